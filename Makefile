@@ -1,0 +1,48 @@
+# Everything is installed into this folder (.tools, .venv) and nowhere else.
+.DEFAULT_GOAL := help
+.PHONY: help install dev run test check format bench lock schema clean
+PYTHON ?= python3
+BIN := .venv/bin
+UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
+export UV_LINK_MODE ?= copy
+export UV_PYTHON_DOWNLOADS := never
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+install: .venv/.installed ## install Corral into .venv
+run: .venv/.installed ## start the demo: a sandbox broker, a user, two accounts
+	@exec $(BIN)/corral demo
+dev: .venv/.dev-installed ## install what tests and checks need, too
+test: .venv/.dev-installed ## run the tests (real PostgreSQL, real HTTP)
+	$(BIN)/python -m pytest --cov
+check: .venv/.dev-installed ## linters, types, architecture
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports --no-cache
+format: .venv/.dev-installed ## format the code, mend what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+bench: .venv/.dev-installed ## measure, side by side, with ratios
+	$(BIN)/python -m benchmarks
+lock: .tools/bin/uv ## pin every dependency anew, with hashes
+	requirements/lock $(UV)
+clean: ## remove what make made, but never data
+	rm -rf .venv .tools .pytest_cache .ruff_cache .hypothesis .coverage*
+
+.tools/bin/uv:
+	@requirements/get-uv $(PYTHON)
+
+.venv/.installed: requirements/runtime.txt pyproject.toml | $(UV)
+	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) .venv
+	@echo "Installing Corral into .venv ..."
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/build.txt -r requirements/runtime.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.dev-installed: .venv/.installed requirements/dev.txt requirements/openapi-document.txt
+	@echo "Installing the developers' tools into .venv ..."
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements/openapi-document.txt
+	@touch $@

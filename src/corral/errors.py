@@ -1,0 +1,83 @@
+"""Problem: every outcome that a client can be told, one class and one sentence each.
+
+A `Problem` is raised where the condition is known and rendered once, at the edge of the surface it
+leaves by (RFC 9457 for the API). Anything else that is raised is a bug of ours.
+"""
+
+from typing import Any, ClassVar
+
+
+class Problem(Exception):  # noqa: N818 - it is the standard's word (RFC 9457)
+    """One outcome. `detail` is what a person reads: what happened, and what to do.
+
+    The class gives `status`, `code` and `title`; the docstring of each is its default detail.
+    `retry_after` is in whole seconds; `extra` holds further members of the body, as the RFC allows.
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(self, detail: str | None = None, *, retry_after: int | None = None, **extra: Any) -> None:
+        self.detail = detail or " ".join((type(self).__doc__ or "").split())
+        self.retry_after = retry_after
+        self.extra = extra
+        super().__init__(self.detail)
+
+
+class InternalError(Problem):
+    """Something went wrong inside Corral. Its log has the reason, under this request id."""
+
+
+class InvalidRequest(Problem):
+    """The request does not have the form that this call takes."""
+
+    status, code, title = 422, "invalid_request", "Invalid request"
+
+
+class MalformedRequest(Problem):
+    """The request could not be read."""
+
+    status, code, title = 400, "malformed_request", "Malformed request"
+
+
+class NotFound(Problem):
+    """There is nothing at this address."""
+
+    status, code, title = 404, "not_found", "Not found"
+
+
+class MethodNotAllowed(Problem):
+    """This address does not take this method."""
+
+    status, code, title = 405, "method_not_allowed", "Method not allowed"
+
+
+class BodyTooLarge(Problem):
+    """The body is larger than this service reads."""
+
+    status, code, title = 413, "body_too_large", "Body too large"
+
+
+class UnsupportedMediaType(Problem):
+    """Send the body as application/json."""
+
+    status, code, title = 415, "unsupported_media_type", "Unsupported media type"
+
+
+class CrossOriginRefused(Problem):
+    """A page of another origin may not do this with your session. Open Corral itself and do it there."""
+
+    status, code, title = 403, "cross_origin_refused", "Cross-origin request refused"
+
+
+class DatabaseUnavailable(Problem):
+    """The database does not answer at the moment. Nothing was changed; try again shortly."""
+
+    status, code, title = 503, "database_unavailable", "Database unavailable"
+
+
+class Overloaded(Problem):
+    """Too many requests at this moment. Nothing was changed; try again shortly."""
+
+    status, code, title = 503, "overloaded", "Overloaded"
