@@ -4,7 +4,7 @@ A `Problem` is raised where the condition is known and rendered once, at the edg
 leaves by (RFC 9457 for the API). Anything else that is raised is a bug of ours.
 """
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 
 class Problem(Exception):  # noqa: N818 - it is the standard's word (RFC 9457)
@@ -18,7 +18,7 @@ class Problem(Exception):  # noqa: N818 - it is the standard's word (RFC 9457)
     code: ClassVar[str] = "internal"
     title: ClassVar[str] = "Internal error"
 
-    def __init__(self, detail: str | None = None, *, retry_after: int | None = None, **extra: Any) -> None:
+    def __init__(self, detail: str | None = None, *, retry_after: int | None = None, **extra: object) -> None:
         self.detail = detail or " ".join((type(self).__doc__ or "").split())
         self.retry_after = retry_after
         self.extra = extra

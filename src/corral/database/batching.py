@@ -1,0 +1,71 @@
+"""Many callers' look-ups in one round trip.
+
+Under load the cost of a small read is the round trip and not the row. So look-ups that are asked for
+while another round trip is under way wait for it and travel together in the next one. Nobody is ever
+answered by a query that was sent before the question was asked: a right that was withdrawn and
+committed is seen withdrawn by every later request, exactly as if each asked alone.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from typing import Generic, TypeVar, final
+
+Key = TypeVar("Key", bound=Hashable)
+Found = TypeVar("Found")
+
+# At most this many keys in one query, and this many queries under way at once.
+KEYS_PER_TRIP = 200
+TRIPS_AT_ONCE = 2
+
+
+@final
+class BatchedLookup(Generic[Key, Found]):
+    """`await lookup(key)` gives what `fetch_many` found for the key, or None.
+
+    Lives on one event loop. A failing trip fails those who travelled on it, and only those.
+    """
+
+    __slots__ = ("_fetch_many", "_trips", "_waiting")
+
+    def __init__(self, fetch_many: Callable[[Sequence[Key]], Awaitable[Mapping[Key, Found]]]) -> None:
+        self._fetch_many = fetch_many
+        self._waiting: dict[Key, asyncio.Future[Found | None]] = {}
+        self._trips: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, key: Key) -> Found | None:
+        answer = self._waiting.get(key)
+        if answer is None:
+            answer = self._waiting[key] = asyncio.get_running_loop().create_future()
+            self._depart()
+        # Shielded: one caller that gives up must not take the answer from the others.
+        return await asyncio.shield(answer)
+
+    def _depart(self) -> None:
+        if self._waiting and len(self._trips) < TRIPS_AT_ONCE:
+            trip = asyncio.get_running_loop().create_task(self._travel())
+            self._trips.add(trip)
+            trip.add_done_callback(self._arrive)
+
+    async def _travel(self) -> None:
+        # Taken here and not when the trip was planned, so that whoever asks within the same turn of
+        # the loop still comes along.
+        keys = list(self._waiting)[:KEYS_PER_TRIP]
+        passengers = {key: self._waiting.pop(key) for key in keys}
+        try:
+            found = await self._fetch_many(keys) if keys else {}
+        except BaseException as error:
+            for answer in passengers.values():
+                if not answer.done():
+                    answer.set_exception(error)
+                    answer.exception()  # marked as seen, should every caller have left
+            if not isinstance(error, Exception):
+                raise
+        else:
+            for key, answer in passengers.items():
+                if not answer.done():
+                    answer.set_result(found.get(key))
+
+    def _arrive(self, trip: asyncio.Task[None]) -> None:
+        self._trips.discard(trip)
+        if not trip.cancelled():
+            self._depart()

@@ -1,0 +1,123 @@
+"""The road to PostgreSQL: one pool, one way to a tenant's rows, one place where driver errors are translated."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, LiteralString, Self, final
+from uuid import UUID
+
+import asyncpg
+
+from corral.errors import DatabaseUnavailable, Overloaded
+
+# What PostgreSQL and the driver raise when the server goes, is going, comes back or is overloaded. An
+# immediate shutdown ends connections without any SQLSTATE, so classes decide and not codes.
+_UNAVAILABLE = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,  # shutdowns, crashes, statement timeouts
+    asyncpg.InsufficientResourcesError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.ReadOnlySQLTransactionError,
+    ConnectionError,
+    OSError,
+)
+
+
+@final
+class Database:
+    """The pool of the serving role. It never holds an owner's or a superuser's connection."""
+
+    __slots__ = ("_pool", "_wait_seconds")
+
+    def __init__(self, pool: asyncpg.Pool, *, wait_seconds: float) -> None:
+        self._pool = pool
+        self._wait_seconds = wait_seconds
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, dsn: str, *, connections: int = 10, wait_seconds: float = 2.0) -> AsyncIterator[Self]:
+        """Opens at least one connection, so that a wrong address is known now and not at the first request."""
+        with translated_errors():
+            pool = await asyncpg.create_pool(
+                dsn,
+                min_size=1,
+                max_size=connections,
+                timeout=5,
+                max_inactive_connection_lifetime=300,
+                reset=_reset,
+                server_settings={"application_name": "corral", "search_path": "pg_catalog"},
+            )
+        try:
+            yield cls(pool, wait_seconds=wait_seconds)
+        finally:
+            await _close(pool)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection without a tenant: for look-ups by hash and for health, never for a tenant's rows.
+
+        (It cannot read any: the scope function raises when no user is set.)
+        """
+        with translated_errors():
+            try:
+                connection = await self._pool.acquire(timeout=self._wait_seconds)
+            except TimeoutError:
+                raise Overloaded(retry_after=1) from None
+            try:
+                yield connection
+            finally:
+                await self._pool.release(connection, timeout=5)
+
+    async def fetch(self, query: LiteralString, *arguments: object) -> list[asyncpg.Record]:
+        async with self.connection() as connection:
+            return await connection.fetch(query, *arguments)
+
+    async def fetchval(self, query: LiteralString, *arguments: object) -> Any:  # noqa: ANN401 - a column of any type
+        async with self.connection() as connection:
+            return await connection.fetchval(query, *arguments)
+
+
+@asynccontextmanager
+async def get_connection_with_rls(
+    user_id: UUID, database: Database, *, readonly: bool = False
+) -> AsyncIterator[asyncpg.Connection]:
+    """The one way to a tenant's rows: a transaction in which row-level security shows this user's and no other.
+
+    Commits when the block ends well, before anything is answered. The scope ends with the transaction,
+    so nothing of it is left on the pooled connection. Never hold it over a call to Alpaca.
+    """
+    async with database.connection() as connection, connection.transaction(readonly=readonly):
+        # set_config and not SET LOCAL, which takes no parameters; true: until the end of the transaction.
+        await connection.execute("SELECT set_config('app.current_user_id', $1, true)", str(user_id))
+        yield connection
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Turns "PostgreSQL is not there just now" into a Problem; a mistake in our SQL stays an error of ours."""
+    try:
+        yield
+    except asyncpg.DataError:
+        raise  # an argument of the wrong type is our mistake, though the driver calls it an interface error
+    except _UNAVAILABLE as error:
+        raise DatabaseUnavailable(retry_after=1) from error
+
+
+async def _reset(connection: asyncpg.Connection) -> None:
+    """Instead of the driver's reset query, one round trip saved on every use: scopes end with their transaction.
+
+    A connection that is still in one was left in the middle, and is not used again.
+    """
+    if connection.is_in_transaction():
+        raise asyncpg.InterfaceError("a connection came back to the pool in the middle of a transaction")
+
+
+async def _close(pool: asyncpg.Pool) -> None:
+    try:
+        async with asyncio.timeout(5):
+            await pool.close()
+    except TimeoutError:
+        pool.terminate()

@@ -1,0 +1,60 @@
+"""Applies the migrations: plain SQL, forward only, one server at a time."""
+
+import logging
+from pathlib import Path
+
+import asyncpg
+from pogo_core.error import BadMigrationError
+from pogo_core.util import migrate
+
+from corral.database.connection import translated_errors
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+
+# Any fixed number; servers that start at the same moment queue up behind it.
+_MIGRATION_LOCK = 0x436F7272616C  # "Corral"
+
+_log = logging.getLogger("corral.migrations")
+
+OLDEST_POSTGRESQL = 150000
+EXPECTED_SETUP = (
+    "as a superuser run: CREATE ROLE corral_owner LOGIN; CREATE ROLE corral_app LOGIN; "
+    "CREATE DATABASE corral OWNER corral_owner; (docs/deploy.md)"
+)
+
+
+class MigrationRefused(Exception):  # noqa: N818 - a condition
+    """The database cannot be brought to this version. One line: why, and the way out."""
+
+
+async def apply_migrations(owner_dsn: str) -> None:
+    """Brings the schema to this version as its owner; does nothing when it is there already."""
+    with translated_errors():
+        connection = await asyncpg.connect(owner_dsn, timeout=5)
+        try:
+            await _refuse_unfit(connection)
+            # Held by the session, so a server that dies in the middle releases it.
+            await connection.execute("SELECT pg_advisory_lock($1)", _MIGRATION_LOCK)
+            await migrate.apply(connection, MIGRATIONS, schema_name="corral", logger=_log)
+        except BadMigrationError as error:
+            raise MigrationRefused(f"{error}: {error.__cause__}") from error
+        finally:
+            await connection.close(timeout=5)
+
+
+async def pending_migrations(connection: asyncpg.Connection) -> list[str]:
+    """The migrations of this release that the database has not had."""
+    known = {path.stem for path in MIGRATIONS.glob("*.sql")}
+    if await connection.fetchval("SELECT to_regclass('public._pogo_migration')") is None:
+        return sorted(known)
+    rows = await connection.fetch("SELECT migration_id FROM public._pogo_migration WHERE schema_name = 'corral'")
+    return sorted(known - {row["migration_id"] for row in rows})
+
+
+async def _refuse_unfit(connection: asyncpg.Connection) -> None:
+    version = int(await connection.fetchval("SHOW server_version_num"))
+    if version < OLDEST_POSTGRESQL:
+        raise MigrationRefused(f"PostgreSQL {version // 10000} is too old: Corral needs 15 or later")
+    if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = 'corral_app')"):
+        raise MigrationRefused(f"the role corral_app does not exist: {EXPECTED_SETUP}")
+

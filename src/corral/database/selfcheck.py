@@ -1,0 +1,121 @@
+"""Proves, before anything is served and while serving, that row-level security cannot be got round.
+
+Three kinds of proof, each a list of findings that must be empty: what the role is (it cannot bypass),
+what the schema is (exactly the tables, policies, functions, triggers and grants of this release, line
+by line against `expected_schema.txt`), and a probe that tries. Checked on PostgreSQL 15, 16 and 18.
+"""
+
+from pathlib import Path
+
+import asyncpg
+
+EXPECTED_SCHEMA = Path(__file__).with_name("expected_schema.txt")
+
+# What a role could use to get round a policy. `pg_has_role(…, 'MEMBER')` counts what SET ROLE could reach.
+_ROLE_FINDINGS = """
+SELECT format('%s is a superuser, may bypass row-level security, create roles or databases, or replicate', rolname)
+FROM pg_roles WHERE rolname = current_user
+  AND (rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication)
+UNION ALL
+SELECT format('connected as %s but acting as %s', session_user, current_user) WHERE session_user <> current_user
+UNION ALL
+SELECT format('%s is a member of %s, which could bypass row-level security', current_user, r.rolname)
+FROM pg_roles r
+WHERE r.rolname <> current_user AND pg_has_role(current_user, r.oid, 'MEMBER')
+  AND (r.rolsuper OR r.rolbypassrls OR r.rolcreaterole OR r.rolreplication OR r.rolname ~ '^pg_'
+       OR r.oid IN (SELECT relowner FROM pg_class WHERE relnamespace = 'corral'::regnamespace))
+UNION ALL
+SELECT format('%s owns %s', current_user, c.oid::regclass)
+FROM pg_class c WHERE c.relnamespace = 'corral'::regnamespace AND pg_get_userbyid(c.relowner) = current_user
+UNION ALL
+SELECT format('%s may create objects in the database or in schema %s', current_user, n.nspname)
+FROM pg_namespace n
+WHERE n.nspname IN ('corral', 'public')
+  AND (has_schema_privilege(n.oid, 'CREATE') OR has_database_privilege(current_database(), 'CREATE'))
+UNION ALL
+SELECT format('%s is %s', name, setting) FROM pg_settings
+WHERE (name = 'row_security' AND setting <> 'on') OR (name = 'session_replication_role' AND setting <> 'origin')
+   OR (name IN ('fsync', 'full_page_writes') AND setting <> 'on')
+"""
+
+# The schema as text, one line per fact. The owner's name is left out, for it may differ.
+_SCHEMA = """
+WITH relations AS (
+    SELECT c.oid, c.relname, c.relkind, c.relrowsecurity, c.relforcerowsecurity
+    FROM pg_class c WHERE c.relnamespace = 'corral'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+)
+SELECT format('relation %s kind=%s rls=%s forced=%s', relname, relkind, relrowsecurity, relforcerowsecurity)
+FROM relations
+UNION ALL
+SELECT format('policy %s on %s for=%s permissive=%s to=%s using=%s check=%s', p.polname, r.relname, p.polcmd,
+    p.polpermissive,
+    (SELECT string_agg(CASE WHEN member = 0 THEN 'PUBLIC'
+                            WHEN member = c.relowner THEN 'owner' ELSE pg_get_userbyid(member)::text END, ','
+                       ORDER BY member)
+     FROM unnest(p.polroles) member),
+    pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
+FROM pg_policy p JOIN relations r ON r.oid = p.polrelid JOIN pg_class c ON c.oid = r.oid
+UNION ALL
+SELECT format('trigger %s on %s', t.tgname, r.relname)
+FROM pg_trigger t JOIN relations r ON r.oid = t.tgrelid WHERE NOT t.tgisinternal
+UNION ALL
+SELECT format('rule %s on %s', w.rulename, r.relname)
+FROM pg_rewrite w JOIN relations r ON r.oid = w.ev_class WHERE w.rulename <> '_RETURN'
+UNION ALL
+SELECT format('function %s(%s) definer=%s volatility=%s leakproof=%s settings=%s body=%s',
+    p.proname, pg_get_function_identity_arguments(p.oid), p.prosecdef, p.provolatile, p.proleakproof,
+    array_to_string(p.proconfig, ','), md5(p.prosrc))
+FROM pg_proc p WHERE p.pronamespace = 'corral'::regnamespace
+UNION ALL
+SELECT format('grant %s on %s to=%s', g.privilege_type, r.relname, g.grantee)
+FROM information_schema.role_table_grants g JOIN relations r ON r.relname = g.table_name
+WHERE g.table_schema = 'corral' AND g.grantee IN (current_user, 'PUBLIC')
+UNION ALL
+SELECT format('grant %s (%s) on %s to=%s', g.privilege_type, g.column_name, r.relname, g.grantee)
+FROM information_schema.column_privileges g JOIN relations r ON r.relname = g.table_name
+WHERE g.table_schema = 'corral' AND g.grantee IN (current_user, 'PUBLIC') AND g.privilege_type <> 'SELECT'
+"""
+
+# With row security switched off, a role that is subject to it gets an error instead of rows.
+_PROBED_TABLES = ("users", "sessions", "api_tokens", "credentials")
+
+
+async def schema_lines(connection: asyncpg.Connection) -> list[str]:
+    """The schema as the serving role finds it, sorted; what `expected_schema.txt` holds."""
+    return sorted(row[0] for row in await connection.fetch(_SCHEMA))
+
+
+async def find_weaknesses(connection: asyncpg.Connection) -> list[str]:
+    """All that would let one tenant reach another's rows, a sentence each; empty when all is well.
+
+    The connection must be the serving role's own, outside a transaction.
+    """
+    if await connection.fetchval("SELECT to_regnamespace('corral')") is None:
+        return ["the schema is missing: the migrations have not been applied"]
+    findings = [row[0] for row in await connection.fetch(_ROLE_FINDINGS)]
+    findings += await _schema_differences(connection)
+    for table in _PROBED_TABLES:
+        findings += await _probe(connection, table)
+    return findings
+
+
+async def _schema_differences(connection: asyncpg.Connection) -> list[str]:
+    expected = set(EXPECTED_SCHEMA.read_text(encoding="utf-8").splitlines())
+    found = set(await schema_lines(connection))
+    return [f"missing: {line}" for line in sorted(expected - found)] + [
+        f"unexpected: {line}" for line in sorted(found - expected)
+    ]
+
+
+async def _probe(connection: asyncpg.Connection, table: str) -> list[str]:
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        await connection.execute("SET LOCAL row_security = off")
+        await connection.fetch(f"SELECT FROM corral.{table} LIMIT 1")  # noqa: S608 - from the constant above
+    except asyncpg.InsufficientPrivilegeError:
+        return []
+    else:
+        return [f"row-level security does not bind this role on {table}"]
+    finally:
+        await transaction.rollback()

@@ -1,0 +1,63 @@
+"""Types of what arrives in a request: bounded, free of control characters, secrets as Secret."""
+
+import unicodedata
+from typing import Annotated
+
+from pydantic import AfterValidator, PlainValidator, StringConstraints, WithJsonSchema
+
+from corral.secret import Secret
+
+# RFC 5321 bounds a whole address.
+LONGEST_EMAIL = 254
+LONGEST_SECRET = 1024
+
+
+def canonical_email(text: str) -> str:
+    """The one form of an address in which people are stored, found and throttled.
+
+    One function for all three: where two fold a name differently, one of them can be got round.
+    Raises ValueError when it is no address.
+    """
+    email = unicodedata.normalize("NFKC", text).strip().casefold()
+    local, at, domain = email.rpartition("@")
+    if not (local and at and domain) or len(email) > LONGEST_EMAIL or not _is_printable_word(email):
+        raise ValueError("this is not an e-mail address")
+    return email
+
+
+def _is_printable_word(text: str) -> bool:
+    return text.isprintable() and not any(character.isspace() for character in text)
+
+
+def _without_control_characters(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("control characters and line breaks are not allowed here")
+    return text
+
+
+def _to_secret(value: object) -> Secret:
+    # The message never quotes the value.
+    if not isinstance(value, str):
+        raise ValueError("a text is expected")  # noqa: TRY004 - pydantic turns ValueError into a field's error
+    if not 1 <= len(value) <= LONGEST_SECRET:
+        raise ValueError(f"between 1 and {LONGEST_SECRET} characters are expected")
+    return Secret(value)
+
+
+Email = Annotated[
+    str,
+    StringConstraints(min_length=3, max_length=LONGEST_EMAIL),
+    AfterValidator(canonical_email),
+]
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
+    AfterValidator(_without_control_characters),
+]
+SecretText = Annotated[
+    Secret,
+    PlainValidator(_to_secret),
+    WithJsonSchema(
+        {"type": "string", "format": "password", "writeOnly": True, "minLength": 1, "maxLength": LONGEST_SECRET}
+    ),
+]

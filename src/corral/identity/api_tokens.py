@@ -1,0 +1,91 @@
+"""API tokens: shown once, two keyed hashes at rest, never wider than their maker."""
+
+import hmac
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import structlog
+
+from corral.database.connection import Database, get_connection_with_rls
+from corral.identity import queries
+from corral.identity.models import AuthUser
+from corral.identity.problems import TokenNotFound, WiderThanItsMaker
+from corral.identity.queries import TokenMetadata, TokenRow
+from corral.identity.scopes import ALL_SCOPES, EVERYTHING, scopes_from_stored
+from corral.identity.token_format import new_token
+from corral.secret import Secret
+from corral.vault import Vault
+
+_log = structlog.get_logger("corral.identity")
+
+
+def token_lookups(vault: Vault, token: str) -> list[bytes]:
+    return vault.verifiers("api_token", token)
+
+
+def is_sealed_token(vault: Vault, token: str, row: TokenRow) -> bool:
+    """Whether the row grants what it granted when it was made: nobody moved, widened or prolonged it."""
+    expected = vault.verifiers("api_token_row", token, *_bound(row.user_id, row.id, row.scopes, row.expires_at))
+    if any(hmac.compare_digest(row.seal, one) for one in expected):
+        return True
+    _log.error("api_token_seal_broken", token_id=str(row.id), user_id=str(row.user_id))
+    return False
+
+
+async def create_api_token(
+    database: Database,
+    vault: Vault,
+    user_id: UUID,
+    *,
+    name: str,
+    scopes: Sequence[str] | None,
+    expires_at: datetime | None,
+) -> tuple[TokenMetadata, Secret]:
+    """Without scopes the token may do all that its owner may. The secret is given out here, and never again."""
+    token, token_id = new_token(), uuid4()
+    granted = sorted(set(scopes)) if scopes is not None else [EVERYTHING]
+    async with get_connection_with_rls(user_id, database) as connection:
+        metadata = await queries.insert_api_token(
+            connection,
+            user_id=user_id,
+            token_id=token_id,
+            name=name,
+            scopes=granted,
+            lookup=vault.verifier("api_token", token),
+            seal=vault.verifier("api_token_row", token, *_bound(user_id, token_id, granted, expires_at)),
+            expires_at=expires_at,
+        )
+    _log.info("api_token_created", user_id=str(user_id), token_id=str(token_id), scopes=granted)
+    return metadata, Secret(token)
+
+
+def refuse_wider_than_its_maker(
+    maker: AuthUser, scopes: Sequence[str] | None, expires_at: datetime | None
+) -> None:
+    """A signed-in person may make any token; a token only one that does no more and lives no longer."""
+    if maker.authenticated_by == "session":
+        return
+    wanted = ALL_SCOPES if scopes is None else scopes_from_stored(scopes)
+    outlives = maker.expires_at is not None and (expires_at is None or expires_at > maker.expires_at)
+    if not wanted <= maker.scopes or outlives:
+        raise WiderThanItsMaker
+
+
+async def load_api_tokens(database: Database, user_id: UUID) -> list[TokenMetadata]:
+    async with get_connection_with_rls(user_id, database, readonly=True) as connection:
+        return await queries.load_api_tokens(connection, user_id)
+
+
+async def revoke_api_token(database: Database, user_id: UUID, token_id: UUID) -> None:
+    async with get_connection_with_rls(user_id, database) as connection:
+        if not await queries.delete_api_token(connection, user_id, token_id):
+            raise TokenNotFound
+    _log.info("api_token_revoked", user_id=str(user_id), token_id=str(token_id))
+
+
+def _bound(
+    user_id: UUID, token_id: UUID, scopes: Sequence[str], expires_at: datetime | None
+) -> tuple[str, ...]:
+    expiry = expires_at.astimezone(UTC).isoformat() if expires_at else "never"
+    return str(user_id), str(token_id), " ".join(scopes), expiry

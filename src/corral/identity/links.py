@@ -1,0 +1,62 @@
+"""One-time links: the first user's set-up, and signing in without a password.
+
+The code stands behind the `#` of the link: a browser never sends that part, so it is in no log of
+any server or proxy on the way. The page takes it out and posts it.
+"""
+
+import hmac
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+from uuid import UUID
+
+import structlog
+
+from corral.database.connection import Database
+from corral.identity import queries
+from corral.identity.problems import LinkRefused
+from corral.identity.token_format import is_well_formed, new_token
+from corral.secret import Secret
+from corral.vault import Vault
+
+Kind = Literal["setup", "sign_in"]
+
+LIFETIME: dict[Kind, timedelta] = {"setup": timedelta(hours=24), "sign_in": timedelta(days=1)}
+_PAGES: dict[Kind, str] = {"setup": "/setup", "sign_in": "/sign-in"}
+
+_log = structlog.get_logger("corral.identity")
+
+
+async def issue_link(database: Database, vault: Vault, kind: Kind, user_id: UUID | None, public_url: str) -> Secret:
+    """The whole link, to be handed to its one receiver."""
+    code, expires_at = new_token(), datetime.now(UTC) + LIFETIME[kind]
+    await queries.issue_link(
+        database,
+        vault.verifier("link", kind, code),
+        vault.verifier("link_row", code, *_bound(kind, user_id, expires_at)),
+        kind=kind,
+        user_id=user_id,
+        expires_at=expires_at,
+    )
+    return Secret(f"{public_url}{_PAGES[kind]}#{code}")
+
+
+def link_lookups(vault: Vault, kind: Kind, code: Secret) -> list[bytes]:
+    """Raises LinkRefused for what cannot be a code, before the database is asked."""
+    if not is_well_formed(code.reveal()):
+        raise LinkRefused
+    return vault.verifiers("link", kind, code.reveal())
+
+
+def refuse_unbelievable(vault: Vault, kind: Kind, code: Secret, row: queries.LinkRow | None) -> queries.LinkRow:
+    """The row when it is whole and still good; LinkRefused for one that is missing, too old or written by hand."""
+    if row is None or row.expires_at <= datetime.now(UTC):
+        raise LinkRefused
+    expected = vault.verifiers("link_row", code.reveal(), *_bound(kind, row.user_id, row.expires_at))
+    if not any(hmac.compare_digest(row.seal, one) for one in expected):
+        _log.error("link_seal_broken", kind=kind)
+        raise LinkRefused
+    return row
+
+
+def _bound(kind: Kind, user_id: UUID | None, expires_at: datetime) -> tuple[str, ...]:
+    return kind, str(user_id), expires_at.astimezone(UTC).isoformat()

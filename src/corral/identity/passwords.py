@@ -1,0 +1,87 @@
+"""Passwords: argon2id, off the event loop, sealed at rest."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+from uuid import UUID
+
+import structlog
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from corral.errors import Overloaded
+from corral.identity.problems import PasswordTooWeak
+from corral.secret import Secret
+from corral.vault import Context, SealBroken, Vault
+
+Answer = TypeVar("Answer")
+
+SHORTEST, LONGEST = 12, 1024
+
+# 64 MiB and three passes, above OWASP's floor (Password Storage Cheat Sheet); one lane, so that a
+# verification keeps one core and not four.
+_HASHER = PasswordHasher(time_cost=3, memory_cost=65536, parallelism=1)
+
+# Memory is 64 MiB for each worker: a crowd at the door queues up, and a larger one is sent away.
+_WORKERS = 2
+_LONGEST_QUEUE = 32
+_threads = ThreadPoolExecutor(_WORKERS, thread_name_prefix="argon2")
+_under_way: set[asyncio.Future[Any]] = set()
+
+# Verified in place of a hash that does not exist, so that an unknown address takes as long as a known one.
+_NOBODY = (
+    "$argon2id$v=19$m=65536,t=3,p=1$L36o+r8brTKpt51oCNL+Ow$gYo1m+4+qHLDE9hP3tAhhJdXjO0UbqJTl5ap9iERCQQ"
+)
+
+_log = structlog.get_logger("corral.identity")
+
+
+def refuse_weak(password: Secret, email: str) -> None:
+    """NIST SP 800-63B: length decides, not composition. Compared exactly as typed."""
+    text = password.reveal()
+    if not SHORTEST <= len(text) <= LONGEST or len(set(text)) == 1 or text.casefold() == email:
+        raise PasswordTooWeak
+
+
+async def hash_password(vault: Vault, user_id: UUID, password: Secret) -> bytes:
+    """The argon2id hash, sealed for this user: in another user's row it does not open."""
+    hashed = await _in_thread(_HASHER.hash, password.reveal())
+    return vault.seal(_context(user_id), Secret(hashed))
+
+
+async def is_password_of(vault: Vault, user_id: UUID | None, sealed: bytes | None, password: Secret) -> bool:
+    """Takes the same time whether or not there is such a user, or a password to compare with."""
+    hashed = _open(vault, user_id, sealed)
+    matches = await _in_thread(_verify, hashed or _NOBODY, password.reveal())
+    return matches and hashed is not None
+
+
+def _open(vault: Vault, user_id: UUID | None, sealed: bytes | None) -> str | None:
+    if user_id is None or sealed is None:
+        return None
+    try:
+        return vault.open(_context(user_id), sealed).reveal()
+    except SealBroken:
+        _log.error("password_seal_broken", user_id=str(user_id))
+        return None
+
+
+def _verify(hashed: str, password: str) -> bool:
+    try:
+        return _HASHER.verify(hashed, password)
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+async def _in_thread(work: Callable[..., Answer], *arguments: str) -> Answer:
+    if len(_under_way) >= _WORKERS + _LONGEST_QUEUE:
+        raise Overloaded(retry_after=2)
+    task = asyncio.get_running_loop().run_in_executor(_threads, work, *arguments)
+    _under_way.add(task)
+    task.add_done_callback(_under_way.discard)
+    return await task
+
+
+def _context(user_id: UUID) -> Context:
+    return Context("password", (str(user_id),))

@@ -1,0 +1,69 @@
+"""What can be told about who is asking."""
+
+from corral.errors import Problem
+
+
+class Unauthenticated(Problem):
+    """Sign in, or send an API token as `Authorization: Bearer corral_…`: this request has none that is valid."""
+
+    status, code, title = 401, "unauthenticated", "Not signed in"
+
+
+class InsufficientScope(Problem):
+    """This token may not do that. Create one with the scope that is needed."""
+
+    status, code, title = 403, "insufficient_scope", "The token may not do this"
+
+
+class SessionRequired(Problem):
+    """A token may not do this; sign in as a person."""
+
+    status, code, title = 403, "session_required", "Sign in as a person"
+
+
+class WiderThanItsMaker(Problem):
+    """A token cannot make one that may do more, or lives longer, than itself."""
+
+    status, code, title = 403, "wider_than_its_maker", "The new token would be wider"
+
+
+class SignInRefused(Problem):
+    """E-mail address and password do not fit together."""
+
+    status, code, title = 401, "sign_in_refused", "Sign-in refused"
+
+
+class SignInThrottled(Problem):
+    """Too many attempts to sign in. Wait a little; every further one makes the wait longer, up to a minute."""
+
+    status, code, title = 429, "sign_in_throttled", "Too many attempts"
+
+
+class LinkRefused(Problem):
+    """This one-time link is used up, replaced by a newer one, or too old. Ask for a new one."""
+
+    status, code, title = 403, "link_refused", "The link no longer works"
+
+
+class AlreadySetUp(Problem):
+    """Somebody is set up here already. Sign in, or ask them to invite you."""
+
+    status, code, title = 409, "already_set_up", "Already set up"
+
+
+class EmailTaken(Problem):
+    """There is somebody with this e-mail address already."""
+
+    status, code, title = 409, "email_taken", "E-mail address taken"
+
+
+class PasswordTooWeak(Problem):
+    """Choose a password of 12 to 1,024 characters that is not your e-mail address or one letter repeated."""
+
+    status, code, title = 422, "password_too_weak", "Password too weak"
+
+
+class TokenNotFound(Problem):
+    """There is no such token of yours."""
+
+    status, code, title = 404, "token_not_found", "Token not found"

@@ -1,0 +1,203 @@
+"""All SQL about people, sessions, tokens and links."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from corral.database.connection import Database
+
+
+@dataclass(frozen=True, slots=True)
+class UserRow:
+    id: UUID
+    email: str
+    password_sealed: bytes | None
+    disabled_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    lookup: bytes
+    seal: bytes
+    user_id: UUID
+    id: UUID
+    email: str
+    created_at: datetime
+    last_seen_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    lookup: bytes
+    seal: bytes
+    user_id: UUID
+    id: UUID
+    email: str
+    scopes: list[str]
+    expires_at: datetime | None
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenMetadata:
+    id: UUID
+    name: str
+    scopes: list[str]
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRow:
+    seal: bytes
+    user_id: UUID | None
+    email: str | None
+    expires_at: datetime
+
+
+# Before there is a user: look-ups by hash.
+
+
+async def find_sessions(database: Database, lookups: Sequence[bytes]) -> Mapping[bytes, SessionRow]:
+    rows = await database.fetch("SELECT * FROM corral.find_sessions($1)", lookups)
+    return {row["lookup"]: SessionRow(*row) for row in rows}
+
+
+async def find_api_tokens(database: Database, lookups: Sequence[bytes]) -> Mapping[bytes, TokenRow]:
+    rows = await database.fetch("SELECT * FROM corral.find_api_tokens($1)", lookups)
+    return {row["lookup"]: TokenRow(*row) for row in rows}
+
+
+async def find_user_by_email(database: Database, email: str) -> UserRow | None:
+    rows = await database.fetch("SELECT * FROM corral.find_user_by_email($1)", email)
+    return UserRow(*rows[0]) if rows else None
+
+
+async def has_users(database: Database) -> bool:
+    return bool(await database.fetchval("SELECT corral.has_users()"))
+
+
+async def admit_sign_in(database: Database, key: bytes, free_attempts: int) -> float:
+    """Counts an attempt; answers the seconds to wait, 0 when it may go on."""
+    return float(await database.fetchval("SELECT corral.admit_sign_in($1, $2)", key, free_attempts))
+
+
+async def forget_sign_in_attempts(database: Database, key: bytes) -> None:
+    await database.fetchval("SELECT corral.forget_sign_in_attempts($1)", key)
+
+
+async def issue_link(
+    database: Database, lookup: bytes, seal: bytes, *, kind: str, user_id: UUID | None, expires_at: datetime
+) -> None:
+    await database.fetchval(
+        "SELECT corral.issue_link($1, $2, $3, $4, $5)", lookup, seal, kind, user_id, expires_at
+    )
+
+
+async def redeem_link(connection: asyncpg.Connection, lookups: Sequence[bytes], kind: str) -> LinkRow | None:
+    row = await connection.fetchrow("SELECT * FROM corral.redeem_link($1, $2)", lookups, kind)
+    return LinkRow(*row) if row else None
+
+
+# Under a user's own scope.
+
+
+async def insert_user(connection: asyncpg.Connection, user_id: UUID, email: str, password_sealed: bytes | None) -> bool:
+    """False when the address is taken."""
+    try:
+        await connection.execute(
+            "INSERT INTO corral.users (id, email, password_sealed) VALUES ($1, $2, $3)",
+            user_id, email, password_sealed,
+        )  # fmt: skip
+    except asyncpg.UniqueViolationError:
+        return False
+    return True
+
+
+async def load_own_user(connection: asyncpg.Connection, user_id: UUID) -> UserRow | None:
+    row = await connection.fetchrow(
+        "SELECT id, email, password_sealed, disabled_at FROM corral.users WHERE id = $1", user_id
+    )
+    return UserRow(*row) if row else None
+
+
+async def set_password(connection: asyncpg.Connection, user_id: UUID, password_sealed: bytes) -> None:
+    await connection.execute("UPDATE corral.users SET password_sealed = $2 WHERE id = $1", user_id, password_sealed)
+
+
+async def insert_session(
+    connection: asyncpg.Connection, *, user_id: UUID, session_id: UUID, lookup: bytes, seal: bytes,
+    expires_at: datetime, user_agent: str,
+) -> None:  # fmt: skip
+    await connection.execute(
+        "DELETE FROM corral.sessions WHERE user_id = $1 AND expires_at < clock_timestamp()", user_id
+    )
+    await connection.execute(
+        """
+        INSERT INTO corral.sessions (user_id, id, lookup, seal, expires_at, user_agent)
+        VALUES ($1, $2, $3, $4, $5, $6)
+        """,
+        user_id, session_id, lookup, seal, expires_at, user_agent,
+    )  # fmt: skip
+
+
+async def touch_session(connection: asyncpg.Connection, user_id: UUID, session_id: UUID) -> None:
+    await connection.execute(
+        "UPDATE corral.sessions SET last_seen_at = clock_timestamp() WHERE user_id = $1 AND id = $2",
+        user_id, session_id,
+    )  # fmt: skip
+
+
+async def delete_session(connection: asyncpg.Connection, user_id: UUID, session_id: UUID) -> None:
+    await connection.execute("DELETE FROM corral.sessions WHERE user_id = $1 AND id = $2", user_id, session_id)
+
+
+async def delete_all_sessions(connection: asyncpg.Connection, user_id: UUID) -> None:
+    await connection.execute("DELETE FROM corral.sessions WHERE user_id = $1", user_id)
+
+
+async def insert_api_token(
+    connection: asyncpg.Connection, *, user_id: UUID, token_id: UUID, name: str, scopes: Sequence[str],
+    lookup: bytes, seal: bytes, expires_at: datetime | None,
+) -> TokenMetadata:  # fmt: skip
+    row = await connection.fetchrow(
+        """
+        INSERT INTO corral.api_tokens (user_id, id, name, scopes, lookup, seal, expires_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)
+        RETURNING id, name, scopes, created_at, expires_at, last_used_at
+        """,
+        user_id, token_id, name, scopes, lookup, seal, expires_at,
+    )  # fmt: skip
+    assert row is not None
+    return TokenMetadata(*row)
+
+
+async def touch_api_token(connection: asyncpg.Connection, user_id: UUID, token_id: UUID) -> None:
+    await connection.execute(
+        "UPDATE corral.api_tokens SET last_used_at = clock_timestamp() WHERE user_id = $1 AND id = $2",
+        user_id, token_id,
+    )  # fmt: skip
+
+
+async def load_api_tokens(connection: asyncpg.Connection, user_id: UUID) -> list[TokenMetadata]:
+    rows = await connection.fetch(
+        """
+        SELECT id, name, scopes, created_at, expires_at, last_used_at
+        FROM corral.api_tokens WHERE user_id = $1 ORDER BY created_at, id
+        """,
+        user_id,
+    )
+    return [TokenMetadata(*row) for row in rows]
+
+
+async def delete_api_token(connection: asyncpg.Connection, user_id: UUID, token_id: UUID) -> bool:
+    """False when there is no such token of this user."""
+    deleted = await connection.fetchval(
+        "DELETE FROM corral.api_tokens WHERE user_id = $1 AND id = $2 RETURNING id", user_id, token_id
+    )
+    return deleted is not None

@@ -1,0 +1,71 @@
+"""Cookie sessions: 190 random bits in the browser, two keyed hashes at rest."""
+
+import hmac
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import structlog
+
+from corral.database.connection import Database, get_connection_with_rls
+from corral.identity import queries
+from corral.identity.queries import SessionRow
+from corral.identity.token_format import new_token
+from corral.secret import Secret
+from corral.vault import Vault
+
+# OWASP Session Management: both kinds of expiry; ours suit a page that is looked at through a trading day.
+IDLE = timedelta(minutes=30)
+ABSOLUTE = timedelta(hours=12)
+
+_log = structlog.get_logger("corral.identity")
+
+
+@dataclass(frozen=True, slots=True)
+class NewSession:
+    cookie_value: Secret
+    expires_at: datetime
+
+
+def session_lookups(vault: Vault, cookie_value: str) -> list[bytes]:
+    return vault.verifiers("session", cookie_value)
+
+
+def is_sealed_session(vault: Vault, cookie_value: str, row: SessionRow) -> bool:
+    """Whether the row says what it said when it was made: nobody moved it to another user or gave it longer."""
+    expected = vault.verifiers("session_row", cookie_value, *_bound(row.user_id, row.id, row.expires_at))
+    if any(hmac.compare_digest(row.seal, one) for one in expected):
+        return True
+    _log.error("session_seal_broken", session_id=str(row.id), user_id=str(row.user_id))
+    return False
+
+
+def is_idle_too_long(row: SessionRow, now: datetime) -> bool:
+    return now - row.last_seen_at > IDLE
+
+
+async def start_session(database: Database, vault: Vault, user_id: UUID, user_agent: str) -> NewSession:
+    """A new id at every sign-in, so that one planted before it is worth nothing after it."""
+    value, session_id, expires_at = new_token(), uuid4(), datetime.now(UTC) + ABSOLUTE
+    async with get_connection_with_rls(user_id, database) as connection:
+        await queries.insert_session(
+            connection,
+            user_id=user_id,
+            session_id=session_id,
+            lookup=vault.verifier("session", value),
+            seal=vault.verifier("session_row", value, *_bound(user_id, session_id, expires_at)),
+            expires_at=expires_at,
+            user_agent="".join(filter(str.isprintable, user_agent))[:200],
+        )
+    _log.info("session_started", user_id=str(user_id), session_id=str(session_id))
+    return NewSession(Secret(value), expires_at)
+
+
+async def end_session(database: Database, user_id: UUID, session_id: UUID) -> None:
+    async with get_connection_with_rls(user_id, database) as connection:
+        await queries.delete_session(connection, user_id, session_id)
+    _log.info("session_ended", user_id=str(user_id), session_id=str(session_id))
+
+
+def _bound(user_id: UUID, session_id: UUID, expires_at: datetime) -> tuple[str, ...]:
+    return str(user_id), str(session_id), expires_at.astimezone(UTC).isoformat()

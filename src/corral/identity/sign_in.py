@@ -1,0 +1,113 @@
+"""Signing in, with a password or by a one-time link; the first user; a new password."""
+
+import math
+from uuid import UUID, uuid4
+
+import structlog
+
+from corral.database.connection import Database, get_connection_with_rls
+from corral.identity import queries
+from corral.identity.links import link_lookups, refuse_unbelievable
+from corral.identity.passwords import hash_password, is_password_of, refuse_weak
+from corral.identity.problems import AlreadySetUp, EmailTaken, LinkRefused, SignInRefused, SignInThrottled
+from corral.secret import Secret
+from corral.vault import Vault
+
+# So many attempts are free; each further one waits twice as long as the one before, up to a minute.
+FREE_ATTEMPTS_PER_ACCOUNT = 3
+FREE_ATTEMPTS_PER_ADDRESS = 20
+
+_log = structlog.get_logger("corral.identity")
+
+
+async def check_password(
+    database: Database, vault: Vault, *, email: str, password: Secret, peer: str | None
+) -> UUID:
+    """The user whose address and password these are.
+
+    Attempts are counted in the database before the password is looked at, by account and by the
+    peer's network address (None: not known, or a proxy's, which would throttle everybody at once).
+    Unknown, disabled and password-less users are refused in the same words and after the same time.
+    """
+    account_key = vault.verifier("sign_in_account", email)
+    await _admit(database, account_key, FREE_ATTEMPTS_PER_ACCOUNT)
+    if peer is not None:
+        await _admit(database, vault.verifier("sign_in_address", peer), FREE_ATTEMPTS_PER_ADDRESS)
+    user = await queries.find_user_by_email(database, email)
+    matches = await is_password_of(
+        vault, user.id if user else None, user.password_sealed if user else None, password
+    )
+    if user is None or not matches or user.disabled_at is not None:
+        _log.warning("sign_in_refused", user_id=str(user.id) if user else None)
+        raise SignInRefused
+    await queries.forget_sign_in_attempts(database, account_key)
+    return user.id
+
+
+async def redeem_sign_in_link(database: Database, vault: Vault, code: Secret) -> UUID:
+    lookups = link_lookups(vault, "sign_in", code)
+    async with database.connection() as connection:
+        row = await queries.redeem_link(connection, lookups, "sign_in")
+    row = refuse_unbelievable(vault, "sign_in", code, row)
+    if row.user_id is None or row.email is None:  # disabled since
+        raise LinkRefused
+    return row.user_id
+
+
+async def set_up_first_user(
+    database: Database, vault: Vault, *, code: Secret, email: str, password: Secret
+) -> UUID:
+    """Exactly one caller wins: the link's row and the user's are one transaction."""
+    refuse_weak(password, email)
+    lookups = link_lookups(vault, "setup", code)
+    if await queries.has_users(database):
+        raise AlreadySetUp
+    user_id = uuid4()
+    password_sealed = await hash_password(vault, user_id, password)
+    async with get_connection_with_rls(user_id, database) as connection:
+        refuse_unbelievable(vault, "setup", code, await queries.redeem_link(connection, lookups, "setup"))
+        if not await queries.insert_user(connection, user_id, email, password_sealed):
+            raise EmailTaken
+    _log.info("user_added", user_id=str(user_id), by="setup")
+    return user_id
+
+
+async def add_user(database: Database, vault: Vault, *, email: str, password: Secret | None) -> UUID:
+    """Without a password the person signs in by a one-time link."""
+    user_id = uuid4()
+    password_sealed = None
+    if password is not None:
+        refuse_weak(password, email)
+        password_sealed = await hash_password(vault, user_id, password)
+    async with get_connection_with_rls(user_id, database) as connection:
+        if not await queries.insert_user(connection, user_id, email, password_sealed):
+            raise EmailTaken
+    _log.info("user_added", user_id=str(user_id), by="operator")
+    return user_id
+
+
+async def change_password(
+    database: Database, vault: Vault, user_id: UUID, *, current: Secret | None, new: Secret
+) -> None:
+    """Ends every session in the same transaction. Who has no password yet sets one without a current one."""
+    async with get_connection_with_rls(user_id, database, readonly=True) as connection:
+        user = await queries.load_own_user(connection, user_id)
+    assert user is not None  # authenticated a moment ago; users are disabled, never deleted
+    if user.password_sealed is not None:
+        await _admit(database, vault.verifier("sign_in_account", user.email), FREE_ATTEMPTS_PER_ACCOUNT)
+        if not await is_password_of(vault, user_id, user.password_sealed, current or Secret("")):
+            raise SignInRefused("The current password is not right.")
+    refuse_weak(new, user.email)
+    password_sealed = await hash_password(vault, user_id, new)
+    async with get_connection_with_rls(user_id, database) as connection:
+        await queries.set_password(connection, user_id, password_sealed)
+        await queries.delete_all_sessions(connection, user_id)
+    await queries.forget_sign_in_attempts(database, vault.verifier("sign_in_account", user.email))
+    _log.info("password_changed", user_id=str(user_id))
+
+
+async def _admit(database: Database, key: bytes, free_attempts: int) -> None:
+    wait = await queries.admit_sign_in(database, key, free_attempts)
+    if wait > 0:
+        _log.warning("sign_in_throttled", seconds=round(wait, 1))
+        raise SignInThrottled(retry_after=math.ceil(wait))

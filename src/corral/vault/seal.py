@@ -1,0 +1,70 @@
+"""Seal and open, bound to their context; and keyed verifiers for what is only ever compared.
+
+The context is the associated data of Tink's AEAD: it is not stored with the ciphertext but must be
+given again, so a sealed value that was moved to another user, another row, another field or from
+paper to live does not open (Tink: "Bind ciphertext to its context").
+"""
+
+from dataclasses import dataclass
+from typing import final
+
+import tink
+from tink import aead, prf
+
+from corral.secret import Secret
+from corral.vault.keyring import Keyring
+
+VERIFIER_BYTES = 32
+
+
+class SealBroken(Exception):  # noqa: N818 - a condition
+    """The sealed value does not open in this context: it was altered, moved, or is of another keyring."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """All that decides what a sealed value is and where it may go; each part is bound."""
+
+    purpose: str
+    parts: tuple[str, ...]
+
+    def to_bytes(self) -> bytes:
+        return framed("corral/seal/v1", self.purpose, *self.parts)
+
+
+@final
+class Vault:
+    """The opened keyring. Lives as long as the process; knows no user, row or request."""
+
+    __slots__ = ("_aead", "_prfs")
+
+    def __init__(self, keyring: Keyring) -> None:
+        self._aead: aead.Aead = keyring.sealing.primitive(aead.Aead)
+        self._prfs: prf.PrfSet = keyring.verifying.primitive(prf.PrfSet)
+
+    def seal(self, context: Context, secret: Secret) -> bytes:
+        return self._aead.encrypt(secret.reveal().encode(), context.to_bytes())
+
+    def open(self, context: Context, sealed: bytes) -> Secret:
+        """Raises SealBroken; its text tells nothing, for there is nothing that a client may learn from it."""
+        try:
+            return Secret(self._aead.decrypt(sealed, context.to_bytes()).decode())
+        except (tink.TinkError, UnicodeDecodeError):
+            raise SealBroken("a sealed value does not open") from None
+
+    def verifier(self, purpose: str, *parts: str) -> bytes:
+        """A keyed hash by the primary key: whoever writes to the database but has no keyring cannot make one."""
+        return self._prfs.primary().compute(framed("corral/verifier/v1", purpose, *parts), VERIFIER_BYTES)
+
+    def verifiers(self, purpose: str, *parts: str) -> list[bytes]:
+        """The same by every key of the keyring, the primary's first, so that a rotation forgets nobody."""
+        text = framed("corral/verifier/v1", purpose, *parts)
+        primary = self._prfs.primary_id()
+        keys = sorted(self._prfs.all().items(), key=lambda entry: entry[0] != primary)
+        return [key.compute(text, VERIFIER_BYTES) for _, key in keys]
+
+
+def framed(*parts: str) -> bytes:
+    """Each part behind its length, since plain joining is ambiguous: "ab" + "c" is "a" + "bc"."""
+    encoded = [part.encode() for part in parts]
+    return b"".join(len(part).to_bytes(4, "big") + part for part in encoded)

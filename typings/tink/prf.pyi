@@ -1,0 +1,16 @@
+from collections.abc import Mapping
+
+from tink import KeyTemplate
+
+class Prf:
+    def compute(self, input_data: bytes, output_length: int) -> bytes: ...
+
+class PrfSet:
+    def primary_id(self) -> int: ...
+    def all(self) -> Mapping[int, Prf]: ...
+    def primary(self) -> Prf: ...
+
+class prf_key_templates:
+    HMAC_SHA256: KeyTemplate
+
+def register() -> None: ...
