@@ -1,9 +1,19 @@
 """Types of what arrives in a request: bounded, free of control characters, secrets as Secret."""
 
 import unicodedata
+from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, PlainValidator, StringConstraints, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    PlainSerializer,
+    PlainValidator,
+    StringConstraints,
+    WithJsonSchema,
+)
 
 from corral.secret import Secret
 
@@ -61,3 +71,24 @@ SecretText = Annotated[
         {"type": "string", "format": "password", "writeOnly": True, "minLength": 1, "maxLength": LONGEST_SECRET}
     ),
 ]
+
+
+def _to_iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _in_the_future(moment: datetime) -> datetime:
+    if moment <= datetime.now(UTC):
+        raise ValueError("a moment in the future is expected")
+    return moment
+
+
+# ISO 8601 in UTC with `Z` and microseconds, always of one length.
+UtcTime = Annotated[datetime, PlainSerializer(_to_iso, return_type=str, when_used="json")]
+FutureTime = Annotated[AwareDatetime, AfterValidator(_in_the_future)]
+
+
+class Body(BaseModel):
+    """What arrives: unknown fields are refused, since one that is ignored is a wish that nobody hears."""
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)

@@ -1,0 +1,194 @@
+"""The vault's desk: store, list, rename, replace keys, switch on and off, delete, check."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import structlog
+
+from corral.alpaca import errors as alpaca_errors
+from corral.alpaca.client import AlpacaClient
+from corral.alpaca.environments import Environment
+from corral.credentials import queries
+from corral.credentials.models import Credential, Replacement, SealedCredential
+from corral.credentials.problems import (
+    AccountAlreadyStored,
+    CredentialNotFound,
+    WrongAccount,
+    WrongEnvironment,
+    validation_problem_of,
+)
+from corral.credentials.sealing import get_decrypted_alpaca_credential, seal_keys
+from corral.credentials.validation import ValidatedKeys, find_account_of_keys, hint_of_key
+from corral.database.connection import Database, get_connection_with_rls
+from corral.secret import Secret
+from corral.vault import Vault
+
+_log = structlog.get_logger("corral.credentials")
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    is_valid: bool
+    account_type: Environment
+    message: str
+    checked_at: datetime
+
+
+async def store_credential(
+    user_id: UUID,
+    database: Database,
+    vault: Vault,
+    alpaca: AlpacaClient,
+    *,
+    nickname: str,
+    api_key: Secret,
+    secret_key: Secret,
+    expected: Environment | None,
+) -> Credential:
+    """Asks Alpaca first; stores sealed keys only when it answered, and as what it answered."""
+    validated = await find_account_of_keys(alpaca, user_id, api_key, secret_key)
+    if expected is not None and expected is not validated.environment:
+        raise WrongEnvironment(_wrong_environment(validated.environment, expected))
+    credential_id = uuid4()
+    sealed = seal_keys(vault, user_id, credential_id, validated.environment, api_key, secret_key)
+    async with get_connection_with_rls(user_id, database) as connection:
+        credential = await queries.insert_credential(
+            connection,
+            user_id=user_id,
+            credential_id=credential_id,
+            nickname=nickname,
+            environment=validated.environment,
+            account_id=validated.account.id,
+            account_number=validated.account.account_number,
+            key_hint=hint_of_key(api_key),
+            sealed=sealed,
+        )
+        if credential is None:
+            first = await queries.find_id_of_account(
+                connection, user_id, validated.environment, validated.account.id
+            )
+            raise AccountAlreadyStored(credential_id=str(first))
+    _log.info(
+        "credential_stored",
+        user_id=str(user_id),
+        credential_id=str(credential.id),
+        credential_type=credential.credential_type.value,
+    )
+    return credential
+
+
+async def load_credentials(user_id: UUID, database: Database) -> list[Credential]:
+    async with get_connection_with_rls(user_id, database, readonly=True) as connection:
+        return await queries.load_credentials(connection, user_id)
+
+
+async def load_credential(user_id: UUID, database: Database, credential_id: UUID) -> Credential:
+    async with get_connection_with_rls(user_id, database, readonly=True) as connection:
+        credential = await queries.load_credential(connection, user_id, credential_id)
+    if credential is None:
+        raise CredentialNotFound
+    return credential
+
+
+async def change_credential(
+    user_id: UUID,
+    database: Database,
+    credential_id: UUID,
+    *,
+    nickname: str | None,
+    is_active: bool | None,
+    replacement: Replacement | None,
+) -> Credential:
+    """One transaction for all of it. None leaves a field as it is."""
+    async with get_connection_with_rls(user_id, database) as connection:
+        if replacement is not None:
+            await queries.replace_keys(connection, user_id, credential_id, replacement)
+        await queries.update_credential(connection, user_id, credential_id, nickname=nickname, is_active=is_active)
+        credential = await queries.load_credential(connection, user_id, credential_id)
+    if credential is None:
+        raise CredentialNotFound
+    _log.info(
+        "credential_changed",
+        user_id=str(user_id),
+        credential_id=str(credential_id),
+        is_active=credential.is_active,
+        keys_replaced=replacement is not None,
+    )
+    return credential
+
+
+async def prepare_replacement(
+    user_id: UUID,
+    database: Database,
+    vault: Vault,
+    alpaca: AlpacaClient,
+    credential_id: UUID,
+    *,
+    api_key: Secret,
+    secret_key: Secret,
+) -> Replacement:
+    """Validates and seals new keys for the same account; another environment or another account is refused."""
+    credential = await _load_sealed(user_id, database, credential_id)
+    validated = await find_account_of_keys(alpaca, user_id, api_key, secret_key)
+    _refuse_another_account(credential, validated)
+    return Replacement(
+        key_hint=hint_of_key(api_key),
+        account_number=validated.account.account_number,
+        sealed=seal_keys(vault, user_id, credential_id, validated.environment, api_key, secret_key),
+    )
+
+
+async def delete_credential(user_id: UUID, database: Database, credential_id: UUID) -> None:
+    async with get_connection_with_rls(user_id, database) as connection:
+        if not await queries.delete_credential(connection, user_id, credential_id):
+            raise CredentialNotFound
+    _log.info("credential_deleted", user_id=str(user_id), credential_id=str(credential_id))
+
+
+async def validate_credential(
+    database: Database, vault: Vault, alpaca: AlpacaClient, credential: SealedCredential
+) -> Validation:
+    """Asks Alpaca with the stored keys. Refused keys are an answer; an Alpaca that does not answer is a Problem."""
+    environment = credential.credential_type
+    try:
+        async with get_decrypted_alpaca_credential(vault, credential) as (api_key, secret_key):
+            answer = await alpaca.fetch_account(
+                environment, api_key, secret_key, budget_key=(environment, credential.account_id)
+            )
+    except alpaca_errors.KeysRefused:
+        return Validation(False, environment, _refused(environment), datetime.now(UTC))
+    except alpaca_errors.AlpacaError as error:
+        raise validation_problem_of(error) from error
+    async with get_connection_with_rls(credential.user_id, database) as connection:
+        await queries.mark_validated(connection, credential.user_id, credential.id, answer.answered_at)
+    message = f"Alpaca accepts these keys for {environment.value} trading."
+    return Validation(True, environment, message, answer.answered_at)
+
+
+async def _load_sealed(user_id: UUID, database: Database, credential_id: UUID) -> SealedCredential:
+    found = await queries.read_credentials(database, [(user_id, credential_id)])
+    if not found:
+        raise CredentialNotFound
+    return found[user_id, credential_id]
+
+
+def _refuse_another_account(credential: SealedCredential, validated: ValidatedKeys) -> None:
+    if validated.environment is not credential.credential_type:
+        raise WrongEnvironment(_wrong_environment(validated.environment, credential.credential_type))
+    if validated.account.id != credential.account_id:
+        raise WrongAccount
+
+
+def _wrong_environment(found: Environment, wanted: Environment) -> str:
+    return (
+        f"These are keys for {found.value} trading, not for {wanted.value}. "
+        f"Store them as {found.value}, or copy the {wanted.value} ones from Alpaca's dashboard. Nothing was stored."
+    )
+
+
+def _refused(environment: Environment) -> str:
+    return (
+        f"Alpaca no longer accepts these keys for {environment.value} trading. "
+        "Make new ones on Alpaca's dashboard and replace them here."
+    )

@@ -1,0 +1,146 @@
+"""All SQL about credentials."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from corral.alpaca.environments import Environment
+from corral.credentials.models import Credential, Replacement, SealedCredential
+from corral.database.connection import Database
+
+Owned = tuple[UUID, UUID]  # whose, which
+
+
+async def read_credentials(database: Database, wanted: Sequence[Owned]) -> Mapping[Owned, SealedCredential]:
+    """Each read under its own user's scope, all in one round trip; what row-level security hides is not there."""
+    rows = await database.fetch(
+        """
+        SELECT id, user_id, credential_type, account_id, is_active, revision,
+               api_key_sealed, secret_key_sealed, last_used_at
+        FROM corral.read_credentials($1, $2)
+        """,
+        [user_id for user_id, _ in wanted],
+        [credential_id for _, credential_id in wanted],
+    )
+    found = map(_sealed, rows)
+    return {(credential.user_id, credential.id): credential for credential in found}
+
+
+async def insert_credential(
+    connection: asyncpg.Connection, *, user_id: UUID, credential_id: UUID, nickname: str, environment: Environment,
+    account_id: str, account_number: str | None, key_hint: str, sealed: tuple[bytes, bytes],
+) -> Credential | None:  # fmt: skip
+    """None when this user has stored this account already."""
+    row = await connection.fetchrow(
+        """
+        INSERT INTO corral.credentials (user_id, id, nickname, credential_type, account_id, account_number,
+                                        key_hint, api_key_sealed, secret_key_sealed)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        ON CONFLICT (user_id, credential_type, account_id) DO NOTHING
+        RETURNING id, nickname, credential_type, account_number, is_active, key_hint,
+                  last_validated_at, last_used_at, created_at, updated_at
+        """,
+        user_id, credential_id, nickname, environment.value, account_id, account_number, key_hint, *sealed,
+    )  # fmt: skip
+    return _credential(row) if row else None
+
+
+async def find_id_of_account(
+    connection: asyncpg.Connection, user_id: UUID, environment: Environment, account_id: str
+) -> UUID | None:
+    return await connection.fetchval(
+        "SELECT id FROM corral.credentials WHERE user_id = $1 AND credential_type = $2 AND account_id = $3",
+        user_id, environment.value, account_id,
+    )  # fmt: skip
+
+
+async def load_credentials(connection: asyncpg.Connection, user_id: UUID) -> list[Credential]:
+    rows = await connection.fetch(
+        """
+        SELECT id, nickname, credential_type, account_number, is_active, key_hint,
+               last_validated_at, last_used_at, created_at, updated_at
+        FROM corral.credentials WHERE user_id = $1 ORDER BY created_at, id
+        """,
+        user_id,
+    )
+    return [_credential(row) for row in rows]
+
+
+async def load_credential(connection: asyncpg.Connection, user_id: UUID, credential_id: UUID) -> Credential | None:
+    row = await connection.fetchrow(
+        """
+        SELECT id, nickname, credential_type, account_number, is_active, key_hint,
+               last_validated_at, last_used_at, created_at, updated_at
+        FROM corral.credentials WHERE user_id = $1 AND id = $2
+        """,
+        user_id, credential_id,
+    )  # fmt: skip
+    return _credential(row) if row else None
+
+
+async def update_credential(
+    connection: asyncpg.Connection, user_id: UUID, credential_id: UUID, *,
+    nickname: str | None, is_active: bool | None,
+) -> None:  # fmt: skip
+    """None leaves a field as it is. A new `is_active` makes kept answers unusable; a new name does not."""
+    await connection.execute(
+        """
+        UPDATE corral.credentials
+        SET nickname = coalesce($3, nickname),
+            revision = revision + (coalesce($4, is_active) <> is_active)::integer,
+            is_active = coalesce($4, is_active),
+            updated_at = clock_timestamp()
+        WHERE user_id = $1 AND id = $2
+        """,
+        user_id, credential_id, nickname, is_active,
+    )  # fmt: skip
+
+
+async def replace_keys(
+    connection: asyncpg.Connection, user_id: UUID, credential_id: UUID, replacement: Replacement
+) -> None:
+    await connection.execute(
+        """
+        UPDATE corral.credentials
+        SET key_hint = $3, account_number = $4, api_key_sealed = $5, secret_key_sealed = $6,
+            revision = revision + 1, last_validated_at = clock_timestamp(), updated_at = clock_timestamp()
+        WHERE user_id = $1 AND id = $2
+        """,
+        user_id, credential_id, replacement.key_hint, replacement.account_number, *replacement.sealed,
+    )  # fmt: skip
+
+
+async def mark_validated(
+    connection: asyncpg.Connection, user_id: UUID, credential_id: UUID, at: datetime
+) -> None:
+    await connection.execute(
+        "UPDATE corral.credentials SET last_validated_at = $3 WHERE user_id = $1 AND id = $2",
+        user_id, credential_id, at,
+    )  # fmt: skip
+
+
+async def mark_used(connection: asyncpg.Connection, user_id: UUID, credential_id: UUID) -> None:
+    await connection.execute(
+        "UPDATE corral.credentials SET last_used_at = clock_timestamp() WHERE user_id = $1 AND id = $2",
+        user_id, credential_id,
+    )  # fmt: skip
+
+
+async def delete_credential(connection: asyncpg.Connection, user_id: UUID, credential_id: UUID) -> bool:
+    """False when this user has no such credential."""
+    deleted = await connection.fetchval(
+        "DELETE FROM corral.credentials WHERE user_id = $1 AND id = $2 RETURNING id", user_id, credential_id
+    )
+    return deleted is not None
+
+
+def _credential(row: asyncpg.Record) -> Credential:
+    identifier, nickname, credential_type, *rest = row
+    return Credential(identifier, nickname, Environment(credential_type), *rest)
+
+
+def _sealed(row: asyncpg.Record) -> SealedCredential:
+    identifier, user_id, credential_type, *rest = row
+    return SealedCredential(identifier, user_id, Environment(credential_type), *rest)

@@ -1,0 +1,128 @@
+"""HTTP for stored credentials."""
+
+from dataclasses import asdict
+from typing import cast
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+
+from corral.credentials import desk
+from corral.credentials.models import Credential, Replacement
+from corral.credentials.opening import CredentialReader
+from corral.credentials.problems import (
+    AccountAlreadyStored,
+    AccountRateLimited,
+    CredentialInactive,
+    CredentialNotFound,
+    KeysRefused,
+    UpstreamFailed,
+    UpstreamTimeout,
+    WrongAccount,
+    WrongEnvironment,
+)
+from corral.credentials.schemas import (
+    CredentialChange,
+    CredentialList,
+    CredentialMetadata,
+    NewCredential,
+    ValidationResult,
+)
+from corral.edge.problems import responses_for
+from corral.edge.resources import resources
+from corral.errors import DatabaseUnavailable, InvalidRequest
+from corral.identity.current_user import CredentialsRead, CredentialsWrite
+from corral.identity.models import AuthUser
+from corral.identity.problems import InsufficientScope, Unauthenticated
+
+router = APIRouter(prefix="/api/credentials", tags=["credentials"])
+
+_ALWAYS = (Unauthenticated, InsufficientScope, InvalidRequest, DatabaseUnavailable)
+_ASKS_ALPACA = (KeysRefused, WrongEnvironment, AccountRateLimited, UpstreamFailed, UpstreamTimeout)
+
+
+@router.post("", status_code=201, responses=responses_for(AccountAlreadyStored, *_ASKS_ALPACA, *_ALWAYS))
+async def store_credential(body: NewCredential, user: CredentialsWrite, request: Request) -> CredentialMetadata:
+    """Asks Alpaca whether these keys are for paper or live, and stores them sealed."""
+    house = resources(request)
+    credential = await desk.store_credential(
+        user.id,
+        house.database,
+        house.vault,
+        house.alpaca,
+        nickname=body.nickname,
+        api_key=body.api_key,
+        secret_key=body.secret_key,
+        expected=body.credential_type,
+    )
+    return _metadata(credential)
+
+
+@router.get("", responses=responses_for(Unauthenticated, InsufficientScope, DatabaseUnavailable))
+async def list_credentials(user: CredentialsRead, request: Request) -> CredentialList:
+    credentials = await desk.load_credentials(user.id, resources(request).database)
+    return CredentialList(items=[_metadata(credential) for credential in credentials])
+
+
+@router.get("/{credential_id}", responses=responses_for(CredentialNotFound, *_ALWAYS))
+async def read_credential(credential_id: UUID, user: CredentialsRead, request: Request) -> CredentialMetadata:
+    return _metadata(await desk.load_credential(user.id, resources(request).database, credential_id))
+
+
+@router.patch(
+    "/{credential_id}", responses=responses_for(CredentialNotFound, WrongAccount, *_ASKS_ALPACA, *_ALWAYS)
+)
+async def change_credential(
+    credential_id: UUID, body: CredentialChange, user: CredentialsWrite, request: Request
+) -> CredentialMetadata:
+    """Renames, switches on or off, or replaces both keys by new ones of the same account."""
+    credential = await desk.change_credential(
+        user.id,
+        resources(request).database,
+        credential_id,
+        nickname=body.nickname,
+        is_active=body.is_active,
+        replacement=await _replacement(credential_id, body, user, request),
+    )
+    return _metadata(credential)
+
+
+@router.delete("/{credential_id}", status_code=204, responses=responses_for(CredentialNotFound, *_ALWAYS))
+async def delete_credential(credential_id: UUID, user: CredentialsWrite, request: Request) -> None:
+    """Deletes the sealed keys here. Only deleting them at Alpaca, too, makes them worthless everywhere."""
+    await desk.delete_credential(user.id, resources(request).database, credential_id)
+
+
+@router.post(
+    "/{credential_id}/validate",
+    responses=responses_for(
+        CredentialNotFound, CredentialInactive, AccountRateLimited, UpstreamFailed, UpstreamTimeout, *_ALWAYS
+    ),
+)
+async def validate_credential(credential_id: UUID, user: CredentialsWrite, request: Request) -> ValidationResult:
+    """Asks Alpaca whether it still accepts the stored keys."""
+    house = resources(request)
+    reader = cast("CredentialReader", request.state.credential_reader)
+    credential = await reader.find_usable(user, credential_id)
+    result = await desk.validate_credential(house.database, house.vault, house.alpaca, credential)
+    return ValidationResult(**asdict(result))
+
+
+async def _replacement(
+    credential_id: UUID, body: CredentialChange, user: AuthUser, request: Request
+) -> Replacement | None:
+    if body.api_key is None or body.secret_key is None:
+        return None
+    house = resources(request)
+    return await desk.prepare_replacement(
+        user.id,
+        house.database,
+        house.vault,
+        house.alpaca,
+        credential_id,
+        api_key=body.api_key,
+        secret_key=body.secret_key,
+    )
+
+
+def _metadata(credential: Credential) -> CredentialMetadata:
+    return CredentialMetadata(**asdict(credential))

@@ -1,0 +1,53 @@
+"""The two keys of a credential, sealed and opened in the one context in which they belong together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import structlog
+
+from corral.alpaca.environments import Environment
+from corral.credentials.models import SealedCredential
+from corral.errors import InternalError
+from corral.secret import Secret
+from corral.vault import Context, SealBroken, Vault
+
+_log = structlog.get_logger("corral.credentials")
+
+
+def seal_keys(
+    vault: Vault, user_id: UUID, credential_id: UUID, environment: Environment, api_key: Secret, secret_key: Secret
+) -> tuple[bytes, bytes]:
+    return (
+        vault.seal(key_context(user_id, credential_id, environment, "api_key"), api_key),
+        vault.seal(key_context(user_id, credential_id, environment, "secret_key"), secret_key),
+    )
+
+
+@asynccontextmanager
+async def get_decrypted_alpaca_credential(
+    vault: Vault, credential: SealedCredential
+) -> AsyncIterator[tuple[Secret, Secret]]:
+    """`async with … as (api_key, secret_key)`: two Secrets for just one call, forgotten at the end of the block.
+
+    A row that was moved to another user, another id or the other environment does not open: that is
+    an alarm in the log and an InternalError, and Alpaca is not asked.
+    """
+    try:
+        api_key = _open(vault, credential, "api_key", credential.api_key_sealed)
+        secret_key = _open(vault, credential, "secret_key", credential.secret_key_sealed)
+    except SealBroken:
+        _log.error("credential_seal_broken", credential_id=str(credential.id), user_id=str(credential.user_id))
+        raise InternalError from None
+    try:
+        yield api_key, secret_key
+    finally:
+        del api_key, secret_key
+
+
+def key_context(user_id: UUID, credential_id: UUID, environment: Environment, field: str) -> Context:
+    return Context("credential", (str(user_id), str(credential_id), environment.value, field))
+
+
+def _open(vault: Vault, credential: SealedCredential, field: str, sealed: bytes) -> Secret:
+    return vault.open(key_context(credential.user_id, credential.id, credential.credential_type, field), sealed)

@@ -1,0 +1,178 @@
+"""HTTP for people, sessions and tokens."""
+
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+
+from corral.edge.problems import responses_for
+from corral.edge.resources import Resources, resources
+from corral.errors import DatabaseUnavailable, InvalidRequest
+from corral.identity import api_tokens, queries, sessions, sign_in
+from corral.identity.current_user import CurrentUser, SignedInPerson, TokensRead, TokensWrite, session_cookie_name
+from corral.identity.problems import (
+    AlreadySetUp,
+    EmailTaken,
+    InsufficientScope,
+    LinkRefused,
+    PasswordTooWeak,
+    SessionRequired,
+    SignInRefused,
+    SignInThrottled,
+    TokenNotFound,
+    Unauthenticated,
+    WiderThanItsMaker,
+)
+from corral.identity.schemas import (
+    CreatedToken,
+    LinkSignIn,
+    Me,
+    NewToken,
+    PasswordChange,
+    SetUp,
+    SignIn,
+    Token,
+    TokenList,
+)
+from corral.identity.scopes import ALL_SCOPES
+
+router = APIRouter(prefix="/api", tags=["identity"])
+
+_ALWAYS = (InvalidRequest, DatabaseUnavailable)
+
+
+@router.post("/session", responses=responses_for(SignInRefused, SignInThrottled, *_ALWAYS))
+async def sign_in_with_password(body: SignIn, request: Request, response: Response) -> Me:
+    """Signs in and sets the session cookie."""
+    house = resources(request)
+    user_id = await sign_in.check_password(
+        house.database, house.vault, email=body.email, password=body.password, peer=_peer(request)
+    )
+    return await _start_session(house, request, response, user_id)
+
+
+@router.post("/session/link", responses=responses_for(LinkRefused, *_ALWAYS))
+async def sign_in_with_link(body: LinkSignIn, request: Request, response: Response) -> Me:
+    """Signs in by a one-time link's code, which is used up by it."""
+    house = resources(request)
+    user_id = await sign_in.redeem_sign_in_link(house.database, house.vault, body.token)
+    return await _start_session(house, request, response, user_id)
+
+
+@router.delete(
+    "/session", status_code=204, responses=responses_for(Unauthenticated, SessionRequired, DatabaseUnavailable)
+)
+async def sign_out(user: SignedInPerson, request: Request, response: Response) -> None:
+    """Ends this session on the server, not in the browser only."""
+    house = resources(request)
+    await sessions.end_session(house.database, user.id, user.session_or_token_id)
+    response.delete_cookie(**_cookie(house))
+    response.headers["clear-site-data"] = '"cache", "storage"'
+
+
+@router.get("/me", responses=responses_for(Unauthenticated, DatabaseUnavailable))
+async def read_me(user: CurrentUser) -> Me:
+    """Who this request comes from, and what it may do."""
+    return Me(
+        id=user.id,
+        email=user.email,
+        scopes=sorted(user.scopes),
+        authenticated_by=user.authenticated_by,
+        expires_at=user.expires_at,
+    )
+
+
+@router.put(
+    "/me/password",
+    status_code=204,
+    responses=responses_for(
+        Unauthenticated, SessionRequired, SignInRefused, SignInThrottled, PasswordTooWeak, *_ALWAYS
+    ),
+)
+async def change_password(body: PasswordChange, user: SignedInPerson, request: Request, response: Response) -> None:
+    """Sets a new password and ends every session, this one too."""
+    house = resources(request)
+    await sign_in.change_password(
+        house.database, house.vault, user.id, current=body.current_password, new=body.new_password
+    )
+    response.delete_cookie(**_cookie(house))
+
+
+@router.post(
+    "/setup", status_code=201, responses=responses_for(LinkRefused, AlreadySetUp, EmailTaken, PasswordTooWeak, *_ALWAYS)
+)
+async def set_up(body: SetUp, request: Request, response: Response) -> Me:
+    """Makes the first user, once, with the code of the link that `corral serve` printed."""
+    house = resources(request)
+    user_id = await sign_in.set_up_first_user(
+        house.database, house.vault, code=body.token, email=body.email, password=body.password
+    )
+    return await _start_session(house, request, response, user_id)
+
+
+@router.get("/tokens", responses=responses_for(Unauthenticated, InsufficientScope, DatabaseUnavailable))
+async def list_tokens(user: TokensRead, request: Request) -> TokenList:
+    tokens = await api_tokens.load_api_tokens(resources(request).database, user.id)
+    return TokenList(items=[_token(token) for token in tokens])
+
+
+@router.post(
+    "/tokens",
+    status_code=201,
+    responses=responses_for(Unauthenticated, InsufficientScope, WiderThanItsMaker, *_ALWAYS),
+)
+async def create_token(body: NewToken, user: TokensWrite, request: Request) -> CreatedToken:
+    """Makes a token; this answer is the only place where it is ever shown."""
+    api_tokens.refuse_wider_than_its_maker(user, body.scopes, body.expires_at)
+    house = resources(request)
+    metadata, token = await api_tokens.create_api_token(
+        house.database, house.vault, user.id, name=body.name, scopes=body.scopes, expires_at=body.expires_at
+    )
+    return CreatedToken(**_token(metadata).model_dump(), token=token.reveal())
+
+
+@router.delete(
+    "/tokens/{token_id}",
+    status_code=204,
+    responses=responses_for(Unauthenticated, InsufficientScope, TokenNotFound, *_ALWAYS),
+)
+async def revoke_token(token_id: UUID, user: TokensWrite, request: Request) -> None:
+    """Revokes at once: the next request with it is refused."""
+    await api_tokens.revoke_api_token(resources(request).database, user.id, token_id)
+
+
+async def _start_session(house: Resources, request: Request, response: Response, user_id: UUID) -> Me:
+    session = await sessions.start_session(
+        house.database, house.vault, user_id, request.headers.get("user-agent", "")
+    )
+    response.set_cookie(
+        **_cookie(house), value=session.cookie_value.reveal(), max_age=int(sessions.ABSOLUTE.total_seconds())
+    )
+    user = await request.state.doorkeeper.by_session(session.cookie_value.reveal())
+    return await read_me(user)
+
+
+def _cookie(house: Resources) -> dict[str, object]:
+    return {
+        "key": session_cookie_name(house.public_url),
+        "path": "/",
+        "secure": house.public_url.startswith("https://"),
+        "httponly": True,
+        "samesite": "lax",
+    }
+
+
+def _peer(request: Request) -> str | None:
+    """The peer's address for throttling; not a loopback one, behind which a reverse proxy stands for everybody."""
+    host = request.client.host if request.client else None
+    return None if host is None or host.startswith("127.") or host == "::1" else host
+
+
+def _token(metadata: queries.TokenMetadata) -> Token:
+    return Token(
+        id=metadata.id,
+        name=metadata.name,
+        scopes=metadata.scopes,
+        created_at=metadata.created_at,
+        expires_at=metadata.expires_at,
+        last_used_at=metadata.last_used_at,
+    )

@@ -1,0 +1,95 @@
+"""Settings: read from the environment once, by the command line, and passed on from there."""
+
+import os
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+import platformdirs
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "CORRAL_"
+
+
+def default_data_dir() -> Path:
+    """The platform's place for a person's data; for root, as in a container, /var/lib/corral."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/corral")
+    return platformdirs.user_data_path("corral")
+
+
+class Settings(BaseSettings):
+    """One field for each `CORRAL_…` variable. Frozen; no default for anything secret."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    host: str = Field(default="127.0.0.1", description="where it listens")
+    port: int = Field(default=8002, ge=0, le=65535, description="where it listens")
+    data_dir: Path = Field(default_factory=default_data_dir, description="embedded database, keyring, logs")
+    database_url: SecretStr | None = Field(
+        default=None, description="PostgreSQL 15 or later, as the runtime role; without it the embedded one is started"
+    )
+    database_owner_url: SecretStr | None = Field(default=None, description="as the owner, for migrations only")
+    keyring: str | None = Field(default=None, description="file:PATH; default DATA_DIR/keyring.json")
+    public_url: str | None = Field(
+        default=None, description="as the browser sees it: cookie flags, links, origin check; default http://HOST:PORT"
+    )
+    alpaca_paper_url: str = Field(default="https://paper-api.alpaca.markets", description="the only hosts ever dialled")
+    alpaca_live_url: str = Field(default="https://api.alpaca.markets", description="the only hosts ever dialled")
+    alpaca_data_url: str = Field(default="https://data.alpaca.markets", description="the only hosts ever dialled")
+    snapshot_seconds: Annotated[float, Field(ge=0, le=60)] = Field(
+        default=1.0, description="for how long one answer of Alpaca may serve everyone who may see it; 0: never"
+    )
+    upstream_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = Field(
+        default=8.0, description="for the whole upstream call"
+    )
+    log_format: Literal["console", "json"] | None = Field(
+        default=None, description="default: console on a terminal, else json"
+    )
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_origin(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
+            raise ValueError("expected http(s)://host[:port] without a path")
+        if parts.scheme == "http" and parts.hostname not in {"127.0.0.1", "localhost", "::1"}:
+            raise ValueError("plain http is for this machine only: put a TLS proxy in front and give its https address")
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @field_validator("keyring")
+    @classmethod
+    def _is_file(cls, keyring: str | None) -> str | None:
+        if keyring is not None and not keyring.startswith("file:"):
+            raise ValueError("expected file:PATH")
+        return keyring
+
+    @property
+    def keyring_path(self) -> Path:
+        if self.keyring is not None:
+            return Path(self.keyring.removeprefix("file:")).expanduser()
+        return self.data_dir / "keyring.json"
+
+    @property
+    def browser_url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.public_url or f"http://{host}:{self.port}"
+
+
+def take_settings(environ: MutableMapping[str, str], **overrides: object) -> Settings:
+    """Reads the variables, and takes the ones with passwords out of the environment, where others could read them.
+
+    Raises ValueError for an unknown name with our prefix: a misspelt setting must not be ignored.
+    """
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    unknown = sorted(name for name in environ if name.upper().startswith(PREFIX) and name.upper() not in known)
+    if unknown:
+        raise ValueError(f"{', '.join(unknown)}: no such setting; `corral serve --help` lists them")
+    settings = Settings(**{name: value for name, value in overrides.items() if value is not None})  # pyright: ignore[reportArgumentType]  # checked by pydantic
+    for name in ("DATABASE_URL", "DATABASE_OWNER_URL"):
+        environ.pop(f"{PREFIX}{name}", None)
+    return settings
