@@ -1,0 +1,118 @@
+"""The composition root: what lives as long as the process, and the application over it."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TypedDict
+
+from fastapi import FastAPI
+
+from corral import __version__
+from corral.accounts import routes as accounts
+from corral.accounts.snapshots import Snapshots
+from corral.alpaca.client import open_alpaca
+from corral.alpaca.environments import Hosts
+from corral.credentials import routes as credentials
+from corral.credentials.keyring_check import open_vault
+from corral.credentials.opening import CredentialReader
+from corral.database.connection import Database
+from corral.database.embedded import embedded_postgres
+from corral.database.notes import Notes
+from corral.edge.edge import Edge
+from corral.edge.problems import PROBLEM_RESPONSES
+from corral.edge.resources import Resources
+from corral.edge.translation import install_problem_handlers
+from corral.health import routes as health
+from corral.health.watch import Watch
+from corral.identity import routes as identity
+from corral.identity.current_user import Doorkeeper, session_cookie_name
+from corral.settings import Settings
+from corral.web import routes as web
+
+
+class State(TypedDict):
+    """What every request can reach, as `request.state.…`."""
+
+    resources: Resources
+    doorkeeper: Doorkeeper
+    session_cookie: str
+    credential_reader: CredentialReader
+    snapshots: Snapshots
+    watch: Watch
+    sandbox: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseAddresses:
+    """The serving role's address, and the owner's, which nothing but migrations and the operator's commands use."""
+
+    app: str
+    owner: str | None
+
+
+@asynccontextmanager
+async def database_addresses(settings: Settings) -> AsyncIterator[DatabaseAddresses]:
+    """The configured PostgreSQL, or the embedded one, which runs as long as the block does."""
+    if settings.database_url is not None:
+        owner = settings.database_owner_url
+        yield DatabaseAddresses(settings.database_url.get_secret_value(), owner.get_secret_value() if owner else None)
+        return
+    async with embedded_postgres(settings.data_dir) as embedded:
+        yield DatabaseAddresses(embedded.dsn("corral_app"), embedded.dsn("corral_owner"))
+
+
+@asynccontextmanager
+async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = False) -> AsyncIterator[State]:
+    """Opens everything in the order in which it is needed, proves the database, and closes it in reverse."""
+    hosts = Hosts.from_urls(
+        paper=settings.alpaca_paper_url, live=settings.alpaca_live_url, data=settings.alpaca_data_url
+    )
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(Database.open(database_dsn))
+        watch = Watch(database)
+        await stack.enter_async_context(watch.kept())
+        vault = await open_vault(database, settings.keyring_path)
+        alpaca = await stack.enter_async_context(
+            open_alpaca(hosts, timeout_seconds=settings.upstream_timeout_seconds)
+        )
+        notes = Notes()
+        stack.push_async_callback(notes.close)
+        snapshots = Snapshots(settings.snapshot_seconds)
+        stack.push_async_callback(snapshots.close)
+        yield State(
+            resources=Resources(database, vault, alpaca, settings.browser_url),
+            doorkeeper=Doorkeeper(database, vault, notes),
+            session_cookie=session_cookie_name(settings.browser_url),
+            credential_reader=CredentialReader(database, notes),
+            snapshots=snapshots,
+            watch=watch,
+            sandbox=sandbox,
+        )
+
+
+def create_app(settings: Settings, state: State) -> Edge:
+    """The whole application, to be served by `corral.edge.server.serve_http`."""
+    return Edge(create_api(state), public_url=settings.browser_url)
+
+
+def create_api(state: State | None = None) -> FastAPI:
+    """The routes. Without state it only describes itself (`corral openapi`)."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, object]]:
+        yield dict(state or {})
+
+    api = FastAPI(
+        title="Corral (SANDBOX)" if state and state["sandbox"] else "Corral",
+        summary="Alpaca keys, sealed; accounts, live.",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        responses=PROBLEM_RESPONSES,
+    )
+    for domain in (health, identity, credentials, accounts, web):
+        api.include_router(domain.router)
+    install_problem_handlers(api)
+    return api

@@ -1,0 +1,59 @@
+"""Watches, while serving, what was proved at the start: a policy that somebody dropped is seen within a minute."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import final
+
+import structlog
+
+from corral.database.connection import Database
+from corral.database.migrate import pending_migrations
+from corral.database.selfcheck import find_weaknesses
+from corral.errors import Problem
+
+_log = structlog.get_logger("corral.health")
+
+EVERY_SECONDS = 30.0
+
+
+class Weakened(Exception):  # noqa: N818 - a condition
+    """The database does not keep tenants apart. One line with every finding."""
+
+
+@final
+class Watch:
+    """What the last look found. `weaknesses` is empty while all is well."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.weaknesses: list[str] = []
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Looks once now and raises Weakened when something is wrong; then looks again and again."""
+        await self.look()
+        if self.weaknesses:
+            raise Weakened("refusing to serve: " + "; ".join(self.weaknesses))
+        task = asyncio.get_running_loop().create_task(self._look_again())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def look(self) -> None:
+        async with self._database.connection() as connection:
+            found = await find_weaknesses(connection)
+            found += [f"migration {name} has not been applied" for name in await pending_migrations(connection)]
+        if found and found != self.weaknesses:
+            _log.error("database_weakened", findings=found)
+        self.weaknesses = found
+
+    async def _look_again(self) -> None:
+        while True:
+            await asyncio.sleep(EVERY_SECONDS)
+            # A database that is away just now is told by every request, and is looked at when it is back.
+            with suppress(Problem):
+                await self.look()
