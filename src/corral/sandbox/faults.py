@@ -40,6 +40,7 @@ import json
 from dataclasses import dataclass
 from typing import Annotated, Literal, Never, Self
 
+import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 _ANSWERS = ("body", "body_text", "body_bytes", "redirect_to", "rate_limited", "echo")
@@ -57,12 +58,25 @@ class _Part(BaseModel):
 
 def _json_text(text: str) -> str:
     """Refuses what is not JSON. Numbers are not converted: they may be longer than any number here."""
-    json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse_constant)
+    try:
+        json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
     return text
 
 
 def _refuse_constant(name: str) -> Never:
     raise ValueError(f"{name} is not JSON")
+
+
+def _writable(body: JsonValue) -> JsonValue:
+    """Refuses what would not go out as it came in."""
+    try:
+        if orjson.loads(orjson.dumps(body)) == body:
+            return body
+    except orjson.JSONEncodeError:
+        pass
+    raise ValueError("this JSON cannot be kept exactly; write it as body_text")
 
 
 def _free_of_framing(headers: dict[str, str]) -> dict[str, str]:
@@ -93,7 +107,7 @@ class Fault(_Part):
     times: Annotated[int, Field(ge=1)] | None = None
 
     status: Annotated[int, Field(ge=200, le=599)] | None = None
-    body: JsonValue = None
+    body: Annotated[JsonValue, AfterValidator(_writable)] = None
     body_text: str | None = None
     body_bytes: Annotated[int, Field(ge=0, le=1_000_000_000)] | None = None
     redirect_to: _HeaderValue | None = None
@@ -116,6 +130,8 @@ class Fault(_Part):
             raise ValueError("a fault must do something")
         if len(answers) > 1:
             raise ValueError(f"{' and '.join(answers)} are two answers to one request")
+        if self.rate_limited is not None and self.status is not None:
+            raise ValueError("rate_limited has a status of its own, 429")
         if self.amends_account and (answers or self.status):
             raise ValueError(f"{answers[0] if answers else 'status'} leaves no account to change")
         if self.amends_account and self.path not in {None, ACCOUNT_PATH}:

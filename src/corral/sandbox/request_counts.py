@@ -22,6 +22,11 @@ class _Tally:
         self.peak_concurrency = max(self.peak_concurrency, self.in_flight)
         self.paths[path] += 1
 
+    def begin_anew(self) -> None:
+        self.requests = 0
+        self.peak_concurrency = self.in_flight
+        self.paths.clear()
+
     def document(self) -> dict[str, object]:
         return {"requests": self.requests, "peak_concurrency": self.peak_concurrency, "paths": dict(self.paths)}
 
@@ -33,11 +38,14 @@ class RequestCounts:
 
     def __init__(self, paths: frozenset[str]) -> None:
         self._paths = paths
-        self.reset()
-
-    def reset(self) -> None:
         self._all = _Tally()
         self._by_key_id: defaultdict[str, _Tally] = defaultdict(_Tally)
+
+    def reset(self) -> None:
+        under_way = {key_id: tally for key_id, tally in self._by_key_id.items() if tally.in_flight}
+        self._by_key_id = defaultdict(_Tally, under_way)
+        for tally in (self._all, *under_way.values()):
+            tally.begin_anew()
 
     @contextmanager
     def counting(self, key_id: str | None, path: str) -> Generator[None]:

@@ -66,7 +66,7 @@ def session_on(day: date) -> Session | None:
 def holidays(year: int) -> frozenset[date]:
     """Answers the weekdays of a year on which there is no trading."""
     days = {
-        _new_years_day(year),
+        _observed(date(year, 1, 1)),
         _nth(3, _MONDAY, year, 2),  # Washington's Birthday
         _easter(year) - 2 * _DAY,  # Good Friday
         _nth(1, _MONDAY, year, 6) - 7 * _DAY,  # Memorial Day, the last Monday of May
@@ -79,7 +79,8 @@ def holidays(year: int) -> frozenset[date]:
         days.add(_nth(3, _MONDAY, year, 1))
     if year >= 2022:  # noqa: PLR2004 - the first Juneteenth that it kept
         days.add(_observed(date(year, 6, 19)))
-    return frozenset(days | {day for day in _UNSCHEDULED_CLOSINGS if day.year == year})
+    # New Year's Day on a Saturday is not made up for: the Friday before, of the old year, closes the books.
+    return frozenset(day for day in days | _UNSCHEDULED_CLOSINGS if day.year == year)
 
 
 def _is_half_day(day: date) -> bool:
@@ -89,12 +90,6 @@ def _is_half_day(day: date) -> bool:
         or ((day.month, day.day) == (7, 3) and day.weekday() <= _THURSDAY)
         or ((day.month, day.day) == (12, 24) and day.weekday() <= _THURSDAY)
     )
-
-
-def _new_years_day(year: int) -> date:
-    """On a Saturday it is not made up for: the Friday before closes the exchange's accounting year."""
-    day = date(year, 1, 1)
-    return day if day.weekday() == _SATURDAY else _observed(day)
 
 
 def _observed(holiday: date) -> date:
