@@ -1,0 +1,120 @@
+"""The sandbox's HTTP server, inside an event loop of the caller's."""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from secrets import token_hex
+
+from aiohttp import web
+
+from corral.sandbox.answers import Answer, EndpointNotFound, Refused
+from corral.sandbox.control import Control
+from corral.sandbox.delivery import deliver
+from corral.sandbox.fault_answers import amend, answer_in_place
+from corral.sandbox.faults import Fault, Faults
+from corral.sandbox.keys import PREFIXES, presented_key_id
+from corral.sandbox.request_counts import RequestCounts
+from corral.sandbox.trading_api import PATHS, TradingApi
+
+_REPEATED_SLASHES = re.compile("/{2,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """A running sandbox; `url` is http://HOST:PORT with the port that was really bound."""
+
+    url: str
+
+    @property
+    def paper_url(self) -> str:
+        return f"{self.url}/paper"
+
+    @property
+    def live_url(self) -> str:
+        return f"{self.url}/live"
+
+
+@asynccontextmanager
+async def serve_sandbox(
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8003,
+    seed: int = 0,
+    latency_seconds: float = 0.0,
+    rate_limit_per_minute: int = 200,
+    clock: Callable[[], int] = time.time_ns,
+) -> AsyncGenerator[Sandbox]:
+    """Serves an Alpaca-compatible broker while the block runs. Raises OSError if the port is taken.
+
+    Every answer of the Trading API waits `latency_seconds`. `port` 0 takes a free one,
+    `rate_limit_per_minute` 0 sets no limit, and `clock` answers nanoseconds since 1970.
+    """
+    api = TradingApi(seed=seed, rate_limit_per_minute=rate_limit_per_minute, clock=clock)
+    door = _Door(api, latency_seconds, clock)
+    # Without cancellation a request that waits would go on waiting for a client that has hung up.
+    server = web.Server(door.answer, handler_cancellation=True, access_log=None)
+    runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        yield Sandbox(_url(host, runner.addresses[0][1]))
+    finally:
+        await runner.cleanup()
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class _Door:
+    """Where every request comes in: the two environments of the Trading API, and what tests ask for."""
+
+    def __init__(self, api: TradingApi, latency_seconds: float, clock: Callable[[], int]) -> None:
+        self._api = api
+        self._latency_seconds = latency_seconds
+        self._clock = clock
+        self._faults = Faults()
+        self._counts = RequestCounts(PATHS)
+        self._control = Control(self._faults, self._counts)
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        path = _plain(request.rel_url.raw_path)
+        environment, _, rest = path[1:].partition("/")
+        if environment in PREFIXES:
+            return await self._answer_trading(request, environment, f"/{rest}")
+        try:
+            if not path.startswith("/_"):
+                raise EndpointNotFound
+            answer = await self._control.answer(request, path)
+        except Refused as refused:
+            answer = refused.answer
+        return await self._send(request, answer, None)
+
+    async def _answer_trading(self, request: web.BaseRequest, environment: str, path: str) -> web.StreamResponse:
+        key_id = presented_key_id(request.headers)
+        with self._counts.counting(key_id, path):
+            fault = self._faults.take(key_id, path)
+            await self._wait(fault)
+            answer = answer_in_place(fault, request.headers, self._clock()) if fault else None
+            if answer is None:
+                answer = self._api.answer(environment, request.method, path, request.headers)
+            return await self._send(request, answer, fault)
+
+    async def _wait(self, fault: Fault | None) -> None:
+        seconds = self._latency_seconds + (fault.latency_ms / 1_000 if fault else 0)
+        if seconds:
+            await asyncio.sleep(seconds)
+
+    async def _send(self, request: web.BaseRequest, answer: Answer, fault: Fault | None) -> web.StreamResponse:
+        answer.headers["X-Request-ID"] = token_hex(16)
+        if fault:
+            amend(answer, fault)
+        return await deliver(request, answer, fault)
+
+
+def _plain(path: str) -> str:
+    """Without doubled slashes and without one at the end: clients add both, and Alpaca's SDK follows no redirect."""
+    return (_REPEATED_SLASHES.sub("/", path) if "//" in path else path).rstrip("/")

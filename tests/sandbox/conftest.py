@@ -1,0 +1,18 @@
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import ClientSession
+
+from corral.sandbox import Sandbox, serve_sandbox
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with serve_sandbox(port=0, rate_limit_per_minute=0) as running:
+        yield running
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[ClientSession]:
+    async with ClientSession() as session:
+        yield session

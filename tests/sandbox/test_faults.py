@@ -1,0 +1,272 @@
+"""Each fault, as a client meets it."""
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import pytest
+from aiohttp import ClientError, ClientPayloadError, ClientResponse, ClientSession
+from tests.sandbox.people import ALICE, BOB, keys_of
+
+from corral.sandbox import Sandbox, secret_of
+
+
+async def _set(http: ClientSession, sandbox: Sandbox, *faults: dict[str, Any]) -> None:
+    async with http.put(f"{sandbox.url}/_faults", json={"faults": faults}) as response:
+        assert response.status == 200, await response.text()
+
+
+async def _get(http: ClientSession, sandbox: Sandbox, key_id: str = ALICE, path: str = "/v2/account") -> ClientResponse:
+    async with http.get(f"{sandbox.paper_url}{path}", headers=keys_of(key_id), allow_redirects=False) as response:
+        await response.read()
+        return response
+
+
+@pytest.mark.parametrize(("status", "phrase"), [(503, "service unavailable"), (520, "made up for a test")])
+async def test_a_status_alone_answers_its_phrase(
+    sandbox: Sandbox, http: ClientSession, status: int, phrase: str
+) -> None:
+    await _set(http, sandbox, {"status": status})
+    answer = await _get(http, sandbox)
+    assert (answer.status, await answer.json()) == (status, {"message": phrase})
+    assert len(answer.headers["X-Request-ID"]) == 32
+
+
+async def test_a_fault_once_is_met_once_and_the_next_one_after_it(sandbox: Sandbox, http: ClientSession) -> None:
+    await _set(http, sandbox, {"status": 500, "times": 1}, {"status": 502, "times": 2})
+    assert [(await _get(http, sandbox)).status for _ in range(4)] == [500, 502, 502, 200]
+
+
+async def test_a_fault_without_times_stays_until_cleared(sandbox: Sandbox, http: ClientSession) -> None:
+    await _set(http, sandbox, {"status": 500})
+    assert [(await _get(http, sandbox)).status for _ in range(3)] == [500, 500, 500]
+    async with http.delete(f"{sandbox.url}/_faults") as response:
+        assert await response.json() == {"faults": []}
+    assert (await _get(http, sandbox)).status == 200
+
+
+async def test_a_fault_of_alices_does_not_meet_bob(sandbox: Sandbox, http: ClientSession) -> None:
+    await _set(http, sandbox, {"key_id": ALICE, "status": 500})
+    assert [(await _get(http, sandbox, key_id)).status for key_id in (ALICE, BOB)] == [500, 200]
+
+
+async def test_a_fault_of_one_path_does_not_meet_another(sandbox: Sandbox, http: ClientSession) -> None:
+    await _set(http, sandbox, {"path": "/v2/clock", "status": 500})
+    assert [(await _get(http, sandbox, path=path)).status for path in ("/v2/account", "/v2/clock")] == [200, 500]
+
+
+@pytest.mark.parametrize("body", [None, False, 0, [], {"code": 40310000, "message": "no"}])
+async def test_a_body_is_any_json(sandbox: Sandbox, http: ClientSession, body: object) -> None:
+    await _set(http, sandbox, {"status": 403, "body": body})
+    answer = await _get(http, sandbox)
+    assert (answer.status, await answer.json(), answer.content_type) == (403, body, "application/json")
+
+
+async def test_a_body_text_goes_out_as_it_is_with_any_content_type_and_headers(
+    sandbox: Sandbox, http: ClientSession
+) -> None:
+    fault = {
+        "body_text": "<h1>é</h1>",
+        "content_type": "text/html; charset=utf-8",
+        "headers": {"X-Request-ID": "mine", "Via": "edge"},
+    }
+    await _set(http, sandbox, fault)
+    answer = await _get(http, sandbox)
+    assert (await answer.text(), answer.content_type) == ("<h1>é</h1>", "text/html")
+    assert (answer.headers["X-Request-ID"], answer.headers["Via"]) == ("mine", "edge")
+
+
+async def test_a_body_of_many_bytes_comes_without_a_declared_length(sandbox: Sandbox, http: ClientSession) -> None:
+    await _set(http, sandbox, {"body_bytes": 300_001})
+    answer = await _get(http, sandbox)
+    assert "Content-Length" not in answer.headers
+    assert len(await answer.text()) == 300_001
+
+
+@pytest.mark.parametrize(("extra", "status"), [({}, 302), ({"status": 307}, 307)])
+async def test_a_redirect_names_its_address(
+    sandbox: Sandbox, http: ClientSession, extra: dict[str, int], status: int
+) -> None:
+    await _set(http, sandbox, {"redirect_to": "http://127.0.0.1:9/elsewhere", **extra})
+    answer = await _get(http, sandbox)
+    assert (answer.status, answer.headers["Location"]) == (status, "http://127.0.0.1:9/elsewhere")
+
+
+async def test_a_spent_rate_limit_says_when_to_come_back_if_told_to(sandbox: Sandbox, http: ClientSession) -> None:
+    await _set(http, sandbox, {"rate_limited": {"retry_after": 7}, "times": 1}, {"rate_limited": {}})
+    told, untold = await _get(http, sandbox), await _get(http, sandbox)
+    assert (told.status, untold.status) == (429, 429)
+    assert told.headers["Retry-After"] == "7"
+    assert 6 <= int(told.headers["X-RateLimit-Reset"]) - time.time() + 1 <= 8
+    assert "Retry-After" not in untold.headers
+    assert await untold.json() == {"message": "rate limit exceeded"}
+
+
+async def test_an_echo_repeats_the_keys_in_body_and_header(sandbox: Sandbox, http: ClientSession) -> None:
+    await _set(http, sandbox, {"echo": True, "status": 500})
+    answer = await _get(http, sandbox)
+    assert answer.status == 500
+    assert secret_of(ALICE) in await answer.text()
+    assert secret_of(ALICE) in answer.headers["X-Echo"]
+
+
+async def test_an_echo_of_bytes_that_are_no_text_still_answers(sandbox: Sandbox, http: ClientSession) -> None:
+    await _set(http, sandbox, {"echo": True})
+    answer = await _exchange(
+        sandbox, b"GET /paper/v2/account HTTP/1.1\r\nHost: x\r\nX-Odd: \xff\xfe\r\nConnection: close\r\n\r\n"
+    )
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("raw", ["null", "1e5", "122011.09751111286868", '"1e5"', "[]", '"-0"', "1" + "0" * 5_000])
+async def test_a_field_of_the_account_is_replaced_digit_for_digit(
+    sandbox: Sandbox, http: ClientSession, raw: str
+) -> None:
+    await _set(http, sandbox, {"account_raw": {"cash": raw}})
+    answer = await _get(http, sandbox)
+    assert f'"cash":{raw},' in await answer.text()
+    assert json.loads(await answer.text(), parse_int=str)["equity"]
+
+
+async def test_fields_of_the_account_are_left_out(sandbox: Sandbox, http: ClientSession) -> None:
+    await _set(http, sandbox, {"account_without": ["cash", "equity"], "account_raw": {"pattern_day_trader": "true"}})
+    account = await (await _get(http, sandbox)).json()
+    assert account.keys().isdisjoint({"cash", "equity"})
+    assert account["pattern_day_trader"] is True
+    assert "buying_power" in account
+
+
+async def test_changed_account_fields_leave_other_answers_alone(sandbox: Sandbox, http: ClientSession) -> None:
+    await _set(http, sandbox, {"account_raw": {"is_open": "null", "message": "null"}, "times": 2})
+    assert (await (await _get(http, sandbox, path="/v2/clock")).json())["is_open"] is not None
+    async with http.get(f"{sandbox.live_url}/v2/account", headers=keys_of(ALICE)) as refused:
+        assert (await refused.json())["message"] == "request is not authorized"
+
+
+async def test_latency_delays_one_answer(sandbox: Sandbox, http: ClientSession) -> None:
+    await _set(http, sandbox, {"latency_ms": 300, "times": 1})
+    started = time.monotonic()
+    assert (await _get(http, sandbox)).status == 200
+    assert time.monotonic() - started >= 0.3
+    started = time.monotonic()
+    await _get(http, sandbox)
+    assert time.monotonic() - started < 0.3
+
+
+async def test_a_cut_before_the_headers_resets_the_connection(sandbox: Sandbox, http: ClientSession) -> None:
+    await _set(http, sandbox, {"cut": "before_headers"})
+    with pytest.raises(ClientError):
+        await _get(http, sandbox)
+    with pytest.raises(ConnectionResetError):
+        await _exchange(sandbox, b"GET /paper/v2/account HTTP/1.1\r\nHost: x\r\n\r\n")
+
+
+@pytest.mark.parametrize("fault", [{"body_text": "0123456789"}, {"body_bytes": 200_000}, {"status": 500}, {}])
+async def test_a_cut_in_mid_body_closes_the_connection_after_half_of_it(
+    sandbox: Sandbox, http: ClientSession, fault: dict[str, Any]
+) -> None:
+    await _set(http, sandbox, {"cut": "mid_body", **fault})
+    async with http.get(f"{sandbox.paper_url}/v2/account", headers=keys_of(ALICE)) as response:
+        with pytest.raises(ClientPayloadError):
+            await response.read()
+
+
+async def test_half_of_the_body_arrives_before_the_cut(sandbox: Sandbox, http: ClientSession) -> None:
+    await _set(http, sandbox, {"cut": "mid_body", "body_text": "0123456789"})
+    answer = await _exchange(sandbox, b"GET /paper/v2/account HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert b"Content-Length: 10\r\n" in answer
+    assert answer.endswith(b"\r\n\r\n01234")
+
+
+async def test_a_drip_sends_the_body_in_pieces(sandbox: Sandbox, http: ClientSession) -> None:
+    await _set(http, sandbox, {"body_text": "abcdef", "drip": {"bytes": 2, "every_ms": 100}})
+    started = time.monotonic()
+    async with http.get(f"{sandbox.paper_url}/v2/account", headers=keys_of(ALICE)) as response:
+        first = await response.content.readexactly(2)
+        seconds_to_the_first = time.monotonic() - started
+        assert first + await response.read() == b"abcdef"
+    assert time.monotonic() - started >= seconds_to_the_first + 0.15
+
+
+async def test_a_drip_works_on_a_good_answer_too(sandbox: Sandbox, http: ClientSession) -> None:
+    await _set(http, sandbox, {"drip": {"bytes": 400, "every_ms": 1}})
+    assert "equity" in await (await _get(http, sandbox)).json()
+
+
+async def test_what_is_left_of_the_faults_is_shown_and_can_be_put_again(sandbox: Sandbox, http: ClientSession) -> None:
+    await _set(http, sandbox, {"status": 500, "times": 1}, {"key_id": ALICE, "status": 502, "times": 3}, {"body": None})
+    await _get(http, sandbox)
+    await _get(http, sandbox)
+    async with http.get(f"{sandbox.url}/_faults") as response:
+        left = await response.json()
+    assert left == {"faults": [{"key_id": ALICE, "status": 502, "times": 2}, {"body": None}]}
+    await _set(http, sandbox, *left["faults"])
+
+
+@pytest.mark.parametrize(
+    ("document", "reason"),
+    [
+        ("", "document: Invalid JSON"),
+        ("[]", "document: "),
+        ("{}", "faults: Field required"),
+        ('{"faults": [{}]}', "faults.0: Value error, a fault must do something"),
+        ('{"faults": [{"times": 1}]}', "faults.0: Value error, a fault must do something"),
+        ('{"faults": [{"status": 500, "times": 0}]}', "faults.0.times: "),
+        ('{"faults": [{"status": 500}, {"status": 199}]}', "faults.1.status: "),
+        ('{"faults": [{"status": "500"}]}', "faults.0.status: "),
+        ('{"faults": [{"satus": 500}]}', "faults.0.satus: Extra inputs"),
+        ('{"faults": [{"key_id": "alice", "status": 500}]}', "faults.0.key_id: "),
+        ('{"faults": [{"path": "v2/account", "status": 500}]}', "faults.0.path: "),
+        ('{"faults": [{"body": 1, "body_text": "1"}]}', "body and body_text are two answers"),
+        ('{"faults": [{"echo": true, "body_bytes": 1}]}', "body_bytes and echo are two answers"),
+        ('{"faults": [{"rate_limited": {}, "status": 500}]}', "rate_limited has a status of its own"),
+        ('{"faults": [{"account_raw": {"cash": "1e"}}]}', "faults.0.account_raw.cash: "),
+        ('{"faults": [{"account_raw": {"cash": "NaN"}}]}', "NaN is not JSON"),
+        (f'{{"faults": [{{"account_raw": {{"cash": "{"[" * 100_000}"}}}}]}}', "nested too deeply"),
+        ('{"faults": [{"body": [NaN]}]}', "write it as body_text"),
+        ('{"faults": [{"body": 1000000000000000000000000000000}]}', "write it as body_text"),
+        ('{"faults": [{"account_raw": {"cash": "1"}, "status": 500}]}', "status leaves no account to change"),
+        ('{"faults": [{"account_without": ["cash"], "path": "/v2/clock"}]}', "not /v2/clock"),
+        ('{"faults": [{"headers": {"X-A": "1\\r\\nX-B: 2"}}]}', "faults.0.headers.X-A: "),
+        ('{"faults": [{"headers": {"X A": "1"}}]}', "faults.0.headers.X A"),
+        ('{"faults": [{"headers": {"Content-Length": "1"}}]}', "content-length is for the server to write"),
+        ('{"faults": [{"redirect_to": "/a\\nb"}]}', "faults.0.redirect_to: "),
+        ('{"faults": [{"drip": {"bytes": 0, "every_ms": 1}}]}', "faults.0.drip.bytes: "),
+        ('{"faults": [{"cut": "sometimes"}]}', "faults.0.cut: "),
+    ],
+)
+async def test_an_impossible_document_is_refused_with_the_reason_and_changes_nothing(
+    sandbox: Sandbox, http: ClientSession, document: str, reason: str
+) -> None:
+    await _set(http, sandbox, {"status": 418})
+    async with http.put(f"{sandbox.url}/_faults", data=document) as response:
+        assert response.status == 400
+        assert reason in (await response.json())["message"]
+    assert (await _get(http, sandbox)).status == 418
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("path", ["/_faults", "/_requests"])
+async def test_a_web_page_reaches_no_control(sandbox: Sandbox, http: ClientSession, method: str, path: str) -> None:
+    await _set(http, sandbox, {"status": 418})
+    headers = {"Origin": "http://localhost:3000"}
+    async with http.request(method, f"{sandbox.url}{path}", headers=headers, data=b'{"faults": []}') as response:
+        assert response.status == 403
+    assert (await _get(http, sandbox)).status == 418
+
+
+@pytest.mark.parametrize(("path", "allowed"), [("/_faults", "GET, PUT, DELETE"), ("/_requests", "GET, PUT")])
+async def test_controls_take_no_other_method(sandbox: Sandbox, http: ClientSession, path: str, allowed: str) -> None:
+    async with http.post(f"{sandbox.url}{path}") as response:
+        assert (response.status, response.headers["Allow"]) == (405, allowed)
+
+
+async def _exchange(sandbox: Sandbox, request: bytes) -> bytes:
+    host, _, port = sandbox.url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        writer.write(request)
+        return await reader.read()
+    finally:
+        writer.close()
