@@ -93,3 +93,10 @@ def take_settings(environ: MutableMapping[str, str], **overrides: object) -> Set
     for name in ("DATABASE_URL", "DATABASE_OWNER_URL"):
         environ.pop(f"{PREFIX}{name}", None)
     return settings
+
+
+def describe_settings() -> str:
+    """The settings for a person, one a line, as `corral serve --help` shows them."""
+    return "\n\n".join(
+        f"{PREFIX}{name.upper()}: {field.description}" for name, field in Settings.model_fields.items()
+    )

@@ -1,12 +1,12 @@
 """Keyring and database belong together, or nothing is served."""
 
 from pathlib import Path
-from uuid import UUID
 
 import structlog
 
-from corral.alpaca.environments import Environment
-from corral.credentials.sealing import key_context
+from corral.credentials import queries
+from corral.credentials.models import SealedCredential
+from corral.credentials.sealing import open_keys
 from corral.database.connection import Database
 from corral.secret import Secret
 from corral.vault import Context, KeyringMissing, KeyringRefused, SealBroken, Vault, load_keyring, make_keyring
@@ -22,7 +22,7 @@ async def open_vault(database: Database, path: Path) -> Vault:
     Raises KeyringRefused, in one line with the way out, when the keyring is missing, open to others,
     broken or another database's. Nothing is written then.
     """
-    probe = await database.fetchval("SELECT keyring_probe FROM corral.instance")
+    probe = await queries.load_keyring_probe(database)
     vault = _load_or_make(path, is_new_database=probe is None)
     if probe is None:
         probe = await _store_probe(database, vault)
@@ -53,8 +53,10 @@ def _load_or_make(path: Path, *, is_new_database: bool) -> Vault:
 async def _store_probe(database: Database, vault: Vault) -> bytes:
     """Of servers that start together, one stores its probe, and the others have to open that one."""
     sealed = vault.seal(_PROBE, Secret("corral"))
-    await database.fetch("INSERT INTO corral.instance (keyring_probe) VALUES ($1) ON CONFLICT DO NOTHING", sealed)
-    return await database.fetchval("SELECT keyring_probe FROM corral.instance")
+    await queries.insert_keyring_probe(database, sealed)
+    stored = await queries.load_keyring_probe(database)
+    assert stored is not None  # noqa: S101 - inserted a moment ago, and never deleted
+    return stored
 
 
 def _refuse_foreign(vault: Vault, probe: bytes, path: Path) -> None:
@@ -68,18 +70,18 @@ def _refuse_foreign(vault: Vault, probe: bytes, path: Path) -> None:
 
 
 async def _refuse_unopenable_rows(database: Database, vault: Vault, path: Path) -> None:
-    rows = await database.fetch("SELECT * FROM corral.sealed_samples()")
-    for user_id, credential_id, credential_type, sealed in rows:
-        if not opens(vault, user_id, credential_id, credential_type, "api_key", sealed):
+    for sample in await queries.load_sealed_samples(database):
+        if not opens_whole(vault, sample):
             raise KeyringRefused(
-                f"the keyring {path} does not open credential {credential_id}: restore the keyring that is as new as "
+                f"the keyring {path} does not open credential {sample.id}: restore the keyring that is as new as "
                 "the database, or the database that is as old as the keyring"
             )
 
 
-def opens(vault: Vault, user_id: UUID, credential_id: UUID, credential_type: str, field: str, sealed: bytes) -> bool:
+def opens_whole(vault: Vault, credential: SealedCredential) -> bool:
+    """Whether both keys of the row open in its own context."""
     try:
-        vault.open(key_context(user_id, credential_id, Environment(credential_type), field), sealed)
+        open_keys(vault, credential)
     except SealBroken:
         return False
     return True

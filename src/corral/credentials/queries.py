@@ -28,6 +28,26 @@ async def read_credentials(database: Database, wanted: Sequence[Owned]) -> Mappi
     return {(credential.user_id, credential.id): credential for credential in found}
 
 
+async def load_sealed_samples(database: Database) -> list[SealedCredential]:
+    """One for every key id of the keyring in use, whoever's it is; still sealed."""
+    rows = await database.fetch(
+        """
+        SELECT id, user_id, credential_type, account_id, is_active, revision,
+               api_key_sealed, secret_key_sealed, last_used_at
+        FROM corral.sealed_samples()
+        """
+    )
+    return [_sealed(row) for row in rows]
+
+
+async def load_keyring_probe(database: Database) -> bytes | None:
+    return await database.fetchval("SELECT keyring_probe FROM corral.instance")
+
+
+async def insert_keyring_probe(database: Database, probe: bytes) -> None:
+    await database.fetch("INSERT INTO corral.instance (keyring_probe) VALUES ($1) ON CONFLICT DO NOTHING", probe)
+
+
 async def insert_credential(
     connection: asyncpg.Connection, *, user_id: UUID, credential_id: UUID, nickname: str, environment: Environment,
     account_id: str, account_number: str | None, key_hint: str, sealed: tuple[bytes, bytes],
@@ -134,6 +154,20 @@ async def delete_credential(connection: asyncpg.Connection, user_id: UUID, crede
         "DELETE FROM corral.credentials WHERE user_id = $1 AND id = $2 RETURNING id", user_id, credential_id
     )
     return deleted is not None
+
+
+# As the owner, for `corral doctor`.
+
+
+async def load_all_sealed(connection: asyncpg.Connection) -> list[SealedCredential]:
+    rows = await connection.fetch(
+        """
+        SELECT id, user_id, credential_type, account_id, is_active, revision,
+               api_key_sealed, secret_key_sealed, last_used_at
+        FROM corral.credentials ORDER BY created_at, id
+        """
+    )
+    return [_sealed(row) for row in rows]
 
 
 def _credential(row: asyncpg.Record) -> Credential:

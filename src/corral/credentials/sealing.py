@@ -19,8 +19,8 @@ def seal_keys(
     vault: Vault, user_id: UUID, credential_id: UUID, environment: Environment, api_key: Secret, secret_key: Secret
 ) -> tuple[bytes, bytes]:
     return (
-        vault.seal(key_context(user_id, credential_id, environment, "api_key"), api_key),
-        vault.seal(key_context(user_id, credential_id, environment, "secret_key"), secret_key),
+        vault.seal(_context(user_id, credential_id, environment, "api_key"), api_key),
+        vault.seal(_context(user_id, credential_id, environment, "secret_key"), secret_key),
     )
 
 
@@ -34,8 +34,7 @@ async def get_decrypted_alpaca_credential(
     an alarm in the log and an InternalError, and Alpaca is not asked.
     """
     try:
-        api_key = _open(vault, credential, "api_key", credential.api_key_sealed)
-        secret_key = _open(vault, credential, "secret_key", credential.secret_key_sealed)
+        api_key, secret_key = open_keys(vault, credential)
     except SealBroken:
         _log.error("credential_seal_broken", credential_id=str(credential.id), user_id=str(credential.user_id))
         raise InternalError from None
@@ -45,9 +44,14 @@ async def get_decrypted_alpaca_credential(
         del api_key, secret_key
 
 
-def key_context(user_id: UUID, credential_id: UUID, environment: Environment, field: str) -> Context:
+def open_keys(vault: Vault, credential: SealedCredential) -> tuple[Secret, Secret]:
+    """Key id and secret. Raises SealBroken."""
+    owner, environment = credential.user_id, credential.credential_type
+    return (
+        vault.open(_context(owner, credential.id, environment, "api_key"), credential.api_key_sealed),
+        vault.open(_context(owner, credential.id, environment, "secret_key"), credential.secret_key_sealed),
+    )
+
+
+def _context(user_id: UUID, credential_id: UUID, environment: Environment, field: str) -> Context:
     return Context("credential", (str(user_id), str(credential_id), environment.value, field))
-
-
-def _open(vault: Vault, credential: SealedCredential, field: str, sealed: bytes) -> Secret:
-    return vault.open(key_context(credential.user_id, credential.id, credential.credential_type, field), sealed)

@@ -10,6 +10,8 @@ import asyncpg
 
 from corral.errors import DatabaseUnavailable, Overloaded
 
+OwnerConnection = asyncpg.Connection
+
 # What PostgreSQL and the driver raise when the server goes, is going, comes back or is overloaded. An
 # immediate shutdown ends connections without any SQLSTATE, so classes decide and not codes.
 _UNAVAILABLE = (
@@ -93,6 +95,17 @@ async def get_connection_with_rls(
         # set_config and not SET LOCAL, which takes no parameters; true: until the end of the transaction.
         await connection.execute("SELECT set_config('app.current_user_id', $1, true)", str(user_id))
         yield connection
+
+
+@asynccontextmanager
+async def open_owner_connection(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    """The owner's, for migrations and an operator's commands; it serves no request."""
+    with translated_errors():
+        connection = await asyncpg.connect(dsn, timeout=5, server_settings={"search_path": "pg_catalog"})
+        try:
+            yield connection
+        finally:
+            await connection.close(timeout=5)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import asyncpg
 from pogo_core.error import BadMigrationError
 from pogo_core.util import migrate
 
-from corral.database.connection import translated_errors
+from corral.database.connection import open_owner_connection
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 
@@ -29,17 +29,14 @@ class MigrationRefused(Exception):  # noqa: N818 - a condition
 
 async def apply_migrations(owner_dsn: str) -> None:
     """Brings the schema to this version as its owner; does nothing when it is there already."""
-    with translated_errors():
-        connection = await asyncpg.connect(owner_dsn, timeout=5)
+    async with open_owner_connection(owner_dsn) as connection:
+        await _refuse_unfit(connection)
+        # Held by the session, so a server that dies in the middle releases it.
+        await connection.execute("SELECT pg_advisory_lock($1)", _MIGRATION_LOCK)
         try:
-            await _refuse_unfit(connection)
-            # Held by the session, so a server that dies in the middle releases it.
-            await connection.execute("SELECT pg_advisory_lock($1)", _MIGRATION_LOCK)
             await migrate.apply(connection, MIGRATIONS, schema_name="corral", logger=_log)
         except BadMigrationError as error:
             raise MigrationRefused(f"{error}: {error.__cause__}") from error
-        finally:
-            await connection.close(timeout=5)
 
 
 async def pending_migrations(connection: asyncpg.Connection) -> list[str]:

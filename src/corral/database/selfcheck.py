@@ -6,6 +6,7 @@ by line against `expected_schema.txt`), and a probe that tries. Checked on Postg
 """
 
 from pathlib import Path
+from uuid import UUID, uuid4
 
 import asyncpg
 
@@ -92,19 +93,80 @@ async def find_weaknesses(connection: asyncpg.Connection) -> list[str]:
     """
     if await connection.fetchval("SELECT to_regnamespace('corral')") is None:
         return ["the schema is missing: the migrations have not been applied"]
-    findings = [row[0] for row in await connection.fetch(_ROLE_FINDINGS)]
-    findings += await _schema_differences(connection)
+    findings = await find_role_weaknesses(connection) + await find_schema_differences(connection)
     for table in _PROBED_TABLES:
         findings += await _probe(connection, table)
     return findings
 
 
-async def _schema_differences(connection: asyncpg.Connection) -> list[str]:
+async def find_role_weaknesses(connection: asyncpg.Connection) -> list[str]:
+    return [row[0] for row in await connection.fetch(_ROLE_FINDINGS)]
+
+
+async def find_schema_differences(connection: asyncpg.Connection) -> list[str]:
     expected = set(EXPECTED_SCHEMA.read_text(encoding="utf-8").splitlines())
     found = set(await schema_lines(connection))
     return [f"missing: {line}" for line in sorted(expected - found)] + [
         f"unexpected: {line}" for line in sorted(found - expected)
     ]
+
+
+async def attempt_crossing(connection: asyncpg.Connection) -> list[str]:
+    """Makes up two tenants in a transaction that is rolled back, and lets one reach for the other's rows."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        alice, bob = uuid4(), uuid4()
+        for tenant in (alice, bob):
+            await _act_as(connection, tenant)
+            await _make_up_rows(connection, tenant)
+        return await _reach_for(connection, alice)  # as bob
+    finally:
+        await transaction.rollback()
+
+
+async def _act_as(connection: asyncpg.Connection, tenant: UUID) -> None:
+    await connection.execute("SELECT set_config('app.current_user_id', $1, true)", str(tenant))
+
+
+async def _make_up_rows(connection: asyncpg.Connection, tenant: UUID) -> None:
+    await connection.execute("INSERT INTO corral.users (id, email) VALUES ($1, $2)", tenant, f"{tenant}@invalid")
+    await connection.execute(
+        """
+        INSERT INTO corral.credentials (user_id, id, nickname, credential_type, account_id, key_hint,
+                                        api_key_sealed, secret_key_sealed)
+        VALUES ($1, $1, 'made up', 'paper', 'made up', '', '', '')
+        """,
+        tenant,
+    )
+
+
+async def _reach_for(connection: asyncpg.Connection, other: UUID) -> list[str]:
+    reached = {
+        "read": await connection.fetchval("SELECT count(*) FROM corral.credentials WHERE user_id = $1", other),
+        "changed": _count(await connection.execute(
+            "UPDATE corral.credentials SET nickname = 'crossed' WHERE user_id = $1", other)),
+        "deleted": _count(await connection.execute("DELETE FROM corral.credentials WHERE user_id = $1", other)),
+        "written": await _write_for(connection, other),
+    }  # fmt: skip
+    return [f"one tenant {what} another's rows" for what, rows in reached.items() if rows]
+
+
+async def _write_for(connection: asyncpg.Connection, other: UUID) -> int:
+    try:
+        async with connection.transaction():
+            await connection.execute(
+                "INSERT INTO corral.api_tokens (user_id, name, scopes, lookup, seal) VALUES ($1, 'x', '{}', '', '')",
+                other,
+            )
+    except asyncpg.InsufficientPrivilegeError:
+        return 0
+    return 1
+
+
+def _count(status: str) -> int:
+    """PostgreSQL's command tag ends with the number of rows: `UPDATE 0`."""
+    return int(status.rsplit(" ", 1)[-1])
 
 
 async def _probe(connection: asyncpg.Connection, table: str) -> list[str]:

@@ -201,3 +201,31 @@ async def delete_api_token(connection: asyncpg.Connection, user_id: UUID, token_
         "DELETE FROM corral.api_tokens WHERE user_id = $1 AND id = $2 RETURNING id", user_id, token_id
     )
     return deleted is not None
+
+
+# As the owner, for an operator's commands.
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    id: UUID
+    email: str
+    created_at: datetime
+    disabled_at: datetime | None
+
+
+async def load_people(connection: asyncpg.Connection) -> list[Person]:
+    rows = await connection.fetch("SELECT id, email, created_at, disabled_at FROM corral.users ORDER BY created_at")
+    return [Person(*row) for row in rows]
+
+
+async def disable_person(connection: asyncpg.Connection, email: str) -> UUID | None:
+    """Ends sessions and tokens in the same transaction; None when there is nobody of this address."""
+    async with connection.transaction():
+        user_id: UUID | None = await connection.fetchval(
+            "UPDATE corral.users SET disabled_at = coalesce(disabled_at, clock_timestamp()) WHERE email = $1 RETURNING id",
+            email,
+        )
+        await connection.execute("DELETE FROM corral.sessions WHERE user_id = $1", user_id)
+        await connection.execute("DELETE FROM corral.api_tokens WHERE user_id = $1", user_id)
+    return user_id

@@ -237,11 +237,13 @@ AS $$ DELETE FROM corral.sign_in_attempts a WHERE a.key = p_key $$;
 
 -- The keyring's proof: one sealed value for every key id in use (Tink puts it into bytes 2 to 5).
 CREATE FUNCTION corral.sealed_samples()
-RETURNS TABLE (user_id uuid, id uuid, credential_type text, api_key_sealed bytea)
+RETURNS TABLE (id uuid, user_id uuid, credential_type text, account_id text, is_active boolean,
+               revision integer, api_key_sealed bytea, secret_key_sealed bytea, last_used_at timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' ROWS 2
 AS $$
     SELECT DISTINCT ON (substring(c.api_key_sealed FROM 2 FOR 4))
-        c.user_id, c.id, c.credential_type, c.api_key_sealed
+        c.id, c.user_id, c.credential_type, c.account_id, c.is_active,
+        c.revision, c.api_key_sealed, c.secret_key_sealed, c.last_used_at
     FROM corral.credentials c
     ORDER BY substring(c.api_key_sealed FROM 2 FOR 4), c.created_at
 $$;

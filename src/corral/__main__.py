@@ -1,0 +1,5 @@
+"""`python -m corral` is `corral`."""
+
+from corral.cli import main
+
+main()

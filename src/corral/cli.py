@@ -1,0 +1,197 @@
+"""The commands, and the only place that reads the environment."""
+
+import os
+import re
+import sys
+from collections.abc import Coroutine
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import orjson
+import typer
+import uvloop
+from pydantic import ValidationError
+
+from corral import demo as demonstration
+from corral import operating
+from corral.app import create_api
+from corral.database.embedded_errors import EmbeddedPostgresError
+from corral.database.migrate import MigrationRefused
+from corral.edge.fields import canonical_email
+from corral.edge.server import PortTaken
+from corral.errors import Problem
+from corral.hardening import harden_process
+from corral.health.watch import Weakened
+from corral.identity.people import NoSuchPerson, OwnerUnknown
+from corral.identity.scopes import Scope
+from corral.logs import configure_logging
+from corral.secret import Secret
+from corral.serving import serve
+from corral.settings import Settings, describe_settings, take_settings
+from corral.vault import KeyringRefused
+
+# What a person may be told as it is: one line, with the way out.
+_TOLD_AS_THEY_ARE = (
+    Problem,
+    KeyringRefused,
+    EmbeddedPostgresError,
+    MigrationRefused,
+    Weakened,
+    PortTaken,
+    demonstration.MixedUp,
+    NoSuchPerson,
+    OwnerUnknown,
+    operating.ChecksFailed,
+)
+
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where the data is. Default: CORRAL_DATA_DIR.")]
+EmailArgument = Annotated[str, typer.Argument(metavar="EMAIL", show_default=False)]
+
+app = typer.Typer(
+    help="Keeps Alpaca keys sealed and shows how every account stands right now.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+users = typer.Typer(help="People.", no_args_is_help=True)
+tokens = typer.Typer(help="API tokens.", no_args_is_help=True)
+app.add_typer(users, name="users")
+app.add_typer(tokens, name="tokens")
+
+
+def main() -> None:
+    """Exit status 0, or 1 with one line that says what to do."""
+    try:
+        app(standalone_mode=False)
+    except click.ClickException as error:
+        _fail(error.format_message())
+    except click.exceptions.Abort:
+        sys.exit(1)
+    except ValidationError as error:
+        _fail("; ".join(f"CORRAL_{'_'.join(map(str, one['loc'])).upper()}: {one['msg']}" for one in error.errors()))
+    except ValueError as error:
+        _fail(str(error))
+    except _TOLD_AS_THEY_ARE as error:
+        _fail(str(error))
+
+
+@app.command(name="serve", epilog="Settings, read from the environment:\n\n" + describe_settings())
+def serve_command(
+    host: Annotated[str | None, typer.Option(help="Default: CORRAL_HOST, or 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(help="Default: CORRAL_PORT, or 8002.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """The service, against real Alpaca."""
+    settings = take_settings(os.environ, host=host, port=port, data_dir=data_dir)
+    demonstration.refuse_demo_folder(settings.data_dir)
+    _configure_logging(settings)
+    harden_process()
+    _run(serve(settings, operating.announce_service))
+
+
+@app.command()
+def demo(
+    port: Annotated[int, typer.Option(help="Where Corral listens.")] = 8002,
+    sandbox_port: Annotated[int, typer.Option(help="Where the sandbox listens.")] = 8003,
+    data_dir: DataDir = None,
+) -> None:
+    """The same against the built-in SANDBOX: a user and two accounts are there already, no real money."""
+    folder = demonstration.demo_folder(data_dir)
+    configure_logging("console" if sys.stderr.isatty() else "json", sys.stderr.buffer)
+    harden_process()
+    _run(operating.run_demo(folder, port, sandbox_port))
+
+
+@app.command()
+def sandbox(
+    port: Annotated[int, typer.Option(help="Where the sandbox listens.")] = 8003,
+    seed: Annotated[int, typer.Option(help="The same seed, the same accounts and prices.")] = 0,
+    latency_ms: Annotated[int, typer.Option(min=0, help="How long each answer of the Trading API takes.")] = 0,
+    data_dir: DataDir = None,  # noqa: ARG001 - every command takes it; the sandbox keeps no data
+) -> None:
+    """Only the Alpaca-compatible broker, for other people's tests too."""
+    _run(operating.run_sandbox(port, seed, latency_ms / 1000))
+
+
+@users.command("add")
+def users_add(
+    email: EmailArgument,
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password, one line, from standard input.")
+    ] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Adds a person. Without a password, prints a one-time link to sign in with."""
+    password = Secret(sys.stdin.readline().rstrip("\n")) if password_stdin else None
+    _run(operating.add_user(_command_settings(data_dir), canonical_email(email), password))
+
+
+@users.command("list")
+def users_list(data_dir: DataDir = None) -> None:
+    """Lists people."""
+    _run(operating.list_users(_command_settings(data_dir)))
+
+
+@users.command("disable")
+def users_disable(email: EmailArgument, data_dir: DataDir = None) -> None:
+    """Ends a person's sessions and tokens at once, and lets them in no more."""
+    _run(operating.disable_user(_command_settings(data_dir), canonical_email(email)))
+
+
+@tokens.command("create")
+def tokens_create(
+    email: EmailArgument,
+    name: Annotated[str, typer.Option(help="What it is for.")],
+    scope: Annotated[
+        list[Scope] | None, typer.Option(help="What it may do; without any, all that its owner may over the API.")
+    ] = None,
+    expires_in: Annotated[str | None, typer.Option(help="Like 12h, 30d or 8w. Default: never.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Prints a new API token, and nothing else, on standard output."""
+    expires_at = datetime.now(UTC) + _duration(expires_in) if expires_in else None
+    settings = _command_settings(data_dir)
+    _run(operating.create_token(settings, canonical_email(email), name, scope or None, expires_at))
+
+
+@app.command()
+def doctor(data_dir: DataDir = None) -> None:
+    """Checks database, isolation, keyring, Alpaca and clock; says for each what to do."""
+    _run(operating.examine(_command_settings(data_dir)))
+
+
+@app.command()
+def openapi(data_dir: DataDir = None) -> None:  # noqa: ARG001 - every command takes it
+    """Prints the OpenAPI document."""
+    sys.stdout.buffer.write(orjson.dumps(create_api().openapi(), option=orjson.OPT_INDENT_2) + b"\n")
+
+
+def _command_settings(data_dir: Path | None) -> Settings:
+    """For commands that do their work and end: their log says warnings only."""
+    settings = take_settings(os.environ, data_dir=data_dir)
+    configure_logging("console", sys.stderr.buffer, quiet=True)
+    return settings
+
+
+def _configure_logging(settings: Settings) -> None:
+    log_format = settings.log_format or ("console" if sys.stderr.isatty() else "json")
+    configure_logging(log_format, sys.stderr.buffer)
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    uvloop.run(work)
+
+
+def _duration(text: str) -> timedelta:
+    found = re.fullmatch(r"(\d{1,5})([hdw])", text)
+    if found is None or int(found[1]) == 0:
+        raise ValueError("--expires-in takes a number and h, d or w, like 30d")
+    return int(found[1]) * {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}[found[2]]
+
+
+def _fail(message: str) -> None:
+    sys.stderr.write("corral: " + " ".join(message.split()) + "\n")
+    sys.exit(1)

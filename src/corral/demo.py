@@ -1,0 +1,130 @@
+"""`corral demo`: the whole service against the built-in sandbox, with a user and two accounts already there."""
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+from corral.credentials import desk
+from corral.credentials.models import Credential
+from corral.database.data_folder import opened_data_folder
+from corral.database.embedded_errors import EmbeddedPostgresError
+from corral.identity import api_tokens, queries, sign_in
+from corral.identity.links import issue_link
+from corral.secret import Secret
+from corral.serving import House
+from corral.settings import Settings
+
+EMAIL = "demo@corral.example"
+_ACCOUNTS = (("SANDBOX paper account", "PKSANDBOXDEMO1"), ("SANDBOX live account", "AKSANDBOXDEMO1"))
+_TOKEN_NAME = "SANDBOX demo"  # noqa: S105 - a name
+_MARK = "SANDBOX"
+
+# When root's database user cannot reach the current folder (below /root, say), the demo goes where it can.
+_FOLDER_OF_ROOT = Path("/var/lib/corral-demo")
+
+
+class MixedUp(Exception):  # noqa: N818 - a condition
+    """Real and sandbox data would meet. One line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """What a newcomer needs: the link and the token are shown once, by the command that asked for them."""
+
+    sign_in_link: Secret
+    token: Secret
+    credentials: list[Credential]
+
+
+def demo_folder(chosen: Path | None) -> Path:
+    """The demo's own data folder, marked so that real keys and sandbox keys never meet in one."""
+    folder = chosen or _default_folder()
+    mark = folder / _MARK
+    if (folder / "keyring.json").exists() and not mark.exists():
+        raise MixedUp(f"{folder} holds real data, which the demo never touches; choose another --data-dir")
+    opened_data_folder(folder)
+    mark.write_text("This data belongs to `corral demo`: sandbox accounts only.\n", encoding="utf-8")
+    return folder
+
+
+def refuse_demo_folder(folder: Path) -> None:
+    if (folder / _MARK).exists():
+        raise MixedUp(f"{folder} holds the demo's SANDBOX accounts; choose another --data-dir for real ones")
+
+
+def demo_settings(folder: Path, *, port: int, sandbox_url: str) -> Settings:
+    """Nothing of this comes from the environment: a demo never meets a configured database, keyring or host."""
+    return Settings(
+        host="127.0.0.1",
+        port=port,
+        data_dir=folder,
+        database_url=None,
+        database_owner_url=None,
+        keyring=None,
+        public_url=None,
+        alpaca_paper_url=f"{sandbox_url}/paper",
+        alpaca_live_url=f"{sandbox_url}/live",
+        alpaca_data_url=sandbox_url,
+    )
+
+
+async def invite(house: House, url: str) -> Invitation:
+    """Makes the user and the accounts on the first start, and a fresh link and token on every one."""
+    resources = house.state["resources"]
+    database, vault = resources.database, resources.vault
+    user_id = await _demo_user(house)
+    credentials = await _demo_accounts(house, user_id)
+    await _revoke_former_tokens(house, user_id)
+    _, token = await api_tokens.create_api_token(
+        database, vault, user_id, name=_TOKEN_NAME, scopes=None, expires_at=datetime.now(UTC) + timedelta(days=7)
+    )
+    link = await issue_link(database, vault, "sign_in", user_id, url)
+    return Invitation(link, token, credentials)
+
+
+def _default_folder() -> Path:
+    here = Path.cwd() / ".corral-demo"
+    if os.geteuid() == 0:
+        with suppress(EmbeddedPostgresError):
+            return opened_data_folder(here)
+        return _FOLDER_OF_ROOT
+    return here
+
+
+async def _demo_user(house: House) -> UUID:
+    resources = house.state["resources"]
+    known = await queries.find_user_by_email(resources.database, EMAIL)
+    if known is not None:
+        return known.id
+    return await sign_in.add_user(resources.database, resources.vault, email=EMAIL, password=None)
+
+
+async def _demo_accounts(house: House, user_id: UUID) -> list[Credential]:
+    resources = house.state["resources"]
+    stored = await desk.load_credentials(user_id, resources.database)
+    for nickname, key_id in _ACCOUNTS:
+        if any(credential.nickname == nickname for credential in stored):
+            continue
+        stored.append(
+            await desk.store_credential(
+                user_id,
+                resources.database,
+                resources.vault,
+                resources.alpaca,
+                nickname=nickname,
+                api_key=Secret(key_id),
+                secret_key=Secret(f"sandbox-secret-for-{key_id}"),
+                expected=None,
+            )
+        )
+    return stored
+
+
+async def _revoke_former_tokens(house: House, user_id: UUID) -> None:
+    database = house.state["resources"].database
+    for token in await api_tokens.load_api_tokens(database, user_id):
+        if token.name == _TOKEN_NAME:
+            await api_tokens.revoke_api_token(database, user_id, token.id)

@@ -1,0 +1,117 @@
+"""`corral doctor`: one line per check, and for each that fails the way out."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from corral.alpaca.client import AlpacaClient, open_alpaca
+from corral.alpaca.environments import Environment, Hosts
+from corral.alpaca.errors import AlpacaError, KeysRefused
+from corral.app import database_addresses
+from corral.credentials.keyring_check import open_vault, opens_whole
+from corral.credentials.queries import load_all_sealed
+from corral.database.connection import Database, open_owner_connection
+from corral.database.embedded_errors import EmbeddedPostgresError
+from corral.database.migrate import MigrationRefused, apply_migrations, pending_migrations
+from corral.database.selfcheck import attempt_crossing, find_role_weaknesses, find_schema_differences
+from corral.errors import Problem
+from corral.secret import Secret
+from corral.settings import Settings
+from corral.vault import KeyringRefused
+
+_LARGEST_SKEW_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    check: str
+    problem: str | None  # None: all is well
+
+
+async def examine(settings: Settings) -> AsyncIterator[Finding]:
+    """Yields each finding as soon as it is known; what makes `serve` refuse to start is a finding here."""
+    async with AsyncExitStack() as stack:
+        try:
+            addresses = await stack.enter_async_context(database_addresses(settings))
+            if addresses.owner is not None:
+                await apply_migrations(addresses.owner)
+            database = await stack.enter_async_context(Database.open(addresses.app))
+        except (EmbeddedPostgresError, MigrationRefused, Problem) as error:
+            yield Finding("the database is reachable", str(error))
+            return
+        yield Finding("the database is reachable", None)
+        for name, check in _database_checks(database):
+            yield Finding(name, await check())
+        yield Finding("the keyring opens every row", await _keyring(settings, database, addresses.owner))
+        hosts = Hosts.from_urls(
+            paper=settings.alpaca_paper_url, live=settings.alpaca_live_url, data=settings.alpaca_data_url
+        )
+        alpaca = await stack.enter_async_context(open_alpaca(hosts, timeout_seconds=settings.upstream_timeout_seconds))
+        for environment in Environment:
+            problem = await _reachable(alpaca, environment)
+            yield Finding(f"Alpaca's {environment.value} host is reachable", problem)
+
+
+def _database_checks(database: Database) -> list[tuple[str, Callable[[], Awaitable[str | None]]]]:
+    return [
+        ("the database role cannot bypass row-level security", lambda: _role(database)),
+        ("every table's row-level security is forced, and the schema is of this release", lambda: _schema(database)),
+        ("one made-up tenant cannot reach another's rows", lambda: _crossing(database)),
+        ("this machine's clock agrees with the database's", lambda: _clock(database)),
+    ]
+
+
+async def _role(database: Database) -> str | None:
+    async with database.connection() as connection:
+        return _joined(await find_role_weaknesses(connection))
+
+
+async def _schema(database: Database) -> str | None:
+    async with database.connection() as connection:
+        pending = [f"migration {name} is missing" for name in await pending_migrations(connection)]
+        return _joined(pending + await find_schema_differences(connection))
+
+
+async def _crossing(database: Database) -> str | None:
+    async with database.connection() as connection:
+        return _joined(await attempt_crossing(connection))
+
+
+async def _keyring(settings: Settings, database: Database, owner_dsn: str | None) -> str | None:
+    try:
+        vault = await open_vault(database, settings.keyring_path)
+    except KeyringRefused as refused:
+        return str(refused)
+    if owner_dsn is None:
+        return "set CORRAL_DATABASE_OWNER_URL for this command: only the owner may read every row (all stay sealed)"
+    async with open_owner_connection(owner_dsn) as connection:
+        closed = [str(row.id) for row in await load_all_sealed(connection) if not opens_whole(vault, row)]
+    return f"these do not open, store their keys again: {', '.join(closed)}" if closed else None
+
+
+async def _reachable(alpaca: AlpacaClient, environment: Environment) -> str | None:
+    """Any refusal is an answer. The keys are made up: none that anybody stored is used for this."""
+    try:
+        await alpaca.fetch_account(
+            environment, Secret("PKCORRALDOCTOR"), Secret("corral-doctor-asks"), budget_key=("doctor", environment)
+        )
+    except KeysRefused:
+        return None
+    except AlpacaError as error:
+        return f"{error}: check this machine's network, name service and time"
+    return None
+
+
+async def _clock(database: Database) -> str | None:
+    loop = asyncio.get_running_loop()
+    before = loop.time()
+    skew = await database.fetchval("SELECT extract(epoch FROM clock_timestamp() - $1)::float8", datetime.now(UTC))
+    if abs(skew) > _LARGEST_SKEW_SECONDS + loop.time() - before:
+        return f"they differ by {skew:.0f} s: set both by NTP, or sessions and tokens expire at the wrong moment"
+    return None
+
+
+def _joined(findings: list[str]) -> str | None:
+    return "; ".join(findings) or None

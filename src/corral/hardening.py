@@ -1,0 +1,17 @@
+"""Keeps the memory of this process from other processes, as far as an ordinary process can.
+
+Root can still read it; see docs/threat-model.md.
+"""
+
+import ctypes
+import resource
+import sys
+
+_PR_SET_DUMPABLE = 4  # prctl(2)
+
+
+def harden_process() -> None:
+    """No core files, and no ptrace, /proc/PID/mem or /proc/PID/environ for others of the same user."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

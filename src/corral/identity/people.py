@@ -1,0 +1,39 @@
+"""People as the operator sees them: listed and disabled by the owner's role, which serves no request."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+
+from corral.database.connection import OwnerConnection, open_owner_connection
+from corral.identity import queries
+from corral.identity.queries import Person
+
+_log = structlog.get_logger("corral.identity")
+
+
+class OwnerUnknown(Exception):  # noqa: N818 - a condition
+    """The command needs the owner's address. One line."""
+
+
+class NoSuchPerson(Exception):  # noqa: N818 - a condition
+    """There is nobody of this address. One line."""
+
+
+@asynccontextmanager
+async def owner_connection(owner_dsn: str | None) -> AsyncIterator[OwnerConnection]:
+    if owner_dsn is None:
+        raise OwnerUnknown("set CORRAL_DATABASE_OWNER_URL: the serving role cannot list people, by design")
+    async with open_owner_connection(owner_dsn) as connection:
+        yield connection
+
+
+async def load_people(connection: OwnerConnection) -> list[Person]:
+    return await queries.load_people(connection)
+
+
+async def disable_person(connection: OwnerConnection, email: str) -> None:
+    user_id = await queries.disable_person(connection, email)
+    if user_id is None:
+        raise NoSuchPerson(f"there is nobody with the address {email}; `corral users list` shows who is")
+    _log.info("user_disabled", user_id=str(user_id))

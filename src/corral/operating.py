@@ -1,0 +1,117 @@
+"""What the commands do, once the command line is read and the settings are known."""
+
+import sys
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from corral import demo as demonstration
+from corral import doctor
+from corral.edge.server import PortTaken
+from corral.identity import api_tokens, people, queries, sign_in
+from corral.identity.links import issue_link
+from corral.identity.scopes import Scope
+from corral.sandbox import serve_sandbox
+from corral.secret import Secret
+from corral.serving import House, opened_house, serve, stop_signal
+from corral.settings import Settings
+
+_out = Console(highlight=False, soft_wrap=True)
+
+
+class ChecksFailed(Exception):
+    """A check of `corral doctor` failed. One line."""
+
+
+async def announce_service(house: House, url: str) -> None:
+    """Where it listens and where its data is; and, while nobody is there yet, how the first one gets in."""
+    settings, resources = house.settings, house.state["resources"]
+    database = settings.data_dir / "postgres" if settings.database_url is None else "CORRAL_DATABASE_URL"
+    _out.print(f"[bold]Corral[/] listens on {url}" + (f" as {settings.public_url}" if settings.public_url else ""))
+    _out.print(f"  data     {database}")
+    _out.print(f"  keyring  {settings.keyring_path} (back it up, apart from the data)")
+    if not await queries.has_users(resources.database):
+        link = await issue_link(resources.database, resources.vault, "setup", None, resources.public_url)
+        _out.print(f"  set-up   {link.reveal()} (once, within 24 hours)")
+
+
+async def announce_demo(house: House, url: str) -> None:
+    invitation = await demonstration.invite(house, url)
+    first = invitation.credentials[0]
+    _out.print(f"[bold]Corral[/] [black on yellow] SANDBOX [/] listens on {url}: no real money, no Alpaca account")
+    _out.print(f"  sign in  {invitation.sign_in_link.reveal()} (once)")
+    _out.print(f"  token    {invitation.token.reveal()}")
+    _out.print("  try      the SANDBOX paper account, live:\n")
+    _out.print(f"curl -s -H 'Authorization: Bearer {invitation.token.reveal()}' "
+               f"{url}/api/credentials/{first.id}/account-data\n")  # fmt: skip
+    _out.print("Ctrl-C ends it.")
+
+
+async def run_demo(folder: Path, port: int, sandbox_port: int) -> None:
+    try:
+        async with serve_sandbox(port=sandbox_port) as broker:
+            settings = demonstration.demo_settings(folder, port=port, sandbox_url=broker.url)
+            await serve(settings, announce_demo, sandbox=True)
+    except OSError as error:
+        raise PortTaken(f"127.0.0.1:{sandbox_port} is in use; choose another with --sandbox-port") from error
+
+
+async def run_sandbox(port: int, seed: int, latency_seconds: float) -> None:
+    try:
+        async with serve_sandbox(port=port, seed=seed, latency_seconds=latency_seconds) as broker:
+            _out.print(f"SANDBOX broker: {broker.paper_url} and {broker.live_url}")
+            _out.print("  key id PK… (paper) or AK… (live), secret: sandbox-secret-for-<key id>; Ctrl-C ends it")
+            await stop_signal().wait()
+    except OSError as error:
+        raise PortTaken(f"127.0.0.1:{port} is in use by another program; choose another with --port") from error
+
+
+async def add_user(settings: Settings, email: str, password: Secret | None) -> None:
+    async with opened_house(settings) as house:
+        resources = house.state["resources"]
+        user_id = await sign_in.add_user(resources.database, resources.vault, email=email, password=password)
+        if password is None:
+            link = await issue_link(resources.database, resources.vault, "sign_in", user_id, resources.public_url)
+            _out.print(link.reveal())
+        else:
+            _out.print(f"{email} is added.")
+
+
+async def list_users(settings: Settings) -> None:
+    async with opened_house(settings) as house, people.owner_connection(house.addresses.owner) as connection:
+        table = Table("e-mail", "since", "state", box=None)
+        for person in await people.load_people(connection):
+            table.add_row(person.email, f"{person.created_at:%Y-%m-%d}", "disabled" if person.disabled_at else "active")
+        _out.print(table)
+
+
+async def disable_user(settings: Settings, email: str) -> None:
+    async with opened_house(settings) as house, people.owner_connection(house.addresses.owner) as connection:
+        await people.disable_person(connection, email)
+        _out.print(f"{email} is disabled; sessions and tokens ended.")
+
+
+async def create_token(
+    settings: Settings, email: str, name: str, scopes: list[Scope] | None, expires_at: datetime | None
+) -> None:
+    async with opened_house(settings) as house:
+        resources = house.state["resources"]
+        user = await queries.find_user_by_email(resources.database, email)
+        if user is None:
+            raise people.NoSuchPerson(f"there is nobody with the address {email}; `corral users list` shows who is")
+        _, token = await api_tokens.create_api_token(
+            resources.database, resources.vault, user.id, name=name, scopes=scopes, expires_at=expires_at
+        )
+        sys.stdout.write(token.reveal() + "\n")
+
+
+async def examine(settings: Settings) -> None:
+    failed = 0
+    async for finding in doctor.examine(settings):
+        failed += finding.problem is not None
+        mark = "[green]✓[/]" if finding.problem is None else "[red]✗[/]"
+        _out.print(f"{mark} {finding.check}" + (f": {finding.problem}" if finding.problem else ""))
+    if failed:
+        raise ChecksFailed(f"{failed} of the checks failed; each line above says what to do")
