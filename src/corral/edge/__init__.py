@@ -1,0 +1,23 @@
+"""The edge: HTTP comes in and goes out here and nowhere else."""
+
+from corral.edge.connection import Limits
+from corral.edge.edge import ASGIApp, Edge
+from corral.edge.origin import is_cross_origin, origin_of
+from corral.edge.problems import PROBLEM_RESPONSES, ProblemBody, render_problem, responses_for
+from corral.edge.server import PortTaken, serve_http
+from corral.edge.translation import install_problem_handlers
+
+__all__ = [
+    "PROBLEM_RESPONSES",
+    "ASGIApp",
+    "Edge",
+    "Limits",
+    "PortTaken",
+    "ProblemBody",
+    "install_problem_handlers",
+    "is_cross_origin",
+    "origin_of",
+    "render_problem",
+    "responses_for",
+    "serve_http",
+]

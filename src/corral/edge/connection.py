@@ -1,0 +1,208 @@
+"""One client's connection, guarded: what arrives too slowly, too large or broken is refused as it arrives.
+
+uvicorn's own protocol waits for ever for the rest of a request, and lets headers of any size pile up.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from enum import Enum
+from math import inf
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any, Final
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from corral.edge.edge import ASGIApp, security_headers
+from corral.edge.problems import HeadersTooLarge, RequestTimeout, render_problem
+from corral.errors import MalformedRequest, Overloaded, Problem
+from corral.logs import get_logger
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one client may take of the server. Times run from the connection's or the part's first byte."""
+
+    head_seconds: float = 10
+    body_seconds: float = 30
+    linger_seconds: float = 1  # after a refusal, so that the client reads it before the connection is reset
+    request_line_bytes: int = 8 * 1024
+    head_bytes: int = 32 * 1024
+    headers: int = 100
+    connections: int = 800  # of the 1024 files that a process may have open by default
+    spare_connections: int = 50  # beyond them only /healthz is answered, beyond these nobody
+
+
+class _Awaited(Enum):
+    HEAD = "a request's line and headers"
+    BODY = "the rest of its body"
+    NOTHING = "nothing: a request is being served, or the connection rests"
+
+
+_HEADERS: Final = security_headers(public_url="")
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol with `Limits`.
+
+    Deadlines cost nothing while requests arrive whole: the one timer of a connection is not set anew for
+    each request, it wakes now and then and looks whether a deadline has passed.
+    """
+
+    def __init__(self, app: ASGIApp, limits: Limits, **uvicorns: Any) -> None:  # noqa: ANN401 - what uvicorn hands to its own
+        super().__init__(**uvicorns)
+        self.app = app
+        self.url = b""
+        self._limits = limits
+        self._log = get_logger()
+        self._awaited = _Awaited.HEAD
+        self._timed: _Awaited | None = None
+        self._deadline = inf
+        self._timer: asyncio.TimerHandle | None = None
+        self._chunk_bytes = 0
+        self._head_bytes = 0  # an upper bound: the last chunk may hold more than the head
+        self._is_deaf = False
+        self._running: RequestResponseCycle | None = None  # `self.cycle` is the last one that arrived
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        if len(self.connections) > self._limits.connections + self._limits.spare_connections:
+            transport.abort()
+            return
+        self._set_deadline()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_deaf or self.parser is None:
+            return
+        self._unset_keepalive_if_required()
+        self._chunk_bytes = len(data)
+        self._head_bytes += self._chunk_bytes
+        if self._awaited is _Awaited.NOTHING:
+            self._awaited, self._head_bytes = _Awaited.HEAD, self._chunk_bytes
+        self._parse(self.parser, data)
+        self._set_deadline()
+
+    def _parse(self, parser: httptools.HttpRequestParser, data: bytes) -> None:
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._ignore_upgrade()
+        except httptools.HttpParserError as error:  # what a callback raised is its context
+            problem = error.__context__
+            self._refuse(problem if isinstance(problem, Problem) else MalformedRequest())
+        else:
+            if self._awaited is _Awaited.HEAD and self._is_head_too_large(self._head_bytes):
+                self._refuse(HeadersTooLarge())
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head_bytes = self._chunk_bytes
+
+    def on_headers_complete(self) -> None:
+        if len(self.headers) > self._limits.headers or self._is_head_too_large(self._exact_head_bytes()):
+            raise HeadersTooLarge
+        if len(self.connections) > self._limits.connections and self.url != b"/healthz":
+            raise Overloaded(retry_after=1)
+        super().on_headers_complete()
+        self._awaited = _Awaited.BODY
+
+    def _is_head_too_large(self, head_bytes: int) -> bool:
+        return head_bytes > self._limits.head_bytes or len(self.url) > self._limits.request_line_bytes
+
+    def _exact_head_bytes(self) -> int:
+        if self._head_bytes <= self._limits.head_bytes:
+            return self._head_bytes
+        return len(self.url) + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._awaited, self._timed = _Awaited.NOTHING, None
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: "ASGI3Application") -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def shutdown(self) -> None:
+        """The server stops: the request that is being served is answered, and that is the last."""
+        if self._running is None or self._running.response_complete:
+            self.transport.close()
+        else:
+            self._close_after(self._running)
+
+    def _close_after(self, cycle: RequestResponseCycle) -> None:
+        cycle.keep_alive = False
+        self.pipeline.clear()
+
+    def _ignore_upgrade(self) -> None:
+        """An upgrade may be ignored (RFC 9110, 7.8). The parser has skipped a body then, so nothing more is read."""
+        self._is_deaf = True
+        self.cycle.keep_alive = False
+
+    def _set_deadline(self) -> None:
+        if self._awaited is self._timed or self._is_deaf:
+            return
+        self._timed = self._awaited
+        if self._awaited is _Awaited.NOTHING:
+            self._deadline = inf
+        else:
+            is_head = self._awaited is _Awaited.HEAD
+            self._deadline = self.loop.time() + (self._limits.head_seconds if is_head else self._limits.body_seconds)
+
+    def _watch(self) -> None:
+        """Wakes at the deadline, or no later than a deadline that begins now could end."""
+        now = self.loop.time()
+        if now < self._deadline:
+            soonest = now + min(self._limits.head_seconds, self._limits.body_seconds)
+            self._timer = self.loop.call_at(min(self._deadline, soonest), self._watch)
+        elif self._is_deaf:
+            self.transport.abort()
+        elif self._head_bytes == 0:
+            self.transport.close()  # connected, and never said a word
+        else:
+            self._refuse(RequestTimeout())
+
+    def _refuse(self, problem: Problem) -> None:
+        self._is_deaf = True
+        running = self._running
+        is_its_body = self._awaited is _Awaited.BODY and self.cycle is running
+        if running is None or (running.response_complete and not is_its_body):
+            self._say(problem)
+        elif not is_its_body:
+            self._close_after(running)  # the trouble is with a later request, this one still gets its answer
+        else:
+            self._give_up(running, problem)
+
+    def _give_up(self, running: RequestResponseCycle, problem: Problem) -> None:
+        running.disconnected = True
+        running.message_event.set()
+        if running.response_started:
+            self.transport.close()
+        else:
+            self._say(problem)
+
+    def _say(self, problem: Problem) -> None:
+        request_id = token_hex(16)
+        status, headers, body = render_problem(problem, request_id)
+        own = [(b"x-request-id", request_id.encode()), (b"connection", b"close")]
+        lines = [b"%b: %b\r\n" % header for header in [*self.server_state.default_headers, *headers, *_HEADERS, *own]]
+        self.transport.write(b"".join([STATUS_LINE[status], *lines, b"\r\n", body]))
+        self._log.info("request refused", status=status, code=problem.code, request_id=request_id)
+        self._linger()
+
+    def _linger(self) -> None:
+        """Closes in halves: closed at once with unread bytes, a connection is reset and its answer lost."""
+        self._unset_keepalive_if_required()
+        self.transport.write_eof()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._deadline = self.loop.time() + self._limits.linger_seconds
+        self._timer = self.loop.call_at(self._deadline, self._watch)

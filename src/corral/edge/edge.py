@@ -1,0 +1,153 @@
+"""The outermost layer: no request reaches the application past it, and no response the client.
+
+Plain ASGI, for it is on the road of every request.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from secrets import token_hex
+from time import perf_counter
+from typing import Any, Final
+
+from corral import logs
+from corral.edge.admission import admit
+from corral.edge.origin import origin_of
+from corral.edge.problems import Headers, Stopping, render_problem
+from corral.errors import BodyTooLarge, InternalError, Problem
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+MAX_BODY_BYTES: Final = 64 * 1024
+_LONGEST_LOGGED_PATH: Final = 256
+
+
+def security_headers(public_url: str) -> Headers:
+    """What every response carries unless it sets its own; a page brings its own Content-Security-Policy."""
+    headers = [
+        (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+        (b"x-content-type-options", b"nosniff"),
+        (b"referrer-policy", b"no-referrer"),
+        (b"cross-origin-opener-policy", b"same-origin"),
+        (b"cross-origin-resource-policy", b"same-origin"),
+        (b"cross-origin-embedder-policy", b"require-corp"),
+        (b"permissions-policy", b"camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"),
+        (b"cache-control", b"no-store"),
+    ]
+    if public_url.lower().startswith("https:"):
+        headers.append((b"strict-transport-security", b"max-age=31536000; includeSubDomains"))
+    return headers
+
+
+class Edge:
+    """Wraps the whole application: `Edge(app, public_url="https://corral.example.com")`.
+
+    `public_url` is Corral's address as browsers see it. A body of more than `max_body_bytes` is refused.
+    Who is signed in is logged when the application leaves `scope["state"]["user_id"]` behind.
+    """
+
+    def __init__(self, app: ASGIApp, *, public_url: str, max_body_bytes: int = MAX_BODY_BYTES) -> None:
+        self._app = app
+        self._public_origin = origin_of(public_url)
+        self._headers = security_headers(public_url)
+        self._max_body_bytes = max_body_bytes
+        self._log = logs.get_logger()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._serve(scope, receive, send)
+        else:
+            raise NotImplementedError("WebSockets are not served: they need an origin check of their own first")
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = perf_counter()
+        # Of our own making: an id that a client chose could repeat or forge another's in the log. Each
+        # request is served by a task of its own, so there is nothing to reset afterwards.
+        request_id = token_hex(16)
+        logs.request_id.set(request_id)
+        exchange = _Exchange(receive, send, request_id, self._headers, self._max_body_bytes)
+        try:
+            has_body = admit(scope, public_origin=self._public_origin, max_body_bytes=self._max_body_bytes)
+            exchange.is_unread = has_body
+            await self._app(scope, exchange.receive if has_body else receive, exchange.send)
+        except Problem as problem:
+            await exchange.answer(problem)
+        except asyncio.CancelledError:
+            # Only a server whose time to stop has run out cancels a request, and nobody waits for this task.
+            await exchange.answer(Stopping())
+        except Exception as bug:  # noqa: BLE001 - what is not a Problem ends here: logged once, told to nobody
+            self._log.error("unexpected exception", exc_info=bug)
+            await exchange.answer(InternalError())
+        self._log.info(
+            "request",
+            method=scope["method"],
+            path=_logged_path(scope),
+            status=exchange.status,
+            duration_ms=round((perf_counter() - started) * 1000, 3),
+            user_id=scope.get("state", {}).get("user_id"),
+        )
+
+
+def _logged_path(scope: Scope) -> str:
+    """The route's template where there is one, for it holds no ids; never the query string."""
+    # FastAPI keeps the template of a route behind `include_router` with its prefix here, and without it in "route".
+    route = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
+    template: str = getattr(route, "path", scope["path"])
+    return template[:_LONGEST_LOGGED_PATH]
+
+
+class _Exchange:
+    """One request and its response, as they pass the edge."""
+
+    __slots__ = ("_defaults", "_max_body_bytes", "_receive", "_received", "_request_id", "_send", "is_unread", "status")
+
+    def __init__(self, receive: Receive, send: Send, request_id: str, defaults: Headers, max_body_bytes: int) -> None:
+        self._receive = receive
+        self._send = send
+        self._request_id = request_id
+        self._defaults = defaults
+        self._max_body_bytes = max_body_bytes
+        self._received = 0
+        self.is_unread = True
+        self.status: int | None = None
+
+    async def receive(self) -> Message:
+        """The body's next part, counted: a chunked one does not say beforehand how long it is."""
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._received += len(message.get("body", b""))
+            if self._received > self._max_body_bytes:
+                raise BodyTooLarge
+            self.is_unread = message.get("more_body", False)
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = self._completed(message.get("headers", ()))
+        await self._send(message)
+
+    def _completed(self, headers: Headers) -> Headers:
+        present = dict(headers)
+        completed = [header for header in headers if header[0] not in {b"server", b"x-request-id"}]
+        completed += [header for header in self._defaults if header[0] not in present]
+        completed.append((b"x-request-id", self._request_id.encode()))
+        return completed
+
+    async def answer(self, problem: Problem) -> None:
+        """Answers with `problem`, unless a response has begun: the server then cuts the connection.
+
+        A client whose body was not read to its end is not trusted about where its next request begins.
+        """
+        if self.status is not None:
+            return
+        status, headers, body = render_problem(problem, self._request_id)
+        if self.is_unread:
+            headers.append((b"connection", b"close"))
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})

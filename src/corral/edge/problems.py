@@ -1,0 +1,101 @@
+"""How a Problem leaves by the API: as application/problem+json (RFC 9457), and documented as such."""
+
+from typing import Any, Final
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field
+
+from corral.errors import (
+    DatabaseUnavailable,
+    InternalError,
+    InvalidRequest,
+    MalformedRequest,
+    MethodNotAllowed,
+    Overloaded,
+    Problem,
+)
+
+Headers = list[tuple[bytes, bytes]]
+PROBLEM_JSON: Final = "application/problem+json"
+
+
+class HeadersTooLarge(Problem):
+    """The request line and headers are more than this service reads."""
+
+    status, code, title = 431, "headers_too_large", "Request headers too large"
+
+
+class RequestTimeout(Problem):
+    """The request did not arrive in time."""
+
+    status, code, title = 408, "request_timeout", "Request timeout"
+
+
+class Stopping(Problem):
+    """Corral is stopping and did not finish this request. Look whether it took effect before you repeat it."""
+
+    status, code, title = 503, "stopping", "Stopping"
+
+
+class ProblemBody(BaseModel):
+    """What every error of the API looks like (RFC 9457)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(examples=["urn:corral:problem:not_found"])
+    title: str = Field(examples=["Not found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(description="What happened and what to do, for a person")
+    code: str = Field(description="The outcome, for a program", examples=["not_found"])
+    request_id: str = Field(description="Also in X-Request-ID and in Corral's log")
+
+
+def render_problem(problem: Problem, request_id: str) -> tuple[int, Headers, bytes]:
+    """Status, headers and body. `retry_after` becomes a header, `extra` further members of the body.
+
+    `type` is a URN and no address of a page: it must read the same on every installation, so that a
+    program may compare it, and a self-hosted service has no address that it could promise.
+    """
+    content: dict[str, Any] = {
+        "type": f"urn:corral:problem:{problem.code}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+        "code": problem.code,
+        "request_id": request_id,
+    }
+    body = orjson.dumps(content | problem.extra, default=str)
+    return problem.status, [*_headers(problem), (b"content-length", b"%d" % len(body))], body
+
+
+def _headers(problem: Problem) -> Headers:
+    headers = [(b"content-type", PROBLEM_JSON.encode())]
+    if problem.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % problem.retry_after))
+    if problem.status == 401:  # noqa: PLR2004 - RFC 9110, 15.5.2: a 401 says how to authenticate
+        headers.append((b"www-authenticate", b"Bearer"))
+    if isinstance(problem, MethodNotAllowed):  # RFC 9110, 15.5.6: a 405 says what is allowed
+        headers.append((b"allow", ", ".join(problem.extra.get("allow", ())).encode()))
+    return headers
+
+
+def responses_for(*problems: type[Problem]) -> dict[int | str, dict[str, Any]]:
+    """For a route's `responses=`: its problems, each told by its code and sentence under its status.
+
+    The schema is a reference; `install_problem_handlers` puts what it refers to into the document.
+    """
+    documented: dict[int | str, dict[str, Any]] = {}
+    for problem in problems:
+        told = f"`{problem.code}`: {problem().detail}"
+        if problem.status in documented:
+            documented[problem.status]["description"] += f"\n\n{told}"
+        else:
+            content = {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
+            documented[problem.status] = {"description": told, "content": content}
+    return documented
+
+
+PROBLEM_RESPONSES: Final = responses_for(
+    MalformedRequest, InvalidRequest, InternalError, Overloaded, DatabaseUnavailable
+)
+"""What any route may answer; for the application's own `responses=`."""

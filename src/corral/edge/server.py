@@ -1,0 +1,156 @@
+"""Serves an ASGI application over HTTP/1.1 inside a loop that is already running, until told to stop."""
+
+import asyncio
+import contextlib
+import errno
+import functools
+import socket
+from collections.abc import Callable, Generator
+from typing import Final, cast
+
+import uvicorn
+
+from corral.edge.connection import GuardedProtocol, Limits
+from corral.edge.edge import ASGIApp, Message, Receive, Scope, Send
+from corral.logs import get_logger
+
+LIMITS: Final = Limits()
+_BACKLOG: Final = 1024
+_KEEP_ALIVE_SECONDS: Final = 65  # longer than the 60 s after which common proxies close what they keep open
+_CANCELLED_SECONDS: Final = 1.0
+
+
+class PortTaken(Exception):  # noqa: N818 - named after the condition
+    """The address is in use by another program."""
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(f"{host}:{port} is in use by another program; choose another with --port")
+
+
+async def serve_http(
+    app: ASGIApp,
+    *,
+    host: str,
+    port: int,
+    ready: Callable[[str], None] | None,
+    grace_seconds: float,
+    stop: asyncio.Event,
+    limits: Limits = LIMITS,
+) -> None:
+    """Returns after `stop` was set, all requests are answered and the application has shut down.
+
+    Installs no signal handlers. `ready` is called with the address (with the real port when `port` is 0)
+    once the application has started. Requests that are not answered `grace_seconds` after `stop` are
+    cancelled. Raises PortTaken before the application starts, and what its start or shutdown raised.
+    """
+    listener = _listen(host, port)
+    lifespan = _Lifespan(app)
+    config = uvicorn.Config(
+        lifespan,
+        http=cast("type[asyncio.Protocol]", functools.partial(GuardedProtocol, app, limits)),
+        ws="none",
+        interface="asgi3",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+    )
+    try:
+        await _Server(config, ready=ready, grace_seconds=grace_seconds, stop=stop).serve([listener])
+    except SystemExit:  # uvicorn's word for an application that did not start
+        raise lifespan.failure or RuntimeError("the application refused to start") from None
+    finally:
+        listener.close()
+    if lifespan.failure is not None:
+        raise lifespan.failure
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Listens at once: a port that is only bound can still be taken by another program."""
+    try:
+        return socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=_BACKLOG
+        )
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise PortTaken(host, port) from None
+        raise
+
+
+class _Lifespan:
+    """Keeps what the application's start or shutdown raised, which uvicorn would only log."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self.failure: BaseException | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_without_traceback(message: Message) -> None:
+            await send({"type": message["type"]})
+
+        try:
+            await self._app(scope, receive, send_without_traceback)
+        except BaseException as failure:
+            self.failure = failure
+            raise
+
+
+class _Server(uvicorn.Server):
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        *,
+        ready: Callable[[str], None] | None,
+        grace_seconds: float,
+        stop: asyncio.Event,
+    ) -> None:
+        super().__init__(config)
+        self._ready = ready
+        self._grace_seconds = grace_seconds
+        self._stop = stop
+        self._log = get_logger()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Leaves the process's signals to the caller."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._ready is not None and sockets:
+            host, port = sockets[0].getsockname()[:2]
+            self._ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+
+    async def on_tick(self, counter: int) -> bool:
+        return await super().on_tick(counter) or self._stop.is_set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await self._wait_for_answers()
+        await self._cut_off_the_rest()
+        await self.lifespan.shutdown()
+
+    async def _wait_for_answers(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._grace_seconds):
+                while self.server_state.tasks or self.server_state.connections:  # noqa: ASYNC110 - plain sets of uvicorn's
+                    await asyncio.sleep(0.02)
+
+    async def _cut_off_the_rest(self) -> None:
+        """Before the application shuts down, for their last acts may need what it closes."""
+        late = set(self.server_state.tasks)
+        if late:
+            self._log.warning("requests cut off, the time to finish them is over", requests=len(late))
+            for task in late:
+                task.cancel()
+            await asyncio.wait(late, timeout=_CANCELLED_SECONDS)
+        for connection in list(self.server_state.connections):
+            connection.transport.close()

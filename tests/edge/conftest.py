@@ -1,0 +1,43 @@
+import io
+import logging
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+import structlog
+
+from corral.logs import configure_logging
+from tests.edge.ranch import ranch
+from tests.edge.wire import Served, served
+
+
+@pytest.fixture(scope="module")
+def log_of_all() -> Iterator[io.BytesIO]:
+    handlers, level = logging.getLogger().handlers[:], logging.getLogger().level
+    stream = io.BytesIO()
+    configure_logging("json", stream)
+    yield stream
+    structlog.reset_defaults()
+    logging.getLogger().handlers[:], logging.getLogger().level = handlers, level
+
+
+@pytest.fixture
+def log(log_of_all: io.BytesIO) -> io.BytesIO:
+    log_of_all.seek(0)
+    log_of_all.truncate()
+    return log_of_all
+
+
+@pytest_asyncio.fixture(scope="module")
+async def server_for_all(log_of_all: io.BytesIO) -> AsyncIterator[Served]:
+    async with served(ranch(), log_of_all) as running:
+        yield running
+
+
+@pytest.fixture
+def server(server_for_all: Served, log: io.BytesIO) -> Iterator[Served]:
+    """A served ranch with an empty log."""
+    yield server_for_all
+    for client in server_for_all.clients:
+        client.writer.close()
+    server_for_all.clients.clear()
