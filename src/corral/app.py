@@ -72,9 +72,7 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
         watch = Watch(database)
         await stack.enter_async_context(watch.kept())
         vault = await open_vault(database, settings.keyring_path)
-        alpaca = await stack.enter_async_context(
-            open_alpaca(hosts, timeout_seconds=settings.upstream_timeout_seconds)
-        )
+        alpaca = await stack.enter_async_context(open_alpaca(hosts, timeout_seconds=settings.upstream_timeout_seconds))
         notes = Notes()
         stack.push_async_callback(notes.close)
         snapshots = Snapshots(settings.snapshot_seconds)

@@ -1,5 +1,6 @@
 """The commands, and the only place that reads the environment."""
 
+import logging
 import os
 import re
 import sys
@@ -172,7 +173,7 @@ def openapi(data_dir: DataDir = None) -> None:  # noqa: ARG001 - every command t
 def _command_settings(data_dir: Path | None) -> Settings:
     """For commands that do their work and end: their log says warnings only."""
     settings = take_settings(os.environ, data_dir=data_dir)
-    configure_logging("console", sys.stderr.buffer, quiet=True)
+    configure_logging("console", sys.stderr.buffer, lowest=logging.WARNING)
     return settings
 
 

@@ -50,15 +50,17 @@ _TELLING_NAMES: Final = frozenset(
 )
 
 
-def configure_logging(log_format: Literal["console", "json"], stream: BinaryIO) -> None:
-    """Sends structlog's events from INFO and the standard library's records from WARNING to `stream`.
+def configure_logging(
+    log_format: Literal["console", "json"], stream: BinaryIO, *, lowest: int = logging.INFO
+) -> None:
+    """Sends structlog's events from `lowest` and the standard library's records from WARNING to `stream`.
 
     "json" is for machines, one object a line. "console" is for people; below an event its traceback
     follows on lines that begin with `  |`, which no event's line does.
     """
     structlog.configure(
         processors=[_compose, _render_json if log_format == "json" else _render_console],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(lowest),
         logger_factory=structlog.BytesLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )

@@ -97,6 +97,4 @@ def take_settings(environ: MutableMapping[str, str], **overrides: object) -> Set
 
 def describe_settings() -> str:
     """The settings for a person, one a line, as `corral serve --help` shows them."""
-    return "\n\n".join(
-        f"{PREFIX}{name.upper()}: {field.description}" for name, field in Settings.model_fields.items()
-    )
+    return "\n\n".join(f"{PREFIX}{name.upper()}: {field.description}" for name, field in Settings.model_fields.items())

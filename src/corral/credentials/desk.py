@@ -65,9 +65,7 @@ async def store_credential(
             sealed=sealed,
         )
         if credential is None:
-            first = await queries.find_id_of_account(
-                connection, user_id, validated.environment, validated.account.id
-            )
+            first = await queries.find_id_of_account(connection, user_id, validated.environment, validated.account.id)
             raise AccountAlreadyStored(credential_id=str(first))
     _log.info(
         "credential_stored",

@@ -132,9 +132,7 @@ async def replace_keys(
     )  # fmt: skip
 
 
-async def mark_validated(
-    connection: asyncpg.Connection, user_id: UUID, credential_id: UUID, at: datetime
-) -> None:
+async def mark_validated(connection: asyncpg.Connection, user_id: UUID, credential_id: UUID, at: datetime) -> None:
     await connection.execute(
         "UPDATE corral.credentials SET last_validated_at = $3 WHERE user_id = $1 AND id = $2",
         user_id, credential_id, at,

@@ -68,9 +68,7 @@ async def read_credential(credential_id: UUID, user: CredentialsRead, request: R
     return _metadata(await desk.load_credential(user.id, resources(request).database, credential_id))
 
 
-@router.patch(
-    "/{credential_id}", responses=responses_for(CredentialNotFound, WrongAccount, *_ASKS_ALPACA, *_ALWAYS)
-)
+@router.patch("/{credential_id}", responses=responses_for(CredentialNotFound, WrongAccount, *_ASKS_ALPACA, *_ALWAYS))
 async def change_credential(
     credential_id: UUID, body: CredentialChange, user: CredentialsWrite, request: Request
 ) -> CredentialMetadata:

@@ -54,4 +54,3 @@ async def _refuse_unfit(connection: asyncpg.Connection) -> None:
         raise MigrationRefused(f"PostgreSQL {version // 10000} is too old: Corral needs 15 or later")
     if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = 'corral_app')"):
         raise MigrationRefused(f"the role corral_app does not exist: {EXPECTED_SETUP}")
-

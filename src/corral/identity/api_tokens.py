@@ -60,9 +60,7 @@ async def create_api_token(
     return metadata, Secret(token)
 
 
-def refuse_wider_than_its_maker(
-    maker: AuthUser, scopes: Sequence[str] | None, expires_at: datetime | None
-) -> None:
+def refuse_wider_than_its_maker(maker: AuthUser, scopes: Sequence[str] | None, expires_at: datetime | None) -> None:
     """A signed-in person may make any token; a token only one that does no more and lives no longer."""
     if maker.authenticated_by == "session":
         return
@@ -84,8 +82,6 @@ async def revoke_api_token(database: Database, user_id: UUID, token_id: UUID) ->
     _log.info("api_token_revoked", user_id=str(user_id), token_id=str(token_id))
 
 
-def _bound(
-    user_id: UUID, token_id: UUID, scopes: Sequence[str], expires_at: datetime | None
-) -> tuple[str, ...]:
+def _bound(user_id: UUID, token_id: UUID, scopes: Sequence[str], expires_at: datetime | None) -> tuple[str, ...]:
     expiry = expires_at.astimezone(UTC).isoformat() if expires_at else "never"
     return str(user_id), str(token_id), " ".join(scopes), expiry

@@ -67,9 +67,7 @@ class Doorkeeper:
                     return row
         return None
 
-    async def _touch(
-        self, touch: Callable[..., Awaitable[None]], row: TokenRow | SessionRow
-    ) -> None:
+    async def _touch(self, touch: Callable[..., Awaitable[None]], row: TokenRow | SessionRow) -> None:
         async with get_connection_with_rls(row.user_id, self._database) as connection:
             await touch(connection, row.user_id, row.id)
 

@@ -30,9 +30,7 @@ _threads = ThreadPoolExecutor(_WORKERS, thread_name_prefix="argon2")
 _under_way: set[asyncio.Future[Any]] = set()
 
 # Verified in place of a hash that does not exist, so that an unknown address takes as long as a known one.
-_NOBODY = (
-    "$argon2id$v=19$m=65536,t=3,p=1$L36o+r8brTKpt51oCNL+Ow$gYo1m+4+qHLDE9hP3tAhhJdXjO0UbqJTl5ap9iERCQQ"
-)
+_NOBODY = "$argon2id$v=19$m=65536,t=3,p=1$L36o+r8brTKpt51oCNL+Ow$gYo1m+4+qHLDE9hP3tAhhJdXjO0UbqJTl5ap9iERCQQ"
 
 _log = structlog.get_logger("corral.identity")
 

@@ -94,9 +94,7 @@ async def forget_sign_in_attempts(database: Database, key: bytes) -> None:
 async def issue_link(
     database: Database, lookup: bytes, seal: bytes, *, kind: str, user_id: UUID | None, expires_at: datetime
 ) -> None:
-    await database.fetchval(
-        "SELECT corral.issue_link($1, $2, $3, $4, $5)", lookup, seal, kind, user_id, expires_at
-    )
+    await database.fetchval("SELECT corral.issue_link($1, $2, $3, $4, $5)", lookup, seal, kind, user_id, expires_at)
 
 
 async def redeem_link(connection: asyncpg.Connection, lookups: Sequence[bytes], kind: str) -> LinkRow | None:

@@ -141,9 +141,7 @@ async def revoke_token(token_id: UUID, user: TokensWrite, request: Request) -> N
 
 
 async def _start_session(house: Resources, request: Request, response: Response, user_id: UUID) -> Me:
-    session = await sessions.start_session(
-        house.database, house.vault, user_id, request.headers.get("user-agent", "")
-    )
+    session = await sessions.start_session(house.database, house.vault, user_id, request.headers.get("user-agent", ""))
     response.set_cookie(
         **_cookie(house), value=session.cookie_value.reveal(), max_age=int(sessions.ABSOLUTE.total_seconds())
     )

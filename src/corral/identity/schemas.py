@@ -60,4 +60,3 @@ class CreatedToken(Token):
 
 class TokenList(BaseModel):
     items: list[Token]
-

@@ -20,9 +20,7 @@ FREE_ATTEMPTS_PER_ADDRESS = 20
 _log = structlog.get_logger("corral.identity")
 
 
-async def check_password(
-    database: Database, vault: Vault, *, email: str, password: Secret, peer: str | None
-) -> UUID:
+async def check_password(database: Database, vault: Vault, *, email: str, password: Secret, peer: str | None) -> UUID:
     """The user whose address and password these are.
 
     Attempts are counted in the database before the password is looked at, by account and by the
@@ -34,9 +32,7 @@ async def check_password(
     if peer is not None:
         await _admit(database, vault.verifier("sign_in_address", peer), FREE_ATTEMPTS_PER_ADDRESS)
     user = await queries.find_user_by_email(database, email)
-    matches = await is_password_of(
-        vault, user.id if user else None, user.password_sealed if user else None, password
-    )
+    matches = await is_password_of(vault, user.id if user else None, user.password_sealed if user else None, password)
     if user is None or not matches or user.disabled_at is not None:
         _log.warning("sign_in_refused", user_id=str(user.id) if user else None)
         raise SignInRefused
@@ -54,9 +50,7 @@ async def redeem_sign_in_link(database: Database, vault: Vault, code: Secret) ->
     return row.user_id
 
 
-async def set_up_first_user(
-    database: Database, vault: Vault, *, code: Secret, email: str, password: Secret
-) -> UUID:
+async def set_up_first_user(database: Database, vault: Vault, *, code: Secret, email: str, password: Secret) -> UUID:
     """Exactly one caller wins: the link's row and the user's are one transaction."""
     refuse_weak(password, email)
     lookups = link_lookups(vault, "setup", code)
