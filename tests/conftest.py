@@ -164,4 +164,4 @@ class Faults:
         """How many requests the sandbox has received with this key."""
         async with self._client.get("/_requests") as answer:
             counts = await answer.json()
-        return sum(counts["keys"].get(key_id, {}).get("paths", {}).values())
+        return sum(counts["key_ids"].get(key_id, {}).get("paths", {}).values())
