@@ -4,7 +4,7 @@ import asyncio
 import logging
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -72,11 +72,11 @@ async def sandbox() -> AsyncGenerator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def start_service(postgres: EmbeddedDatabase, sandbox: Sandbox, run_dir: Path) -> StartService:
-    """`async with start_service(snapshot_seconds=0) as service`: settings differ as the test wants it."""
+    """Starts further services on the same database: `async with start_service(snapshot_seconds=0) as other`."""
     addresses = DatabaseAddresses(app=postgres.dsn("corral_app"), owner=postgres.dsn("corral_owner"))
 
     @asynccontextmanager
-    async def start(**settings: object) -> AsyncIterator[Service]:
+    async def start(**settings: object) -> AsyncGenerator[Service]:
         usual: dict[str, object] = {
             "port": 0,
             "data_dir": run_dir,
@@ -94,7 +94,7 @@ def start_service(postgres: EmbeddedDatabase, sandbox: Sandbox, run_dir: Path) -
 
 
 @asynccontextmanager
-async def _listening(house: House) -> AsyncIterator[str]:
+async def _listening(house: House) -> AsyncGenerator[str]:
     stop, started = asyncio.Event(), asyncio.get_running_loop().create_future()
     serving = asyncio.ensure_future(
         serve_http(

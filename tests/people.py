@@ -2,7 +2,7 @@
 
 import secrets
 import string
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,7 @@ class Person:
 
 
 @asynccontextmanager
-async def make_person(service: "Service", name: str) -> AsyncIterator[Person]:
+async def make_person(service: "Service", name: str) -> AsyncGenerator[Person]:
     database, vault = service.resources.database, service.resources.vault
     email = f"{name}-{secrets.token_hex(6)}@corral.example"
     user_id = await sign_in.add_user(database, vault, email=email, password=None)
