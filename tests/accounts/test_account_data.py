@@ -76,9 +76,11 @@ async def test_a_live_credential_is_asked_of_the_live_host_and_of_no_other(
     credential = await alice.store(live_key())
     assert (await account_data(alice, credential["id"]))["account_type"] == "live"
     # The sandbox refuses AK keys under /paper: had the row's type been ignored, this would be a refusal.
-    async with start_service(alpaca_live_url=sandbox.paper_url) as mixed_up, ClientSession(
-        mixed_up.url, headers={"Authorization": f"Bearer {alice.token}"}
-    ) as client, client.get(f"/api/credentials/{credential['id']}/account-data") as answer:
+    async with (
+        start_service(alpaca_live_url=sandbox.paper_url) as mixed_up,
+        ClientSession(mixed_up.url, headers={"Authorization": f"Bearer {alice.token}"}) as client,
+        client.get(f"/api/credentials/{credential['id']}/account-data") as answer,
+    ):
         assert answer.status == 409
 
 
@@ -159,9 +161,11 @@ async def test_a_passing_fault_of_a_read_is_retried_within_the_deadline(fresh: P
 
 async def test_a_dead_alpaca_is_503_with_the_time_to_come_back(alice: Person, start_service: StartService) -> None:
     credential = await alice.store()
-    async with start_service(alpaca_paper_url="http://127.0.0.1:9") as service, ClientSession(
-        service.url, headers={"Authorization": f"Bearer {alice.token}"}
-    ) as client, client.get(f"/api/credentials/{credential['id']}/account-data") as answer:
+    async with (
+        start_service(alpaca_paper_url="http://127.0.0.1:9") as service,
+        ClientSession(service.url, headers={"Authorization": f"Bearer {alice.token}"}) as client,
+        client.get(f"/api/credentials/{credential['id']}/account-data") as answer,
+    ):
         assert (answer.status, (await answer.json(content_type=None))["code"]) == (503, "upstream_unavailable")
         assert int(answer.headers["Retry-After"]) > 0
 
@@ -240,9 +244,10 @@ async def test_a_token_without_the_scope_is_403(service: Service, alice: Person)
     _, token = await api_tokens.create_api_token(
         resources.database, resources.vault, alice.user_id, name="x", scopes=["credentials:read"], expires_at=None
     )
-    async with ClientSession(service.url, headers={"Authorization": f"Bearer {token.reveal()}"}) as client, client.get(
-        f"/api/credentials/{credential['id']}/account-data"
-    ) as answer:
+    async with (
+        ClientSession(service.url, headers={"Authorization": f"Bearer {token.reveal()}"}) as client,
+        client.get(f"/api/credentials/{credential['id']}/account-data") as answer,
+    ):
         assert (answer.status, (await answer.json(content_type=None))["code"]) == (403, "insufficient_scope")
 
 

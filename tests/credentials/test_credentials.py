@@ -19,9 +19,7 @@ METADATA = [
 ]  # fmt: skip
 
 
-async def call(
-    person: Person, method: str, path: str = "", *, status: int, json: object = None
-) -> dict[str, Any]:
+async def call(person: Person, method: str, path: str = "", *, status: int, json: object = None) -> dict[str, Any]:
     async with person.client.request(method, f"/api/credentials{path}", json=json) as answer:
         assert answer.status == status, await answer.text()
         return {} if status == 204 else await answer.json(content_type=None)
@@ -54,11 +52,11 @@ async def test_the_prefix_is_a_hint_only_and_the_other_environment_is_asked_too(
 ) -> None:
     """With the two hosts exchanged a PK key is live: Alpaca decides, whatever the prefix says."""
     key_id = paper_key()
-    async with start_service(
-        alpaca_paper_url=sandbox.live_url, alpaca_live_url=sandbox.paper_url
-    ) as service, ClientSession(service.url, headers={"Authorization": f"Bearer {alice.token}"}) as client, client.post(
-        "/api/credentials", json=new(key_id)
-    ) as answer:
+    async with (
+        start_service(alpaca_paper_url=sandbox.live_url, alpaca_live_url=sandbox.paper_url) as service,
+        ClientSession(service.url, headers={"Authorization": f"Bearer {alice.token}"}) as client,
+        client.post("/api/credentials", json=new(key_id)) as answer,
+    ):
         assert (await answer.json())["credential_type"] == "live"
     assert await faults.calls_of(key_id) == 2
 
@@ -98,9 +96,11 @@ async def test_alpaca_being_down_is_told_from_wrong_keys(
 
 async def test_an_unreachable_alpaca_is_502_and_nothing_is_stored(alice: Person, start_service: StartService) -> None:
     nowhere = {"alpaca_paper_url": "http://127.0.0.1:9", "alpaca_live_url": "http://127.0.0.1:9"}
-    async with start_service(**nowhere) as service, ClientSession(
-        service.url, headers={"Authorization": f"Bearer {alice.token}"}
-    ) as client, client.post("/api/credentials", json=new(paper_key())) as answer:
+    async with (
+        start_service(**nowhere) as service,
+        ClientSession(service.url, headers={"Authorization": f"Bearer {alice.token}"}) as client,
+        client.post("/api/credentials", json=new(paper_key())) as answer,
+    ):
         assert (answer.status, (await answer.json(content_type=None))["code"]) == (502, "upstream_failed")
     assert await call(alice, "GET", status=200) == {"items": []}
 
@@ -109,11 +109,13 @@ async def test_one_half_refusing_and_the_other_unreachable_is_not_called_wrong_k
     alice: Person, start_service: StartService
 ) -> None:
     """The keys may be live ones: it cannot be known."""
-    async with start_service(alpaca_live_url="http://127.0.0.1:9") as service, ClientSession(
-        service.url, headers={"Authorization": f"Bearer {alice.token}"}
-    ) as client, client.post(
-        "/api/credentials", json={"nickname": "x", "api_key": paper_key(), "secret_key": "wrong"}
-    ) as answer:
+    async with (
+        start_service(alpaca_live_url="http://127.0.0.1:9") as service,
+        ClientSession(service.url, headers={"Authorization": f"Bearer {alice.token}"}) as client,
+        client.post(
+            "/api/credentials", json={"nickname": "x", "api_key": paper_key(), "secret_key": "wrong"}
+        ) as answer,
+    ):
         assert answer.status == 502
 
 
@@ -169,12 +171,8 @@ async def test_replacing_keys_keeps_the_id_and_asks_alpaca_anew(alice: Person, f
 
 async def test_keys_of_another_account_or_environment_do_not_replace(alice: Person) -> None:
     stored = await alice.store(paper_key())
-    await refusal(
-        alice, "PATCH", f"/{stored['id']}", status=422, code="wrong_account", json=key_pair(paper_key())
-    )
-    await refusal(
-        alice, "PATCH", f"/{stored['id']}", status=422, code="wrong_environment", json=key_pair(live_key())
-    )
+    await refusal(alice, "PATCH", f"/{stored['id']}", status=422, code="wrong_account", json=key_pair(paper_key()))
+    await refusal(alice, "PATCH", f"/{stored['id']}", status=422, code="wrong_environment", json=key_pair(live_key()))
     assert await call(alice, "GET", f"/{stored['id']}", status=200) == stored
     async with alice.client.get(f"/api/credentials/{stored['id']}/account-data") as answer:
         assert answer.status == 200
@@ -194,9 +192,7 @@ async def test_new_keys_of_the_same_account_are_taken(alice: Person, faults: Fau
 
 async def test_one_key_without_the_other_is_refused(alice: Person) -> None:
     stored = await alice.store()
-    await refusal(
-        alice, "PATCH", f"/{stored['id']}", status=422, code="invalid_request", json={"api_key": paper_key()}
-    )
+    await refusal(alice, "PATCH", f"/{stored['id']}", status=422, code="invalid_request", json={"api_key": paper_key()})
 
 
 async def test_a_deleted_credential_is_gone_from_the_database(alice: Person, postgres: EmbeddedDatabase) -> None:
@@ -214,9 +210,7 @@ async def test_a_deleted_credential_is_gone_from_the_database(alice: Person, pos
 
 
 async def test_a_missing_credential_is_404_with_new_keys_too(alice: Person) -> None:
-    await refusal(
-        alice, "PATCH", f"/{uuid4()}", status=404, code="credential_not_found", json=key_pair(paper_key())
-    )
+    await refusal(alice, "PATCH", f"/{uuid4()}", status=404, code="credential_not_found", json=key_pair(paper_key()))
 
 
 async def test_validate_says_whether_alpaca_still_accepts_the_keys(alice: Person, faults: Faults) -> None:
@@ -244,9 +238,7 @@ async def test_a_credential_that_is_switched_off_is_not_used_for_a_check_either(
 
 
 @pytest.mark.parametrize("key_id", ["PK WITH SPACE 1", "PKLINE\nBREAK", "PKCR\r\nX-Evil: 1", "PKNUL\x00", "PKÄÖÜ123"])
-async def test_a_key_id_that_would_break_a_header_is_refused_before_alpaca_is_asked(
-    alice: Person, key_id: str
-) -> None:
+async def test_a_key_id_that_would_break_a_header_is_refused_before_alpaca_is_asked(alice: Person, key_id: str) -> None:
     body = {"nickname": "x", "api_key": key_id, "secret_key": "s"}
     await refusal(alice, "POST", status=422, code="keys_refused", json=body)
     assert await call(alice, "GET", status=200) == {"items": []}

@@ -26,9 +26,7 @@ parts = st.lists(st.text(max_size=20), max_size=4).map(tuple)
 
 
 @given(text=st.text(max_size=4096), purpose=st.text(max_size=20), parts=parts)
-def test_what_is_sealed_opens_in_its_own_context(
-    vault: Vault, text: str, purpose: str, parts: tuple[str, ...]
-) -> None:
+def test_what_is_sealed_opens_in_its_own_context(vault: Vault, text: str, purpose: str, parts: tuple[str, ...]) -> None:
     context = Context(purpose, parts)
     sealed = vault.seal(context, Secret(text))
     assert vault.open(context, sealed).reveal() == text
