@@ -1,0 +1,80 @@
+"""Where Alpaca lives: a closed set of addresses, fixed when the process starts.
+
+Nothing that comes with a request or out of the database is ever part of an address. A row says paper
+or live, and that picks one of the two URLs here.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import ip_address
+from typing import Self
+
+from yarl import URL
+
+
+class Environment(StrEnum):
+    """Paper trades with play money, live with real money. The same keys never work in both."""
+
+    PAPER = "paper"
+    LIVE = "live"
+
+
+def hint_from_key_id(key_id: str) -> Environment:
+    """Answers which environment to ask first. `PK…` and `AK…` are a habit of Alpaca's, not a promise: ask, too."""
+    return Environment.LIVE if key_id.startswith("AK") else Environment.PAPER
+
+
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """Base URLs without a trailing slash: trading with play money, trading with real money, market data."""
+
+    paper: URL
+    live: URL
+    data: URL
+
+    @classmethod
+    def from_urls(
+        cls,
+        *,
+        paper: str = "https://paper-api.alpaca.markets",
+        live: str = "https://api.alpaca.markets",
+        data: str = "https://data.alpaca.markets",
+    ) -> Self:
+        """Reads the configured base URLs; a path prefix is kept.
+
+        Raises ValueError, with a sentence for the operator, for anything but https (plain http is for
+        loopback hosts) and for user names, queries and fragments, which could redirect or leak a key.
+        """
+        return cls(paper=_base_url("paper", paper), live=_base_url("live", live), data=_base_url("data", data))
+
+    def trading(self, environment: Environment) -> URL:
+        return self.live if environment is Environment.LIVE else self.paper
+
+
+def _base_url(name: str, text: str) -> URL:
+    url = _parsed(text)
+    if url is None or url.scheme not in {"http", "https"} or not url.host or "%" in url.host:
+        raise ValueError(f"Alpaca's {name} URL is not an http(s) address with a host.")
+    if "@" in text:
+        raise ValueError(f"Alpaca's {name} URL must not contain a user name or a password.")
+    if "?" in text or "#" in text:
+        raise ValueError(f"Alpaca's {name} URL must not contain a query or a fragment.")
+    if url.scheme == "http" and not _is_loopback(url.host):
+        raise ValueError(f"Alpaca's {name} URL must begin with https: plain http is for loopback hosts only.")
+    return url.with_path(url.raw_path.rstrip("/"), encoded=True)
+
+
+def _parsed(text: str) -> URL | None:
+    if not text.isascii() or not text.isprintable() or " " in text or "\\" in text:
+        return None
+    with suppress(ValueError):
+        return URL(text)
+    return None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

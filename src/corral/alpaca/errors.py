@@ -1,0 +1,86 @@
+"""What can go wrong on the way to Alpaca, named after the condition.
+
+None of these carries what Alpaca sent, a key or an address: they may be logged and shown to anyone.
+"""
+
+from typing import ClassVar
+
+
+class AlpacaError(Exception):
+    """No usable answer. `status` and `alpaca_request_id` are Alpaca's, where it got as far as an answer."""
+
+    sentence: ClassVar[str] = "Alpaca did not answer usefully"
+
+    def __init__(self, *, status: int | None = None, alpaca_request_id: str | None = None) -> None:
+        self.status = status
+        self.alpaca_request_id = alpaca_request_id
+        super().__init__(self.sentence if status is None else f"{self.sentence} (status {status})")
+
+
+class KeysRefused(AlpacaError):  # noqa: N818 - named after the condition
+    """Alpaca does not know this pair of keys here, or they are of a form that no key has (then nothing was sent)."""
+
+    sentence = "Alpaca refused these keys"
+
+
+class WrongShape(AlpacaError):  # noqa: N818 - named after the condition
+    """A 200 whose body is too large, or compressed although that was not asked for."""
+
+    sentence = "Alpaca's answer has an unexpected form"
+
+
+class NotAnAccount(WrongShape):
+    """A 200 that is not an account, or one without an identity, `cash`, `equity` or `buying_power`."""
+
+    sentence = "Alpaca's answer is not an account"
+
+
+class UpstreamFailed(AlpacaError):  # noqa: N818 - named after the condition
+    """Any other status, redirects included; without a status, something that is not HTTP."""
+
+    sentence = "Alpaca failed to answer"
+
+
+class ConnectionDropped(UpstreamFailed):
+    """The connection broke after the request went out and before the answer was complete."""
+
+    sentence = "Alpaca hung up"
+
+
+class Unreachable(AlpacaError):  # noqa: N818 - named after the condition
+    """No connection: DNS, TCP or TLS. Nothing was sent."""
+
+    sentence = "Alpaca cannot be reached"
+
+
+class CertificateRefused(Unreachable):
+    """What answers there cannot prove to be Alpaca. Nothing was sent."""
+
+    sentence = "The certificate at Alpaca's address is not trusted"
+
+
+class DeadlineExceeded(AlpacaError):  # noqa: N818 - named after the condition
+    """No complete answer within the time for the whole call, retries included."""
+
+    sentence = "Alpaca did not answer in time"
+
+
+class RateLimited(AlpacaError):  # noqa: N818 - named after the condition
+    """The account's requests for this minute are spent.
+
+    `retry_after_seconds` is 1 to 60. `from_us` means that Alpaca was not asked, because it would refuse.
+    """
+
+    sentence = "The budget of requests for this account is spent"
+
+    def __init__(
+        self,
+        *,
+        retry_after_seconds: int,
+        from_us: bool,
+        status: int | None = None,
+        alpaca_request_id: str | None = None,
+    ) -> None:
+        super().__init__(status=status, alpaca_request_id=alpaca_request_id)
+        self.retry_after_seconds = retry_after_seconds
+        self.from_us = from_us
