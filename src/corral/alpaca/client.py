@@ -3,7 +3,7 @@
 import time
 from asyncio import get_running_loop, timeout_at
 from collections.abc import AsyncGenerator, Hashable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -158,11 +158,10 @@ def _endpoint(base: URL, path: str) -> URL:
 def _account_in(answer: RawAnswer) -> Account:
     if answer.status != HTTPStatus.OK:
         raise _refusal(answer)
-    try:
+    with suppress(NotAnAccount):
         return read_account(answer.body)
-    except NotAnAccount as error:
-        error.status, error.alpaca_request_id = answer.status, answer.alpaca_request_id
-        raise
+    # A new one, because the frames of the reader's hold the body.
+    raise NotAnAccount(status=answer.status, alpaca_request_id=answer.alpaca_request_id)
 
 
 def _refusal(answer: RawAnswer) -> AlpacaError:
