@@ -3,15 +3,46 @@
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
 import psutil
 import pytest
+import pytest_asyncio
+from tests.database.processes import Neighbour
+
+from corral.database.embedded import EmbeddedDatabase, embedded_postgres
 
 
 @pytest.fixture
 def open_folder() -> Generator[Path]:
+    with _folder_open_to_all() as folder:
+        yield folder
+
+
+@pytest.fixture
+def data_dir(open_folder: Path) -> Path:
+    """Not there yet: Corral makes it."""
+    return open_folder / "data"
+
+
+@pytest.fixture
+def neighbour(data_dir: Path) -> Generator[Neighbour]:
+    one = Neighbour(data_dir)
+    yield one
+    one.is_killed()
+
+
+@pytest_asyncio.fixture(scope="module")
+async def everyday() -> AsyncGenerator[EmbeddedDatabase]:
+    """One running database for all that only look at it."""
+    with _folder_open_to_all() as folder:
+        async with embedded_postgres(folder / "data") as database:
+            yield database
+
+
+@contextlib.contextmanager
+def _folder_open_to_all() -> Generator[Path]:
     """Passable by everybody; at the end whatever still runs in it is ended, and it is removed."""
     folder = Path(tempfile.mkdtemp(prefix="corral-test-")).resolve()
     folder.chmod(0o711)
@@ -20,12 +51,6 @@ def open_folder() -> Generator[Path]:
     finally:
         _end_processes_in(folder)
         shutil.rmtree(folder)
-
-
-@pytest.fixture
-def data_dir(open_folder: Path) -> Path:
-    """Not there yet: Corral makes it."""
-    return open_folder / "data"
 
 
 def _end_processes_in(folder: Path) -> None:

@@ -57,8 +57,8 @@ class Cluster:
             time.sleep(0.05)
         return None
 
-    def start(self) -> None:
-        """Starts the server and returns when it takes queries. Only to be called when none of it runs."""
+    def start(self) -> Path:
+        """Starts the server; returns its socket's folder when it takes queries. Only to be called when none runs."""
         if not self.folder.is_dir() or not any(self.folder.iterdir()):
             self._create()
         self._refuse_unfit()
@@ -75,15 +75,15 @@ class Cluster:
             stale.unlink(missing_ok=True)
         self._log.unlink(missing_ok=True)
         self._start_server()
+        return socket_dir
 
     def _start_server(self) -> None:
         # Not by pg_ctl: it builds a shell command from the folder's name, whatever characters that holds.
         script = '"$1" -D "$2" </dev/null >"$3" 2>&1 & echo $!'
         started = self.user.run("/bin/sh", "-c", script, "sh", self.programs / "postgres", self.folder, self._log)
-        postmaster = psutil.Process(int(started.stdout))
         deadline = time.monotonic() + _START_SECONDS
         while (status := self._status()) is None or status[1] != "ready":
-            if not _is_alive(postmaster) or time.monotonic() > deadline:
+            if not _is_alive(int(started.stdout)) or time.monotonic() > deadline:
                 raise EmbeddedPostgresError(f"PostgreSQL did not start: {self._why()}.")
             time.sleep(0.01)
 
@@ -132,7 +132,7 @@ class Cluster:
         """Below the data folder, unless that makes the socket's path too long for the kernel."""
         folder = self.data_dir / "run"
         if len(os.fsencode(_socket_file(folder))) > _SOCKET_PATH_LIMIT:
-            folder = Path(tempfile.gettempdir()).resolve() / self._mark.replace("corral-", f"corral-{self.user.uid}-")
+            folder = Path(tempfile.gettempdir()).resolve() / f"{self._mark}-{self.user.uid}"
         folder.mkdir(mode=0o700, exist_ok=True)
         if folder.lstat().st_uid == os.geteuid():
             self.user.take(folder)
@@ -215,9 +215,9 @@ def _socket_file(socket_dir: Path) -> Path:
     return socket_dir / f".s.PGSQL.{PORT}"
 
 
-def _is_alive(process: psutil.Process) -> bool:
+def _is_alive(pid: int) -> bool:
     try:
-        return process.status() != psutil.STATUS_ZOMBIE
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE  # a container's first process may reap nobody
     except psutil.NoSuchProcess:
         return False
 
