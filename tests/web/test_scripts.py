@@ -83,7 +83,7 @@ def test_calls_are_grouped_by_their_tag_and_a_calls_own_parameter_wins() -> None
     assert (call["method"], call["path"]) == ("GET", "/legs/{id}")
     assert [(given["name"], given["schema"]["type"]) for given in call["parameters"]] == [("id", "integer")]
     assert [(answer["status"], answer["description"]) for answer in call["answers"]] == [("404", "`gone`: It is gone.")]
-    assert (other["calls"][0]["id"], other["calls"][0]["answers"]) == ("post /plain", [])
+    assert (other["calls"][0]["id"], other["calls"][0]["answers"]) == ("post_plain", [])
 
 
 def test_nested_fields_are_told_by_their_path_and_a_type_within_itself_ends() -> None:

@@ -42,7 +42,7 @@ function groupElement(openapi, { name, description: text, calls }) {
 }
 
 function openAddressed() {
-  const addressed = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const addressed = document.getElementById(location.hash.slice(1));
   if (!(addressed instanceof HTMLDetailsElement)) return;
   addressed.open = true;
   addressed.scrollIntoView();

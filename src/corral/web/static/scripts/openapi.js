@@ -25,7 +25,7 @@ function calls(document) {
 function readCall(document, path, method, item) {
   const operation = item[method];
   return {
-    id: operation.operationId ?? `${method} ${path}`,
+    id: operation.operationId ?? `${method}${path}`.replace(/\W+/g, "_"),
     method: method.toUpperCase(),
     path,
     tags: operation.tags ?? [],
