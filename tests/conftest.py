@@ -4,7 +4,7 @@ import asyncio
 import logging
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -153,7 +153,10 @@ class Faults:
         self._client = client
 
     async def set(self, key_id: str, **fault: object) -> None:
-        async with self._client.put("/_faults", json={"faults": [{"key_id": key_id, **fault}]}) as answer:
+        await self.set_all([{"key_id": key_id, **fault}])
+
+    async def set_all(self, faults: Iterable[dict[str, object]]) -> None:
+        async with self._client.put("/_faults", json={"faults": list(faults)}) as answer:
             assert answer.status == 200, await answer.text()
 
     async def clear(self) -> None:

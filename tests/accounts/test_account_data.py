@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -24,7 +25,7 @@ async def account_data(person: Person, credential_id: str, *, status: int = 200)
 
 
 @pytest.fixture
-async def fresh(start_service: StartService) -> Any:
+async def fresh(start_service: StartService) -> AsyncGenerator[Person]:
     """A service that keeps no answers, so that every request meets the fault that was set."""
     async with start_service(snapshot_seconds=0) as service, make_person(service, "alice") as person:
         yield person
@@ -116,7 +117,7 @@ async def test_optional_fields_may_be_missing(fresh: Person, faults: Faults, fie
     assert data["currency"] == "USD"
 
 
-REFUSALS = [
+REFUSALS: list[tuple[str, dict[str, object], int, str]] = [
     ("a 500", {"status": 500, "body": {"message": "boom"}}, 502, "upstream_failed"),
     ("an order refusal", {"status": 403, "body": {"code": 40310000, "message": "no"}}, 502, "upstream_failed"),
     ("HTML with 200", {"status": 200, "body_text": "<html>", "content_type": "text/html"}, 502, "upstream_failed"),
@@ -296,10 +297,7 @@ async def test_no_connection_of_the_database_is_held_during_the_upstream_call(fr
     """More slow calls at once than the pool has connections, and a quick request still gets one."""
     key_ids = [paper_key() for _ in range(15)]
     credentials = [await fresh.store(key_id) for key_id in key_ids]
-    async with faults._client.put(
-        "/_faults", json={"faults": [{"key_id": key_id, "latency_ms": 600} for key_id in key_ids]}
-    ) as answer:
-        assert answer.status == 200
+    await faults.set_all({"key_id": key_id, "latency_ms": 600} for key_id in key_ids)
     slow = [asyncio.ensure_future(account_data(fresh, credential["id"])) for credential in credentials]
     await asyncio.sleep(0.2)
     started = asyncio.get_running_loop().time()

@@ -6,6 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from corral import __version__
+from corral.alpaca.client import MOST_ATTEMPTS, open_alpaca
+from corral.alpaca.environments import Environment, Hosts
+from corral.alpaca.errors import ConnectionDropped, DeadlineExceeded, RateLimited, Unreachable, UpstreamFailed
+from corral.secret import Secret
 from tests.alpaca.upstream import (
     ACCOUNT,
     DEADLINE,
@@ -19,12 +25,6 @@ from tests.alpaca.upstream import (
     fetch,
     upstream,
 )
-
-from corral import __version__
-from corral.alpaca.client import MOST_ATTEMPTS, open_alpaca
-from corral.alpaca.environments import Environment, Hosts
-from corral.alpaca.errors import ConnectionDropped, DeadlineExceeded, RateLimited, Unreachable, UpstreamFailed
-from corral.secret import Secret
 
 UNAVAILABLE = answer(b"", "503 Service Unavailable")
 

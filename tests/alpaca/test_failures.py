@@ -10,20 +10,6 @@ from typing import Any
 
 import psutil
 import pytest
-from tests.alpaca.upstream import (
-    ACCOUNT,
-    DEADLINE,
-    KEY_ID,
-    REQUEST_ID,
-    SECRET_KEY,
-    Visit,
-    account,
-    answer,
-    client_of,
-    fetch,
-    raw,
-    upstream,
-)
 
 from corral.alpaca.client import MOST_ATTEMPTS
 from corral.alpaca.environments import Environment
@@ -38,6 +24,20 @@ from corral.alpaca.errors import (
     WrongShape,
 )
 from corral.secret import Secret
+from tests.alpaca.upstream import (
+    ACCOUNT,
+    DEADLINE,
+    KEY_ID,
+    REQUEST_ID,
+    SECRET_KEY,
+    Visit,
+    account,
+    answer,
+    client_of,
+    fetch,
+    raw,
+    upstream,
+)
 
 BODY = json.dumps(ACCOUNT).encode()
 HEAD = f"HTTP/1.1 200 OK\r\nContent-Length: {len(BODY)}\r\n\r\n"

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.alpaca.upstream import ACCOUNT, account
 
 from corral.alpaca.errors import NotAnAccount
 from corral.alpaca.models import Account, read_account
+from tests.alpaca.upstream import ACCOUNT, account
 
 # The example in Alpaca's own OpenAPI document.
 OFFICIAL = (

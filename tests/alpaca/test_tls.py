@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.alpaca.upstream import ACCOUNT, DEADLINE, answer, client_of, fetch, upstream
 
 from corral.alpaca.errors import AlpacaError, CertificateRefused, DeadlineExceeded, Unreachable
+from tests.alpaca.upstream import ACCOUNT, DEADLINE, answer, client_of, fetch, upstream
 
 OPENSSL = shutil.which("openssl")
 pytestmark = pytest.mark.skipif(OPENSSL is None, reason="openssl is not installed")

@@ -249,7 +249,8 @@ async def test_no_answer_has_the_keys(alice: Person) -> None:
     stored = await alice.store(key_id)
     for method, path, body in [
         ("GET", "", None), ("GET", f"/{stored['id']}", None), ("PATCH", f"/{stored['id']}", key_pair(key_id)),
-        ("POST", f"/{stored['id']}/validate", None), ("POST", "", new(key_id)), ("GET", f"/{stored['id']}/account-data", None),
+        ("POST", f"/{stored['id']}/validate", None), ("POST", "", new(key_id)),
+        ("GET", f"/{stored['id']}/account-data", None),
     ]:  # fmt: skip
         async with alice.client.request(method, f"/api/credentials{path}", json=body) as answer:
             text = await answer.text() + repr(answer.raw_headers)

@@ -9,9 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 import pytest_asyncio
-from tests.database.processes import Neighbour
 
 from corral.database.embedded import EmbeddedDatabase, embedded_postgres
+from tests.database.processes import Neighbour
 
 
 @pytest.fixture

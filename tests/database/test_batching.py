@@ -126,7 +126,7 @@ async def test_an_ended_trip_ends_the_wait_of_its_passengers(table: Table) -> No
     lookup = BatchedLookup(table.fetch_many)
     waiting = await ask(lookup, 1)
     await asyncio.sleep(0.001)
-    for trip in list(lookup._trips):
+    for trip in list(lookup._trips):  # pyright: ignore[reportPrivateUsage]  # nothing else can end one
         trip.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting

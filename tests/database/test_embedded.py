@@ -10,6 +10,15 @@ from pathlib import Path
 import asyncpg
 import psutil
 import pytest
+
+from corral.database import data_folder
+from corral.database.embedded import (
+    DataFolderInUse,
+    EmbeddedDatabase,
+    EmbeddedPostgresError,
+    embedded_postgres,
+    exclusive_serve_lock,
+)
 from tests.database.processes import (
     CONNECTS,
     SOURCE,
@@ -22,15 +31,6 @@ from tests.database.processes import (
     postmaster_of,
     run_as,
     until_it_exists,
-)
-
-from corral.database import data_folder
-from corral.database.embedded import (
-    DataFolderInUse,
-    EmbeddedDatabase,
-    EmbeddedPostgresError,
-    embedded_postgres,
-    exclusive_serve_lock,
 )
 
 

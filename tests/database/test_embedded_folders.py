@@ -9,6 +9,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+
+from corral.database import os_user
+from corral.database.embedded import (
+    EmbeddedPostgresError,
+    embedded_postgres,
+)
 from tests.database.processes import (
     PACKAGES,
     USES_IT,
@@ -16,12 +22,6 @@ from tests.database.processes import (
     ask,
     postmaster_of,
     run_as,
-)
-
-from corral.database import os_user
-from corral.database.embedded import (
-    EmbeddedPostgresError,
-    embedded_postgres,
 )
 
 

@@ -9,6 +9,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+
+from corral.database import data_folder, os_user
+from corral.database.embedded import (
+    EmbeddedPostgresError,
+    embedded_postgres,
+)
 from tests.database.processes import (
     IS_ROOT,
     Neighbour,
@@ -17,12 +23,6 @@ from tests.database.processes import (
     postgres_runs,
     postmaster_of,
     sleeping_as,
-)
-
-from corral.database import data_folder, os_user
-from corral.database.embedded import (
-    EmbeddedPostgresError,
-    embedded_postgres,
 )
 
 

@@ -139,11 +139,15 @@ async def test_a_readonly_scope_cannot_write(alice: Person, database: Database) 
 async def test_an_error_in_the_block_takes_everything_back(alice: Person, database: Database) -> None:
     await alice.store()
     with pytest.raises(KeyError):
-        async with get_connection_with_rls(alice.user_id, database) as connection:
-            await connection.execute("DELETE FROM corral.credentials")
-            raise KeyError
+        await _delete_all_and_fail(alice.user_id, database)
     async with get_connection_with_rls(alice.user_id, database) as connection:
         assert await connection.fetchval("SELECT count(*) FROM corral.credentials") == 1
+
+
+async def _delete_all_and_fail(user_id: UUID, database: Database) -> None:
+    async with get_connection_with_rls(user_id, database) as connection:
+        await connection.execute("DELETE FROM corral.credentials")
+        raise KeyError
 
 
 async def test_an_exhausted_pool_is_overloaded_within_its_bound(postgres: EmbeddedDatabase) -> None:
@@ -157,8 +161,7 @@ async def test_an_exhausted_pool_is_overloaded_within_its_bound(postgres: Embedd
 
 async def test_a_database_that_is_not_there_is_told_as_unavailable() -> None:
     with pytest.raises(DatabaseUnavailable):
-        async with Database.open("postgresql://corral_app@127.0.0.1:1/corral"):
-            pass
+        await Database.open("postgresql://corral_app@127.0.0.1:1/corral").__aenter__()
 
 
 async def test_a_backend_that_was_ended_is_replaced(postgres: EmbeddedDatabase) -> None:

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 import structlog
-from tests.edge.ranch import ranch
-from tests.edge.wire import Served, served
 
 from corral.logs import configure_logging
+from tests.edge.ranch import ranch
+from tests.edge.wire import Served, served
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.exceptions import HTTPException
-from tests.edge.wire import CANARY
 
 from corral.edge import PROBLEM_RESPONSES, install_problem_handlers, responses_for
 from corral.errors import DatabaseUnavailable, NotFound, Problem
+from tests.edge.wire import CANARY
 
 
 class Unauthenticated(Problem):

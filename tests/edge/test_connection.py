@@ -4,10 +4,10 @@ import asyncio
 import io
 
 import pytest
-from tests.edge.ranch import ranch
-from tests.edge.wire import Client, Served, request, served
 
 from corral.edge import Limits
+from tests.edge.ranch import ranch
+from tests.edge.wire import Client, Served, request, served
 
 JSON = "Content-Type: application/json"
 HORSE = b'{"name": "Boxer"}'

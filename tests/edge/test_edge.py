@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from tests.edge.ranch import ranch
-from tests.edge.wire import CANARY, Served, request, served
 
 from corral.edge import Edge
 from corral.edge.edge import Receive, Scope, Send, security_headers
+from tests.edge.ranch import ranch
+from tests.edge.wire import CANARY, Served, request, served
 
 HORSE_ID = "0190f0a0-1111-7222-8333-abcdefabcdef"
 JSON = "Content-Type: application/json"
@@ -244,16 +244,19 @@ async def test_the_document_tells_every_problem_by_its_code(server: Served) -> N
     assert {"400", "422", "500", "503"} < responses.keys()
     assert "HTTPValidationError" not in document["components"]["schemas"]
     answer = await server.ask(request("GET", "/api/horses/zzz"))
-    assert Draft202012Validator(schema).is_valid(answer.json())
+    assert Draft202012Validator(schema).is_valid(answer.json())  # pyright: ignore[reportUnknownMemberType]  # jsonschema's own
     assert set(schema["required"]) == PROBLEM_KEYS
 
 
 async def test_websockets_are_refused_until_they_have_an_origin_check() -> None:
-    async def nothing(*_: object) -> dict[str, Any]:
+    async def receive() -> dict[str, Any]:
+        raise AssertionError
+
+    async def send(_: object) -> None:
         raise AssertionError
 
     with pytest.raises(NotImplementedError):
-        await Edge(ranch(), public_url="http://127.0.0.1:8002")({"type": "websocket"}, nothing, nothing)
+        await Edge(ranch(), public_url="http://127.0.0.1:8002")({"type": "websocket"}, receive, send)
 
 
 async def test_an_application_without_starlette_has_the_same_edge(log: io.BytesIO) -> None:

@@ -3,9 +3,9 @@
 from itertools import product
 
 import pytest
-from tests.edge.wire import PUBLIC_URL, Served, request
 
 from corral.edge import is_cross_origin, origin_of
+from tests.edge.wire import PUBLIC_URL, Served, request
 
 METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE"]
 SITES = [None, b"same-origin", b"same-site", b"cross-site", b"none", b"", b"SAME-ORIGIN"]

@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 from fastapi import FastAPI
-from tests.edge.ranch import ranch
-from tests.edge.wire import request, served
 
 from corral.edge import PortTaken, install_problem_handlers, serve_http
+from tests.edge.ranch import ranch
+from tests.edge.wire import request, served
 
 
 async def test_a_taken_port_is_told_in_one_line_before_the_application_starts(log: io.BytesIO) -> None:

@@ -3,7 +3,9 @@
 import json
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,23 +74,52 @@ def test_half_a_keyring_is_refused_without_quoting_it(path: Path, cut: int) -> N
     assert "typeUrl" not in str(refused.value)
 
 
+Ring = dict[str, Any]
+
+
+def _another_format(ring: Ring) -> None:
+    ring["corral_keyring"] = 2
+
+
+def _no_sealing_keys(ring: Ring) -> None:
+    del ring["sealing"]
+
+
+def _no_verifying_keys(ring: Ring) -> None:
+    del ring["verifying"]
+
+
+def _an_empty_keyset(ring: Ring) -> None:
+    ring["sealing"]["key"] = []
+
+
+def _a_short_key(ring: Ring) -> None:
+    ring["sealing"]["key"][0]["keyData"]["value"] = "AAAA"
+
+
+def _a_missing_primary_key(ring: Ring) -> None:
+    ring["sealing"]["primaryKeyId"] = 1
+
+
+def _a_sealing_key_that_only_verifies(ring: Ring) -> None:
+    ring["sealing"] = ring["verifying"]
+
+
+def _a_verifying_key_that_seals(ring: Ring) -> None:
+    ring["verifying"] = ring["sealing"]
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda ring: ring.update(corral_keyring=2),
-        lambda ring: ring.pop("sealing"),
-        lambda ring: ring.pop("verifying"),
-        lambda ring: ring["sealing"].update(key=[]),
-        lambda ring: ring["sealing"]["key"][0]["keyData"].update(value="AAAA"),
-        lambda ring: ring["sealing"].update(primaryKeyId=1),
-        lambda ring: ring.update(sealing=ring["verifying"]),
-        lambda ring: ring.update(verifying=ring["sealing"]),
+        _another_format, _no_sealing_keys, _no_verifying_keys, _an_empty_keyset, _a_short_key,
+        _a_missing_primary_key, _a_sealing_key_that_only_verifies, _a_verifying_key_that_seals,
     ],
-)
-def test_a_spoilt_keyring_is_refused_when_it_is_loaded(path: Path, spoil: object) -> None:
+)  # fmt: skip
+def test_a_spoilt_keyring_is_refused_when_it_is_loaded(path: Path, spoil: Callable[[Ring], None]) -> None:
     make_keyring(path)
     ring = json.loads(path.read_text())
-    spoil(ring)  # pyright: ignore[reportCallIssue]  # a lambda above
+    spoil(ring)
     path.write_text(json.dumps(ring))
     with pytest.raises(KeyringRefused):
         load_keyring(path)

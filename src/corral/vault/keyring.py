@@ -14,7 +14,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import tink
-from tink import aead, json_proto_keyset_format, prf, secret_key_access
+from tink import (
+    aead,
+    json_proto_keyset_format,  # pyright: ignore[reportMissingModuleSource]  # the library makes it up at import
+    prf,
+    secret_key_access,
+)
 
 FORMAT = 1
 
