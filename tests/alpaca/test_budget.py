@@ -97,7 +97,7 @@ def test_a_late_answer_of_the_last_window_does_not_spend_the_new_one(budgets: Bu
     clock.pass_by(30)
     assert budgets.take("alice") == 0
     budgets.learn("alice", told(remaining=0))
-    assert budgets.take("alice") == 0
+    assert takes(budgets, "alice", REQUESTS_PER_WINDOW) == [*[0] * (REQUESTS_PER_WINDOW - 1), 60]
 
 
 def test_a_window_that_alpaca_began_anew_starts_from_what_alpaca_says(budgets: Budgets, clock: Clock) -> None:
@@ -183,6 +183,18 @@ def test_idle_accounts_are_forgotten_and_busy_ones_are_bounded(budgets: Budgets,
     clock.pass_by(60)
     budgets.take("alice")
     assert list(windows) == ["alice"]
+
+
+def test_a_busy_account_does_not_keep_idle_ones_in_memory(budgets: Budgets, clock: Clock) -> None:
+    takes(budgets, "carol", 1)
+    takes(budgets, "alice", 1)
+    takes(budgets, "bob", 1)
+    budgets.learn("alice", told(reset=NOON + 10))
+    clock.pass_by(10)
+    budgets.take("alice")
+    clock.pass_by(50)
+    budgets.take("dave")
+    assert list(budgets._windows) == ["alice", "dave"]  # pyright: ignore[reportPrivateUsage]  # as above
 
 
 @given(

@@ -117,6 +117,11 @@ async def announced_flood(visit: Visit) -> None:
         await visit.send(MEBIBYTE)
 
 
+async def announced_and_never_sent(visit: Visit) -> None:
+    await visit.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1048577\r\n\r\n{")
+    await asyncio.sleep(30)
+
+
 async def echo(visit: Visit) -> None:
     """Sends the keys back wherever it can."""
     lines = f"X-Request-ID: {SECRET_KEY}\r\nWWW-Authenticate: {KEY_ID}\r\nSet-Cookie: k={SECRET_KEY}\r\n"
@@ -147,6 +152,7 @@ FAILURES: list[tuple[str, Script, type[AlpacaError], int | None]] = [
     ("many headers", raw("HTTP/1.1 200 OK\r\n" + "X-Many: x\r\n" * 5_000 + "\r\n"), UpstreamFailed, None),
     ("flood", flood, WrongShape, 200),
     ("announced flood", announced_flood, WrongShape, 200),
+    ("announced flood that never comes", announced_and_never_sent, WrongShape, 200),
     ("gzip", answer(gzip.compress(BODY), headers={"Content-Encoding": "gzip"}), WrongShape, 200),
     ("gzip bomb", answer(gzip.compress(MEBIBYTE * 50), headers={"Content-Encoding": "gzip"}), WrongShape, 200),
     ("unknown encoding", answer(BODY, headers={"Content-Encoding": "zz"}), WrongShape, 200),

@@ -4,6 +4,7 @@ import ssl
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,23 +40,24 @@ async def test_a_trusted_certificate_is_accepted(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.parametrize("name", ["IP:127.0.0.2", "DNS:paper-api.alpaca.markets"])
 async def test_a_trusted_certificate_of_another_name_is_refused(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log_lines: list[Any]
 ) -> None:
     cert, tls = certificate(tmp_path, name)
     monkeypatch.setenv("SSL_CERT_FILE", str(cert))
-    await expect_refusal(tls)
+    await expect_refusal(tls, log_lines)
 
 
-async def test_a_self_signed_certificate_is_refused(tmp_path: Path) -> None:
-    await expect_refusal(certificate(tmp_path, "IP:127.0.0.1")[1])
+async def test_a_self_signed_certificate_is_refused(tmp_path: Path, log_lines: list[Any]) -> None:
+    await expect_refusal(certificate(tmp_path, "IP:127.0.0.1")[1], log_lines)
 
 
-async def expect_refusal(tls: ssl.SSLContext) -> None:
+async def expect_refusal(tls: ssl.SSLContext, log_lines: list[Any]) -> None:
     async with upstream(answer(ACCOUNT), tls=tls) as served, client_of(served.url) as client:
         with pytest.raises(AlpacaError) as refused:
             await fetch(client)
         assert served.heads == []
     assert type(refused.value) is CertificateRefused
+    assert [line["attempts"] for line in log_lines] == [1]
 
 
 @pytest.mark.parametrize("greeting", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"], ids=["silent", "plain"])

@@ -1,7 +1,7 @@
 """How many requests an account has left this minute, so that none is spent on a refusal.
 
 Alpaca counts per account and minute and says so on every answer: `X-RateLimit-Limit`, `-Remaining` and
-`-Reset` (Unix seconds). https://docs.alpaca.markets/docs/getting-started-with-trading-api
+`-Reset` (Unix seconds), the headers in https://docs.alpaca.markets/openapi/trading-api.json.
 """
 
 import math

@@ -82,7 +82,7 @@ class AlpacaClient:
     async def fetch_account(
         self, environment: Environment, api_key: Secret, secret_key: Secret, *, budget_key: Hashable
     ) -> AccountAnswer:
-        """Asks `GET /v2/account`, https://docs.alpaca.markets/reference/getaccount-1.
+        """Asks `GET /v2/account`, as https://docs.alpaca.markets/openapi/trading-api.json has it.
 
         `budget_key` names the account whose requests are counted. Raises AlpacaError: KeysRefused,
         NotAnAccount or WrongShape, UpstreamFailed, Unreachable, DeadlineExceeded, RateLimited.

@@ -1,6 +1,6 @@
 """An account as Alpaca describes it, read without trusting the answer.
 
-Source: `GET /v2/account`, https://docs.alpaca.markets/reference/getaccount-1. Alpaca adds and removes
+Source: `GET /v2/account` in https://docs.alpaca.markets/openapi/trading-api.json. Alpaca adds and removes
 fields (`pattern_day_trader` and `daytrade_count` went in July 2026), so only what a balance needs is required.
 """
 
