@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from corral import __version__
 from corral.accounts import routes as accounts
+from corral.accounts.fast_lane import FastLane
 from corral.accounts.snapshots import Snapshots
 from corral.alpaca.client import open_alpaca
 from corral.alpaca.environments import Hosts
@@ -90,7 +91,7 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
 
 def create_app(settings: Settings, state: State) -> Edge:
     """The whole application, to be served by `corral.edge.server.serve_http`."""
-    return Edge(create_api(state), public_url=settings.browser_url)
+    return Edge(FastLane(create_api(state)), public_url=settings.browser_url)
 
 
 def create_api(state: State | None = None) -> FastAPI:

@@ -1,8 +1,13 @@
 """How an account stands right now, asked of Alpaca."""
 
 from collections.abc import Hashable
+from typing import cast
+from uuid import UUID
+
+from starlette.requests import Request
 
 from corral.accounts.schemas import AccountDataResponse
+from corral.accounts.snapshots import Snapshots
 from corral.alpaca.client import AccountAnswer, AlpacaClient
 from corral.alpaca.environments import Environment
 from corral.alpaca.errors import AlpacaError
@@ -10,17 +15,32 @@ from corral.credentials.models import SealedCredential
 from corral.credentials.opening import CredentialReader
 from corral.credentials.problems import problem_of
 from corral.credentials.sealing import get_decrypted_alpaca_credential
+from corral.edge.resources import resources
+from corral.identity.models import AuthUser
 from corral.secret import Secret
 from corral.vault import Vault
 
 
-async def fetch_account_data_of(
-    credential: SealedCredential, *, vault: Vault, alpaca: AlpacaClient, reader: CredentialReader
-) -> bytes:
+async def answer_account_data(user: AuthUser, credential_id: UUID, request: Request) -> bytes:
     """The answer as JSON, ready to be sent to everybody who may see it. Raises a Problem.
 
-    The keys are open for just this call. Nothing of the database is held meanwhile.
+    The database is asked for every request: a shared answer is shared only among those who may see it now.
     """
+    house = resources(request)
+    reader = cast("CredentialReader", request.state.credential_reader)
+    snapshots = cast("Snapshots", request.state.snapshots)
+    credential = await reader.find_usable(user, credential_id)
+
+    async def fetch() -> bytes:
+        answer = await _fetch_with_stored_keys(credential, vault=house.vault, alpaca=house.alpaca)
+        reader.note_use(credential)
+        return answer
+
+    return await snapshots.get((credential.id, credential.revision), fetch)
+
+
+async def _fetch_with_stored_keys(credential: SealedCredential, *, vault: Vault, alpaca: AlpacaClient) -> bytes:
+    """The keys are open for just this call. Nothing of the database is held meanwhile."""
     async with get_decrypted_alpaca_credential(vault, credential) as (api_key, secret_key):
         data = await fetch_alpaca_account_data(
             api_key,
@@ -29,7 +49,6 @@ async def fetch_account_data_of(
             alpaca=alpaca,
             budget_key=(credential.credential_type, credential.account_id),
         )
-    reader.note_use(credential)
     return data.model_dump_json().encode()
 
 

@@ -108,6 +108,9 @@ def _requires(scope: Scope) -> Callable[[Request], Awaitable[AuthUser]]:
     return user_with_scope
 
 
+get_accounts_reader = _requires(Scope.ACCOUNTS_READ)
+
+
 async def _signed_in_person(request: Request) -> AuthUser:
     user = await get_current_user(request)
     if user.authenticated_by != "session":
@@ -117,7 +120,7 @@ async def _signed_in_person(request: Request) -> AuthUser:
 
 CurrentUser = Annotated[AuthUser, Depends(get_current_user)]
 SignedInPerson = Annotated[AuthUser, Depends(_signed_in_person)]
-AccountsRead = Annotated[AuthUser, Depends(_requires(Scope.ACCOUNTS_READ))]
+AccountsRead = Annotated[AuthUser, Depends(get_accounts_reader)]
 CredentialsRead = Annotated[AuthUser, Depends(_requires(Scope.CREDENTIALS_READ))]
 CredentialsWrite = Annotated[AuthUser, Depends(_requires(Scope.CREDENTIALS_WRITE))]
 TokensRead = Annotated[AuthUser, Depends(_requires(Scope.TOKENS_READ))]
