@@ -1,6 +1,6 @@
 """The composition root: what lives as long as the process, and the application over it."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TypedDict
@@ -51,7 +51,7 @@ class DatabaseAddresses:
 
 
 @asynccontextmanager
-async def database_addresses(settings: Settings) -> AsyncIterator[DatabaseAddresses]:
+async def database_addresses(settings: Settings) -> AsyncGenerator[DatabaseAddresses]:
     """The configured PostgreSQL, or the embedded one, which runs as long as the block does."""
     if settings.database_url is not None:
         owner = settings.database_owner_url
@@ -62,7 +62,7 @@ async def database_addresses(settings: Settings) -> AsyncIterator[DatabaseAddres
 
 
 @asynccontextmanager
-async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = False) -> AsyncIterator[State]:
+async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = False) -> AsyncGenerator[State]:
     """Opens everything in the order in which it is needed, proves the database, and closes it in reverse."""
     hosts = Hosts.from_urls(
         paper=settings.alpaca_paper_url, live=settings.alpaca_live_url, data=settings.alpaca_data_url
@@ -97,7 +97,7 @@ def create_api(state: State | None = None) -> FastAPI:
     """The routes. Without state it only describes itself (`corral openapi`)."""
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, object]]:
+    async def lifespan(_: FastAPI) -> AsyncGenerator[Mapping[str, object]]:
         yield dict(state or {})
 
     api = FastAPI(

@@ -45,6 +45,7 @@ _TOLD_AS_THEY_ARE = (
     NoSuchPerson,
     OwnerUnknown,
     operating.ChecksFailed,
+    operating.SandboxPortTaken,
 )
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where the data is. Default: CORRAL_DATA_DIR.")]

@@ -18,7 +18,7 @@ from corral.serving import House
 from corral.settings import Settings
 
 EMAIL = "demo@corral.example"
-_ACCOUNTS = (("SANDBOX paper account", "PKSANDBOXDEMO1"), ("SANDBOX live account", "AKSANDBOXDEMO1"))
+_ACCOUNTS = (("SANDBOX paper account", "PKSANDBOXDEMO13"), ("SANDBOX live account", "AKSANDBOXDEMO1"))
 _TOKEN_NAME = "SANDBOX demo"  # noqa: S105 - a name
 _MARK = "SANDBOX"
 

@@ -50,9 +50,7 @@ _TELLING_NAMES: Final = frozenset(
 )
 
 
-def configure_logging(
-    log_format: Literal["console", "json"], stream: BinaryIO, *, lowest: int = logging.INFO
-) -> None:
+def configure_logging(log_format: Literal["console", "json"], stream: BinaryIO, *, lowest: int = logging.INFO) -> None:
     """Sends structlog's events from `lowest` and the standard library's records from WARNING to `stream`.
 
     "json" is for machines, one object a line. "console" is for people; below an event its traceback

@@ -9,7 +9,6 @@ from rich.table import Table
 
 from corral import demo as demonstration
 from corral import doctor
-from corral.edge.server import PortTaken
 from corral.identity import api_tokens, people, queries, sign_in
 from corral.identity.links import issue_link
 from corral.identity.scopes import Scope
@@ -21,7 +20,11 @@ from corral.settings import Settings
 _out = Console(highlight=False, soft_wrap=True)
 
 
-class ChecksFailed(Exception):
+class SandboxPortTaken(Exception):  # noqa: N818 - a condition
+    """The sandbox cannot listen. One line."""
+
+
+class ChecksFailed(Exception):  # noqa: N818 - a condition
     """A check of `corral doctor` failed. One line."""
 
 
@@ -55,7 +58,9 @@ async def run_demo(folder: Path, port: int, sandbox_port: int) -> None:
             settings = demonstration.demo_settings(folder, port=port, sandbox_url=broker.url)
             await serve(settings, announce_demo, sandbox=True)
     except OSError as error:
-        raise PortTaken(f"127.0.0.1:{sandbox_port} is in use; choose another with --sandbox-port") from error
+        raise SandboxPortTaken(
+            f"127.0.0.1:{sandbox_port} is in use by another program; choose another with --sandbox-port"
+        ) from error
 
 
 async def run_sandbox(port: int, seed: int, latency_seconds: float) -> None:
@@ -65,7 +70,7 @@ async def run_sandbox(port: int, seed: int, latency_seconds: float) -> None:
             _out.print("  key id PK… (paper) or AK… (live), secret: sandbox-secret-for-<key id>; Ctrl-C ends it")
             await stop_signal().wait()
     except OSError as error:
-        raise PortTaken(f"127.0.0.1:{port} is in use by another program; choose another with --port") from error
+        raise SandboxPortTaken(f"127.0.0.1:{port} is in use by another program; choose another with --port") from error
 
 
 async def add_user(settings: Settings, email: str, password: Secret | None) -> None:

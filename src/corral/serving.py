@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ class House:
 
 
 @asynccontextmanager
-async def opened_house(settings: Settings, *, sandbox: bool = False) -> AsyncIterator[House]:
+async def opened_house(settings: Settings, *, sandbox: bool = False) -> AsyncGenerator[House]:
     """Database started and migrated, proved and opened. Commands use it as `corral serve` does, beside it."""
     async with database_addresses(settings) as addresses:
         if addresses.owner is not None:

@@ -38,8 +38,8 @@ class Horse(BaseModel):
     def _neighs(cls, name: str) -> str:
         if "quote" in name:
             raise ValueError(f"{name} is not a name for a horse")
-        if "mule" in name:
-            raise ValueError("a mule does not count")
+        if name.islower():
+            raise ValueError("a horse has a capital letter")
         return name
 
 

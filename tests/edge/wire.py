@@ -2,7 +2,7 @@
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -72,7 +72,7 @@ class Served:
 @asynccontextmanager
 async def served(
     app: ASGIApp, log: io.BytesIO, *, limits: Limits | None = None, grace_seconds: float = 2
-) -> AsyncIterator[Served]:
+) -> AsyncGenerator[Served]:
     """Serves `Edge(app)` on a free port until the block ends."""
     stop, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(

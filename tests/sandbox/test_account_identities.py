@@ -7,12 +7,12 @@ from itertools import pairwise
 import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.sandbox.people import nanoseconds
 
 from corral.sandbox.account_page import account_document, in_writing
 from corral.sandbox.margin import Worth, buying_power, options_buying_power
 from corral.sandbox.market import LISTED, SECOND, WIDEST_SWING, price
 from corral.sandbox.opening import open_account
+from tests.sandbox.people import nanoseconds
 
 _SEEDS = st.integers()
 _KEY_IDS = st.from_regex(r"\A(PK|AK)[A-Z0-9]{6,38}\Z")

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientError, ClientPayloadError, ClientResponse, ClientSession
-from tests.sandbox.people import ALICE, BOB, keys_of
 
 from corral.sandbox import Sandbox, secret_of
+from tests.sandbox.people import ALICE, BOB, keys_of
 
 
 async def _set(http: ClientSession, sandbox: Sandbox, *faults: dict[str, Any]) -> None:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import ClientSession
 from jsonschema import Draft202012Validator
-from tests.sandbox.people import ALICE, ALICE_LIVE, keys_of
 
 from corral.sandbox import Sandbox, secret_of
+from tests.sandbox.people import ALICE, ALICE_LIVE, keys_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -26,7 +26,7 @@ of_the_sdk = pytest.mark.filterwarnings("ignore:websockets.legacy is deprecated:
 
 @contextmanager
 def _sdk(url: str, key_id: str, secret: str | None = None, *, raw_data: bool = False) -> "Generator[TradingClient]":
-    from alpaca.trading.client import TradingClient  # noqa: PLC0415 - its import warns, see of_the_sdk
+    from alpaca.trading.client import TradingClient
 
     client = TradingClient(key_id, secret or secret_of(key_id), url_override=url, raw_data=raw_data)
     try:
@@ -75,7 +75,7 @@ async def test_the_sdk_hands_on_the_raw_account(sandbox: Sandbox) -> None:
 async def test_the_sdk_raises_its_own_error_for_refused_keys(
     sandbox: Sandbox, prefix: str, secret: str | None, code: int | None
 ) -> None:
-    from alpaca.common.exceptions import APIError  # noqa: PLC0415 - its import warns, see of_the_sdk
+    from alpaca.common.exceptions import APIError
 
     with _sdk(f"{sandbox.url}/{prefix}", ALICE, secret) as client, pytest.raises(APIError) as refused:
         await asyncio.to_thread(client.get_account)

@@ -1,7 +1,7 @@
 import pytest
-from tests.sandbox.people import nanoseconds
 
 from corral.sandbox.market_clock import clock_document
+from tests.sandbox.people import nanoseconds
 
 
 @pytest.mark.parametrize(

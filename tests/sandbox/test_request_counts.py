@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession, ClientTimeout
-from tests.sandbox.people import ALICE, BOB, keys_of
 
 from corral.sandbox import Sandbox, secret_of, serve_sandbox
 from corral.sandbox.request_counts import RequestCounts
+from tests.sandbox.people import ALICE, BOB, keys_of
 
 
 async def _get(http: ClientSession, sandbox: Sandbox, headers: dict[str, str], path: str = "/v2/account") -> None:

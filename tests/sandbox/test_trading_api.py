@@ -4,9 +4,9 @@ import time
 
 import pytest
 from aiohttp import ClientSession, ClientTimeout
-from tests.sandbox.people import ALICE, ALICE_LIVE, BOB, keys_of, nanoseconds
 
 from corral.sandbox import Sandbox, secret_of, serve_sandbox
+from tests.sandbox.people import ALICE, ALICE_LIVE, BOB, keys_of, nanoseconds
 
 _FORBIDDEN = (403, {"message": "forbidden."})
 _UNAUTHORIZED = (401, {"message": "unauthorized."})

@@ -5,11 +5,11 @@ from collections.abc import Hashable
 from corral.accounts.schemas import AccountDataResponse
 from corral.alpaca.client import AccountAnswer, AlpacaClient
 from corral.alpaca.environments import Environment
+from corral.alpaca.errors import AlpacaError
 from corral.credentials.models import SealedCredential
 from corral.credentials.opening import CredentialReader
 from corral.credentials.problems import problem_of
 from corral.credentials.sealing import get_decrypted_alpaca_credential
-from corral.alpaca.errors import AlpacaError
 from corral.secret import Secret
 from corral.vault import Vault
 

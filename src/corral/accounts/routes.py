@@ -1,14 +1,12 @@
 """HTTP for live accounts."""
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
 from corral.accounts.account_data import fetch_account_data_of
 from corral.accounts.schemas import AccountDataResponse
-from corral.accounts.snapshots import Snapshots
-from corral.credentials.opening import CredentialReader
 from corral.credentials.problems import (
     AccountRateLimited,
     CredentialInactive,
@@ -23,6 +21,10 @@ from corral.edge.resources import resources
 from corral.errors import DatabaseUnavailable, InvalidRequest
 from corral.identity.current_user import AccountsRead
 from corral.identity.problems import InsufficientScope, Unauthenticated
+
+if TYPE_CHECKING:
+    from corral.accounts.snapshots import Snapshots
+    from corral.credentials.opening import CredentialReader
 
 router = APIRouter(prefix="/api/credentials", tags=["accounts"])
 

@@ -51,7 +51,7 @@ async def store_credential(
     if expected is not None and expected is not validated.environment:
         raise WrongEnvironment(_wrong_environment(validated.environment, expected))
     credential_id = uuid4()
-    sealed = seal_keys(vault, user_id, credential_id, validated.environment, api_key, secret_key)
+    sealed = seal_keys(vault, user_id, credential_id, validated.environment, api_key=api_key, secret_key=secret_key)
     async with get_connection_with_rls(user_id, database) as connection:
         credential = await queries.insert_credential(
             connection,
@@ -133,7 +133,7 @@ async def prepare_replacement(
     return Replacement(
         key_hint=hint_of_key(api_key),
         account_number=validated.account.account_number,
-        sealed=seal_keys(vault, user_id, credential_id, validated.environment, api_key, secret_key),
+        sealed=seal_keys(vault, user_id, credential_id, validated.environment, api_key=api_key, secret_key=secret_key),
     )
 
 

@@ -8,7 +8,7 @@ import asyncpg
 
 from corral.alpaca.environments import Environment
 from corral.credentials.models import Credential, Replacement, SealedCredential
-from corral.database.connection import Database
+from corral.database.connection import Connection, Database
 
 Owned = tuple[UUID, UUID]  # whose, which
 
@@ -49,7 +49,7 @@ async def insert_keyring_probe(database: Database, probe: bytes) -> None:
 
 
 async def insert_credential(
-    connection: asyncpg.Connection, *, user_id: UUID, credential_id: UUID, nickname: str, environment: Environment,
+    connection: Connection, *, user_id: UUID, credential_id: UUID, nickname: str, environment: Environment,
     account_id: str, account_number: str | None, key_hint: str, sealed: tuple[bytes, bytes],
 ) -> Credential | None:  # fmt: skip
     """None when this user has stored this account already."""
@@ -68,7 +68,7 @@ async def insert_credential(
 
 
 async def find_id_of_account(
-    connection: asyncpg.Connection, user_id: UUID, environment: Environment, account_id: str
+    connection: Connection, user_id: UUID, environment: Environment, account_id: str
 ) -> UUID | None:
     return await connection.fetchval(
         "SELECT id FROM corral.credentials WHERE user_id = $1 AND credential_type = $2 AND account_id = $3",
@@ -76,7 +76,7 @@ async def find_id_of_account(
     )  # fmt: skip
 
 
-async def load_credentials(connection: asyncpg.Connection, user_id: UUID) -> list[Credential]:
+async def load_credentials(connection: Connection, user_id: UUID) -> list[Credential]:
     rows = await connection.fetch(
         """
         SELECT id, nickname, credential_type, account_number, is_active, key_hint,
@@ -88,7 +88,7 @@ async def load_credentials(connection: asyncpg.Connection, user_id: UUID) -> lis
     return [_credential(row) for row in rows]
 
 
-async def load_credential(connection: asyncpg.Connection, user_id: UUID, credential_id: UUID) -> Credential | None:
+async def load_credential(connection: Connection, user_id: UUID, credential_id: UUID) -> Credential | None:
     row = await connection.fetchrow(
         """
         SELECT id, nickname, credential_type, account_number, is_active, key_hint,
@@ -101,7 +101,7 @@ async def load_credential(connection: asyncpg.Connection, user_id: UUID, credent
 
 
 async def update_credential(
-    connection: asyncpg.Connection, user_id: UUID, credential_id: UUID, *,
+    connection: Connection, user_id: UUID, credential_id: UUID, *,
     nickname: str | None, is_active: bool | None,
 ) -> None:  # fmt: skip
     """None leaves a field as it is. A new `is_active` makes kept answers unusable; a new name does not."""
@@ -118,9 +118,7 @@ async def update_credential(
     )  # fmt: skip
 
 
-async def replace_keys(
-    connection: asyncpg.Connection, user_id: UUID, credential_id: UUID, replacement: Replacement
-) -> None:
+async def replace_keys(connection: Connection, user_id: UUID, credential_id: UUID, replacement: Replacement) -> None:
     await connection.execute(
         """
         UPDATE corral.credentials
@@ -132,21 +130,21 @@ async def replace_keys(
     )  # fmt: skip
 
 
-async def mark_validated(connection: asyncpg.Connection, user_id: UUID, credential_id: UUID, at: datetime) -> None:
+async def mark_validated(connection: Connection, user_id: UUID, credential_id: UUID, at: datetime) -> None:
     await connection.execute(
         "UPDATE corral.credentials SET last_validated_at = $3 WHERE user_id = $1 AND id = $2",
         user_id, credential_id, at,
     )  # fmt: skip
 
 
-async def mark_used(connection: asyncpg.Connection, user_id: UUID, credential_id: UUID) -> None:
+async def mark_used(connection: Connection, user_id: UUID, credential_id: UUID) -> None:
     await connection.execute(
         "UPDATE corral.credentials SET last_used_at = clock_timestamp() WHERE user_id = $1 AND id = $2",
         user_id, credential_id,
     )  # fmt: skip
 
 
-async def delete_credential(connection: asyncpg.Connection, user_id: UUID, credential_id: UUID) -> bool:
+async def delete_credential(connection: Connection, user_id: UUID, credential_id: UUID) -> bool:
     """False when this user has no such credential."""
     deleted = await connection.fetchval(
         "DELETE FROM corral.credentials WHERE user_id = $1 AND id = $2 RETURNING id", user_id, credential_id
@@ -157,7 +155,7 @@ async def delete_credential(connection: asyncpg.Connection, user_id: UUID, crede
 # As the owner, for `corral doctor`.
 
 
-async def load_all_sealed(connection: asyncpg.Connection) -> list[SealedCredential]:
+async def load_all_sealed(connection: Connection) -> list[SealedCredential]:
     rows = await connection.fetch(
         """
         SELECT id, user_id, credential_type, account_id, is_active, revision,

@@ -1,14 +1,13 @@
 """HTTP for stored credentials."""
 
 from dataclasses import asdict
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
 from fastapi import APIRouter, Request
 
 from corral.credentials import desk
 from corral.credentials.models import Credential, Replacement
-from corral.credentials.opening import CredentialReader
 from corral.credentials.problems import (
     AccountAlreadyStored,
     AccountRateLimited,
@@ -33,6 +32,9 @@ from corral.errors import DatabaseUnavailable, InvalidRequest
 from corral.identity.current_user import CredentialsRead, CredentialsWrite
 from corral.identity.models import AuthUser
 from corral.identity.problems import InsufficientScope, Unauthenticated
+
+if TYPE_CHECKING:
+    from corral.credentials.opening import CredentialReader
 
 router = APIRouter(prefix="/api/credentials", tags=["credentials"])
 

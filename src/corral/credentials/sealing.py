@@ -1,6 +1,6 @@
 """The two keys of a credential, sealed and opened in the one context in which they belong together."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
@@ -16,7 +16,7 @@ _log = structlog.get_logger("corral.credentials")
 
 
 def seal_keys(
-    vault: Vault, user_id: UUID, credential_id: UUID, environment: Environment, api_key: Secret, secret_key: Secret
+    vault: Vault, user_id: UUID, credential_id: UUID, environment: Environment, *, api_key: Secret, secret_key: Secret
 ) -> tuple[bytes, bytes]:
     return (
         vault.seal(_context(user_id, credential_id, environment, "api_key"), api_key),
@@ -27,7 +27,7 @@ def seal_keys(
 @asynccontextmanager
 async def get_decrypted_alpaca_credential(
     vault: Vault, credential: SealedCredential
-) -> AsyncIterator[tuple[Secret, Secret]]:
+) -> AsyncGenerator[tuple[Secret, Secret]]:
     """`async with … as (api_key, secret_key)`: two Secrets for just one call, forgotten at the end of the block.
 
     A row that was moved to another user, another id or the other environment does not open: that is

@@ -5,6 +5,7 @@ one that the key id hints at first, then the other, and the one that answers is 
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from corral.alpaca import errors as alpaca_errors
@@ -12,8 +13,10 @@ from corral.alpaca.client import AlpacaClient
 from corral.alpaca.environments import Environment, hint_from_key_id
 from corral.alpaca.models import Account
 from corral.credentials.problems import KeysRefused, validation_problem_of
-from corral.errors import Problem
 from corral.secret import Secret
+
+if TYPE_CHECKING:
+    from corral.errors import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +28,11 @@ class ValidatedKeys:
 async def find_account_of_keys(
     alpaca: AlpacaClient, user_id: UUID, api_key: Secret, secret_key: Secret
 ) -> ValidatedKeys:
-    """Raises KeysRefused when both environments refuse them; UpstreamFailed (or …Timeout, …RateLimited) when it
-    cannot be known, because the one that was not asked successfully may be theirs."""
+    """Answers the environment and account of these keys.
+
+    Raises KeysRefused when both environments refuse them; UpstreamFailed (or …Timeout, …RateLimited) when it
+    cannot be known, because the one that was not asked successfully may be theirs.
+    """
     hinted = hint_from_key_id(api_key.reveal())
     other = Environment.LIVE if hinted is Environment.PAPER else Environment.PAPER
     failure: Problem | None = None

@@ -52,7 +52,7 @@ class BatchedLookup(Generic[Key, Found]):
         keys = list(self._waiting)[:KEYS_PER_TRIP]
         passengers = {key: self._waiting.pop(key) for key in keys}
         try:
-            found = await self._fetch_many(keys) if keys else {}
+            found: Mapping[Key, Found] = await self._fetch_many(keys) if keys else {}
         except BaseException as error:
             for answer in passengers.values():
                 if not answer.done():

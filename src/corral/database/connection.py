@@ -1,16 +1,22 @@
 """The road to PostgreSQL: one pool, one way to a tenant's rows, one place where driver errors are translated."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, LiteralString, Self, final
+from typing import TYPE_CHECKING, Any, LiteralString, Self, TypeAlias, final
 from uuid import UUID
 
 import asyncpg
 
 from corral.errors import DatabaseUnavailable, Overloaded
 
-OwnerConnection = asyncpg.Connection
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+# A pooled connection or one of its own; `asyncpg.Connection` is generic for the type checker only.
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+
+CLOSE_SECONDS = 5.0
 
 # What PostgreSQL and the driver raise when the server goes, is going, comes back or is overloaded. An
 # immediate shutdown ends connections without any SQLSTATE, so classes decide and not codes.
@@ -34,13 +40,13 @@ class Database:
 
     __slots__ = ("_pool", "_wait_seconds")
 
-    def __init__(self, pool: asyncpg.Pool, *, wait_seconds: float) -> None:
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", *, wait_seconds: float) -> None:
         self._pool = pool
         self._wait_seconds = wait_seconds
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, dsn: str, *, connections: int = 10, wait_seconds: float = 2.0) -> AsyncIterator[Self]:
+    async def open(cls, dsn: str, *, connections: int = 10, wait_seconds: float = 2.0) -> AsyncGenerator[Self]:
         """Opens at least one connection, so that a wrong address is known now and not at the first request."""
         with translated_errors():
             pool = await asyncpg.create_pool(
@@ -58,7 +64,7 @@ class Database:
             await _close(pool)
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[asyncpg.Connection]:
+    async def connection(self) -> AsyncGenerator[Connection]:
         """A connection without a tenant: for look-ups by hash and for health, never for a tenant's rows.
 
         (It cannot read any: the scope function raises when no user is set.)
@@ -85,7 +91,7 @@ class Database:
 @asynccontextmanager
 async def get_connection_with_rls(
     user_id: UUID, database: Database, *, readonly: bool = False
-) -> AsyncIterator[asyncpg.Connection]:
+) -> AsyncGenerator[Connection]:
     """The one way to a tenant's rows: a transaction in which row-level security shows this user's and no other.
 
     Commits when the block ends well, before anything is answered. The scope ends with the transaction,
@@ -98,7 +104,7 @@ async def get_connection_with_rls(
 
 
 @asynccontextmanager
-async def open_owner_connection(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+async def open_owner_connection(dsn: str) -> AsyncGenerator["asyncpg.Connection[asyncpg.Record]"]:
     """The owner's, for migrations and an operator's commands; it serves no request."""
     with translated_errors():
         connection = await asyncpg.connect(dsn, timeout=5, server_settings={"search_path": "pg_catalog"})
@@ -109,7 +115,7 @@ async def open_owner_connection(dsn: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 @contextmanager
-def translated_errors() -> Iterator[None]:
+def translated_errors() -> Generator[None]:
     """Turns "PostgreSQL is not there just now" into a Problem; a mistake in our SQL stays an error of ours."""
     try:
         yield
@@ -119,18 +125,17 @@ def translated_errors() -> Iterator[None]:
         raise DatabaseUnavailable(retry_after=1) from error
 
 
-async def _reset(connection: asyncpg.Connection) -> None:
-    """Instead of the driver's reset query, one round trip saved on every use: scopes end with their transaction.
+async def _reset(_: Connection) -> None:
+    """Instead of the driver's reset query, which costs a round trip after every use.
 
-    A connection that is still in one was left in the middle, and is not used again.
+    Nothing is left to reset: scopes end with their transaction, the driver itself rolls back one that
+    was left open, and nobody makes settings, cursors or locks that outlive a transaction.
     """
-    if connection.is_in_transaction():
-        raise asyncpg.InterfaceError("a connection came back to the pool in the middle of a transaction")
 
 
-async def _close(pool: asyncpg.Pool) -> None:
+async def _close(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(CLOSE_SECONDS):
             await pool.close()
     except TimeoutError:
         pool.terminate()

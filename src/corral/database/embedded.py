@@ -110,8 +110,4 @@ def _started_afresh(cluster: Cluster) -> Path:
     """Ends what a killed Corral left running, rather than adopt a server of unknown version and settings."""
     cluster.stop()
     remove_unfinished(cluster.data_dir)
-    cluster.start()
-    socket_dir = cluster.listening_in()
-    if socket_dir is None:
-        raise EmbeddedPostgresError(f"PostgreSQL ended as soon as it had started: its log is in {cluster.folder}/log.")
-    return socket_dir
+    return cluster.start()

@@ -3,11 +3,10 @@
 import logging
 from pathlib import Path
 
-import asyncpg
 from pogo_core.error import BadMigrationError
 from pogo_core.util import migrate
 
-from corral.database.connection import open_owner_connection
+from corral.database.connection import Connection, open_owner_connection
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 
@@ -39,7 +38,7 @@ async def apply_migrations(owner_dsn: str) -> None:
             raise MigrationRefused(f"{error}: {error.__cause__}") from error
 
 
-async def pending_migrations(connection: asyncpg.Connection) -> list[str]:
+async def pending_migrations(connection: Connection) -> list[str]:
     """The migrations of this release that the database has not had."""
     known = {path.stem for path in MIGRATIONS.glob("*.sql")}
     if await connection.fetchval("SELECT to_regclass('public._pogo_migration')") is None:
@@ -48,7 +47,7 @@ async def pending_migrations(connection: asyncpg.Connection) -> list[str]:
     return sorted(known - {row["migration_id"] for row in rows})
 
 
-async def _refuse_unfit(connection: asyncpg.Connection) -> None:
+async def _refuse_unfit(connection: Connection) -> None:
     version = int(await connection.fetchval("SHOW server_version_num"))
     if version < OLDEST_POSTGRESQL:
         raise MigrationRefused(f"PostgreSQL {version // 10000} is too old: Corral needs 15 or later")

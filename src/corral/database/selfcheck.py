@@ -10,6 +10,8 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
+from corral.database.connection import Connection
+
 EXPECTED_SCHEMA = Path(__file__).with_name("expected_schema.txt")
 
 # What a role could use to get round a policy. `pg_has_role(…, 'MEMBER')` counts what SET ROLE could reach.
@@ -81,12 +83,12 @@ WHERE g.table_schema = 'corral' AND g.grantee IN (current_user, 'PUBLIC') AND g.
 _PROBED_TABLES = ("users", "sessions", "api_tokens", "credentials")
 
 
-async def schema_lines(connection: asyncpg.Connection) -> list[str]:
+async def schema_lines(connection: Connection) -> list[str]:
     """The schema as the serving role finds it, sorted; what `expected_schema.txt` holds."""
     return sorted(row[0] for row in await connection.fetch(_SCHEMA))
 
 
-async def find_weaknesses(connection: asyncpg.Connection) -> list[str]:
+async def find_weaknesses(connection: Connection) -> list[str]:
     """All that would let one tenant reach another's rows, a sentence each; empty when all is well.
 
     The connection must be the serving role's own, outside a transaction.
@@ -99,11 +101,11 @@ async def find_weaknesses(connection: asyncpg.Connection) -> list[str]:
     return findings
 
 
-async def find_role_weaknesses(connection: asyncpg.Connection) -> list[str]:
+async def find_role_weaknesses(connection: Connection) -> list[str]:
     return [row[0] for row in await connection.fetch(_ROLE_FINDINGS)]
 
 
-async def find_schema_differences(connection: asyncpg.Connection) -> list[str]:
+async def find_schema_differences(connection: Connection) -> list[str]:
     expected = set(EXPECTED_SCHEMA.read_text(encoding="utf-8").splitlines())
     found = set(await schema_lines(connection))
     return [f"missing: {line}" for line in sorted(expected - found)] + [
@@ -111,7 +113,7 @@ async def find_schema_differences(connection: asyncpg.Connection) -> list[str]:
     ]
 
 
-async def attempt_crossing(connection: asyncpg.Connection) -> list[str]:
+async def attempt_crossing(connection: Connection) -> list[str]:
     """Makes up two tenants in a transaction that is rolled back, and lets one reach for the other's rows."""
     transaction = connection.transaction()
     await transaction.start()
@@ -125,11 +127,11 @@ async def attempt_crossing(connection: asyncpg.Connection) -> list[str]:
         await transaction.rollback()
 
 
-async def _act_as(connection: asyncpg.Connection, tenant: UUID) -> None:
+async def _act_as(connection: Connection, tenant: UUID) -> None:
     await connection.execute("SELECT set_config('app.current_user_id', $1, true)", str(tenant))
 
 
-async def _make_up_rows(connection: asyncpg.Connection, tenant: UUID) -> None:
+async def _make_up_rows(connection: Connection, tenant: UUID) -> None:
     await connection.execute("INSERT INTO corral.users (id, email) VALUES ($1, $2)", tenant, f"{tenant}@invalid")
     await connection.execute(
         """
@@ -141,7 +143,7 @@ async def _make_up_rows(connection: asyncpg.Connection, tenant: UUID) -> None:
     )
 
 
-async def _reach_for(connection: asyncpg.Connection, other: UUID) -> list[str]:
+async def _reach_for(connection: Connection, other: UUID) -> list[str]:
     reached = {
         "read": await connection.fetchval("SELECT count(*) FROM corral.credentials WHERE user_id = $1", other),
         "changed": _count(await connection.execute(
@@ -152,7 +154,7 @@ async def _reach_for(connection: asyncpg.Connection, other: UUID) -> list[str]:
     return [f"one tenant {what} another's rows" for what, rows in reached.items() if rows]
 
 
-async def _write_for(connection: asyncpg.Connection, other: UUID) -> int:
+async def _write_for(connection: Connection, other: UUID) -> int:
     try:
         async with connection.transaction():
             await connection.execute(
@@ -169,12 +171,12 @@ def _count(status: str) -> int:
     return int(status.rsplit(" ", 1)[-1])
 
 
-async def _probe(connection: asyncpg.Connection, table: str) -> list[str]:
+async def _probe(connection: Connection, table: str) -> list[str]:
     transaction = connection.transaction()
     await transaction.start()
     try:
         await connection.execute("SET LOCAL row_security = off")
-        await connection.fetch(f"SELECT FROM corral.{table} LIMIT 1")  # noqa: S608 - from the constant above
+        await connection.fetch(f"SELECT FROM corral.{table} LIMIT 1")
     except asyncpg.InsufficientPrivilegeError:
         return []
     else:

@@ -1,6 +1,6 @@
 """How a Problem leaves by the API: as application/problem+json (RFC 9457), and documented as such."""
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,6 +14,9 @@ from corral.errors import (
     Overloaded,
     Problem,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Headers = list[tuple[bytes, bytes]]
 PROBLEM_JSON: Final = "application/problem+json"
@@ -75,7 +78,7 @@ def _headers(problem: Problem) -> Headers:
     if problem.status == 401:  # noqa: PLR2004 - RFC 9110, 15.5.2: a 401 says how to authenticate
         headers.append((b"www-authenticate", b"Bearer"))
     if isinstance(problem, MethodNotAllowed):  # RFC 9110, 15.5.6: a 405 says what is allowed
-        headers.append((b"allow", ", ".join(problem.extra.get("allow", ())).encode()))
+        headers.append((b"allow", ", ".join(cast("Sequence[str]", problem.extra.get("allow", ()))).encode()))
     return headers
 
 

@@ -1,7 +1,7 @@
 """Watches, while serving, what was proved at the start: a policy that somebody dropped is seen within a minute."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from typing import final
 
@@ -30,7 +30,7 @@ class Watch:
         self.weaknesses: list[str] = []
 
     @asynccontextmanager
-    async def kept(self) -> AsyncIterator[None]:
+    async def kept(self) -> AsyncGenerator[None]:
         """Looks once now and raises Weakened when something is wrong; then looks again and again."""
         await self.look()
         if self.weaknesses:

@@ -1,11 +1,11 @@
 """People as the operator sees them: listed and disabled by the owner's role, which serves no request."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import structlog
 
-from corral.database.connection import OwnerConnection, open_owner_connection
+from corral.database.connection import Connection, open_owner_connection
 from corral.identity import queries
 from corral.identity.queries import Person
 
@@ -21,18 +21,18 @@ class NoSuchPerson(Exception):  # noqa: N818 - a condition
 
 
 @asynccontextmanager
-async def owner_connection(owner_dsn: str | None) -> AsyncIterator[OwnerConnection]:
+async def owner_connection(owner_dsn: str | None) -> AsyncGenerator[Connection]:
     if owner_dsn is None:
         raise OwnerUnknown("set CORRAL_DATABASE_OWNER_URL: the serving role cannot list people, by design")
     async with open_owner_connection(owner_dsn) as connection:
         yield connection
 
 
-async def load_people(connection: OwnerConnection) -> list[Person]:
+async def load_people(connection: Connection) -> list[Person]:
     return await queries.load_people(connection)
 
 
-async def disable_person(connection: OwnerConnection, email: str) -> None:
+async def disable_person(connection: Connection, email: str) -> None:
     user_id = await queries.disable_person(connection, email)
     if user_id is None:
         raise NoSuchPerson(f"there is nobody with the address {email}; `corral users list` shows who is")

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
-from corral.database.connection import Database
+from corral.database.connection import Connection, Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ async def issue_link(
     await database.fetchval("SELECT corral.issue_link($1, $2, $3, $4, $5)", lookup, seal, kind, user_id, expires_at)
 
 
-async def redeem_link(connection: asyncpg.Connection, lookups: Sequence[bytes], kind: str) -> LinkRow | None:
+async def redeem_link(connection: Connection, lookups: Sequence[bytes], kind: str) -> LinkRow | None:
     row = await connection.fetchrow("SELECT * FROM corral.redeem_link($1, $2)", lookups, kind)
     return LinkRow(*row) if row else None
 
@@ -105,7 +105,7 @@ async def redeem_link(connection: asyncpg.Connection, lookups: Sequence[bytes], 
 # Under a user's own scope.
 
 
-async def insert_user(connection: asyncpg.Connection, user_id: UUID, email: str, password_sealed: bytes | None) -> bool:
+async def insert_user(connection: Connection, user_id: UUID, email: str, password_sealed: bytes | None) -> bool:
     """False when the address is taken."""
     try:
         await connection.execute(
@@ -117,19 +117,19 @@ async def insert_user(connection: asyncpg.Connection, user_id: UUID, email: str,
     return True
 
 
-async def load_own_user(connection: asyncpg.Connection, user_id: UUID) -> UserRow | None:
+async def load_own_user(connection: Connection, user_id: UUID) -> UserRow | None:
     row = await connection.fetchrow(
         "SELECT id, email, password_sealed, disabled_at FROM corral.users WHERE id = $1", user_id
     )
     return UserRow(*row) if row else None
 
 
-async def set_password(connection: asyncpg.Connection, user_id: UUID, password_sealed: bytes) -> None:
+async def set_password(connection: Connection, user_id: UUID, password_sealed: bytes) -> None:
     await connection.execute("UPDATE corral.users SET password_sealed = $2 WHERE id = $1", user_id, password_sealed)
 
 
 async def insert_session(
-    connection: asyncpg.Connection, *, user_id: UUID, session_id: UUID, lookup: bytes, seal: bytes,
+    connection: Connection, *, user_id: UUID, session_id: UUID, lookup: bytes, seal: bytes,
     expires_at: datetime, user_agent: str,
 ) -> None:  # fmt: skip
     await connection.execute(
@@ -144,23 +144,23 @@ async def insert_session(
     )  # fmt: skip
 
 
-async def touch_session(connection: asyncpg.Connection, user_id: UUID, session_id: UUID) -> None:
+async def touch_session(connection: Connection, user_id: UUID, session_id: UUID) -> None:
     await connection.execute(
         "UPDATE corral.sessions SET last_seen_at = clock_timestamp() WHERE user_id = $1 AND id = $2",
         user_id, session_id,
     )  # fmt: skip
 
 
-async def delete_session(connection: asyncpg.Connection, user_id: UUID, session_id: UUID) -> None:
+async def delete_session(connection: Connection, user_id: UUID, session_id: UUID) -> None:
     await connection.execute("DELETE FROM corral.sessions WHERE user_id = $1 AND id = $2", user_id, session_id)
 
 
-async def delete_all_sessions(connection: asyncpg.Connection, user_id: UUID) -> None:
+async def delete_all_sessions(connection: Connection, user_id: UUID) -> None:
     await connection.execute("DELETE FROM corral.sessions WHERE user_id = $1", user_id)
 
 
 async def insert_api_token(
-    connection: asyncpg.Connection, *, user_id: UUID, token_id: UUID, name: str, scopes: Sequence[str],
+    connection: Connection, *, user_id: UUID, token_id: UUID, name: str, scopes: Sequence[str],
     lookup: bytes, seal: bytes, expires_at: datetime | None,
 ) -> TokenMetadata:  # fmt: skip
     row = await connection.fetchrow(
@@ -171,18 +171,18 @@ async def insert_api_token(
         """,
         user_id, token_id, name, scopes, lookup, seal, expires_at,
     )  # fmt: skip
-    assert row is not None
+    assert row is not None  # noqa: S101 - an INSERT … RETURNING gives its row or raises
     return TokenMetadata(*row)
 
 
-async def touch_api_token(connection: asyncpg.Connection, user_id: UUID, token_id: UUID) -> None:
+async def touch_api_token(connection: Connection, user_id: UUID, token_id: UUID) -> None:
     await connection.execute(
         "UPDATE corral.api_tokens SET last_used_at = clock_timestamp() WHERE user_id = $1 AND id = $2",
         user_id, token_id,
     )  # fmt: skip
 
 
-async def load_api_tokens(connection: asyncpg.Connection, user_id: UUID) -> list[TokenMetadata]:
+async def load_api_tokens(connection: Connection, user_id: UUID) -> list[TokenMetadata]:
     rows = await connection.fetch(
         """
         SELECT id, name, scopes, created_at, expires_at, last_used_at
@@ -193,7 +193,7 @@ async def load_api_tokens(connection: asyncpg.Connection, user_id: UUID) -> list
     return [TokenMetadata(*row) for row in rows]
 
 
-async def delete_api_token(connection: asyncpg.Connection, user_id: UUID, token_id: UUID) -> bool:
+async def delete_api_token(connection: Connection, user_id: UUID, token_id: UUID) -> bool:
     """False when there is no such token of this user."""
     deleted = await connection.fetchval(
         "DELETE FROM corral.api_tokens WHERE user_id = $1 AND id = $2 RETURNING id", user_id, token_id
@@ -212,16 +212,19 @@ class Person:
     disabled_at: datetime | None
 
 
-async def load_people(connection: asyncpg.Connection) -> list[Person]:
+async def load_people(connection: Connection) -> list[Person]:
     rows = await connection.fetch("SELECT id, email, created_at, disabled_at FROM corral.users ORDER BY created_at")
     return [Person(*row) for row in rows]
 
 
-async def disable_person(connection: asyncpg.Connection, email: str) -> UUID | None:
+async def disable_person(connection: Connection, email: str) -> UUID | None:
     """Ends sessions and tokens in the same transaction; None when there is nobody of this address."""
     async with connection.transaction():
         user_id: UUID | None = await connection.fetchval(
-            "UPDATE corral.users SET disabled_at = coalesce(disabled_at, clock_timestamp()) WHERE email = $1 RETURNING id",
+            """
+            UPDATE corral.users SET disabled_at = coalesce(disabled_at, clock_timestamp())
+            WHERE email = $1 RETURNING id
+            """,
             email,
         )
         await connection.execute("DELETE FROM corral.sessions WHERE user_id = $1", user_id)

@@ -33,7 +33,6 @@ from corral.identity.schemas import (
     Token,
     TokenList,
 )
-from corral.identity.scopes import ALL_SCOPES
 
 router = APIRouter(prefix="/api", tags=["identity"])
 
@@ -65,7 +64,7 @@ async def sign_out(user: SignedInPerson, request: Request, response: Response) -
     """Ends this session on the server, not in the browser only."""
     house = resources(request)
     await sessions.end_session(house.database, user.id, user.session_or_token_id)
-    response.delete_cookie(**_cookie(house))
+    _set_cookie(house, response, "", 0)
     response.headers["clear-site-data"] = '"cache", "storage"'
 
 
@@ -94,7 +93,7 @@ async def change_password(body: PasswordChange, user: SignedInPerson, request: R
     await sign_in.change_password(
         house.database, house.vault, user.id, current=body.current_password, new=body.new_password
     )
-    response.delete_cookie(**_cookie(house))
+    _set_cookie(house, response, "", 0)
 
 
 @router.post(
@@ -142,21 +141,21 @@ async def revoke_token(token_id: UUID, user: TokensWrite, request: Request) -> N
 
 async def _start_session(house: Resources, request: Request, response: Response, user_id: UUID) -> Me:
     session = await sessions.start_session(house.database, house.vault, user_id, request.headers.get("user-agent", ""))
-    response.set_cookie(
-        **_cookie(house), value=session.cookie_value.reveal(), max_age=int(sessions.ABSOLUTE.total_seconds())
-    )
+    _set_cookie(house, response, session.cookie_value.reveal(), int(sessions.ABSOLUTE.total_seconds()))
     user = await request.state.doorkeeper.by_session(session.cookie_value.reveal())
     return await read_me(user)
 
 
-def _cookie(house: Resources) -> dict[str, object]:
-    return {
-        "key": session_cookie_name(house.public_url),
-        "path": "/",
-        "secure": house.public_url.startswith("https://"),
-        "httponly": True,
-        "samesite": "lax",
-    }
+def _set_cookie(house: Resources, response: Response, value: str, max_age: int) -> None:
+    response.set_cookie(
+        session_cookie_name(house.public_url),
+        value,
+        max_age=max_age,
+        path="/",
+        secure=house.public_url.startswith("https://"),
+        httponly=True,
+        samesite="lax",
+    )
 
 
 def _peer(request: Request) -> str | None:

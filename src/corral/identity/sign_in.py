@@ -86,7 +86,7 @@ async def change_password(
     """Ends every session in the same transaction. Who has no password yet sets one without a current one."""
     async with get_connection_with_rls(user_id, database, readonly=True) as connection:
         user = await queries.load_own_user(connection, user_id)
-    assert user is not None  # authenticated a moment ago; users are disabled, never deleted
+    assert user is not None  # noqa: S101 - authenticated a moment ago; users are disabled, never deleted
     if user.password_sealed is not None:
         await _admit(database, vault.verifier("sign_in_account", user.email), FREE_ATTEMPTS_PER_ACCOUNT)
         if not await is_password_of(vault, user_id, user.password_sealed, current or Secret("")):

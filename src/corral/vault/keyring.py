@@ -14,7 +14,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import tink
-from tink import aead, json_proto_keyset_format, prf, secret_key_access
+from tink import (
+    aead,
+    json_proto_keyset_format,  # pyright: ignore[reportMissingModuleSource]  # the library makes it up at import
+    prf,
+    secret_key_access,
+)
 
 FORMAT = 1
 
@@ -32,8 +37,14 @@ class KeyringMissing(KeyringRefused):
 
 @dataclass(frozen=True, slots=True)
 class Keyring:
-    """The opened master keys. Its repr shows no key material: Tink's handles do not either."""
+    """The opened master keys, as what they can do. Tink's objects show no key material in their repr."""
 
+    sealing: aead.Aead
+    verifying: prf.PrfSet
+
+
+@dataclass(frozen=True, slots=True)
+class _Keysets:
     sealing: tink.KeysetHandle
     verifying: tink.KeysetHandle
 
@@ -43,19 +54,19 @@ def make_keyring(path: Path) -> Keyring:
 
     Raises FileExistsError when another process made one in the meantime.
     """
-    keyring = Keyring(
+    keysets = _Keysets(
         sealing=tink.new_keyset_handle(aead.aead_key_templates.AES256_GCM),
         verifying=tink.new_keyset_handle(prf.prf_key_templates.HMAC_SHA256),
     )
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        _write_durably(draft, _to_json(keyring))
+        _write_durably(draft, _to_json(keysets))
         os.link(draft, path)  # unlike a rename, this never replaces
     finally:
         draft.unlink(missing_ok=True)
     _sync_folder(path.parent)
-    return keyring
+    return _opened(keysets)
 
 
 def load_keyring(path: Path) -> Keyring:
@@ -69,7 +80,7 @@ def load_keyring(path: Path) -> Keyring:
     except OSError as error:
         raise KeyringRefused(f"the keyring {path} cannot be read ({error.strerror}); mend its owner or mode") from None
     try:
-        return _from_json(json.loads(text))
+        return _opened(_from_json(json.loads(text)))
     except (ValueError, KeyError, TypeError, tink.TinkError):
         # Nothing of the parser's message is passed on: it may quote key material.
         raise KeyringRefused(
@@ -77,19 +88,19 @@ def load_keyring(path: Path) -> Keyring:
         ) from None
 
 
-def _to_json(keyring: Keyring) -> bytes:
+def _to_json(keysets: _Keysets) -> bytes:
     def keyset(handle: tink.KeysetHandle) -> object:
         return json.loads(json_proto_keyset_format.serialize(handle, secret_key_access.TOKEN))
 
     document = {
         "corral_keyring": FORMAT,
-        "sealing": keyset(keyring.sealing),
-        "verifying": keyset(keyring.verifying),
+        "sealing": keyset(keysets.sealing),
+        "verifying": keyset(keysets.verifying),
     }
     return json.dumps(document, indent=1).encode()
 
 
-def _from_json(document: object) -> Keyring:
+def _from_json(document: object) -> _Keysets:
     members = cast("dict[str, Any]", document)
     if members["corral_keyring"] != FORMAT:
         raise ValueError("another format")
@@ -97,7 +108,12 @@ def _from_json(document: object) -> Keyring:
     def handle(name: str) -> tink.KeysetHandle:
         return json_proto_keyset_format.parse(json.dumps(members[name]), secret_key_access.TOKEN)
 
-    return Keyring(sealing=handle("sealing"), verifying=handle("verifying"))
+    return _Keysets(sealing=handle("sealing"), verifying=handle("verifying"))
+
+
+def _opened(keysets: _Keysets) -> Keyring:
+    """Raises TinkError for a keyset that is of the wrong kind or has no usable key."""
+    return Keyring(sealing=keysets.sealing.primitive(aead.Aead), verifying=keysets.verifying.primitive(prf.PrfSet))
 
 
 def _refuse_readable_by_others(path: Path, status: os.stat_result) -> None:

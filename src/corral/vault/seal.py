@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import final
 
 import tink
-from tink import aead, prf
 
 from corral.secret import Secret
 from corral.vault.keyring import Keyring
@@ -39,8 +38,8 @@ class Vault:
     __slots__ = ("_aead", "_prfs")
 
     def __init__(self, keyring: Keyring) -> None:
-        self._aead: aead.Aead = keyring.sealing.primitive(aead.Aead)
-        self._prfs: prf.PrfSet = keyring.verifying.primitive(prf.PrfSet)
+        self._aead = keyring.sealing
+        self._prfs = keyring.verifying
 
     def seal(self, context: Context, secret: Secret) -> bytes:
         return self._aead.encrypt(secret.reveal().encode(), context.to_bytes())

@@ -1,0 +1,20 @@
+import { element, prose } from "./elements.js";
+
+/** What went wrong, in the API's own words, and what is wrong with which field. */
+export function problemNotice(problem) {
+  return element(
+    "div",
+    { class: "notice problem" },
+    element("p", {}, prose(problem.detail)),
+    ...problem.errors.map(({ loc, msg }) => element("p", {}, `${fieldName(loc)}: ${msg}`)),
+    problem.retryAfter === null ? null : element("p", { class: "wait" }, waitText(problem.retryAfter)),
+  );
+}
+
+function fieldName(place) {
+  return String(place.at(-1) ?? "body").replaceAll("_", " ");
+}
+
+function waitText(seconds) {
+  return seconds === 1 ? "Try again in 1 second." : `Try again in ${seconds} seconds.`;
+}

@@ -1,0 +1,51 @@
+"""The files that pages are made of, read once: what was not there at the start has no address."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.resources.abc import Traversable
+from typing import Final
+
+_MEDIA_TYPES: Final = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StaticFile:
+    content: bytes
+    media_type: str
+
+
+def read_static_files(folder: Traversable) -> dict[str, StaticFile]:
+    """Every file below `folder` by its path there, `styles/tokens.css`.
+
+    Raises KeyError for a file of a kind that pages are not made of.
+    """
+    return {
+        path: StaticFile(file.read_bytes(), _MEDIA_TYPES[f".{path.rpartition('.')[2]}"])
+        for path, file in sorted(_walk(folder, ""))
+    }
+
+
+def version_of(static_files: Mapping[str, StaticFile]) -> str:
+    """One hash for all of them, 16 hexadecimal digits.
+
+    One and not one each, because modules import each other by relative paths: within a version they fit together.
+    """
+    digest = sha256()
+    for path, file in static_files.items():
+        digest.update(f"{path}\0{len(file.content)}\0".encode())
+        digest.update(file.content)
+    return digest.hexdigest()[:16]
+
+
+def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversable]]:
+    for entry in folder.iterdir():
+        path = f"{prefix}{entry.name}"
+        if entry.is_dir():
+            yield from _walk(entry, f"{path}/")
+        else:
+            yield path, entry

@@ -1,0 +1,199 @@
+from dataclasses import dataclass
+from email.utils import formatdate
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from corral.alpaca.budget import MOST_ACCOUNTS, REQUESTS_PER_WINDOW, Budgets
+
+NOON = 1_795_521_600  # on the wall; the monotonic clock below shows something else, as it does
+
+
+@dataclass
+class Clock:
+    now: float = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wall(self) -> float:
+        return NOON + self.now - 1_000.0
+
+    def pass_by(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture(name="clock")
+def _clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(name="budgets")
+def _budgets(clock: Clock) -> Budgets:
+    return budgets_on(clock)
+
+
+def budgets_on(clock: Clock) -> Budgets:
+    return Budgets(monotonic=clock.monotonic, wall=clock.wall)
+
+
+def told(*, limit: object = 200, remaining: object = 199, reset: object = NOON + 30) -> dict[str, str]:
+    return {
+        "X-RateLimit-Limit": str(limit),
+        "X-RateLimit-Remaining": str(remaining),
+        "X-RateLimit-Reset": str(reset),
+    }
+
+
+def takes(budgets: Budgets, key: str, count: int) -> list[int]:
+    return [budgets.take(key) for _ in range(count)]
+
+
+def test_two_hundred_requests_a_minute_until_told_otherwise(budgets: Budgets, clock: Clock) -> None:
+    assert takes(budgets, "alice", REQUESTS_PER_WINDOW) == [0] * REQUESTS_PER_WINDOW
+    assert budgets.take("alice") == 60
+    clock.pass_by(59.5)
+    assert budgets.take("alice") == 1
+    clock.pass_by(0.5)
+    assert budgets.take("alice") == 0
+
+
+def test_alice_does_not_spend_bobs_budget(budgets: Budgets) -> None:
+    takes(budgets, "alice", REQUESTS_PER_WINDOW)
+    assert budgets.take("alice") > 0
+    assert budgets.take("bob") == 0
+
+
+def test_what_others_spent_of_the_account_is_learnt(budgets: Budgets) -> None:
+    budgets.take("alice")
+    budgets.learn("alice", told(remaining=0))
+    assert budgets.take("alice") == 30
+
+
+def test_a_higher_limit_is_learnt(budgets: Budgets) -> None:
+    budgets.take("alice")
+    budgets.learn("alice", told(limit=1000, remaining=999))
+    assert takes(budgets, "alice", 999) == [0] * 999
+    assert budgets.take("alice") == 30
+
+
+def test_a_lower_limit_is_learnt(budgets: Budgets) -> None:
+    budgets.take("alice")
+    budgets.learn("alice", told(limit=10, remaining=9))
+    assert takes(budgets, "alice", 10) == [*[0] * 9, 30]
+
+
+def test_answers_that_overtake_each_other_do_not_give_requests_back(budgets: Budgets) -> None:
+    takes(budgets, "alice", 3)
+    budgets.learn("alice", told(remaining=1))
+    budgets.learn("alice", told(remaining=150))
+    assert takes(budgets, "alice", 2) == [0, 30]
+
+
+def test_a_late_answer_of_the_last_window_does_not_spend_the_new_one(budgets: Budgets, clock: Clock) -> None:
+    budgets.take("alice")
+    budgets.learn("alice", told(remaining=0))
+    clock.pass_by(30)
+    assert budgets.take("alice") == 0
+    budgets.learn("alice", told(remaining=0))
+    assert budgets.take("alice") == 0
+
+
+def test_a_window_that_alpaca_began_anew_starts_from_what_alpaca_says(budgets: Budgets, clock: Clock) -> None:
+    takes(budgets, "alice", 150)
+    budgets.learn("alice", told(remaining=50, reset=NOON + 10))
+    clock.pass_by(9)
+    budgets.learn("alice", told(remaining=199, reset=NOON + 69))
+    assert takes(budgets, "alice", 199) == [0] * 199
+    assert budgets.take("alice") == 60
+
+
+def test_a_request_that_never_left_is_given_back(budgets: Budgets) -> None:
+    for _ in range(1_000):
+        assert budgets.take("alice") == 0
+        budgets.give_back("alice")
+    budgets.give_back("nobody")
+
+
+@pytest.mark.parametrize("absurd", ["-1", str(10**18), "many", "", "1e3", "٣", "0x10", "1.5", " 7"])
+@pytest.mark.parametrize("name", ["limit", "remaining", "reset"])
+def test_absurd_figures_change_nothing(budgets: Budgets, name: str, absurd: str) -> None:
+    budgets.take("alice")
+    budgets.learn("alice", told(**{"limit": 200, "remaining": 199, "reset": NOON + 60, name: absurd}))
+    assert takes(budgets, "alice", REQUESTS_PER_WINDOW) == [*[0] * (REQUESTS_PER_WINDOW - 1), 60]
+
+
+@pytest.mark.parametrize("limit", ["0", "1000001"])
+def test_a_limit_of_nothing_or_of_everything_is_not_believed(budgets: Budgets, limit: str) -> None:
+    budgets.take("alice")
+    budgets.learn("alice", {"X-RateLimit-Limit": limit})
+    assert takes(budgets, "alice", REQUESTS_PER_WINDOW)[-2:] == [0, 60]
+
+
+@pytest.mark.parametrize("skew", [-3600, 3600])
+def test_with_a_wrong_clock_the_minute_is_counted_here(budgets: Budgets, skew: int) -> None:
+    budgets.take("alice")
+    budgets.learn("alice", told(remaining=0, reset=NOON + 30 + skew))
+    assert budgets.take("alice") == 60
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "7"}, 7),
+        ({"Retry-After": "3600"}, 60),
+        ({"Retry-After": formatdate(NOON + 20, usegmt=True)}, 20),
+        ({"Retry-After": formatdate(NOON - 20, usegmt=True)}, 1),
+        ({"Retry-After": "Sat, 99 Nov 2026 99:99:99 GMT"}, 60),
+        ({"Retry-After": "soon"}, 60),
+        ({"Retry-After": "-5"}, 60),
+        ({"Retry-After": "0", "X-RateLimit-Reset": str(NOON + 12)}, 12),
+        ({"X-RateLimit-Reset": str(NOON + 12)}, 12),
+        ({"X-RateLimit-Reset": str(NOON - 12)}, 60),
+        ({"X-RateLimit-Reset": str(10**11)}, 60),
+        ({}, 60),
+    ],
+)
+def test_after_a_429_nothing_goes_out_until_it_makes_sense(
+    budgets: Budgets, clock: Clock, headers: dict[str, str], seconds: int
+) -> None:
+    budgets.take("alice")
+    assert budgets.hold("alice", headers) == seconds
+    assert budgets.take("alice") == seconds
+    clock.pass_by(seconds - 0.01)
+    assert budgets.take("alice") == 1
+    clock.pass_by(0.02)
+    assert budgets.take("alice") == 0
+
+
+def test_a_hold_outlasts_the_window_it_began_in(budgets: Budgets, clock: Clock) -> None:
+    budgets.take("alice")
+    clock.pass_by(59)
+    budgets.hold("alice", {"Retry-After": "30"})
+    clock.pass_by(2)
+    assert budgets.take("alice") == 28
+
+
+def test_idle_accounts_are_forgotten_and_busy_ones_are_bounded(budgets: Budgets, clock: Clock) -> None:
+    for number in range(MOST_ACCOUNTS + 500):
+        budgets.take(number)
+    windows = budgets._windows  # pyright: ignore[reportPrivateUsage]  # memory has no public face
+    assert len(windows) == MOST_ACCOUNTS
+    clock.pass_by(60)
+    budgets.take("alice")
+    assert list(windows) == ["alice"]
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After"]),
+        st.text(max_size=30) | st.integers().map(str) | st.integers(NOON - 100, NOON + 100).map(str),
+    )
+)
+def test_no_header_breaks_the_counting(headers: dict[str, str]) -> None:
+    budgets = budgets_on(Clock())
+    budgets.take("alice")
+    budgets.learn("alice", headers)
+    assert 0 <= budgets.take("alice") <= 60
+    assert 1 <= budgets.hold("alice", headers) <= 60

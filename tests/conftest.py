@@ -1,0 +1,170 @@
+"""A real service over real HTTP: one PostgreSQL and one sandbox for the run, people of its own for each test."""
+
+import asyncio
+import logging
+import shutil
+import tempfile
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import pytest
+from aiohttp import ClientSession
+
+from corral.app import DatabaseAddresses, create_app, open_state
+from corral.database.embedded import EmbeddedDatabase, embedded_postgres
+from corral.database.migrate import apply_migrations
+from corral.edge.server import serve_http
+from corral.logs import configure_logging
+from corral.sandbox import Sandbox, serve_sandbox
+from corral.serving import House
+from corral.settings import Settings
+from tests.people import Person, make_person
+
+StartService = Callable[..., AbstractAsyncContextManager["Service"]]
+
+
+class Service:
+    """One Corral under test, listening on a free port."""
+
+    def __init__(self, house: House, url: str) -> None:
+        self.house = house
+        self.url = url
+        self.resources = house.state["resources"]
+
+
+@pytest.fixture(scope="session")
+def log_file(run_dir: Path) -> Path:
+    """All that the run logs, as JSON lines; at the end no secret may be in it."""
+    return run_dir / "test.log"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def logs(log_file: Path) -> Generator[None]:
+    with log_file.open("wb", buffering=0) as stream:
+        configure_logging("json", cast("BinaryIO", stream))
+        yield
+        logging.getLogger().handlers.clear()
+
+
+@pytest.fixture(scope="session")
+def run_dir() -> Generator[Path]:
+    """In the system's temporary folder and open to pass: as root, the database's own user must reach it."""
+    folder = Path(tempfile.mkdtemp(prefix="corral-test-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+async def postgres(run_dir: Path) -> AsyncGenerator[EmbeddedDatabase]:
+    async with embedded_postgres(run_dir) as database:
+        await apply_migrations(database.dsn("corral_owner"))
+        yield database
+
+
+@pytest.fixture(scope="session")
+async def sandbox() -> AsyncGenerator[Sandbox]:
+    async with serve_sandbox(port=0) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="session")
+def start_service(postgres: EmbeddedDatabase, sandbox: Sandbox, run_dir: Path) -> StartService:
+    """Starts further services on the same database: `async with start_service(snapshot_seconds=0) as other`."""
+    addresses = DatabaseAddresses(app=postgres.dsn("corral_app"), owner=postgres.dsn("corral_owner"))
+
+    @asynccontextmanager
+    async def start(**settings: object) -> AsyncGenerator[Service]:
+        usual: dict[str, object] = {
+            "port": 0,
+            "data_dir": run_dir,
+            "alpaca_paper_url": sandbox.paper_url,
+            "alpaca_live_url": sandbox.live_url,
+            "alpaca_data_url": sandbox.url,
+            "upstream_timeout_seconds": 1.0,
+        }
+        chosen = Settings.model_validate(usual | settings)
+        async with open_state(chosen, addresses.app) as state, AsyncExitStack() as stack:
+            house = House(chosen, addresses, state)
+            yield Service(house, await stack.enter_async_context(_listening(house)))
+
+    return start
+
+
+@asynccontextmanager
+async def _listening(house: House) -> AsyncGenerator[str]:
+    stop, started = asyncio.Event(), asyncio.get_running_loop().create_future()
+    serving = asyncio.ensure_future(
+        serve_http(
+            create_app(house.settings, house.state),
+            host="127.0.0.1",
+            port=0,
+            ready=started.set_result,
+            grace_seconds=5,
+            stop=stop,
+        )
+    )
+    try:
+        yield await started
+    finally:
+        stop.set()
+        await serving
+
+
+@pytest.fixture(scope="session")
+async def service(start_service: StartService) -> AsyncGenerator[Service]:
+    async with start_service() as service:
+        yield service
+
+
+@pytest.fixture
+async def alice(service: Service) -> AsyncGenerator[Person]:
+    async with make_person(service, "alice") as person:
+        yield person
+
+
+@pytest.fixture
+async def bob(service: Service) -> AsyncGenerator[Person]:
+    async with make_person(service, "bob") as person:
+        yield person
+
+
+@pytest.fixture
+async def anybody(service: Service) -> AsyncGenerator[ClientSession]:
+    """Somebody who is not signed in."""
+    async with ClientSession(service.url) as client:
+        yield client
+
+
+@pytest.fixture
+async def faults(sandbox: Sandbox) -> AsyncGenerator["Faults"]:
+    async with ClientSession(sandbox.url) as client:
+        faults = Faults(client)
+        yield faults
+        await faults.clear()
+
+
+class Faults:
+    """Alpaca misbehaving, as the sandbox does it on demand. Every fault is for one key, so tests stay apart."""
+
+    def __init__(self, client: ClientSession) -> None:
+        self._client = client
+
+    async def set(self, key_id: str, **fault: object) -> None:
+        await self.set_all([{"key_id": key_id, **fault}])
+
+    async def set_all(self, faults: Iterable[dict[str, object]]) -> None:
+        async with self._client.put("/_faults", json={"faults": list(faults)}) as answer:
+            assert answer.status == 200, await answer.text()
+
+    async def clear(self) -> None:
+        async with self._client.delete("/_faults") as answer:
+            assert answer.status < 300
+
+    async def calls_of(self, key_id: str) -> int:
+        """How many requests the sandbox has received with this key."""
+        async with self._client.get("/_requests") as answer:
+            counts = await answer.json()
+        return sum(counts["key_ids"].get(key_id, {}).get("paths", {}).values())

@@ -1,0 +1,137 @@
+"""Processes and people around an embedded database, for its tests."""
+
+import os
+import pwd
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Literal
+
+import asyncpg
+import psutil
+import pytest
+
+from corral.database import embedded
+from corral.database.embedded import EmbeddedDatabase
+
+SOURCE = Path(embedded.__file__).parents[2]
+PACKAGES = Path(asyncpg.__file__).parents[1]
+SYSTEM_PYTHON = Path(f"/usr/bin/python3.{sys.version_info.minor}")
+Role = Literal["corral_app", "corral_owner"]
+IS_ROOT = os.geteuid() == 0
+as_root = pytest.mark.skipif(not IS_ROOT, reason="only root can become another user")
+
+# Uses the database until its standard input ends, as a short command beside a server does.
+USES_IT = """
+import asyncio, sys
+from pathlib import Path
+import asyncpg
+from corral.database.embedded import EmbeddedPostgresError, embedded_postgres
+
+async def main():
+    async with embedded_postgres(Path(sys.argv[1])) as database:
+        connection = await asyncpg.connect(database.dsn("corral_owner"))
+        await connection.execute("CREATE TABLE IF NOT EXISTS ledger (entry text)")
+        await connection.execute("INSERT INTO ledger VALUES ('acknowledged')")
+        print(await connection.fetchval("SELECT count(*) FROM ledger"), flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+        await connection.close()
+
+try:
+    asyncio.run(main())
+except EmbeddedPostgresError as error:
+    print(error)
+"""
+
+
+CONNECTS = """
+import asyncio, sys, asyncpg
+try:
+    asyncio.run(asyncpg.connect(host=sys.argv[1], port=5432, user="corral_app", database="corral"))
+except (OSError, asyncpg.PostgresError) as error:
+    print(type(error).__name__)
+else:
+    print("connected")
+"""
+
+
+class Neighbour:
+    """Another Corral process that uses the same data folder."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", USES_IT, str(data_dir)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={"PYTHONPATH": str(SOURCE), "PATH": os.environ["PATH"]},
+            text=True,
+        )
+
+    def says(self) -> str:
+        assert self.process.stdout
+        return self.process.stdout.readline().strip()
+
+    def leave(self) -> None:
+        self.process.communicate("", timeout=30)
+
+    def is_killed(self) -> None:
+        self.process.kill()
+        self.process.communicate(timeout=30)
+
+
+async def connect(database: EmbeddedDatabase, role: Role = "corral_app") -> "asyncpg.Connection[asyncpg.Record]":
+    return await asyncpg.connect(database.dsn(role))
+
+
+async def ask(database: EmbeddedDatabase, query: str, role: Role = "corral_app") -> object:
+    connection = await connect(database, role)
+    try:
+        return await connection.fetchval(query)
+    finally:
+        await connection.close()
+
+
+async def count_entries(database: EmbeddedDatabase) -> object:
+    return await ask(database, "SELECT count(*) FROM ledger", "corral_owner")
+
+
+def postmaster_of(data_dir: Path) -> int:
+    return int((data_dir / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+
+
+def postgres_runs(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def until_it_exists(path: Path) -> None:
+    while not path.exists() or not path.read_text():
+        time.sleep(0.002)
+
+
+def run_as(user: str | int, script: str, *arguments: Path) -> str:
+    """What a small script says, run by a Python that this user can reach; the test is skipped where there is none."""
+    group = pwd.getpwnam(user).pw_gid if isinstance(user, str) else user
+    if not SYSTEM_PYTHON.exists():
+        pytest.skip(f"no {SYSTEM_PYTHON}: an interpreter below a closed folder cannot be run by {user}")
+    for needed in (SOURCE / "corral" / "secret.py", PACKAGES / "asyncpg" / "__init__.py"):
+        if subprocess.run(["/usr/bin/test", "-r", needed], user=user, group=group, check=False).returncode:
+            pytest.skip(f"{user} cannot read {needed}")
+    done = subprocess.run(
+        [SYSTEM_PYTHON, "-c", script, *arguments],
+        env={"PYTHONPATH": f"{SOURCE}:{PACKAGES}", "PYTHONDONTWRITEBYTECODE": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        cwd="/",
+        user=user,
+        group=group,
+        extra_groups=[],
+        check=False,
+    )
+    assert not done.stderr
+    return done.stdout.strip()
+
+
+def sleeping_as(uid: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(["/bin/sleep", "60"], user=uid if IS_ROOT else None)

@@ -1,0 +1,133 @@
+"""Starting and stopping."""
+
+import asyncio
+import io
+import signal
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import pytest
+from fastapi import FastAPI
+
+from corral.edge import PortTaken, install_problem_handlers, serve_http
+from tests.edge.ranch import ranch
+from tests.edge.wire import request, served
+
+
+async def test_a_taken_port_is_told_in_one_line_before_the_application_starts(log: io.BytesIO) -> None:
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
+        raise AssertionError("started")
+        yield
+
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        serving = serve_http(
+            FastAPI(lifespan=lifespan), host="127.0.0.1", port=port, ready=None, grace_seconds=1, stop=asyncio.Event()
+        )
+        with pytest.raises(PortTaken) as taken:
+            await serving
+    assert str(taken.value) == f"127.0.0.1:{port} is in use by another program; choose another with --port"
+
+
+async def test_a_stop_answers_what_is_in_flight_and_refuses_what_is_new(log: io.BytesIO) -> None:
+    async with served(ranch(), log) as server:
+        busy, resting, fresh = [await server.connect() for _ in range(3)]
+        await resting.send(request("GET", "/healthz"))
+        await resting.response()
+        await busy.send(request("GET", "/slow"))
+        await asyncio.sleep(0.05)
+        server.stop()
+        await asyncio.sleep(0.2)
+        assert (await resting.rest(), await fresh.rest()) == (b"", b"")
+        with pytest.raises(ConnectionRefusedError):
+            await server.connect()
+        answer = await busy.response()
+        assert (answer.status, answer.body, answer.headers["connection"]) == (200, b'"done"', "close")
+
+
+async def test_the_application_shuts_down_after_the_last_answer(log: io.BytesIO) -> None:
+    happened: list[str] = []
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncGenerator[dict[str, str]]:
+        happened.append("started")
+        yield {"pool": "a pool"}
+        happened.append("shut down")
+
+    app = FastAPI(lifespan=lifespan)
+
+    @app.get("/slow")
+    async def slow() -> None:
+        await asyncio.sleep(0.3)
+        happened.append("answered")
+
+    async with served(app, log) as server:
+        client = await server.connect()
+        await client.send(request("GET", "/slow"))
+        await asyncio.sleep(0.05)
+        server.stop()
+        assert (await client.response()).status == 200
+    assert happened == ["started", "answered", "shut down"]
+
+
+async def test_what_is_not_answered_in_time_is_cut_off_before_the_application_shuts_down(log: io.BytesIO) -> None:
+    happened: list[str] = []
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
+        yield
+        happened.append("shut down")
+
+    app = FastAPI(lifespan=lifespan)
+    install_problem_handlers(app)
+
+    @app.get("/endless")
+    async def endless() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0)
+            happened.append("cut off")
+
+    async with served(app, log, grace_seconds=0.2) as server:
+        client = await server.connect()
+        await client.send(request("GET", "/endless"))
+        await asyncio.sleep(0.05)
+        server.stop()
+        answer = await client.response()
+        assert (answer.status, answer.json()["code"]) == (503, "stopping")
+    assert happened == ["cut off", "shut down"]
+    assert not [line for line in server.lines() if "exception" in line]
+
+
+@pytest.mark.parametrize("moment", ["start", "shutdown"])
+async def test_what_the_application_raises_at_its_start_or_shutdown_reaches_the_caller(
+    log: io.BytesIO, moment: str
+) -> None:
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
+        if moment == "start":
+            raise LookupError("no keyring")
+        yield
+        raise LookupError("no goodbye")
+
+    with pytest.raises(LookupError, match=r"no (keyring|goodbye)"):
+        async with served(FastAPI(lifespan=lifespan), log):
+            pass
+    assert b"Traceback" not in log.getvalue()
+
+
+async def test_an_answer_does_not_wait_for_the_client_to_acknowledge_its_head(log: io.BytesIO) -> None:
+    async with served(ranch(), log) as server, asyncio.timeout(0.6):  # 20 delayed acknowledgements are 0.8 s
+        client = await server.connect()
+        for _ in range(20):
+            await client.send(request("GET", "/healthz"))
+            assert (await client.response()).status == 200
+
+
+async def test_signal_handlers_are_left_to_the_caller(log: io.BytesIO) -> None:
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    async with served(ranch(), log):
+        assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before

@@ -1,0 +1,59 @@
+"""Alice and bob, always both: people with keys, made anew for each test."""
+
+import secrets
+import string
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from aiohttp import ClientSession
+
+from corral.identity import api_tokens, sign_in
+from corral.sandbox import secret_of
+
+if TYPE_CHECKING:
+    from tests.conftest import Service
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    user_id: UUID
+    email: str
+    token: str
+    client: ClientSession  # sends the token, to the service under test
+
+    async def store(self, key_id: str | None = None, nickname: str = "mine") -> dict[str, Any]:
+        """Stores a sandbox account's keys; answers its metadata."""
+        body = {"nickname": nickname, **key_pair(key_id or paper_key())}
+        async with self.client.post("/api/credentials", json=body) as answer:
+            assert answer.status == 201, await answer.text()
+            return await answer.json()
+
+
+@asynccontextmanager
+async def make_person(service: "Service", name: str) -> AsyncGenerator[Person]:
+    database, vault = service.resources.database, service.resources.vault
+    email = f"{name}-{secrets.token_hex(6)}@corral.example"
+    user_id = await sign_in.add_user(database, vault, email=email, password=None)
+    _, token = await api_tokens.create_api_token(database, vault, user_id, name="test", scopes=None, expires_at=None)
+    headers = {"Authorization": f"Bearer {token.reveal()}"}
+    async with ClientSession(service.url, headers=headers) as client:
+        yield Person(user_id, email, token.reveal(), client)
+
+
+def paper_key() -> str:
+    return _key("PK")
+
+
+def live_key() -> str:
+    return _key("AK")
+
+
+def key_pair(key_id: str) -> dict[str, str]:
+    return {"api_key": key_id, "secret_key": secret_of(key_id)}
+
+
+def _key(prefix: str) -> str:
+    return prefix + "".join(secrets.choice(string.ascii_uppercase + string.digits) for _ in range(18))

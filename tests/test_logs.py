@@ -1,0 +1,242 @@
+"""What a log line holds, and what it never holds."""
+
+import io
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import Any, Literal
+from uuid import UUID, uuid4
+
+import orjson
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+
+from corral.logs import REDACTED, configure_logging, get_logger, redact, request_id
+from corral.secret import Secret
+
+KEY_ID = "PK7Q2ZJ4M8X1C5V9B3N6"
+SECRET = "wq8ZpT3rYkLm5Xv1Nc7Bd9Hs2Jf4Ga6Qe0UiOyRt"
+NEW_SECRET = SECRET + "4k7W"
+FORMATS: list[Literal["console", "json"]] = ["console", "json"]
+
+
+@pytest.fixture(autouse=True)
+def unconfigured() -> Iterator[None]:
+    handlers, level = logging.getLogger().handlers[:], logging.getLogger().level
+    yield
+    structlog.reset_defaults()
+    logging.getLogger().handlers[:], logging.getLogger().level = handlers, level
+
+
+@pytest.fixture(params=FORMATS)
+def stream(request: pytest.FixtureRequest) -> io.BytesIO:
+    return configured(request.param)
+
+
+def configured(log_format: Literal["console", "json"]) -> io.BytesIO:
+    stream = io.BytesIO()
+    configure_logging(log_format, stream)
+    return stream
+
+
+def the_line(stream: io.BytesIO) -> dict[str, Any]:
+    (line,) = stream.getvalue().splitlines()
+    return orjson.loads(line)
+
+
+def test_an_event_is_one_json_object_with_time_level_and_request_id() -> None:
+    stream = configured("json")
+    token = request_id.set("a" * 32)
+    get_logger().info("credential stored", credential_id=UUID(int=7), tries=2, took=0.5, owner=None)
+    request_id.reset(token)
+    line = the_line(stream)
+    assert datetime.fromisoformat(line.pop("at")).tzinfo == UTC
+    assert line == {
+        "level": "info",
+        "event": "credential stored",
+        "request_id": "a" * 32,
+        "credential_id": "00000000-0000-0000-0000-000000000007",
+        "tries": 2,
+        "took": 0.5,
+        "owner": None,
+    }
+
+
+def test_an_event_on_the_console_is_one_line_to_read() -> None:
+    stream = configured("console")
+    get_logger().warning("keyring is readable by others", mode="0644")
+    assert stream.getvalue().decode().endswith(" warning  keyring is readable by others  mode=0644\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        (KEY_ID, REDACTED),
+        (f"key {KEY_ID} refused", f"key {REDACTED} refused"),
+        ("AK" + "A2B3C4D5" * 3, REDACTED),
+        (f"\n{KEY_ID}\n", f"\n{REDACTED}\n"),
+        (f"\\x00{KEY_ID}", f"\\x00{REDACTED}"),
+        (SECRET, REDACTED),
+        (NEW_SECRET, REDACTED),
+        (f"('{KEY_ID}', '{SECRET}')", f"('{REDACTED}', '{REDACTED}')"),
+        (f"sandbox-secret-for-{KEY_ID}", REDACTED),
+        ("sandbox-secret-for-PK000001", REDACTED),
+        ("token corral_pat_8fKq2LmZ0aPx", f"token {REDACTED}"),
+        ("$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQ$aGFzaA", REDACTED),
+        ("postgresql://corral_app:s3cr3t@db:5432/corral", f"postgresql://{REDACTED}@db:5432/corral"),
+        ("postgresql://corral_app:p@ss/w:rd@db/corral", f"postgresql://{REDACTED}@db/corral"),
+        ("Authorization: Bearer abc.def", f"Authorization: {REDACTED}"),
+        ("{'authorization': 'Bearer abc'}", f"{{'authorization': '{REDACTED}'}}"),
+        ("[(b'cookie', b'session=abc; b=c')]", f"[(b'cookie', b'{REDACTED}')]"),
+        ("Set-Cookie: session=abc; HttpOnly", f"Set-Cookie: {REDACTED}"),
+        ('"APCA-API-SECRET-KEY": "short"', f'"APCA-API-SECRET-KEY": "{REDACTED}"'),
+        ("{'secret_key': 'short', 'nickname': 'x'}", f"{{'secret_key': '{REDACTED}', 'nickname': 'x'}}"),
+        ("password='hunter2'", f"password='{REDACTED}'"),
+        ("sent bearer abcdefgh1", f"sent bearer {REDACTED}"),
+    ],
+)
+def test_what_looks_like_a_secret_is_cut_out(text: str, kept: str) -> None:
+    assert redact(text) == kept
+    for log_format in FORMATS:
+        stream = configured(log_format)
+        get_logger().info("event", text=text)
+        get_logger().info(text)
+        assert REDACTED.encode() in stream.getvalue()
+        for secret in (KEY_ID, SECRET, "s3cr3t", "w:rd", "abc", "hunter2", "aGFzaA", "PK0", "8fKq"):
+            assert secret.encode() not in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        str(uuid4()),
+        uuid4().hex,
+        uuid4().hex.upper(),
+        "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+        "2026-11-24T14:30:05.123456Z",
+        "/api/credentials/{credential_id}/account-data",
+        "role corral_app may not bypass policies of corral_owner",
+        "http://127.0.0.1:8002/healthz",
+        "/usr/lib/python3.11/site-packages/Uvicorn/protocols/http/httptools_impl.py",
+        "test_a_connection_that_says_nothing_is_closed_in_silence",
+        "AuthenticatedCredentialRepositoryProblemException",
+        "no authorization header, no cookie",
+        "PAPER ACCOUNT PACKAGED PK",
+    ],
+)
+def test_what_is_no_secret_stays(text: str) -> None:
+    assert redact(text) == text
+
+
+@given(
+    before=st.text(max_size=20),
+    secret=st.sampled_from([KEY_ID, SECRET, NEW_SECRET, "sandbox-secret-for-PK000001"]),
+    after=st.text(max_size=20),
+)
+def test_no_surroundings_hide_a_secret_and_none_break_the_line(before: str, secret: str, after: str) -> None:
+    stream = configured("json")
+    get_logger().info("event", text=f"{before}{secret}{after}", pair=[before, {"k": secret}])
+    assert secret.encode() not in stream.getvalue()
+    assert the_line(stream)["event"] == "event"
+
+
+def test_a_value_under_a_telling_name_is_cut_out_whatever_it_looks_like(stream: io.BytesIO) -> None:
+    get_logger().info("event", password="plain words", token=b"bytes", **{"apca-api-key-id": "x1"})
+    for value in (b"plain words", b"bytes", b"x1"):
+        assert value not in stream.getvalue()
+
+
+def test_a_secret_object_stays_closed(stream: io.BytesIO) -> None:
+    get_logger().info("event", key=Secret("short"), keys=[Secret("short")])
+    assert b"short" not in stream.getvalue()
+    assert stream.getvalue().decode().count("Secret(…)") == 2
+
+
+FORGED = '\n{"event": "forged"}\r\n2026-11-24T14:30:05Z info forged\x1b[2K\x85\u2028\u202e\x7f\x00'
+
+
+def test_no_value_forges_a_line_or_moves_a_terminal(stream: io.BytesIO) -> None:
+    get_logger().info(FORGED, value=FORGED, listed=[FORGED])
+    text = stream.getvalue().decode()
+    assert len(text.splitlines()) == 1
+    assert all(char.isprintable() for char in text[:-1])
+
+
+def test_what_cannot_be_encoded_is_escaped_and_logged(stream: io.BytesIO) -> None:
+    get_logger().info("event", half="\ud800", huge=10**30, none=float("nan"))
+    assert b"\\ud800" in stream.getvalue()
+    assert str(10**30).encode() in stream.getvalue()
+
+
+def raise_with_locals(message: str) -> None:
+    local = "only-a-local"
+    raise ZeroDivisionError(f"after {len(local)}") from LookupError(message)
+
+
+def test_a_traceback_has_the_stack_and_the_causes_without_locals_and_secrets(stream: io.BytesIO) -> None:
+    try:
+        raise_with_locals(f"key {KEY_ID}\nforged")
+    except ZeroDivisionError:
+        get_logger().exception("bug")
+    text = stream.getvalue().decode()
+    assert "ZeroDivisionError: after 12" in text
+    assert "LookupError: key " + REDACTED in text
+    assert "in raise_with_locals" in text
+    assert KEY_ID not in text
+    assert text.count("only-a-local") == 0
+
+
+def test_a_traceback_on_the_console_is_set_off_so_that_it_forges_no_event() -> None:
+    stream = configured("console")
+    try:
+        raise_with_locals(FORGED)
+    except ZeroDivisionError as bug:
+        get_logger().error("bug", exc_info=bug)
+    first, *rest = stream.getvalue().decode().split("\n")[:-1]
+    assert first.endswith("bug")
+    assert all(line.startswith("  | ") and line.isprintable() for line in rest)
+
+
+def test_records_of_other_libraries_are_the_same_lines_from_warning_on() -> None:
+    stream = configured("json")
+    logging.getLogger("asyncio").warning("executing %s took %s", "task", KEY_ID)
+    logging.getLogger("aiohttp.client").info("chatter")
+    logging.getLogger("asyncpg").debug("chatter")
+    line = the_line(stream)
+    assert (line["event"], line["level"], line["logger"]) == (f"executing task took {REDACTED}", "warning", "asyncio")
+
+
+def test_loggers_set_to_debug_say_no_more() -> None:
+    stream = configured("json")
+    chatter = logging.getLogger("corral.test.chatter")
+    chatter.setLevel(logging.DEBUG)
+    chatter.debug("headers")
+    chatter.info("headers")
+    logging.getLogger("uvicorn.access").critical("/?key=a")
+    assert stream.getvalue() == b""
+
+
+def test_a_record_that_cannot_be_formatted_does_not_print_its_arguments(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = configured("json")
+    logging.getLogger("asyncio").warning("%d", SECRET)
+    assert the_line(stream)["event"] == "a log record that cannot be formatted"
+    assert SECRET not in "".join(capsys.readouterr())
+
+
+def test_an_exception_of_another_library_keeps_its_traceback() -> None:
+    stream = configured("json")
+    try:
+        raise_with_locals("x")
+    except ZeroDivisionError:
+        logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
+    assert "ZeroDivisionError" in the_line(stream)["exception"]
+
+
+def test_a_hostile_text_of_8_kilobytes_is_searched_in_a_moment() -> None:
+    for text in ("a", "://a:", "PK", "cookie", "a-", "bearer ", "aA1", "corral_", "password ", "corral_a", "cookie'"):
+        began = perf_counter()
+        redact(text * (8192 // len(text)))
+        assert perf_counter() - began < 0.05, text

