@@ -3,14 +3,15 @@
 import os
 from collections.abc import MutableMapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 import platformdirs
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "CORRAL_"
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def default_data_dir() -> Path:
@@ -57,7 +58,7 @@ class Settings(BaseSettings):
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
             raise ValueError("expected http(s)://host[:port] without a path")
-        if parts.scheme == "http" and parts.hostname not in {"127.0.0.1", "localhost", "::1"}:
+        if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
             raise ValueError("plain http is for this machine only: put a TLS proxy in front and give its https address")
         return f"{parts.scheme}://{parts.netloc}"
 
@@ -67,6 +68,15 @@ class Settings(BaseSettings):
         if keyring is not None and not keyring.startswith("file:"):
             raise ValueError("expected file:PATH")
         return keyring
+
+    @model_validator(mode="after")
+    def _is_reached_safely(self) -> Self:
+        """A cookie and a one-time link must not travel in the clear, nor name an address that nobody can open."""
+        if self.public_url is None and self.host not in _LOOPBACK:
+            raise ValueError(
+                f"{PREFIX}PUBLIC_URL is needed when Corral listens on {self.host}: the https address that browsers see"
+            )
+        return self
 
     @property
     def keyring_path(self) -> Path:

@@ -217,5 +217,5 @@ async def test_above_the_limit_of_connections_only_healthz_is_answered(log: io.B
 async def test_refusals_are_logged_once_by_code(server: Served) -> None:
     await refused(server, b"nonsense\r\n\r\n", 400, "malformed_request")
     (line,) = server.lines()
-    assert (line["event"], line["status"], line["code"]) == ("request refused", 400, "malformed_request")
+    assert (line["event"], line["status"], line["code"]) == ("request_refused", 400, "malformed_request")
     assert len(line["request_id"]) == 32

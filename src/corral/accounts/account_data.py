@@ -1,24 +1,26 @@
 """How an account stands right now, asked of Alpaca."""
 
 from collections.abc import Hashable
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
 from starlette.requests import Request
 
 from corral.accounts.schemas import AccountDataResponse
-from corral.accounts.snapshots import Snapshots
 from corral.alpaca.client import AccountAnswer, AlpacaClient
 from corral.alpaca.environments import Environment
 from corral.alpaca.errors import AlpacaError
 from corral.credentials.models import SealedCredential
-from corral.credentials.opening import CredentialReader
 from corral.credentials.problems import problem_of
 from corral.credentials.sealing import get_decrypted_alpaca_credential
 from corral.edge.resources import resources
 from corral.identity.models import AuthUser
 from corral.secret import Secret
 from corral.vault import Vault
+
+if TYPE_CHECKING:
+    from corral.accounts.snapshots import Snapshots
+    from corral.credentials.opening import CredentialReader
 
 
 async def answer_account_data(user: AuthUser, credential_id: UUID, request: Request) -> bytes:
@@ -36,7 +38,9 @@ async def answer_account_data(user: AuthUser, credential_id: UUID, request: Requ
         reader.note_use(credential)
         return answer
 
-    return await snapshots.get((credential.id, credential.revision), fetch)
+    # The owner is part of the key: a row that somebody copied to another user by hand must not find an answer
+    # that is kept, but has to be opened, which it cannot be.
+    return await snapshots.get((credential.user_id, credential.id, credential.revision), fetch)
 
 
 async def _fetch_with_stored_keys(credential: SealedCredential, *, vault: Vault, alpaca: AlpacaClient) -> bytes:

@@ -195,7 +195,7 @@ class GuardedProtocol(HttpToolsProtocol):
         own = [(b"x-request-id", request_id.encode()), (b"connection", b"close")]
         lines = [b"%b: %b\r\n" % header for header in [*self.server_state.default_headers, *headers, *_HEADERS, *own]]
         self.transport.write(b"".join([STATUS_LINE[status], *lines, b"\r\n", body]))
-        self._log.info("request refused", status=status, code=problem.code, request_id=request_id)
+        self._log.info("request_refused", status=status, code=problem.code, request_id=request_id)
         self._linger()
 
     def _linger(self) -> None:

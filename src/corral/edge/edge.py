@@ -81,7 +81,7 @@ class Edge:
             # Only a server whose time to stop has run out cancels a request, and nobody waits for this task.
             await exchange.answer(Stopping())
         except Exception as bug:  # noqa: BLE001 - what is not a Problem ends here: logged once, told to nobody
-            self._log.error("unexpected exception", exc_info=bug)
+            self._log.error("unexpected_exception", exc_info=bug)
             await exchange.answer(InternalError())
         self._log.info(
             "request",

@@ -84,7 +84,11 @@ def _in_the_future(moment: datetime) -> datetime:
 
 
 # ISO 8601 in UTC with `Z` and microseconds, always of one length.
-UtcTime = Annotated[datetime, PlainSerializer(_to_iso, return_type=str, when_used="json")]
+UtcTime = Annotated[
+    datetime,
+    PlainSerializer(_to_iso, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
+]
 FutureTime = Annotated[AwareDatetime, AfterValidator(_in_the_future)]
 
 

@@ -151,7 +151,7 @@ class _Server(uvicorn.Server):
         """Before the application shuts down, for their last acts may need what it closes."""
         late = set(self.server_state.tasks)
         if late:
-            self._log.warning("requests cut off, the time to finish them is over", requests=len(late))
+            self._log.warning("requests_cut_off", requests=len(late))
             for task in late:
                 task.cancel()
             await asyncio.wait(late, timeout=_CANCELLED_SECONDS)

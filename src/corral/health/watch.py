@@ -48,7 +48,7 @@ class Watch:
             found = await find_weaknesses(connection)
             found += [f"migration {name} has not been applied" for name in await pending_migrations(connection)]
         if found and found != self.weaknesses:
-            _log.error("database_weakened", findings=found)
+            _log.error("database_weakened", findings="; ".join(found))
         self.weaknesses = found
 
     async def _look_again(self) -> None:

@@ -56,7 +56,7 @@ async def create_api_token(
             seal=vault.verifier("api_token_row", token, *_bound(user_id, token_id, granted, expires_at)),
             expires_at=expires_at,
         )
-    _log.info("api_token_created", user_id=str(user_id), token_id=str(token_id), scopes=granted)
+    _log.info("api_token_created", user_id=str(user_id), token_id=str(token_id), scopes=" ".join(granted))
     return metadata, Secret(token)
 
 

@@ -29,14 +29,17 @@ async def check_password(database: Database, vault: Vault, *, email: str, passwo
     """
     account_key = vault.verifier("sign_in_account", email)
     await _admit(database, account_key, FREE_ATTEMPTS_PER_ACCOUNT)
-    if peer is not None:
-        await _admit(database, vault.verifier("sign_in_address", peer), FREE_ATTEMPTS_PER_ADDRESS)
+    address_key = vault.verifier("sign_in_address", peer) if peer is not None else None
+    if address_key is not None:
+        await _admit(database, address_key, FREE_ATTEMPTS_PER_ADDRESS)
     user = await queries.find_user_by_email(database, email)
     matches = await is_password_of(vault, user.id if user else None, user.password_sealed if user else None, password)
     if user is None or not matches or user.disabled_at is not None:
         _log.warning("sign_in_refused", user_id=str(user.id) if user else None)
         raise SignInRefused
     await queries.forget_sign_in_attempts(database, account_key)
+    if address_key is not None:
+        await queries.forget_sign_in_attempts(database, address_key)
     return user.id
 
 
