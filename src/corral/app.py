@@ -18,7 +18,6 @@ from corral.credentials.keyring_check import open_vault
 from corral.credentials.opening import CredentialReader
 from corral.database.connection import Database
 from corral.database.embedded import embedded_postgres
-from corral.database.notes import Notes
 from corral.edge.edge import Edge
 from corral.edge.problems import PROBLEM_RESPONSES
 from corral.edge.resources import Resources
@@ -74,15 +73,16 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
         await stack.enter_async_context(watch.kept())
         vault = await open_vault(database, settings.keyring_path)
         alpaca = await stack.enter_async_context(open_alpaca(hosts, timeout_seconds=settings.upstream_timeout_seconds))
-        notes = Notes()
-        stack.push_async_callback(notes.close)
+        doorkeeper, reader = Doorkeeper(database, vault), CredentialReader(database)
+        stack.push_async_callback(doorkeeper.close)
+        stack.push_async_callback(reader.close)
         snapshots = Snapshots(settings.snapshot_seconds)
         stack.push_async_callback(snapshots.close)
         yield State(
             resources=Resources(database, vault, alpaca, settings.browser_url),
-            doorkeeper=Doorkeeper(database, vault, notes),
+            doorkeeper=doorkeeper,
             session_cookie=session_cookie_name(settings.browser_url),
-            credential_reader=CredentialReader(database, notes),
+            credential_reader=reader,
             snapshots=snapshots,
             watch=watch,
             sandbox=sandbox,

@@ -315,5 +315,5 @@ async def test_when_it_was_last_used_is_noted(alice: Person) -> None:
         async with alice.client.get(f"/api/credentials/{credential['id']}") as answer:
             if (await answer.json())["last_used_at"]:
                 return
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.05)
     pytest.fail("last_used_at stayed empty")

@@ -9,8 +9,8 @@ from corral.credentials import queries
 from corral.credentials.models import SealedCredential
 from corral.credentials.problems import CredentialInactive, CredentialNotFound
 from corral.database.batching import BatchedLookup
-from corral.database.connection import Database, get_connection_with_rls
-from corral.database.notes import Notes
+from corral.database.connection import Database
+from corral.database.notes import Notebook
 from corral.identity.models import AuthUser
 
 # How precisely "last used" is kept.
@@ -21,10 +21,9 @@ _NOTE_USE_AFTER = timedelta(minutes=1)
 class CredentialReader:
     """Asks the database for every request anew, whatever answer of Alpaca's may still be kept."""
 
-    def __init__(self, database: Database, notes: Notes) -> None:
-        self._database = database
-        self._notes = notes
+    def __init__(self, database: Database) -> None:
         self._read = BatchedLookup(partial(queries.read_credentials, database))
+        self._used = Notebook(partial(queries.note_credentials_used, database))
 
     async def find_usable(self, user: AuthUser, credential_id: UUID) -> SealedCredential:
         """Raises CredentialNotFound, for what is not there and for what is somebody else's, or CredentialInactive."""
@@ -37,8 +36,7 @@ class CredentialReader:
 
     def note_use(self, credential: SealedCredential) -> None:
         if credential.last_used_at is None or datetime.now(UTC) - credential.last_used_at > _NOTE_USE_AFTER:
-            self._notes.write(self._mark_used(credential))
+            self._used.note((credential.user_id, credential.id))
 
-    async def _mark_used(self, credential: SealedCredential) -> None:
-        async with get_connection_with_rls(credential.user_id, self._database) as connection:
-            await queries.mark_used(connection, credential.user_id, credential.id)
+    async def close(self) -> None:
+        await self._used.close()

@@ -8,9 +8,7 @@ import asyncpg
 
 from corral.alpaca.environments import Environment
 from corral.credentials.models import Credential, Replacement, SealedCredential
-from corral.database.connection import Connection, Database
-
-Owned = tuple[UUID, UUID]  # whose, which
+from corral.database.connection import Connection, Database, Owned, columns
 
 
 async def read_credentials(database: Database, wanted: Sequence[Owned]) -> Mapping[Owned, SealedCredential]:
@@ -21,11 +19,14 @@ async def read_credentials(database: Database, wanted: Sequence[Owned]) -> Mappi
                api_key_sealed, secret_key_sealed, last_used_at
         FROM corral.read_credentials($1, $2)
         """,
-        [user_id for user_id, _ in wanted],
-        [credential_id for _, credential_id in wanted],
+        *columns(wanted),
     )
     found = map(_sealed, rows)
     return {(credential.user_id, credential.id): credential for credential in found}
+
+
+async def note_credentials_used(database: Database, used: Sequence[Owned]) -> None:
+    await database.fetchval("SELECT corral.note_credentials_used($1, $2)", *columns(used))
 
 
 async def load_sealed_samples(database: Database) -> list[SealedCredential]:
@@ -134,13 +135,6 @@ async def mark_validated(connection: Connection, user_id: UUID, credential_id: U
     await connection.execute(
         "UPDATE corral.credentials SET last_validated_at = $3 WHERE user_id = $1 AND id = $2",
         user_id, credential_id, at,
-    )  # fmt: skip
-
-
-async def mark_used(connection: Connection, user_id: UUID, credential_id: UUID) -> None:
-    await connection.execute(
-        "UPDATE corral.credentials SET last_used_at = clock_timestamp() WHERE user_id = $1 AND id = $2",
-        user_id, credential_id,
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ Found = TypeVar("Found")
 
 # At most this many keys in one query, and this many queries under way at once.
 KEYS_PER_TRIP = 200
-TRIPS_AT_ONCE = 2
+TRIPS_AT_ONCE = 1
 
 
 @final

@@ -1,34 +1,57 @@
 """Small writes that no answer waits for: when somebody was last seen, when a key was last used."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, final
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Generic, TypeVar, final
 
 import structlog
 
+from corral.errors import Problem
+
 _log = structlog.get_logger("corral.database")
+
+Key = TypeVar("Key", bound=Hashable)
+
+EVERY_SECONDS = 1.0
 
 
 @final
-class Notes:
-    """Runs them in the background, and is waited for before the pool closes."""
+class Notebook(Generic[Key]):
+    """Collects notes, each once, and writes them together a moment later: one round trip for a second's worth.
 
-    __slots__ = ("_under_way",)
+    Lives on one event loop. A note that gets lost because the database is away is not missed.
+    """
 
-    def __init__(self) -> None:
-        self._under_way: set[asyncio.Task[None]] = set()
+    __slots__ = ("_noted", "_timer", "_write_many", "_writing")
 
-    def write(self, note: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(note)
-        self._under_way.add(task)
-        task.add_done_callback(self._written)
+    def __init__(self, write_many: Callable[[Sequence[Key]], Awaitable[None]]) -> None:
+        self._write_many = write_many
+        self._noted: dict[Key, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._writing: asyncio.Task[None] | None = None
+
+    def note(self, key: Key) -> None:
+        self._noted[key] = None
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(EVERY_SECONDS, self._begin)
 
     async def close(self) -> None:
-        if self._under_way:
-            await asyncio.wait(self._under_way, timeout=5)
+        """Writes what is left, so that nothing meets a closed pool."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._begin()
+        if self._writing is not None:
+            await self._writing
 
-    def _written(self, task: asyncio.Task[None]) -> None:
-        self._under_way.discard(task)
-        # A note that got lost (the database restarted just then) is no reason to refuse anybody.
-        if not task.cancelled() and (error := task.exception()):
-            _log.warning("note_lost", reason=type(error).__name__)
+    def _begin(self) -> None:
+        self._timer = None
+        self._writing = asyncio.get_running_loop().create_task(self._write(self._writing))
+
+    async def _write(self, earlier: asyncio.Task[None] | None) -> None:
+        if earlier is not None:
+            await earlier
+        keys, self._noted = list(self._noted), {}
+        try:
+            await self._write_many(keys)
+        except Problem as problem:
+            _log.warning("notes_lost", notes=len(keys), code=problem.code)

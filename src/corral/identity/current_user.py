@@ -8,8 +8,8 @@ from typing import Annotated, cast, final
 from fastapi import Depends, Request
 
 from corral.database.batching import BatchedLookup
-from corral.database.connection import Database, get_connection_with_rls
-from corral.database.notes import Notes
+from corral.database.connection import Database
+from corral.database.notes import Notebook
 from corral.identity import queries
 from corral.identity.api_tokens import is_sealed_token, token_lookups
 from corral.identity.models import AuthUser
@@ -28,12 +28,12 @@ _TOUCH_AFTER = timedelta(minutes=1)
 class Doorkeeper:
     """Finds out who is asking. Lives as long as the process; keeps nothing of what it found."""
 
-    def __init__(self, database: Database, vault: Vault, notes: Notes) -> None:
-        self._database = database
+    def __init__(self, database: Database, vault: Vault) -> None:
         self._vault = vault
         self._find_session = BatchedLookup(partial(queries.find_sessions, database))
         self._find_token = BatchedLookup(partial(queries.find_api_tokens, database))
-        self._notes = notes
+        self._seen = Notebook(partial(queries.note_sessions_seen, database))
+        self._used = Notebook(partial(queries.note_api_tokens_used, database))
 
     async def by_token(self, token: str) -> AuthUser:
         row = await self._token_row(token)
@@ -41,7 +41,7 @@ class Doorkeeper:
             raise Unauthenticated
         now = datetime.now(UTC)
         if row.last_used_at is None or now - row.last_used_at > _TOUCH_AFTER:
-            self._notes.write(self._touch(queries.touch_api_token, row))
+            self._used.note((row.user_id, row.id))
         return AuthUser(row.user_id, row.email, scopes_from_stored(row.scopes), "token", row.id, row.expires_at)
 
     async def by_session(self, cookie_value: str) -> AuthUser:
@@ -50,8 +50,12 @@ class Doorkeeper:
         if row is None or is_idle_too_long(row, now) or not is_sealed_session(self._vault, cookie_value, row):
             raise Unauthenticated
         if now - row.last_seen_at > _TOUCH_AFTER:
-            self._notes.write(self._touch(queries.touch_session, row))
+            self._seen.note((row.user_id, row.id))
         return AuthUser(row.user_id, row.email, ALL_SCOPES, "session", row.id, row.expires_at)
+
+    async def close(self) -> None:
+        await self._seen.close()
+        await self._used.close()
 
     async def _token_row(self, token: str) -> TokenRow | None:
         if is_well_formed(token):
@@ -66,10 +70,6 @@ class Doorkeeper:
                 if row := await self._find_session(lookup):
                     return row
         return None
-
-    async def _touch(self, touch: Callable[..., Awaitable[None]], row: TokenRow | SessionRow) -> None:
-        async with get_connection_with_rls(row.user_id, self._database) as connection:
-            await touch(connection, row.user_id, row.id)
 
 
 def session_cookie_name(public_url: str) -> str:

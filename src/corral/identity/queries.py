@@ -7,7 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
-from corral.database.connection import Connection, Database
+from corral.database.connection import Connection, Database, Owned, columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,14 @@ async def find_sessions(database: Database, lookups: Sequence[bytes]) -> Mapping
 async def find_api_tokens(database: Database, lookups: Sequence[bytes]) -> Mapping[bytes, TokenRow]:
     rows = await database.fetch("SELECT * FROM corral.find_api_tokens($1)", lookups)
     return {row["lookup"]: TokenRow(*row) for row in rows}
+
+
+async def note_sessions_seen(database: Database, seen: Sequence[Owned]) -> None:
+    await database.fetchval("SELECT corral.note_sessions_seen($1, $2)", *columns(seen))
+
+
+async def note_api_tokens_used(database: Database, used: Sequence[Owned]) -> None:
+    await database.fetchval("SELECT corral.note_api_tokens_used($1, $2)", *columns(used))
 
 
 async def find_user_by_email(database: Database, email: str) -> UserRow | None:
@@ -144,13 +152,6 @@ async def insert_session(
     )  # fmt: skip
 
 
-async def touch_session(connection: Connection, user_id: UUID, session_id: UUID) -> None:
-    await connection.execute(
-        "UPDATE corral.sessions SET last_seen_at = clock_timestamp() WHERE user_id = $1 AND id = $2",
-        user_id, session_id,
-    )  # fmt: skip
-
-
 async def delete_session(connection: Connection, user_id: UUID, session_id: UUID) -> None:
     await connection.execute("DELETE FROM corral.sessions WHERE user_id = $1 AND id = $2", user_id, session_id)
 
@@ -173,13 +174,6 @@ async def insert_api_token(
     )  # fmt: skip
     assert row is not None  # noqa: S101 - an INSERT … RETURNING gives its row or raises
     return TokenMetadata(*row)
-
-
-async def touch_api_token(connection: Connection, user_id: UUID, token_id: UUID) -> None:
-    await connection.execute(
-        "UPDATE corral.api_tokens SET last_used_at = clock_timestamp() WHERE user_id = $1 AND id = $2",
-        user_id, token_id,
-    )  # fmt: skip
 
 
 async def load_api_tokens(connection: Connection, user_id: UUID) -> list[TokenMetadata]:

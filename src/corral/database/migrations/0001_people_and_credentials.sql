@@ -271,6 +271,44 @@ BEGIN
 END
 $$;
 
+-- A second's worth of notes in one round trip, each written under its own user's scope. The caller sorts
+-- them, so that two servers that note the same rows do not wait for each other crosswise.
+CREATE FUNCTION corral.note_credentials_used(user_ids uuid[], ids uuid[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
+AS $$
+BEGIN
+    FOR i IN 1 .. cardinality(user_ids) LOOP
+        PERFORM set_config('app.current_user_id', user_ids[i]::text, true);
+        UPDATE corral.credentials t SET last_used_at = clock_timestamp() WHERE t.user_id = user_ids[i] AND t.id = ids[i];
+    END LOOP;
+    PERFORM set_config('app.current_user_id', '', true);
+END
+$$;
+
+CREATE FUNCTION corral.note_api_tokens_used(user_ids uuid[], ids uuid[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
+AS $$
+BEGIN
+    FOR i IN 1 .. cardinality(user_ids) LOOP
+        PERFORM set_config('app.current_user_id', user_ids[i]::text, true);
+        UPDATE corral.api_tokens t SET last_used_at = clock_timestamp() WHERE t.user_id = user_ids[i] AND t.id = ids[i];
+    END LOOP;
+    PERFORM set_config('app.current_user_id', '', true);
+END
+$$;
+
+CREATE FUNCTION corral.note_sessions_seen(user_ids uuid[], ids uuid[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
+AS $$
+BEGIN
+    FOR i IN 1 .. cardinality(user_ids) LOOP
+        PERFORM set_config('app.current_user_id', user_ids[i]::text, true);
+        UPDATE corral.sessions t SET last_seen_at = clock_timestamp() WHERE t.user_id = user_ids[i] AND t.id = ids[i];
+    END LOOP;
+    PERFORM set_config('app.current_user_id', '', true);
+END
+$$;
+
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA corral FROM PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA corral TO corral_app;
 
