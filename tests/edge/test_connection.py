@@ -115,6 +115,14 @@ async def test_the_next_head_has_its_own_deadline_which_begins_with_its_first_by
         await assert_refused(client, 408, "request_timeout")
 
 
+async def test_a_head_that_begins_in_the_packet_of_the_request_before_has_a_deadline_too(log: io.BytesIO) -> None:
+    async with served(ranch(), log, limits=Limits(head_seconds=0.3)) as server:
+        client = await server.connect()
+        await client.send(request("GET", "/healthz") + b"GET /")
+        assert (await client.response()).status == 200
+        await assert_refused(client, 408, "request_timeout")
+
+
 async def test_a_request_in_flight_is_not_cut_by_the_deadline_of_its_head(log: io.BytesIO) -> None:
     async with served(ranch(), log, limits=Limits(head_seconds=0.1, body_seconds=0.1)) as server:
         assert (await server.ask(request("GET", "/slow"))).status == 200
@@ -179,6 +187,34 @@ async def test_pipelined_requests_are_answered_in_order(server: Served) -> None:
     assert [(await client.response()).status for _ in range(3)] == [200, 200, 404]
 
 
+async def test_each_pipelined_body_and_head_has_its_own_time_and_size(log: io.BytesIO) -> None:
+    async with served(ranch(), log, limits=Limits(body_seconds=0.4)) as server:
+        client = await server.connect()
+        post = request("POST", "/form", "Content-Length: 40000")
+        await client.send(post + b"a" * 1_000)
+        await asyncio.sleep(0.25)
+        await client.send(b"a" * 39_000 + post[:20])
+        assert (await client.response()).body == b"40000"
+        await client.send(post[20:] + b"a" * 1_000)
+        await asyncio.sleep(0.25)
+        await client.send(b"a" * 39_000 + post + b"a" * 1_000)
+        assert (await client.response()).body == b"40000"
+        await asyncio.sleep(0.25)
+        await client.send(b"a" * 39_000)
+        assert (await client.response()).body == b"40000"
+
+
+async def test_a_resting_connection_is_closed_after_its_time_and_a_busy_one_is_not(log: io.BytesIO) -> None:
+    async with served(ranch(), log, limits=Limits(rest_seconds=1)) as server:
+        client = await server.connect()
+        await client.send(request("GET", "/healthz"))
+        await client.response()
+        await asyncio.sleep(0.7)
+        await client.send(request("GET", "/slow"))
+        assert (await client.response()).status == 200
+        assert await client.rest() == b""
+
+
 async def test_a_broken_pipelined_request_does_not_take_the_answer_of_the_one_before(server: Served) -> None:
     client = await server.connect()
     await client.send(request("GET", "/slow") + b"nonsense\r\n\r\n")
@@ -192,6 +228,8 @@ async def test_a_broken_chunk_is_refused_and_the_application_told_that_the_clien
     await asyncio.sleep(0.05)
     await client.send(b"zz\r\n")
     await assert_refused(client, 400, "malformed_request")
+    refusal, line = server.lines()
+    assert (refusal["event"], line["event"], line["path"]) == ("request refused", "request", "/form")
 
 
 async def test_an_upgrade_is_ignored_and_what_follows_is_not_read_as_a_request(server: Served) -> None:
