@@ -222,6 +222,18 @@ async def test_a_broken_pipelined_request_does_not_take_the_answer_of_the_one_be
     assert await client.rest() == b""
 
 
+async def test_a_later_head_that_is_late_or_broken_does_not_cut_the_answer_before_it(log: io.BytesIO) -> None:
+    async with served(ranch(), log, limits=Limits(head_seconds=0.2)) as server:
+        for rest in (b"", b" nonsense\r\n\r\n"):
+            client = await server.connect()
+            await client.send(request("GET", "/slow"))
+            await client.send(b"GET /")
+            await asyncio.sleep(0.05)
+            await client.send(rest)
+            assert (await client.response()).body == b'"done"'
+            assert await client.rest() == b""
+
+
 async def test_a_broken_chunk_is_refused_and_the_application_told_that_the_client_is_gone(server: Served) -> None:
     client = await server.connect()
     await client.send(request("POST", "/form", "Transfer-Encoding: chunked", body=b"3\r\nabc\r\n"))
@@ -230,6 +242,39 @@ async def test_a_broken_chunk_is_refused_and_the_application_told_that_the_clien
     await assert_refused(client, 400, "malformed_request")
     refusal, line = server.lines()
     assert (refusal["event"], line["event"], line["path"]) == ("request refused", "request", "/form")
+
+
+async def test_trailers_become_headers_of_neither_this_request_nor_the_next(server: Served) -> None:
+    client = await server.connect()
+    chunked = request("POST", "/headers", "Transfer-Encoding: chunked", body=b"1\r\na\r\n0\r\n")
+    await client.send(chunked)
+    await client.send(b"Authorization: Bearer corral_a\r\nX-Last: a\r\n\r\n")
+    assert (await client.response()).json() == ["host", "transfer-encoding"]
+    await client.send(request("POST", "/headers"))
+    assert (await client.response()).json() == ["host"]
+
+
+async def test_an_endless_trailer_is_refused(log: io.BytesIO) -> None:
+    async with served(ranch(), log, limits=Limits(body_bytes=100_000)) as server:
+        client = await server.connect()
+        await client.send(request("POST", "/form", "Transfer-Encoding: chunked", body=b"1\r\na\r\n0\r\nX-Trailer: "))
+        await asyncio.sleep(0.05)
+        await client.send(b"a" * 200_000)
+        await assert_refused(client, 413, "body_too_large")
+
+
+async def test_an_endless_body_that_nobody_reads_is_not_thrown_away_for_ever(log: io.BytesIO) -> None:
+    async with served(ranch(), log, limits=Limits(body_bytes=100_000)) as server:
+        client = await server.connect()
+        await client.send(request("GET", "/healthz", "Transfer-Encoding: chunked"))
+        assert (await client.response()).status == 200
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            await send_megabytes(client, 100)
+
+
+async def send_megabytes(client: Client, count: int) -> None:
+    for _ in range(count):
+        await client.send(b"fffff\r\n" + b"a" * 0xFFFFF + b"\r\n")
 
 
 async def test_an_upgrade_is_ignored_and_what_follows_is_not_read_as_a_request(server: Served) -> None:

@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from corral.edge.edge import ASGIApp, security_headers
 from corral.edge.problems import HeadersTooLarge, RequestTimeout, render_problem
-from corral.errors import MalformedRequest, Overloaded, Problem
+from corral.errors import BodyTooLarge, MalformedRequest, Overloaded, Problem
 from corral.logs import get_logger
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class Limits:
     request_line_bytes: int = 8 * 1024
     head_bytes: int = 32 * 1024
     headers: int = 100
+    body_bytes: int = 1024 * 1024  # as it arrives, with chunks and trailers, read or thrown away; the edge has its own
     connections: int = 800  # of the 1024 files that a process may have open by default
     spare_connections: int = 50  # beyond them only /healthz is answered, beyond these nobody
 
@@ -64,7 +65,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._deadline = inf
         self._timer: asyncio.TimerHandle | None = None
         self._chunk_bytes = 0
-        self._head_bytes = 0  # of the head that is arriving, but for what shared a chunk with the request before
+        self._part_bytes = 0  # of the head or body that is arriving, without what shared a chunk with the one before
         self._is_deaf = False
         self._running: RequestResponseCycle | None = None  # `self.cycle` is the last one that arrived
 
@@ -86,9 +87,9 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         self._unset_keepalive_if_required()
         self._chunk_bytes = len(data)
-        self._head_bytes += self._chunk_bytes
+        self._part_bytes += self._chunk_bytes
         if self._awaited is _Awaited.NOTHING:
-            self._awaited, self._head_bytes = _Awaited.HEAD, self._chunk_bytes
+            self._awaited, self._part_bytes = _Awaited.HEAD, self._chunk_bytes
         self._parse(self.parser, data)
         self._set_deadline()
 
@@ -103,12 +104,14 @@ class GuardedProtocol(HttpToolsProtocol):
             problem = error.__context__
             self._refuse(problem if isinstance(problem, Problem) else MalformedRequest())
         else:
-            if self._awaited is _Awaited.HEAD and self._is_head_too_large(self._head_bytes):
+            if self._awaited is _Awaited.HEAD and self._is_head_too_large(self._part_bytes):
                 self._refuse(HeadersTooLarge())
+            elif self._awaited is _Awaited.BODY and self._part_bytes > self._limits.body_bytes:
+                self._refuse(BodyTooLarge())
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._awaited, self._head_bytes = _Awaited.HEAD, self._chunk_bytes
+        self._awaited, self._part_bytes = _Awaited.HEAD, self._chunk_bytes
 
     def on_headers_complete(self) -> None:
         if len(self.headers) > self._limits.headers or self._is_head_too_large(self._whole_head_bytes()):
@@ -116,7 +119,8 @@ class GuardedProtocol(HttpToolsProtocol):
         if len(self.connections) > self._limits.connections and self.url != b"/healthz":
             raise Overloaded(retry_after=1)
         super().on_headers_complete()
-        self._awaited = _Awaited.BODY
+        self.headers = []  # uvicorn would add a chunked body's trailers to the headers, which have been judged by then
+        self._awaited, self._part_bytes = _Awaited.BODY, 0
 
     def _is_head_too_large(self, head_bytes: int) -> bool:
         return head_bytes > self._limits.head_bytes or len(self.url) > self._limits.request_line_bytes
@@ -158,7 +162,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._timer = self.loop.call_at(min(self._deadline, soonest), self._watch)
         elif self._is_deaf:
             self.transport.abort()
-        elif self._running is None and self._head_bytes == 0:
+        elif self._running is None and self._part_bytes == 0:
             self.transport.close()  # connected, and never said a word
         else:
             self._refuse(RequestTimeout())
@@ -169,8 +173,9 @@ class GuardedProtocol(HttpToolsProtocol):
         is_its_body = self._awaited is _Awaited.BODY and self.cycle is running
         if running is None or (running.response_complete and not is_its_body):
             self._say(problem)
-        elif not is_its_body:
-            running.keep_alive = False  # the trouble is with a later request, this one still gets its answer
+        elif not is_its_body:  # the trouble is with a later request, this one still gets its answer
+            running.keep_alive = False
+            self._deadline = inf
         else:
             self._give_up(running, problem)
 
