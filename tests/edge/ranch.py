@@ -105,6 +105,12 @@ async def form(request: Request) -> int:
     return len(await request.body())
 
 
+@page.post("/headers")
+async def headers(request: Request) -> list[str]:
+    await request.body()
+    return sorted(request.headers)
+
+
 @page.get("/healthz")
 async def healthz() -> str:
     return "ok"

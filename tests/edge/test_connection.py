@@ -115,6 +115,14 @@ async def test_the_next_head_has_its_own_deadline_which_begins_with_its_first_by
         await assert_refused(client, 408, "request_timeout")
 
 
+async def test_a_head_that_begins_in_the_packet_of_the_request_before_has_a_deadline_too(log: io.BytesIO) -> None:
+    async with served(ranch(), log, limits=Limits(head_seconds=0.3)) as server:
+        client = await server.connect()
+        await client.send(request("GET", "/healthz") + b"GET /")
+        assert (await client.response()).status == 200
+        await assert_refused(client, 408, "request_timeout")
+
+
 async def test_a_request_in_flight_is_not_cut_by_the_deadline_of_its_head(log: io.BytesIO) -> None:
     async with served(ranch(), log, limits=Limits(head_seconds=0.1, body_seconds=0.1)) as server:
         assert (await server.ask(request("GET", "/slow"))).status == 200
@@ -179,11 +187,51 @@ async def test_pipelined_requests_are_answered_in_order(server: Served) -> None:
     assert [(await client.response()).status for _ in range(3)] == [200, 200, 404]
 
 
+async def test_each_pipelined_body_and_head_has_its_own_time_and_size(log: io.BytesIO) -> None:
+    async with served(ranch(), log, limits=Limits(body_seconds=0.4)) as server:
+        client = await server.connect()
+        post = request("POST", "/form", "Content-Length: 40000")
+        await client.send(post + b"a" * 1_000)
+        await asyncio.sleep(0.25)
+        await client.send(b"a" * 39_000 + post[:20])
+        assert (await client.response()).body == b"40000"
+        await client.send(post[20:] + b"a" * 1_000)
+        await asyncio.sleep(0.25)
+        await client.send(b"a" * 39_000 + post + b"a" * 1_000)
+        assert (await client.response()).body == b"40000"
+        await asyncio.sleep(0.25)
+        await client.send(b"a" * 39_000)
+        assert (await client.response()).body == b"40000"
+
+
+async def test_a_resting_connection_is_closed_after_its_time_and_a_busy_one_is_not(log: io.BytesIO) -> None:
+    async with served(ranch(), log, limits=Limits(rest_seconds=1)) as server:
+        client = await server.connect()
+        await client.send(request("GET", "/healthz"))
+        await client.response()
+        await asyncio.sleep(0.7)
+        await client.send(request("GET", "/slow"))
+        assert (await client.response()).status == 200
+        assert await client.rest() == b""
+
+
 async def test_a_broken_pipelined_request_does_not_take_the_answer_of_the_one_before(server: Served) -> None:
     client = await server.connect()
     await client.send(request("GET", "/slow") + b"nonsense\r\n\r\n")
     assert (await client.response()).body == b'"done"'
     assert await client.rest() == b""
+
+
+async def test_a_later_head_that_is_late_or_broken_does_not_cut_the_answer_before_it(log: io.BytesIO) -> None:
+    async with served(ranch(), log, limits=Limits(head_seconds=0.2)) as server:
+        for rest in (b"", b" nonsense\r\n\r\n"):
+            client = await server.connect()
+            await client.send(request("GET", "/slow"))
+            await client.send(b"GET /")
+            await asyncio.sleep(0.05)
+            await client.send(rest)
+            assert (await client.response()).body == b'"done"'
+            assert await client.rest() == b""
 
 
 async def test_a_broken_chunk_is_refused_and_the_application_told_that_the_client_is_gone(server: Served) -> None:
@@ -192,6 +240,41 @@ async def test_a_broken_chunk_is_refused_and_the_application_told_that_the_clien
     await asyncio.sleep(0.05)
     await client.send(b"zz\r\n")
     await assert_refused(client, 400, "malformed_request")
+    refusal, line = server.lines()
+    assert (refusal["event"], line["event"], line["path"]) == ("request refused", "request", "/form")
+
+
+async def test_trailers_become_headers_of_neither_this_request_nor_the_next(server: Served) -> None:
+    client = await server.connect()
+    chunked = request("POST", "/headers", "Transfer-Encoding: chunked", body=b"1\r\na\r\n0\r\n")
+    await client.send(chunked)
+    await client.send(b"Authorization: Bearer corral_a\r\nX-Last: a\r\n\r\n")
+    assert (await client.response()).json() == ["host", "transfer-encoding"]
+    await client.send(request("POST", "/headers"))
+    assert (await client.response()).json() == ["host"]
+
+
+async def test_an_endless_trailer_is_refused(log: io.BytesIO) -> None:
+    async with served(ranch(), log, limits=Limits(body_bytes=100_000)) as server:
+        client = await server.connect()
+        await client.send(request("POST", "/form", "Transfer-Encoding: chunked", body=b"1\r\na\r\n0\r\nX-Trailer: "))
+        await asyncio.sleep(0.05)
+        await client.send(b"a" * 200_000)
+        await assert_refused(client, 413, "body_too_large")
+
+
+async def test_an_endless_body_that_nobody_reads_is_not_thrown_away_for_ever(log: io.BytesIO) -> None:
+    async with served(ranch(), log, limits=Limits(body_bytes=100_000)) as server:
+        client = await server.connect()
+        await client.send(request("GET", "/healthz", "Transfer-Encoding: chunked"))
+        assert (await client.response()).status == 200
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            await send_megabytes(client, 100)
+
+
+async def send_megabytes(client: Client, count: int) -> None:
+    for _ in range(count):
+        await client.send(b"fffff\r\n" + b"a" * 0xFFFFF + b"\r\n")
 
 
 async def test_an_upgrade_is_ignored_and_what_follows_is_not_read_as_a_request(server: Served) -> None:

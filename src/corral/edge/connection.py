@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from corral.edge.edge import ASGIApp, security_headers
 from corral.edge.problems import HeadersTooLarge, RequestTimeout, render_problem
-from corral.errors import MalformedRequest, Overloaded, Problem
+from corral.errors import BodyTooLarge, MalformedRequest, Overloaded, Problem
 from corral.logs import get_logger
 
 if TYPE_CHECKING:
@@ -28,10 +28,12 @@ class Limits:
 
     head_seconds: float = 10
     body_seconds: float = 30
+    rest_seconds: int = 65  # longer than the 60 s after which common proxies close what they keep open
     linger_seconds: float = 1  # after a refusal, so that the client reads it before the connection is reset
     request_line_bytes: int = 8 * 1024
     head_bytes: int = 32 * 1024
     headers: int = 100
+    body_bytes: int = 1024 * 1024  # as it arrives, with chunks and trailers, read or thrown away; the edge has its own
     connections: int = 800  # of the 1024 files that a process may have open by default
     spare_connections: int = 50  # beyond them only /healthz is answered, beyond these nobody
 
@@ -63,7 +65,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._deadline = inf
         self._timer: asyncio.TimerHandle | None = None
         self._chunk_bytes = 0
-        self._head_bytes = 0  # an upper bound: the last chunk may hold more than the head
+        self._part_bytes = 0  # of the head or body that is arriving, without what shared a chunk with the one before
         self._is_deaf = False
         self._running: RequestResponseCycle | None = None  # `self.cycle` is the last one that arrived
 
@@ -85,9 +87,9 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         self._unset_keepalive_if_required()
         self._chunk_bytes = len(data)
-        self._head_bytes += self._chunk_bytes
+        self._part_bytes += self._chunk_bytes
         if self._awaited is _Awaited.NOTHING:
-            self._awaited, self._head_bytes = _Awaited.HEAD, self._chunk_bytes
+            self._awaited, self._part_bytes = _Awaited.HEAD, self._chunk_bytes
         self._parse(self.parser, data)
         self._set_deadline()
 
@@ -95,37 +97,41 @@ class GuardedProtocol(HttpToolsProtocol):
         try:
             parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._ignore_upgrade()
+            # It may be ignored (RFC 9110, 7.8). But the parser has taken a body for the new protocol, and what
+            # follows may be the rest of it: this answer is the last.
+            self.cycle.keep_alive = False
         except httptools.HttpParserError as error:  # what a callback raised is its context
             problem = error.__context__
             self._refuse(problem if isinstance(problem, Problem) else MalformedRequest())
         else:
-            if self._awaited is _Awaited.HEAD and self._is_head_too_large(self._head_bytes):
+            if self._awaited is _Awaited.HEAD and self._is_head_too_large(self._part_bytes):
                 self._refuse(HeadersTooLarge())
+            elif self._awaited is _Awaited.BODY and self._part_bytes > self._limits.body_bytes:
+                self._refuse(BodyTooLarge())
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._head_bytes = self._chunk_bytes
+        self._awaited, self._part_bytes = _Awaited.HEAD, self._chunk_bytes
 
     def on_headers_complete(self) -> None:
-        if len(self.headers) > self._limits.headers or self._is_head_too_large(self._exact_head_bytes()):
+        if len(self.headers) > self._limits.headers or self._is_head_too_large(self._whole_head_bytes()):
             raise HeadersTooLarge
         if len(self.connections) > self._limits.connections and self.url != b"/healthz":
             raise Overloaded(retry_after=1)
         super().on_headers_complete()
-        self._awaited = _Awaited.BODY
+        self.headers = []  # uvicorn would add a chunked body's trailers to the headers, which have been judged by then
+        self._awaited, self._part_bytes = _Awaited.BODY, 0
 
     def _is_head_too_large(self, head_bytes: int) -> bool:
         return head_bytes > self._limits.head_bytes or len(self.url) > self._limits.request_line_bytes
 
-    def _exact_head_bytes(self) -> int:
-        if self._head_bytes <= self._limits.head_bytes:
-            return self._head_bytes
-        return len(self.url) + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)
+    def _whole_head_bytes(self) -> int:
+        return len(self.url) + sum([len(name) + len(value) + len(": \r\n") for name, value in self.headers])
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self._awaited, self._timed = _Awaited.NOTHING, None
+        self._chunk_bytes = 0
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: "ASGI3Application") -> None:
         self._running = cycle
@@ -136,16 +142,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._running is None or self._running.response_complete:
             self.transport.close()
         else:
-            self._close_after(self._running)
-
-    def _close_after(self, cycle: RequestResponseCycle) -> None:
-        cycle.keep_alive = False
-        self.pipeline.clear()
-
-    def _ignore_upgrade(self) -> None:
-        """An upgrade may be ignored (RFC 9110, 7.8). The parser has skipped a body then, so nothing more is read."""
-        self._is_deaf = True
-        self.cycle.keep_alive = False
+            self._running.keep_alive = False
 
     def _set_deadline(self) -> None:
         if self._awaited is self._timed or self._is_deaf:
@@ -165,7 +162,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._timer = self.loop.call_at(min(self._deadline, soonest), self._watch)
         elif self._is_deaf:
             self.transport.abort()
-        elif self._head_bytes == 0:
+        elif self._running is None and self._part_bytes == 0:
             self.transport.close()  # connected, and never said a word
         else:
             self._refuse(RequestTimeout())
@@ -176,8 +173,9 @@ class GuardedProtocol(HttpToolsProtocol):
         is_its_body = self._awaited is _Awaited.BODY and self.cycle is running
         if running is None or (running.response_complete and not is_its_body):
             self._say(problem)
-        elif not is_its_body:
-            self._close_after(running)  # the trouble is with a later request, this one still gets its answer
+        elif not is_its_body:  # the trouble is with a later request, this one still gets its answer
+            running.keep_alive = False
+            self._deadline = inf
         else:
             self._give_up(running, problem)
 

@@ -16,7 +16,6 @@ from corral.logs import get_logger
 
 LIMITS: Final = Limits()
 _BACKLOG: Final = 1024
-_KEEP_ALIVE_SECONDS: Final = 65  # longer than the 60 s after which common proxies close what they keep open
 _CANCELLED_SECONDS: Final = 1.0
 
 
@@ -56,7 +55,7 @@ async def serve_http(
         proxy_headers=False,
         server_header=False,
         backlog=_BACKLOG,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_keep_alive=limits.rest_seconds,
     )
     try:
         await _Server(config, ready=ready, grace_seconds=grace_seconds, stop=stop).serve([listener])

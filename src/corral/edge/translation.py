@@ -10,6 +10,7 @@ from typing import Any, Final, Never
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from corral.edge.problems import ProblemBody
 from corral.errors import (
@@ -41,6 +42,7 @@ def install_problem_handlers(app: FastAPI) -> None:
     """Lets every error of `app` reach the edge, as a Problem where it is one, and documents its body."""
     app.add_exception_handler(HTTPException, _raise_for_status)
     app.add_exception_handler(RequestValidationError, _raise_for_validation)
+    app.add_exception_handler(ClientDisconnect, _raise_for_disconnect)
     app.add_exception_handler(Exception, _raise_to_the_edge)
     _document_problem_body(app)
 
@@ -64,6 +66,10 @@ async def _raise_for_validation(_request: Request, raised: Exception) -> Never:
         raise MalformedRequest("The body is not valid JSON.") from None
     told = [{"loc": [_place(part) for part in error["loc"]], "msg": _message(error)} for error in errors]
     raise InvalidRequest(errors=told) from None
+
+
+async def _raise_for_disconnect(_request: Request, _raised: Exception) -> Never:
+    raise MalformedRequest("The connection ended before the body did.") from None
 
 
 async def _raise_to_the_edge(_request: Request, raised: Exception) -> Never:
