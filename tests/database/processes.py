@@ -105,7 +105,7 @@ def postgres_runs(pid: int) -> bool:
 
 
 def until_it_exists(path: Path) -> None:
-    while not path.exists() or not path.read_text():
+    while not path.exists():
         time.sleep(0.002)
 
 
