@@ -49,12 +49,13 @@ def _folder_open_to_all() -> Generator[Path]:
     try:
         yield folder
     finally:
-        _end_processes_in(folder)
-        shutil.rmtree(folder)
+        while folder.exists():  # who was ended may still write for a moment
+            _end_processes_in(folder)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _end_processes_in(folder: Path) -> None:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if folder in Path(process.cwd()).parents:
+            if folder in Path(process.cwd()).parents or any(str(folder) in part for part in process.cmdline()):
                 process.kill()

@@ -32,9 +32,12 @@ from corral.database.embedded import EmbeddedPostgresError, embedded_postgres
 async def main():
     async with embedded_postgres(Path(sys.argv[1])) as database:
         connection = await asyncpg.connect(database.dsn("corral_owner"))
-        await connection.execute("CREATE TABLE IF NOT EXISTS ledger (entry text)")
-        await connection.execute("INSERT INTO ledger VALUES ('acknowledged')")
-        print(await connection.fetchval("SELECT count(*) FROM ledger"), flush=True)
+        async with connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock(1)")  # two CREATE IF NOT EXISTS can collide
+            await connection.execute("CREATE TABLE IF NOT EXISTS ledger (entry text)")
+            await connection.execute("INSERT INTO ledger VALUES ('acknowledged')")
+            entries = await connection.fetchval("SELECT count(*) FROM ledger")
+        print(entries, flush=True)
         await asyncio.to_thread(sys.stdin.read)
         await connection.close()
 
@@ -105,7 +108,7 @@ def postgres_runs(pid: int) -> bool:
 
 
 def until_it_exists(path: Path) -> None:
-    while not path.exists() or not path.read_text():
+    while not path.exists():
         time.sleep(0.002)
 
 
