@@ -241,7 +241,7 @@ async def test_a_broken_chunk_is_refused_and_the_application_told_that_the_clien
     await client.send(b"zz\r\n")
     await assert_refused(client, 400, "malformed_request")
     refusal, line = server.lines()
-    assert (refusal["event"], line["event"], line["path"]) == ("request refused", "request", "/form")
+    assert (refusal["event"], line["event"], line["path"]) == ("request_refused", "request", "/form")
 
 
 async def test_trailers_become_headers_of_neither_this_request_nor_the_next(server: Served) -> None:

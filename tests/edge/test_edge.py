@@ -4,11 +4,11 @@ import io
 from typing import Any
 
 import pytest
-from tests.edge.ranch import ranch
-from tests.edge.wire import CANARY, Served, request, served
 
 from corral.edge import Edge
 from corral.edge.edge import Message, Receive, Scope, Send, security_headers
+from tests.edge.ranch import ranch
+from tests.edge.wire import CANARY, Served, request, served
 
 HORSE_ID = "0190f0a0-1111-7222-8333-abcdefabcdef"
 JSON = "Content-Type: application/json"
