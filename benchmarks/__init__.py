@@ -1,0 +1,11 @@
+"""Measures Corral beside the obvious ways to do without it, in one run: `python -m benchmarks`.
+
+Every part runs in a process of its own, so that what the server costs is not mixed up with what it
+costs to ask it: the sandbox (80 ms, no rate limit), PostgreSQL, the one server under measure, the load.
+
+    __main__         the run                        report     the table, the targets
+    variants         what is compared               memory     what an idle account costs
+    accounts         a thousand, stored ready       processes  children, over their pipes
+    servers          what is measured: a child      load       the clients: a child
+    plan_as_written  Alpaca's SDK in `async def`
+"""

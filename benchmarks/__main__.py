@@ -1,0 +1,117 @@
+"""One run: `python -m benchmarks`. Takes two minutes; a figure is not a test, so none of them fails it."""
+
+import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from benchmarks.accounts import Ranch, store_accounts
+from benchmarks.load import Job, Question, Report
+from benchmarks.memory import extra_memory
+from benchmarks.processes import Child, running
+from benchmarks.report import Figures, print_figures
+from benchmarks.servers import Kind, Order
+from benchmarks.variants import VARIANTS, Variant, questions_of
+from corral.credentials.keyring_check import open_vault
+from corral.database.connection import Database
+from corral.database.embedded import embedded_postgres
+from corral.database.migrate import apply_migrations
+from corral.logs import configure_logging
+
+
+def main() -> None:
+    console = Console()
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with tempfile.TemporaryDirectory(prefix="corral-bench-") as folder:
+        Path(folder).chmod(0o711)  # where we are root, the database's user has to pass
+        with Progress(*columns, console=console, transient=True, refresh_per_second=2) as progress:
+            figures = uvloop.run(run(Path(folder), progress))
+    print_figures(console, figures)
+
+
+async def run(folder: Path, progress: Progress) -> Figures:
+    step = progress.add_task("PostgreSQL, 1,100 accounts", total=len(VARIANTS) + 2)
+    log = folder / "log"
+    with log.open("ab") as stream:
+        configure_logging("json", stream)
+        async with opened_bench(folder, log) as bench:
+            loads: dict[str, Report] = {}
+            for key, variant in VARIANTS.items():
+                progress.update(step, description=f"{variant.title}, {variant.clients} clients", advance=1)
+                loads[key] = await bench.measure(variant)
+            progress.update(step, description="memory of idle accounts", advance=1)
+            return Figures(loads, await bench.measure_memory())
+
+
+@asynccontextmanager
+async def opened_bench(folder: Path, log: Path) -> AsyncGenerator["Bench"]:
+    """PostgreSQL with the accounts, and the sandbox."""
+    data_dir = folder / "data"
+    async with embedded_postgres(data_dir) as embedded:
+        await apply_migrations(embedded.dsn("corral_owner"))
+        async with Database.open(embedded.dsn("corral_app")) as database:
+            ranch = await store_accounts(database, await open_vault(database, data_dir / "keyring.json"))
+        order = Order(kind="sandbox", database_url=embedded.dsn("corral_app"), data_dir=data_dir)
+        async with _started(order, log) as sandbox:
+            yield Bench(ranch, order.model_copy(update={"sandbox_url": sandbox.url}), log)
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    child: Child
+    url: str
+
+
+@asynccontextmanager
+async def _started(order: Order, log: Path) -> AsyncGenerator[_Server]:
+    async with running("benchmarks.servers", log=log) as child:
+        yield _Server(child, await child.ask(order.model_dump_json()))
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """`order` is any server's but for its kind."""
+
+    ranch: Ranch
+    order: Order
+    log: Path
+
+    async def measure(self, variant: Variant) -> Report:
+        async with self._server(variant.kind, variant.snapshot_seconds) as server:
+            return await self._load(
+                Job(
+                    url=server.url,
+                    server_pid=server.child.pid,
+                    clients=variant.clients,
+                    questions=questions_of(variant, self.ranch),
+                    window=variant.window,
+                    fresh_within_seconds=variant.fresh_within_seconds,
+                )
+            )
+
+    async def measure_memory(self) -> int:
+        async with self._server("corral", snapshot_seconds=1) as server:
+
+            async def ask_each(questions: list[Question]) -> None:
+                await self._load(Job(url=server.url, server_pid=server.child.pid, clients=64, questions=questions))
+
+            async def settled_memory() -> int:
+                return int(await server.child.ask("memory"))
+
+            return await extra_memory(self.ranch, ask_each, settled_memory)
+
+    def _server(self, kind: Kind, snapshot_seconds: float) -> AbstractAsyncContextManager[_Server]:
+        return _started(self.order.model_copy(update={"kind": kind, "snapshot_seconds": snapshot_seconds}), self.log)
+
+    async def _load(self, job: Job) -> Report:
+        async with running("benchmarks.load", log=self.log) as clients:
+            return Report.model_validate_json(await clients.ask(job.model_dump_json()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+"""The clients, in a process of their own: `python -m benchmarks.load`, a `Job` in, a `Report` out.
+
+Each client sends its next request when the answer to the last one is complete, over one connection.
+They read no more of HTTP than where an answer ends, so that they take little of the machine's cores.
+"""
+
+import asyncio
+import gc
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from datetime import datetime
+from itertools import cycle
+from typing import cast, final
+
+import orjson
+import psutil
+import uvloop
+from pydantic import BaseModel
+
+_LENGTH = b"\r\ncontent-length: "
+_SAMPLE_EVERY = 50
+_FIELDS = {
+    *("account_type", "balance", "equity", "buying_power", "currency"),
+    *("trading_blocked", "account_blocked", "pattern_day_trader", "daytrade_count", "last_updated"),
+}
+
+
+class Question(BaseModel):
+    """`expected` is a piece of text that only the right answer has."""
+
+    path: str
+    token: str
+    expected: str
+
+
+class Window(BaseModel, frozen=True):
+    """Seconds. Answers count from the end of the warm-up on."""
+
+    warm_up: float
+    measured: float
+
+
+class Job(BaseModel):
+    """With a window the questions are asked in turn, again and again; without one, each of them once."""
+
+    url: str
+    server_pid: int
+    clients: int
+    questions: list[Question]
+    window: Window | None = None
+    fresh_within_seconds: float | None = None  # how old `last_updated` may be; None for an answer without
+
+
+class Report(BaseModel):
+    """`answers` are right ones with status 200; everything else is an error. Latencies in milliseconds."""
+
+    answers: int
+    errors: int
+    seconds: float
+    p50_ms: float
+    p99_ms: float
+    server_cpu_seconds: float
+    load_cpu_seconds: float
+
+    @property
+    def per_second(self) -> float:
+        return self.answers / self.seconds
+
+    @property
+    def server_cpu_us(self) -> float:
+        """Microseconds of the server's CPU time for one answer."""
+        return self.server_cpu_seconds / max(self.answers, 1) * 1e6
+
+
+async def carry_out(job: Job) -> Report:
+    host, _, port = job.url.removeprefix("http://").partition(":")
+    tally = _Tally(_supply(job))
+    loop = asyncio.get_running_loop()
+    clients = [(await loop.create_connection(lambda: _Client(tally), host, int(port)))[1] for _ in range(job.clients)]
+    if job.window is not None:
+        await asyncio.sleep(job.window.warm_up)
+    before = _Moment(job.server_pid)
+    tally.begin_anew(counts=job.window is not None)
+    if job.window is not None:
+        await asyncio.sleep(job.window.measured)
+        tally.is_over = True
+    else:
+        await asyncio.gather(*(client.is_done for client in clients))
+    after = _Moment(job.server_pid)
+    return _report(tally, before, after, job.fresh_within_seconds)
+
+
+def _supply(job: Job) -> Iterator["_Request"]:
+    requests = [_Request(question) for question in job.questions]
+    return iter(cycle(requests) if job.window is not None else requests)
+
+
+class _Request:
+    __slots__ = ("expected", "wire")
+
+    def __init__(self, question: Question) -> None:
+        self.expected = question.expected.encode()
+        self.wire = (
+            f"GET {question.path} HTTP/1.1\r\nHost: corral\r\nAuthorization: Bearer {question.token}\r\n"
+            "Accept: application/json\r\nUser-Agent: benchmark\r\n\r\n"
+        ).encode()
+
+
+@final
+class _Tally:
+    """What all clients have seen since the warm-up."""
+
+    def __init__(self, supply: Iterator[_Request]) -> None:
+        self.supply = supply
+        self.is_over = False
+        self.latencies: list[float] = []
+        self.samples: list[tuple[float, bytes]] = []
+        self.errors = 0
+
+    def begin_anew(self, *, counts: bool) -> None:
+        if counts:
+            self.latencies.clear()
+            self.samples.clear()
+            self.errors = 0
+
+    def note(self, started: float, answer: bytes, expected: bytes) -> None:
+        if not answer.startswith(b"HTTP/1.1 200 ") or expected not in answer:
+            self.errors += 1
+            return
+        self.latencies.append(time.perf_counter() - started)
+        if len(self.latencies) % _SAMPLE_EVERY == 1:
+            self.samples.append((time.time(), answer))
+
+
+@final
+class _Client(asyncio.Protocol):
+    __slots__ = ("_received", "_request", "_started", "_tally", "_transport", "is_done")
+
+    def __init__(self, tally: _Tally) -> None:
+        self._tally = tally
+        self._received = b""
+        self.is_done = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's own is none by inheritance
+        self._ask()
+
+    def data_received(self, data: bytes) -> None:
+        received = self._received + data if self._received else data
+        if len(received) < _length(received):
+            self._received = received
+            return
+        self._received = b""
+        if not self._tally.is_over:
+            self._tally.note(self._started, received, self._request.expected)
+            self._ask()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """A server that hangs up has not answered; this client is not replaced, so the loss shows."""
+        if not self.is_done.done():
+            self.is_done.set_result(None)
+            self._tally.errors += not self._tally.is_over
+
+    def _ask(self) -> None:
+        request = next(self._tally.supply, None)
+        if request is None:
+            self.is_done.set_result(None)
+            self._transport.close()
+            return
+        self._request = request
+        self._started = time.perf_counter()
+        self._transport.write(request.wire)
+
+
+def _length(received: bytes) -> float:
+    """How long the whole answer is, as far as that is known already."""
+    head_ends = received.find(b"\r\n\r\n")
+    if head_ends < 0:
+        return float("inf")
+    at = received.index(_LENGTH, 0, head_ends) + len(_LENGTH)
+    return head_ends + 4 + int(received[at : received.index(b"\r", at)])
+
+
+class _Moment:
+    """The clock, and the CPU time that the server and we have used until now."""
+
+    def __init__(self, server_pid: int) -> None:
+        self.at = time.perf_counter()
+        self.server_cpu = _cpu_seconds(psutil.Process(server_pid))
+        self.load_cpu = _cpu_seconds(psutil.Process())
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+def _report(tally: _Tally, before: _Moment, after: _Moment, fresh_within_seconds: float | None) -> Report:
+    wrong = 0 if fresh_within_seconds is None else _count_wrong(tally.samples, fresh_within_seconds)
+    ordered = sorted(tally.latencies) or [0.0]
+    return Report(
+        answers=len(tally.latencies) - wrong,
+        errors=tally.errors + wrong,
+        seconds=after.at - before.at,
+        p50_ms=ordered[len(ordered) // 2] * 1000,
+        p99_ms=ordered[len(ordered) * 99 // 100] * 1000,
+        server_cpu_seconds=after.server_cpu - before.server_cpu,
+        load_cpu_seconds=after.load_cpu - before.load_cpu,
+    )
+
+
+def _count_wrong(samples: Iterable[tuple[float, bytes]], fresh_within_seconds: float) -> int:
+    """Samples are read as a client would read them: whole, and no older than the variant may be."""
+    wrong = 0
+    for received_at, answer in samples:
+        body = orjson.loads(answer.partition(b"\r\n\r\n")[2])
+        age = received_at - datetime.fromisoformat(body["last_updated"]).timestamp()
+        wrong += set(body) != _FIELDS or not -0.1 < age < fresh_within_seconds
+    return wrong
+
+
+async def main() -> None:
+    job = Job.model_validate_json(sys.stdin.readline())
+    work = asyncio.ensure_future(carry_out(job))
+    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), work.cancel)  # nothing more comes but the end
+    with suppress(asyncio.CancelledError):
+        print((await work).model_dump_json(), flush=True)
+
+
+if __name__ == "__main__":
+    gc.disable()
+    uvloop.run(main())

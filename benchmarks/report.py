@@ -1,0 +1,88 @@
+"""The figures of one run as a table, and beside what was aimed at."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.load import Report
+from benchmarks.servers import LATENCY_SECONDS
+from benchmarks.variants import VARIANTS
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """`extra_memory` is in bytes, for a thousand accounts."""
+
+    loads: Mapping[str, Report]
+    extra_memory: int
+
+
+def print_figures(console: Console, figures: Figures) -> None:
+    console.print(_loads(figures))
+    console.print(_targets(figures))
+
+
+def _loads(figures: Figures) -> Table:
+    table = Table(
+        title=f"One server process, Alpaca answering after {LATENCY_SECONDS * 1000:.0f} ms", title_justify="left"
+    )
+    table.add_column("variant")
+    for name in (
+        "clients",
+        "req/s",
+        "x (a)",
+        "p50 ms",
+        "p99 ms",
+        "errors",
+        "server CPU µs/req",
+        "server core",
+        "load core",
+    ):
+        table.add_column(name, justify="right")
+    slowest = figures.loads["a"].per_second
+    for key, variant in VARIANTS.items():
+        load = figures.loads[key]
+        table.add_row(
+            variant.title,
+            f"{variant.clients}",
+            f"[bold]{load.per_second:,.1f}[/]" if load.per_second < 100 else f"[bold]{load.per_second:,.0f}[/]",
+            f"{load.per_second / slowest:,.1f}" if slowest else "-",
+            f"{load.p50_ms:,.1f}",
+            f"{load.p99_ms:,.1f}",
+            f"[red]{load.errors}[/]" if load.errors else "0",
+            f"{load.server_cpu_us:,.0f}",
+            f"{load.server_cpu_seconds / load.seconds:.0%}",
+            f"{load.load_cpu_seconds / load.seconds:.0%}",
+        )
+    return table
+
+
+def _targets(figures: Figures) -> Table:
+    table = Table(title="Targets", title_justify="left")
+    for name in ("", "aim", "measured"):
+        table.add_column(name)
+    table.add_column("reached", justify="center")
+    rate = {key: load.per_second for key, load in figures.loads.items()}
+    limit = VARIANTS["b64"].clients / LATENCY_SECONDS
+    to_plan = _ratio(rate["b64"], rate["a"])
+    to_limit = rate["b64"] / limit
+    to_thread = _ratio(rate["b400"], rate["a'"])
+    to_constant = _ratio(rate["c"], rate["d"])
+    megabytes = figures.extra_memory / 1e6
+    rows = (
+        ("(b) / (a), 64 clients", "≥ 70x", f"{to_plan:.1f}x", to_plan >= 70),
+        (f"(b) of the latency limit {limit:.0f} req/s, 64 clients", "≥ 90 %", f"{to_limit:.1%}", to_limit >= 0.9),
+        ("(b), 400 clients", "≥ 1,500 req/s or ≥ 8x (a')", f"{rate['b400']:,.0f} req/s, {to_thread:.1f}x",
+         rate["b400"] >= 1500 or to_thread >= 8),
+        ("(c) / (d)", "≥ 20 %", f"{to_constant:.1%}", to_constant >= 0.2),
+        ("memory for 1,000 idle accounts", "≤ 2 MB", f"{megabytes:.2f} MB", megabytes <= 2),
+    )  # fmt: skip
+    for what, aim, measured, is_reached in rows:
+        table.add_row(what, aim, measured, "[green]✓[/]" if is_reached else "[red]✗[/]")
+    return table
+
+
+def _ratio(of: float, to: float) -> float:
+    return of / to if to else 0.0
