@@ -56,7 +56,9 @@ async def _store_person(database: Database, vault: Vault, number: int) -> list[Q
                 account_id=str(account.profile["id"]),
                 account_number=str(account.profile["account_number"]),
                 key_hint=hint_of_key(api_key),
-                sealed=seal_keys(vault, user_id, credential_id, Environment.PAPER, api_key, secret_key),
+                sealed=seal_keys(
+                    vault, user_id, credential_id, Environment.PAPER, api_key=api_key, secret_key=secret_key
+                ),
             )
             questions.append(_question(str(credential_id), token, account))
     return questions

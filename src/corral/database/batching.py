@@ -7,7 +7,7 @@ committed is seen withdrawn by every later request, exactly as if each asked alo
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Generic, TypeVar, final
 
 Key = TypeVar("Key", bound=Hashable)
@@ -29,16 +29,19 @@ class BatchedLookup(Generic[Key, Found]):
 
     def __init__(self, fetch_many: Callable[[Sequence[Key]], Awaitable[Mapping[Key, Found]]]) -> None:
         self._fetch_many = fetch_many
-        self._waiting: dict[Key, asyncio.Future[Found | None]] = {}
+        self._waiting: dict[Key, list[asyncio.Future[Found | None]]] = {}
         self._trips: set[asyncio.Task[None]] = set()
 
     async def __call__(self, key: Key) -> Found | None:
-        answer = self._waiting.get(key)
-        if answer is None:
-            answer = self._waiting[key] = asyncio.get_running_loop().create_future()
+        # A future for each caller: one that gives up cancels its own, and takes the answer from nobody.
+        answer: asyncio.Future[Found | None] = asyncio.get_running_loop().create_future()
+        callers = self._waiting.get(key)
+        if callers is None:
+            self._waiting[key] = [answer]
             self._depart()
-        # Shielded: one caller that gives up must not take the answer from the others.
-        return await asyncio.shield(answer)
+        else:
+            callers.append(answer)
+        return await answer
 
     def _depart(self) -> None:
         if self._waiting and len(self._trips) < TRIPS_AT_ONCE:
@@ -54,18 +57,23 @@ class BatchedLookup(Generic[Key, Found]):
         try:
             found: Mapping[Key, Found] = await self._fetch_many(keys) if keys else {}
         except BaseException as error:
-            for answer in passengers.values():
-                if not answer.done():
-                    answer.set_exception(error)
-                    answer.exception()  # marked as seen, should every caller have left
+            for answer in _still_waiting(passengers.values()):
+                answer.set_exception(error)
             if not isinstance(error, Exception):
                 raise
         else:
-            for key, answer in passengers.items():
-                if not answer.done():
-                    answer.set_result(found.get(key))
+            for key, callers in passengers.items():
+                row = found.get(key)
+                for answer in _still_waiting([callers]):
+                    answer.set_result(row)
 
     def _arrive(self, trip: asyncio.Task[None]) -> None:
         self._trips.discard(trip)
         if not trip.cancelled():
             self._depart()
+
+
+def _still_waiting(
+    passengers: Iterable[list[asyncio.Future[Found | None]]],
+) -> Iterator[asyncio.Future[Found | None]]:
+    return (answer for callers in passengers for answer in callers if not answer.done())

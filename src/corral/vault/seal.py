@@ -35,11 +35,13 @@ class Context:
 class Vault:
     """The opened keyring. Lives as long as the process; knows no user, row or request."""
 
-    __slots__ = ("_aead", "_prfs")
+    __slots__ = ("_aead", "_prfs")  # the primary PRF first
 
     def __init__(self, keyring: Keyring) -> None:
         self._aead = keyring.sealing
-        self._prfs = keyring.verifying
+        prfs = keyring.verifying
+        primary = prfs.primary_id()
+        self._prfs = [key for _, key in sorted(prfs.all().items(), key=lambda entry: entry[0] != primary)]
 
     def seal(self, context: Context, secret: Secret) -> bytes:
         return self._aead.encrypt(secret.reveal().encode(), context.to_bytes())
@@ -53,17 +55,18 @@ class Vault:
 
     def verifier(self, purpose: str, *parts: str) -> bytes:
         """A keyed hash by the primary key: whoever writes to the database but has no keyring cannot make one."""
-        return self._prfs.primary().compute(framed("corral/verifier/v1", purpose, *parts), VERIFIER_BYTES)
+        return self._prfs[0].compute(framed("corral/verifier/v1", purpose, *parts), VERIFIER_BYTES)
 
     def verifiers(self, purpose: str, *parts: str) -> list[bytes]:
         """The same by every key of the keyring, the primary's first, so that a rotation forgets nobody."""
         text = framed("corral/verifier/v1", purpose, *parts)
-        primary = self._prfs.primary_id()
-        keys = sorted(self._prfs.all().items(), key=lambda entry: entry[0] != primary)
-        return [key.compute(text, VERIFIER_BYTES) for _, key in keys]
+        return [prf.compute(text, VERIFIER_BYTES) for prf in self._prfs]
 
 
 def framed(*parts: str) -> bytes:
     """Each part behind its length, since plain joining is ambiguous: "ab" + "c" is "a" + "bc"."""
-    encoded = [part.encode() for part in parts]
-    return b"".join(len(part).to_bytes(4, "big") + part for part in encoded)
+    framing: list[bytes] = []
+    for part in parts:
+        encoded = part.encode()
+        framing += (len(encoded).to_bytes(4, "big"), encoded)
+    return b"".join(framing)
