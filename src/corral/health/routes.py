@@ -1,6 +1,6 @@
 """Alive, and ready: for load balancers and process supervisors. Neither says anything about the inside."""
 
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
@@ -8,7 +8,9 @@ from pydantic import BaseModel
 from corral.edge.problems import responses_for
 from corral.edge.resources import resources
 from corral.errors import DatabaseUnavailable, Problem
-from corral.health.watch import Watch
+
+if TYPE_CHECKING:
+    from corral.health.watch import Watch
 
 router = APIRouter(tags=["health"])
 
