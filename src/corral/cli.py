@@ -9,27 +9,27 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import orjson
 import typer
 import uvloop
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from corral import demo as demonstration
 from corral import operating
 from corral.app import create_api
 from corral.database.embedded_errors import EmbeddedPostgresError
 from corral.database.migrate import MigrationRefused
-from corral.edge.fields import canonical_email
+from corral.edge.fields import Name, canonical_email
 from corral.edge.server import PortTaken
-from corral.errors import Problem
+from corral.errors import DatabaseUnavailable, Problem
 from corral.hardening import harden_process
 from corral.health.watch import Weakened
 from corral.identity.people import NoSuchPerson, OwnerUnknown
 from corral.identity.scopes import Scope
 from corral.logs import configure_logging
 from corral.secret import Secret
-from corral.serving import serve
+from corral.serving import CannotListen, serve
 from corral.settings import Settings, describe_settings, take_settings
 from corral.vault import KeyringRefused
 
@@ -41,25 +41,35 @@ _TOLD_AS_THEY_ARE = (
     MigrationRefused,
     Weakened,
     PortTaken,
+    CannotListen,
     demonstration.MixedUp,
     NoSuchPerson,
     OwnerUnknown,
     operating.ChecksFailed,
-    operating.SandboxPortTaken,
+    operating.SandboxCannotListen,
 )
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where the data is. Default: CORRAL_DATA_DIR.")]
 EmailArgument = Annotated[str, typer.Argument(metavar="EMAIL", show_default=False)]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Where Corral listens.")]
+SandboxPort = Annotated[int, typer.Option(min=0, max=65535, help="Where the sandbox listens.")]
+
+
+def _help_when_bare(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
 
 app = typer.Typer(
     help="Keeps Alpaca keys sealed and shows how every account stands right now.",
-    no_args_is_help=True,
+    callback=_help_when_bare,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-users = typer.Typer(help="People.", no_args_is_help=True)
-tokens = typer.Typer(help="API tokens.", no_args_is_help=True)
+users = typer.Typer(help="People.", callback=_help_when_bare, invoke_without_command=True)
+tokens = typer.Typer(help="API tokens.", callback=_help_when_bare, invoke_without_command=True)
 app.add_typer(users, name="users")
 app.add_typer(tokens, name="tokens")
 
@@ -67,15 +77,16 @@ app.add_typer(tokens, name="tokens")
 def main() -> None:
     """Exit status 0, or 1 with one line that says what to do."""
     try:
-        app(standalone_mode=False)
-    except click.ClickException as error:
-        _fail(error.format_message())
-    except click.exceptions.Abort:
-        sys.exit(1)
+        if app(standalone_mode=False):  # what a Ctrl-C leaves behind
+            _fail("interrupted")
+    except typer.TyperException as error:
+        _fail(f"{error.format_message()} (`corral --help` shows what there is)")
     except ValidationError as error:
-        _fail("; ".join(f"CORRAL_{'_'.join(map(str, one['loc'])).upper()}: {one['msg']}" for one in error.errors()))
+        _fail("; ".join(map(_told, error.errors())))
     except ValueError as error:
         _fail(str(error))
+    except DatabaseUnavailable:
+        _fail("the database does not answer: see that it runs, and that CORRAL_DATABASE_URL and …_OWNER_URL lead to it")
     except _TOLD_AS_THEY_ARE as error:
         _fail(str(error))
 
@@ -96,8 +107,8 @@ def serve_command(
 
 @app.command()
 def demo(
-    port: Annotated[int, typer.Option(help="Where Corral listens.")] = 8002,
-    sandbox_port: Annotated[int, typer.Option(help="Where the sandbox listens.")] = 8003,
+    port: Port = 8002,
+    sandbox_port: SandboxPort = 8003,
     data_dir: DataDir = None,
 ) -> None:
     """The same against the built-in SANDBOX: a user and two accounts are there already, no real money."""
@@ -109,7 +120,7 @@ def demo(
 
 @app.command()
 def sandbox(
-    port: Annotated[int, typer.Option(help="Where the sandbox listens.")] = 8003,
+    port: SandboxPort = 8003,
     seed: Annotated[int, typer.Option(help="The same seed, the same accounts and prices.")] = 0,
     latency_ms: Annotated[int, typer.Option(min=0, help="How long each answer of the Trading API takes.")] = 0,
     data_dir: DataDir = None,  # noqa: ARG001 - every command takes it; the sandbox keeps no data
@@ -121,14 +132,16 @@ def sandbox(
 @users.command("add")
 def users_add(
     email: EmailArgument,
+    *,
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password, one line, from standard input.")
     ] = False,
     data_dir: DataDir = None,
 ) -> None:
     """Adds a person. Without a password, prints a one-time link to sign in with."""
+    email = canonical_email(email)
     password = Secret(sys.stdin.readline().rstrip("\n")) if password_stdin else None
-    _run(operating.add_user(_command_settings(data_dir), canonical_email(email), password))
+    _run(operating.add_user(_command_settings(data_dir), email, password))
 
 
 @users.command("list")
@@ -140,7 +153,8 @@ def users_list(data_dir: DataDir = None) -> None:
 @users.command("disable")
 def users_disable(email: EmailArgument, data_dir: DataDir = None) -> None:
     """Ends a person's sessions and tokens at once, and lets them in no more."""
-    _run(operating.disable_user(_command_settings(data_dir), canonical_email(email)))
+    email = canonical_email(email)
+    _run(operating.disable_user(_command_settings(data_dir), email))
 
 
 @tokens.command("create")
@@ -154,9 +168,9 @@ def tokens_create(
     data_dir: DataDir = None,
 ) -> None:
     """Prints a new API token, and nothing else, on standard output."""
-    expires_at = datetime.now(UTC) + _duration(expires_in) if expires_in else None
-    settings = _command_settings(data_dir)
-    _run(operating.create_token(settings, canonical_email(email), name, scope or None, expires_at))
+    expires_at = None if expires_in is None else datetime.now(UTC) + _duration(expires_in)
+    email, name = canonical_email(email), TypeAdapter(Name).validate_python(name)
+    _run(operating.create_token(_command_settings(data_dir), email, name, scope or None, expires_at))
 
 
 @app.command()
@@ -194,6 +208,12 @@ def _duration(text: str) -> timedelta:
     return int(found[1]) * {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}[found[2]]
 
 
+def _told(error: ErrorDetails) -> str:
+    """A setting is named as in the environment; what has no place is the one text that was checked."""
+    place = f"CORRAL_{'_'.join(map(str, error['loc'])).upper()}: " if error["loc"] else ""
+    return place + error["msg"]
+
+
 def _fail(message: str) -> None:
-    sys.stderr.write("corral: " + " ".join(message.split()) + "\n")
+    sys.stderr.write("corral: " + " ".join(message.replace("Value error, ", "").split()) + "\n")
     sys.exit(1)

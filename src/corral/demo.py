@@ -27,7 +27,7 @@ _FOLDER_OF_ROOT = Path("/var/lib/corral-demo")
 
 
 class MixedUp(Exception):  # noqa: N818 - a condition
-    """Real and sandbox data would meet. One line."""
+    """The folder is not the demo's to use: real and sandbox data would meet there. One line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,11 @@ def demo_folder(chosen: Path | None) -> Path:
     mark = folder / _MARK
     if (folder / "keyring.json").exists() and not mark.exists():
         raise MixedUp(f"{folder} holds real data, which the demo never touches; choose another --data-dir")
-    opened_data_folder(folder)
-    mark.write_text("This data belongs to `corral demo`: sandbox accounts only.\n", encoding="utf-8")
+    try:
+        opened_data_folder(folder)
+        mark.write_text("This data belongs to `corral demo`: sandbox accounts only.\n", encoding="utf-8")
+    except OSError as error:
+        raise MixedUp(f"{folder} cannot hold the demo's data ({error.strerror}); choose another --data-dir") from None
     return folder
 
 

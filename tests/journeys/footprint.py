@@ -1,0 +1,30 @@
+"""What a refused start must leave as it was: the data folder's files and the database's rows."""
+
+import hashlib
+from pathlib import Path
+
+from corral.database.connection import open_owner_connection
+
+# PostgreSQL's own files change with every start of its; the rows are compared instead. Locks hold nothing.
+_NOT_OURS = {"postgres", "run", "start.lock", "use.lock", "serve.lock"}
+
+
+def files_in(folder: Path) -> dict[str, str]:
+    """Each file's path with its mode and a hash of its content."""
+    return {
+        str(path.relative_to(folder)): f"{path.stat().st_mode:o} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.relative_to(folder).parts[0] not in _NOT_OURS
+    }
+
+
+async def rows_of(owner_dsn: str) -> dict[str, list[str]]:
+    """Every row of every table of Corral's, as text, as its owner sees it."""
+    async with open_owner_connection(owner_dsn) as connection:
+        tables = await connection.fetch(
+            "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname IN ('corral', 'public')"
+        )
+        return {
+            table: [row[0] for row in await connection.fetch(f"SELECT t::text FROM {table} t ORDER BY 1")]
+            for (table,) in tables
+        }

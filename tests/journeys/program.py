@@ -1,0 +1,161 @@
+"""The real program, as people start it: `python -m corral …` in a process of its own, ended by its own id."""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import ClientSession, ClientTimeout, CookieJar
+
+SOURCES = Path(__file__).parents[2] / "src"
+PATIENCE = 30.0  # seconds, on a machine that does other things, too
+
+# Every record of every library, down to DEBUG: what is logged then must hold no secret either.
+_TALKATIVE = """
+import logging
+from corral import cli
+quiet = cli.configure_logging
+def talkative(log_format, stream, *, lowest=logging.DEBUG):
+    quiet(log_format, stream, lowest=logging.DEBUG)
+    logging.getLogger().setLevel(logging.DEBUG)
+    for handler in logging.getLogger().handlers:
+        handler.setLevel(logging.DEBUG)
+    logging.getLogger("aiohttp").debug("every logger speaks: %s", "control")
+cli.configure_logging = talkative
+cli.main()
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    status: int
+    out: str
+    err: str
+
+    @property
+    def only_complaint(self) -> str:
+        """The one line that a refusal consists of."""
+        assert self.status == 1, self
+        assert self.err.startswith("corral: "), self
+        assert self.err.count("\n") == 1, self
+        return self.err.removeprefix("corral: ").strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    process: asyncio.subprocess.Process
+    out_file: Path
+    err_file: Path
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def out(self) -> str:
+        return self.out_file.read_text()
+
+    @property
+    def err(self) -> str:
+        return self.err_file.read_text()
+
+    async def says(self, pattern: str) -> str:
+        """What the pattern's group finds on standard output, as soon as it is there."""
+        async with asyncio.timeout(PATIENCE):
+            while not (found := re.search(pattern, self.out)):
+                assert self.process.returncode is None, self.err
+                await asyncio.sleep(0.05)
+        return found[1]
+
+    async def url(self) -> str:
+        return await self.says(r"listens on (http://127\.0\.0\.1:\d+)")
+
+    async def ends(self) -> int:
+        async with asyncio.timeout(PATIENCE):
+            return await self.process.wait()
+
+    async def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        if self.process.returncode is None:
+            self.process.send_signal(how)
+        return await self.ends()
+
+
+async def corral(*arguments: str | Path, stdin: str = "", **settings: object) -> Ended:
+    """Runs one command to its end."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "corral", *map(str, arguments)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=environment(**settings),
+        cwd="/",
+    )
+    try:
+        async with asyncio.timeout(PATIENCE):
+            out, err = await process.communicate(stdin.encode())
+    finally:
+        if process.returncode is None:
+            process.kill()
+    return Ended(await process.wait(), out.decode(), err.decode())
+
+
+@asynccontextmanager
+async def running(*arguments: str | Path, talkative: bool = False, **settings: object) -> AsyncGenerator[Running]:
+    """Starts `corral …`; what is left of it at the end is killed."""
+    starter = ("-c", _TALKATIVE) if talkative else ("-m", "corral")
+    command = [sys.executable, *starter, *map(str, arguments)]
+    async with running_command(command, environment(**settings)) as program:
+        yield program
+
+
+@asynccontextmanager
+async def running_command(
+    command: list[str], env: dict[str, str], *, user: int | None = None
+) -> AsyncGenerator[Running]:
+    """As another user of the system, when `user` is an id; its current folder is where a core file would appear."""
+    with tempfile.TemporaryDirectory(prefix="corral-out-") as said:
+        out, err = Path(said, "out"), Path(said, "err")
+        with out.open("wb") as out_file, err.open("wb") as err_file:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=out_file,
+                stderr=err_file,
+                env=env,
+                cwd="/",
+                user=user,
+            )
+        try:
+            yield Running(process, out, err)
+        finally:
+            if process.returncode is None:
+                process.terminate()
+                try:
+                    async with asyncio.timeout(PATIENCE):
+                        await process.wait()
+                except TimeoutError:
+                    process.kill()
+                    await process.wait()
+
+
+def environment(**settings: object) -> dict[str, str]:
+    """Nothing inherited but the way to programs; settings in lower case, without their prefix."""
+    plain = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYTHONPATH": str(SOURCES)}
+    return plain | {f"CORRAL_{name.upper()}": str(value) for name, value in settings.items()}
+
+
+def browser(url: str) -> ClientSession:
+    """A client that keeps cookies, which aiohttp by itself does not for plain addresses."""
+    return ClientSession(url, cookie_jar=CookieJar(unsafe=True), timeout=ClientTimeout(total=PATIENCE))
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]

@@ -1,0 +1,181 @@
+"""The commands: exit status 0, or 1 with one line on standard error that says what to do."""
+
+import asyncio
+import json
+import re
+import secrets
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+
+from corral import cli
+from tests.journeys.footprint import files_in
+from tests.journeys.program import browser, corral, running
+
+PASSWORD = "correct horse battery staple"
+
+REFUSED_COMMAND_LINES = {
+    "fly": "No such command 'fly'",
+    "users fly": "No such command 'fly'",
+    "serve --wings": "No such option: --wings",
+    "serve more": "unexpected extra argument",
+    "serve --port many": "'--port'",
+    "serve --port 65536": "CORRAL_PORT",
+    "demo --port 65536": "'--port'",
+    "demo --sandbox-port -1": "'--sandbox-port'",
+    "sandbox --latency-ms -1": "'--latency-ms'",
+    "users add": "EMAIL",
+    "users add nobody": "e-mail address",
+    "users disable nobody": "e-mail address",
+    "tokens create a@corral.example": "--name",
+    "tokens create a@corral.example --name=": "at least 1 character",
+    "tokens create a@corral.example --name x --scope everything": "accounts:read",
+    "tokens create a@corral.example --name x --expires-in soon": "like 30d",
+    "tokens create a@corral.example --name x --expires-in 0d": "like 30d",
+    "tokens create a@corral.example --name x --expires-in=": "like 30d",
+    "openapi --yaml": "No such option: --yaml",
+}
+
+REFUSED_SETTINGS = {
+    "CORRAL_FOO": ("1", "no such setting"),
+    "CORRAL_DATABASE_ULR": ("postgresql://corral_app:hunter2hunter2@127.0.0.1/corral", "no such setting"),
+    "CORRAL_PORT": ("http", "integer"),
+    "CORRAL_KEYRING": ("/not/file", "file:PATH"),
+    "CORRAL_PUBLIC_URL": ("http://corral.example.com", "https"),
+    "CORRAL_SNAPSHOT_SECONDS": ("-1", "greater than or equal to 0"),
+    "CORRAL_UPSTREAM_TIMEOUT_SECONDS": ("0", "greater than 0"),
+    "CORRAL_LOG_FORMAT": ("xml", "'console' or 'json'"),
+}
+
+
+def refusal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command_line: str) -> str:
+    """The one line, of a command that is refused before it begins; in this process, since starting one takes longer."""
+    monkeypatch.setattr(sys, "argv", ["corral", *command_line.split()])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said = capsys.readouterr()
+    assert ended.value.code == 1
+    assert said.out == ""
+    assert said.err.startswith("corral: ")
+    assert said.err.count("\n") == 1
+    return said.err
+
+
+@pytest.mark.parametrize("command_line", REFUSED_COMMAND_LINES)
+def test_a_wrong_command_line_is_told_in_one_line(
+    command_line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert REFUSED_COMMAND_LINES[command_line] in refusal(monkeypatch, capsys, command_line)
+
+
+@pytest.mark.parametrize("name", REFUSED_SETTINGS)
+def test_a_wrong_setting_is_told_by_its_name_and_never_by_its_value(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    value, reason = REFUSED_SETTINGS[name]
+    monkeypatch.setenv(name, value)
+    told = refusal(monkeypatch, capsys, "serve")
+    assert name in told
+    assert reason in told
+    assert "hunter2" not in told
+
+
+@pytest.mark.parametrize("folder_that_is_none", ["/etc/passwd", "/etc/passwd/below", "/proc/corral"])
+@pytest.mark.parametrize("command", ["serve", "demo", "doctor"])
+async def test_a_data_folder_that_cannot_be_is_told_in_one_line(command: str, folder_that_is_none: str) -> None:
+    ended = await corral(command, "--data-dir", folder_that_is_none)
+    if command == "doctor":
+        assert ended.status == 1
+        assert folder_that_is_none in ended.out
+    else:
+        assert folder_that_is_none in ended.only_complaint
+
+
+async def test_a_database_that_does_not_answer_is_named_by_its_setting(folder: Path) -> None:
+    address = "postgresql://corral_app:hunter2hunter2@127.0.0.1:1/corral"
+    for command in (("serve",), ("users", "list")):
+        ended = await corral(*command, data_dir=folder, database_url=address)
+        assert "CORRAL_DATABASE_URL" in ended.only_complaint
+        assert "hunter2" not in ended.err
+    assert files_in(folder) == {}
+
+
+async def test_people_are_added_listed_and_disabled(on_the_runs_database: dict[str, str]) -> None:
+    corral_here = partial(corral, **on_the_runs_database)
+    email = f"carol-{secrets.token_hex(4)}@corral.example"
+    added = await corral_here("users", "add", email.title(), "--password-stdin", stdin=PASSWORD)
+    assert (added.status, added.err) == (0, "")
+    assert PASSWORD not in added.out
+    assert "already" in (await corral_here("users", "add", email)).only_complaint
+    weak = await corral_here("users", "add", f"x{email}", "--password-stdin", stdin="short\n")
+    assert "12 to 1,024 characters" in weak.only_complaint
+
+    assert re.search(rf"^ {email} .* active", (await corral_here("users", "list")).out, re.MULTILINE)
+    disabled = await corral_here("users", "disable", email)
+    assert (disabled.status, disabled.err) == (0, "")
+    assert re.search(rf"^ {email} .* disabled", (await corral_here("users", "list")).out, re.MULTILINE)
+    for command in (("users", "disable"), ("tokens", "create", "--name", "x")):
+        unknown = await corral_here(*command, "nobody@corral.example")
+        assert "`corral users list`" in unknown.only_complaint
+
+
+async def test_commands_work_beside_a_running_server(data: Path, against_sandbox: dict[str, str]) -> None:
+    async with running("serve", data_dir=data, **against_sandbox) as server, browser(await server.url()) as client:
+        link = await corral("users", "add", "alice@corral.example", "--data-dir", data, **against_sandbox)
+        assert (link.status, link.err, link.out.count("\n")) == (0, "", 1)
+        start, _, code = link.out.strip().partition("#")
+        assert start == f"{await server.url()}/sign-in"
+        token = await corral("tokens", "create", "alice@corral.example", "--name", "script", data_dir=data)
+        assert (token.status, token.err) == (0, "")
+        assert re.fullmatch(r"corral_\w{30,}\n", token.out)
+
+        me = await me_of(client, token.out.strip())
+        assert me["email"] == "alice@corral.example"
+        assert (await sign_in(client, code))["email"] == "alice@corral.example"
+        async with browser(await server.url()) as late:
+            async with late.post("/api/session/link", json={"token": code}) as answer:
+                assert answer.status == 401, "a link is good once"
+
+        narrow = ("--scope", "accounts:read", "--expires-in", "12h")
+        narrow_token = await corral(
+            "tokens", "create", "alice@corral.example", "--name", "narrow", *narrow, data_dir=data
+        )
+        assert (await me_of(client, narrow_token.out.strip()))["scopes"] == ["accounts:read"]
+        await corral("users", "disable", "alice@corral.example", data_dir=data)
+        async with client.get("/api/me", headers={"Authorization": f"Bearer {token.out.strip()}"}) as answer:
+            assert answer.status == 401, "disabled at once, on the running server too"
+        assert await server.stop() == 0
+
+
+async def test_openapi_prints_the_document_and_asks_nobody() -> None:
+    ended = await corral("openapi")
+    assert (ended.status, ended.err) == (0, "")
+    assert "/api/credentials/{credential_id}/account-data" in json.loads(ended.out)["paths"]
+
+
+async def test_bare_commands_show_their_help() -> None:
+    for ended in await asyncio.gather(corral(), corral("users")):
+        assert (ended.status, ended.err) == (0, "")
+        assert "Usage:" in ended.out
+
+
+async def test_the_help_of_serve_lists_every_setting() -> None:
+    ended = await corral("serve", "--help")
+    for name in ("DATABASE_URL", "DATABASE_OWNER_URL", "KEYRING", "PUBLIC_URL", "SNAPSHOT_SECONDS", "LOG_FORMAT"):
+        assert f"CORRAL_{name}" in ended.out
+
+
+async def me_of(client: ClientSession, token: str) -> dict[str, Any]:
+    async with client.get("/api/me", headers={"Authorization": f"Bearer {token}"}) as answer:
+        assert answer.status == 200, await answer.text()
+        return await answer.json()
+
+
+async def sign_in(client: ClientSession, code: str) -> dict[str, Any]:
+    async with client.post("/api/session/link", json={"token": code}) as answer:
+        assert answer.status == 200, await answer.text()
+        return await answer.json()

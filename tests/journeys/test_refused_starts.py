@@ -1,0 +1,122 @@
+"""What stops the start: each in one line, before anything is written."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from corral.credentials.keyring_check import open_vault
+from corral.database.embedded import EmbeddedDatabase
+from corral.vault import KeyringRefused, make_keyring
+from tests.conftest import Service
+from tests.journeys.footprint import files_in, rows_of
+from tests.journeys.program import Ended, corral
+from tests.people import Person
+
+
+@dataclass(frozen=True, slots=True)
+class Spoiled:
+    """What is done to the place of a good keyring, and what is then told."""
+
+    spoil: Callable[[Path], object]
+    told: str
+
+
+def emptied(keyring: Path) -> None:
+    keyring.write_bytes(b"")
+
+
+def cut_short(keyring: Path) -> None:
+    keyring.write_bytes(keyring.read_bytes()[:-100])
+
+
+def without_verifying_key(keyring: Path) -> None:
+    document = json.loads(keyring.read_text())
+    del document["verifying"]
+    keyring.write_text(json.dumps(document))
+
+
+def another_database_s(keyring: Path) -> None:
+    keyring.unlink()
+    make_keyring(keyring)
+
+
+SPOILED = {
+    "missing": Spoiled(Path.unlink, "restore the file from your backup"),
+    "empty": Spoiled(emptied, "not a whole Corral keyring"),
+    "cut short": Spoiled(cut_short, "not a whole Corral keyring"),
+    "some other JSON": Spoiled(lambda keyring: keyring.write_text('{"keys": []}'), "not a whole Corral keyring"),
+    "a JSON list": Spoiled(lambda keyring: keyring.write_text("[1, 2]"), "not a whole Corral keyring"),
+    "no text": Spoiled(lambda keyring: keyring.write_bytes(b"\xff\xfe\x00\x01"), "not a whole Corral keyring"),
+    "of another format": Spoiled(
+        lambda keyring: keyring.write_text(keyring.read_text().replace('"corral_keyring": 1', '"corral_keyring": 2')),
+        "not a whole Corral keyring",
+    ),
+    "half": Spoiled(without_verifying_key, "not a whole Corral keyring"),
+    "readable by the group": Spoiled(lambda keyring: keyring.chmod(0o640), "chmod 600"),
+    "readable by the world": Spoiled(lambda keyring: keyring.chmod(0o604), "chmod 600"),
+    "another database's": Spoiled(another_database_s, "belongs to another database"),
+    "a folder": Spoiled(lambda keyring: (keyring.unlink(), keyring.mkdir(0o700)), "cannot be read"),
+}
+
+
+@pytest.fixture
+async def keyring(alice: Person, service: Service, folder: Path) -> AsyncIterator[Path]:
+    """A good copy of the run's keyring, in a data folder of its own; the database has a sealed row of alice's."""
+    await alice.store()
+    copy = folder / "keyring.json"
+    copy.write_bytes(service.house.settings.keyring_path.read_bytes())
+    copy.chmod(0o600)
+    return copy
+
+
+async def start_with(keyring: Path, postgres: EmbeddedDatabase) -> Ended:
+    return await corral(
+        "serve",
+        port=1,  # which nobody reaches: every start of this module is to be refused before
+        data_dir=keyring.parent,
+        database_url=postgres.dsn("corral_app"),
+        database_owner_url=postgres.dsn("corral_owner"),
+    )
+
+
+@pytest.mark.parametrize("what", SPOILED)
+async def test_a_keyring_that_is_not_this_database_s_opens_no_vault(
+    what: str, keyring: Path, service: Service, postgres: EmbeddedDatabase
+) -> None:
+    SPOILED[what].spoil(keyring)
+    before = files_in(keyring.parent), await rows_of(postgres.dsn("corral_owner"))
+    with pytest.raises(KeyringRefused, match=SPOILED[what].told) as refused:
+        await open_vault(service.resources.database, keyring)
+    assert str(keyring) in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert (files_in(keyring.parent), await rows_of(postgres.dsn("corral_owner"))) == before
+
+
+@pytest.mark.parametrize("what", ["missing", "cut short", "readable by the world", "another database's"])
+async def test_a_keyring_that_is_not_this_database_s_stops_the_start(
+    what: str, keyring: Path, postgres: EmbeddedDatabase
+) -> None:
+    SPOILED[what].spoil(keyring)
+    before = files_in(keyring.parent), await rows_of(postgres.dsn("corral_owner"))
+    assert SPOILED[what].told in (await start_with(keyring, postgres)).only_complaint
+    assert (files_in(keyring.parent), await rows_of(postgres.dsn("corral_owner"))) == before
+
+
+async def test_no_word_of_a_broken_keyring_is_repeated(keyring: Path, postgres: EmbeddedDatabase) -> None:
+    """A parser's message may quote what it read, and what it read is the master key."""
+    key = json.loads(keyring.read_text())["sealing"]["key"][0]["keyData"]["value"]
+    cut_short(keyring)
+    refused = await start_with(keyring, postgres)
+    assert all(key[start : start + 8] not in refused.err for start in range(len(key) - 8))
+
+
+async def test_the_serving_role_s_address_may_not_be_the_owner_s(keyring: Path, postgres: EmbeddedDatabase) -> None:
+    before = files_in(keyring.parent), await rows_of(postgres.dsn("corral_owner"))
+    owner = postgres.dsn("corral_owner")
+    refused = await corral("serve", data_dir=keyring.parent, database_url=owner, database_owner_url=owner)
+    assert "corral_owner owns" in refused.only_complaint
+    assert len(refused.only_complaint) < 1000
+    assert (files_in(keyring.parent), await rows_of(postgres.dsn("corral_owner"))) == before
