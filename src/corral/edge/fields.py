@@ -25,10 +25,12 @@ LONGEST_SECRET = 1024
 def canonical_email(text: str) -> str:
     """The one form of an address in which people are stored, found and throttled.
 
-    One function for all three: where two fold a name differently, one of them can be got round.
+    One function for all three: where two fold a name differently, one of them can be got round. Its
+    own result it leaves alone, so normalization has the last word: folding takes letters apart.
     Raises ValueError when it is no address.
     """
-    email = unicodedata.normalize("NFKC", text).strip().casefold()
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    email = unicodedata.normalize("NFKC", folded).strip()
     local, at, domain = email.rpartition("@")
     if not (local and at and domain) or len(email) > LONGEST_EMAIL or not _is_printable_word(email):
         raise ValueError("this is not an e-mail address")
@@ -51,7 +53,14 @@ def _to_secret(value: object) -> Secret:
         raise ValueError("a text is expected")  # noqa: TRY004 - pydantic turns ValueError into a field's error
     if not 1 <= len(value) <= LONGEST_SECRET:
         raise ValueError(f"between 1 and {LONGEST_SECRET} characters are expected")
+    if _has_half_a_character(value):
+        raise ValueError("this is not valid text")
     return Secret(value)
+
+
+def _has_half_a_character(text: str) -> bool:
+    """JSON can escape one half of a surrogate pair alone; no encoding takes it."""
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 Email = Annotated[
@@ -78,9 +87,13 @@ def _to_iso(moment: datetime) -> str:
 
 
 def _in_the_future(moment: datetime) -> datetime:
-    if moment <= datetime.now(UTC):
+    try:
+        in_utc = moment.astimezone(UTC)
+    except OverflowError:  # the last hours of the year 9999, west of Greenwich; the first of the year 1, east of it
+        raise ValueError("a moment between now and the year 10000 is expected") from None
+    if in_utc <= datetime.now(UTC):
         raise ValueError("a moment in the future is expected")
-    return moment
+    return in_utc
 
 
 # ISO 8601 in UTC with `Z` and microseconds, always of one length.

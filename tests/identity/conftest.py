@@ -1,0 +1,87 @@
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncGenerator, Generator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from corral.app import DatabaseAddresses, create_app, open_state
+from corral.database.embedded import EmbeddedDatabase, embedded_postgres
+from corral.database.migrate import apply_migrations
+from corral.edge.server import serve_http
+from corral.serving import House
+from corral.settings import Settings
+from tests.conftest import Service
+from tests.doors import owner_of
+from tests.identity.members import Member, add_member
+from tests.log_lines import LogSince
+
+
+@pytest.fixture
+async def owner(postgres: EmbeddedDatabase) -> AsyncGenerator[asyncpg.Connection]:
+    async with owner_of(postgres) as connection:
+        yield connection
+
+
+@pytest.fixture
+def log(log_file: Path) -> LogSince:
+    return LogSince(log_file)
+
+
+@pytest.fixture
+async def carol(service: Service) -> Member:
+    """She has a password."""
+    return await add_member(service)
+
+
+@pytest.fixture(scope="module")
+def empty_dir() -> Generator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="corral-test-"))
+    folder.chmod(0o711)  # as root, the database's own user must pass
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+async def empty_postgres(empty_dir: Path) -> AsyncGenerator[EmbeddedDatabase]:
+    """A database of its own: in the run's other one there are always users."""
+    async with embedded_postgres(empty_dir) as database:
+        await apply_migrations(database.dsn("corral_owner"))
+        yield database
+
+
+@pytest.fixture(scope="module")
+async def empty_house(empty_postgres: EmbeddedDatabase, empty_dir: Path) -> AsyncGenerator[Service]:
+    addresses = DatabaseAddresses(empty_postgres.dsn("corral_app"), empty_postgres.dsn("corral_owner"))
+    settings = Settings(port=0, data_dir=empty_dir)
+    stop, started = asyncio.Event(), asyncio.get_running_loop().create_future()
+    async with open_state(settings, addresses.app) as state:
+        house = House(settings, addresses, state)
+        serving = asyncio.ensure_future(
+            serve_http(
+                create_app(settings, state),
+                host="127.0.0.1",
+                port=0,
+                ready=started.set_result,
+                grace_seconds=5,
+                stop=stop,
+            )
+        )
+        yield Service(house, await started)
+        stop.set()
+        await serving
+
+
+@pytest.fixture
+async def empty_owner(empty_postgres: EmbeddedDatabase) -> AsyncGenerator[asyncpg.Connection]:
+    async with owner_of(empty_postgres) as connection:
+        yield connection
+
+
+@pytest.fixture
+async def nobody_yet(empty_house: Service, empty_owner: asyncpg.Connection) -> Service:
+    """A service that nobody has set up."""
+    await empty_owner.execute("DELETE FROM corral.users; DELETE FROM corral.one_time_links")
+    return empty_house

@@ -1,0 +1,59 @@
+"""People with a password, and how they sign in with it."""
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from aiohttp import ClientSession
+
+from corral.identity import sign_in
+from corral.secret import Secret
+from tests.doors import SAME_ORIGIN, cookie_of
+
+if TYPE_CHECKING:
+    from tests.conftest import Service
+
+PASSWORD = "a right horse, a staple and a battery"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    user_id: UUID
+    email: str
+    password: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    status: int
+    headers: dict[str, str]
+    told: dict[str, Any]
+    cookie: str | None
+
+
+async def add_member(service: "Service", password: str | None = PASSWORD) -> Member:
+    email = f"carol-{secrets.token_hex(6)}@corral.example"
+    house = service.resources
+    user_id = await sign_in.add_user(
+        house.database, house.vault, email=email, password=Secret(password) if password else None
+    )
+    return Member(user_id, email, password or "")
+
+
+async def post(client: ClientSession, path: str, cookie: str | None = None, **body: str) -> Reply:
+    """As a page of Corral's own."""
+    headers = SAME_ORIGIN | ({"Cookie": cookie} if cookie else {})
+    async with client.post(path, json=body, headers=headers) as answer:
+        new_cookie = cookie_of(answer) if "Set-Cookie" in answer.headers else None
+        return Reply(answer.status, dict(answer.headers), await answer.json(), new_cookie)
+
+
+async def sign_in_as(client: ClientSession, member: Member, password: str | None = None) -> Reply:
+    return await post(client, "/api/session", email=member.email, password=password or member.password)
+
+
+async def status_of(client: ClientSession, cookie: str) -> int:
+    """Of a call that any session may make."""
+    async with client.get("/api/me", headers={"Cookie": cookie}) as answer:
+        return answer.status

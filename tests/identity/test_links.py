@@ -1,0 +1,195 @@
+"""One-time links: once, in time, for whom they were made."""
+
+import asyncio
+import hashlib
+from collections import Counter
+
+import asyncpg
+import pytest
+from aiohttp import ClientSession
+
+from corral.identity.links import issue_link
+from corral.identity.token_format import new_token
+from tests.conftest import Service
+from tests.doors import browser, link_code
+from tests.identity.members import PASSWORD, Reply, post, status_of
+from tests.log_lines import LogSince
+from tests.people import Person
+
+
+async def _redeem(service: Service, code: str) -> Reply:
+    async with browser(service.url) as page:
+        return await post(page, "/api/session/link", token=code)
+
+
+async def _refused(service: Service, code: str) -> bool:
+    reply = await _redeem(service, code)
+    return (reply.status, reply.told["code"], reply.cookie) == (403, "link_refused", None)
+
+
+async def _setup_code(service: Service) -> str:
+    house = service.resources
+    link = await issue_link(house.database, house.vault, "setup", None, house.public_url)
+    return link.reveal().partition("#")[2]
+
+
+async def _set_up(service: Service, code: str, email: str = "first@corral.example", password: str = PASSWORD) -> Reply:
+    async with browser(service.url) as page:
+        return await post(page, "/api/setup", token=code, email=email, password=password)
+
+
+async def test_a_link_signs_in_once(service: Service, alice: Person, anybody: ClientSession) -> None:
+    code = await link_code(service, alice.user_id)
+    reply = await _redeem(service, code)
+    assert reply.status == 200
+    assert reply.told["id"] == str(alice.user_id)
+    assert await status_of(anybody, reply.cookie or "") == 200
+    assert await _refused(service, code)
+
+
+async def test_of_fifty_who_open_a_link_at_once_one_gets_in(service: Service, alice: Person) -> None:
+    code = await link_code(service, alice.user_id)
+    async with browser(service.url) as page:
+        replies = await asyncio.gather(*(post(page, "/api/session/link", token=code) for _ in range(50)))
+    assert Counter(reply.status for reply in replies) == {200: 1, 403: 49}
+
+
+async def test_a_link_ends_with_its_time(service: Service, alice: Person, owner: asyncpg.Connection) -> None:
+    code = await link_code(service, alice.user_id)
+    await owner.execute("UPDATE corral.one_time_links SET expires_at = now() WHERE user_id = $1", alice.user_id)
+    assert await _refused(service, code)
+
+
+@pytest.mark.parametrize("change", ["expires_at = expires_at + interval '1 day'", "user_id = $2"])
+async def test_a_link_that_was_changed_by_hand_is_refused(
+    service: Service, alice: Person, bob: Person, owner: asyncpg.Connection, log: LogSince, change: str
+) -> None:
+    code = await link_code(service, bob.user_id)
+    await owner.execute(
+        f"UPDATE corral.one_time_links SET {change} WHERE user_id = $1 AND $2::uuid IS NOT NULL",
+        bob.user_id,
+        alice.user_id,
+    )
+    assert await _refused(service, code)
+    assert log.alarms("link_seal_broken")
+
+
+async def test_a_link_that_was_written_by_hand_is_refused(
+    service: Service, alice: Person, owner: asyncpg.Connection
+) -> None:
+    code = new_token()
+    known = hashlib.sha256(code.encode()).digest()
+    await owner.execute(
+        "INSERT INTO corral.one_time_links VALUES ($1, $1, 'sign_in', $2, now() + interval '1 h')", known, alice.user_id
+    )
+    assert await _refused(service, code)
+
+
+async def test_a_link_of_somebody_disabled_since_is_refused(
+    service: Service, alice: Person, owner: asyncpg.Connection
+) -> None:
+    code = await link_code(service, alice.user_id)
+    await owner.execute("UPDATE corral.users SET disabled_at = now() WHERE id = $1", alice.user_id)
+    assert await _refused(service, code)
+
+
+async def test_what_cannot_be_a_code_is_refused(service: Service, alice: Person) -> None:
+    code = await link_code(service, alice.user_id)
+    for other in (code[:-1], code + "0", code.swapcase(), "x", "é" * 45, "corral_" + "\0" * 38, alice.token):
+        assert await _refused(service, other)
+    assert (await _redeem(service, code)).status == 200
+
+
+async def test_a_code_is_neither_a_token_nor_a_session(service: Service, alice: Person, anybody: ClientSession) -> None:
+    code = await link_code(service, alice.user_id)
+    async with anybody.get("/api/me", headers={"Authorization": f"Bearer {code}"}) as answer:
+        assert answer.status == 401
+    assert await status_of(anybody, f"corral_session={code}") == 401
+
+
+async def test_a_code_stands_behind_the_hash_of_its_link(service: Service, alice: Person) -> None:
+    house = service.resources
+    link = await issue_link(house.database, house.vault, "sign_in", alice.user_id, "https://corral.example")
+    page, _, code = link.reveal().partition("#")
+    assert page == "https://corral.example/sign-in"
+    assert (await _redeem(service, code)).status == 200
+
+
+async def test_the_first_user_is_set_up_once(nobody_yet: Service) -> None:
+    code = await _setup_code(nobody_yet)
+    reply = await _set_up(nobody_yet, code)
+    assert reply.status == 201
+    assert reply.told["email"] == "first@corral.example"
+    async with browser(nobody_yet.url) as page:
+        assert await status_of(page, reply.cookie or "") == 200
+    for again in (code, await _setup_code(nobody_yet)):
+        reply = await _set_up(nobody_yet, again, "second@corral.example")
+        assert (reply.status, reply.told["code"], reply.cookie) == (409, "already_set_up", None)
+
+
+async def test_of_fifty_who_set_up_at_once_one_becomes_the_first_user(
+    nobody_yet: Service, empty_owner: asyncpg.Connection
+) -> None:
+    code = await _setup_code(nobody_yet)
+    emails = [f"racer-{number}@corral.example" for number in range(50)]
+    async with browser(nobody_yet.url) as page:
+        replies = await asyncio.gather(
+            *(post(page, "/api/setup", token=code, email=email, password=PASSWORD) for email in emails)
+        )
+    statuses = Counter(reply.status for reply in replies)
+    assert statuses[201] == 1
+    assert set(statuses) <= {201, 403, 409, 503}  # 503: more passwords at once than may be hashed
+    winner = next(email for email, reply in zip(emails, replies, strict=True) if reply.status == 201)
+    assert [row["email"] for row in await empty_owner.fetch("SELECT email FROM corral.users")] == [winner]
+    assert [reply.cookie is not None for reply in replies].count(True) == 1
+    assert all("Retry-After" in reply.headers for reply in replies if reply.status == 503)
+
+
+async def test_nobody_is_set_up_without_the_code(nobody_yet: Service, empty_owner: asyncpg.Connection) -> None:
+    await _setup_code(nobody_yet)
+    for code in (new_token(), "guess"):
+        reply = await _set_up(nobody_yet, code)
+        assert (reply.status, reply.told["code"]) == (403, "link_refused")
+    assert await empty_owner.fetchval("SELECT count(*) FROM corral.users") == 0
+
+
+async def test_a_newer_set_up_link_replaces_the_one_before(nobody_yet: Service) -> None:
+    older, newer = await _setup_code(nobody_yet), await _setup_code(nobody_yet)
+    assert (await _set_up(nobody_yet, older)).status == 403
+    assert (await _set_up(nobody_yet, newer)).status == 201
+
+
+async def test_a_weak_password_does_not_use_the_set_up_link_up(nobody_yet: Service) -> None:
+    code = await _setup_code(nobody_yet)
+    assert (await _set_up(nobody_yet, code, password="short")).status == 422
+    assert (await _set_up(nobody_yet, code)).status == 201
+
+
+@pytest.mark.parametrize(
+    ("change", "is_forged"), [("expires_at = now()", False), ("expires_at = expires_at + interval '1 day'", True)]
+)
+async def test_a_set_up_link_is_good_for_its_time_and_no_longer(
+    nobody_yet: Service,
+    empty_owner: asyncpg.Connection,
+    log: LogSince,
+    change: str,
+    is_forged: bool,  # noqa: FBT001
+) -> None:
+    code = await _setup_code(nobody_yet)
+    await empty_owner.execute(f"UPDATE corral.one_time_links SET {change}")
+    assert (await _set_up(nobody_yet, code)).status == 403
+    assert bool(log.alarms("link_seal_broken")) is is_forged
+    assert await empty_owner.fetchval("SELECT count(*) FROM corral.users") == 0
+
+
+async def test_a_sign_in_link_relabelled_sets_nobody_up(
+    service: Service, alice: Person, nobody_yet: Service, empty_owner: asyncpg.Connection
+) -> None:
+    code = await _setup_code(nobody_yet)
+    await empty_owner.execute("UPDATE corral.one_time_links SET kind = 'sign_in'")
+    assert await _refused(nobody_yet, code)
+    assert (await _set_up(nobody_yet, code)).status == 403
+
+
+async def test_a_code_of_another_house_opens_nothing_here(service: Service, alice: Person, nobody_yet: Service) -> None:
+    assert await _refused(nobody_yet, await link_code(service, alice.user_id))

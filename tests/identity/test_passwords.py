@@ -1,0 +1,143 @@
+"""Passwords at rest, and what a refused one tells."""
+
+import statistics
+import time
+from typing import Any
+
+import argon2
+import asyncpg
+import pytest
+from aiohttp import ClientSession
+
+from corral.vault import Context
+from tests.conftest import Service
+from tests.doors import browser, sign_in_by_link
+from tests.identity.members import PASSWORD, Member, Reply, add_member, post, sign_in_as
+from tests.log_lines import LogSince
+
+OTHER_PASSWORD = "another horse with another staple"
+
+
+async def _sealed_password(owner: asyncpg.Connection, member: Member) -> bytes:
+    return await owner.fetchval("SELECT password_sealed FROM corral.users WHERE id = $1", member.user_id)
+
+
+async def _overwrite_password(owner: asyncpg.Connection, member: Member, sealed: bytes) -> None:
+    await owner.execute("UPDATE corral.users SET password_sealed = $2 WHERE id = $1", member.user_id, sealed)
+
+
+async def test_a_password_is_hashed_with_argon2id_above_the_floor_of_owasp(
+    service: Service, carol: Member, owner: asyncpg.Connection
+) -> None:
+    sealed = await _sealed_password(owner, carol)
+    hashed = service.resources.vault.open(Context("password", (str(carol.user_id),)), sealed).reveal()
+    assert hashed.startswith("$argon2id$v=19$m=65536,t=3,p=1$")
+    assert argon2.PasswordHasher().verify(hashed, carol.password)
+
+
+async def test_the_database_holds_neither_password_nor_hash(carol: Member, owner: asyncpg.Connection) -> None:
+    sealed = await _sealed_password(owner, carol)
+    assert b"argon2" not in sealed
+    assert carol.password.encode() not in sealed
+
+
+async def test_the_same_password_is_sealed_differently_for_each(
+    service: Service, carol: Member, owner: asyncpg.Connection
+) -> None:
+    twin = await add_member(service, carol.password)
+    assert await _sealed_password(owner, twin) != await _sealed_password(owner, carol)
+
+
+async def test_a_password_moved_from_another_users_row_is_not_believed(
+    service: Service, carol: Member, owner: asyncpg.Connection, log: LogSince, anybody: ClientSession
+) -> None:
+    mallory = await add_member(service, OTHER_PASSWORD)
+    await _overwrite_password(owner, carol, await _sealed_password(owner, mallory))
+    assert (await sign_in_as(anybody, carol, mallory.password)).status == 401
+    assert [alarm["user_id"] for alarm in log.alarms("password_seal_broken")] == [str(carol.user_id)]
+    assert (await sign_in_as(anybody, mallory)).status == 200
+
+
+async def test_a_hash_written_by_hand_is_not_believed(
+    carol: Member, owner: asyncpg.Connection, log: LogSince, anybody: ClientSession
+) -> None:
+    await _overwrite_password(owner, carol, argon2.PasswordHasher().hash(OTHER_PASSWORD).encode())
+    assert (await sign_in_as(anybody, carol, OTHER_PASSWORD)).status == 401
+    assert log.alarms("password_seal_broken")
+
+
+@pytest.mark.parametrize("password", ["eleven char", "a" * 40, "{email}", "{EMAIL}"])
+async def test_a_weak_password_is_refused(service: Service, password: str) -> None:
+    dave = await add_member(service, password=None)
+    new = password.replace("{email}", dave.email).replace("{EMAIL}", dave.email.upper())
+    cookie = await sign_in_by_link(service, dave.user_id)
+    async with (
+        browser(service.url, cookie) as page,
+        page.put("/api/me/password", json={"new_password": new}) as answer,
+    ):
+        assert answer.status == 422
+        assert (await answer.json())["code"] == "password_too_weak"
+
+
+async def test_a_password_is_taken_exactly_as_typed(service: Service, anybody: ClientSession) -> None:
+    erin = await add_member(service, "  Straße № 12 und e\u0301  ")
+    assert (await sign_in_as(anybody, erin, erin.password.strip())).status == 401
+    assert (await sign_in_as(anybody, erin, erin.password.replace("e\u0301", "é"))).status == 401
+    assert (await sign_in_as(anybody, erin)).status == 200
+
+
+@pytest.mark.parametrize("length", [12, 1024])
+async def test_the_shortest_and_the_longest_password_work(
+    service: Service, length: int, anybody: ClientSession
+) -> None:
+    erin = await add_member(service, ("0123456789ab" * 100)[:length])
+    assert (await sign_in_as(anybody, erin)).status == 200
+
+
+def _without_what_always_differs(reply: Reply) -> tuple[int, dict[str, str], dict[str, Any], str | None]:
+    headers = {name: value for name, value in reply.headers.items() if name not in {"X-Request-ID", "Date"}}
+    return reply.status, headers, reply.told | {"request_id": ""}, reply.cookie
+
+
+async def test_a_refusal_does_not_tell_who_exists(
+    service: Service, carol: Member, owner: asyncpg.Connection, anybody: ClientSession
+) -> None:
+    without_password, disabled = await add_member(service, None), await add_member(service)
+    await owner.execute("UPDATE corral.users SET disabled_at = now() WHERE id = $1", disabled.user_id)
+    wrong = await sign_in_as(anybody, carol, OTHER_PASSWORD)
+    assert (wrong.status, wrong.told["code"]) == (401, "sign_in_refused")
+    for reply in (
+        await post(anybody, "/api/session", email="nobody@corral.example", password=PASSWORD),
+        await sign_in_as(anybody, without_password, PASSWORD),
+        await sign_in_as(anybody, disabled),
+    ):
+        assert _without_what_always_differs(reply) == _without_what_always_differs(wrong)
+
+
+async def test_refusing_an_unknown_address_takes_as_long_as_refusing_a_known_one(
+    service: Service, carol: Member, owner: asyncpg.Connection, anybody: ClientSession
+) -> None:
+    nobody = Member(carol.user_id, "nobody-at-all@corral.example", "")
+    without_password = await add_member(service, None)
+    taken: dict[str, list[float]] = {carol.email: [], nobody.email: [], without_password.email: []}
+    for _ in range(3):
+        for member in (carol, nobody, without_password):
+            await owner.execute("DELETE FROM corral.sign_in_attempts")
+            started = time.perf_counter()
+            assert (await sign_in_as(anybody, member, OTHER_PASSWORD)).status == 401
+            taken[member.email].append(time.perf_counter() - started)
+    medians = [statistics.median(times) for times in taken.values()]
+    assert max(medians) < 2 * min(medians)  # without a verification it is a fiftieth
+
+
+async def test_an_unexpected_password_form_is_refused_without_a_verification(
+    carol: Member, anybody: ClientSession
+) -> None:
+    for password in ("", "x" * 1025, "half a surrogate \ud800"):
+        body = b'{"email": "%b", "password": "%b"}' % (
+            carol.email.encode(),
+            password.encode("ascii", "backslashreplace"),
+        )
+        async with anybody.post("/api/session", data=body, headers={"Content-Type": "application/json"}) as answer:
+            assert answer.status == 422
+            assert (await answer.json())["code"] == "invalid_request"

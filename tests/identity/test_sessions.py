@@ -1,0 +1,218 @@
+"""Cookie sessions: made anew, ended for good, and never believed beyond what was sealed."""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator
+from datetime import timedelta
+
+import asyncpg
+import pytest
+from aiohttp import ClientSession
+
+from corral.identity.token_format import new_token
+from tests.conftest import Service, StartService
+from tests.doors import browser, cookie_of, link_code, sign_in_by_link
+from tests.identity.members import PASSWORD, Member, post, sign_in_as, status_of
+from tests.log_lines import LogSince
+from tests.people import Person
+
+NEW_PASSWORD = "another horse with another staple"
+PLANTED = new_token()  # well-formed, and nobody's
+
+
+async def _session_row(owner: asyncpg.Connection, member: Member | Person) -> asyncpg.Record:
+    (row,) = await owner.fetch("SELECT * FROM corral.sessions WHERE user_id = $1", member.user_id)
+    return row
+
+
+@pytest.fixture
+async def https_service(start_service: StartService) -> AsyncGenerator[Service]:
+    """What stands behind a TLS proxy, reached past it."""
+    async with start_service(public_url="https://corral.example.test") as service:
+        yield service
+
+
+async def test_the_cookie_over_plain_http_on_this_machine(service: Service, alice: Person) -> None:
+    body = {"token": await link_code(service, alice.user_id)}
+    async with browser(service.url) as page, page.post("/api/session/link", json=body) as answer:
+        assert re.fullmatch(
+            r"corral_session=corral_[0-9A-Za-z]{38}; HttpOnly; Max-Age=43200; Path=/; SameSite=lax",
+            answer.headers["Set-Cookie"],
+        )
+
+
+async def test_the_cookie_over_https_is_bound_to_its_host(https_service: Service, carol: Member) -> None:
+    async with browser(https_service.url) as page:
+        reply = await sign_in_as(page, carol)
+        assert re.fullmatch(
+            r"__Host-corral_session=corral_[0-9A-Za-z]{38}; HttpOnly; Max-Age=43200; Path=/; SameSite=lax; Secure",
+            reply.headers["Set-Cookie"],
+        )
+        assert reply.cookie
+        assert await status_of(page, reply.cookie) == 200
+        assert await status_of(page, reply.cookie.removeprefix("__Host-")) == 401
+        async with page.delete("/api/session", headers={"Cookie": reply.cookie}) as answer:
+            assert (
+                answer.headers["Set-Cookie"]
+                == '__Host-corral_session=""; HttpOnly; Max-Age=0; Path=/; SameSite=lax; Secure'
+            )
+
+
+async def test_every_sign_in_makes_a_new_session(service: Service, carol: Member) -> None:
+    async with browser(service.url) as page:
+        replies = [await sign_in_as(page, carol) for _ in range(2)]
+        cookies = {reply.cookie for reply in replies}
+        assert len(cookies) == 2
+        assert [await status_of(page, cookie or "") for cookie in cookies] == [200, 200]
+
+
+async def test_a_planted_cookie_is_worth_nothing_after_sign_in(service: Service, carol: Member) -> None:
+    planted = f"corral_session={PLANTED}"
+    async with browser(service.url) as page:
+        reply = await post(page, "/api/session", planted, email=carol.email, password=carol.password)
+        assert reply.status == 200
+        assert reply.cookie not in {None, planted}
+        assert await status_of(page, planted) == 401
+
+
+async def test_signing_out_ends_this_session_on_the_server_and_no_other(service: Service, alice: Person) -> None:
+    first, second = [await sign_in_by_link(service, alice.user_id) for _ in range(2)]
+    async with browser(service.url) as page:
+        async with page.delete("/api/session", headers={"Cookie": first}) as answer:
+            assert answer.status == 204
+            assert answer.headers["Set-Cookie"] == 'corral_session=""; HttpOnly; Max-Age=0; Path=/; SameSite=lax'
+            assert answer.headers["Clear-Site-Data"] == '"cache", "storage"'
+        assert await status_of(page, first) == 401
+        assert await status_of(page, second) == 200
+
+
+async def test_a_new_password_ends_every_session(service: Service, carol: Member) -> None:
+    cookies = [await sign_in_by_link(service, carol.user_id) for _ in range(2)]
+    body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
+    async with browser(service.url) as page:
+        async with page.put("/api/me/password", json=body, headers={"Cookie": cookies[0]}) as answer:
+            assert answer.status == 204
+            assert cookie_of(answer) == 'corral_session=""'
+        assert [await status_of(page, cookie) for cookie in cookies] == [401, 401]
+        assert (await sign_in_as(page, carol)).status == 401
+        assert (await sign_in_as(page, carol, NEW_PASSWORD)).status == 200
+
+
+@pytest.mark.parametrize("current", [{}, {"current_password": "not the one that it is"}])
+async def test_a_new_password_wants_the_current_one(
+    service: Service, carol: Member, current: dict[str, str], anybody: ClientSession
+) -> None:
+    cookie = await sign_in_by_link(service, carol.user_id)
+    async with browser(service.url, cookie) as page:
+        async with page.put("/api/me/password", json={"new_password": NEW_PASSWORD, **current}) as answer:
+            assert answer.status == 401
+            assert (await answer.json())["code"] == "sign_in_refused"
+        assert await status_of(page, cookie) == 200
+    assert (await sign_in_as(anybody, carol)).status == 200
+
+
+@pytest.mark.parametrize(("minutes", "status"), [(29, 200), (31, 401)])
+async def test_a_session_ends_after_half_an_hour_of_rest(
+    service: Service, alice: Person, owner: asyncpg.Connection, anybody: ClientSession, minutes: int, status: int
+) -> None:
+    cookie = await sign_in_by_link(service, alice.user_id)
+    await owner.execute(
+        "UPDATE corral.sessions SET last_seen_at = now() - $2::interval WHERE user_id = $1",
+        alice.user_id,
+        timedelta(minutes=minutes),
+    )
+    assert await status_of(anybody, cookie) == status
+
+
+async def test_being_seen_prolongs_the_rest(
+    service: Service, alice: Person, owner: asyncpg.Connection, anybody: ClientSession
+) -> None:
+    cookie = await sign_in_by_link(service, alice.user_id)
+    await owner.execute(
+        "UPDATE corral.sessions SET last_seen_at = now() - interval '20 min' WHERE user_id = $1", alice.user_id
+    )
+    long_ago = (await _session_row(owner, alice))["last_seen_at"]
+    assert await status_of(anybody, cookie) == 200
+    async with asyncio.timeout(3):
+        while (await _session_row(owner, alice))["last_seen_at"] == long_ago:  # noqa: ASYNC110 - PostgreSQL tells nobody
+            await asyncio.sleep(0.02)
+
+
+async def test_a_session_ends_after_twelve_hours_even_in_use(
+    service: Service, alice: Person, owner: asyncpg.Connection, anybody: ClientSession
+) -> None:
+    cookie = await sign_in_by_link(service, alice.user_id)
+    row = await _session_row(owner, alice)
+    assert row["expires_at"] - row["created_at"] == pytest.approx(timedelta(hours=12), abs=timedelta(seconds=5))
+    await owner.execute("UPDATE corral.sessions SET expires_at = now() WHERE user_id = $1", alice.user_id)
+    assert await status_of(anybody, cookie) == 401
+
+
+async def test_a_session_that_was_given_longer_is_not_believed(
+    service: Service, alice: Person, owner: asyncpg.Connection, log: LogSince, anybody: ClientSession
+) -> None:
+    cookie = await sign_in_by_link(service, alice.user_id)
+    await owner.execute(
+        "UPDATE corral.sessions SET expires_at = expires_at + interval '1 s' WHERE user_id = $1", alice.user_id
+    )
+    assert await status_of(anybody, cookie) == 401
+    assert [alarm["user_id"] for alarm in log.alarms("session_seal_broken")] == [str(alice.user_id)]
+
+
+async def test_a_session_that_was_moved_to_another_user_is_not_believed(
+    service: Service, alice: Person, bob: Person, owner: asyncpg.Connection, log: LogSince, anybody: ClientSession
+) -> None:
+    cookie = await sign_in_by_link(service, bob.user_id)
+    await owner.execute("UPDATE corral.sessions SET user_id = $2 WHERE user_id = $1", bob.user_id, alice.user_id)
+    assert await status_of(anybody, cookie) == 401
+    assert log.alarms("session_seal_broken")
+
+
+async def test_a_session_of_somebody_disabled_is_dead(
+    service: Service, alice: Person, owner: asyncpg.Connection, anybody: ClientSession
+) -> None:
+    cookie = await sign_in_by_link(service, alice.user_id)
+    await owner.execute("UPDATE corral.users SET disabled_at = now() WHERE id = $1", alice.user_id)
+    assert await status_of(anybody, cookie) == 401
+
+
+async def test_the_database_holds_nothing_that_would_do_as_a_cookie(
+    service: Service, alice: Person, owner: asyncpg.Connection, anybody: ClientSession
+) -> None:
+    cookie = await sign_in_by_link(service, alice.user_id)
+    row = await _session_row(owner, alice)
+    value = cookie.partition("=")[2]
+    assert value.encode() not in row["lookup"] + row["seal"]
+    for stored in (row["lookup"].hex(), row["seal"].hex(), str(row["id"])):
+        assert await status_of(anybody, f"corral_session={stored}") == 401
+
+
+async def test_beside_an_authorization_header_the_cookie_is_not_looked_at(
+    service: Service, alice: Person, anybody: ClientSession
+) -> None:
+    cookie = await sign_in_by_link(service, alice.user_id)
+    headers = {"Cookie": cookie, "Authorization": f"Bearer {PLANTED}"}
+    async with anybody.get("/api/me", headers=headers) as answer:
+        assert answer.status == 401
+
+
+async def test_a_cookie_is_no_token_and_a_token_is_no_cookie(
+    service: Service, alice: Person, anybody: ClientSession
+) -> None:
+    cookie = await sign_in_by_link(service, alice.user_id)
+    async with anybody.get("/api/me", headers={"Authorization": f"Bearer {cookie.partition('=')[2]}"}) as answer:
+        assert answer.status == 401
+    assert await status_of(anybody, f"corral_session={alice.token}") == 401
+
+
+async def test_sessions_outlive_a_restart(service: Service, start_service: StartService, alice: Person) -> None:
+    cookie = await sign_in_by_link(service, alice.user_id)
+    async with start_service() as restarted, browser(restarted.url) as page:
+        assert await status_of(page, cookie) == 200
+
+
+async def test_whoever_signs_in_reads_who_they_are(service: Service, carol: Member, anybody: ClientSession) -> None:
+    reply = await sign_in_as(anybody, carol)
+    assert reply.told["email"] == carol.email
+    assert reply.told["id"] == str(carol.user_id)
+    assert reply.told["authenticated_by"] == "session"

@@ -1,0 +1,159 @@
+"""Guessing passwords gets slower and slower, for one account and nobody else."""
+
+import asyncio
+from collections import Counter
+from datetime import timedelta
+
+import asyncpg
+import pytest
+from aiohttp import ClientSession
+
+from tests.conftest import Service, StartService
+from tests.doors import browser, sign_in_by_link
+from tests.identity.members import Member, Reply, add_member, post, sign_in_as
+
+WRONG = "not the password that it is"
+
+
+@pytest.fixture(autouse=True)
+async def _nobody_has_tried_yet(owner: asyncpg.Connection) -> None:
+    """So that the one row of the table is the tested account's."""
+    await owner.execute("DELETE FROM corral.sign_in_attempts")
+
+
+async def _attempts(owner: asyncpg.Connection) -> asyncpg.Record:
+    (row,) = await owner.fetch("SELECT * FROM corral.sign_in_attempts")
+    return row
+
+
+async def _has_guessed(owner: asyncpg.Connection, anybody: ClientSession, member: Member, times: int) -> None:
+    """As if so many attempts had failed just now."""
+    await sign_in_as(anybody, member, WRONG)
+    await owner.execute(
+        """
+        UPDATE corral.sign_in_attempts
+        SET failures = $1, blocked_until = now() + make_interval(secs => 2 ^ ($1 - 3))
+        """,
+        times,
+    )
+
+
+def _is_throttled(reply: Reply) -> bool:
+    return (reply.status, reply.told["code"]) == (429, "sign_in_throttled")
+
+
+async def test_the_wait_doubles_after_three_attempts_up_to_a_minute(
+    carol: Member, owner: asyncpg.Connection, anybody: ClientSession
+) -> None:
+    waits: list[float] = []
+    for _ in range(10):
+        assert (await sign_in_as(anybody, carol, WRONG)).status == 401
+        row = await _attempts(owner)
+        waits.append((row["blocked_until"] - row["last_attempt_at"]).total_seconds())
+        await owner.execute("UPDATE corral.sign_in_attempts SET blocked_until = now()")  # the wait is over
+    assert waits == [0, 0, 1, 2, 4, 8, 16, 32, 60, 60]
+
+
+async def test_who_has_to_wait_is_told_how_long(
+    carol: Member, owner: asyncpg.Connection, anybody: ClientSession
+) -> None:
+    await _has_guessed(owner, anybody, carol, 8)
+    reply = await sign_in_as(anybody, carol, WRONG)
+    assert _is_throttled(reply)
+    assert 25 <= int(reply.headers["Retry-After"]) <= 32
+
+
+async def test_while_waiting_not_even_the_right_password_is_looked_at(
+    carol: Member, owner: asyncpg.Connection, anybody: ClientSession
+) -> None:
+    await _has_guessed(owner, anybody, carol, 8)
+    before = await _attempts(owner)
+    assert _is_throttled(await sign_in_as(anybody, carol))
+    assert await _attempts(owner) == before  # and waiting is not made longer by asking
+
+
+async def test_guesses_outlive_a_restart(
+    start_service: StartService, carol: Member, owner: asyncpg.Connection, anybody: ClientSession
+) -> None:
+    await _has_guessed(owner, anybody, carol, 8)
+    async with start_service() as restarted, browser(restarted.url) as page:
+        assert _is_throttled(await sign_in_as(page, carol))
+
+
+async def test_signing_in_forgets_the_guesses(carol: Member, owner: asyncpg.Connection, anybody: ClientSession) -> None:
+    for password in (WRONG, WRONG, carol.password):
+        reply = await sign_in_as(anybody, carol, password)
+    assert reply.status == 200
+    assert await owner.fetch("SELECT * FROM corral.sign_in_attempts") == []
+
+
+async def test_a_quiet_day_forgets_the_guesses(
+    carol: Member, owner: asyncpg.Connection, anybody: ClientSession
+) -> None:
+    await _has_guessed(owner, anybody, carol, 9)
+    await owner.execute(
+        "UPDATE corral.sign_in_attempts SET last_attempt_at = now() - $1::interval", timedelta(hours=25)
+    )
+    assert (await sign_in_as(anybody, carol, WRONG)).status == 401
+    assert (await _attempts(owner))["failures"] == 1
+
+
+async def test_guessing_in_parallel_gains_nothing(
+    carol: Member, owner: asyncpg.Connection, anybody: ClientSession
+) -> None:
+    await _has_guessed(owner, anybody, carol, 7)
+    await owner.execute("UPDATE corral.sign_in_attempts SET blocked_until = now()")  # the wait is over
+    replies = await asyncio.gather(*(sign_in_as(anybody, carol, WRONG) for _ in range(30)))
+    assert Counter(reply.status for reply in replies) == {401: 1, 429: 29}
+
+
+async def test_other_spellings_of_an_address_share_its_guesses(
+    carol: Member, owner: asyncpg.Connection, anybody: ClientSession
+) -> None:
+    await _has_guessed(owner, anybody, carol, 8)
+    fullwidth = carol.email.replace("@", "＠")  # noqa: RUF001 - that very sign
+    for email in (carol.email.upper(), f"  {carol.email} ", fullwidth, carol.email.replace("c", "C")):
+        assert _is_throttled(await post(anybody, "/api/session", email=email, password=WRONG))
+
+
+async def test_another_account_is_not_affected(
+    service: Service, carol: Member, owner: asyncpg.Connection, anybody: ClientSession
+) -> None:
+    dave = await add_member(service)
+    await _has_guessed(owner, anybody, carol, 9)
+    assert (await sign_in_as(anybody, dave)).status == 200
+
+
+async def test_an_unknown_address_is_throttled_alike(
+    carol: Member, owner: asyncpg.Connection, anybody: ClientSession
+) -> None:
+    nobody = Member(carol.user_id, "nobody@corral.example", WRONG)
+    await _has_guessed(owner, anybody, nobody, 8)
+    assert _is_throttled(await sign_in_as(anybody, nobody))
+
+
+async def test_a_link_signs_in_whoever_is_throttled(
+    service: Service, carol: Member, owner: asyncpg.Connection, anybody: ClientSession
+) -> None:
+    await _has_guessed(owner, anybody, carol, 9)
+    assert await sign_in_by_link(service, carol.user_id)
+
+
+async def test_the_current_password_cannot_be_guessed_from_within_a_session_either(
+    service: Service, carol: Member, owner: asyncpg.Connection, anybody: ClientSession
+) -> None:
+    cookie = await sign_in_by_link(service, carol.user_id)
+    await _has_guessed(owner, anybody, carol, 8)
+    body = {"current_password": carol.password, "new_password": "quite another password"}
+    async with browser(service.url, cookie) as page, page.put("/api/me/password", json=body) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (429, "sign_in_throttled")
+        assert int(answer.headers["Retry-After"]) > 0
+
+
+async def test_the_database_does_not_say_whose_password_is_guessed(
+    carol: Member, owner: asyncpg.Connection, anybody: ClientSession
+) -> None:
+    await sign_in_as(anybody, carol, WRONG)
+    key = (await _attempts(owner))["key"]
+    assert carol.email.encode() not in key
+    assert len(key) == 32

@@ -1,0 +1,92 @@
+"""Every operation of the API, read from its OpenAPI document, so that a new one is in these tests at once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from corral.app import create_api
+
+Json = dict[str, Any]
+Key = tuple[str, str]  # method, path template
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    method: str
+    path: str
+    described: Json
+
+    @property
+    def key(self) -> Key:
+        return self.method, self.path
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """Names of the parameters and of the body's fields that hold an id."""
+        parameters: list[Json] = self.described.get("parameters", [])
+        named = {parameter["name"]: parameter["schema"] for parameter in parameters} | self.body_fields
+        return frozenset(name for name, schema in named.items() if _is_id(name, schema))
+
+    @property
+    def body_fields(self) -> Json:
+        if not self.has_body:
+            return {}
+        schema = self.described["requestBody"]["content"]["application/json"]["schema"]
+        return DOCUMENT["components"]["schemas"][schema["$ref"].rpartition("/")[2]]["properties"]
+
+    @property
+    def has_body(self) -> bool:
+        return "requestBody" in self.described
+
+    @property
+    def is_safe(self) -> bool:
+        return self.method == "GET"
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+DOCUMENT: Json = create_api().openapi()
+
+
+def _read(document: Json) -> Iterator[Operation]:
+    for path, methods in document["paths"].items():
+        for method, described in methods.items():
+            yield Operation(method.upper(), path, described)
+
+
+def _is_id(name: str, schema: Json) -> bool:
+    choices: list[Json] = [schema, *schema.get("anyOf", []), schema.get("items", {})]
+    return name == "id" or name.endswith(("_id", "_ids")) or any(choice.get("format") == "uuid" for choice in choices)
+
+
+OPERATIONS = list(_read(DOCUMENT))
+
+# Whoever reaches the address may call these. Anything else wants a session or a token.
+PUBLIC: frozenset[Key] = frozenset(
+    {
+        ("GET", "/healthz"),
+        ("GET", "/readyz"),
+        ("POST", "/api/session"),
+        ("POST", "/api/session/link"),
+        ("POST", "/api/setup"),
+    }
+)
+GUARDED = [operation for operation in OPERATIONS if operation.key not in PUBLIC]
+
+# What a token must be allowed for it.
+SCOPE_OF: dict[Key, str] = {
+    ("GET", "/api/tokens"): "tokens:read",
+    ("POST", "/api/tokens"): "tokens:write",
+    ("DELETE", "/api/tokens/{token_id}"): "tokens:write",
+    ("GET", "/api/credentials"): "credentials:read",
+    ("POST", "/api/credentials"): "credentials:write",
+    ("GET", "/api/credentials/{credential_id}"): "credentials:read",
+    ("PATCH", "/api/credentials/{credential_id}"): "credentials:write",
+    ("DELETE", "/api/credentials/{credential_id}"): "credentials:write",
+    ("POST", "/api/credentials/{credential_id}/validate"): "credentials:write",
+    ("GET", "/api/credentials/{credential_id}/account-data"): "accounts:read",
+}
+# What every token may do, and what none may: only a person who signed in.
+ANY_TOKEN: frozenset[Key] = frozenset({("GET", "/api/me")})
+NO_TOKEN: frozenset[Key] = frozenset({("DELETE", "/api/session"), ("PUT", "/api/me/password")})

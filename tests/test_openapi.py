@@ -1,0 +1,139 @@
+"""The OpenAPI document says what the service does, and the service does what the document says."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+
+from tests.conftest import Service
+from tests.operations import DOCUMENT, GUARDED, OPERATIONS, SCOPE_OF, Operation
+from tests.people import Person, live_key, paper_key
+
+Json = dict[str, Any]
+
+_PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
+_ACCOUNT_DATA = DOCUMENT["paths"]["/api/credentials/{credential_id}/account-data"]["get"]
+
+
+async def test_the_served_document_is_openapi_3_1_and_the_one_that_the_command_prints(anybody: ClientSession) -> None:
+    async with anybody.get("/openapi.json") as answer:
+        assert answer.status == 200
+        served = await answer.json()
+    assert served == DOCUMENT
+    assert served["openapi"].startswith("3.1.")
+
+
+def _told(operation: Operation) -> dict[str, str]:
+    """Status and text of each problem that the document names."""
+    responses: dict[str, Json] = operation.described["responses"]
+    return {status: response["description"] for status, response in responses.items() if int(status) >= 400}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+def test_every_problem_is_documented_as_one(operation: Operation) -> None:
+    for status in _told(operation):
+        assert operation.described["responses"][status]["content"] == _PROBLEM
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+def test_every_operation_names_what_can_always_happen(operation: Operation) -> None:
+    told = _told(operation)
+    assert "`internal`" in told["500"]
+    assert "503" in told
+    assert "`malformed_request`" in told["400"]
+    if operation.ids or operation.has_body:
+        assert "`invalid_request`" in told["422"]
+
+
+@pytest.mark.parametrize("operation", GUARDED, ids=str)
+def test_every_guarded_operation_names_what_a_stranger_is_told(operation: Operation) -> None:
+    told = _told(operation)
+    assert "`unauthenticated`" in told["401"]
+    if operation.key in SCOPE_OF:
+        assert "`insufficient_scope`" in told["403"]
+    if operation.ids:
+        assert "_not_found`" in told["404"]
+
+
+@pytest.mark.parametrize(
+    ("status", "codes"),
+    [
+        ("400", ["credential_inactive"]),
+        ("401", ["unauthenticated"]),
+        ("403", ["insufficient_scope"]),
+        ("404", ["credential_not_found"]),
+        ("409", ["credential_refused"]),
+        ("422", ["invalid_request"]),
+        ("429", ["account_rate_limited"]),
+        ("500", ["internal"]),
+        ("502", ["upstream_failed"]),
+        ("503", ["database_unavailable", "upstream_unavailable"]),
+        ("504", ["upstream_timeout"]),
+    ],
+)
+def test_account_data_names_every_outcome_of_its_contract(status: str, codes: list[str]) -> None:
+    for code in codes:
+        assert f"`{code}`" in _ACCOUNT_DATA["responses"][status]["description"]
+
+
+def test_account_data_has_the_fields_of_its_contract_and_no_others() -> None:
+    schema = DOCUMENT["components"]["schemas"]["AccountDataResponse"]
+    money = {"balance", "equity", "buying_power"}
+    flags = {"trading_blocked", "account_blocked", "pattern_day_trader"}
+    others = {"account_type", "currency", "daytrade_count", "last_updated"}
+    assert set(schema["properties"]) == money | flags | others
+    assert {schema["properties"][name]["type"] for name in money} == {"string"}
+
+
+def test_no_answer_has_a_field_for_a_secret_but_the_one_that_hands_a_token_out() -> None:
+    schemas: dict[str, Json] = DOCUMENT["components"]["schemas"]
+    bodies = {field for operation in OPERATIONS for field in [*operation.body_fields]}
+    with_secrets = {
+        name
+        for name, schema in schemas.items()
+        if {"token", "api_key", "secret_key", "password"} & set(schema.get("properties", {}))
+    }
+    assert with_secrets == {"CreatedToken", "NewCredential", "CredentialChange", "SignIn", "LinkSignIn", "SetUp"}
+    assert {"api_key", "secret_key", "password", "token"} <= bodies
+    for name in with_secrets - {"CreatedToken"}:
+        for field in {"token", "api_key", "secret_key", "password"} & set(schemas[name]["properties"]):
+            assert "writeOnly" in str(schemas[name]["properties"][field])
+
+
+# Not asked: whether all that fits the schema is accepted (Alpaca decides about keys), and whether `Allow`
+# lists every method of an address.
+_CHECKS = "--exclude-checks=positive_data_acceptance,allow_header_conformance"
+# A refusal may overtake the body that it refuses; the connection is reset then, and asked once more.
+_STEADY = ["--generation-deterministic", "--continue-on-failure", "--request-retries=2", "--warnings=off", "--no-color"]
+
+
+async def _let_schemathesis_judge(service: Service, *options: str, token: str | None = None) -> None:
+    header = ["--header", f"Authorization: Bearer {token}"] if token else []
+    process = await asyncio.create_subprocess_exec(
+        Path(sys.executable).with_name("schemathesis"),
+        *["run", f"{service.url}/openapi.json", _CHECKS, *_STEADY, *header, *options],
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()
+    assert b" passed" in output
+
+
+async def test_nothing_that_fits_or_breaks_the_document_breaks_the_service(service: Service, alice: Person) -> None:
+    await _let_schemathesis_judge(service, "--phases=coverage,fuzzing", "--max-examples=10", token=alice.token)
+
+
+async def test_what_lists_name_can_be_used_and_is_gone_when_deleted(service: Service, alice: Person) -> None:
+    for key_id in (paper_key(), live_key(), paper_key()):
+        await alice.store(key_id)
+    # It would revoke the very token that it uses.
+    spared = "--exclude-path=/api/tokens/{token_id}"
+    await _let_schemathesis_judge(service, "--phases=stateful", "--max-examples=10", spared, token=alice.token)
+
+
+async def test_a_stranger_gets_what_the_document_says(service: Service) -> None:
+    await _let_schemathesis_judge(service, "--phases=coverage", "--mode=positive")
