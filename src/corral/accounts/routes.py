@@ -25,6 +25,7 @@ router = APIRouter(prefix="/api/credentials", tags=["accounts"])
 
 @router.get(
     "/{credential_id}/account-data",
+    summary="How the account stands now",
     response_model=AccountDataResponse,
     responses=responses_for(
         CredentialInactive,

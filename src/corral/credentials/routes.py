@@ -42,7 +42,12 @@ _ALWAYS = (Unauthenticated, InsufficientScope, InvalidRequest, DatabaseUnavailab
 _ASKS_ALPACA = (KeysRefused, WrongEnvironment, AccountRateLimited, UpstreamFailed, UpstreamTimeout)
 
 
-@router.post("", status_code=201, responses=responses_for(AccountAlreadyStored, *_ASKS_ALPACA, *_ALWAYS))
+@router.post(
+    "",
+    summary="Store a key pair",
+    status_code=201,
+    responses=responses_for(AccountAlreadyStored, *_ASKS_ALPACA, *_ALWAYS),
+)
 async def store_credential(body: NewCredential, user: CredentialsWrite, request: Request) -> CredentialMetadata:
     """Asks Alpaca whether these keys are for paper or live, and stores them sealed."""
     house = resources(request)
@@ -59,18 +64,24 @@ async def store_credential(body: NewCredential, user: CredentialsWrite, request:
     return _metadata(credential)
 
 
-@router.get("", responses=responses_for(Unauthenticated, InsufficientScope, DatabaseUnavailable))
+@router.get(
+    "", summary="List credentials", responses=responses_for(Unauthenticated, InsufficientScope, DatabaseUnavailable)
+)
 async def list_credentials(user: CredentialsRead, request: Request) -> CredentialList:
     credentials = await desk.load_credentials(user.id, resources(request).database)
     return CredentialList(items=[_metadata(credential) for credential in credentials])
 
 
-@router.get("/{credential_id}", responses=responses_for(CredentialNotFound, *_ALWAYS))
+@router.get("/{credential_id}", summary="Read a credential", responses=responses_for(CredentialNotFound, *_ALWAYS))
 async def read_credential(credential_id: UUID, user: CredentialsRead, request: Request) -> CredentialMetadata:
     return _metadata(await desk.load_credential(user.id, resources(request).database, credential_id))
 
 
-@router.patch("/{credential_id}", responses=responses_for(CredentialNotFound, WrongAccount, *_ASKS_ALPACA, *_ALWAYS))
+@router.patch(
+    "/{credential_id}",
+    summary="Rename, switch or replace",
+    responses=responses_for(CredentialNotFound, WrongAccount, *_ASKS_ALPACA, *_ALWAYS),
+)
 async def change_credential(
     credential_id: UUID, body: CredentialChange, user: CredentialsWrite, request: Request
 ) -> CredentialMetadata:
@@ -86,7 +97,12 @@ async def change_credential(
     return _metadata(credential)
 
 
-@router.delete("/{credential_id}", status_code=204, responses=responses_for(CredentialNotFound, *_ALWAYS))
+@router.delete(
+    "/{credential_id}",
+    summary="Delete a credential",
+    status_code=204,
+    responses=responses_for(CredentialNotFound, *_ALWAYS),
+)
 async def delete_credential(credential_id: UUID, user: CredentialsWrite, request: Request) -> None:
     """Deletes the sealed keys here. Only deleting them at Alpaca, too, makes them worthless everywhere."""
     await desk.delete_credential(user.id, resources(request).database, credential_id)
@@ -94,6 +110,7 @@ async def delete_credential(credential_id: UUID, user: CredentialsWrite, request
 
 @router.post(
     "/{credential_id}/validate",
+    summary="Check the stored keys",
     responses=responses_for(
         CredentialNotFound, CredentialInactive, AccountRateLimited, UpstreamFailed, UpstreamTimeout, *_ALWAYS
     ),

@@ -29,13 +29,16 @@ class Ready(BaseModel):
     status: Literal["ready"] = "ready"
 
 
-@router.get("/healthz")
+@router.get(
+    "/healthz",
+    summary="Is it alive",
+)
 async def healthz() -> Alive:
     """Answers as long as the process does; asks nobody."""
     return Alive()
 
 
-@router.get("/readyz", responses=responses_for(NotReady, DatabaseUnavailable))
+@router.get("/readyz", summary="Is it ready", responses=responses_for(NotReady, DatabaseUnavailable))
 async def readyz(request: Request) -> Ready:
     """Database reachable, schema of this release and unweakened, keyring open (without it nothing starts)."""
     await resources(request).database.fetchval("SELECT 1")

@@ -39,7 +39,11 @@ router = APIRouter(prefix="/api", tags=["identity"])
 _ALWAYS = (InvalidRequest, DatabaseUnavailable)
 
 
-@router.post("/session", responses=responses_for(SignInRefused, SignInThrottled, *_ALWAYS))
+@router.post(
+    "/session",
+    summary="Sign in with e-mail address and password",
+    responses=responses_for(SignInRefused, SignInThrottled, *_ALWAYS),
+)
 async def sign_in_with_password(body: SignIn, request: Request, response: Response) -> Me:
     """Signs in and sets the session cookie."""
     house = resources(request)
@@ -49,7 +53,7 @@ async def sign_in_with_password(body: SignIn, request: Request, response: Respon
     return await _start_session(house, request, response, user_id)
 
 
-@router.post("/session/link", responses=responses_for(LinkRefused, *_ALWAYS))
+@router.post("/session/link", summary="Sign in with a one-time code", responses=responses_for(LinkRefused, *_ALWAYS))
 async def sign_in_with_link(body: LinkSignIn, request: Request, response: Response) -> Me:
     """Signs in by a one-time link's code, which is used up by it."""
     house = resources(request)
@@ -58,7 +62,10 @@ async def sign_in_with_link(body: LinkSignIn, request: Request, response: Respon
 
 
 @router.delete(
-    "/session", status_code=204, responses=responses_for(Unauthenticated, SessionRequired, DatabaseUnavailable)
+    "/session",
+    summary="Sign out",
+    status_code=204,
+    responses=responses_for(Unauthenticated, SessionRequired, DatabaseUnavailable),
 )
 async def sign_out(user: SignedInPerson, request: Request, response: Response) -> None:
     """Ends this session on the server, not in the browser only."""
@@ -68,7 +75,7 @@ async def sign_out(user: SignedInPerson, request: Request, response: Response) -
     response.headers["clear-site-data"] = '"cache", "storage"'
 
 
-@router.get("/me", responses=responses_for(Unauthenticated, DatabaseUnavailable))
+@router.get("/me", summary="Who am I", responses=responses_for(Unauthenticated, DatabaseUnavailable))
 async def read_me(user: CurrentUser) -> Me:
     """Who this request comes from, and what it may do."""
     return Me(
@@ -82,6 +89,7 @@ async def read_me(user: CurrentUser) -> Me:
 
 @router.put(
     "/me/password",
+    summary="Change the password",
     status_code=204,
     responses=responses_for(
         Unauthenticated, SessionRequired, SignInRefused, SignInThrottled, PasswordTooWeak, *_ALWAYS
@@ -97,7 +105,10 @@ async def change_password(body: PasswordChange, user: SignedInPerson, request: R
 
 
 @router.post(
-    "/setup", status_code=201, responses=responses_for(LinkRefused, AlreadySetUp, EmailTaken, PasswordTooWeak, *_ALWAYS)
+    "/setup",
+    summary="Make the first user",
+    status_code=201,
+    responses=responses_for(LinkRefused, AlreadySetUp, EmailTaken, PasswordTooWeak, *_ALWAYS),
 )
 async def set_up(body: SetUp, request: Request, response: Response) -> Me:
     """Makes the first user, once, with the code of the link that `corral serve` printed."""
@@ -108,7 +119,11 @@ async def set_up(body: SetUp, request: Request, response: Response) -> Me:
     return await _start_session(house, request, response, user_id)
 
 
-@router.get("/tokens", responses=responses_for(Unauthenticated, InsufficientScope, DatabaseUnavailable))
+@router.get(
+    "/tokens",
+    summary="List API tokens",
+    responses=responses_for(Unauthenticated, InsufficientScope, DatabaseUnavailable),
+)
 async def list_tokens(user: TokensRead, request: Request) -> TokenList:
     tokens = await api_tokens.load_api_tokens(resources(request).database, user.id)
     return TokenList(items=[_token(token) for token in tokens])
@@ -116,6 +131,7 @@ async def list_tokens(user: TokensRead, request: Request) -> TokenList:
 
 @router.post(
     "/tokens",
+    summary="Create an API token",
     status_code=201,
     responses=responses_for(Unauthenticated, InsufficientScope, WiderThanItsMaker, *_ALWAYS),
 )
@@ -131,6 +147,7 @@ async def create_token(body: NewToken, user: TokensWrite, request: Request) -> C
 
 @router.delete(
     "/tokens/{token_id}",
+    summary="Revoke an API token",
     status_code=204,
     responses=responses_for(Unauthenticated, InsufficientScope, TokenNotFound, *_ALWAYS),
 )
