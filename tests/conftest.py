@@ -11,6 +11,7 @@ from typing import BinaryIO, cast
 
 import pytest
 from aiohttp import ClientSession
+from hypothesis import settings as hypothesis_settings
 
 from corral.app import DatabaseAddresses, create_app, open_state
 from corral.database.embedded import EmbeddedDatabase, embedded_postgres
@@ -21,6 +22,10 @@ from corral.sandbox import Sandbox, serve_sandbox
 from corral.serving import House
 from corral.settings import Settings
 from tests.people import Person, make_person
+
+# Time is not what these laws are about, and a busy machine must not break them.
+hypothesis_settings.register_profile("corral", deadline=None)
+hypothesis_settings.load_profile("corral")
 
 StartService = Callable[..., AbstractAsyncContextManager["Service"]]
 
