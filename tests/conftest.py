@@ -11,6 +11,7 @@ from typing import BinaryIO, cast
 
 import pytest
 from aiohttp import ClientSession
+from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from corral.app import DatabaseAddresses, create_app, open_state
@@ -24,7 +25,7 @@ from corral.settings import Settings
 from tests.people import Person, make_person
 
 # Time is not what these laws are about, and a busy machine must not break them.
-hypothesis_settings.register_profile("corral", deadline=None)
+hypothesis_settings.register_profile("corral", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("corral")
 
 StartService = Callable[..., AbstractAsyncContextManager["Service"]]
