@@ -42,8 +42,7 @@ def test_every_problem_is_documented_as_one(operation: Operation) -> None:
 def test_every_operation_names_what_can_always_happen(operation: Operation) -> None:
     told = _told(operation)
     assert "`internal`" in told["500"]
-    assert "503" in told
-    assert "`malformed_request`" in told["400"]
+    assert {"400", "503"} <= told.keys()
     if operation.ids or operation.has_body:
         assert "`invalid_request`" in told["422"]
 
@@ -110,30 +109,39 @@ _CHECKS = "--exclude-checks=positive_data_acceptance,allow_header_conformance"
 _STEADY = ["--generation-deterministic", "--continue-on-failure", "--request-retries=2", "--warnings=off", "--no-color"]
 
 
-async def _let_schemathesis_judge(service: Service, *options: str, token: str | None = None) -> None:
+async def _let_schemathesis_judge(service: Service, folder: Path, *options: str, token: str | None = None) -> None:
     header = ["--header", f"Authorization: Bearer {token}"] if token else []
     process = await asyncio.create_subprocess_exec(
         Path(sys.executable).with_name("schemathesis"),
         *["run", f"{service.url}/openapi.json", _CHECKS, *_STEADY, *header, *options],
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
+        cwd=folder,  # it leaves its notes where it runs
     )
     output, _ = await process.communicate()
     assert process.returncode == 0, output.decode()
     assert b" passed" in output
 
 
-async def test_nothing_that_fits_or_breaks_the_document_breaks_the_service(service: Service, alice: Person) -> None:
-    await _let_schemathesis_judge(service, "--phases=coverage,fuzzing", "--max-examples=10", token=alice.token)
+async def test_nothing_that_fits_or_breaks_the_document_breaks_the_service(
+    service: Service, alice: Person, tmp_path: Path
+) -> None:
+    await _let_schemathesis_judge(
+        service, tmp_path, "--phases=coverage,fuzzing", "--max-examples=10", token=alice.token
+    )
 
 
-async def test_what_lists_name_can_be_used_and_is_gone_when_deleted(service: Service, alice: Person) -> None:
+async def test_what_lists_name_can_be_used_and_is_gone_when_deleted(
+    service: Service, alice: Person, tmp_path: Path
+) -> None:
     for key_id in (paper_key(), live_key(), paper_key()):
         await alice.store(key_id)
     # It would revoke the very token that it uses.
     spared = "--exclude-path=/api/tokens/{token_id}"
-    await _let_schemathesis_judge(service, "--phases=stateful", "--max-examples=10", spared, token=alice.token)
+    await _let_schemathesis_judge(
+        service, tmp_path, "--phases=stateful", "--max-examples=10", spared, token=alice.token
+    )
 
 
-async def test_a_stranger_gets_what_the_document_says(service: Service) -> None:
-    await _let_schemathesis_judge(service, "--phases=coverage", "--mode=positive")
+async def test_a_stranger_gets_what_the_document_says(service: Service, tmp_path: Path) -> None:
+    await _let_schemathesis_judge(service, tmp_path, "--phases=coverage", "--mode=positive")

@@ -13,11 +13,12 @@ from tests.edge.wire import Served, served
 
 @pytest.fixture(scope="module")
 def log_of_all() -> Iterator[io.BytesIO]:
+    configured = structlog.get_config()
     handlers, level = logging.getLogger().handlers[:], logging.getLogger().level
     stream = io.BytesIO()
     configure_logging("json", stream)
     yield stream
-    structlog.reset_defaults()
+    structlog.configure(**configured)  # the run's own log goes on
     logging.getLogger().handlers[:], logging.getLogger().level = handlers, level
 
 
