@@ -5,6 +5,7 @@ Plain ASGI, for it is on the road of every request.
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from secrets import token_hex
 from time import perf_counter
 from typing import Any, Final
@@ -23,6 +24,7 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY_BYTES: Final = 64 * 1024
 _LONGEST_LOGGED_PATH: Final = 256
+_DRAIN_SECONDS: Final = 0.5
 
 
 def security_headers(public_url: str) -> Headers:
@@ -149,5 +151,16 @@ class _Exchange:
         status, headers, body = render_problem(problem, self._request_id)
         if self.is_unread:
             headers.append((b"connection", b"close"))
+            if not isinstance(problem, BodyTooLarge):
+                await self._drain()
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
+
+    async def _drain(self) -> None:
+        """Takes in the rest of a body of ordinary size: closing over unread bytes would reset the connection, and the
+        client would lose the very answer that tells it why. A larger or slower one is cut off all the same.
+        """
+        with suppress(TimeoutError, BodyTooLarge):
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                while self.is_unread and (await self.receive())["type"] == "http.request":
+                    pass

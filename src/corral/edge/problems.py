@@ -88,14 +88,21 @@ def responses_for(*problems: type[Problem]) -> dict[int | str, dict[str, Any]]:
     The schema is a reference; `install_problem_handlers` puts what it refers to into the document.
     """
     documented: dict[int | str, dict[str, Any]] = {}
-    for problem in problems:
-        told = f"`{problem.code}`: {problem().detail}"
-        if problem.status in documented:
-            documented[problem.status]["description"] += f"\n\n{told}"
-        else:
-            content = {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
-            documented[problem.status] = {"description": told, "content": content}
+    add_problems(documented, *problems)
     return documented
+
+
+def add_problems(responses: dict[Any, dict[str, Any]], *problems: type[Problem]) -> None:
+    """Adds to what is documented already, each problem once. In the finished document a status is a text."""
+    for problem in problems:
+        status = str(problem.status) if any(isinstance(key, str) for key in responses) else problem.status
+        told = f"`{problem.code}`: {problem().detail}"
+        entry = responses.get(status)
+        if entry is None:
+            content = {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
+            responses[status] = {"description": told, "content": content}
+        elif f"`{problem.code}`" not in entry["description"]:
+            entry["description"] += f"\n\n{told}"
 
 
 PROBLEM_RESPONSES: Final = responses_for(

@@ -4,7 +4,8 @@ The handlers raise and never answer: the edge alone writes error responses.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final, Never
 
 from fastapi import FastAPI, Request
@@ -12,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from corral.edge.problems import ProblemBody
+from corral.edge.document import complete_document, methods_by_path
 from corral.errors import (
     BodyTooLarge,
     InvalidRequest,
@@ -40,20 +41,21 @@ _OF_THE_MODEL: Final = frozenset(
 
 def install_problem_handlers(app: FastAPI) -> None:
     """Lets every error of `app` reach the edge, as a Problem where it is one, and documents its body."""
-    app.add_exception_handler(HTTPException, _raise_for_status)
+    app.add_exception_handler(HTTPException, partial(_raise_for_status, methods_by_path(app)))
     app.add_exception_handler(RequestValidationError, _raise_for_validation)
     app.add_exception_handler(ClientDisconnect, _raise_for_disconnect)
     app.add_exception_handler(Exception, _raise_to_the_edge)
-    _document_problem_body(app)
+    complete_document(app)
 
 
-async def _raise_for_status(_request: Request, raised: Exception) -> Never:
+async def _raise_for_status(methods: Callable[[str], list[str]], request: Request, raised: Exception) -> Never:
     assert isinstance(raised, HTTPException)  # noqa: S101 - for the type checker: it is registered for nothing else
     if isinstance(raised.__cause__, Problem):
         raise raised.__cause__  # FastAPI wraps whatever is raised while it reads the body
     if raised.status_code == MethodNotAllowed.status:
-        allowed = (raised.headers or {}).get("Allow", "")
-        raise MethodNotAllowed(allow=sorted(filter(None, re.split(r",\s*", allowed)))) from None
+        # Starlette names the methods of one route; an address may have several. Pages are in no document.
+        allowed = methods(request.url.path) or re.split(r",\s*", (raised.headers or {}).get("Allow", "GET"))
+        raise MethodNotAllowed(allow=allowed) from None
     if raised.status_code not in _BY_STATUS:
         raise raised
     raise _BY_STATUS[raised.status_code] from None
@@ -96,15 +98,3 @@ def _message(error: Mapping[str, Any]) -> str:
 
 def _quotes(message: str, sent: object) -> bool:
     return any(word in message for word in re.findall(r"[^\s'\"{}\[\](),:]{3,}", str(sent)))
-
-
-def _document_problem_body(app: FastAPI) -> None:
-    generate = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = generate()
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        schemas.setdefault("ProblemBody", ProblemBody.model_json_schema())
-        return document
-
-    app.openapi = openapi

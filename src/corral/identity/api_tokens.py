@@ -70,6 +70,11 @@ def refuse_wider_than_its_maker(maker: AuthUser, scopes: Sequence[str] | None, e
         raise WiderThanItsMaker
 
 
+def scopes_made_by(maker: AuthUser, wanted: Sequence[str] | None) -> Sequence[str] | None:
+    """Without a wish, a person's token may do all, also in later releases; a token's what its maker may now."""
+    return sorted(maker.scopes) if wanted is None and maker.authenticated_by == "token" else wanted
+
+
 async def load_api_tokens(database: Database, user_id: UUID) -> list[TokenMetadata]:
     async with get_connection_with_rls(user_id, database, readonly=True) as connection:
         return await queries.load_api_tokens(connection, user_id)

@@ -140,7 +140,12 @@ async def create_token(body: NewToken, user: TokensWrite, request: Request) -> C
     api_tokens.refuse_wider_than_its_maker(user, body.scopes, body.expires_at)
     house = resources(request)
     metadata, token = await api_tokens.create_api_token(
-        house.database, house.vault, user.id, name=body.name, scopes=body.scopes, expires_at=body.expires_at
+        house.database,
+        house.vault,
+        user.id,
+        name=body.name,
+        scopes=api_tokens.scopes_made_by(user, body.scopes),
+        expires_at=body.expires_at,
     )
     return CreatedToken(**_token(metadata).model_dump(), token=token.reveal())
 

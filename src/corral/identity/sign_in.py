@@ -94,12 +94,12 @@ async def change_password(
         await _admit(database, vault.verifier("sign_in_account", user.email), FREE_ATTEMPTS_PER_ACCOUNT)
         if not await is_password_of(vault, user_id, user.password_sealed, current or Secret("")):
             raise SignInRefused("The current password is not right.")
+        await queries.forget_sign_in_attempts(database, vault.verifier("sign_in_account", user.email))
     refuse_weak(new, user.email)
     password_sealed = await hash_password(vault, user_id, new)
     async with get_connection_with_rls(user_id, database) as connection:
         await queries.set_password(connection, user_id, password_sealed)
         await queries.delete_all_sessions(connection, user_id)
-    await queries.forget_sign_in_attempts(database, vault.verifier("sign_in_account", user.email))
     _log.info("password_changed", user_id=str(user_id))
 
 
