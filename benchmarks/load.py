@@ -75,21 +75,25 @@ class Report(BaseModel):
 
 
 async def carry_out(job: Job) -> Report:
-    host, _, port = job.url.removeprefix("http://").partition(":")
     tally = _Tally(_supply(job))
-    loop = asyncio.get_running_loop()
-    clients = [(await loop.create_connection(lambda: _Client(tally), host, int(port)))[1] for _ in range(job.clients)]
-    if job.window is not None:
+    clients = await _connect(job, tally)
+    if job.window is None:
+        before = _Moment(job.server_pid)
+        await asyncio.gather(*(client.is_done for client in clients))
+    else:
         await asyncio.sleep(job.window.warm_up)
-    before = _Moment(job.server_pid)
-    tally.begin_anew(counts=job.window is not None)
-    if job.window is not None:
+        tally.begin_anew()
+        before = _Moment(job.server_pid)
         await asyncio.sleep(job.window.measured)
         tally.is_over = True
-    else:
-        await asyncio.gather(*(client.is_done for client in clients))
-    after = _Moment(job.server_pid)
-    return _report(tally, before, after, job.fresh_within_seconds)
+    return _report(tally, before, _Moment(job.server_pid), job.fresh_within_seconds)
+
+
+async def _connect(job: Job, tally: "_Tally") -> list["_Client"]:
+    """Each begins to ask as soon as it is connected."""
+    host, _, port = job.url.removeprefix("http://").partition(":")
+    loop = asyncio.get_running_loop()
+    return [(await loop.create_connection(lambda: _Client(tally), host, int(port)))[1] for _ in range(job.clients)]
 
 
 def _supply(job: Job) -> Iterator["_Request"]:
@@ -119,11 +123,10 @@ class _Tally:
         self.samples: list[tuple[float, bytes]] = []
         self.errors = 0
 
-    def begin_anew(self, *, counts: bool) -> None:
-        if counts:
-            self.latencies.clear()
-            self.samples.clear()
-            self.errors = 0
+    def begin_anew(self) -> None:
+        self.latencies.clear()
+        self.samples.clear()
+        self.errors = 0
 
     def note(self, started: float, answer: bytes, expected: bytes) -> None:
         if not answer.startswith(b"HTTP/1.1 200 ") or expected not in answer:
