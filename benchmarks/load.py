@@ -122,6 +122,7 @@ class _Tally:
         self.latencies: list[float] = []
         self.samples: list[tuple[float, bytes]] = []
         self.errors = 0
+        self.lost_clients = 0
 
     def begin_anew(self) -> None:
         self.latencies.clear()
@@ -161,10 +162,10 @@ class _Client(asyncio.Protocol):
             self._ask()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """A server that hangs up has not answered; this client is not replaced, so the loss shows."""
+        """A server that hangs up, be it during the warm-up, has not answered. The client is not replaced."""
         if not self.is_done.done():
             self.is_done.set_result(None)
-            self._tally.errors += not self._tally.is_over
+            self._tally.lost_clients += not self._tally.is_over
 
     def _ask(self) -> None:
         request = next(self._tally.supply, None)
@@ -201,11 +202,13 @@ def _cpu_seconds(process: psutil.Process) -> float:
 
 
 def _report(tally: _Tally, before: _Moment, after: _Moment, fresh_within_seconds: float | None) -> Report:
-    wrong = 0 if fresh_within_seconds is None else _count_wrong(tally.samples, fresh_within_seconds)
+    wrong = 0
+    if fresh_within_seconds is not None:  # a wrong sample stands for all that were not looked at
+        wrong = min(_count_wrong(tally.samples, fresh_within_seconds) * _SAMPLE_EVERY, len(tally.latencies))
     ordered = sorted(tally.latencies) or [0.0]
     return Report(
         answers=len(tally.latencies) - wrong,
-        errors=tally.errors + wrong,
+        errors=tally.errors + tally.lost_clients + wrong,
         seconds=after.at - before.at,
         p50_ms=ordered[len(ordered) // 2] * 1000,
         p99_ms=ordered[len(ordered) * 99 // 100] * 1000,
