@@ -1,8 +1,10 @@
 """One run: `python -m benchmarks`. Takes two minutes; a figure is not a test, so none of them fails it."""
 
+import asyncio
+import signal
 import tempfile
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,18 +25,25 @@ from corral.database.embedded import embedded_postgres
 from corral.database.migrate import apply_migrations
 from corral.logs import configure_logging
 
+_WIDTH = 120  # the table's, also where the terminal is narrower or there is none
+
 
 def main() -> None:
-    console = Console()
+    console = Console(width=max(_WIDTH, Console().width))
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with tempfile.TemporaryDirectory(prefix="corral-bench-") as folder:
+    with suppress(asyncio.CancelledError), tempfile.TemporaryDirectory(prefix="corral-bench-") as folder:
         Path(folder).chmod(0o711)  # where we are root, the database's user has to pass
         with Progress(*columns, console=console, transient=True, refresh_per_second=2) as progress:
             figures = uvloop.run(run(Path(folder), progress))
-    print_figures(console, figures)
+        print_figures(console, figures)
 
 
 async def run(folder: Path, progress: Progress) -> Figures:
+    """Ends in order on SIGINT and SIGTERM, too: with CancelledError, all processes ended."""
+    work = asyncio.current_task()
+    assert work is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, work.cancel)
     step = progress.add_task("PostgreSQL, 1,100 accounts", total=len(VARIANTS) + 2)
     log = folder / "log"
     with log.open("ab") as stream:
@@ -98,7 +107,9 @@ class Bench:
         async with self._server("corral", snapshot_seconds=1) as server:
 
             async def ask_each(questions: list[Question]) -> None:
-                await self._load(Job(url=server.url, server_pid=server.child.pid, clients=64, questions=questions))
+                job = Job(url=server.url, server_pid=server.child.pid, clients=64, questions=questions)
+                report = await self._load(job)
+                assert report.answers == len(questions), "an account that was not answered says nothing about memory"
 
             async def settled_memory() -> int:
                 return int(await server.child.ask("memory"))

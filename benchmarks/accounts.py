@@ -1,7 +1,9 @@
 """A thousand sandbox accounts of ten people, stored as the desk stores them, without asking Alpaca first."""
 
 from dataclasses import dataclass
-from uuid import uuid4
+from uuid import UUID, uuid4
+
+import asyncpg
 
 from benchmarks.load import Question
 from corral.alpaca.environments import Environment
@@ -41,30 +43,32 @@ async def store_accounts(database: Database, vault: Vault) -> Ranch:
 async def _store_person(database: Database, vault: Vault, number: int) -> list[Question]:
     user_id = await sign_in.add_user(database, vault, email=f"rancher-{number}@corral.example", password=None)
     _, token = await api_tokens.create_api_token(database, vault, user_id, name="load", scopes=None, expires_at=None)
-    questions: list[Question] = []
+    first = number * ACCOUNTS_OF_EACH
+    key_ids = [f"PKBENCH{index:013}" for index in range(first, first + ACCOUNTS_OF_EACH)]
     async with get_connection_with_rls(user_id, database) as connection:
-        for index in range(ACCOUNTS_OF_EACH):
-            key_id = f"PKBENCH{number * ACCOUNTS_OF_EACH + index:013}"
-            account, credential_id = open_account(SANDBOX_SEED, key_id), uuid4()
-            api_key, secret_key = Secret(key_id), Secret(secret_of(key_id))
-            await queries.insert_credential(
-                connection,
-                user_id=user_id,
-                credential_id=credential_id,
-                nickname=f"account {index}",
-                environment=Environment.PAPER,
-                account_id=str(account.profile["id"]),
-                account_number=str(account.profile["account_number"]),
-                key_hint=hint_of_key(api_key),
-                sealed=seal_keys(
-                    vault, user_id, credential_id, Environment.PAPER, api_key=api_key, secret_key=secret_key
-                ),
-            )
-            questions.append(_question(str(credential_id), token, account))
-    return questions
+        return [await _store_account(connection, vault, user_id, token, key_id) for key_id in key_ids]
 
 
-def _question(credential_id: str, token: Secret, account: Account) -> Question:
+async def _store_account(
+    connection: asyncpg.Connection, vault: Vault, user_id: UUID, token: Secret, key_id: str
+) -> Question:
+    account, credential_id = open_account(SANDBOX_SEED, key_id), uuid4()
+    api_key, secret_key = Secret(key_id), Secret(secret_of(key_id))
+    await queries.insert_credential(
+        connection,
+        user_id=user_id,
+        credential_id=credential_id,
+        nickname=key_id,
+        environment=Environment.PAPER,
+        account_id=str(account.profile["id"]),
+        account_number=str(account.profile["account_number"]),
+        key_hint=hint_of_key(api_key),
+        sealed=seal_keys(vault, user_id, credential_id, Environment.PAPER, api_key=api_key, secret_key=secret_key),
+    )
+    return _question(credential_id, token, account)
+
+
+def _question(credential_id: UUID, token: Secret, account: Account) -> Question:
     """A sandbox account's cash never changes, so an answer shows whose it is."""
     return Question(
         path=f"/api/credentials/{credential_id}/account-data",

@@ -75,21 +75,25 @@ class Report(BaseModel):
 
 
 async def carry_out(job: Job) -> Report:
-    host, _, port = job.url.removeprefix("http://").partition(":")
     tally = _Tally(_supply(job))
-    loop = asyncio.get_running_loop()
-    clients = [(await loop.create_connection(lambda: _Client(tally), host, int(port)))[1] for _ in range(job.clients)]
-    if job.window is not None:
+    clients = await _connect(job, tally)
+    if job.window is None:
+        before = _Moment(job.server_pid)
+        await asyncio.gather(*(client.is_done for client in clients))
+    else:
         await asyncio.sleep(job.window.warm_up)
-    before = _Moment(job.server_pid)
-    tally.begin_anew(counts=job.window is not None)
-    if job.window is not None:
+        tally.begin_anew()
+        before = _Moment(job.server_pid)
         await asyncio.sleep(job.window.measured)
         tally.is_over = True
-    else:
-        await asyncio.gather(*(client.is_done for client in clients))
-    after = _Moment(job.server_pid)
-    return _report(tally, before, after, job.fresh_within_seconds)
+    return _report(tally, before, _Moment(job.server_pid), job.fresh_within_seconds)
+
+
+async def _connect(job: Job, tally: "_Tally") -> list["_Client"]:
+    """Each begins to ask as soon as it is connected."""
+    host, _, port = job.url.removeprefix("http://").partition(":")
+    loop = asyncio.get_running_loop()
+    return [(await loop.create_connection(lambda: _Client(tally), host, int(port)))[1] for _ in range(job.clients)]
 
 
 def _supply(job: Job) -> Iterator["_Request"]:
@@ -118,12 +122,12 @@ class _Tally:
         self.latencies: list[float] = []
         self.samples: list[tuple[float, bytes]] = []
         self.errors = 0
+        self.lost_clients = 0
 
-    def begin_anew(self, *, counts: bool) -> None:
-        if counts:
-            self.latencies.clear()
-            self.samples.clear()
-            self.errors = 0
+    def begin_anew(self) -> None:
+        self.latencies.clear()
+        self.samples.clear()
+        self.errors = 0
 
     def note(self, started: float, answer: bytes, expected: bytes) -> None:
         if not answer.startswith(b"HTTP/1.1 200 ") or expected not in answer:
@@ -158,10 +162,10 @@ class _Client(asyncio.Protocol):
             self._ask()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """A server that hangs up has not answered; this client is not replaced, so the loss shows."""
+        """A server that hangs up, be it during the warm-up, has not answered. The client is not replaced."""
         if not self.is_done.done():
             self.is_done.set_result(None)
-            self._tally.errors += not self._tally.is_over
+            self._tally.lost_clients += not self._tally.is_over
 
     def _ask(self) -> None:
         request = next(self._tally.supply, None)
@@ -198,11 +202,13 @@ def _cpu_seconds(process: psutil.Process) -> float:
 
 
 def _report(tally: _Tally, before: _Moment, after: _Moment, fresh_within_seconds: float | None) -> Report:
-    wrong = 0 if fresh_within_seconds is None else _count_wrong(tally.samples, fresh_within_seconds)
+    wrong = 0
+    if fresh_within_seconds is not None:  # a wrong sample stands for all that were not looked at
+        wrong = min(_count_wrong(tally.samples, fresh_within_seconds) * _SAMPLE_EVERY, len(tally.latencies))
     ordered = sorted(tally.latencies) or [0.0]
     return Report(
         answers=len(tally.latencies) - wrong,
-        errors=tally.errors + wrong,
+        errors=tally.errors + tally.lost_clients + wrong,
         seconds=after.at - before.at,
         p50_ms=ordered[len(ordered) // 2] * 1000,
         p99_ms=ordered[len(ordered) * 99 // 100] * 1000,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -25,32 +26,33 @@ def print_figures(console: Console, figures: Figures) -> None:
 
 
 def _loads(figures: Figures) -> Table:
-    table = Table(
-        title=f"One server process, Alpaca answering after {LATENCY_SECONDS * 1000:.0f} ms", title_justify="left"
-    )
-    table.add_column("variant")
-    for name in (
+    """CPU columns are of one core: what the server takes for an answer, and how busy server and load were."""
+    title = f"One server process, Alpaca answering after {LATENCY_SECONDS * 1000:.0f} ms"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("variant", no_wrap=True)
+    names = (
         "clients",
         "req/s",
         "x (a)",
-        "p50 ms",
-        "p99 ms",
+        "p50\nms",
+        "p99\nms",
         "errors",
-        "server CPU µs/req",
-        "server core",
-        "load core",
-    ):
-        table.add_column(name, justify="right")
+        "server\nµs/req",
+        "server\ncore",
+        "load\ncore",
+    )
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
     slowest = figures.loads["a"].per_second
     for key, variant in VARIANTS.items():
         load = figures.loads[key]
         table.add_row(
             variant.title,
             f"{variant.clients}",
-            f"[bold]{load.per_second:,.1f}[/]" if load.per_second < 100 else f"[bold]{load.per_second:,.0f}[/]",
-            f"{load.per_second / slowest:,.1f}" if slowest else "-",
-            f"{load.p50_ms:,.1f}",
-            f"{load.p99_ms:,.1f}",
+            f"[bold]{_brief(load.per_second)}[/]",
+            _brief(_ratio(load.per_second, slowest)),
+            _brief(load.p50_ms),
+            _brief(load.p99_ms),
             f"[red]{load.errors}[/]" if load.errors else "0",
             f"{load.server_cpu_us:,.0f}",
             f"{load.server_cpu_seconds / load.seconds:.0%}",
@@ -60,7 +62,7 @@ def _loads(figures: Figures) -> Table:
 
 
 def _targets(figures: Figures) -> Table:
-    table = Table(title="Targets", title_justify="left")
+    table = Table(title="Targets", title_justify="left", box=box.SIMPLE_HEAD)
     for name in ("", "aim", "measured"):
         table.add_column(name)
     table.add_column("reached", justify="center")
@@ -82,6 +84,10 @@ def _targets(figures: Figures) -> Table:
     for what, aim, measured, is_reached in rows:
         table.add_row(what, aim, measured, "[green]✓[/]" if is_reached else "[red]✗[/]")
     return table
+
+
+def _brief(figure: float) -> str:
+    return f"{figure:,.1f}" if figure < 100 else f"{figure:,.0f}"
 
 
 def _ratio(of: float, to: float) -> float:

@@ -26,11 +26,11 @@ class Variant:
 
 
 VARIANTS: Final[Mapping[str, Variant]] = {
-    "a": Variant("(a) the plan as written: SDK in async def", "plan", window=_SLOW_WINDOW, fresh_within_seconds=20),
+    "a": Variant("(a) the plan: SDK in async def", "plan", window=_SLOW_WINDOW, fresh_within_seconds=20),
     "a'": Variant("(a') the same, SDK in a thread", "plan_in_thread", fresh_within_seconds=10),
     "b64": Variant("(b) Corral, distinct accounts", "corral"),
     "b400": Variant("(b) Corral, distinct accounts", "corral", clients=400),
-    "c": Variant("(c) Corral, one account, shared answers", "corral", snapshot_seconds=1),
+    "c": Variant("(c) Corral, one account, shared", "corral", snapshot_seconds=1),
     "d": Variant("(d) a constant, bare ASGI", "constant", fresh_within_seconds=None),
 }
 
