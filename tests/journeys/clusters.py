@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote
 
 import asyncpg
@@ -30,6 +31,8 @@ autovacuum = off
 @dataclass(frozen=True, slots=True)
 class ExternalPostgres:
     socket_dir: Path
+    programs: Path
+    user: OsUser
 
     def dsn(self, role: str, database: str = "corral") -> str:
         return f"postgresql://{role}@/{database}?host={quote(str(self.socket_dir), safe='')}&port=5432"
@@ -42,6 +45,11 @@ class ExternalPostgres:
                 await connection.execute(statement)
         finally:
             await connection.close()
+
+    async def restart(self, how: Literal["fast", "immediate"]) -> None:
+        data = self.socket_dir / "data"
+        options = ("-D", data, "-m", how, "--wait", "--silent", f"--log={data / 'log'}")
+        _checked(await asyncio.to_thread(self.user.run, self.programs / "pg_ctl", "restart", *options))
 
 
 def programs_of(version: int) -> Path:
@@ -67,7 +75,7 @@ async def external_postgres(version: int) -> AsyncGenerator[ExternalPostgres]:
     try:
         await asyncio.to_thread(_start, programs, folder, user)
         try:
-            postgres = ExternalPostgres(folder)
+            postgres = ExternalPostgres(folder, programs, user)
             await postgres.execute(
                 "CREATE ROLE corral_owner LOGIN; CREATE ROLE corral_app LOGIN; CREATE DATABASE corral OWNER corral_owner",
                 database="postgres",
