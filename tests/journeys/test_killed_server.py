@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientConnectionError, ClientError, ClientSession, ClientTimeout
-
 from tests.conftest import Faults
 from tests.journeys.program import Running, corral, running
 from tests.journeys.test_serve import processes_of
@@ -61,9 +60,7 @@ async def change_things(client: ClientSession, ledger: Ledger) -> None:
         ledger.unknown.discard(credential_id)
 
 
-async def test_a_server_killed_amid_changes_leaves_no_half_of_any(
-    data: Path, against_sandbox: dict[str, str]
-) -> None:
+async def test_a_server_killed_amid_changes_leaves_no_half_of_any(data: Path, against_sandbox: dict[str, str]) -> None:
     settings = {**against_sandbox, "data_dir": data}
     token, ledger = "", Ledger()
     for round_ in range(KILLS):
@@ -106,7 +103,7 @@ async def waiting_request(
                 return answer.status
 
         asked, before = asyncio.create_task(ask()), await faults.calls_of(key_id)
-        while await faults.calls_of(key_id) == before:
+        while await faults.calls_of(key_id) == before:  # noqa: ASYNC110 - the sandbox tells only those who ask
             await asyncio.sleep(0.01)
         yield asked
 

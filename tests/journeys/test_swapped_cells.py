@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
-from corral.database.connection import open_owner_connection
 from tests.conftest import Faults, Service, StartService
 from tests.people import Person, live_key, make_person, paper_key
+
+from corral.database.connection import open_owner_connection
 
 FIELDS = ("api_key_sealed", "secret_key_sealed")
 
@@ -50,19 +50,24 @@ async def rows(start_service: StartService) -> AsyncGenerator[Rows]:
         make_person(service, "alice") as alice,
         make_person(service, "bob") as bob,
     ):
-        made: list[Row] = []
-        for owner in (alice, bob):
-            for key_id in (paper_key(), live_key()):
-                made.append(Row(owner, (await owner.store(key_id))["id"], key_id))
+        made = [
+            Row(owner, (await owner.store(key_id))["id"], key_id)
+            for owner in (alice, bob)
+            for key_id in (paper_key(), live_key())
+        ]
         yield Rows(service, made)
         await Rows(service, made).as_owner(
             "DELETE FROM corral.credentials WHERE user_id = ANY ($1)", [alice.user_id, bob.user_id]
         )
 
 
+def lines_of(log_file: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in log_file.read_bytes().splitlines()]
+
+
 async def assert_it_does_not_open(row_id: str, reader: Person, rows: Rows, faults: Faults, log_file: Path) -> None:
     """The API says nothing, the log says it aloud, and Alpaca is not even dialled."""
-    said = log_file.stat().st_size
+    said = len(lines_of(log_file))
     before = [await faults.calls_of(row.key_id) for row in rows.rows]
     for method, path in (("GET", "account-data"), ("POST", "validate")):
         async with reader.client.request(method, f"/api/credentials/{row_id}/{path}") as answer:
@@ -70,9 +75,7 @@ async def assert_it_does_not_open(row_id: str, reader: Person, rows: Rows, fault
             text = await answer.text() + str(answer.raw_headers)
         assert all(row.key_id not in text for row in rows.rows)
     assert [await faults.calls_of(row.key_id) for row in rows.rows] == before
-    with log_file.open("rb") as log:
-        log.seek(said)
-        lines = [json.loads(line) for line in log]
+    lines = lines_of(log_file)[said:]
     alarms = [line for line in lines if line["event"] == "credential_seal_broken"]
     assert [(alarm["level"], alarm["credential_id"]) for alarm in alarms] == [("error", row_id)] * 2
     assert not [line for line in lines if line["event"] in {"alpaca_answered", "alpaca_failed"}]
@@ -98,9 +101,7 @@ async def test_no_sealed_cell_opens_in_the_place_of_another(rows: Rows, faults: 
 
 async def test_no_row_opens_as_somebody_else_s(rows: Rows, faults: Faults, log_file: Path) -> None:
     alices, bobs = rows.rows[0], rows.rows[2]
-    await rows.as_owner(
-        "UPDATE corral.credentials SET user_id = $2 WHERE id::text = $1", alices.id, bobs.owner.user_id
-    )
+    await rows.as_owner("UPDATE corral.credentials SET user_id = $2 WHERE id::text = $1", alices.id, bobs.owner.user_id)
     await assert_it_does_not_open(alices.id, bobs.owner, rows, faults, log_file)
     async with alices.owner.client.get(f"/api/credentials/{alices.id}/account-data") as answer:
         assert answer.status == 404
