@@ -3,14 +3,12 @@
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-import asyncpg
-
 from benchmarks.load import Question
 from corral.alpaca.environments import Environment
 from corral.credentials import queries
 from corral.credentials.sealing import seal_keys
 from corral.credentials.validation import hint_of_key
-from corral.database.connection import Database, get_connection_with_rls
+from corral.database.connection import Connection, Database, get_connection_with_rls
 from corral.identity import api_tokens, sign_in
 from corral.sandbox import secret_of
 from corral.sandbox.account_page import in_writing
@@ -50,7 +48,7 @@ async def _store_person(database: Database, vault: Vault, number: int) -> list[Q
 
 
 async def _store_account(
-    connection: asyncpg.Connection, vault: Vault, user_id: UUID, token: Secret, key_id: str
+    connection: Connection, vault: Vault, user_id: UUID, token: Secret, key_id: str
 ) -> Question:
     account, credential_id = open_account(SANDBOX_SEED, key_id), uuid4()
     api_key, secret_key = Secret(key_id), Secret(secret_of(key_id))

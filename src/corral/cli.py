@@ -23,14 +23,14 @@ from corral.database.migrate import MigrationRefused
 from corral.edge.fields import Name, canonical_email
 from corral.edge.server import PortTaken
 from corral.errors import DatabaseUnavailable, Problem
-from corral.hardening import harden_process
+from corral.hardening import forget_variable, harden_process
 from corral.health.watch import Weakened
 from corral.identity.people import NoSuchPerson, OwnerUnknown
 from corral.identity.scopes import Scope
 from corral.logs import configure_logging
 from corral.secret import Secret
 from corral.serving import CannotListen, serve
-from corral.settings import Settings, describe_settings, take_settings
+from corral.settings import HOLDING_PASSWORDS, Settings, describe_settings, take_settings
 from corral.vault import KeyringRefused
 
 # What a person may be told as it is: one line, with the way out.
@@ -98,7 +98,7 @@ def serve_command(
     data_dir: DataDir = None,
 ) -> None:
     """The service, against real Alpaca."""
-    settings = take_settings(os.environ, host=host, port=port, data_dir=data_dir)
+    settings = _taken_settings(host=host, port=port, data_dir=data_dir)
     demonstration.refuse_demo_folder(settings.data_dir)
     _configure_logging(settings)
     harden_process()
@@ -187,8 +187,16 @@ def openapi(data_dir: DataDir = None) -> None:  # noqa: ARG001 - every command t
 
 def _command_settings(data_dir: Path | None) -> Settings:
     """For commands that do their work and end: their log says warnings only."""
-    settings = take_settings(os.environ, data_dir=data_dir)
+    settings = _taken_settings(data_dir=data_dir)
     configure_logging("console", sys.stderr.buffer, lowest=logging.WARNING)
+    return settings
+
+
+def _taken_settings(**overrides: object) -> Settings:
+    """What holds a password is out of the environment from here on, where others could read it."""
+    settings = take_settings(os.environ, **overrides)
+    for name in [name for name in os.environ if name.upper() in HOLDING_PASSWORDS]:
+        forget_variable(name)
     return settings
 
 

@@ -4,6 +4,7 @@ Root can still read it; see docs/threat-model.md.
 """
 
 import ctypes
+import os
 import resource
 import sys
 
@@ -15,3 +16,16 @@ def harden_process() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def forget_variable(name: str) -> None:
+    """Takes a variable out of this process's environment, and its value out of what /proc/PID/environ shows.
+
+    Removing it alone would leave the text where the kernel put it when the program was started.
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        libc.getenv.restype = ctypes.c_void_p
+        if address := libc.getenv(os.fsencode(name)):
+            ctypes.memset(address, 0, len(ctypes.string_at(address)))
+    os.environ.pop(name, None)

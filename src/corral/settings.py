@@ -1,7 +1,7 @@
 """Settings: read from the environment once, by the command line, and passed on from there."""
 
 import os
-from collections.abc import MutableMapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "CORRAL_"
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+HOLDING_PASSWORDS = frozenset({"CORRAL_DATABASE_URL", "CORRAL_DATABASE_OWNER_URL"})
 
 
 def default_data_dir() -> Path:
@@ -90,8 +91,8 @@ class Settings(BaseSettings):
         return self.public_url or f"http://{host}:{self.port}"
 
 
-def take_settings(environ: MutableMapping[str, str], **overrides: object) -> Settings:
-    """Reads the variables, and takes the ones with passwords out of the environment, where others could read them.
+def take_settings(environ: Mapping[str, str], **overrides: object) -> Settings:
+    """Reads the variables; `overrides` that are not None come before them.
 
     Raises ValueError for an unknown name with our prefix: a misspelt setting must not be ignored.
     """
@@ -99,10 +100,7 @@ def take_settings(environ: MutableMapping[str, str], **overrides: object) -> Set
     unknown = sorted(name for name in environ if name.upper().startswith(PREFIX) and name.upper() not in known)
     if unknown:
         raise ValueError(f"{', '.join(unknown)}: no such setting; `corral serve --help` lists them")
-    settings = Settings(**{name: value for name, value in overrides.items() if value is not None})  # pyright: ignore[reportArgumentType]  # checked by pydantic
-    for name in ("DATABASE_URL", "DATABASE_OWNER_URL"):
-        environ.pop(f"{PREFIX}{name}", None)
-    return settings
+    return Settings(**{name: value for name, value in overrides.items() if value is not None})  # pyright: ignore[reportArgumentType]  # checked by pydantic
 
 
 def describe_settings() -> str:

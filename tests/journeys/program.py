@@ -8,11 +8,14 @@ import socket
 import sys
 import tempfile
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from aiohttp import ClientSession, ClientTimeout, CookieJar
+
+from corral.database.os_user import OsUser
 
 SOURCES = Path(__file__).parents[2] / "src"
 PATIENCE = 30.0  # seconds, on a machine that does other things, too
@@ -87,8 +90,12 @@ class Running:
         return await self.ends()
 
 
-async def corral(*arguments: str | Path, stdin: str = "", **settings: object) -> Ended:
+async def corral(*arguments: object, **settings: object) -> Ended:
     """Runs one command to its end."""
+    return await corral_reading("", *arguments, **settings)
+
+
+async def corral_reading(stdin: str, *arguments: object, **settings: object) -> Ended:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "corral", *map(str, arguments)),
         stdin=asyncio.subprocess.PIPE,
@@ -106,23 +113,24 @@ async def corral(*arguments: str | Path, stdin: str = "", **settings: object) ->
     return Ended(await process.wait(), out.decode(), err.decode())
 
 
-@asynccontextmanager
-async def running(*arguments: str | Path, talkative: bool = False, **settings: object) -> AsyncGenerator[Running]:
-    """Starts `corral …`; what is left of it at the end is killed."""
-    starter = ("-c", _TALKATIVE) if talkative else ("-m", "corral")
-    command = [sys.executable, *starter, *map(str, arguments)]
-    async with running_command(command, environment(**settings)) as program:
-        yield program
+def running(*arguments: object, **settings: object) -> AbstractAsyncContextManager[Running]:
+    """Starts `corral …`; what is left of it at the end is ended."""
+    return running_command([sys.executable, "-m", "corral", *map(str, arguments)], environment(**settings))
+
+
+def running_talkatively(*arguments: object, **settings: object) -> AbstractAsyncContextManager[Running]:
+    """The same, and every logger of every library speaks."""
+    return running_command([sys.executable, "-c", _TALKATIVE, *map(str, arguments)], environment(**settings))
 
 
 @asynccontextmanager
 async def running_command(
-    command: list[str], env: dict[str, str], *, user: int | None = None
+    command: list[str], env: dict[str, str], *, user: OsUser | None = None
 ) -> AsyncGenerator[Running]:
-    """As another user of the system, when `user` is an id; its current folder is where a core file would appear."""
+    """As another user of the system, where `user` is one."""
     with tempfile.TemporaryDirectory(prefix="corral-out-") as said:
         out, err = Path(said, "out"), Path(said, "err")
-        with out.open("wb") as out_file, err.open("wb") as err_file:
+        with _opened(out) as out_file, _opened(err) as err_file:
             process = await asyncio.create_subprocess_exec(
                 *command,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -130,7 +138,9 @@ async def running_command(
                 stderr=err_file,
                 env=env,
                 cwd="/",
-                user=user,
+                user=user.uid if user else None,
+                group=user.gid if user else None,
+                extra_groups=[] if user else None,
             )
         try:
             yield Running(process, out, err)
@@ -143,6 +153,10 @@ async def running_command(
                 except TimeoutError:
                     process.kill()
                     await process.wait()
+
+
+def _opened(file: Path) -> BinaryIO:
+    return file.open("wb")
 
 
 def environment(**settings: object) -> dict[str, str]:

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession
+from tests.journeys.footprint import files_in
+from tests.journeys.program import browser, corral, corral_reading, running
 
 from corral import cli
-from tests.journeys.footprint import files_in
-from tests.journeys.program import browser, corral, running
 
 PASSWORD = "correct horse battery staple"
 
@@ -106,12 +106,13 @@ async def test_a_database_that_does_not_answer_is_named_by_its_setting(folder: P
 
 async def test_people_are_added_listed_and_disabled(on_the_runs_database: dict[str, str]) -> None:
     corral_here = partial(corral, **on_the_runs_database)
+    told = partial(corral_reading, PASSWORD, **on_the_runs_database)
     email = f"carol-{secrets.token_hex(4)}@corral.example"
-    added = await corral_here("users", "add", email.title(), "--password-stdin", stdin=PASSWORD)
+    added = await told("users", "add", email.title(), "--password-stdin")
     assert (added.status, added.err) == (0, "")
     assert PASSWORD not in added.out
     assert "already" in (await corral_here("users", "add", email)).only_complaint
-    weak = await corral_here("users", "add", f"x{email}", "--password-stdin", stdin="short\n")
+    weak = await corral_reading("short\n", "users", "add", f"x{email}", "--password-stdin", **on_the_runs_database)
     assert "12 to 1,024 characters" in weak.only_complaint
 
     assert re.search(rf"^ {email} .* active", (await corral_here("users", "list")).out, re.MULTILINE)
@@ -136,9 +137,8 @@ async def test_commands_work_beside_a_running_server(data: Path, against_sandbox
         me = await me_of(client, token.out.strip())
         assert me["email"] == "alice@corral.example"
         assert (await sign_in(client, code))["email"] == "alice@corral.example"
-        async with browser(await server.url()) as late:
-            async with late.post("/api/session/link", json={"token": code}) as answer:
-                assert answer.status == 401, "a link is good once"
+        async with browser(await server.url()) as late, late.post("/api/session/link", json={"token": code}) as answer:
+            assert (await answer.json())["code"] == "link_refused", "a link is good once"
 
         narrow = ("--scope", "accounts:read", "--expires-in", "12h")
         narrow_token = await corral(

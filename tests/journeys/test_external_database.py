@@ -4,13 +4,13 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from tests.journeys.clusters import ExternalPostgres, external_postgres
+from tests.journeys.footprint import files_in, rows_of
+from tests.journeys.program import Ended, browser, corral, free_port, running
 
 from corral.database.connection import Database
 from corral.database.migrate import apply_migrations
 from corral.database.selfcheck import attempt_crossing, find_role_weaknesses, find_weaknesses
-from tests.journeys.clusters import ExternalPostgres, external_postgres
-from tests.journeys.footprint import files_in, rows_of
-from tests.journeys.program import Ended, browser, corral, free_port, running
 
 
 @pytest.mark.parametrize("version", [15, 16, 18])

@@ -1,19 +1,19 @@
 """What stops the start: each in one line, before anything is written."""
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
-from corral.credentials.keyring_check import open_vault
-from corral.database.embedded import EmbeddedDatabase
-from corral.vault import KeyringRefused, make_keyring
 from tests.conftest import Service
 from tests.journeys.footprint import files_in, rows_of
 from tests.journeys.program import Ended, corral
 from tests.people import Person
+
+from corral.credentials.keyring_check import open_vault
+from corral.database.embedded import EmbeddedDatabase
+from corral.vault import KeyringRefused, make_keyring
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +63,21 @@ SPOILED = {
 
 
 @pytest.fixture
-async def keyring(alice: Person, service: Service, folder: Path) -> AsyncIterator[Path]:
+async def keyring(alice: Person, service: Service, folder: Path) -> Path:
     """A good copy of the run's keyring, in a data folder of its own; the database has a sealed row of alice's."""
     await alice.store()
+    return copied(service.house.settings.keyring_path, folder)
+
+
+def copied(keyring: Path, folder: Path) -> Path:
     copy = folder / "keyring.json"
-    copy.write_bytes(service.house.settings.keyring_path.read_bytes())
+    copy.write_bytes(keyring.read_bytes())
     copy.chmod(0o600)
     return copy
+
+
+def key_material_in(keyring: Path) -> str:
+    return json.loads(keyring.read_text())["sealing"]["key"][0]["keyData"]["value"]
 
 
 async def start_with(keyring: Path, postgres: EmbeddedDatabase) -> Ended:
@@ -107,7 +115,7 @@ async def test_a_keyring_that_is_not_this_database_s_stops_the_start(
 
 async def test_no_word_of_a_broken_keyring_is_repeated(keyring: Path, postgres: EmbeddedDatabase) -> None:
     """A parser's message may quote what it read, and what it read is the master key."""
-    key = json.loads(keyring.read_text())["sealing"]["key"][0]["keyData"]["value"]
+    key = key_material_in(keyring)
     cut_short(keyring)
     refused = await start_with(keyring, postgres)
     assert all(key[start : start + 8] not in refused.err for start in range(len(key) - 8))

@@ -6,12 +6,12 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import time
 from pathlib import Path
 
 import psutil
 from aiohttp import ClientSession
-
 from tests.journeys.footprint import files_in
 from tests.journeys.program import browser, corral, free_port, running
 
@@ -43,9 +43,8 @@ async def test_the_set_up_link_is_printed_while_nobody_exists_and_works_once(
 
 
 async def test_a_taken_port_is_told_and_so_is_an_address_of_another_machine(data: Path) -> None:
-    with_taken_port = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
-    port = with_taken_port.sockets[0].getsockname()[1]
-    async with with_taken_port:
+    with socket.create_server(("127.0.0.1", 0)) as other_program:
+        port = other_program.getsockname()[1]
         for arguments, option in (
             (("serve", "--port", port), "--port"),
             (("sandbox", "--port", port), "--port"),

@@ -2,20 +2,22 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession
+from tests.conftest import Service
+from tests.journeys.program import corral
 
-from corral.app import DatabaseAddresses, open_state
+from corral.app import DatabaseAddresses, create_app, open_state
 from corral.database.connection import open_owner_connection
 from corral.database.embedded import embedded_postgres
+from corral.edge.server import serve_http
 from corral.health.watch import Weakened
 from corral.sandbox import Sandbox
 from corral.serving import House
 from corral.settings import Settings
-from tests.conftest import Service, _listening
-from tests.journeys.program import corral
 
 # Each as (how, how it is undone, what is told).
 WEAKENED = {
@@ -40,16 +42,20 @@ WEAKENED = {
         "unexpected: policy wide on credentials",
     ),
     "a copying trigger": (
-        "CREATE TABLE public.loot (row text); GRANT INSERT ON public.loot TO corral_app;"
-        "CREATE FUNCTION public.copy() RETURNS trigger LANGUAGE plpgsql AS"
-        " 'BEGIN INSERT INTO public.loot VALUES (NEW::text); RETURN NEW; END';"
-        "CREATE TRIGGER copy BEFORE INSERT ON corral.credentials FOR EACH ROW EXECUTE FUNCTION public.copy()",
+        """
+        CREATE TABLE public.loot (row text); GRANT INSERT ON public.loot TO corral_app;
+        CREATE FUNCTION public.copy() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN INSERT INTO public.loot VALUES (NEW::text); RETURN NEW; END';
+        CREATE TRIGGER copy BEFORE INSERT ON corral.credentials FOR EACH ROW EXECUTE FUNCTION public.copy()
+        """,
         "DROP TRIGGER copy ON corral.credentials; DROP FUNCTION public.copy(); DROP TABLE public.loot",
         "unexpected: trigger copy on credentials",
     ),
     "a new way round": (
-        "CREATE FUNCTION corral.all_keys() RETURNS SETOF corral.credentials LANGUAGE sql SECURITY DEFINER AS"
-        " 'SELECT * FROM corral.credentials'",
+        """
+        CREATE FUNCTION corral.all_keys() RETURNS SETOF corral.credentials LANGUAGE sql SECURITY DEFINER AS
+        'SELECT * FROM corral.credentials'
+        """,
         "DROP FUNCTION corral.all_keys()",
         "unexpected: function all_keys() definer=t",
     ),
@@ -86,8 +92,22 @@ async def own_service(addresses: DatabaseAddresses, sandbox: Sandbox, run_dir: P
     settings = own_settings(sandbox, run_dir)
     async with open_state(settings, addresses.app) as state:
         house = House(settings, addresses, state)
-        async with _listening(house) as url:
+        async with listening(house) as url:
             yield Service(house, url)
+
+
+@asynccontextmanager
+async def listening(house: House) -> AsyncGenerator[str]:
+    stop, started = asyncio.Event(), asyncio.get_running_loop().create_future()
+    app = create_app(house.settings, house.state)
+    serving = asyncio.ensure_future(
+        serve_http(app, host="127.0.0.1", port=0, ready=started.set_result, grace_seconds=5, stop=stop)
+    )
+    try:
+        yield await started
+    finally:
+        stop.set()
+        await serving
 
 
 def own_settings(sandbox: Sandbox, run_dir: Path) -> Settings:

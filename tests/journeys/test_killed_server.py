@@ -1,0 +1,142 @@
+"""The server is killed in the middle of everything, and stopped in the middle of a request."""
+
+import asyncio
+import random
+import signal
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientConnectionError, ClientError, ClientSession, ClientTimeout
+from tests.conftest import Faults
+from tests.journeys.program import Running, corral, running
+from tests.journeys.test_serve import processes_of
+from tests.people import key_pair, live_key, paper_key
+
+KILLS = 6
+TALKERS = 8
+
+
+class Ledger:
+    """What clients were told, to be compared with what is there after the crash."""
+
+    def __init__(self) -> None:
+        self.there: dict[str, str] = {}  # id -> nickname: acknowledged, and not deleted since
+        self.gone: set[str] = set()
+        self.unknown: set[str] = set()  # a change of theirs was under way when the server died
+
+    def refute(self, items: list[dict[str, Any]]) -> None:
+        found = {item["id"]: item["nickname"] for item in items}
+        for credential_id, nickname in self.there.items():
+            if credential_id not in self.unknown:
+                assert found[credential_id] == nickname
+        assert not found.keys() & self.gone, "what was deleted stays deleted"
+
+
+async def change_things(client: ClientSession, ledger: Ledger) -> None:
+    """Stores, renames, replaces keys and deletes until the server is gone."""
+    while True:
+        key_id = random.choice((paper_key, live_key))()
+        async with client.post("/api/credentials", json={"nickname": "new", **key_pair(key_id)}) as answer:
+            if answer.status == 429:  # this person's checks of new keys are spent for the minute
+                return
+            assert answer.status == 201, await answer.text()
+            credential_id = (await answer.json())["id"]
+        ledger.there[credential_id] = "new"
+        ledger.unknown.add(credential_id)
+        change = {"nickname": f"renamed {key_id[-4:]}", **key_pair(key_id)}
+        async with client.patch(f"/api/credentials/{credential_id}", json=change) as answer:
+            if answer.status == 429:
+                return
+            assert answer.status == 200, await answer.text()
+        ledger.there[credential_id] = change["nickname"]
+        if random.random() < 0.5:
+            async with client.delete(f"/api/credentials/{credential_id}") as answer:
+                assert answer.status == 204
+            del ledger.there[credential_id]
+            ledger.gone.add(credential_id)
+        ledger.unknown.discard(credential_id)
+
+
+async def test_a_server_killed_amid_changes_leaves_no_half_of_any(data: Path, against_sandbox: dict[str, str]) -> None:
+    settings = {**against_sandbox, "data_dir": data}
+    token, ledger = "", Ledger()
+    for round_ in range(KILLS):
+        async with running("serve", **settings) as server:
+            url = await server.url()
+            if not token:
+                token = await token_of_alice(settings)
+            async with ClientSession(url, headers={"Authorization": f"Bearer {token}"}) as client:
+                async with client.get("/api/credentials") as answer:
+                    ledger.refute((await answer.json())["items"])
+                storm = [asyncio.create_task(change_things(client, ledger)) for _ in range(TALKERS)]
+                await asyncio.sleep(random.uniform(0.05, 0.6))
+                server.process.kill()
+                await server.ends()
+                ended = await asyncio.gather(*storm, return_exceptions=True)
+            assert all(one is None or isinstance(one, ClientError) for one in ended), ended
+            assert "error" not in server.err, f"round {round_}"
+    assert ledger.there
+    examined = await corral("doctor", **settings)
+    assert (examined.status, "✗" in examined.out) == (0, False), examined
+    assert examined.out.count("✓") == 8
+    assert processes_of(data) == []
+
+
+@asynccontextmanager
+async def waiting_request(
+    server: Running, settings: dict[str, Any], faults: Faults
+) -> AsyncGenerator[asyncio.Task[int]]:
+    """A question to Alpaca that takes a second and is under way."""
+    headers = {"Authorization": f"Bearer {await token_of_alice(settings)}"}
+    async with ClientSession(await server.url(), headers=headers, timeout=ClientTimeout(total=20)) as client:
+        key_id = paper_key()
+        async with client.post("/api/credentials", json={"nickname": "slow", **key_pair(key_id)}) as answer:
+            credential_id = (await answer.json())["id"]
+        await faults.set(key_id, latency_ms=1000)
+
+        async def ask() -> int:
+            async with client.get(f"/api/credentials/{credential_id}/account-data") as answer:
+                await answer.read()
+                return answer.status
+
+        asked, before = asyncio.create_task(ask()), await faults.calls_of(key_id)
+        while await faults.calls_of(key_id) == before:  # noqa: ASYNC110 - the sandbox tells only those who ask
+            await asyncio.sleep(0.01)
+        yield asked
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+async def test_a_stopping_server_finishes_what_is_under_way_and_takes_no_more(
+    how: signal.Signals, data: Path, against_sandbox: dict[str, str], faults: Faults
+) -> None:
+    settings = {**against_sandbox, "data_dir": data}
+    async with running("serve", **settings) as server, waiting_request(server, settings, faults) as asked:
+        server.process.send_signal(how)
+        await asyncio.sleep(0.3)
+        with pytest.raises(ClientConnectionError):
+            async with ClientSession(await server.url()) as late, late.get("/healthz"):
+                pass
+        assert not asked.done()
+        assert await asked == 200
+        assert await server.ends() == 0
+        assert processes_of(data) == []
+        assert "Traceback" not in server.err
+
+
+async def test_a_server_stopped_while_it_starts_ends_well_and_leaves_nothing_running(
+    data: Path, against_sandbox: dict[str, str]
+) -> None:
+    for seconds in (0.8, 1.2, 1.6):
+        async with running("serve", data_dir=data, **against_sandbox) as server:
+            await asyncio.sleep(seconds)
+            assert await server.stop() in {0, -signal.SIGTERM}  # the latter before Python has come as far as our code
+            assert "Traceback" not in server.err
+        assert processes_of(data) == []
+
+
+async def token_of_alice(settings: dict[str, Any]) -> str:
+    assert (await corral("users", "add", "alice@corral.example", **settings)).status == 0
+    return (await corral("tokens", "create", "alice@corral.example", "--name", "x", **settings)).out.strip()
