@@ -157,6 +157,20 @@ def users_disable(email: EmailArgument, data_dir: DataDir = None) -> None:
     _run(operating.disable_user(_command_settings(data_dir), email))
 
 
+@users.command("enable")
+def users_enable(email: EmailArgument, data_dir: DataDir = None) -> None:
+    """Lets a disabled person in again; former sessions and tokens stay ended."""
+    email = canonical_email(email)
+    _run(operating.enable_user(_command_settings(data_dir), email))
+
+
+@users.command("link")
+def users_link(email: EmailArgument, data_dir: DataDir = None) -> None:
+    """Prints a one-time link to sign in with, for somebody who lost a password or an earlier link."""
+    email = canonical_email(email)
+    _run(operating.print_sign_in_link(_command_settings(data_dir), email))
+
+
 @tokens.command("create")
 def tokens_create(
     email: EmailArgument,

@@ -18,6 +18,12 @@ def harden_process() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
+def raise_file_limit() -> None:
+    """As many open files as the system lets this user have: each client and each call to Alpaca is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def forget_variable(name: str) -> None:
     """Takes a variable out of this process's environment, and its value out of what /proc/PID/environ shows.
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
+from uuid import UUID
 
 from rich.console import Console
 from rich.table import Table
@@ -89,8 +90,7 @@ async def add_user(settings: Settings, email: str, password: Secret | None) -> N
         resources = house.state["resources"]
         user_id = await sign_in.add_user(resources.database, resources.vault, email=email, password=password)
         if password is None:
-            link = await issue_link(resources.database, resources.vault, "sign_in", user_id, resources.public_url)
-            _out.print(link.reveal())
+            await _print_link(house, user_id)
         else:
             _out.print(f"{email} is added.")
 
@@ -109,18 +109,34 @@ async def disable_user(settings: Settings, email: str) -> None:
         _out.print(f"{email} is disabled; sessions and tokens ended.")
 
 
+async def enable_user(settings: Settings, email: str) -> None:
+    async with opened_house(settings) as house, people.owner_connection(house.addresses.owner) as connection:
+        await people.enable_person(connection, email)
+        _out.print(f"{email} may sign in again: by the password, or by a link from `corral users link`.")
+
+
+async def print_sign_in_link(settings: Settings, email: str) -> None:
+    async with opened_house(settings) as house:
+        user = await people.find_person(house.state["resources"].database, email)
+        await _print_link(house, user.id)
+
+
 async def create_token(
     settings: Settings, email: str, name: str, scopes: list[Scope] | None, expires_at: datetime | None
 ) -> None:
     async with opened_house(settings) as house:
         resources = house.state["resources"]
-        user = await queries.find_user_by_email(resources.database, email)
-        if user is None:
-            raise people.NoSuchPerson(f"there is nobody with the address {email}; `corral users list` shows who is")
+        user = await people.find_person(resources.database, email)
         _, token = await api_tokens.create_api_token(
             resources.database, resources.vault, user.id, name=name, scopes=scopes, expires_at=expires_at
         )
         sys.stdout.write(token.reveal() + "\n")
+
+
+async def _print_link(house: House, user_id: UUID) -> None:
+    resources = house.state["resources"]
+    link = await issue_link(resources.database, resources.vault, "sign_in", user_id, resources.public_url)
+    _out.print(link.reveal())
 
 
 async def examine(settings: Settings) -> None:

@@ -6,11 +6,17 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+import structlog
+
+from corral import __version__
 from corral.app import DatabaseAddresses, State, create_app, database_addresses, open_state
 from corral.database.data_folder import exclusive_serve_lock
 from corral.database.migrate import apply_migrations
 from corral.edge.server import serve_http
+from corral.hardening import raise_file_limit
 from corral.settings import Settings
+
+_log = structlog.get_logger("corral.serving")
 
 # A request in flight may wait for Alpaca for its whole deadline, and then has to be written out.
 _GRACE_BEYOND_UPSTREAM_SECONDS = 5.0
@@ -47,6 +53,7 @@ async def serve(
     `announce` is told the address once the service answers there.
     """
     stop = stop_signal()
+    raise_file_limit()
     async with AsyncExitStack() as stack:
         if settings.database_url is None:
             stack.enter_context(exclusive_serve_lock(settings.data_dir))
@@ -54,12 +61,14 @@ async def serve(
         announcements: list[asyncio.Future[None]] = []
 
         def ready(url: str) -> None:
+            _log.info("serving", url=url, version=__version__)
             announcement = asyncio.ensure_future(announce(house, url))
             # One that fails ends the service: nobody was told the link without which nobody gets in.
             announcement.add_done_callback(lambda done: stop.set() if done.exception() else None)
             announcements.append(announcement)
 
         await _listen(house, ready, stop)
+        _log.info("stopping")
         await asyncio.gather(*announcements)
 
 

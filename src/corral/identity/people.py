@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from corral.database.connection import Connection, open_owner_connection
+from corral.database.connection import Connection, Database, open_owner_connection
 from corral.identity import queries
-from corral.identity.queries import Person
+from corral.identity.queries import Person, UserRow
 
 _log = structlog.get_logger("corral.identity")
 
@@ -32,8 +32,29 @@ async def load_people(connection: Connection) -> list[Person]:
     return await queries.load_people(connection)
 
 
+async def find_person(database: Database, email: str) -> UserRow:
+    """Somebody who may sign in; raises NoSuchPerson for one who is disabled, too."""
+    user = await queries.find_user_by_email(database, email)
+    if user is None:
+        raise NoSuchPerson(_nobody(email))
+    if user.disabled_at is not None:
+        raise NoSuchPerson(f"{email} is disabled; `corral users enable {email}` lets them in again")
+    return user
+
+
 async def disable_person(connection: Connection, email: str) -> None:
     user_id = await queries.disable_person(connection, email)
     if user_id is None:
-        raise NoSuchPerson(f"there is nobody with the address {email}; `corral users list` shows who is")
+        raise NoSuchPerson(_nobody(email))
     _log.info("user_disabled", user_id=str(user_id))
+
+
+async def enable_person(connection: Connection, email: str) -> None:
+    user_id = await queries.enable_person(connection, email)
+    if user_id is None:
+        raise NoSuchPerson(_nobody(email))
+    _log.info("user_enabled", user_id=str(user_id))
+
+
+def _nobody(email: str) -> str:
+    return f"there is nobody with the address {email}; `corral users list` shows who is"

@@ -224,3 +224,8 @@ async def disable_person(connection: Connection, email: str) -> UUID | None:
         await connection.execute("DELETE FROM corral.sessions WHERE user_id = $1", user_id)
         await connection.execute("DELETE FROM corral.api_tokens WHERE user_id = $1", user_id)
     return user_id
+
+
+async def enable_person(connection: Connection, email: str) -> UUID | None:
+    """None when there is nobody of this address."""
+    return await connection.fetchval("UPDATE corral.users SET disabled_at = NULL WHERE email = $1 RETURNING id", email)
