@@ -1,0 +1,69 @@
+"""`corral doctor`: a line for each check, and for what is wrong the way out."""
+
+from pathlib import Path
+
+from tests.conftest import Service
+from tests.journeys.program import corral, free_port
+from tests.people import Person
+
+from corral.database.connection import open_owner_connection
+from corral.vault import make_keyring
+
+CHECKS = [
+    "the database is reachable",
+    "the database role cannot bypass row-level security",
+    "every table's row-level security is forced, and the schema is of this release",
+    "one made-up tenant cannot reach another's rows",
+    "this machine's clock agrees with the database's",
+    "the keyring opens every row",
+    "Alpaca's paper host is reachable",
+    "Alpaca's live host is reachable",
+]
+
+
+async def test_all_is_well(
+    alice: Person, service: Service, on_the_runs_database: dict[str, str], against_sandbox: dict[str, str]
+) -> None:
+    await alice.store()
+    examined = await corral("doctor", **on_the_runs_database, **against_sandbox)
+    assert (examined.status, examined.err) == (0, "")
+    assert examined.out.splitlines() == [f"✓ {check}" for check in CHECKS]
+
+
+async def test_a_replaced_keyring_and_an_unreachable_alpaca_are_told_and_nothing_else(
+    folder: Path, service: Service, on_the_runs_database: dict[str, str], against_sandbox: dict[str, str]
+) -> None:
+    make_keyring(folder / "another.json")
+    wrong = {"keyring": f"file:{folder / 'another.json'}", "alpaca_live_url": f"http://127.0.0.1:{free_port()}"}
+    examined = await corral("doctor", **{**on_the_runs_database, **against_sandbox, **wrong})
+    assert "2 of the checks failed" in examined.only_complaint
+    told = [line for line in examined.out.splitlines() if line.startswith("✗")]
+    assert len(told) == 2
+    assert "belongs to another database" in told[0]
+    assert told[1].startswith("✗ Alpaca's live host is reachable: ")
+    assert examined.out.count("✓") == len(CHECKS) - 2
+
+
+async def test_without_the_owner_s_address_it_says_which_setting_it_needs(
+    service: Service, on_the_runs_database: dict[str, str], against_sandbox: dict[str, str]
+) -> None:
+    settings = {**on_the_runs_database, **against_sandbox}
+    del settings["database_owner_url"]
+    examined = await corral("doctor", **settings)
+    assert "1 of the checks failed" in examined.only_complaint
+    assert "✗ the keyring opens every row: set CORRAL_DATABASE_OWNER_URL" in examined.out
+
+
+async def test_a_row_that_does_not_open_is_named(
+    alice: Person, service: Service, on_the_runs_database: dict[str, str], against_sandbox: dict[str, str]
+) -> None:
+    credential = await alice.store()
+    from_paper_to_live = "UPDATE corral.credentials SET credential_type = 'live' WHERE id::text = $1"
+    assert service.house.addresses.owner is not None
+    async with open_owner_connection(service.house.addresses.owner) as connection:
+        await connection.execute(from_paper_to_live, credential["id"])
+        examined = await corral("doctor", **on_the_runs_database, **against_sandbox)
+        await connection.execute("DELETE FROM corral.credentials WHERE id::text = $1", credential["id"])
+    assert (
+        f"✗ the keyring opens every row: these do not open, store their keys again: {credential['id']}" in examined.out
+    )
