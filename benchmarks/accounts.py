@@ -47,9 +47,7 @@ async def _store_person(database: Database, vault: Vault, number: int) -> list[Q
         return [await _store_account(connection, vault, user_id, token, key_id) for key_id in key_ids]
 
 
-async def _store_account(
-    connection: Connection, vault: Vault, user_id: UUID, token: Secret, key_id: str
-) -> Question:
+async def _store_account(connection: Connection, vault: Vault, user_id: UUID, token: Secret, key_id: str) -> Question:
     account, credential_id = open_account(SANDBOX_SEED, key_id), uuid4()
     api_key, secret_key = Secret(key_id), Secret(secret_of(key_id))
     await queries.insert_credential(

@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails
 from corral import demo as demonstration
 from corral import operating
 from corral.app import create_api
+from corral.database.connection import DatabaseRefused
 from corral.database.embedded_errors import EmbeddedPostgresError
 from corral.database.migrate import MigrationRefused
 from corral.edge.fields import Name, canonical_email
@@ -38,6 +39,7 @@ _TOLD_AS_THEY_ARE = (
     Problem,
     KeyringRefused,
     EmbeddedPostgresError,
+    DatabaseRefused,
     MigrationRefused,
     Weakened,
     PortTaken,

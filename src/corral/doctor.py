@@ -12,7 +12,7 @@ from corral.alpaca.errors import AlpacaError, KeysRefused
 from corral.app import database_addresses
 from corral.credentials.keyring_check import open_vault, opens_whole
 from corral.credentials.queries import load_all_sealed
-from corral.database.connection import Database, open_owner_connection
+from corral.database.connection import Database, DatabaseRefused, open_owner_connection
 from corral.database.embedded_errors import EmbeddedPostgresError
 from corral.database.migrate import MigrationRefused, apply_migrations, pending_migrations
 from corral.database.selfcheck import attempt_crossing, find_role_weaknesses, find_schema_differences
@@ -38,7 +38,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
             if addresses.owner is not None:
                 await apply_migrations(addresses.owner)
             database = await stack.enter_async_context(Database.open(addresses.app))
-        except (EmbeddedPostgresError, MigrationRefused, Problem) as error:
+        except (DatabaseRefused, EmbeddedPostgresError, MigrationRefused, Problem) as error:
             yield Finding("the database is reachable", str(error))
             return
         yield Finding("the database is reachable", None)

@@ -33,10 +33,11 @@ async def test_a_row_copied_to_another_user_by_hand_finds_no_kept_answer(
         """,
         bob.user_id, alice.user_id, UUID(credential["id"]),
     )  # fmt: skip
-    await owner.close()
     async with bob.client.get(path) as answer:
         assert answer.status == 500
         assert (await answer.json(content_type=None))["code"] == "internal"
+    await owner.execute("DELETE FROM corral.credentials WHERE user_id = $1", bob.user_id)
+    await owner.close()
     assert await faults.calls_of(key_id) == 2
 
 

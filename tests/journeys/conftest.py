@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.journeys.clusters import ExternalPostgres, external_postgres
-from tests.journeys.program import corral, free_port
 
 from corral.database.embedded import EmbeddedDatabase
 from corral.database.migrate import apply_migrations
 from corral.sandbox import Sandbox
+from tests.journeys.clusters import ExternalPostgres, external_postgres
+from tests.journeys.program import corral, free_port
 
 LONGEST = 90.0  # seconds that one journey may take before it counts as hanging
 

@@ -14,13 +14,13 @@ from urllib.parse import quote
 
 import pytest
 from aiohttp import ClientSession, ClientTimeout
+
+from corral.database.embedded import EmbeddedDatabase, embedded_postgres
 from tests.conftest import Faults
 from tests.journeys.canary import canary_scan, files_with, new_canary
 from tests.journeys.clusters import programs_of
 from tests.journeys.program import corral, running_talkatively
 from tests.people import key_pair
-
-from corral.database.embedded import EmbeddedDatabase, embedded_postgres
 
 DRESSES: dict[str, Callable[[str], bytes]] = {
     "raw": lambda secret: secret.encode(),

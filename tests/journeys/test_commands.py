@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession
-from tests.journeys.footprint import files_in
-from tests.journeys.program import browser, corral, corral_reading, running
 
 from corral import cli
+from tests.journeys.footprint import files_in
+from tests.journeys.program import browser, corral, corral_reading, running
 
 PASSWORD = "correct horse battery staple"
 
@@ -119,7 +119,7 @@ async def test_people_are_added_listed_and_disabled(on_the_runs_database: dict[s
     disabled = await corral_here("users", "disable", email)
     assert (disabled.status, disabled.err) == (0, "")
     assert re.search(rf"^ {email} .* disabled", (await corral_here("users", "list")).out, re.MULTILINE)
-    for command in (("users", "disable"), ("tokens", "create", "--name", "x")):
+    for command in (("users", "disable"), ("users", "enable"), ("users", "link"), ("tokens", "create", "--name", "x")):
         unknown = await corral_here(*command, "nobody@corral.example")
         assert "`corral users list`" in unknown.only_complaint
 
@@ -148,6 +148,13 @@ async def test_commands_work_beside_a_running_server(data: Path, against_sandbox
         await corral("users", "disable", "alice@corral.example", data_dir=data)
         async with client.get("/api/me", headers={"Authorization": f"Bearer {token.out.strip()}"}) as answer:
             assert answer.status == 401, "disabled at once, on the running server too"
+
+        shut_out = await corral("users", "link", "alice@corral.example", data_dir=data)
+        assert "`" in shut_out.only_complaint
+        assert "users enable" in shut_out.only_complaint
+        assert (await corral("users", "enable", "alice@corral.example", data_dir=data)).status == 0
+        again = await corral("users", "link", "alice@corral.example", "--data-dir", data, **against_sandbox)
+        assert (await sign_in(client, again.out.strip().partition("#")[2]))["email"] == "alice@corral.example"
         assert await server.stop() == 0
 
 

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
+from corral.database.connection import open_owner_connection
+from corral.vault import make_keyring
 from tests.conftest import Service
 from tests.journeys.program import corral, free_port
 from tests.people import Person
-
-from corral.database.connection import open_owner_connection
-from corral.vault import make_keyring
 
 CHECKS = [
     "the database is reachable",

@@ -4,13 +4,13 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from tests.journeys.clusters import ExternalPostgres, external_postgres
-from tests.journeys.footprint import files_in, rows_of
-from tests.journeys.program import Ended, browser, corral, free_port, running
 
 from corral.database.connection import Database
 from corral.database.migrate import apply_migrations
 from corral.database.selfcheck import attempt_crossing, find_role_weaknesses, find_weaknesses
+from tests.journeys.clusters import ExternalPostgres, external_postgres
+from tests.journeys.footprint import files_in, rows_of
+from tests.journeys.program import Ended, browser, corral, free_port, running
 
 
 @pytest.mark.parametrize("version", [15, 16, 18])
@@ -80,7 +80,6 @@ async def test_two_servers_that_start_at_once_on_a_new_database_both_come_up(
     assert list(files_in(folder)) == ["keyring.json"]
 
 
-@pytest.mark.xfail(reason="the driver's refusals at connecting are not translated (database/connection.py)")
 @pytest.mark.parametrize("role_and_database", [("stranger", "corral"), ("corral_app", "elsewhere")])
 async def test_a_role_or_database_that_does_not_exist_is_told_in_one_line(
     role_and_database: tuple[str, str], external: ExternalPostgres, folder: Path
@@ -89,7 +88,6 @@ async def test_a_role_or_database_that_does_not_exist_is_told_in_one_line(
     assert "CORRAL_DATABASE_URL" in refused.only_complaint
 
 
-@pytest.mark.xfail(reason="a role that may not migrate is not told apart (database/migrate.py)")
 async def test_an_owner_s_address_that_is_not_the_owner_s_is_told_in_one_line(folder: Path) -> None:
     async with external_postgres(15) as postgres:
         app = postgres.dsn("corral_app")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientConnectionError, ClientError, ClientSession, ClientTimeout
+
 from tests.conftest import Faults
 from tests.journeys.program import Running, corral, running
 from tests.journeys.test_serve import processes_of

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession
+
+from corral.database.os_user import OsUser, own_user
 from tests.journeys.canary import new_canary
 from tests.journeys.program import SOURCES, Running, corral, environment, running, running_command
 from tests.people import key_pair
-
-from corral.database.os_user import OsUser, own_user
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 from aiohttp import ClientSession
+
 from tests.journeys.footprint import files_in
 from tests.journeys.program import browser, corral, free_port, running
 

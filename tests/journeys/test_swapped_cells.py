@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.conftest import Faults, Service, StartService
-from tests.people import Person, live_key, make_person, paper_key
 
 from corral.database.connection import open_owner_connection
+from tests.conftest import Faults, Service, StartService
+from tests.people import Person, live_key, make_person, paper_key
 
 FIELDS = ("api_key_sealed", "secret_key_sealed")
 

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession
-from tests.conftest import Service
-from tests.journeys.program import corral
 
 from corral.app import DatabaseAddresses, create_app, open_state
 from corral.database.connection import open_owner_connection
@@ -18,6 +16,8 @@ from corral.health.watch import Weakened
 from corral.sandbox import Sandbox
 from corral.serving import House
 from corral.settings import Settings
+from tests.conftest import Service
+from tests.journeys.program import corral
 
 # Each as (how, how it is undone, what is told).
 WEAKENED = {

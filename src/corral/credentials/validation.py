@@ -12,7 +12,7 @@ from corral.alpaca import errors as alpaca_errors
 from corral.alpaca.client import AlpacaClient
 from corral.alpaca.environments import Environment, hint_from_key_id
 from corral.alpaca.models import Account
-from corral.credentials.problems import KeysRefused, validation_problem_of
+from corral.credentials.problems import KeysRefused, UpstreamFailed, validation_problem_of
 from corral.secret import Secret
 
 if TYPE_CHECKING:
@@ -46,8 +46,16 @@ async def find_account_of_keys(
         except alpaca_errors.AlpacaError as error:
             failure = failure or validation_problem_of(error)
             continue
+        _refuse_echo(answer.account, api_key, secret_key)
         return ValidatedKeys(environment, answer.account)
     raise failure or KeysRefused
+
+
+def _refuse_echo(account: Account, *secrets: Secret) -> None:
+    """What is stored of an account is stored in the clear: an answer that repeats a key must not carry it there."""
+    texts = (account.id, account.account_number or "")
+    if any(secret.reveal() in text for secret in secrets for text in texts):
+        raise UpstreamFailed
 
 
 def hint_of_key(api_key: Secret) -> str:

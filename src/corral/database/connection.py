@@ -25,6 +25,7 @@ Owned = tuple[UUID, UUID]  # whose, which
 _UNAVAILABLE = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a shutdown that reaches a connection while it idles in the pool
     asyncpg.OperatorInterventionError,  # shutdowns, crashes, statement timeouts
     asyncpg.InsufficientResourcesError,
     asyncpg.LockNotAvailableError,
@@ -34,6 +35,10 @@ _UNAVAILABLE = (
     ConnectionError,
     OSError,
 )
+
+
+class DatabaseRefused(Exception):  # noqa: N818 - a condition
+    """The database does not take this role, password or name. One line."""
 
 
 @final
@@ -50,7 +55,7 @@ class Database:
     @asynccontextmanager
     async def open(cls, dsn: str, *, connections: int = 10, wait_seconds: float = 2.0) -> AsyncGenerator[Self]:
         """Opens at least one connection, so that a wrong address is known now and not at the first request."""
-        with translated_errors():
+        with translated_errors(), _told_refusals("CORRAL_DATABASE_URL"):
             pool = await asyncpg.create_pool(
                 dsn,
                 min_size=1,
@@ -105,6 +110,17 @@ async def get_connection_with_rls(
         yield connection
 
 
+@contextmanager
+def _told_refusals(setting: str) -> Generator[None]:
+    """A database that is there but does not let us in: its sentence names role or database, and no password."""
+    try:
+        yield
+    except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as refused:
+        raise DatabaseRefused(f"the database refuses {setting}: {refused}") from None
+    except (ValueError, asyncpg.ClientConfigurationError):
+        raise DatabaseRefused(f"{setting} is not an address like postgresql://ROLE@HOST/DATABASE") from None
+
+
 def columns(rows: Sequence[Owned]) -> tuple[list[UUID], list[UUID]]:
     """Whose and which, as the two arrays that a batched function takes; sorted, so that row locks never cross."""
     ordered = sorted(rows)
@@ -115,7 +131,8 @@ def columns(rows: Sequence[Owned]) -> tuple[list[UUID], list[UUID]]:
 async def open_owner_connection(dsn: str) -> AsyncGenerator["asyncpg.Connection[asyncpg.Record]"]:
     """The owner's, for migrations and an operator's commands; it serves no request."""
     with translated_errors():
-        connection = await asyncpg.connect(dsn, timeout=5, server_settings={"search_path": "pg_catalog"})
+        with _told_refusals("CORRAL_DATABASE_OWNER_URL"):
+            connection = await asyncpg.connect(dsn, timeout=5, server_settings={"search_path": "pg_catalog"})
         try:
             yield connection
         finally:

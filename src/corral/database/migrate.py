@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+import asyncpg
 from pogo_core.error import BadMigrationError
 from pogo_core.util import migrate
 
@@ -34,6 +35,8 @@ async def apply_migrations(owner_dsn: str) -> None:
         await connection.execute("SELECT pg_advisory_lock($1)", _MIGRATION_LOCK)
         try:
             await migrate.apply(connection, MIGRATIONS, schema_name="corral", logger=_log)
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise MigrationRefused(f"CORRAL_DATABASE_OWNER_URL is not the owner's address: {error}") from None
         except BadMigrationError as error:
             raise MigrationRefused(f"{error}: {error.__cause__}") from error
 

@@ -75,7 +75,7 @@ def own_user() -> OsUser:
             f"The user id {os.geteuid()} has no entry in /etc/passwd, which the embedded PostgreSQL needs: run Corral"
             " as a user that has one, or set CORRAL_DATABASE_URL to a PostgreSQL server of your own."
         ) from None
-    return OsUser(entry.pw_name, entry.pw_uid, entry.pw_gid)
+    return OsUser(entry.pw_name, entry.pw_uid, os.getegid())
 
 
 def postgres_user() -> OsUser:
@@ -90,7 +90,7 @@ def _system_user() -> OsUser | None:
         entry = pwd.getpwnam(SYSTEM_USER)
     except KeyError:
         return None
-    return OsUser(entry.pw_name, entry.pw_uid, entry.pw_gid)
+    return OsUser(entry.pw_name, entry.pw_uid, os.getegid())
 
 
 def _made_system_user() -> OsUser:
