@@ -307,13 +307,20 @@ async def test_no_connection_of_the_database_is_held_during_the_upstream_call(fr
     await asyncio.gather(*slow)
 
 
-async def test_when_it_was_last_used_is_noted(alice: Person) -> None:
-    credential = await alice.store()
+async def test_when_it_was_last_used_is_noted_and_not_at_every_use(fresh: Person) -> None:
+    credential = await fresh.store()
     assert credential["last_used_at"] is None
-    await account_data(alice, credential["id"])
-    for _ in range(50):
-        async with alice.client.get(f"/api/credentials/{credential['id']}") as answer:
-            if (await answer.json())["last_used_at"]:
-                return
+    await account_data(fresh, credential["id"])
+    noted = await _last_used(fresh, credential["id"])
+    await account_data(fresh, credential["id"])
+    await asyncio.sleep(1.2)  # longer than notes wait to be written
+    assert await _last_used(fresh, credential["id"]) == noted
+
+
+async def _last_used(person: Person, credential_id: str) -> str:
+    for _ in range(60):
+        async with person.client.get(f"/api/credentials/{credential_id}") as answer:
+            if last_used := (await answer.json())["last_used_at"]:
+                return last_used
         await asyncio.sleep(0.05)
     pytest.fail("last_used_at stayed empty")

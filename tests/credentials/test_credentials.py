@@ -244,6 +244,15 @@ async def test_a_key_id_that_would_break_a_header_is_refused_before_alpaca_is_as
     assert await call(alice, "GET", status=200) == {"items": []}
 
 
+async def test_an_account_that_repeats_its_keys_is_not_stored(alice: Person, faults: Faults) -> None:
+    """Its number is kept in the clear and shown, so a key must not come in that way."""
+    key_id = paper_key()
+    for echoed in (key_id, f"PA {secret_of(key_id)}"):
+        await faults.set(key_id, account_raw={"account_number": f'"{echoed}"'})
+        await refusal(alice, "POST", status=502, code="upstream_failed", json=new(key_id))
+    assert await call(alice, "GET", status=200) == {"items": []}
+
+
 async def test_no_answer_has_the_keys(alice: Person) -> None:
     key_id = paper_key()
     stored = await alice.store(key_id)

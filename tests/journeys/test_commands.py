@@ -154,7 +154,8 @@ async def test_commands_work_beside_a_running_server(data: Path, against_sandbox
         assert "users enable" in shut_out.only_complaint
         assert (await corral("users", "enable", "alice@corral.example", data_dir=data)).status == 0
         again = await corral("users", "link", "alice@corral.example", "--data-dir", data, **against_sandbox)
-        assert (await sign_in(client, again.out.strip().partition("#")[2]))["email"] == "alice@corral.example"
+        async with browser(await server.url()) as anew:
+            assert (await sign_in(anew, again.out.strip().partition("#")[2]))["email"] == "alice@corral.example"
         assert await server.stop() == 0
 
 

@@ -64,9 +64,9 @@ async def store_credential(
             key_hint=hint_of_key(api_key),
             sealed=sealed,
         )
-        if credential is None:
-            first = await queries.find_id_of_account(connection, user_id, validated.environment, validated.account.id)
-            raise AccountAlreadyStored(credential_id=str(first))
+        first = await queries.find_id_of_account(connection, user_id, validated.environment, validated.account.id)
+    if credential is None:
+        raise AccountAlreadyStored(credential_id=str(first))
     _log.info(
         "credential_stored",
         user_id=str(user_id),
@@ -139,8 +139,9 @@ async def prepare_replacement(
 
 async def delete_credential(user_id: UUID, database: Database, credential_id: UUID) -> None:
     async with get_connection_with_rls(user_id, database) as connection:
-        if not await queries.delete_credential(connection, user_id, credential_id):
-            raise CredentialNotFound
+        is_deleted = await queries.delete_credential(connection, user_id, credential_id)
+    if not is_deleted:
+        raise CredentialNotFound
     _log.info("credential_deleted", user_id=str(user_id), credential_id=str(credential_id))
 
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import functools
+import gc
 import socket
 from collections.abc import Callable, Generator
 from typing import Final, cast
@@ -82,6 +83,15 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _calm_garbage_collection() -> None:
+    """What is alive now lives as long as the process, so the collector need not walk it over and over.
+
+    Under load it otherwise takes a tenth of the processor, most of it in pauses that every request feels.
+    """
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 1_000)
+
+
 class _Lifespan:
     """Keeps what the application's start or shutdown raised, which uvicorn would only log."""
 
@@ -122,6 +132,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        _calm_garbage_collection()
         if self._ready is not None and sockets:
             host, port = sockets[0].getsockname()[:2]
             self._ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")

@@ -82,8 +82,9 @@ async def load_api_tokens(database: Database, user_id: UUID) -> list[TokenMetada
 
 async def revoke_api_token(database: Database, user_id: UUID, token_id: UUID) -> None:
     async with get_connection_with_rls(user_id, database) as connection:
-        if not await queries.delete_api_token(connection, user_id, token_id):
-            raise TokenNotFound
+        is_deleted = await queries.delete_api_token(connection, user_id, token_id)
+    if not is_deleted:
+        raise TokenNotFound
     _log.info("api_token_revoked", user_id=str(user_id), token_id=str(token_id))
 
 

@@ -1,0 +1,36 @@
+"""The operator's side of people, and the door as a network address knocks at it."""
+
+import pytest
+
+from corral.identity import sign_in
+from corral.identity.people import OwnerUnknown, owner_connection
+from corral.identity.problems import SignInRefused, SignInThrottled
+from corral.secret import Secret
+from tests.conftest import Service
+
+
+async def test_people_are_listed_by_the_owner_s_role_only() -> None:
+    with pytest.raises(OwnerUnknown, match="CORRAL_DATABASE_OWNER_URL"):
+        await owner_connection(None).__aenter__()
+
+
+async def test_an_address_that_tries_many_accounts_is_slowed_down_and_forgotten_when_one_is_its_own(
+    service: Service,
+) -> None:
+    database, vault = service.resources.database, service.resources.vault
+    password, peer = Secret("a long enough password"), "203.0.113.7"
+    await sign_in.add_user(database, vault, email="dora@corral.example", password=password)
+
+    async def knock(email: str, peer: str = peer) -> None:
+        await sign_in.check_password(database, vault, email=email, password=password, peer=peer)
+
+    for number in range(sign_in.FREE_ATTEMPTS_PER_ADDRESS - 1):
+        with pytest.raises(SignInRefused):
+            await knock(f"nobody{number}@corral.example")
+    await knock("dora@corral.example")  # the last free one, and her own
+    for number in range(sign_in.FREE_ATTEMPTS_PER_ADDRESS):
+        with pytest.raises(SignInRefused):
+            await knock(f"somebody{number}@corral.example")
+    with pytest.raises(SignInThrottled):
+        await knock("dora@corral.example")
+    await knock("dora@corral.example", peer="203.0.113.8")  # her account itself is not slowed down
