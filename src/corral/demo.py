@@ -1,7 +1,6 @@
 """`corral demo`: the whole service against the built-in sandbox, with a user and two accounts already there."""
 
 import os
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +9,7 @@ from uuid import UUID
 from corral.credentials import desk
 from corral.credentials.models import Credential
 from corral.database.data_folder import opened_data_folder
-from corral.database.embedded_errors import EmbeddedPostgresError
+from corral.database.os_user import postgres_user
 from corral.identity import api_tokens, queries, sign_in
 from corral.identity.links import issue_link
 from corral.secret import Secret
@@ -92,12 +91,10 @@ async def invite(house: House, url: str) -> Invitation:
 
 
 def _default_folder() -> Path:
-    here = Path.cwd() / ".corral-demo"
-    if os.geteuid() == 0:
-        with suppress(EmbeddedPostgresError):
-            return opened_data_folder(here)
+    here = Path.cwd()
+    if os.geteuid() == 0 and postgres_user().first_barred(here) is not None:
         return _FOLDER_OF_ROOT
-    return here
+    return here / ".corral-demo"
 
 
 async def _demo_user(house: House) -> UUID:

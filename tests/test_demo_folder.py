@@ -1,0 +1,24 @@
+"""Where the demo keeps its data when nobody says where."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from corral import demo
+
+
+def test_it_is_in_the_current_folder(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(run_dir)
+    assert demo.demo_folder(None) == run_dir / ".corral-demo"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's database has a user of its own")
+def test_it_is_where_the_database_s_user_can_go_when_root_stands_in_a_closed_folder(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.chmod(0o700)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(demo, "_FOLDER_OF_ROOT", run_dir / "elsewhere")
+    assert demo.demo_folder(None) == run_dir / "elsewhere"
+    assert list(tmp_path.iterdir()) == []
