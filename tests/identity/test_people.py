@@ -4,7 +4,7 @@ import pytest
 
 from corral.identity import sign_in
 from corral.identity.people import OwnerUnknown, owner_connection
-from corral.identity.problems import SignInRefused, SignInThrottled
+from corral.identity.problems import EmailTaken, SignInRefused, SignInThrottled
 from corral.secret import Secret
 from tests.conftest import Service
 
@@ -34,3 +34,10 @@ async def test_an_address_that_tries_many_accounts_is_slowed_down_and_forgotten_
     with pytest.raises(SignInThrottled):
         await knock("dora@corral.example")
     await knock("dora@corral.example", peer="203.0.113.8")  # her account itself is not slowed down
+
+
+async def test_an_address_is_taken_once(service: Service) -> None:
+    database, vault = service.resources.database, service.resources.vault
+    await sign_in.add_user(database, vault, email="once@corral.example", password=None)
+    with pytest.raises(EmailTaken):
+        await sign_in.add_user(database, vault, email="once@corral.example", password=None)

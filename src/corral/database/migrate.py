@@ -17,6 +17,7 @@ _MIGRATION_LOCK = 0x436F7272616C  # "Corral"
 _log = logging.getLogger("corral.migrations")
 
 OLDEST_POSTGRESQL = 150000
+SERVING_ROLE = "corral_app"
 EXPECTED_SETUP = (
     "as a superuser run: CREATE ROLE corral_owner LOGIN; CREATE ROLE corral_app LOGIN; "
     "CREATE DATABASE corral OWNER corral_owner; (docs/deploy.md)"
@@ -54,5 +55,5 @@ async def _refuse_unfit(connection: Connection) -> None:
     version = int(await connection.fetchval("SHOW server_version_num"))
     if version < OLDEST_POSTGRESQL:
         raise MigrationRefused(f"PostgreSQL {version // 10000} is too old: Corral needs 15 or later")
-    if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = 'corral_app')"):
-        raise MigrationRefused(f"the role corral_app does not exist: {EXPECTED_SETUP}")
+    if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", SERVING_ROLE):
+        raise MigrationRefused(f"the role {SERVING_ROLE} does not exist: {EXPECTED_SETUP}")

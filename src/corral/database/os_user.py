@@ -90,7 +90,7 @@ def _system_user() -> OsUser | None:
         entry = pwd.getpwnam(SYSTEM_USER)
     except KeyError:
         return None
-    return OsUser(entry.pw_name, entry.pw_uid, os.getegid())
+    return OsUser(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
 
 def _made_system_user() -> OsUser:

@@ -1,0 +1,242 @@
+"""What the embedded database, the migrations and the self-check say when something rare is in the way."""
+
+import asyncio
+import importlib.util
+import os
+import pwd
+import socket
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import asyncpg
+import psutil
+import pytest
+
+from corral.database import cluster as clusters
+from corral.database import migrate, os_user, selfcheck
+from corral.database.binaries import postgres_programs
+from corral.database.cluster import Cluster, telling_line
+from corral.database.connection import Database, DatabaseRefused
+from corral.database.embedded import EmbeddedDatabase, EmbeddedPostgresError, embedded_postgres, exclusive_serve_lock
+from corral.database.os_user import OsUser, own_user, postgres_user
+
+NOBODY = pwd.getpwnam("nobody")
+
+
+def yes(_: Path) -> bool:
+    return True
+
+
+@pytest.fixture
+def cluster(open_folder: Path) -> Cluster:
+    """One that was made, by its looks; nothing of it runs."""
+    made = open_folder / "postgres"
+    made.mkdir(0o700)
+    (made / "PG_VERSION").write_text("18\n")
+    return Cluster(open_folder, own_user(), own_user().name, Path("/usr/bin"))
+
+
+def test_a_data_folder_that_cannot_be_used_is_told(run_dir: Path) -> None:
+    with (
+        pytest.raises(EmbeddedPostgresError, match="/proc/corral cannot be used"),
+        exclusive_serve_lock(Path("/proc/corral")),
+    ):
+        pass
+    with pytest.raises(EmbeddedPostgresError, match="cannot be opened"):
+        asyncio.run(embedded_postgres(Path("/proc/corral")).__aenter__())
+
+
+def test_a_file_that_cannot_be_written_is_told_with_the_reason() -> None:
+    with pytest.raises(EmbeddedPostgresError, match=r"/proc/corral/file cannot be written: .+"):
+        own_user().write(Path("/proc/corral/file"), "text")
+
+
+def test_a_user_without_a_name_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    with pytest.raises(EmbeddedPostgresError, match="54321 has no entry in /etc/passwd"):
+        own_user()
+
+
+def test_an_ordinary_user_runs_postgresql_under_its_own_name_and_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: NOBODY.pw_uid)
+    monkeypatch.setattr(os, "getegid", lambda: 4711)
+    assert postgres_user() == OsUser("nobody", NOBODY.pw_uid, 4711)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's database has a user of its own")
+def test_root_runs_postgresql_neither_as_root_nor_in_root_s_group() -> None:
+    user = postgres_user()
+    assert (user.name, user.uid == 0, user.gid == 0) == ("corral-db", False, False)
+
+
+def test_a_system_user_that_cannot_be_made_is_told_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os_user, "SYSTEM_USER", "corral-nobody-of-this-name")
+
+    def refused(*_: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess([], 1, "", "useradd: locked\n")
+
+    monkeypatch.setattr(os_user, "own_user", lambda: SimpleNamespace(run=refused))
+    with pytest.raises(EmbeddedPostgresError, match=r"could not be made \(useradd: locked\)"):
+        postgres_user()
+
+    def missing(*_: object) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(os_user, "own_user", lambda: SimpleNamespace(run=missing))
+    with pytest.raises(EmbeddedPostgresError, match="there is no useradd"):
+        postgres_user()
+
+
+def test_a_system_user_made_by_another_corral_in_the_same_moment_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os_user, "SYSTEM_USER", "corral-nobody-of-this-name")
+
+    def made_by_another(*_: object) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(os_user, "SYSTEM_USER", "nobody")
+        return subprocess.CompletedProcess([], 9, "", "useradd: user exists\n")
+
+    monkeypatch.setattr(os_user, "own_user", lambda: SimpleNamespace(run=made_by_another))
+    assert postgres_user() == OsUser("nobody", NOBODY.pw_uid, NOBODY.pw_gid)
+
+
+def test_missing_programs_are_told(monkeypatch: pytest.MonkeyPatch, open_folder: Path) -> None:
+    def hollow(_: str) -> SimpleNamespace:
+        return SimpleNamespace(submodule_search_locations=[str(open_folder)])
+
+    monkeypatch.setattr(importlib.util, "find_spec", hollow)
+    with pytest.raises(EmbeddedPostgresError, match="programs are missing: install Corral again"):
+        postgres_programs(open_folder, own_user())
+
+
+def test_a_server_that_does_not_get_ready_is_waited_for_and_then_told(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clusters, "_START_SECONDS", 0.1)
+    monkeypatch.setattr(clusters, "_answers", yes)
+    lines = ["1", "", "", "", str(cluster.data_dir), "", "", "starting"]
+    (cluster.folder / "postmaster.pid").write_text("\n".join(lines))
+    with pytest.raises(EmbeddedPostgresError, match=r"has been starting for 0.1 s: it said nothing"):
+        cluster.listening_in()
+
+
+def test_a_server_that_answers_but_cannot_be_seen_is_not_joined_by_a_second_one(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clusters, "_answers", yes)
+    with pytest.raises(EmbeddedPostgresError, match="cannot be seen from here"):
+        cluster.start()
+
+
+def test_a_socket_folder_that_the_database_s_user_cannot_reach_is_told(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def barred(_user: OsUser, _path: Path) -> Path:
+        return Path("/barred")
+
+    monkeypatch.setattr(OsUser, "first_barred", barred)
+    with pytest.raises(EmbeddedPostgresError, match=r"/barred bars .* from its socket's folder"):
+        cluster.start()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_cluster_of_another_user_is_not_touched(cluster: Cluster) -> None:
+    os.chown(cluster.folder, NOBODY.pw_uid, NOBODY.pw_gid)
+    with pytest.raises(EmbeddedPostgresError, match="run Corral as the user who made it"):
+        cluster.start()
+
+
+def test_a_cluster_that_cannot_be_made_is_told_with_the_reason(open_folder: Path) -> None:
+    broken = open_folder / "programs"
+    broken.mkdir()
+    (broken / "initdb").write_text("#!/bin/sh\necho 'initdb: error: no room' >&2; exit 1\n")
+    (broken / "initdb").chmod(0o755)
+    with pytest.raises(EmbeddedPostgresError, match="could not be made: initdb: error: no room"):
+        Cluster(open_folder, own_user(), own_user().name, broken).start()
+
+
+def test_processes_that_do_not_end_are_named(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    def still_there(_cluster: Cluster) -> list[psutil.Process]:
+        return [psutil.Process()]
+
+    def end(*_: object, patience: float) -> None:
+        assert patience > 0
+
+    monkeypatch.setattr(Cluster, "_processes", still_there)
+    monkeypatch.setattr(Cluster, "_end", end)
+    with pytest.raises(EmbeddedPostgresError, match=rf"does not end \(processes \[{os.getpid()}\]\)"):
+        cluster.stop()
+
+
+def test_a_process_that_ended_by_itself_is_no_trouble(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    child = subprocess.Popen(["/bin/sleep", "60"])
+    ended = psutil.Process(child.pid)
+    child.kill()
+    child.wait()
+
+    def postmasters(_: Cluster) -> list[psutil.Process]:
+        return [ended]
+
+    monkeypatch.setattr(Cluster, "_postmasters", postmasters)
+    cluster.stop()
+    assert not clusters._is_alive(child.pid)  # pyright: ignore[reportPrivateUsage]
+
+
+def test_a_busy_server_counts_as_one_that_answers(open_folder: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(open_folder / ".s.PGSQL.5432"))
+        listener.listen(0)
+        crowd = [socket.socket(socket.AF_UNIX) for _ in range(8)]
+        for client in crowd:
+            client.setblocking(False)
+            client.connect_ex(str(open_folder / ".s.PGSQL.5432"))
+        assert clusters._answers(open_folder)  # pyright: ignore[reportPrivateUsage]
+        for client in crowd:
+            client.close()
+
+
+def test_a_log_without_words_says_so() -> None:
+    assert telling_line("", "\n") == "it said nothing"
+    assert telling_line("LOG:  up\nFATAL:  no\nLOG:  down") == "FATAL:  no"
+
+
+async def test_an_address_that_is_none_is_told_by_the_name_of_its_setting() -> None:
+    with pytest.raises(DatabaseRefused, match="CORRAL_DATABASE_URL is not an address like"):
+        await Database.open("postgresql://[half").__aenter__()
+
+
+async def test_a_database_that_is_too_old_or_not_prepared_is_told(
+    postgres: EmbeddedDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrate, "OLDEST_POSTGRESQL", 990000)
+    with pytest.raises(migrate.MigrationRefused, match="PostgreSQL 18 is too old"):
+        await migrate.apply_migrations(postgres.dsn("corral_owner"))
+    monkeypatch.undo()
+    monkeypatch.setattr(migrate, "SERVING_ROLE", "corral_of_another_name")
+    with pytest.raises(migrate.MigrationRefused, match="CREATE ROLE corral_app LOGIN"):
+        await migrate.apply_migrations(postgres.dsn("corral_owner"))
+
+
+async def test_a_broken_migration_is_told_by_its_name_and_changes_nothing(
+    postgres: EmbeddedDatabase, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "0002_broken.sql").write_text(
+        "-- Broken\n-- depends:\n\n-- migrate: apply\nCREATE TABLE corral.half (x integer); SELECT nonsense;\n"
+        "-- migrate: rollback\nSELECT 1;\n"
+    )
+    monkeypatch.setattr(migrate, "MIGRATIONS", tmp_path)
+    with pytest.raises(migrate.MigrationRefused, match=r"0002_broken.*nonsense"):
+        await migrate.apply_migrations(postgres.dsn("corral_owner"))
+    owner = await asyncpg.connect(postgres.dsn("corral_owner"))
+    assert await owner.fetchval("SELECT to_regclass('corral.half')") is None
+    await owner.close()
+
+
+async def test_a_crossing_that_succeeds_is_found(postgres: EmbeddedDatabase) -> None:
+    """The owner's policies let it see everybody: tried as that role, the attempt must report every way across."""
+    owner = await asyncpg.connect(postgres.dsn("corral_owner"))
+    found = await selfcheck.attempt_crossing(owner)
+    assert found == [f"one tenant {what} another's rows" for what in ("read", "changed", "deleted", "written")]
+    assert await owner.fetchval("SELECT count(*) FROM corral.users WHERE email LIKE '%@invalid'") == 0
+    await owner.close()
