@@ -20,6 +20,16 @@ CLOSE_SECONDS = 5.0
 
 Owned = tuple[UUID, UUID]  # whose, which
 
+# Nothing that Corral asks takes long: whatever does is ended by the server, and by us where the server is mute.
+_COMMAND_SECONDS = 8.0
+_SESSION = {
+    "application_name": "corral",
+    "search_path": "pg_catalog",
+    "statement_timeout": "5s",
+    "lock_timeout": "2s",
+    "idle_in_transaction_session_timeout": "10s",
+}
+
 # What PostgreSQL and the driver raise when the server goes, is going, comes back or is overloaded. An
 # immediate shutdown ends connections without any SQLSTATE, so classes decide and not codes.
 _UNAVAILABLE = (
@@ -63,7 +73,8 @@ class Database:
                 timeout=5,
                 max_inactive_connection_lifetime=300,
                 reset=_reset,
-                server_settings={"application_name": "corral", "search_path": "pg_catalog"},
+                command_timeout=_COMMAND_SECONDS,
+                server_settings=_SESSION,
             )
         try:
             yield cls(pool, wait_seconds=wait_seconds)
