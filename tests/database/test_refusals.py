@@ -101,6 +101,13 @@ def test_a_system_user_made_by_another_corral_in_the_same_moment_is_taken(monkey
     assert postgres_user() == OsUser("nobody", NOBODY.pw_uid, NOBODY.pw_gid)
 
 
+def test_programs_that_the_user_can_run_are_run_where_they_are_installed(open_folder: Path) -> None:
+    programs = postgres_programs(open_folder, own_user())
+    assert (programs / "postgres").exists()
+    assert not programs.is_relative_to(open_folder)
+    assert list(open_folder.iterdir()) == []
+
+
 def test_missing_programs_are_told(monkeypatch: pytest.MonkeyPatch, open_folder: Path) -> None:
     def hollow(_: str) -> SimpleNamespace:
         return SimpleNamespace(submodule_search_locations=[str(open_folder)])

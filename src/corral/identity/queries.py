@@ -8,6 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from corral.database.connection import Connection, Database, Owned, columns
+from corral.identity.problems import EmailTaken
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +114,15 @@ async def redeem_link(connection: Connection, lookups: Sequence[bytes], kind: st
 # Under a user's own scope.
 
 
-async def insert_user(connection: Connection, user_id: UUID, email: str, password_sealed: bytes | None) -> bool:
-    """False when the address is taken."""
+async def insert_user(connection: Connection, user_id: UUID, email: str, password_sealed: bytes | None) -> None:
+    """Raises EmailTaken, which takes the transaction back, together with a link that was redeemed in it."""
     try:
         await connection.execute(
             "INSERT INTO corral.users (id, email, password_sealed) VALUES ($1, $2, $3)",
             user_id, email, password_sealed,
         )  # fmt: skip
     except asyncpg.UniqueViolationError:
-        return False
-    return True
+        raise EmailTaken from None
 
 
 async def load_own_user(connection: Connection, user_id: UUID) -> UserRow | None:

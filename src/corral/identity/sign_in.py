@@ -5,11 +5,11 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from corral.database.connection import Connection, Database, get_connection_with_rls
+from corral.database.connection import Database, get_connection_with_rls
 from corral.identity import queries
 from corral.identity.links import link_lookups, refuse_unbelievable
 from corral.identity.passwords import hash_password, is_password_of, refuse_weak
-from corral.identity.problems import AlreadySetUp, EmailTaken, LinkRefused, SignInRefused, SignInThrottled
+from corral.identity.problems import AlreadySetUp, LinkRefused, SignInRefused, SignInThrottled
 from corral.secret import Secret
 from corral.vault import Vault
 
@@ -63,7 +63,7 @@ async def set_up_first_user(database: Database, vault: Vault, *, code: Secret, e
     password_sealed = await hash_password(vault, user_id, password)
     async with get_connection_with_rls(user_id, database) as connection:
         refuse_unbelievable(vault, "setup", code, await queries.redeem_link(connection, lookups, "setup"))
-        await _insert_user(connection, user_id, email, password_sealed)
+        await queries.insert_user(connection, user_id, email, password_sealed)
     _log.info("user_added", user_id=str(user_id), by="setup")
     return user_id
 
@@ -76,14 +76,9 @@ async def add_user(database: Database, vault: Vault, *, email: str, password: Se
         refuse_weak(password, email)
         password_sealed = await hash_password(vault, user_id, password)
     async with get_connection_with_rls(user_id, database) as connection:
-        await _insert_user(connection, user_id, email, password_sealed)
+        await queries.insert_user(connection, user_id, email, password_sealed)
     _log.info("user_added", user_id=str(user_id), by="operator")
     return user_id
-
-
-async def _insert_user(connection: Connection, user_id: UUID, email: str, password_sealed: bytes | None) -> None:
-    if not await queries.insert_user(connection, user_id, email, password_sealed):
-        raise EmailTaken  # and the transaction, with a link that was redeemed in it, is taken back
 
 
 async def change_password(
