@@ -1,0 +1,75 @@
+"""One door per danger: each is counted, so that a second one is a decision and not an accident."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from corral.cli import app
+from corral.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parent.parent
+SOURCES = {
+    path.relative_to(ROOT / "src/corral").as_posix(): path.read_text(encoding="utf-8")
+    for path in sorted((ROOT / "src/corral").rglob("*.py"))
+}
+
+# Where a secret's text comes out, and why. Alpaca's keys leave by one function, in alpaca/exchange.py.
+REVEALED = {
+    "alpaca/exchange.py": 2,  # onto a request to Alpaca: key id and secret
+    "credentials/validation.py": 3,  # a key id's prefix and ends; whether an answer repeats a key
+    "identity/links.py": 3,  # a code's form and its keyed hashes
+    "identity/passwords.py": 4,  # into argon2; a hash out of its seal
+    "identity/routes.py": 3,  # a new token, a new cookie: to their owner, once
+    "operating.py": 6,  # links and tokens: what the command exists to hand over
+    "vault/seal.py": 1,  # into the seal
+}
+
+
+def places(pattern: str) -> Counter[str]:
+    found = Counter({path: len(re.findall(pattern, text)) for path, text in SOURCES.items()})
+    return +found
+
+
+def test_secrets_come_out_where_they_must_and_nowhere_else() -> None:
+    assert places(r"\.reveal\(\)") == REVEALED
+
+
+@pytest.mark.parametrize(
+    ("danger", "doors"),
+    [
+        (r"\bos\.environ\b", {"cli.py", "hardening.py"}),  # the command line reads it, and takes passwords out
+        (r"\.primitive\(", {"vault/keyring.py"}),  # Tink's keys, opened
+        (r"import pickle|\beval\(|\bexec\(", set[str]()),
+        (r"\bClientSession\(", {"alpaca/connections.py"}),
+        (r"create_pool\(|asyncpg\.connect\(", {"database/connection.py"}),
+        (r"set_config\('app\.current_user_id'", {"database/connection.py", "database/selfcheck.py"}),
+        (r"datetime\.utcnow|verify=False|ssl=False", set[str]()),
+    ],
+)
+def test_each_danger_has_its_doors(danger: str, doors: set[str]) -> None:
+    outside_the_sandbox = {path for path in places(danger) if not path.startswith("sandbox/")}
+    assert outside_the_sandbox == doors
+
+
+def test_every_setting_and_every_command_is_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in Settings.model_fields:
+        assert f"`{PREFIX}{name.upper()}`" in readme
+    for command in app.registered_commands:
+        assert command.callback is not None
+        name = command.name or command.callback.__name__
+        assert f"| `corral {name}" in readme
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        for command in group.typer_instance.registered_commands:
+            assert f"| `corral {group.name} {command.name}" in readme
+
+
+def test_no_tracked_file_names_a_registry_or_carries_a_lock_with_one() -> None:
+    for requirements in (ROOT / "requirements").glob("*.txt"):
+        text = requirements.read_text(encoding="utf-8")
+        assert "://" not in text
+        assert "--hash=sha256:" in text
+    assert not (ROOT / "uv.lock").exists()
