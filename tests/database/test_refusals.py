@@ -4,8 +4,10 @@ import asyncio
 import importlib.util
 import os
 import pwd
+import signal
 import socket
 import subprocess
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -188,6 +190,21 @@ def test_a_process_that_ended_by_itself_is_no_trouble(cluster: Cluster, monkeypa
     monkeypatch.setattr(Cluster, "_postmasters", postmasters)
     cluster.stop()
     assert not clusters._is_alive(child.pid)  # pyright: ignore[reportPrivateUsage]
+
+
+def test_a_process_that_is_ended_but_not_reaped_is_not_waited_for(cluster: Cluster) -> None:
+    title = f"postgres: {cluster._mark}: checkpointer"  # pyright: ignore[reportPrivateUsage]
+    with subprocess.Popen([title, "60"], executable="/bin/sleep") as left_behind:
+        try:
+            cluster.stop()
+            ended = os.waitid(os.P_PID, left_behind.pid, os.WEXITED | os.WNOWAIT)  # it stays a zombie
+            assert ended
+            assert ended.si_status == signal.SIGKILL
+            began = time.monotonic()
+            cluster.stop()
+            assert time.monotonic() - began < 5
+        finally:
+            left_behind.kill()
 
 
 def test_a_busy_server_counts_as_one_that_answers(open_folder: Path) -> None:
