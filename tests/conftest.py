@@ -94,13 +94,13 @@ def start_service(postgres: EmbeddedDatabase, sandbox: Sandbox, run_dir: Path) -
         chosen = Settings.model_validate(usual | settings)
         async with open_state(chosen, addresses.app) as state, AsyncExitStack() as stack:
             house = House(chosen, addresses, state)
-            yield Service(house, await stack.enter_async_context(_listening(house)))
+            yield Service(house, await stack.enter_async_context(listening(house)))
 
     return start
 
 
 @asynccontextmanager
-async def _listening(house: House) -> AsyncGenerator[str]:
+async def listening(house: House) -> AsyncGenerator[str]:
     stop, started = asyncio.Event(), asyncio.get_running_loop().create_future()
     serving = asyncio.ensure_future(
         serve_http(

@@ -13,6 +13,15 @@ def test_it_is_in_the_current_folder(run_dir: Path, monkeypatch: pytest.MonkeyPa
     assert demo.demo_folder(None) == run_dir / ".corral-demo"
 
 
+@pytest.mark.parametrize("of_real_data", ["keyring.json", "postgres"])
+def test_real_data_is_refused_and_not_marked_as_the_demo_s(tmp_path: Path, of_real_data: str) -> None:
+    (tmp_path / of_real_data).touch()
+    with pytest.raises(demo.MixedUp, match="holds real data"):
+        demo.demo_folder(tmp_path)
+    demo.refuse_demo_folder(tmp_path)  # it is still `serve`'s
+    assert [path.name for path in tmp_path.iterdir()] == [of_real_data]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's database has a user of its own")
 def test_it_is_where_the_database_s_user_can_go_when_root_stands_in_a_closed_folder(
     run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

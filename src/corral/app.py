@@ -1,7 +1,7 @@
 """The composition root: what lives as long as the process, and the application over it."""
 
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -11,7 +11,7 @@ from corral import __version__
 from corral.accounts import routes as accounts
 from corral.accounts.fast_lane import FastLane
 from corral.accounts.snapshots import Snapshots
-from corral.alpaca.client import open_alpaca
+from corral.alpaca.client import AlpacaClient, open_alpaca
 from corral.alpaca.environments import Hosts
 from corral.credentials import routes as credentials
 from corral.credentials.keyring_check import open_vault
@@ -64,15 +64,12 @@ async def database_addresses(settings: Settings) -> AsyncGenerator[DatabaseAddre
 @asynccontextmanager
 async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = False) -> AsyncGenerator[State]:
     """Opens everything in the order in which it is needed, proves the database, and closes it in reverse."""
-    hosts = Hosts.from_urls(
-        paper=settings.alpaca_paper_url, live=settings.alpaca_live_url, data=settings.alpaca_data_url
-    )
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database.open(database_dsn))
         watch = Watch(database)
         await stack.enter_async_context(watch.kept())
         vault = await open_vault(database, settings.keyring_path)
-        alpaca = await stack.enter_async_context(open_alpaca(hosts, timeout_seconds=settings.upstream_timeout_seconds))
+        alpaca = await stack.enter_async_context(open_configured_alpaca(settings))
         doorkeeper, reader = Doorkeeper(database, vault), CredentialReader(database)
         stack.push_async_callback(doorkeeper.close)
         stack.push_async_callback(reader.close)
@@ -87,6 +84,14 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
             watch=watch,
             sandbox=sandbox,
         )
+
+
+def open_configured_alpaca(settings: Settings) -> AbstractAsyncContextManager[AlpacaClient]:
+    """The road to the hosts that the settings name. Raises ValueError for an address that is none."""
+    hosts = Hosts.from_urls(
+        paper=settings.alpaca_paper_url, live=settings.alpaca_live_url, data=settings.alpaca_data_url
+    )
+    return open_alpaca(hosts, timeout_seconds=settings.upstream_timeout_seconds)
 
 
 def create_app(settings: Settings, state: State) -> Edge:

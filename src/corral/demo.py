@@ -42,7 +42,8 @@ def demo_folder(chosen: Path | None) -> Path:
     """The demo's own data folder, marked so that real keys and sandbox keys never meet in one."""
     folder = chosen or _default_folder()
     mark = folder / _MARK
-    if (folder / "keyring.json").exists() and not mark.exists():
+    # The keyring of real data may lie elsewhere: its database alone tells, too.
+    if not mark.exists() and any((folder / name).exists() for name in ("keyring.json", "postgres")):
         raise MixedUp(f"{folder} holds real data, which the demo never touches; choose another --data-dir")
     try:
         opened_data_folder(folder)

@@ -6,10 +6,10 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from corral.alpaca.client import AlpacaClient, open_alpaca
-from corral.alpaca.environments import Environment, Hosts
+from corral.alpaca.client import AlpacaClient
+from corral.alpaca.environments import Environment
 from corral.alpaca.errors import AlpacaError, KeysRefused
-from corral.app import database_addresses
+from corral.app import database_addresses, open_configured_alpaca
 from corral.credentials.keyring_check import open_vault, opens_whole
 from corral.credentials.queries import load_all_sealed
 from corral.database.connection import Database, DatabaseRefused, open_owner_connection
@@ -48,10 +48,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         for name, check in _database_checks(database):
             yield Finding(name, await check())
         yield Finding("the keyring opens every row", await _keyring(settings, database, addresses.owner))
-        hosts = Hosts.from_urls(
-            paper=settings.alpaca_paper_url, live=settings.alpaca_live_url, data=settings.alpaca_data_url
-        )
-        alpaca = await stack.enter_async_context(open_alpaca(hosts, timeout_seconds=settings.upstream_timeout_seconds))
+        alpaca = await stack.enter_async_context(open_configured_alpaca(settings))
         for environment in Environment:
             problem = await _reachable(alpaca, environment)
             yield Finding(f"Alpaca's {environment.value} host is reachable", problem)

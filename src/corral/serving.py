@@ -6,17 +6,16 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-import structlog
-
 from corral import __version__
 from corral.app import DatabaseAddresses, State, create_app, database_addresses, open_state
 from corral.database.data_folder import exclusive_serve_lock
 from corral.database.migrate import apply_migrations
 from corral.edge.server import serve_http
 from corral.hardening import raise_file_limit
+from corral.logs import get_logger
 from corral.settings import Settings
 
-_log = structlog.get_logger("corral.serving")
+_log = get_logger()
 
 # A request in flight may wait for Alpaca for its whole deadline, and then has to be written out.
 _GRACE_BEYOND_UPSTREAM_SECONDS = 5.0

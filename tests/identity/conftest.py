@@ -1,4 +1,3 @@
-import asyncio
 import shutil
 import tempfile
 from collections.abc import AsyncGenerator, Generator
@@ -7,13 +6,12 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from corral.app import DatabaseAddresses, create_app, open_state
+from corral.app import DatabaseAddresses, open_state
 from corral.database.embedded import EmbeddedDatabase, embedded_postgres
 from corral.database.migrate import apply_migrations
-from corral.edge.server import serve_http
 from corral.serving import House
 from corral.settings import Settings
-from tests.conftest import Service
+from tests.conftest import Service, listening
 from tests.doors import owner_of
 from tests.identity.members import Member, add_member
 from tests.log_lines import LogSince
@@ -56,22 +54,10 @@ async def empty_postgres(empty_dir: Path) -> AsyncGenerator[EmbeddedDatabase]:
 async def empty_house(empty_postgres: EmbeddedDatabase, empty_dir: Path) -> AsyncGenerator[Service]:
     addresses = DatabaseAddresses(empty_postgres.dsn("corral_app"), empty_postgres.dsn("corral_owner"))
     settings = Settings(port=0, data_dir=empty_dir)
-    stop, started = asyncio.Event(), asyncio.get_running_loop().create_future()
     async with open_state(settings, addresses.app) as state:
         house = House(settings, addresses, state)
-        serving = asyncio.ensure_future(
-            serve_http(
-                create_app(settings, state),
-                host="127.0.0.1",
-                port=0,
-                ready=started.set_result,
-                grace_seconds=5,
-                stop=stop,
-            )
-        )
-        yield Service(house, await started)
-        stop.set()
-        await serving
+        async with listening(house) as url:
+            yield Service(house, url)
 
 
 @pytest.fixture

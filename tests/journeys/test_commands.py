@@ -145,6 +145,7 @@ async def test_commands_work_beside_a_running_server(data: Path, against_sandbox
             "tokens", "create", "alice@corral.example", "--name", "narrow", *narrow, data_dir=data
         )
         assert (await me_of(client, narrow_token.out.strip()))["scopes"] == ["accounts:read"]
+        unused = await corral("users", "link", "alice@corral.example", "--data-dir", data, **against_sandbox)
         await corral("users", "disable", "alice@corral.example", data_dir=data)
         async with client.get("/api/me", headers={"Authorization": f"Bearer {token.out.strip()}"}) as answer:
             assert answer.status == 401, "disabled at once, on the running server too"
@@ -153,6 +154,10 @@ async def test_commands_work_beside_a_running_server(data: Path, against_sandbox
         assert "`" in shut_out.only_complaint
         assert "users enable" in shut_out.only_complaint
         assert (await corral("users", "enable", "alice@corral.example", data_dir=data)).status == 0
+        async with browser(await server.url()) as late:
+            former = {"token": unused.out.strip().partition("#")[2]}
+            async with late.post("/api/session/link", json=former) as answer:
+                assert (await answer.json())["code"] == "link_refused", "what was ended stays ended"
         again = await corral("users", "link", "alice@corral.example", "--data-dir", data, **against_sandbox)
         async with browser(await server.url()) as anew:
             assert (await sign_in(anew, again.out.strip().partition("#")[2]))["email"] == "alice@corral.example"

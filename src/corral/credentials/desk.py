@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
-import structlog
-
 from corral.alpaca import errors as alpaca_errors
 from corral.alpaca.client import AlpacaClient
 from corral.alpaca.environments import Environment
@@ -21,10 +19,11 @@ from corral.credentials.problems import (
 from corral.credentials.sealing import get_decrypted_alpaca_credential, seal_keys
 from corral.credentials.validation import ValidatedKeys, find_account_of_keys, hint_of_key
 from corral.database.connection import Database, get_connection_with_rls
+from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Vault
 
-_log = structlog.get_logger("corral.credentials")
+_log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)

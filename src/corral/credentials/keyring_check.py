@@ -2,18 +2,17 @@
 
 from pathlib import Path
 
-import structlog
-
 from corral.credentials import queries
 from corral.credentials.models import SealedCredential
 from corral.credentials.sealing import open_keys
 from corral.database.connection import Database
+from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Context, KeyringMissing, KeyringRefused, SealBroken, Vault, load_keyring, make_keyring
 
 _PROBE = Context("instance", ("keyring_probe",))
 
-_log = structlog.get_logger("corral.vault")
+_log = get_logger()
 
 
 async def open_vault(database: Database, path: Path) -> Vault:

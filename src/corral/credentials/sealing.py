@@ -4,15 +4,14 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
-import structlog
-
 from corral.alpaca.environments import Environment
 from corral.credentials.models import SealedCredential
 from corral.errors import InternalError
+from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Context, SealBroken, Vault
 
-_log = structlog.get_logger("corral.credentials")
+_log = get_logger()
 
 
 def seal_keys(

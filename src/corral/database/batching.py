@@ -13,9 +13,7 @@ from typing import Generic, TypeVar, final
 Key = TypeVar("Key", bound=Hashable)
 Found = TypeVar("Found")
 
-# At most this many keys in one query, and this many queries under way at once.
 KEYS_PER_TRIP = 200
-TRIPS_AT_ONCE = 1
 
 
 @final
@@ -25,12 +23,12 @@ class BatchedLookup(Generic[Key, Found]):
     Lives on one event loop. A failing trip fails those who travelled on it, and only those.
     """
 
-    __slots__ = ("_fetch_many", "_trips", "_waiting")
+    __slots__ = ("_fetch_many", "_trip", "_waiting")
 
     def __init__(self, fetch_many: Callable[[Sequence[Key]], Awaitable[Mapping[Key, Found]]]) -> None:
         self._fetch_many = fetch_many
         self._waiting: dict[Key, list[asyncio.Future[Found | None]]] = {}
-        self._trips: set[asyncio.Task[None]] = set()
+        self._trip: asyncio.Task[None] | None = None  # one at a time: the next one takes all who wait for it
 
     async def __call__(self, key: Key) -> Found | None:
         # A future for each caller: one that gives up cancels its own, and takes the answer from nobody.
@@ -44,10 +42,9 @@ class BatchedLookup(Generic[Key, Found]):
         return await answer
 
     def _depart(self) -> None:
-        if self._waiting and len(self._trips) < TRIPS_AT_ONCE:
-            trip = asyncio.get_running_loop().create_task(self._travel())
-            self._trips.add(trip)
-            trip.add_done_callback(self._arrive)
+        if self._waiting and self._trip is None:
+            self._trip = asyncio.get_running_loop().create_task(self._travel())
+            self._trip.add_done_callback(self._arrive)
 
     async def _travel(self) -> None:
         # Taken here and not when the trip was planned, so that whoever asks within the same turn of
@@ -67,10 +64,9 @@ class BatchedLookup(Generic[Key, Found]):
                 for answer in _still_waiting([callers]):
                     answer.set_result(row)
 
-    def _arrive(self, trip: asyncio.Task[None]) -> None:
-        self._trips.discard(trip)
-        if not trip.cancelled():
-            self._depart()
+    def _arrive(self, _: asyncio.Task[None]) -> None:
+        self._trip = None
+        self._depart()
 
 
 def _still_waiting(

@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Generic, TypeVar, final
 
-import structlog
-
 from corral.errors import Problem
+from corral.logs import get_logger
 
-_log = structlog.get_logger("corral.database")
+_log = get_logger()
 
 Key = TypeVar("Key", bound=Hashable)
 

@@ -5,14 +5,13 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from typing import final
 
-import structlog
-
 from corral.database.connection import Database
 from corral.database.migrate import pending_migrations
 from corral.database.selfcheck import find_weaknesses
 from corral.errors import Problem
+from corral.logs import get_logger
 
-_log = structlog.get_logger("corral.health")
+_log = get_logger()
 
 EVERY_SECONDS = 30.0
 _TOLD = 3  # a database that is wrong altogether has a finding for every table

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
-import structlog
-
 from corral.database.connection import Database, get_connection_with_rls
 from corral.identity import queries
 from corral.identity.models import AuthUser
@@ -14,10 +12,11 @@ from corral.identity.problems import TokenNotFound, WiderThanItsMaker
 from corral.identity.queries import TokenMetadata, TokenRow
 from corral.identity.scopes import ALL_SCOPES, EVERYTHING, scopes_from_stored
 from corral.identity.token_format import new_token
+from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Vault
 
-_log = structlog.get_logger("corral.identity")
+_log = get_logger()
 
 
 def token_lookups(vault: Vault, token: str) -> list[bytes]:

@@ -9,12 +9,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-import structlog
-
 from corral.database.connection import Database
 from corral.identity import queries
 from corral.identity.problems import LinkRefused
 from corral.identity.token_format import is_well_formed, new_token
+from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Vault
 
@@ -23,7 +22,7 @@ Kind = Literal["setup", "sign_in"]
 LIFETIME: dict[Kind, timedelta] = {"setup": timedelta(hours=24), "sign_in": timedelta(days=1)}
 _PAGES: dict[Kind, str] = {"setup": "/setup", "sign_in": "/sign-in"}
 
-_log = structlog.get_logger("corral.identity")
+_log = get_logger()
 
 
 async def issue_link(database: Database, vault: Vault, kind: Kind, user_id: UUID | None, public_url: str) -> Secret:

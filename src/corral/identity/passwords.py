@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 from uuid import UUID
 
-import structlog
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from corral.errors import Overloaded
 from corral.identity.problems import PasswordTooWeak
+from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Context, SealBroken, Vault
 
@@ -32,7 +32,7 @@ _under_way: set[asyncio.Future[Any]] = set()
 # Verified in place of a hash that does not exist, so that an unknown address takes as long as a known one.
 _NOBODY = "$argon2id$v=19$m=65536,t=3,p=1$L36o+r8brTKpt51oCNL+Ow$gYo1m+4+qHLDE9hP3tAhhJdXjO0UbqJTl5ap9iERCQQ"
 
-_log = structlog.get_logger("corral.identity")
+_log = get_logger()
 
 
 def refuse_weak(password: Secret, email: str) -> None:

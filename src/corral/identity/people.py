@@ -3,13 +3,12 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-import structlog
-
 from corral.database.connection import Connection, Database, open_owner_connection
 from corral.identity import queries
 from corral.identity.queries import Person, UserRow
+from corral.logs import get_logger
 
-_log = structlog.get_logger("corral.identity")
+_log = get_logger()
 
 
 class OwnerUnknown(Exception):  # noqa: N818 - a condition

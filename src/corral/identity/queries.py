@@ -212,7 +212,7 @@ async def load_people(connection: Connection) -> list[Person]:
 
 
 async def disable_person(connection: Connection, email: str) -> UUID | None:
-    """Ends sessions and tokens in the same transaction; None when there is nobody of this address."""
+    """Ends sessions, tokens and links in the same transaction; None when there is nobody of this address."""
     async with connection.transaction():
         user_id: UUID | None = await connection.fetchval(
             """
@@ -223,6 +223,7 @@ async def disable_person(connection: Connection, email: str) -> UUID | None:
         )
         await connection.execute("DELETE FROM corral.sessions WHERE user_id = $1", user_id)
         await connection.execute("DELETE FROM corral.api_tokens WHERE user_id = $1", user_id)
+        await connection.execute("DELETE FROM corral.one_time_links WHERE user_id = $1", user_id)
     return user_id
 
 

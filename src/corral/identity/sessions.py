@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
-import structlog
-
 from corral.database.connection import Database, get_connection_with_rls
 from corral.identity import queries
 from corral.identity.queries import SessionRow
 from corral.identity.token_format import new_token
+from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Vault
 
@@ -18,7 +17,7 @@ from corral.vault import Vault
 IDLE = timedelta(minutes=30)
 ABSOLUTE = timedelta(hours=12)
 
-_log = structlog.get_logger("corral.identity")
+_log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,12 @@
 import math
 from uuid import UUID, uuid4
 
-import structlog
-
 from corral.database.connection import Database, get_connection_with_rls
 from corral.identity import queries
 from corral.identity.links import link_lookups, refuse_unbelievable
 from corral.identity.passwords import hash_password, is_password_of, refuse_weak
 from corral.identity.problems import AlreadySetUp, LinkRefused, SignInRefused, SignInThrottled
+from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Vault
 
@@ -17,7 +16,7 @@ from corral.vault import Vault
 FREE_ATTEMPTS_PER_ACCOUNT = 3
 FREE_ATTEMPTS_PER_ADDRESS = 20
 
-_log = structlog.get_logger("corral.identity")
+_log = get_logger()
 
 
 async def check_password(database: Database, vault: Vault, *, email: str, password: Secret, peer: str | None) -> UUID:
