@@ -153,8 +153,11 @@ async def test_what_is_not_json_is_refused(witness: Witness, broken: bytes) -> N
     assert (status, code) == ((422, "invalid_request") if not broken else (400, "malformed_request"))
 
 
-@pytest.mark.parametrize("number", ["1e400", "-1e400", "NaN", "Infinity", "123456789012345678901234567890", "0.1"])
+@pytest.mark.parametrize(
+    "number", ["1e40000000", "-1e40000000", "NaN", "Infinity", "123456789012345678901234567890", "0.123456789012"]
+)
 async def test_a_number_is_no_name(witness: Witness, number: str) -> None:
+    # Long enough not to stand by chance in a time or an id of the log.
     body = _body(nickname="?").replace('"?"', number)
     assert await witness.refusal(body, number) == (422, "invalid_request")
 
