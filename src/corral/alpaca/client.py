@@ -33,6 +33,7 @@ from corral.alpaca.errors import (
 )
 from corral.alpaca.exchange import Keys, RawAnswer, ask
 from corral.alpaca.models import Account, read_account, read_object
+from corral.logs import added_to_request_line
 from corral.secret import Secret
 
 MOST_ATTEMPTS: Final = 3
@@ -197,7 +198,19 @@ def _last_outcome(state: RetryCallState) -> RawAnswer | AlpacaError:
 def _log_outcome(
     environment: Environment, path: str, outcome: RawAnswer | AlpacaError, attempts: int, seconds: float
 ) -> None:
-    """`X-Request-ID` is all that Alpaca's support can search for, and it cannot be looked up later."""
+    """`X-Request-ID` is all that Alpaca's support can search for, and it cannot be looked up later.
+
+    A call that went well is told in the line of the request that it was for, if that can take it.
+    """
+    milliseconds = round(seconds * 1000, 1)
+    if (
+        isinstance(outcome, RawAnswer)
+        and (outcome.status, attempts) == (HTTPStatus.OK, 1)
+        and added_to_request_line(
+            environment=environment.value, alpaca_ms=milliseconds, alpaca_request_id=outcome.alpaca_request_id
+        )
+    ):
+        return
     _log.info(
         "alpaca_failed" if outcome.status is None else "alpaca_answered",
         environment=environment.value,
@@ -205,6 +218,6 @@ def _log_outcome(
         status=outcome.status,
         failure=type(outcome).__name__ if isinstance(outcome, AlpacaError) else None,
         alpaca_request_id=outcome.alpaca_request_id,
-        duration_ms=round(seconds * 1000, 1),
+        duration_ms=milliseconds,
         attempts=attempts,
     )
