@@ -88,6 +88,12 @@ def get_logger() -> FilteringBoundLogger:
     return structlog.get_logger()
 
 
+def current_request_id() -> str | None:
+    """The id of the request that this task serves, if it serves one."""
+    line = _request_line.get()
+    return line.request_id if line else None
+
+
 def begin_request_line(request_id: str) -> RequestLine:
     """For this task and those that it starts."""
     line = RequestLine(request_id)
