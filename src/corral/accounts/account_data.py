@@ -28,10 +28,15 @@ async def answer_account_data(user: AuthUser, credential_id: UUID, request: Requ
 
     The database is asked for every request: a shared answer is shared only among those who may see it now.
     """
+    reader = cast("CredentialReader", request.state.credential_reader)
+    return await share_account_data(await reader.find_usable(user, credential_id), request)
+
+
+async def share_account_data(credential: SealedCredential, request: Request) -> bytes:
+    """The answer that is kept or under way, or a new one, for a credential that was read for this very request."""
     house = resources(request)
     reader = cast("CredentialReader", request.state.credential_reader)
     snapshots = cast("Snapshots", request.state.snapshots)
-    credential = await reader.find_usable(user, credential_id)
 
     async def fetch() -> bytes:
         answer = await _fetch_with_stored_keys(credential, vault=house.vault, alpaca=house.alpaca)

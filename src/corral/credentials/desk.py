@@ -2,16 +2,18 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 from uuid import UUID, uuid4
 
 from corral.alpaca import errors as alpaca_errors
 from corral.alpaca.client import AlpacaClient
 from corral.alpaca.environments import Environment
 from corral.credentials import queries
-from corral.credentials.models import Credential, Replacement, SealedCredential
+from corral.credentials.models import Credential, NamedCredential, Replacement, SealedCredential
 from corral.credentials.problems import (
     AccountAlreadyStored,
     CredentialNotFound,
+    TooManyCredentials,
     WrongAccount,
     WrongEnvironment,
     validation_problem_of,
@@ -22,6 +24,9 @@ from corral.database.connection import Database, get_connection_with_rls
 from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Vault
+
+# Of one person: what an overview asks for, and what one person may hold of the connections to Alpaca.
+MOST_CREDENTIALS: Final = 200
 
 _log = get_logger()
 
@@ -62,10 +67,11 @@ async def store_credential(
             account_number=validated.account.account_number,
             key_hint=hint_of_key(api_key),
             sealed=sealed,
+            most=MOST_CREDENTIALS,
         )
         first = await queries.find_id_of_account(connection, user_id, validated.environment, validated.account.id)
     if credential is None:
-        raise AccountAlreadyStored(credential_id=str(first))
+        raise AccountAlreadyStored(credential_id=str(first)) if first else TooManyCredentials
     _log.info(
         "credential_stored",
         user_id=str(user_id),
@@ -78,6 +84,12 @@ async def store_credential(
 async def load_credentials(user_id: UUID, database: Database) -> list[Credential]:
     async with get_connection_with_rls(user_id, database, readonly=True) as connection:
         return await queries.load_credentials(connection, user_id)
+
+
+async def load_active_credentials(user_id: UUID, database: Database) -> list[NamedCredential]:
+    """All that an overview asks for, in one query; the connection is given back before anything is fetched."""
+    async with get_connection_with_rls(user_id, database, readonly=True) as connection:
+        return await queries.load_active_credentials(connection, user_id)
 
 
 async def load_credential(user_id: UUID, database: Database, credential_id: UUID) -> Credential:

@@ -39,6 +39,15 @@ class SealedCredential:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedCredential:
+    """What a call needs, and by what its owner recognises the account."""
+
+    nickname: str
+    account_number: str | None
+    sealed: SealedCredential
+
+
+@dataclass(frozen=True, slots=True)
 class Replacement:
     """New keys for a stored credential, validated and sealed."""
 

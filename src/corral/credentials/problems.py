@@ -46,6 +46,12 @@ class AccountAlreadyStored(Problem):
     status, code, title = 409, "account_already_stored", "Account already stored"
 
 
+class TooManyCredentials(Problem):
+    """You have as many credentials as one person may have, 200. Delete one that you no longer need first."""
+
+    status, code, title = 409, "too_many_credentials", "Too many credentials"
+
+
 class UpstreamFailed(Problem):
     """Alpaca answered with an error, or with something that is not an account. Try again shortly."""
 

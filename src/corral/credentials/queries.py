@@ -1,13 +1,14 @@
 """All SQL about credentials."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 
 from corral.alpaca.environments import Environment
-from corral.credentials.models import Credential, Replacement, SealedCredential
+from corral.credentials.models import Credential, NamedCredential, Replacement, SealedCredential
 from corral.database.connection import Connection, Database, Owned, columns
 
 
@@ -51,19 +52,23 @@ async def insert_keyring_probe(database: Database, probe: bytes) -> None:
 
 async def insert_credential(
     connection: Connection, *, user_id: UUID, credential_id: UUID, nickname: str, environment: Environment,
-    account_id: str, account_number: str | None, key_hint: str, sealed: tuple[bytes, bytes],
+    account_id: str, account_number: str | None, key_hint: str, sealed: tuple[bytes, bytes], most: int,
 ) -> Credential | None:  # fmt: skip
-    """None when this user has stored this account already."""
+    """None when this user has stored this account already, or has `most` credentials.
+
+    Several that are stored at the same moment may each see room for one.
+    """
     row = await connection.fetchrow(
         """
         INSERT INTO corral.credentials (user_id, id, nickname, credential_type, account_id, account_number,
                                         key_hint, api_key_sealed, secret_key_sealed)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9
+        WHERE (SELECT count(*) FROM corral.credentials WHERE user_id = $1) < $10
         ON CONFLICT (user_id, credential_type, account_id) DO NOTHING
         RETURNING id, nickname, credential_type, account_number, is_active, key_hint,
                   last_validated_at, last_used_at, created_at, updated_at
         """,
-        user_id, credential_id, nickname, environment.value, account_id, account_number, key_hint, *sealed,
+        user_id, credential_id, nickname, environment.value, account_id, account_number, key_hint, *sealed, most,
     )  # fmt: skip
     return _credential(row) if row else None
 
@@ -87,6 +92,19 @@ async def load_credentials(connection: Connection, user_id: UUID) -> list[Creden
         user_id,
     )
     return [_credential(row) for row in rows]
+
+
+async def load_active_credentials(connection: Connection, user_id: UUID) -> list[NamedCredential]:
+    """In the order of the list; still sealed."""
+    rows = await connection.fetch(
+        """
+        SELECT nickname, account_number, id, user_id, credential_type, account_id, is_active, revision,
+               api_key_sealed, secret_key_sealed, last_used_at
+        FROM corral.credentials WHERE user_id = $1 AND is_active ORDER BY created_at, id
+        """,
+        user_id,
+    )
+    return [_named(row) for row in rows]
 
 
 async def load_credential(connection: Connection, user_id: UUID, credential_id: UUID) -> Credential | None:
@@ -165,6 +183,11 @@ def _credential(row: asyncpg.Record) -> Credential:
     return Credential(identifier, nickname, Environment(credential_type), *rest)
 
 
-def _sealed(row: asyncpg.Record) -> SealedCredential:
+def _named(row: asyncpg.Record) -> NamedCredential:
+    nickname, account_number, *rest = row
+    return NamedCredential(nickname, account_number, _sealed(rest))
+
+
+def _sealed(row: Iterable[Any]) -> SealedCredential:
     identifier, user_id, credential_type, *rest = row
     return SealedCredential(identifier, user_id, Environment(credential_type), *rest)

@@ -14,6 +14,7 @@ from corral.credentials.problems import (
     CredentialInactive,
     CredentialNotFound,
     KeysRefused,
+    TooManyCredentials,
     UpstreamFailed,
     UpstreamTimeout,
     WrongAccount,
@@ -46,7 +47,7 @@ _ASKS_ALPACA = (KeysRefused, WrongEnvironment, AccountRateLimited, UpstreamFaile
     "",
     summary="Store a key pair",
     status_code=201,
-    responses=responses_for(AccountAlreadyStored, *_ASKS_ALPACA, *_ALWAYS),
+    responses=responses_for(AccountAlreadyStored, TooManyCredentials, *_ASKS_ALPACA, *_ALWAYS),
 )
 async def store_credential(body: NewCredential, user: CredentialsWrite, request: Request) -> CredentialMetadata:
     """Asks Alpaca whether these keys are for paper or live, and stores them sealed."""
