@@ -12,7 +12,7 @@ import pytest
 from aiohttp import ClientSession
 from pydantic import BaseModel
 
-from corral.accounts.schemas import OverviewResponse
+from corral.accounts.overview_schemas import OverviewResponse
 from corral.database.embedded import EmbeddedDatabase
 from corral.identity import api_tokens
 from corral.sandbox import secret_of, serve_sandbox

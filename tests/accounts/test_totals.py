@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from corral.accounts.totals import Money, Standing, exact_sum, totals_of
 from corral.alpaca.environments import Environment
 
-# All that alpaca/models.py lets through: 64 characters, three digits of exponent.
+# All that alpaca/reading.py lets through: 64 characters, three digits of exponent.
 _PLAIN = st.from_regex(r"-?[0-9]{1,30}(\.[0-9]{1,27})?", fullmatch=True)
 _SCIENTIFIC = st.from_regex(r"-?[0-9]{1,28}(\.[0-9]{1,27})?[eE][+-]?[0-9]{1,3}", fullmatch=True)
 AMOUNTS = st.one_of(_PLAIN, _SCIENTIFIC, st.sampled_from(["1e999", "-1e-999", "9" * 59 + "e-999", "-0.00", "1e5"]))

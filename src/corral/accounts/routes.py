@@ -6,7 +6,8 @@ from fastapi import APIRouter, Request, Response
 
 from corral.accounts.account_data import answer_account_data
 from corral.accounts.overview import answer_overview
-from corral.accounts.schemas import AccountDataResponse, OverviewResponse
+from corral.accounts.overview_schemas import OverviewResponse
+from corral.accounts.schemas import AccountDataResponse
 from corral.credentials.problems import (
     AccountRateLimited,
     CredentialInactive,

@@ -6,10 +6,10 @@ from decimal import Context, Decimal, Inexact, InvalidOperation
 from functools import reduce
 from typing import Final
 
-from corral.accounts.schemas import CurrencySums, EnvironmentTotals
+from corral.accounts.overview_schemas import CurrencySums, EnvironmentTotals
 from corral.alpaca.environments import Environment
 
-# A decimal of Alpaca's has at most 64 characters and three digits of exponent (alpaca/models.py), so the
+# A decimal of Alpaca's has at most 64 characters and three digits of exponent (alpaca/reading.py), so the
 # longest sum reaches from the 1,063rd digit before the point to the 1,063rd behind it. Were it ever to be
 # longer, this raises; it does not round.
 _EXACT: Final = Context(prec=4_096, traps=[Inexact, InvalidOperation])
