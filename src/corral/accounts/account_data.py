@@ -11,7 +11,7 @@ from corral.alpaca.client import AccountAnswer, AlpacaClient
 from corral.alpaca.environments import Environment
 from corral.alpaca.errors import AlpacaError
 from corral.credentials.models import SealedCredential
-from corral.credentials.problems import problem_of
+from corral.credentials.problems import CredentialRefused, problem_of
 from corral.credentials.sealing import get_decrypted_alpaca_credential
 from corral.edge.resources import resources
 from corral.identity.models import AuthUser
@@ -39,7 +39,11 @@ async def share_account_data(credential: SealedCredential, request: Request) -> 
     snapshots = cast("Snapshots", request.state.snapshots)
 
     async def fetch() -> bytes:
-        answer = await _fetch_with_stored_keys(credential, vault=house.vault, alpaca=house.alpaca)
+        try:
+            answer = await _fetch_with_stored_keys(credential, vault=house.vault, alpaca=house.alpaca)
+        except CredentialRefused:
+            reader.suspect(credential)
+            raise
         reader.note_use(credential)
         return answer
 

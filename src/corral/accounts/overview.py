@@ -12,6 +12,7 @@ from corral.accounts.account_data import share_account_data
 from corral.accounts.totals import Money, Standing, totals_of
 from corral.credentials.desk import load_active_credentials
 from corral.credentials.models import NamedCredential
+from corral.credentials.opening import not_refused
 from corral.edge.problems import problem_members
 from corral.edge.resources import resources
 from corral.errors import Problem
@@ -46,7 +47,7 @@ async def answer_overview(user: AuthUser, request: Request) -> bytes:
 async def _outcome(credential: NamedCredential, turns: asyncio.Semaphore, request: Request) -> _Outcome:
     async with turns:
         try:
-            return _Outcome(credential, await share_account_data(credential.sealed, request))
+            return _Outcome(credential, await share_account_data(not_refused(credential.sealed), request))
         except Problem as problem:
             return _Outcome(credential, problem)
 

@@ -1,11 +1,8 @@
-"""The vault's desk: store, list, rename, replace keys, switch on and off, delete, check."""
+"""The vault's desk: store, list, rename, replace keys, switch on and off, delete."""
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID, uuid4
 
-from corral.alpaca import errors as alpaca_errors
 from corral.alpaca.client import AlpacaClient
 from corral.alpaca.environments import Environment
 from corral.credentials import queries
@@ -16,9 +13,8 @@ from corral.credentials.problems import (
     TooManyCredentials,
     WrongAccount,
     WrongEnvironment,
-    validation_problem_of,
 )
-from corral.credentials.sealing import get_decrypted_alpaca_credential, seal_keys
+from corral.credentials.sealing import seal_keys
 from corral.credentials.validation import ValidatedKeys, find_account_of_keys, hint_of_key
 from corral.database.connection import Database, get_connection_with_rls
 from corral.logs import get_logger
@@ -29,14 +25,6 @@ from corral.vault import Vault
 MOST_CREDENTIALS: Final = 200
 
 _log = get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Validation:
-    is_valid: bool
-    account_type: Environment
-    message: str
-    checked_at: datetime
 
 
 async def store_credential(
@@ -156,26 +144,6 @@ async def delete_credential(user_id: UUID, database: Database, credential_id: UU
     _log.info("credential_deleted", user_id=str(user_id), credential_id=str(credential_id))
 
 
-async def validate_credential(
-    database: Database, vault: Vault, alpaca: AlpacaClient, credential: SealedCredential
-) -> Validation:
-    """Asks Alpaca with the stored keys. Refused keys are an answer; an Alpaca that does not answer is a Problem."""
-    environment = credential.credential_type
-    try:
-        async with get_decrypted_alpaca_credential(vault, credential) as (api_key, secret_key):
-            answer = await alpaca.fetch_account(
-                environment, api_key, secret_key, budget_key=(environment, credential.account_id)
-            )
-    except alpaca_errors.KeysRefused:
-        return Validation(False, environment, _refused(environment), datetime.now(UTC))
-    except alpaca_errors.AlpacaError as error:
-        raise validation_problem_of(error) from error
-    async with get_connection_with_rls(credential.user_id, database) as connection:
-        await queries.mark_validated(connection, credential.user_id, credential.id, answer.answered_at)
-    message = f"Alpaca accepts these keys for {environment.value} trading."
-    return Validation(True, environment, message, answer.answered_at)
-
-
 async def _load_sealed(user_id: UUID, database: Database, credential_id: UUID) -> SealedCredential:
     found = await queries.read_credentials(database, [(user_id, credential_id)])
     if not found:
@@ -194,11 +162,4 @@ def _wrong_environment(found: Environment, wanted: Environment) -> str:
     return (
         f"These are keys for {found.value} trading, not for {wanted.value}. "
         f"Store them as {found.value}, or copy the {wanted.value} ones from Alpaca's dashboard. Nothing was stored."
-    )
-
-
-def _refused(environment: Environment) -> str:
-    return (
-        f"Alpaca no longer accepts these keys for {environment.value} trading. "
-        "Make new ones on Alpaca's dashboard and replace them here."
     )

@@ -17,7 +17,10 @@ class CredentialInactive(Problem):
 
 
 class CredentialRefused(Problem):
-    """Alpaca no longer accepts these keys. Make new ones on Alpaca's dashboard and replace them here."""
+    """Alpaca no longer accepts these keys. Make new ones on Alpaca's dashboard and replace them here.
+
+    If they should work again, check them here: a good answer from Alpaca is believed at once.
+    """
 
     status, code, title = 409, "credential_refused", "Alpaca refuses the stored keys"
 
