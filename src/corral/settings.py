@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     upstream_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = Field(
         default=8.0, description="for the whole upstream call"
     )
+    recheck_seconds: Annotated[float, Field(ge=0, le=604_800)] = Field(
+        default=3600.0, description="how often stored keys are checked with Alpaca, each at a time of its own; 0: never"
+    )
     log_format: Literal["console", "json"] | None = Field(
         default=None, description="default: console on a terminal, else json"
     )

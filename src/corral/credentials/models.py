@@ -18,6 +18,7 @@ class Credential:
     is_active: bool
     key_hint: str
     last_validated_at: datetime
+    refused_at: datetime | None
     last_used_at: datetime | None
     created_at: datetime
     updated_at: datetime
@@ -36,6 +37,16 @@ class SealedCredential:
     api_key_sealed: bytes
     secret_key_sealed: bytes
     last_used_at: datetime | None
+    refused_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class NamedCredential:
+    """What a call needs, and by what its owner recognises the account."""
+
+    nickname: str
+    account_number: str | None
+    sealed: SealedCredential
 
 
 @dataclass(frozen=True, slots=True)
