@@ -15,8 +15,10 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from benchmarks.accounts import Ranch, store_accounts
 from benchmarks.load import Job, Question, Report
 from benchmarks.memory import extra_memory
+from benchmarks.overview import OverviewFigures, page_job
 from benchmarks.processes import Child, running
 from benchmarks.report import Figures, print_figures
+from benchmarks.sdk_loop import Rounds
 from benchmarks.servers import Kind, Order
 from benchmarks.variants import VARIANTS, Variant, questions_of
 from corral.credentials.keyring_check import open_vault
@@ -44,7 +46,7 @@ async def run(folder: Path, progress: Progress) -> Figures:
     assert work is not None
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, work.cancel)
-    step = progress.add_task("PostgreSQL, 1,100 accounts", total=len(VARIANTS) + 2)
+    step = progress.add_task("PostgreSQL, 1,350 accounts", total=len(VARIANTS) + 3)
     log = folder / "log"
     with log.open("ab") as stream:
         configure_logging("json", stream)
@@ -53,8 +55,10 @@ async def run(folder: Path, progress: Progress) -> Figures:
             for key, variant in VARIANTS.items():
                 progress.update(step, description=f"{variant.title}, {variant.clients} clients", advance=1)
                 loads[key] = await bench.measure(variant)
+            progress.update(step, description="overview of fifty accounts", advance=1)
+            overview = await bench.measure_overview()
             progress.update(step, description="memory of idle accounts", advance=1)
-            return Figures(loads, await bench.measure_memory())
+            return Figures(loads, overview, await bench.measure_memory())
 
 
 @asynccontextmanager
@@ -102,6 +106,13 @@ class Bench:
                     fresh_within_seconds=variant.fresh_within_seconds,
                 )
             )
+
+    async def measure_overview(self) -> OverviewFigures:
+        async with self._server("corral", snapshot_seconds=0) as server:
+            page = await self._load(page_job(self.ranch.reader, url=server.url, server_pid=server.child.pid))
+        rounds = Rounds(paper_url=f"{self.order.sandbox_url}/paper", key_ids=self.ranch.reader.key_ids)
+        async with running("benchmarks.sdk_loop", log=self.log) as loop:
+            return OverviewFigures(page, float(await loop.ask(rounds.model_dump_json())))
 
     async def measure_memory(self) -> int:
         async with self._server("corral", snapshot_seconds=1) as server:

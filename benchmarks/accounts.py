@@ -1,11 +1,13 @@
-"""A thousand sandbox accounts of ten people, stored as the desk stores them, without asking Alpaca first."""
+"""Sandbox accounts of many people, stored as the desk stores them, without asking Alpaca first."""
 
 from dataclasses import dataclass
+from itertools import count
 from uuid import UUID, uuid4
 
 from benchmarks.load import Question
 from corral.alpaca.environments import Environment
 from corral.credentials import queries
+from corral.credentials.desk import MOST_CREDENTIALS
 from corral.credentials.sealing import seal_keys
 from corral.credentials.validation import hint_of_key
 from corral.database.connection import Connection, Database, get_connection_with_rls
@@ -19,32 +21,64 @@ from corral.vault import Vault
 SANDBOX_SEED = 0
 PEOPLE = 10
 ACCOUNTS_OF_EACH = 100
+ACCOUNTS_ON_A_PAGE = 50
+LISTENERS = 40
+ACCOUNTS_OF_A_LISTENER = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """One person with an API token that may do everything, and their accounts."""
+
+    token: str
+    key_ids: list[str]
+    accounts: list[Question]
 
 
 @dataclass(frozen=True, slots=True)
 class Ranch:
-    """What can be asked. The second list is one more person's accounts, for warming up and nothing else."""
+    """`people` have a hundred accounts each, and so has the one for warming up and nothing else.
 
-    accounts: list[Question]
-    warm_up: list[Question]
+    `reader` looks at fifty accounts on one page, and each of the `listeners` follows five.
+    """
+
+    people: list[Owner]
+    warm_up: Owner
+    reader: Owner
+    listeners: list[Owner]
+
+    @property
+    def accounts(self) -> list[Question]:
+        """A thousand. Neighbours are accounts of different people."""
+        return [question for turn in zip(*(owner.accounts for owner in self.people), strict=True) for question in turn]
 
 
 async def store_accounts(database: Database, vault: Vault) -> Ranch:
-    """One API token for each person. Neighbours in the list are accounts of different people."""
-    people = [await _store_person(database, vault, number) for number in range(PEOPLE + 1)]
+    store = _Store(database, vault)
     return Ranch(
-        accounts=[question for turn in zip(*people[:PEOPLE], strict=True) for question in turn],
-        warm_up=people[PEOPLE],
+        people=[await store.person(ACCOUNTS_OF_EACH) for _ in range(PEOPLE)],
+        warm_up=await store.person(ACCOUNTS_OF_EACH),
+        reader=await store.person(ACCOUNTS_ON_A_PAGE),
+        listeners=[await store.person(ACCOUNTS_OF_A_LISTENER) for _ in range(LISTENERS)],
     )
 
 
-async def _store_person(database: Database, vault: Vault, number: int) -> list[Question]:
-    user_id = await sign_in.add_user(database, vault, email=f"rancher-{number}@corral.example", password=None)
-    _, token = await api_tokens.create_api_token(database, vault, user_id, name="load", scopes=None, expires_at=None)
-    first = number * ACCOUNTS_OF_EACH
-    key_ids = [f"PKBENCH{index:013}" for index in range(first, first + ACCOUNTS_OF_EACH)]
-    async with get_connection_with_rls(user_id, database) as connection:
-        return [await _store_account(connection, vault, user_id, token, key_id) for key_id in key_ids]
+class _Store:
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self._database = database
+        self._vault = vault
+        self._numbers = count()
+
+    async def person(self, accounts: int) -> Owner:
+        key_ids = [f"PKBENCH{next(self._numbers):013}" for _ in range(accounts)]
+        database, vault = self._database, self._vault
+        user_id = await sign_in.add_user(database, vault, email=f"{key_ids[0]}@corral.example", password=None)
+        _, token = await api_tokens.create_api_token(
+            database, vault, user_id, name="load", scopes=None, expires_at=None
+        )
+        async with get_connection_with_rls(user_id, database) as connection:
+            questions = [await _store_account(connection, vault, user_id, token, key_id) for key_id in key_ids]
+        return Owner(token.reveal(), key_ids, questions)
 
 
 async def _store_account(connection: Connection, vault: Vault, user_id: UUID, token: Secret, key_id: str) -> Question:
@@ -60,7 +94,7 @@ async def _store_account(connection: Connection, vault: Vault, user_id: UUID, to
         account_number=str(account.profile["account_number"]),
         key_hint=hint_of_key(api_key),
         sealed=seal_keys(vault, user_id, credential_id, Environment.PAPER, api_key=api_key, secret_key=secret_key),
-        most=ACCOUNTS_OF_EACH,
+        most=MOST_CREDENTIALS,
     )
     return _question(credential_id, token, account)
 

@@ -21,7 +21,7 @@ AskEach = Callable[[list[Question]], Awaitable[None]]
 
 async def extra_memory(ranch: Ranch, ask_each: AskEach, settled_memory: Callable[[], Awaitable[int]]) -> int:
     """Bytes for `len(ranch.accounts)` accounts; may be a little below zero, where there is nothing to find."""
-    as_many = ranch.warm_up * (len(ranch.accounts) // len(ranch.warm_up))
+    as_many = ranch.warm_up.accounts * (len(ranch.accounts) // len(ranch.warm_up.accounts))
     for _ in range(_ROUNDS_OF_WARM_UP):
         await ask_each(as_many)
     before = await _settled(settled_memory)
