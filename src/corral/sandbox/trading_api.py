@@ -7,6 +7,7 @@ one more page is one more line in `ROUTES`.
 from collections.abc import Mapping
 
 from corral.sandbox.account_page import account_document
+from corral.sandbox.announcements import announcement_page, announcements_page
 from corral.sandbox.answers import Answer, EndpointNotFound, MethodNotAllowed, Refused
 from corral.sandbox.asset_pages import asset_page, assets_page
 from corral.sandbox.calendar_pages import calendar_page, market_calendar_page
@@ -15,6 +16,8 @@ from corral.sandbox.configuration_pages import change_configurations, configurat
 from corral.sandbox.customers import Customers
 from corral.sandbox.keys import authenticate
 from corral.sandbox.market_clock import clock_document, market_clocks_page
+from corral.sandbox.option_pages import contract_page, contracts_page
+from corral.sandbox.portfolio_history import portfolio_history_page
 from corral.sandbox.rate_limit import RateLimit
 from corral.sandbox.requests import Request
 from corral.sandbox.routes import Page, Route, Routes
@@ -38,10 +41,15 @@ ROUTES = Routes(
     {
         "/v2/account": {"GET": lambda request: account_document(request.customer.account, request.now)},
         "/v2/account/configurations": {"GET": configurations_page, "PATCH": change_configurations},
+        "/v2/account/portfolio/history": {"GET": portfolio_history_page},
         "/v2/assets": {"GET": assets_page},
         "/v2/assets/{symbol_or_asset_id}": {"GET": asset_page},
         "/v2/calendar": {"GET": calendar_page},
         "/v2/clock": {"GET": lambda request: clock_document(request.now)},
+        "/v2/corporate_actions/announcements": {"GET": announcements_page},
+        "/v2/corporate_actions/announcements/{id}": {"GET": announcement_page},
+        "/v2/options/contracts": {"GET": contracts_page},
+        "/v2/options/contracts/{symbol_or_id}": {"GET": contract_page},
         "/v2/watchlists": {"GET": list_watchlists, "POST": create_watchlist},
         "/v2/watchlists/{watchlist_id}": _WATCHLIST,
         "/v2/watchlists/{watchlist_id}/{symbol}": {"DELETE": remove_from_watchlist},
