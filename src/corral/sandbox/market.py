@@ -1,4 +1,4 @@
-"""What is listed, and at what price: a pure function of seed, symbol and time.
+"""At what price: a pure function of seed, symbol and time.
 
 A price swings around its mean by a sum of smooth noises, from slow and wide to quick and narrow. Each
 noise runs through heights drawn at whole multiples of its period, so any moment of any year costs the
@@ -10,26 +10,11 @@ from decimal import Decimal
 from functools import lru_cache
 
 from corral.sandbox.draws import draw
+from corral.sandbox.mean_prices import MEANS
+from corral.sandbox.option_contracts import contract_of, premium
 
 SECOND = 1_000_000_000
 _MINUTE, _HOUR, _DAY = 60 * SECOND, 3_600 * SECOND, 86_400 * SECOND
-
-# Symbol and mean price in cents.
-LISTED = {
-    "AAPL": 244_00,
-    "AMZN": 219_00,
-    "BRK.B": 487_00,
-    "F": 12_40,
-    "GLD": 371_00,
-    "JPM": 298_00,
-    "KO": 69_50,
-    "MSFT": 468_00,
-    "NVDA": 178_00,
-    "PLTR": 141_00,
-    "SPY": 642_00,
-    "TSLA": 391_00,
-    "XOM": 114_00,
-}
 
 # Period of each swing, and its greatest height in millionths of the mean.
 _SWINGS = (
@@ -47,15 +32,29 @@ _ONE = 1 << 20  # 1.0 in the fixed-point arithmetic of the noises
 
 
 def price(seed: int, symbol: str, at: int) -> Decimal:
-    """Answers dollars and cents at `at`, in nanoseconds since 1970, within `WIDEST_SWING` of the mean."""
+    """Answers dollars per share or coin at `at`, in nanoseconds since 1970.
+
+    Of shares and coins within `WIDEST_SWING` of the mean; of an option, by its OCC symbol, what
+    `option_contracts.premium` makes of the share's price. Raises KeyError for what is not listed.
+    """
     return _price_at_tick(seed, symbol, at // _TICK)
 
 
 @lru_cache(maxsize=8_192)
 def _price_at_tick(seed: int, symbol: str, tick: int) -> Decimal:
+    if symbol not in MEANS:
+        return _option_price(seed, symbol, tick)
+    mean, decimals = MEANS[symbol]
     swing = sum(height * _noise(seed, symbol, period, tick * _TICK) for period, height in _SWINGS)
-    cents = LISTED[symbol] + LISTED[symbol] * swing // (1_000_000 * _ONE)
-    return Decimal(cents).scaleb(-2)
+    return Decimal(mean + mean * swing // (1_000_000 * _ONE)).scaleb(-decimals)
+
+
+def _option_price(seed: int, symbol: str, tick: int) -> Decimal:
+    contract = contract_of(symbol)
+    if contract is None:
+        raise KeyError(symbol)
+    at = min(tick * _TICK, contract.expires_at)
+    return premium(contract, price(seed, contract.underlying, at), at)
 
 
 def _noise(seed: int, symbol: str, period: int, at: int) -> int:

@@ -1,0 +1,42 @@
+"""Who has an account here, and what they have made of it since the run began."""
+
+from dataclasses import dataclass
+from functools import lru_cache, partial
+
+from corral.sandbox.configurations import Configurations, opening_configurations
+from corral.sandbox.opening import Account, open_account
+from corral.sandbox.watchlists import Watchlists
+
+_NEWCOMERS_KEPT = 10_000  # one that only looked falls out, and opens the same again
+
+
+@dataclass(slots=True, eq=False)
+class Customer:
+    """`opened` is the account as it opened, `account` the same under the customer's configurations.
+
+    All but `opened` is the customer's own doing, and lasts as long as the run.
+    """
+
+    opened: Account
+    account: Account
+    configurations: Configurations
+    watchlists: Watchlists
+
+
+class Customers:
+    """Remembers for good whoever came to change something."""
+
+    def __init__(self, seed: int) -> None:
+        self._known: dict[str, Customer] = {}
+        self._newcomer = lru_cache(_NEWCOMERS_KEPT)(partial(_newcomer, seed))
+
+    def look_up(self, key_id: str) -> Customer:
+        return self._known.get(key_id) or self._newcomer(key_id)
+
+    def remember(self, key_id: str) -> Customer:
+        return self._known.setdefault(key_id, self.look_up(key_id))
+
+
+def _newcomer(seed: int, key_id: str) -> Customer:
+    account = open_account(seed, key_id)
+    return Customer(account, account, opening_configurations(account), Watchlists(str(account.profile["id"])))
