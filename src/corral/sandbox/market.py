@@ -42,18 +42,22 @@ _SWINGS = (
 )
 WIDEST_SWING = Decimal(sum(height for _, height in _SWINGS)) / 1_000_000
 
-_TICK = SECOND // 10  # a price stands for a tenth of a second, so accounts that are asked together share it
+TICK = SECOND // 10  # a price stands for a tenth of a second, so accounts that are asked together share it
 _ONE = 1 << 20  # 1.0 in the fixed-point arithmetic of the noises
 
 
 def price(seed: int, symbol: str, at: int) -> Decimal:
     """Answers dollars and cents at `at`, in nanoseconds since 1970, within `WIDEST_SWING` of the mean."""
-    return _price_at_tick(seed, symbol, at // _TICK)
+    return _price_at_tick(seed, symbol, at // TICK)
 
 
 @lru_cache(maxsize=8_192)
 def _price_at_tick(seed: int, symbol: str, tick: int) -> Decimal:
-    swing = sum(height * _noise(seed, symbol, period, tick * _TICK) for period, height in _SWINGS)
+    swing = sum(height * _noise(seed, symbol, period, tick * TICK) for period, height in _SWINGS)
+    return _dollars(symbol, swing)
+
+
+def _dollars(symbol: str, swing: int) -> Decimal:
     cents = LISTED[symbol] + LISTED[symbol] * swing // (1_000_000 * _ONE)
     return Decimal(cents).scaleb(-2)
 
@@ -70,3 +74,34 @@ def _noise(seed: int, symbol: str, period: int, at: int) -> int:
 @lru_cache(maxsize=8_192)
 def _height(seed: int, symbol: str, period: int, index: int) -> int:
     return draw(2 * _ONE + 1, seed, symbol, period, index) - _ONE
+
+
+def price_range(seed: int, symbol: str, start: int, end: int) -> tuple[Decimal, Decimal]:
+    """Answers two prices that no price from `start` to `end`, both included, leaves.
+
+    Narrow where the time is short, exact within one tick. With it a search passes over hours in which
+    nothing can happen (see `crossings`).
+    """
+    return _range_of_ticks(seed, symbol, start // TICK, end // TICK)
+
+
+@lru_cache(maxsize=8_192)
+def _range_of_ticks(seed: int, symbol: str, first: int, last: int) -> tuple[Decimal, Decimal]:
+    lowest = highest = 0
+    for period, height in _SWINGS:
+        low, high = _noise_range(seed, symbol, period, first * TICK, last * TICK)
+        lowest, highest = lowest + height * low, highest + height * high
+    return _dollars(symbol, lowest), _dollars(symbol, highest)
+
+
+_MANY = 4  # of a noise's heights: with as many in between, it may be anywhere
+
+
+def _noise_range(seed: int, symbol: str, period: int, start: int, end: int) -> tuple[int, int]:
+    """Between two multiples of its period a noise only rises or only falls: its ends and those are enough."""
+    first, last = start // period, end // period
+    if last - first > _MANY:
+        return -_ONE, _ONE
+    heights = [_height(seed, symbol, period, index) for index in range(first + 1, last + 1)]
+    heights += [_noise(seed, symbol, period, start), _noise(seed, symbol, period, end)]
+    return min(heights), max(heights)
