@@ -11,7 +11,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from corral.sandbox.draws import draw
 from corral.sandbox.keys import PREFIXES
-from corral.sandbox.market import LISTED
+from corral.sandbox.mean_prices import LISTED
 
 _CHARACTERS = ("cash", "borrower", "short seller", *["investor"] * 5)
 _INVESTED_PERCENT = {"cash": (10, 90), "borrower": (115, 150), "short seller": (30, 80), "investor": (10, 90)}
