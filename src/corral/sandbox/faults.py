@@ -9,7 +9,7 @@ Each request to the Trading API meets the first fault that is meant for it, or n
 
   whom it meets
     key_id         the key id that the request carries (default: any, even none)
-    path           "/v2/account", without the prefix (default: any)
+    path           "/v2/account", without the prefix, or a pattern like "/v2/assets/{symbol_or_id}" (default: any)
     times          how many requests it meets before it is used up (default: all, until cleared)
 
   what is answered instead, at most one of
@@ -142,10 +142,10 @@ class Fault(_Part):
     def amends_account(self) -> bool:
         return self.account_raw is not None or self.account_without is not None
 
-    def meets(self, key_id: str | None, path: str) -> bool:
+    def meets(self, key_id: str | None, path: str, pattern: str | None) -> bool:
         if self.amends_account and path != ACCOUNT_PATH:
             return False
-        return self.key_id in {None, key_id} and self.path in {None, path}
+        return self.key_id in {None, key_id} and self.path in {None, path, pattern}
 
 
 class _Document(_Part):
@@ -182,10 +182,10 @@ class Faults:
         """Answers what is left: faults that are used up are gone, `times` counts down."""
         return {"faults": [pending.document() for pending in self._pending]}
 
-    def take(self, key_id: str | None, path: str) -> Fault | None:
-        """Answers the fault that this request meets, and uses it up by one."""
+    def take(self, key_id: str | None, path: str, pattern: str | None) -> Fault | None:
+        """Answers the fault that this request meets, and uses it up by one. `pattern` is what the path fits."""
         for pending in self._pending:
-            if pending.fault.meets(key_id, path):
+            if pending.fault.meets(key_id, path, pattern):
                 self._use_up(pending)
                 return pending.fault
         return None

@@ -1,64 +1,77 @@
 """Alpaca's Trading API: who asks, whether they may, and which page answers.
 
-A page is a function of the account and the moment; one more page is one more line in `_PAGES`.
+A page is a function of a `Request`, which answers a JSON document or, where it is more than that, an `Answer`;
+one more page is one more line in `ROUTES`.
 """
 
-from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from collections.abc import Mapping
 
 from corral.sandbox.account_page import account_document
 from corral.sandbox.answers import Answer, EndpointNotFound, MethodNotAllowed, Refused
+from corral.sandbox.clock import Clock
+from corral.sandbox.customers import Customers
 from corral.sandbox.keys import authenticate
 from corral.sandbox.market_clock import clock_document
-from corral.sandbox.opening import Account, open_account
 from corral.sandbox.rate_limit import RateLimit
+from corral.sandbox.requests import Request
+from corral.sandbox.routes import Page, Route, Routes
 
-_Page = Callable[[Account, int], dict[str, object]]
-
-_PAGES: dict[str, dict[str, _Page]] = {
-    "/v2/account": {"GET": account_document},
-    "/v2/clock": {"GET": lambda _account, now: clock_document(now)},
-}
-PATHS = frozenset(_PAGES)
-
-_ACCOUNTS_KEPT = 10_000  # an account that is not asked for falls out, and opens the same again
+ROUTES = Routes(
+    {
+        "/v2/account": {"GET": lambda request: account_document(request.customer.account, request.now)},
+        "/v2/clock": {"GET": lambda request: clock_document(request.now)},
+    }
+)
 
 
 class TradingApi:
-    """`clock` answers nanoseconds since 1970. A `rate_limit_per_minute` of 0 is none."""
+    """A `rate_limit_per_minute` of 0 is none; its minutes are real ones, as a client's are, at whatever speed."""
 
-    def __init__(self, *, seed: int, rate_limit_per_minute: int, clock: Callable[[], int]) -> None:
-        self._open_account = lru_cache(_ACCOUNTS_KEPT)(partial(open_account, seed))
+    def __init__(self, *, seed: int, rate_limit_per_minute: int, clock: Clock) -> None:
+        self._customers = Customers(seed)
         self._rate_limit = RateLimit(rate_limit_per_minute) if rate_limit_per_minute else None
         self._clock = clock
 
-    def answer(self, environment: str, method: str, path: str, headers: Mapping[str, str]) -> Answer:
+    def answer(
+        self,
+        environment: str,
+        method: str,
+        route: Route | None,
+        headers: Mapping[str, str],
+        *,
+        query_string: str = "",
+        body: bytes = b"",
+    ) -> Answer:
+        """Answers Alpaca's refusals, too. `route` is where the path leads, None if nowhere."""
         try:
             key_id = authenticate(environment, headers)
         except Refused as refused:
             return refused.answer
-        now = self._clock()
         if self._rate_limit is None:
-            return self._answer_from_page(key_id, now, method, path)
-        allowance = self._rate_limit.spend(key_id, now)
+            return self._answer_from_page(key_id, method, route, query_string, body)
+        allowance = self._rate_limit.spend(key_id, self._clock.real())
         if allowance.is_exceeded:
             answer = Refused(429, "rate limit exceeded").answer
         else:
-            answer = self._answer_from_page(key_id, now, method, path)
+            answer = self._answer_from_page(key_id, method, route, query_string, body)
         answer.headers.update(allowance.headers())
         return answer
 
-    def _answer_from_page(self, key_id: str, now: int, method: str, path: str) -> Answer:
+    def _answer_from_page(
+        self, key_id: str, method: str, route: Route | None, query_string: str, body: bytes
+    ) -> Answer:
         try:
-            return Answer(200, _page(method, path)(self._open_account(key_id), now))
+            page, parameters = _page(method, route)
+            customer = self._customers.look_up(key_id) if method == "GET" else self._customers.remember(key_id)
+            answer = page(Request(customer, self._clock.now(), parameters, query_string, body))
         except Refused as refused:
             return refused.answer
+        return answer if isinstance(answer, Answer) else Answer(200, answer)
 
 
-def _page(method: str, path: str) -> _Page:
-    methods = _PAGES.get(path)
-    if methods is None:
+def _page(method: str, route: Route | None) -> tuple[Page, dict[str, str]]:
+    if route is None:
         raise EndpointNotFound
-    if method not in methods:
-        raise MethodNotAllowed(list(methods))
-    return methods[method]
+    if method not in route.pages:
+        raise MethodNotAllowed(list(route.pages))
+    return route.pages[method], route.parameters
