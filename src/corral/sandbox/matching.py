@@ -73,7 +73,7 @@ def next_step(seed: int, order: Order) -> Step | None:
 
 def executions(order: Order, price: Decimal) -> list[Decimal]:
     """Answers the quantities in which the market takes an order at one instant."""
-    left = _left(order, price)
+    left = left_at(order, price)
     if not left:
         return []
     if order.ticket.asset is None:
@@ -105,7 +105,7 @@ def _is_taken(seed: int, order: Order, at: int) -> bool:
     if not is_tradable(ticket, at) or not _is_at_limit(seed, ticket, at):
         return False
     price = quote(seed, ticket, at)
-    return ticket.time_in_force == "ioc" or _left(order, price) * price * ticket.multiplier <= DEPTH
+    return ticket.time_in_force == "ioc" or left_at(order, price) * price * ticket.multiplier <= DEPTH
 
 
 def _is_at_limit(seed: int, ticket: Ticket, at: int) -> bool:
@@ -164,7 +164,8 @@ def _reaches_limit(ticket: Ticket, low: Decimal, high: Decimal) -> bool:
     return low <= limit if ticket.side == "buy" else high >= limit
 
 
-def _left(order: Order, price: Decimal) -> Decimal:
+def left_at(order: Order, price: Decimal) -> Decimal:
+    """Answers the quantity that is still to be done; of dollars what they buy at `price`."""
     if order.left is not None:
         return order.left
     dollars = EXACT.subtract(order.ticket.notional or ZERO, order.filled_value)

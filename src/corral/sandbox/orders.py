@@ -19,7 +19,6 @@ Status = Literal[
 ]
 
 OPEN: frozenset[Status] = frozenset({"accepted", "pending_new", "new", "partially_filled", "held"})
-_RESTING: frozenset[Status] = frozenset({"accepted", "pending_new", "new", "held"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,7 @@ class Ticket:
         trail = self.trail_price
         if trail is None:
             trail = EXACT.multiply(peak, EXACT.divide(self.trail_percent or ZERO, Decimal(100)))
-        return EXACT.subtract(peak, trail * self.sign * -1)
+        return EXACT.add(peak, trail * self.sign)
 
 
 @dataclass(slots=True)
@@ -135,10 +134,6 @@ class Order:
     @property
     def is_open(self) -> bool:
         return self.status in OPEN
-
-    @property
-    def is_resting(self) -> bool:
-        return self.status in _RESTING
 
     @property
     def left(self) -> Decimal | None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from corral.sandbox.market import SECOND
 from corral.sandbox.market_clock import new_york_time
-from corral.sandbox.trading_calendar import NEW_YORK, Session, sessions_from
+from corral.sandbox.trading_calendar import NEW_YORK, Session, last_session_before, sessions_from
 
 _EARLIEST = time(4)  # the extended session, before; after the close it goes on for four hours
 _AFTER_HOURS = timedelta(hours=4)
@@ -32,17 +32,6 @@ def window_from(at: int, *, extended: bool) -> Window:
     )
 
 
-def last_close_by(at: int) -> int:
-    """Answers the last close of a regular session that is not after `at`, looking back a week at most."""
-    start = new_york_time(at).date() - timedelta(days=7)
-    closes = 0
-    for session in sessions_from(start):
-        if (window := _window(session, extended=False)).closes > at:
-            return closes
-        closes = window.closes
-    raise AssertionError("there is always a next session")
-
-
 @lru_cache(maxsize=4_096)
 def _window(session: Session, *, extended: bool) -> Window:
     if not extended:
@@ -53,3 +42,8 @@ def _window(session: Session, *, extended: bool) -> Window:
 
 def _moment(at: datetime) -> int:
     return int(at.timestamp()) * SECOND
+
+
+def close_before_today(now: int) -> int:
+    """Answers the close of the last session before today, New York's today."""
+    return _moment(last_session_before(new_york_time(now).date()).closes)
