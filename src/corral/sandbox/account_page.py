@@ -5,9 +5,8 @@ from functools import lru_cache
 
 from corral.sandbox.margin import Worth, buying_power, options_buying_power, overnight_buying_power
 from corral.sandbox.market import SECOND
-from corral.sandbox.market_clock import new_york_time
 from corral.sandbox.opening import Account
-from corral.sandbox.trading_calendar import last_session_before
+from corral.sandbox.trading_calendar import last_session_before, new_york_time
 from corral.sandbox.worth import worth_at
 
 

@@ -1,22 +1,26 @@
 """Who has an account here, and what they have made of it since the run began."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache, partial
 
-from corral.sandbox.configurations import Configurations
+from corral.sandbox.configurations import Configurations, opening_configurations
 from corral.sandbox.opening import Account, open_account
-from corral.sandbox.watchlists import Watchlist
+from corral.sandbox.watchlists import Watchlists
 
 _NEWCOMERS_KEPT = 10_000  # one that only looked falls out, and opens the same again
 
 
 @dataclass(slots=True, eq=False)
 class Customer:
-    """`account` is as it opened; the rest is the customer's own doing, and lasts as long as the run."""
+    """`opened` is the account as it opened, `account` the same under the customer's configurations.
 
+    All but `opened` is the customer's own doing, and lasts as long as the run.
+    """
+
+    opened: Account
     account: Account
-    configurations: Configurations = field(default_factory=Configurations)
-    watchlists: dict[str, Watchlist] = field(default_factory=dict[str, Watchlist])
+    configurations: Configurations
+    watchlists: Watchlists
 
 
 class Customers:
@@ -34,4 +38,5 @@ class Customers:
 
 
 def _newcomer(seed: int, key_id: str) -> Customer:
-    return Customer(open_account(seed, key_id))
+    account = open_account(seed, key_id)
+    return Customer(account, account, opening_configurations(account), Watchlists(str(account.profile["id"])))

@@ -6,8 +6,8 @@ from decimal import Decimal
 from typing import Literal
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from corral.sandbox.market_clock import new_york_time
 from corral.sandbox.option_contracts import SHARES_PER_CONTRACT, Contract, contract_of, contract_of_id
+from corral.sandbox.trading_calendar import new_york_time
 
 AssetClass = Literal["us_equity", "us_option", "crypto"]
 BorrowStatus = Literal["easy_to_borrow", "hard_to_borrow"]

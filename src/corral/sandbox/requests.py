@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal, DecimalException
 from typing import Never
 from urllib.parse import parse_qsl
@@ -38,40 +37,6 @@ class Request:
         if not isinstance(document, dict):
             raise Refused(400, "request body format is invalid", code=40010000)
         return document
-
-
-class Invalid(Refused):
-    """A parameter or field that cannot be what it is."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(422, message, code=40010001)
-
-
-def as_date(name: str, text: str) -> date:
-    """Answers the day of `2026-11-24`, or of a moment that begins with one; anything else is refused."""
-    try:
-        return date.fromisoformat(text[:10])
-    except ValueError:
-        raise Invalid(f"invalid {name}: {text} is not a date") from None
-
-
-def as_flag(name: str, text: str) -> bool:
-    if text.lower() not in {"true", "false"}:
-        raise Invalid(f"invalid {name}: must be true or false")
-    return text.lower() == "true"
-
-
-def as_choice(name: str, text: str, *choices: str) -> str:
-    if text not in choices:
-        raise Invalid(f"invalid {name}: must be one of {', '.join(choices)}")
-    return text
-
-
-def as_text(name: str, value: JsonValue) -> str:
-    """Of a JSON body."""
-    if not isinstance(value, str) or not value:
-        raise Invalid(f"{name} is required")
-    return value
 
 
 def _refuse_constant(name: str) -> Never:

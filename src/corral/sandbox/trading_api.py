@@ -8,18 +8,46 @@ from collections.abc import Mapping
 
 from corral.sandbox.account_page import account_document
 from corral.sandbox.answers import Answer, EndpointNotFound, MethodNotAllowed, Refused
+from corral.sandbox.asset_pages import asset_page, assets_page
+from corral.sandbox.calendar_pages import calendar_page, market_calendar_page
 from corral.sandbox.clock import Clock
+from corral.sandbox.configuration_pages import change_configurations, configurations_page
 from corral.sandbox.customers import Customers
 from corral.sandbox.keys import authenticate
-from corral.sandbox.market_clock import clock_document
+from corral.sandbox.market_clock import clock_document, market_clocks_page
 from corral.sandbox.rate_limit import RateLimit
 from corral.sandbox.requests import Request
 from corral.sandbox.routes import Page, Route, Routes
+from corral.sandbox.watchlist_pages import (
+    add_to_watchlist,
+    change_watchlist,
+    create_watchlist,
+    delete_watchlist,
+    get_watchlist,
+    list_watchlists,
+    remove_from_watchlist,
+)
 
+_WATCHLIST: dict[str, Page] = {
+    "GET": get_watchlist,
+    "PUT": change_watchlist,
+    "POST": add_to_watchlist,
+    "DELETE": delete_watchlist,
+}
 ROUTES = Routes(
     {
         "/v2/account": {"GET": lambda request: account_document(request.customer.account, request.now)},
+        "/v2/account/configurations": {"GET": configurations_page, "PATCH": change_configurations},
+        "/v2/assets": {"GET": assets_page},
+        "/v2/assets/{symbol_or_asset_id}": {"GET": asset_page},
+        "/v2/calendar": {"GET": calendar_page},
         "/v2/clock": {"GET": lambda request: clock_document(request.now)},
+        "/v2/watchlists": {"GET": list_watchlists, "POST": create_watchlist},
+        "/v2/watchlists/{watchlist_id}": _WATCHLIST,
+        "/v2/watchlists/{watchlist_id}/{symbol}": {"DELETE": remove_from_watchlist},
+        "/v2/watchlists:by_name": _WATCHLIST,
+        "/v3/calendar/{market}": {"GET": market_calendar_page},
+        "/v3/clock": {"GET": market_clocks_page},
     }
 )
 
