@@ -1,4 +1,4 @@
-"""What open orders hold back: of a position the quantity that they would close, of buying power what they would cost."""
+"""What open orders hold back: of a position what they would close, of buying power what they would cost."""
 
 from decimal import Decimal
 
@@ -77,6 +77,11 @@ def _holding(book: Book, instead: Order | None) -> list[Order]:
         for order in book.open_orders()
         if order is not instead
         and order.is_live
-        and not (order.status == "held" and order.role == "stop_loss" and order.group and "take_profit" in order.group.members)
+        and not (
+            order.status == "held"
+            and order.role == "stop_loss"
+            and order.group
+            and "take_profit" in order.group.members
+        )
         and not (instead is not None and instead.group is not None and order.group is instead.group)
     ]

@@ -126,9 +126,7 @@ def _wait(seed: int, order: Order) -> Step:
         return _wait_for_trigger(seed, order, start, end)
     if ticket.limit_price is None:
         return Step(start, "execute")
-    found = first_moment(
-        bounds_of(seed, ticket), lambda low, high: _reaches_limit(ticket, low, high), start, end
-    )
+    found = first_moment(bounds_of(seed, ticket), lambda low, high: _reaches_limit(ticket, low, high), start, end)
     return Step(end + 1, "look") if found is None else Step(found, "execute")
 
 
@@ -141,9 +139,7 @@ def _wait_for_trigger(seed: int, order: Order, start: int, end: int) -> Step:
     if ticket.is_trailing:
         return _trail(seed, order, start, end)
     stop = ticket.stop_price or ZERO
-    found = first_moment(
-        bounds, lambda low, high: high >= stop if ticket.side == "buy" else low <= stop, start, end
-    )
+    found = first_moment(bounds, lambda low, high: high >= stop if ticket.side == "buy" else low <= stop, start, end)
     return Step(end + 1, "look") if found is None else Step(found, "trigger")
 
 

@@ -12,7 +12,7 @@ from uuid import NAMESPACE_URL, uuid5
 from corral.sandbox.draws import draw
 from corral.sandbox.keys import PREFIXES
 from corral.sandbox.mean_prices import LISTED
-from corral.sandbox.timestamps import from_rfc3339
+from corral.sandbox.moments import as_moment
 
 _CHARACTERS = ("cash", "borrower", "short seller", *["investor"] * 5)
 _INVESTED_PERCENT = {"cash": (10, 90), "borrower": (115, 150), "short seller": (30, 80), "investor": (10, 90)}
@@ -56,7 +56,7 @@ def open_account(seed: int, key_id: str) -> Account:
     profile = _profile(seed, key_id, multiplier)
     return Account(
         seed=seed,
-        opened_at=from_rfc3339(str(profile["created_at"])),
+        opened_at=as_moment(str(profile["created_at"])),
         deposit=Decimal(deposit).scaleb(-2),
         profile=profile,
         multiplier=multiplier,

@@ -123,9 +123,7 @@ def premium(contract: Contract, share: Decimal, at: int) -> Decimal:
     return _premium(_pays(contract, share), share, max(contract.expires_at - at, 0))
 
 
-def premium_range(
-    contract: Contract, shares: tuple[Decimal, Decimal], start: int, end: int
-) -> tuple[Decimal, Decimal]:
+def premium_range(contract: Contract, shares: tuple[Decimal, Decimal], start: int, end: int) -> tuple[Decimal, Decimal]:
     """Answers two premiums that none from `start` to `end` leaves, while the share stays within `shares`.
 
     A premium grows with what exercise would pay, with the share and with the time that is left.

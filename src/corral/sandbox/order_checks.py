@@ -2,17 +2,17 @@
 
 from decimal import Decimal
 
-from corral.sandbox.account_page import in_writing
 from corral.sandbox.answers import Refused
 from corral.sandbox.book import Book
 from corral.sandbox.configurations import Configurations
-from corral.sandbox.ledger import EXACT, ZERO
 from corral.sandbox.holds import cost_of, held_quantity, power_left, quantity_held
+from corral.sandbox.ledger import EXACT, ZERO
 from corral.sandbox.listing import Asset
+from corral.sandbox.money import in_writing
 from corral.sandbox.order_rules import Unprocessable, is_fractional
 from corral.sandbox.orders import Order, Ticket
+from corral.sandbox.parameters import Invalid
 from corral.sandbox.quotes import quote
-from corral.sandbox.requests import Invalid
 
 
 class Forbidden(Refused):
@@ -23,11 +23,11 @@ class Forbidden(Refused):
         self.answer.body = {**details, "code": 40310000, "message": message}
 
 
-def check_account(book: Book, configurations: Configurations) -> None:
+def check_account(book: Book) -> None:
     profile = book.account.profile
     if profile["account_blocked"] or profile["trading_blocked"]:
         raise Forbidden("account is restricted from trading")
-    if profile["trade_suspended_by_user"] or configurations.suspend_trade:
+    if profile["trade_suspended_by_user"]:
         raise Forbidden("new orders are rejected by user request")
 
 
@@ -36,7 +36,9 @@ def check_client_order_id(book: Book, client_order_id: str | None) -> None:
         raise Invalid("client_order_id must be unique")
 
 
-def check_order(book: Book, ticket: Ticket, configurations: Configurations, now: int, *, instead: Order | None = None) -> None:
+def check_order(
+    book: Book, ticket: Ticket, configurations: Configurations, now: int, *, instead: Order | None = None
+) -> None:
     """`instead` is an order that goes when this one comes: what it holds is free again."""
     if ticket.asset is None:
         _check_power(book, ticket, now, instead)
@@ -50,7 +52,7 @@ def check_order(book: Book, ticket: Ticket, configurations: Configurations, now:
         _check_quantity(book, ticket, ticket.asset, now, instead)
     else:
         if ticket.side == "sell":
-            _check_short_sale(book, ticket, ticket.asset, configurations)
+            _check_short_sale(book, ticket, ticket.asset)
         _check_power(book, ticket, now, instead)
 
 
@@ -77,18 +79,22 @@ def _check_quantity(book: Book, ticket: Ticket, asset: Asset, now: int, instead:
     if asset.asset_class == "crypto":
         coin = asset.symbol.split("/")[0]
         raise Forbidden(_balance(coin, wanted, available), **details)
-    message = f"insufficient qty available for order (requested: {in_writing(wanted)}, available: {in_writing(available)})"
+    message = (
+        f"insufficient qty available for order (requested: {in_writing(wanted)}, available: {in_writing(available)})"
+    )
     raise Forbidden(message, **details)
 
 
-def _check_short_sale(book: Book, ticket: Ticket, asset: Asset, configurations: Configurations) -> None:
+def _check_short_sale(book: Book, ticket: Ticket, asset: Asset) -> None:
     if asset.asset_class == "crypto":
         wanted = in_writing(ticket.quantity or ticket.notional or ZERO)
         coin = asset.symbol.split("/")[0]
-        raise Forbidden(f"insufficient balance for {coin} (requested: {wanted}, available: 0)", available="0", symbol=coin)
+        raise Forbidden(
+            f"insufficient balance for {coin} (requested: {wanted}, available: 0)", available="0", symbol=coin
+        )
     if asset.asset_class == "us_option":
         return
-    if book.account.multiplier == 1 or configurations.no_shorting:
+    if not book.account.profile["shorting_enabled"]:
         raise Forbidden("account is not allowed to short")
     if is_fractional(ticket):
         raise Unprocessable("fractional orders cannot be sold short")

@@ -2,9 +2,9 @@
 
 from decimal import Decimal
 
-from corral.sandbox.account_page import in_writing
+from corral.sandbox.moments import in_utc
+from corral.sandbox.money import in_writing
 from corral.sandbox.orders import Order
-from corral.sandbox.timestamps import in_rfc3339
 
 
 def order_document(order: Order, *, nested: bool = True, peak: Decimal | None = None) -> dict[str, object]:
@@ -19,9 +19,9 @@ def order_document(order: Order, *, nested: bool = True, peak: Decimal | None = 
     return {
         "id": order.id,
         "client_order_id": order.client_order_id,
-        "created_at": in_rfc3339(order.submitted_at),
-        "updated_at": in_rfc3339(order.updated_at),
-        "submitted_at": in_rfc3339(order.submitted_at),
+        "created_at": in_utc(order.submitted_at),
+        "updated_at": in_utc(order.updated_at),
+        "submitted_at": in_utc(order.submitted_at),
         "filled_at": _moment(order.filled_at if order.status == "filled" else None),
         "expired_at": _moment(order.expired_at),
         "canceled_at": _moment(order.canceled_at),
@@ -79,4 +79,4 @@ def _amount(amount: Decimal | None) -> str | None:
 
 
 def _moment(at: int | None) -> str | None:
-    return None if at is None else in_rfc3339(at)
+    return None if at is None else in_utc(at)

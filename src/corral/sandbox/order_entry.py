@@ -7,7 +7,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from corral.sandbox.listing import Asset, find_asset
 from corral.sandbox.orders import Intent, Leg, OrderClass, OrderType, Side, StopLoss, Ticket, TimeInForce
-from corral.sandbox.requests import Invalid, JsonValue
+from corral.sandbox.parameters import Invalid
+from corral.sandbox.requests import JsonValue
 
 _Body = TypeVar("_Body", bound=BaseModel)
 
@@ -123,7 +124,9 @@ def _read(kind: type[_Body], body: dict[str, JsonValue]) -> _Body:
     except ValidationError as rejected:
         first = rejected.errors(include_url=False, include_input=False, include_context=False)[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise Invalid(f"{name} is required" if first["type"] == "missing" else f"invalid {name}: {first['msg']}") from None
+        raise Invalid(
+            f"{name} is required" if first["type"] == "missing" else f"invalid {name}: {first['msg']}"
+        ) from None
 
 
 def _asset(symbol: str) -> Asset:

@@ -2,9 +2,9 @@
 
 from corral.sandbox.book import Book
 from corral.sandbox.listing import Asset
+from corral.sandbox.moments import as_moment
 from corral.sandbox.orders import Order
-from corral.sandbox.requests import Invalid, as_choice
-from corral.sandbox.timestamps import from_rfc3339
+from corral.sandbox.parameters import Invalid, as_choice, as_limit, as_list
 
 _DEFAULT_LIMIT, _HIGHEST_LIMIT = 50, 500
 
@@ -15,7 +15,7 @@ def chosen_orders(book: Book, query: dict[str, str], *, nested: bool) -> list[Or
     chosen = _within(book, [order for order in chosen if _fits(order, query)], query)
     if as_choice("direction", query.get("direction") or "desc", "asc", "desc") == "desc":
         chosen.reverse()
-    return chosen[: _limit(query)]
+    return chosen[: as_limit("limit", query.get("limit") or str(_DEFAULT_LIMIT), _HIGHEST_LIMIT)]
 
 
 def _is_listed(order: Order, *, nested: bool) -> bool:
@@ -26,7 +26,6 @@ def _fits(order: Order, query: dict[str, str]) -> bool:
     status = as_choice("status", query.get("status") or "open", "open", "closed", "all")
     side = query.get("side") and as_choice("side", query["side"], "buy", "sell")
     symbols, classes = _names(query, "symbols"), _names(query, "asset_class")
-    asset = order.ticket.asset
     return (
         (status == "all" or order.is_open == (status == "open"))
         and (not side or order.ticket.side == side)
@@ -61,20 +60,13 @@ def _known(book: Book, order_id: str) -> Order:
 
 def _moment(name: str, text: str) -> int:
     try:
-        return from_rfc3339(text)
+        return as_moment(text)
     except ValueError:
         raise Invalid(f"invalid {name}: {text}") from None
 
 
-def _limit(query: dict[str, str]) -> int:
-    text = query.get("limit") or str(_DEFAULT_LIMIT)
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _HIGHEST_LIMIT:
-        raise Invalid(f"invalid limit: must be between 1 and {_HIGHEST_LIMIT}")
-    return int(text)
-
-
 def _names(query: dict[str, str], name: str) -> set[str]:
-    return {part.strip().replace("/", "") for part in query.get(name, "").split(",")} - {""}
+    return {part.replace("/", "") for part in as_list(query.get(name, ""))}
 
 
 def _assets(order: Order) -> list[Asset]:

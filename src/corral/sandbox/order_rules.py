@@ -5,10 +5,9 @@ from decimal import Decimal
 from corral.sandbox.answers import Refused
 from corral.sandbox.listing import Asset
 from corral.sandbox.market import SECOND
-from corral.sandbox.market_clock import new_york_time
 from corral.sandbox.orders import Ticket
-from corral.sandbox.requests import Invalid
-from corral.sandbox.trading_calendar import session_on
+from corral.sandbox.parameters import Invalid
+from corral.sandbox.trading_calendar import new_york_time, session_on
 
 _TIMES_IN_FORCE = {
     "us_equity": {"day", "gtc", "opg", "cls", "ioc", "fok"},
@@ -41,7 +40,9 @@ class Unprocessable(Refused):
 
 def check_rules(ticket: Ticket, now: int) -> None:
     if (ticket.quantity is None) == (ticket.notional is None):
-        raise Invalid("qty or notional is required" if ticket.quantity is None else "only one of qty or notional is accepted")
+        raise Invalid(
+            "qty or notional is required" if ticket.quantity is None else "only one of qty or notional is accepted"
+        )
     _check_prices(ticket)
     if ticket.legs:
         _check_strategy(ticket)
@@ -71,7 +72,9 @@ def _check_prices(ticket: Ticket) -> None:
     for name in ("limit_price", "stop_price"):
         given = getattr(ticket, name) is not None
         if name in needed and not given and not (name == "limit_price" and ticket.order_class == "oco"):
-            raise Invalid(f"{ticket.type} orders require {'a ' if name == 'limit_price' else ''}{name.replace('_', ' ')}")
+            raise Invalid(
+                f"{ticket.type} orders require {'a ' if name == 'limit_price' else ''}{name.replace('_', ' ')}"
+            )
         if given and name not in needed:
             raise Invalid(f"{ticket.type} orders must not have {name.replace('_', ' ')}")
     trails = [ticket.trail_price, ticket.trail_percent]
@@ -97,26 +100,26 @@ def _check_asset(ticket: Ticket, asset: Asset, now: int) -> None:
 
 
 def _check_quantity(ticket: Ticket, asset: Asset) -> None:
+    if not asset.fractionable and is_fractional(ticket):
+        raise Refused(403, f'asset "{asset.symbol}" is not fractionable', code=40310000)
     if ticket.notional is not None:
-        if not asset.fractionable:
-            raise Refused(403, f'asset "{asset.symbol}" is not fractionable', code=40310000)
         if ticket.notional < _ONE:
             raise Refused(403, "minimal amount of notional is 1", code=40310000)
         if ticket.notional % _CENT:
             raise Unprocessable("notional value must be limited to 2 decimal places")
-    elif ticket.quantity is not None and ticket.quantity % asset.quantity_increment:
-        if not asset.fractionable:
-            raise Refused(403, f'asset "{asset.symbol}" is not fractionable', code=40310000)
-        raise Unprocessable(f"qty must be a multiple of {asset.quantity_increment}")
     elif ticket.quantity is not None and ticket.quantity < asset.minimum_quantity:
         raise Refused(403, f"minimal qty is {asset.minimum_quantity}", code=40310000)
     if asset.asset_class == "us_equity" and is_fractional(ticket):
-        if ticket.time_in_force != "day":
-            raise Unprocessable("fractional orders must be DAY orders")
-        if ticket.order_class:
-            raise Unprocessable("fractional orders must be simple orders")
-        if ticket.type == "trailing_stop":
-            raise Unprocessable("fractional orders must be market, limit, stop or stop_limit orders")
+        _check_fraction(ticket)
+
+
+def _check_fraction(ticket: Ticket) -> None:
+    if ticket.time_in_force != "day":
+        raise Unprocessable("fractional orders must be DAY orders")
+    if ticket.order_class:
+        raise Unprocessable("fractional orders must be simple orders")
+    if ticket.type == "trailing_stop":
+        raise Unprocessable("fractional orders must be market, limit, stop or stop_limit orders")
 
 
 def is_fractional(ticket: Ticket) -> bool:

@@ -14,8 +14,16 @@ OrderClass = Literal["", "bracket", "oco", "oto", "mleg"]
 Intent = Literal["buy_to_open", "buy_to_close", "sell_to_open", "sell_to_close"]
 Role = Literal["entry", "take_profit", "stop_loss"]
 Status = Literal[
-    *("accepted", "pending_new", "new", "partially_filled", "held"),
-    *("filled", "canceled", "expired", "replaced", "rejected"),
+    "accepted",
+    "pending_new",
+    "new",
+    "partially_filled",
+    "held",
+    "filled",
+    "canceled",
+    "expired",
+    "replaced",
+    "rejected",
 ]
 
 OPEN: frozenset[Status] = frozenset({"accepted", "pending_new", "new", "partially_filled", "held"})

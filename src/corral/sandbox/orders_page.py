@@ -10,15 +10,16 @@ from corral.sandbox.order_entry import read_change, read_order
 from corral.sandbox.order_list import chosen_orders
 from corral.sandbox.order_rules import Unprocessable, check_rules
 from corral.sandbox.orders import Order, Ticket
+from corral.sandbox.parameters import Invalid, as_flag
 from corral.sandbox.replacement import changed_ticket
-from corral.sandbox.requests import Invalid, Request, as_flag
+from corral.sandbox.requests import Request
 
 
 def place_order(request: Request) -> Document:
     """Answers the order as it was taken; what becomes of it at once is told by the stream and the next look."""
     book = up_to_now(request)
     ticket = read_order(request.document())
-    check_account(book, request.customer.configurations)
+    check_account(book)
     return submit(request, book, ticket)
 
 
@@ -55,7 +56,7 @@ def show_order_by_client_order_id(request: Request) -> Document:
 def replace_order(request: Request) -> Document:
     book = up_to_now(request)
     order, change = _asked_for(book, request), read_change(request.document())
-    check_account(book, request.customer.configurations)
+    check_account(book)
     ticket = changed_ticket(order, change)
     check_rules(ticket, request.now)
     check_client_order_id(book, change.client_order_id)

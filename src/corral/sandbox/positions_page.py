@@ -3,17 +3,18 @@
 from decimal import ROUND_DOWN, Decimal, InvalidOperation
 from uuid import UUID
 
-from corral.sandbox.account_page import in_writing
 from corral.sandbox.answers import Answer, Document, Refused
 from corral.sandbox.book import Book
 from corral.sandbox.holds import held_quantity
 from corral.sandbox.ledger import EXACT, ZERO, Position, average
 from corral.sandbox.listing import Asset, find_asset
 from corral.sandbox.market import price
+from corral.sandbox.money import in_writing
 from corral.sandbox.order_checks import check_account
 from corral.sandbox.orders import Ticket
 from corral.sandbox.orders_page import cancel_all, submit, up_to_now
-from corral.sandbox.requests import Invalid, Request, as_flag
+from corral.sandbox.parameters import Invalid, as_flag
+from corral.sandbox.requests import Request
 from corral.sandbox.trading_hours import close_before_today
 
 _HUNDRED = Decimal(100)
@@ -34,7 +35,7 @@ def close_position(request: Request) -> Document:
     """Answers the order that closes it, by a quantity, by percent of the whole, or all of it."""
     book, query = up_to_now(request), request.query()
     asset = _asked_for(book, request)
-    check_account(book, request.customer.configurations)
+    check_account(book)
     held = abs(book.state.positions[asset.symbol].quantity)
     return submit(request, book, _closing(book, asset, _quantity(query, held)))
 
@@ -42,7 +43,7 @@ def close_position(request: Request) -> Document:
 def close_all_positions(request: Request) -> Answer:
     """Answers for each position the order that closes it, or why there is none."""
     book = up_to_now(request)
-    check_account(book, request.customer.configurations)
+    check_account(book)
     if as_flag("cancel_orders", request.query().get("cancel_orders", "false")):
         cancel_all(book, request.now)
     return Answer(207, [_close(request, book, symbol) for symbol in sorted(book.state.positions)])

@@ -5,8 +5,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from corral.sandbox.market import SECOND
-from corral.sandbox.market_clock import new_york_time
-from corral.sandbox.trading_calendar import NEW_YORK, Session, last_session_before, sessions_from
+from corral.sandbox.trading_calendar import NEW_YORK, Session, last_session_before, new_york_time, sessions_from
 
 _EARLIEST = time(4)  # the extended session, before; after the close it goes on for four hours
 _AFTER_HOURS = timedelta(hours=4)
