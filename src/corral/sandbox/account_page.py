@@ -1,29 +1,24 @@
 """GET /v2/account."""
 
-from decimal import localcontext
 from functools import lru_cache
 
 from corral.sandbox.answers import Document
-from corral.sandbox.ledger import EXACT
 from corral.sandbox.margin import Worth, buying_power, options_buying_power, overnight_buying_power
 from corral.sandbox.market import SECOND
 from corral.sandbox.money import in_writing
 from corral.sandbox.opening import Account
 from corral.sandbox.requests import Request
 from corral.sandbox.trading_calendar import last_session_before, new_york_time
-from corral.sandbox.worth import worth_at, worth_of
+from corral.sandbox.worth import worth_at
 
 
 def account_page(request: Request) -> Document:
     customer, now = request.customer, request.now
     if not customer.has_ordered:
         return account_document(customer.account, now)
-    book = customer.book
-    book.advance(now)
+    customer.book.advance(now)
     day, closed_at = _last_session(now // SECOND)
-    seed, then = customer.account.seed, book.ledger.state_at(closed_at)
-    with localcontext(EXACT):
-        return _document(customer.account, worth_of(seed, book.state, now), worth_of(seed, then, closed_at), day)
+    return _document(customer.account, customer.worth_at(now), customer.worth_at(closed_at), day)
 
 
 def account_document(account: Account, now: int) -> dict[str, object]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from uuid import UUID, uuid5
 
 from corral.sandbox.crossings import highest
-from corral.sandbox.ledger import EXACT, ZERO, Execution, Ledger, Position, State
+from corral.sandbox.ledger import ZERO, Execution, Ledger, Position, State
 from corral.sandbox.leg_tickets import exit_tickets, oco_tickets, strategy_ticket
 from corral.sandbox.matching import PAUSE, Step, executions, expiry, is_tradable, left_at, next_step
 from corral.sandbox.opening import Account
@@ -211,14 +211,14 @@ class Book:
         """A cash account cannot be lent anything, however the price has moved since the order came."""
         if self.account.multiplier > 1 or order.ticket.side == "sell":
             return True
-        return EXACT.multiply(quantity, price) * order.ticket.multiplier <= self.state.cash
+        return quantity * price * order.ticket.multiplier <= self.state.cash
 
     def _fill(self, order: Order, quantity: Decimal, price: Decimal, at: int) -> None:
         order.take(quantity, price, at)
         order.status = "partially_filled" if left_at(order, price) else "filled"
         execution: Execution | None = None
         for leg in order.legs:
-            part = EXACT.multiply(quantity, leg.ratio or ZERO)
+            part = quantity * (leg.ratio or ZERO)
             leg.take(part, leg_price := quote(self.account.seed, leg.ticket, at), at)
             leg.status = order.status
             self._record(leg, part, leg_price, at)

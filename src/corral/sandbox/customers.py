@@ -6,8 +6,10 @@ from functools import lru_cache, partial
 
 from corral.sandbox.book import Book
 from corral.sandbox.configurations import Configurations, opening_configurations
+from corral.sandbox.margin import Worth
 from corral.sandbox.opening import Account, open_account
 from corral.sandbox.watchlists import Watchlists
+from corral.sandbox.worth import worth_at, worth_of
 
 _NEWCOMERS_KEPT = 10_000  # one that only looked falls out, and opens the same again
 
@@ -34,6 +36,12 @@ class Customer:
     @property
     def has_ordered(self) -> bool:
         return self._book is not None and bool(self._book.orders)
+
+    def worth_at(self, at: int) -> Worth:
+        """Answers the worth at a moment, in nanoseconds since 1970, to which the book has been advanced."""
+        if not self.has_ordered:
+            return worth_at(self.account, at)
+        return worth_of(self.account.seed, self.book.ledger.state_at(at), at)
 
 
 class Customers:

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from corral.sandbox.book import Book
-from corral.sandbox.ledger import EXACT, ZERO
+from corral.sandbox.ledger import ZERO
 from corral.sandbox.margin import buying_power, options_buying_power
 from corral.sandbox.matching import left_at
 from corral.sandbox.orders import Order, Ticket
@@ -22,7 +22,7 @@ def held_quantity(book: Book, symbol: str, now: int, instead: Order | None = Non
     for order in _holding(book, instead):
         ticket = order.ticket
         if ticket.asset is not None and ticket.asset.symbol == symbol and position * ticket.sign < 0:
-            total = EXACT.add(total, left_at(order, quote(book.account.seed, ticket, now)))
+            total += left_at(order, quote(book.account.seed, ticket, now))
     return min(total, abs(position))
 
 
@@ -48,15 +48,15 @@ def power_left(book: Book, ticket: Ticket, now: int, instead: Order | None = Non
         power = buying_power(account.multiplier, worth, last)
         if account.multiplier > 1:
             # What was bought since the close is not in `last`, and no loan may come on top of another.
-            lent = EXACT.multiply(worth.equity, Decimal(account.multiplier))
-            power = min(power, EXACT.subtract(lent, worth.position_market_value))
-    return EXACT.subtract(power, _held_money(book, now, instead))
+            lent = worth.equity * account.multiplier
+            power = min(power, lent - worth.position_market_value)
+    return power - _held_money(book, now, instead)
 
 
 def cost_of(book: Book, ticket: Ticket, quantity: Decimal, now: int) -> Decimal:
     """Answers what an order may take of the buying power: by its limit or, without one, by its stop or the price."""
     price = ticket.limit_price or ticket.stop_price or quote(book.account.seed, ticket, now)
-    return max(EXACT.multiply(EXACT.multiply(quantity, price), Decimal(ticket.multiplier)), ZERO)
+    return max(quantity * price * ticket.multiplier, ZERO)
 
 
 def _held_money(book: Book, now: int, instead: Order | None) -> Decimal:
@@ -66,7 +66,7 @@ def _held_money(book: Book, now: int, instead: Order | None) -> Decimal:
         if asset is not None and quantity_held(book, asset.symbol) * order.ticket.sign < 0:
             continue
         left = left_at(order, quote(book.account.seed, order.ticket, now))
-        total = EXACT.add(total, cost_of(book, order.ticket, left, now))
+        total += cost_of(book, order.ticket, left, now)
     return total
 
 

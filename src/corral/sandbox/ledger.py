@@ -1,7 +1,8 @@
 """What an account holds: its cash, its positions, and every execution that changed them.
 
 Everything is exact: an execution moves quantity times price, digit for digit. Only an average price is
-rounded, to `PLACES` decimals, as most averages have no end.
+rounded, to `PLACES` decimals, as most averages have no end. Pages and whatever else reckons with these
+amounts do so in the context `EXACT`.
 """
 
 from bisect import bisect_right

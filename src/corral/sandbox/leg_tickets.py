@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from corral.sandbox.ledger import EXACT
 from corral.sandbox.orders import Intent, Leg, Role, Side, Ticket
 
 _EXITS: dict[Side, tuple[Side, Intent]] = {"buy": ("sell", "sell_to_close"), "sell": ("buy", "buy_to_close")}
@@ -45,7 +44,7 @@ def strategy_ticket(ticket: Ticket, leg: Leg) -> Ticket:
         asset=leg.asset,
         side=leg.side,
         intent=leg.intent,
-        quantity=EXACT.multiply(ticket.quantity, leg.ratio) if ticket.quantity else None,
+        quantity=ticket.quantity * leg.ratio if ticket.quantity else None,
         legs=(),
         client_order_id=None,
     )

@@ -74,6 +74,11 @@ def option_asset(contract: Contract) -> Asset:
     )
 
 
+def asset_id_of(symbol: str) -> str:
+    """Of a share or coin."""
+    return str(uuid5(_ASSET_IDS, symbol))
+
+
 def _contract_of_id(text: str) -> Contract | None:
     try:
         return contract_of_id(UUID(text))
@@ -81,14 +86,10 @@ def _contract_of_id(text: str) -> Contract | None:
         return None
 
 
-def _asset_id(symbol: str) -> str:
-    return str(uuid5(_ASSET_IDS, symbol))
-
-
 def _share(symbol: str, exchange: str, name: str) -> Asset:
     """A large company's: lent, halved and bought on margin as one likes."""
     return Asset(
-        id=_asset_id(symbol),
+        id=asset_id_of(symbol),
         symbol=symbol,
         asset_class="us_equity",
         exchange=exchange,
@@ -107,7 +108,7 @@ def _share(symbol: str, exchange: str, name: str) -> Asset:
 def _odd_share(symbol: str, exchange: str, name: str, *, price_increment: Decimal = _CENT, tradable: bool) -> Asset:
     """One that a test of refusals asks for: in whole shares, neither lent nor on margin, or gone."""
     return Asset(
-        id=_asset_id(symbol),
+        id=asset_id_of(symbol),
         symbol=symbol,
         asset_class="us_equity",
         exchange=exchange,
@@ -121,7 +122,7 @@ def _odd_share(symbol: str, exchange: str, name: str, *, price_increment: Decima
 
 def _coin(symbol: str, name: str, smallest: str, price_increment: Decimal = _CENT) -> Asset:
     return Asset(
-        id=_asset_id(symbol),
+        id=asset_id_of(symbol),
         symbol=symbol,
         asset_class="crypto",
         exchange="CRYPTO",

@@ -5,8 +5,7 @@ from datetime import datetime
 from corral.sandbox.answers import Document
 from corral.sandbox.market import SECOND
 from corral.sandbox.markets import MARKETS, find_market
-from corral.sandbox.moments import nanoseconds
-from corral.sandbox.parameters import Invalid, as_list
+from corral.sandbox.parameters import as_list, as_moment
 from corral.sandbox.requests import Request
 from corral.sandbox.trading_calendar import new_york_time, session_on, sessions_from
 
@@ -27,7 +26,7 @@ def clock_document(now: int) -> dict[str, object]:
 def market_clocks_page(request: Request) -> Document:
     """Takes `markets`, by default both exchanges of New York, and `time` in place of now."""
     query = request.query()
-    now = _moment(query["time"]) if "time" in query else request.now
+    now = as_moment("time", query["time"]) if "time" in query else request.now
     markets = [find_market(code) for code in as_list(query["markets"])] if "markets" in query else MARKETS.values()
     return {"clocks": [{"market": market, **_market_clock(now)} for market in markets]}
 
@@ -63,10 +62,3 @@ def _phase(moment: datetime) -> tuple[str, datetime]:
         if moment < until:
             return phase, until
     return "post", session.extended_closes
-
-
-def _moment(text: str) -> int:
-    try:
-        return nanoseconds(datetime.fromisoformat(text))
-    except (ValueError, OverflowError):
-        raise Invalid(f"invalid time: {text} is not a moment") from None

@@ -10,7 +10,7 @@ from decimal import ROUND_DOWN, Decimal
 from typing import Literal, NamedTuple
 
 from corral.sandbox.crossings import first_fall, first_moment
-from corral.sandbox.ledger import EXACT, ZERO
+from corral.sandbox.ledger import ZERO
 from corral.sandbox.market import SECOND
 from corral.sandbox.orders import Order, Ticket
 from corral.sandbox.quotes import bounds_of, mirrored, quote
@@ -164,8 +164,8 @@ def left_at(order: Order, price: Decimal) -> Decimal:
     """Answers the quantity that is still to be done; of dollars what they buy at `price`."""
     if order.left is not None:
         return order.left
-    dollars = EXACT.subtract(order.ticket.notional or ZERO, order.filled_value)
-    return EXACT.divide(dollars, price).quantize(_BILLIONTH, ROUND_DOWN)
+    dollars = order.ticket.notional or ZERO - order.filled_value
+    return dollars / price.quantize(_BILLIONTH, ROUND_DOWN)
 
 
 def _unit(order: Order) -> Decimal:

@@ -44,7 +44,7 @@ class Contract:
 
     @property
     def root(self) -> str:
-        return self.underlying.replace(".", "")
+        return root_of(self.underlying)
 
     @property
     def symbol(self) -> str:
@@ -96,12 +96,19 @@ def contract_of_id(contract_id: UUID) -> Contract | None:
     return contract if contract is not None and contract.id == str(contract_id) else None
 
 
+def root_of(underlying: str) -> str:
+    return underlying.replace(".", "")
+
+
 def expiries_on(day: date) -> Iterator[date]:
     """Answers the expiries that are listed on a day, that day's own included, soonest first."""
-    for ahead in range(_MONTHLY_LISTED_DAYS + 1):
-        expiry = day + timedelta(days=ahead)
-        if _is_expiry(expiry) and ahead <= _listed_days(expiry):
-            yield expiry
+    expiries = expiries_between(day, day + timedelta(days=_MONTHLY_LISTED_DAYS))
+    return (expiry for expiry in expiries if (expiry - day).days <= _listed_days(expiry))
+
+
+def expiries_between(first: date, last: date) -> Iterator[date]:
+    days = (first + number * _DAY for number in range((last - first).days + 1))
+    return filter(_is_expiry, days)
 
 
 @lru_cache(maxsize=64)
@@ -156,6 +163,7 @@ def _listed_days(expiry: date) -> int:
     return _MONTHLY_LISTED_DAYS if is_monthly else _LISTED_DAYS
 
 
+@lru_cache(maxsize=4_096)
 def _is_expiry(day: date) -> bool:
     """Whether it is the last session of its week."""
     if session_on(day) is None:

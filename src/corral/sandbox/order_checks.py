@@ -6,7 +6,7 @@ from corral.sandbox.answers import Refused
 from corral.sandbox.book import Book
 from corral.sandbox.configurations import Configurations
 from corral.sandbox.holds import cost_of, held_quantity, power_left, quantity_held
-from corral.sandbox.ledger import EXACT, ZERO
+from corral.sandbox.ledger import ZERO
 from corral.sandbox.listing import Asset
 from corral.sandbox.money import in_writing
 from corral.sandbox.order_rules import Unprocessable, is_fractional
@@ -59,14 +59,14 @@ def check_order(
 def quantity_of(book: Book, ticket: Ticket, now: int) -> Decimal:
     if ticket.quantity is not None:
         return ticket.quantity
-    return EXACT.divide(ticket.notional or ZERO, quote(book.account.seed, ticket, now))
+    return (ticket.notional or ZERO) / quote(book.account.seed, ticket, now)
 
 
 def _check_quantity(book: Book, ticket: Ticket, asset: Asset, now: int, instead: Order | None) -> None:
     """A position is closed with what is not held for other orders; it is not turned around by one order."""
     held = abs(quantity_held(book, asset.symbol))
     on_hold = held_quantity(book, asset.symbol, now, instead)
-    available = EXACT.subtract(held, on_hold)
+    available = held - on_hold
     wanted = quantity_of(book, ticket, now)
     if wanted <= available:
         return

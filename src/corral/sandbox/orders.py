@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
-from corral.sandbox.ledger import EXACT, ZERO, average
+from corral.sandbox.ledger import ZERO, average
 from corral.sandbox.listing import Asset
 
 Side = Literal["buy", "sell"]
@@ -90,8 +90,8 @@ class Ticket:
         """Answers where the stop stands while the best price was `peak`."""
         trail = self.trail_price
         if trail is None:
-            trail = EXACT.multiply(peak, EXACT.divide(self.trail_percent or ZERO, Decimal(100)))
-        return EXACT.add(peak, trail * self.sign)
+            trail = peak * (self.trail_percent or ZERO) / 100
+        return peak + trail * self.sign
 
 
 @dataclass(slots=True)
@@ -146,7 +146,7 @@ class Order:
     @property
     def left(self) -> Decimal | None:
         """The quantity that is not filled, or None where dollars were ordered."""
-        return None if self.ticket.quantity is None else EXACT.subtract(self.ticket.quantity, self.filled_quantity)
+        return None if self.ticket.quantity is None else self.ticket.quantity - self.filled_quantity
 
     @property
     def filled_average(self) -> Decimal | None:
@@ -165,6 +165,6 @@ class Order:
 
     def take(self, quantity: Decimal, price: Decimal, at: int) -> None:
         """Counts a part of the order as done."""
-        self.filled_quantity = EXACT.add(self.filled_quantity, quantity)
-        self.filled_value = EXACT.add(self.filled_value, EXACT.multiply(quantity, price))
+        self.filled_quantity += quantity
+        self.filled_value += quantity * price
         self.filled_at = self.updated_at = at

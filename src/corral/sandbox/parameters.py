@@ -1,9 +1,13 @@
 """What a client says, read as what it should be, or refused with a 422."""
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal, DecimalException
 
 from corral.sandbox.answers import Refused
+from corral.sandbox.moments import nanoseconds
+from corral.sandbox.trading_calendar import NEW_YORK
+
+_FIRST_YEAR, _LAST_YEAR = 1970, 2100
 
 
 class Invalid(Refused):
@@ -19,6 +23,19 @@ def as_date(name: str, text: str) -> date:
         return datetime.fromisoformat(text).date()
     except ValueError:
         raise Invalid(f"invalid {name}: {text} is not a date") from None
+
+
+def as_moment(name: str, text: str) -> int:
+    """Answers nanoseconds since 1970 of a moment with its offset, of whole seconds since 1970, or of a day's
+    first in New York.
+    """
+    try:
+        moment = _read_moment(text)
+    except (ValueError, OverflowError):
+        moment = None
+    if moment is None or not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        raise Invalid(f"invalid {name}: {text} is not a moment with its offset, a day, or seconds since 1970")
+    return nanoseconds(moment)
 
 
 def as_number(name: str, text: str) -> Decimal:
@@ -53,3 +70,12 @@ def as_choice(name: str, text: str, *choices: str) -> str:
 def as_list(text: str) -> list[str]:
     """Answers what stands between the commas."""
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _read_moment(text: str) -> datetime | None:
+    if text.isascii() and text.isdigit() and len(text) != len("yyyymmdd"):
+        return datetime.fromtimestamp(int(text), UTC)
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is not None:
+        return moment
+    return moment.replace(tzinfo=NEW_YORK) if len(text) <= len("yyyy-mm-dd") else None

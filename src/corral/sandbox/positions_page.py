@@ -6,7 +6,7 @@ from uuid import UUID
 from corral.sandbox.answers import Answer, Document, Refused
 from corral.sandbox.book import Book
 from corral.sandbox.holds import held_quantity
-from corral.sandbox.ledger import EXACT, ZERO, Position, average
+from corral.sandbox.ledger import ZERO, Position, average
 from corral.sandbox.listing import Asset, find_asset
 from corral.sandbox.market import price
 from corral.sandbox.money import in_writing
@@ -79,7 +79,7 @@ def _quantity(query: dict[str, str], held: Decimal) -> Decimal:
         percent = _number("percentage", query["percentage"])
         if percent > _HUNDRED:
             raise Invalid("percentage must be between 0 and 100")
-        return EXACT.divide(EXACT.multiply(held, percent), _HUNDRED).quantize(_BILLIONTH, ROUND_DOWN).normalize()
+        return held * percent / _HUNDRED.quantize(_BILLIONTH, ROUND_DOWN).normalize()
     return _number("qty", query["qty"]) if "qty" in query else held
 
 
@@ -119,7 +119,7 @@ def _document(book: Book, symbol: str, now: int) -> dict[str, object]:
     closed_at = close_before_today(now)
     current, last = price(seed, symbol, now), price(seed, symbol, closed_at)
     since_close = _position_since_close(book, symbol, closed_at, last)
-    available = EXACT.subtract(abs(position.quantity), held_quantity(book, symbol, now))
+    available = abs(position.quantity) - held_quantity(book, symbol, now)
     return {
         "asset_id": asset.id,
         "symbol": symbol.replace("/", ""),
@@ -152,9 +152,9 @@ def _position_since_close(book: Book, symbol: str, closed_at: int, last: Decimal
 
 def _profit(name: str, asset: Asset, position: Position, current: Decimal) -> dict[str, object]:
     basis = _value(asset, position.quantity, position.average)
-    profit = EXACT.subtract(_value(asset, position.quantity, current), basis)
+    profit = _value(asset, position.quantity, current) - basis
     return {f"{name}_pl": in_writing(profit), f"{name}_plpc": in_writing(average(profit, abs(basis)))}
 
 
 def _value(asset: Asset, quantity: Decimal, each: Decimal) -> Decimal:
-    return EXACT.multiply(EXACT.multiply(quantity, each), Decimal(asset.multiplier))
+    return quantity * each * asset.multiplier

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from corral.sandbox.crossings import Bounds
-from corral.sandbox.ledger import EXACT, ZERO
+from corral.sandbox.ledger import ZERO
 from corral.sandbox.market import price, price_range
 from corral.sandbox.orders import Ticket
 
@@ -38,6 +38,6 @@ def _net_range(seed: int, ticket: Ticket, start: int, end: int) -> tuple[Decimal
         low, high = price_range(seed, leg.asset.symbol, start, end)
         if leg.side == "sell":
             low, high = -high, -low
-        lowest = EXACT.add(lowest, EXACT.multiply(leg.ratio, low))
-        highest = EXACT.add(highest, EXACT.multiply(leg.ratio, high))
+        lowest += leg.ratio * low
+        highest += leg.ratio * high
     return lowest, highest

@@ -1,11 +1,13 @@
 """Lets happen in time what is due in the accounts that have open orders; the others cost nothing."""
 
 import asyncio
+from decimal import localcontext
 from heapq import heappop, heappush
 from itertools import count
 
 from corral.sandbox.book import Book
 from corral.sandbox.clock import Clock
+from corral.sandbox.ledger import EXACT
 
 
 class Timetable:
@@ -40,7 +42,8 @@ class Timetable:
         now = self._clock.now()
         while self._entries and self._entries[0][0] <= now:
             _, _, book = heappop(self._entries)
-            book.advance(now)
+            with localcontext(EXACT):
+                book.advance(now)
 
     async def _sleep_until(self, due: int) -> None:
         """Until then, or until something is due sooner."""

@@ -5,8 +5,10 @@ one more page is one more line in `ROUTES`.
 """
 
 from collections.abc import Mapping
+from decimal import localcontext
 
 from corral.sandbox.account_page import account_page
+from corral.sandbox.announcements import announcement_page, announcements_page
 from corral.sandbox.answers import Answer, EndpointNotFound, MethodNotAllowed, Refused
 from corral.sandbox.asset_pages import asset_page, assets_page
 from corral.sandbox.calendar_pages import calendar_page, market_calendar_page
@@ -14,7 +16,9 @@ from corral.sandbox.clock import Clock
 from corral.sandbox.configuration_pages import change_configurations, configurations_page
 from corral.sandbox.customers import Customers
 from corral.sandbox.keys import authenticate
+from corral.sandbox.ledger import EXACT
 from corral.sandbox.market_clock import clock_document, market_clocks_page
+from corral.sandbox.option_pages import contract_page, contracts_page
 from corral.sandbox.orders_page import (
     cancel_all_orders,
     cancel_order,
@@ -24,6 +28,7 @@ from corral.sandbox.orders_page import (
     show_order,
     show_order_by_client_order_id,
 )
+from corral.sandbox.portfolio_history import portfolio_history_page
 from corral.sandbox.positions_page import close_all_positions, close_position, list_positions, show_position
 from corral.sandbox.rate_limit import RateLimit
 from corral.sandbox.requests import Request
@@ -49,6 +54,7 @@ ROUTES = Routes(
     {
         "/v2/account": {"GET": account_page},
         "/v2/account/configurations": {"GET": configurations_page, "PATCH": change_configurations},
+        "/v2/account/portfolio/history": {"GET": portfolio_history_page},
         "/v2/assets": {"GET": assets_page},
         "/v2/assets/{symbol_or_asset_id}": {"GET": asset_page},
         "/v2/calendar": {"GET": calendar_page},
@@ -58,6 +64,10 @@ ROUTES = Routes(
         "/v2/orders:by_client_order_id": {"GET": show_order_by_client_order_id},
         "/v2/positions": {"GET": list_positions, "DELETE": close_all_positions},
         "/v2/positions/{symbol_or_asset_id}": {"GET": show_position, "DELETE": close_position},
+        "/v2/corporate_actions/announcements": {"GET": announcements_page},
+        "/v2/corporate_actions/announcements/{id}": {"GET": announcement_page},
+        "/v2/options/contracts": {"GET": contracts_page},
+        "/v2/options/contracts/{symbol_or_id}": {"GET": contract_page},
         "/v2/watchlists": {"GET": list_watchlists, "POST": create_watchlist},
         "/v2/watchlists/{watchlist_id}": _WATCHLIST,
         "/v2/watchlists/{watchlist_id}/{symbol}": {"DELETE": remove_from_watchlist},
@@ -108,7 +118,8 @@ class TradingApi:
         try:
             page, parameters = _page(method, route)
             customer = self.customers.look_up(key_id) if method == "GET" else self.customers.remember(key_id)
-            answer = page(Request(customer, self._clock.now(), parameters, query_string, body))
+            with localcontext(EXACT):
+                answer = page(Request(customer, self._clock.now(), parameters, query_string, body))
         except Refused as refused:
             return refused.answer
         return answer if isinstance(answer, Answer) else Answer(200, answer)

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from corral.sandbox.ledger import EXACT, ZERO, State
+from corral.sandbox.ledger import ZERO, State
 from corral.sandbox.listing import find_asset
 from corral.sandbox.margin import Worth
 from corral.sandbox.market import price
@@ -22,11 +22,10 @@ def worth_of(seed: int, state: State, at: int) -> Worth:
     long = short = ZERO
     for symbol, position in state.positions.items():
         value = market_value(seed, symbol, position.quantity, at)
-        long, short = (EXACT.add(long, value), short) if value > 0 else (long, EXACT.add(short, value))
+        long, short = (long + value, short) if value > 0 else (long, short + value)
     return Worth(state.cash, long, short)
 
 
 def market_value(seed: int, symbol: str, quantity: Decimal, at: int) -> Decimal:
     asset = find_asset(symbol)
-    units = EXACT.multiply(quantity, Decimal(asset.multiplier if asset else 1))
-    return EXACT.multiply(units, price(seed, symbol, at))
+    return quantity * (asset.multiplier if asset else 1) * price(seed, symbol, at)
