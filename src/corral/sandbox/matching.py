@@ -164,8 +164,8 @@ def left_at(order: Order, price: Decimal) -> Decimal:
     """Answers the quantity that is still to be done; of dollars what they buy at `price`."""
     if order.left is not None:
         return order.left
-    dollars = order.ticket.notional or ZERO - order.filled_value
-    return dollars / price.quantize(_BILLIONTH, ROUND_DOWN)
+    dollars = (order.ticket.notional or ZERO) - order.filled_value
+    return (dollars / price).quantize(_BILLIONTH, ROUND_DOWN)
 
 
 def _unit(order: Order) -> Decimal:
