@@ -49,7 +49,7 @@ def test_a_large_order_is_done_in_parts_two_at_an_instant() -> None:
     broker = Broker()
     order = broker.place(qty="1000")
 
-    parts = []
+    parts: list[Decimal] = []
     for _ in range(8):
         parts.append(Decimal(broker.look(order)["filled_qty"]))
         broker.pass_time(seconds=0.25)

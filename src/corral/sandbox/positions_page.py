@@ -5,16 +5,20 @@ from uuid import UUID
 
 from corral.sandbox.answers import Answer, Document, Refused
 from corral.sandbox.book import Book
+from corral.sandbox.forbidden import Forbidden
 from corral.sandbox.holds import held_quantity
 from corral.sandbox.ledger import ZERO, Position, average
 from corral.sandbox.listing import Asset, find_asset
 from corral.sandbox.market import price
 from corral.sandbox.money import in_writing
+from corral.sandbox.option_contracts import Contract
 from corral.sandbox.order_checks import check_account
+from corral.sandbox.order_rules import Unprocessable
 from corral.sandbox.orders import Ticket
 from corral.sandbox.orders_page import cancel_all, submit, up_to_now
 from corral.sandbox.parameters import Invalid, as_flag
 from corral.sandbox.requests import Request
+from corral.sandbox.settlement import can_exercise, quantity_of
 from corral.sandbox.trading_hours import close_before_today
 
 _HUNDRED = Decimal(100)
@@ -47,6 +51,32 @@ def close_all_positions(request: Request) -> Answer:
     if as_flag("cancel_orders", request.query().get("cancel_orders", "false")):
         cancel_all(book, request.now)
     return Answer(207, [_close(request, book, symbol) for symbol in sorted(book.state.positions)])
+
+
+def exercise_position(request: Request) -> Answer:
+    book = up_to_now(request)
+    contract, held = _option_asked_for(book, request)
+    check_account(book)
+    if held < 0:
+        raise Forbidden("short option positions cannot be exercised")
+    if not can_exercise(book.account, book.state, contract, held, request.now):
+        raise Forbidden("insufficient buying power or shares to exercise")
+    book.exercise(contract, request.now)
+    return Answer(200, b"")
+
+
+def decline_exercise(request: Request) -> Answer:
+    book = up_to_now(request)
+    contract, _ = _option_asked_for(book, request)
+    book.decline_exercise(contract)
+    return Answer(200, b"")
+
+
+def _option_asked_for(book: Book, request: Request) -> tuple[Contract, Decimal]:
+    asset = _asked_for(book, request)
+    if asset.contract is None:
+        raise Unprocessable(f"{asset.symbol} is not an option")
+    return asset.contract, quantity_of(book.state, asset.symbol)
 
 
 def _close(request: Request, book: Book, symbol: str) -> dict[str, object]:
