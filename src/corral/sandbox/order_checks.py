@@ -119,12 +119,12 @@ def _check_power(book: Book, ticket: Ticket, now: int, instead: Order | None) ->
 
 
 def _check_wash_trade(book: Book, ticket: Ticket, asset: Asset, instead: Order | None) -> None:
-    """Refuses what might be done against an order of the account's own."""
+    """Refuses what might be done against an order of the account's own, but for the exits of complex orders."""
     for order in book.open_orders():
         other = order.ticket
-        if order is instead or order.status == "held" or other.asset is not asset or other.side == ticket.side:
+        if order is instead or order.is_exit or other.side == ticket.side:
             continue
-        if instead is not None and instead.group is not None and order.group is instead.group:
+        if other.asset is None or other.asset.symbol != asset.symbol:
             continue
         buy, sell = (ticket, other) if ticket.side == "buy" else (other, ticket)
         if buy.type == sell.type == "limit" and (buy.limit_price or ZERO) < (sell.limit_price or ZERO):

@@ -11,7 +11,7 @@ from corral.sandbox.ledger import ZERO, Position, average
 from corral.sandbox.listing import Asset, find_asset
 from corral.sandbox.market import price
 from corral.sandbox.money import in_writing
-from corral.sandbox.option_contracts import Contract
+from corral.sandbox.option_contracts import Contract, contract_of
 from corral.sandbox.order_checks import check_account
 from corral.sandbox.order_rules import Unprocessable
 from corral.sandbox.orders import Ticket
@@ -45,12 +45,13 @@ def close_position(request: Request) -> Document:
 
 
 def close_all_positions(request: Request) -> Answer:
-    """Answers for each position the order that closes it, or why there is none."""
+    """Answers for each position the order that closes it, or why there is none. Options go first: shares cover them."""
     book = up_to_now(request)
     check_account(book)
     if as_flag("cancel_orders", request.query().get("cancel_orders", "false")):
         cancel_all(book, request.now)
-    return Answer(207, [_close(request, book, symbol) for symbol in sorted(book.state.positions)])
+    symbols = sorted(book.state.positions, key=lambda symbol: (contract_of(symbol) is None, symbol))
+    return Answer(207, [_close(request, book, symbol) for symbol in symbols])
 
 
 def exercise_position(request: Request) -> Answer:
