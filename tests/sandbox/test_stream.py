@@ -204,9 +204,10 @@ async def test_faults_refuse_the_handshake_or_reset_it(sandbox: Sandbox, http: C
         await http.ws_connect(f"{sandbox.paper_url}/stream")
     assert refusal.value.status == 503
 
-    await _fault(http, sandbox, cut="before_headers", times=1)
+    await _fault(http, sandbox, cut="before_headers")
     with pytest.raises(ClientConnectionError):
         await http.ws_connect(f"{sandbox.paper_url}/stream")
+    await http.delete(f"{sandbox.url}/_faults")
 
     async with _listening(http, sandbox, TRADER):
         pass
@@ -332,10 +333,12 @@ async def test_the_sdk_listens(sandbox: Sandbox, http: ClientSession) -> None:
     stream.subscribe_trade_updates(hand_over)
     thread = threading.Thread(target=stream.run)
     thread.start()
+    order: Any = None
     try:
         async with asyncio.timeout(_PATIENCE):
-            await _has_a_listener(http, sandbox)
-            order = await _order(http, sandbox)
+            while told.empty():  # it does not say when it listens
+                order = await _order(http, sandbox)
+                await asyncio.sleep(0.1)
             updates = [await told.get() for _ in range(3)]
     finally:
         await asyncio.to_thread(stream.stop)
@@ -343,13 +346,3 @@ async def test_the_sdk_listens(sandbox: Sandbox, http: ClientSession) -> None:
     assert [update.event for update in updates] == ["pending_new", "new", "fill"]
     assert {str(update.order.id) for update in updates} == {order["id"]}
     assert updates[2].qty == 0.01
-
-
-async def _has_a_listener(http: ClientSession, sandbox: Sandbox) -> None:
-    """The place is taken as soon as the SDK has been authorized; it listens at once."""
-    while True:
-        try:
-            socket = await http.ws_connect(f"{sandbox.paper_url}/stream", headers=keys_of(TRADER))
-        except WSServerHandshakeError:
-            return await asyncio.sleep(0.2)
-        await socket.close()
