@@ -1,6 +1,6 @@
 """/v2/positions: what is held, and how it is closed."""
 
-from decimal import ROUND_DOWN, Decimal, InvalidOperation
+from decimal import ROUND_DOWN, Decimal
 from uuid import UUID
 
 from corral.sandbox.answers import Answer, Document, Refused
@@ -16,12 +16,12 @@ from corral.sandbox.order_checks import check_account
 from corral.sandbox.order_rules import Unprocessable
 from corral.sandbox.orders import Ticket
 from corral.sandbox.orders_page import cancel_all, submit, up_to_now
-from corral.sandbox.parameters import Invalid, as_flag
+from corral.sandbox.parameters import Invalid, as_flag, as_number
 from corral.sandbox.requests import Request
 from corral.sandbox.settlement import can_exercise, quantity_of
 from corral.sandbox.trading_hours import close_before_today
 
-_HUNDRED = Decimal(100)
+_HUNDRED, _MOST = Decimal(100), Decimal(10**9)
 _BILLIONTH = Decimal(1).scaleb(-9)
 
 
@@ -115,12 +115,9 @@ def _quantity(query: dict[str, str], held: Decimal) -> Decimal:
 
 
 def _number(name: str, text: str) -> Decimal:
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        number = ZERO
-    if not number.is_finite() or number <= 0:
-        raise Invalid(f"invalid {name}: must be a number > 0")
+    number = as_number(name, text)
+    if not 0 < number <= _MOST or number % _BILLIONTH:
+        raise Invalid(f"invalid {name}: must be a number > 0 with at most nine decimals")
     return number
 
 
