@@ -460,3 +460,51 @@ def test_a_cash_account_is_lent_nothing_though_the_price_has_risen_over_night() 
     assert broker.look(orders[3])["failed_at"] is not None
     assert broker.held(symbol) == before + sum(Decimal(order["qty"]) for order in orders[:3])
     assert Decimal(broker.get("/v2/account")["cash"]) >= 0
+
+
+def test_a_replaced_trailing_stop_keeps_its_best_price() -> None:
+    broker = Broker()
+    old = broker.place(symbol="GLD", side="sell", type="trailing_stop", qty="5", trail_price="20")
+    broker.now = _first(broker, "GLD", 6, above=broker.price("GLD") + Decimal("0.3"))
+    best = broker.look(old)["hwm"]
+    broker.now = _first(broker, "GLD", 6, below=Decimal(best) - Decimal("0.2"))
+    best = broker.look(old)["hwm"]
+
+    status, new = broker.ask("PATCH", f"/v2/orders/{old['id']}", {"trail": "19"})
+
+    assert status == 200
+    assert Decimal(best) > broker.price("GLD")
+    assert (broker.look(new)["hwm"], broker.look(new)["trail_price"]) == (best, "19")
+    assert broker.look(old)["hwm"] == best
+
+
+def test_a_replaced_stop_that_was_reached_waits_for_its_limit_only() -> None:
+    broker = Broker()
+    stop = broker.price("KO") + Decimal("0.05")
+    old = broker.place(type="stop_limit", qty="10", stop_price=str(stop), limit_price="5")
+    broker.now = _first(broker, "KO", 6, above=stop)
+    assert broker.look(old)["status"] == "new"
+    broker.now = _first(broker, "KO", 6, below=stop - Decimal("0.02"))
+
+    _, new = broker.ask("PATCH", f"/v2/orders/{old['id']}", {"limit_price": str(broker.price("KO"))})
+
+    assert broker.look(new)["status"] == "filled"
+
+
+def test_a_replaced_exit_still_waits_for_the_entry() -> None:
+    broker = Broker()
+    entry = broker.place(
+        type="limit",
+        limit_price="5",
+        qty="10",
+        order_class="bracket",
+        take_profit={"limit_price": "99"},
+        stop_loss={"stop_price": "4"},
+    )
+    stop = entry["legs"][1]
+
+    status, new = broker.ask("PATCH", f"/v2/orders/{stop['id']}", {"stop_price": "98"})
+    broker.pass_time(seconds=60)
+
+    assert (status, broker.look(new)["status"]) == (200, "held")
+    assert _statuses(broker.look(entry)) == ["new", "held", "held"]
