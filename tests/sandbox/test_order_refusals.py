@@ -262,7 +262,7 @@ def test_a_written_put_holds_the_cash_that_it_may_cost() -> None:
     held = Decimal(broker.get("/v2/account")["buying_power"]) - 17_000
     quantity = int(held / 60)
 
-    assert broker.refusal(type="limit", limit_price="60", qty=str(quantity + 300))[2] == "insufficient buying power"
+    assert broker.refusal(type="limit", limit_price="60", qty=str(quantity + 100))[2] == "insufficient buying power"
     broker.place(type="limit", limit_price="60", qty=str(quantity))
 
 
