@@ -185,3 +185,16 @@ def test_a_replaced_exit_still_waits_for_the_entry() -> None:
 
     assert (status, broker.look(new)["status"]) == (200, "held")
     assert _statuses(broker.look(entry)) == ["new", "held", "held"]
+
+
+def test_a_replacement_asks_for_what_is_left() -> None:
+    broker = Broker()
+    old = broker.place(type="limit", qty="1000", limit_price=str(broker.price("KO") + 1))
+    done = Decimal(broker.look(old)["filled_qty"])
+    assert 0 < done < 1000
+
+    status, new = broker.ask("PATCH", f"/v2/orders/{old['id']}", {"limit_price": str(broker.price("KO") + 2)})
+    broker.pass_time(seconds=5)
+
+    assert (status, Decimal(new["qty"])) == (200, 1000 - done)
+    assert (broker.look(new)["status"], broker.held("KO")) == ("filled", 1000)
