@@ -8,8 +8,17 @@ from the seed and the key id, and whose numbers follow prices that move. Imports
     trading_api         which page answers      routes           by which path
     requests            what a page is asked    parameters       what that may be
     …_page, …_pages, market_clock, portfolio_history, announcements    the pages
-    customers           what lasts as long as the run: configurations, watchlists
-    opening             how an account begins   margin, worth    what it is worth and may buy
+    stream, stream_socket, stream_messages      the trading socket
+    customers           what lasts as long as the run: configurations, watchlists, the book
+
+    opening, opening_history                    how an account begins
+    book                an account's orders     ledger           its cash and positions, at any time
+    order_entry, order_rules, order_checks, option_checks, holds       whether an order is taken
+    orders, order_making, leg_tickets, replacement                     what an order is
+    matching            what happens to it next, and when              timetable        and that it does
+    crossings, quotes, trading_hours            when a price gets where, and whether that counts
+    settlement          how options end         margin, worth    what an account is worth and may buy
+
     listing, option_contracts, markets          what there is to trade
     market, mean_prices at what price
     clock               what time it is         trading_calendar when New York trades

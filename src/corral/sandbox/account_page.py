@@ -1,20 +1,34 @@
 """GET /v2/account."""
 
-from decimal import Decimal
 from functools import lru_cache
 
+from corral.sandbox.answers import Document
 from corral.sandbox.margin import Worth, buying_power, options_buying_power, overnight_buying_power
 from corral.sandbox.market import SECOND
+from corral.sandbox.money import in_writing
 from corral.sandbox.opening import Account
+from corral.sandbox.requests import Request
 from corral.sandbox.trading_calendar import last_session_before, new_york_time
 from corral.sandbox.worth import worth_at
 
 
-def account_document(account: Account, now: int) -> dict[str, object]:
-    """Answers Alpaca's account at `now`, in nanoseconds since 1970, without the fields removed on 2026-07-06."""
+def account_page(request: Request) -> Document:
+    customer, now = request.customer, request.now
+    if not customer.has_ordered:
+        return account_document(customer.account, now)
+    customer.book.advance(now)
     day, closed_at = _last_session(now // SECOND)
-    last = _worth_at_close(account, closed_at)
-    worth = worth_at(account, now)
+    return _document(customer.account, customer.worth_at(now), customer.worth_at(closed_at), day)
+
+
+def account_document(account: Account, now: int) -> dict[str, object]:
+    """Answers the account at `now`, in nanoseconds since 1970, if it has not traded since it opened."""
+    day, closed_at = _last_session(now // SECOND)
+    return _document(account, worth_at(account, now), _worth_at_close(account, closed_at), day)
+
+
+def _document(account: Account, worth: Worth, last: Worth, last_day: str) -> dict[str, object]:
+    """Answers Alpaca's account, without the fields removed on 2026-07-06. `last` is the worth at the last close."""
     power = in_writing(buying_power(account.multiplier, worth, last))
     equity = in_writing(worth.equity)
     return {
@@ -35,13 +49,8 @@ def account_document(account: Account, now: int) -> dict[str, object]:
         "maintenance_margin": in_writing(worth.maintenance_margin),
         "last_maintenance_margin": in_writing(last.maintenance_margin),
         "sma": in_writing(last.excess),
-        "balance_asof": day,
+        "balance_asof": last_day,
     }
-
-
-def in_writing(amount: Decimal) -> str:
-    """Answers every digit of an amount, without exponent and without trailing zeros, as Alpaca writes money."""
-    return f"{amount.normalize():f}"
 
 
 @lru_cache(maxsize=64)

@@ -26,7 +26,7 @@ def change_configurations(request: Request) -> Document:
     }
     customer = request.customer
     customer.configurations = replace(customer.configurations, **changes)
-    customer.account = configured(customer.opened, customer.configurations)
+    customer.account = customer.book.account = configured(customer.opened, customer.configurations)
     return customer.configurations.document()
 
 

@@ -127,11 +127,32 @@ def premium(contract: Contract, share: Decimal, at: int) -> Decimal:
     put is the share less the strike. At the money it is 0.4 · share · volatility · √years, as Brenner and
     Subrahmanyam have it, with a volatility of 30 %.
     """
-    cents, strike = int(share.scaleb(2)), int(contract.strike.scaleb(2))
-    pays = cents - strike if contract.type == "call" else strike - cents
-    left = max(contract.expires_at - at, 0)
+    return _premium(_pays(contract, share), share, max(contract.expires_at - at, 0))
+
+
+def premium_range(contract: Contract, shares: tuple[Decimal, Decimal], start: int, end: int) -> tuple[Decimal, Decimal]:
+    """Answers two premiums that none from `start` to `end` leaves, while the share stays within `shares`.
+
+    A premium grows with what exercise would pay, with the share and with the time that is left.
+    """
+    low, high = shares
+    least, most = sorted((_pays(contract, low), _pays(contract, high)))
+    return (
+        _premium(least, low, max(contract.expires_at - end, 0)),
+        _premium(most, high, max(contract.expires_at - start, 0)),
+    )
+
+
+def _pays(contract: Contract, share: Decimal) -> int:
+    """Answers cents, fewer than none out of the money."""
+    cents = int((share - contract.strike).scaleb(2))
+    return cents if contract.type == "call" else -cents
+
+
+def _premium(pays: int, share: Decimal, left: int) -> Decimal:
     if not left:
         return Decimal(max(pays, 0)).scaleb(-2)
+    cents = int(share.scaleb(2))
     spread = cents * cents * 576 * left // (10_000 * _YEAR)  # (2 · 0.4 · 0.3)² = 0.0576 of the share's square
     return Decimal(max((pays + isqrt(pays * pays + spread)) // 2, 1)).scaleb(-2)
 

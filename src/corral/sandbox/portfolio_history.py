@@ -9,14 +9,13 @@ from itertools import islice
 
 import orjson
 
-from corral.sandbox.account_page import in_writing
 from corral.sandbox.answers import Document
 from corral.sandbox.history_span import TIMEFRAMES, Span, hours_of, read_span
 from corral.sandbox.moments import SECOND, nanoseconds
+from corral.sandbox.money import in_writing
 from corral.sandbox.parameters import Invalid, as_choice
 from corral.sandbox.requests import Request
 from corral.sandbox.trading_calendar import Session, last_session_before, new_york_time, sessions_from
-from corral.sandbox.worth import worth_at
 
 EquityAt = Callable[[int], Decimal]
 
@@ -38,6 +37,7 @@ def portfolio_history_page(request: Request) -> Document:
 
     A day's step is labelled with the end of its extended session, and ends at the close, as `last_equity` does.
     """
+    request.customer.book.advance(request.now)
     query = request.query()
     span = read_span(query, request.now)
     is_reset = as_choice("pnl_reset", query.get("pnl_reset", "per_day"), "per_day", "no_reset") == "per_day"
@@ -76,7 +76,7 @@ class _Baselines:
 
 
 def _equity_at(request: Request, at: int) -> Decimal:
-    return worth_at(request.customer.account, at).equity
+    return request.customer.worth_at(at).equity
 
 
 def _document(points: list[_Point], baselines: _Baselines, *, timeframe: str, is_reset: bool) -> Document:

@@ -5,8 +5,10 @@ one more page is one more line in `ROUTES`.
 """
 
 from collections.abc import Mapping
+from decimal import localcontext
 
-from corral.sandbox.account_page import account_document
+from corral.sandbox.account_page import account_page
+from corral.sandbox.activities_page import list_activities
 from corral.sandbox.announcements import announcement_page, announcements_page
 from corral.sandbox.answers import Answer, EndpointNotFound, MethodNotAllowed, Refused
 from corral.sandbox.asset_pages import asset_page, assets_page
@@ -15,12 +17,31 @@ from corral.sandbox.clock import Clock
 from corral.sandbox.configuration_pages import change_configurations, configurations_page
 from corral.sandbox.customers import Customers
 from corral.sandbox.keys import authenticate
+from corral.sandbox.ledger import EXACT
 from corral.sandbox.market_clock import clock_document, market_clocks_page
 from corral.sandbox.option_pages import contract_page, contracts_page
+from corral.sandbox.orders_page import (
+    cancel_all_orders,
+    cancel_order,
+    list_orders,
+    place_order,
+    replace_order,
+    show_order,
+    show_order_by_client_order_id,
+)
 from corral.sandbox.portfolio_history import portfolio_history_page
+from corral.sandbox.positions_page import (
+    close_all_positions,
+    close_position,
+    decline_exercise,
+    exercise_position,
+    list_positions,
+    show_position,
+)
 from corral.sandbox.rate_limit import RateLimit
 from corral.sandbox.requests import Request
 from corral.sandbox.routes import Page, Route, Routes
+from corral.sandbox.timetable import Timetable
 from corral.sandbox.watchlist_pages import (
     add_to_watchlist,
     change_watchlist,
@@ -39,17 +60,26 @@ _WATCHLIST: dict[str, Page] = {
 }
 ROUTES = Routes(
     {
-        "/v2/account": {"GET": lambda request: account_document(request.customer.account, request.now)},
+        "/v2/account": {"GET": account_page},
+        "/v2/account/activities": {"GET": list_activities},
+        "/v2/account/activities/{activity_type}": {"GET": list_activities},
         "/v2/account/configurations": {"GET": configurations_page, "PATCH": change_configurations},
         "/v2/account/portfolio/history": {"GET": portfolio_history_page},
         "/v2/assets": {"GET": assets_page},
         "/v2/assets/{symbol_or_asset_id}": {"GET": asset_page},
         "/v2/calendar": {"GET": calendar_page},
         "/v2/clock": {"GET": lambda request: clock_document(request.now)},
+        "/v2/orders": {"GET": list_orders, "POST": place_order, "DELETE": cancel_all_orders},
+        "/v2/orders/{order_id}": {"GET": show_order, "PATCH": replace_order, "DELETE": cancel_order},
+        "/v2/orders:by_client_order_id": {"GET": show_order_by_client_order_id},
+        "/v2/positions": {"GET": list_positions, "DELETE": close_all_positions},
+        "/v2/positions/{symbol_or_asset_id}": {"GET": show_position, "DELETE": close_position},
         "/v2/corporate_actions/announcements": {"GET": announcements_page},
         "/v2/corporate_actions/announcements/{id}": {"GET": announcement_page},
         "/v2/options/contracts": {"GET": contracts_page},
         "/v2/options/contracts/{symbol_or_id}": {"GET": contract_page},
+        "/v2/positions/{symbol_or_asset_id}/do-not-exercise": {"POST": decline_exercise},
+        "/v2/positions/{symbol_or_asset_id}/exercise": {"POST": exercise_position},
         "/v2/watchlists": {"GET": list_watchlists, "POST": create_watchlist},
         "/v2/watchlists/{watchlist_id}": _WATCHLIST,
         "/v2/watchlists/{watchlist_id}/{symbol}": {"DELETE": remove_from_watchlist},
@@ -64,7 +94,8 @@ class TradingApi:
     """A `rate_limit_per_minute` of 0 is none; its minutes are real ones, as a client's are, at whatever speed."""
 
     def __init__(self, *, seed: int, rate_limit_per_minute: int, clock: Clock) -> None:
-        self._customers = Customers(seed)
+        self.timetable = Timetable(clock)
+        self.customers = Customers(seed, self.timetable.enter)
         self._rate_limit = RateLimit(rate_limit_per_minute) if rate_limit_per_minute else None
         self._clock = clock
 
@@ -98,8 +129,9 @@ class TradingApi:
     ) -> Answer:
         try:
             page, parameters = _page(method, route)
-            customer = self._customers.look_up(key_id) if method == "GET" else self._customers.remember(key_id)
-            answer = page(Request(customer, self._clock.now(), parameters, query_string, body))
+            customer = self.customers.look_up(key_id) if method == "GET" else self.customers.remember(key_id)
+            with localcontext(EXACT):
+                answer = page(Request(customer, self._clock.now(), parameters, query_string, body))
         except Refused as refused:
             return refused.answer
         return answer if isinstance(answer, Answer) else Answer(200, answer)
