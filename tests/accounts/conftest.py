@@ -17,6 +17,10 @@ class Account:
 
     def __init__(self, person: Person, faults: Faults, key_id: str, credential_id: str) -> None:
         self.person = person
+        base = person.client._base_url  # pyright: ignore[reportPrivateUsage]  # of the person's service
+        assert base is not None
+        self.url = base
+        self.headers = {"Authorization": f"Bearer {person.token}"}
         self.key_id = key_id
         self.credential_id = credential_id
         self._faults = faults
@@ -28,6 +32,9 @@ class Account:
             for body in bodies
         ]
         await self._faults.set_all([*({**fault, "times": 1} for fault in faults[:-1]), faults[-1]])
+
+    async def misbehave_in_turn(self, *faults: dict[str, object]) -> None:
+        await self._faults.set_all([{"key_id": self.key_id, **fault} for fault in faults])
 
     async def misbehave(self, **fault: object) -> None:
         await self._faults.set(self.key_id, **fault)

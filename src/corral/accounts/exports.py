@@ -45,12 +45,9 @@ _Item = TypeVar("_Item")
 
 
 class CsvResponse(StreamingResponse):
-    media_type = "text/csv"
+    """It ends with its client: what it is written from is cancelled when the client has gone."""
 
-    def __init__(self, name: str, chunks: AsyncGenerator[bytes]) -> None:
-        """`name` is a file's, of letters, digits, dots and hyphens."""
-        headers = {"content-disposition": f'attachment; filename="{name}"'}
-        super().__init__(chunks, headers=headers, media_type="text/csv; charset=utf-8; header=present")
+    media_type = "text/csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +106,9 @@ async def _begin(
         first = await export.turn(account, Place())
     except AlpacaError as error:
         raise problem_of(error) from error
-    return CsvResponse(f"{name}-{credential_id}.csv", _written(export, first, credential_id, request))
+    headers = {"content-disposition": f'attachment; filename="{name}-{credential_id}.csv"'}
+    chunks = _written(export, first, credential_id, request)
+    return CsvResponse(chunks, headers=headers, media_type="text/csv; charset=utf-8; header=present")  # RFC 4180, 3
 
 
 async def _written(
