@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from heapq import heappop, heappush
 from typing import NamedTuple
-from uuid import UUID, uuid5
 
 from corral.sandbox.crossings import highest
 from corral.sandbox.ledger import ZERO, Execution, Ledger, Position, State
-from corral.sandbox.leg_tickets import exit_tickets, oco_tickets, strategy_ticket
-from corral.sandbox.matching import PAUSE, Step, executions, expiry, is_tradable, left_at, next_step
+from corral.sandbox.matching import PAUSE, Step, executions, expiry, left_at, next_step, window_of
 from corral.sandbox.opening import Account
-from corral.sandbox.orders import Group, Order, Role, Status, Ticket
+from corral.sandbox.opening_history import opening_trades
+from corral.sandbox.order_making import OrderMaker
+from corral.sandbox.orders import Order, Status, Ticket
 from corral.sandbox.quotes import bounds_of, mirrored, quote
 
 
@@ -34,19 +34,23 @@ class Book:
 
     def __init__(self, account: Account) -> None:
         self.account = account
-        self.orders: dict[str, Order] = {}
-        self.by_client_order_id: dict[str, Order] = {}
+        self._opening_trades = opening_trades(account)
+        self.orders = {order.id: order for order, _ in self._opening_trades}
+        self.by_client_order_id = {order.client_order_id: order for order, _ in self._opening_trades}
         self.ledger = Ledger(_opening(account))
         self.on_event: set[Callable[[Event], None]] = set()
         self.on_change: Callable[[Book], None] | None = None
         self._steps: dict[Order, Step] = {}
         self._due: list[tuple[int, int, Step, Order]] = []
-        self._ids = UUID(str(account.profile["id"]))
-        self._count = 0
+        self._maker = OrderMaker(str(account.profile["id"]))
 
     @property
     def state(self) -> State:
         return self.ledger.state
+
+    @property
+    def has_opened_only(self) -> bool:
+        return len(self.orders) == len(self._opening_trades)
 
     @property
     def next_due(self) -> int | None:
@@ -57,6 +61,11 @@ class Book:
         """Answers every open order, a leg also, in the order in which they came."""
         return (order for order in self._steps if order.is_open)
 
+    def executions(self) -> Iterator[Execution]:
+        """Answers everything that was ever done, in that order, also on the day on which the account opened."""
+        yield from (execution for _, execution in self._opening_trades)
+        yield from self.ledger.executions
+
     def advance(self, now: int) -> None:
         """Lets happen what was due by `now`, in nanoseconds since 1970."""
         while (due := self.next_due) is not None and due <= now:
@@ -65,15 +74,13 @@ class Book:
 
     def enter(self, ticket: Ticket, now: int) -> Order:
         """Takes an order that has passed every check. What happens to it at once happens with the next `advance`."""
-        if ticket.order_class == "oco":
-            return self._enter_group(oco_tickets(ticket), "take_profit", now)
-        exits = exit_tickets(ticket) if ticket.order_class in {"bracket", "oto"} else {}
-        if exits:
-            return self._enter_group({"entry": ticket, **exits}, "entry", now)
-        order = self._new_order(ticket, now)
-        if ticket.legs:
-            order.legs = tuple(self._new_leg(order, index, now) for index in range(len(ticket.legs)))
+        order, *others = self._maker.make_family(ticket, now)
+        for member in (order, *others):
+            self._file(member)
         self._begin(order, now)
+        for other in others:
+            if other.ratio is None:
+                self._plan(other)
         return order
 
     def cancel(self, order: Order, now: int) -> None:
@@ -83,7 +90,8 @@ class Book:
 
     def replace(self, old: Order, ticket: Ticket, now: int) -> Order:
         """Puts a new order in the place of an open one."""
-        new = self._new_order(ticket, now)
+        new = self._maker.make(ticket, now)
+        self._file(new)
         new.replaces, old.replaced_by = old.id, new.id
         new.is_live, new.is_triggered, new.peak = old.is_live, old.is_triggered, old.peak
         if old.group is not None and old.role is not None:
@@ -100,53 +108,18 @@ class Book:
 
     def best_price(self, order: Order, now: int) -> Decimal | None:
         """Answers how high the price was since a trailing stop came (for a purchase: how low), None for others."""
-        if order.peak is None or not order.is_open or order.ready_at > now:
+        window = window_of(order.ticket, order.ready_at)
+        start, end = max(order.ready_at, window.opens), min(now, window.closes - 1)
+        if order.peak is None or not order.is_open or order.is_triggered or end < start:
             return order.peak
         bounds = bounds_of(self.account.seed, order.ticket)
         if order.ticket.side == "sell":
-            return highest(bounds, order.peak, order.ready_at, now)
-        return -highest(mirrored(bounds), -order.peak, order.ready_at, now)
+            return highest(bounds, order.peak, start, end)
+        return -highest(mirrored(bounds), -order.peak, start, end)
 
-    def new_id(self, kind: str) -> str:
-        self._count += 1
-        return str(uuid5(self._ids, f"{kind}/{self._count}"))
-
-    def _enter_group(self, tickets: dict[Role, Ticket], top: Role, now: int) -> Order:
-        group = Group(self.new_id("group"), top)
-        for role, ticket in tickets.items():
-            order = self._new_order(ticket, now)
-            order.group, order.role = group, role
-            group.members[role] = order
-            if role != top:
-                order.status = "held"
-                order.is_live = top == "take_profit"
-        self._begin(group.members[top], now)
-        for leg in group.legs():
-            self._plan(leg)
-        return group.members[top]
-
-    def _new_order(self, ticket: Ticket, now: int) -> Order:
-        order_id = self.new_id("order")
-        order = Order(
-            id=order_id,
-            number=self._count,
-            client_order_id=ticket.client_order_id or str(uuid5(self._ids, f"client/{order_id}")),
-            ticket=ticket,
-            status="pending_new" if is_tradable(ticket, now) else "accepted",
-            submitted_at=now,
-            ready_at=now,
-            updated_at=now,
-            expires_at=expiry(ticket, now),
-        )
+    def _file(self, order: Order) -> None:
         self.orders[order.id] = order
         self.by_client_order_id[order.client_order_id] = order
-        return order
-
-    def _new_leg(self, order: Order, index: int, now: int) -> Order:
-        part = order.ticket.legs[index]
-        leg = self._new_order(strategy_ticket(order.ticket, part), now)
-        leg.ratio, leg.is_live = part.ratio, False
-        return leg
 
     def _begin(self, order: Order, now: int) -> None:
         if order.ticket.is_trailing and order.peak is None:
@@ -199,7 +172,7 @@ class Book:
                 self._end(order, "canceled" if order.filled_quantity else "rejected", at)
                 return
             self._fill(order, quantity, price, at)
-        if order.role in {"take_profit", "stop_loss"}:
+        if order.is_exit:
             self._end_others(order, "canceled", at)
         if order.status == "filled":
             self._settle_filled(order, at)
@@ -229,7 +202,7 @@ class Book:
     def _record(self, order: Order, quantity: Decimal, price: Decimal, at: int) -> Execution:
         ticket = order.ticket
         execution = Execution(
-            id=self.new_id("execution"),
+            id=self._maker.new_id("execution"),
             at=at,
             order_id=order.id,
             symbol=ticket.asset.symbol if ticket.asset else "",

@@ -35,7 +35,7 @@ class Customer:
 
     @property
     def has_ordered(self) -> bool:
-        return self._book is not None and bool(self._book.orders)
+        return self._book is not None and not self._book.has_opened_only
 
     def worth_at(self, at: int) -> Worth:
         """Answers the worth at a moment, in nanoseconds since 1970, to which the book has been advanced."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from decimal import localcontext
 
 from corral.sandbox.account_page import account_page
+from corral.sandbox.activities_page import list_activities
 from corral.sandbox.announcements import announcement_page, announcements_page
 from corral.sandbox.answers import Answer, EndpointNotFound, MethodNotAllowed, Refused
 from corral.sandbox.asset_pages import asset_page, assets_page
@@ -53,6 +54,8 @@ _WATCHLIST: dict[str, Page] = {
 ROUTES = Routes(
     {
         "/v2/account": {"GET": account_page},
+        "/v2/account/activities": {"GET": list_activities},
+        "/v2/account/activities/{activity_type}": {"GET": list_activities},
         "/v2/account/configurations": {"GET": configurations_page, "PATCH": change_configurations},
         "/v2/account/portfolio/history": {"GET": portfolio_history_page},
         "/v2/assets": {"GET": assets_page},
