@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corral.accounts.cursors import read_cursor, write_cursor
-from corral.accounts.questions import LONGEST_CURSOR
+from corral.accounts.cursors import LONGEST_CURSOR, read_cursor, write_cursor
 from corral.alpaca.orders import MOST_ORDERS, OrderQuery
 from corral.alpaca.paging import MARK_BYTES, Place
 from corral.errors import InvalidRequest

@@ -16,6 +16,7 @@ import orjson
 from corral.alpaca.paging import MARK_BYTES, Place
 from corral.errors import InvalidRequest
 
+LONGEST_CURSOR: Final = 5_000  # with the marks of all orders of a page: they fit into the 8 KiB of a request line
 _VERSION: Final = b"\x01"
 _BOND_BYTES: Final = 8
 _COUNT_BYTES: Final = 2
@@ -34,7 +35,8 @@ def read_cursor(text: str | None, bound_to: Hashable) -> Place:
     """The start of the list for None. Raises InvalidRequest for what is no cursor, or one of another list."""
     if text is None:
         return Place()
-    version, bond, content = _divided(_decoded(text), len(_VERSION), _BOND_BYTES)
+    data = _decoded(text) if len(text) <= LONGEST_CURSOR else b""
+    version, bond, content = _divided(data, len(_VERSION), _BOND_BYTES)
     place = _place(content)
     if version != _VERSION or place is None:
         raise _refused("This is no cursor that Corral gave out. Start again without it.")

@@ -15,7 +15,6 @@ from corral.alpaca.paging import Direction
 from corral.alpaca.portfolio_history import HistoryQuery, IntradayReporting, ProfitReset, Timeframe
 from corral.errors import InvalidRequest
 
-LONGEST_CURSOR: Final = 5_000
 _LONGEST_INTRADAY: Final = timedelta(days=30)  # beyond that Alpaca takes whole days only
 _DAYS_OF_UNIT: Final = {"D": 1, "W": 7, "M": 30, "A": 365}
 
@@ -35,7 +34,7 @@ Moment = Annotated[
     AfterValidator(_since_1970),
     WithJsonSchema({"type": "string", "format": "date-time", "maxLength": 40}),
 ]
-Cursor = Annotated[str, Field(max_length=LONGEST_CURSOR, description="`next_cursor` of the page before")]
+Cursor = Annotated[str, Field(description="`next_cursor` of the page before")]
 
 
 class _Question(BaseModel):
