@@ -209,3 +209,11 @@ def test_no_header_breaks_the_counting(headers: dict[str, str]) -> None:
     budgets.learn("alice", headers)
     assert 0 <= budgets.take("alice") <= 60
     assert 1 <= budgets.hold("alice", headers) <= 60
+
+
+def test_whoever_can_wait_leaves_the_last_requests_of_a_minute_to_others(budgets: Budgets, clock: Clock) -> None:
+    patient = [budgets.take("alice", leaving=50) for _ in range(REQUESTS_PER_WINDOW - 49)]
+    assert patient == [0] * (REQUESTS_PER_WINDOW - 50) + [60]
+    assert takes(budgets, "alice", 51) == [0] * 50 + [60]
+    clock.pass_by(60)
+    assert budgets.take("alice", leaving=50) == 0
