@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -184,10 +185,9 @@ def _pages(*pages: Sequence[int]) -> Callable[[int, str | None], Sequence[Order]
     [
         [[9, 8, 7, 6]],
         [[9, 8, 7, 6], [5, 4, 3, 2]],
-        [[9, 9, 8, 7]],
         [[n, n - 1, n - 2, n - 3] for n in range(400, 20, -4)],
     ],
-    ids=["one page for ever", "two pages in turn", "an order twice on a page", "a long way round"],
+    ids=["one page for ever", "two pages in turn", "a long way round"],
 )
 async def test_pages_that_repeat_themselves_come_to_an_end(pages: list[list[int]]) -> None:
     answer = _pages(*pages)
@@ -203,6 +203,28 @@ async def test_pages_that_repeat_themselves_come_to_an_end(pages: list[list[int]
 
     with pytest.raises(RepeatedPage):
         await turn_on()
+
+
+_BEHIND_FIVE = Place(str(UUID(int=5)), milestone=str(UUID(int=20)), turns=3)
+
+
+@pytest.mark.parametrize(
+    ("place", "page"),
+    [
+        (Place(), [9, 9, 8]),
+        (_BEHIND_FIVE, [5, 4, 3]),
+        (_BEHIND_FIVE, [4, 20, 3]),
+        (_BEHIND_FIVE, [4, 3, 4]),
+    ],
+)
+async def test_what_was_given_already_is_noticed_at_once(place: Place, page: list[int]) -> None:
+    answer = _pages(page)
+
+    async def ask(wanted: int, beyond: str | None) -> Sequence[Order]:
+        return answer(wanted, beyond)
+
+    with pytest.raises(RepeatedPage):
+        await read_page(_listing(OrderQuery()), ask, place, limit=5)
 
 
 @given(st.integers(0, 12), st.integers(1, 100))
