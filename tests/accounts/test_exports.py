@@ -18,6 +18,7 @@ from tests.accounts.alpaca_lists import DIVIDEND, FILL, POSITION, fill, order
 from tests.accounts.conftest import Account
 from tests.alpaca.upstream import ACCOUNT, Upstream, Visit, answer, upstream
 from tests.conftest import Faults, StartService
+from tests.log_lines import LogSince
 from tests.people import Person, make_person, paper_key
 
 Json = dict[str, Any]
@@ -166,18 +167,13 @@ async def test_a_client_that_goes_away_ends_the_file(
     ledger = Ledger(100_000, **{"X-RateLimit-Limit": "1000000"})
     async with _with(ledger, start_service, faults) as (account, _):
         async with ClientSession(account.url, headers=account.headers) as client:
+            logged = LogSince(log_file)
             answered = await client.get(_path(account))
             await answered.content.readany()
             request_id = answered.headers["X-Request-ID"]
             answered.close()
 
-        async def has_ended() -> bool:
-            logged = await asyncio.to_thread(log_file.read_text)
-            return any(
-                request_id in line and '"event":"request"' in line.replace(" ", "") for line in logged.splitlines()
-            )
-
-        await _until(has_ended)
+        await logged.awaited("request", request_id=request_id)
         asked = ledger.answered
         assert (await account.get("account-data"))["currency"] == "USD"  # the service goes on
         assert ledger.answered == asked
@@ -209,6 +205,7 @@ async def test_what_goes_wrong_on_the_way_breaks_the_file_off(
     ):
         key_id = paper_key()
         account = Account(person, faults, key_id, (await person.store(key_id))["id"])
+        logged = LogSince(log_file)
         raw = await _raw(account, _path(account))
         async with account.person.client.get(_path(account).replace("activities", "positions")) as other:
             assert other.status == 502  # the service goes on: an account is no list of positions
@@ -217,8 +214,7 @@ async def test_what_goes_wrong_on_the_way_breaks_the_file_off(
     assert b"transfer-encoding: chunked" in head.lower()
     assert fill(99)["id"].encode() in body
     assert not body.endswith(b"0\r\n\r\n")
-    logged = await asyncio.to_thread(log_file.read_text)
-    assert any("export_cut_off" in line and account.credential_id in line for line in logged.splitlines())
+    assert (await logged.awaited("export_cut_off", credential_id=account.credential_id))["code"]
 
 
 async def _raw(account: Account, path: str) -> bytes:

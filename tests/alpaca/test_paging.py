@@ -14,7 +14,7 @@ from corral.alpaca.activities import ACTIVITY_LISTING, Activity, ActivityQuery, 
 from corral.alpaca.errors import RepeatedPage
 from corral.alpaca.moments import instant
 from corral.alpaca.orders import Order, OrderQuery, OrderStatusFilter, order_listing, read_order
-from corral.alpaca.paging import Direction, Listing, Page, Place, read_page
+from corral.alpaca.paging import Direction, Listing, Page, Place, mark, read_page
 from tests.accounts.alpaca_lists import fill, order
 
 LONGEST_PAGE = 7  # of the Alpaca in these tests; the real one has 500
@@ -225,6 +225,19 @@ async def test_what_was_given_already_is_noticed_at_once(place: Place, page: lis
 
     with pytest.raises(RepeatedPage):
         await read_page(_listing(OrderQuery()), ask, place, limit=5)
+
+
+async def test_a_page_in_disorder_without_anything_new_is_no_end() -> None:
+    """All but the last are beyond the bound, and that one was given: what ends a list comes last."""
+    early, late = "2026-11-23T14:31:01Z", "2026-11-23T14:31:03Z"
+    page = [read_order(order(n, submitted_at=late if n == 3 else early)) for n in (1, 2, 3)]
+
+    async def ask(_wanted: int, _beyond: str | None) -> Sequence[Order]:
+        return page
+
+    place = Place("beyond", frozenset({mark(page[2].id)}))
+    with pytest.raises(RepeatedPage):
+        await read_page(_listing(OrderQuery(after="2026-11-23T14:31:02Z")), ask, place, limit=1)
 
 
 @given(st.integers(0, 12), st.integers(1, 100))
