@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from corral.sandbox.market import SECOND, price
-from tests.sandbox.broker import OPTIONS_TRADER, Broker
+from corral.sandbox.mean_prices import LISTED
+from tests.sandbox.broker import CASH_TRADER, OPTIONS_TRADER, Broker
+from tests.sandbox.people import nanoseconds
 
 _CENT = Decimal("0.01")
 
@@ -49,7 +51,7 @@ def test_a_large_order_is_done_in_parts_two_at_an_instant() -> None:
     broker = Broker()
     order = broker.place(qty="1000")
 
-    parts = []
+    parts: list[Decimal] = []
     for _ in range(8):
         parts.append(Decimal(broker.look(order)["filled_qty"]))
         broker.pass_time(seconds=0.25)
@@ -442,3 +444,19 @@ def test_everything_is_canceled_at_once() -> None:
     assert (status, canceled) == (207, [{"id": order["id"], "status": 200} for order in placed])
     assert broker.get("/v2/orders") == []
     assert {order["status"] for order in broker.get("/v2/orders?status=closed&limit=5")} == {"canceled"}
+
+
+def test_a_cash_account_is_lent_nothing_though_the_price_has_risen_over_night() -> None:
+    broker = Broker(CASH_TRADER, at="2026-11-22T18:00:00Z")
+    opens = nanoseconds("2026-11-23T14:30:00Z")
+    symbol = next(name for name in sorted(LISTED) if price(0, name, opens) > broker.price(name) * Decimal("1.001"))
+    cash = Decimal(broker.get("/v2/account")["cash"])
+    orders = [broker.place(symbol=symbol, qty=str(round(cash / 4 / broker.price(symbol), 4))) for _ in range(4)]
+    before = broker.held(symbol)
+
+    broker.now = opens
+
+    assert [broker.look(order)["status"] for order in orders] == ["filled"] * 3 + ["rejected"]
+    assert broker.look(orders[3])["failed_at"] is not None
+    assert broker.held(symbol) == before + sum(Decimal(order["qty"]) for order in orders[:3])
+    assert Decimal(broker.get("/v2/account")["cash"]) >= 0

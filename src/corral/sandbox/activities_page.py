@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 
 from corral.sandbox.answers import Document
 from corral.sandbox.book import Book
@@ -32,7 +33,11 @@ class _Activity:
 
     def document(self) -> dict[str, object]:
         told = self.told
-        return _trade(self, told) if isinstance(told, Execution) else _transfer(self, told)
+        if isinstance(told, Transfer):
+            return _non_trade(self, told.amount)
+        if told.kind == _FILL:
+            return _trade(self, told)
+        return {**_non_trade(self, told.cash), "symbol": told.symbol, "qty": in_writing(told.quantity), **_price(told)}
 
 
 def list_activities(request: Request) -> Document:
@@ -55,7 +60,7 @@ def _all(book: Book, now: int) -> Iterator[_Activity]:
     for transfer in opening_transfers(book.account):
         yield _Activity(_activity_id(transfer.at, transfer.id), transfer.at, transfer.kind, transfer)
     for execution in book.executions():
-        yield _Activity(_activity_id(execution.at, execution.id), execution.at, _FILL, execution)
+        yield _Activity(_activity_id(execution.at, execution.id), execution.at, execution.kind, execution)
 
 
 def _activity_id(at: int, unique: str) -> str:
@@ -123,13 +128,17 @@ def _trade(activity: _Activity, execution: Execution) -> dict[str, object]:
     }
 
 
-def _transfer(activity: _Activity, transfer: Transfer) -> dict[str, object]:
+def _non_trade(activity: _Activity, amount: Decimal) -> dict[str, object]:
     return {
         "id": activity.id,
-        "activity_type": transfer.kind,
-        "date": new_york_time(transfer.at).date().isoformat(),
-        "net_amount": in_writing(transfer.amount),
+        "activity_type": activity.kind,
+        "date": new_york_time(activity.at).date().isoformat(),
+        "net_amount": in_writing(amount),
         "status": "executed",
-        "created_at": in_utc(transfer.at),
+        "created_at": in_utc(activity.at),
         "currency": "USD",
     }
+
+
+def _price(execution: Execution) -> dict[str, object]:
+    return {"price": in_writing(execution.price)} if execution.price else {}

@@ -9,14 +9,16 @@ from decimal import Decimal
 from heapq import heappop, heappush
 from typing import NamedTuple
 
-from corral.sandbox.crossings import highest
 from corral.sandbox.ledger import ZERO, Execution, Ledger, Position, State
-from corral.sandbox.matching import PAUSE, Step, executions, expiry, left_at, next_step, window_of
+from corral.sandbox.market import price
+from corral.sandbox.matching import PAUSE, Step, executions, expiry, left_at, next_step
 from corral.sandbox.opening import Account
 from corral.sandbox.opening_history import opening_trades
+from corral.sandbox.option_contracts import Contract, contract_of
 from corral.sandbox.order_making import OrderMaker
 from corral.sandbox.orders import Order, Status, Ticket
-from corral.sandbox.quotes import bounds_of, mirrored, quote
+from corral.sandbox.quotes import quote
+from corral.sandbox.settlement import Settlement, quantity_of, settle_exercised, settle_expired
 
 
 class Event(NamedTuple):
@@ -42,6 +44,8 @@ class Book:
         self.on_change: Callable[[Book], None] | None = None
         self._steps: dict[Order, Step] = {}
         self._due: list[tuple[int, int, Step, Order]] = []
+        self._expiries: list[tuple[int, str]] = []
+        self._declined: set[str] = set()
         self._maker = OrderMaker(str(account.profile["id"]))
 
     @property
@@ -55,7 +59,8 @@ class Book:
     @property
     def next_due(self) -> int | None:
         self._forget_settled()
-        return self._due[0][0] if self._due else None
+        ends = [heap[0][0] for heap in (self._due, self._expiries) if heap]
+        return min(ends, default=None)
 
     def open_orders(self) -> Iterator[Order]:
         """Answers every open order, a leg also, in the order in which they came."""
@@ -69,8 +74,19 @@ class Book:
     def advance(self, now: int) -> None:
         """Lets happen what was due by `now`, in nanoseconds since 1970."""
         while (due := self.next_due) is not None and due <= now:
-            _, _, step, order = heappop(self._due)
-            self._take(order, step)
+            if self._due and self._due[0][0] == due:
+                _, _, step, order = heappop(self._due)
+                self._take(order, step)
+            else:
+                self._expire(*heappop(self._expiries))
+
+    def exercise(self, contract: Contract, now: int) -> None:
+        """Turns all that is held of a contract into shares, or shares into cash."""
+        self._settle_option(settle_exercised(contract, quantity_of(self.state, contract.symbol)), now)
+
+    def decline_exercise(self, contract: Contract) -> None:
+        """Lets a contract expire even if it is in the money."""
+        self._declined.add(contract.symbol)
 
     def enter(self, ticket: Ticket, now: int) -> Order:
         """Takes an order that has passed every check. What happens to it at once happens with the next `advance`."""
@@ -105,17 +121,6 @@ class Book:
         else:
             self._begin(new, now)
         return new
-
-    def best_price(self, order: Order, now: int) -> Decimal | None:
-        """Answers how high the price was since a trailing stop came (for a purchase: how low), None for others."""
-        window = window_of(order.ticket, order.ready_at)
-        start, end = max(order.ready_at, window.opens), min(now, window.closes - 1)
-        if order.peak is None or not order.is_open or order.is_triggered or end < start:
-            return order.peak
-        bounds = bounds_of(self.account.seed, order.ticket)
-        if order.ticket.side == "sell":
-            return highest(bounds, order.peak, start, end)
-        return -highest(mirrored(bounds), -order.peak, start, end)
 
     def _file(self, order: Order) -> None:
         self.orders[order.id] = order
@@ -166,12 +171,12 @@ class Book:
             self._end_others(order, "canceled", at)
 
     def _execute(self, order: Order, at: int) -> None:
-        price = quote(self.account.seed, order.ticket, at)
-        for quantity in executions(order, price):
-            if not self._can_pay(order, quantity, price):
+        each = quote(self.account.seed, order.ticket, at)
+        for quantity in executions(order, each):
+            if not self._can_pay(order, quantity, each):
                 self._end(order, "canceled" if order.filled_quantity else "rejected", at)
                 return
-            self._fill(order, quantity, price, at)
+            self._fill(order, quantity, each, at)
         if order.is_exit:
             self._end_others(order, "canceled", at)
         if order.status == "filled":
@@ -213,7 +218,23 @@ class Book:
             multiplier=ticket.multiplier,
         )
         self.ledger.record(execution)
+        if ticket.asset is not None and ticket.asset.contract is not None:
+            heappush(self._expiries, (ticket.asset.contract.expires_at, execution.symbol))
         return execution
+
+    def _expire(self, at: int, symbol: str) -> None:
+        contract, held = contract_of(symbol), quantity_of(self.state, symbol)
+        if contract is None or not held:
+            return
+        pays = price(self.account.seed, symbol, at)
+        is_declined = symbol in self._declined
+        settlements = settle_expired(self.account, self.state, contract, pays=pays, at=at, is_declined=is_declined)
+        self._settle_option(settlements, at)
+
+    def _settle_option(self, settlements: list[Settlement], at: int) -> None:
+        for kind, symbol, quantity, each, multiplier in settlements:
+            new_id = self._maker.new_id("settlement")
+            self.ledger.record(Execution(new_id, at, "", symbol, quantity, each, abs(quantity), ZERO, multiplier, kind))
 
     def _settle_filled(self, order: Order, at: int) -> None:
         self._steps.pop(order, None)

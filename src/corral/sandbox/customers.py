@@ -47,7 +47,7 @@ class Customer:
 class Customers:
     """Remembers for good whoever came to change something. `on_due` is told whose book has something due."""
 
-    def __init__(self, seed: int, on_due: Callable[[Book], None]) -> None:
+    def __init__(self, seed: int, on_due: Callable[[Book], None] | None = None) -> None:
         self._on_due = on_due
         self._known: dict[str, Customer] = {}
         self._newcomer = lru_cache(_NEWCOMERS_KEPT)(partial(_newcomer, seed))

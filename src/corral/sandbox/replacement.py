@@ -23,6 +23,8 @@ def changed_ticket(order: Order, change: Change) -> Ticket:
         raise Unprocessable("notional orders cannot be replaced")
     if change.qty is not None and order.is_exit:
         raise Unprocessable("the qty of an order that closes another one cannot be replaced")
+    if change.trail is not None and not old.is_trailing:
+        raise Unprocessable("trail is only for trailing stop orders")
     new = replace(
         old,
         quantity=change.qty or order.left,
@@ -35,6 +37,4 @@ def changed_ticket(order: Order, change: Change) -> Ticket:
     )
     if new == replace(old, quantity=order.left, client_order_id=None):
         raise Unprocessable("order parameters are not changed")
-    if change.trail is not None and not old.is_trailing:
-        raise Unprocessable("trail is only for trailing stop orders")
     return replace(new, client_order_id=change.client_order_id)

@@ -30,7 +30,14 @@ from corral.sandbox.orders_page import (
     show_order_by_client_order_id,
 )
 from corral.sandbox.portfolio_history import portfolio_history_page
-from corral.sandbox.positions_page import close_all_positions, close_position, list_positions, show_position
+from corral.sandbox.positions_page import (
+    close_all_positions,
+    close_position,
+    decline_exercise,
+    exercise_position,
+    list_positions,
+    show_position,
+)
 from corral.sandbox.rate_limit import RateLimit
 from corral.sandbox.requests import Request
 from corral.sandbox.routes import Page, Route, Routes
@@ -71,6 +78,8 @@ ROUTES = Routes(
         "/v2/corporate_actions/announcements/{id}": {"GET": announcement_page},
         "/v2/options/contracts": {"GET": contracts_page},
         "/v2/options/contracts/{symbol_or_id}": {"GET": contract_page},
+        "/v2/positions/{symbol_or_asset_id}/do-not-exercise": {"POST": decline_exercise},
+        "/v2/positions/{symbol_or_asset_id}/exercise": {"POST": exercise_position},
         "/v2/watchlists": {"GET": list_watchlists, "POST": create_watchlist},
         "/v2/watchlists/{watchlist_id}": _WATCHLIST,
         "/v2/watchlists/{watchlist_id}/{symbol}": {"DELETE": remove_from_watchlist},
