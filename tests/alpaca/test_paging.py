@@ -20,7 +20,7 @@ from tests.accounts.alpaca_lists import fill, order
 LONGEST_PAGE = 7  # of the Alpaca in these tests; the real one has 500
 
 # What "submitted before the order with this ID" may mean for the orders of the very same moment.
-BY_TIME, BY_PLACE = "by time", "by place"
+BY_TIME, BY_MILLISECOND, BY_PLACE = "by time", "by millisecond", "by place"
 
 
 class Alpaca:
@@ -49,7 +49,8 @@ class Alpaca:
         place = next(place for place, one in enumerate(listed) if one.id == beyond)
         if self._meaning == BY_PLACE:
             return listed[place + 1 :]
-        return [one for one in listed[place + 1 :] if _at(one) != _at(listed[place])]
+        precision = len("YYYY-MM-DDTHH:MM:SS.fff") if self._meaning == BY_MILLISECOND else None
+        return [one for one in listed[place + 1 :] if _at(one)[:precision] != _at(listed[place])[:precision]]
 
 
 def _at(one: Order) -> str:
@@ -129,6 +130,14 @@ def test_where_alpaca_goes_on_by_time_nothing_is_lost_either(
     alpaca = Alpaca(_orders_at([moment(second) for second, size in enumerate(groups) for _ in range(size)]), BY_TIME)
     turned = asyncio.run(_turn_all(alpaca, query, lambda: data.draw(st.integers(1, LONGEST_PAGE))))
     assert turned == alpaca.in_order(query, bounded=True)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 6])
+async def test_an_alpaca_that_compares_less_precisely_than_it_writes_loses_none_either(limit: int) -> None:
+    moments = [f"2026-11-23T14:31:0{second}.00000{order}Z" for second in range(3) for order in range(6)]
+    alpaca = Alpaca(_orders_at(moments), BY_MILLISECOND)
+    turned = await _turn_all(alpaca, OrderQuery(), lambda: limit)
+    assert turned == alpaca.in_order(OrderQuery())
 
 
 @pytest.mark.parametrize("meaning", [BY_TIME, BY_PLACE])
