@@ -322,6 +322,13 @@ async def test_an_answer_is_kept_for_those_who_may_see_it_and_for_nobody_else(
         # The same account, stored by bob, too: his question is his own.
         assert await his.get(read) == told
         assert await hers.calls() == before + 1
+        # Nor is an answer found that was kept before the credential was switched off and on.
+        for is_active in (False, True):
+            path = f"/api/credentials/{hers.credential_id}"
+            async with alice.client.patch(path, json={"is_active": is_active}) as changed:
+                assert changed.status == 200
+        assert await hers.get(read) == told
+        assert await hers.calls() == before + 2
         his.credential_id = hers.credential_id
         assert (await his.get(read, refused=404))["code"] == "credential_not_found"
 
