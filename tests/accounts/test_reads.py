@@ -282,6 +282,17 @@ async def test_a_credential_that_is_switched_off_is_told_and_not_asked_about(acc
     assert await account.calls() == before
 
 
+@pytest.mark.parametrize("read", [*READS, *FILES])
+async def test_a_read_counts_as_a_use_of_the_keys(account: Account, read: str) -> None:
+    path = {**READS, **FILES}[read]
+    await account.answer(ANSWERS[path], path=path)
+    async with account.person.client.get(f"/api/credentials/{account.credential_id}/{read}") as answered:
+        assert answered.status == 200
+    async with asyncio.timeout(30):
+        while (await account.metadata())["last_used_at"] is None:
+            await asyncio.sleep(0.05)
+
+
 @pytest.mark.parametrize("read", READS)
 async def test_the_same_question_at_the_same_moment_is_one_call(account: Account, read: str) -> None:
     await account.misbehave(path=READS[read], body_text=ANSWERS[READS[read]], latency_ms=300)
