@@ -151,6 +151,7 @@ NONSENSE: list[tuple[str, dict[str, str | int], str]] = [
     ("orders", {"after": _LATE, "until": _EARLY}, "after has to be earlier than until"),
     ("orders", {"after": _EARLY, "until": _EARLY}, "after has to be earlier than until"),
     ("orders", {"after": _EARLY, "until": "2026-11-23T01:00:00+01:00"}, "after has to be earlier than until"),
+    ("orders", {"after": "2026-11-23T00:00:00.10Z", "until": "2026-11-23T00:00:00.1Z"}, "earlier than until"),
     ("orders", {"cursor": "x"}, "no cursor that Corral gave out"),
     ("orders", {"cursor": "x" * 5001}, "no cursor that Corral gave out"),
     ("orders", {"before_order_id": "x"}, "not permitted"),
@@ -196,6 +197,7 @@ async def test_nonsense_is_refused_with_the_reason_and_no_call_is_spent(
 GOOD: list[tuple[str, dict[str, str | int], dict[str, str]]] = [
     ("orders", {}, {"status": "all", "direction": "desc", "limit": "101"}),
     ("orders", {"limit": 500}, {"limit": "500"}),
+    ("orders", {"after": _EARLY, "until": "2026-11-23T00:00:00.5Z"}, {"until": "2026-11-23T00:00:00.5Z"}),
     (
         "orders",
         {"status": "open", "after": "2026-11-23T01:00:00.123456789+01:00", "until": _LATE, "direction": "asc"},
