@@ -14,12 +14,13 @@ from tests.conftest import Faults, StartService
 from tests.people import Person, make_person, paper_key
 
 
+@pytest.mark.parametrize("read", ["account-data", "positions", "orders", "activities", "portfolio-history", "clock"])
 async def test_a_row_copied_to_another_user_by_hand_finds_no_kept_answer(
-    alice: Person, bob: Person, postgres: EmbeddedDatabase, faults: Faults
+    alice: Person, bob: Person, postgres: EmbeddedDatabase, faults: Faults, read: str
 ) -> None:
     key_id = paper_key()
     credential = await alice.store(key_id)
-    path = f"/api/credentials/{credential['id']}/account-data"
+    path = f"/api/credentials/{credential['id']}/{read}"
     async with alice.client.get(path) as answer:
         assert answer.status == 200
     owner = await asyncpg.connect(postgres.dsn("corral_owner"))
@@ -110,3 +111,26 @@ async def test_closing_ends_the_calls_under_way() -> None:
     await snapshots.close()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+async def test_no_more_is_kept_than_there_is_room_for_and_room_comes_back() -> None:
+    snapshots = Snapshots(3, most_bytes=10)
+    calls = 0
+
+    async def fetch() -> bytes:
+        nonlocal calls
+        calls += 1
+        return b"sixsix"
+
+    assert await snapshots.get("first", fetch) == await snapshots.get("second", fetch) == b"sixsix"
+    assert await snapshots.get("first", fetch) == b"sixsix"
+    assert calls == 2
+    assert await snapshots.get("second", fetch) == b"sixsix"  # answered, and not kept
+    assert calls == 3
+    for _ in range(3_000):
+        if not snapshots._answers:  # pyright: ignore[reportPrivateUsage]  # memory is what this is about
+            break
+        await asyncio.sleep(0.02)
+    await snapshots.get("second", fetch)
+    await snapshots.get("second", fetch)
+    assert calls == 4

@@ -256,7 +256,7 @@ async def _mark(owner: asyncpg.Connection, credential: Json) -> None:
     )
 
 
-@pytest.mark.parametrize("how", ["account-data", "overview", "validate"])
+@pytest.mark.parametrize("how", ["account-data", "overview", "positions", "orders.csv", "validate"])
 async def test_a_refusal_that_somebody_meets_makes_the_check_due_at_once(
     how: str, start: StartService, owner: asyncpg.Connection, faults: Faults
 ) -> None:
@@ -270,8 +270,11 @@ async def test_a_refusal_that_somebody_meets_makes_the_check_due_at_once(
             assert (await account_data(alice, hers))[0] == 409
         elif how == "overview":
             await alice.client.get("/api/overview")
-        else:
+        elif how == "validate":
             await validate(alice, hers)
+        else:
+            async with alice.client.get(f"/api/credentials/{hers['id']}/{how}") as answer:
+                assert answer.status == 409
 
         async def is_due() -> bool:
             return await _due(owner) == {UUID(hers["id"])}
