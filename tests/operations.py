@@ -86,6 +86,7 @@ SCOPE_OF: dict[Key, str] = {
     ("DELETE", "/api/credentials/{credential_id}"): "credentials:write",
     ("POST", "/api/credentials/{credential_id}/validate"): "credentials:write",
     ("GET", "/api/credentials/{credential_id}/account-data"): "accounts:read",
+    ("GET", "/api/stream"): "accounts:read",
 }
 # What every token may do, and what none may: only a person who signed in.
 ANY_TOKEN: frozenset[Key] = frozenset({("GET", "/api/me")})

@@ -26,6 +26,9 @@ from corral.health import routes as health
 from corral.health.watch import Watch
 from corral.identity import routes as identity
 from corral.identity.current_user import Doorkeeper, session_cookie_name
+from corral.live import routes as live_routes
+from corral.live.asking import Road
+from corral.live.opening import Live, open_live
 from corral.settings import Settings
 from corral.web import routes as web
 
@@ -38,6 +41,7 @@ class State(TypedDict):
     session_cookie: str
     credential_reader: CredentialReader
     snapshots: Snapshots
+    live: Live
     watch: Watch
     sandbox: bool
 
@@ -75,12 +79,15 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
         stack.push_async_callback(reader.close)
         snapshots = Snapshots(settings.snapshot_seconds)
         stack.push_async_callback(snapshots.close)
+        road = Road(vault, alpaca, snapshots, reader, settings.live_seconds)
+        live = await stack.enter_async_context(open_live(database, road))
         yield State(
             resources=Resources(database, vault, alpaca, settings.browser_url),
             doorkeeper=doorkeeper,
             session_cookie=session_cookie_name(settings.browser_url),
             credential_reader=reader,
             snapshots=snapshots,
+            live=live,
             watch=watch,
             sandbox=sandbox,
         )
@@ -116,7 +123,7 @@ def create_api(state: State | None = None) -> FastAPI:
         redirect_slashes=False,
         responses=PROBLEM_RESPONSES,
     )
-    for domain in (health, identity, credentials, accounts, web):
+    for domain in (health, identity, credentials, accounts, live_routes, web):
         api.include_router(domain.router)
     install_problem_handlers(api)
     return api

@@ -92,6 +92,10 @@ class AlpacaClient:
         account = _account_in(answer)
         return AccountAnswer(account, answer.answered_at, time.perf_counter() - started, answer.alpaca_request_id)
 
+    def gentle_seconds(self, budget_key: Hashable) -> float:
+        """How long to wait between calls that go on for ever, so that half of the budget is left to others."""
+        return self._budgets.gentle_seconds(budget_key)
+
     async def _get(self, environment: Environment, path: str, keys: Keys, budget_key: Hashable) -> RawAnswer:
         """Answers with any status but 429. Only for reads: it asks again when the first answer got lost."""
         started = time.perf_counter()

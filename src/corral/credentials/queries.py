@@ -25,6 +25,17 @@ async def read_credentials(database: Database, wanted: Sequence[Owned]) -> Mappi
     return {(credential.user_id, credential.id): credential for credential in found}
 
 
+async def read_active_credentials(database: Database, user_ids: Sequence[UUID]) -> Mapping[UUID, Mapping[UUID, int]]:
+    """By user, the revisions of the credentials that are switched on; each read under its own user's scope."""
+    rows = await database.fetch(
+        "SELECT user_id, id, revision FROM corral.read_active_credentials($1)", sorted(user_ids)
+    )
+    revisions: dict[UUID, dict[UUID, int]] = {user_id: {} for user_id in user_ids}
+    for user_id, credential_id, revision in rows:
+        revisions[user_id][credential_id] = revision
+    return revisions
+
+
 async def note_credentials_used(database: Database, used: Sequence[Owned]) -> None:
     await database.fetchval("SELECT corral.note_credentials_used($1, $2)", *columns(used))
 

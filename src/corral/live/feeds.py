@@ -1,0 +1,93 @@
+"""One feed per Alpaca account, however many people, credentials and tabs watch it."""
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from typing import final
+
+from corral.alpaca.environments import Environment
+from corral.errors import InternalError
+from corral.live.asking import Road
+from corral.live.audiences import Audience
+from corral.live.events import News
+from corral.live.holdings import Holdings
+from corral.live.polling import Poller
+from corral.live.watchers import Watcher
+from corral.logs import get_logger
+
+_log = get_logger()
+
+AccountKey = tuple[Environment, str]
+
+
+@final
+class Feed:
+    """Begins with its first watcher and ends with its last."""
+
+    def __init__(self, road: Road) -> None:
+        self.members: set[Watcher] = set()  # also those whose keys were refused
+        self._audience = Audience()
+        self._holdings = Holdings()
+        self._poller = Poller(road, self._audience, self._holdings)
+        self._polling: asyncio.Task[None] | None = None
+
+    def join(self, watcher: Watcher) -> None:
+        self.members.add(watcher)
+        self._audience.add(watcher)
+        self._poller.hurry()
+        if self._polling is None or self._polling.done():  # it is done when nobody's keys are accepted any more
+            self._polling = self._start(self._poller.run())
+
+    def leave(self, watcher: Watcher) -> None:
+        self.members.discard(watcher)
+        self._audience.remove(watcher)
+
+    def known(self) -> Iterable[News]:
+        return self._holdings.known()
+
+    def stop(self) -> None:
+        if self._polling is not None:
+            self._polling.cancel()
+
+    def _start(self, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
+        task = asyncio.get_running_loop().create_task(work)
+        task.add_done_callback(self._take_notice)
+        return task
+
+    def _take_notice(self, task: "asyncio.Task[None]") -> None:
+        """A bug of ours ends the feed, and is not silent about it."""
+        if not task.cancelled() and (bug := task.exception()):
+            _log.error("feed_broke", exc_info=bug)
+            self._audience.tell_trouble("polling", InternalError())
+
+
+@final
+class Feeds:
+    """The feeds of all accounts that are watched."""
+
+    def __init__(self, road: Road) -> None:
+        self._road = road
+        self._feeds: dict[AccountKey, Feed] = {}
+
+    def __len__(self) -> int:
+        return len(self._feeds)
+
+    def join(self, watcher: Watcher) -> None:
+        key = _account_of(watcher)
+        if key not in self._feeds:
+            self._feeds[key] = Feed(self._road)
+        self._feeds[key].join(watcher)
+
+    def leave(self, watcher: Watcher) -> None:
+        feed = self._feeds[_account_of(watcher)]
+        feed.leave(watcher)
+        if not feed.members:
+            del self._feeds[_account_of(watcher)]
+            feed.stop()
+
+    def known(self, watcher: Watcher) -> Iterable[News]:
+        """Nothing for one whose own keys have not been accepted yet."""
+        return self._feeds[_account_of(watcher)].known() if watcher.is_proved else []
+
+
+def _account_of(watcher: Watcher) -> AccountKey:
+    return watcher.credential.credential_type, watcher.credential.account_id
