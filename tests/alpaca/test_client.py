@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from corral import __version__
-from corral.alpaca.client import MOST_ATTEMPTS, open_alpaca
+from corral.alpaca.calling import MOST_ATTEMPTS
+from corral.alpaca.client import open_alpaca
 from corral.alpaca.environments import Environment, Hosts
 from corral.alpaca.errors import ConnectionDropped, DeadlineExceeded, RateLimited, Unreachable, UpstreamFailed
 from corral.secret import Secret

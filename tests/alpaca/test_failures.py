@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from corral.alpaca.client import MOST_ATTEMPTS
+from corral.alpaca.calling import MOST_ATTEMPTS
 from corral.alpaca.environments import Environment
 from corral.alpaca.errors import (
     AlpacaError,

@@ -1,11 +1,26 @@
-"""Wire models of live accounts."""
+"""Wire models of live accounts.
 
-from pydantic import BaseModel, Field
+Decimals are texts, digit for digit as Alpaca wrote them. Times are in UTC with `Z`, with as many digits
+of a second as Alpaca wrote. Alpaca adds values to its enumerations, so they are texts here.
+"""
 
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from corral.alpaca.activities import Activity, TradeActivity
 from corral.alpaca.environments import Environment
+from corral.alpaca.market_clock import MarketClock
+from corral.alpaca.orders import Order
+from corral.alpaca.portfolio_history import PortfolioHistory
+from corral.alpaca.positions import Position
 from corral.edge.fields import UtcTime
 
 _MONEY = "A decimal, digit for digit as Alpaca wrote it"
+Decimal = Annotated[str, Field(description=_MONEY, examples=["240.5"])]
+Factor = Annotated[str, Field(description="A decimal factor: 0.0084 is 0.84 %", examples=["0.0084"])]
+Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-24T14:30:05.123456789Z"])]
+Day = Annotated[str, Field(json_schema_extra={"format": "date"}, examples=["2026-11-24"])]
 
 
 class AccountDataResponse(BaseModel):
@@ -21,3 +36,192 @@ class AccountDataResponse(BaseModel):
     pattern_day_trader: bool = Field(description="false where Alpaca no longer says so (since 2026-07-06)")
     daytrade_count: int = Field(description="0 where Alpaca no longer says so (since 2026-07-06)")
     last_updated: UtcTime = Field(description="The moment Alpaca answered, not the moment of the request")
+
+
+class _OfAlpaca(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class PositionResponse(_OfAlpaca):
+    """What is held of one asset. Short positions have a negative `qty` and `market_value`."""
+
+    asset_id: str
+    symbol: str = Field(examples=["AAPL"])
+    exchange: str | None = Field(examples=["NASDAQ"])
+    asset_class: str | None = Field(examples=["us_equity"])
+    asset_marginable: bool | None
+    side: str = Field(examples=["long"])
+    qty: Decimal
+    qty_available: Decimal | None = Field(description="Not held by open orders")
+    avg_entry_price: Decimal | None
+    market_value: Decimal | None
+    cost_basis: Decimal | None
+    unrealized_pl: Decimal | None
+    unrealized_plpc: Factor | None
+    unrealized_intraday_pl: Decimal | None
+    unrealized_intraday_plpc: Factor | None
+    current_price: Decimal | None
+    lastday_price: Decimal | None
+    change_today: Factor | None
+
+
+class OrderLegResponse(_OfAlpaca):
+    """An order. What Alpaca leaves open is null: a market order has no `limit_price`."""
+
+    id: str
+    client_order_id: str | None
+    status: str = Field(examples=["filled"])
+    symbol: str | None = Field(description="null for an order whose legs alone have one", examples=["AAPL"])
+    asset_id: str | None
+    asset_class: str | None = Field(examples=["us_equity"])
+    side: str | None = Field(examples=["buy"])
+    type: str | None = Field(examples=["limit"])
+    order_class: str = Field(description="`simple` for what Alpaca writes as an empty text", examples=["simple"])
+    time_in_force: str | None = Field(examples=["day"])
+    position_intent: str | None = Field(examples=["buy_to_open"])
+    qty: Decimal | None
+    notional: Decimal | None
+    filled_qty: Decimal | None
+    filled_avg_price: Decimal | None
+    limit_price: Decimal | None
+    stop_price: Decimal | None
+    trail_price: Decimal | None
+    trail_percent: Decimal | None
+    hwm: Decimal | None = Field(description="A trailing stop's highest or lowest price so far")
+    ratio_qty: Decimal | None = Field(description="A leg's share in a multi-leg order")
+    extended_hours: bool
+    created_at: Moment | None
+    updated_at: Moment | None
+    submitted_at: Moment | None
+    filled_at: Moment | None
+    expires_at: Moment | None
+    expired_at: Moment | None
+    canceled_at: Moment | None
+    failed_at: Moment | None
+    replaced_at: Moment | None
+    replaced_by: str | None = Field(description="The id of the order that took its place")
+    replaces: str | None = Field(description="The id of the order whose place it took")
+    group_id: str | None = Field(description="What the orders of a bracket, OCO or OTO have in common")
+    group_role: str | None = Field(examples=["take_profit"])
+
+
+class OrderResponse(OrderLegResponse):
+    """An order, and with `nested=true` the orders that belong to it."""
+
+    legs: list[OrderLegResponse]
+
+
+class TradeActivityResponse(_OfAlpaca):
+    """A fill of an order, or of a part of one."""
+
+    kind: Literal["trade"] = "trade"
+    id: str = Field(examples=["20220202135509981::2d7be4ff-d1f3-43e9-856a-0f5cf5c5088e"])
+    activity_type: str = Field(examples=["FILL"])
+    transaction_time: Moment
+    type: str | None = Field(examples=["partial_fill"])
+    side: str = Field(examples=["buy"])
+    symbol: str = Field(examples=["AAPL"])
+    qty: Decimal
+    price: Decimal
+    cum_qty: Decimal | None
+    leaves_qty: Decimal | None
+    order_id: str | None
+    order_status: str | None = Field(examples=["partially_filled"])
+
+
+class NonTradeActivityResponse(_OfAlpaca):
+    """Everything else that moves money or shares: dividends, fees, transfers, …"""
+
+    kind: Literal["non_trade"] = "non_trade"
+    id: str = Field(examples=["20190801011955195::5f596936-6f23-4cef-bdf1-3806aae57dbf"])
+    activity_type: str = Field(examples=["DIV"])
+    activity_sub_type: str | None = Field(examples=["SDIV"])
+    date: Day | None = Field(description="The day on which it is settled")
+    created_at: Moment | None
+    net_amount: Decimal | None
+    currency: str | None = Field(examples=["USD"])
+    symbol: str | None = Field(examples=["T"])
+    cusip: str | None
+    qty: Decimal | None
+    per_share_amount: Decimal | None
+    group_id: str | None
+    status: str | None = Field(examples=["executed"])
+
+
+ActivityResponse = Annotated[TradeActivityResponse | NonTradeActivityResponse, Field(discriminator="kind")]
+
+
+class HistoryPointResponse(_OfAlpaca):
+    """One window of time, named after its beginning. null is what Alpaca has no value for."""
+
+    at: Moment
+    equity: Decimal | None
+    profit_loss: Decimal | None
+    profit_loss_pct: Factor | None
+
+
+class ClockResponse(_OfAlpaca):
+    """Whether the market is open, and when that changes. In UTC, where Alpaca writes New York's time."""
+
+    timestamp: Moment
+    is_open: bool
+    next_open: Moment
+    next_close: Moment
+
+
+_NEXT_CURSOR = Field(description="To be sent as `cursor` for the next page; null after the last one")
+
+
+class PositionList(BaseModel):
+    """All positions: Alpaca puts them on one page."""
+
+    items: list[PositionResponse]
+    next_cursor: str | None = _NEXT_CURSOR
+
+
+class OrderList(BaseModel):
+    items: list[OrderResponse]
+    next_cursor: str | None = _NEXT_CURSOR
+
+
+class ActivityList(BaseModel):
+    items: list[ActivityResponse]
+    next_cursor: str | None = _NEXT_CURSOR
+
+
+class PortfolioHistoryResponse(BaseModel):
+    """Points in the order of time, ready for a chart."""
+
+    timeframe: str = Field(examples=["1D"])
+    base_value: Decimal | None = Field(description="What profit and loss are counted from")
+    base_value_asof: Day | None = Field(description="The day whose closing equity the base value is, where it is one")
+    items: list[HistoryPointResponse]
+    next_cursor: str | None = _NEXT_CURSOR
+
+
+def position_response(position: Position) -> PositionResponse:
+    return PositionResponse.model_validate(position)
+
+
+def order_response(order: Order) -> OrderResponse:
+    return OrderResponse.model_validate(order)
+
+
+def activity_response(activity: Activity) -> TradeActivityResponse | NonTradeActivityResponse:
+    if isinstance(activity, TradeActivity):
+        return TradeActivityResponse.model_validate(activity)
+    return NonTradeActivityResponse.model_validate(activity)
+
+
+def portfolio_history_response(history: PortfolioHistory) -> PortfolioHistoryResponse:
+    return PortfolioHistoryResponse(
+        timeframe=history.timeframe,
+        base_value=history.base_value,
+        base_value_asof=history.base_value_asof,
+        items=[HistoryPointResponse.model_validate(point) for point in history.points],
+        next_cursor=None,
+    )
+
+
+def clock_response(clock: MarketClock) -> ClockResponse:
+    return ClockResponse.model_validate(clock)

@@ -46,13 +46,16 @@ class Budgets:
         self._wall = wall
         self._windows: OrderedDict[Hashable, _Window] = OrderedDict()
 
-    def take(self, key: Hashable) -> int:
-        """Counts one request and answers 0, or answers after how many whole seconds (1 to 60) there is one to take."""
+    def take(self, key: Hashable, *, leaving: int = 0) -> int:
+        """Counts one request and answers 0, or answers after how many whole seconds (1 to 60) there is one to take.
+
+        Whoever can wait leaves the last `leaving` requests of a minute to others, but takes one of a fresh minute.
+        """
         now = self._monotonic()
         window = self._window(key, now)
         if now < window.held_until:
             return _whole_seconds(window.held_until - now)
-        if window.used >= window.limit:
+        if window.used >= max(window.limit - leaving, 1):
             return _whole_seconds(window.ends_at - now)
         window.used += 1
         return 0
