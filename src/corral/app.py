@@ -13,6 +13,7 @@ from corral.accounts.fast_lane import FastLane
 from corral.accounts.snapshots import Snapshots
 from corral.alpaca.client import AlpacaClient, open_alpaca
 from corral.alpaca.environments import Hosts
+from corral.alpaca.trade_updates import TradeUpdates, open_trade_updates
 from corral.credentials import routes as credentials
 from corral.credentials.keyring_check import open_vault
 from corral.credentials.opening import CredentialReader
@@ -79,7 +80,8 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
         stack.push_async_callback(reader.close)
         snapshots = Snapshots(settings.snapshot_seconds)
         stack.push_async_callback(snapshots.close)
-        road = Road(vault, alpaca, snapshots, reader, settings.live_seconds)
+        trade_updates = await stack.enter_async_context(open_configured_trade_updates(settings))
+        road = Road(vault, alpaca, trade_updates, snapshots, reader, settings.live_seconds)
         live = await stack.enter_async_context(open_live(database, road))
         yield State(
             resources=Resources(database, vault, alpaca, settings.browser_url),
@@ -95,10 +97,17 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
 
 def open_configured_alpaca(settings: Settings) -> AbstractAsyncContextManager[AlpacaClient]:
     """The road to the hosts that the settings name. Raises ValueError for an address that is none."""
-    hosts = Hosts.from_urls(
+    return open_alpaca(_hosts(settings), timeout_seconds=settings.upstream_timeout_seconds)
+
+
+def open_configured_trade_updates(settings: Settings) -> AbstractAsyncContextManager[TradeUpdates]:
+    return open_trade_updates(_hosts(settings), timeout_seconds=settings.upstream_timeout_seconds)
+
+
+def _hosts(settings: Settings) -> Hosts:
+    return Hosts.from_urls(
         paper=settings.alpaca_paper_url, live=settings.alpaca_live_url, data=settings.alpaca_data_url
     )
-    return open_alpaca(hosts, timeout_seconds=settings.upstream_timeout_seconds)
 
 
 def create_app(settings: Settings, state: State) -> Edge:

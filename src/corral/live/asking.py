@@ -1,13 +1,19 @@
 """A question to Alpaca about an account, with the keys of one of those who watch it."""
 
 import time
+from collections.abc import Awaitable, Hashable
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Final, Protocol, TypeVar
 
 from corral.accounts.account_data import account_data_of
 from corral.accounts.snapshots import Snapshots
 from corral.alpaca.client import AlpacaClient
+from corral.alpaca.environments import Environment
 from corral.alpaca.errors import AlpacaError
+from corral.alpaca.orders import MOST_ORDERS, Order, OrderQuery
+from corral.alpaca.positions import Position
+from corral.alpaca.trade_updates import Line, TradeUpdates
 from corral.credentials.models import SealedCredential
 from corral.credentials.opening import CredentialReader
 from corral.credentials.problems import problem_of
@@ -15,11 +21,23 @@ from corral.credentials.sealing import get_decrypted_alpaca_credential
 from corral.live.problems import AnotherAccount
 from corral.live.watchers import Watcher
 from corral.logs import get_logger
+from corral.secret import Secret
 from corral.vault import Vault
 
 NOTE_USE_AFTER_SECONDS: Final = 60.0
 
+Found = TypeVar("Found")
+Found_co = TypeVar("Found_co", covariant=True)
+
 _log = get_logger()
+
+
+class Fetch(Protocol[Found_co]):
+    """A method of AlpacaClient, with the rest of its question filled in."""
+
+    def __call__(
+        self, environment: Environment, api_key: Secret, secret_key: Secret, /, *, budget_key: Hashable
+    ) -> Awaitable[Found_co]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +46,27 @@ class Road:
 
     vault: Vault
     alpaca: AlpacaClient
+    trade_updates: TradeUpdates
     snapshots: Snapshots
     reader: CredentialReader
     interval_seconds: float
+
+    async def connect(self, credential: SealedCredential) -> Line:
+        """A connection that listens to the account's orders. Raises AlpacaError."""
+        async with get_decrypted_alpaca_credential(self.vault, credential) as (api_key, secret_key):
+            return await self.trade_updates.connect(credential.credential_type, api_key, secret_key)
+
+    async def fetch_positions(self, credential: SealedCredential) -> tuple[Position, ...]:
+        """Raises a Problem."""
+        return await self._ask(credential, self.alpaca.fetch_positions)
+
+    async def fetch_orders(
+        self, credential: SealedCredential, query: OrderQuery, beyond: str | None
+    ) -> tuple[Order, ...]:
+        """As many as Alpaca puts on a page. Raises a Problem."""
+        return await self._ask(
+            credential, partial(self.alpaca.fetch_orders, query=query, limit=MOST_ORDERS, beyond=beyond)
+        )
 
     async def fetch_account_data(self, credential: SealedCredential, *, is_shared: bool) -> bytes:
         """AccountDataResponse as JSON. Raises a Problem: AnotherAccount, or as `problem_of` tells it.
@@ -46,18 +82,19 @@ class Road:
         return await self.snapshots.get((credential.user_id, credential.id, credential.revision), fetch)
 
     async def _fetch_account_data(self, credential: SealedCredential) -> bytes:
-        environment = credential.credential_type
-        async with get_decrypted_alpaca_credential(self.vault, credential) as (api_key, secret_key):
-            try:
-                answer = await self.alpaca.fetch_account(
-                    environment, api_key, secret_key, budget_key=(environment, credential.account_id)
-                )
-            except AlpacaError as error:
-                raise problem_of(error) from error
+        answer = await self._ask(credential, self.alpaca.fetch_account)
         if answer.account.id != credential.account_id:
             _log.error("account_changed", credential_id=str(credential.id), user_id=str(credential.user_id))
             raise AnotherAccount
-        return account_data_of(environment, answer).model_dump_json().encode()
+        return account_data_of(credential.credential_type, answer).model_dump_json().encode()
+
+    async def _ask(self, credential: SealedCredential, fetch: Fetch[Found]) -> Found:
+        environment = credential.credential_type
+        async with get_decrypted_alpaca_credential(self.vault, credential) as (api_key, secret_key):
+            try:
+                return await fetch(environment, api_key, secret_key, budget_key=(environment, credential.account_id))
+            except AlpacaError as error:
+                raise problem_of(error) from error
 
     def note_use(self, watcher: Watcher) -> None:
         """As precisely as "last used" is kept; the row that the watcher holds is as old as the watcher."""

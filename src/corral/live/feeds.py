@@ -10,6 +10,8 @@ from corral.live.asking import Road
 from corral.live.audiences import Audience
 from corral.live.events import News
 from corral.live.holdings import Holdings
+from corral.live.ledgers import OrderLedger
+from corral.live.order_lines import OrderLine
 from corral.live.polling import Poller
 from corral.live.watchers import Watcher
 from corral.logs import get_logger
@@ -27,8 +29,12 @@ class Feed:
         self.members: set[Watcher] = set()  # also those whose keys were refused
         self._audience = Audience()
         self._holdings = Holdings()
-        self._poller = Poller(road, self._audience, self._holdings)
+        ledger = OrderLedger()
+        self._poller = Poller(road, self._audience, self._holdings, ledger)
+        self._line = OrderLine(road, self._audience, ledger, self._poller)
+        self._audience.on_loss = self._line.let_go_of
         self._polling: asyncio.Task[None] | None = None
+        self._listening: asyncio.Task[None] | None = None
 
     def join(self, watcher: Watcher) -> None:
         self.members.add(watcher)
@@ -36,6 +42,8 @@ class Feed:
         self._poller.hurry()
         if self._polling is None or self._polling.done():  # it is done when nobody's keys are accepted any more
             self._polling = self._start(self._poller.run())
+        if self._listening is None:
+            self._listening = self._start(self._line.run())
 
     def leave(self, watcher: Watcher) -> None:
         self.members.discard(watcher)
@@ -45,8 +53,9 @@ class Feed:
         return self._holdings.known()
 
     def stop(self) -> None:
-        if self._polling is not None:
-            self._polling.cancel()
+        for task in (self._polling, self._listening):
+            if task is not None:
+                task.cancel()
 
     def _start(self, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
         task = asyncio.get_running_loop().create_task(work)

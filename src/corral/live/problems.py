@@ -31,3 +31,15 @@ class AnotherAccount(Problem):
     """These keys open another Alpaca account than they did when they were stored. Store them as a new credential."""
 
     status, code, title = 422, "wrong_account", "Keys of another account"
+
+
+class OrdersPolled(Problem):
+    """Another program holds the one connection that Alpaca allows an account. Orders are asked for now and then."""
+
+    status, code, title = 429, "order_stream_taken", "Orders arrive later"
+
+
+class OrdersDelayed(Problem):
+    """Alpaca's connection for orders does not hold at the moment. Orders are asked for now and then meanwhile."""
+
+    status, code, title = 502, "order_stream_down", "Orders arrive later"
