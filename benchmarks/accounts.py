@@ -11,7 +11,7 @@ from corral.credentials.validation import hint_of_key
 from corral.database.connection import Connection, Database, get_connection_with_rls
 from corral.identity import api_tokens, sign_in
 from corral.sandbox import secret_of
-from corral.sandbox.account_page import in_writing
+from corral.sandbox.money import in_writing
 from corral.sandbox.opening import Account, open_account
 from corral.secret import Secret
 from corral.vault import Vault

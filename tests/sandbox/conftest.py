@@ -1,9 +1,11 @@
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from aiohttp import ClientSession
 
 from corral.sandbox import Sandbox, serve_sandbox
+from tests.sandbox.judges import official_document
 
 
 @pytest.fixture
@@ -16,3 +18,9 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 async def http() -> AsyncIterator[ClientSession]:
     async with ClientSession() as session:
         yield session
+
+
+@pytest.fixture(scope="session")
+def official() -> dict[str, Any]:
+    """Alpaca's own description of its Trading API."""
+    return official_document()

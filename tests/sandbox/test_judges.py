@@ -1,44 +1,22 @@
-"""The judges are Alpaca's: its SDK for Python and its OpenAPI document."""
+"""The account and the clock before the judges, and what the judges refuse."""
 
 import asyncio
 import json
-from contextlib import contextmanager
 from decimal import Decimal
-from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from aiohttp import ClientSession
-from jsonschema import Draft202012Validator
 
-from corral.sandbox import Sandbox, secret_of
+from corral.sandbox import Sandbox
+from tests.sandbox.judges import judge, of_the_sdk, sdk
 from tests.sandbox.people import ALICE, ALICE_LIVE, keys_of
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
-
-    from alpaca.trading.client import TradingClient
-
-# The SDK imports the old half of websockets, which warns of its age.
-of_the_sdk = pytest.mark.filterwarnings("ignore:websockets.legacy is deprecated:DeprecationWarning")
-
-
-@contextmanager
-def _sdk(url: str, key_id: str, secret: str | None = None, *, raw_data: bool = False) -> "Generator[TradingClient]":
-    from alpaca.trading.client import TradingClient
-
-    client = TradingClient(key_id, secret or secret_of(key_id), url_override=url, raw_data=raw_data)
-    try:
-        yield client
-    finally:
-        client._session.close()  # pyright: ignore[reportPrivateUsage]  # the SDK offers no way to close it
 
 
 @of_the_sdk
 @pytest.mark.parametrize("key_id", [ALICE, ALICE_LIVE, *(f"PKCROWD{number:05}" for number in range(20))])
 async def test_the_sdk_reads_every_account(sandbox: Sandbox, key_id: str) -> None:
-    with _sdk(sandbox.live_url if key_id == ALICE_LIVE else sandbox.paper_url, key_id) as client:
+    with sdk(sandbox.live_url if key_id == ALICE_LIVE else sandbox.paper_url, key_id) as client:
         account: Any = await asyncio.to_thread(client.get_account)
     assert account.status.value == "ACTIVE"
     assert Decimal(account.equity) == sum(
@@ -50,7 +28,7 @@ async def test_the_sdk_reads_every_account(sandbox: Sandbox, key_id: str) -> Non
 @of_the_sdk
 @pytest.mark.parametrize("raw_data", [False, True])
 async def test_the_sdk_reads_the_clock_parsed_and_raw(sandbox: Sandbox, *, raw_data: bool) -> None:
-    with _sdk(f"{sandbox.paper_url}/", ALICE, raw_data=raw_data) as client:
+    with sdk(f"{sandbox.paper_url}/", ALICE, raw_data=raw_data) as client:
         clock: Any = await asyncio.to_thread(client.get_clock)
     is_open, next_open, next_close = (
         (clock["is_open"], clock["next_open"], clock["next_close"])
@@ -62,7 +40,7 @@ async def test_the_sdk_reads_the_clock_parsed_and_raw(sandbox: Sandbox, *, raw_d
 
 @of_the_sdk
 async def test_the_sdk_hands_on_the_raw_account(sandbox: Sandbox) -> None:
-    with _sdk(sandbox.paper_url, ALICE, raw_data=True) as client:
+    with sdk(sandbox.paper_url, ALICE, raw_data=True) as client:
         account: Any = await asyncio.to_thread(client.get_account)
     assert account["portfolio_value"] == account["equity"]
 
@@ -77,29 +55,21 @@ async def test_the_sdk_raises_its_own_error_for_refused_keys(
 ) -> None:
     from alpaca.common.exceptions import APIError
 
-    with _sdk(f"{sandbox.url}/{prefix}", ALICE, secret) as client, pytest.raises(APIError) as refused:
+    with sdk(f"{sandbox.url}/{prefix}", ALICE, secret) as client, pytest.raises(APIError) as refused:
         await asyncio.to_thread(client.get_account)
     error: Any = refused.value
     assert error.status_code == 401
     assert json.loads(str(error)).get("code") == code
 
 
-@pytest.fixture(scope="module")
-def official() -> dict[str, Any]:
-    package = find_spec("alpaca_mcp_server")
-    assert package
-    assert package.origin
-    return json.loads((Path(package.origin).parent / "specs" / "trading-api.json").read_bytes())
-
-
 @pytest.mark.parametrize("path", ["/v2/account", "/v2/clock"])
 async def test_pages_have_the_form_of_the_official_document(
     sandbox: Sandbox, http: ClientSession, official: dict[str, Any], path: str
 ) -> None:
-    judge = _judge(official, path)
+    schema = judge(official, path)
     for number in range(40):
         async with http.get(f"{sandbox.paper_url}{path}", headers=keys_of(f"PKCROWD{number:05}")) as response:
-            judge.validate(await response.json())
+            schema.validate(await response.json())
 
 
 async def test_an_account_has_the_fields_of_the_official_example(
@@ -112,11 +82,5 @@ async def test_an_account_has_the_fields_of_the_official_example(
 
 
 def test_the_official_document_refuses_what_is_not_an_account(official: dict[str, Any]) -> None:
-    assert not _judge(official, "/v2/account").is_valid({"id": "not a uuid", "status": "ACTIVE"})
-    assert not _judge(official, "/v2/account").is_valid({"cash": 1})
-
-
-def _judge(official: dict[str, Any], path: str) -> Any:  # noqa: ANN401 - jsonschema types its calls by half
-    content = official["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]
-    schema = {"components": official["components"], **content["schema"]}
-    return Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+    assert not judge(official, "/v2/account").is_valid({"id": "not a uuid", "status": "ACTIVE"})
+    assert not judge(official, "/v2/account").is_valid({"cash": 1})

@@ -1,20 +1,34 @@
 """GET /v2/account."""
 
-from decimal import Decimal
 from functools import lru_cache
 
+from corral.sandbox.answers import Document
 from corral.sandbox.margin import Worth, buying_power, options_buying_power, overnight_buying_power
-from corral.sandbox.market import SECOND, price
-from corral.sandbox.market_clock import new_york_time
+from corral.sandbox.market import SECOND
+from corral.sandbox.money import in_writing
 from corral.sandbox.opening import Account
-from corral.sandbox.trading_calendar import last_session_before
+from corral.sandbox.requests import Request
+from corral.sandbox.trading_calendar import last_session_before, new_york_time
+from corral.sandbox.worth import worth_at
+
+
+def account_page(request: Request) -> Document:
+    customer, now = request.customer, request.now
+    if not customer.has_ordered:
+        return account_document(customer.account, now)
+    customer.book.advance(now)
+    day, closed_at = _last_session(now // SECOND)
+    return _document(customer.account, customer.worth_at(now), customer.worth_at(closed_at), day)
 
 
 def account_document(account: Account, now: int) -> dict[str, object]:
-    """Answers Alpaca's account at `now`, in nanoseconds since 1970, without the fields removed on 2026-07-06."""
-    session = last_session_before(new_york_time(now).date())
-    last = _worth_at_close(account, int(session.closes.timestamp()))
-    worth = _worth(account, now)
+    """Answers the account at `now`, in nanoseconds since 1970, if it has not traded since it opened."""
+    day, closed_at = _last_session(now // SECOND)
+    return _document(account, worth_at(account, now), _worth_at_close(account, closed_at), day)
+
+
+def _document(account: Account, worth: Worth, last: Worth, last_day: str) -> dict[str, object]:
+    """Answers Alpaca's account, without the fields removed on 2026-07-06. `last` is the worth at the last close."""
     power = in_writing(buying_power(account.multiplier, worth, last))
     equity = in_writing(worth.equity)
     return {
@@ -35,22 +49,17 @@ def account_document(account: Account, now: int) -> dict[str, object]:
         "maintenance_margin": in_writing(worth.maintenance_margin),
         "last_maintenance_margin": in_writing(last.maintenance_margin),
         "sma": in_writing(last.excess),
-        "balance_asof": session.day.isoformat(),
+        "balance_asof": last_day,
     }
 
 
-def in_writing(amount: Decimal) -> str:
-    """Answers every digit of an amount, without exponent and without trailing zeros, as Alpaca writes money."""
-    return f"{amount.normalize():f}"
+@lru_cache(maxsize=64)
+def _last_session(second: int) -> tuple[str, int]:
+    """Answers the last session's day and, in nanoseconds since 1970, its close, as they stand in a second."""
+    session = last_session_before(new_york_time(second * SECOND).date())
+    return session.day.isoformat(), int(session.closes.timestamp()) * SECOND
 
 
 @lru_cache(maxsize=16_384)
-def _worth_at_close(account: Account, second: int) -> Worth:
-    return _worth(account, second * SECOND)
-
-
-def _worth(account: Account, at: int) -> Worth:
-    values = [holding.quantity * price(account.seed, holding.symbol, at) for holding in account.holdings]
-    long = sum((value for value in values if value > 0), Decimal())
-    short = sum((value for value in values if value < 0), Decimal())
-    return Worth(account.cash, long, short)
+def _worth_at_close(account: Account, closed_at: int) -> Worth:
+    return worth_at(account, closed_at)

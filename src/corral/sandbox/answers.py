@@ -4,13 +4,15 @@ from dataclasses import dataclass, field
 
 import orjson
 
+Document = dict[str, object] | list[dict[str, object]]
+
 
 @dataclass(slots=True)
 class Answer:
     """A body of bytes goes out as it is, anything else as JSON; it is JSON unless the headers say otherwise."""
 
     status: int
-    body: dict[str, object] | bytes
+    body: Document | bytes
     headers: dict[str, str] = field(default_factory=dict[str, str])
 
     def wire_body(self) -> bytes:

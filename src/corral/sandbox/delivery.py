@@ -18,17 +18,18 @@ async def deliver(request: web.BaseRequest, answer: Answer, fault: Fault | None)
     if fault is None or (fault.cut is None and fault.drip is None and fault.body_bytes is None):
         return web.Response(status=answer.status, headers=answer.headers, body=answer.wire_body())
     if fault.cut == "before_headers":
-        return _reset(request)
+        reset(request)
+        return web.Response()
     return await _stream(request, answer, fault)
 
 
-def _reset(request: web.BaseRequest) -> web.StreamResponse:
+def reset(request: web.BaseRequest) -> None:
+    """Breaks the connection, as a line does that is cut."""
     if request.transport:
         # Closing without lingering makes the kernel send RST where it would have sent FIN.
         no_linger = struct.pack("ii", 1, 0)
         request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)
         request.transport.abort()
-    return web.Response()
 
 
 async def _stream(request: web.BaseRequest, answer: Answer, fault: Fault) -> web.StreamResponse:

@@ -9,7 +9,7 @@ Each request to the Trading API meets the first fault that is meant for it, or n
 
   whom it meets
     key_id         the key id that the request carries (default: any, even none)
-    path           "/v2/account", without the prefix (default: any)
+    path           "/v2/account", without the prefix, or a pattern like "/v2/assets/{symbol_or_id}" (default: any)
     times          how many requests it meets before it is used up (default: all, until cleared)
 
   what is answered instead, at most one of
@@ -33,6 +33,22 @@ Each request to the Trading API meets the first fault that is meant for it, or n
     cut            "before_headers": the connection is reset and nothing is answered;
                    "mid_body": it is closed after half the body
 
+On "/stream" a fault may name what is answered instead, which refuses the handshake, `cut`, which resets it, or
+`latency_ms`, a wait before the answer to the authentication, and
+
+    stream         what goes wrong on the socket, one or more of
+                   {"never_answers": true}      nothing is ever sent
+                   {"refuses": true}            every authentication is unauthorized
+                   {"text_frames": true}        text for binary
+                   {"half_json": true}          of each event the first half
+                   {"unknown_event": true}      before each event the same with a name that nobody knows
+                   {"loses_every": 2}           of the events every second is not sent
+                   {"drop_after_ms": 500}       the connection is reset so long after the authorization
+                   {"silent_after_ms": 500}     from then on nothing is sent, not even a pong
+
+Where a fault names a key id and the handshake carries none, it is met at the authentication; what would have
+refused the handshake resets the connection then.
+
 A request that is answered by a fault is not checked for keys and spends nothing of the rate limit.
 """
 
@@ -45,7 +61,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, Va
 
 _ANSWERS = ("body", "body_text", "body_bytes", "redirect_to", "rate_limited", "echo")
 _MATCHES = frozenset({"key_id", "path", "times"})
+_REFUSALS = frozenset({*_ANSWERS, "status", "cut"})
 ACCOUNT_PATH = "/v2/account"
+STREAM_PATH = "/stream"
 
 
 class FaultsRejected(Exception):  # noqa: N818 - the condition
@@ -99,6 +117,19 @@ class RateLimited(_Part):
     retry_after: Annotated[int, Field(ge=0)] | None = None
 
 
+class StreamFault(_Part):
+    """What goes wrong on the trading socket."""
+
+    never_answers: Literal[True] | None = None
+    refuses: Literal[True] | None = None
+    text_frames: Literal[True] | None = None
+    half_json: Literal[True] | None = None
+    unknown_event: Literal[True] | None = None
+    loses_every: Annotated[int, Field(ge=1)] | None = None
+    drop_after_ms: _Milliseconds | None = None
+    silent_after_ms: _Milliseconds | None = None
+
+
 class Fault(_Part):
     """One entry of the document; its fields are described at the head of this module."""
 
@@ -122,6 +153,7 @@ class Fault(_Part):
     latency_ms: _Milliseconds = 0
     drip: Drip | None = None
     cut: Literal["before_headers", "mid_body"] | None = None
+    stream: StreamFault | None = None
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
@@ -136,16 +168,24 @@ class Fault(_Part):
             raise ValueError(f"{answers[0] if answers else 'status'} leaves no account to change")
         if self.amends_account and self.path not in {None, ACCOUNT_PATH}:
             raise ValueError(f"account_raw and account_without change {ACCOUNT_PATH}, not {self.path}")
+        if self.stream is not None and (self.path not in {None, STREAM_PATH} or self.refuses_handshake):
+            raise ValueError(f"stream is for connections of {STREAM_PATH} that come about")
         return self
+
+    @property
+    def refuses_handshake(self) -> bool:
+        return bool(_REFUSALS & self.model_fields_set)
 
     @property
     def amends_account(self) -> bool:
         return self.account_raw is not None or self.account_without is not None
 
-    def meets(self, key_id: str | None, path: str) -> bool:
+    def meets(self, key_id: str | None, path: str, pattern: str | None) -> bool:
         if self.amends_account and path != ACCOUNT_PATH:
             return False
-        return self.key_id in {None, key_id} and self.path in {None, path}
+        if self.stream is not None and path != STREAM_PATH:
+            return False
+        return self.key_id in {None, key_id} and self.path in {None, path, pattern}
 
 
 class _Document(_Part):
@@ -182,10 +222,10 @@ class Faults:
         """Answers what is left: faults that are used up are gone, `times` counts down."""
         return {"faults": [pending.document() for pending in self._pending]}
 
-    def take(self, key_id: str | None, path: str) -> Fault | None:
-        """Answers the fault that this request meets, and uses it up by one."""
+    def take(self, key_id: str | None, path: str, pattern: str | None) -> Fault | None:
+        """Answers the fault that this request meets, and uses it up by one. `pattern` is what the path fits."""
         for pending in self._pending:
-            if pending.fault.meets(key_id, path):
+            if pending.fault.meets(key_id, path, pattern):
                 self._use_up(pending)
                 return pending.fault
         return None

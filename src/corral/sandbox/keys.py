@@ -23,6 +23,12 @@ def presented_key_id(headers: Mapping[str, str]) -> str | None:
     return key_id if _KEY_ID.fullmatch(key_id) else None
 
 
+def headers_of(data: Mapping[str, object]) -> dict[str, str]:
+    """Answers the keys of a message to the trading socket as the headers that they are elsewhere."""
+    named = {_KEY_ID_HEADER: data.get("key_id"), _SECRET_HEADER: data.get("secret_key")}
+    return {name: key for name, key in named.items() if isinstance(key, str) and key.isascii()}
+
+
 def authenticate(environment: str, headers: Mapping[str, str]) -> str:
     """Answers the key id whose secret came with it, or raises Alpaca's refusal.
 

@@ -11,7 +11,8 @@ from uuid import NAMESPACE_URL, uuid5
 
 from corral.sandbox.draws import draw
 from corral.sandbox.keys import PREFIXES
-from corral.sandbox.market import LISTED
+from corral.sandbox.mean_prices import LISTED
+from corral.sandbox.moments import as_moment
 
 _CHARACTERS = ("cash", "borrower", "short seller", *["investor"] * 5)
 _INVESTED_PERCENT = {"cash": (10, 90), "borrower": (115, 150), "short seller": (30, 80), "investor": (10, 90)}
@@ -24,17 +25,22 @@ _NANO = 1_000_000_000  # shares are bought down to a billionth
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """Shares of one symbol, fewer than none when sold short."""
+    """Shares of one symbol, fewer than none when sold short, for which `paid` dollars each were paid."""
 
     symbol: str
     quantity: Decimal
+    paid: Decimal
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Account:
-    """`profile` has the fields of the account page that never change, as JSON."""
+    """`profile` has the fields of the account page that never change, as JSON. `opened_at` is in nanoseconds
+    since 1970; with the deposit of that day the holdings were bought.
+    """
 
     seed: int
+    opened_at: int
+    deposit: Decimal
     profile: dict[str, object]
     multiplier: int
     cash: Decimal
@@ -47,9 +53,12 @@ def open_account(seed: int, key_id: str) -> Account:
     multiplier = 1 if character == "cash" else (2, 2, 4)[draw(3, seed, key_id, "multiplier")]
     deposit = 2_500_000 + 10_000 * draw(2_250, seed, key_id, "deposit")
     holdings, spent = _buy(seed, key_id, character, deposit)
+    profile = _profile(seed, key_id, multiplier)
     return Account(
         seed=seed,
-        profile=_profile(seed, key_id, multiplier),
+        opened_at=as_moment(str(profile["created_at"])),
+        deposit=Decimal(deposit).scaleb(-2),
+        profile=profile,
         multiplier=multiplier,
         cash=Decimal(deposit - spent).scaleb(-2),
         holdings=holdings,
@@ -79,7 +88,7 @@ def _purchase(seed: int, key_id: str, symbol: str, amount: int, lot: int) -> tup
     """Answers what `amount` cents buy in whole lots (of billionths of a share), and the cost rounded up to a cent."""
     paid = LISTED[symbol] * (97 + draw(7, seed, key_id, "paid", symbol)) // 100
     quantity = abs(amount) * _NANO // paid // lot * lot * (1 if amount > 0 else -1)
-    return Holding(symbol, Decimal(quantity).scaleb(-9)), -(-quantity * paid // _NANO)
+    return Holding(symbol, Decimal(quantity).scaleb(-9), Decimal(paid).scaleb(-2)), -(-quantity * paid // _NANO)
 
 
 def _profile(seed: int, key_id: str, multiplier: int) -> dict[str, object]:

@@ -32,12 +32,11 @@ class _Tally:
 
 
 class RequestCounts:
-    """Shows only key ids that have the form of one and paths that exist: whatever else a client sends where
-    these belong, its secret perhaps, is counted as "other".
+    """Shows only key ids that have the form of one and, for paths, the patterns of pages that exist: whatever
+    else a client sends where these belong, its secret perhaps, is counted as "other".
     """
 
-    def __init__(self, paths: frozenset[str]) -> None:
-        self._paths = paths
+    def __init__(self) -> None:
         self._all = _Tally()
         self._by_key_id: defaultdict[str, _Tally] = defaultdict(_Tally)
 
@@ -48,11 +47,11 @@ class RequestCounts:
             tally.begin_anew()
 
     @contextmanager
-    def counting(self, key_id: str | None, path: str) -> Generator[None]:
-        """Counts one request, as in flight for as long as the block runs."""
+    def counting(self, key_id: str | None, pattern: str | None) -> Generator[None]:
+        """Counts one request, as in flight for as long as the block runs. A path that leads nowhere has no pattern."""
         tallies = (self._all, self._tally_of(key_id))
         for tally in tallies:
-            tally.begin(path if path in self._paths else _OTHER)
+            tally.begin(pattern or _OTHER)
         try:
             yield
         finally:

@@ -2,22 +2,23 @@
 
 import asyncio
 import re
-import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from secrets import token_hex
 
 from aiohttp import web
 
 from corral.sandbox.answers import Answer, EndpointNotFound, Refused
+from corral.sandbox.clock import Clock
 from corral.sandbox.control import Control
 from corral.sandbox.delivery import deliver
 from corral.sandbox.fault_answers import amend, answer_in_place
-from corral.sandbox.faults import Fault, Faults
+from corral.sandbox.faults import STREAM_PATH, Fault, Faults
 from corral.sandbox.keys import PREFIXES, presented_key_id
 from corral.sandbox.request_counts import RequestCounts
-from corral.sandbox.trading_api import PATHS, TradingApi
+from corral.sandbox.stream import Streams
+from corral.sandbox.trading_api import ROUTES, TradingApi
 
 _REPEATED_SLASHES = re.compile("/{2,}")
 
@@ -45,24 +46,33 @@ async def serve_sandbox(
     seed: int = 0,
     latency_seconds: float = 0.0,
     rate_limit_per_minute: int = 200,
-    clock: Callable[[], int] = time.time_ns,
+    streams_per_account: int = 1,
+    speed: int = 1,
+    clock: Callable[[], int] | None = None,
 ) -> AsyncGenerator[Sandbox]:
     """Serves an Alpaca-compatible broker while the block runs. Raises OSError if the port is taken.
 
-    Every answer of the Trading API waits `latency_seconds`. `port` 0 takes a free one,
-    `rate_limit_per_minute` 0 sets no limit, and `clock` answers nanoseconds since 1970.
+    Every answer of the Trading API waits `latency_seconds`. `port` 0 takes a free one, and
+    `rate_limit_per_minute` or `streams_per_account` 0 sets no limit. The sandbox's time begins with the real one
+    and runs `speed` times as fast; latency and rate limit keep to real time. `clock` answers nanoseconds since
+    1970 in its place.
     """
-    api = TradingApi(seed=seed, rate_limit_per_minute=rate_limit_per_minute, clock=clock)
-    door = _Door(api, latency_seconds, clock)
+    timepiece = Clock(speed=speed, real=clock)
+    api = TradingApi(seed=seed, rate_limit_per_minute=rate_limit_per_minute, clock=timepiece)
+    door = _Door(api, latency_seconds, streams_per_account, timepiece)
     # Without cancellation a request that waits would go on waiting for a client that has hung up.
     server = web.Server(door.answer, handler_cancellation=True, access_log=None)
     runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=0.1)
     await runner.setup()
+    keeping_time = asyncio.create_task(api.timetable.keep())
     try:
         await web.TCPSite(runner, host, port).start()
         yield Sandbox(_url(host, runner.addresses[0][1]))
     finally:
         await runner.cleanup()
+        keeping_time.cancel()
+        with suppress(asyncio.CancelledError):
+            await keeping_time
 
 
 def _url(host: str, port: int) -> str:
@@ -72,17 +82,20 @@ def _url(host: str, port: int) -> str:
 class _Door:
     """Where every request comes in: the two environments of the Trading API, and what tests ask for."""
 
-    def __init__(self, api: TradingApi, latency_seconds: float, clock: Callable[[], int]) -> None:
+    def __init__(self, api: TradingApi, latency_seconds: float, streams_per_account: int, clock: Clock) -> None:
         self._api = api
         self._latency_seconds = latency_seconds
         self._clock = clock
         self._faults = Faults()
-        self._counts = RequestCounts(PATHS)
+        self._counts = RequestCounts()
         self._control = Control(self._faults, self._counts)
+        self._streams = Streams(api.customers, self._faults, self._counts, places=streams_per_account, wait=self._wait)
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         path = _plain(request.rel_url.raw_path)
         environment, _, rest = path[1:].partition("/")
+        if environment in PREFIXES and rest == STREAM_PATH[1:]:
+            return await self._answer_stream(request, environment)
         if environment in PREFIXES:
             return await self._answer_trading(request, environment, f"/{rest}")
         try:
@@ -94,13 +107,32 @@ class _Door:
         return await self._send(request, answer, None)
 
     async def _answer_trading(self, request: web.BaseRequest, environment: str, path: str) -> web.StreamResponse:
-        key_id = presented_key_id(request.headers)
-        with self._counts.counting(key_id, path):
-            fault = self._faults.take(key_id, path)
+        key_id, route = presented_key_id(request.headers), ROUTES.find(path)
+        pattern = route.pattern if route else None
+        with self._counts.counting(key_id, pattern):
+            fault = self._faults.take(key_id, path, pattern)
             await self._wait(fault)
-            answer = answer_in_place(fault, request.headers, self._clock()) if fault else None
+            answer = answer_in_place(fault, request.headers, self._clock.real()) if fault else None
             if answer is None:
-                answer = self._api.answer(environment, request.method, path, request.headers)
+                body = await request.read() if request.can_read_body else b""
+                query = request.rel_url.raw_query_string
+                answer = self._api.answer(
+                    environment, request.method, route, request.headers, query_string=query, body=body
+                )
+            return await self._send(request, answer, fault)
+
+    async def _answer_stream(self, request: web.BaseRequest, environment: str) -> web.StreamResponse:
+        """Serves a connection to its end, or answers why there is none."""
+        key_id = presented_key_id(request.headers)
+        fault = self._faults.take(key_id, STREAM_PATH, STREAM_PATH)
+        try:
+            if fault is None or not fault.refuses_handshake:
+                return await self._streams.serve(request, environment, fault)
+            answer = answer_in_place(fault, request.headers, self._clock.real()) or Answer(400, b"")
+        except Refused as refused:
+            answer = refused.answer
+        with self._counts.counting(key_id, STREAM_PATH):
+            await self._wait(fault)
             return await self._send(request, answer, fault)
 
     async def _wait(self, fault: Fault | None) -> None:

@@ -1,64 +1,133 @@
 """Alpaca's Trading API: who asks, whether they may, and which page answers.
 
-A page is a function of the account and the moment; one more page is one more line in `_PAGES`.
+A page is a function of a `Request`, which answers a JSON document or, where it is more than that, an `Answer`;
+one more page is one more line in `ROUTES`.
 """
 
-from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from collections.abc import Mapping
+from decimal import localcontext
 
-from corral.sandbox.account_page import account_document
+from corral.sandbox.account_page import account_page
+from corral.sandbox.announcements import announcement_page, announcements_page
 from corral.sandbox.answers import Answer, EndpointNotFound, MethodNotAllowed, Refused
+from corral.sandbox.asset_pages import asset_page, assets_page
+from corral.sandbox.calendar_pages import calendar_page, market_calendar_page
+from corral.sandbox.clock import Clock
+from corral.sandbox.configuration_pages import change_configurations, configurations_page
+from corral.sandbox.customers import Customers
 from corral.sandbox.keys import authenticate
-from corral.sandbox.market_clock import clock_document
-from corral.sandbox.opening import Account, open_account
+from corral.sandbox.ledger import EXACT
+from corral.sandbox.market_clock import clock_document, market_clocks_page
+from corral.sandbox.option_pages import contract_page, contracts_page
+from corral.sandbox.orders_page import (
+    cancel_all_orders,
+    cancel_order,
+    list_orders,
+    place_order,
+    replace_order,
+    show_order,
+    show_order_by_client_order_id,
+)
+from corral.sandbox.portfolio_history import portfolio_history_page
+from corral.sandbox.positions_page import close_all_positions, close_position, list_positions, show_position
 from corral.sandbox.rate_limit import RateLimit
+from corral.sandbox.requests import Request
+from corral.sandbox.routes import Page, Route, Routes
+from corral.sandbox.timetable import Timetable
+from corral.sandbox.watchlist_pages import (
+    add_to_watchlist,
+    change_watchlist,
+    create_watchlist,
+    delete_watchlist,
+    get_watchlist,
+    list_watchlists,
+    remove_from_watchlist,
+)
 
-_Page = Callable[[Account, int], dict[str, object]]
-
-_PAGES: dict[str, dict[str, _Page]] = {
-    "/v2/account": {"GET": account_document},
-    "/v2/clock": {"GET": lambda _account, now: clock_document(now)},
+_WATCHLIST: dict[str, Page] = {
+    "GET": get_watchlist,
+    "PUT": change_watchlist,
+    "POST": add_to_watchlist,
+    "DELETE": delete_watchlist,
 }
-PATHS = frozenset(_PAGES)
-
-_ACCOUNTS_KEPT = 10_000  # an account that is not asked for falls out, and opens the same again
+ROUTES = Routes(
+    {
+        "/v2/account": {"GET": account_page},
+        "/v2/account/configurations": {"GET": configurations_page, "PATCH": change_configurations},
+        "/v2/account/portfolio/history": {"GET": portfolio_history_page},
+        "/v2/assets": {"GET": assets_page},
+        "/v2/assets/{symbol_or_asset_id}": {"GET": asset_page},
+        "/v2/calendar": {"GET": calendar_page},
+        "/v2/clock": {"GET": lambda request: clock_document(request.now)},
+        "/v2/orders": {"GET": list_orders, "POST": place_order, "DELETE": cancel_all_orders},
+        "/v2/orders/{order_id}": {"GET": show_order, "PATCH": replace_order, "DELETE": cancel_order},
+        "/v2/orders:by_client_order_id": {"GET": show_order_by_client_order_id},
+        "/v2/positions": {"GET": list_positions, "DELETE": close_all_positions},
+        "/v2/positions/{symbol_or_asset_id}": {"GET": show_position, "DELETE": close_position},
+        "/v2/corporate_actions/announcements": {"GET": announcements_page},
+        "/v2/corporate_actions/announcements/{id}": {"GET": announcement_page},
+        "/v2/options/contracts": {"GET": contracts_page},
+        "/v2/options/contracts/{symbol_or_id}": {"GET": contract_page},
+        "/v2/watchlists": {"GET": list_watchlists, "POST": create_watchlist},
+        "/v2/watchlists/{watchlist_id}": _WATCHLIST,
+        "/v2/watchlists/{watchlist_id}/{symbol}": {"DELETE": remove_from_watchlist},
+        "/v2/watchlists:by_name": _WATCHLIST,
+        "/v3/calendar/{market}": {"GET": market_calendar_page},
+        "/v3/clock": {"GET": market_clocks_page},
+    }
+)
 
 
 class TradingApi:
-    """`clock` answers nanoseconds since 1970. A `rate_limit_per_minute` of 0 is none."""
+    """A `rate_limit_per_minute` of 0 is none; its minutes are real ones, as a client's are, at whatever speed."""
 
-    def __init__(self, *, seed: int, rate_limit_per_minute: int, clock: Callable[[], int]) -> None:
-        self._open_account = lru_cache(_ACCOUNTS_KEPT)(partial(open_account, seed))
+    def __init__(self, *, seed: int, rate_limit_per_minute: int, clock: Clock) -> None:
+        self.timetable = Timetable(clock)
+        self.customers = Customers(seed, self.timetable.enter)
         self._rate_limit = RateLimit(rate_limit_per_minute) if rate_limit_per_minute else None
         self._clock = clock
 
-    def answer(self, environment: str, method: str, path: str, headers: Mapping[str, str]) -> Answer:
+    def answer(
+        self,
+        environment: str,
+        method: str,
+        route: Route | None,
+        headers: Mapping[str, str],
+        *,
+        query_string: str = "",
+        body: bytes = b"",
+    ) -> Answer:
+        """Answers Alpaca's refusals, too. `route` is where the path leads, None if nowhere."""
         try:
             key_id = authenticate(environment, headers)
         except Refused as refused:
             return refused.answer
-        now = self._clock()
         if self._rate_limit is None:
-            return self._answer_from_page(key_id, now, method, path)
-        allowance = self._rate_limit.spend(key_id, now)
+            return self._answer_from_page(key_id, method, route, query_string, body)
+        allowance = self._rate_limit.spend(key_id, self._clock.real())
         if allowance.is_exceeded:
             answer = Refused(429, "rate limit exceeded").answer
         else:
-            answer = self._answer_from_page(key_id, now, method, path)
+            answer = self._answer_from_page(key_id, method, route, query_string, body)
         answer.headers.update(allowance.headers())
         return answer
 
-    def _answer_from_page(self, key_id: str, now: int, method: str, path: str) -> Answer:
+    def _answer_from_page(
+        self, key_id: str, method: str, route: Route | None, query_string: str, body: bytes
+    ) -> Answer:
         try:
-            return Answer(200, _page(method, path)(self._open_account(key_id), now))
+            page, parameters = _page(method, route)
+            customer = self.customers.look_up(key_id) if method == "GET" else self.customers.remember(key_id)
+            with localcontext(EXACT):
+                answer = page(Request(customer, self._clock.now(), parameters, query_string, body))
         except Refused as refused:
             return refused.answer
+        return answer if isinstance(answer, Answer) else Answer(200, answer)
 
 
-def _page(method: str, path: str) -> _Page:
-    methods = _PAGES.get(path)
-    if methods is None:
+def _page(method: str, route: Route | None) -> tuple[Page, dict[str, str]]:
+    if route is None:
         raise EndpointNotFound
-    if method not in methods:
-        raise MethodNotAllowed(list(methods))
-    return methods[method]
+    if method not in route.pages:
+        raise MethodNotAllowed(list(route.pages))
+    return route.pages[method], route.parameters

@@ -13,8 +13,12 @@ from zoneinfo import ZoneInfo
 NEW_YORK = ZoneInfo("America/New_York")
 
 _OPEN, _CLOSE, _EARLY_CLOSE = time(9, 30), time(16), time(13)
+_EXTENDED_OPEN, _EXTENDED = time(4), timedelta(hours=4)
 _DAY = timedelta(days=1)
 _MONDAY, _THURSDAY, _SATURDAY, _SUNDAY = 0, 3, 5, 6
+
+# Since when, and how many days after the trade.
+_SETTLEMENT = ((date(2024, 5, 28), 1), (date(2017, 9, 5), 2), (date(1995, 6, 7), 3), (date.min, 5))
 
 # Days on which the exchange stayed shut and no rule says so: storms, attacks, days of mourning.
 _UNSCHEDULED_CLOSINGS = frozenset(
@@ -35,6 +39,20 @@ class Session:
     day: date
     opens: datetime
     closes: datetime
+
+    @property
+    def extended_opens(self) -> datetime:
+        return datetime.combine(self.day, _EXTENDED_OPEN, NEW_YORK)
+
+    @property
+    def extended_closes(self) -> datetime:
+        """Four hours after the close, on half days too."""
+        return self.closes + _EXTENDED
+
+
+def new_york_time(at: int) -> datetime:
+    """Answers the whole second of a moment in nanoseconds since 1970; sessions begin and end on whole seconds."""
+    return datetime.fromtimestamp(at // 1_000_000_000, NEW_YORK)
 
 
 def sessions_from(day: date) -> Iterator[Session]:
@@ -62,6 +80,15 @@ def session_on(day: date) -> Session | None:
     return Session(day, datetime.combine(day, _OPEN, NEW_YORK), datetime.combine(day, closes, NEW_YORK))
 
 
+def settlement_date(day: date) -> date:
+    """Answers when a trade of a day is settled (SEC Rule 15c6-1 as it stood then), on days on which banks work."""
+    days = next(days for since, days in _SETTLEMENT if day >= since)
+    while days:
+        day += _DAY
+        days -= session_on(day) is not None and not _banks_rest(day)
+    return day
+
+
 @lru_cache(maxsize=256)
 def holidays(year: int) -> frozenset[date]:
     """Answers the weekdays of a year on which there is no trading."""
@@ -81,6 +108,11 @@ def holidays(year: int) -> frozenset[date]:
         days.add(_observed(date(year, 6, 19)))
     # New Year's Day on a Saturday is not made up for: the Friday before, of the old year, closes the books.
     return frozenset(day for day in days | _UNSCHEDULED_CLOSINGS if day.year == year)
+
+
+def _banks_rest(day: date) -> bool:
+    """On a day on which the exchange trades: Columbus Day and Veterans Day."""
+    return day == _nth(2, _MONDAY, day.year, 10) or (day.month, day.day) == (11, 11)
 
 
 def _is_half_day(day: date) -> bool:

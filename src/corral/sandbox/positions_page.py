@@ -1,0 +1,160 @@
+"""/v2/positions: what is held, and how it is closed."""
+
+from decimal import ROUND_DOWN, Decimal, InvalidOperation
+from uuid import UUID
+
+from corral.sandbox.answers import Answer, Document, Refused
+from corral.sandbox.book import Book
+from corral.sandbox.holds import held_quantity
+from corral.sandbox.ledger import ZERO, Position, average
+from corral.sandbox.listing import Asset, find_asset
+from corral.sandbox.market import price
+from corral.sandbox.money import in_writing
+from corral.sandbox.order_checks import check_account
+from corral.sandbox.orders import Ticket
+from corral.sandbox.orders_page import cancel_all, submit, up_to_now
+from corral.sandbox.parameters import Invalid, as_flag
+from corral.sandbox.requests import Request
+from corral.sandbox.trading_hours import close_before_today
+
+_HUNDRED = Decimal(100)
+_BILLIONTH = Decimal(1).scaleb(-9)
+
+
+def list_positions(request: Request) -> Document:
+    book = up_to_now(request)
+    return [_document(book, symbol, request.now) for symbol in sorted(book.state.positions)]
+
+
+def show_position(request: Request) -> Document:
+    book = up_to_now(request)
+    return _document(book, _asked_for(book, request).symbol, request.now)
+
+
+def close_position(request: Request) -> Document:
+    """Answers the order that closes it, by a quantity, by percent of the whole, or all of it."""
+    book, query = up_to_now(request), request.query()
+    asset = _asked_for(book, request)
+    check_account(book)
+    held = abs(book.state.positions[asset.symbol].quantity)
+    return submit(request, book, _closing(book, asset, _quantity(query, held)))
+
+
+def close_all_positions(request: Request) -> Answer:
+    """Answers for each position the order that closes it, or why there is none."""
+    book = up_to_now(request)
+    check_account(book)
+    if as_flag("cancel_orders", request.query().get("cancel_orders", "false")):
+        cancel_all(book, request.now)
+    return Answer(207, [_close(request, book, symbol) for symbol in sorted(book.state.positions)])
+
+
+def _close(request: Request, book: Book, symbol: str) -> dict[str, object]:
+    asset, held = find_asset(symbol), abs(book.state.positions[symbol].quantity)
+    if asset is None:
+        raise AssertionError("what is held is listed")
+    try:
+        order = submit(request, book, _closing(book, asset, held))
+    except Refused as refused:
+        return {"symbol": symbol, "status": refused.answer.status, "body": refused.answer.body}
+    return {"symbol": symbol, "status": 200, "body": order}
+
+
+def _closing(book: Book, asset: Asset, quantity: Decimal) -> Ticket:
+    is_long = book.state.positions[asset.symbol].quantity > 0
+    return Ticket(
+        side="sell" if is_long else "buy",
+        type="market",
+        time_in_force="gtc" if asset.asset_class == "crypto" else "day",
+        asset=asset,
+        quantity=quantity,
+        intent="sell_to_close" if is_long else "buy_to_close",
+    )
+
+
+def _quantity(query: dict[str, str], held: Decimal) -> Decimal:
+    if "qty" in query and "percentage" in query:
+        raise Invalid("only one of qty or percentage is accepted")
+    if "percentage" in query:
+        percent = _number("percentage", query["percentage"])
+        if percent > _HUNDRED:
+            raise Invalid("percentage must be between 0 and 100")
+        return held * percent / _HUNDRED.quantize(_BILLIONTH, ROUND_DOWN).normalize()
+    return _number("qty", query["qty"]) if "qty" in query else held
+
+
+def _number(name: str, text: str) -> Decimal:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        number = ZERO
+    if not number.is_finite() or number <= 0:
+        raise Invalid(f"invalid {name}: must be a number > 0")
+    return number
+
+
+def _asked_for(book: Book, request: Request) -> Asset:
+    text = request.parameters["symbol_or_asset_id"]
+    asset = find_asset(text)
+    if asset is None and not _is_id(text):
+        raise Refused(404, f"symbol not found: {text}", code=40410000)
+    if asset is None or asset.symbol not in book.state.positions:
+        raise Refused(404, "position does not exist", code=40410000)
+    return asset
+
+
+def _is_id(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _document(book: Book, symbol: str, now: int) -> dict[str, object]:
+    asset, position = find_asset(symbol), book.state.positions[symbol]
+    if asset is None:
+        raise AssertionError("what is held is listed")
+    seed = book.account.seed
+    closed_at = close_before_today(now)
+    current, last = price(seed, symbol, now), price(seed, symbol, closed_at)
+    since_close = _position_since_close(book, symbol, closed_at, last)
+    available = abs(position.quantity) - held_quantity(book, symbol, now)
+    return {
+        "asset_id": asset.id,
+        "symbol": symbol.replace("/", ""),
+        "exchange": asset.exchange,
+        "asset_class": asset.asset_class,
+        "asset_marginable": asset.marginable,
+        "qty": in_writing(position.quantity),
+        "avg_entry_price": in_writing(position.average),
+        "side": "long" if position.quantity > 0 else "short",
+        "market_value": in_writing(_value(asset, position.quantity, current)),
+        "cost_basis": in_writing(_value(asset, position.quantity, position.average)),
+        **_profit("unrealized", asset, position, current),
+        **_profit("unrealized_intraday", asset, since_close, current),
+        "current_price": in_writing(current),
+        "lastday_price": in_writing(last),
+        "change_today": in_writing(average(current - last, last)),
+        "qty_available": in_writing(available if position.quantity > 0 else -available),
+    }
+
+
+def _position_since_close(book: Book, symbol: str, closed_at: int, last: Decimal) -> Position:
+    """Answers the position as if all that was held at the last close had been bought at that close."""
+    then = book.ledger.state_at(closed_at).positions.get(symbol)
+    position = Position(then.quantity if then else ZERO, last)
+    for execution in book.ledger.executed_after(closed_at):
+        if execution.symbol == symbol:
+            position = position.after(execution.quantity, execution.price)
+    return position
+
+
+def _profit(name: str, asset: Asset, position: Position, current: Decimal) -> dict[str, object]:
+    basis = _value(asset, position.quantity, position.average)
+    profit = _value(asset, position.quantity, current) - basis
+    return {f"{name}_pl": in_writing(profit), f"{name}_plpc": in_writing(average(profit, abs(basis)))}
+
+
+def _value(asset: Asset, quantity: Decimal, each: Decimal) -> Decimal:
+    return quantity * each * asset.multiplier

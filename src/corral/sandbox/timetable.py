@@ -1,0 +1,58 @@
+"""Lets happen in time what is due in the accounts that have open orders; the others cost nothing."""
+
+import asyncio
+from decimal import localcontext
+from heapq import heappop, heappush
+from itertools import count
+
+from corral.sandbox.book import Book
+from corral.sandbox.clock import Clock
+from corral.sandbox.ledger import EXACT
+
+
+class Timetable:
+    """Books by when something is next due in them. A book may stand in it more than once."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._entries: list[tuple[int, int, Book]] = []
+        self._numbers = count()
+        self._soonest_changed = asyncio.Event()
+
+    def enter(self, book: Book) -> None:
+        """To be called whenever something new is due in a book."""
+        due = book.next_due
+        if due is None:
+            return
+        if not self._entries or due < self._entries[0][0]:
+            self._soonest_changed.set()
+        heappush(self._entries, (due, next(self._numbers), book))
+
+    async def keep(self) -> None:
+        """Runs until it is cancelled."""
+        while True:
+            self._soonest_changed.clear()
+            self._advance()
+            if not self._entries:
+                await self._soonest_changed.wait()
+            else:
+                await self._sleep_until(self._entries[0][0])
+
+    def _advance(self) -> None:
+        now = self._clock.now()
+        while self._entries and self._entries[0][0] <= now:
+            _, _, book = heappop(self._entries)
+            with localcontext(EXACT):
+                book.advance(now)
+
+    async def _sleep_until(self, due: int) -> None:
+        """Until then, or until something is due sooner."""
+        ends = [
+            asyncio.ensure_future(self._clock.sleep_until(due)),
+            asyncio.ensure_future(self._soonest_changed.wait()),
+        ]
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for end in ends:
+                end.cancel()
