@@ -168,7 +168,7 @@ class Line:
                 data = fields.get("data")
                 return cast("Fields", data) if isinstance(data, dict) else WrongShape()
             if fields.get("action") == "error":
-                break
+                return _told_error(fields)
         return UpstreamFailed()
 
     async def _next_frame(self) -> bytes | None:
@@ -197,6 +197,11 @@ class Line:
         if not self._has_complained:
             self._has_complained = True
             _log.warning("alpaca_stream_unreadable", reason=what)
+
+
+def _told_error(fields: Fields) -> AlpacaError:
+    """The place may be found taken by the handshake, or by the keys that come after it."""
+    return SlotTaken() if "limit exceeded" in str(fields.get("data")) else UpstreamFailed()
 
 
 def _refusal(status: int) -> AlpacaError:

@@ -57,9 +57,15 @@ async def read_stream(
     | event | tells | beyond those |
     |---|---|---|
     | `account-data` | how the account stands, when anything of it changed | the fields of `AccountDataResponse` |
+    | `position` | each position, and what changes of one; `qty` 0 when it is closed | the fields of `PositionResponse` |
+    | `order` | that something happened to an order | the fields of `OrderResponse`, `event`, `filled_since` |
     | `problem` | what is wrong, once, and when it is over | `code`, `title`, `detail`, `resolved` |
     | `heartbeat` | each 15 seconds: all is told, and nothing else has changed | |
     | `gap` | that events are missing; what is known follows | |
+
+    `event` is Alpaca's word (`new`, `fill`, `partial_fill`, `canceled`, …), or `reconciled` where Corral found out
+    by itself. `filled_since` is what was filled since the last event of this order: all of them add up to its
+    `filled_qty`.
 
     With `Last-Event-ID`, as browsers send it by themselves, it goes on after that event, or begins with `gap`.
     It ends within a second when the session or token does, and tells nothing more of a credential within a
