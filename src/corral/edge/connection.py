@@ -4,6 +4,7 @@ uvicorn's own protocol waits for ever for the rest of a request, and lets header
 """
 
 import asyncio
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -41,6 +42,7 @@ class Limits:
     spare_connections: int = 50  # beyond them only /healthz is answered, beyond these nobody
     lasting: int = 4000  # answers that last, on connections beside those
     lasting_buffer_bytes: int = 16 * 1024  # of each, waiting for a reader that does not read
+    lasting_unsent_bytes: int = 64 * 1024  # and as much in the kernel
 
 
 class _Awaited(Enum):
@@ -153,6 +155,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self._lasting.add(self)
         self._on_stop = on_stop
         self.transport.set_write_buffer_limits(high=self._limits.lasting_buffer_bytes)
+        # The kernel would take megabytes for a reader that does not read.
+        wire: socket.socket = self.transport.get_extra_info("socket")
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._limits.lasting_unsent_bytes)
 
     def cut(self) -> None:
         """See `corral.edge.lasting`."""

@@ -41,13 +41,15 @@ _OK: Final[dict[int | str, dict[str, Any]]] = {
 @router.get(
     "/api/stream",
     summary="Everything that happens at your accounts, as it happens",
-    response_class=StreamAnswer,
+    response_class=Response,
     responses=_OK | responses_for(Unauthenticated, InsufficientScope, TooManyStreams, Overloaded, DatabaseUnavailable),
 )
 async def read_stream(
     user: AccountsRead,
     request: Request,
-    last_event_id: Annotated[str | None, Header(description="Where to go on: the last id that was read")] = None,
+    last_event_id: Annotated[
+        str | None, Header(alias="Last-Event-ID", description="Where to go on: the last id that was read")
+    ] = None,
 ) -> Response:
     """One stream of server-sent events for all of the caller's accounts that are switched on.
 
@@ -57,7 +59,7 @@ async def read_stream(
     | event | tells | beyond those |
     |---|---|---|
     | `account-data` | how the account stands, when anything of it changed | the fields of `AccountDataResponse` |
-    | `position` | each position, and what changes of one; `qty` 0 when it is closed | the fields of `PositionResponse` |
+    | `position` | each position that changed; `qty` 0 when it is closed | the fields of `PositionResponse` |
     | `order` | that something happened to an order | the fields of `OrderResponse`, `event`, `filled_since` |
     | `problem` | what is wrong, once, and when it is over | `code`, `title`, `detail`, `resolved` |
     | `heartbeat` | each 15 seconds: all is told, and nothing else has changed | |
