@@ -60,6 +60,7 @@ async def _store_account(connection: Connection, vault: Vault, user_id: UUID, to
         account_number=str(account.profile["account_number"]),
         key_hint=hint_of_key(api_key),
         sealed=seal_keys(vault, user_id, credential_id, Environment.PAPER, api_key=api_key, secret_key=secret_key),
+        most=ACCOUNTS_OF_EACH,
     )
     return _question(credential_id, token, account)
 

@@ -88,6 +88,7 @@ async def _load_credential(connection: PoolConnectionProxy, user_id: UUID, crede
         api_key_sealed=row["api_key_sealed"],
         secret_key_sealed=row["secret_key_sealed"],
         last_used_at=row["last_used_at"],
+        refused_at=None,
     )
 
 

@@ -79,13 +79,17 @@ async def sandbox() -> AsyncGenerator[Sandbox]:
 @pytest.fixture(scope="session")
 def start_service(postgres: EmbeddedDatabase, sandbox: Sandbox, run_dir: Path) -> StartService:
     """Starts further services on the same database: `async with start_service(snapshot_seconds=0) as other`."""
+    return service_starter(postgres, sandbox, run_dir)
+
+
+def service_starter(postgres: EmbeddedDatabase, sandbox: Sandbox, data_dir: Path) -> StartService:
     addresses = DatabaseAddresses(app=postgres.dsn("corral_app"), owner=postgres.dsn("corral_owner"))
 
     @asynccontextmanager
     async def start(**settings: object) -> AsyncGenerator[Service]:
         usual: dict[str, object] = {
             "port": 0,
-            "data_dir": run_dir,
+            "data_dir": data_dir,
             "alpaca_paper_url": sandbox.paper_url,
             "alpaca_live_url": sandbox.live_url,
             "alpaca_data_url": sandbox.url,

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}  # what a browser says about requests of Corral's own pages
 
-# Written down while serving, by nobody's wish: when somebody was seen last.
-_BOOKKEEPING = ["last_seen_at", "last_used_at"]
+# Written down while serving, by nobody's wish: when somebody was seen last, when keys were looked after last.
+_BOOKKEEPING = ["last_seen_at", "last_used_at", "checked_at"]
 
 
 @asynccontextmanager

@@ -87,6 +87,7 @@ SCOPE_OF: dict[Key, str] = {
     ("POST", "/api/credentials/{credential_id}/validate"): "credentials:write",
     ("GET", "/api/credentials/{credential_id}/account-data"): "accounts:read",
     ("GET", "/api/stream"): "accounts:read",
+    ("GET", "/api/overview"): "accounts:read",
 }
 # What every token may do, and what none may: only a person who signed in.
 ANY_TOKEN: frozenset[Key] = frozenset({("GET", "/api/me")})

@@ -17,6 +17,7 @@ from corral.alpaca.trade_updates import TradeUpdates, open_trade_updates
 from corral.credentials import routes as credentials
 from corral.credentials.keyring_check import open_vault
 from corral.credentials.opening import CredentialReader
+from corral.credentials.rechecking import rechecking
 from corral.database.connection import Database
 from corral.database.embedded import embedded_postgres
 from corral.edge.edge import Edge
@@ -78,6 +79,8 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
         doorkeeper, reader = Doorkeeper(database, vault), CredentialReader(database)
         stack.push_async_callback(doorkeeper.close)
         stack.push_async_callback(reader.close)
+        every = settings.recheck_seconds
+        await stack.enter_async_context(rechecking(database, vault, alpaca, every_seconds=every))
         snapshots = Snapshots(settings.snapshot_seconds)
         stack.push_async_callback(snapshots.close)
         trade_updates = await stack.enter_async_context(open_configured_trade_updates(settings))

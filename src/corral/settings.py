@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     live_seconds: Annotated[float, Field(ge=0.1, le=60)] = Field(
         default=1.0, description="while somebody listens: one call to Alpaca for each account in this time, at most"
     )
+    recheck_seconds: Annotated[float, Field(ge=0, le=604_800)] = Field(
+        default=3600.0, description="how often stored keys are checked with Alpaca, each at a time of its own; 0: never"
+    )
     log_format: Literal["console", "json"] | None = Field(
         default=None, description="default: console on a terminal, else json"
     )

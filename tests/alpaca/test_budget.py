@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corral.alpaca.budget import MOST_ACCOUNTS, REQUESTS_PER_WINDOW, Budgets
+from corral.alpaca.budget import MOST_ACCOUNTS, REQUESTS_PER_WINDOW, BudgetLeft, Budgets
 
 NOON = 1_795_521_600  # on the wall; the monotonic clock below shows something else, as it does
 
@@ -209,3 +209,24 @@ def test_no_header_breaks_the_counting(headers: dict[str, str]) -> None:
     budgets.learn("alice", headers)
     assert 0 <= budgets.take("alice") <= 60
     assert 1 <= budgets.hold("alice", headers) <= 60
+
+
+def test_what_is_left_is_told_until_the_minute_is_over(budgets: Budgets, clock: Clock) -> None:
+    assert budgets.left("alice") is None
+    takes(budgets, "alice", 3)
+    clock.pass_by(10)
+    assert budgets.left("alice") == BudgetLeft(limit=200, remaining=197, resets_in_seconds=50)
+    assert budgets.left("bob") is None
+    budgets.learn("alice", told(limit=1000, remaining=12, reset=NOON + 30))
+    assert budgets.left("alice") == BudgetLeft(limit=1000, remaining=12, resets_in_seconds=20)
+    clock.pass_by(20)
+    assert budgets.left("alice") is None
+
+
+def test_nothing_is_left_while_a_429_holds_and_no_less_than_nothing_ever(budgets: Budgets) -> None:
+    takes(budgets, "alice", 1)
+    budgets.hold("alice", {"Retry-After": "7"})
+    assert budgets.left("alice") == BudgetLeft(limit=200, remaining=0, resets_in_seconds=60)
+    takes(budgets, "bob", 5)
+    budgets.learn("bob", told(limit=3, remaining=0))
+    assert budgets.left("bob") == BudgetLeft(limit=3, remaining=0, resets_in_seconds=30)

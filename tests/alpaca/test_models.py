@@ -45,6 +45,26 @@ def test_the_official_example_is_an_account() -> None:
     assert read_back.daytrade_count == 0
 
 
+INFORMING = [
+    ("transfers_blocked", True, True),
+    ("trade_suspended_by_user", "false", False),
+    ("shorting_enabled", True, True),
+    ("options_approved_level", 3, 3),
+    ("options_trading_level", "2", 2),
+]
+
+
+@pytest.mark.parametrize(("name", "written", "value"), INFORMING)
+def test_what_is_told_for_information_is_read_and_is_none_where_it_makes_no_sense(
+    name: str, written: object, value: object
+) -> None:
+    assert getattr(read(**{name: written}), name) == value
+    senseless_values: list[object] = [None, "perhaps", [], {}, -1, 1e9]
+    for senseless in senseless_values:
+        assert getattr(read(**{name: senseless}), name) is None
+    assert getattr(read_account(OFFICIAL.replace(b'"transfers_blocked": false, ', b"")), name) is None
+
+
 @given(NAMES, MONEY)
 def test_a_decimal_text_comes_out_digit_for_digit(name: str, written: str) -> None:
     assert getattr(read(**{name: written}), name) == written

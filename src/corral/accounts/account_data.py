@@ -11,7 +11,7 @@ from corral.alpaca.client import AccountAnswer, AlpacaClient
 from corral.alpaca.environments import Environment
 from corral.alpaca.errors import AlpacaError
 from corral.credentials.models import SealedCredential
-from corral.credentials.problems import problem_of
+from corral.credentials.problems import CredentialRefused, problem_of
 from corral.credentials.sealing import get_decrypted_alpaca_credential
 from corral.edge.resources import resources
 from corral.identity.models import AuthUser
@@ -28,13 +28,22 @@ async def answer_account_data(user: AuthUser, credential_id: UUID, request: Requ
 
     The database is asked for every request: a shared answer is shared only among those who may see it now.
     """
+    reader = cast("CredentialReader", request.state.credential_reader)
+    return await share_account_data(await reader.find_usable(user, credential_id), request)
+
+
+async def share_account_data(credential: SealedCredential, request: Request) -> bytes:
+    """The answer that is kept or under way, or a new one, for a credential that was read for this very request."""
     house = resources(request)
     reader = cast("CredentialReader", request.state.credential_reader)
     snapshots = cast("Snapshots", request.state.snapshots)
-    credential = await reader.find_usable(user, credential_id)
 
     async def fetch() -> bytes:
-        answer = await _fetch_with_stored_keys(credential, vault=house.vault, alpaca=house.alpaca)
+        try:
+            answer = await _fetch_with_stored_keys(credential, vault=house.vault, alpaca=house.alpaca)
+        except CredentialRefused:
+            reader.suspect(credential)
+            raise
         reader.note_use(credential)
         return answer
 

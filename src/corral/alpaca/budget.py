@@ -20,6 +20,15 @@ MOST_ACCOUNTS: Final = 10_000
 _WHOLE_NUMBER: Final = re.compile(r"[0-9]{1,12}")
 
 
+@dataclass(frozen=True, slots=True)
+class BudgetLeft:
+    """Of one account's minute, as far as is known here: others may use the account, too."""
+
+    limit: int
+    remaining: int
+    resets_in_seconds: int
+
+
 @dataclass(slots=True)
 class _Window:
     """One account's minute. `used` counts what we sent, or more if Alpaca says that others sent, too."""
@@ -59,6 +68,15 @@ class Budgets:
             return _whole_seconds(window.ends_at - now)
         window.used += 1
         return 0
+
+    def left(self, key: Hashable) -> BudgetLeft | None:
+        """None for an account that was not asked about within the last minute."""
+        now = self._monotonic()
+        window = self._windows.get(key)
+        if window is None or window.is_over(now):
+            return None
+        remaining = 0 if now < window.held_until else max(window.limit - window.used, 0)
+        return BudgetLeft(window.limit, remaining, _whole_seconds(max(window.ends_at, window.held_until) - now))
 
     def give_back(self, key: Hashable) -> None:
         """For a request that never reached Alpaca."""

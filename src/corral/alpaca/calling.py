@@ -66,7 +66,7 @@ class Caller:
         self._session = session
         self._hosts = hosts
         self._timeout_seconds = timeout_seconds
-        self._budgets = Budgets()
+        self.budgets = Budgets()
 
     async def get(self, question: Question) -> RawAnswer:
         """Answers with any status but 429. Only for reads: it asks again when the first answer got lost."""
@@ -80,10 +80,6 @@ class Caller:
             raise outcome
         return outcome
 
-    def gentle_seconds(self, budget_key: Hashable) -> float:
-        """See `AlpacaClient.gentle_seconds`."""
-        return self._budgets.gentle_seconds(budget_key)
-
     async def _ask_in_time(self, call: _Call) -> RawAnswer | AlpacaError:
         try:
             async with timeout_at(call.give_up_at):
@@ -94,22 +90,22 @@ class Caller:
 
     async def _attempt(self, call: _Call) -> RawAnswer | AlpacaError:
         question = call.question
-        if wait := self._budgets.take(question.budget_key, leaving=question.leaving):
+        if wait := self.budgets.take(question.budget_key, leaving=question.leaving):
             return RateLimited(retry_after_seconds=wait, from_us=True)
         call.attempts += 1
         outcome = await ask(self._session, call.url, question.keys, max_body_bytes=question.max_body_bytes)
         if isinstance(outcome, RawAnswer):
             return self._charge(question.budget_key, outcome)
         if isinstance(outcome, Unreachable | KeysRefused):
-            self._budgets.give_back(question.budget_key)
+            self.budgets.give_back(question.budget_key)
         return outcome
 
     def _charge(self, budget_key: Hashable, answer: RawAnswer) -> RawAnswer | RateLimited:
-        self._budgets.learn(budget_key, answer.headers)
+        self.budgets.learn(budget_key, answer.headers)
         if answer.status != HTTPStatus.TOO_MANY_REQUESTS:
             return answer
         return RateLimited(
-            retry_after_seconds=self._budgets.hold(budget_key, answer.headers),
+            retry_after_seconds=self.budgets.hold(budget_key, answer.headers),
             from_us=False,
             status=answer.status,
             alpaca_request_id=answer.alpaca_request_id,

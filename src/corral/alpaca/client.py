@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 from aiohttp import ClientSession
 
 from corral.alpaca.activities import Activity, ActivityQuery, read_activities
+from corral.alpaca.budget import BudgetLeft
 from corral.alpaca.calling import Caller, Question
 from corral.alpaca.connections import open_session
 from corral.alpaca.environments import Environment, Hosts
@@ -55,24 +56,31 @@ class AlpacaClient:
         self._caller = Caller(session, hosts, timeout_seconds=timeout_seconds)
         self._max_body_bytes = max_body_bytes
 
+    def budget_left(self, budget_key: Hashable) -> BudgetLeft | None:
+        """What is left of the account's minute; None where nothing was asked within it."""
+        return self._caller.budgets.left(budget_key)
+
     async def fetch_account(
-        self, environment: Environment, api_key: Secret, secret_key: Secret, *, budget_key: Hashable
+        self, environment: Environment, api_key: Secret, secret_key: Secret, *, budget_key: Hashable, leaving: int = 0
     ) -> AccountAnswer:
         """Asks `GET /v2/account`, as https://docs.alpaca.markets/openapi/trading-api.json has it.
 
         `budget_key` names the account whose requests are counted. Raises AlpacaError: KeysRefused,
-        NotAnAccount or WrongShape, UpstreamFailed, Unreachable, DeadlineExceeded, RateLimited.
+        NotAnAccount or WrongShape, UpstreamFailed, Unreachable, DeadlineExceeded, RateLimited; the last
+        also if fewer than `leaving` requests would be left for others.
         """
         started = time.perf_counter()
         keys = Keys(api_key, secret_key)
-        question = Question(environment, "/v2/account", keys, budget_key, max_body_bytes=self._max_body_bytes)
+        question = Question(
+            environment, "/v2/account", keys, budget_key, leaving=leaving, max_body_bytes=self._max_body_bytes
+        )
         answer = await self._caller.get(question)
         account = _account_in(answer)
         return AccountAnswer(account, answer.answered_at, time.perf_counter() - started, answer.alpaca_request_id)
 
     def gentle_seconds(self, budget_key: Hashable) -> float:
         """How long to wait between calls that go on for ever, so that half of the budget is left to others."""
-        return self._caller.gentle_seconds(budget_key)
+        return self._caller.budgets.gentle_seconds(budget_key)
 
     async def fetch_positions(
         self, environment: Environment, api_key: Secret, secret_key: Secret, *, budget_key: Hashable

@@ -4,19 +4,24 @@ Source: `GET /v2/account` in https://docs.alpaca.markets/openapi/trading-api.jso
 fields (`pattern_day_trader` and `daytrade_count` went in July 2026), so only what a balance needs is required.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from corral.alpaca.errors import NotAnAccount, WrongShape
 from corral.alpaca.reading import Fields, count, decimal, flag, present, read_object, text
 
 LONGEST_CURRENCY: Final = 8
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """Decimals are texts, digit for digit as Alpaca wrote them; `cash` is negative on margin."""
+    """Decimals are texts, digit for digit as Alpaca wrote them; `cash` is negative on margin.
+
+    What has a default is told for information only, and is None where Alpaca does not say it sensibly.
+    """
 
     id: str
     account_number: str | None
@@ -31,6 +36,11 @@ class Account:
     account_blocked: bool
     pattern_day_trader: bool
     daytrade_count: int
+    transfers_blocked: bool | None = None
+    trade_suspended_by_user: bool | None = None
+    shorting_enabled: bool | None = None
+    options_approved_level: int | None = None
+    options_trading_level: int | None = None
 
 
 def read_account(body: bytes) -> Account:
@@ -60,4 +70,15 @@ def _account(fields: Fields) -> Account:
         account_blocked=flag(fields, "account_blocked") or False,
         pattern_day_trader=flag(fields, "pattern_day_trader") or False,
         daytrade_count=count(fields, "daytrade_count") or 0,
+        transfers_blocked=_if_sensible(flag, fields, "transfers_blocked"),
+        trade_suspended_by_user=_if_sensible(flag, fields, "trade_suspended_by_user"),
+        shorting_enabled=_if_sensible(flag, fields, "shorting_enabled"),
+        options_approved_level=_if_sensible(count, fields, "options_approved_level"),
+        options_trading_level=_if_sensible(count, fields, "options_trading_level"),
     )
+
+
+def _if_sensible(read: Callable[[Fields, str], _Value | None], fields: Fields, name: str) -> _Value | None:
+    with suppress(WrongShape):
+        return read(fields, name)
+    return None

@@ -1,37 +1,30 @@
-"""The vault's desk: store, list, rename, replace keys, switch on and off, delete, check."""
+"""The vault's desk: store, list, rename, replace keys, switch on and off, delete."""
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from typing import Final
 from uuid import UUID, uuid4
 
-from corral.alpaca import errors as alpaca_errors
 from corral.alpaca.client import AlpacaClient
 from corral.alpaca.environments import Environment
 from corral.credentials import queries
-from corral.credentials.models import Credential, Replacement, SealedCredential
+from corral.credentials.models import Credential, NamedCredential, Replacement, SealedCredential
 from corral.credentials.problems import (
     AccountAlreadyStored,
     CredentialNotFound,
+    TooManyCredentials,
     WrongAccount,
     WrongEnvironment,
-    validation_problem_of,
 )
-from corral.credentials.sealing import get_decrypted_alpaca_credential, seal_keys
+from corral.credentials.sealing import seal_keys
 from corral.credentials.validation import ValidatedKeys, find_account_of_keys, hint_of_key
 from corral.database.connection import Database, get_connection_with_rls
 from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Vault
 
+# Of one person: what an overview asks for, and what one person may hold of the connections to Alpaca.
+MOST_CREDENTIALS: Final = 200
+
 _log = get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Validation:
-    is_valid: bool
-    account_type: Environment
-    message: str
-    checked_at: datetime
 
 
 async def store_credential(
@@ -62,10 +55,11 @@ async def store_credential(
             account_number=validated.account.account_number,
             key_hint=hint_of_key(api_key),
             sealed=sealed,
+            most=MOST_CREDENTIALS,
         )
         first = await queries.find_id_of_account(connection, user_id, validated.environment, validated.account.id)
     if credential is None:
-        raise AccountAlreadyStored(credential_id=str(first))
+        raise AccountAlreadyStored(credential_id=str(first)) if first else TooManyCredentials
     _log.info(
         "credential_stored",
         user_id=str(user_id),
@@ -78,6 +72,12 @@ async def store_credential(
 async def load_credentials(user_id: UUID, database: Database) -> list[Credential]:
     async with get_connection_with_rls(user_id, database, readonly=True) as connection:
         return await queries.load_credentials(connection, user_id)
+
+
+async def load_active_credentials(user_id: UUID, database: Database) -> list[NamedCredential]:
+    """All that an overview asks for, in one query; the connection is given back before anything is fetched."""
+    async with get_connection_with_rls(user_id, database, readonly=True) as connection:
+        return await queries.load_active_credentials(connection, user_id)
 
 
 async def load_credential(user_id: UUID, database: Database, credential_id: UUID) -> Credential:
@@ -144,26 +144,6 @@ async def delete_credential(user_id: UUID, database: Database, credential_id: UU
     _log.info("credential_deleted", user_id=str(user_id), credential_id=str(credential_id))
 
 
-async def validate_credential(
-    database: Database, vault: Vault, alpaca: AlpacaClient, credential: SealedCredential
-) -> Validation:
-    """Asks Alpaca with the stored keys. Refused keys are an answer; an Alpaca that does not answer is a Problem."""
-    environment = credential.credential_type
-    try:
-        async with get_decrypted_alpaca_credential(vault, credential) as (api_key, secret_key):
-            answer = await alpaca.fetch_account(
-                environment, api_key, secret_key, budget_key=(environment, credential.account_id)
-            )
-    except alpaca_errors.KeysRefused:
-        return Validation(False, environment, _refused(environment), datetime.now(UTC))
-    except alpaca_errors.AlpacaError as error:
-        raise validation_problem_of(error) from error
-    async with get_connection_with_rls(credential.user_id, database) as connection:
-        await queries.mark_validated(connection, credential.user_id, credential.id, answer.answered_at)
-    message = f"Alpaca accepts these keys for {environment.value} trading."
-    return Validation(True, environment, message, answer.answered_at)
-
-
 async def _load_sealed(user_id: UUID, database: Database, credential_id: UUID) -> SealedCredential:
     found = await queries.read_credentials(database, [(user_id, credential_id)])
     if not found:
@@ -182,11 +162,4 @@ def _wrong_environment(found: Environment, wanted: Environment) -> str:
     return (
         f"These are keys for {found.value} trading, not for {wanted.value}. "
         f"Store them as {found.value}, or copy the {wanted.value} ones from Alpaca's dashboard. Nothing was stored."
-    )
-
-
-def _refused(environment: Environment) -> str:
-    return (
-        f"Alpaca no longer accepts these keys for {environment.value} trading. "
-        "Make new ones on Alpaca's dashboard and replace them here."
     )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from corral.alpaca.environments import Environment
@@ -18,6 +19,7 @@ class Credential:
     is_active: bool
     key_hint: str
     last_validated_at: datetime
+    refused_at: datetime | None
     last_used_at: datetime | None
     created_at: datetime
     updated_at: datetime
@@ -36,6 +38,23 @@ class SealedCredential:
     api_key_sealed: bytes
     secret_key_sealed: bytes
     last_used_at: datetime | None
+    refused_at: datetime | None
+
+
+class CredentialVersion(NamedTuple):
+    """What tells whether a stored credential is still as it was. `is_refused` is the mark that Alpaca refuses it."""
+
+    revision: int
+    is_refused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NamedCredential:
+    """What a call needs, and by what its owner recognises the account."""
+
+    nickname: str
+    account_number: str | None
+    sealed: SealedCredential
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,10 @@ class CredentialInactive(Problem):
 
 
 class CredentialRefused(Problem):
-    """Alpaca no longer accepts these keys. Make new ones on Alpaca's dashboard and replace them here."""
+    """Alpaca no longer accepts these keys. Make new ones on Alpaca's dashboard and replace them here.
+
+    If they should work again, check them here: a good answer from Alpaca is believed at once.
+    """
 
     status, code, title = 409, "credential_refused", "Alpaca refuses the stored keys"
 
@@ -44,6 +47,12 @@ class AccountAlreadyStored(Problem):
     """You have stored this Alpaca account already. Replace the keys of that credential instead."""
 
     status, code, title = 409, "account_already_stored", "Account already stored"
+
+
+class TooManyCredentials(Problem):
+    """You have as many credentials as one person may have, 200. Delete one that you no longer need first."""
+
+    status, code, title = 409, "too_many_credentials", "Too many credentials"
 
 
 class UpstreamFailed(Problem):

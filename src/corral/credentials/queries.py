@@ -1,13 +1,14 @@
 """All SQL about credentials."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 
 from corral.alpaca.environments import Environment
-from corral.credentials.models import Credential, Replacement, SealedCredential
+from corral.credentials.models import Credential, CredentialVersion, NamedCredential, Replacement, SealedCredential
 from corral.database.connection import Connection, Database, Owned, columns
 
 
@@ -16,7 +17,7 @@ async def read_credentials(database: Database, wanted: Sequence[Owned]) -> Mappi
     rows = await database.fetch(
         """
         SELECT id, user_id, credential_type, account_id, is_active, revision,
-               api_key_sealed, secret_key_sealed, last_used_at
+               api_key_sealed, secret_key_sealed, last_used_at, refused_at
         FROM corral.read_credentials($1, $2)
         """,
         *columns(wanted),
@@ -25,15 +26,17 @@ async def read_credentials(database: Database, wanted: Sequence[Owned]) -> Mappi
     return {(credential.user_id, credential.id): credential for credential in found}
 
 
-async def read_active_credentials(database: Database, user_ids: Sequence[UUID]) -> Mapping[UUID, Mapping[UUID, int]]:
-    """By user, the revisions of the credentials that are switched on; each read under its own user's scope."""
+async def read_active_versions(
+    database: Database, user_ids: Sequence[UUID]
+) -> Mapping[UUID, Mapping[UUID, CredentialVersion]]:
+    """By user, the credentials that are switched on; each read under its own user's scope."""
     rows = await database.fetch(
-        "SELECT user_id, id, revision FROM corral.read_active_credentials($1)", sorted(user_ids)
+        "SELECT user_id, id, revision, is_refused FROM corral.read_active_versions($1)", sorted(user_ids)
     )
-    revisions: dict[UUID, dict[UUID, int]] = {user_id: {} for user_id in user_ids}
-    for user_id, credential_id, revision in rows:
-        revisions[user_id][credential_id] = revision
-    return revisions
+    versions: dict[UUID, dict[UUID, CredentialVersion]] = {user_id: {} for user_id in user_ids}
+    for user_id, credential_id, revision, is_refused in rows:
+        versions[user_id][credential_id] = CredentialVersion(revision, is_refused)
+    return versions
 
 
 async def note_credentials_used(database: Database, used: Sequence[Owned]) -> None:
@@ -45,7 +48,7 @@ async def load_sealed_samples(database: Database) -> list[SealedCredential]:
     rows = await database.fetch(
         """
         SELECT id, user_id, credential_type, account_id, is_active, revision,
-               api_key_sealed, secret_key_sealed, last_used_at
+               api_key_sealed, secret_key_sealed, last_used_at, refused_at
         FROM corral.sealed_samples()
         """
     )
@@ -62,19 +65,23 @@ async def insert_keyring_probe(database: Database, probe: bytes) -> None:
 
 async def insert_credential(
     connection: Connection, *, user_id: UUID, credential_id: UUID, nickname: str, environment: Environment,
-    account_id: str, account_number: str | None, key_hint: str, sealed: tuple[bytes, bytes],
+    account_id: str, account_number: str | None, key_hint: str, sealed: tuple[bytes, bytes], most: int,
 ) -> Credential | None:  # fmt: skip
-    """None when this user has stored this account already."""
+    """None when this user has stored this account already, or has `most` credentials.
+
+    Several that are stored at the same moment may each see room for one.
+    """
     row = await connection.fetchrow(
         """
         INSERT INTO corral.credentials (user_id, id, nickname, credential_type, account_id, account_number,
                                         key_hint, api_key_sealed, secret_key_sealed)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9
+        WHERE (SELECT count(*) FROM corral.credentials WHERE user_id = $1) < $10
         ON CONFLICT (user_id, credential_type, account_id) DO NOTHING
         RETURNING id, nickname, credential_type, account_number, is_active, key_hint,
-                  last_validated_at, last_used_at, created_at, updated_at
+                  last_validated_at, refused_at, last_used_at, created_at, updated_at
         """,
-        user_id, credential_id, nickname, environment.value, account_id, account_number, key_hint, *sealed,
+        user_id, credential_id, nickname, environment.value, account_id, account_number, key_hint, *sealed, most,
     )  # fmt: skip
     return _credential(row) if row else None
 
@@ -92,7 +99,7 @@ async def load_credentials(connection: Connection, user_id: UUID) -> list[Creden
     rows = await connection.fetch(
         """
         SELECT id, nickname, credential_type, account_number, is_active, key_hint,
-               last_validated_at, last_used_at, created_at, updated_at
+               last_validated_at, refused_at, last_used_at, created_at, updated_at
         FROM corral.credentials WHERE user_id = $1 ORDER BY created_at, id
         """,
         user_id,
@@ -100,11 +107,24 @@ async def load_credentials(connection: Connection, user_id: UUID) -> list[Creden
     return [_credential(row) for row in rows]
 
 
+async def load_active_credentials(connection: Connection, user_id: UUID) -> list[NamedCredential]:
+    """In the order of the list; still sealed."""
+    rows = await connection.fetch(
+        """
+        SELECT nickname, account_number, id, user_id, credential_type, account_id, is_active, revision,
+               api_key_sealed, secret_key_sealed, last_used_at, refused_at
+        FROM corral.credentials WHERE user_id = $1 AND is_active ORDER BY created_at, id
+        """,
+        user_id,
+    )
+    return [_named(row) for row in rows]
+
+
 async def load_credential(connection: Connection, user_id: UUID, credential_id: UUID) -> Credential | None:
     row = await connection.fetchrow(
         """
         SELECT id, nickname, credential_type, account_number, is_active, key_hint,
-               last_validated_at, last_used_at, created_at, updated_at
+               last_validated_at, refused_at, last_used_at, created_at, updated_at
         FROM corral.credentials WHERE user_id = $1 AND id = $2
         """,
         user_id, credential_id,
@@ -135,16 +155,40 @@ async def replace_keys(connection: Connection, user_id: UUID, credential_id: UUI
         """
         UPDATE corral.credentials
         SET key_hint = $3, account_number = $4, api_key_sealed = $5, secret_key_sealed = $6,
-            revision = revision + 1, last_validated_at = clock_timestamp(), updated_at = clock_timestamp()
+            revision = revision + 1, last_validated_at = clock_timestamp(), refused_at = NULL,
+            updated_at = clock_timestamp()
         WHERE user_id = $1 AND id = $2
         """,
         user_id, credential_id, replacement.key_hint, replacement.account_number, *replacement.sealed,
     )  # fmt: skip
 
 
+async def claim_checks(database: Database, *, most: int, every_seconds: float) -> list[Owned]:
+    """Whose and which credentials are to be checked now; no other server is told of them within the interval."""
+    rows = await database.fetch("SELECT user_id, id FROM corral.claim_checks($1, $2)", most, every_seconds)
+    return [(row["user_id"], row["id"]) for row in rows]
+
+
+async def note_credentials_suspected(database: Database, suspected: Sequence[Owned]) -> None:
+    await database.fetchval("SELECT corral.note_credentials_suspected($1, $2)", *columns(suspected))
+
+
+async def mark_refused(connection: Connection, user_id: UUID, credential_id: UUID, revision: int) -> bool:
+    """False when it is marked already, or is no longer what was refused: other keys, switched off, deleted."""
+    marked = await connection.fetchval(
+        """
+        UPDATE corral.credentials SET refused_at = clock_timestamp()
+        WHERE user_id = $1 AND id = $2 AND revision = $3 AND refused_at IS NULL RETURNING id
+        """,
+        user_id, credential_id, revision,
+    )  # fmt: skip
+    return marked is not None
+
+
 async def mark_validated(connection: Connection, user_id: UUID, credential_id: UUID, at: datetime) -> None:
+    """Also takes the mark of refused keys away."""
     await connection.execute(
-        "UPDATE corral.credentials SET last_validated_at = $3 WHERE user_id = $1 AND id = $2",
+        "UPDATE corral.credentials SET last_validated_at = $3, refused_at = NULL WHERE user_id = $1 AND id = $2",
         user_id, credential_id, at,
     )  # fmt: skip
 
@@ -164,7 +208,7 @@ async def load_all_sealed(connection: Connection) -> list[SealedCredential]:
     rows = await connection.fetch(
         """
         SELECT id, user_id, credential_type, account_id, is_active, revision,
-               api_key_sealed, secret_key_sealed, last_used_at
+               api_key_sealed, secret_key_sealed, last_used_at, refused_at
         FROM corral.credentials ORDER BY created_at, id
         """
     )
@@ -176,6 +220,11 @@ def _credential(row: asyncpg.Record) -> Credential:
     return Credential(identifier, nickname, Environment(credential_type), *rest)
 
 
-def _sealed(row: asyncpg.Record) -> SealedCredential:
+def _named(row: asyncpg.Record) -> NamedCredential:
+    nickname, account_number, *rest = row
+    return NamedCredential(nickname, account_number, _sealed(rest))
+
+
+def _sealed(row: Iterable[Any]) -> SealedCredential:
     identifier, user_id, credential_type, *rest = row
     return SealedCredential(identifier, user_id, Environment(credential_type), *rest)

@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 
 from corral.credentials import desk
+from corral.credentials.checkup import check_up
 from corral.credentials.models import Credential, Replacement
 from corral.credentials.problems import (
     AccountAlreadyStored,
@@ -14,6 +15,7 @@ from corral.credentials.problems import (
     CredentialInactive,
     CredentialNotFound,
     KeysRefused,
+    TooManyCredentials,
     UpstreamFailed,
     UpstreamTimeout,
     WrongAccount,
@@ -46,7 +48,7 @@ _ASKS_ALPACA = (KeysRefused, WrongEnvironment, AccountRateLimited, UpstreamFaile
     "",
     summary="Store a key pair",
     status_code=201,
-    responses=responses_for(AccountAlreadyStored, *_ASKS_ALPACA, *_ALWAYS),
+    responses=responses_for(AccountAlreadyStored, TooManyCredentials, *_ASKS_ALPACA, *_ALWAYS),
 )
 async def store_credential(body: NewCredential, user: CredentialsWrite, request: Request) -> CredentialMetadata:
     """Asks Alpaca whether these keys are for paper or live, and stores them sealed."""
@@ -116,12 +118,17 @@ async def delete_credential(credential_id: UUID, user: CredentialsWrite, request
     ),
 )
 async def validate_credential(credential_id: UUID, user: CredentialsWrite, request: Request) -> ValidationResult:
-    """Asks Alpaca whether it still accepts the stored keys."""
+    """Asks Alpaca whether it still accepts the stored keys, and what the account may do.
+
+    A good answer makes a refused credential usable again at once.
+    """
     house = resources(request)
     reader = cast("CredentialReader", request.state.credential_reader)
-    credential = await reader.find_usable(user, credential_id)
-    result = await desk.validate_credential(house.database, house.vault, house.alpaca, credential)
-    return ValidationResult(**asdict(result))
+    credential = await reader.find_active(user, credential_id)
+    found = await check_up(house.database, house.vault, house.alpaca, credential)
+    if not found.is_valid:
+        reader.suspect(credential)
+    return ValidationResult.model_validate(found)
 
 
 async def _replacement(

@@ -46,14 +46,17 @@ async def find_account_of_keys(
         except alpaca_errors.AlpacaError as error:
             failure = failure or validation_problem_of(error)
             continue
-        _refuse_echo(answer.account, api_key, secret_key)
+        refuse_echo(answer.account, api_key, secret_key)
         return ValidatedKeys(environment, answer.account)
     raise failure or KeysRefused
 
 
-def _refuse_echo(account: Account, *secrets: Secret) -> None:
-    """What is stored of an account is stored in the clear: an answer that repeats a key must not carry it there."""
-    texts = (account.id, account.account_number or "")
+def refuse_echo(account: Account, *secrets: Secret) -> None:
+    """What is stored of an account is stored in the clear, and shown: an answer that repeats a key must not carry it.
+
+    Raises UpstreamFailed.
+    """
+    texts = (account.id, account.account_number or "", account.status or "")
     if any(secret.reveal() in text for secret in secrets for text in texts):
         raise UpstreamFailed
 

@@ -54,21 +54,26 @@ class ProblemBody(BaseModel):
 
 
 def render_problem(problem: Problem, request_id: str) -> tuple[int, Headers, bytes]:
-    """Status, headers and body. `retry_after` becomes a header, `extra` further members of the body.
+    """Status, headers and body. `retry_after` becomes a header."""
+    body = orjson.dumps(problem_members(problem, request_id), default=str)
+    return problem.status, [*_headers(problem), (b"content-length", b"%d" % len(body))], body
+
+
+def problem_members(problem: Problem, request_id: str) -> dict[str, Any]:
+    """The body's members; `extra` becomes further ones.
 
     `type` is a URN and no address of a page: it must read the same on every installation, so that a
     program may compare it, and a self-hosted service has no address that it could promise.
     """
-    content: dict[str, Any] = {
+    return {
         "type": f"urn:corral:problem:{problem.code}",
         "title": problem.title,
         "status": problem.status,
         "detail": problem.detail,
         "code": problem.code,
         "request_id": request_id,
+        **problem.extra,
     }
-    body = orjson.dumps(content | problem.extra, default=str)
-    return problem.status, [*_headers(problem), (b"content-length", b"%d" % len(body))], body
 
 
 def _headers(problem: Problem) -> Headers:

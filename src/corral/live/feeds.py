@@ -5,6 +5,7 @@ from collections.abc import Coroutine, Iterable
 from typing import final
 
 from corral.alpaca.environments import Environment
+from corral.credentials.problems import CredentialRefused
 from corral.errors import InternalError
 from corral.live.asking import Road
 from corral.live.audiences import Audience
@@ -26,24 +27,29 @@ class Feed:
     """Begins with its first watcher and ends with its last."""
 
     def __init__(self, road: Road) -> None:
-        self.members: set[Watcher] = set()  # also those whose keys were refused
+        self.members: set[Watcher] = set()  # also those whose keys are refused
         self._audience = Audience()
         self._holdings = Holdings()
         ledger = OrderLedger()
         self._poller = Poller(road, self._audience, self._holdings, ledger)
         self._line = OrderLine(road, self._audience, ledger, self._poller)
         self._audience.on_loss = self._line.let_go_of
-        self._polling: asyncio.Task[None] | None = None
-        self._listening: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     def join(self, watcher: Watcher) -> None:
         self.members.add(watcher)
-        self._audience.add(watcher)
-        self._poller.hurry()
-        if self._polling is None or self._polling.done():  # it is done when nobody's keys are accepted any more
-            self._polling = self._start(self._poller.run())
-        if self._listening is None:
-            self._listening = self._start(self._line.run())
+        self.mark(watcher, is_refused=watcher.is_marked)
+        if not self._tasks:
+            self._tasks = [self._start(self._poller.run()), self._start(self._line.run())]
+
+    def mark(self, watcher: Watcher, *, is_refused: bool) -> None:
+        """What its row says. While that says that Alpaca refuses its keys, nothing is asked with them."""
+        watcher.is_marked = is_refused
+        if is_refused:
+            self._audience.refuse(watcher, CredentialRefused())
+        else:
+            self._audience.add(watcher)
+            self._poller.hurry()
 
     def leave(self, watcher: Watcher) -> None:
         self.members.discard(watcher)
@@ -53,9 +59,9 @@ class Feed:
         return self._holdings.known()
 
     def stop(self) -> None:
-        for task in (self._polling, self._listening):
-            if task is not None:
-                task.cancel()
+        self._audience.close()
+        for task in self._tasks:
+            task.cancel()
 
     def _start(self, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
         task = asyncio.get_running_loop().create_task(work)
@@ -92,6 +98,9 @@ class Feeds:
         if not feed.members:
             del self._feeds[_account_of(watcher)]
             feed.stop()
+
+    def mark(self, watcher: Watcher, *, is_refused: bool) -> None:
+        self._feeds[_account_of(watcher)].mark(watcher, is_refused=is_refused)
 
     def known(self, watcher: Watcher) -> Iterable[News]:
         """Nothing for one whose own keys have not been accepted yet."""

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Final, Protocol, final
 from uuid import UUID
 
-from corral.credentials.models import SealedCredential
+from corral.credentials.models import CredentialVersion, SealedCredential
 from corral.live.events import GAP, HEARTBEAT, Frame, News, event_id_of, event_text, problem_news, sequence_in
 from corral.live.problems import CredentialSwitchedOff, TooManyStreams
 from corral.live.rings import Ring
@@ -24,6 +24,8 @@ class Accounts(Protocol):
     def join(self, watcher: Watcher) -> None: ...
 
     def leave(self, watcher: Watcher) -> None: ...
+
+    def mark(self, watcher: Watcher, *, is_refused: bool) -> None: ...
 
     def known(self, watcher: Watcher) -> Iterable[News]: ...
 
@@ -72,14 +74,21 @@ class Hub:
         return self._ring.newest
 
     @property
-    def revisions(self) -> dict[UUID, int]:
-        """What is watched, as of which revision of its row."""
-        return {credential_id: watcher.credential.revision for credential_id, watcher in self._watchers.items()}
+    def versions(self) -> dict[UUID, CredentialVersion]:
+        """What is watched, as of which version of its row."""
+        return {
+            credential_id: CredentialVersion(watcher.credential.revision, watcher.is_marked)
+            for credential_id, watcher in self._watchers.items()
+        }
 
     def watch(self, credential: SealedCredential) -> None:
         """Watches a credential that is new, was changed, or was switched on again. Raises for another user's."""
         if credential.user_id != self.user_id:
             raise ValueError("a credential of another user")
+        before = self._watchers.get(credential.id)
+        if before is not None and before.credential.revision == credential.revision:
+            self._accounts.mark(before, is_refused=credential.refused_at is not None)
+            return
         self._drop(credential.id)
         watcher = self._watchers[credential.id] = Watcher(credential, self._publish)
         if credential.id in self._known_before:

@@ -58,8 +58,8 @@ class Poller:
 
     async def run(self) -> None:
         clock = asyncio.get_running_loop().time
-        while self._audience:
-            watcher = self._next_to_ask()
+        while True:
+            watcher = await self._next_to_ask()
             began = clock()
             wait = await self._ask(watcher)
             interval = self._road.gentle_seconds(watcher.credential) * (1 + self._phase)
@@ -67,9 +67,11 @@ class Poller:
             await asyncio.sleep(began + interval - clock())
             await self._wait_for_somebody(wait)
 
-    def _next_to_ask(self) -> Watcher:
+    async def _next_to_ask(self) -> Watcher:
         doubted, self._doubted = self._doubted, None
-        return doubted if doubted is not None and doubted in self._audience else self._audience.next_to_ask()
+        if doubted is not None and doubted in self._audience:
+            return doubted
+        return await self._audience.next_to_ask()
 
     async def _wait_for_somebody(self, seconds: float) -> None:
         if seconds > 0:
@@ -86,6 +88,7 @@ class Poller:
             await self._ask_next(watcher)
         except (CredentialRefused, AnotherAccount, InternalError) as refused:
             self._audience.refuse(watcher, refused)
+            self._road.reader.suspect(watcher.credential)
             return 0
         except Problem as problem:
             watcher.tell_trouble("polling", problem)

@@ -8,6 +8,7 @@ from typing import Final, final
 from uuid import UUID
 
 from corral.credentials import queries
+from corral.credentials.models import CredentialVersion
 from corral.database.batching import BatchedLookup
 from corral.database.connection import Database
 from corral.errors import DatabaseUnavailable, InternalError, Problem
@@ -23,7 +24,7 @@ USERS_PER_TRIP: Final = 500
 
 _log = get_logger()
 
-Revisions = Mapping[UUID, int]
+Versions = Mapping[UUID, CredentialVersion]
 
 
 @final
@@ -34,7 +35,7 @@ class Rights:
         self._database = database
         self._hubs = hubs
         self._streams: set[Stream] = set()
-        self._revisions = BatchedLookup(partial(queries.read_active_credentials, database))
+        self._versions = BatchedLookup(partial(queries.read_active_versions, database))
         self._watch: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -58,7 +59,7 @@ class Rights:
 
     async def follow(self, hub: Hub) -> None:
         """Brings a new hub to what its user has switched on. Raises DatabaseUnavailable."""
-        await self._apply({hub.user_id: await self._revisions(hub.user_id) or {}}, [hub])
+        await self._apply({hub.user_id: await self._versions(hub.user_id) or {}}, [hub])
         hub.is_followed = True
 
     async def _keep_watch(self) -> None:
@@ -75,26 +76,26 @@ class Rights:
 
     async def _check(self) -> None:
         streams, hubs = list(self._streams), list(self._hubs)
-        standing, revisions = await asyncio.gather(
+        standing, versions = await asyncio.gather(
             find_standing(self._database, (stream.user for stream in streams)),
-            self._revisions_of([hub.user_id for hub in hubs]),
+            self._versions_of([hub.user_id for hub in hubs]),
         )
         for stream in streams:
             if stream.user.lookup not in standing:
                 stream.end(StreamEnded())
-        await self._apply(revisions, hubs)
+        await self._apply(versions, hubs)
 
-    async def _revisions_of(self, user_ids: Sequence[UUID]) -> Mapping[UUID, Revisions]:
-        found: dict[UUID, Revisions] = {}
+    async def _versions_of(self, user_ids: Sequence[UUID]) -> Mapping[UUID, Versions]:
+        found: dict[UUID, Versions] = {}
         for start in range(0, len(user_ids), USERS_PER_TRIP):
-            found |= await queries.read_active_credentials(self._database, user_ids[start : start + USERS_PER_TRIP])
+            found |= await queries.read_active_versions(self._database, user_ids[start : start + USERS_PER_TRIP])
         return found
 
-    async def _apply(self, revisions: Mapping[UUID, Revisions], hubs: Sequence[Hub]) -> None:
+    async def _apply(self, versions: Mapping[UUID, Versions], hubs: Sequence[Hub]) -> None:
         """What was taken away goes first; what is new is read as a whole row, under its user's own scope."""
         changed: dict[tuple[UUID, UUID], Hub] = {}
         for hub in hubs:
-            now, before = revisions[hub.user_id], hub.revisions
+            now, before = versions[hub.user_id], hub.versions
             for credential_id in before.keys() - now.keys():
                 hub.unwatch(credential_id)
             new = (credential_id for credential_id in now if before.get(credential_id) != now[credential_id])

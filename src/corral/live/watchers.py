@@ -20,11 +20,12 @@ class Watcher:
     leads to the one hub that made this watcher, under the id of the row that row-level security gave it.
     """
 
-    __slots__ = ("_problems", "_publish", "credential", "is_proved", "noted_at")
+    __slots__ = ("_problems", "_publish", "credential", "is_marked", "is_proved", "noted_at")
 
     def __init__(self, credential: SealedCredential, publish: Callable[[UUID, News], None]) -> None:
         self.credential = credential
         self.is_proved = False  # whether Alpaca has accepted these very keys since the watcher joined its feed
+        self.is_marked = credential.refused_at is not None  # as the row says: Alpaca refuses these keys
         self.noted_at = -inf  # when its use was written down, on the monotonic clock
         self._publish = publish
         self._problems: dict[Part, Problem] = {}
@@ -41,6 +42,9 @@ class Watcher:
             self.tell(problem_news(before, resolved=True))
         if problem is not None and (before is None or problem.code != before.code):
             self.tell(problem_news(problem))
+
+    def has_trouble(self, part: Part) -> bool:
+        return part in self._problems
 
     def troubles(self) -> list[News]:
         return [problem_news(problem) for problem in self._problems.values()]

@@ -91,6 +91,10 @@ CREATE TABLE corral.credentials (
     -- Goes up with every change that must make a kept answer of Alpaca unusable at once.
     revision integer NOT NULL DEFAULT 1,
     last_validated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- Since when Alpaca refuses the keys. Only the re-check writes it, when it was refused twice.
+    refused_at timestamptz,
+    -- When a server last took it for a re-check; 1970: as soon as possible.
+    checked_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     last_used_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -140,7 +144,7 @@ GRANT SELECT, INSERT, UPDATE (password_sealed) ON corral.users TO corral_app;
 GRANT SELECT, INSERT, DELETE, UPDATE (last_seen_at) ON corral.sessions TO corral_app;
 GRANT SELECT, INSERT, DELETE, UPDATE (last_used_at) ON corral.api_tokens TO corral_app;
 GRANT SELECT, INSERT, DELETE, UPDATE (nickname, account_number, key_hint, api_key_sealed, secret_key_sealed,
-    is_active, revision, last_validated_at, last_used_at, updated_at) ON corral.credentials TO corral_app;
+    is_active, revision, last_validated_at, refused_at, checked_at, last_used_at, updated_at) ON corral.credentials TO corral_app;
 
 -- Look-ups before there is a user ----------------------------------------------------------------
 
@@ -238,14 +242,42 @@ AS $$ DELETE FROM corral.sign_in_attempts a WHERE a.key = p_key $$;
 -- The keyring's proof: one sealed value for every key id in use (Tink puts it into bytes 2 to 5).
 CREATE FUNCTION corral.sealed_samples()
 RETURNS TABLE (id uuid, user_id uuid, credential_type text, account_id text, is_active boolean,
-               revision integer, api_key_sealed bytea, secret_key_sealed bytea, last_used_at timestamptz)
+               revision integer, api_key_sealed bytea, secret_key_sealed bytea, last_used_at timestamptz,
+               refused_at timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' ROWS 2
 AS $$
     SELECT DISTINCT ON (substring(c.api_key_sealed FROM 2 FOR 4))
         c.id, c.user_id, c.credential_type, c.account_id, c.is_active,
-        c.revision, c.api_key_sealed, c.secret_key_sealed, c.last_used_at
+        c.revision, c.api_key_sealed, c.secret_key_sealed, c.last_used_at, c.refused_at
     FROM corral.credentials c
     ORDER BY substring(c.api_key_sealed FROM 2 FOR 4), c.created_at
+$$;
+
+-- Which keys are to be checked again ---------------------------------------------------------------
+
+-- For nobody in particular, hence SECURITY DEFINER; so it gives ids and nothing of a row, ten at the most,
+-- and each to one server and once an interval. Who has them still reads the row under its user's scope.
+-- Every credential has a period of its own, a tenth about `every_seconds`, so that those which were stored
+-- together drift apart. A refused one is looked at soon, and then ever less often up to `every_seconds`:
+-- refusals that were a passing mistake of Alpaca's are healed within minutes.
+CREATE FUNCTION corral.claim_checks(most integer, every_seconds double precision)
+RETURNS TABLE (user_id uuid, id uuid)
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = '' ROWS 10
+AS $$
+    UPDATE corral.credentials c SET checked_at = clock_timestamp()
+    FROM (
+        SELECT d.user_id, d.id
+        FROM corral.credentials d JOIN corral.users u ON u.id = d.user_id
+        WHERE d.is_active AND u.disabled_at IS NULL
+          AND clock_timestamp() > d.checked_at + make_interval(secs => CASE
+              WHEN d.refused_at IS NULL
+              THEN every_seconds * (0.9 + 0.2 * (uuid_hash(d.id) & 1023) / 1023)
+              ELSE least(every_seconds, greatest(60, extract(epoch FROM d.checked_at - d.refused_at))) END)
+        ORDER BY d.checked_at
+        LIMIT least(most, 10) FOR UPDATE OF d SKIP LOCKED
+    ) due
+    WHERE c.user_id = due.user_id AND c.id = due.id
+    RETURNING c.user_id, c.id
 $$;
 
 -- The hot read -----------------------------------------------------------------------------------
@@ -255,7 +287,8 @@ $$;
 -- from 1, as the arrays do.
 CREATE FUNCTION corral.read_credentials(user_ids uuid[], credential_ids uuid[])
 RETURNS TABLE ("position" integer, id uuid, user_id uuid, credential_type text, account_id text, is_active boolean,
-               revision integer, api_key_sealed bytea, secret_key_sealed bytea, last_used_at timestamptz)
+               revision integer, api_key_sealed bytea, secret_key_sealed bytea, last_used_at timestamptz,
+               refused_at timestamptz)
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
 AS $$
 BEGIN
@@ -263,9 +296,27 @@ BEGIN
         PERFORM set_config('app.current_user_id', user_ids[i]::text, true);
         RETURN QUERY
             SELECT i, c.id, c.user_id, c.credential_type, c.account_id, c.is_active,
-                   c.revision, c.api_key_sealed, c.secret_key_sealed, c.last_used_at
+                   c.revision, c.api_key_sealed, c.secret_key_sealed, c.last_used_at, c.refused_at
             FROM corral.credentials c
             WHERE c.user_id = user_ids[i] AND c.id = credential_ids[i];
+    END LOOP;
+    PERFORM set_config('app.current_user_id', '', true);
+END
+$$;
+
+-- Which credentials of many users are switched on, for those who follow them live. Asked twice a second for
+-- everybody who listens, so just what tells whether anything changed.
+CREATE FUNCTION corral.read_active_versions(user_ids uuid[])
+RETURNS TABLE (user_id uuid, id uuid, revision integer, is_refused boolean)
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
+AS $$
+BEGIN
+    FOR i IN 1 .. cardinality(user_ids) LOOP
+        PERFORM set_config('app.current_user_id', user_ids[i]::text, true);
+        RETURN QUERY
+            SELECT c.user_id, c.id, c.revision, c.refused_at IS NOT NULL
+            FROM corral.credentials c
+            WHERE c.user_id = user_ids[i] AND c.is_active;
     END LOOP;
     PERFORM set_config('app.current_user_id', '', true);
 END
@@ -280,6 +331,20 @@ BEGIN
     FOR i IN 1 .. cardinality(user_ids) LOOP
         PERFORM set_config('app.current_user_id', user_ids[i]::text, true);
         UPDATE corral.credentials t SET last_used_at = clock_timestamp() WHERE t.user_id = user_ids[i] AND t.id = ids[i];
+    END LOOP;
+    PERFORM set_config('app.current_user_id', '', true);
+END
+$$;
+
+-- A call was refused: the re-check shall look, unless one began within the last minute.
+CREATE FUNCTION corral.note_credentials_suspected(user_ids uuid[], ids uuid[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
+AS $$
+BEGIN
+    FOR i IN 1 .. cardinality(user_ids) LOOP
+        PERFORM set_config('app.current_user_id', user_ids[i]::text, true);
+        UPDATE corral.credentials t SET checked_at = 'epoch' WHERE t.user_id = user_ids[i] AND t.id = ids[i]
+            AND t.refused_at IS NULL AND t.checked_at < clock_timestamp() - interval '1 minute';
     END LOOP;
     PERFORM set_config('app.current_user_id', '', true);
 END

@@ -1,0 +1,212 @@
+"""`POST /api/credentials/{id}/validate`: what Alpaca says to the keys, what the account may do, and what is wrong."""
+
+import json
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+
+from corral.alpaca.budget import BudgetLeft
+from corral.alpaca.models import Account
+from corral.credentials.findings import find_account_troubles, find_road_troubles
+from corral.sandbox import Sandbox, secret_of
+from tests.conftest import Faults, StartService
+from tests.people import Person, key_pair, live_key, paper_key
+
+Json = dict[str, Any]
+UNAUTHORIZED = {"status": 401, "body": {"message": "unauthorized."}}
+
+
+async def validate(person: Person, credential: Json) -> Json:
+    async with person.client.post(f"/api/credentials/{credential['id']}/validate") as answer:
+        assert answer.status == 200, await answer.text()
+        return await answer.json()
+
+
+@pytest.mark.parametrize(("key_id", "other"), [(paper_key(), "live"), (live_key(), "paper")])
+async def test_good_keys_are_told_with_what_alpaca_says_of_the_account(
+    alice: Person, sandbox: Sandbox, key_id: str, other: str
+) -> None:
+    credential = await alice.store(key_id)
+    told = await validate(alice, credential)
+    own = credential["credential_type"]
+    assert list(told) == [
+        "is_valid", "account_type", "message", "checked_at",
+        "environments", "latency_ms", "budget", "account", "findings",
+    ]  # fmt: skip
+    assert told["is_valid"] is True
+    assert told["environments"] == {own: "accepted", other: "not_asked"}
+    assert 0 <= told["latency_ms"] < 5_000
+    assert told["budget"]["limit"] == 200
+    # The sandbox has counted the call that stored them, too, unless its minute is over.
+    assert told["budget"]["remaining"] in {198, 199}
+    assert 1 <= told["budget"]["resets_in_seconds"] <= 60
+    assert told["account"] == await _as_alpaca_says(sandbox, own, key_id)
+
+
+async def _as_alpaca_says(sandbox: Sandbox, environment: str, key_id: str) -> Json:
+    names = [
+        "account_number", "status", "multiplier", "shorting_enabled", "options_approved_level",
+        "options_trading_level", "account_blocked", "trading_blocked", "transfers_blocked", "trade_suspended_by_user",
+    ]  # fmt: skip
+    headers = {"APCA-API-KEY-ID": key_id, "APCA-API-SECRET-KEY": secret_of(key_id)}
+    url = f"{sandbox.url}/{environment}/v2/account"
+    async with ClientSession() as client, client.get(url, headers=headers) as answer:
+        account = await answer.json()
+    return {name: account[name] for name in names}
+
+
+@pytest.mark.parametrize("key_id", [paper_key(), live_key()])
+async def test_refused_keys_are_told_and_never_sent_to_the_other_environment(
+    alice: Person, faults: Faults, key_id: str
+) -> None:
+    credential = await alice.store(key_id)
+    calls = await faults.calls_of(key_id)
+    await faults.set(key_id, **UNAUTHORIZED)
+    told = await validate(alice, credential)
+    assert told["is_valid"] is False
+    assert told["environments"] == {"paper": "not_asked", "live": "not_asked"} | {
+        credential["credential_type"]: "refused"
+    }
+    assert told["account"] is None
+    assert told["findings"] == [told["message"]]
+    assert told["budget"]["limit"] == 200
+    assert await faults.calls_of(key_id) == calls + 1
+
+
+async def test_one_refusal_by_hand_does_not_mark(alice: Person, faults: Faults) -> None:
+    key_id = paper_key()
+    credential = await alice.store(key_id)
+    await faults.set(key_id, **UNAUTHORIZED)
+    await validate(alice, credential)
+    async with alice.client.get(f"/api/credentials/{credential['id']}") as answer:
+        assert (await answer.json())["refused_at"] is None
+
+
+async def test_bob_cannot_check_what_is_alices(alice: Person, bob: Person, faults: Faults) -> None:
+    key_id = paper_key()
+    credential = await alice.store(key_id)
+    async with bob.client.post(f"/api/credentials/{credential['id']}/validate") as answer:
+        assert (answer.status, (await answer.json(content_type=None))["code"]) == (404, "credential_not_found")
+    assert await faults.calls_of(key_id) == 1
+
+
+async def test_what_is_wrong_is_told_and_what_alpaca_leaves_out_is_null(alice: Person, faults: Faults) -> None:
+    key_id = paper_key()
+    credential = await alice.store(key_id)
+    await faults.set(
+        key_id,
+        account_raw={
+            "status": '"ACTION_REQUIRED"', "trading_blocked": "true", "multiplier": '"1"', "shorting_enabled": "null",
+            "options_trading_level": '"none"', "transfers_blocked": "false", "trade_suspended_by_user": "false",
+            "account_blocked": "false",
+        },
+        account_without=["options_approved_level"],
+    )  # fmt: skip
+    told = await validate(alice, credential)
+    assert told["account"]["status"] == "ACTION_REQUIRED"
+    assert told["account"]["shorting_enabled"] is None
+    assert told["account"]["options_trading_level"] is None
+    assert told["account"]["options_approved_level"] is None
+    first, second = told["findings"]
+    assert "ACTION_REQUIRED" in first
+    assert "blocked trading" in second
+    # What only a check tells does not keep the balance from being read.
+    async with alice.client.get(f"/api/credentials/{credential['id']}/account-data") as answer:
+        assert answer.status == 200
+
+
+@pytest.mark.parametrize("field", ["id", "account_number", "status"])
+async def test_an_account_that_repeats_its_keys_is_not_shown(alice: Person, faults: Faults, field: str) -> None:
+    key_id = paper_key()
+    credential = await alice.store(key_id)
+    for echoed in (key_id, secret_of(key_id)):
+        await faults.set(key_id, account_raw={field: json.dumps(echoed)})
+        async with alice.client.post(f"/api/credentials/{credential['id']}/validate") as answer:
+            text = await answer.text()
+            assert (answer.status, json.loads(text)["code"]) == (502, "upstream_failed")
+            assert key_id not in text
+
+
+async def test_a_slow_answer_is_told_in_seconds(alice: Person, start_service: StartService, faults: Faults) -> None:
+    key_id = paper_key()
+    credential = await alice.store(key_id)
+    await faults.set(key_id, latency_ms=2_100)
+    async with (
+        start_service(upstream_timeout_seconds=30) as patient,
+        ClientSession(patient.url, headers={"Authorization": f"Bearer {alice.token}"}) as client,
+        client.post(f"/api/credentials/{credential['id']}/validate") as answer,
+    ):
+        told = await answer.json()
+    assert told["latency_ms"] >= 2_100
+    assert any("to answer" in finding for finding in told["findings"])
+
+
+async def test_replacing_keys_goes_on_as_before(alice: Person) -> None:
+    key_id = paper_key()
+    credential = await alice.store(key_id)
+    async with alice.client.patch(f"/api/credentials/{credential['id']}", json=key_pair(key_id)) as answer:
+        assert answer.status == 200
+    assert (await validate(alice, credential))["is_valid"] is True
+
+
+def account(**changes: Any) -> Account:  # noqa: ANN401 - fields of any type
+    good: dict[str, Any] = {
+        "id": "1", "account_number": "1", "status": "ACTIVE", "currency": "USD", "cash": "1", "equity": "1",
+        "buying_power": "1", "last_equity": None, "multiplier": "4", "trading_blocked": False,
+        "account_blocked": False, "pattern_day_trader": False, "daytrade_count": 0, "transfers_blocked": False,
+        "trade_suspended_by_user": False, "shorting_enabled": True, "options_approved_level": 3,
+        "options_trading_level": 3,
+    }  # fmt: skip
+    return Account(**good | changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        Json(),
+        {"multiplier": "1", "shorting_enabled": False},  # as cash accounts are
+        {"multiplier": None, "shorting_enabled": False},
+        {"options_approved_level": 0, "options_trading_level": 0},
+        {"options_approved_level": None},
+        {"options_trading_level": None},
+        {"status": None, "transfers_blocked": None, "trade_suspended_by_user": None, "shorting_enabled": None},
+    ],
+)
+def test_an_account_without_trouble_has_no_findings(changes: Json) -> None:
+    assert find_account_troubles(account(**changes)) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"status": "ACCOUNT_CLOSED"}, "as ACCOUNT_CLOSED and not as ACTIVE"),
+        ({"account_blocked": True}, "blocked this account"),
+        ({"trading_blocked": True}, "blocked trading"),
+        ({"transfers_blocked": True}, "blocked transfers"),
+        ({"trade_suspended_by_user": True}, "suspended in the account's own settings"),
+        ({"shorting_enabled": False}, "Short selling is off"),
+        ({"options_trading_level": 1}, "turned down to level 1, though Alpaca has approved level 3"),
+    ],
+)
+def test_each_trouble_is_one_sentence_with_what_to_do(changes: Json, told: str) -> None:
+    (finding,) = find_account_troubles(account(**changes))
+    assert told in finding
+    assert finding.endswith(".")
+    assert "Alpaca" in finding
+
+
+@pytest.mark.parametrize(
+    ("latency_ms", "budget", "told"),
+    [
+        (1_999, None, []),
+        (2_000, None, ["took 2.0 s"]),
+        (5, BudgetLeft(200, 21, 30), []),
+        (5, BudgetLeft(200, 20, 30), ["Of the 200 requests", "20 are left for the next 30 s"]),
+        (9_000, BudgetLeft(1000, 0, 1), ["took 9.0 s", "0 are left"]),
+    ],
+)
+def test_a_slow_road_and_a_scarce_budget_are_told(latency_ms: int, budget: BudgetLeft | None, told: list[str]) -> None:
+    findings = " ".join(find_road_troubles(latency_ms, budget))
+    assert bool(findings) == bool(told)
+    assert all(part in findings for part in told)
