@@ -10,22 +10,15 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from corral.database.embedded import EmbeddedDatabase
 from corral.identity import api_tokens
 from corral.identity.queries import disable_person
 from tests.conftest import Faults, Service
-from tests.doors import browser, owner_of, sign_in_by_link
+from tests.doors import browser, sign_in_by_link
 from tests.live.ears import Ears, listening_to
 from tests.people import Person, key_pair, paper_key
 
 # The promise is a second; a busy machine gets more before a test says that it is broken.
 BOUND = 3.0
-
-
-@pytest.fixture
-async def owner(postgres: EmbeddedDatabase) -> AsyncGenerator[asyncpg.Connection]:
-    async with owner_of(postgres) as connection:
-        yield connection
 
 
 @asynccontextmanager
