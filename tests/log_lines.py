@@ -1,5 +1,6 @@
 """What was logged since a moment: an alarm that has to be there, a value that must not."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,18 @@ class LogSince:
             stream.seek(self._begin)
             return stream.read().decode()
 
+    def lines(self) -> list[dict[str, Any]]:
+        return [orjson.loads(line) for line in self.text().splitlines()]
+
+    async def awaited(self, event: str, **fields: object) -> dict[str, Any]:
+        """The first line of this event with these fields. A request's is written when its answer is on its way."""
+        async with asyncio.timeout(10):
+            while True:
+                for line in self.lines():
+                    if line["event"] == event and fields.items() <= line.items():
+                        return line
+                await asyncio.sleep(0.01)
+
     def alarms(self, event: str) -> list[dict[str, Any]]:
         """Error lines of this event."""
-        lines = [orjson.loads(line) for line in self.text().splitlines()]
-        return [line for line in lines if (line["event"], line["level"]) == (event, "error")]
+        return [line for line in self.lines() if (line["event"], line["level"]) == (event, "error")]

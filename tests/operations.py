@@ -88,6 +88,14 @@ SCOPE_OF: dict[Key, str] = {
     ("GET", "/api/credentials/{credential_id}/account-data"): "accounts:read",
     ("GET", "/api/stream"): "accounts:read",
     ("GET", "/api/overview"): "accounts:read",
+    ("GET", "/api/credentials/{credential_id}/positions"): "accounts:read",
+    ("GET", "/api/credentials/{credential_id}/orders"): "accounts:read",
+    ("GET", "/api/credentials/{credential_id}/activities"): "accounts:read",
+    ("GET", "/api/credentials/{credential_id}/portfolio-history"): "accounts:read",
+    ("GET", "/api/credentials/{credential_id}/clock"): "accounts:read",
+    ("GET", "/api/credentials/{credential_id}/positions.csv"): "accounts:read",
+    ("GET", "/api/credentials/{credential_id}/orders.csv"): "accounts:read",
+    ("GET", "/api/credentials/{credential_id}/activities.csv"): "accounts:read",
 }
 # What every token may do, and what none may: only a person who signed in.
 ANY_TOKEN: frozenset[Key] = frozenset({("GET", "/api/me")})

@@ -3,6 +3,7 @@
 import io
 import logging
 from collections.abc import Iterator
+from contextvars import copy_context
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any, Literal
@@ -14,7 +15,14 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corral.logs import REDACTED, configure_logging, get_logger, redact, request_id
+from corral.logs import (
+    REDACTED,
+    added_to_request_line,
+    begin_request_line,
+    configure_logging,
+    get_logger,
+    redact,
+)
 from corral.secret import Secret
 
 KEY_ID = "PK7Q2ZJ4M8X1C5V9B3N6"
@@ -49,9 +57,12 @@ def the_line(stream: io.BytesIO) -> dict[str, Any]:
 
 def test_an_event_is_one_json_object_with_time_level_and_request_id() -> None:
     stream = configured("json")
-    token = request_id.set("a" * 32)
-    get_logger().info("credential stored", credential_id=UUID(int=7), tries=2, took=0.5, owner=None)
-    request_id.reset(token)
+
+    def serve_request() -> None:
+        begin_request_line("a" * 32)
+        get_logger().info("credential stored", credential_id=UUID(int=7), tries=2, took=0.5, owner=None)
+
+    copy_context().run(serve_request)
     line = the_line(stream)
     assert datetime.fromisoformat(line.pop("at")).tzinfo == UTC
     assert line == {
@@ -63,6 +74,20 @@ def test_an_event_is_one_json_object_with_time_level_and_request_id() -> None:
         "took": 0.5,
         "owner": None,
     }
+
+
+def test_the_line_of_a_request_takes_the_first_facts_that_are_offered_before_it_is_written() -> None:
+    assert not added_to_request_line(alpaca_ms=1.5)  # no request is being served
+
+    def serve_request() -> None:
+        line = begin_request_line("a" * 32)
+        assert added_to_request_line(alpaca_ms=1.5)
+        assert not added_to_request_line(alpaca_ms=2.5)
+        assert line.take_facts() == {"alpaca_ms": 1.5}
+        assert not added_to_request_line(alpaca_ms=3.5)
+        assert line.take_facts() == {}
+
+    copy_context().run(serve_request)
 
 
 def test_an_event_on_the_console_is_one_line_to_read() -> None:

@@ -8,6 +8,7 @@ from typing import TypedDict
 from fastapi import FastAPI
 
 from corral import __version__
+from corral.accounts import read_routes as reads
 from corral.accounts import routes as accounts
 from corral.accounts.fast_lane import FastLane
 from corral.accounts.snapshots import Snapshots
@@ -135,7 +136,7 @@ def create_api(state: State | None = None) -> FastAPI:
         redirect_slashes=False,
         responses=PROBLEM_RESPONSES,
     )
-    for domain in (health, identity, credentials, accounts, live_routes, web):
+    for domain in (health, identity, credentials, accounts, reads, live_routes, web):
         api.include_router(domain.router)
     install_problem_handlers(api)
     return api

@@ -125,10 +125,13 @@ def sandbox(
     port: SandboxPort = 8003,
     seed: Annotated[int, typer.Option(help="The same seed, the same accounts and prices.")] = 0,
     latency_ms: Annotated[int, typer.Option(min=0, help="How long each answer of the Trading API takes.")] = 0,
+    speed: Annotated[
+        int, typer.Option(min=1, max=86_400, help="How fast its time runs: at 1440, a day passes in a minute.")
+    ] = 1,
     data_dir: DataDir = None,  # noqa: ARG001 - every command takes it; the sandbox keeps no data
 ) -> None:
     """Only the Alpaca-compatible broker, for other people's tests too."""
-    _run(operating.run_sandbox(port, seed, latency_ms / 1000))
+    _run(operating.run_sandbox(port, seed, latency_ms / 1000, speed))
 
 
 @users.command("add")

@@ -20,8 +20,25 @@ from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 REDACTED: Final = "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}redacted\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}"
 
-request_id: Final[ContextVar[str | None]] = ContextVar("request_id", default=None)
-"""The id of the request that this task serves: the edge sets it, every line carries it."""
+
+class RequestLine:
+    """The line that the edge will write about the request being served. Every line before it carries its id.
+
+    `facts` is what others add to it, so that a request that went well is told in one line; None once it is written.
+    """
+
+    __slots__ = ("facts", "request_id")
+
+    def __init__(self, request_id: str) -> None:
+        self.request_id = request_id
+        self.facts: dict[str, object] | None = {}
+
+    def take_facts(self) -> dict[str, object]:
+        facts, self.facts = self.facts or {}, None
+        return facts
+
+
+_request_line: Final[ContextVar[RequestLine | None]] = ContextVar("request_line", default=None)
 
 # Each alternative is bounded or starts only where a word starts: a hostile path of 8 KiB costs microseconds.
 _SECRETS: Final = re.compile(
@@ -71,6 +88,31 @@ def get_logger() -> FilteringBoundLogger:
     return structlog.get_logger()
 
 
+def current_request_id() -> str | None:
+    """The id of the request that this task serves, if it serves one."""
+    line = _request_line.get()
+    return line.request_id if line else None
+
+
+def begin_request_line(request_id: str) -> RequestLine:
+    """For this task and those that it starts."""
+    line = RequestLine(request_id)
+    _request_line.set(line)
+    return line
+
+
+def added_to_request_line(**facts: object) -> bool:
+    """Whether the line of the request being served takes these facts: the first that are offered before it is written.
+
+    Otherwise the caller writes a line of its own.
+    """
+    line = _request_line.get()
+    if line is None or line.facts is None or line.facts:
+        return False
+    line.facts = facts
+    return True
+
+
 def redact(text: str) -> str:
     """`text` with everything that looks like a secret replaced by `REDACTED`."""
     return _SECRETS.sub(_mask, text)
@@ -83,13 +125,13 @@ def _mask(found: re.Match[str]) -> str:
 def _compose(_logger: WrappedLogger, level: str, event: EventDict) -> EventDict:
     raised = event.pop("exc_info", None)
     line: EventDict = {
-        "at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "at": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
         "level": level,
         "event": _safe("event", event.pop("event")),
-        "request_id": request_id.get(),
     }
-    if line["request_id"] is None:
-        del line["request_id"]
+    request_line = _request_line.get()
+    if request_line is not None:
+        line["request_id"] = request_line.request_id
     for name, value in event.items():
         line[name] = _safe(name, value)
     if raised:

@@ -62,9 +62,9 @@ async def run_demo(folder: Path, port: int, sandbox_port: int) -> None:
         await serve(settings, announce_demo, sandbox=True)
 
 
-async def run_sandbox(port: int, seed: int, latency_seconds: float) -> None:
+async def run_sandbox(port: int, seed: int, latency_seconds: float, speed: int) -> None:
     stop = stop_signal()
-    async with _opened_sandbox(port, "--port", seed=seed, latency_seconds=latency_seconds) as broker:
+    async with _opened_sandbox(port, "--port", seed=seed, latency_seconds=latency_seconds, speed=speed) as broker:
         _out.print(f"SANDBOX broker: {broker.paper_url} and {broker.live_url}")
         _out.print("  key id PK… (paper) or AK… (live), secret: sandbox-secret-for-<key id>; Ctrl-C ends it")
         await stop.wait()
@@ -72,12 +72,12 @@ async def run_sandbox(port: int, seed: int, latency_seconds: float) -> None:
 
 @asynccontextmanager
 async def _opened_sandbox(
-    port: int, option: str, *, seed: int = 0, latency_seconds: float = 0
+    port: int, option: str, *, seed: int = 0, latency_seconds: float = 0, speed: int = 1
 ) -> AsyncGenerator[Sandbox]:
     async with AsyncExitStack() as stack:
         try:
             broker = await stack.enter_async_context(
-                serve_sandbox(port=port, seed=seed, latency_seconds=latency_seconds)
+                serve_sandbox(port=port, seed=seed, latency_seconds=latency_seconds, speed=speed)
             )
         except OSError as error:
             reason = os.strerror(error.errno or 0).lower()

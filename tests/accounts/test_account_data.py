@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -13,6 +15,7 @@ from aiohttp import ClientSession
 from corral.identity import api_tokens
 from corral.sandbox import Sandbox
 from tests.conftest import Faults, Service, StartService
+from tests.log_lines import LogSince
 from tests.people import Person, key_pair, live_key, make_person, paper_key
 
 
@@ -44,6 +47,17 @@ async def test_it_answers_just_what_the_contract_lists(alice: Person) -> None:
     assert data["daytrade_count"] == 0
     assert data["last_updated"].endswith("Z")
     assert before <= datetime.fromisoformat(data["last_updated"]) <= datetime.now(UTC)
+
+
+async def test_a_request_and_its_call_to_alpaca_are_one_line_in_the_log(fresh: Person, log_file: Path) -> None:
+    credential = await fresh.store()
+    log = LogSince(log_file)
+    await account_data(fresh, credential["id"])
+    line = await log.awaited("request", user_id=str(fresh.user_id))
+    assert (line["event"], line["status"], line["environment"]) == ("request", 200, "paper")
+    assert 0 < line["alpaca_ms"] < line["duration_ms"]
+    assert re.fullmatch("[0-9a-f]{32}", line["alpaca_request_id"])
+    assert not [line for line in log.lines() if line["event"] == "alpaca_answered"]
 
 
 @pytest.mark.filterwarnings("ignore:websockets")

@@ -110,3 +110,26 @@ async def test_closing_ends_the_calls_under_way() -> None:
     await snapshots.close()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+async def test_no_more_is_kept_than_there_is_room_for_and_room_comes_back() -> None:
+    snapshots = Snapshots(3, most_bytes=10)
+    calls = 0
+
+    async def fetch() -> bytes:
+        nonlocal calls
+        calls += 1
+        return b"sixsix"
+
+    assert await snapshots.get("first", fetch) == await snapshots.get("second", fetch) == b"sixsix"
+    assert await snapshots.get("first", fetch) == b"sixsix"
+    assert calls == 2
+    assert await snapshots.get("second", fetch) == b"sixsix"  # answered, and not kept
+    assert calls == 3
+    for _ in range(3_000):
+        if not snapshots._answers:  # pyright: ignore[reportPrivateUsage]  # memory is what this is about
+            break
+        await asyncio.sleep(0.02)
+    await snapshots.get("second", fetch)
+    await snapshots.get("second", fetch)
+    assert calls == 4

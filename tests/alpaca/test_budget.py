@@ -230,3 +230,11 @@ def test_nothing_is_left_while_a_429_holds_and_no_less_than_nothing_ever(budgets
     takes(budgets, "bob", 5)
     budgets.learn("bob", told(limit=3, remaining=0))
     assert budgets.left("bob") == BudgetLeft(limit=3, remaining=0, resets_in_seconds=30)
+
+
+def test_whoever_can_wait_leaves_the_last_requests_of_a_minute_to_others(budgets: Budgets, clock: Clock) -> None:
+    patient = [budgets.take("alice", leaving=50) for _ in range(REQUESTS_PER_WINDOW - 49)]
+    assert patient == [0] * (REQUESTS_PER_WINDOW - 50) + [60]
+    assert takes(budgets, "alice", 51) == [0] * 50 + [60]
+    clock.pass_by(60)
+    assert budgets.take("alice", leaving=50) == 0

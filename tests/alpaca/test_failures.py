@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from corral.alpaca.calling import MOST_ATTEMPTS
+from corral.alpaca.calling import LARGEST_ANSWER_BYTES, MOST_ATTEMPTS
 from corral.alpaca.environments import Environment
 from corral.alpaca.errors import (
     AlpacaError,
@@ -290,3 +290,14 @@ async def test_an_empty_key_is_refused_before_dialling() -> None:
         with pytest.raises(KeysRefused):
             await client.fetch_account(Environment.PAPER, Secret(KEY_ID), Secret(""), budget_key="alice")
     assert served.connections == 0
+
+
+async def test_a_list_is_read_to_its_limit_and_no_farther() -> None:
+    item = json.dumps({"asset_id": "a", "symbol": "S", "side": "long", "qty": "1"}).encode()
+    fitting = LARGEST_ANSWER_BYTES // (len(item) + 1)
+    lists = [b"[" + b",".join([item] * many) + b"]" for many in (fitting - 1, fitting + 1)]
+    async with upstream(*map(answer, lists)) as served, client_of(served.url, timeout_seconds=30) as client:
+        keys = (Environment.PAPER, Secret("PKWHATEVER0001"), Secret("s"))
+        assert len(await client.fetch_positions(*keys, budget_key="alice")) == fitting - 1
+        with pytest.raises(WrongShape):
+            await client.fetch_positions(*keys, budget_key="alice")

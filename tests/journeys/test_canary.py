@@ -129,6 +129,18 @@ async def test_a_key_is_nowhere_to_be_found_but_sealed(
     await assert_the_data_holds_it_sealed(data, canary, control)
 
 
+READS = (
+    "positions",
+    "orders",
+    "activities",
+    "portfolio-history",
+    "clock",
+    "positions.csv",
+    "orders.csv",
+    "activities.csv",
+)
+
+
 async def use_it_well(caller: Caller, canary: str, control: str) -> str:
     status, body = await caller.call("POST", "/api/credentials", json={"nickname": control, **key_pair(canary)})
     assert status == 201, body
@@ -137,6 +149,7 @@ async def use_it_well(caller: Caller, canary: str, control: str) -> str:
         ("GET", path, {}),
         ("GET", "/api/credentials", {}),
         ("GET", f"{path}/account-data", {}),
+        *(("GET", f"{path}/{read}", {}) for read in READS),
         ("POST", f"{path}/validate", {}),
         ("PATCH", path, {"json": key_pair(canary)}),
     ):
@@ -189,6 +202,8 @@ async def let_alpaca_misbehave(caller: Caller, canary: str, path: str, faults: F
             caller.call("PATCH", path, json=key_pair(canary)),
             caller.call("POST", f"{path}/validate"),
             caller.call("GET", f"{path}/account-data"),
+            caller.call("GET", f"{path}/orders"),
+            caller.call("GET", f"{path}/activities.csv"),
         )
         assert all(status != 500 for status, _ in answers), misbehaviour
         assert await faults.calls_of(canary) > calls, "the misbehaviour was met"

@@ -28,6 +28,7 @@ REFUSED_COMMAND_LINES = {
     "demo --port 65536": "'--port'",
     "demo --sandbox-port -1": "'--sandbox-port'",
     "sandbox --latency-ms -1": "'--latency-ms'",
+    "sandbox --speed 0": "'--speed'",
     "users add": "EMAIL",
     "users add nobody": "e-mail address",
     "users disable nobody": "e-mail address",

@@ -133,6 +133,18 @@ async def test_alices_and_bobs_events_never_cross_under_load(
                 assert {event.data["credential_id"] for event in one.heard} == own | {None}
 
 
+async def test_a_feeds_calls_are_not_logged_as_those_of_the_request_that_began_it(
+    alice: Person, bob: Person, log_file: Path
+) -> None:
+    await alice.store()
+    log = LogSince(log_file)
+    async with listening_to(alice.client) as ears:
+        await ears.until("account-data")
+        await ears.until("position", patience=10)
+        assert ears.answer.headers["X-Request-ID"] not in log.text()
+        assert "alpaca_answered" in log.text()
+
+
 async def test_one_line_is_logged_for_a_stream_at_its_end(alice: Person, bob: Person, log_file: Path) -> None:
     log = LogSince(log_file)
     async with listening_to(alice.client) as ears:

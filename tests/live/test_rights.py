@@ -12,9 +12,11 @@ import pytest
 
 from corral.identity import api_tokens
 from corral.identity.queries import disable_person
+from corral.sandbox import Sandbox
 from tests.conftest import Faults, Service
 from tests.doors import browser, sign_in_by_link
 from tests.live.ears import Ears, listening_to
+from tests.live.trading import trader, trading_key
 from tests.people import Person, key_pair, paper_key
 
 # The promise is a second; a busy machine gets more before a test says that it is broken.
@@ -232,6 +234,31 @@ async def test_keys_that_are_refused_lose_their_watcher_and_the_others_go_on(
             await fresh.until("heartbeat")
             assert [event.data["code"] for event in fresh.of("problem")] == ["credential_refused"]
             assert not fresh.of("account-data")
+
+
+async def test_keys_that_have_not_been_accepted_yet_are_told_nothing(
+    alice: Person, bob: Person, faults: Faults, owner: asyncpg.Connection, sandbox: Sandbox
+) -> None:
+    """Her row says that it is the account of bob's, and Alpaca does not say anything about her keys."""
+    hers_key, his_key = paper_key(), await trading_key(sandbox)
+    hers, his = await alice.store(hers_key), await bob.store(his_key)
+    his_account = await owner.fetchval("SELECT account_id FROM corral.credentials WHERE user_id = $1", bob.user_id)
+    await owner.execute("UPDATE corral.credentials SET account_id = $2 WHERE id = $1", UUID(hers["id"]), his_account)
+    await faults.set(hers_key, status=500)
+    async with (
+        trader(sandbox, his_key) as him,
+        listening_to(bob.client) as bobs,
+        listening_to(alice.client) as ears,
+    ):
+        await bobs.until("position", patience=30)
+        placed = await him.order()
+        await bobs.until("order", id=placed["id"], status="filled", patience=30)
+        await bobs.until("position", symbol="BTCUSD", credential_id=his["id"], patience=30)
+        await ears.until("problem", credential_id=hers["id"], patience=30)
+        assert {event.kind for event in ears.heard} <= {"heartbeat", "problem"}
+        async with listening_to(alice.client) as fresh:
+            await fresh.until("heartbeat")
+            assert {event.kind for event in fresh.heard} <= {"heartbeat", "problem"}
 
 
 async def test_keys_of_another_account_are_told_nothing(alice: Person, bob: Person, owner: asyncpg.Connection) -> None:

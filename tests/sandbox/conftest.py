@@ -5,6 +5,7 @@ import pytest
 from aiohttp import ClientSession
 
 from corral.sandbox import Sandbox, serve_sandbox
+from tests.sandbox.asking import Caller
 from tests.sandbox.judges import official_document
 
 
@@ -18,6 +19,11 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 async def http() -> AsyncIterator[ClientSession]:
     async with ClientSession() as session:
         yield session
+
+
+@pytest.fixture
+def caller(http: ClientSession, sandbox: Sandbox) -> Caller:
+    return Caller(http, sandbox)
 
 
 @pytest.fixture(scope="session")

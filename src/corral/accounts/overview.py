@@ -80,5 +80,5 @@ def _facts(credential: NamedCredential) -> dict[str, object]:
 
 
 def _problem(problem: Problem) -> dict[str, Any]:
-    members = problem_members(problem, logs.request_id.get() or "")
+    members = problem_members(problem, logs.current_request_id() or "")
     return members if problem.retry_after is None else {**members, "retry_after": problem.retry_after}

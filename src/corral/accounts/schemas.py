@@ -4,6 +4,7 @@ Decimals are texts, digit for digit as Alpaca wrote them. Times are in UTC with 
 of a second as Alpaca wrote. Alpaca adds values to its enumerations, so they are texts here.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -106,7 +107,7 @@ class OrderLegResponse(_OfAlpaca):
 
 
 class OrderResponse(OrderLegResponse):
-    """An order, and with `nested=true` the orders that belong to it."""
+    """An order, and those of its legs that Alpaca does not list as orders of their own."""
 
     legs: list[OrderLegResponse]
 
@@ -180,11 +181,15 @@ class PositionList(BaseModel):
 
 
 class OrderList(BaseModel):
+    """A page of orders, in the order of their submission."""
+
     items: list[OrderResponse]
     next_cursor: str | None = _NEXT_CURSOR
 
 
 class ActivityList(BaseModel):
+    """A page of activities, in the order of time."""
+
     items: list[ActivityResponse]
     next_cursor: str | None = _NEXT_CURSOR
 
@@ -211,6 +216,18 @@ def activity_response(activity: Activity) -> TradeActivityResponse | NonTradeAct
     if isinstance(activity, TradeActivity):
         return TradeActivityResponse.model_validate(activity)
     return NonTradeActivityResponse.model_validate(activity)
+
+
+def position_list(positions: Iterable[Position]) -> PositionList:
+    return PositionList(items=[position_response(position) for position in positions], next_cursor=None)
+
+
+def order_list(orders: Iterable[Order], next_cursor: str | None) -> OrderList:
+    return OrderList(items=[order_response(order) for order in orders], next_cursor=next_cursor)
+
+
+def activity_list(activities: Iterable[Activity], next_cursor: str | None) -> ActivityList:
+    return ActivityList(items=[activity_response(activity) for activity in activities], next_cursor=next_cursor)
 
 
 def portfolio_history_response(history: PortfolioHistory) -> PortfolioHistoryResponse:

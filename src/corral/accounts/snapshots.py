@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
-from typing import final
+from typing import Final, final
+
+MOST_BYTES_KEPT: Final = 32 * 1024 * 1024
 
 
 @final
@@ -11,13 +13,16 @@ class Snapshots:
 
     The key names the credential and its revision: a change that takes a right away, or another key
     pair, makes another key, so an answer that is kept cannot be reached by it. Nothing is kept of a
-    failure. An idle account costs nothing: its entry goes when its answer is too old.
+    failure. An idle account costs nothing: its entry goes when its answer is too old. And however
+    many questions there are, no more is kept than `most_bytes`: what would be too much is not kept.
     """
 
-    __slots__ = ("_answers", "_calls", "_keep_seconds")
+    __slots__ = ("_answers", "_bytes_kept", "_calls", "_keep_seconds", "_most_bytes")
 
-    def __init__(self, keep_seconds: float) -> None:
+    def __init__(self, keep_seconds: float, *, most_bytes: int = MOST_BYTES_KEPT) -> None:
         self._keep_seconds = keep_seconds
+        self._most_bytes = most_bytes
+        self._bytes_kept = 0
         self._answers: dict[Hashable, bytes] = {}
         self._calls: dict[Hashable, asyncio.Task[bytes]] = {}
 
@@ -44,10 +49,14 @@ class Snapshots:
             answer = await fetch()
         finally:
             del self._calls[key]
-        if self._keep_seconds > 0:
+        if self._keep_seconds > 0 and self._bytes_kept + len(answer) <= self._most_bytes:
             self._answers[key] = answer
-            asyncio.get_running_loop().call_later(self._keep_seconds, self._answers.pop, key, None)
+            self._bytes_kept += len(answer)
+            asyncio.get_running_loop().call_later(self._keep_seconds, self._forget, key)
         return answer
+
+    def _forget(self, key: Hashable) -> None:
+        self._bytes_kept -= len(self._answers.pop(key))
 
 
 def _take_notice(call: asyncio.Task[bytes]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from corral.alpaca.paging import Direction
+from corral.alpaca.paging import Direction, Listing
 from corral.alpaca.reading import Fields, date, decimal, moment, present, read_list, text
 
 MOST_ACTIVITIES: Final = 100  # that Alpaca puts on one page
@@ -69,7 +69,6 @@ class ActivityQuery:
 
     types: tuple[str, ...] = ()
     category: ActivityCategory | None = None
-    order_id: str | None = None
     after: str | None = None
     until: str | None = None
     direction: Direction = Direction.DESCENDING
@@ -79,7 +78,6 @@ class ActivityQuery:
         chosen = {
             "activity_types": ",".join(self.types) or None,
             "category": self.category.value if self.category else None,
-            "order_id": self.order_id,
             "after": self.after,
             "until": self.until,
             "direction": self.direction.value,
@@ -87,6 +85,10 @@ class ActivityQuery:
             "page_token": beyond,
         }
         return {name: value for name, value in chosen.items() if value is not None}
+
+
+# A token stands for a place between two activities, and goes together with every filter.
+ACTIVITY_LISTING: Final[Listing[Activity]] = Listing(MOST_ACTIVITIES, tie=None, is_within=lambda _: True)
 
 
 def read_activities(body: bytes) -> tuple[Activity, ...]:

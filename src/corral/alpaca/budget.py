@@ -58,13 +58,13 @@ class Budgets:
     def take(self, key: Hashable, *, leaving: int = 0) -> int:
         """Counts one request and answers 0, or answers after how many whole seconds (1 to 60) there is one to take.
 
-        Whoever can wait leaves the last `leaving` requests of a minute to others, but takes one of a fresh minute.
+        Whoever can wait leaves the last `leaving` requests of a minute to others.
         """
         now = self._monotonic()
         window = self._window(key, now)
         if now < window.held_until:
             return _whole_seconds(window.held_until - now)
-        if window.used >= max(window.limit - leaving, 1):
+        if window.used >= window.limit - leaving:
             return _whole_seconds(window.ends_at - now)
         window.used += 1
         return 0

@@ -27,6 +27,7 @@ from corral.alpaca.errors import (
     Unreachable,
 )
 from corral.alpaca.exchange import Keys, RawAnswer, ask
+from corral.logs import added_to_request_line
 
 MOST_ATTEMPTS: Final = 3
 LARGEST_ANSWER_BYTES: Final = 4 * 1024 * 1024  # 500 orders with four legs each, or 6,000 positions
@@ -158,8 +159,20 @@ def _last_outcome(state: RetryCallState) -> RawAnswer | AlpacaError:
 def _log_outcome(question: Question, outcome: RawAnswer | AlpacaError, attempts: int, seconds: float) -> None:
     """`X-Request-ID` is all that Alpaca's support can search for, and it cannot be looked up later.
 
-    The path goes without the query, which may tell what somebody trades in.
+    The path goes without the query, which may tell what somebody trades in. A call that went well is told in the
+    line of the request that it was for, if that can take it.
     """
+    milliseconds = round(seconds * 1000, 1)
+    if (
+        isinstance(outcome, RawAnswer)
+        and (outcome.status, attempts) == (HTTPStatus.OK, 1)
+        and added_to_request_line(
+            environment=question.environment.value,
+            alpaca_ms=milliseconds,
+            alpaca_request_id=outcome.alpaca_request_id,
+        )
+    ):
+        return
     _log.info(
         "alpaca_failed" if outcome.status is None else "alpaca_answered",
         environment=question.environment.value,
@@ -167,6 +180,6 @@ def _log_outcome(question: Question, outcome: RawAnswer | AlpacaError, attempts:
         status=outcome.status,
         failure=type(outcome).__name__ if isinstance(outcome, AlpacaError) else None,
         alpaca_request_id=outcome.alpaca_request_id,
-        duration_ms=round(seconds * 1000, 1),
+        duration_ms=milliseconds,
         attempts=attempts,
     )

@@ -35,6 +35,12 @@ class NotAnAccount(WrongShape):
     sentence = "Alpaca's answer is not an account"
 
 
+class RepeatedPage(WrongShape):
+    """A page of a list that gives again what was given: whoever turned pages until the last would never end."""
+
+    sentence = "Alpaca's pages repeat themselves"
+
+
 class UpstreamFailed(AlpacaError):  # noqa: N818 - named after the condition
     """Any other status, redirects included; without a status, something that is not HTTP."""
 

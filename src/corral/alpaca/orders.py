@@ -10,7 +10,8 @@ from enum import StrEnum
 from typing import Final
 
 from corral.alpaca.errors import WrongShape
-from corral.alpaca.paging import Direction
+from corral.alpaca.moments import instant, millisecond
+from corral.alpaca.paging import Direction, Listing
 from corral.alpaca.reading import Fields, decimal, flag, free_text, moment, objects, present, read_list, text
 
 MOST_ORDERS: Final = 500  # that Alpaca puts on one page
@@ -73,14 +74,13 @@ class OrderStatusFilter(StrEnum):
 class OrderQuery:
     """Which orders, and in what direction. `after` and `until` are moments in UTC, both exclusive.
 
-    `nested` puts the legs of a group under its first order instead of beside it.
+    Every order of a group stands on its own, which lets a page end between them.
     """
 
     status: OrderStatusFilter = OrderStatusFilter.OPEN
     after: str | None = None
     until: str | None = None
     direction: Direction = Direction.DESCENDING
-    nested: bool = False
 
     def parameters(self, *, limit: int, beyond: str | None = None) -> Mapping[str, str]:
         """For the address: at most `limit` orders, from the first one or from behind the one with the id `beyond`.
@@ -95,10 +95,25 @@ class OrderQuery:
         return {
             "status": self.status.value,
             "direction": self.direction.value,
-            "nested": "true" if self.nested else "false",
             "limit": str(limit),
             **{name: value for name, value in bounds.items() if value is not None},
         }
+
+
+def order_listing(query: OrderQuery) -> Listing[Order]:
+    """How Alpaca's list of these orders is turned page by page."""
+
+    def is_within(order: Order) -> bool:
+        at = instant(order.submitted_at) if order.submitted_at else None
+        is_early = at and query.after and at <= instant(query.after)
+        is_late = at and query.until and at >= instant(query.until)
+        return not is_early and not is_late
+
+    def tie(order: Order) -> str | None:
+        # Nobody says how precisely Alpaca compares: a millisecond is coarser than anything that it writes.
+        return millisecond(order.submitted_at) if order.submitted_at else None
+
+    return Listing(MOST_ORDERS, tie, is_within)
 
 
 def read_orders(body: bytes) -> tuple[Order, ...]:

@@ -56,7 +56,7 @@ class TooManyCredentials(Problem):
 
 
 class UpstreamFailed(Problem):
-    """Alpaca answered with an error, or with something that is not an account. Try again shortly."""
+    """Alpaca answered with an error, or with something other than what was asked for. Try again shortly."""
 
     status, code, title = 502, "upstream_failed", "Alpaca failed to answer"
 

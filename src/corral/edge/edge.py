@@ -71,7 +71,7 @@ class Edge:
         # Of our own making: an id that a client chose could repeat or forge another's in the log. Each
         # request is served by a task of its own, so there is nothing to reset afterwards.
         request_id = token_hex(16)
-        logs.request_id.set(request_id)
+        line = logs.begin_request_line(request_id)
         exchange = _Exchange(receive, send, request_id, self._headers, self._max_body_bytes)
         try:
             has_body = admit(scope, public_origin=self._public_origin, max_body_bytes=self._max_body_bytes)
@@ -92,6 +92,7 @@ class Edge:
             status=exchange.status,
             duration_ms=round((perf_counter() - started) * 1000, 3),
             user_id=scope.get("state", {}).get("user_id"),
+            **line.take_facts(),
         )
 
 

@@ -1,17 +1,17 @@
 """A question to Alpaca about an account, with the keys of one of those who watch it."""
 
 import time
-from collections.abc import Awaitable, Hashable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from corral.accounts.account_data import account_data_of
+from corral.accounts.asking import Fetch
 from corral.accounts.snapshots import Snapshots
 from corral.alpaca.client import AlpacaClient
-from corral.alpaca.environments import Environment
 from corral.alpaca.errors import AlpacaError
-from corral.alpaca.orders import MOST_ORDERS, Order, OrderQuery
+from corral.alpaca.orders import MOST_ORDERS, Order, OrderQuery, order_listing
+from corral.alpaca.paging import Page, Place, read_page
 from corral.alpaca.positions import Position
 from corral.alpaca.trade_updates import Line, TradeUpdates
 from corral.credentials.models import SealedCredential
@@ -21,23 +21,13 @@ from corral.credentials.sealing import get_decrypted_alpaca_credential
 from corral.live.problems import AnotherAccount
 from corral.live.watchers import Watcher
 from corral.logs import get_logger
-from corral.secret import Secret
 from corral.vault import Vault
 
 NOTE_USE_AFTER_SECONDS: Final = 60.0
 
 Found = TypeVar("Found")
-Found_co = TypeVar("Found_co", covariant=True)
 
 _log = get_logger()
-
-
-class Fetch(Protocol[Found_co]):
-    """A method of AlpacaClient, with the rest of its question filled in."""
-
-    def __call__(
-        self, environment: Environment, api_key: Secret, secret_key: Secret, /, *, budget_key: Hashable
-    ) -> Awaitable[Found_co]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +50,17 @@ class Road:
         """Raises a Problem."""
         return await self._ask(credential, self.alpaca.fetch_positions)
 
-    async def fetch_orders(
-        self, credential: SealedCredential, query: OrderQuery, beyond: str | None
-    ) -> tuple[Order, ...]:
+    async def fetch_orders(self, credential: SealedCredential, query: OrderQuery, place: Place) -> Page[Order]:
         """As many as Alpaca puts on a page. Raises a Problem."""
-        return await self._ask(
-            credential, partial(self.alpaca.fetch_orders, query=query, limit=MOST_ORDERS, beyond=beyond)
-        )
+
+        async def ask(wanted: int, beyond: str | None) -> tuple[Order, ...]:
+            fetch = partial(self.alpaca.fetch_orders, query=query, limit=wanted, beyond=beyond)
+            return await self._ask(credential, fetch)
+
+        try:
+            return await read_page(order_listing(query), ask, place, limit=MOST_ORDERS)
+        except AlpacaError as error:  # a page that repeats itself
+            raise problem_of(error) from error
 
     async def fetch_account_data(self, credential: SealedCredential, *, is_shared: bool) -> bytes:
         """AccountDataResponse as JSON. Raises a Problem: AnotherAccount, or as `problem_of` tells it.

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Iterable
+from contextvars import Context
 from typing import final
 
 from corral.alpaca.environments import Environment
@@ -64,7 +65,8 @@ class Feed:
             task.cancel()
 
     def _start(self, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
-        task = asyncio.get_running_loop().create_task(work)
+        # In a context of its own: it outlives the request that began it, and its log lines are not that one's.
+        task = asyncio.get_running_loop().create_task(work, context=Context())
         task.add_done_callback(self._take_notice)
         return task
 

@@ -123,7 +123,7 @@ class Poller:
             self._is_look_due, self._calls_since_look = False, 0
             self._walk = OrderWalk(self._ledger)
         walk = self._walk
-        self._audience.tell(walk.take(await self._road.fetch_orders(watcher.credential, *walk.question)))
+        self._audience.tell(walk.take(await self._road.fetch_orders(watcher.credential, walk.query, walk.place)))
         if walk.is_done:
             self._walk = None
 

@@ -8,15 +8,17 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from heapq import heappop, heappush
 from typing import NamedTuple
-from uuid import UUID, uuid5
 
-from corral.sandbox.crossings import highest
 from corral.sandbox.ledger import ZERO, Execution, Ledger, Position, State
-from corral.sandbox.leg_tickets import exit_tickets, oco_tickets, strategy_ticket
-from corral.sandbox.matching import PAUSE, Step, executions, expiry, is_tradable, left_at, next_step
+from corral.sandbox.market import price
+from corral.sandbox.matching import PAUSE, Step, executions, expiry, left_at, next_step
 from corral.sandbox.opening import Account
-from corral.sandbox.orders import Group, Order, Role, Status, Ticket
-from corral.sandbox.quotes import bounds_of, mirrored, quote
+from corral.sandbox.opening_history import opening_trades
+from corral.sandbox.option_contracts import Contract, contract_of
+from corral.sandbox.order_making import OrderMaker
+from corral.sandbox.orders import Order, Status, Ticket
+from corral.sandbox.quotes import quote
+from corral.sandbox.settlement import Settlement, quantity_of, settle_exercised, settle_expired
 
 
 class Event(NamedTuple):
@@ -34,46 +36,67 @@ class Book:
 
     def __init__(self, account: Account) -> None:
         self.account = account
-        self.orders: dict[str, Order] = {}
-        self.by_client_order_id: dict[str, Order] = {}
+        self._opening_trades = opening_trades(account)
+        self.orders = {order.id: order for order, _ in self._opening_trades}
+        self.by_client_order_id = {order.client_order_id: order for order, _ in self._opening_trades}
         self.ledger = Ledger(_opening(account))
         self.on_event: set[Callable[[Event], None]] = set()
         self.on_change: Callable[[Book], None] | None = None
         self._steps: dict[Order, Step] = {}
         self._due: list[tuple[int, int, Step, Order]] = []
-        self._ids = UUID(str(account.profile["id"]))
-        self._count = 0
+        self._expiries: list[tuple[int, str]] = []
+        self._declined: set[str] = set()
+        self._maker = OrderMaker(str(account.profile["id"]))
 
     @property
     def state(self) -> State:
         return self.ledger.state
 
     @property
+    def has_opened_only(self) -> bool:
+        return len(self.orders) == len(self._opening_trades)
+
+    @property
     def next_due(self) -> int | None:
         self._forget_settled()
-        return self._due[0][0] if self._due else None
+        ends = [heap[0][0] for heap in (self._due, self._expiries) if heap]
+        return min(ends, default=None)
 
     def open_orders(self) -> Iterator[Order]:
         """Answers every open order, a leg also, in the order in which they came."""
         return (order for order in self._steps if order.is_open)
 
+    def executions(self) -> Iterator[Execution]:
+        """Answers everything that was ever done, in that order, also on the day on which the account opened."""
+        yield from (execution for _, execution in self._opening_trades)
+        yield from self.ledger.executions
+
     def advance(self, now: int) -> None:
         """Lets happen what was due by `now`, in nanoseconds since 1970."""
         while (due := self.next_due) is not None and due <= now:
-            _, _, step, order = heappop(self._due)
-            self._take(order, step)
+            if self._due and self._due[0][0] == due:
+                _, _, step, order = heappop(self._due)
+                self._take(order, step)
+            else:
+                self._expire(*heappop(self._expiries))
+
+    def exercise(self, contract: Contract, now: int) -> None:
+        """Turns all that is held of a contract into shares, or shares into cash."""
+        self._settle_option(settle_exercised(contract, quantity_of(self.state, contract.symbol)), now)
+
+    def decline_exercise(self, contract: Contract) -> None:
+        """Lets a contract expire even if it is in the money."""
+        self._declined.add(contract.symbol)
 
     def enter(self, ticket: Ticket, now: int) -> Order:
         """Takes an order that has passed every check. What happens to it at once happens with the next `advance`."""
-        if ticket.order_class == "oco":
-            return self._enter_group(oco_tickets(ticket), "take_profit", now)
-        exits = exit_tickets(ticket) if ticket.order_class in {"bracket", "oto"} else {}
-        if exits:
-            return self._enter_group({"entry": ticket, **exits}, "entry", now)
-        order = self._new_order(ticket, now)
-        if ticket.legs:
-            order.legs = tuple(self._new_leg(order, index, now) for index in range(len(ticket.legs)))
+        order, *others = self._maker.make_family(ticket, now)
+        for member in (order, *others):
+            self._file(member)
         self._begin(order, now)
+        for other in others:
+            if other.ratio is None:
+                self._plan(other)
         return order
 
     def cancel(self, order: Order, now: int) -> None:
@@ -83,7 +106,8 @@ class Book:
 
     def replace(self, old: Order, ticket: Ticket, now: int) -> Order:
         """Puts a new order in the place of an open one."""
-        new = self._new_order(ticket, now)
+        new = self._maker.make(ticket, now)
+        self._file(new)
         new.replaces, old.replaced_by = old.id, new.id
         new.is_live, new.is_triggered, new.peak = old.is_live, old.is_triggered, old.peak
         if old.group is not None and old.role is not None:
@@ -98,55 +122,9 @@ class Book:
             self._begin(new, now)
         return new
 
-    def best_price(self, order: Order, now: int) -> Decimal | None:
-        """Answers how high the price was since a trailing stop came (for a purchase: how low), None for others."""
-        if order.peak is None or not order.is_open or order.ready_at > now:
-            return order.peak
-        bounds = bounds_of(self.account.seed, order.ticket)
-        if order.ticket.side == "sell":
-            return highest(bounds, order.peak, order.ready_at, now)
-        return -highest(mirrored(bounds), -order.peak, order.ready_at, now)
-
-    def new_id(self, kind: str) -> str:
-        self._count += 1
-        return str(uuid5(self._ids, f"{kind}/{self._count}"))
-
-    def _enter_group(self, tickets: dict[Role, Ticket], top: Role, now: int) -> Order:
-        group = Group(self.new_id("group"), top)
-        for role, ticket in tickets.items():
-            order = self._new_order(ticket, now)
-            order.group, order.role = group, role
-            group.members[role] = order
-            if role != top:
-                order.status = "held"
-                order.is_live = top == "take_profit"
-        self._begin(group.members[top], now)
-        for leg in group.legs():
-            self._plan(leg)
-        return group.members[top]
-
-    def _new_order(self, ticket: Ticket, now: int) -> Order:
-        order_id = self.new_id("order")
-        order = Order(
-            id=order_id,
-            number=self._count,
-            client_order_id=ticket.client_order_id or str(uuid5(self._ids, f"client/{order_id}")),
-            ticket=ticket,
-            status="pending_new" if is_tradable(ticket, now) else "accepted",
-            submitted_at=now,
-            ready_at=now,
-            updated_at=now,
-            expires_at=expiry(ticket, now),
-        )
+    def _file(self, order: Order) -> None:
         self.orders[order.id] = order
         self.by_client_order_id[order.client_order_id] = order
-        return order
-
-    def _new_leg(self, order: Order, index: int, now: int) -> Order:
-        part = order.ticket.legs[index]
-        leg = self._new_order(strategy_ticket(order.ticket, part), now)
-        leg.ratio, leg.is_live = part.ratio, False
-        return leg
 
     def _begin(self, order: Order, now: int) -> None:
         if order.ticket.is_trailing and order.peak is None:
@@ -193,13 +171,13 @@ class Book:
             self._end_others(order, "canceled", at)
 
     def _execute(self, order: Order, at: int) -> None:
-        price = quote(self.account.seed, order.ticket, at)
-        for quantity in executions(order, price):
-            if not self._can_pay(order, quantity, price):
+        each = quote(self.account.seed, order.ticket, at)
+        for quantity in executions(order, each):
+            if not self._can_pay(order, quantity, each):
                 self._end(order, "canceled" if order.filled_quantity else "rejected", at)
                 return
-            self._fill(order, quantity, price, at)
-        if order.role in {"take_profit", "stop_loss"}:
+            self._fill(order, quantity, each, at)
+        if order.is_exit:
             self._end_others(order, "canceled", at)
         if order.status == "filled":
             self._settle_filled(order, at)
@@ -229,7 +207,7 @@ class Book:
     def _record(self, order: Order, quantity: Decimal, price: Decimal, at: int) -> Execution:
         ticket = order.ticket
         execution = Execution(
-            id=self.new_id("execution"),
+            id=self._maker.new_id("execution"),
             at=at,
             order_id=order.id,
             symbol=ticket.asset.symbol if ticket.asset else "",
@@ -240,7 +218,23 @@ class Book:
             multiplier=ticket.multiplier,
         )
         self.ledger.record(execution)
+        if ticket.asset is not None and ticket.asset.contract is not None:
+            heappush(self._expiries, (ticket.asset.contract.expires_at, execution.symbol))
         return execution
+
+    def _expire(self, at: int, symbol: str) -> None:
+        contract, held = contract_of(symbol), quantity_of(self.state, symbol)
+        if contract is None or not held:
+            return
+        pays = price(self.account.seed, symbol, at)
+        is_declined = symbol in self._declined
+        settlements = settle_expired(self.account, self.state, contract, pays=pays, at=at, is_declined=is_declined)
+        self._settle_option(settlements, at)
+
+    def _settle_option(self, settlements: list[Settlement], at: int) -> None:
+        for kind, symbol, quantity, each, multiplier in settlements:
+            new_id = self._maker.new_id("settlement")
+            self.ledger.record(Execution(new_id, at, "", symbol, quantity, each, abs(quantity), ZERO, multiplier, kind))
 
     def _settle_filled(self, order: Order, at: int) -> None:
         self._steps.pop(order, None)

@@ -37,9 +37,9 @@ def _flag(name: str, value: JsonValue) -> bool:
 
 
 def _multiplier(name: str, value: JsonValue) -> str:
-    if value not in {"1", "2", "4"}:
+    if not isinstance(value, str) or value not in {"1", "2", "4"}:
         raise Invalid(f"{name} must be 1, 2 or 4")
-    return str(value)
+    return value
 
 
 def _level(name: str, value: JsonValue) -> int:
@@ -49,9 +49,9 @@ def _level(name: str, value: JsonValue) -> int:
 
 
 def _email(name: str, value: JsonValue) -> str:
-    if value not in {"all", "none"}:
+    if not isinstance(value, str) or value not in {"all", "none"}:
         raise Invalid(f"{name} must be all or none")
-    return str(value)
+    return value
 
 
 _READERS: Mapping[str, _Reader] = {

@@ -35,7 +35,7 @@ class Customer:
 
     @property
     def has_ordered(self) -> bool:
-        return self._book is not None and bool(self._book.orders)
+        return self._book is not None and not self._book.has_opened_only
 
     def worth_at(self, at: int) -> Worth:
         """Answers the worth at a moment, in nanoseconds since 1970, to which the book has been advanced."""
@@ -47,7 +47,7 @@ class Customer:
 class Customers:
     """Remembers for good whoever came to change something. `on_due` is told whose book has something due."""
 
-    def __init__(self, seed: int, on_due: Callable[[Book], None]) -> None:
+    def __init__(self, seed: int, on_due: Callable[[Book], None] | None = None) -> None:
         self._on_due = on_due
         self._known: dict[str, Customer] = {}
         self._newcomer = lru_cache(_NEWCOMERS_KEPT)(partial(_newcomer, seed))

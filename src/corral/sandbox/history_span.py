@@ -9,7 +9,7 @@ from typing import Literal, cast
 
 from corral.sandbox.moments import SECOND, nanoseconds
 from corral.sandbox.parameters import Invalid, as_choice, as_flag, as_moment
-from corral.sandbox.trading_calendar import NEW_YORK, Session, last_session_before, new_york_time
+from corral.sandbox.trading_calendar import NEW_YORK, Session, last_session_before, new_york_time, sessions_from
 
 Reporting = Literal["market_hours", "extended_hours", "continuous"]
 
@@ -40,25 +40,29 @@ def read_span(query: Mapping[str, str], now: int) -> Span:
     """
     if {"start", "end", "period"} <= query.keys():
         raise Invalid("start, end and period may not be given together")
-    reporting = _reporting(query)
-    first, last, length = _bounds(query, now, reporting)
-    if first > min(last, now):
-        raise Invalid("start must not be after end, nor after now")
-    return Span(first, min(last, now), _timeframe(query, length), reporting)
-
-
-def _bounds(query: Mapping[str, str], now: int, reporting: Reporting) -> tuple[int, int, timedelta]:
     start = as_moment("start", query["start"]) if "start" in query else None
     end = min(_end(query["end"]), now) if "end" in query else None
-    if start is not None and end is not None:
-        return start, end, timedelta(microseconds=(end - start) // 1_000)
     number, unit = _period(query.get("period", "1M"))
     length = timedelta(days=number * _DAYS[unit])
+    if start is not None and end is not None:
+        length = timedelta(microseconds=(end - start) // 1_000)
+    timeframe, reporting = _timeframe(query, length), _reporting(query)
     if start is not None:
-        return start, _shifted(start, number, unit), length
-    if end is not None:
-        return _shifted(end, -number, unit), end, length
-    return _first_of_period(now, number, unit, reporting), now, length
+        first, last = start, _shifted(start, number, unit) if end is None else end
+    elif end is not None:
+        first, last = _shifted(end, -number, unit), end
+    else:
+        first, last = _first_of_period(now, number, unit, reporting, is_daily=timeframe == "1D"), now
+    if first > min(last, now):
+        raise Invalid("start must not be after end, nor after now")
+    return Span(first, min(last, now), timeframe, reporting)
+
+
+def hours_of(session: Session, reporting: Reporting) -> tuple[int, int]:
+    """Answers when a session begins and ends, in nanoseconds since 1970."""
+    if reporting == "market_hours":
+        return nanoseconds(session.opens), nanoseconds(session.closes)
+    return nanoseconds(session.extended_opens), nanoseconds(session.extended_closes)
 
 
 def _end(text: str) -> int:
@@ -74,17 +78,17 @@ def _period(text: str) -> tuple[int, str]:
     return int(parts[1]), parts[2]
 
 
-def _first_of_period(now: int, number: int, unit: str, reporting: Reporting) -> int:
-    """A period up to now counts this day as its last, and begins when a session last began."""
-    first_day = new_york_time(_shifted(now, -number, unit)).date() + _DAY
-    session = last_session_before(first_day + _DAY)
-    if _begins(session, reporting) > now:
-        session = last_session_before(session.day)
-    return _begins(session, reporting)
+def _first_of_period(now: int, number: int, unit: str, reporting: Reporting, *, is_daily: bool) -> int:
+    """A period up to now has as its last day the one whose session last began.
 
-
-def _begins(session: Session, reporting: Reporting) -> int:
-    return nanoseconds(session.opens if reporting == "market_hours" else session.extended_opens)
+    Its first is, in steps of a day, the next session's after its beginning, and in others the one before.
+    """
+    latest = last_session_before(new_york_time(now).date() + _DAY)
+    if hours_of(latest, reporting)[0] > now:
+        latest = last_session_before(latest.day)
+    first_day = new_york_time(_shifted(nanoseconds(latest.opens), -number, unit)).date() + _DAY
+    first = next(sessions_from(first_day)) if is_daily else last_session_before(first_day + _DAY)
+    return hours_of(first, reporting)[0]
 
 
 def _shifted(at: int, number: int, unit: str) -> int:

@@ -1,34 +1,32 @@
 """What open orders hold back: of a position what they would close, of buying power what they would cost."""
 
+from collections.abc import Iterator
 from decimal import Decimal
 
 from corral.sandbox.book import Book
 from corral.sandbox.ledger import ZERO
 from corral.sandbox.margin import buying_power, options_buying_power
 from corral.sandbox.matching import left_at
+from corral.sandbox.option_contracts import SHARES_PER_CONTRACT, Contract, contract_of
 from corral.sandbox.orders import Order, Ticket
 from corral.sandbox.quotes import quote
+from corral.sandbox.settlement import quantity_of
 from corral.sandbox.trading_hours import close_before_today
 from corral.sandbox.worth import worth_of
 
 
 def held_quantity(book: Book, symbol: str, now: int, instead: Order | None = None) -> Decimal:
-    """Answers how many of a position open orders would close. Of orders that end each other only one counts.
+    """Answers how many of a position open orders would close, and how many shares cover the calls that are written.
 
-    `instead` is an order that is about to go.
+    Of orders that end each other only one counts. `instead` is an order that is about to go.
     """
-    position = quantity_held(book, symbol)
-    total = ZERO
+    position = quantity_of(book.state, symbol)
+    total = _written(book, "call", symbol) * SHARES_PER_CONTRACT
     for order in _holding(book, instead):
         ticket = order.ticket
         if ticket.asset is not None and ticket.asset.symbol == symbol and position * ticket.sign < 0:
             total += left_at(order, quote(book.account.seed, ticket, now))
     return min(total, abs(position))
-
-
-def quantity_held(book: Book, symbol: str) -> Decimal:
-    position = book.state.positions.get(symbol)
-    return position.quantity if position else ZERO
 
 
 def power_left(book: Book, ticket: Ticket, now: int, instead: Order | None = None) -> Decimal:
@@ -54,16 +52,22 @@ def power_left(book: Book, ticket: Ticket, now: int, instead: Order | None = Non
 
 
 def cost_of(book: Book, ticket: Ticket, quantity: Decimal, now: int) -> Decimal:
-    """Answers what an order may take of the buying power: by its limit or, without one, by its stop or the price."""
+    """Answers what an order may take of the buying power: by its limit or, without one, by its stop or the price.
+
+    A put that is written takes what its exercise would cost, a covered call nothing.
+    """
+    contract = ticket.asset.contract if ticket.asset else None
+    if contract is not None and ticket.side == "sell":
+        return quantity * SHARES_PER_CONTRACT * contract.strike if contract.type == "put" else ZERO
     price = ticket.limit_price or ticket.stop_price or quote(book.account.seed, ticket, now)
     return max(quantity * price * ticket.multiplier, ZERO)
 
 
 def _held_money(book: Book, now: int, instead: Order | None) -> Decimal:
-    total = ZERO
+    total = _secured(book)
     for order in _holding(book, instead):
         asset = order.ticket.asset
-        if asset is not None and quantity_held(book, asset.symbol) * order.ticket.sign < 0:
+        if asset is not None and quantity_of(book.state, asset.symbol) * order.ticket.sign < 0:
             continue
         left = left_at(order, quote(book.account.seed, order.ticket, now))
         total += cost_of(book, order.ticket, left, now)
@@ -85,3 +89,22 @@ def _holding(book: Book, instead: Order | None) -> list[Order]:
         )
         and not (instead is not None and instead.group is not None and order.group is instead.group)
     ]
+
+
+def _written(book: Book, kind: str, underlying: str) -> Decimal:
+    return sum(
+        (count for contract, count in _short(book) if contract.underlying == underlying and contract.type == kind), ZERO
+    )
+
+
+def _secured(book: Book) -> Decimal:
+    """Answers the cash with which written puts are paid for, should they be exercised."""
+    puts = [(contract, count) for contract, count in _short(book) if contract.type == "put"]
+    return sum((count * SHARES_PER_CONTRACT * contract.strike for contract, count in puts), ZERO)
+
+
+def _short(book: Book) -> Iterator[tuple[Contract, Decimal]]:
+    for symbol, position in book.state.positions.items():
+        contract = contract_of(symbol)
+        if contract is not None and position.quantity < 0:
+            yield contract, -position.quantity

@@ -35,7 +35,8 @@ class Position:
 class Execution:
     """A part of an order that was done at `at`, in nanoseconds since 1970. A sale has a quantity below zero.
 
-    `multiplier` is how many units one of the symbol stands for: 100 for an option on shares.
+    `multiplier` is how many units one of the symbol stands for: 100 for an option on shares. What no order has
+    done has another `kind`, by Alpaca's names of activities.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Execution:
     cumulative: Decimal
     left: Decimal
     multiplier: int = 1
+    kind: str = "FILL"
 
     @property
     def cash(self) -> Decimal:

@@ -9,7 +9,7 @@ executions; it is deep enough again `PAUSE` later.
 from decimal import ROUND_DOWN, Decimal
 from typing import Literal, NamedTuple
 
-from corral.sandbox.crossings import first_fall, first_moment
+from corral.sandbox.crossings import first_fall, first_moment, highest
 from corral.sandbox.ledger import ZERO
 from corral.sandbox.market import SECOND
 from corral.sandbox.orders import Order, Ticket
@@ -69,6 +69,18 @@ def next_step(seed: int, order: Order) -> Step | None:
     if ticket.time_in_force in {"ioc", "fok"}:
         return Step(at, "execute" if _is_taken(seed, order, at) else "cancel")
     return _wait(seed, order)
+
+
+def best_price(seed: int, order: Order, now: int) -> Decimal | None:
+    """Answers how high the price was since a trailing stop came (for a purchase: how low), None for others."""
+    window = window_of(order.ticket, order.ready_at)
+    start, end = max(order.ready_at, window.opens), min(now, window.closes - 1)
+    if order.peak is None or not order.is_open or order.is_triggered or end < start:
+        return order.peak
+    bounds = bounds_of(seed, order.ticket)
+    if order.ticket.side == "sell":
+        return highest(bounds, order.peak, start, end)
+    return -highest(mirrored(bounds), -order.peak, start, end)
 
 
 def executions(order: Order, price: Decimal) -> list[Decimal]:

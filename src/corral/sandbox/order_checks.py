@@ -2,25 +2,19 @@
 
 from decimal import Decimal
 
-from corral.sandbox.answers import Refused
 from corral.sandbox.book import Book
 from corral.sandbox.configurations import Configurations
-from corral.sandbox.holds import cost_of, held_quantity, power_left, quantity_held
+from corral.sandbox.forbidden import Forbidden
+from corral.sandbox.holds import cost_of, held_quantity, power_left
 from corral.sandbox.ledger import ZERO
 from corral.sandbox.listing import Asset
 from corral.sandbox.money import in_writing
+from corral.sandbox.option_checks import check_option_opening, check_strategy
 from corral.sandbox.order_rules import Unprocessable, is_fractional
-from corral.sandbox.orders import Order, Ticket
+from corral.sandbox.orders import Intent, Order, Ticket
 from corral.sandbox.parameters import Invalid
 from corral.sandbox.quotes import quote
-
-
-class Forbidden(Refused):
-    """What Alpaca's business layer refuses, with what it tells beside the message."""
-
-    def __init__(self, message: str, **details: object) -> None:
-        super().__init__(403, message, code=40310000)
-        self.answer.body = {**details, "code": 40310000, "message": message}
+from corral.sandbox.settlement import quantity_of
 
 
 def check_account(book: Book) -> None:
@@ -40,23 +34,36 @@ def check_order(
     book: Book, ticket: Ticket, configurations: Configurations, now: int, *, instead: Order | None = None
 ) -> None:
     """`instead` is an order that goes when this one comes: what it holds is free again."""
-    if ticket.asset is None:
-        _check_power(book, ticket, now, instead)
+    asset = ticket.asset
+    if asset is None:
+        check_strategy(book, ticket, now, instead)
         return
     if is_fractional(ticket) and not configurations.fractional_trading and not ticket.trades_always:
         raise Forbidden("fractional trading is disabled")
-    _check_wash_trade(book, ticket, ticket.asset, instead)
-    held = quantity_held(book, ticket.asset.symbol)
-    closes = held < 0 if ticket.side == "buy" else held > 0
-    if closes:
-        _check_quantity(book, ticket, ticket.asset, now, instead)
-    else:
-        if ticket.side == "sell":
-            _check_short_sale(book, ticket, ticket.asset)
+    _check_wash_trade(book, ticket, asset, instead)
+    intent = inferred_intent(book, ticket)
+    if ticket.intent is not None and ticket.intent != intent:
+        raise Unprocessable(f"position intent mismatch, inferred: {intent}, specified: {ticket.intent}")
+    if intent.endswith("close"):
+        _check_quantity(book, ticket, asset, now, instead)
+        return
+    if asset.contract is not None:
+        check_option_opening(book, ticket, asset.contract, now, instead)
+    elif ticket.side == "sell":
+        _check_short_sale(book, ticket, asset)
+    if asset.contract is None or ticket.side == "buy":
         _check_power(book, ticket, now, instead)
 
 
-def quantity_of(book: Book, ticket: Ticket, now: int) -> Decimal:
+def inferred_intent(book: Book, ticket: Ticket) -> Intent:
+    """Answers what an order does to the position that there is."""
+    held = quantity_of(book.state, ticket.asset.symbol) if ticket.asset else ZERO
+    if ticket.side == "buy":
+        return "buy_to_close" if held < 0 else "buy_to_open"
+    return "sell_to_close" if held > 0 else "sell_to_open"
+
+
+def _quantity(book: Book, ticket: Ticket, now: int) -> Decimal:
     if ticket.quantity is not None:
         return ticket.quantity
     return (ticket.notional or ZERO) / quote(book.account.seed, ticket, now)
@@ -64,10 +71,10 @@ def quantity_of(book: Book, ticket: Ticket, now: int) -> Decimal:
 
 def _check_quantity(book: Book, ticket: Ticket, asset: Asset, now: int, instead: Order | None) -> None:
     """A position is closed with what is not held for other orders; it is not turned around by one order."""
-    held = abs(quantity_held(book, asset.symbol))
+    held = abs(quantity_of(book.state, asset.symbol))
     on_hold = held_quantity(book, asset.symbol, now, instead)
     available = held - on_hold
-    wanted = quantity_of(book, ticket, now)
+    wanted = _quantity(book, ticket, now)
     if wanted <= available:
         return
     details = {
@@ -92,8 +99,6 @@ def _check_short_sale(book: Book, ticket: Ticket, asset: Asset) -> None:
         raise Forbidden(
             f"insufficient balance for {coin} (requested: {wanted}, available: 0)", available="0", symbol=coin
         )
-    if asset.asset_class == "us_option":
-        return
     if not book.account.profile["shorting_enabled"]:
         raise Forbidden("account is not allowed to short")
     if is_fractional(ticket):
@@ -103,23 +108,23 @@ def _check_short_sale(book: Book, ticket: Ticket, asset: Asset) -> None:
 
 
 def _check_power(book: Book, ticket: Ticket, now: int, instead: Order | None) -> None:
-    cost = ticket.notional or cost_of(book, ticket, quantity_of(book, ticket, now), now)
+    cost = ticket.notional or cost_of(book, ticket, _quantity(book, ticket, now), now)
     power = max(power_left(book, ticket, now, instead), ZERO)
     if cost <= power:
         return
     if ticket.trades_always:
         raise Forbidden(_balance("USD", cost, power), available=in_writing(power), symbol="USD")
-    what = "options buying power" if ticket.asset is None or ticket.asset.contract else "buying power"
+    what = "options buying power" if ticket.asset and ticket.asset.contract else "buying power"
     raise Forbidden(f"insufficient {what}", buying_power=in_writing(power), cost_basis=in_writing(cost))
 
 
 def _check_wash_trade(book: Book, ticket: Ticket, asset: Asset, instead: Order | None) -> None:
-    """Refuses what might be done against an order of the account's own."""
+    """Refuses what might be done against an order of the account's own, but for the exits of complex orders."""
     for order in book.open_orders():
         other = order.ticket
-        if order is instead or order.status == "held" or other.asset is not asset or other.side == ticket.side:
+        if order is instead or order.is_exit or other.side == ticket.side:
             continue
-        if instead is not None and instead.group is not None and order.group is instead.group:
+        if other.asset is None or other.asset.symbol != asset.symbol:
             continue
         buy, sell = (ticket, other) if ticket.side == "buy" else (other, ticket)
         if buy.type == sell.type == "limit" and (buy.limit_price or ZERO) < (sell.limit_price or ZERO):

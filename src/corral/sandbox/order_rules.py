@@ -5,6 +5,7 @@ from decimal import Decimal
 from corral.sandbox.answers import Refused
 from corral.sandbox.listing import Asset
 from corral.sandbox.market import SECOND
+from corral.sandbox.money import in_writing
 from corral.sandbox.orders import Ticket
 from corral.sandbox.parameters import Invalid
 from corral.sandbox.trading_calendar import new_york_time, session_on
@@ -108,7 +109,7 @@ def _check_quantity(ticket: Ticket, asset: Asset) -> None:
         if ticket.notional % _CENT:
             raise Unprocessable("notional value must be limited to 2 decimal places")
     elif ticket.quantity is not None and ticket.quantity < asset.minimum_quantity:
-        raise Refused(403, f"minimal qty is {asset.minimum_quantity}", code=40310000)
+        raise Refused(403, f"minimal qty is {in_writing(asset.minimum_quantity)}", code=40310000)
     if asset.asset_class == "us_equity" and is_fractional(ticket):
         _check_fraction(ticket)
 

@@ -153,6 +153,10 @@ class Order:
         return average(self.filled_value, self.filled_quantity) if self.filled_quantity else None
 
     @property
+    def is_exit(self) -> bool:
+        return self.role in {"take_profit", "stop_loss"}
+
+    @property
     def is_leg(self) -> bool:
         """Whether it is shown under another order."""
         return self.ratio is not None or (self.group is not None and self.role != self.group.top)

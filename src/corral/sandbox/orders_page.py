@@ -1,10 +1,12 @@
 """/v2/orders: place, list, look up, replace and cancel."""
 
+from dataclasses import replace
 from uuid import UUID
 
 from corral.sandbox.answers import Answer, Document, Refused
 from corral.sandbox.book import Book
-from corral.sandbox.order_checks import check_account, check_client_order_id, check_order
+from corral.sandbox.matching import best_price
+from corral.sandbox.order_checks import check_account, check_client_order_id, check_order, inferred_intent
 from corral.sandbox.order_document import order_document
 from corral.sandbox.order_entry import read_change, read_order
 from corral.sandbox.order_list import chosen_orders
@@ -27,6 +29,8 @@ def submit(request: Request, book: Book, ticket: Ticket) -> dict[str, object]:
     check_rules(ticket, request.now)
     check_client_order_id(book, ticket.client_order_id)
     check_order(book, ticket, request.customer.configurations, request.now)
+    if ticket.asset is not None and ticket.asset.contract is not None:
+        ticket = replace(ticket, intent=inferred_intent(book, ticket))
     order = book.enter(ticket, request.now)
     document = order_document(order)
     book.advance(request.now)
@@ -58,9 +62,12 @@ def replace_order(request: Request) -> Document:
     order, change = _asked_for(book, request), read_change(request.document())
     check_account(book)
     ticket = changed_ticket(order, change)
-    check_rules(ticket, request.now)
     check_client_order_id(book, change.client_order_id)
-    check_order(book, ticket, request.customer.configurations, request.now, instead=order)
+    if order.is_exit:
+        check_rules(replace(ticket, order_class=""), request.now)  # what holds for a class holds for the whole
+    else:
+        check_rules(ticket, request.now)
+        check_order(book, ticket, request.customer.configurations, request.now, instead=order)
     new = book.replace(order, ticket, request.now)
     document = order_document(new)
     book.advance(request.now)
@@ -95,7 +102,8 @@ def up_to_now(request: Request) -> Book:
 
 
 def document_now(request: Request, order: Order, *, nested: bool = True) -> dict[str, object]:
-    return order_document(order, nested=nested, peak=request.customer.book.best_price(order, request.now))
+    seed = request.customer.account.seed
+    return order_document(order, nested=nested, peak=best_price(seed, order, request.now))
 
 
 def _asked_for(book: Book, request: Request) -> Order:

@@ -10,7 +10,7 @@ from itertools import islice
 import orjson
 
 from corral.sandbox.answers import Document
-from corral.sandbox.history_span import TIMEFRAMES, Span, read_span
+from corral.sandbox.history_span import TIMEFRAMES, Span, hours_of, read_span
 from corral.sandbox.moments import SECOND, nanoseconds
 from corral.sandbox.money import in_writing
 from corral.sandbox.parameters import Invalid, as_choice
@@ -137,7 +137,7 @@ def _sessions(span: Span) -> Iterator[Session]:
 
 def _days(span: Span, now: int) -> Iterator[_Point]:
     for session in _sessions(span):
-        if nanoseconds(session.opens) <= now:
+        if hours_of(session, span.reporting)[0] <= now:
             at = min(nanoseconds(session.closes), now)
             yield _Point(int(session.extended_closes.timestamp()), at, session.day)
 
@@ -145,9 +145,7 @@ def _days(span: Span, now: int) -> Iterator[_Point]:
 def _in_sessions(span: Span, now: int) -> Iterator[_Point]:
     step = TIMEFRAMES[span.timeframe] * SECOND
     for session in _sessions(span):
-        is_extended = span.reporting == "extended_hours"
-        opens = nanoseconds(session.extended_opens if is_extended else session.opens)
-        closes = nanoseconds(session.extended_closes if is_extended else session.closes)
+        opens, closes = hours_of(session, span.reporting)
         for label in range(opens, min(closes, span.last) + 1, step):
             if label + step > span.first:
                 yield _Point(label // SECOND, min(label + step, closes, now), session.day)

@@ -1,23 +1,27 @@
 """/v2/positions: what is held, and how it is closed."""
 
-from decimal import ROUND_DOWN, Decimal, InvalidOperation
+from decimal import ROUND_DOWN, Decimal
 from uuid import UUID
 
 from corral.sandbox.answers import Answer, Document, Refused
 from corral.sandbox.book import Book
+from corral.sandbox.forbidden import Forbidden
 from corral.sandbox.holds import held_quantity
 from corral.sandbox.ledger import ZERO, Position, average
 from corral.sandbox.listing import Asset, find_asset
 from corral.sandbox.market import price
 from corral.sandbox.money import in_writing
+from corral.sandbox.option_contracts import Contract, contract_of
 from corral.sandbox.order_checks import check_account
+from corral.sandbox.order_rules import Unprocessable
 from corral.sandbox.orders import Ticket
 from corral.sandbox.orders_page import cancel_all, submit, up_to_now
-from corral.sandbox.parameters import Invalid, as_flag
+from corral.sandbox.parameters import Invalid, as_flag, as_number
 from corral.sandbox.requests import Request
+from corral.sandbox.settlement import can_exercise, quantity_of
 from corral.sandbox.trading_hours import close_before_today
 
-_HUNDRED = Decimal(100)
+_HUNDRED, _MOST = Decimal(100), Decimal(10**9)
 _BILLIONTH = Decimal(1).scaleb(-9)
 
 
@@ -41,12 +45,39 @@ def close_position(request: Request) -> Document:
 
 
 def close_all_positions(request: Request) -> Answer:
-    """Answers for each position the order that closes it, or why there is none."""
+    """Answers for each position the order that closes it, or why there is none. Options go first: shares cover them."""
     book = up_to_now(request)
     check_account(book)
     if as_flag("cancel_orders", request.query().get("cancel_orders", "false")):
         cancel_all(book, request.now)
-    return Answer(207, [_close(request, book, symbol) for symbol in sorted(book.state.positions)])
+    symbols = sorted(book.state.positions, key=lambda symbol: (contract_of(symbol) is None, symbol))
+    return Answer(207, [_close(request, book, symbol) for symbol in symbols])
+
+
+def exercise_position(request: Request) -> Answer:
+    book = up_to_now(request)
+    contract, held = _option_asked_for(book, request)
+    check_account(book)
+    if held < 0:
+        raise Forbidden("short option positions cannot be exercised")
+    if not can_exercise(book.account, book.state, contract, held, request.now):
+        raise Forbidden("insufficient buying power or shares to exercise")
+    book.exercise(contract, request.now)
+    return Answer(200, b"")
+
+
+def decline_exercise(request: Request) -> Answer:
+    book = up_to_now(request)
+    contract, _ = _option_asked_for(book, request)
+    book.decline_exercise(contract)
+    return Answer(200, b"")
+
+
+def _option_asked_for(book: Book, request: Request) -> tuple[Contract, Decimal]:
+    asset = _asked_for(book, request)
+    if asset.contract is None:
+        raise Unprocessable(f"{asset.symbol} is not an option")
+    return asset.contract, quantity_of(book.state, asset.symbol)
 
 
 def _close(request: Request, book: Book, symbol: str) -> dict[str, object]:
@@ -84,12 +115,9 @@ def _quantity(query: dict[str, str], held: Decimal) -> Decimal:
 
 
 def _number(name: str, text: str) -> Decimal:
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        number = ZERO
-    if not number.is_finite() or number <= 0:
-        raise Invalid(f"invalid {name}: must be a number > 0")
+    number = as_number(name, text)
+    if not 0 < number <= _MOST or number % _BILLIONTH:
+        raise Invalid(f"invalid {name}: must be a number > 0 with at most nine decimals")
     return number
 
 

@@ -21,6 +21,10 @@ def changed_ticket(order: Order, change: Change) -> Ticket:
         raise Unprocessable(f'unable to replace order, order isn\'t sent to exchange yet, status is "{order.status}"')
     if old.notional is not None or change.notional is not None:
         raise Unprocessable("notional orders cannot be replaced")
+    if change.qty is not None and order.is_exit:
+        raise Unprocessable("the qty of an order that closes another one cannot be replaced")
+    if change.trail is not None and not old.is_trailing:
+        raise Unprocessable("trail is only for trailing stop orders")
     new = replace(
         old,
         quantity=change.qty or order.left,
@@ -33,7 +37,4 @@ def changed_ticket(order: Order, change: Change) -> Ticket:
     )
     if new == replace(old, quantity=order.left, client_order_id=None):
         raise Unprocessable("order parameters are not changed")
-    if change.trail is not None and not old.is_trailing:
-        raise Unprocessable("trail is only for trailing stop orders")
-    # The exits of a bracket's entry are orders of their own by now; what is new about it is the entry alone.
     return replace(new, client_order_id=change.client_order_id)

@@ -11,21 +11,23 @@ from corral.sandbox.ledger import EXACT
 
 
 class Timetable:
-    """Books by when something is next due in them. A book may stand in it more than once."""
+    """Books by when something is next due in them."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._entries: list[tuple[int, int, Book]] = []
+        self._soonest: dict[Book, int] = {}
         self._numbers = count()
         self._soonest_changed = asyncio.Event()
 
     def enter(self, book: Book) -> None:
-        """To be called whenever something new is due in a book."""
+        """To be called whenever something new is due in a book. What is due later than its soonest can wait."""
         due = book.next_due
-        if due is None:
+        if due is None or due >= self._soonest.get(book, due + 1):
             return
         if not self._entries or due < self._entries[0][0]:
             self._soonest_changed.set()
+        self._soonest[book] = due
         heappush(self._entries, (due, next(self._numbers), book))
 
     async def keep(self) -> None:
@@ -41,9 +43,13 @@ class Timetable:
     def _advance(self) -> None:
         now = self._clock.now()
         while self._entries and self._entries[0][0] <= now:
-            _, _, book = heappop(self._entries)
+            due, _, book = heappop(self._entries)
+            if self._soonest.get(book) != due:
+                continue
+            del self._soonest[book]
             with localcontext(EXACT):
                 book.advance(now)
+            self.enter(book)
 
     async def _sleep_until(self, due: int) -> None:
         """Until then, or until something is due sooner."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from decimal import localcontext
 
 from corral.sandbox.account_page import account_page
+from corral.sandbox.activities_page import list_activities
 from corral.sandbox.announcements import announcement_page, announcements_page
 from corral.sandbox.answers import Answer, EndpointNotFound, MethodNotAllowed, Refused
 from corral.sandbox.asset_pages import asset_page, assets_page
@@ -29,7 +30,14 @@ from corral.sandbox.orders_page import (
     show_order_by_client_order_id,
 )
 from corral.sandbox.portfolio_history import portfolio_history_page
-from corral.sandbox.positions_page import close_all_positions, close_position, list_positions, show_position
+from corral.sandbox.positions_page import (
+    close_all_positions,
+    close_position,
+    decline_exercise,
+    exercise_position,
+    list_positions,
+    show_position,
+)
 from corral.sandbox.rate_limit import RateLimit
 from corral.sandbox.requests import Request
 from corral.sandbox.routes import Page, Route, Routes
@@ -53,6 +61,8 @@ _WATCHLIST: dict[str, Page] = {
 ROUTES = Routes(
     {
         "/v2/account": {"GET": account_page},
+        "/v2/account/activities": {"GET": list_activities},
+        "/v2/account/activities/{activity_type}": {"GET": list_activities},
         "/v2/account/configurations": {"GET": configurations_page, "PATCH": change_configurations},
         "/v2/account/portfolio/history": {"GET": portfolio_history_page},
         "/v2/assets": {"GET": assets_page},
@@ -68,6 +78,8 @@ ROUTES = Routes(
         "/v2/corporate_actions/announcements/{id}": {"GET": announcement_page},
         "/v2/options/contracts": {"GET": contracts_page},
         "/v2/options/contracts/{symbol_or_id}": {"GET": contract_page},
+        "/v2/positions/{symbol_or_asset_id}/do-not-exercise": {"POST": decline_exercise},
+        "/v2/positions/{symbol_or_asset_id}/exercise": {"POST": exercise_position},
         "/v2/watchlists": {"GET": list_watchlists, "POST": create_watchlist},
         "/v2/watchlists/{watchlist_id}": _WATCHLIST,
         "/v2/watchlists/{watchlist_id}/{symbol}": {"DELETE": remove_from_watchlist},

@@ -29,18 +29,17 @@ def change_watchlist(request: Request) -> Document:
     name, symbols = document.get("name"), document.get("symbols")
     if name is None and symbols is None:
         raise Invalid("name or symbols is required")
-    assets = None if symbols is None else _assets(symbols)
-    if name is not None:
-        request.customer.watchlists.rename(watchlist, _name(name), request.now)
-    if assets is not None:
-        watchlist.fill(assets, request.now)
-    return _document(request, watchlist)
+    return _changed(
+        request,
+        watchlist,
+        name=None if name is None else _name(name),
+        assets=None if symbols is None else _assets(symbols),
+    )
 
 
 def add_to_watchlist(request: Request) -> Document:
     watchlist, symbol = _asked_for(request), request.document().get("symbol")
-    watchlist.fill([*watchlist.assets, *_assets([symbol])], request.now)
-    return _document(request, watchlist)
+    return _changed(request, watchlist, assets=[*watchlist.assets, _asset(symbol)])
 
 
 def delete_watchlist(request: Request) -> Answer:
@@ -52,7 +51,13 @@ def remove_from_watchlist(request: Request) -> Document:
     watchlist, asset = _asked_for(request), find_share_or_coin(request.parameters["symbol"])
     if asset not in watchlist.assets:
         raise Refused(404, f"{asset.symbol} is not in the watchlist", code=40410000)
-    watchlist.fill([other for other in watchlist.assets if other != asset], request.now)
+    return _changed(request, watchlist, assets=[other for other in watchlist.assets if other != asset])
+
+
+def _changed(
+    request: Request, watchlist: Watchlist, *, name: str | None = None, assets: list[Asset] | None = None
+) -> Document:
+    request.customer.watchlists.change(watchlist, request.now, name=name, assets=assets)
     return _document(request, watchlist)
 
 

@@ -21,12 +21,6 @@ class Watchlist:
     created_at: int
     updated_at: int
 
-    def fill(self, assets: Sequence[Asset], now: int) -> None:
-        """Puts these in place of what it held; twice the same is refused."""
-        if len({asset.id for asset in assets}) < len(assets):
-            raise Invalid("duplicate symbol")
-        self.assets, self.updated_at = list(assets), now
-
 
 class Watchlists:
     """Ids follow from the account's own and the order of creation, so that a run can be repeated."""
@@ -41,16 +35,22 @@ class Watchlists:
 
     def create(self, name: str, assets: Sequence[Asset], now: int) -> Watchlist:
         self._check_name(name)
-        watchlist = Watchlist(str(uuid5(self._ids, f"watchlist {self._created}")), name, [], now, now)
-        watchlist.fill(assets, now)
+        _check_assets(assets)
+        watchlist = Watchlist(str(uuid5(self._ids, f"watchlist {self._created}")), name, list(assets), now, now)
         self._created += 1
         self._by_id[watchlist.id] = watchlist
         return watchlist
 
-    def rename(self, watchlist: Watchlist, name: str, now: int) -> None:
+    def change(
+        self, watchlist: Watchlist, now: int, *, name: str | None = None, assets: Sequence[Asset] | None = None
+    ) -> None:
+        """Changes both, one, or, where something is refused, neither. Other assets take the place of all there were."""
+        name = watchlist.name if name is None else name
+        assets = watchlist.assets if assets is None else assets
         if name != watchlist.name:
             self._check_name(name)
-            watchlist.name, watchlist.updated_at = name, now
+        _check_assets(assets)
+        watchlist.name, watchlist.assets, watchlist.updated_at = name, list(assets), now
 
     def get(self, watchlist_id: str) -> Watchlist:
         return _found(self._by_id.get(watchlist_id.lower()))
@@ -66,6 +66,11 @@ class Watchlists:
             raise Invalid(f"watchlist name must have 1 to {_LONGEST_NAME} characters")
         if any(watchlist.name == name for watchlist in self._by_id.values()):
             raise Invalid("watchlist name must be unique")
+
+
+def _check_assets(assets: Sequence[Asset]) -> None:
+    if len({asset.id for asset in assets}) < len(assets):
+        raise Invalid("duplicate symbol")
 
 
 def _found(watchlist: Watchlist | None) -> Watchlist:

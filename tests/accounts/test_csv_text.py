@@ -1,0 +1,82 @@
+"""Cells that a spreadsheet would run are defused, and everything else is what it was."""
+
+import csv
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from corral.accounts.csv_text import csv_header, csv_rows, defused
+
+
+class Row(BaseModel):
+    text: str | None
+    flag: bool | None = None
+
+
+def _read(data: bytes) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(data.decode(), newline="")))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("=1+1", "+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\tplain", "\rplain", "\nplain", "  =1"),
+        *("\u00a0=1", "\u3000=1", "\u200b=1", "\ufeff=1", "\u202e=1", "\x00=1", "\x1b=1"),
+        *(
+            "\uff1d1",
+            "\uff0b1",
+            "\uff0d1",
+            "\uff20A1",
+            "\ufe661",
+            "\ufe631",
+            "\u22121",
+        ),  # full-width, small, typographic
+        *("=cmd|' /C calc'!A0", '=HYPERLINK("http://x")', "-2+3", "--1", "-1e5+1", "+", "-", "- 5"),
+    ],
+    ids=ascii,
+)
+def test_a_cell_that_a_spreadsheet_would_run_is_text(text: str) -> None:
+    assert defused(text).startswith("'")
+
+
+@pytest.mark.parametrize("text", ["a;=1", "a\t=1", "a\n=1", "a\r\n=1", "a|=1", "a; \uff1d1"])
+def test_a_cell_that_another_separator_would_begin_is_text_too(text: str) -> None:
+    assert "'=" in defused(text).replace("\uff1d", "=").replace("' ", "'")
+
+
+@pytest.mark.parametrize("number", ["-1", "-0.5", "1e5", "-23140.2", "-1e-5", "0", "-0.00", "122011.09751111286868"])
+def test_numbers_stay_numbers_also_negative_ones(number: str) -> None:
+    assert defused(number) == number
+
+
+@pytest.mark.parametrize(
+    "text", ["", "AAPL", "BRK.B", "BTC/USD", "a-b", "5680c4bc-9ac1-4a12", "2026-11-23T14:31:04Z", "é"]
+)
+def test_what_is_harmless_is_left_alone(text: str) -> None:
+    assert defused(text) == text
+
+
+_NASTY = st.text(st.sampled_from("=+-@ \t\r\n;|,\"'aé1\uff1d\u200b\u3000"), max_size=12)
+
+
+@given(_NASTY)
+def test_no_cell_begins_a_formula_wherever_it_is_split(text: str) -> None:
+    cell = defused(text)
+    if cell.lstrip("-").replace(".", "").isdigit():
+        return  # a number
+    for part in cell.replace("\t", ";").replace("\r", ";").replace("\n", ";").replace("|", ";").split(";"):
+        assert part.strip(" \u200b\u3000")[:1] not in {*"=+-@\uff1d"}
+
+
+@given(st.lists(_NASTY | st.none(), max_size=5))
+def test_what_is_written_is_read_back_cell_by_cell(texts: list[str | None]) -> None:
+    data = csv_header(["text", "flag", "other"]) + csv_rows(["text", "flag", "other"], [Row(text=one) for one in texts])
+    assert _read(data) == [["text", "flag", "other"], *([defused(one or ""), "", ""] for one in texts)]
+    assert data.endswith(b"\r\n")
+
+
+def test_flags_are_words() -> None:
+    assert csv_rows(["flag"], [Row(text=None, flag=True), Row(text=None, flag=False)]) == b"true\r\nfalse\r\n"

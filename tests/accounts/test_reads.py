@@ -1,0 +1,335 @@
+"""Positions, orders, activities, history and clock: what comes through and what is refused, upstream and all."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from yarl import URL
+
+from tests.accounts.alpaca_lists import ANSWERS, DIVIDEND, FILL, fill, order, orders
+from tests.accounts.conftest import Account
+from tests.alpaca.upstream import ACCOUNT, answer, upstream
+from tests.conftest import Faults, StartService
+from tests.log_lines import LogSince
+from tests.people import make_person, paper_key
+
+Json = dict[str, Any]
+
+READS = {
+    "positions": "/v2/positions",
+    "orders": "/v2/orders",
+    "activities": "/v2/account/activities",
+    "portfolio-history": "/v2/account/portfolio/history",
+    "clock": "/v2/clock",
+}
+FILES = {f"{name}.csv": READS[name] for name in ("positions", "orders", "activities")}
+
+
+async def test_positions_come_through_digit_for_digit(account: Account) -> None:
+    await account.answer(ANSWERS["/v2/positions"], path="/v2/positions")
+    told = await account.get("positions")
+    (position,) = told["items"]
+    assert told["next_cursor"] is None
+    assert (position["qty"], position["market_value"], position["unrealized_plpc"]) == (
+        "-20", "-4880.00", "-0.0166666666666667",
+    )  # fmt: skip
+
+
+async def test_orders_come_through_digit_for_digit(account: Account) -> None:
+    await account.answer([order(1, limit_price="0.00000100", legs=[order(2)])], path="/v2/orders")
+    told = await account.get("orders")
+    (one,) = told["items"]
+    assert (one["qty"], one["limit_price"], one["submitted_at"]) == (
+        "20.000000001", "0.00000100", "2026-11-23T14:31:04.577215743Z",
+    )  # fmt: skip
+    assert (one["order_class"], [leg["id"] for leg in one["legs"]]) == ("simple", [str(UUID(int=2))])
+    assert told["next_cursor"] is None
+
+
+async def test_activities_come_through_each_as_its_kind(account: Account) -> None:
+    await account.answer([FILL, DIVIDEND], path="/v2/account/activities")
+    trade, dividend = (await account.get("activities"))["items"]
+    assert (trade["kind"], trade["price"]) == ("trade", "174.780")
+    assert (dividend["kind"], dividend["net_amount"], dividend["date"]) == ("non_trade", "1.020", "2019-08-01")
+
+
+async def test_a_history_comes_as_points_digit_for_digit(account: Account) -> None:
+    await account.answer(ANSWERS["/v2/account/portfolio/history"], path="/v2/account/portfolio/history")
+    told = await account.get("portfolio-history", period="5D", timeframe="1D")
+    assert (told["base_value"], told["timeframe"], told["next_cursor"]) == ("8413.0400", "1D", None)
+    assert told["items"][0] == {
+        "at": "2026-04-08T00:00:00Z",
+        "equity": "8425.21000000000000000001",
+        "profit_loss": "12.170",
+        "profit_loss_pct": "1.4e-3",
+    }
+
+
+async def test_the_clock_is_told_in_utc(account: Account) -> None:
+    await account.answer(ANSWERS["/v2/clock"], path="/v2/clock")
+    assert await account.get("clock") == {
+        "timestamp": "2026-11-23T19:22:20.586011618Z",
+        "is_open": True,
+        "next_open": "2026-11-24T14:30:00Z",
+        "next_close": "2026-11-23T21:00:00Z",
+    }
+
+
+async def _all_pages(account: Account, read: str, **asked: str | int) -> list[Json]:
+    items: list[Json] = []
+    cursor: Json = {}
+    while True:
+        page = await account.get(read, **asked, **cursor)
+        items += page["items"]
+        if page["next_cursor"] is None:
+            return items
+        cursor = {"cursor": page["next_cursor"]}
+
+
+async def test_orders_of_one_moment_that_a_page_divides_all_come_once(account: Account) -> None:
+    # Alpaca is asked for one more than wanted, and then from behind the last order of another moment.
+    early = {"submitted_at": "2026-11-23T14:31:01Z"}
+    await account.answer([order(9), *orders([5, 4], **early)], orders([5, 4, 3], **early), path="/v2/orders")
+    told = await _all_pages(account, "orders", limit=2)
+    assert [one["id"] for one in told] == [str(UUID(int=number)) for number in (9, 5, 4, 3)]
+
+
+async def test_activities_are_turned_page_by_page(account: Account) -> None:
+    await account.answer([fill(9), fill(8), fill(7)], [fill(7)], path="/v2/account/activities")
+    told = await _all_pages(account, "activities", limit=2)
+    assert [one["id"][-1] for one in told] == ["9", "8", "7"]
+
+
+@pytest.mark.parametrize("read", ["orders", "activities"])
+async def test_pages_that_repeat_themselves_end_as_a_failure_of_alpaca(account: Account, read: str) -> None:
+    pages = {
+        "orders": [order(number, submitted_at=f"2026-11-23T14:31:0{number}Z") for number in (9, 8, 7)],
+        "activities": [fill(number) for number in (9, 8, 7)],
+    }
+    await account.answer(pages[read], path=READS[read])
+    with pytest.raises(AssertionError, match="upstream_failed"):
+        await _all_pages(account, read, limit=2)
+    assert await account.calls() <= 4
+
+
+async def test_a_cursor_is_good_for_its_own_filters_only(account: Account) -> None:
+    await account.answer(orders([3, 2, 1]), path="/v2/orders")
+    cursor = (await account.get("orders", limit=2, status="all"))["next_cursor"]
+    before = await account.calls()
+    filters: list[Json] = [{"status": "open"}, {"direction": "asc"}, {"after": "2026-11-01T00:00:00Z"}]
+    for asked in filters:
+        problem = await account.get("orders", refused=422, cursor=cursor, **asked)
+        assert "another list" in problem["detail"]
+    problem = await account.get("activities", refused=422, cursor=cursor)
+    assert "another list" in problem["detail"]
+    assert await account.calls() == before
+
+
+_LATE, _EARLY = "2026-11-24T00:00:00Z", "2026-11-23T00:00:00Z"
+_NAIVE = "2026-11-23T00:00:00"
+
+NONSENSE: list[tuple[str, dict[str, str | int], str]] = [
+    ("orders", {"limit": 0}, "greater than or equal to 1"),
+    ("orders", {"limit": -1}, "greater than or equal to 1"),
+    ("orders", {"limit": 501}, "less than or equal to 500"),
+    ("orders", {"limit": 10**9}, "less than or equal to 500"),
+    ("orders", {"limit": "9" * 5000}, "integer"),
+    ("orders", {"limit": "1e2"}, "integer"),
+    ("orders", {"status": "opened"}, "'open', 'closed' or 'all"),
+    ("orders", {"direction": "up"}, "'desc' or 'asc"),
+    ("orders", {"after": _NAIVE}, "zone is expected"),
+    ("orders", {"after": "yesterday"}, "zone is expected"),
+    ("orders", {"after": "2026-11-23"}, "zone is expected"),
+    ("orders", {"after": "1700000000"}, "zone is expected"),
+    ("orders", {"after": "2026-02-30T00:00:00Z"}, "zone is expected"),
+    ("orders", {"after": "1969-12-31T23:59:59.999Z"}, "before the year 1970"),
+    ("orders", {"until": "1970-01-01T00:59:59+01:00"}, "before the year 1970"),
+    ("orders", {"until": "0001-01-01T00:00:00Z"}, "before the year 1970"),
+    ("orders", {"after": _LATE, "until": _EARLY}, "after has to be earlier than until"),
+    ("orders", {"after": _EARLY, "until": _EARLY}, "after has to be earlier than until"),
+    ("orders", {"after": _EARLY, "until": "2026-11-23T01:00:00+01:00"}, "after has to be earlier than until"),
+    ("orders", {"cursor": "x"}, "no cursor that Corral gave out"),
+    ("orders", {"cursor": "x" * 5001}, "no cursor that Corral gave out"),
+    ("orders", {"before_order_id": "x"}, "not permitted"),
+    ("activities", {"limit": 0}, "greater than or equal to 1"),
+    ("activities", {"limit": 101}, "less than or equal to 100"),
+    ("activities", {"limit": 10**9}, "less than or equal to 100"),
+    ("activities", {"activity_types": "fill"}, "pattern"),
+    ("activities", {"activity_types": "FILL", "category": "trade_activity"}, "Send one of them"),
+    ("activities", {"after": _LATE, "until": _EARLY}, "after has to be earlier than until"),
+    ("activities", {"page_token": "x"}, "not permitted"),
+    ("portfolio-history", {"period": "0D"}, "pattern"),
+    ("portfolio-history", {"period": "1Y"}, "pattern"),
+    ("portfolio-history", {"timeframe": "2H"}, "'1Min'"),
+    ("portfolio-history", {"period": "31D", "timeframe": "1H"}, "Ask for 1D"),
+    ("portfolio-history", {"period": "5W", "timeframe": "15Min"}, "Ask for 1D"),
+    ("portfolio-history", {"period": "1A", "timeframe": "1Min"}, "Ask for 1D"),
+    ("portfolio-history", {"start": "2026-09-01T00:00:00Z", "end": _LATE, "timeframe": "1H"}, "Ask for 1D"),
+    ("portfolio-history", {"start": _EARLY, "end": _LATE, "period": "1D"}, "at most two"),
+    ("portfolio-history", {"start": _LATE, "end": _EARLY}, "start has to be earlier than end"),
+    ("portfolio-history", {"start": "1969-01-01T00:00:00Z"}, "before the year 1970"),
+    ("portfolio-history", {"intraday_reporting": "sometimes"}, "'market_hours'"),
+    ("portfolio-history", {"pnl_reset": "never"}, "'per_day'"),
+    ("portfolio-history", {"date_end": "x"}, "not permitted"),
+]
+
+
+@pytest.mark.parametrize(("read", "asked", "reason"), NONSENSE, ids=lambda one: str(one)[:60])
+async def test_nonsense_is_refused_with_the_reason_and_no_call_is_spent(
+    account: Account, read: str, asked: Json, reason: str
+) -> None:
+    before = await account.calls()
+    problem = await account.get(read, refused=422, **asked)
+    assert problem["code"] == "invalid_request"
+    assert reason in f"{problem['detail']} {problem['errors']}"
+    if f"{read}.csv" in FILES:
+        # A file has no pages.
+        reason = "not permitted" if asked.keys() & {"limit", "cursor"} else reason
+        problem = await account.get(f"{read}.csv", refused=422, **asked)
+        assert reason in f"{problem['detail']} {problem['errors']}"
+    assert await account.calls() == before
+
+
+GOOD: list[tuple[str, dict[str, str | int], dict[str, str]]] = [
+    ("orders", {}, {"status": "all", "direction": "desc", "limit": "101"}),
+    ("orders", {"limit": 500}, {"limit": "500"}),
+    (
+        "orders",
+        {"status": "open", "after": "2026-11-23T01:00:00.123456789+01:00", "until": _LATE, "direction": "asc"},
+        {"status": "open", "after": "2026-11-23T00:00:00.123456789Z", "until": _LATE, "direction": "asc"},
+    ),
+    ("orders", {"after": "1970-01-01T00:00:00Z"}, {"after": "1970-01-01T00:00:00Z"}),
+    ("activities", {}, {"page_size": "100", "direction": "desc"}),
+    ("activities", {"activity_types": "FILL,DIV", "limit": 5}, {"activity_types": "FILL,DIV", "page_size": "6"}),
+    ("activities", {"category": "trade_activity"}, {"category": "trade_activity"}),
+    ("portfolio-history", {}, {}),
+    ("portfolio-history", {"period": "1M", "timeframe": "1H"}, {"period": "1M", "timeframe": "1H"}),
+    ("portfolio-history", {"period": "30D", "timeframe": "5Min"}, {"period": "30D", "timeframe": "5Min"}),
+    ("portfolio-history", {"period": "9A", "timeframe": "1D"}, {"period": "9A", "timeframe": "1D"}),
+    ("portfolio-history", {"start": _EARLY, "end": _LATE}, {"start": _EARLY, "end": _LATE}),
+    (
+        "portfolio-history",
+        {"end": _LATE, "period": "1W", "intraday_reporting": "continuous", "pnl_reset": "no_reset"},
+        {"end": _LATE, "period": "1W", "intraday_reporting": "continuous", "pnl_reset": "no_reset"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("read", "asked", "sent"), GOOD, ids=lambda one: str(one)[:60])
+async def test_alpaca_is_asked_just_what_was_asked(
+    start_service: StartService, faults: Faults, read: str, asked: Json, sent: dict[str, str]
+) -> None:
+    """An upstream on a raw socket, which sees the address as it is."""
+    body = b"[]" if read in {"orders", "activities"} else ANSWERS[READS[read]].encode()
+    async with (
+        upstream(answer(json.dumps(ACCOUNT).encode()), answer(body)) as alpaca,
+        start_service(snapshot_seconds=0, alpaca_paper_url=alpaca.url) as service,
+        make_person(service, "alice") as person,
+    ):
+        key_id = paper_key()
+        account = Account(person, faults, key_id, (await person.store(key_id))["id"])
+        await account.get(read, **asked)
+        target = URL(alpaca.heads[-1].split(b" ")[1].decode())
+    assert target.path == READS[read]
+    assert sent.items() <= target.query.items()
+    assert read != "portfolio-history" or len(target.query) == len(sent)
+
+
+HOSTILE: list[tuple[str, dict[str, object], int, str]] = [
+    ("a 500", {"status": 500, "body": {"message": "boom"}}, 502, "upstream_failed"),
+    ("an unknown order", {"status": 404, "body": {"code": 40410000, "message": "no"}}, 502, "upstream_failed"),
+    ("a refusal", {"status": 422, "body": {"code": 42210000, "message": "no"}}, 502, "upstream_failed"),
+    ("HTML", {"status": 200, "body_text": "<html>", "content_type": "text/html"}, 502, "upstream_failed"),
+    ("null", {"body_text": "null"}, 502, "upstream_failed"),
+    ("nulls", {"body": [None, None]}, 502, "upstream_failed"),
+    ("numbers", {"body": [1, 2]}, 502, "upstream_failed"),
+    ("half of it", {"body_text": '[{"id": "x", "status'}, 502, "upstream_failed"),
+    ("a name twice", {"body_text": '[{"id": "x", "id": "y"}]'}, 502, "upstream_failed"),
+    ("depth", {"body_text": "[" * 100_000}, 502, "upstream_failed"),
+    ("10 MB", {"status": 200, "body_bytes": 10_000_000}, 502, "upstream_failed"),
+    ("many nothings", {"body_text": "[" + "{}," * 300_000 + "{}]"}, 502, "upstream_failed"),
+    ("many arrays", {"body_text": "[" + "[]," * 300_000 + "[]]"}, 502, "upstream_failed"),
+    ("a redirect", {"redirect_to": "http://127.0.0.1:9/elsewhere"}, 502, "upstream_failed"),
+    ("a cut connection", {"cut": "before_headers"}, 502, "upstream_failed"),
+    ("unauthorized", {"status": 401, "body": {"message": "unauthorized."}}, 409, "credential_refused"),
+    ("forbidden", {"status": 403, "body": {"message": "forbidden."}}, 409, "credential_refused"),
+    ("slowness", {"latency_ms": 3000}, 504, "upstream_timeout"),
+    ("a spent budget", {"rate_limited": {"retry_after": 7}}, 429, "account_rate_limited"),
+]
+
+
+@pytest.mark.parametrize("read", [*READS, *FILES])
+@pytest.mark.parametrize(("fault", "status", "code"), [one[1:] for one in HOSTILE], ids=[one[0] for one in HOSTILE])
+async def test_alpaca_misbehaving_is_told_by_its_code(
+    account: Account, read: str, fault: dict[str, object], status: int, code: str
+) -> None:
+    await account.misbehave(**fault)
+    problem = await account.get(read, refused=status)
+    assert problem["code"] == code
+    assert "boom" not in json.dumps(problem)
+
+
+@pytest.mark.parametrize("read", [*READS, *FILES])
+async def test_a_credential_that_is_switched_off_is_told_and_not_asked_about(account: Account, read: str) -> None:
+    path = f"/api/credentials/{account.credential_id}"
+    async with account.person.client.patch(path, json={"is_active": False}) as answer:
+        assert answer.status == 200
+    before = await account.calls()
+    assert (await account.get(read, refused=400))["code"] == "credential_inactive"
+    assert await account.calls() == before
+
+
+@pytest.mark.parametrize("read", READS)
+async def test_the_same_question_at_the_same_moment_is_one_call(account: Account, read: str) -> None:
+    await account.misbehave(path=READS[read], body_text=ANSWERS[READS[read]], latency_ms=300)
+    before = await account.calls()
+    answers = await asyncio.gather(*(account.get(read) for _ in range(8)))
+    assert all(answer == answers[0] for answer in answers)
+    assert await account.calls() == before + 1
+
+
+async def test_another_question_at_the_same_moment_is_a_call_of_its_own(account: Account) -> None:
+    await account.misbehave(path="/v2/orders", body=orders([3, 2, 1]), latency_ms=300)
+    before = await account.calls()
+    questions: list[Json] = [
+        {}, {"limit": 2}, {"limit": 1}, {"status": "open"}, {"direction": "asc"}, {"until": "2027-01-01T00:00:00Z"},
+    ]  # fmt: skip
+    answers = await asyncio.gather(*(account.get("orders", **asked) for asked in questions))
+    assert await account.calls() == before + len(questions)
+    assert [len(answer["items"]) for answer in answers] == [3, 2, 1, 3, 3, 3]
+
+
+@pytest.mark.parametrize("read", READS)
+async def test_an_answer_is_kept_for_those_who_may_see_it_and_for_nobody_else(
+    start_service: StartService, faults: Faults, read: str
+) -> None:
+    async with (
+        start_service(snapshot_seconds=60) as service,
+        make_person(service, "alice") as alice,
+        make_person(service, "bob") as bob,
+    ):
+        key_id = paper_key()
+        hers = Account(alice, faults, key_id, (await alice.store(key_id))["id"])
+        his = Account(bob, faults, key_id, (await bob.store(key_id))["id"])
+        await hers.answer(ANSWERS[READS[read]], path=READS[read])
+        told = await hers.get(read)
+        before = await hers.calls()
+        assert await hers.get(read) == told
+        assert await hers.calls() == before
+        # The same account, stored by bob, too: his question is his own.
+        assert await his.get(read) == told
+        assert await hers.calls() == before + 1
+        his.credential_id = hers.credential_id
+        assert (await his.get(read, refused=404))["code"] == "credential_not_found"
+
+
+async def test_the_log_tells_of_the_call_and_not_what_was_asked(account: Account, log_file: Path) -> None:
+    await account.answer([], path="/v2/orders")
+    logged = LogSince(log_file)
+    await account.get("orders", after="2026-11-23T14:31:04.577215743Z")
+    line = await logged.awaited("request", path="/api/credentials/{credential_id}/orders")
+    assert line["alpaca_request_id"]
+    assert "577215743" not in logged.text()

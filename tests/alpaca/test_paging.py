@@ -1,0 +1,281 @@
+"""No order is lost and none comes twice, wherever a page ends; and pages that repeat themselves come to an end."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from corral.alpaca import orders as alpaca_orders
+from corral.alpaca.activities import ACTIVITY_LISTING, Activity, ActivityQuery, read_activity
+from corral.alpaca.errors import RepeatedPage
+from corral.alpaca.moments import instant
+from corral.alpaca.orders import Order, OrderQuery, OrderStatusFilter, order_listing, read_order
+from corral.alpaca.paging import Direction, Listing, Page, Place, mark, read_page
+from tests.accounts.alpaca_lists import fill, order
+
+LONGEST_PAGE = 7  # of the Alpaca in these tests; the real one has 500
+
+# What "submitted before the order with this ID" may mean for the orders of the very same moment.
+BY_TIME, BY_MILLISECOND, BY_PLACE = "by time", "by millisecond", "by place"
+
+
+class Alpaca:
+    """The orders of an account, listed as Alpaca documents it."""
+
+    def __init__(self, orders: Sequence[Order], meaning: str, longest_page: int = LONGEST_PAGE) -> None:
+        self._orders = orders
+        self._meaning = meaning
+        self._longest_page = longest_page
+        self.calls = 0
+
+    def page(self, query: OrderQuery, limit: int, beyond: str | None) -> tuple[Order, ...]:
+        assert 1 <= limit <= self._longest_page
+        self.calls += 1
+        return tuple(self._behind(self.in_order(query), query, beyond)[:limit])
+
+    def in_order(self, query: OrderQuery, *, bounded: bool = False) -> list[Order]:
+        listed = sorted(self._orders, key=lambda one: (_at(one), one.id))
+        if query.direction is Direction.DESCENDING:
+            listed.reverse()
+        return [one for one in listed if _is_within(one, query)] if bounded else listed
+
+    def _behind(self, listed: Sequence[Order], query: OrderQuery, beyond: str | None) -> Sequence[Order]:
+        if beyond is None:
+            return [one for one in listed if _is_within(one, query)]
+        place = next(place for place, one in enumerate(listed) if one.id == beyond)
+        if self._meaning == BY_PLACE:
+            return listed[place + 1 :]
+        precision = len("YYYY-MM-DDTHH:MM:SS.fff") if self._meaning == BY_MILLISECOND else None
+        return [one for one in listed[place + 1 :] if _at(one)[:precision] != _at(listed[place])[:precision]]
+
+
+def _at(one: Order) -> str:
+    return instant(one.submitted_at or "")
+
+
+def _is_within(one: Order, query: OrderQuery) -> bool:
+    is_early = query.after is not None and _at(one) <= instant(query.after)
+    return not is_early and not (query.until is not None and _at(one) >= instant(query.until))
+
+
+def _listing(query: OrderQuery, longest_page: int = LONGEST_PAGE) -> Listing[Order]:
+    return replace(order_listing(query), longest_page=longest_page)
+
+
+async def _turn_all(
+    alpaca: Alpaca, query: OrderQuery, limits: Callable[[], int], longest_page: int = LONGEST_PAGE
+) -> list[Order]:
+    async def ask(wanted: int, beyond: str | None) -> tuple[Order, ...]:
+        return alpaca.page(query, wanted, beyond)
+
+    place, turned = Place(), list[Order]()
+    while True:
+        limit = limits()
+        page = await read_page(_listing(query, longest_page), ask, place, limit=limit)
+        assert len(page.items) <= limit
+        turned += page.items
+        if page.goes_on is None:
+            return turned
+        place = page.goes_on
+
+
+# Few moments, so that many orders share one; finer than the millisecond, too.
+_MOMENTS = [f"2026-11-23T14:31:0{second}.{fraction}Z" for second in "12" for fraction in ("5", "500000001", "501")]
+
+
+def _orders_at(moments: Sequence[str]) -> list[Order]:
+    return [read_order(order(number, submitted_at=moment)) for number, moment in enumerate(moments)]
+
+
+@given(
+    st.lists(st.sampled_from(_MOMENTS), max_size=40),
+    st.sampled_from(Direction),
+    st.none() | st.sampled_from(_MOMENTS),
+    st.none() | st.sampled_from(_MOMENTS),
+    st.data(),
+)
+def test_where_alpaca_goes_on_by_place_nothing_is_lost_and_nothing_comes_twice(
+    moments: list[str], direction: Direction, after: str | None, until: str | None, data: st.DataObject
+) -> None:
+    query = OrderQuery(status=OrderStatusFilter.ALL, after=after, until=until, direction=direction)
+    alpaca = Alpaca(_orders_at(moments), BY_PLACE)
+    turned = asyncio.run(_turn_all(alpaca, query, lambda: data.draw(st.integers(1, LONGEST_PAGE))))
+    assert turned == alpaca.in_order(query, bounded=True)
+
+
+@given(
+    st.lists(st.integers(1, LONGEST_PAGE - 1), max_size=8),
+    st.sampled_from(Direction),
+    st.none() | st.integers(0, 8),
+    st.none() | st.integers(0, 8),
+    st.data(),
+)
+def test_where_alpaca_goes_on_by_time_nothing_is_lost_either(
+    groups: list[int], direction: Direction, after: int | None, until: int | None, data: st.DataObject
+) -> None:
+    """As long as the orders of one moment fit on a page: that is all that such an Alpaca could tell anybody."""
+
+    def moment(second: int) -> str:
+        return f"2026-11-23T14:31:0{second}Z"
+
+    query = OrderQuery(
+        after=None if after is None else moment(after),
+        until=None if until is None else moment(until),
+        direction=direction,
+    )
+    alpaca = Alpaca(_orders_at([moment(second) for second, size in enumerate(groups) for _ in range(size)]), BY_TIME)
+    turned = asyncio.run(_turn_all(alpaca, query, lambda: data.draw(st.integers(1, LONGEST_PAGE))))
+    assert turned == alpaca.in_order(query, bounded=True)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 6])
+async def test_an_alpaca_that_compares_less_precisely_than_it_writes_loses_none_either(limit: int) -> None:
+    moments = [f"2026-11-23T14:31:0{second}.00000{order}Z" for second in range(3) for order in range(6)]
+    alpaca = Alpaca(_orders_at(moments), BY_MILLISECOND)
+    turned = await _turn_all(alpaca, OrderQuery(), lambda: limit)
+    assert turned == alpaca.in_order(OrderQuery())
+
+
+@pytest.mark.parametrize("meaning", [BY_TIME, BY_PLACE])
+async def test_a_bracket_that_a_page_would_cut_comes_whole(meaning: str) -> None:
+    one_moment = ["2026-11-23T14:31:01Z"] + ["2026-11-23T14:31:02.5Z"] * 3 + ["2026-11-23T14:31:03Z"]
+    alpaca = Alpaca(_orders_at(one_moment), meaning)
+    turned = await _turn_all(alpaca, OrderQuery(), lambda: 2)
+    assert turned == alpaca.in_order(OrderQuery())
+
+
+async def test_a_whole_list_costs_a_call_for_each_page_and_no_more() -> None:
+    many = 1_500
+    moments = [f"2026-11-23T14:{number // 60:02}:{number % 60:02}Z" for number in range(many)]
+    alpaca = Alpaca(_orders_at(moments), BY_TIME, alpaca_orders.MOST_ORDERS)
+    turned = await _turn_all(alpaca, OrderQuery(), lambda: 500, alpaca_orders.MOST_ORDERS)
+    assert turned == alpaca.in_order(OrderQuery())
+    assert alpaca.calls <= many // 500 + 1
+
+
+async def test_orders_that_come_in_between_two_pages_neither_push_others_out_nor_bring_them_twice() -> None:
+    same = "2026-11-23T14:31:01Z"
+    query, orders = OrderQuery(), _orders_at([same] * 5)
+    alpaca = Alpaca(orders, BY_PLACE)
+
+    async def ask(wanted: int, beyond: str | None) -> tuple[Order, ...]:
+        return alpaca.page(query, wanted, beyond)
+
+    first = await read_page(_listing(query), ask, Place(), limit=2)
+    newer = [read_order(order(100 + n, submitted_at=f"2026-11-23T14:31:0{n}Z")) for n in range(2, 5)]
+    orders += newer
+    turned, place = [*first.items], first.goes_on
+    while place is not None:
+        page = await read_page(_listing(query), ask, place, limit=1)
+        turned, place = [*turned, *page.items], page.goes_on
+    assert len({one.id for one in turned}) == len(turned)
+    assert {one.id for one in orders[:5]} <= {one.id for one in turned}
+
+
+def _pages(*pages: Sequence[int]) -> Callable[[int, str | None], Sequence[Order]]:
+    """Alpaca answers with these pages, one after the other, and from the first again."""
+    answered = 0
+
+    def answer(_wanted: int, _beyond: str | None) -> Sequence[Order]:
+        nonlocal answered
+        page = pages[answered % len(pages)]
+        answered += 1
+        return [read_order(order(n, submitted_at=f"2026-11-23T14:{n // 60:02}:{n % 60:02}Z")) for n in page]
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        [[9, 8, 7, 6]],
+        [[9, 8, 7, 6], [5, 4, 3, 2]],
+        [[n, n - 1, n - 2, n - 3] for n in range(400, 20, -4)],
+    ],
+    ids=["one page for ever", "two pages in turn", "a long way round"],
+)
+async def test_pages_that_repeat_themselves_come_to_an_end(pages: list[list[int]]) -> None:
+    answer = _pages(*pages)
+
+    async def ask(wanted: int, beyond: str | None) -> Sequence[Order]:
+        return answer(wanted, beyond)
+
+    async def turn_on() -> None:
+        place: Place | None = Place()
+        for _ in range(4 * len(pages)):
+            assert place is not None
+            place = (await read_page(_listing(OrderQuery()), ask, place, limit=3)).goes_on
+
+    with pytest.raises(RepeatedPage):
+        await turn_on()
+
+
+_BEHIND_FIVE = Place(str(UUID(int=5)), milestone=str(UUID(int=20)), turns=3)
+
+
+@pytest.mark.parametrize(
+    ("place", "page"),
+    [
+        (Place(), [9, 9, 8]),
+        (_BEHIND_FIVE, [5, 4, 3]),
+        (_BEHIND_FIVE, [4, 20, 3]),
+        (_BEHIND_FIVE, [4, 3, 4]),
+    ],
+)
+async def test_what_was_given_already_is_noticed_at_once(place: Place, page: list[int]) -> None:
+    answer = _pages(page)
+
+    async def ask(wanted: int, beyond: str | None) -> Sequence[Order]:
+        return answer(wanted, beyond)
+
+    with pytest.raises(RepeatedPage):
+        await read_page(_listing(OrderQuery()), ask, place, limit=5)
+
+
+async def test_a_page_in_disorder_without_anything_new_is_no_end() -> None:
+    """All but the last are beyond the bound, and that one was given: what ends a list comes last."""
+    early, late = "2026-11-23T14:31:01Z", "2026-11-23T14:31:03Z"
+    page = [read_order(order(n, submitted_at=late if n == 3 else early)) for n in (1, 2, 3)]
+
+    async def ask(_wanted: int, _beyond: str | None) -> Sequence[Order]:
+        return page
+
+    place = Place("beyond", frozenset({mark(page[2].id)}))
+    with pytest.raises(RepeatedPage):
+        await read_page(_listing(OrderQuery(after="2026-11-23T14:31:02Z")), ask, place, limit=1)
+
+
+@given(st.integers(0, 12), st.integers(1, 100))
+def test_activities_go_on_behind_the_last_one_that_was_given(many: int, limit: int) -> None:
+    everything = [read_activity(fill(number)) for number in range(many)]
+
+    async def ask(wanted: int, beyond: str | None) -> Sequence[Activity]:
+        ids = [one.id for one in everything]
+        start = 0 if beyond is None else ids.index(beyond) + 1
+        return everything[start : start + wanted]
+
+    async def turn_all() -> list[Activity]:
+        place: Place | None = Place()
+        turned = list[Activity]()
+        while place is not None:
+            page: Page[Activity] = await read_page(ACTIVITY_LISTING, ask, place, limit=limit)
+            turned, place = [*turned, *page.items], page.goes_on
+        return turned
+
+    assert asyncio.run(turn_all()) == everything
+
+
+def test_bounds_and_an_id_never_go_together_into_an_address() -> None:
+    query = OrderQuery(after="2026-11-23T14:31:01Z", until="2026-11-23T14:31:02Z")
+    assert {"after", "until"} <= query.parameters(limit=1).keys()
+    behind = query.parameters(limit=1, beyond="an id")
+    assert "before_order_id" in behind
+    assert not {"after", "until"} & behind.keys()
+    oldest_first = OrderQuery(direction=Direction.ASCENDING).parameters(limit=1, beyond="an id")
+    assert "after_order_id" in oldest_first
+    assert "before_order_id" not in oldest_first
+    assert ActivityQuery(types=("FILL", "DIV")).parameters(limit=1, beyond="x")["page_token"] == "x"

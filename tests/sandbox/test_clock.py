@@ -1,0 +1,113 @@
+"""The sandbox's time, at one speed and another."""
+
+import asyncio
+import time
+from datetime import datetime
+
+import pytest
+from aiohttp import ClientSession
+from hypothesis import given
+from hypothesis import strategies as st
+
+from corral.sandbox import Sandbox, serve_sandbox
+from corral.sandbox.clock import Clock
+from tests.sandbox.people import ALICE, keys_of, nanoseconds
+
+_SECOND = 10**9
+_START = nanoseconds("2026-11-24T14:30:05Z")
+
+
+@given(st.integers(1, 86_400), st.lists(st.integers(-(10**12), 10**12), min_size=1, max_size=30))
+def test_time_never_goes_back_whatever_the_clock_outside_does(speed: int, steps: list[int]) -> None:
+    outside = _START
+    clock = Clock(speed=speed, real=lambda: outside)
+    seen = [clock.now()]
+    for step in steps:
+        outside += step
+        seen.append(clock.now())
+    assert seen == sorted(seen)
+
+
+@given(st.integers(1, 86_400), st.integers(0, 10**15))
+def test_time_runs_as_often_as_fast_to_the_nanosecond(speed: int, passed: int) -> None:
+    outside = _START
+    clock = Clock(speed=speed, real=lambda: outside)
+    outside += passed
+    assert clock.now() == _START + passed * speed
+
+
+def test_the_time_begins_with_the_real_one_at_any_speed() -> None:
+    for speed in (1, 1440):
+        before = time.time_ns()
+        clock = Clock(speed=speed)
+        assert clock.real() >= before - _SECOND
+        assert clock.now() >= before - _SECOND
+
+
+async def test_a_sleeper_wakes_when_its_moment_has_come_and_not_before() -> None:
+    clock = Clock(speed=86_400)
+    at = clock.now() + 3_600 * _SECOND
+    async with asyncio.timeout(30):
+        await clock.sleep_until(at)
+    assert clock.now() >= at
+
+
+async def test_a_sleeper_notices_that_a_given_clock_was_turned() -> None:
+    now = _START
+    clock = Clock(real=lambda: now)
+    sleeper = asyncio.create_task(clock.sleep_until(_START + 3_600 * _SECOND))
+    await asyncio.sleep(0.05)
+    assert not sleeper.done()
+    now += 3_600 * _SECOND
+    async with asyncio.timeout(30):
+        await sleeper
+
+
+async def test_a_moment_that_is_past_is_not_waited_for() -> None:
+    clock = Clock(real=lambda: _START)
+    async with asyncio.timeout(30):
+        await clock.sleep_until(_START)
+
+
+async def test_a_day_passes_in_a_minute_at_1440(http: ClientSession) -> None:
+    outside = _START
+    async with serve_sandbox(port=0, speed=1440, clock=lambda: outside) as sandbox:
+        assert await _time(http, sandbox) == datetime.fromisoformat("2026-11-24T09:30:05-05:00")
+        outside += 60 * _SECOND
+        assert await _time(http, sandbox) == datetime.fromisoformat("2026-11-25T09:30:05-05:00")
+
+
+async def test_prices_move_with_the_sandboxs_time(http: ClientSession) -> None:
+    outside = _START
+    async with serve_sandbox(port=0, seed=3, speed=60, clock=lambda: outside) as fast:
+        await _account(http, fast)
+        outside += _SECOND
+        accelerated = await _account(http, fast)
+    async with serve_sandbox(port=0, seed=3, clock=lambda: _START + 60 * _SECOND) as a_minute_later:
+        assert accelerated == await _account(http, a_minute_later)
+
+
+@pytest.mark.parametrize("speed", [1, 1440])
+async def test_the_rate_limit_keeps_to_real_minutes_at_any_speed(http: ClientSession, speed: int) -> None:
+    outside = nanoseconds("2026-11-24T14:30:05Z")
+    async with serve_sandbox(port=0, speed=speed, rate_limit_per_minute=1, clock=lambda: outside) as sandbox:
+        assert await _status(http, sandbox) == (200, "1795530660")
+        outside += 54 * _SECOND
+        assert await _status(http, sandbox) == (429, "1795530660")
+        outside += _SECOND
+        assert (await _status(http, sandbox))[0] == 200
+
+
+async def _status(http: ClientSession, sandbox: Sandbox) -> tuple[int, str]:
+    async with http.get(f"{sandbox.paper_url}/v2/clock", headers=keys_of(ALICE)) as response:
+        return response.status, response.headers["X-RateLimit-Reset"]
+
+
+async def _time(http: ClientSession, sandbox: Sandbox) -> datetime:
+    async with http.get(f"{sandbox.paper_url}/v2/clock", headers=keys_of(ALICE)) as response:
+        return datetime.fromisoformat((await response.json())["timestamp"])
+
+
+async def _account(http: ClientSession, sandbox: Sandbox) -> dict[str, str]:
+    async with http.get(f"{sandbox.paper_url}/v2/account", headers=keys_of(ALICE)) as response:
+        return await response.json()

@@ -1,0 +1,109 @@
+"""Paths with parameters, queries and bodies; what is counted and what meets a fault under which name."""
+
+from decimal import Decimal
+
+import pytest
+from aiohttp import ClientSession
+
+from corral.sandbox import Sandbox
+from corral.sandbox.answers import Refused
+from corral.sandbox.customers import Customers
+from corral.sandbox.requests import Request
+from corral.sandbox.trading_api import ROUTES
+from tests.sandbox.asking import Caller
+from tests.sandbox.people import ALICE, keys_of
+
+
+@pytest.mark.parametrize(
+    ("path", "pattern", "parameters"),
+    [
+        ("/v2/account", "/v2/account", {}),
+        ("/v2/assets/BTC%2FUSD", "/v2/assets/{symbol_or_asset_id}", {"symbol_or_asset_id": "BTC/USD"}),
+        ("/v2/watchlists%3Aby_name", "/v2/watchlists:by_name", {}),
+        ("/v2/watchlists/1/A%20B", "/v2/watchlists/{watchlist_id}/{symbol}", {"watchlist_id": "1", "symbol": "A B"}),
+    ],
+)
+def test_a_path_leads_to_the_pattern_that_it_fits(path: str, pattern: str, parameters: dict[str, str]) -> None:
+    route = ROUTES.find(path)
+    assert route
+    assert (route.pattern, route.parameters) == (pattern, parameters)
+
+
+@pytest.mark.parametrize("path", ["/v2/assets/BTC/USD", "/v2/watchlists/1/2/3", "/v2", "/v2/{symbol_or_asset_id}", ""])
+def test_other_paths_lead_nowhere(path: str) -> None:
+    assert ROUTES.find(path) is None
+
+
+def test_the_numbers_of_a_body_keep_every_digit() -> None:
+    document = _request(b'{"a": 0.10, "b": 100, "c": 12345678901234567890.123456789, "d": true, "e": "0.1"}').document()
+    assert {name: str(value) for name, value in document.items()} == {
+        "a": "0.10",
+        "b": "100",
+        "c": "12345678901234567890.123456789",
+        "d": "True",
+        "e": "0.1",
+    }
+    assert isinstance(document["b"], Decimal)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b'"text"', b"{", b'{"a": NaN}', b'{"a": 1e9999999999999999999}', b"\xff", b"[" * 100_000, b"null"],
+)
+def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
+    with pytest.raises(Refused) as refused:
+        _request(body).document()
+    assert (refused.value.answer.status, refused.value.answer.body) == (
+        400,
+        {"code": 40010000, "message": "request body format is invalid"},
+    )
+
+
+async def test_a_malformed_body_is_alpacas_400_over_http(caller: Caller) -> None:
+    assert await caller.ask("/v2/watchlists", method="POST", body=b"{") == (
+        400,
+        {"code": 40010000, "message": "request body format is invalid"},
+    )
+
+
+def test_a_query_is_decoded_and_the_last_of_a_name_counts() -> None:
+    assert _request(query="a=1%202&b=x+y&a=3&c=").query() == {"a": "3", "b": "x y", "c": ""}
+
+
+async def test_requests_are_counted_under_the_pattern_that_their_path_fits(
+    caller: Caller, sandbox: Sandbox, http: ClientSession
+) -> None:
+    for symbol in ("AAPL", "BTC%2FUSD", "NOTHING"):
+        await caller.ask(f"/v2/assets/{symbol}?x=1")
+    async with http.get(f"{sandbox.url}/_requests") as response:
+        counts = await response.json()
+    assert counts["key_ids"][ALICE]["paths"] == {"/v2/assets/{symbol_or_asset_id}": 3}
+
+
+@pytest.mark.parametrize("path", ["/v2/assets/AAPL", "/v2/assets/{symbol_or_asset_id}"])
+async def test_a_fault_meets_a_path_as_it_is_or_by_its_pattern(
+    caller: Caller, sandbox: Sandbox, http: ClientSession, path: str
+) -> None:
+    await http.put(f"{sandbox.url}/_faults", json={"faults": [{"path": path, "status": 503}]})
+    assert (await caller.ask("/v2/assets/AAPL"))[0] == 503
+    assert (await caller.ask("/v2/assets/MSFT"))[0] == (503 if "{" in path else 200)
+    assert (await caller.ask("/v2/assets"))[0] == 200
+
+
+async def test_a_method_that_a_page_does_not_have_is_405_and_says_which_it_has(
+    sandbox: Sandbox, http: ClientSession
+) -> None:
+    async with http.patch(f"{sandbox.paper_url}/v2/watchlists", headers=keys_of(ALICE)) as response:
+        assert (response.status, response.headers["Allow"]) == (405, "GET, POST")
+
+
+def test_who_only_looked_opens_again_and_who_changed_something_is_remembered() -> None:
+    customers = Customers(0)
+    customers.remember(ALICE).watchlists.create("mine", [], 0)
+    for number in range(10_050):
+        customers.look_up(f"PKCROWD{number:05}")
+    assert [watchlist.name for watchlist in customers.look_up(ALICE).watchlists.all()] == ["mine"]
+
+
+def _request(body: bytes = b"", query: str = "") -> Request:
+    return Request(Customers(0).look_up(ALICE), 0, {}, query, body)
