@@ -3,9 +3,11 @@
 import asyncio
 from contextlib import AsyncExitStack
 
+import pytest
 from aiohttp import ClientSession
 
 from tests.conftest import Faults, Service
+from tests.doors import browser, sign_in_by_link
 from tests.live.ears import listening_to, wait_until
 from tests.people import Person, paper_key
 
@@ -37,6 +39,21 @@ async def test_a_stranger_is_asked_to_sign_in(anybody: ClientSession) -> None:
     async with anybody.get("/api/stream") as answer:
         assert answer.status == 401
         assert answer.content_type == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("site", "status"), [("same-site", 403), ("cross-site", 403), ("same-origin", 200), ("none", 200)]
+)
+async def test_a_page_of_another_origin_opens_no_stream_with_a_session(
+    service: Service, alice: Person, bob: Person, site: str, status: int
+) -> None:
+    for person in (alice, bob):
+        cookie = await sign_in_by_link(service, person.user_id)
+        async with (
+            browser(service.url, cookie) as page,
+            page.get("/api/stream", headers={"Sec-Fetch-Site": site}) as answer,
+        ):
+            assert answer.status == status
 
 
 async def test_a_second_stream_begins_with_what_is_known_and_costs_no_call(alice: Person, faults: Faults) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 from fastapi import APIRouter, Header, Request, Response
 
 from corral.edge.problems import responses_for
-from corral.errors import DatabaseUnavailable, Overloaded
+from corral.errors import CrossOriginRefused, DatabaseUnavailable, Overloaded
 from corral.identity.current_user import AccountsRead
 from corral.identity.problems import InsufficientScope, Unauthenticated
 from corral.live.answering import MEDIA_TYPE, StreamAnswer
@@ -30,6 +30,8 @@ id: 5f0c9d2b7a61e384-1
 event: position
 data: {"credential_id":"7313be74-76ad-4323-84be-e7895b777296","sequence":1,"symbol":"AAPL","qty":"20", …}
 """
+# A page of another origin cannot read a stream, but could use up all that its visitor may have open.
+_OWN_PAGES: Final = frozenset({"same-origin", "none"})
 _OK: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "description": "Server-sent events, until either side ends it",
@@ -42,7 +44,10 @@ _OK: Final[dict[int | str, dict[str, Any]]] = {
     "/api/stream",
     summary="Everything that happens at your accounts, as it happens",
     response_class=Response,
-    responses=_OK | responses_for(Unauthenticated, InsufficientScope, TooManyStreams, Overloaded, DatabaseUnavailable),
+    responses=_OK
+    | responses_for(
+        Unauthenticated, InsufficientScope, CrossOriginRefused, TooManyStreams, Overloaded, DatabaseUnavailable
+    ),
 )
 async def read_stream(
     user: AccountsRead,
@@ -73,4 +78,6 @@ async def read_stream(
     It ends within a second when the session or token does, and tells nothing more of a credential within a
     second after that was switched off or deleted.
     """
+    if user.authenticated_by == "session" and request.headers.get("sec-fetch-site", "none") not in _OWN_PAGES:
+        raise CrossOriginRefused
     return StreamAnswer(cast("Live", request.state.live), user, last_event_id)
