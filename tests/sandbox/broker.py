@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from corral.sandbox.clock import Clock
-from corral.sandbox.market import SECOND, price
+from corral.sandbox.market import SECOND, TICK, price
 from corral.sandbox.trading_api import ROUTES, TradingApi
 from tests.sandbox.people import keys_of, nanoseconds
 
@@ -62,6 +62,14 @@ class Broker:
 
     def price(self, symbol: str) -> Decimal:
         return price(self.seed, symbol, self.now)
+
+    def first(self, symbol: str, hours: float, *, below: Decimal | None = None, above: Decimal | None = None) -> int:
+        """Answers the first moment, tick by tick, at which a price is at or beyond a level."""
+        for at in range(self.now, self.now + int(hours * 3_600) * SECOND, TICK):
+            quoted = price(self.seed, symbol, at)
+            if (below is not None and quoted <= below) or (above is not None and quoted >= above):
+                return at
+        raise AssertionError("the price does not go there")
 
     def held(self, symbol: str) -> Decimal:
         positions = {position["symbol"]: position for position in self.get("/v2/positions")}

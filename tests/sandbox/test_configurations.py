@@ -69,6 +69,13 @@ async def test_an_account_follows_what_its_holder_set(caller: Caller) -> None:
         assert after[name] == before[name]
 
 
+async def test_an_account_that_opens_suspended_says_so_in_its_configurations(caller: Caller) -> None:
+    suspended = await _find(caller, trade_suspended_by_user=True)
+    assert (await caller.get(_PATH, suspended))["suspend_trade"] is True
+    await caller.ask(_PATH, method="PATCH", key_id=suspended, body={"no_shorting": False})
+    assert (await caller.get("/v2/account", suspended))["trade_suspended_by_user"] is True
+
+
 async def test_a_cash_account_does_not_get_margin_by_setting_it(caller: Caller) -> None:
     key_id = await _find(caller, multiplier="1")
     await caller.ask(_PATH, method="PATCH", key_id=key_id, body={"max_margin_multiplier": "4"})

@@ -48,6 +48,7 @@ def test_an_option_is_found_by_its_occ_symbol_and_by_its_id(contract: Contract) 
         *("AAPL261217C00250000", "AAPL261218C00251000", "AAPL261218X00250000", "AAPL261318C00250000"),
         *("AAPL261218C0025000", "ZZZZ261218C00250000", "BTCUSD261218C00250000", "AAPL261218C00250001"),
         *("aapl", "", "AAPL ", "BTC/EUR", "9cf5124c", "00004141-504c-8000-8000-b4a80803d091"),
+        *("00004141-504c-4000-8000-b4a80803d090", "00014141-504c-8000-8000-b4a80803d090"),
         *("00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"),
     ],
 )

@@ -151,6 +151,13 @@ def test_a_contract_tells_its_last_close() -> None:
     assert Decimal(contract["close_price"]) >= Decimal("0.01")
 
 
+def test_an_expired_contract_tells_the_close_at_which_it_ended() -> None:
+    query = "status=inactive&underlying_symbols=AAPL&expiration_date=2026-11-13&limit=1"
+    contract = _page(query)["option_contracts"][0]
+    assert contract["close_price_date"] == "2026-11-13"
+    assert contract["close_price"] == str(price(0, contract["symbol"], _NOW))
+
+
 def test_every_share_that_accounts_open_with_has_options() -> None:
     contracts = _page("limit=10000&expiration_date=2026-12-18")["option_contracts"]
     assert {contract["underlying_symbol"] for contract in contracts} == LISTED.keys()

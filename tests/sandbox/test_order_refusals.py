@@ -254,3 +254,30 @@ def test_calls_are_covered_by_shares_and_puts_by_cash() -> None:
     assert broker.refusal(symbol=_CALL, side="sell", qty="1")[0] == 403
     broker.place(symbol=_PUT, side="sell", qty="1")
     assert broker.refusal(symbol=_PUT, side="sell", qty="3")[2] == "insufficient options buying power"
+
+
+def test_a_written_put_holds_the_cash_that_it_may_cost() -> None:
+    broker = Broker(OPTIONS_TRADER)
+    broker.place(symbol=_PUT, side="sell", qty="1")  # 17,000 dollars
+    held = Decimal(broker.get("/v2/account")["buying_power"]) - 17_000
+    quantity = int(held / 60)
+
+    assert broker.refusal(type="limit", limit_price="60", qty=str(quantity + 100))[2] == "insufficient buying power"
+    broker.place(type="limit", limit_price="60", qty=str(quantity))
+
+
+def test_nobody_is_lent_the_same_power_twice() -> None:
+    """With a multiplier of four the account page shows the power of the last close, whatever was bought since."""
+    broker = Broker("PKTRADER0002")
+    power = broker.get("/v2/account")["buying_power"]
+    while broker.ask("POST", "/v2/orders", {**_BIG, "qty": 300})[0] == 200:
+        broker.pass_time(seconds=5)
+
+    account = broker.get("/v2/account")
+    assert account["multiplier"] == "4"
+    assert Decimal(account["cash"]) < 0
+    assert Decimal(account["buying_power"]) == Decimal(power)
+    assert Decimal(account["position_market_value"]) <= 4 * Decimal(account["equity"])
+
+
+_BIG = {"symbol": "KO", "side": "buy", "type": "market", "time_in_force": "day"}

@@ -1,32 +1,13 @@
 """What becomes of an order of each type and class, with a clock that is turned by hand."""
 
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
 from corral.sandbox.market import SECOND, price
 from corral.sandbox.mean_prices import LISTED
-from tests.sandbox.broker import CASH_TRADER, OPTIONS_TRADER, Broker
+from tests.sandbox.broker import CASH_TRADER, Broker
 from tests.sandbox.people import nanoseconds
-
-_CENT = Decimal("0.01")
-
-
-def _statuses(order: Any) -> list[str]:  # noqa: ANN401 - JSON
-    return [order["status"], *(leg["status"] for leg in order["legs"] or ())]
-
-
-def _first(
-    broker: Broker, symbol: str, hours: float, *, below: Decimal | None = None, above: Decimal | None = None
-) -> int:
-    """Answers the first moment, tick by tick, at which a price is at or beyond a level."""
-    tick = SECOND // 10
-    for at in range(broker.now, broker.now + int(hours * 3_600) * SECOND, tick):
-        quoted = price(broker.seed, symbol, at)
-        if (below is not None and quoted <= below) or (above is not None and quoted >= above):
-            return at
-    raise AssertionError("the price does not go there")
 
 
 def _at(moment: str) -> str:
@@ -70,7 +51,7 @@ def test_a_limit_order_waits_for_its_price_and_is_not_done_worse() -> None:
     limit = broker.price("KO") - Decimal("0.10")
     order = broker.place(type="limit", qty="10", limit_price=str(limit))
     assert broker.look(order)["status"] == "new"
-    reached = _first(broker, "KO", 6, below=limit)
+    reached = broker.first("KO", 6, below=limit)
 
     broker.now = reached - 1
     assert broker.look(order)["status"] == "new"
@@ -99,7 +80,7 @@ def test_a_sales_limit_is_reached_from_below() -> None:
     broker = Broker()
     limit = broker.price("GLD") + Decimal("0.20")
     order = broker.place(symbol="GLD", side="sell", type="limit", qty="10", limit_price=str(limit))
-    broker.now = _first(broker, "GLD", 6, above=limit)
+    broker.now = broker.first("GLD", 6, above=limit)
 
     filled = broker.look(order)
 
@@ -111,7 +92,7 @@ def test_a_stop_becomes_a_market_order_when_the_price_falls_to_it() -> None:
     broker = Broker()
     stop = broker.price("GLD") - Decimal("0.30")
     order = broker.place(symbol="GLD", side="sell", type="stop", qty="10", stop_price=str(stop))
-    reached = _first(broker, "GLD", 6, below=stop)
+    reached = broker.first("GLD", 6, below=stop)
     broker.now = reached - 1
     assert broker.look(order)["status"] == "new"
 
@@ -128,9 +109,9 @@ def test_a_stop_limit_waits_for_its_limit_once_the_stop_is_reached() -> None:
     limit = stop - Decimal("0.15")
     order = broker.place(type="stop_limit", qty="10", stop_price=str(stop), limit_price=str(limit))
 
-    broker.now = _first(broker, "KO", 6, above=stop)
+    broker.now = broker.first("KO", 6, above=stop)
     assert broker.look(order)["status"] == "new"
-    broker.now = _first(broker, "KO", 6, below=limit)
+    broker.now = broker.first("KO", 6, below=limit)
 
     assert Decimal(broker.look(order)["filled_avg_price"]) <= limit
 
@@ -278,144 +259,6 @@ def test_a_large_order_in_dollars_spends_all_of_them_but_dust() -> None:
     assert filled["status"] == "filled"
     spent = Decimal(filled["filled_qty"]) * Decimal(filled["filled_avg_price"])
     assert abs(70_000 - spent) < Decimal("0.001")
-
-
-def _bracket(broker: Broker, **fields: object) -> Any:  # noqa: ANN401 - JSON
-    price_now = broker.price("KO")
-    return broker.place(
-        qty="10",
-        order_class="bracket",
-        time_in_force="gtc",
-        take_profit={"limit_price": str(price_now + Decimal("0.15"))},
-        stop_loss={"stop_price": str(price_now - Decimal("0.15"))},
-        **fields,
-    )
-
-
-def test_a_brackets_exits_are_held_until_the_entry_is_filled() -> None:
-    broker = Broker()
-    entry = _bracket(broker, type="limit", limit_price=str(broker.price("KO") - Decimal("0.10")))
-    assert _statuses(entry) == ["pending_new", "held", "held"]
-    assert _statuses(broker.look(entry)) == ["new", "held", "held"]
-
-    broker.now = _first(broker, "KO", 6, below=broker.price("KO") - Decimal("0.10"))
-
-    filled = broker.look(entry)
-    assert _statuses(filled) == ["filled", "new", "held"]
-    assert len({filled["group_id"], *(leg["group_id"] for leg in filled["legs"])}) == 1
-    assert [filled["group_role"], *(leg["group_role"] for leg in filled["legs"])] == [
-        "entry",
-        "take_profit",
-        "stop_loss",
-    ]
-
-
-def test_a_brackets_profit_cancels_its_stop_or_its_stop_the_profit() -> None:
-    ends = set[tuple[str, ...]]()
-    for seed in range(8):
-        broker = Broker(seed=seed, key_id=OPTIONS_TRADER) if seed == 0 else Broker(seed=seed)
-        if (
-            broker.ask(
-                "POST",
-                "/v2/orders",
-                {"symbol": "KO", "side": "buy", "type": "market", "time_in_force": "day", "qty": "1"},
-            )[0]
-            != 200
-        ):
-            continue
-        broker.ask("DELETE", "/v2/positions/KO")
-        before = broker.held("KO")
-        entry = _bracket(broker)
-        broker.pass_time(until="2026-12-01T15:00:00Z")
-        seen = broker.look(entry)
-        ends.add(tuple(_statuses(seen)))
-        assert broker.held("KO") == before
-    assert ends == {("filled", "filled", "canceled"), ("filled", "canceled", "filled")}
-
-
-def test_a_canceled_entry_takes_its_exits_along() -> None:
-    broker = Broker()
-    entry = _bracket(broker, type="limit", limit_price="5")
-
-    assert broker.ask("DELETE", f"/v2/orders/{entry['id']}") == (204, None)
-
-    assert _statuses(broker.look(entry)) == ["canceled"] * 3
-
-
-def test_an_oco_is_two_exits_of_which_one_is_done() -> None:
-    broker = Broker()
-    here = broker.price("GLD")
-    order = broker.place(
-        symbol="GLD",
-        side="sell",
-        type="limit",
-        qty="90",
-        time_in_force="gtc",
-        order_class="oco",
-        take_profit={"limit_price": str(here + Decimal("0.5"))},
-        stop_loss={"stop_price": str(here - Decimal("0.5")), "limit_price": str(here - Decimal("0.9"))},
-    )
-    assert _statuses(broker.look(order)) == ["new", "held"]
-    assert broker.get("/v2/positions/GLD")["qty_available"] == "0"
-
-    broker.pass_time(until="2026-12-01T15:00:00Z")
-
-    assert sorted(_statuses(broker.look(order))) == ["canceled", "filled"]
-    assert broker.held("GLD") == 0
-
-
-def test_canceling_one_half_of_an_oco_cancels_the_other() -> None:
-    broker = Broker()
-    order = broker.place(
-        symbol="GLD",
-        side="sell",
-        type="limit",
-        qty="1",
-        order_class="oco",
-        take_profit={"limit_price": "900"},
-        stop_loss={"stop_price": "100"},
-    )
-
-    broker.ask("DELETE", f"/v2/orders/{order['legs'][0]['id']}")
-
-    assert _statuses(broker.look(order)) == ["canceled", "canceled"]
-
-
-def test_an_oto_has_one_exit() -> None:
-    broker = Broker()
-
-    order = broker.place(qty="1", order_class="oto", stop_loss={"stop_price": "5"})
-
-    assert _statuses(order) == ["pending_new", "held"]
-    assert _statuses(broker.look(order)) == ["filled", "new"]
-
-
-def test_a_replacement_is_a_new_order_in_the_place_of_the_old() -> None:
-    broker = Broker()
-    old = broker.place(type="limit", qty="10", limit_price="5", client_order_id="mine")
-
-    status, new = broker.ask("PATCH", f"/v2/orders/{old['id']}", {"qty": "7", "limit_price": "6"})
-
-    seen = broker.look(old)
-    assert status == 200
-    assert (seen["status"], seen["replaced_by"], new["replaces"]) == ("replaced", new["id"], old["id"])
-    assert seen["replaced_at"] is not None
-    assert (new["qty"], new["limit_price"], broker.look(new)["status"]) == ("7", "6", "new")
-    assert new["client_order_id"] not in {"mine", None}
-
-
-def test_a_brackets_exit_can_be_replaced_and_still_cancels_the_other() -> None:
-    broker = Broker()
-    entry = _bracket(broker)
-    profit = broker.look(entry)["legs"][0]
-    status, nearer = broker.ask(
-        "PATCH", f"/v2/orders/{profit['id']}", {"limit_price": str(broker.price("KO") - Decimal("0.05"))}
-    )
-    assert status == 200
-
-    assert _statuses(broker.look(entry)) == ["filled", "filled", "canceled"]
-    assert broker.look(entry)["legs"][0]["id"] == nearer["id"]
-    assert broker.held("KO") == 0
 
 
 def test_a_short_sale_and_its_cover_leave_nothing_but_the_difference() -> None:

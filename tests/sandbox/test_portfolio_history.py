@@ -181,6 +181,7 @@ def test_a_day_in_quarter_hours_has_the_points_of_the_official_example() -> None
         ("start=2026-11-20&period=2D&timeframe=1D", "1D", "2026-11-20T20:00", "2026-11-20T20:00", 1),
         ("end=2026-11-20&period=2D&timeframe=1D", "1D", "2026-11-18T20:00", "2026-11-20T20:00", 3),
         ("start=2026-11-21&end=2027-01-01&timeframe=1D", "1D", "2026-11-23T20:00", "2026-11-24T20:00", 2),
+        ("end=2027-01-01&period=2D&timeframe=1D", "1D", "2026-11-23T20:00", "2026-11-24T20:00", 2),
         ("start=1795435200&timeframe=1H&period=1D", "1H", "2026-11-23T09:30", "2026-11-23T15:30", 7),
         ("start=2026-11-23T10:45:00-05:00&end=2026-11-23T11:10:00-05:00&timeframe=15Min",
          "15Min", "2026-11-23T10:45", "2026-11-23T11:00", 2),
@@ -192,6 +193,20 @@ def test_what_is_not_given_is_as_alpaca_says(query: str, timeframe: str, first: 
     history = _history(query.replace("+", "%2B"))
     labels = [_new_york(label).isoformat()[:16] for label in history["timestamp"]]
     assert (history["timeframe"], labels[0], labels[-1], len(labels)) == (timeframe, first, last, points)
+
+
+def test_the_last_steps_of_a_day_end_at_the_close() -> None:
+    history = _history("start=2026-11-20&end=2026-11-20&timeframe=1H&pnl_reset=no_reset")
+    closed = Decimal(_account(nanoseconds("2026-11-20T16:00:00-05:00"))["equity"])
+    assert history["equity"][-1] == closed
+    quarters = _history("start=2026-11-20&end=2026-11-20&timeframe=15Min")
+    assert quarters["equity"][-2:] == [closed, closed]
+
+
+def test_the_share_of_profit_is_rounded_to_a_hundredth_of_a_percent() -> None:
+    history = _history("period=1M")
+    for profit, share in zip(history["profit_loss"], history["profit_loss_pct"], strict=True):
+        assert abs(share - profit / history["base_value"]) <= Decimal("0.00005")
 
 
 def test_before_the_exchange_opens_a_day_is_the_last_one() -> None:

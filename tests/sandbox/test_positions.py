@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from corral.sandbox.ledger import Position
 from corral.sandbox.market import price
 from tests.sandbox.broker import OPTIONS_TRADER, Broker
 from tests.sandbox.people import nanoseconds
@@ -49,6 +50,14 @@ def test_a_days_profit_counts_from_the_close_and_from_what_was_paid_since() -> N
     assert (current, last) == (here, at_close)
     assert abs(change - (here / at_close - 1)) < Decimal("1e-11")
     assert abs(profit - (90 * (here - at_close) + 10 * (here - paid))) < Decimal("1e-9")
+
+
+def test_a_position_that_is_turned_around_begins_anew() -> None:
+    turned = Position(Decimal(50), Decimal(10)).after(Decimal(-80), Decimal(12))
+
+    assert turned == Position(Decimal(-30), Decimal(12))
+    assert turned.after(Decimal(-30), Decimal(14)) == Position(Decimal(-60), Decimal(13))
+    assert turned.after(Decimal(10), Decimal(99)) == Position(Decimal(-20), Decimal(12))
 
 
 @pytest.mark.parametrize("name", ["BTCUSD", "BTC%2FUSD"])

@@ -7,9 +7,10 @@ from aiohttp import ClientSession
 
 from corral.sandbox import Sandbox
 from corral.sandbox.answers import Refused
+from corral.sandbox.clock import Clock
 from corral.sandbox.customers import Customers
 from corral.sandbox.requests import Request
-from corral.sandbox.trading_api import ROUTES
+from corral.sandbox.trading_api import ROUTES, TradingApi
 from tests.sandbox.asking import Caller
 from tests.sandbox.people import ALICE, keys_of
 
@@ -97,12 +98,17 @@ async def test_a_method_that_a_page_does_not_have_is_405_and_says_which_it_has(
         assert (response.status, response.headers["Allow"]) == (405, "GET, POST")
 
 
-def test_who_only_looked_opens_again_and_who_changed_something_is_remembered() -> None:
-    customers = Customers(0)
-    customers.remember(ALICE).watchlists.create("mine", [], 0)
+def test_who_changed_something_is_remembered_however_many_come_to_look() -> None:
+    api = TradingApi(seed=0, rate_limit_per_minute=0, clock=Clock())
+    lists, clock = ROUTES.find("/v2/watchlists"), ROUTES.find("/v2/clock")
+    created = api.answer("paper", "POST", lists, keys_of(ALICE), body=b'{"name": "mine"}')
+    assert created.status == 200
     for number in range(10_050):
-        customers.look_up(f"PKCROWD{number:05}")
-    assert [watchlist.name for watchlist in customers.look_up(ALICE).watchlists.all()] == ["mine"]
+        key_id = f"PKCROWD{number:05}"
+        assert api.answer("paper", "GET", clock, keys_of(key_id)).status == 200
+    listed = api.answer("paper", "GET", lists, keys_of(ALICE)).body
+    assert isinstance(listed, list)
+    assert [watchlist["name"] for watchlist in listed] == ["mine"]
 
 
 def _request(body: bytes = b"", query: str = "") -> Request:

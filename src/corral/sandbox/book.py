@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from corral.sandbox.ledger import ZERO, Execution, Ledger, Position, State
 from corral.sandbox.market import price
-from corral.sandbox.matching import PAUSE, Step, executions, expiry, left_at, next_step
+from corral.sandbox.matching import PAUSE, Step, best_price, executions, left_at, next_step
 from corral.sandbox.opening import Account
 from corral.sandbox.opening_history import opening_trades
 from corral.sandbox.option_contracts import Contract, contract_of
@@ -109,12 +109,13 @@ class Book:
         new = self._maker.make(ticket, now)
         self._file(new)
         new.replaces, old.replaced_by = old.id, new.id
-        new.is_live, new.is_triggered, new.peak = old.is_live, old.is_triggered, old.peak
+        new.is_live, new.is_triggered = old.is_live, old.is_triggered
         if old.group is not None and old.role is not None:
             new.group, new.role = old.group, old.role
             old.group.members[old.role] = new
         was_held = old.status == "held"
         self._settle(old, "replaced", now)
+        new.peak = old.peak
         if was_held:
             new.status = "held"
             self._plan(new)
@@ -242,7 +243,6 @@ class Book:
             return
         for leg in order.group.others(order):
             leg.is_live, leg.ready_at = True, at
-            leg.expires_at = expiry(leg.ticket, at)
             if leg.role == "take_profit" or "take_profit" not in order.group.members:
                 self._become(leg, "new", at)
             self._plan(leg)
@@ -258,6 +258,7 @@ class Book:
         self._end_others(order, "canceled" if status == "rejected" else status, at)
 
     def _settle(self, order: Order, status: Status, at: int) -> None:
+        order.peak = best_price(self.account.seed, order, at)
         for part in (order, *order.legs):
             part.status, part.updated_at = status, at
             if status == "canceled":

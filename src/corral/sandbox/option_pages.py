@@ -1,6 +1,7 @@
 """GET /v2/options/contracts and GET /v2/options/contracts/{symbol_or_id}."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import timedelta
 from itertools import islice
 
 from corral.sandbox.answers import Document, Refused
@@ -60,17 +61,17 @@ def _document(request: Request, contract: Contract, *, has_deliverables: bool) -
         "multiplier": str(SHARES_PER_CONTRACT),
         "size": str(SHARES_PER_CONTRACT),
         "ppind": True,
-        **_yesterday(request, contract),
+        **_last_close(request, contract),
     }
     if has_deliverables:
         document["deliverables"] = [_deliverable(underlying_id, contract.underlying)]
     return document
 
 
-def _yesterday(request: Request, contract: Contract) -> dict[str, object]:
-    """Answers the last close and the open interest as of then, which is drawn, for nobody else trades here."""
+def _last_close(request: Request, contract: Contract) -> dict[str, object]:
+    """Answers the last close, at most the contract's own, and the open interest as of then, which is drawn."""
     seed = request.customer.account.seed
-    session = last_session_before(min(new_york_time(request.now).date(), contract.expires_on))
+    session = last_session_before(min(new_york_time(request.now).date(), contract.expires_on + timedelta(days=1)))
     day = session.day.isoformat()
     return {
         "close_price": str(price(seed, contract.symbol, nanoseconds(session.closes))),

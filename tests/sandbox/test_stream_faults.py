@@ -1,0 +1,135 @@
+"""What faults make of the trading socket."""
+
+import asyncio
+
+import orjson
+import pytest
+from aiohttp import ClientConnectionError, ClientSession, WSMsgType, WSServerHandshakeError
+
+from corral.sandbox import Sandbox, secret_of
+from tests.sandbox.broker import CASH_TRADER, TRADER
+from tests.sandbox.listeners import (
+    PATIENCE,
+    authenticate,
+    eventually_listen,
+    listening,
+    next_message,
+    place_order,
+)
+
+
+async def _fault(http: ClientSession, sandbox: Sandbox, **fault: object) -> None:
+    document = {"faults": [{"path": "/stream", **fault}]}
+    async with http.put(f"{sandbox.url}/_faults", json=document) as response:
+        assert response.status == 200, await response.text()
+
+
+async def test_faults_refuse_the_handshake_or_reset_it(sandbox: Sandbox, http: ClientSession) -> None:
+    await _fault(http, sandbox, status=503, times=1)
+    with pytest.raises(WSServerHandshakeError) as refusal:
+        await http.ws_connect(f"{sandbox.paper_url}/stream")
+    assert refusal.value.status == 503
+
+    await _fault(http, sandbox, cut="before_headers")
+    with pytest.raises(ClientConnectionError):
+        await http.ws_connect(f"{sandbox.paper_url}/stream")
+    await http.delete(f"{sandbox.url}/_faults")
+
+    async with listening(http, sandbox, TRADER):
+        pass
+
+
+async def test_a_fault_of_one_account_leaves_the_others_alone(sandbox: Sandbox, http: ClientSession) -> None:
+    await _fault(http, sandbox, key_id=TRADER, stream={"refuses": True})
+
+    async with http.ws_connect(f"{sandbox.paper_url}/stream") as socket:
+        assert (await authenticate(socket, TRADER))["data"]["status"] == "unauthorized"
+    async with listening(http, sandbox, CASH_TRADER):
+        pass
+
+
+async def test_a_fault_never_answers(sandbox: Sandbox, http: ClientSession) -> None:
+    await _fault(http, sandbox, stream={"never_answers": True})
+    async with http.ws_connect(f"{sandbox.paper_url}/stream") as socket:
+        await socket.send_json({"action": "authenticate", "data": {"key_id": TRADER, "secret_key": secret_of(TRADER)}})
+        await socket.ping()
+        with pytest.raises(TimeoutError):
+            await socket.receive(timeout=0.3)
+
+
+async def test_faults_spoil_what_is_told(sandbox: Sandbox, http: ClientSession) -> None:
+    await _fault(http, sandbox, stream={"half_json": True})
+    async with listening(http, sandbox, TRADER) as socket:
+        await place_order(http, sandbox)
+        half = await socket.receive(timeout=PATIENCE)
+    with pytest.raises(orjson.JSONDecodeError):
+        orjson.loads(half.data)
+
+    await _fault(http, sandbox, stream={"unknown_event": True})
+    async with listening(http, sandbox, CASH_TRADER) as socket:
+        await place_order(http, sandbox, CASH_TRADER)
+        told = [(await next_message(socket))["data"]["event"] for _ in range(6)]
+    assert told[1::2] == ["pending_new", "new", "fill"]
+    assert len(set(told[::2])) == 1
+    assert set(told[::2]).isdisjoint(told[1::2])
+
+
+async def test_a_fault_loses_every_second_event(sandbox: Sandbox, http: ClientSession) -> None:
+    await _fault(http, sandbox, stream={"loses_every": 2})
+    async with listening(http, sandbox, TRADER) as socket:
+        for _ in range(2):
+            await place_order(http, sandbox)
+        told = [(await next_message(socket))["data"]["event"] for _ in range(3)]
+    assert told == ["pending_new", "fill", "new"]
+
+
+async def test_a_fault_sends_text(sandbox: Sandbox, http: ClientSession) -> None:
+    await _fault(http, sandbox, stream={"text_frames": True})
+    async with http.ws_connect(f"{sandbox.paper_url}/stream") as socket:
+        await socket.send_json({"action": "authenticate", "data": {"key_id": TRADER, "secret_key": secret_of(TRADER)}})
+        message = await socket.receive(timeout=PATIENCE)
+    assert message.type is WSMsgType.TEXT
+    assert orjson.loads(message.data)["data"]["status"] == "authorized"
+
+
+async def test_a_fault_drops_the_connection_after_a_while(sandbox: Sandbox, http: ClientSession) -> None:
+    await _fault(http, sandbox, stream={"drop_after_ms": 100}, times=1)
+    async with listening(http, sandbox, TRADER) as socket:
+        message = await socket.receive(timeout=PATIENCE)
+        assert message.type in {WSMsgType.CLOSED, WSMsgType.ERROR}
+        assert socket.close_code != 1000
+    await eventually_listen(http, sandbox)
+
+
+async def test_a_fault_falls_silent_and_answers_no_ping(sandbox: Sandbox, http: ClientSession) -> None:
+    await _fault(http, sandbox, stream={"silent_after_ms": 0})
+    async with http.ws_connect(f"{sandbox.paper_url}/stream", autoping=False) as socket:
+        await authenticate(socket, TRADER)
+        await asyncio.sleep(0.1)
+        await socket.ping()
+        await socket.send_json({"action": "listen", "data": {"streams": ["trade_updates"]}})
+        with pytest.raises(TimeoutError):
+            await socket.receive(timeout=0.3)
+
+
+async def test_a_fault_delays_the_authorization(sandbox: Sandbox, http: ClientSession) -> None:
+    await _fault(http, sandbox, latency_ms=300)
+    started = asyncio.get_running_loop().time()
+    async with listening(http, sandbox, TRADER):
+        assert asyncio.get_running_loop().time() - started >= 0.3
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"path": "/v2/account", "stream": {"refuses": True}},
+        {"stream": {"refuses": True}, "status": 503},
+        {"stream": {"loses_every": 0}},
+        {"stream": {"made_up": True}},
+    ],
+)
+async def test_a_fault_that_makes_no_sense_is_refused(
+    sandbox: Sandbox, http: ClientSession, fault: dict[str, object]
+) -> None:
+    async with http.put(f"{sandbox.url}/_faults", json={"faults": [fault]}) as response:
+        assert response.status == 400
