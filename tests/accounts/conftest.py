@@ -39,6 +39,10 @@ class Account:
     async def misbehave(self, **fault: object) -> None:
         await self._faults.set(self.key_id, **fault)
 
+    async def metadata(self) -> Json:
+        async with self.person.client.get(f"/api/credentials/{self.credential_id}") as answer:
+            return await answer.json()
+
     async def calls(self) -> int:
         return await self._faults.calls_of(self.key_id)
 

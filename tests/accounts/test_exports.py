@@ -263,6 +263,19 @@ async def test_a_file_leaves_calls_to_others(start_service: StartService, faults
         assert ledger.answered <= 10
 
 
+@pytest.mark.parametrize("name", ["orders.csv", "activities.csv"])
+async def test_a_file_does_not_begin_with_the_last_calls_of_a_minute(
+    start_service: StartService, faults: Faults, name: str
+) -> None:
+    async with _with(Ledger(1, **{"X-RateLimit-Limit": str(LEFT_TO_OTHERS + 1)}), start_service, faults) as (
+        account,
+        _,
+    ):
+        assert (await account.get("account-data"))["currency"] == "USD"
+        assert (await account.get(name, refused=429))["code"] == "account_rate_limited"
+        assert (await account.get("account-data"))["currency"] == "USD"
+
+
 async def test_before_the_first_byte_a_spent_budget_is_told(account: Account) -> None:
     await account.misbehave(path="/v2/account/activities", rate_limited={"retry_after": 7})
     async with account.person.client.get(_path(account)) as answered:

@@ -151,6 +151,7 @@ NONSENSE: list[tuple[str, dict[str, str | int], str]] = [
     ("orders", {"after": _LATE, "until": _EARLY}, "after has to be earlier than until"),
     ("orders", {"after": _EARLY, "until": _EARLY}, "after has to be earlier than until"),
     ("orders", {"after": _EARLY, "until": "2026-11-23T01:00:00+01:00"}, "after has to be earlier than until"),
+    ("orders", {"after": "2026-11-23T00:00:00.10Z", "until": "2026-11-23T00:00:00.1Z"}, "earlier than until"),
     ("orders", {"cursor": "x"}, "no cursor that Corral gave out"),
     ("orders", {"cursor": "x" * 5001}, "no cursor that Corral gave out"),
     ("orders", {"before_order_id": "x"}, "not permitted"),
@@ -196,6 +197,7 @@ async def test_nonsense_is_refused_with_the_reason_and_no_call_is_spent(
 GOOD: list[tuple[str, dict[str, str | int], dict[str, str]]] = [
     ("orders", {}, {"status": "all", "direction": "desc", "limit": "101"}),
     ("orders", {"limit": 500}, {"limit": "500"}),
+    ("orders", {"after": _EARLY, "until": "2026-11-23T00:00:00.5Z"}, {"until": "2026-11-23T00:00:00.5Z"}),
     (
         "orders",
         {"status": "open", "after": "2026-11-23T01:00:00.123456789+01:00", "until": _LATE, "direction": "asc"},
@@ -282,6 +284,19 @@ async def test_a_credential_that_is_switched_off_is_told_and_not_asked_about(acc
     assert await account.calls() == before
 
 
+@pytest.mark.parametrize("read", [*READS, *FILES])
+async def test_a_read_counts_as_a_use_of_the_keys(account: Account, read: str) -> None:
+    path = {**READS, **FILES}[read]
+    await account.answer(ANSWERS[path], path=path)
+    async with account.person.client.get(f"/api/credentials/{account.credential_id}/{read}") as answered:
+        assert answered.status == 200
+    for _ in range(600):  # notes wait a moment until they are written
+        if (await account.metadata())["last_used_at"]:
+            return
+        await asyncio.sleep(0.05)
+    pytest.fail("last_used_at stayed empty")
+
+
 @pytest.mark.parametrize("read", READS)
 async def test_the_same_question_at_the_same_moment_is_one_call(account: Account, read: str) -> None:
     await account.misbehave(path=READS[read], body_text=ANSWERS[READS[read]], latency_ms=300)
@@ -293,13 +308,15 @@ async def test_the_same_question_at_the_same_moment_is_one_call(account: Account
 
 async def test_another_question_at_the_same_moment_is_a_call_of_its_own(account: Account) -> None:
     await account.misbehave(path="/v2/orders", body=orders([3, 2, 1]), latency_ms=300)
+    cursor = (await account.get("orders", limit=2))["next_cursor"]
     before = await account.calls()
     questions: list[Json] = [
+        {"limit": 2, "cursor": cursor},
         {}, {"limit": 2}, {"limit": 1}, {"status": "open"}, {"direction": "asc"}, {"until": "2027-01-01T00:00:00Z"},
     ]  # fmt: skip
     answers = await asyncio.gather(*(account.get("orders", **asked) for asked in questions))
     assert await account.calls() == before + len(questions)
-    assert [len(answer["items"]) for answer in answers] == [3, 2, 1, 3, 3, 3]
+    assert [len(answer["items"]) for answer in answers] == [1, 3, 2, 1, 3, 3, 3]
 
 
 @pytest.mark.parametrize("read", READS)
@@ -322,6 +339,13 @@ async def test_an_answer_is_kept_for_those_who_may_see_it_and_for_nobody_else(
         # The same account, stored by bob, too: his question is his own.
         assert await his.get(read) == told
         assert await hers.calls() == before + 1
+        # Nor is an answer found that was kept before the credential was switched off and on.
+        for is_active in (False, True):
+            path = f"/api/credentials/{hers.credential_id}"
+            async with alice.client.patch(path, json={"is_active": is_active}) as changed:
+                assert changed.status == 200
+        assert await hers.get(read) == told
+        assert await hers.calls() == before + 2
         his.credential_id = hers.credential_id
         assert (await his.get(read, refused=404))["code"] == "credential_not_found"
 

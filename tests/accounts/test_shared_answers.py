@@ -14,12 +14,13 @@ from tests.conftest import Faults, StartService
 from tests.people import Person, make_person, paper_key
 
 
+@pytest.mark.parametrize("read", ["account-data", "positions", "orders", "activities", "portfolio-history", "clock"])
 async def test_a_row_copied_to_another_user_by_hand_finds_no_kept_answer(
-    alice: Person, bob: Person, postgres: EmbeddedDatabase, faults: Faults
+    alice: Person, bob: Person, postgres: EmbeddedDatabase, faults: Faults, read: str
 ) -> None:
     key_id = paper_key()
     credential = await alice.store(key_id)
-    path = f"/api/credentials/{credential['id']}/account-data"
+    path = f"/api/credentials/{credential['id']}/{read}"
     async with alice.client.get(path) as answer:
         assert answer.status == 200
     owner = await asyncpg.connect(postgres.dsn("corral_owner"))
