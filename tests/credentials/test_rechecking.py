@@ -1,6 +1,7 @@
 """Keys that Alpaca no longer accepts are found out by Corral, twice to be sure, and nothing else is taken for it."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,20 @@ async def test_a_spent_budget_is_no_refusal_and_stops_the_asking(alice: Person, 
     await asked_times(faults, other, 3)  # by then its own turn has come, too
     assert await faults.calls_of(key_id) == calls
     assert await refused_at(alice, credential) is None
+
+
+async def test_the_last_requests_of_a_minute_are_left_to_the_owner(alice: Person, faults: Faults) -> None:
+    key_id, other = paper_key(), paper_key()
+    credential = await alice.store(key_id)
+    await alice.store(other)
+    told = {"X-RateLimit-Limit": "200", "X-RateLimit-Remaining": "15", "X-RateLimit-Reset": str(int(time.time()) + 55)}
+    await faults.set(key_id, headers=told)
+    assert (await account_data(alice, credential))[0] == 200
+    await asked_times(faults, other, 1)  # a check that was under way is over
+    calls = await faults.calls_of(key_id)
+    await asked_times(faults, other, 3)
+    assert await faults.calls_of(key_id) == calls
+    assert (await account_data(alice, credential))[0] == 200
 
 
 async def test_keys_that_work_again_lose_the_mark(alice: Person, faults: Faults, log_file: Path) -> None:
