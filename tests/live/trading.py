@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +20,7 @@ MONEY_TO_TRADE_WITH = 20_000
 @dataclass(frozen=True)
 class Trader:
     client: ClientSession
+    before: set[str] = field(default_factory=set[str])  # orders of an account that did not begin today
 
     async def order(self, **ticket: str) -> Json:
         """Buys a little Bitcoin, which fills at any hour, if nothing else is said."""
@@ -37,6 +38,10 @@ class Trader:
             assert answer.status == 204, await answer.text()
 
     async def orders(self) -> dict[str, Json]:
+        """Those that this trader has placed."""
+        return {order_id: order for order_id, order in (await self.all_orders()).items() if order_id not in self.before}
+
+    async def all_orders(self) -> dict[str, Json]:
         async with self.client.get("v2/orders", params={"status": "all", "limit": "500"}) as answer:
             return {order["id"]: order for order in await answer.json()}
 
@@ -56,7 +61,9 @@ async def trading_key(sandbox: Sandbox) -> str:
 async def trader(sandbox: Sandbox, key_id: str) -> AsyncGenerator[Trader]:
     headers = {"APCA-API-KEY-ID": key_id, "APCA-API-SECRET-KEY": secret_of(key_id)}
     async with ClientSession(f"{sandbox.paper_url}/", headers=headers) as client:
-        yield Trader(client)
+        somebody = Trader(client)
+        somebody.before.update(await somebody.all_orders())
+        yield somebody
 
 
 def told_filled(ears: Ears, credential_id: str) -> dict[str, Decimal]:
