@@ -238,3 +238,17 @@ def test_whoever_can_wait_leaves_the_last_requests_of_a_minute_to_others(budgets
     assert takes(budgets, "alice", 51) == [0] * 50 + [60]
     clock.pass_by(60)
     assert budgets.take("alice", leaving=50) == 0
+
+
+def test_whoever_asks_for_ever_takes_half_of_what_is_left(budgets: Budgets, clock: Clock) -> None:
+    assert budgets.gentle_seconds("alice") == 2 * 60 / REQUESTS_PER_WINDOW
+    takes(budgets, "alice", 1)
+    budgets.learn("alice", told(limit=21))
+    assert budgets.gentle_seconds("alice") == 2 * 60 / 20
+    takes(budgets, "alice", 15)
+    clock.pass_by(30)
+    assert budgets.gentle_seconds("alice") == 2 * 30 / 5
+    takes(budgets, "alice", 5)
+    assert budgets.gentle_seconds("alice") == 2 * 30
+    clock.pass_by(30)
+    assert budgets.gentle_seconds("alice") == 2 * 60 / REQUESTS_PER_WINDOW

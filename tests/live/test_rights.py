@@ -2,20 +2,25 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import asyncpg
 import pytest
 
+from corral.credentials.queries import read_credentials
 from corral.identity import api_tokens
 from corral.identity.queries import disable_person
+from corral.live.events import Kind, News
+from corral.live.hubs import Hub
 from corral.sandbox import Sandbox
 from tests.conftest import Faults, Service
 from tests.doors import browser, sign_in_by_link
-from tests.live.ears import Ears, listening_to
+from tests.live.ears import Ears, listening_to, wait_until
 from tests.live.trading import trader, trading_key
 from tests.people import Person, key_pair, paper_key
 
@@ -132,6 +137,37 @@ async def test_an_idle_session_may_listen_on_and_is_not_kept_alive_by_it(
             assert answer.status == 401
         await owner.execute("UPDATE corral.sessions SET expires_at = now() WHERE user_id = $1", alice.user_id)
         await ears.until_end(patience=BOUND)
+
+
+async def test_a_reader_that_does_not_read_loses_its_stream_just_as_soon(
+    service: Service, alice: Person, bob: Person, owner: asyncpg.Connection
+) -> None:
+    await alice.store()
+    address = urlsplit(service.url)
+    with socket.create_connection((address.hostname, address.port)) as wire:
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+        wire.sendall(f"GET /api/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {alice.token}\r\n\r\n".encode())
+        live = service.house.state["live"]
+        await wait_until(lambda: any(hub.user_id == alice.user_id and hub.versions for hub in live.hubs))
+        hub = next(hub for hub in live.hubs if hub.user_id == alice.user_id)
+        (watcher,) = hub._watchers.values()  # pyright: ignore[reportPrivateUsage]  # to tell more than an account could
+        for _ in range(40):
+            for _ in range(100):
+                watcher.tell(News(Kind.ORDER, b'{"padding":"%b"}' % (b"x" * 2_000)))
+            await asyncio.sleep(0.01)
+        assert len(hub.streams) == 1
+        await owner.execute("DELETE FROM corral.api_tokens WHERE user_id = $1", alice.user_id)
+        await wait_until(lambda: not hub.streams, patience=BOUND)
+
+
+async def test_a_hub_takes_no_credential_of_another_user(service: Service, alice: Person, bob: Person) -> None:
+    his = await bob.store()
+    owned = (bob.user_id, UUID(his["id"]))
+    rows = await read_credentials(service.resources.database, [owned])
+    hub = Hub(alice.user_id, service.house.state["live"].feeds)
+    with pytest.raises(ValueError, match="another user"):
+        hub.watch(rows[owned])
+    hub.close()
 
 
 async def test_a_token_without_the_scope_hears_nothing(service: Service, alice: Person) -> None:
