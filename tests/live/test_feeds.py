@@ -9,9 +9,10 @@ import asyncpg
 import pytest
 from aiohttp import ClientSession
 
+from corral.credentials.models import SealedCredential
 from corral.live import audiences
 from corral.sandbox import Sandbox, serve_sandbox
-from tests.conftest import Faults, StartService
+from tests.conftest import Faults, Service, StartService
 from tests.live.ears import listening_to, wait_until
 from tests.live.trading import trader, trading_key
 from tests.people import Person, make_person, paper_key
@@ -21,6 +22,13 @@ async def handshakes(sandbox: Sandbox, key_id: str) -> int:
     async with ClientSession(sandbox.url) as client, client.get("/_requests") as answer:
         counts: dict[str, Any] = await answer.json()
     return counts["key_ids"].get(key_id, {}).get("paths", {}).get("/stream", 0)
+
+
+def holder_of_the_connection(service: Service) -> SealedCredential:
+    (feed,) = service.house.state["live"].feeds._feeds.values()  # pyright: ignore[reportPrivateUsage]  # nobody is told
+    through = feed._line._through  # pyright: ignore[reportPrivateUsage]
+    assert through is not None
+    return through.credential
 
 
 async def switch_off(person: Person, credential_id: str) -> None:
@@ -109,12 +117,11 @@ async def test_a_connection_that_breaks_again_and_again_is_no_storm(
 
 
 async def test_the_connection_moves_to_another_watcher_when_its_own_goes(
-    alice: Person, bob: Person, sandbox: Sandbox
+    service: Service, alice: Person, bob: Person, sandbox: Sandbox
 ) -> None:
-    """Both have stored the same pair of keys: one connection, and it goes on when one of them leaves."""
+    """Both have stored the same pair of keys: one connection, and it goes on when the one who holds it leaves."""
     key_id = await trading_key(sandbox)
-    hers = await alice.store(key_id)
-    await bob.store(key_id)
+    ids = {alice: (await alice.store(key_id))["id"], bob: (await bob.store(key_id))["id"]}
     async with (
         trader(sandbox, key_id) as somebody,
         listening_to(alice.client) as ears,
@@ -126,12 +133,18 @@ async def test_the_connection_moves_to_another_watcher_when_its_own_goes(
         await ears.until("order", id=placed["id"], status="filled")
         await bobs.until("order", id=placed["id"], status="filled")
         assert await handshakes(sandbox, key_id) == 1
-        await switch_off(alice, hers["id"])
-        await ears.until("problem", code="credential_inactive")
-        told = len(ears.of("order"))
+        through = holder_of_the_connection(service)
+        goes, stays = (alice, bob) if through.user_id == alice.user_id else (bob, alice)
+        heard = {alice: ears, bob: bobs}
+        await switch_off(goes, ids[goes])
+        await heard[goes].until("problem", code="credential_inactive")
+        async with asyncio.timeout(30):
+            while await handshakes(sandbox, key_id) < 2:
+                pass
+        told = len(heard[goes].of("order"))
         placed = await somebody.order()
-        await bobs.until("order", id=placed["id"], status="filled", patience=30)
-        assert len(ears.of("order")) == told
+        await heard[stays].until("order", id=placed["id"], status="filled", patience=30)
+        assert len(heard[goes].of("order")) == told
 
 
 async def test_a_mark_in_the_row_is_told_and_nothing_is_asked_while_it_stands(

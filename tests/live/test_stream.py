@@ -129,8 +129,10 @@ async def test_the_poller_stops_when_nobody_listens(service: Service, alice: Per
     async with listening_to(alice.client) as ears:
         await ears.until("account-data")
         live = service.house.state["live"]
-        assert len(live.feeds) >= 1
+        tasks = [task for feed in live.feeds._feeds.values() for task in feed._tasks]  # pyright: ignore[reportPrivateUsage]  # nothing may be left running
+        assert tasks
     await wait_until(lambda: all(hub.user_id != alice.user_id for hub in live.hubs))
+    await wait_until(lambda: all(task.done() for task in tasks))
     before = await faults.calls_of(key_id)
     await asyncio.sleep(2.5)
     assert await faults.calls_of(key_id) == before
