@@ -86,6 +86,7 @@ SCOPE_OF: dict[Key, str] = {
     ("DELETE", "/api/credentials/{credential_id}"): "credentials:write",
     ("POST", "/api/credentials/{credential_id}/validate"): "credentials:write",
     ("GET", "/api/credentials/{credential_id}/account-data"): "accounts:read",
+    ("GET", "/api/stream"): "accounts:read",
     ("GET", "/api/overview"): "accounts:read",
     ("GET", "/api/credentials/{credential_id}/positions"): "accounts:read",
     ("GET", "/api/credentials/{credential_id}/orders"): "accounts:read",

@@ -18,6 +18,7 @@ SOURCES = {
 # Where a secret's text comes out, and why. Alpaca's keys leave by one function, in alpaca/exchange.py.
 REVEALED = {
     "alpaca/exchange.py": 2,  # onto a request to Alpaca: key id and secret
+    "alpaca/trade_updates.py": 2,  # into the first message of a WebSocket to Alpaca
     "credentials/validation.py": 3,  # a key id's prefix and ends; whether an answer repeats a key
     "identity/links.py": 3,  # a code's form and its keyed hashes
     "identity/passwords.py": 4,  # into argon2; a hash out of its seal

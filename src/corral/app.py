@@ -14,6 +14,7 @@ from corral.accounts.fast_lane import FastLane
 from corral.accounts.snapshots import Snapshots
 from corral.alpaca.client import AlpacaClient, open_alpaca
 from corral.alpaca.environments import Hosts
+from corral.alpaca.trade_updates import TradeUpdates, open_trade_updates
 from corral.credentials import routes as credentials
 from corral.credentials.keyring_check import open_vault
 from corral.credentials.opening import CredentialReader
@@ -28,6 +29,9 @@ from corral.health import routes as health
 from corral.health.watch import Watch
 from corral.identity import routes as identity
 from corral.identity.current_user import Doorkeeper, session_cookie_name
+from corral.live import routes as live_routes
+from corral.live.asking import Road
+from corral.live.opening import Live, open_live
 from corral.settings import Settings
 from corral.web import routes as web
 
@@ -40,6 +44,7 @@ class State(TypedDict):
     session_cookie: str
     credential_reader: CredentialReader
     snapshots: Snapshots
+    live: Live
     watch: Watch
     sandbox: bool
 
@@ -79,12 +84,16 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
         await stack.enter_async_context(rechecking(database, vault, alpaca, every_seconds=every))
         snapshots = Snapshots(settings.snapshot_seconds)
         stack.push_async_callback(snapshots.close)
+        trade_updates = await stack.enter_async_context(open_configured_trade_updates(settings))
+        road = Road(vault, alpaca, trade_updates, snapshots, reader, settings.live_seconds)
+        live = await stack.enter_async_context(open_live(database, road))
         yield State(
             resources=Resources(database, vault, alpaca, settings.browser_url),
             doorkeeper=doorkeeper,
             session_cookie=session_cookie_name(settings.browser_url),
             credential_reader=reader,
             snapshots=snapshots,
+            live=live,
             watch=watch,
             sandbox=sandbox,
         )
@@ -92,10 +101,17 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
 
 def open_configured_alpaca(settings: Settings) -> AbstractAsyncContextManager[AlpacaClient]:
     """The road to the hosts that the settings name. Raises ValueError for an address that is none."""
-    hosts = Hosts.from_urls(
+    return open_alpaca(_hosts(settings), timeout_seconds=settings.upstream_timeout_seconds)
+
+
+def open_configured_trade_updates(settings: Settings) -> AbstractAsyncContextManager[TradeUpdates]:
+    return open_trade_updates(_hosts(settings), timeout_seconds=settings.upstream_timeout_seconds)
+
+
+def _hosts(settings: Settings) -> Hosts:
+    return Hosts.from_urls(
         paper=settings.alpaca_paper_url, live=settings.alpaca_live_url, data=settings.alpaca_data_url
     )
-    return open_alpaca(hosts, timeout_seconds=settings.upstream_timeout_seconds)
 
 
 def create_app(settings: Settings, state: State) -> Edge:
@@ -120,7 +136,7 @@ def create_api(state: State | None = None) -> FastAPI:
         redirect_slashes=False,
         responses=PROBLEM_RESPONSES,
     )
-    for domain in (health, identity, credentials, accounts, reads, web):
+    for domain in (health, identity, credentials, accounts, reads, live_routes, web):
         api.include_router(domain.router)
     install_problem_handlers(api)
     return api

@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     upstream_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = Field(
         default=8.0, description="for the whole upstream call"
     )
+    live_seconds: Annotated[float, Field(ge=0.1, le=60)] = Field(
+        default=1.0, description="while somebody listens: one call to Alpaca for each account in this time, at most"
+    )
     recheck_seconds: Annotated[float, Field(ge=0, le=604_800)] = Field(
         default=3600.0, description="how often stored keys are checked with Alpaca, each at a time of its own; 0: never"
     )

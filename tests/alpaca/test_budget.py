@@ -238,3 +238,19 @@ def test_whoever_can_wait_leaves_the_last_requests_of_a_minute_to_others(budgets
     assert takes(budgets, "alice", 51) == [0] * 50 + [60]
     clock.pass_by(60)
     assert budgets.take("alice", leaving=50) == 0
+
+
+def test_whoever_asks_for_ever_takes_half_of_what_there_is_and_of_what_is_left(budgets: Budgets, clock: Clock) -> None:
+    assert budgets.gentle_seconds("alice") == 2 * 60 / REQUESTS_PER_WINDOW
+    takes(budgets, "alice", 1)
+    budgets.learn("alice", told(limit=24, remaining=23, reset=NOON + 60))
+    assert budgets.gentle_seconds("alice") == 2 * 60 / 23
+    takes(budgets, "alice", 18)
+    clock.pass_by(30)
+    assert budgets.gentle_seconds("alice") == 2 * 30 / 5
+    clock.pass_by(25)
+    assert budgets.gentle_seconds("alice") == 2 * 60 / 24
+    takes(budgets, "alice", 5)
+    assert budgets.gentle_seconds("alice") == 2 * 5
+    clock.pass_by(5)
+    assert budgets.gentle_seconds("alice") == 2 * 60 / REQUESTS_PER_WINDOW

@@ -78,10 +78,10 @@ async def fetch_alpaca_account_data(
         answer = await alpaca.fetch_account(account_type, api_key, secret_key, budget_key=budget_key)
     except AlpacaError as error:
         raise problem_of(error) from error
-    return _response(account_type, answer)
+    return account_data_of(account_type, answer)
 
 
-def _response(account_type: Environment, answer: AccountAnswer) -> AccountDataResponse:
+def account_data_of(account_type: Environment, answer: AccountAnswer) -> AccountDataResponse:
     account = answer.account
     return AccountDataResponse(
         account_type=account_type,

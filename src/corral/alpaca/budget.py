@@ -106,6 +106,18 @@ class Budgets:
         window.held_until = max(window.held_until, now + seconds)
         return seconds
 
+    def gentle_seconds(self, key: Hashable) -> float:
+        """How long to wait between requests that go on for ever.
+
+        So they take no more than half of a minute's requests, and of what is left of them half as well.
+        """
+        now = self._monotonic()
+        window = self._windows.get(key)
+        if window is None or window.is_over(now):
+            return 2 * WINDOW_SECONDS / REQUESTS_PER_WINDOW
+        left = max(window.limit - window.used, 1)
+        return 2 * max(WINDOW_SECONDS / window.limit, (window.ends_at - now) / left)
+
     def _window(self, key: Hashable, now: float) -> _Window:
         window = self._windows.get(key)
         if window is None or window.is_over(now):

@@ -78,6 +78,10 @@ class AlpacaClient:
         account = _account_in(answer)
         return AccountAnswer(account, answer.answered_at, time.perf_counter() - started, answer.alpaca_request_id)
 
+    def gentle_seconds(self, budget_key: Hashable) -> float:
+        """How long to wait between calls that go on for ever, so that half of the budget is left to others."""
+        return self._caller.budgets.gentle_seconds(budget_key)
+
     async def fetch_positions(
         self, environment: Environment, api_key: Secret, secret_key: Secret, *, budget_key: Hashable
     ) -> tuple[Position, ...]:

@@ -1,12 +1,14 @@
 """The one pool of connections to Alpaca."""
 
 import ssl
+from http import HTTPStatus
 from typing import Final
 
 from aiohttp import (
     ClientConnectorError,
     ClientError,
     ClientHandlerType,
+    ClientMiddlewareType,
     ClientOSError,
     ClientRequest,
     ClientResponse,
@@ -21,6 +23,7 @@ from aiohttp import (
 from corral import __version__
 
 MOST_CONNECTIONS: Final = 1_024
+UNLIMITED: Final = 0  # aiohttp's word for it
 KEEP_ALIVE_SECONDS: Final = 60
 DNS_SECONDS: Final = 60
 
@@ -29,15 +32,32 @@ class HungUp(ClientError):  # noqa: N818 - named after the condition
     """The connection broke before there was an answer."""
 
 
-def open_session(*, connect_seconds: float) -> ClientSession:
-    """Opens the session that all requests share; to be closed with `async with`.
+class NotSwitched(ClientError):  # noqa: N818 - named after the condition
+    """The answer to a WebSocket's handshake was of this status, and not 101."""
 
-    It follows no environment: no proxy, no .netrc, no cookies. aiohttp's own timeouts are off but for
-    making a connection, since the deadline of a call also spans its retries.
+    def __init__(self, status: int) -> None:
+        self.status = status
+        super().__init__(status)
+
+
+def open_session(*, connect_seconds: float) -> ClientSession:
+    """Opens the session that all requests share; to be closed with `async with`."""
+    return _open(_once, most_connections=MOST_CONNECTIONS, connect_seconds=connect_seconds)
+
+
+def open_socket_session(*, connect_seconds: float) -> ClientSession:
+    """The same for WebSockets, which stay open and must not take the places of the requests."""
+    return _open(_switched, most_connections=UNLIMITED, connect_seconds=connect_seconds)
+
+
+def _open(middleware: ClientMiddlewareType, *, most_connections: int, connect_seconds: float) -> ClientSession:
+    """A session that follows no environment: no proxy, no .netrc, no cookies.
+
+    aiohttp's own timeouts are off but for making a connection, since the deadline of a call also spans its retries.
     """
     return ClientSession(
         connector=TCPConnector(
-            limit=MOST_CONNECTIONS,
+            limit=most_connections,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
             ttl_dns_cache=DNS_SECONDS,
             ssl=_tls(),
@@ -47,7 +67,7 @@ def open_session(*, connect_seconds: float) -> ClientSession:
         cookie_jar=DummyCookieJar(),
         auto_decompress=False,
         trust_env=False,
-        middlewares=(_once,),
+        middlewares=(middleware,),
     )
 
 
@@ -71,3 +91,12 @@ async def _once(request: ClientRequest, send: ClientHandlerType) -> ClientRespon
         raise
     except (ServerDisconnectedError, ClientOSError) as error:
         raise HungUp from error
+
+
+async def _switched(request: ClientRequest, send: ClientHandlerType) -> ClientResponse:
+    """Keeps aiohttp from following a redirect with a WebSocket, over which the keys go once it is open."""
+    response = await _once(request, send)
+    if response.status != HTTPStatus.SWITCHING_PROTOCOLS:
+        response.close()
+        raise NotSwitched(response.status)
+    return response

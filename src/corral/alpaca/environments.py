@@ -48,6 +48,12 @@ class Hosts:
         """
         return cls(paper=_base_url("paper", paper), live=_base_url("live", live), data=_base_url("data", data))
 
+    def trade_updates(self, environment: Environment) -> URL:
+        """The WebSocket beside the trading API: wss where that is https, ws where it is http."""
+        base = self.trading(environment)
+        scheme = "wss" if base.scheme == "https" else "ws"
+        return base.with_path(f"{base.raw_path.rstrip('/')}/stream", encoded=True).with_scheme(scheme)
+
     def trading(self, environment: Environment) -> URL:
         return self.live if environment is Environment.LIVE else self.paper
 

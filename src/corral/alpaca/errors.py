@@ -71,6 +71,12 @@ class DeadlineExceeded(AlpacaError):  # noqa: N818 - named after the condition
     sentence = "Alpaca did not answer in time"
 
 
+class SlotTaken(AlpacaError):  # noqa: N818 - named after the condition
+    """The account has its one connection for `trade_updates` already: a program of its owner's, or another server."""
+
+    sentence = "Alpaca's one connection for this account is taken"
+
+
 class RateLimited(AlpacaError):  # noqa: N818 - named after the condition
     """The account's requests for this minute are spent.
 

@@ -80,7 +80,7 @@ async def ask(session: ClientSession, url: URL, keys: Keys, *, max_body_bytes: i
         finally:
             response.release()  # back into the pool, or closed if there is more to come
     except ClientError as error:
-        return _failure(error)
+        return failure_of(error)
 
 
 def _key_headers(keys: Keys) -> dict[str, str] | None:
@@ -118,7 +118,7 @@ async def _rest_of_body(response: ClientResponse, body: bytearray, max_body_byte
     return None
 
 
-def _failure(error: ClientError) -> AlpacaError:
+def failure_of(error: ClientError) -> AlpacaError:
     return next((failure for kind, failure in _FAILURES if isinstance(error, kind)), UpstreamFailed)()
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from corral.alpaca.environments import Environment
@@ -38,6 +39,13 @@ class SealedCredential:
     secret_key_sealed: bytes
     last_used_at: datetime | None
     refused_at: datetime | None
+
+
+class CredentialVersion(NamedTuple):
+    """What tells whether a stored credential is still as it was. `is_refused` is the mark that Alpaca refuses it."""
+
+    revision: int
+    is_refused: bool
 
 
 @dataclass(frozen=True, slots=True)

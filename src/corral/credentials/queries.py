@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from corral.alpaca.environments import Environment
-from corral.credentials.models import Credential, NamedCredential, Replacement, SealedCredential
+from corral.credentials.models import Credential, CredentialVersion, NamedCredential, Replacement, SealedCredential
 from corral.database.connection import Connection, Database, Owned, columns
 
 
@@ -24,6 +24,19 @@ async def read_credentials(database: Database, wanted: Sequence[Owned]) -> Mappi
     )
     found = map(_sealed, rows)
     return {(credential.user_id, credential.id): credential for credential in found}
+
+
+async def read_active_versions(
+    database: Database, user_ids: Sequence[UUID]
+) -> Mapping[UUID, Mapping[UUID, CredentialVersion]]:
+    """By user, the credentials that are switched on; each read under its own user's scope."""
+    rows = await database.fetch(
+        "SELECT user_id, id, revision, is_refused FROM corral.read_active_versions($1)", sorted(user_ids)
+    )
+    versions: dict[UUID, dict[UUID, CredentialVersion]] = {user_id: {} for user_id in user_ids}
+    for user_id, credential_id, revision, is_refused in rows:
+        versions[user_id][credential_id] = CredentialVersion(revision, is_refused)
+    return versions
 
 
 async def note_credentials_used(database: Database, used: Sequence[Owned]) -> None:

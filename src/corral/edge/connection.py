@@ -4,16 +4,20 @@ uvicorn's own protocol waits for ever for the rest of a request, and lets header
 """
 
 import asyncio
+import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from math import inf
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
+from weakref import ref
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from corral.edge.edge import ASGIApp, security_headers
+from corral.edge.lasting import LASTING
 from corral.edge.problems import HeadersTooLarge, RequestTimeout, render_problem
 from corral.errors import BodyTooLarge, MalformedRequest, Overloaded, Problem
 from corral.logs import get_logger
@@ -36,6 +40,9 @@ class Limits:
     body_bytes: int = 1024 * 1024  # as it arrives, with chunks and trailers, read or thrown away; the edge has its own
     connections: int = 800  # of the 1024 files that a process may have open by default
     spare_connections: int = 50  # beyond them only /healthz is answered, beyond these nobody
+    lasting: int = 4000  # answers that last, on connections beside those
+    lasting_buffer_bytes: int = 16 * 1024  # of each, waiting for a reader that does not read
+    lasting_unsent_bytes: int = 64 * 1024  # and as much in the kernel
 
 
 class _Awaited(Enum):
@@ -54,8 +61,10 @@ class GuardedProtocol(HttpToolsProtocol):
     each request, it wakes now and then and looks whether a deadline has passed.
     """
 
-    def __init__(self, app: ASGIApp, limits: Limits, **uvicorns: Any) -> None:  # noqa: ANN401 - what uvicorn hands to its own
+    def __init__(self, app: ASGIApp, limits: Limits, lasting: set[Self], **uvicorns: Any) -> None:  # noqa: ANN401 - what uvicorn hands to its own
         super().__init__(**uvicorns)
+        self._lasting = lasting
+        self._on_stop: Callable[[], None] | None = None
         self.app = app
         self.url = b""
         self._limits = limits
@@ -71,7 +80,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
-        if len(self.connections) > self._limits.connections + self._limits.spare_connections:
+        if self._short_lived() > self._limits.connections + self._limits.spare_connections:
             transport.abort()
             return
         self._set_deadline()
@@ -79,6 +88,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._lasting.discard(self)
         if self._timer is not None:
             self._timer.cancel()
 
@@ -111,12 +121,13 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope["extensions"] = {LASTING: {"connection": ref(self)}}
         self._awaited, self._part_bytes = _Awaited.HEAD, self._chunk_bytes
 
     def on_headers_complete(self) -> None:
         if len(self.headers) > self._limits.headers or self._is_head_too_large(self._whole_head_bytes()):
             raise HeadersTooLarge
-        if len(self.connections) > self._limits.connections and self.url != b"/healthz":
+        if self._short_lived() > self._limits.connections and self.url != b"/healthz":
             raise Overloaded(retry_after=1)
         super().on_headers_complete()
         self.headers = []  # uvicorn would add a chunked body's trailers to the headers, which have been judged by then
@@ -137,8 +148,28 @@ class GuardedProtocol(HttpToolsProtocol):
         self._running = cycle
         super()._start_asgi_task(cycle, app)
 
+    def hold_open(self, on_stop: Callable[[], None]) -> None:
+        """See `corral.edge.lasting`."""
+        if len(self._lasting) >= self._limits.lasting:
+            raise Overloaded(retry_after=30)
+        self._lasting.add(self)
+        self._on_stop = on_stop
+        self.transport.set_write_buffer_limits(high=self._limits.lasting_buffer_bytes)
+        # The kernel would take megabytes for a reader that does not read.
+        wire: socket.socket = self.transport.get_extra_info("socket")
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._limits.lasting_unsent_bytes)
+
+    def cut(self) -> None:
+        """See `corral.edge.lasting`."""
+        self.transport.abort()
+
+    def _short_lived(self) -> int:
+        return len(self.connections) - len(self._lasting)
+
     def shutdown(self) -> None:
         """The server stops: the request that is being served is answered, and that is the last."""
+        if self._on_stop is not None:
+            self._on_stop()
         if self._running is None or self._running.response_complete:
             self.transport.close()
         else:

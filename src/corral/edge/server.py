@@ -45,9 +45,10 @@ async def serve_http(
     """
     listener = _listen(host, port)
     lifespan = _Lifespan(app)
+    lasting: set[GuardedProtocol] = set()
     config = uvicorn.Config(
         lifespan,
-        http=cast("type[asyncio.Protocol]", functools.partial(GuardedProtocol, app, limits)),
+        http=cast("type[asyncio.Protocol]", functools.partial(GuardedProtocol, app, limits, lasting)),
         ws="none",
         interface="asgi3",
         lifespan="on",

@@ -42,7 +42,8 @@ class Doorkeeper:
         now = datetime.now(UTC)
         if row.last_used_at is None or now - row.last_used_at > _TOUCH_AFTER:
             self._used.note((row.user_id, row.id))
-        return AuthUser(row.user_id, row.email, scopes_from_stored(row.scopes), "token", row.id, row.expires_at)
+        scopes = scopes_from_stored(row.scopes)
+        return AuthUser(row.user_id, row.email, scopes, "token", row.id, row.expires_at, row.lookup)
 
     async def by_session(self, cookie_value: str) -> AuthUser:
         row = await self._session_row(cookie_value)
@@ -51,7 +52,7 @@ class Doorkeeper:
             raise Unauthenticated
         if now - row.last_seen_at > _TOUCH_AFTER:
             self._seen.note((row.user_id, row.id))
-        return AuthUser(row.user_id, row.email, ALL_SCOPES, "session", row.id, row.expires_at)
+        return AuthUser(row.user_id, row.email, ALL_SCOPES, "session", row.id, row.expires_at, row.lookup)
 
     async def close(self) -> None:
         await self._seen.close()

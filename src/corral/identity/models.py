@@ -1,6 +1,6 @@
 """Who is asking."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
@@ -18,6 +18,7 @@ class AuthUser:
     authenticated_by: Literal["session", "token"]
     session_or_token_id: UUID
     expires_at: datetime | None  # of the session or token
+    lookup: bytes = field(repr=False)  # the keyed hash by which its row is found again
 
     def may(self, scope: Scope) -> bool:
         return scope in self.scopes

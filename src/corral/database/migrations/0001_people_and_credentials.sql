@@ -304,6 +304,24 @@ BEGIN
 END
 $$;
 
+-- Which credentials of many users are switched on, for those who follow them live. Asked twice a second for
+-- everybody who listens, so just what tells whether anything changed.
+CREATE FUNCTION corral.read_active_versions(user_ids uuid[])
+RETURNS TABLE (user_id uuid, id uuid, revision integer, is_refused boolean)
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
+AS $$
+BEGIN
+    FOR i IN 1 .. cardinality(user_ids) LOOP
+        PERFORM set_config('app.current_user_id', user_ids[i]::text, true);
+        RETURN QUERY
+            SELECT c.user_id, c.id, c.revision, c.refused_at IS NOT NULL
+            FROM corral.credentials c
+            WHERE c.user_id = user_ids[i] AND c.is_active;
+    END LOOP;
+    PERFORM set_config('app.current_user_id', '', true);
+END
+$$;
+
 -- A second's worth of notes in one round trip, each written under its own user's scope. The caller sorts
 -- them, so that two servers that note the same rows do not wait for each other crosswise.
 CREATE FUNCTION corral.note_credentials_used(user_ids uuid[], ids uuid[]) RETURNS void

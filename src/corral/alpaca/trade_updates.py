@@ -1,0 +1,212 @@
+"""What happens to an account's orders, as Alpaca pushes it: one WebSocket, listening to `trade_updates`.
+
+Source: https://docs.alpaca.markets/docs/websocket-streaming. Alpaca allows an account one such connection.
+Its frames are binary and hold JSON; text is read alike. Nothing in a frame is trusted.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final, cast, final
+
+import structlog
+from aiohttp import ClientError, ClientSession, ClientWebSocketResponse, ClientWSTimeout, WSMsgType
+from structlog.typing import FilteringBoundLogger
+
+from corral.alpaca.connections import NotSwitched, open_socket_session
+from corral.alpaca.environments import Environment, Hosts
+from corral.alpaca.errors import (
+    AlpacaError,
+    ConnectionDropped,
+    DeadlineExceeded,
+    KeysRefused,
+    SlotTaken,
+    UpstreamFailed,
+    WrongShape,
+)
+from corral.alpaca.exchange import Keys, failure_of
+from corral.alpaca.orders import Order, read_order
+from corral.alpaca.reading import Fields, present, read_object, text
+from corral.secret import Secret
+
+PING_SECONDS: Final = 10.0  # as Alpaca's own SDK does; half of it later, an answer is overdue
+LARGEST_FRAME_BYTES: Final = 256 * 1024  # an order has 2 KiB
+CLOSE_SECONDS: Final = 0.5
+MOST_OTHER_FRAMES: Final = 16  # before the one that is waited for
+HANDSHAKES_AT_ONCE: Final = 16  # of all accounts: when all connections break together, they come back one after another
+_STREAM: Final = "trade_updates"
+
+_log: FilteringBoundLogger = structlog.get_logger("corral.alpaca")
+
+
+@dataclass(frozen=True, slots=True)
+class TradeUpdate:
+    """`event` is Alpaca's word (`fill`, `canceled`, …), to which it may add others. `order` has no legs here."""
+
+    event: str
+    order: Order
+
+
+@asynccontextmanager
+async def open_trade_updates(
+    hosts: Hosts, *, timeout_seconds: float = 8.0, ping_seconds: float = PING_SECONDS
+) -> AsyncGenerator["TradeUpdates"]:
+    """Opens the way to the sockets of all accounts; a handshake ends in `timeout_seconds`."""
+    async with open_socket_session(connect_seconds=timeout_seconds / 4) as session:
+        yield TradeUpdates(session, hosts, timeout_seconds=timeout_seconds, ping_seconds=ping_seconds)
+
+
+@final
+class TradeUpdates:
+    """Knows no users: whoever connects has made sure that the keys may be used."""
+
+    def __init__(self, session: ClientSession, hosts: Hosts, *, timeout_seconds: float, ping_seconds: float) -> None:
+        self._session = session
+        self._hosts = hosts
+        self._timeout_seconds = timeout_seconds
+        self._ping_seconds = ping_seconds
+        self._handshakes = asyncio.Semaphore(HANDSHAKES_AT_ONCE)
+
+    async def connect(self, environment: Environment, api_key: Secret, secret_key: Secret) -> "Line":
+        """A connection that listens. The keys are needed for this call only.
+
+        Raises AlpacaError: KeysRefused, SlotTaken, Unreachable, ConnectionDropped, UpstreamFailed, DeadlineExceeded.
+        """
+        async with self._handshakes:
+            outcome = await self._connect(environment, Keys(api_key, secret_key))
+        if isinstance(outcome, AlpacaError):
+            raise outcome
+        return outcome
+
+    async def _connect(self, environment: Environment, keys: Keys) -> "Line | AlpacaError":
+        """Answers with failures, as `corral.alpaca.exchange` does: their frames hold the message with the keys."""
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                return await self._introduced(Line(await self._open(environment)), keys)
+        except TimeoutError:
+            return DeadlineExceeded()
+        except NotSwitched as refused:
+            return _refusal(refused.status)
+        except ClientError as error:
+            return failure_of(error)
+
+    async def _introduced(self, line: "Line", keys: Keys) -> "Line | AlpacaError":
+        is_listening = False
+        try:
+            failure = await line.introduce(keys)
+            is_listening = failure is None
+        finally:
+            if not is_listening:
+                await line.close()
+        return failure or line
+
+    async def _open(self, environment: Environment) -> ClientWebSocketResponse:
+        return await self._session.ws_connect(
+            self._hosts.trade_updates(environment),
+            heartbeat=self._ping_seconds,
+            max_msg_size=LARGEST_FRAME_BYTES,
+            compress=0,  # so a compressed frame is an error, and a few bytes are never a flood
+            timeout=ClientWSTimeout(ws_close=CLOSE_SECONDS),  # pyright: ignore[reportCallIssue]  # attrs names its parameters
+        )
+
+
+@final
+class Line:
+    """One open connection."""
+
+    def __init__(self, socket: ClientWebSocketResponse) -> None:
+        self._socket = socket
+        self._has_complained = False
+
+    async def introduce(self, keys: Keys) -> AlpacaError | None:
+        """Says who we are and what we want to hear; answers why that did not work."""
+        who = {"key_id": keys.api_key.reveal(), "secret_key": keys.secret_key.reveal()}
+        answer = await self._ask("authenticate", who, "authorization")
+        if isinstance(answer, AlpacaError):
+            return answer
+        if answer.get("status") != "authorized":
+            return KeysRefused()
+        answer = await self._ask("listen", {"streams": [_STREAM]}, "listening")
+        if isinstance(answer, AlpacaError):
+            return answer
+        heard: object = answer.get("streams")
+        is_listening = isinstance(heard, list) and _STREAM in cast("list[object]", heard)
+        return None if is_listening else UpstreamFailed()
+
+    async def next_update(self) -> TradeUpdate | None:
+        """The next one that can be read, or None for one that cannot: then something was said and is lost.
+
+        Raises ConnectionDropped when the connection has ended or is silent beyond its pings.
+        """
+        while True:
+            frame = await self._next_frame()
+            if frame is None:
+                raise ConnectionDropped
+            fields = read_object(frame)
+            if fields.get("stream") == _STREAM:
+                return self._read(fields)
+            if not fields:
+                self._complain("not JSON")
+                return None
+            self._complain("unknown message")
+
+    async def close(self) -> None:
+        await self._socket.close()
+
+    async def _ask(self, action: str, data: object, stream: str) -> Fields | AlpacaError:
+        """Sends a message, and waits for the one of this stream."""
+        await self._socket.send_str(json.dumps({"action": action, "data": data}))
+        for _ in range(MOST_OTHER_FRAMES):
+            frame = await self._next_frame()
+            if frame is None:
+                return ConnectionDropped()
+            fields = read_object(frame)
+            if fields.get("stream") == stream:
+                data = fields.get("data")
+                return cast("Fields", data) if isinstance(data, dict) else WrongShape()
+            if fields.get("action") == "error":
+                return _told_error(fields)
+        return UpstreamFailed()
+
+    async def _next_frame(self) -> bytes | None:
+        """None at the end, whatever brought it about: a close, an error, a frame that is too large or compressed."""
+        message = await self._socket.receive()
+        if message.type is WSMsgType.BINARY:
+            return cast("bytes", message.data)
+        if message.type is WSMsgType.TEXT:
+            return cast("str", message.data).encode()
+        return None
+
+    def _read(self, fields: Fields) -> TradeUpdate | None:
+        data = fields.get("data")
+        order = cast("Fields", data).get("order") if isinstance(data, dict) else None
+        if isinstance(order, dict):
+            try:
+                event = present(text(cast("Fields", data), "event"))
+                return TradeUpdate(event, read_order(cast("Fields", order)))
+            except WrongShape:
+                pass
+        self._complain("not an order")
+        return None
+
+    def _complain(self, what: str) -> None:
+        """Once for each connection: a flood of rubbish must not become one in the log."""
+        if not self._has_complained:
+            self._has_complained = True
+            _log.warning("alpaca_stream_unreadable", reason=what)
+
+
+def _told_error(fields: Fields) -> AlpacaError:
+    """The place may be found taken by the handshake, or by the keys that come after it."""
+    return SlotTaken() if "limit exceeded" in str(fields.get("data")) else UpstreamFailed()
+
+
+def _refusal(status: int) -> AlpacaError:
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return SlotTaken(status=status)
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        return KeysRefused(status=status)
+    return UpstreamFailed(status=status)

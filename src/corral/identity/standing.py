@@ -1,0 +1,47 @@
+"""Whether those who were let in a while ago would be let in now: for answers that last."""
+
+from collections.abc import Iterable, Sequence
+
+from corral.database.connection import Database
+from corral.identity import queries
+from corral.identity.models import AuthUser
+from corral.identity.queries import SessionRow, TokenRow
+from corral.identity.scopes import ALL_SCOPES, scopes_from_stored
+
+LOOKUPS_PER_TRIP = 500
+
+
+async def find_standing(database: Database, users: Iterable[AuthUser]) -> set[bytes]:
+    """The `lookup` of each session or token that still grants what it granted.
+
+    Not there any more, expired, its owner disabled, or changed in any way: then it is not in the answer. The
+    seal was checked when its owner was let in, over the very fields that are compared here. Being idle does
+    not end an answer that lasts: it is no use of the session, and its absolute lifetime ends it.
+    """
+    known = {user.lookup: user for user in users}
+    sessions = [lookup for lookup, user in known.items() if user.authenticated_by == "session"]
+    tokens = [lookup for lookup, user in known.items() if user.authenticated_by == "token"]
+    standing: set[bytes] = set()
+    for trip in _trips(sessions):
+        rows = await queries.find_sessions(database, trip)
+        standing.update(lookup for lookup, row in rows.items() if _is_same_session(known[lookup], row))
+    for trip in _trips(tokens):
+        found = await queries.find_api_tokens(database, trip)
+        standing.update(lookup for lookup, row in found.items() if _is_same_token(known[lookup], row))
+    return standing
+
+
+def _trips(lookups: Sequence[bytes]) -> list[Sequence[bytes]]:
+    return [lookups[start : start + LOOKUPS_PER_TRIP] for start in range(0, len(lookups), LOOKUPS_PER_TRIP)]
+
+
+def _is_same_session(user: AuthUser, row: SessionRow) -> bool:
+    return _is_same(user, row) and user.scopes == ALL_SCOPES
+
+
+def _is_same_token(user: AuthUser, row: TokenRow) -> bool:
+    return _is_same(user, row) and user.scopes == scopes_from_stored(row.scopes)
+
+
+def _is_same(user: AuthUser, row: SessionRow | TokenRow) -> bool:
+    return (user.id, user.session_or_token_id, user.expires_at) == (row.user_id, row.id, row.expires_at)
