@@ -20,6 +20,7 @@ from benchmarks.processes import Child, running
 from benchmarks.report import Figures, print_figures
 from benchmarks.sdk_loop import Rounds
 from benchmarks.servers import Kind, Order
+from benchmarks.streams import StreamFigures, measure_streams
 from benchmarks.variants import VARIANTS, Variant, questions_of
 from corral.credentials.keyring_check import open_vault
 from corral.database.connection import Database
@@ -46,7 +47,7 @@ async def run(folder: Path, progress: Progress) -> Figures:
     assert work is not None
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, work.cancel)
-    step = progress.add_task("PostgreSQL, 1,350 accounts", total=len(VARIANTS) + 3)
+    step = progress.add_task("PostgreSQL, 1,350 accounts", total=len(VARIANTS) + 4)
     log = folder / "log"
     with log.open("ab") as stream:
         configure_logging("json", stream)
@@ -57,8 +58,10 @@ async def run(folder: Path, progress: Progress) -> Figures:
                 loads[key] = await bench.measure(variant)
             progress.update(step, description="overview of fifty accounts", advance=1)
             overview = await bench.measure_overview()
+            progress.update(step, description="two thousand streams", advance=1)
+            streams = await bench.measure_streams()
             progress.update(step, description="memory of idle accounts", advance=1)
-            return Figures(loads, overview, await bench.measure_memory())
+            return Figures(loads, overview, streams, await bench.measure_memory())
 
 
 @asynccontextmanager
@@ -113,6 +116,23 @@ class Bench:
         rounds = Rounds(paper_url=f"{self.order.sandbox_url}/paper", key_ids=self.ranch.reader.key_ids)
         async with running("benchmarks.sdk_loop", log=self.log) as loop:
             return OverviewFigures(page, float(await loop.ask(rounds.model_dump_json())))
+
+    async def measure_streams(self) -> StreamFigures:
+        async with (
+            self._server("corral", snapshot_seconds=1) as server,
+            running("benchmarks.listening", log=self.log) as ears,
+        ):
+
+            async def settled_memory() -> int:
+                return int(await server.child.ask("memory"))
+
+            return await measure_streams(
+                self.ranch.listeners,
+                url=server.url,
+                sandbox_url=self.order.sandbox_url,
+                ears=ears,
+                settled_memory=settled_memory,
+            )
 
     async def measure_memory(self) -> int:
         async with self._server("corral", snapshot_seconds=1) as server:

@@ -22,8 +22,7 @@ SANDBOX_SEED = 0
 PEOPLE = 10
 ACCOUNTS_OF_EACH = 100
 ACCOUNTS_ON_A_PAGE = 50
-LISTENERS = 40
-ACCOUNTS_OF_A_LISTENER = 5
+LISTENERS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class Owner:
 class Ranch:
     """`people` have a hundred accounts each, and so has the one for warming up and nothing else.
 
-    `reader` looks at fifty accounts on one page, and each of the `listeners` follows five.
+    `reader` looks at fifty accounts on one page, and each of the `listeners` listens to one.
     """
 
     people: list[Owner]
@@ -54,22 +53,24 @@ class Ranch:
 
 
 async def store_accounts(database: Database, vault: Vault) -> Ranch:
-    store = _Store(database, vault)
+    desk = Desk(database, vault)
     return Ranch(
-        people=[await store.person(ACCOUNTS_OF_EACH) for _ in range(PEOPLE)],
-        warm_up=await store.person(ACCOUNTS_OF_EACH),
-        reader=await store.person(ACCOUNTS_ON_A_PAGE),
-        listeners=[await store.person(ACCOUNTS_OF_A_LISTENER) for _ in range(LISTENERS)],
+        people=[await desk.store_person(ACCOUNTS_OF_EACH) for _ in range(PEOPLE)],
+        warm_up=await desk.store_person(ACCOUNTS_OF_EACH),
+        reader=await desk.store_person(ACCOUNTS_ON_A_PAGE),
+        listeners=[await desk.store_person(1) for _ in range(LISTENERS)],
     )
 
 
-class _Store:
+class Desk:
+    """Stores people and accounts that nobody has had before."""
+
     def __init__(self, database: Database, vault: Vault) -> None:
         self._database = database
         self._vault = vault
         self._numbers = count()
 
-    async def person(self, accounts: int) -> Owner:
+    async def store_person(self, accounts: int) -> Owner:
         key_ids = [f"PKBENCH{next(self._numbers):013}" for _ in range(accounts)]
         database, vault = self._database, self._vault
         user_id = await sign_in.add_user(database, vault, email=f"{key_ids[0]}@corral.example", password=None)

@@ -26,6 +26,7 @@ from corral.credentials.keyring_check import open_vault
 from corral.database.connection import Database
 from corral.edge import ASGIApp, serve_http
 from corral.edge.edge import Message, Receive, Scope, Send
+from corral.hardening import raise_file_limit
 from corral.logs import configure_logging
 from corral.sandbox import serve_sandbox
 from corral.serving import opened_house
@@ -51,6 +52,7 @@ class Order(BaseModel):
 
 
 async def main() -> None:
+    raise_file_limit()
     configure_logging("json", sys.stderr.buffer)
     orders = await _standard_input()
     order = Order.model_validate_json(await orders.readline())

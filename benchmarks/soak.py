@@ -18,9 +18,11 @@ import orjson
 import uvloop
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
+from benchmarks.accounts import Desk, Owner
 from benchmarks.processes import running
 from benchmarks.servers import Order
-from benchmarks.streamers import Streamer, opened_streamers
+from corral.credentials.keyring_check import open_vault
+from corral.database.connection import Database
 from corral.database.embedded import embedded_postgres
 from corral.database.migrate import apply_migrations
 from corral.logs import configure_logging
@@ -55,7 +57,7 @@ _FAULTS: list[dict[str, object]] = [
 class Reader:
     """Reads one person's stream. One that is restless hangs up now and then, and goes on with the last id."""
 
-    person: Streamer
+    person: Owner
     is_restless: bool
     last_id: str | None = None
     gaps: int = 0
@@ -116,7 +118,9 @@ async def _soak(folder: Path, minutes: float, speed: int) -> bool:
         running("benchmarks.servers", log=folder / "log") as corral,
     ):
         await apply_migrations(embedded.dsn("corral_owner"))
-        people = await opened_streamers(embedded.dsn("corral_app"), data_dir, PEOPLE)
+        async with Database.open(embedded.dsn("corral_app")) as database:
+            desk = Desk(database, await open_vault(database, data_dir / "keyring.json"))
+            people = [await desk.store_person(1) for _ in range(PEOPLE)]
         order = Order(
             kind="corral",
             database_url=embedded.dsn("corral_app"),
@@ -141,7 +145,7 @@ async def _soak(folder: Path, minutes: float, speed: int) -> bool:
     return is_right
 
 
-async def _trade(broker: ClientSession, people: list[Streamer], *, until: float) -> int:
+async def _trade(broker: ClientSession, people: list[Owner], *, until: float) -> int:
     breaking = asyncio.create_task(_break_things(broker, people))
     try:
         return sum(await asyncio.gather(*(_trade_as(broker, person, until) for person in people)))
@@ -151,7 +155,7 @@ async def _trade(broker: ClientSession, people: list[Streamer], *, until: float)
         await (await broker.delete("_faults")).read()
 
 
-async def _trade_as(broker: ClientSession, person: Streamer, until: float) -> int:
+async def _trade_as(broker: ClientSession, person: Owner, until: float) -> int:
     placed = 0
     while time.monotonic() < until:
         ticket = {"symbol": "BTC/USD", "side": "buy", "time_in_force": "gtc"} | random.choice(_TICKETS)
@@ -164,7 +168,7 @@ async def _trade_as(broker: ClientSession, person: Streamer, until: float) -> in
     return placed
 
 
-async def _place(broker: ClientSession, person: Streamer, ticket: dict[str, str]) -> dict[str, str] | None:
+async def _place(broker: ClientSession, person: Owner, ticket: dict[str, str]) -> dict[str, str] | None:
     """None for one that was not taken, or of which a fault has hidden whether it was."""
     try:
         async with broker.post("paper/v2/orders", json=ticket, headers=_keys(person)) as answer:
@@ -173,10 +177,10 @@ async def _place(broker: ClientSession, person: Streamer, ticket: dict[str, str]
         return None
 
 
-async def _break_things(broker: ClientSession, people: list[Streamer]) -> None:
+async def _break_things(broker: ClientSession, people: list[Owner]) -> None:
     while True:
         chosen = random.sample(people, k=len(people) // 2)
-        faults = [{"key_id": person.key_id, **random.choice(_FAULTS)} for person in chosen]
+        faults = [{"key_id": person.key_ids[0], **random.choice(_FAULTS)} for person in chosen]
         async with broker.put("_faults", json={"faults": faults}) as answer:
             assert answer.status == 200, await answer.text()
         await asyncio.sleep(random.uniform(*FAULT_SECONDS))
@@ -192,7 +196,7 @@ async def _compare(broker: ClientSession, readers: list[Reader]) -> bool:
         await asyncio.sleep(2)
     for reader, differences in zip(readers, wrong, strict=True):
         if differences:
-            print(f"{reader.person.key_id} ({'restless' if reader.is_restless else 'steady'}): {differences[:5]}")
+            print(f"{reader.person.key_ids[0]} ({'restless' if reader.is_restless else 'steady'}): {differences[:5]}")
     return not any(wrong)
 
 
@@ -203,7 +207,7 @@ async def _differences(broker: ClientSession, reader: Reader) -> list[str]:
             for order_id, filled in truth.items() if reader.told.get(order_id) != filled]  # fmt: skip
 
 
-async def _all_orders(broker: ClientSession, person: Streamer) -> list[dict[str, str]]:
+async def _all_orders(broker: ClientSession, person: Owner) -> list[dict[str, str]]:
     orders: list[dict[str, str]] = []
     while True:
         query = {"status": "all", "limit": "500"} | ({"before_order_id": orders[-1]["id"]} if orders else {})
@@ -214,8 +218,9 @@ async def _all_orders(broker: ClientSession, person: Streamer) -> list[dict[str,
             return orders
 
 
-def _keys(person: Streamer) -> dict[str, str]:
-    return {"APCA-API-KEY-ID": person.key_id, "APCA-API-SECRET-KEY": secret_of(person.key_id)}
+def _keys(person: Owner) -> dict[str, str]:
+    (key_id,) = person.key_ids
+    return {"APCA-API-KEY-ID": key_id, "APCA-API-SECRET-KEY": secret_of(key_id)}
 
 
 if __name__ == "__main__":
