@@ -3,6 +3,7 @@
 .PHONY: help install dev run test check format bench lock clean
 PYTHON ?= python3
 BIN := .venv/bin
+CHART := src/corral/web/static/vendor/lightweight-charts.js
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 export UV_LINK_MODE ?= copy
 export UV_PYTHON_DOWNLOADS := never
@@ -10,10 +11,10 @@ export UV_PYTHON_DOWNLOADS := never
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-install: .venv/.installed ## install Corral into .venv
-run: .venv/.installed ## start the demo: a sandbox broker, a user, two accounts
+install: .venv/.installed $(CHART) ## install Corral into .venv
+run: .venv/.installed $(CHART) ## start the demo: a sandbox broker, a user, two accounts
 	@exec $(BIN)/corral demo
-dev: .venv/.dev-installed ## install what tests and checks need, too
+dev: .venv/.dev-installed $(CHART) ## install what tests and checks need, too
 test: .venv/.dev-installed ## run the tests (real PostgreSQL, real HTTP)
 	$(BIN)/python -m pytest --cov --cov-fail-under=95
 	@$(BIN)/coverage report --fail-under=100 --include='src/corral/vault/*,src/corral/database/*,src/corral/identity/*,src/corral/credentials/*'
@@ -30,10 +31,13 @@ bench: .venv/.dev-installed ## measure, side by side, with ratios
 lock: .tools/bin/uv ## pin every dependency anew, with hashes
 	requirements/lock $(UV)
 clean: ## remove what make made, but never data
-	rm -rf .venv .tools .pytest_cache .ruff_cache .hypothesis .coverage*
+	rm -rf .venv .tools $(dir $(CHART)) .pytest_cache .ruff_cache .hypothesis .coverage*
 
 .tools/bin/uv:
 	@requirements/get-uv $(PYTHON)
+
+$(CHART): requirements/package-lock.json
+	@requirements/get-chart
 
 .venv/.installed: requirements/runtime.txt pyproject.toml | $(UV)
 	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) .venv
