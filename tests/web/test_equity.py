@@ -1,0 +1,74 @@
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from corral.accounts.schemas import HistoryPointResponse, PortfolioHistoryResponse
+from corral.web.equity import (
+    MOST_ROWS,
+    Span,
+    equity_of,
+    exchange_day,
+    exchange_time,
+    history_question,
+    is_extended,
+)
+
+
+def history(*worth: str | None, timeframe: str = "1D") -> PortfolioHistoryResponse:
+    items = [
+        HistoryPointResponse(at=f"2026-11-{1 + i % 28:02}T21:00:00Z", equity=e, profit_loss=None, profit_loss_pct=None)
+        for i, e in enumerate(worth)
+    ]
+    return PortfolioHistoryResponse(
+        timeframe=timeframe, base_value=None, base_value_asof=None, items=items, next_cursor=None
+    )
+
+
+def test_what_was_before_the_first_money_is_left_out() -> None:
+    told = equity_of(history(None, "0", "0.0", "100", None, "90", "0", None), Span.ALL)
+    assert told is not None
+    assert (told.first.equity, told.last.equity, told.points) == ("100", "0", 3)
+    assert (told.low, told.high) == ("0", "100")
+
+
+@pytest.mark.parametrize("worth", [(), (None,), ("0", "0")])
+def test_an_account_without_money_has_nothing_to_tell(worth: tuple[str | None, ...]) -> None:
+    assert equity_of(history(*worth), Span.MONTH) is None
+
+
+@given(st.lists(st.decimals("0.01", "1e20", places=2).map(str), min_size=1, max_size=400))
+def test_the_table_has_the_last_point_and_even_steps_back_from_it(worth: list[str]) -> None:
+    told = equity_of(history(*worth), Span.ALL)
+    assert told is not None
+    assert len(told.rows) <= MOST_ROWS
+    assert [row.equity for row in told.rows] == worth[::-1][:: told.every]
+    assert Decimal(told.low) <= min(Decimal(row.equity or 0) for row in told.rows)
+
+
+@pytest.mark.parametrize(
+    ("at", "extended"),
+    [
+        ("2026-11-24T14:29:59Z", True),
+        ("2026-11-24T14:30:00Z", False),  # 9:30 in winter
+        ("2026-11-24T21:00:00Z", False),
+        ("2026-11-24T21:05:00.123456789Z", True),
+        ("2026-07-01T13:30:00Z", False),  # 9:30 in summer
+        ("2026-07-01T20:15:00Z", True),
+    ],
+)
+def test_extended_hours_are_those_of_new_york(at: str, *, extended: bool) -> None:
+    assert is_extended(at) is extended
+
+
+def test_a_point_is_named_as_the_exchange_names_it() -> None:
+    assert exchange_time("2026-11-24T14:30:00Z") == "Tue 24 Nov, 09:30"
+    assert exchange_day("2026-11-25T01:00:00Z").isoformat() == "2026-11-24"
+
+
+@pytest.mark.parametrize("span", Span)
+def test_every_span_is_a_question_that_is_not_refused(span: Span) -> None:
+    query = history_question(span).query().parameters()
+    assert query["pnl_reset"] == "no_reset"
+    assert ("intraday_reporting" in query) is (span in {Span.DAY, Span.WEEK})
