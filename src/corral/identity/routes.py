@@ -5,10 +5,10 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 
 from corral.edge.problems import responses_for
-from corral.edge.resources import Resources, resources
+from corral.edge.resources import resources
 from corral.errors import DatabaseUnavailable, InvalidRequest
-from corral.identity import api_tokens, queries, sessions, sign_in
-from corral.identity.current_user import CurrentUser, SignedInPerson, TokensRead, TokensWrite, session_cookie_name
+from corral.identity import api_tokens, queries, sign_in
+from corral.identity.current_user import CurrentUser, SignedInPerson, TokensRead, TokensWrite
 from corral.identity.problems import (
     AlreadySetUp,
     EmailTaken,
@@ -33,6 +33,7 @@ from corral.identity.schemas import (
     Token,
     TokenList,
 )
+from corral.identity.signed_in import begin_session, finish_session, forget_session_cookie, network_address_of
 
 router = APIRouter(prefix="/api", tags=["identity"])
 
@@ -48,9 +49,9 @@ async def sign_in_with_password(body: SignIn, request: Request, response: Respon
     """Signs in and sets the session cookie."""
     house = resources(request)
     user_id = await sign_in.check_password(
-        house.database, house.vault, email=body.email, password=body.password, peer=_peer(request)
+        house.database, house.vault, email=body.email, password=body.password, peer=network_address_of(request)
     )
-    return await _start_session(house, request, response, user_id)
+    return await read_me(await begin_session(user_id, request, response))
 
 
 @router.post("/session/link", summary="Sign in with a one-time code", responses=responses_for(LinkRefused, *_ALWAYS))
@@ -58,7 +59,7 @@ async def sign_in_with_link(body: LinkSignIn, request: Request, response: Respon
     """Signs in by a one-time link's code, which is used up by it."""
     house = resources(request)
     user_id = await sign_in.redeem_sign_in_link(house.database, house.vault, body.token)
-    return await _start_session(house, request, response, user_id)
+    return await read_me(await begin_session(user_id, request, response))
 
 
 @router.delete(
@@ -69,10 +70,7 @@ async def sign_in_with_link(body: LinkSignIn, request: Request, response: Respon
 )
 async def sign_out(user: SignedInPerson, request: Request, response: Response) -> None:
     """Ends this session on the server, not in the browser only."""
-    house = resources(request)
-    await sessions.end_session(house.database, user.id, user.session_or_token_id)
-    _set_cookie(house, response, "", 0)
-    response.headers["clear-site-data"] = '"cache", "storage"'
+    await finish_session(user, request, response)
 
 
 @router.get("/me", summary="Who am I", responses=responses_for(Unauthenticated, DatabaseUnavailable))
@@ -101,7 +99,7 @@ async def change_password(body: PasswordChange, user: SignedInPerson, request: R
     await sign_in.change_password(
         house.database, house.vault, user.id, current=body.current_password, new=body.new_password
     )
-    _set_cookie(house, response, "", 0)
+    forget_session_cookie(house, response)
 
 
 @router.post(
@@ -116,7 +114,7 @@ async def set_up(body: SetUp, request: Request, response: Response) -> Me:
     user_id = await sign_in.set_up_first_user(
         house.database, house.vault, code=body.token, email=body.email, password=body.password
     )
-    return await _start_session(house, request, response, user_id)
+    return await read_me(await begin_session(user_id, request, response))
 
 
 @router.get(
@@ -159,31 +157,6 @@ async def create_token(body: NewToken, user: TokensWrite, request: Request) -> C
 async def revoke_token(token_id: UUID, user: TokensWrite, request: Request) -> None:
     """Revokes at once: the next request with it is refused."""
     await api_tokens.revoke_api_token(resources(request).database, user.id, token_id)
-
-
-async def _start_session(house: Resources, request: Request, response: Response, user_id: UUID) -> Me:
-    session = await sessions.start_session(house.database, house.vault, user_id, request.headers.get("user-agent", ""))
-    _set_cookie(house, response, session.cookie_value.reveal(), int(sessions.ABSOLUTE.total_seconds()))
-    user = await request.state.doorkeeper.by_session(session.cookie_value.reveal())
-    return await read_me(user)
-
-
-def _set_cookie(house: Resources, response: Response, value: str, max_age: int) -> None:
-    response.set_cookie(
-        session_cookie_name(house.public_url),
-        value,
-        max_age=max_age,
-        path="/",
-        secure=house.public_url.startswith("https://"),
-        httponly=True,
-        samesite="lax",
-    )
-
-
-def _peer(request: Request) -> str | None:
-    """The peer's address for throttling; not a loopback one, behind which a reverse proxy stands for everybody."""
-    host = request.client.host if request.client else None
-    return None if host is None or host.startswith("127.") or host == "::1" else host
 
 
 def _token(metadata: queries.TokenMetadata) -> Token:
