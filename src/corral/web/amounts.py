@@ -31,14 +31,14 @@ def written_gain(amount: str, currency: str) -> str:
 
 
 def written_percent(factor: str) -> str:
-    """`written_percent("0.11198297646")` is `+11.20 %`."""
+    """`written_percent("0.11198297646")` is `+11.20%`."""
     rounded = _WIDE.quantize(_WIDE.scaleb(Decimal(factor), 2), _HUNDREDTH)
-    return f"{_sign(rounded)}{_WIDE.abs(rounded):,f}\N{NO-BREAK SPACE}%"
+    return f"{_sign(rounded)}{_WIDE.abs(rounded):,f}%"
 
 
 def written_weight(hundredths: int) -> str:
-    """`written_weight(1234)` is `12.34 %`."""
-    return f"{hundredths // 100}.{hundredths % 100:02}\N{NO-BREAK SPACE}%"
+    """`written_weight(1234)` is `12.34%`."""
+    return f"{hundredths // 100}.{hundredths % 100:02}%"
 
 
 def written_quantity(amount: str) -> str:

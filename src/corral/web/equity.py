@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import datetime, time
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
 from corral.accounts.questions import HistoryQuestion
@@ -82,9 +82,9 @@ def equity_of(history: PortfolioHistoryResponse, span: Span) -> Equity | None:
     )
 
 
-def is_extended(at: str) -> bool:
-    """Whether a moment is outside the exchange's regular hours of 9:30 to 16:00. Early closes are not known here."""
-    return not _OPENS <= _at_the_exchange(at).time() <= _CLOSES
+def hours(at: str) -> Literal["regular", "extended"]:
+    """Whether a moment is within the exchange's regular hours of 9:30 to 16:00. Early closes are not known here."""
+    return "regular" if _OPENS <= _at_the_exchange(at).time() <= _CLOSES else "extended"
 
 
 def exchange_time(at: str) -> str:
@@ -92,9 +92,9 @@ def exchange_time(at: str) -> str:
     return f"{_at_the_exchange(at):%a %-d %b, %H:%M}"
 
 
-def exchange_day(at: str) -> date:
+def exchange_day(at: str) -> str:
     """The trading day of a daily point: Alpaca names it by a moment of its evening, or by its midnight."""
-    return _at_the_exchange(at).date()
+    return _at_the_exchange(at).date().isoformat()
 
 
 def _intraday(span: Span, timeframe: Timeframe) -> HistoryQuestion:

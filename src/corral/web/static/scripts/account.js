@@ -1,0 +1,109 @@
+/** The pages of one account live: its figures, its positions and their sums, its orders. */
+
+import { signOf, sum } from "./decimals.js";
+import { element } from "./elements.js";
+import { formatGain, formatPercent, formatPrice, formatQuantity } from "./amounts.js";
+import { formatMoney } from "./money.js";
+import { formatMoment } from "./moment.js";
+import { followStream } from "./stream.js";
+
+const page = document.querySelector("[data-account]");
+const state = document.querySelector("[data-stream-state]");
+const underWay = document.querySelector("a[data-wait]");
+const CELLS = {
+  qty: formatQuantity,
+  current_price: formatPrice,
+  market_value: formatMoney,
+  unrealized_pl: formatGain,
+  unrealized_intraday_pl: formatGain,
+  unrealized_plpc: formatPercent,
+};
+const SIGNED = new Set(["unrealized_pl", "unrealized_intraday_pl", "unrealized_plpc"]);
+
+if (underWay) location.replace(underWay.href);
+else {
+  const handlers = { "account-data": showAccount, position: showPosition, order: showOrder, problem: showProblem };
+  followStream(Object.fromEntries(Object.entries(handlers).map(([name, show]) => [name, ifOfThisPage(show)])), showState);
+}
+
+function ifOfThisPage(show) {
+  return (told) => told.credential_id === page.dataset.account && show(told);
+}
+
+function showAccount(account) {
+  for (const figure of page.querySelectorAll("[data-figure]")) {
+    write(figure.querySelector("data"), account[figure.dataset.figure], formatMoney, account.currency);
+  }
+  const time = element("time");
+  formatMoment(time, account.last_updated);
+  page.querySelector("[data-as-of]")?.replaceChildren("As of ", time);
+}
+
+function showPosition(position) {
+  const row = page.querySelector(`[data-asset="${CSS.escape(position.asset_id)}"]`);
+  const positions = page.querySelector("#positions");
+  if (!positions) return;
+  if (Boolean(row) !== (signOf(position.qty) !== 0)) {
+    const changed = positions.querySelector("[data-positions-changed]");
+    if (changed) changed.hidden = false;
+    return;
+  }
+  if (!row) return;
+  for (const [name, format] of Object.entries(CELLS)) {
+    write(row.querySelector(`[data-cell=${name}]`), position[name], format, page.dataset.currency);
+  }
+  addUp();
+}
+
+function addUp() {
+  for (const name of ["unrealized_pl", "unrealized_intraday_pl"]) {
+    const total = sum([...page.querySelectorAll(`tr[data-asset] [data-cell=${name}]`)].map(({ value }) => value));
+    for (const place of page.querySelectorAll(`[data-sum=${name}] data`)) {
+      write(place, total, formatGain, page.dataset.currency);
+      setTrend(place);
+    }
+  }
+  const values = [...page.querySelectorAll("tr[data-asset] [data-cell=market_value]")].map(({ value }) => value);
+  for (const [side, sign] of [["long", 1], ["short", -1]]) {
+    const total = sum(values.filter((value) => signOf(value) === sign));
+    write(page.querySelector(`[data-sum=${side}] data`), total, formatMoney, page.dataset.currency);
+  }
+}
+
+function showOrder(order) {
+  const row = page.querySelector(`[data-order="${CSS.escape(order.id)}"]`);
+  const changed = page.querySelector("[data-orders-changed]");
+  if (row) {
+    row.querySelector("[data-cell=status]").textContent = order.status.replaceAll("_", " ");
+    write(row.querySelector("[data-cell=filled_qty]"), order.filled_qty, formatQuantity);
+  } else if (changed && order.event !== "reconciled") changed.hidden = false;
+}
+
+function showProblem({ code, detail, resolved }) {
+  const trouble = page.querySelector("[data-trouble]");
+  trouble.querySelector(`[data-code="${CSS.escape(code)}"]`)?.remove();
+  if (resolved || code.startsWith("order_stream")) return;
+  trouble.append(element("p", { class: "notice problem", "data-code": code }, detail));
+}
+
+function showState(now) {
+  state.hidden = now === "live";
+  state.textContent = "The live connection is lost. Figures may be old; trying again…";
+}
+
+/** A number that is another one says so quietly, by a colour that fades. */
+function write(node, amount, format, currency) {
+  if (!node || amount === null || amount === undefined || node.value === amount) return;
+  node.value = amount;
+  node.textContent = format(amount, currency);
+  if (SIGNED.has(node.dataset.cell)) setTrend(node);
+  node.classList.remove("changed");
+  requestAnimationFrame(() => node.classList.add("changed"));
+}
+
+function setTrend(node) {
+  const sign = signOf(node.value);
+  node.classList.toggle("up", sign > 0);
+  node.classList.toggle("down", sign < 0);
+  node.classList.toggle("flat", sign === 0);
+}
