@@ -25,6 +25,19 @@ ACTIVITY_KINDS: Final[Mapping[str, str]] = {
     "CSD,CSW,JNLC,TRANS": "Deposits and withdrawals",
 }
 
+# Of one activity, where Alpaca's own name for it is a riddle.
+ACTIVITY_NAMES: Final[Mapping[str, str]] = {
+    "DIV": "Dividend",
+    "INT": "Interest",
+    "FEE": "Fee",
+    "CFEE": "Crypto fee",
+    "CSD": "Deposit",
+    "CSW": "Withdrawal",
+    "JNLC": "Cash journal",
+    "JNLS": "Stock journal",
+    "TRANS": "Cash transfer",
+}
+
 
 def _none_for_empty(value: object) -> object:
     """A form sends what was left open as an empty text."""
@@ -44,7 +57,8 @@ class PageAsked(BaseModel):
     def address(self, **changed: object) -> str:
         """The query of a link to the same page with something else about it, without what is as usual."""
         chosen = type(self).model_validate(self.model_dump(exclude={"wait"}) | changed)
-        return f"?{urlencode(chosen.model_dump(mode='json', exclude_defaults=True))}"
+        query = chosen.model_dump(mode="json", exclude_defaults=True)
+        return f"?{urlencode({name: 'true' if value is True else value for name, value in query.items()})}"
 
 
 class OverviewAsked(PageAsked):

@@ -26,6 +26,7 @@ from corral.edge.resources import resources
 from corral.identity.models import AuthUser
 from corral.web.account_filters import (
     ACTIVITY_KINDS,
+    ACTIVITY_NAMES,
     ActivitiesAsked,
     OrdersAsked,
     OverviewAsked,
@@ -170,4 +171,5 @@ async def activities(visit: Visit, asked: Annotated[ActivitiesAsked, Query()]) -
         listed=listed,
         csv=csv_query(question, "activity_types", "after", "until", "direction"),
         kinds=ACTIVITY_KINDS,
+        names=ACTIVITY_NAMES,
     )

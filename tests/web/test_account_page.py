@@ -1,0 +1,303 @@
+"""The pages of one account: alice sees hers, bob sees that there is none."""
+
+import json
+import re
+from collections.abc import AsyncGenerator
+from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
+
+import pytest
+from aiohttp import ClientSession
+
+from corral.web.account_page import HAS_CHART
+from tests.conftest import Faults, Service, StartService
+from tests.doors import sign_in_by_link
+from tests.people import Person, live_key, make_person, paper_key
+from tests.web.conftest import BROWSER
+from tests.web.html import Parsed, read_page
+
+PAGES = ["", "?span=1D", "?span=1W", "?span=3M", "?span=1A", "?span=all", "/orders", "/activities"]
+PAYLOAD = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
+
+
+class Visit:
+    """Somebody signed in, at a service that keeps no answers, with one account."""
+
+    def __init__(self, person: Person, browser: ClientSession, key_id: str, credential_id: str, faults: Faults) -> None:
+        self.person = person
+        self.browser = browser
+        self.key_id = key_id
+        self.path = f"/accounts/{credential_id}"
+        self._faults = faults
+
+    async def answer(self, path: str, body: object) -> None:
+        await self._faults.set(self.key_id, path=path, body_text=json.dumps(body))
+
+    async def misbehave(self, **fault: object) -> None:
+        await self._faults.set(self.key_id, **fault)
+
+    async def read(self, page: str = "") -> Parsed:
+        return await read_page(self.browser, self.path + page)
+
+    async def html(self, page: str = "", status: int = 200) -> str:
+        async with self.browser.get(self.path + page) as answer:
+            assert answer.status == status
+            return await answer.text()
+
+
+@pytest.fixture(scope="session")
+async def forgetful(start_service: StartService) -> AsyncGenerator[Service]:
+    async with start_service(snapshot_seconds=0, upstream_timeout_seconds=30) as service:
+        yield service
+
+
+@pytest.fixture
+async def visit(forgetful: Service, faults: Faults) -> AsyncGenerator[Visit]:
+    key_id = paper_key()
+    async with make_person(forgetful, "alice") as person:
+        credential = await person.store(key_id, nickname="Growth")
+        cookie = await sign_in_by_link(forgetful, person.user_id)
+        async with ClientSession(forgetful.url, headers={**BROWSER, "Cookie": cookie}) as browser:
+            yield Visit(person, browser, key_id, credential["id"], faults)
+
+
+@pytest.mark.parametrize("page", PAGES)
+async def test_every_page_of_an_account_is_there_and_guarded_like_all_others(visit: Visit, page: str) -> None:
+    async with visit.browser.get(visit.path + page) as answer:
+        assert answer.status == 200
+        assert "unsafe" not in answer.headers["content-security-policy"]
+        assert answer.headers["cache-control"] == "no-store"
+        parsed = Parsed(await answer.text())
+    assert "Growth" in parsed.title()
+    assert not parsed.attributes("style")
+    assert all(script["src"] for script in parsed.attributes("script"))
+    names = {name for _, attributes in parsed.tags for name in attributes}
+    assert not {name for name in names if name.startswith("on") or name == "style"}
+    ids = [attributes["id"] for _, attributes in parsed.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert all(form["method"] == "get" for form in parsed.attributes("form") if "action" not in form)
+
+
+@pytest.mark.parametrize("page", ["", "/orders", "/activities"])
+async def test_bob_is_told_the_same_of_alices_account_as_of_none(
+    alice: Person, bobs: ClientSession, alices: ClientSession, page: str
+) -> None:
+    credential = await alice.store()
+    assert (await read_page(alices, f"/accounts/{credential['id']}{page}")).title()
+    told = [
+        await _problem_page(bobs, f"/accounts/{wanted}{page}") for wanted in (credential["id"], uuid4(), "no-id-at-all")
+    ]
+    assert told[0] == told[1] == told[2]
+    assert "no such credential" in told[0]
+
+
+@pytest.mark.parametrize("page", ["", "/orders", "/activities"])
+async def test_who_is_not_signed_in_is_led_to_the_sign_in_and_back(
+    alice: Person, visitor: ClientSession, page: str
+) -> None:
+    path = f"/accounts/{(await alice.store())['id']}{page}"
+    async with visitor.get(path, allow_redirects=False) as answer:
+        assert (answer.status, answer.headers["location"]) == (303, f"/sign-in?next={path}")
+
+
+async def test_a_token_opens_no_page(alice: Person) -> None:
+    async with alice.client.get(f"/accounts/{(await alice.store())['id']}") as answer:
+        assert answer.status == 403
+
+
+@pytest.mark.parametrize(("key_id", "kind"), [(paper_key(), "paper"), (live_key(), "live")])
+async def test_paper_and_live_differ_in_word_in_shape_and_in_the_frame(
+    alice: Person, alices: ClientSession, key_id: str, kind: str
+) -> None:
+    credential = await alice.store(key_id)
+    parsed = await read_page(alices, f"/accounts/{credential['id']}")
+    assert parsed.attributes("body")[0]["class"] == f"about-{kind}"
+    assert [one["class"] for one in parsed.attributes("span") if "badge" in (one.get("class") or "")] == [
+        f"badge {kind}"
+    ]
+    assert kind.upper() in parsed.text()
+
+
+async def test_the_figures_are_those_of_the_api(visit: Visit) -> None:
+    account = {"equity": "103820.56", "cash": "-23140.2", "buying_power": "262113.632"}
+    body = await _account_of(visit)
+    await visit.answer("/v2/account", body | account)
+    parsed = await visit.read()
+    values = [one["value"] for one in parsed.attributes("data") if one.get("class") == "money"][:3]
+    assert values == list(account.values())
+    assert "\N{MINUS SIGN}$23,140.20" in parsed.text()
+
+
+async def test_positions_are_told_with_weights_profits_and_their_exact_sums(visit: Visit) -> None:
+    await visit.answer("/v2/positions", [_position("AAA", "300.10", "0.1"), _position("BBB", "-100", "0.2", qty="-1")])
+    text = (await visit.read()).text()
+    assert "75.01%" in text
+    assert "24.99%" in text
+    assert "100.00%" in text
+    assert "+$0.30" in text
+    assert "short" in text
+
+
+@pytest.mark.parametrize(
+    ("sort", "symbols"),
+    [("symbol", ["AAA", "BBB", "CCC"]), ("-value", ["CCC", "AAA", "BBB"]), ("profit", ["BBB", "CCC", "AAA"])],
+)
+async def test_positions_are_sorted_by_a_link(visit: Visit, sort: str, symbols: list[str]) -> None:
+    held = [_position("BBB", "1", "-5"), _position("CCC", "30", "-1"), _position("AAA", "2.5", "7")]
+    await visit.answer("/v2/positions", held)
+    html = await visit.html(f"?sort={sort}")
+    assert re.findall(r'data-asset="asset-(\w+)"', html) == symbols
+    assert html.count("aria-sort=") == 1
+
+
+async def test_a_link_that_sorts_keeps_the_span_and_turns_round_when_it_is_chosen_again(visit: Visit) -> None:
+    await visit.answer("/v2/positions", [_position("AAA", "1", "1")])
+    links = await _links(visit, "?span=1W&sort=-profit")
+    assert "?span=1W&sort=profit#positions" in links
+    assert "?span=1W&sort=-return#positions" in links
+    assert "?span=1D&sort=-profit#equity" in links
+
+
+async def test_what_other_people_wrote_is_shown_as_text(visit: Visit) -> None:
+    path = visit.path.replace("/accounts/", "/api/credentials/")
+    async with visit.person.client.patch(path, json={"nickname": PAYLOAD}) as answer:
+        assert answer.status == 200
+    await visit.answer("/v2/positions", [_position(PAYLOAD, "1", "1")])
+    for page in ("", "/orders", "/activities"):
+        html = await visit.html(page)
+        assert "<script>alert" not in html
+        assert "<img src=x" not in html
+        assert Parsed(html).text().count("<script>alert(1)</script>") >= 1
+
+
+async def test_a_slow_account_does_not_hold_up_the_page_and_can_be_waited_for(visit: Visit) -> None:
+    await visit.misbehave(path="/v2/positions", latency_ms=1_000)
+    parsed = await visit.read("?span=1W")
+    assert "Alpaca has not told what the account holds yet" in parsed.text()
+    patient = next(str(link["href"]) for link in parsed.attributes("a") if "data-wait" in link)
+    assert parse_qs(patient.removeprefix("?")) == {"span": ["1W"], "wait": ["true"]}
+    assert "has not told" not in (await visit.read(patient)).text()
+
+
+async def test_a_failure_is_told_where_it_happened_and_the_rest_is_there(visit: Visit) -> None:
+    await visit.misbehave(path="/v2/positions", status=500)
+    text = (await visit.read()).text()
+    assert "Alpaca answered with an error" in text
+    assert "Buying power" in text
+
+
+async def test_an_account_that_is_switched_off_says_so_once_and_leads_to_its_keys(visit: Visit) -> None:
+    path = visit.path.replace("/accounts/", "/api/credentials/")
+    async with visit.person.client.patch(path, json={"is_active": False}) as answer:
+        assert answer.status == 200
+    for page in ("", "/orders", "/activities"):
+        html = await visit.html(page)
+        assert html.count("switched off") == 1
+        assert f'href="{visit.path.replace("/accounts/", "/keys/")}"' in html
+        assert "Buying power" not in html
+
+
+async def test_orders_are_filtered_and_turned_page_by_page(visit: Visit) -> None:
+    orders = [_order(number) for number in range(60)]
+    await visit.answer("/v2/orders", orders)
+    parsed = await visit.read("/orders?status=closed&since=2026-11-01&to=2026-11-30&direction=asc")
+    rows = [one["data-order"] for one in parsed.attributes("tr") if "data-order" in one]
+    assert rows == [order["id"] for order in orders[:50]]
+    links = [str(link["href"]) for link in parsed.attributes("a")]
+    following = parse_qs(urlsplit(next(link for link in links if "cursor=" in link)).query)
+    assert following["status"] == ["closed"]
+    assert following["since"] == ["2026-11-01"]
+    csv = parse_qs(urlsplit(next(link for link in links if "orders.csv" in link)).query)
+    assert csv == {
+        "status": ["closed"],
+        "direction": ["asc"],
+        "after": ["2026-11-01T03:59:59.999999Z"],  # the day before in New York ends
+        "until": ["2026-12-01T05:00:00Z"],  # in winter time
+    }
+
+
+async def test_the_next_page_goes_on_where_the_first_ended(alice: Person, alices: ClientSession) -> None:
+    path = f"/accounts/{(await alice.store())['id']}/activities"
+    async with alices.get(path + "?cursor=rubbish") as answer:
+        assert answer.status == 200
+        assert "This is no cursor" in await answer.text()
+
+
+async def test_csv_links_lead_to_files_for_whoever_is_signed_in(visit: Visit) -> None:
+    for page, name in [("", "positions"), ("/orders", "orders"), ("/activities?kind=FEE%2CCFEE", "activities")]:
+        link = next(link for link in await _links(visit, page) if f"{name}.csv" in link)
+        async with visit.browser.get(link) as answer:
+            assert answer.status == 200
+            assert answer.content_type == "text/csv"
+
+
+@pytest.mark.parametrize("query", ["?span=2D", "?sort=secret", "/orders?status=odd", "/orders?since=2026-13-01"])
+async def test_what_no_link_asks_for_is_refused(visit: Visit, query: str) -> None:
+    assert "Invalid request" in await visit.html(query, status=422)
+
+
+@pytest.mark.parametrize(
+    "query", ["/orders?since=2026-11-03&to=2026-11-01", "/activities?since=2026-11-03&to=2026-11-01"]
+)
+async def test_days_in_the_wrong_order_are_refused_in_words(visit: Visit, query: str) -> None:
+    assert "after has to be earlier than until" in await visit.html(query)
+
+
+async def test_a_form_that_is_sent_as_it_is_asks_for_everything(visit: Visit) -> None:
+    for page in ("/orders?status=all&since=&to=&direction=desc", "/activities?kind=&since=&to=&direction=desc"):
+        assert (await visit.read(page)).title()
+
+
+async def test_the_chart_is_asked_for_only_where_its_library_is_and_the_table_is_always_there(visit: Visit) -> None:
+    parsed = await visit.read()
+    scripts = {str(script["src"]).rpartition("/")[2] for script in parsed.attributes("script")}
+    assert ("equity_chart.js" in scripts) is HAS_CHART
+    assert any("data-equity-table" in one and "open" in one for one in parsed.attributes("details"))
+    if HAS_CHART:
+        assert "https://www.tradingview.com/" in await _links(visit, "")
+
+
+async def test_nothing_held_and_no_money_yet_is_said_in_words(visit: Visit) -> None:
+    await visit.answer("/v2/positions", [])
+    assert "holds nothing" in (await visit.read()).text()
+    empty: dict[str, object] = {key: [] for key in ("timestamp", "equity", "profit_loss", "profit_loss_pct")}
+    await visit.answer("/v2/account/portfolio/history", {**empty, "base_value": None, "timeframe": "1D"})
+    assert "nothing to tell for this time" in (await visit.read()).text()
+
+
+async def _links(visit: Visit, page: str) -> list[str]:
+    return [str(link["href"]) for link in (await visit.read(page)).attributes("a")]
+
+
+async def _problem_page(session: ClientSession, path: str) -> str:
+    async with session.get(path) as answer:
+        assert answer.status == 404
+        return re.sub(r"<code>[0-9a-f]{32}</code>", "", await answer.text())
+
+
+async def _account_of(visit: Visit) -> dict[str, object]:
+    return {
+        "id": str(uuid4()),
+        "account_number": "PA3000000001",
+        "status": "ACTIVE",
+        "currency": "USD",
+        "trading_blocked": False,
+        "account_blocked": False,
+    }
+
+
+def _position(symbol: str, value: str, profit: str, qty: str = "1") -> dict[str, object]:
+    return {
+        "asset_id": f"asset-{symbol[:3]}",
+        "symbol": symbol,
+        "side": "short" if qty.startswith("-") else "long",
+        "qty": qty,
+        "market_value": value,
+        "unrealized_pl": profit,
+        "unrealized_intraday_pl": profit,
+    }
+
+
+def _order(number: int) -> dict[str, object]:
+    at = f"2026-11-10T15:{number:02}:00Z"
+    return {"id": str(uuid4()), "status": "filled", "symbol": "AAPL", "submitted_at": at, "created_at": at}
