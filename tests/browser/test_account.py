@@ -1,0 +1,133 @@
+"""The pages of one account in a browser: what its scripts add, under the policy of all pages."""
+
+import json
+
+import pytest
+from playwright.async_api import expect
+
+from corral.web.account_page import HAS_CHART
+from tests.browser.conftest import Browsing, is_too_wide, opened
+from tests.conftest import Faults
+from tests.people import Person, paper_key
+
+with_chart = pytest.mark.skipif(not HAS_CHART, reason="the chart's library is not here: `make dev` fetches it by npm")
+PAYLOAD = '"><img src=x onerror="document.title=1">'
+
+
+async def test_from_a_card_to_its_account_its_orders_and_its_activities(browsing: Browsing, alice: Person) -> None:
+    await alice.store(nickname="Growth")
+    async with browsing(alice) as context:
+        page = await opened(context)
+        await page.get_by_role("link", name="Growth", exact=True).click()
+        await expect(page.get_by_role("heading", name="Growth", level=1)).to_be_visible()
+        await page.get_by_role("link", name="Orders").click()
+        await page.get_by_label("State").select_option("open")
+        await page.get_by_role("button", name="Show").click()
+        await expect(page.get_by_text("No orders that fit.")).to_be_visible()
+        await page.get_by_role("link", name="Activities").click()
+        await expect(page.get_by_role("row").nth(1)).to_contain_text("buy")
+
+
+@with_chart
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_the_chart_is_drawn_and_read_by_the_arrow_keys(browsing: Browsing, alice: Person, scheme: str) -> None:
+    stored = await alice.store()
+    async with browsing(alice, color_scheme=scheme) as context:
+        page = await opened(context, f"/accounts/{stored['id']}?span=1W")
+        await expect(page.locator("#equity-chart canvas").first).to_be_visible()
+        await expect(page.get_by_role("link", name="tradingview.com")).to_be_visible()
+        reading = page.locator("#reading")
+        await expect(reading).to_contain_text("over 1W")
+        await page.locator("#equity-chart").focus()
+        await page.keyboard.press("Home")
+        await expect(reading).to_contain_text("04:00 AM in New York, extended hours")
+        await page.keyboard.press("Escape")
+        await expect(reading).to_contain_text("over 1W")
+        await page.get_by_text("As a table").click()
+        await expect(page.get_by_role("region", name="Equity as a table")).to_be_visible()
+
+
+async def test_figures_positions_and_their_sums_move_without_a_reload(
+    browsing: Browsing, alice: Person, faults: Faults
+) -> None:
+    key = paper_key()
+    stored = await alice.store(key)
+    async with browsing(alice) as context:
+        await faults.set(key, path="/v2/positions", body_text=json.dumps([_position("48.15"), _position("16.23", "B")]))
+        page = await opened(context, f"/accounts/{stored['id']}")
+        total = page.locator("tfoot [data-sum=unrealized_pl]")
+        await expect(total).to_have_text("+$64.38")
+        await page.evaluate("window.wasHere = true")
+        await faults.set_all(
+            [
+                {
+                    "key_id": key,
+                    "path": "/v2/positions",
+                    "body_text": json.dumps([_position("-0.10"), _position("-0.20", "B")]),
+                },
+                {"key_id": key, "path": "/v2/account", "account_raw": {"equity": '"48151623.42"'}},
+            ]
+        )
+        await expect(total).to_have_text("\N{MINUS SIGN}$0.30")
+        await expect(total.locator("data")).to_have_class("gain down changed")
+        await expect(page.locator("[data-figure=equity]")).to_have_text("$48,151,623.42")
+        await expect(page.locator("[data-positions-changed]")).to_be_hidden()
+        await faults.set(key, path="/v2/positions", body_text="[]")
+        await expect(page.locator("[data-positions-changed]")).to_be_visible()
+        assert await page.evaluate("window.wasHere")
+
+
+async def test_what_is_slow_is_waited_for_by_itself(browsing: Browsing, alice: Person, faults: Faults) -> None:
+    key = paper_key()
+    stored = await alice.store(key)
+    await faults.set(key, latency_ms=500)
+    async with browsing(alice) as context:
+        page = await opened(context, f"/accounts/{stored['id']}")
+        await expect(page.get_by_role("region", name="Positions as a table")).to_be_visible()
+        await expect(page).to_have_url(f"/accounts/{stored['id']}?wait=true")
+
+
+async def test_without_javascript_there_is_a_table_for_the_chart_and_links_sort(
+    browsing: Browsing, alice: Person
+) -> None:
+    stored = await alice.store()
+    async with browsing(alice, java_script_enabled=False, viewport={"width": 360, "height": 800}) as context:
+        page = await opened(context, f"/accounts/{stored['id']}")
+        await expect(page.get_by_role("region", name="Equity as a table").get_by_role("row").nth(1)).to_be_visible()
+        await page.get_by_role("link", name="Return").click()
+        positions = page.get_by_role("region", name="Positions as a table")
+        await expect(positions.get_by_role("columnheader", name="Return")).to_have_attribute("aria-sort", "descending")
+        await page.get_by_role("link", name="1D", exact=True).click()
+        await expect(page.get_by_role("columnheader", name="In New York")).to_be_visible()
+
+
+async def test_no_page_of_an_account_is_wider_than_a_phone(browsing: Browsing, alice: Person) -> None:
+    stored = await alice.store()
+    async with browsing(alice, viewport={"width": 360, "height": 800}) as context:
+        for path in ("", "?span=1D", "/orders", "/activities"):
+            page = await opened(context, f"/accounts/{stored['id']}{path}")
+            assert not await is_too_wide(page), path
+
+
+async def test_nothing_that_strangers_wrote_runs(browsing: Browsing, alice: Person, faults: Faults) -> None:
+    key = paper_key()
+    stored = await alice.store(key, nickname=PAYLOAD)
+    await faults.set(key, path="/v2/positions", body_text=json.dumps([_position("1", PAYLOAD)]))
+    async with browsing(alice) as context:
+        page = await opened(context, f"/accounts/{stored['id']}")
+        await expect(page.get_by_role("heading", level=1)).to_have_text(PAYLOAD)
+        await expect(page.get_by_role("rowheader").filter(has_text=PAYLOAD)).to_be_visible()
+        assert (await page.title()).startswith(PAYLOAD)
+
+
+def _position(profit: str, symbol: str = "A") -> dict[str, str]:
+    return {
+        "asset_id": f"asset-{symbol[:1]}",
+        "symbol": symbol,
+        "side": "long",
+        "qty": "1",
+        "market_value": "100",
+        "unrealized_pl": profit,
+        "unrealized_intraday_pl": profit,
+        "unrealized_plpc": "0.1",
+    }
