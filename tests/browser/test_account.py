@@ -1,6 +1,7 @@
 """The pages of one account in a browser: what its scripts add, under the policy of all pages."""
 
 import json
+import re
 
 import pytest
 from playwright.async_api import expect
@@ -23,9 +24,10 @@ async def test_from_a_card_to_its_account_its_orders_and_its_activities(browsing
         await page.get_by_role("link", name="Orders").click()
         await page.get_by_label("State").select_option("open")
         await page.get_by_role("button", name="Show").click()
-        await expect(page.get_by_text("No orders that fit.")).to_be_visible()
+        await expect(page).to_have_url(re.compile(r"status=open"))
+        await expect(page.get_by_label("State")).to_have_value("open")
         await page.get_by_role("link", name="Activities").click()
-        await expect(page.get_by_role("row").nth(1)).to_contain_text("buy")
+        await expect(page.get_by_role("row").nth(1)).to_contain_text(re.compile("buy|sell"))
 
 
 @with_chart
