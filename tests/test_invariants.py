@@ -22,7 +22,10 @@ REVEALED = {
     "credentials/validation.py": 3,  # a key id's prefix and ends; whether an answer repeats a key
     "identity/links.py": 3,  # a code's form and its keyed hashes
     "identity/passwords.py": 4,  # into argon2; a hash out of its seal
-    "identity/routes.py": 3,  # a new token, a new cookie: to their owner, once
+    "identity/routes.py": 1,  # a new token: to its owner, once
+    "identity/signed_in.py": 2,  # a new cookie: to its owner, once
+    "people/invitations.py": 3,  # a code's form and its keyed hashes
+    "people/routes.py": 1,  # a new invitation's link: to the administrator who asked for it, once
     "operating.py": 6,  # links and tokens: what the command exists to hand over
     "vault/seal.py": 1,  # into the seal
 }

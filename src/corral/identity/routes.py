@@ -5,13 +5,12 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 
 from corral.edge.problems import responses_for
-from corral.edge.resources import Resources, resources
+from corral.edge.resources import resources
 from corral.errors import DatabaseUnavailable, InvalidRequest
 from corral.identity import api_tokens, queries, sessions, sign_in
-from corral.identity.current_user import CurrentUser, SignedInPerson, TokensRead, TokensWrite, session_cookie_name
+from corral.identity.current_user import CurrentUser, SignedInPerson, TokensRead, TokensWrite
 from corral.identity.problems import (
     AlreadySetUp,
-    EmailTaken,
     InsufficientScope,
     LinkRefused,
     PasswordTooWeak,
@@ -33,6 +32,7 @@ from corral.identity.schemas import (
     Token,
     TokenList,
 )
+from corral.identity.signed_in import answer_signed_in, forget_cookie, me_of
 
 router = APIRouter(prefix="/api", tags=["identity"])
 
@@ -50,7 +50,7 @@ async def sign_in_with_password(body: SignIn, request: Request, response: Respon
     user_id = await sign_in.check_password(
         house.database, house.vault, email=body.email, password=body.password, peer=_peer(request)
     )
-    return await _start_session(house, request, response, user_id)
+    return await answer_signed_in(request, response, user_id)
 
 
 @router.post("/session/link", summary="Sign in with a one-time code", responses=responses_for(LinkRefused, *_ALWAYS))
@@ -58,7 +58,7 @@ async def sign_in_with_link(body: LinkSignIn, request: Request, response: Respon
     """Signs in by a one-time link's code, which is used up by it."""
     house = resources(request)
     user_id = await sign_in.redeem_sign_in_link(house.database, house.vault, body.token)
-    return await _start_session(house, request, response, user_id)
+    return await answer_signed_in(request, response, user_id)
 
 
 @router.delete(
@@ -71,20 +71,14 @@ async def sign_out(user: SignedInPerson, request: Request, response: Response) -
     """Ends this session on the server, not in the browser only."""
     house = resources(request)
     await sessions.end_session(house.database, user.id, user.session_or_token_id)
-    _set_cookie(house, response, "", 0)
+    forget_cookie(request, response)
     response.headers["clear-site-data"] = '"cache", "storage"'
 
 
 @router.get("/me", summary="Who am I", responses=responses_for(Unauthenticated, DatabaseUnavailable))
 async def read_me(user: CurrentUser) -> Me:
     """Who this request comes from, and what it may do."""
-    return Me(
-        id=user.id,
-        email=user.email,
-        scopes=sorted(user.scopes),
-        authenticated_by=user.authenticated_by,
-        expires_at=user.expires_at,
-    )
+    return me_of(user)
 
 
 @router.put(
@@ -101,22 +95,22 @@ async def change_password(body: PasswordChange, user: SignedInPerson, request: R
     await sign_in.change_password(
         house.database, house.vault, user.id, current=body.current_password, new=body.new_password
     )
-    _set_cookie(house, response, "", 0)
+    forget_cookie(request, response)
 
 
 @router.post(
     "/setup",
     summary="Make the first user",
     status_code=201,
-    responses=responses_for(LinkRefused, AlreadySetUp, EmailTaken, PasswordTooWeak, *_ALWAYS),
+    responses=responses_for(LinkRefused, AlreadySetUp, PasswordTooWeak, *_ALWAYS),
 )
 async def set_up(body: SetUp, request: Request, response: Response) -> Me:
-    """Makes the first user, once, with the code of the link that `corral serve` printed."""
+    """Makes the first user, an administrator, once, with the code of the link that `corral serve` printed."""
     house = resources(request)
     user_id = await sign_in.set_up_first_user(
         house.database, house.vault, code=body.token, email=body.email, password=body.password
     )
-    return await _start_session(house, request, response, user_id)
+    return await answer_signed_in(request, response, user_id)
 
 
 @router.get(
@@ -159,25 +153,6 @@ async def create_token(body: NewToken, user: TokensWrite, request: Request) -> C
 async def revoke_token(token_id: UUID, user: TokensWrite, request: Request) -> None:
     """Revokes at once: the next request with it is refused."""
     await api_tokens.revoke_api_token(resources(request).database, user.id, token_id)
-
-
-async def _start_session(house: Resources, request: Request, response: Response, user_id: UUID) -> Me:
-    session = await sessions.start_session(house.database, house.vault, user_id, request.headers.get("user-agent", ""))
-    _set_cookie(house, response, session.cookie_value.reveal(), int(sessions.ABSOLUTE.total_seconds()))
-    user = await request.state.doorkeeper.by_session(session.cookie_value.reveal())
-    return await read_me(user)
-
-
-def _set_cookie(house: Resources, response: Response, value: str, max_age: int) -> None:
-    response.set_cookie(
-        session_cookie_name(house.public_url),
-        value,
-        max_age=max_age,
-        path="/",
-        secure=house.public_url.startswith("https://"),
-        httponly=True,
-        samesite="lax",
-    )
 
 
 def _peer(request: Request) -> str | None:

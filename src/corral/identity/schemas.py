@@ -42,7 +42,24 @@ class Me(BaseModel):
     email: str
     scopes: list[Scope]
     authenticated_by: Literal["session", "token"]
+    is_administrator: bool = Field(description="May invite and disable people. A token may never.")
     expires_at: UtcTime | None
+
+
+class Session(BaseModel):
+    id: UUID
+    device: str = Field(description="Guessed from what the browser says of itself.", examples=["Firefox on Linux"])
+    is_current: bool = Field(description="The one that asks.")
+    is_idle: bool = Field(
+        description="Rested so long that it lets nobody in any more. A stream that it opened may still go on."
+    )
+    created_at: UtcTime
+    last_seen_at: UtcTime
+    expires_at: UtcTime
+
+
+class SessionList(BaseModel):
+    items: list[Session]
 
 
 class Token(BaseModel):
