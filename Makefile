@@ -28,7 +28,7 @@ format: .venv/.dev-installed ## format the code, mend what the linter can
 bench: .venv/.dev-installed ## measure, side by side, with ratios
 	$(BIN)/python -m benchmarks
 lock: .tools/bin/uv ## pin every dependency anew, with hashes
-	requirements/lock $(UV)
+	requirements/lock $(abspath $(UV))
 clean: ## remove what make made, but never data
 	rm -rf .venv .tools .pytest_cache .ruff_cache .hypothesis .coverage*
 

@@ -78,7 +78,10 @@ async def sandbox() -> AsyncGenerator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def start_service(postgres: EmbeddedDatabase, sandbox: Sandbox, run_dir: Path) -> StartService:
-    """Starts further services on the same database: `async with start_service(snapshot_seconds=0) as other`."""
+    """Starts further services on the same database: `async with start_service(snapshot_seconds=0) as other`.
+
+    With `sandbox_pages=True` its pages are those of `corral demo`.
+    """
     return service_starter(postgres, sandbox, run_dir)
 
 
@@ -86,7 +89,7 @@ def service_starter(postgres: EmbeddedDatabase, sandbox: Sandbox, data_dir: Path
     addresses = DatabaseAddresses(app=postgres.dsn("corral_app"), owner=postgres.dsn("corral_owner"))
 
     @asynccontextmanager
-    async def start(**settings: object) -> AsyncGenerator[Service]:
+    async def start(*, sandbox_pages: bool = False, **settings: object) -> AsyncGenerator[Service]:
         usual: dict[str, object] = {
             "port": 0,
             "data_dir": data_dir,
@@ -96,7 +99,7 @@ def service_starter(postgres: EmbeddedDatabase, sandbox: Sandbox, data_dir: Path
             "upstream_timeout_seconds": 1.0,
         }
         chosen = Settings.model_validate(usual | settings)
-        async with open_state(chosen, addresses.app) as state, AsyncExitStack() as stack:
+        async with open_state(chosen, addresses.app, sandbox=sandbox_pages) as state, AsyncExitStack() as stack:
             house = House(chosen, addresses, state)
             yield Service(house, await stack.enter_async_context(listening(house)))
 

@@ -20,10 +20,10 @@ REVEALED = {
     "alpaca/exchange.py": 2,  # onto a request to Alpaca: key id and secret
     "alpaca/trade_updates.py": 2,  # into the first message of a WebSocket to Alpaca
     "credentials/validation.py": 3,  # a key id's prefix and ends; whether an answer repeats a key
-    "identity/links.py": 3,  # a code's form and its keyed hashes
+    "identity/links.py": 4,  # a code out of its link, its form and its keyed hashes
     "identity/passwords.py": 4,  # into argon2; a hash out of its seal
     "identity/routes.py": 1,  # a new token: to its owner, once
-    "identity/signed_in.py": 2,  # a new cookie: to its owner, once
+    "identity/signed_in.py": 1,  # a new cookie: to its owner, once
     "people/invitations.py": 3,  # a code's form and its keyed hashes
     "people/routes.py": 1,  # a new invitation's link: to the administrator who asked for it, once
     "operating.py": 6,  # links and tokens: what the command exists to hand over

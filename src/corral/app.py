@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypedDict
 
 from fastapi import FastAPI
@@ -10,6 +11,7 @@ from fastapi import FastAPI
 from corral import __version__
 from corral.accounts import read_routes as reads
 from corral.accounts import routes as accounts
+from corral.accounts.closes import Closes
 from corral.accounts.fast_lane import FastLane
 from corral.accounts.snapshots import Snapshots
 from corral.alpaca.client import AlpacaClient, open_alpaca
@@ -36,6 +38,8 @@ from corral.live.opening import Live, open_live
 from corral.people import routes as people
 from corral.settings import Settings
 from corral.web import routes as web
+from corral.web.problem_pages import render_problem_page
+from corral.web.visitors import SignedOut, lead_to_sign_in
 
 
 class State(TypedDict):
@@ -46,6 +50,7 @@ class State(TypedDict):
     session_cookie: str
     credential_reader: CredentialReader
     snapshots: Snapshots
+    closes: Closes
     live: Live
     watch: Watch
     sandbox: bool
@@ -84,10 +89,10 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
         stack.push_async_callback(reader.close)
         every = settings.recheck_seconds
         await stack.enter_async_context(rechecking(database, vault, alpaca, every_seconds=every))
-        snapshots = Snapshots(settings.snapshot_seconds)
+        snapshots, closes = Snapshots(settings.snapshot_seconds), Closes()
         stack.push_async_callback(snapshots.close)
         trade_updates = await stack.enter_async_context(open_configured_trade_updates(settings))
-        road = Road(vault, alpaca, trade_updates, snapshots, reader, settings.live_seconds)
+        road = Road(vault, alpaca, trade_updates, snapshots, closes, reader, settings.live_seconds)
         live = await stack.enter_async_context(open_live(database, road))
         yield State(
             resources=Resources(database, vault, alpaca, settings.browser_url),
@@ -95,6 +100,7 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
             session_cookie=session_cookie_name(settings.browser_url),
             credential_reader=reader,
             snapshots=snapshots,
+            closes=closes,
             live=live,
             watch=watch,
             sandbox=sandbox,
@@ -118,7 +124,11 @@ def _hosts(settings: Settings) -> Hosts:
 
 def create_app(settings: Settings, state: State) -> Edge:
     """The whole application, to be served by `corral.edge.server.serve_http`."""
-    return Edge(FastLane(create_api(state)), public_url=settings.browser_url)
+    return Edge(
+        FastLane(create_api(state)),
+        public_url=settings.browser_url,
+        problem_page=partial(render_problem_page, sandbox=state["sandbox"]),
+    )
 
 
 def create_api(state: State | None = None) -> FastAPI:
@@ -141,4 +151,5 @@ def create_api(state: State | None = None) -> FastAPI:
     for domain in (health, identity, session_routes, people, credentials, accounts, reads, live_routes, web):
         api.include_router(domain.router)
     install_problem_handlers(api)
+    api.add_exception_handler(SignedOut, lead_to_sign_in)
     return api

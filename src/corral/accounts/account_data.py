@@ -19,6 +19,7 @@ from corral.secret import Secret
 from corral.vault import Vault
 
 if TYPE_CHECKING:
+    from corral.accounts.closes import Closes
     from corral.accounts.snapshots import Snapshots
     from corral.credentials.opening import CredentialReader
 
@@ -37,6 +38,7 @@ async def share_account_data(credential: SealedCredential, request: Request) -> 
     house = resources(request)
     reader = cast("CredentialReader", request.state.credential_reader)
     snapshots = cast("Snapshots", request.state.snapshots)
+    closes = cast("Closes", request.state.closes)
 
     async def fetch() -> bytes:
         try:
@@ -45,24 +47,24 @@ async def share_account_data(credential: SealedCredential, request: Request) -> 
             reader.suspect(credential)
             raise
         reader.note_use(credential)
-        return answer
+        closes.learn(credential, answer.account.last_equity)
+        return account_data_of(credential.credential_type, answer).model_dump_json().encode()
 
     # The owner is part of the key: a row that somebody copied to another user by hand must not find an answer
     # that is kept, but has to be opened, which it cannot be.
     return await snapshots.get((credential.user_id, credential.id, credential.revision), fetch)
 
 
-async def _fetch_with_stored_keys(credential: SealedCredential, *, vault: Vault, alpaca: AlpacaClient) -> bytes:
+async def _fetch_with_stored_keys(credential: SealedCredential, *, vault: Vault, alpaca: AlpacaClient) -> AccountAnswer:
     """The keys are open for just this call. Nothing of the database is held meanwhile."""
     async with get_decrypted_alpaca_credential(vault, credential) as (api_key, secret_key):
-        data = await fetch_alpaca_account_data(
+        return await _fetch_account(
             api_key,
             secret_key,
             credential.credential_type,
             alpaca=alpaca,
             budget_key=(credential.credential_type, credential.account_id),
         )
-    return data.model_dump_json().encode()
 
 
 async def fetch_alpaca_account_data(
@@ -74,11 +76,17 @@ async def fetch_alpaca_account_data(
     budget_key: Hashable,
 ) -> AccountDataResponse:
     """Asks the host that `account_type` names, and no other. `budget_key` names the account whose calls are counted."""
+    answer = await _fetch_account(api_key, secret_key, account_type, alpaca=alpaca, budget_key=budget_key)
+    return account_data_of(account_type, answer)
+
+
+async def _fetch_account(
+    api_key: Secret, secret_key: Secret, account_type: Environment, *, alpaca: AlpacaClient, budget_key: Hashable
+) -> AccountAnswer:
     try:
-        answer = await alpaca.fetch_account(account_type, api_key, secret_key, budget_key=budget_key)
+        return await alpaca.fetch_account(account_type, api_key, secret_key, budget_key=budget_key)
     except AlpacaError as error:
         raise problem_of(error) from error
-    return account_data_of(account_type, answer)
 
 
 def account_data_of(account_type: Environment, answer: AccountAnswer) -> AccountDataResponse:

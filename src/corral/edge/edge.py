@@ -21,9 +21,11 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+RenderProblem = Callable[[Problem, str], tuple[int, Headers, bytes]]
 
 MAX_BODY_BYTES: Final = 64 * 1024
 _LONGEST_LOGGED_PATH: Final = 256
+_API: Final = ("/api/", "/openapi.json")
 _DRAIN_SECONDS: Final = 0.5
 
 
@@ -48,11 +50,20 @@ class Edge:
     """Wraps the whole application: `Edge(app, public_url="https://corral.example.com")`.
 
     `public_url` is Corral's address as browsers see it. A body of more than `max_body_bytes` is refused.
+    `problem_page` renders what a person is told by a page; programs are always told problem+json.
     Who is signed in is logged when the application leaves `scope["state"]["user_id"]` behind.
     """
 
-    def __init__(self, app: ASGIApp, *, public_url: str, max_body_bytes: int = MAX_BODY_BYTES) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        public_url: str,
+        max_body_bytes: int = MAX_BODY_BYTES,
+        problem_page: RenderProblem = render_problem,
+    ) -> None:
         self._app = app
+        self._problem_page = problem_page
         self._public_origin = origin_of(public_url)
         self._headers = security_headers(public_url)
         self._max_body_bytes = max_body_bytes
@@ -72,7 +83,10 @@ class Edge:
         # request is served by a task of its own, so there is nothing to reset afterwards.
         request_id = token_hex(16)
         line = logs.begin_request_line(request_id)
-        exchange = _Exchange(receive, send, request_id, self._headers, self._max_body_bytes)
+        render = self._problem_page if reads_pages(scope) else render_problem
+        exchange = _Exchange(
+            receive, send, request_id, defaults=self._headers, max_body_bytes=self._max_body_bytes, render=render
+        )
         try:
             has_body = admit(scope, public_origin=self._public_origin, max_body_bytes=self._max_body_bytes)
             exchange.is_unread = has_body
@@ -96,6 +110,13 @@ class Edge:
         )
 
 
+def reads_pages(scope: Scope) -> bool:
+    """Whether a browser asks for something to be shown. What is under `/api/` answers programs, also in a browser."""
+    if scope["path"].startswith(_API):
+        return False
+    return any(name == b"accept" and b"text/html" in value for name, value in scope["headers"])
+
+
 def _logged_path(scope: Scope) -> str:
     """The route's template where there is one, for it holds no ids; never the query string."""
     # FastAPI keeps the template of a route behind `include_router` with its prefix here, and without it in "route".
@@ -107,14 +128,34 @@ def _logged_path(scope: Scope) -> str:
 class _Exchange:
     """One request and its response, as they pass the edge."""
 
-    __slots__ = ("_defaults", "_max_body_bytes", "_receive", "_received", "_request_id", "_send", "is_unread", "status")
+    __slots__ = (
+        "_defaults",
+        "_max_body_bytes",
+        "_receive",
+        "_received",
+        "_render",
+        "_request_id",
+        "_send",
+        "is_unread",
+        "status",
+    )
 
-    def __init__(self, receive: Receive, send: Send, request_id: str, defaults: Headers, max_body_bytes: int) -> None:
+    def __init__(
+        self,
+        receive: Receive,
+        send: Send,
+        request_id: str,
+        *,
+        defaults: Headers,
+        max_body_bytes: int,
+        render: RenderProblem,
+    ) -> None:
         self._receive = receive
         self._send = send
         self._request_id = request_id
         self._defaults = defaults
         self._max_body_bytes = max_body_bytes
+        self._render = render
         self._received = 0
         self.is_unread = True
         self.status: int | None = None
@@ -149,7 +190,7 @@ class _Exchange:
         """
         if self.status is not None:
             return
-        status, headers, body = render_problem(problem, self._request_id)
+        status, headers, body = self._render(problem, self._request_id)
         if self.is_unread:
             headers.append((b"connection", b"close"))
             if not isinstance(problem, BodyTooLarge):

@@ -4,7 +4,7 @@ The handlers raise and never answer: the edge alone writes error responses.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final, Never
 
@@ -66,8 +66,13 @@ async def _raise_for_validation(_request: Request, raised: Exception) -> Never:
     errors = raised.errors()
     if any(error["type"] == "json_invalid" for error in errors):
         raise MalformedRequest("The body is not valid JSON.") from None
+    raise invalid_request(errors) from None
+
+
+def invalid_request(errors: Iterable[Mapping[str, Any]]) -> InvalidRequest:
+    """What pydantic found, place by place, in words that never repeat what was sent."""
     told = [{"loc": [_place(part) for part in error["loc"]], "msg": _message(error)} for error in errors]
-    raise InvalidRequest(errors=told) from None
+    return InvalidRequest(errors=told)
 
 
 async def _raise_for_disconnect(_request: Request, _raised: Exception) -> Never:

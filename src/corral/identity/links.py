@@ -5,8 +5,9 @@ any server or proxy on the way. The page takes it out and posts it.
 """
 
 import hmac
+import re
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
 
 from corral.database.connection import Database
@@ -21,6 +22,8 @@ Kind = Literal["setup", "sign_in"]
 
 LIFETIME: dict[Kind, timedelta] = {"setup": timedelta(hours=24), "sign_in": timedelta(days=1)}
 _PAGES: dict[Kind, str] = {"setup": "/setup", "sign_in": "/sign-in"}
+
+_CODE: Final = re.compile(r"corral_[0-9A-Za-z]+", re.ASCII)
 
 _log = get_logger()
 
@@ -37,6 +40,12 @@ async def issue_link(database: Database, vault: Vault, kind: Kind, user_id: UUID
         expires_at=expires_at,
     )
     return Secret(f"{public_url}{_PAGES[kind]}#{code}")
+
+
+def code_in(pasted: Secret) -> Secret:
+    """The code in what may be the whole link; what has no code in it stays as it is, and will be refused."""
+    found = _CODE.search(pasted.reveal())
+    return Secret(found[0]) if found else pasted
 
 
 def link_lookups(vault: Vault, kind: Kind, code: Secret) -> list[bytes]:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from corral.edge.problems import responses_for
 from corral.edge.resources import resources
 from corral.errors import DatabaseUnavailable, InvalidRequest
-from corral.identity import api_tokens, queries, sessions, sign_in
+from corral.identity import api_tokens, queries, sign_in
 from corral.identity.current_user import CurrentUser, SignedInPerson, TokensRead, TokensWrite
 from corral.identity.problems import (
     AlreadySetUp,
@@ -31,8 +31,9 @@ from corral.identity.schemas import (
     SignIn,
     Token,
     TokenList,
+    me_of,
 )
-from corral.identity.signed_in import answer_signed_in, forget_cookie, me_of
+from corral.identity.signed_in import begin_session, finish_session, forget_session_cookie, network_address_of
 
 router = APIRouter(prefix="/api", tags=["identity"])
 
@@ -48,9 +49,9 @@ async def sign_in_with_password(body: SignIn, request: Request, response: Respon
     """Signs in and sets the session cookie."""
     house = resources(request)
     user_id = await sign_in.check_password(
-        house.database, house.vault, email=body.email, password=body.password, peer=_peer(request)
+        house.database, house.vault, email=body.email, password=body.password, peer=network_address_of(request)
     )
-    return await answer_signed_in(request, response, user_id)
+    return me_of(await begin_session(user_id, request, response))
 
 
 @router.post("/session/link", summary="Sign in with a one-time code", responses=responses_for(LinkRefused, *_ALWAYS))
@@ -58,7 +59,7 @@ async def sign_in_with_link(body: LinkSignIn, request: Request, response: Respon
     """Signs in by a one-time link's code, which is used up by it."""
     house = resources(request)
     user_id = await sign_in.redeem_sign_in_link(house.database, house.vault, body.token)
-    return await answer_signed_in(request, response, user_id)
+    return me_of(await begin_session(user_id, request, response))
 
 
 @router.delete(
@@ -69,10 +70,7 @@ async def sign_in_with_link(body: LinkSignIn, request: Request, response: Respon
 )
 async def sign_out(user: SignedInPerson, request: Request, response: Response) -> None:
     """Ends this session on the server, not in the browser only."""
-    house = resources(request)
-    await sessions.end_session(house.database, user.id, user.session_or_token_id)
-    forget_cookie(request, response)
-    response.headers["clear-site-data"] = '"cache", "storage"'
+    await finish_session(user, request, response)
 
 
 @router.get("/me", summary="Who am I", responses=responses_for(Unauthenticated, DatabaseUnavailable))
@@ -95,7 +93,7 @@ async def change_password(body: PasswordChange, user: SignedInPerson, request: R
     await sign_in.change_password(
         house.database, house.vault, user.id, current=body.current_password, new=body.new_password
     )
-    forget_cookie(request, response)
+    forget_session_cookie(house, response)
 
 
 @router.post(
@@ -110,7 +108,7 @@ async def set_up(body: SetUp, request: Request, response: Response) -> Me:
     user_id = await sign_in.set_up_first_user(
         house.database, house.vault, code=body.token, email=body.email, password=body.password
     )
-    return await answer_signed_in(request, response, user_id)
+    return me_of(await begin_session(user_id, request, response))
 
 
 @router.get(
@@ -153,12 +151,6 @@ async def create_token(body: NewToken, user: TokensWrite, request: Request) -> C
 async def revoke_token(token_id: UUID, user: TokensWrite, request: Request) -> None:
     """Revokes at once: the next request with it is refused."""
     await api_tokens.revoke_api_token(resources(request).database, user.id, token_id)
-
-
-def _peer(request: Request) -> str | None:
-    """The peer's address for throttling; not a loopback one, behind which a reverse proxy stands for everybody."""
-    host = request.client.host if request.client else None
-    return None if host is None or host.startswith("127.") or host == "::1" else host
 
 
 def _token(metadata: queries.TokenMetadata) -> Token:

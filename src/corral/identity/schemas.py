@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from corral.edge.fields import Body, Email, FutureTime, Name, SecretText, UtcTime
+from corral.identity.models import AuthUser
 from corral.identity.scopes import Scope
 
 
@@ -44,6 +45,17 @@ class Me(BaseModel):
     authenticated_by: Literal["session", "token"]
     is_administrator: bool = Field(description="May invite and disable people. A token may never.")
     expires_at: UtcTime | None
+
+
+def me_of(user: AuthUser) -> Me:
+    return Me(
+        id=user.id,
+        email=user.email,
+        scopes=sorted(user.scopes),
+        authenticated_by=user.authenticated_by,
+        is_administrator=user.is_administrator,
+        expires_at=user.expires_at,
+    )
 
 
 class Session(BaseModel):

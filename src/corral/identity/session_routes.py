@@ -13,7 +13,7 @@ from corral.identity.current_user import SignedInPerson
 from corral.identity.devices import device_of
 from corral.identity.problems import SessionNotFound, SessionRequired, Unauthenticated
 from corral.identity.schemas import Session, SessionList
-from corral.identity.signed_in import forget_cookie
+from corral.identity.signed_in import forget_session_cookie
 
 router = APIRouter(prefix="/api/sessions", tags=["identity"])
 
@@ -59,6 +59,7 @@ async def end_others(user: SignedInPerson, request: Request) -> None:
 )
 async def end_one(session_id: UUID, user: SignedInPerson, request: Request, response: Response) -> None:
     """Ends it at once, its streams included: the next request with it is refused."""
-    await sessions.end_session(resources(request).database, user.id, session_id)
+    house = resources(request)
+    await sessions.end_session(house.database, user.id, session_id)
     if session_id == user.session_or_token_id:
-        forget_cookie(request, response)
+        forget_session_cookie(house, response)

@@ -108,6 +108,12 @@ async def confirm_password(database: Database, vault: Vault, user_id: UUID, curr
     return user
 
 
+async def has_password(database: Database, user_id: UUID) -> bool:
+    async with get_connection_with_rls(user_id, database, readonly=True) as connection:
+        user = await queries.load_own_user(connection, user_id)
+    return user is not None and user.password_sealed is not None
+
+
 async def _admit(database: Database, key: bytes, free_attempts: int) -> None:
     wait = await queries.admit_sign_in(database, key, free_attempts)
     if wait > 0:

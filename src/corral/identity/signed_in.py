@@ -1,46 +1,53 @@
-"""What every way in ends with: a new session, its cookie, and who one is."""
+"""A browser's session from sign-in to sign-out: the row, and the cookie that leads to it."""
 
+from contextlib import suppress
+from typing import cast
 from uuid import UUID
 
 from fastapi import Request, Response
 
-from corral.edge.resources import resources
+from corral.edge.resources import Resources, resources
 from corral.identity import sessions
-from corral.identity.current_user import session_cookie_name
+from corral.identity.current_user import Doorkeeper, session_cookie_name
 from corral.identity.models import AuthUser
-from corral.identity.schemas import Me
+from corral.identity.problems import SessionNotFound
 
 
-async def answer_signed_in(request: Request, response: Response, user_id: UUID) -> Me:
+async def begin_session(user_id: UUID, request: Request, response: Response) -> AuthUser:
+    """A new session for somebody who has just proved who they are; its cookie is set on `response`."""
     house = resources(request)
     session = await sessions.start_session(house.database, house.vault, user_id, request.headers.get("user-agent", ""))
-    _set_cookie(request, response, session.cookie_value.reveal(), int(sessions.ABSOLUTE.total_seconds()))
-    return me_of(await request.state.doorkeeper.by_session(session.cookie_value.reveal()))
+    cookie_value = session.cookie_value.reveal()
+    _set_cookie(house, response, cookie_value, int(sessions.ABSOLUTE.total_seconds()))
+    return await cast("Doorkeeper", request.state.doorkeeper).by_session(cookie_value)
 
 
-def forget_cookie(request: Request, response: Response) -> None:
-    _set_cookie(request, response, "", 0)
+async def finish_session(user: AuthUser, request: Request, response: Response) -> None:
+    """Ends it on the server, and lets the browser forget it with all that it may have kept."""
+    house = resources(request)
+    with suppress(SessionNotFound):  # ended elsewhere in the same moment
+        await sessions.end_session(house.database, user.id, user.session_or_token_id)
+    forget_session_cookie(house, response)
+    response.headers["clear-site-data"] = '"cache", "storage"'
 
 
-def me_of(user: AuthUser) -> Me:
-    return Me(
-        id=user.id,
-        email=user.email,
-        scopes=sorted(user.scopes),
-        authenticated_by=user.authenticated_by,
-        is_administrator=user.is_administrator,
-        expires_at=user.expires_at,
-    )
+def forget_session_cookie(house: Resources, response: Response) -> None:
+    _set_cookie(house, response, "", 0)
 
 
-def _set_cookie(request: Request, response: Response, value: str, max_age: int) -> None:
-    public_url = resources(request).public_url
+def network_address_of(request: Request) -> str | None:
+    """The peer's address for throttling; not a loopback one, behind which a reverse proxy stands for everybody."""
+    host = request.client.host if request.client else None
+    return None if host is None or host.startswith("127.") or host == "::1" else host
+
+
+def _set_cookie(house: Resources, response: Response, value: str, max_age: int) -> None:
     response.set_cookie(
-        session_cookie_name(public_url),
+        session_cookie_name(house.public_url),
         value,
         max_age=max_age,
         path="/",
-        secure=public_url.startswith("https://"),
+        secure=house.public_url.startswith("https://"),
         httponly=True,
         samesite="lax",
     )

@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 
 from corral.accounts.account_data import account_data_of
 from corral.accounts.asking import Fetch
+from corral.accounts.closes import Closes
 from corral.accounts.snapshots import Snapshots
 from corral.alpaca.client import AlpacaClient
 from corral.alpaca.errors import AlpacaError
@@ -38,6 +39,7 @@ class Road:
     alpaca: AlpacaClient
     trade_updates: TradeUpdates
     snapshots: Snapshots
+    closes: Closes
     reader: CredentialReader
     interval_seconds: float
 
@@ -80,6 +82,7 @@ class Road:
         if answer.account.id != credential.account_id:
             _log.error("account_changed", credential_id=str(credential.id), user_id=str(credential.user_id))
             raise AnotherAccount
+        self.closes.learn(credential, answer.account.last_equity)
         return account_data_of(credential.credential_type, answer).model_dump_json().encode()
 
     async def _ask(self, credential: SealedCredential, fetch: Fetch[Found]) -> Found:

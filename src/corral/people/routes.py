@@ -18,9 +18,9 @@ from corral.identity.problems import (
     SignInThrottled,
     Unauthenticated,
 )
-from corral.identity.schemas import Me
+from corral.identity.schemas import Me, me_of
 from corral.identity.sign_in import confirm_password
-from corral.identity.signed_in import answer_signed_in
+from corral.identity.signed_in import begin_session
 from corral.people import administration, invitations
 from corral.people.problems import AdministratorProtected, PersonNotFound
 from corral.people.schemas import (
@@ -103,7 +103,7 @@ async def accept(body: InvitationAcceptance, request: Request, response: Respons
     """Makes the person whom the one-time code invites, with a password of their choice, and signs them in."""
     house = resources(request)
     user_id = await invitations.accept_invitation(house.database, house.vault, code=body.token, password=body.password)
-    return await answer_signed_in(request, response, user_id)
+    return me_of(await begin_session(user_id, request, response))
 
 
 def _person(person: administration.Person) -> Person:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Final
 
@@ -49,3 +50,8 @@ def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversable]]
             yield from _walk(entry, f"{path}/")
         else:
             yield path, entry
+
+
+STATIC_FILES: Final = read_static_files(files("corral.web") / "static")
+STATIC_VERSION: Final = version_of(STATIC_FILES)
+STATIC_ADDRESS: Final = f"/static/{STATIC_VERSION}"

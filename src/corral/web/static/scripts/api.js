@@ -8,17 +8,17 @@ export class Problem extends Error {
   }
 }
 
-/** Answers the body, or null where there is none. Every failure, the network's too, is thrown as a Problem. */
-export async function call(method, path, body) {
-  const response = await send(method, path, body);
+/** Answers the body. Every failure, the network's too, is thrown as a Problem. */
+export async function read(path) {
+  const response = await send(path);
   if (!response.ok) throw await readProblem(response);
-  return response.status === 204 ? null : readJson(response);
+  return readJson(response);
 }
 
-async function send(method, path, body) {
-  const json = body === undefined ? {} : { body: JSON.stringify(body), headers: { "content-type": "application/json" } };
+/** `fetch` with the session's cookie, which throws a Problem where Corral cannot be reached. */
+export async function send(path, options = {}) {
   try {
-    return await fetch(path, { method, credentials: "same-origin", cache: "no-store", ...json });
+    return await fetch(path, { credentials: "same-origin", cache: "no-store", ...options });
   } catch {
     throw new Problem({ code: "unreachable", detail: "Corral cannot be reached from here. Try again shortly." });
   }
@@ -32,7 +32,7 @@ async function readJson(response) {
   }
 }
 
-async function readProblem(response) {
+export async function readProblem(response) {
   const told = await response.json().catch(() => ({}));
   const wait = response.headers.get("retry-after") ?? "";
   return new Problem({

@@ -1,5 +1,5 @@
 import { callElement } from "./api_call.js";
-import { call, Problem } from "./api.js";
+import { Problem, read } from "./api.js";
 import { element, paragraphs } from "./elements.js";
 import { groupedCalls } from "./openapi.js";
 import { problemNotice } from "./problem_notice.js";
@@ -11,7 +11,7 @@ await show();
 
 async function show() {
   try {
-    api.replaceChildren(...description(await call("GET", "/openapi.json")));
+    api.replaceChildren(...description(await read("/openapi.json")));
     openAddressed();
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;

@@ -1,19 +1,39 @@
-/** Money is a decimal string and stays one: no arithmetic, no rounding, every digit is shown. */
+/** Money is a decimal string and stays one; only what is shown is rounded, to the hundredth, half to even. */
 
-const DECIMAL = /^(-?)(\d+)(?:\.(\d+))?$/;
-const SYMBOLS = { USD: "$" };
+import { difference, isDecimal, signOf } from "./decimals.js";
 
-/** `formatMoney("-23140.2", "USD")` is `−$23,140.20`; what is no plain decimal is shown as it came. */
-export function formatMoney(amount, currency) {
-  const parts = DECIMAL.exec(amount);
-  if (parts === null) return `${amount} ${currency}`;
-  const [, minus, whole, fraction = ""] = parts;
-  const digits = `${groupThousands(whole)}.${fraction.padEnd(2, "0")}`;
-  const sign = minus && "−";
-  const symbol = SYMBOLS[currency];
-  return symbol ? `${sign}${symbol}${digits}` : `${sign}${digits} ${currency}`;
+const MINUS = "−"; // as wide as a plus, and easily read
+const ROUNDING = { minimumFractionDigits: 2, maximumFractionDigits: 2, roundingMode: "halfEven" };
+
+/** `formatMoney("-23140.2", "USD")` is `−$23,140.20` in English; what is no plain decimal is shown as it came. */
+export function formatMoney(amount, currency, signDisplay = "negative") {
+  if (!isDecimal(amount)) return `${amount} ${currency}`;
+  // Given a string, it reads every digit of it (ECMA-402, ToIntlMathematicalValue).
+  return readable(styleOf(currency, signDisplay).format(amount));
 }
 
-function groupThousands(digits) {
-  return digits.replace(/\B(?=(\d{3})+$)/g, ",");
+/** What came to `before` or went, with its sign, and the share of it. */
+export function formatChange(equity, before, currency) {
+  const change = difference(equity, before);
+  const written = formatMoney(change, currency, "exceptZero");
+  if (signOf(before) <= 0) return written;
+  const share = new Intl.NumberFormat(undefined, { style: "percent", ...ROUNDING, signDisplay: "exceptZero" });
+  return `${written} (${readable(share.format(shareOf(change, before)))})`;
+}
+
+// A share is no money: it is shown with two digits and goes nowhere else.
+function shareOf(change, before) {
+  return Number(change) / Number(before);
+}
+
+function styleOf(currency, signDisplay) {
+  try {
+    return new Intl.NumberFormat(undefined, { style: "currency", currency, signDisplay, ...ROUNDING });
+  } catch {
+    return { format: (amount) => `${new Intl.NumberFormat(undefined, { signDisplay, ...ROUNDING }).format(amount)} ${currency}` };
+  }
+}
+
+function readable(text) {
+  return text.replace("-", MINUS);
 }

@@ -1,0 +1,20 @@
+/** What every page does beyond its own: figures in the reader's way of writing, forms, dialogs. */
+
+import { offerDialogs } from "./dialogs.js";
+import { sendByScript } from "./forms.js";
+import { formatMoney } from "./money.js";
+import { formatMoment } from "./moment.js";
+
+for (const node of document.querySelectorAll("data.money")) {
+  node.textContent = formatMoney(node.value, node.dataset.currency);
+}
+for (const node of document.querySelectorAll("time[datetime]")) formatMoment(node);
+for (const form of document.querySelectorAll("form:not([data-plain])")) sendByScript(form);
+for (const node of document.querySelectorAll("[data-needs-script]")) node.hidden = false;
+for (const box of document.querySelectorAll("[data-shows]")) {
+  const field = document.getElementById(box.dataset.shows);
+  box.addEventListener("change", () => (field.type = box.checked ? "text" : "password"));
+}
+offerDialogs();
+// Back to a page that the browser kept: its figures, and who is signed in, may be of another time.
+addEventListener("pageshow", (event) => event.persisted && location.reload());

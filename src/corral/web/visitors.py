@@ -1,0 +1,73 @@
+"""Who looks at a page: a person with a session. Somebody without one is led to the sign-in, and back again."""
+
+import re
+from typing import Annotated, Final
+from urllib.parse import quote
+
+from fastapi import Depends, Request
+from fastapi.responses import RedirectResponse
+
+from corral.edge.edge import reads_pages
+from corral.identity.current_user import get_current_user
+from corral.identity.models import AuthUser
+from corral.identity.problems import SessionRequired, Unauthenticated
+
+# A path of our own. `//host` and `/\host` lead to another one, and so would what a browser leaves out (a tab).
+_LOCAL: Final = re.compile(r"/(?![/\\])[!-\[\]-~]*", re.ASCII)
+_LONGEST: Final = 1024
+
+
+class SignedOut(Exception):  # noqa: N818 - a condition
+    """Nobody is signed in; the page that was asked for is `where`."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        super().__init__(where)
+
+
+async def visitor_of(request: Request) -> AuthUser:
+    """Raises SignedOut, or Unauthenticated for a script of a page; a token opens no pages (SessionRequired)."""
+    try:
+        user = await get_current_user(request)
+    except Unauthenticated:
+        if not reads_pages(request.scope):
+            raise
+        raise SignedOut(_where(request)) from None
+    if user.authenticated_by != "session":
+        raise SessionRequired
+    return user
+
+
+async def perhaps_visitor(request: Request) -> AuthUser | None:
+    """For pages that are everybody's."""
+    try:
+        return await visitor_of(request)
+    except (SignedOut, Unauthenticated, SessionRequired):
+        return None
+
+
+async def lead_to_sign_in(_request: Request, raised: Exception) -> RedirectResponse:
+    assert isinstance(raised, SignedOut)  # noqa: S101 - for the type checker: it is registered for nothing else
+    return see_other("/sign-in" if raised.where == "/" else f"/sign-in?next={quote(raised.where, safe='/')}")
+
+
+def see_other(path: str) -> RedirectResponse:
+    """The answer to a form that was taken: the browser goes on with a GET, and a reload repeats nothing."""
+    return RedirectResponse(path, 303)
+
+
+def local_path(wanted: str | None) -> str:
+    """Where to go after signing in: only ever a page of ours."""
+    if wanted is None or len(wanted) > _LONGEST or not _LOCAL.fullmatch(wanted):
+        return "/"
+    return wanted
+
+
+def _where(request: Request) -> str:
+    """The page. A form's address has a page of its own, so a form that was sent too late leads back to it."""
+    query = f"?{request.url.query}" if request.url.query and request.method == "GET" else ""
+    return local_path(f"{request.url.path}{query}")
+
+
+Visitor = Annotated[AuthUser, Depends(visitor_of)]
+PerhapsVisitor = Annotated[AuthUser | None, Depends(perhaps_visitor)]
