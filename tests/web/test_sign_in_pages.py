@@ -1,0 +1,113 @@
+"""Coming in and going out by the pages alone."""
+
+import secrets
+
+import pytest
+from aiohttp import ClientSession
+
+from corral.identity import sign_in
+from corral.identity.links import issue_link
+from corral.secret import Secret
+from tests.conftest import Service
+from tests.people import Person
+from tests.web.conftest import Browsing
+from tests.web.html import Parsed
+
+_PASSWORD = "quiet meadow at dusk"
+
+
+@pytest.fixture
+async def carol(service: Service) -> str:
+    """Somebody with a password."""
+    email = f"carol-{secrets.token_hex(6)}@corral.example"
+    house = service.resources
+    await sign_in.add_user(house.database, house.vault, email=email, password=Secret(_PASSWORD))
+    return email
+
+
+async def test_somebody_with_a_password_comes_in_and_goes_where_they_wanted(visitor: ClientSession, carol: str) -> None:
+    sent = {"email": carol, "password": _PASSWORD}
+    async with visitor.post("/sign-in?next=/keys/new", data=sent, allow_redirects=False) as answer:
+        assert (answer.status, answer.headers["location"]) == (303, "/keys/new")
+        cookie = answer.headers["set-cookie"].lower()
+        assert "httponly" in cookie
+        assert "samesite=lax" in cookie
+    async with visitor.get("/keys/new") as answer:
+        assert (answer.status, answer.url.path) == (200, "/keys/new")
+
+
+@pytest.mark.parametrize("next_page", ["https://elsewhere.example", "//elsewhere.example/", "/%5Celsewhere.example"])
+async def test_nobody_is_led_elsewhere_after_signing_in(visitor: ClientSession, carol: str, next_page: str) -> None:
+    sent = {"email": carol, "password": _PASSWORD}
+    async with visitor.post(f"/sign-in?next={next_page}", data=sent, allow_redirects=False) as answer:
+        assert (answer.status, answer.headers["location"]) == (303, "/")
+
+
+async def test_a_wrong_password_keeps_the_address_and_not_the_password(visitor: ClientSession, carol: str) -> None:
+    wrong = "a wrong password 4711"
+    async with visitor.post("/sign-in", data={"email": carol, "password": wrong}) as answer:
+        html = await answer.text()
+    assert answer.status == 401
+    assert "set-cookie" not in answer.headers
+    assert "do not fit together" in html
+    assert f'value="{carol}"' in html
+    assert wrong not in html
+
+
+async def test_somebody_who_tries_too_often_is_told_how_long_to_wait(visitor: ClientSession, carol: str) -> None:
+    for _ in range(3):
+        async with visitor.post("/sign-in", data={"email": carol, "password": "wrong password"}) as answer:
+            assert answer.status == 401
+    async with visitor.post("/sign-in", data={"email": carol, "password": "wrong password"}) as answer:
+        assert (answer.status, int(answer.headers["retry-after"]) > 0) == (429, True)
+        assert "Try again in" in Parsed(await answer.text()).text()
+
+
+async def test_a_pasted_link_lets_in_once(service: Service, visitor: ClientSession, alice: Person) -> None:
+    house = service.resources
+    link = await issue_link(house.database, house.vault, "sign_in", alice.user_id, house.public_url)
+    async with visitor.post("/sign-in/code", data={"token": f" {link.reveal()} "}, allow_redirects=False) as answer:
+        assert (answer.status, answer.headers["location"]) == (303, "/")
+    async with visitor.post("/sign-in/code", data={"token": link.reveal()}) as answer:
+        html = await answer.text()
+    assert answer.status == 403
+    assert "no longer works" in html or "used up" in html
+    assert link.reveal().partition("#")[2] not in html
+
+
+async def test_a_link_of_alice_lets_bobs_browser_in_as_alice_only_when_it_is_sent(
+    service: Service, bobs: ClientSession, alice: Person, bob: Person
+) -> None:
+    house = service.resources
+    link = await issue_link(house.database, house.vault, "sign_in", alice.user_id, house.public_url)
+    async with bobs.get("/sign-in") as answer:
+        assert bob.email in await answer.text()  # opened: nothing has happened, and bob is told who he is
+    async with bobs.post("/sign-in/code", data={"token": link.reveal()}, allow_redirects=False) as answer:
+        cookie = answer.headers["set-cookie"].partition(";")[0]
+    async with bobs.get("/", headers={"Cookie": cookie}) as answer:
+        page = await answer.text()
+    assert alice.email in page
+    assert bob.email not in page
+
+
+async def test_a_used_set_up_code_and_a_weak_password_are_told_on_the_page(visitor: ClientSession) -> None:
+    sent = {"token": "corral_nothing", "email": "first@corral.example", "password": "short"}
+    async with visitor.post("/setup", data=sent) as answer:
+        html = await answer.text()
+    assert answer.status == 422
+    assert "Choose a password of 12" in html
+    assert 'value="first@corral.example"' in html
+    assert "corral_nothing" not in html
+
+
+async def test_signing_out_ends_the_session_on_the_server(
+    service: Service, browsing: Browsing, alice: Person, bobs: ClientSession
+) -> None:
+    async with browsing(alice) as alices:
+        async with alices.post("/sign-out", data={}, allow_redirects=False) as answer:
+            assert (answer.status, answer.headers["location"]) == (303, "/sign-in")
+            assert "clear-site-data" in answer.headers
+        async with alices.get("/", allow_redirects=False) as answer:
+            assert answer.status == 303
+    async with bobs.get("/", allow_redirects=False) as answer:
+        assert answer.status == 200
