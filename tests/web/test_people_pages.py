@@ -2,7 +2,6 @@
 
 import re
 import secrets
-from collections.abc import AsyncGenerator
 from uuid import uuid4
 
 import pytest
@@ -28,7 +27,7 @@ async def ada(service: Service) -> Member:
 
 
 @pytest.fixture
-async def office(visitor: ClientSession, ada: Member) -> AsyncGenerator[ClientSession]:
+async def office(visitor: ClientSession, ada: Member) -> ClientSession:
     async with visitor.post("/sign-in", data={"email": ada.email, "password": ada.password}) as answer:
         assert answer.status == 200
     return visitor

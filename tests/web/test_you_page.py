@@ -2,7 +2,6 @@
 
 import re
 import secrets
-from collections.abc import AsyncGenerator
 from uuid import uuid4
 
 import pytest
@@ -33,7 +32,7 @@ async def carol(service: Service) -> str:
 
 
 @pytest.fixture
-async def carols(visitor: ClientSession, carol: str) -> AsyncGenerator[ClientSession]:
+async def carols(visitor: ClientSession, carol: str) -> ClientSession:
     async with visitor.post("/sign-in", data={"email": carol, "password": _PASSWORD}) as answer:
         assert answer.status == 200
     return visitor
