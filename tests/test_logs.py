@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterator
 from contextvars import copy_context
 from datetime import UTC, datetime
-from time import perf_counter
+from time import process_time
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
@@ -256,12 +256,12 @@ def test_an_exception_of_another_library_keeps_its_traceback() -> None:
     try:
         raise_with_locals("x")
     except ZeroDivisionError:
-        logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
+        logging.getLogger("aiohttp.server").exception("Error handling request")
     assert "ZeroDivisionError" in the_line(stream)["exception"]
 
 
 def test_a_hostile_text_of_8_kilobytes_is_searched_in_a_moment() -> None:
     for text in ("a", "://a:", "PK", "cookie", "a-", "bearer ", "aA1", "corral_", "password ", "corral_a", "cookie'"):
-        began = perf_counter()
+        began = process_time()
         redact(text * (8192 // len(text)))
-        assert perf_counter() - began < 0.05, text
+        assert process_time() - began < 0.05, text

@@ -1,0 +1,73 @@
+"""A real browser before a real service: Debian's Chromium, driven by Playwright."""
+
+import shutil
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+
+from tests.conftest import Service
+from tests.doors import sign_in_by_link
+from tests.people import Person
+
+PATIENCE_MS = 30_000  # a busy machine is slow, and not wrong
+
+Browsing = Callable[..., AbstractAsyncContextManager[BrowserContext]]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("no browser is installed here: `apt-get install chromium` brings one, and these tests run")
+    return found
+
+
+@pytest.fixture(scope="session")
+async def browser(chromium: str) -> AsyncGenerator[Browser]:
+    expect.set_options(timeout=PATIENCE_MS)
+    async with async_playwright() as playwright:
+        # Chromium's own sandbox needs rights that containers and root do not have.
+        browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+def browsing(browser: Browser, service: Service) -> Browsing:
+    """A browser of its own, signed in for a person: `async with browsing(alice, java_script_enabled=False) as …`.
+
+    At the end no script may have failed and no content may have been refused by the pages' policy.
+    """
+
+    @asynccontextmanager
+    async def browse(person: Person | None = None, **options: object) -> AsyncGenerator[BrowserContext]:
+        # Playwright's own parameters, each of its type; named here they would be a list of their names.
+        context = await browser.new_context(base_url=service.url, locale="en-US", **options)  # pyright: ignore[reportArgumentType]
+        context.set_default_timeout(PATIENCE_MS)
+        complaints: list[str] = []
+        context.on("weberror", lambda error: complaints.append(str(error.error)))
+        context.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        if person is not None:
+            name, _, value = (await sign_in_by_link(service, person.user_id)).partition("=")
+            await context.add_cookies([{"name": name, "value": value, "url": service.url}])
+        try:
+            yield context
+            # Chromium itself writes a line for each answer that is an error, or that was cut off.
+            assert [told for told in complaints if not told.startswith("Failed to load resource")] == []
+        finally:
+            await context.close()
+
+    return browse
+
+
+async def opened(context: BrowserContext, path: str = "/") -> Page:
+    page = await context.new_page()
+    await page.goto(path)
+    return page
+
+
+async def is_too_wide(page: Page) -> bool:
+    """Whether one would have to scroll sideways."""
+    return await page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
