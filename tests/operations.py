@@ -70,6 +70,7 @@ PUBLIC: frozenset[Key] = frozenset(
         ("POST", "/api/session"),
         ("POST", "/api/session/link"),
         ("POST", "/api/setup"),
+        ("POST", "/api/invitation"),
     }
 )
 GUARDED = [operation for operation in OPERATIONS if operation.key not in PUBLIC]
@@ -99,4 +100,19 @@ SCOPE_OF: dict[Key, str] = {
 }
 # What every token may do, and what none may: only a person who signed in.
 ANY_TOKEN: frozenset[Key] = frozenset({("GET", "/api/me")})
-NO_TOKEN: frozenset[Key] = frozenset({("DELETE", "/api/session"), ("PUT", "/api/me/password")})
+# What only an administrator may do; to everybody else every person is the same.
+ADMINISTRATORS: frozenset[Key] = frozenset(
+    {
+        ("GET", "/api/people"),
+        ("POST", "/api/people/invitations"),
+        ("POST", "/api/people/{person_id}/disable"),
+        ("POST", "/api/people/{person_id}/enable"),
+    }
+)
+NO_TOKEN: frozenset[Key] = ADMINISTRATORS | {
+    ("DELETE", "/api/session"),
+    ("PUT", "/api/me/password"),
+    ("GET", "/api/sessions"),
+    ("DELETE", "/api/sessions"),
+    ("DELETE", "/api/sessions/{session_id}"),
+}

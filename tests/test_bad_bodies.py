@@ -187,7 +187,7 @@ async def test_one_key_without_the_other_is_refused(alice: Person) -> None:
             assert key_id not in await answer.text()
 
 
-@pytest.mark.parametrize("path", ["/api/session", "/api/session/link", "/api/setup"])
+@pytest.mark.parametrize("path", ["/api/session", "/api/session/link", "/api/setup", "/api/invitation"])
 async def test_what_strangers_may_send_is_judged_alike(
     path: str, anybody: ClientSession, owner: asyncpg.Connection, log: LogSince
 ) -> None:

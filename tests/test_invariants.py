@@ -24,6 +24,10 @@ REVEALED = {
     "identity/passwords.py": 4,  # into argon2; a hash out of its seal
     "identity/routes.py": 1,  # a new token: to its owner, once
     "identity/signed_in.py": 1,  # a new cookie: to its owner, once
+    "people/invitations.py": 3,  # a code's form and its keyed hashes
+    "people/routes.py": 1,  # a new invitation's link: to the administrator who asked for it, once
+    "web/people_pages.py": 1,  # the same link, on a page
+    "web/you_pages.py": 1,  # a new token, on a page: to its owner, once
     "operating.py": 6,  # links and tokens: what the command exists to hand over
     "vault/seal.py": 1,  # into the seal
 }

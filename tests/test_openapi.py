@@ -93,12 +93,18 @@ def test_no_answer_has_a_field_for_a_secret_but_the_one_that_hands_a_token_out()
     with_secrets = {
         name
         for name, schema in schemas.items()
-        if {"token", "api_key", "secret_key", "password"} & set(schema.get("properties", {}))
+        if {"token", "link", "api_key", "secret_key", "password", "current_password"}
+        & set(schema.get("properties", {}))
     }
-    assert with_secrets == {"CreatedToken", "NewCredential", "CredentialChange", "SignIn", "LinkSignIn", "SetUp"}
+    handed_out = {"CreatedToken", "CreatedInvitation"}
+    confirmed = {"PasswordChange", "PasswordConfirmation", "NewInvitation"}
+    signing_in = {"SignIn", "LinkSignIn", "SetUp", "InvitationAcceptance"}
+    assert with_secrets == {"NewCredential", "CredentialChange"} | handed_out | confirmed | signing_in
     assert {"api_key", "secret_key", "password", "token"} <= bodies
-    for name in with_secrets - {"CreatedToken"}:
-        for field in {"token", "api_key", "secret_key", "password"} & set(schemas[name]["properties"]):
+    for name in with_secrets - handed_out:
+        for field in {"token", "api_key", "secret_key", "password", "current_password"} & set(
+            schemas[name]["properties"]
+        ):
             assert "writeOnly" in str(schemas[name]["properties"][field])
 
 

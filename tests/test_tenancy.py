@@ -1,6 +1,7 @@
 """Bob can do nothing with what is alice's, and is told nothing about it: enumerated from the OpenAPI document."""
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -15,12 +16,23 @@ from corral.identity import api_tokens
 from corral.identity.scopes import Scope
 from tests.conftest import Service
 from tests.doors import browser, fingerprints, owner_of, sign_in_by_link
-from tests.operations import ANY_TOKEN, DOCUMENT, GUARDED, NO_TOKEN, OPERATIONS, PUBLIC, SCOPE_OF, Key, Operation
+from tests.operations import (
+    ADMINISTRATORS,
+    ANY_TOKEN,
+    DOCUMENT,
+    GUARDED,
+    NO_TOKEN,
+    OPERATIONS,
+    PUBLIC,
+    SCOPE_OF,
+    Key,
+    Operation,
+)
 from tests.people import Person, key_pair, paper_key
 
 Json = dict[str, Any]
 
-_WITH_IDS = [operation for operation in OPERATIONS if operation.ids]
+_WITH_IDS = [operation for operation in OPERATIONS if operation.ids and operation.key not in ADMINISTRATORS]
 _MALFORMED_IDS = ["1", "not-a-uuid", "%00", "0" * 31, "0" * 33, "..%2F..%2Fme", "' OR 1=1", "é"]
 
 
@@ -30,12 +42,30 @@ async def owner(postgres: EmbeddedDatabase) -> AsyncGenerator[asyncpg.Connection
         yield connection
 
 
-async def _ids_of(person: Person, key_id: str) -> dict[str, str]:
+async def _ids_of(service: Service, person: Person, key_id: str) -> dict[str, str]:
     """One thing of each kind that is the person's. A kind that is not here fails the test of whatever takes it."""
     credential = await person.store(key_id)
     async with person.client.post("/api/tokens", json={"name": "another"}) as answer:
         token = await answer.json()
-    return {"credential_id": credential["id"], "token_id": token["id"]}
+    cookie = await sign_in_by_link(service, person.user_id)
+    async with browser(service.url, cookie) as page, page.get("/api/sessions") as answer:
+        session = next(session for session in (await answer.json())["items"] if session["is_current"])
+    return {
+        "credential_id": credential["id"],
+        "token_id": token["id"],
+        "session_id": session["id"],
+        "person_id": str(person.user_id),
+    }
+
+
+@asynccontextmanager
+async def _client_for(service: Service, operation: Operation, person: Person) -> AsyncGenerator[ClientSession]:
+    """The person's token, or a session where no token may."""
+    if operation.key not in NO_TOKEN:
+        yield person.client
+        return
+    async with browser(service.url, await sign_in_by_link(service, person.user_id)) as page:
+        yield page
 
 
 def _bodies(operation: Operation, key_id: str) -> list[Json | None]:
@@ -66,7 +96,8 @@ async def test_what_is_alices_is_not_there_for_bob(
     operation: Operation, way_in: str, service: Service, alice: Person, bob: Person, owner: asyncpg.Connection
 ) -> None:
     key_id = paper_key()
-    hers = await _ids_of(alice, key_id)
+    refused = 403 if way_in == "token" and operation.key in NO_TOKEN else 404
+    hers = await _ids_of(service, alice, key_id)
     nobodys = {name: str(uuid4()) for name in hers}
     cookie = await sign_in_by_link(service, bob.user_id)
     before = await fingerprints(owner)
@@ -75,31 +106,35 @@ async def test_what_is_alices_is_not_there_for_bob(
         for body in _bodies(operation, key_id):
             told_of_hers = await _answer(client, operation, hers, body)
             told_of_nothing = await _answer(client, operation, nobodys, body)
-            assert told_of_hers[0] == 404
+            assert told_of_hers[0] == refused
             assert told_of_hers == told_of_nothing
     assert await fingerprints(owner) == before
-    for body in _bodies(operation, key_id):
-        status, _, told = await _answer(alice.client, operation, hers, body)
-        assert status < 300, told  # it was there all the time
+    async with _client_for(service, operation, alice) as client:
+        for body in _bodies(operation, key_id):
+            status, _, told = await _answer(client, operation, hers, body)
+            assert status < 300, told  # it was there all the time
 
 
 @pytest.mark.parametrize("operation", _WITH_IDS, ids=str)
-async def test_an_id_in_another_spelling_is_not_alices_either(operation: Operation, alice: Person, bob: Person) -> None:
+async def test_an_id_in_another_spelling_is_not_alices_either(
+    operation: Operation, service: Service, alice: Person, bob: Person
+) -> None:
     key_id = paper_key()
-    hers = await _ids_of(alice, key_id)
-    for spelled in zip(*map(_spellings, hers.values()), strict=True):
-        ids = dict(zip(hers, spelled, strict=True))
-        for body in _bodies(operation, key_id):
-            status, _, _ = await _answer(bob.client, operation, ids, body)
-            assert status == 404
+    hers = await _ids_of(service, alice, key_id)
+    async with _client_for(service, operation, bob) as client:
+        for spelled in zip(*map(_spellings, hers.values()), strict=True):
+            ids = dict(zip(hers, spelled, strict=True))
+            for body in _bodies(operation, key_id):
+                status, _, _ = await _answer(client, operation, ids, body)
+                assert status == 404
 
 
 def _spellings(id_: str) -> list[str]:
     return [id_.upper(), id_.replace("-", ""), f"{{{id_}}}", f"urn:uuid:{id_}"]
 
 
-async def test_lists_hold_ones_own_only(alice: Person, bob: Person) -> None:
-    hers, his = await _ids_of(alice, paper_key()), await _ids_of(bob, paper_key())
+async def test_lists_hold_ones_own_only(service: Service, alice: Person, bob: Person) -> None:
+    hers, his = await _ids_of(service, alice, paper_key()), await _ids_of(service, bob, paper_key())
     for path, name in (("/api/credentials", "credential_id"), ("/api/tokens", "token_id")):
         for person, own, other in ((alice, hers, his), (bob, his, hers)):
             async with person.client.get(path) as answer:
@@ -157,13 +192,14 @@ def test_every_route_of_the_api_is_in_the_document() -> None:
 
 
 @pytest.mark.parametrize("operation", _WITH_IDS, ids=str)
-async def test_what_is_no_id_is_refused_as_that(operation: Operation, alice: Person) -> None:
-    for malformed in _MALFORMED_IDS:
-        ids = dict.fromkeys(operation.ids, malformed)
-        status, _, told = await _answer(alice.client, operation, ids, _bodies(operation, paper_key())[0])
-        code = b"not_found" if "%2F" in malformed else b"invalid_request"  # a slash leads to another address
-        assert status == (404 if "%2F" in malformed else 422), malformed
-        assert b'"code":"%b"' % code in told
+async def test_what_is_no_id_is_refused_as_that(operation: Operation, service: Service, alice: Person) -> None:
+    async with _client_for(service, operation, alice) as client:
+        for malformed in _MALFORMED_IDS:
+            ids = dict.fromkeys(operation.ids, malformed)
+            status, _, told = await _answer(client, operation, ids, _bodies(operation, paper_key())[0])
+            code = b"not_found" if "%2F" in malformed else b"invalid_request"  # a slash leads to another address
+            assert status == (404 if "%2F" in malformed else 422), malformed
+            assert b'"code":"%b"' % code in told
 
 
 def test_every_guarded_operation_has_its_rule() -> None:
@@ -188,7 +224,7 @@ async def test_a_token_with_all_but_the_needed_scope_is_refused(
     operation: Operation, service: Service, alice: Person
 ) -> None:
     needed = SCOPE_OF.get(operation.key)
-    path = operation.path.format_map(await _ids_of(alice, paper_key()))
+    path = operation.path.format_map(await _ids_of(service, alice, paper_key()))
     others = [scope for scope in Scope if scope.value != needed]
     async with (
         await _client_with(service, alice, others) as client,
@@ -206,7 +242,7 @@ async def test_a_token_with_all_but_the_needed_scope_is_refused(
 @pytest.mark.parametrize("key", SCOPE_OF, ids=" ".join)
 async def test_a_token_with_just_the_needed_scope_is_let_in(key: Key, service: Service, alice: Person) -> None:
     method, path = key
-    ids = await _ids_of(alice, paper_key())
+    ids = await _ids_of(service, alice, paper_key())
     async with await _client_with(service, alice, {SCOPE_OF[key]}) as client:
         body: Json | None = {} if method in {"POST", "PATCH"} else None
         async with client.request(method, path.format_map(ids), json=body) as answer:

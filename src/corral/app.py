@@ -30,10 +30,12 @@ from corral.edge.translation import install_problem_handlers
 from corral.health import routes as health
 from corral.health.watch import Watch
 from corral.identity import routes as identity
+from corral.identity import session_routes
 from corral.identity.current_user import Doorkeeper, session_cookie_name
 from corral.live import routes as live_routes
 from corral.live.asking import Road
 from corral.live.opening import Live, open_live
+from corral.people import routes as people
 from corral.settings import Settings
 from corral.web import routes as web
 from corral.web.problem_pages import render_problem_page
@@ -146,7 +148,7 @@ def create_api(state: State | None = None) -> FastAPI:
         redirect_slashes=False,
         responses=PROBLEM_RESPONSES,
     )
-    for domain in (health, identity, credentials, accounts, reads, live_routes, web):
+    for domain in (health, identity, session_routes, people, credentials, accounts, reads, live_routes, web):
         api.include_router(domain.router)
     install_problem_handlers(api)
     api.add_exception_handler(SignedOut, lead_to_sign_in)

@@ -26,9 +26,9 @@ from corral.edge.server import PortTaken
 from corral.errors import DatabaseUnavailable, Problem
 from corral.hardening import forget_variable, harden_process
 from corral.health.watch import Weakened
-from corral.identity.people import NoSuchPerson, OwnerUnknown
 from corral.identity.scopes import Scope
 from corral.logs import configure_logging
+from corral.people.operators import NoSuchPerson, OwnerUnknown
 from corral.secret import Secret
 from corral.serving import CannotListen, serve
 from corral.settings import HOLDING_PASSWORDS, Settings, describe_settings, take_settings
@@ -141,12 +141,14 @@ def users_add(
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password, one line, from standard input.")
     ] = False,
+    admin: Annotated[bool, typer.Option("--admin", help="One who may invite and disable people.")] = False,
     data_dir: DataDir = None,
 ) -> None:
     """Adds a person. Without a password, prints a one-time link to sign in with."""
     email = canonical_email(email)
     password = Secret(sys.stdin.readline().rstrip("\n")) if password_stdin else None
-    _run(operating.add_user(_command_settings(data_dir), email, password))
+    add = operating.add_administrator if admin else operating.add_user
+    _run(add(_command_settings(data_dir), email, password))
 
 
 @users.command("list")
@@ -167,6 +169,20 @@ def users_enable(email: EmailArgument, data_dir: DataDir = None) -> None:
     """Lets a disabled person in again; former sessions and tokens stay ended."""
     email = canonical_email(email)
     _run(operating.enable_user(_command_settings(data_dir), email))
+
+
+@users.command("promote")
+def users_promote(email: EmailArgument, data_dir: DataDir = None) -> None:
+    """Makes a person an administrator, who may invite and disable people."""
+    email = canonical_email(email)
+    _run(operating.promote_user(_command_settings(data_dir), email))
+
+
+@users.command("demote")
+def users_demote(email: EmailArgument, data_dir: DataDir = None) -> None:
+    """Makes an administrator an ordinary person again; invitations of theirs end."""
+    email = canonical_email(email)
+    _run(operating.demote_user(_command_settings(data_dir), email))
 
 
 @users.command("link")

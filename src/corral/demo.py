@@ -12,6 +12,7 @@ from corral.database.data_folder import opened_data_folder
 from corral.database.os_user import postgres_user
 from corral.identity import api_tokens, queries, sign_in
 from corral.identity.links import issue_link
+from corral.people import operators
 from corral.secret import Secret
 from corral.serving import House
 from corral.settings import Settings
@@ -103,7 +104,10 @@ async def _demo_user(house: House) -> UUID:
     known = await queries.find_user_by_email(resources.database, EMAIL)
     if known is not None:
         return known.id
-    return await sign_in.add_user(resources.database, resources.vault, email=EMAIL, password=None)
+    async with operators.owner_connection(house.addresses.owner) as connection:
+        user_id = await sign_in.add_user(resources.database, resources.vault, email=EMAIL, password=None)
+        await operators.promote_person(connection, resources.vault, EMAIL)
+    return user_id
 
 
 async def _demo_accounts(house: House, user_id: UUID) -> list[Credential]:

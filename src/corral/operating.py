@@ -13,9 +13,10 @@ from rich.table import Table
 
 from corral import demo as demonstration
 from corral import doctor
-from corral.identity import api_tokens, people, queries, sign_in
+from corral.identity import api_tokens, queries, sign_in
 from corral.identity.links import issue_link
 from corral.identity.scopes import Scope
+from corral.people import operators
 from corral.sandbox import Sandbox, serve_sandbox
 from corral.secret import Secret
 from corral.serving import House, opened_house, serve, stop_signal
@@ -87,37 +88,62 @@ async def _opened_sandbox(
 
 async def add_user(settings: Settings, email: str, password: Secret | None) -> None:
     async with opened_house(settings) as house:
-        resources = house.state["resources"]
-        user_id = await sign_in.add_user(resources.database, resources.vault, email=email, password=password)
-        if password is None:
-            await _print_link(house, user_id)
-        else:
-            _out.print(f"{email} is added.")
+        await _add_user(house, email, password)
+
+
+async def add_administrator(settings: Settings, email: str, password: Secret | None) -> None:
+    """The owner's connection first: without one, nobody is added who would then lack the right."""
+    async with opened_house(settings) as house, operators.owner_connection(house.addresses.owner) as connection:
+        await _add_user(house, email, password)
+        await operators.promote_person(connection, house.state["resources"].vault, email)
+
+
+async def _add_user(house: House, email: str, password: Secret | None) -> None:
+    resources = house.state["resources"]
+    user_id = await sign_in.add_user(resources.database, resources.vault, email=email, password=password)
+    if password is None:
+        await _print_link(house, user_id)
+    else:
+        _out.print(f"{email} is added.")
 
 
 async def list_users(settings: Settings) -> None:
-    async with opened_house(settings) as house, people.owner_connection(house.addresses.owner) as connection:
-        table = Table("e-mail", "since", "state", box=None)
-        for person in await people.load_people(connection):
-            table.add_row(person.email, f"{person.created_at:%Y-%m-%d}", "disabled" if person.disabled_at else "active")
+    async with opened_house(settings) as house, operators.owner_connection(house.addresses.owner) as connection:
+        table = Table("e-mail", "since", "state", "may", box=None)
+        for person in await operators.load_people(connection, house.state["resources"].vault):
+            state = "disabled" if person.disabled_at else "active"
+            may = "invite and disable people" if person.is_administrator else ""
+            table.add_row(person.email, f"{person.created_at:%Y-%m-%d}", state, may)
         _out.print(table)
 
 
 async def disable_user(settings: Settings, email: str) -> None:
-    async with opened_house(settings) as house, people.owner_connection(house.addresses.owner) as connection:
-        await people.disable_person(connection, email)
+    async with opened_house(settings) as house, operators.owner_connection(house.addresses.owner) as connection:
+        await operators.disable_person(connection, email)
         _out.print(f"{email} is disabled; sessions and tokens ended.")
 
 
 async def enable_user(settings: Settings, email: str) -> None:
-    async with opened_house(settings) as house, people.owner_connection(house.addresses.owner) as connection:
-        await people.enable_person(connection, email)
+    async with opened_house(settings) as house, operators.owner_connection(house.addresses.owner) as connection:
+        await operators.enable_person(connection, email)
         _out.print(f"{email} may sign in again: by the password, or by a link from `corral users link`.")
+
+
+async def promote_user(settings: Settings, email: str) -> None:
+    async with opened_house(settings) as house, operators.owner_connection(house.addresses.owner) as connection:
+        await operators.promote_person(connection, house.state["resources"].vault, email)
+        _out.print(f"{email} may invite and disable people.")
+
+
+async def demote_user(settings: Settings, email: str) -> None:
+    async with opened_house(settings) as house, operators.owner_connection(house.addresses.owner) as connection:
+        await operators.demote_person(connection, email)
+        _out.print(f"{email} may no longer invite or disable people; invitations of theirs ended.")
 
 
 async def print_sign_in_link(settings: Settings, email: str) -> None:
     async with opened_house(settings) as house:
-        user = await people.find_person(house.state["resources"].database, email)
+        user = await operators.find_person(house.state["resources"].database, email)
         await _print_link(house, user.id)
 
 
@@ -126,7 +152,7 @@ async def create_token(
 ) -> None:
     async with opened_house(settings) as house:
         resources = house.state["resources"]
-        user = await people.find_person(resources.database, email)
+        user = await operators.find_person(resources.database, email)
         _, token = await api_tokens.create_api_token(
             resources.database, resources.vault, user.id, name=name, scopes=scopes, expires_at=expires_at
         )

@@ -8,6 +8,7 @@ from uuid import UUID
 from aiohttp import ClientSession
 
 from corral.identity import sign_in
+from corral.people import operators
 from corral.secret import Secret
 from tests.doors import SAME_ORIGIN, cookie_of
 
@@ -39,6 +40,12 @@ async def add_member(service: "Service", password: str | None = PASSWORD) -> Mem
         house.database, house.vault, email=email, password=Secret(password) if password else None
     )
     return Member(user_id, email, password or "")
+
+
+async def make_administrator(service: "Service", email: str) -> None:
+    house = service.house
+    async with operators.owner_connection(house.addresses.owner) as connection:
+        await operators.promote_person(connection, service.resources.vault, email)
 
 
 async def post(client: ClientSession, path: str, cookie: str | None = None, **body: str) -> Reply:

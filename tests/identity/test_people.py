@@ -3,8 +3,8 @@
 import pytest
 
 from corral.identity import sign_in
-from corral.identity.people import OwnerUnknown, owner_connection
 from corral.identity.problems import EmailTaken, SignInRefused, SignInThrottled
+from corral.people.operators import OwnerUnknown, owner_connection
 from corral.secret import Secret
 from tests.conftest import Service
 

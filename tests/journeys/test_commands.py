@@ -125,6 +125,40 @@ async def test_people_are_added_listed_and_disabled(on_the_runs_database: dict[s
         assert "`corral users list`" in unknown.only_complaint
 
 
+async def test_administrators_are_made_and_unmade(on_the_runs_database: dict[str, str]) -> None:
+    corral_here = partial(corral, **on_the_runs_database)
+    emails = [f"{name}-{secrets.token_hex(4)}@corral.example" for name in ("carol", "dave")]
+    may = "invite and disable people"
+
+    async def administrators() -> list[str]:
+        lines = (await corral_here("users", "list")).out.splitlines()
+        return [email for email in emails for line in lines if email in line and may in line]
+
+    added = await corral_here("users", "add", emails[0], "--admin")
+    assert (added.status, added.err, added.out.count("\n")) == (0, "", 1)
+    told = partial(corral_reading, PASSWORD, **on_the_runs_database)
+    assert (await told("users", "add", emails[1], "--password-stdin")).status == 0
+    assert await administrators() == emails[:1]
+    promoted = await corral_here("users", "promote", emails[1].title())
+    assert (promoted.status, promoted.out) == (0, f"{emails[1]} may invite and disable people.\n")
+    assert await administrators() == emails
+    assert (await corral_here("users", "demote", emails[0])).status == 0
+    assert await administrators() == emails[1:]
+    for command in ("promote", "demote"):
+        assert "`corral users list`" in (await corral_here("users", command, "nobody@corral.example")).only_complaint
+
+
+async def test_without_the_owner_s_address_nobody_is_added_who_would_then_be_no_administrator(
+    on_the_runs_database: dict[str, str],
+) -> None:
+    without = {name: value for name, value in on_the_runs_database.items() if name != "database_owner_url"}
+    assert len(without) < len(on_the_runs_database)
+    email = f"carol-{secrets.token_hex(4)}@corral.example"
+    refused = await corral("users", "add", email, "--admin", **without)
+    assert "CORRAL_DATABASE_OWNER_URL" in refused.only_complaint
+    assert email not in (await corral("users", "list", **on_the_runs_database)).out
+
+
 async def test_commands_work_beside_a_running_server(data: Path, against_sandbox: dict[str, str]) -> None:
     async with running("serve", data_dir=data, **against_sandbox) as server, browser(await server.url()) as client:
         link = await corral("users", "add", "alice@corral.example", "--data-dir", data, **against_sandbox)

@@ -14,9 +14,9 @@ import pytest
 
 from corral.credentials.queries import read_credentials
 from corral.identity import api_tokens
-from corral.identity.queries import disable_person
 from corral.live.events import Kind, News
 from corral.live.hubs import Hub
+from corral.people.operators import disable_person
 from corral.sandbox import Sandbox
 from tests.conftest import Faults, Service
 from tests.doors import browser, sign_in_by_link

@@ -16,7 +16,11 @@ from tests.people import Person, key_pair, paper_key
 from tests.web.conftest import BROWSER
 from tests.web.html import Parsed
 
-_ACTIONS = ["/sign-in", "/sign-in/code", "/setup", "/sign-out", "/keys/new"]
+_OF_ONES_OWN = [
+    "/you/tokens", f"/you/tokens/{uuid4()}/revoke", "/you/sessions/others/end", f"/you/sessions/{uuid4()}/end",
+    "/you/password", "/people/invitations", f"/people/{uuid4()}/disable", f"/people/{uuid4()}/enable",
+]  # fmt: skip
+_ACTIONS = ["/sign-in", "/sign-in/code", "/setup", "/invitation", "/sign-out", "/keys/new", *_OF_ONES_OWN]
 _DEEDS = ["check", "rename", "replace", "switch-off", "switch-on", "delete"]
 _ELSEWHERE = "https://elsewhere.example"
 
@@ -38,7 +42,9 @@ async def test_a_form_from_another_origin_is_refused_with_a_page(
         assert "another origin" in await answer.text()
 
 
-@pytest.mark.parametrize("action", ["/sign-out", "/keys/new", *[f"/keys/{uuid4()}/{deed}" for deed in _DEEDS]])
+@pytest.mark.parametrize(
+    "action", ["/sign-out", "/keys/new", *_OF_ONES_OWN, *[f"/keys/{uuid4()}/{deed}" for deed in _DEEDS]]
+)
 async def test_a_form_sent_too_late_leads_to_the_sign_in_and_back_to_the_form(
     action: str, visitor: ClientSession
 ) -> None:
@@ -54,7 +60,7 @@ async def test_a_signed_out_visitor_is_led_to_the_sign_in_and_comes_back(path: s
         assert answer.url.query["next"] == path
 
 
-@pytest.mark.parametrize("path", ["/", "/keys/new", "/closes"])
+@pytest.mark.parametrize("path", ["/", "/keys/new", "/closes", "/you", "/people"])
 async def test_a_token_opens_no_page(path: str, alice: Person) -> None:
     async with alice.client.get(path, headers=BROWSER) as answer:
         assert answer.status == 403

@@ -16,7 +16,18 @@ _BANNER = "SANDBOX: no real money, no real Alpaca account"
 _DEEDS = ["", "/found", "/rename", "/replace", "/switch-off", "/switch-on", "/delete"]
 
 
-@pytest.fixture(params=["/", "/sign-in", "/setup", "/docs", "/keys/new", *[f"/keys/{{id}}{deed}" for deed in _DEEDS]])
+@pytest.fixture(
+    params=[
+        "/",
+        "/sign-in",
+        "/setup",
+        "/invitation",
+        "/you",
+        "/docs",
+        "/keys/new",
+        *[f"/keys/{{id}}{deed}" for deed in _DEEDS],
+    ]
+)
 async def page(request: pytest.FixtureRequest, alice: Person) -> str:
     stored = await alice.store()
     return str(request.param).format_map(stored)

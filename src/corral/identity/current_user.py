@@ -11,9 +11,10 @@ from corral.database.batching import BatchedLookup
 from corral.database.connection import Database
 from corral.database.notes import Notebook
 from corral.identity import queries
+from corral.identity.administrators import is_administrator
 from corral.identity.api_tokens import is_sealed_token, token_lookups
 from corral.identity.models import AuthUser
-from corral.identity.problems import InsufficientScope, SessionRequired, Unauthenticated
+from corral.identity.problems import InsufficientScope, NotAnAdministrator, SessionRequired, Unauthenticated
 from corral.identity.queries import SessionRow, TokenRow
 from corral.identity.scopes import ALL_SCOPES, Scope, scopes_from_stored
 from corral.identity.sessions import is_idle_too_long, is_sealed_session, session_lookups
@@ -52,7 +53,10 @@ class Doorkeeper:
             raise Unauthenticated
         if now - row.last_seen_at > _TOUCH_AFTER:
             self._seen.note((row.user_id, row.id))
-        return AuthUser(row.user_id, row.email, ALL_SCOPES, "session", row.id, row.expires_at, row.lookup)
+        may_administer = is_administrator(self._vault, row.user_id, row.admin_seal)
+        return AuthUser(
+            row.user_id, row.email, ALL_SCOPES, "session", row.id, row.expires_at, row.lookup, may_administer
+        )
 
     async def close(self) -> None:
         await self._seen.close()
@@ -119,8 +123,16 @@ async def _signed_in_person(request: Request) -> AuthUser:
     return user
 
 
+async def _administrator(request: Request) -> AuthUser:
+    user = await _signed_in_person(request)
+    if not user.is_administrator:
+        raise NotAnAdministrator
+    return user
+
+
 CurrentUser = Annotated[AuthUser, Depends(get_current_user)]
 SignedInPerson = Annotated[AuthUser, Depends(_signed_in_person)]
+Administrator = Annotated[AuthUser, Depends(_administrator)]
 AccountsRead = Annotated[AuthUser, Depends(get_accounts_reader)]
 CredentialsRead = Annotated[AuthUser, Depends(_requires(Scope.CREDENTIALS_READ))]
 CredentialsWrite = Annotated[AuthUser, Depends(_requires(Scope.CREDENTIALS_WRITE))]

@@ -21,6 +21,12 @@ class SessionRequired(Problem):
     status, code, title = 403, "session_required", "Sign in as a person"
 
 
+class NotAnAdministrator(Problem):
+    """Only an administrator may invite and disable people. The operator makes one: `corral users promote`."""
+
+    status, code, title = 403, "not_an_administrator", "Not an administrator"
+
+
 class WiderThanItsMaker(Problem):
     """A token cannot make one that may do more, or lives longer, than itself."""
 
@@ -67,3 +73,9 @@ class TokenNotFound(Problem):
     """There is no such token of yours."""
 
     status, code, title = 404, "token_not_found", "Token not found"
+
+
+class SessionNotFound(Problem):
+    """There is no such session of yours; it may have ended already."""
+
+    status, code, title = 404, "session_not_found", "Session not found"

@@ -1,4 +1,4 @@
-"""All SQL about people, sessions, tokens and links."""
+"""All SQL about who is asking: users, sessions, tokens and links."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from corral.database.connection import Connection, Database, Owned, columns
-from corral.identity.problems import EmailTaken
+from corral.identity.problems import AlreadySetUp, EmailTaken
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,16 @@ class SessionRow:
     user_id: UUID
     id: UUID
     email: str
+    created_at: datetime
+    last_seen_at: datetime
+    expires_at: datetime
+    admin_seal: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionMetadata:
+    id: UUID
+    user_agent: str
     created_at: datetime
     last_seen_at: datetime
     expires_at: datetime
@@ -125,6 +135,17 @@ async def insert_user(connection: Connection, user_id: UUID, email: str, passwor
         raise EmailTaken from None
 
 
+async def insert_first_user(
+    connection: Connection, user_id: UUID, email: str, password_sealed: bytes, admin_seal: bytes
+) -> None:
+    """As an administrator. Raises AlreadySetUp when there is somebody, which takes the transaction back."""
+    is_first = await connection.fetchval(
+        "SELECT corral.insert_first_user($1, $2, $3, $4)", user_id, email, password_sealed, admin_seal
+    )
+    if not is_first:
+        raise AlreadySetUp
+
+
 async def load_own_user(connection: Connection, user_id: UUID) -> UserRow | None:
     row = await connection.fetchrow(
         "SELECT id, email, password_sealed, disabled_at FROM corral.users WHERE id = $1", user_id
@@ -152,8 +173,28 @@ async def insert_session(
     )  # fmt: skip
 
 
-async def delete_session(connection: Connection, user_id: UUID, session_id: UUID) -> None:
-    await connection.execute("DELETE FROM corral.sessions WHERE user_id = $1 AND id = $2", user_id, session_id)
+async def load_sessions(connection: Connection, user_id: UUID) -> list[SessionMetadata]:
+    """Those that have not expired; the last seen first."""
+    rows = await connection.fetch(
+        """
+        SELECT id, user_agent, created_at, last_seen_at, expires_at
+        FROM corral.sessions WHERE user_id = $1 AND expires_at > clock_timestamp() ORDER BY last_seen_at DESC, id
+        """,
+        user_id,
+    )
+    return [SessionMetadata(*row) for row in rows]
+
+
+async def delete_session(connection: Connection, user_id: UUID, session_id: UUID) -> bool:
+    """False when there is no such session of this user."""
+    deleted = await connection.fetchval(
+        "DELETE FROM corral.sessions WHERE user_id = $1 AND id = $2 RETURNING id", user_id, session_id
+    )
+    return deleted is not None
+
+
+async def delete_other_sessions(connection: Connection, user_id: UUID, kept_id: UUID) -> None:
+    await connection.execute("DELETE FROM corral.sessions WHERE user_id = $1 AND id <> $2", user_id, kept_id)
 
 
 async def delete_all_sessions(connection: Connection, user_id: UUID) -> None:
@@ -193,40 +234,3 @@ async def delete_api_token(connection: Connection, user_id: UUID, token_id: UUID
         "DELETE FROM corral.api_tokens WHERE user_id = $1 AND id = $2 RETURNING id", user_id, token_id
     )
     return deleted is not None
-
-
-# As the owner, for an operator's commands.
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    id: UUID
-    email: str
-    created_at: datetime
-    disabled_at: datetime | None
-
-
-async def load_people(connection: Connection) -> list[Person]:
-    rows = await connection.fetch("SELECT id, email, created_at, disabled_at FROM corral.users ORDER BY created_at")
-    return [Person(*row) for row in rows]
-
-
-async def disable_person(connection: Connection, email: str) -> UUID | None:
-    """Ends sessions, tokens and links in the same transaction; None when there is nobody of this address."""
-    async with connection.transaction():
-        user_id: UUID | None = await connection.fetchval(
-            """
-            UPDATE corral.users SET disabled_at = coalesce(disabled_at, clock_timestamp())
-            WHERE email = $1 RETURNING id
-            """,
-            email,
-        )
-        await connection.execute("DELETE FROM corral.sessions WHERE user_id = $1", user_id)
-        await connection.execute("DELETE FROM corral.api_tokens WHERE user_id = $1", user_id)
-        await connection.execute("DELETE FROM corral.one_time_links WHERE user_id = $1", user_id)
-    return user_id
-
-
-async def enable_person(connection: Connection, email: str) -> UUID | None:
-    """None when there is nobody of this address."""
-    return await connection.fetchval("UPDATE corral.users SET disabled_at = NULL WHERE email = $1 RETURNING id", email)

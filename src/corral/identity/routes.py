@@ -11,7 +11,6 @@ from corral.identity import api_tokens, queries, sign_in
 from corral.identity.current_user import CurrentUser, SignedInPerson, TokensRead, TokensWrite
 from corral.identity.problems import (
     AlreadySetUp,
-    EmailTaken,
     InsufficientScope,
     LinkRefused,
     PasswordTooWeak,
@@ -32,6 +31,7 @@ from corral.identity.schemas import (
     SignIn,
     Token,
     TokenList,
+    me_of,
 )
 from corral.identity.signed_in import begin_session, finish_session, forget_session_cookie, network_address_of
 
@@ -51,7 +51,7 @@ async def sign_in_with_password(body: SignIn, request: Request, response: Respon
     user_id = await sign_in.check_password(
         house.database, house.vault, email=body.email, password=body.password, peer=network_address_of(request)
     )
-    return await read_me(await begin_session(user_id, request, response))
+    return me_of(await begin_session(user_id, request, response))
 
 
 @router.post("/session/link", summary="Sign in with a one-time code", responses=responses_for(LinkRefused, *_ALWAYS))
@@ -59,7 +59,7 @@ async def sign_in_with_link(body: LinkSignIn, request: Request, response: Respon
     """Signs in by a one-time link's code, which is used up by it."""
     house = resources(request)
     user_id = await sign_in.redeem_sign_in_link(house.database, house.vault, body.token)
-    return await read_me(await begin_session(user_id, request, response))
+    return me_of(await begin_session(user_id, request, response))
 
 
 @router.delete(
@@ -76,13 +76,7 @@ async def sign_out(user: SignedInPerson, request: Request, response: Response) -
 @router.get("/me", summary="Who am I", responses=responses_for(Unauthenticated, DatabaseUnavailable))
 async def read_me(user: CurrentUser) -> Me:
     """Who this request comes from, and what it may do."""
-    return Me(
-        id=user.id,
-        email=user.email,
-        scopes=sorted(user.scopes),
-        authenticated_by=user.authenticated_by,
-        expires_at=user.expires_at,
-    )
+    return me_of(user)
 
 
 @router.put(
@@ -106,15 +100,15 @@ async def change_password(body: PasswordChange, user: SignedInPerson, request: R
     "/setup",
     summary="Make the first user",
     status_code=201,
-    responses=responses_for(LinkRefused, AlreadySetUp, EmailTaken, PasswordTooWeak, *_ALWAYS),
+    responses=responses_for(LinkRefused, AlreadySetUp, PasswordTooWeak, *_ALWAYS),
 )
 async def set_up(body: SetUp, request: Request, response: Response) -> Me:
-    """Makes the first user, once, with the code of the link that `corral serve` printed."""
+    """Makes the first user, an administrator, once, with the code of the link that `corral serve` printed."""
     house = resources(request)
     user_id = await sign_in.set_up_first_user(
         house.database, house.vault, code=body.token, email=body.email, password=body.password
     )
-    return await read_me(await begin_session(user_id, request, response))
+    return me_of(await begin_session(user_id, request, response))
 
 
 @router.get(

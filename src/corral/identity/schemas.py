@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from corral.edge.fields import Body, Email, FutureTime, Name, SecretText, UtcTime
+from corral.identity.models import AuthUser
 from corral.identity.scopes import Scope
 
 
@@ -42,7 +43,35 @@ class Me(BaseModel):
     email: str
     scopes: list[Scope]
     authenticated_by: Literal["session", "token"]
+    is_administrator: bool = Field(description="May invite and disable people. A token may never.")
     expires_at: UtcTime | None
+
+
+def me_of(user: AuthUser) -> Me:
+    return Me(
+        id=user.id,
+        email=user.email,
+        scopes=sorted(user.scopes),
+        authenticated_by=user.authenticated_by,
+        is_administrator=user.is_administrator,
+        expires_at=user.expires_at,
+    )
+
+
+class Session(BaseModel):
+    id: UUID
+    device: str = Field(description="Guessed from what the browser says of itself.", examples=["Firefox on Linux"])
+    is_current: bool = Field(description="The one that asks.")
+    is_idle: bool = Field(
+        description="Rested so long that it lets nobody in any more. A stream that it opened may still go on."
+    )
+    created_at: UtcTime
+    last_seen_at: UtcTime
+    expires_at: UtcTime
+
+
+class SessionList(BaseModel):
+    items: list[Session]
 
 
 class Token(BaseModel):

@@ -7,7 +7,8 @@ from uuid import UUID, uuid4
 
 from corral.database.connection import Database, get_connection_with_rls
 from corral.identity import queries
-from corral.identity.queries import SessionRow
+from corral.identity.problems import SessionNotFound
+from corral.identity.queries import SessionMetadata, SessionRow
 from corral.identity.token_format import new_token
 from corral.logs import get_logger
 from corral.secret import Secret
@@ -39,7 +40,7 @@ def is_sealed_session(vault: Vault, cookie_value: str, row: SessionRow) -> bool:
     return False
 
 
-def is_idle_too_long(row: SessionRow, now: datetime) -> bool:
+def is_idle_too_long(row: SessionRow | SessionMetadata, now: datetime) -> bool:
     return now - row.last_seen_at > IDLE
 
 
@@ -60,10 +61,24 @@ async def start_session(database: Database, vault: Vault, user_id: UUID, user_ag
     return NewSession(Secret(value), expires_at)
 
 
+async def load_sessions(database: Database, user_id: UUID) -> list[SessionMetadata]:
+    """Those that rest too long are among them: what they opened before, a stream, goes on until they are ended."""
+    async with get_connection_with_rls(user_id, database, readonly=True) as connection:
+        return await queries.load_sessions(connection, user_id)
+
+
 async def end_session(database: Database, user_id: UUID, session_id: UUID) -> None:
     async with get_connection_with_rls(user_id, database) as connection:
-        await queries.delete_session(connection, user_id, session_id)
+        is_deleted = await queries.delete_session(connection, user_id, session_id)
+    if not is_deleted:
+        raise SessionNotFound
     _log.info("session_ended", user_id=str(user_id), session_id=str(session_id))
+
+
+async def end_other_sessions(database: Database, user_id: UUID, kept_id: UUID) -> None:
+    async with get_connection_with_rls(user_id, database) as connection:
+        await queries.delete_other_sessions(connection, user_id, kept_id)
+    _log.info("other_sessions_ended", user_id=str(user_id), session_id=str(kept_id))
 
 
 def _bound(user_id: UUID, session_id: UUID, expires_at: datetime) -> tuple[str, ...]:

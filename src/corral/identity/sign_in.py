@@ -5,9 +5,11 @@ from uuid import UUID, uuid4
 
 from corral.database.connection import Database, get_connection_with_rls
 from corral.identity import queries
+from corral.identity.administrators import admin_seal
 from corral.identity.links import link_lookups, refuse_unbelievable
 from corral.identity.passwords import hash_password, is_password_of, refuse_weak
 from corral.identity.problems import AlreadySetUp, LinkRefused, SignInRefused, SignInThrottled
+from corral.identity.queries import UserRow
 from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Vault
@@ -53,7 +55,7 @@ async def redeem_sign_in_link(database: Database, vault: Vault, code: Secret) ->
 
 
 async def set_up_first_user(database: Database, vault: Vault, *, code: Secret, email: str, password: Secret) -> UUID:
-    """Exactly one caller wins: the link's row and the user's are one transaction."""
+    """Exactly one caller wins: the link's row and the user's are one transaction. The winner is an administrator."""
     refuse_weak(password, email)
     lookups = link_lookups(vault, "setup", code)
     if await queries.has_users(database):
@@ -62,7 +64,7 @@ async def set_up_first_user(database: Database, vault: Vault, *, code: Secret, e
     password_sealed = await hash_password(vault, user_id, password)
     async with get_connection_with_rls(user_id, database) as connection:
         refuse_unbelievable(vault, "setup", code, await queries.redeem_link(connection, lookups, "setup"))
-        await queries.insert_user(connection, user_id, email, password_sealed)
+        await queries.insert_first_user(connection, user_id, email, password_sealed, admin_seal(vault, user_id))
     _log.info("user_added", user_id=str(user_id), by="setup")
     return user_id
 
@@ -84,6 +86,17 @@ async def change_password(
     database: Database, vault: Vault, user_id: UUID, *, current: Secret | None, new: Secret
 ) -> None:
     """Ends every session in the same transaction. Who has no password yet sets one without a current one."""
+    user = await confirm_password(database, vault, user_id, current)
+    refuse_weak(new, user.email)
+    password_sealed = await hash_password(vault, user_id, new)
+    async with get_connection_with_rls(user_id, database) as connection:
+        await queries.set_password(connection, user_id, password_sealed)
+        await queries.delete_all_sessions(connection, user_id)
+    _log.info("password_changed", user_id=str(user_id))
+
+
+async def confirm_password(database: Database, vault: Vault, user_id: UUID, current: Secret | None) -> UserRow:
+    """That it is still the person: a session may be in other hands. Who has no password yet is not asked for one."""
     async with get_connection_with_rls(user_id, database, readonly=True) as connection:
         user = await queries.load_own_user(connection, user_id)
     assert user is not None  # noqa: S101 - authenticated a moment ago; users are disabled, never deleted
@@ -92,12 +105,13 @@ async def change_password(
         if not await is_password_of(vault, user_id, user.password_sealed, current or Secret("")):
             raise SignInRefused("The current password is not right.")
         await queries.forget_sign_in_attempts(database, vault.verifier("sign_in_account", user.email))
-    refuse_weak(new, user.email)
-    password_sealed = await hash_password(vault, user_id, new)
-    async with get_connection_with_rls(user_id, database) as connection:
-        await queries.set_password(connection, user_id, password_sealed)
-        await queries.delete_all_sessions(connection, user_id)
-    _log.info("password_changed", user_id=str(user_id))
+    return user
+
+
+async def has_password(database: Database, user_id: UUID) -> bool:
+    async with get_connection_with_rls(user_id, database, readonly=True) as connection:
+        user = await queries.load_own_user(connection, user_id)
+    return user is not None and user.password_sealed is not None
 
 
 async def _admit(database: Database, key: bytes, free_attempts: int) -> None:

@@ -1,5 +1,6 @@
 """A browser's session from sign-in to sign-out: the row, and the cookie that leads to it."""
 
+from contextlib import suppress
 from typing import cast
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from corral.edge.resources import Resources, resources
 from corral.identity import sessions
 from corral.identity.current_user import Doorkeeper, session_cookie_name
 from corral.identity.models import AuthUser
+from corral.identity.problems import SessionNotFound
 
 
 async def begin_session(user_id: UUID, request: Request, response: Response) -> AuthUser:
@@ -23,7 +25,8 @@ async def begin_session(user_id: UUID, request: Request, response: Response) -> 
 async def finish_session(user: AuthUser, request: Request, response: Response) -> None:
     """Ends it on the server, and lets the browser forget it with all that it may have kept."""
     house = resources(request)
-    await sessions.end_session(house.database, user.id, user.session_or_token_id)
+    with suppress(SessionNotFound):  # ended elsewhere in the same moment
+        await sessions.end_session(house.database, user.id, user.session_or_token_id)
     forget_session_cookie(house, response)
     response.headers["clear-site-data"] = '"cache", "storage"'
 

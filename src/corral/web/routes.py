@@ -4,11 +4,21 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from corral.errors import NotFound
-from corral.web import account_page, accounts_page, api_page, keys_pages, sign_in_pages
+from corral.web import (
+    account_page,
+    accounts_page,
+    api_page,
+    invitation_page,
+    keys_pages,
+    people_pages,
+    sign_in_pages,
+    you_pages,
+)
 from corral.web.static_files import STATIC_FILES, STATIC_VERSION
 
 router = APIRouter(include_in_schema=False)
-for page in (accounts_page, account_page, keys_pages, sign_in_pages, api_page):
+_PAGES = (accounts_page, account_page, keys_pages, you_pages, people_pages, invitation_page, sign_in_pages, api_page)
+for page in _PAGES:
     router.include_router(page.router)
 
 

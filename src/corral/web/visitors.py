@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse
 from corral.edge.edge import reads_pages
 from corral.identity.current_user import get_current_user
 from corral.identity.models import AuthUser
-from corral.identity.problems import SessionRequired, Unauthenticated
+from corral.identity.problems import NotAnAdministrator, SessionRequired, Unauthenticated
 
 # A path of our own. `//host` and `/\host` lead to another one, and so would what a browser leaves out (a tab).
 _LOCAL: Final = re.compile(r"/(?![/\\])[!-\[\]-~]*", re.ASCII)
@@ -46,6 +46,12 @@ async def perhaps_visitor(request: Request) -> AuthUser | None:
         return None
 
 
+async def _administrator_of(user: Annotated[AuthUser, Depends(visitor_of)]) -> AuthUser:
+    if not user.is_administrator:
+        raise NotAnAdministrator
+    return user
+
+
 async def lead_to_sign_in(_request: Request, raised: Exception) -> RedirectResponse:
     assert isinstance(raised, SignedOut)  # noqa: S101 - for the type checker: it is registered for nothing else
     return see_other("/sign-in" if raised.where == "/" else f"/sign-in?next={quote(raised.where, safe='/')}")
@@ -70,4 +76,5 @@ def _where(request: Request) -> str:
 
 
 Visitor = Annotated[AuthUser, Depends(visitor_of)]
+AdministratorVisitor = Annotated[AuthUser, Depends(_administrator_of)]
 PerhapsVisitor = Annotated[AuthUser | None, Depends(perhaps_visitor)]

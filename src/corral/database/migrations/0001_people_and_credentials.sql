@@ -43,6 +43,8 @@ CREATE TABLE corral.users (
     email text NOT NULL CHECK (length(email) BETWEEN 3 AND 254),
     -- argon2id, sealed with the user's id: a hash written by hand is not believed.
     password_sealed bytea,
+    -- Of an administrator: a keyed hash of the id, so that nobody becomes one by a row written by hand.
+    admin_seal bytea,
     disabled_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT now()
 );
@@ -112,6 +114,15 @@ CREATE TABLE corral.one_time_links (
     user_id uuid REFERENCES corral.users (id) ON DELETE CASCADE,
     expires_at timestamptz NOT NULL
 );
+-- Who is invited is nobody yet: the person is made when the invitation is redeemed, and not before.
+CREATE TABLE corral.invitations (
+    lookup bytea PRIMARY KEY,
+    seal bytea NOT NULL,
+    email text NOT NULL CHECK (length(email) BETWEEN 3 AND 254),
+    invited_by uuid NOT NULL REFERENCES corral.users (id) ON DELETE CASCADE,
+    expires_at timestamptz NOT NULL
+);
+CREATE UNIQUE INDEX invitations_email ON corral.invitations (email);
 CREATE TABLE corral.sign_in_attempts (
     key bytea PRIMARY KEY,
     failures integer NOT NULL,
@@ -124,6 +135,7 @@ ALTER TABLE corral.sessions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 ALTER TABLE corral.api_tokens ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 ALTER TABLE corral.credentials ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 ALTER TABLE corral.one_time_links ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+ALTER TABLE corral.invitations ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 ALTER TABLE corral.sign_in_attempts ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 
 CREATE POLICY own_rows ON corral.users TO corral_app USING (id = (SELECT corral.current_user_id()));
@@ -138,9 +150,10 @@ CREATE POLICY owner ON corral.sessions TO CURRENT_USER USING (true);
 CREATE POLICY owner ON corral.api_tokens TO CURRENT_USER USING (true);
 CREATE POLICY owner ON corral.credentials TO CURRENT_USER USING (true);
 CREATE POLICY owner ON corral.one_time_links TO CURRENT_USER USING (true);
+CREATE POLICY owner ON corral.invitations TO CURRENT_USER USING (true);
 CREATE POLICY owner ON corral.sign_in_attempts TO CURRENT_USER USING (true);
 
-GRANT SELECT, INSERT, UPDATE (password_sealed) ON corral.users TO corral_app;
+GRANT SELECT, INSERT (id, email, password_sealed), UPDATE (password_sealed) ON corral.users TO corral_app;
 GRANT SELECT, INSERT, DELETE, UPDATE (last_seen_at) ON corral.sessions TO corral_app;
 GRANT SELECT, INSERT, DELETE, UPDATE (last_used_at) ON corral.api_tokens TO corral_app;
 GRANT SELECT, INSERT, DELETE, UPDATE (nickname, account_number, key_hint, api_key_sealed, secret_key_sealed,
@@ -151,10 +164,10 @@ GRANT SELECT, INSERT, DELETE, UPDATE (nickname, account_number, key_hint, api_ke
 -- Many callers' look-ups in one round trip; every row has to be asked for by its own hash.
 CREATE FUNCTION corral.find_sessions(lookups bytea[])
 RETURNS TABLE (lookup bytea, seal bytea, user_id uuid, id uuid, email text,
-               created_at timestamptz, last_seen_at timestamptz, expires_at timestamptz)
+               created_at timestamptz, last_seen_at timestamptz, expires_at timestamptz, admin_seal bytea)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' ROWS 1
 AS $$
-    SELECT s.lookup, s.seal, s.user_id, s.id, u.email, s.created_at, s.last_seen_at, s.expires_at
+    SELECT s.lookup, s.seal, s.user_id, s.id, u.email, s.created_at, s.last_seen_at, s.expires_at, u.admin_seal
     FROM corral.sessions s JOIN corral.users u ON u.id = s.user_id
     WHERE s.lookup = ANY (lookups) AND u.disabled_at IS NULL AND s.expires_at > clock_timestamp()
 $$;
@@ -181,6 +194,16 @@ CREATE FUNCTION corral.has_users() RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ''
 AS $$ SELECT EXISTS (SELECT FROM corral.users) $$;
 
+-- The one way in which the serving role makes an administrator: of the first person, while there is nobody.
+CREATE FUNCTION corral.insert_first_user(p_id uuid, p_email text, p_password_sealed bytea, p_admin_seal bytea)
+RETURNS boolean
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = ''
+AS $$
+    INSERT INTO corral.users (id, email, password_sealed, admin_seal)
+    SELECT p_id, p_email, p_password_sealed, p_admin_seal WHERE NOT EXISTS (SELECT FROM corral.users)
+    RETURNING true
+$$;
+
 -- One-time links ---------------------------------------------------------------------------------
 
 CREATE FUNCTION corral.issue_link(p_lookup bytea, p_seal bytea, p_kind text, p_user_id uuid, p_expires_at timestamptz)
@@ -203,6 +226,121 @@ AS $$
     WHERE l.lookup = ANY (lookups) AND l.kind = p_kind
     RETURNING l.seal, l.user_id,
         (SELECT u.email FROM corral.users u WHERE u.id = l.user_id AND u.disabled_at IS NULL), l.expires_at
+$$;
+
+-- An invitation is as good as whoever made it: of somebody disabled, or no administrator any more, it is none.
+CREATE FUNCTION corral.find_invitation(lookups bytea[])
+RETURNS TABLE (seal bytea, email text, invited_by uuid, expires_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' ROWS 1
+AS $$
+    SELECT i.seal, i.email, i.invited_by, i.expires_at
+    FROM corral.invitations i JOIN corral.users u ON u.id = i.invited_by
+    WHERE i.lookup = ANY (lookups) AND u.disabled_at IS NULL AND u.admin_seal IS NOT NULL
+$$;
+
+CREATE FUNCTION corral.redeem_invitation(lookups bytea[])
+RETURNS TABLE (seal bytea, email text, invited_by uuid, expires_at timestamptz)
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = '' ROWS 1
+AS $$
+    DELETE FROM corral.invitations i USING corral.users u
+    WHERE i.lookup = ANY (lookups) AND u.id = i.invited_by AND u.disabled_at IS NULL AND u.admin_seal IS NOT NULL
+    RETURNING i.seal, i.email, i.invited_by, i.expires_at
+$$;
+
+-- What an administrator may do --------------------------------------------------------------------
+
+-- Whom the transaction names has to be one; whether the seal is genuine was seen before, by who has the keyring.
+CREATE FUNCTION corral.require_admin() RETURNS void
+LANGUAGE plpgsql STABLE SECURITY INVOKER SET search_path = ''
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM corral.users u WHERE u.id = corral.current_user_id()
+                   AND u.admin_seal IS NOT NULL AND u.disabled_at IS NULL) THEN
+        RAISE EXCEPTION 'not an administrator' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+END
+$$;
+
+-- Who is here, and nothing of what they have.
+CREATE FUNCTION corral.list_people()
+RETURNS TABLE (id uuid, email text, created_at timestamptz, disabled_at timestamptz, admin_seal bytea)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = ''
+AS $$
+BEGIN
+    PERFORM corral.require_admin();
+    RETURN QUERY SELECT u.id, u.email, u.created_at, u.disabled_at, u.admin_seal
+        FROM corral.users u ORDER BY u.created_at, u.id;
+END
+$$;
+
+CREATE FUNCTION corral.list_invitations() RETURNS TABLE (email text, expires_at timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = ''
+AS $$
+BEGIN
+    PERFORM corral.require_admin();
+    RETURN QUERY SELECT i.email, i.expires_at
+        FROM corral.invitations i JOIN corral.users u ON u.id = i.invited_by
+        WHERE i.expires_at > clock_timestamp() AND u.disabled_at IS NULL AND u.admin_seal IS NOT NULL
+        ORDER BY i.expires_at, i.email;
+END
+$$;
+
+-- False where the address is somebody's already. A new invitation replaces the one before: of those made
+-- for an address, only the last one works.
+CREATE FUNCTION corral.issue_invitation(p_lookup bytea, p_seal bytea, p_email text, p_expires_at timestamptz)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
+AS $$
+BEGIN
+    PERFORM corral.require_admin();
+    DELETE FROM corral.invitations i WHERE i.expires_at < clock_timestamp();
+    IF EXISTS (SELECT FROM corral.users u WHERE u.email = p_email) THEN
+        RETURN false;
+    END IF;
+    INSERT INTO corral.invitations (lookup, seal, email, invited_by, expires_at)
+    VALUES (p_lookup, p_seal, p_email, corral.current_user_id(), p_expires_at)
+    ON CONFLICT (email) DO UPDATE SET lookup = excluded.lookup, seal = excluded.seal,
+        invited_by = excluded.invited_by, expires_at = excluded.expires_at;
+    RETURN true;
+END
+$$;
+
+-- What being disabled means. SECURITY INVOKER: only the owner may, at the command line and in the function below.
+CREATE FUNCTION corral.disable_user(p_id uuid) RETURNS void
+LANGUAGE sql VOLATILE SECURITY INVOKER SET search_path = ''
+AS $$
+    UPDATE corral.users u SET disabled_at = coalesce(u.disabled_at, clock_timestamp()) WHERE u.id = p_id;
+    DELETE FROM corral.sessions s WHERE s.user_id = p_id;
+    DELETE FROM corral.api_tokens t WHERE t.user_id = p_id;
+    DELETE FROM corral.one_time_links l WHERE l.user_id = p_id;
+    DELETE FROM corral.invitations i WHERE i.invited_by = p_id;
+$$;
+
+-- True: done; NULL: there is nobody with this id; false: an administrator, with whom only the operator deals.
+CREATE FUNCTION corral.disable_person(p_id uuid) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
+AS $$
+DECLARE
+    is_ordinary boolean := (SELECT u.admin_seal IS NULL FROM corral.users u WHERE u.id = p_id);
+BEGIN
+    PERFORM corral.require_admin();
+    IF is_ordinary THEN
+        PERFORM corral.disable_user(p_id);
+    END IF;
+    RETURN is_ordinary;
+END
+$$;
+
+CREATE FUNCTION corral.enable_person(p_id uuid) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
+AS $$
+DECLARE
+    is_ordinary boolean := (SELECT u.admin_seal IS NULL FROM corral.users u WHERE u.id = p_id);
+BEGIN
+    PERFORM corral.require_admin();
+    UPDATE corral.users u SET disabled_at = NULL WHERE u.id = p_id AND is_ordinary;
+    RETURN is_ordinary;
+END
 $$;
 
 -- Throttling of sign-in --------------------------------------------------------------------------

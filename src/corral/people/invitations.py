@@ -1,0 +1,81 @@
+"""Invitations: a link by which one person, of one address, joins once.
+
+Nobody is made before it is redeemed, and whoever redeems it chooses the password: an administrator never has
+anything that opens somebody else's account.
+"""
+
+import hmac
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+from corral.database.connection import Database, get_connection_with_rls
+from corral.identity.passwords import hash_password, refuse_weak
+from corral.identity.problems import LinkRefused
+from corral.identity.queries import insert_user
+from corral.identity.token_format import is_well_formed, new_token
+from corral.logs import get_logger
+from corral.people import queries
+from corral.people.queries import InvitationRow
+from corral.secret import Secret
+from corral.vault import Vault
+
+LIFETIME = timedelta(days=1)
+
+_log = get_logger()
+
+
+async def invite(
+    administrator_id: UUID, database: Database, vault: Vault, *, email: str, public_url: str
+) -> tuple[Secret, datetime]:
+    """The whole link, and until when it works. An earlier one for the same address works no longer.
+
+    Raises EmailTaken where the address is somebody's already.
+    """
+    code, expires_at = new_token(), datetime.now(UTC) + LIFETIME
+    async with get_connection_with_rls(administrator_id, database) as connection:
+        await queries.issue_invitation(
+            connection,
+            vault.verifier("invitation", code),
+            vault.verifier("invitation_row", code, *_bound(email, administrator_id, expires_at)),
+            email=email,
+            expires_at=expires_at,
+        )
+    _log.info("user_invited", user_id=str(administrator_id))
+    return Secret(f"{public_url}/invitation#{code}"), expires_at
+
+
+async def accept_invitation(database: Database, vault: Vault, *, code: Secret, password: Secret) -> UUID:
+    """The new user. Exactly one caller wins: the invitation's row and the user's are one transaction.
+
+    The code is looked at before the password is hashed, which costs, and before it is used up.
+    """
+    lookups = _lookups(vault, code)
+    invitation = _refuse_unbelievable(vault, code, await queries.find_invitation(database, lookups))
+    refuse_weak(password, invitation.email)
+    user_id = uuid4()
+    password_sealed = await hash_password(vault, user_id, password)
+    async with get_connection_with_rls(user_id, database) as connection:
+        invitation = _refuse_unbelievable(vault, code, await queries.redeem_invitation(connection, lookups))
+        await insert_user(connection, user_id, invitation.email, password_sealed)
+    _log.info("user_added", user_id=str(user_id), by=str(invitation.invited_by))
+    return user_id
+
+
+def _lookups(vault: Vault, code: Secret) -> list[bytes]:
+    if not is_well_formed(code.reveal()):
+        raise LinkRefused
+    return vault.verifiers("invitation", code.reveal())
+
+
+def _refuse_unbelievable(vault: Vault, code: Secret, row: InvitationRow | None) -> InvitationRow:
+    if row is None or row.expires_at <= datetime.now(UTC):
+        raise LinkRefused
+    bound = _bound(row.email, row.invited_by, row.expires_at)
+    if not any(hmac.compare_digest(row.seal, one) for one in vault.verifiers("invitation_row", code.reveal(), *bound)):
+        _log.error("invitation_seal_broken", user_id=str(row.invited_by))
+        raise LinkRefused
+    return row
+
+
+def _bound(email: str, invited_by: UUID, expires_at: datetime) -> tuple[str, ...]:
+    return email, str(invited_by), expires_at.astimezone(UTC).isoformat()

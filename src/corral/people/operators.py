@@ -1,0 +1,82 @@
+"""People as the operator sees them: listed, disabled and promoted by the owner's role, which serves no request."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+from corral.database.connection import Connection, Database, open_owner_connection
+from corral.identity.administrators import admin_seal
+from corral.identity.queries import UserRow, find_user_by_email
+from corral.logs import get_logger
+from corral.people import queries
+from corral.people.administration import Person, person_of
+from corral.vault import Vault
+
+_log = get_logger()
+
+
+class OwnerUnknown(Exception):  # noqa: N818 - a condition
+    """The command needs the owner's address. One line."""
+
+
+class NoSuchPerson(Exception):  # noqa: N818 - a condition
+    """There is nobody of this address. One line."""
+
+
+@asynccontextmanager
+async def owner_connection(owner_dsn: str | None) -> AsyncGenerator[Connection]:
+    if owner_dsn is None:
+        raise OwnerUnknown("set CORRAL_DATABASE_OWNER_URL: the serving role may not do this, by design")
+    async with open_owner_connection(owner_dsn) as connection:
+        yield connection
+
+
+async def load_people(connection: Connection, vault: Vault) -> list[Person]:
+    return [person_of(vault, row) for row in await queries.load_people(connection)]
+
+
+async def find_person(database: Database, email: str) -> UserRow:
+    """Somebody who may sign in; raises NoSuchPerson for one who is disabled, too."""
+    user = await find_user_by_email(database, email)
+    if user is None:
+        raise NoSuchPerson(_nobody(email))
+    if user.disabled_at is not None:
+        raise NoSuchPerson(f"{email} is disabled; `corral users enable {email}` lets them in again")
+    return user
+
+
+async def disable_person(connection: Connection, email: str) -> None:
+    user_id = await _find_user_id(connection, email)
+    await queries.disable_user(connection, user_id)
+    _log.info("user_disabled", user_id=str(user_id), by="operator")
+
+
+async def enable_person(connection: Connection, email: str) -> None:
+    user_id = await _find_user_id(connection, email)
+    await queries.enable_user(connection, user_id)
+    _log.info("user_enabled", user_id=str(user_id), by="operator")
+
+
+async def promote_person(connection: Connection, vault: Vault, email: str) -> None:
+    """Makes an administrator, from the next request on."""
+    user_id = await _find_user_id(connection, email)
+    await queries.set_admin_seal(connection, user_id, admin_seal(vault, user_id))
+    _log.info("user_promoted", user_id=str(user_id))
+
+
+async def demote_person(connection: Connection, email: str) -> None:
+    """No administrator from the next request on; invitations that they made no longer work."""
+    user_id = await _find_user_id(connection, email)
+    await queries.set_admin_seal(connection, user_id, None)
+    _log.info("user_demoted", user_id=str(user_id))
+
+
+async def _find_user_id(connection: Connection, email: str) -> UUID:
+    user_id = await queries.find_user_id(connection, email)
+    if user_id is None:
+        raise NoSuchPerson(_nobody(email))
+    return user_id
+
+
+def _nobody(email: str) -> str:
+    return f"there is nobody with the address {email}; `corral users list` shows who is"

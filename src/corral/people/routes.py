@@ -1,0 +1,116 @@
+"""HTTP for administrators: who is here, who is invited, who is shut out. And for whoever is invited."""
+
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+
+from corral.edge.problems import responses_for
+from corral.edge.resources import resources
+from corral.errors import DatabaseUnavailable, InvalidRequest
+from corral.identity.current_user import Administrator
+from corral.identity.problems import (
+    EmailTaken,
+    LinkRefused,
+    NotAnAdministrator,
+    PasswordTooWeak,
+    SessionRequired,
+    SignInRefused,
+    SignInThrottled,
+    Unauthenticated,
+)
+from corral.identity.schemas import Me, me_of
+from corral.identity.sign_in import confirm_password
+from corral.identity.signed_in import begin_session
+from corral.people import administration, invitations
+from corral.people.problems import AdministratorProtected, PersonNotFound
+from corral.people.schemas import (
+    CreatedInvitation,
+    Invitation,
+    InvitationAcceptance,
+    NewInvitation,
+    PasswordConfirmation,
+    People,
+    Person,
+)
+
+router = APIRouter(prefix="/api", tags=["people"])
+
+_ALWAYS = (InvalidRequest, DatabaseUnavailable)
+_ADMINISTRATORS_ONLY = (Unauthenticated, SessionRequired, NotAnAdministrator)
+_CONFIRMED = (*_ADMINISTRATORS_ONLY, SignInRefused, SignInThrottled)
+
+
+@router.get("/people", summary="List people", responses=responses_for(*_ADMINISTRATORS_ONLY, DatabaseUnavailable))
+async def list_people(user: Administrator, request: Request) -> People:
+    """Addresses and states, and nothing of what people have. Only for administrators."""
+    house = resources(request)
+    people, pending = await administration.list_people(user.id, house.database, house.vault)
+    return People(
+        items=[_person(person) for person in people],
+        invitations=[Invitation(email=one.email, expires_at=one.expires_at) for one in pending],
+    )
+
+
+@router.post(
+    "/people/invitations",
+    summary="Invite somebody",
+    status_code=201,
+    responses=responses_for(*_CONFIRMED, EmailTaken, *_ALWAYS),
+)
+async def invite(body: NewInvitation, user: Administrator, request: Request) -> CreatedInvitation:
+    """Makes a one-time link for this address, good for a day. One that was made for it before works no longer."""
+    house = resources(request)
+    await confirm_password(house.database, house.vault, user.id, body.current_password)
+    link, expires_at = await invitations.invite(
+        user.id, house.database, house.vault, email=body.email, public_url=house.public_url
+    )
+    return CreatedInvitation(email=body.email, expires_at=expires_at, link=link.reveal())
+
+
+@router.post(
+    "/people/{person_id}/disable",
+    summary="Shut somebody out",
+    status_code=204,
+    responses=responses_for(*_CONFIRMED, PersonNotFound, AdministratorProtected, *_ALWAYS),
+)
+async def disable(person_id: UUID, body: PasswordConfirmation, user: Administrator, request: Request) -> None:
+    """Ends the person's sessions, tokens and streams at once. What they stored stays, sealed and unused."""
+    house = resources(request)
+    await confirm_password(house.database, house.vault, user.id, body.current_password)
+    await administration.disable_person(user.id, house.database, person_id)
+
+
+@router.post(
+    "/people/{person_id}/enable",
+    summary="Let somebody in again",
+    status_code=204,
+    responses=responses_for(*_CONFIRMED, PersonNotFound, AdministratorProtected, *_ALWAYS),
+)
+async def enable(person_id: UUID, body: PasswordConfirmation, user: Administrator, request: Request) -> None:
+    """Lets the person sign in again. Sessions and tokens that were ended stay ended."""
+    house = resources(request)
+    await confirm_password(house.database, house.vault, user.id, body.current_password)
+    await administration.enable_person(user.id, house.database, person_id)
+
+
+@router.post(
+    "/invitation",
+    summary="Accept an invitation",
+    status_code=201,
+    responses=responses_for(LinkRefused, EmailTaken, PasswordTooWeak, *_ALWAYS),
+)
+async def accept(body: InvitationAcceptance, request: Request, response: Response) -> Me:
+    """Makes the person whom the one-time code invites, with a password of their choice, and signs them in."""
+    house = resources(request)
+    user_id = await invitations.accept_invitation(house.database, house.vault, code=body.token, password=body.password)
+    return me_of(await begin_session(user_id, request, response))
+
+
+def _person(person: administration.Person) -> Person:
+    return Person(
+        id=person.id,
+        email=person.email,
+        is_administrator=person.is_administrator,
+        created_at=person.created_at,
+        disabled_at=person.disabled_at,
+    )

@@ -1,0 +1,45 @@
+"""Wire models of people. Nothing here says what somebody stored."""
+
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from corral.edge.fields import Body, Email, SecretText, UtcTime
+
+
+class NewInvitation(Body):
+    email: Email
+    current_password: SecretText | None = Field(default=None, description="The administrator's own.")
+
+
+class PasswordConfirmation(Body):
+    current_password: SecretText | None = Field(default=None, description="The administrator's own.")
+
+
+class InvitationAcceptance(Body):
+    token: SecretText
+    password: SecretText
+
+
+class CreatedInvitation(BaseModel):
+    email: str
+    expires_at: UtcTime
+    link: str = Field(description="The one-time link itself. Shown here and never again.")
+
+
+class Invitation(BaseModel):
+    email: str
+    expires_at: UtcTime
+
+
+class Person(BaseModel):
+    id: UUID
+    email: str
+    is_administrator: bool
+    created_at: UtcTime
+    disabled_at: UtcTime | None
+
+
+class People(BaseModel):
+    items: list[Person]
+    invitations: list[Invitation] = Field(description="Who is invited and has not come yet.")

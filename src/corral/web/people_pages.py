@@ -1,0 +1,113 @@
+"""People, for administrators: who is here and who is invited; inviting, shutting out, letting in again."""
+
+from typing import Final, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from corral.edge.resources import resources
+from corral.identity.models import AuthUser
+from corral.identity.sign_in import confirm_password, has_password
+from corral.people import administration, invitations
+from corral.people.administration import Person
+from corral.people.problems import PersonNotFound
+from corral.people.schemas import NewInvitation, PasswordConfirmation
+from corral.secret import Secret
+from corral.web.forms import Form, answer_form, filled
+from corral.web.templating import render_page
+from corral.web.visitors import AdministratorVisitor, see_other
+
+Deed = Literal["disable", "enable"]
+
+router = APIRouter(prefix="/people", include_in_schema=False)
+
+_ACTIONS: Final = {"disable": administration.disable_person, "enable": administration.enable_person}
+
+
+@router.get("")
+async def show_people(user: AdministratorVisitor, request: Request) -> Response:
+    return await _people_page(request, user, filled())
+
+
+@router.get("/invitations")
+async def show_inviting(user: AdministratorVisitor, request: Request) -> Response:
+    return await _people_page(request, user, filled())
+
+
+@router.post("/invitations")
+async def invite(user: AdministratorVisitor, request: Request) -> Response:
+    """Not led on from: the link is nowhere but in this answer."""
+
+    async def act(body: NewInvitation) -> Response:
+        house = resources(request)
+        await confirm_password(house.database, house.vault, user.id, body.current_password)
+        link, _ = await invitations.invite(
+            user.id, house.database, house.vault, email=body.email, public_url=house.public_url
+        )
+        return await _people_page(request, user, filled(), invited=body.email, link=link)
+
+    async def again(form: Form) -> Response:
+        return await _people_page(request, user, form)
+
+    return await answer_form(request, NewInvitation, act, again)
+
+
+@router.get("/{person_id:uuid}/{deed}")
+async def show_deed(person_id: UUID, deed: Deed, user: AdministratorVisitor, request: Request) -> Response:
+    return await _deed_page(request, user, person_id, deed, filled())
+
+
+@router.post("/{person_id:uuid}/{deed}")
+async def do_deed(person_id: UUID, deed: Deed, user: AdministratorVisitor, request: Request) -> Response:
+    async def act(body: PasswordConfirmation) -> Response:
+        house = resources(request)
+        await confirm_password(house.database, house.vault, user.id, body.current_password)
+        await _ACTIONS[deed](user.id, house.database, person_id)
+        return see_other("/people")
+
+    async def again(form: Form) -> Response:
+        return await _deed_page(request, user, person_id, deed, form)
+
+    return await answer_form(request, PasswordConfirmation, act, again)
+
+
+async def _people_page(
+    request: Request, user: AuthUser, form: Form, *, invited: str | None = None, link: Secret | None = None
+) -> Response:
+    house = resources(request)
+    people, pending = await administration.list_people(user.id, house.database, house.vault)
+    return render_page(
+        request,
+        "people.html",
+        user=user,
+        status=form.status,
+        people=people,
+        pending=pending,
+        form=form,
+        asks_password=await has_password(house.database, user.id),
+        invited=invited,
+        link=link.reveal() if link else None,
+    )
+
+
+async def _deed_page(request: Request, user: AuthUser, person_id: UUID, deed: Deed, form: Form) -> Response:
+    house = resources(request)
+    people, _ = await administration.list_people(user.id, house.database, house.vault)
+    return render_page(
+        request,
+        "people_deed.html",
+        user=user,
+        status=form.status,
+        person=_found(people, person_id),
+        deed=deed,
+        form=form,
+        asks_password=await has_password(house.database, user.id),
+    )
+
+
+def _found(people: list[Person], person_id: UUID) -> Person:
+    for person in people:
+        if person.id == person_id:
+            return person
+    raise PersonNotFound

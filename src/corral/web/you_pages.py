@@ -1,0 +1,177 @@
+"""You: where you are signed in, what acts in your name, and your password."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import Field
+
+from corral.edge.fields import Body, Name
+from corral.edge.resources import resources
+from corral.identity import api_tokens, sessions
+from corral.identity.devices import device_of
+from corral.identity.models import AuthUser
+from corral.identity.problems import TokenNotFound
+from corral.identity.schemas import PasswordChange
+from corral.identity.scopes import EVERYTHING, Scope
+from corral.identity.sign_in import change_password, has_password
+from corral.identity.signed_in import forget_session_cookie
+from corral.secret import Secret
+from corral.web.forms import Button, Form, answer_form, filled
+from corral.web.templating import render_page
+from corral.web.visitors import Visitor, see_other
+
+router = APIRouter(prefix="/you", include_in_schema=False)
+
+SCOPES_IN_WORDS: Final[dict[str, str]] = {
+    Scope.ACCOUNTS_READ: "See how your accounts stand: balances, positions, orders, history",
+    Scope.CREDENTIALS_READ: "List your stored keys, without the keys themselves",
+    Scope.CREDENTIALS_WRITE: "Store, change, check and delete keys",
+    Scope.TOKENS_READ: "List your tokens, without the tokens themselves",
+    Scope.TOKENS_WRITE: "Make tokens and revoke any of yours",
+    EVERYTHING: "Everything that you may over the API, in later releases too",
+}
+LIFETIMES: Final = {"7": "A week", "30": "30 days", "90": "90 days", "365": "A year", "never": "For ever"}  # days
+
+
+class NewTokenForm(Body):
+    """Without a scope nothing is made: by a page, a token that may do everything has to be wished for."""
+
+    name: Name
+    scopes: Annotated[list[Scope | Literal["*"]], Field(min_length=1)]
+    days: Literal["7", "30", "90", "365", "never"]
+
+
+@router.get("")
+async def show_you(user: Visitor, request: Request) -> Response:
+    return await _you_page(request, user)
+
+
+@router.get("/sessions/others/end")
+@router.get("/sessions/{session_id:uuid}/end")
+@router.get("/tokens")
+@router.get("/password")
+async def show_form(user: Visitor, request: Request) -> Response:
+    """Every form's address has a page: this one, on which the form stands."""
+    return await _you_page(request, user)
+
+
+@router.post("/sessions/others/end")
+async def end_other_sessions(user: Visitor, request: Request) -> Response:
+    async def act(_: Button) -> Response:
+        await sessions.end_other_sessions(resources(request).database, user.id, user.session_or_token_id)
+        return see_other("/you")
+
+    async def again(form: Form) -> Response:
+        return await _you_page(request, user, ending=form)
+
+    return await answer_form(request, Button, act, again)
+
+
+@router.post("/sessions/{session_id:uuid}/end")
+async def end_session(session_id: UUID, user: Visitor, request: Request) -> Response:
+    async def act(_: Button) -> Response:
+        await sessions.end_session(resources(request).database, user.id, session_id)
+        return see_other("/you")
+
+    async def again(form: Form) -> Response:
+        return await _you_page(request, user, ending=form)
+
+    return await answer_form(request, Button, act, again)
+
+
+@router.post("/tokens")
+async def create_token(user: Visitor, request: Request) -> Response:
+    """Not led on from: the token is nowhere but in this answer."""
+
+    async def act(body: NewTokenForm) -> Response:
+        house = resources(request)
+        _, token = await api_tokens.create_api_token(
+            house.database,
+            house.vault,
+            user.id,
+            name=body.name,
+            scopes=None if EVERYTHING in body.scopes else body.scopes,
+            expires_at=None if body.days == "never" else datetime.now(UTC) + timedelta(days=int(body.days)),
+        )
+        return await _you_page(request, user, created=token)
+
+    async def again(form: Form) -> Response:
+        return await _you_page(request, user, creating=form)
+
+    return await answer_form(request, NewTokenForm, act, again)
+
+
+@router.get("/tokens/{token_id:uuid}/revoke")
+async def show_revoking(token_id: UUID, user: Visitor, request: Request) -> Response:
+    return await _revoking_page(request, user, token_id, filled())
+
+
+@router.post("/tokens/{token_id:uuid}/revoke")
+async def revoke_token(token_id: UUID, user: Visitor, request: Request) -> Response:
+    async def act(_: Button) -> Response:
+        await api_tokens.revoke_api_token(resources(request).database, user.id, token_id)
+        return see_other("/you")
+
+    async def again(form: Form) -> Response:
+        return await _revoking_page(request, user, token_id, form)
+
+    return await answer_form(request, Button, act, again)
+
+
+@router.post("/password")
+async def set_password(user: Visitor, request: Request) -> Response:
+    async def act(body: PasswordChange) -> Response:
+        house = resources(request)
+        await change_password(
+            house.database, house.vault, user.id, current=body.current_password, new=body.new_password
+        )
+        answer = see_other("/sign-in")
+        forget_session_cookie(house, answer)
+        return answer
+
+    async def again(form: Form) -> Response:
+        return await _you_page(request, user, changing=form)
+
+    return await answer_form(request, PasswordChange, act, again)
+
+
+async def _you_page(
+    request: Request,
+    user: AuthUser,
+    *,
+    ending: Form | None = None,
+    creating: Form | None = None,
+    changing: Form | None = None,
+    created: Secret | None = None,
+) -> Response:
+    house, now = resources(request), datetime.now(UTC)
+    refused = ending or creating or changing
+    return render_page(
+        request,
+        "you.html",
+        user=user,
+        status=refused.status if refused else 200,
+        sessions=[
+            (session, device_of(session.user_agent), sessions.is_idle_too_long(session, now))
+            for session in await sessions.load_sessions(house.database, user.id)
+        ],
+        tokens=await api_tokens.load_api_tokens(house.database, user.id),
+        now=now,
+        has_password=await has_password(house.database, user.id),
+        scopes_in_words=SCOPES_IN_WORDS,
+        lifetimes=LIFETIMES,
+        ending=ending or filled(),
+        creating=creating or filled(days="90"),
+        changing=changing or filled(),
+        created=created.reveal() if created else None,
+    )
+
+
+async def _revoking_page(request: Request, user: AuthUser, token_id: UUID, form: Form) -> Response:
+    for token in await api_tokens.load_api_tokens(resources(request).database, user.id):
+        if token.id == token_id:
+            return render_page(request, "you_revoke.html", user=user, status=form.status, token=token, form=form)
+    raise TokenNotFound

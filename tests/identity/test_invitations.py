@@ -1,0 +1,251 @@
+"""Invitations: once, in time, for one address, and nobody's account before they are redeemed."""
+
+import asyncio
+import hashlib
+import secrets
+from collections import Counter
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import asyncpg
+import pytest
+from aiohttp import ClientSession
+
+from corral.identity.token_format import new_token
+from corral.people import operators
+from tests.conftest import Service
+from tests.doors import browser, fingerprints, sign_in_by_link
+from tests.identity.members import PASSWORD, Member, Reply, add_member, make_administrator, post, status_of
+from tests.log_lines import LogSince
+from tests.people import Person
+
+Json = dict[str, Any]
+HER_PASSWORD = "a donkey, two staples and a lamp"
+
+
+@pytest.fixture
+async def ada(service: Service) -> Member:
+    """An administrator, with a password."""
+    member = await add_member(service)
+    await make_administrator(service, member.email)
+    return member
+
+
+@pytest.fixture
+async def office(service: Service, ada: Member) -> AsyncGenerator[ClientSession]:
+    """Ada's browser, signed in."""
+    async with browser(service.url, await sign_in_by_link(service, ada.user_id)) as page:
+        yield page
+
+
+@pytest.fixture
+def dora() -> str:
+    """The address of somebody who is not here yet."""
+    return f"dora-{secrets.token_hex(6)}@corral.example"
+
+
+async def _invite(office: ClientSession, email: str) -> Json:
+    body = {"email": email, "current_password": PASSWORD}
+    async with office.post("/api/people/invitations", json=body) as answer:
+        return {"status": answer.status, **await answer.json()}
+
+
+async def _code(office: ClientSession, email: str) -> str:
+    return (await _invite(office, email))["link"].partition("#")[2]
+
+
+async def _accept(client: ClientSession, code: str, password: str = HER_PASSWORD) -> Reply:
+    return await post(client, "/api/invitation", token=code, password=password)
+
+
+async def _refused(client: ClientSession, code: str) -> bool:
+    reply = await _accept(client, code)
+    return (reply.status, reply.told["code"], reply.cookie) == (403, "link_refused", None)
+
+
+async def _pending(office: ClientSession) -> list[str]:
+    async with office.get("/api/people") as answer:
+        return [invitation["email"] for invitation in (await answer.json())["invitations"]]
+
+
+async def test_whoever_is_invited_joins_with_a_password_of_their_own(
+    service: Service, office: ClientSession, dora: str, anybody: ClientSession
+) -> None:
+    invitation = await _invite(office, dora.upper())
+    assert invitation["status"] == 201
+    page, _, code = invitation["link"].partition("#")
+    assert page == f"{service.resources.public_url}/invitation"
+    assert invitation["email"] == dora
+    reply = await _accept(anybody, code)
+    assert reply.status == 201
+    assert (reply.told["email"], reply.told["is_administrator"]) == (dora, False)
+    assert await status_of(anybody, reply.cookie or "") == 200
+    async with anybody.post("/api/session", json={"email": dora, "password": HER_PASSWORD}) as answer:
+        assert answer.status == 200
+    assert await _refused(anybody, code)
+
+
+async def test_of_fifty_who_accept_at_once_one_joins(
+    service: Service, office: ClientSession, dora: str, owner: asyncpg.Connection
+) -> None:
+    code = await _code(office, dora)
+    async with browser(service.url) as page:
+        replies = await asyncio.gather(*(_accept(page, code) for _ in range(50)))
+    statuses = Counter(reply.status for reply in replies)
+    assert statuses[201] == 1
+    assert set(statuses) <= {201, 403, 503}  # 503: more passwords at once than may be hashed
+    assert await owner.fetchval("SELECT count(*) FROM corral.users WHERE email = $1", dora) == 1
+
+
+async def test_nobody_is_made_before_an_invitation_is_accepted(
+    office: ClientSession, dora: str, owner: asyncpg.Connection
+) -> None:
+    await _code(office, dora)
+    assert await owner.fetchval("SELECT count(*) FROM corral.users WHERE email = $1", dora) == 0
+    assert dora in await _pending(office)
+
+
+async def test_an_invitation_that_was_accepted_waits_no_longer(
+    office: ClientSession, dora: str, anybody: ClientSession
+) -> None:
+    await _accept(anybody, await _code(office, dora))
+    assert dora not in await _pending(office)
+
+
+async def test_a_newer_invitation_replaces_the_one_before(
+    office: ClientSession, dora: str, anybody: ClientSession
+) -> None:
+    older, newer = await _code(office, dora), await _code(office, dora)
+    assert (await _pending(office)).count(dora) == 1
+    assert await _refused(anybody, older)
+    assert (await _accept(anybody, newer)).status == 201
+
+
+async def test_somebody_who_is_here_is_not_invited(office: ClientSession, alice: Person, bob: Person) -> None:
+    """Or an administrator could make a link that signs in as alice."""
+    for person in (alice, bob):
+        refusal = await _invite(office, person.email)
+        assert (refusal["status"], refusal["code"]) == (409, "email_taken")
+
+
+async def test_an_address_that_was_taken_since_is_not_taken_over(
+    service: Service, office: ClientSession, dora: str, anybody: ClientSession, owner: asyncpg.Connection
+) -> None:
+    code = await _code(office, dora)
+    await owner.execute("INSERT INTO corral.users (id, email) VALUES (gen_random_uuid(), $1)", dora)
+    before = await fingerprints(owner)
+    reply = await _accept(anybody, code)
+    assert (reply.status, reply.told["code"], reply.cookie) == (409, "email_taken", None)
+    assert await fingerprints(owner) == before
+
+
+async def test_an_invitation_ends_with_its_time(
+    office: ClientSession, dora: str, anybody: ClientSession, owner: asyncpg.Connection
+) -> None:
+    code = await _code(office, dora)
+    await owner.execute("UPDATE corral.invitations SET expires_at = now() WHERE email = $1", dora)
+    assert await _refused(anybody, code)
+    assert dora not in await _pending(office)
+    await _code(office, f"x{dora}")
+    assert await owner.fetchval("SELECT count(*) FROM corral.invitations WHERE email = $1", dora) == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["expires_at = expires_at + interval '1 day'", "email = 'x' || email", "invited_by = $2", "seal = sha256(seal)"],
+)
+async def test_an_invitation_that_was_changed_by_hand_is_refused(
+    service: Service,
+    office: ClientSession,
+    dora: str,
+    anybody: ClientSession,
+    owner: asyncpg.Connection,
+    log: LogSince,
+    change: str,
+) -> None:
+    other = await add_member(service)
+    await make_administrator(service, other.email)
+    code = await _code(office, dora)
+    await owner.execute(
+        f"UPDATE corral.invitations SET {change} WHERE email = $1 AND $2::uuid IS NOT NULL", dora, other.user_id
+    )
+    assert await _refused(anybody, code)
+    assert log.alarms("invitation_seal_broken")
+
+
+async def test_an_invitation_that_was_written_by_hand_is_refused(
+    ada: Member, dora: str, anybody: ClientSession, owner: asyncpg.Connection
+) -> None:
+    code = new_token()
+    known = hashlib.sha256(code.encode()).digest()
+    await owner.execute(
+        "INSERT INTO corral.invitations VALUES ($1, $1, $2, $3, now() + interval '1 h')", known, dora, ada.user_id
+    )
+    assert await _refused(anybody, code)
+
+
+@pytest.mark.parametrize("how", ["disabled", "demoted"])
+async def test_invitations_of_whoever_is_no_administrator_any_more_are_worth_nothing(
+    office: ClientSession, ada: Member, dora: str, anybody: ClientSession, owner: asyncpg.Connection, how: str
+) -> None:
+    code = await _code(office, dora)
+    await (operators.disable_person if how == "disabled" else operators.demote_person)(owner, ada.email)
+    assert await owner.fetchval("SELECT count(*) FROM corral.invitations WHERE invited_by = $1", ada.user_id) == 0
+    assert await _refused(anybody, code)
+
+
+@pytest.mark.parametrize("change", ["disabled_at = now()", "admin_seal = NULL"])
+async def test_an_invitation_is_as_good_as_whoever_made_it(
+    service: Service, office: ClientSession, ada: Member, dora: str, anybody: ClientSession,
+    owner: asyncpg.Connection, change: str,
+) -> None:  # fmt: skip
+    other = await add_member(service)
+    await make_administrator(service, other.email)
+    code = await _code(office, dora)
+    await owner.execute(f"UPDATE corral.users SET {change} WHERE id = $1", ada.user_id)
+    assert await _refused(anybody, code)
+    async with browser(service.url, await sign_in_by_link(service, other.user_id)) as page:
+        assert dora not in await _pending(page)
+
+
+async def test_a_weak_password_does_not_use_an_invitation_up(
+    office: ClientSession, dora: str, anybody: ClientSession
+) -> None:
+    code = await _code(office, dora)
+    for weak in ("short", dora):
+        assert (await _accept(anybody, code, weak)).told["code"] == "password_too_weak"
+    assert (await _accept(anybody, code)).status == 201
+
+
+async def test_a_code_of_an_invitation_is_no_other_code_and_no_other_is_one(
+    service: Service, office: ClientSession, alice: Person, dora: str, anybody: ClientSession
+) -> None:
+    code = await _code(office, dora)
+    assert (await post(anybody, "/api/session/link", token=code)).status == 403
+    assert await status_of(anybody, f"corral_session={code}") == 401
+    for other in (alice.token, new_token(), code[:-1], "x", ""):
+        reply = await _accept(anybody, other)
+        assert reply.status == (403 if other else 422)
+    assert (await _accept(anybody, code)).status == 201
+
+
+async def test_what_an_administrator_knows_of_an_invitation_opens_nothing_afterwards(
+    office: ClientSession, dora: str, anybody: ClientSession
+) -> None:
+    code = await _code(office, dora)
+    await _accept(anybody, code)
+    assert await _refused(anybody, code)
+    assert (await _invite(office, dora))["code"] == "email_taken"
+    assert (await post(anybody, "/api/session", email=dora, password=PASSWORD)).status == 401
+
+
+async def test_no_line_holds_the_code_or_the_address(
+    office: ClientSession, ada: Member, dora: str, anybody: ClientSession, log: LogSince
+) -> None:
+    code = await _code(office, dora)
+    reply = await _accept(anybody, code)
+    assert (await log.awaited("user_invited"))["user_id"] == str(ada.user_id)
+    added = await log.awaited("user_added", user_id=reply.told["id"])
+    assert added["by"] == str(ada.user_id)
+    for secret in (code, dora, HER_PASSWORD, PASSWORD):
+        assert secret not in log.text()

@@ -1,0 +1,176 @@
+"""People, as administrators see them on pages, and the page that an invitation leads to."""
+
+import re
+import secrets
+from uuid import uuid4
+
+import pytest
+from aiohttp import ClientSession, CookieJar
+
+from corral.identity.token_format import new_token
+from tests.conftest import Service
+from tests.identity.members import PASSWORD, Member, add_member, make_administrator
+from tests.people import Person
+from tests.web.conftest import BROWSER, Browsing
+from tests.web.html import read_page
+
+_HERS = "a donkey, two staples and a lamp"
+_PAGES = ["/people", "/people/invitations", "/people/{id}/disable", "/people/{id}/enable"]
+
+
+@pytest.fixture
+async def ada(service: Service) -> Member:
+    """An administrator, with a password."""
+    member = await add_member(service)
+    await make_administrator(service, member.email)
+    return member
+
+
+@pytest.fixture
+async def office(visitor: ClientSession, ada: Member) -> ClientSession:
+    async with visitor.post("/sign-in", data={"email": ada.email, "password": ada.password}) as answer:
+        assert answer.status == 200
+    return visitor
+
+
+@pytest.fixture
+def dora() -> str:
+    """The address of somebody who is not here yet."""
+    return f"dora-{secrets.token_hex(6)}@corral.example"
+
+
+async def _post(session: ClientSession, path: str, **data: str) -> tuple[int, str]:
+    async with session.post(path, data=data) as answer:
+        return answer.status, await answer.text()
+
+
+async def _state(office: ClientSession, person: Person) -> str:
+    async with office.get("/people") as answer:
+        html = await answer.text()
+    (row,) = [row for row in html.split("<li>") if person.email in row]
+    return "disabled" if ">disabled<" in row else "here"
+
+
+async def test_people_stand_in_the_navigation_of_administrators_only(
+    office: ClientSession, alices: ClientSession, bob: Person
+) -> None:
+    assert "/people" in {link.get("href") for link in (await read_page(office, "/")).attributes("a")}
+    assert "/people" not in {link.get("href") for link in (await read_page(alices, "/")).attributes("a")}
+
+
+async def test_the_page_shows_who_is_here_and_nothing_of_their_accounts(
+    office: ClientSession, ada: Member, alice: Person, bob: Person
+) -> None:
+    credential = await alice.store(nickname=f"secret-{secrets.token_hex(4)}")
+    text = (await read_page(office, "/people")).text()
+    for email in (ada.email, alice.email, bob.email):
+        assert email in text
+    assert credential["nickname"] not in text
+    assert credential["account_number"] not in text
+
+
+@pytest.mark.parametrize("path", _PAGES)
+async def test_whoever_is_no_administrator_sees_a_refusal(
+    alices: ClientSession, alice: Person, bob: Person, path: str
+) -> None:
+    for person_id in (bob.user_id, uuid4()):
+        address = path.format(id=person_id)
+        async with alices.get(address) as answer:
+            html = await answer.text()
+            assert (answer.status, "Only an administrator" in html) == (403, True)
+        assert bob.email not in html
+        if path != "/people":
+            assert (await _post(alices, address))[0] == 403
+    async with bob.client.get("/api/me") as answer:
+        assert answer.status == 200
+
+
+@pytest.mark.parametrize("path", _PAGES)
+async def test_every_page_of_people_is_whole(office: ClientSession, alice: Person, path: str) -> None:
+    address = path.format(id=alice.user_id)
+    page = await read_page(office, address)
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert all(form["method"] == "post" for form in page.attributes("form"))
+    for form in page.attributes("form"):
+        async with office.get(form["action"] or "") as answer:
+            assert answer.status == 200, form["action"]
+    for link in [*page.attributes("link"), *page.attributes("script")]:
+        async with office.get(link.get("href") or link.get("src") or "") as answer:
+            assert answer.status == 200
+
+
+async def test_somebody_is_invited_and_joins_without_a_script(
+    service: Service, office: ClientSession, dora: str
+) -> None:
+    status, html = await _post(office, "/people/invitations", email=dora, current_password=PASSWORD)
+    assert status == 200
+    (link,) = set(re.findall(r"http[^<\"]+/invitation#corral_[0-9A-Za-z]{38}", html))
+    assert PASSWORD not in html
+    again = (await read_page(office, "/people")).text()
+    assert dora in again
+    assert "corral_" not in again
+    async with ClientSession(service.url, headers=BROWSER, cookie_jar=CookieJar(unsafe=True)) as doras:
+        assert "You are invited" in (await read_page(doras, "/invitation")).text()
+        status, html = await _post(doras, "/invitation", token=link, password="short")
+        assert (status, "12 to 1,024 characters" in html, link in html) == (422, True, False)
+        async with doras.post("/invitation", data={"token": link, "password": _HERS}) as answer:
+            assert (answer.status, answer.url.path) == (200, "/")
+        assert dora in (await read_page(doras, "/you")).text()
+    assert (await _post(office, "/people/invitations", email=dora, current_password=PASSWORD))[0] == 409
+
+
+async def test_an_invitation_that_is_none_is_told(visitor: ClientSession, alice: Person, bob: Person) -> None:
+    for token in (new_token(), alice.token, "x"):
+        status, html = await _post(visitor, "/invitation", token=token, password=_HERS)
+        assert (status, "no longer" in html or "used up" in html) == (403, True)
+        assert _HERS not in html
+
+
+async def test_without_the_password_again_nobody_is_invited_or_disabled(
+    office: ClientSession, alice: Person, bob: Person, dora: str
+) -> None:
+    status, html = await _post(office, "/people/invitations", email=dora, current_password="wrong horse 4711")
+    assert (status, f'value="{dora}"' in html, "wrong horse" in html) == (401, True, False)
+    status, html = await _post(office, f"/people/{bob.user_id}/disable")
+    assert (status, "The current password is not right" in html) == (401, True)
+    assert await _state(office, bob) == "here"
+    assert dora not in (await read_page(office, "/people")).text()
+
+
+async def test_somebody_is_disabled_and_enabled_by_pages(office: ClientSession, alice: Person, bob: Person) -> None:
+    assert f"Disable {bob.email}?" in (await read_page(office, f"/people/{bob.user_id}/disable")).text()
+    async with office.post(f"/people/{bob.user_id}/disable", data={"current_password": PASSWORD}) as answer:
+        assert (answer.status, answer.url.path) == (200, "/people")
+    assert [await _state(office, person) for person in (alice, bob)] == ["here", "disabled"]
+    async with bob.client.get("/api/me") as answer:
+        assert answer.status == 401
+    assert (await _post(office, f"/people/{bob.user_id}/enable", current_password=PASSWORD))[0] == 200
+    assert await _state(office, bob) == "here"
+
+
+async def test_nobody_and_administrators_cannot_be_disabled(
+    office: ClientSession, ada: Member, alice: Person, bob: Person
+) -> None:
+    path = f"/people/{uuid4()}/disable"
+    async with office.get(path) as answer:
+        assert answer.status == 404
+    assert (await _post(office, path, current_password=PASSWORD))[0] == 404
+    status, html = await _post(office, f"/people/{ada.user_id}/disable", current_password=PASSWORD)
+    assert (status, "Only the operator" in html) == (409, True)
+
+
+async def test_an_administrator_without_a_password_is_asked_for_none(
+    service: Service, browsing: Browsing, alice: Person, bob: Person
+) -> None:
+    await make_administrator(service, alice.email)
+    async with browsing(alice) as alices:
+        page = await read_page(alices, f"/people/{bob.user_id}/disable")
+        assert not page.attributes("input")
+        assert (await _post(alices, f"/people/{bob.user_id}/disable"))[0] == 200
+        assert await _state(alices, bob) == "disabled"
+
+
+async def test_an_unknown_deed_has_no_page(office: ClientSession, alice: Person) -> None:
+    async with office.get(f"/people/{alice.user_id}/promote") as answer:
+        assert answer.status in {404, 422}
