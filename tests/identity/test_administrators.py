@@ -339,6 +339,19 @@ async def test_the_database_itself_refuses_whoever_is_no_administrator(
     assert await _call(alice.client, "GET", "/api/me") == (200, "")
 
 
+async def test_the_database_itself_leaves_other_administrators_as_they_are(
+    service: Service, ada: Member, alice: Person, bob: Person, owner: asyncpg.Connection
+) -> None:
+    for person in (alice, bob):
+        await make_administrator(service, person.email)
+    await owner.execute("SELECT corral.disable_user($1)", alice.user_id)
+    async with get_connection_with_rls(ada.user_id, service.resources.database) as connection:
+        assert await queries.enable_person(connection, alice.user_id) is False
+        assert await queries.disable_person(connection, bob.user_id) is False
+    disabled = "SELECT disabled_at IS NOT NULL FROM corral.users WHERE id = $1"
+    assert [await owner.fetchval(disabled, person.user_id) for person in (alice, bob)] == [True, False]
+
+
 async def test_the_serving_role_cannot_make_an_administrator_or_disable_by_itself(
     service: Service, alice: Person, bob: Person
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import ClientSession
 
 from corral.identity.token_format import new_token
-from corral.people import operators
+from corral.people import operators, queries
 from tests.conftest import Service
 from tests.doors import browser, fingerprints, sign_in_by_link
 from tests.identity.members import PASSWORD, Member, Reply, add_member, make_administrator, post, status_of
@@ -140,11 +140,12 @@ async def test_an_address_that_was_taken_since_is_not_taken_over(
 
 
 async def test_an_invitation_ends_with_its_time(
-    office: ClientSession, dora: str, anybody: ClientSession, owner: asyncpg.Connection
+    office: ClientSession, dora: str, anybody: ClientSession, owner: asyncpg.Connection, log: LogSince
 ) -> None:
     code = await _code(office, dora)
     await owner.execute("UPDATE corral.invitations SET expires_at = now() WHERE email = $1", dora)
     assert await _refused(anybody, code)
+    assert not log.alarms("invitation_seal_broken")  # its time was looked at, before its seal
     assert dora not in await _pending(office)
     await _code(office, f"x{dora}")
     assert await owner.fetchval("SELECT count(*) FROM corral.invitations WHERE email = $1", dora) == 0
@@ -204,6 +205,10 @@ async def test_an_invitation_is_as_good_as_whoever_made_it(
     code = await _code(office, dora)
     await owner.execute(f"UPDATE corral.users SET {change} WHERE id = $1", ada.user_id)
     assert await _refused(anybody, code)
+    # Nor in the moment between being looked at and being used up.
+    async with service.resources.database.connection() as connection:
+        lookups = service.resources.vault.verifiers("invitation", code)
+        assert await queries.redeem_invitation(connection, lookups) is None
     async with browser(service.url, await sign_in_by_link(service, other.user_id)) as page:
         assert dora not in await _pending(page)
 
