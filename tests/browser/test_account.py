@@ -34,7 +34,8 @@ async def test_from_a_card_to_its_account_its_orders_and_its_activities(browsing
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_the_chart_is_drawn_and_read_by_the_arrow_keys(browsing: Browsing, alice: Person, scheme: str) -> None:
     stored = await alice.store()
-    async with browsing(alice, color_scheme=scheme) as context:
+    # In Berlin it is ten o'clock when New York's early hours begin.
+    async with browsing(alice, color_scheme=scheme, timezone_id="Europe/Berlin") as context:
         page = await opened(context, f"/accounts/{stored['id']}?span=1W")
         await expect(page.locator("#equity-chart canvas").first).to_be_visible()
         await expect(page.get_by_role("link", name="tradingview.com")).to_be_visible()
@@ -77,6 +78,20 @@ async def test_figures_positions_and_their_sums_move_without_a_reload(
         await faults.set(key, path="/v2/positions", body_text="[]")
         await expect(page.locator("[data-positions-changed]")).to_be_visible()
         assert await page.evaluate("window.wasHere")
+
+
+async def test_what_befalls_another_account_is_not_told_here(browsing: Browsing, alice: Person, faults: Faults) -> None:
+    key, other_key = paper_key(), paper_key()
+    stored, other = await alice.store(key), await alice.store(other_key, nickname="other")
+    async with browsing(alice) as context:
+        page, others_page = [await opened(context, f"/accounts/{one['id']}") for one in (stored, other)]
+        await faults.set(other_key, status=503)
+        await expect(others_page.locator("[data-trouble]")).to_contain_text("Alpaca answered with an error")
+        # One stream tells one thing after the other: what comes later has the earlier behind it.
+        raised: dict[str, object] = {"key_id": key, "path": "/v2/account", "account_raw": {"equity": '"48151623.42"'}}
+        await faults.set_all([{"key_id": other_key, "status": 503}, raised])
+        await expect(page.locator("[data-figure=equity]")).to_have_text("$48,151,623.42")
+        await expect(page.locator("[data-trouble] .problem")).to_have_count(0)
 
 
 async def test_what_is_slow_is_waited_for_by_itself(browsing: Browsing, alice: Person, faults: Faults) -> None:
