@@ -16,7 +16,7 @@ run: .venv/.installed $(CHART) ## start the demo: a sandbox broker, a user, two 
 	@exec $(BIN)/corral demo
 dev: .venv/.dev-installed $(CHART) ## install what tests and checks need, too
 test: .venv/.dev-installed ## run the tests (real PostgreSQL, real HTTP)
-	$(BIN)/python -m pytest --cov --cov-fail-under=95
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --cov --cov-fail-under=95
 	@$(BIN)/coverage report --fail-under=100 --include='src/corral/vault/*,src/corral/database/*,src/corral/identity/*,src/corral/people/*,src/corral/credentials/*'
 check: .venv/.dev-installed ## linters, types, architecture
 	$(BIN)/ruff format --check .

@@ -61,7 +61,7 @@ async def test_a_request_and_its_call_to_alpaca_are_one_line_in_the_log(fresh: P
 
 
 @pytest.mark.filterwarnings("ignore:websockets")
-@pytest.mark.parametrize("key_id", [paper_key(), live_key()])
+@pytest.mark.parametrize("key_id", [paper_key(), live_key()], ids=["paper", "live"])
 async def test_its_numbers_are_those_of_the_official_sdk_digit_for_digit(
     fresh: Person, sandbox: Sandbox, faults: Faults, key_id: str
 ) -> None:

@@ -23,7 +23,7 @@ async def validate(person: Person, credential: Json) -> Json:
         return await answer.json()
 
 
-@pytest.mark.parametrize(("key_id", "other"), [(paper_key(), "live"), (live_key(), "paper")])
+@pytest.mark.parametrize(("key_id", "other"), [(paper_key(), "live"), (live_key(), "paper")], ids=["paper", "live"])
 async def test_good_keys_are_told_with_what_alpaca_says_of_the_account(
     alice: Person, sandbox: Sandbox, key_id: str, other: str
 ) -> None:
@@ -56,7 +56,7 @@ async def _as_alpaca_says(sandbox: Sandbox, environment: str, key_id: str) -> Js
     return {name: account[name] for name in names}
 
 
-@pytest.mark.parametrize("key_id", [paper_key(), live_key()])
+@pytest.mark.parametrize("key_id", [paper_key(), live_key()], ids=["paper", "live"])
 async def test_refused_keys_are_told_and_never_sent_to_the_other_environment(
     alice: Person, faults: Faults, key_id: str
 ) -> None:

@@ -35,7 +35,7 @@ def new(key_id: str, **more: object) -> dict[str, object]:
     return {"nickname": "mine", **key_pair(key_id), **more}
 
 
-@pytest.mark.parametrize(("key_id", "kind"), [(paper_key(), "paper"), (live_key(), "live")])
+@pytest.mark.parametrize(("key_id", "kind"), [(paper_key(), "paper"), (live_key(), "live")], ids=["paper", "live"])
 async def test_alpaca_decides_whether_keys_are_paper_or_live(alice: Person, key_id: str, kind: str) -> None:
     stored = await call(alice, "POST", status=201, json=new(key_id))
     assert list(stored) == METADATA

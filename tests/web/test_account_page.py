@@ -105,7 +105,7 @@ async def test_a_token_opens_no_page(alice: Person) -> None:
         assert answer.status == 403
 
 
-@pytest.mark.parametrize(("key_id", "kind"), [(paper_key(), "paper"), (live_key(), "live")])
+@pytest.mark.parametrize(("key_id", "kind"), [(paper_key(), "paper"), (live_key(), "live")], ids=["paper", "live"])
 async def test_paper_and_live_differ_in_word_in_shape_and_in_the_frame(
     alice: Person, alices: ClientSession, key_id: str, kind: str
 ) -> None:

@@ -1,7 +1,6 @@
 """Forms without JavaScript: who may send them, what they may say, and what comes back."""
 
 import re
-from uuid import uuid4
 
 import pytest
 from aiohttp import ClientSession
@@ -16,16 +15,17 @@ from tests.people import Person, key_pair, paper_key
 from tests.web.conftest import BROWSER
 from tests.web.html import Parsed
 
+_NOBODYS = "4b0b5a2e-9a3c-4c1e-8a57-0d9c6f2f6d31"
 _OF_ONES_OWN = [
-    "/you/tokens", f"/you/tokens/{uuid4()}/revoke", "/you/sessions/others/end", f"/you/sessions/{uuid4()}/end",
-    "/you/password", "/people/invitations", f"/people/{uuid4()}/disable", f"/people/{uuid4()}/enable",
+    "/you/tokens", f"/you/tokens/{_NOBODYS}/revoke", "/you/sessions/others/end", f"/you/sessions/{_NOBODYS}/end",
+    "/you/password", "/people/invitations", f"/people/{_NOBODYS}/disable", f"/people/{_NOBODYS}/enable",
 ]  # fmt: skip
 _ACTIONS = ["/sign-in", "/sign-in/code", "/setup", "/invitation", "/sign-out", "/keys/new", *_OF_ONES_OWN]
 _DEEDS = ["check", "rename", "replace", "switch-off", "switch-on", "delete"]
 _ELSEWHERE = "https://elsewhere.example"
 
 
-@pytest.mark.parametrize("action", [*_ACTIONS, *[f"/keys/{uuid4()}/{deed}" for deed in _DEEDS]])
+@pytest.mark.parametrize("action", [*_ACTIONS, *[f"/keys/{_NOBODYS}/{deed}" for deed in _DEEDS]])
 @pytest.mark.parametrize(
     "said_by_the_browser",
     [{"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": _ELSEWHERE}, {"Origin": "null"}, {}],
@@ -43,7 +43,7 @@ async def test_a_form_from_another_origin_is_refused_with_a_page(
 
 
 @pytest.mark.parametrize(
-    "action", ["/sign-out", "/keys/new", *_OF_ONES_OWN, *[f"/keys/{uuid4()}/{deed}" for deed in _DEEDS]]
+    "action", ["/sign-out", "/keys/new", *_OF_ONES_OWN, *[f"/keys/{_NOBODYS}/{deed}" for deed in _DEEDS]]
 )
 async def test_a_form_sent_too_late_leads_to_the_sign_in_and_back_to_the_form(
     action: str, visitor: ClientSession
@@ -52,7 +52,7 @@ async def test_a_form_sent_too_late_leads_to_the_sign_in_and_back_to_the_form(
         assert (answer.status, answer.headers["location"]) == (303, f"/sign-in?next={action}")
 
 
-@pytest.mark.parametrize("path", ["/keys/new", f"/keys/{uuid4()}/rename", "/?wait", "/closes"])
+@pytest.mark.parametrize("path", ["/keys/new", f"/keys/{_NOBODYS}/rename", "/?wait", "/closes"])
 async def test_a_signed_out_visitor_is_led_to_the_sign_in_and_comes_back(path: str, visitor: ClientSession) -> None:
     async with visitor.get(path) as answer:
         assert answer.status == 200
