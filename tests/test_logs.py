@@ -33,9 +33,11 @@ FORMATS: list[Literal["console", "json"]] = ["console", "json"]
 
 @pytest.fixture(autouse=True)
 def unconfigured() -> Iterator[None]:
+    """What stands after these tests is what stood before: others look for what the run logs."""
     handlers, level = logging.getLogger().handlers[:], logging.getLogger().level
+    configuration = structlog.get_config()
     yield
-    structlog.reset_defaults()
+    structlog.configure(**configuration)
     logging.getLogger().handlers[:], logging.getLogger().level = handlers, level
 
 
