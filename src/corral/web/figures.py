@@ -1,39 +1,74 @@
 """Figures as a page without JavaScript shows them; with it, the browser writes them anew as its reader is used to.
 
-Money comes and stays as an exact decimal: only what is shown is rounded, to the hundredth, half to even.
+They come as Alpaca's texts and are never a float on their way; only what is shown is rounded, half to even:
+money, and what came to it or went, to the hundredth; shares to the hundredth of a percent. Prices and quantities
+keep every digit but zeros at the end. `static/scripts/figures.js` has the same rules.
 """
 
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
-from typing import Final
+from typing import Final, Literal
 
 MINUS: Final = "\N{MINUS SIGN}"  # as wide as a plus, and not lost at the end of a line
+Direction = Literal[" up", " down", ""]
 
-_CENT: Final = Decimal("0.01")
-_WIDE: Final = Context(prec=4_096, rounding=ROUND_HALF_EVEN)
-_SHARE: Final = Context(prec=40)
 _SYMBOLS: Final = {"USD": "$"}
+_PLACES: Final = 2
+_HUNDREDTH: Final = Decimal("0.01")
+# Alpaca's decimals have at most 64 characters and three digits of exponent: nothing is cut by this precision.
+_WIDE: Final = Context(prec=4_096, rounding=ROUND_HALF_EVEN)
 
 
 def written_money(amount: str, currency: str) -> str:
     """`23140.2` in USD is `$23,140.20`, in another currency `23,140.20 EUR`; a minus stands before all of it."""
-    return _written(Decimal(amount), currency, plus="")
+    rounded = _rounded(Decimal(amount))
+    return _minus(rounded) + _in_currency(_digits(rounded), currency)
+
+
+def written_gain(amount: str, currency: str) -> str:
+    """`1136.7` in USD is `+$1,136.70`: a loss has its minus, and nothing has no sign."""
+    rounded = _rounded(Decimal(amount))
+    return _sign(rounded) + _in_currency(_digits(rounded), currency)
 
 
 def written_change(equity: str, before: str, currency: str) -> str:
-    """What came to `before` or went, and its share of that: `+$12.10 (+0.40 %)`."""
+    """What came to `before` or went, and its share of that: `+$12.10 (+0.40%)`."""
     difference = _WIDE.subtract(Decimal(equity), Decimal(before))
-    written = _written(difference, currency, plus="+")
+    gain = written_gain(str(difference), currency)
     if Decimal(before) <= 0:
-        return written
-    share = _WIDE.quantize(_SHARE.divide(_WIDE.multiply(difference, Decimal(100)), Decimal(before)), _CENT)
-    return f"{written} ({_sign(share, '+')}{abs(share):,f} %)"
+        return gain
+    return f"{gain} ({written_percent(str(_WIDE.divide(difference, Decimal(before))))})"
 
 
-def direction(equity: str, before: str) -> str:
-    """A class for the style: ` up`, ` down` or nothing. The sign says the same."""
-    difference = _WIDE.subtract(Decimal(equity), Decimal(before))
-    return "" if not difference else " up" if difference > 0 else " down"
+def written_price(amount: str, currency: str) -> str:
+    """`0.0001234` in USD is `$0.0001234`, and `150.5` is `$150.50`."""
+    decimal = Decimal(amount)
+    whole, fraction = _parts(decimal)
+    return _minus(decimal) + _in_currency(f"{whole}.{fraction.ljust(_PLACES, '0')}", currency)
+
+
+def written_quantity(amount: str) -> str:
+    """`1200.50` is `1,200.5`."""
+    decimal = Decimal(amount)
+    whole, fraction = _parts(decimal)
+    return _minus(decimal) + (f"{whole}.{fraction}" if fraction else whole)
+
+
+def written_percent(factor: str) -> str:
+    """`0.11198297646` is `+11.20%`."""
+    rounded = _rounded(_WIDE.scaleb(Decimal(factor), _PLACES))
+    return f"{_sign(rounded)}{_digits(rounded)}%"
+
+
+def written_weight(hundredths: int) -> str:
+    """`1234` hundredths of a percent are `12.34%`."""
+    return f"{hundredths // 100}.{hundredths % 100:02}%"
+
+
+def direction(amount: str, before: str = "0") -> Direction:
+    """A class for the style, with the space before it. The sign says the same."""
+    difference = _WIDE.subtract(Decimal(amount), Decimal(before))
+    return " up" if difference > 0 else " down" if difference < 0 else ""
 
 
 def written_moment(moment: datetime | str) -> str:
@@ -42,14 +77,27 @@ def written_moment(moment: datetime | str) -> str:
     return f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _written(amount: Decimal, currency: str, *, plus: str) -> str:
-    rounded = _WIDE.quantize(amount, _CENT)
-    digits = f"{abs(rounded):,f}"
+def _rounded(decimal: Decimal) -> Decimal:
+    return _WIDE.quantize(decimal, _HUNDREDTH)
+
+
+def _parts(decimal: Decimal) -> tuple[str, str]:
+    whole, _, fraction = _digits(decimal).partition(".")
+    return whole, fraction.rstrip("0")
+
+
+def _digits(decimal: Decimal) -> str:
+    return f"{_WIDE.abs(decimal):,f}"
+
+
+def _sign(decimal: Decimal) -> str:
+    return "+" if decimal > 0 else _minus(decimal)
+
+
+def _minus(decimal: Decimal) -> str:
+    return MINUS if decimal < 0 else ""
+
+
+def _in_currency(digits: str, currency: str) -> str:
     symbol = _SYMBOLS.get(currency)
-    return _sign(rounded, plus) + (f"{symbol}{digits}" if symbol else f"{digits} {currency}")
-
-
-def _sign(amount: Decimal, plus: str) -> str:
-    if not amount:
-        return ""
-    return MINUS if amount < 0 else plus
+    return f"{symbol}{digits}" if symbol else f"{digits} {currency}"

@@ -10,9 +10,18 @@ from jinja2 import PackageLoader, StrictUndefined
 from corral.alpaca.environments import Environment
 from corral.edge.problems import Headers
 from corral.identity.models import AuthUser
-from corral.web.amounts import trend, written_gain, written_percent, written_price, written_quantity, written_weight
 from corral.web.equity import exchange_day, exchange_time, hours
-from corral.web.figures import direction, written_change, written_moment, written_money
+from corral.web.figures import (
+    direction,
+    written_change,
+    written_gain,
+    written_moment,
+    written_money,
+    written_percent,
+    written_price,
+    written_quantity,
+    written_weight,
+)
 from corral.web.forms import filled
 from corral.web.static_files import STATIC_ADDRESS
 
@@ -42,7 +51,7 @@ def _templates() -> Templates:
     )
     filters = cast("dict[str, Callable[..., str]]", templates.filters)
     filters.update(money=written_money, change=written_change, direction=direction, moment=written_moment)
-    filters.update(price=written_price, gain=written_gain, percent=written_percent, trend=trend)
+    filters.update(price=written_price, gain=written_gain, percent=written_percent)
     filters.update(quantity=written_quantity, weight=written_weight)
     filters.update(exchange_time=exchange_time, exchange_day=exchange_day)
     filters.update(hours=hours)

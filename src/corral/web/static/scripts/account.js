@@ -2,23 +2,14 @@
 
 import { signOf, sum } from "./decimals.js";
 import { element } from "./elements.js";
-import { formatGain, formatPercent, formatPrice, formatQuantity } from "./amounts.js";
-import { formatMoney } from "./money.js";
+import { writeFigure } from "./figures.js";
 import { formatMoment } from "./moment.js";
 import { followStream } from "./stream.js";
 
 const page = document.querySelector("[data-account]");
 const state = document.querySelector("[data-stream-state]");
 const underWay = document.querySelector("a[data-wait]");
-const CELLS = {
-  qty: formatQuantity,
-  current_price: formatPrice,
-  market_value: formatMoney,
-  unrealized_pl: formatGain,
-  unrealized_intraday_pl: formatGain,
-  unrealized_plpc: formatPercent,
-};
-const SIGNED = new Set(["unrealized_pl", "unrealized_intraday_pl", "unrealized_plpc"]);
+const CELLS = ["qty", "current_price", "market_value", "unrealized_pl", "unrealized_intraday_pl", "unrealized_plpc"];
 
 if (underWay) location.replace(underWay.href);
 else {
@@ -32,7 +23,7 @@ function ifOfThisPage(show) {
 
 function showAccount(account) {
   for (const figure of page.querySelectorAll("[data-figure]")) {
-    write(figure.querySelector("data"), account[figure.dataset.figure], formatMoney, account.currency);
+    write(figure.querySelector("data"), account[figure.dataset.figure]);
   }
   const time = element("time");
   formatMoment(time, account.last_updated);
@@ -49,24 +40,19 @@ function showPosition(position) {
     return;
   }
   if (!row) return;
-  for (const [name, format] of Object.entries(CELLS)) {
-    write(row.querySelector(`[data-cell=${name}]`), position[name], format, page.dataset.currency);
-  }
+  for (const name of CELLS) write(row.querySelector(`[data-cell=${name}]`), position[name]);
   addUp();
 }
 
 function addUp() {
   for (const name of ["unrealized_pl", "unrealized_intraday_pl"]) {
     const total = sum([...page.querySelectorAll(`tr[data-asset] [data-cell=${name}]`)].map(({ value }) => value));
-    for (const place of page.querySelectorAll(`[data-sum=${name}] data`)) {
-      write(place, total, formatGain, page.dataset.currency);
-      setTrend(place);
-    }
+    for (const place of page.querySelectorAll(`[data-sum=${name}] data`)) write(place, total);
   }
   const values = [...page.querySelectorAll("tr[data-asset] [data-cell=market_value]")].map(({ value }) => value);
   for (const [side, sign] of [["long", 1], ["short", -1]]) {
     const total = sum(values.filter((value) => signOf(value) === sign));
-    write(page.querySelector(`[data-sum=${side}] data`), total, formatMoney, page.dataset.currency);
+    write(page.querySelector(`[data-sum=${side}] data`), total);
   }
 }
 
@@ -75,7 +61,7 @@ function showOrder(order) {
   const changed = page.querySelector("[data-orders-changed]");
   if (row) {
     row.querySelector("[data-cell=status]").textContent = order.status.replaceAll("_", " ");
-    write(row.querySelector("[data-cell=filled_qty]"), order.filled_qty, formatQuantity);
+    write(row.querySelector("[data-cell=filled_qty]"), order.filled_qty);
   } else if (changed && order.event !== "reconciled") changed.hidden = false;
 }
 
@@ -92,18 +78,10 @@ function showState(now) {
 }
 
 /** A number that is another one says so quietly, by a colour that fades. */
-function write(node, amount, format, currency) {
+function write(node, amount) {
   if (!node || amount === null || amount === undefined || node.value === amount) return;
   node.value = amount;
-  node.textContent = format(amount, currency);
-  if (SIGNED.has(node.dataset.cell)) setTrend(node);
+  writeFigure(node);
   node.classList.remove("changed");
   requestAnimationFrame(() => node.classList.add("changed"));
-}
-
-function setTrend(node) {
-  const sign = signOf(node.value);
-  node.classList.toggle("up", sign > 0);
-  node.classList.toggle("down", sign < 0);
-  node.classList.toggle("flat", sign === 0);
 }

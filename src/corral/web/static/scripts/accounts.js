@@ -3,7 +3,7 @@
 import { read } from "./api.js";
 import { difference, signOf, sum } from "./decimals.js";
 import { element } from "./elements.js";
-import { formatChange, formatMoney } from "./money.js";
+import { formatChange, formatMoney } from "./figures.js";
 import { formatMoment } from "./moment.js";
 import { followStream } from "./stream.js";
 

@@ -1,4 +1,4 @@
-/** Exact sums of decimal strings, by whole numbers of any size. */
+/** Exact arithmetic with decimal strings, by whole numbers of any size. */
 
 const DECIMAL = /^-?\d+(?:\.\d+)?$/;
 
@@ -15,6 +15,17 @@ export function sum(amounts) {
 export function difference(amount, subtracted) {
   const places = Math.max(placesOf(amount), placesOf(subtracted));
   return written(scaled(amount, places) - scaled(subtracted, places), places);
+}
+
+/** `ratio("1", "3", 4)` is `"0.3333"`: rounded to so many places, half to even, of a `whole` greater than nothing. */
+export function ratio(part, whole, places) {
+  const scale = Math.max(placesOf(part), placesOf(whole));
+  const divisor = scaled(whole, scale);
+  const dividend = scaled(part, scale) * 10n ** BigInt(places);
+  const size = dividend < 0n ? -dividend : dividend;
+  const [floor, rest] = [size / divisor, 2n * (size % divisor)];
+  const rounded = rest > divisor || (rest === divisor && floor % 2n === 1n) ? floor + 1n : floor;
+  return written(dividend < 0n ? -rounded : rounded, places);
 }
 
 /** -1, 0 or 1. */

@@ -7,10 +7,9 @@ import {
   LineType,
   createChart,
 } from "../vendor/lightweight-charts.js";
-import { formatGain, formatPercent } from "./amounts.js";
 import { Problem, read as ask } from "./api.js";
 import { element } from "./elements.js";
-import { formatMoney } from "./money.js";
+import { writeFigure } from "./figures.js";
 
 const WEEKDAY_AND_TIME = { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" };
 const DAY = { day: "numeric", month: "short", year: "numeric" };
@@ -118,21 +117,22 @@ function baselineOf(gain, loss, baseValue) {
 function read(points, time) {
   const point = points.find((one) => same(one.time, time));
   if (!point) return reading.replaceChildren(...whole);
-  const { currency } = holder.dataset;
   reading.replaceChildren(
-    element("span", {}, formatMoney(point.equity, currency)),
+    figure("money", point.equity),
     " ",
-    point.profit_loss === null ? "" : signed(point.profit_loss, formatGain(point.profit_loss, currency)),
+    figure("gain", point.profit_loss),
     " ",
-    point.profit_loss_pct === null ? "" : signed(point.profit_loss_pct, formatPercent(point.profit_loss_pct)),
+    figure("percent", point.profit_loss_pct),
     " ",
     element("span", { class: "quiet" }, momentOf(point)),
   );
 }
 
-function signed(amount, text) {
-  const kind = !/[1-9]/.test(amount) ? "flat" : amount.startsWith("-") ? "down" : "up";
-  return element("span", { class: `gain ${kind}` }, text);
+function figure(kind, value) {
+  if (value === null) return "";
+  const node = element("data", { class: kind, value, "data-currency": holder.dataset.currency });
+  writeFigure(node);
+  return node;
 }
 
 function momentOf(point) {

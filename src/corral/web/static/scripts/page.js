@@ -1,13 +1,11 @@
 /** What every page does beyond its own: figures in the reader's way of writing, forms, dialogs. */
 
 import { offerDialogs } from "./dialogs.js";
+import { writeFigure } from "./figures.js";
 import { sendByScript } from "./forms.js";
-import { formatMoney } from "./money.js";
 import { formatMoment } from "./moment.js";
 
-for (const node of document.querySelectorAll("data.money")) {
-  node.textContent = formatMoney(node.value, node.dataset.currency);
-}
+for (const node of document.querySelectorAll("data[class]")) writeFigure(node);
 for (const node of document.querySelectorAll("time[datetime]")) formatMoment(node);
 for (const form of document.querySelectorAll("form:not([data-plain])")) sendByScript(form);
 for (const node of document.querySelectorAll("[data-needs-script]")) node.hidden = false;
