@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from tests.browser.conftest import Browsing, opened
+from tests.browser.conftest import PATIENCE_MS, Browsing, opened
 from tests.conftest import Faults
 from tests.people import Person, live_key, paper_key
 
@@ -109,6 +109,25 @@ async def test_an_account_switched_off_elsewhere_says_so(browsing: Browsing, ali
         await expect(card).to_contain_text("was switched off")
         await card.get_by_role("link", name="Show the accounts anew").click()
         await expect(card.get_by_role("link", name="Switch on")).to_be_visible()
+
+
+async def test_an_account_that_went_while_nobody_looked_does_not_pass_for_a_live_one(
+    browsing: Browsing, alice: Person
+) -> None:
+    stored = await alice.store(nickname="gone")
+    await alice.store(nickname="there")
+    async with browsing(alice) as context:
+        page = await opened(context, "/?wait")
+        await page.route("**/api/stream", lambda route: route.abort())
+        await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # opens the stream anew
+        await expect(page.locator("[data-stream-state]")).to_be_visible()
+        async with alice.client.delete(f"/api/credentials/{stored['id']}") as answer:
+            assert answer.status == 204
+        await page.unroute("**/api/stream")
+        gone, there = (page.get_by_role("article").filter(has_text=name) for name in ["gone", "there"])
+        await expect(gone).to_contain_text("may have been switched off or deleted", timeout=2 * PATIENCE_MS)
+        await expect(gone).to_contain_text(_STALE)
+        await expect(there).not_to_contain_text("Stale")
 
 
 async def test_a_lost_stream_says_since_when_and_the_figures_stay(browsing: Browsing, alice: Person) -> None:

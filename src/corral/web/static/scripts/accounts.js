@@ -1,7 +1,7 @@
 /** The cards live: figures from the stream, since when they are old, and the sums of them. */
 
 import { read } from "./api.js";
-import { answered, confirm, doubt, troubled } from "./card_state.js";
+import { answered, confirm, doubt, loseTouch, troubled } from "./card_state.js";
 import { difference, signOf } from "./decimals.js";
 import { element } from "./elements.js";
 import { followLines } from "./lines.js";
@@ -17,8 +17,7 @@ let moved = () => {};
 
 if (cards.size) {
   moved = followLines(cards);
-  followStream({ "account-data": show, problem: tell, gap: doubtAll }, tellState);
-  document.addEventListener("visibilitychange", doubtAll);
+  followStream({ "account-data": show, problem: tell, gap: miss }, tellState, doubtAll);
 }
 
 async function show(account) {
@@ -91,12 +90,17 @@ function tellState(now) {
     lastHeard = new Date();
     for (const card of cards.values()) confirm(card, lastHeard);
   } else if (state.hidden) {
-    doubtAll();
+    for (const card of cards.values()) loseTouch(card);
     const time = element("time");
     formatMoment(time, lastHeard.toISOString());
     state.replaceChildren("Not live since ", time, ": the live connection is lost. Trying again…");
   }
   state.hidden = now === "live";
+}
+
+/** Without an account, a gap is one before all of them are told anew. */
+function miss({ credential_id: id }) {
+  if (id === null) doubtAll();
 }
 
 function doubtAll() {
