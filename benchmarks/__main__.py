@@ -12,7 +12,8 @@ import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from benchmarks.accounts import Ranch, store_accounts
+from benchmarks.accounts import Ranch, Viewer, store_accounts
+from benchmarks.cards import CardFigures, cards_job, silent_account, warm_page, weigh
 from benchmarks.load import Job, Question, Report
 from benchmarks.memory import extra_memory
 from benchmarks.overview import OverviewFigures, page_job
@@ -47,7 +48,7 @@ async def run(folder: Path, progress: Progress) -> Figures:
     assert work is not None
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, work.cancel)
-    step = progress.add_task("PostgreSQL, 1,350 accounts", total=len(VARIANTS) + 4)
+    step = progress.add_task("PostgreSQL, 1,390 accounts", total=len(VARIANTS) + 5)
     log = folder / "log"
     with log.open("ab") as stream:
         configure_logging("json", stream)
@@ -58,10 +59,12 @@ async def run(folder: Path, progress: Progress) -> Figures:
                 loads[key] = await bench.measure(variant)
             progress.update(step, description="overview of fifty accounts", advance=1)
             overview = await bench.measure_overview()
+            progress.update(step, description="twenty cards", advance=1)
+            cards = await bench.measure_cards()
             progress.update(step, description="two thousand streams", advance=1)
             streams = await bench.measure_streams()
             progress.update(step, description="memory of idle accounts", advance=1)
-            return Figures(loads, overview, streams, await bench.measure_memory())
+            return Figures(loads, overview, cards, streams, await bench.measure_memory())
 
 
 @asynccontextmanager
@@ -116,6 +119,22 @@ class Bench:
         rounds = Rounds(paper_url=f"{self.order.sandbox_url}/paper", key_ids=self.ranch.reader.key_ids)
         async with running("benchmarks.sdk_loop", log=self.log) as loop:
             return OverviewFigures(page, float(await loop.ask(rounds.model_dump_json())))
+
+    async def measure_cards(self) -> CardFigures:
+        async with self._server("corral", snapshot_seconds=60) as server:
+            page = await warm_page(self.ranch.viewer, url=server.url)
+            warm = await self._load_cards(self.ranch.viewer, server)
+        patient = self.ranch.patient
+        async with (
+            self._server("corral", snapshot_seconds=60) as server,
+            silent_account(self.order.sandbox_url, patient.owner.key_ids[0]),
+        ):
+            await warm_page(patient, url=server.url, waiting=1)
+            waiting = await self._load_cards(patient, server)
+        return CardFigures(warm, waiting, weigh(page))
+
+    async def _load_cards(self, viewer: Viewer, server: _Server) -> Report:
+        return await self._load(cards_job(viewer, url=server.url, server_pid=server.child.pid))
 
     async def measure_streams(self) -> StreamFigures:
         async with (

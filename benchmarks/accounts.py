@@ -12,6 +12,8 @@ from corral.credentials.sealing import seal_keys
 from corral.credentials.validation import hint_of_key
 from corral.database.connection import Connection, Database, get_connection_with_rls
 from corral.identity import api_tokens, sign_in
+from corral.identity.current_user import session_cookie_name
+from corral.identity.sessions import start_session
 from corral.sandbox import secret_of
 from corral.sandbox.money import in_writing
 from corral.sandbox.opening import Account, open_account
@@ -22,6 +24,7 @@ SANDBOX_SEED = 0
 PEOPLE = 10
 ACCOUNTS_OF_EACH = 100
 ACCOUNTS_ON_A_PAGE = 50
+CARDS = 20
 LISTENERS = 200
 
 
@@ -29,22 +32,34 @@ LISTENERS = 200
 class Owner:
     """One person with an API token that may do everything, and their accounts."""
 
+    user_id: UUID
     token: str
     key_ids: list[str]
     accounts: list[Question]
 
 
 @dataclass(frozen=True, slots=True)
+class Viewer:
+    """A person in front of a browser: `cookie` is their session's, as `name=value`."""
+
+    owner: Owner
+    cookie: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ranch:
     """`people` have a hundred accounts each, and so has the one for warming up and nothing else.
 
-    `reader` looks at fifty accounts on one page, and each of the `listeners` listens to one.
+    `reader` looks at fifty accounts on one page, and each of the `listeners` listens to one. The viewers see
+    twenty cards each; one of the cards of `patient` is of an account for which Alpaca does not answer.
     """
 
     people: list[Owner]
     warm_up: Owner
     reader: Owner
     listeners: list[Owner]
+    viewer: Viewer
+    patient: Viewer
 
     @property
     def accounts(self) -> list[Question]:
@@ -59,6 +74,8 @@ async def store_accounts(database: Database, vault: Vault) -> Ranch:
         warm_up=await desk.store_person(ACCOUNTS_OF_EACH),
         reader=await desk.store_person(ACCOUNTS_ON_A_PAGE),
         listeners=[await desk.store_person(1) for _ in range(LISTENERS)],
+        viewer=await desk.store_viewer(CARDS),
+        patient=await desk.store_viewer(CARDS),
     )
 
 
@@ -79,7 +96,12 @@ class Desk:
         )
         async with get_connection_with_rls(user_id, database) as connection:
             questions = [await _store_account(connection, vault, user_id, token, key_id) for key_id in key_ids]
-        return Owner(token.reveal(), key_ids, questions)
+        return Owner(user_id, token.reveal(), key_ids, questions)
+
+    async def store_viewer(self, accounts: int) -> Viewer:
+        owner = await self.store_person(accounts)
+        session = await start_session(self._database, self._vault, owner.user_id, "benchmark")
+        return Viewer(owner, f"{session_cookie_name('http://')}={session.cookie_value.reveal()}")
 
 
 async def _store_account(connection: Connection, vault: Vault, user_id: UUID, token: Secret, key_id: str) -> Question:

@@ -28,10 +28,11 @@ _FIELDS = {
 
 
 class Question(BaseModel):
-    """`expected` is a piece of text that only the right answer has."""
+    """`expected` is a piece of text that only the right answer has. A page is asked for with a session's cookie."""
 
     path: str
-    token: str
+    token: str = ""
+    cookie: str = ""
     expected: str
 
 
@@ -106,8 +107,9 @@ class _Request:
 
     def __init__(self, question: Question) -> None:
         self.expected = question.expected.encode()
+        credential = f"Cookie: {question.cookie}" if question.cookie else f"Authorization: Bearer {question.token}"
         self.wire = (
-            f"GET {question.path} HTTP/1.1\r\nHost: corral\r\nAuthorization: Bearer {question.token}\r\n"
+            f"GET {question.path} HTTP/1.1\r\nHost: corral\r\n{credential}\r\n"
             "Accept: application/json\r\nUser-Agent: benchmark\r\n\r\n"
         ).encode()
 

@@ -7,6 +7,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.cards import CardFigures
 from benchmarks.listening import percentile
 from benchmarks.load import Report
 from benchmarks.overview import OverviewFigures
@@ -21,6 +22,7 @@ class Figures:
 
     loads: Mapping[str, Report]
     overview: OverviewFigures
+    cards: CardFigures
     streams: StreamFigures
     extra_memory: int
 
@@ -95,6 +97,7 @@ def _targets(figures: Figures) -> Table:
         ("overview of 50 accounts, the median", f"≤ {page_limit_ms:.0f} ms", f"{page_ms:.0f} ms",
          not figures.overview.page.errors and page_ms <= page_limit_ms),
         ("  beside a loop over the SDK", "≥ 25x", f"{to_loop:.1f}x", to_loop >= 25),
+        *_cards(figures.cards),
         (f"{streams.streams:,} streams over {streams.accounts} accounts: memory of each", "≤ 60 KB",
          f"{stream_kilobytes:.1f} KB", stream_kilobytes <= 60),
         ("  calls to Alpaca for the busiest account", "≤ 1 a second", f"{calls:.1f} a second", calls <= 1.1),
@@ -106,6 +109,27 @@ def _targets(figures: Figures) -> Table:
     for what, aim, measured, is_reached in rows:
         table.add_row(what, aim, measured, "[green]✓[/]" if is_reached else "[red]✗[/]")
     return table
+
+
+def _cards(cards: CardFigures) -> list[tuple[str, str, str, bool]]:
+    """What the slowest load in a hundred takes counts."""
+    weight = cards.weight
+    return [
+        ("accounts page of 20 cards: median, 99th percentile", "≤ 300 ms",
+         f"{cards.warm.p50_ms:.0f} ms, {cards.warm.p99_ms:.0f} ms", not cards.warm.errors and cards.warm.p99_ms <= 300),
+        ("  one of them for an account that never answers", "≤ 300 ms",
+         f"{cards.waiting.p50_ms:.0f} ms, {cards.waiting.p99_ms:.0f} ms",
+         not cards.waiting.errors and cards.waiting.p99_ms <= 300),
+        ("  its weight", "≤ 120 KB",
+         f"{_kilobytes(weight.page)}, its HTML {_kilobytes(weight.html)}, its styles {_kilobytes(weight.styles)}",
+         weight.page <= 120_000),
+        ("  scripts on it, and of all pages", "≤ 40 KB on it",
+         f"{_kilobytes(weight.scripts)}, {_kilobytes(weight.all_scripts)}", weight.scripts <= 40_000),
+    ]  # fmt: skip
+
+
+def _kilobytes(size: int) -> str:
+    return f"{size / 1e3:.1f} KB"
 
 
 def _brief(figure: float) -> str:

@@ -176,8 +176,9 @@ class Faults:
         async with self._client.delete("/_faults") as answer:
             assert answer.status < 300
 
-    async def calls_of(self, key_id: str) -> int:
-        """How many requests the sandbox has received with this key."""
+    async def calls_of(self, key_id: str, ending: str = "") -> int:
+        """How many requests the sandbox has received with this key, for paths with this ending."""
         async with self._client.get("/_requests") as answer:
             counts = await answer.json()
-        return sum(counts["key_ids"].get(key_id, {}).get("paths", {}).values())
+        paths = counts["key_ids"].get(key_id, {}).get("paths", {})
+        return sum(count for path, count in paths.items() if path.endswith(ending))

@@ -38,6 +38,7 @@ from corral.live.opening import Live, open_live
 from corral.people import routes as people
 from corral.settings import Settings
 from corral.web import routes as web
+from corral.web.lines import LINE_SECONDS
 from corral.web.problem_pages import render_problem_page
 from corral.web.visitors import SignedOut, lead_to_sign_in
 
@@ -51,6 +52,7 @@ class State(TypedDict):
     credential_reader: CredentialReader
     snapshots: Snapshots
     closes: Closes
+    lines: Snapshots
     live: Live
     watch: Watch
     sandbox: bool
@@ -89,8 +91,9 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
         stack.push_async_callback(reader.close)
         every = settings.recheck_seconds
         await stack.enter_async_context(rechecking(database, vault, alpaca, every_seconds=every))
-        snapshots, closes = Snapshots(settings.snapshot_seconds), Closes()
+        snapshots, closes, lines = Snapshots(settings.snapshot_seconds), Closes(), Snapshots(LINE_SECONDS)
         stack.push_async_callback(snapshots.close)
+        stack.push_async_callback(lines.close)
         trade_updates = await stack.enter_async_context(open_configured_trade_updates(settings))
         road = Road(vault, alpaca, trade_updates, snapshots, closes, reader, settings.live_seconds)
         live = await stack.enter_async_context(open_live(database, road))
@@ -101,6 +104,7 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
             credential_reader=reader,
             snapshots=snapshots,
             closes=closes,
+            lines=lines,
             live=live,
             watch=watch,
             sandbox=sandbox,

@@ -1,7 +1,10 @@
 """All accounts of the visitor as cards, and the sums of what is known."""
 
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
+from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Request, Response
@@ -13,6 +16,7 @@ from corral.credentials.models import Credential
 from corral.edge.resources import resources
 from corral.errors import Problem
 from corral.web.forms import filled
+from corral.web.lines import HEIGHT, WIDTH, Line, find_lines
 from corral.web.templating import render_page
 from corral.web.visitors import Visitor
 
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 
 # Long enough for an Alpaca that is well, and too short for a person to wait.
 PATIENCE_SECONDS: Final = 0.15
+_PATIENCE_OF_A_SCRIPT: Final = 1.0
 
 router = APIRouter(include_in_schema=False)
 
@@ -33,21 +38,26 @@ class Card:
     data: dict[str, Any] | None
     problem: Problem | None
     last_equity: str | None
+    line: Line | None = None
 
 
 @router.get("/")
 async def show_accounts(user: Visitor, request: Request) -> Response:
     """Whatever is known at once. With `?wait`, which a page without JavaScript offers, also what takes longer."""
     database = resources(request).database
-    credentials = await load_credentials(user.id, database)
+    credentials, active = await load_credentials(user.id, database), await load_active_credentials(user.id, database)
     within = None if "wait" in request.query_params else PATIENCE_SECONDS
-    outcomes = await find_outcomes(await load_active_credentials(user.id, database), request, within_seconds=within)
+    outcomes, lines = await asyncio.gather(
+        find_outcomes(active, request, within_seconds=within),
+        find_lines([named.sealed for named in active], user, request, within_seconds=within),
+    )
     by_id = {outcome.credential.sealed.id: outcome for outcome in outcomes}
     return render_page(
         request,
         "accounts.html",
         user=user,
-        cards=[_card(credential, by_id.get(credential.id), request) for credential in credentials],
+        cards=[_card(credential, by_id.get(credential.id), lines, request) for credential in credentials],
+        drawing=(WIDTH, HEIGHT),
         totals=totals_of(map(standing_of, outcomes)),
         form=filled(),
         is_waiting=any(outcome.answer is None for outcome in outcomes),
@@ -59,15 +69,26 @@ async def show_closes(user: Visitor, request: Request) -> Response:
     """For the page's script: equities at the last close, of accounts that had not answered when the page was made."""
     closes = cast("Closes", request.state.closes)
     credentials = await load_active_credentials(user.id, resources(request).database)
-    found = {str(credential.sealed.id): closes.of(credential.sealed) for credential in credentials}
-    return Response(orjson.dumps(found), media_type="application/json")
+    return _json({str(credential.sealed.id): closes.of(credential.sealed) for credential in credentials})
 
 
-def _card(credential: Credential, outcome: Outcome | None, request: Request) -> Card:
+@router.get("/lines")
+async def show_lines(user: Visitor, request: Request) -> Response:
+    """For the page's script: all lines in one answer. null is an account without one; what is under way is left out."""
+    credentials = [named.sealed for named in await load_active_credentials(user.id, resources(request).database)]
+    lines = await find_lines(credentials, user, request, within_seconds=_PATIENCE_OF_A_SCRIPT)
+    return _json({str(credential_id): line and asdict(line) for credential_id, line in lines.items()})
+
+
+def _card(credential: Credential, outcome: Outcome | None, lines: Mapping[UUID, Line | None], request: Request) -> Card:
     if outcome is None:
         return Card(credential, None, None, None)
-    answer = outcome.answer
+    answer, line = outcome.answer, lines.get(credential.id)
     if isinstance(answer, Problem):
         return Card(credential, None, answer, None)
     closes = cast("Closes", request.state.closes)
-    return Card(credential, orjson.loads(answer) if answer else None, None, closes.of(outcome.credential.sealed))
+    return Card(credential, orjson.loads(answer) if answer else None, None, closes.of(outcome.credential.sealed), line)
+
+
+def _json(found: Mapping[str, object]) -> Response:
+    return Response(orjson.dumps(found), media_type="application/json")

@@ -62,7 +62,7 @@ def history_question(span: Span) -> HistoryQuestion:
 
 def equity_of(history: PortfolioHistoryResponse, span: Span) -> Equity | None:
     """None where there is nothing to tell, as with an account of today."""
-    points = _since_funding(history.items)
+    points = since_funding(history.items)
     if not points:
         return None
     worth = [point.equity for point in points if point.equity is not None]
@@ -84,17 +84,28 @@ def equity_of(history: PortfolioHistoryResponse, span: Span) -> Equity | None:
 
 def hours(at: str) -> Literal["regular", "extended"]:
     """Whether a moment is within the exchange's regular hours of 9:30 to 16:00. Early closes are not known here."""
-    return "regular" if _OPENS <= _at_the_exchange(at).time() <= _CLOSES else "extended"
+    return "regular" if _OPENS <= at_the_exchange(at).time() <= _CLOSES else "extended"
 
 
 def exchange_time(at: str) -> str:
     """`2026-11-24T14:30:00Z` is `Tue 24 Nov, 09:30`."""
-    return f"{_at_the_exchange(at):%a %-d %b, %H:%M}"
+    return f"{at_the_exchange(at):%a %-d %b, %H:%M}"
 
 
 def exchange_day(at: str) -> str:
     """The trading day of a daily point: Alpaca names it by a moment of its evening, or by its midnight."""
-    return _at_the_exchange(at).date().isoformat()
+    return at_the_exchange(at).date().isoformat()
+
+
+def since_funding(points: Sequence[HistoryPointResponse]) -> Sequence[HistoryPointResponse]:
+    """From the first point with money in it to the last with a value: before, the account was not yet there."""
+    told = [point for point in points if point.equity is not None]
+    first = next((index for index, point in enumerate(told) if Decimal(point.equity or 0)), len(told))
+    return told[first:]
+
+
+def at_the_exchange(at: str) -> datetime:
+    return datetime.fromisoformat(at[:19] + "+00:00").astimezone(EXCHANGE_ZONE)
 
 
 def _intraday(span: Span, timeframe: Timeframe) -> HistoryQuestion:
@@ -108,14 +119,3 @@ def _intraday(span: Span, timeframe: Timeframe) -> HistoryQuestion:
 
 def _question(**chosen: object) -> HistoryQuestion:
     return HistoryQuestion.model_validate(chosen)
-
-
-def _since_funding(points: Sequence[HistoryPointResponse]) -> Sequence[HistoryPointResponse]:
-    """From the first point with money in it to the last with a value: before, the account was not yet there."""
-    told = [point for point in points if point.equity is not None]
-    first = next((index for index, point in enumerate(told) if Decimal(point.equity or 0)), len(told))
-    return told[first:]
-
-
-def _at_the_exchange(at: str) -> datetime:
-    return datetime.fromisoformat(at[:19] + "+00:00").astimezone(EXCHANGE_ZONE)

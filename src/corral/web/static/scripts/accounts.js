@@ -1,36 +1,39 @@
-/** The cards live: figures from the stream, and the sums of them. */
+/** The cards live: figures from the stream, since when they are old, and the sums of them. */
 
 import { read } from "./api.js";
-import { difference, signOf, sum } from "./decimals.js";
+import { answered, confirm, doubt, loseTouch, troubled } from "./card_state.js";
+import { difference, signOf } from "./decimals.js";
 import { element } from "./elements.js";
 import { formatChange, formatMoney } from "./figures.js";
+import { followLines } from "./lines.js";
 import { formatMoment } from "./moment.js";
 import { followStream } from "./stream.js";
+import { addUp } from "./totals.js";
 
 const cards = new Map([...document.querySelectorAll("[data-account]")].map((card) => [card.dataset.account, card]));
 const state = document.querySelector("[data-stream-state]");
+let lastHeard = new Date();
+let moved = () => {};
 
-if (cards.size) followStream({ "account-data": show, problem: tell }, tellState);
+if (cards.size) {
+  moved = followLines(cards);
+  followStream({ "account-data": show, problem: tell, gap: miss }, tellState, doubtAll);
+}
 
 async function show(account) {
   const card = cards.get(account.credential_id);
   if (!card) return;
   card.dataset.currency = account.currency;
-  part(card, "trouble").replaceChildren();
   part(card, "warnings").replaceChildren(...warnings(account));
-  const figures = card.querySelector(".figures");
-  figures.hidden = false;
-  figures.classList.remove("waiting");
   for (const figure of card.querySelectorAll("[data-figure]")) {
     write(figure, account[figure.dataset.figure], account.currency);
   }
   const trades = part(card, "day-trades");
   trades.hidden = !account.pattern_day_trader && !account.daytrade_count;
   trades.textContent = `${account.pattern_day_trader ? "Pattern day trader · " : ""}Day trades: ${account.daytrade_count}`;
-  const time = element("time");
-  formatMoment(time, account.last_updated);
-  part(card, "as-of").replaceChildren("As of ", time);
-  addUp();
+  answered(card, account.last_updated);
+  addUp(cards);
+  moved();
   if (!card.dataset.lastEquity) await learnCloses();
   showChange(card);
 }
@@ -40,7 +43,7 @@ function write(figure, amount, currency) {
   if (before?.value === amount) return;
   const money = element("data", { class: "money", value: amount, "data-currency": currency }, formatMoney(amount, currency));
   figure.replaceChildren(money);
-  if (before) money.classList.add(signOf(difference(amount, before.value)) > 0 ? "rose" : "fell");
+  if (before) money.classList.add("changed");
 }
 
 function showChange(card) {
@@ -66,14 +69,11 @@ async function learnCloses() {
 }
 
 /** Troubles of one account stand in its card, with the last figures in place. */
-function tell({ credential_id: id, code, detail, resolved }) {
-  const card = cards.get(id);
-  if (!card) return;
-  const trouble = part(card, "trouble");
-  trouble.querySelector(`[data-code="${CSS.escape(code)}"]`)?.remove();
-  if (resolved) return;
-  const isQuiet = code.startsWith("order_stream");
-  if (!isQuiet) trouble.append(element("p", { class: "notice problem", "data-code": code }, detail));
+function tell(problem) {
+  const card = cards.get(problem.credential_id);
+  if (!card || problem.code.startsWith("order_stream")) return;
+  troubled(card, problem);
+  addUp(cards);
 }
 
 function warnings(account) {
@@ -85,35 +85,26 @@ function warnings(account) {
     .map((text) => element("p", { class: "notice warning" }, text));
 }
 
-function addUp() {
-  for (const total of document.querySelectorAll("[data-total]")) {
-    const its = [...cards.values()].filter((card) => card.dataset.environment === total.dataset.total);
-    const known = its.filter((card) => card.querySelector("[data-figure=equity] data"));
-    total.querySelector("[data-sums]").replaceChildren(...sums(known));
-    const missing = part(total, "missing");
-    missing.hidden = known.length === its.length;
-    missing.textContent = `${known.length} of ${its.length} accounts`;
-  }
-}
-
-function sums(known) {
-  const currencies = [...new Set(known.map((card) => card.dataset.currency))].sort();
-  return currencies.flatMap((currency) => {
-    const its = known.filter((card) => card.dataset.currency === currency);
-    const of = (key) => sum(its.map((card) => card.querySelector(`[data-figure=${key}] data`).value));
-    const suffix = currencies.length > 1 ? ` in ${currency}` : "";
-    return [row(`Equity${suffix}`, of("equity"), currency), row("Balance", of("balance"), currency)];
-  });
-}
-
-function row(name, amount, currency) {
-  const money = element("data", { class: "money", value: amount, "data-currency": currency }, formatMoney(amount, currency));
-  return element("div", {}, element("dt", {}, name), element("dd", {}, money));
-}
-
 function tellState(now) {
+  if (now === "live") {
+    lastHeard = new Date();
+    for (const card of cards.values()) confirm(card, lastHeard);
+  } else if (state.hidden) {
+    for (const card of cards.values()) loseTouch(card);
+    const time = element("time");
+    formatMoment(time, lastHeard.toISOString());
+    state.replaceChildren("Not live since ", time, ": the live connection is lost. Trying again…");
+  }
   state.hidden = now === "live";
-  state.textContent = "The live connection is lost. Figures may be old; trying again…";
+}
+
+/** Without an account, a gap is one before all of them are told anew. */
+function miss({ credential_id: id }) {
+  if (id === null) doubtAll();
+}
+
+function doubtAll() {
+  for (const card of cards.values()) doubt(card);
 }
 
 function part(node, name) {

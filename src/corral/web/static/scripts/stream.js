@@ -5,9 +5,10 @@ const LONGEST_WAIT_MS = 30_000;
 
 /**
  * `handlers` by the event's name (`account-data`, `position`, `order`, `problem`, `gap`) are told its data;
- * `onState` is told "live", "lost", and leads nowhere when nobody is signed in any more: the page then goes.
+ * `onState` is told "live", "lost", and leads nowhere when nobody is signed in any more: the page then goes;
+ * `onAnew` is called before the stream begins anew, from how all accounts stand.
  */
-export function followStream(handlers, onState) {
+export function followStream(handlers, onState, onAnew = () => {}) {
   let source = null;
   let timer = 0;
   let wait = FIRST_WAIT_MS;
@@ -15,6 +16,7 @@ export function followStream(handlers, onState) {
   const open = () => {
     clearTimeout(timer);
     source?.close();
+    onAnew();
     source = new EventSource("/api/stream");
     source.addEventListener("heartbeat", () => {
       wait = FIRST_WAIT_MS;

@@ -1,0 +1,98 @@
+"""Twenty cards on the accounts page: how long the server takes, and what a browser has to load."""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiohttp import ClientSession
+
+from benchmarks.accounts import CARDS, Viewer
+from benchmarks.load import Job, Question, Report, Window
+from corral.web.static_files import STATIC_ADDRESS, STATIC_FILES
+
+_WINDOW = Window(warm_up=2, measured=5)
+_NEVER_MS = 15_000  # longer than Corral waits for anything
+_WARM_WITHIN_SECONDS = 20.0
+_LOADED = re.compile(r'(?:href|src)="(/static/[^"]+)"')
+_IMPORTED = re.compile(r'from "\./([a-z_]+\.js)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """Bytes as they are sent, head not counted: nothing is compressed. `all_scripts` are those of every page."""
+
+    html: int
+    styles: int
+    scripts: int
+    icon: int
+    all_scripts: int
+
+    @property
+    def page(self) -> int:
+        return self.html + self.styles + self.scripts + self.icon
+
+
+@dataclass(frozen=True, slots=True)
+class CardFigures:
+    """One client that loads the page again and again. `waiting`: for one of the accounts Alpaca does not answer."""
+
+    warm: Report
+    waiting: Report
+    weight: Weight
+
+
+def cards_job(viewer: Viewer, *, url: str, server_pid: int) -> Job:
+    question = Question(path="/", cookie=viewer.cookie, expected="As of")
+    return Job(url=url, server_pid=server_pid, clients=1, questions=[question], window=_WINDOW)
+
+
+async def warm_page(viewer: Viewer, *, url: str, waiting: int = 0) -> str:
+    """The page as soon as all cards but `waiting` have their figures and their lines, where there are any."""
+    async with asyncio.timeout(_WARM_WITHIN_SECONDS), ClientSession(url, headers={"Cookie": viewer.cookie}) as browser:
+        while True:
+            async with browser.get("/") as answer:
+                page = await answer.text()
+            async with browser.get("/lines") as answer:
+                lines = await answer.json()
+            if len(lines) == CARDS - waiting and page.count('class="figures waiting"') == waiting:
+                return page
+
+
+@asynccontextmanager
+async def silent_account(sandbox_url: str, key_id: str) -> AsyncGenerator[None]:
+    async with ClientSession(sandbox_url) as broker:
+        async with broker.put("/_faults", json={"faults": [{"key_id": key_id, "latency_ms": _NEVER_MS}]}) as answer:
+            assert answer.status == 200, await answer.text()
+        yield
+        async with broker.delete("/_faults"):
+            pass
+
+
+def weigh(html: str) -> Weight:
+    """The files that the page names, and the modules that those import."""
+    named = {path.removeprefix(f"{STATIC_ADDRESS}/") for path in _LOADED.findall(html)}
+    loaded = named | _imported(path for path in named if path.endswith(".js"))
+    return Weight(
+        html=len(html.encode()),
+        styles=_bytes_of(path for path in loaded if path.endswith(".css")),
+        scripts=_bytes_of(path for path in loaded if path.endswith(".js")),
+        icon=_bytes_of(path for path in loaded if path.endswith(".svg")),
+        all_scripts=_bytes_of(path for path in STATIC_FILES if path.startswith("scripts/")),
+    )
+
+
+def _imported(scripts: Iterable[str]) -> set[str]:
+    found: set[str] = set()
+    to_read = list(scripts)
+    while to_read:
+        text = STATIC_FILES[to_read.pop()].content.decode()
+        new = {f"scripts/{name}" for name in _IMPORTED.findall(text)} - found
+        found |= new
+        to_read += new
+    return found
+
+
+def _bytes_of(paths: Iterable[str]) -> int:
+    return sum(len(STATIC_FILES[path].content) for path in paths)

@@ -1,0 +1,257 @@
+"""The cards of the accounts page in each of their states, and how they come out of them."""
+
+import re
+
+import pytest
+from playwright.async_api import Locator, Page, expect
+
+from tests.browser.conftest import PATIENCE_MS, Browsing, opened
+from tests.conftest import Faults
+from tests.people import Person, live_key, paper_key
+
+_ACCOUNT = "/v2/account"
+_STALE = re.compile(r"Stale since \d{1,2}:\d\d:\d\d [AP]M")
+
+
+async def test_a_card_goes_stale_with_its_last_figures_and_recovers_by_itself(
+    browsing: Browsing, alice: Person, faults: Faults
+) -> None:
+    key = paper_key()
+    await alice.store(key)
+    await _set_equity(faults, key, "48151623.42")
+    async with browsing(alice) as context:
+        page = await opened(context)
+        card = page.get_by_role("article")
+        await expect(_equity(card)).to_have_text("$48,151,623.42")
+        await faults.set(key, status=503)
+        await expect(card).to_contain_text(_STALE)
+        await expect(card).to_contain_text("Alpaca answered with an error")
+        await expect(card.locator(".since time")).to_have_attribute("datetime", re.compile(r"^20.*Z$"))
+        await expect(_equity(card)).to_have_text("$48,151,623.42")
+        await expect(_equity(card)).to_be_visible()
+        await _set_equity(faults, key, "48151623.43")
+        await expect(_equity(card)).to_have_text("$48,151,623.43")
+        await expect(card).not_to_contain_text("Stale")
+        await expect(card).not_to_have_class(re.compile("stale"))
+
+
+async def test_one_stale_account_is_counted_in_the_sum_and_marks_no_other(
+    browsing: Browsing, alice: Person, faults: Faults
+) -> None:
+    broken, well = paper_key(), paper_key()
+    await alice.store(broken, nickname="broken")
+    await alice.store(well, nickname="well")
+    async with browsing(alice) as context:
+        page = await opened(context, "/?wait")
+        await expect(page.locator("[data-total=paper] data")).to_have_count(2)
+        await faults.set(broken, status=503)
+        await expect(page.locator("[data-total=paper]")).to_contain_text("1 stale")
+        await expect(page.get_by_role("article").filter(has_text="Stale since")).to_have_count(1)
+        await faults.clear()
+        await expect(page.locator("[data-total=paper]")).not_to_contain_text("stale")
+
+
+async def test_an_account_that_has_never_answered_has_a_reason_and_no_figures(
+    browsing: Browsing, alice: Person, faults: Faults
+) -> None:
+    key = paper_key()
+    await alice.store(key)
+    await faults.set(key, status=503)
+    async with browsing(alice) as context:
+        page = await opened(context, "/?wait")
+        card = page.get_by_role("article")
+        await expect(card).to_contain_text("Alpaca answered with an error")
+        await expect(card).to_contain_text("No figures just now")
+        await expect(card).not_to_contain_text("Stale")
+        await expect(_equity(card)).to_be_hidden()
+        await faults.clear()
+        await expect(_equity(card)).to_contain_text("$")
+        await expect(card).not_to_contain_text("Alpaca answered with an error")
+
+
+async def test_a_reason_that_the_page_came_with_is_not_told_twice(
+    browsing: Browsing, alice: Person, faults: Faults
+) -> None:
+    key = paper_key()
+    await alice.store(key)
+    await faults.set(key, status=503)
+    async with browsing(alice) as context:
+        page = await opened(context, "/?wait")
+        await page.evaluate("document.querySelector('[data-trouble] .notice').id = 'from-the-server'")
+        await expect(page.locator("#from-the-server")).to_have_count(0)
+        await expect(page.locator("[data-trouble] .notice")).to_have_count(1)
+
+
+async def test_refused_keys_lead_to_their_replacement(browsing: Browsing, alice: Person, faults: Faults) -> None:
+    key = live_key()
+    stored = await alice.store(key)
+    async with browsing(alice) as context:
+        page = await opened(context)
+        card = page.get_by_role("article")
+        await expect(_equity(card)).to_contain_text("$")
+        await faults.set(key, status=401)
+        await expect(card).to_contain_text("no longer accepts these keys")
+        await expect(card).to_contain_text(_STALE)
+        link = card.get_by_role("link", name="Replace the keys")
+        await expect(link).to_have_attribute("href", f"/keys/{stored['id']}/replace")
+
+
+async def test_an_account_switched_off_elsewhere_says_so(browsing: Browsing, alice: Person, faults: Faults) -> None:
+    key = paper_key()
+    stored = await alice.store(key)
+    async with browsing(alice) as context:
+        page = await opened(context)
+        card = page.get_by_role("article")
+        await _set_equity(faults, key, "48151623.42")
+        await expect(_equity(card)).to_have_text("$48,151,623.42")  # by the stream
+        async with alice.client.patch(f"/api/credentials/{stored['id']}", json={"is_active": False}) as answer:
+            assert answer.status == 200
+        await expect(card).to_contain_text("was switched off")
+        await card.get_by_role("link", name="Show the accounts anew").click()
+        await expect(card.get_by_role("link", name="Switch on")).to_be_visible()
+
+
+async def test_an_account_that_went_while_nobody_looked_does_not_pass_for_a_live_one(
+    browsing: Browsing, alice: Person
+) -> None:
+    stored = await alice.store(nickname="gone")
+    await alice.store(nickname="there")
+    async with browsing(alice) as context:
+        page = await opened(context, "/?wait")
+        await page.route("**/api/stream", lambda route: route.abort())
+        await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # opens the stream anew
+        await expect(page.locator("[data-stream-state]")).to_be_visible()
+        async with alice.client.delete(f"/api/credentials/{stored['id']}") as answer:
+            assert answer.status == 204
+        await page.unroute("**/api/stream")
+        gone, there = (page.get_by_role("article").filter(has_text=name) for name in ["gone", "there"])
+        await expect(gone).to_contain_text("may have been switched off or deleted", timeout=2 * PATIENCE_MS)
+        await expect(gone).to_contain_text(_STALE)
+        await expect(there).not_to_contain_text("Stale")
+
+
+async def test_a_lost_stream_says_since_when_and_the_figures_stay(browsing: Browsing, alice: Person) -> None:
+    await alice.store()
+    async with browsing(alice) as context:
+        page = await opened(context)
+        card, state = page.get_by_role("article"), page.locator("[data-stream-state]")
+        await expect(_equity(card)).to_contain_text("$")
+        await page.route("**/api/stream", lambda route: route.abort())
+        await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # opens the stream anew
+        await expect(state).to_contain_text(re.compile(r"Not live since \d{1,2}:\d\d:\d\d [AP]M: "))
+        since = await state.locator("time").get_attribute("datetime")
+        await expect(_equity(card)).to_be_visible()
+        await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # and fails once more
+        assert await state.locator("time").get_attribute("datetime") == since
+        await page.unroute("**/api/stream")
+        await expect(state).to_be_hidden()
+
+
+async def test_a_line_that_was_slow_is_drawn_without_a_reload(
+    browsing: Browsing, alice: Person, faults: Faults
+) -> None:
+    key = paper_key()
+    await alice.store(key)
+    await faults.set(key, path="/v2/account/portfolio/history", latency_ms=700)
+    async with browsing(alice) as context:
+        page = await opened(context)
+        place = page.locator("[data-line]")
+        before = await place.bounding_box()
+        await expect(place).to_have_attribute("data-line", "drawn")
+        await expect(place.locator("polyline")).to_have_attribute("points", re.compile(r"^[0-9., ]{20,}$"))
+        after = await place.bounding_box()
+        assert before is not None
+        assert after is not None
+        assert before["height"] == after["height"]
+
+
+async def test_a_line_moves_along_when_its_account_has_moved_and_minutes_are_over(
+    browsing: Browsing, alice: Person, faults: Faults
+) -> None:
+    key = paper_key()
+    await alice.store(key)
+    await _set_equity(faults, key, "48151623.42")
+    async with browsing(alice) as context:
+        page = await context.new_page()
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url) if request.url.endswith("/lines") else None)
+        await page.clock.install()
+        await page.goto("/?wait")
+        await expect(page.locator("[data-line]")).to_have_attribute("data-line", "drawn")
+        await _set_equity(faults, key, "48151623.43")
+        await expect(_equity(page)).to_have_text("$48,151,623.43")
+        assert asked == []
+        await page.clock.fast_forward("04:00")
+        async with page.expect_request("**/lines"):
+            await _set_equity(faults, key, "48151623.44")
+        await expect(_equity(page)).to_have_text("$48,151,623.44")
+
+
+@pytest.mark.parametrize("color_scheme", ["light", "dark"])
+async def test_a_line_can_be_told_from_its_ground(color_scheme: str, browsing: Browsing, alice: Person) -> None:
+    """WCAG 2.2, 1.4.11: three to one."""
+    await alice.store()
+    async with browsing(alice, color_scheme=color_scheme) as context:
+        page = await opened(context, "/?wait")
+        await expect(page.locator("[data-line]")).to_have_attribute("data-line", "drawn")
+        line = await _luminance(page.locator("polyline"), "stroke")
+        ground = await _luminance(page.get_by_role("article"), "background-color")
+        dark, light = sorted([line, ground])
+        assert (light + 0.05) / (dark + 0.05) >= 3
+
+
+async def test_a_number_that_changed_says_so_unless_motion_is_unwelcome(
+    browsing: Browsing, alice: Person, faults: Faults
+) -> None:
+    key = paper_key()
+    await alice.store(key)
+    for motion, animation in [("no-preference", "change"), ("reduce", "none")]:
+        await _set_equity(faults, key, "48151623.42")
+        async with browsing(alice, reduced_motion=motion) as context:
+            page = await opened(context)
+            await expect(_equity(page)).to_have_text("$48,151,623.42")
+            await _set_equity(faults, key, "48151623.43")
+            changed = page.locator("[data-figure=equity] data.changed")
+            await expect(changed).to_have_text("$48,151,623.43")
+            assert await changed.evaluate("node => getComputedStyle(node).animationName") == animation
+
+
+async def test_what_alpaca_has_blocked_stands_below_the_figures_in_words(
+    browsing: Browsing, alice: Person, faults: Faults
+) -> None:
+    key = paper_key()
+    await alice.store(key)
+    told = {"account_blocked": "true", "trading_blocked": "true", "daytrade_count": "3", "pattern_day_trader": "true"}
+    await faults.set(key, path=_ACCOUNT, account_raw=told)
+    async with browsing(alice) as context:
+        card = (await opened(context)).get_by_role("article")
+        await expect(card).to_contain_text("Alpaca has blocked this account.")
+        await expect(card).to_contain_text("Alpaca has blocked trading.")
+        await expect(card).to_contain_text("Pattern day trader · Day trades: 3")
+        await faults.clear()
+        await expect(card).not_to_contain_text("Pattern day trader")
+
+
+async def _set_equity(faults: Faults, key: str, equity: str) -> None:
+    await faults.set(key, path=_ACCOUNT, account_raw={"equity": f'"{equity}"', "last_equity": '"48151600"'})
+
+
+def _equity(inside: Page | Locator) -> Locator:
+    return inside.locator("[data-figure=equity]").first
+
+
+async def _luminance(node: Locator, name: str) -> float:
+    """The relative luminance of a colour as it is painted (WCAG 2.2)."""
+    return await node.evaluate(
+        """(node, name) => {
+          const canvas = new OffscreenCanvas(1, 1).getContext("2d");
+          canvas.fillStyle = getComputedStyle(node).getPropertyValue(name);
+          canvas.fillRect(0, 0, 1, 1);
+          const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map((part) => {
+            const share = part / 255;
+            return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+          });
+          return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+        }""",
+        name,
+    )
