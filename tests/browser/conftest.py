@@ -11,6 +11,8 @@ from tests.conftest import Service
 from tests.doors import sign_in_by_link
 from tests.people import Person
 
+_TELLS_OF_THE_POLICY = """addEventListener("securitypolicyviolation",
+  ({ effectiveDirective, blockedURI, sample }) => console.error("refused:", effectiveDirective, blockedURI, sample))"""
 PATIENCE_MS = 30_000  # a busy machine is slow, and not wrong
 
 Browsing = Callable[..., AbstractAsyncContextManager[BrowserContext]]
@@ -44,10 +46,11 @@ def browsing(browser: Browser, service: Service) -> Browsing:
     @asynccontextmanager
     async def browse(person: Person | None = None, **options: object) -> AsyncGenerator[BrowserContext]:
         # Playwright's own parameters, each of its type; named here they would be a list of their names.
-        context = await browser.new_context(base_url=service.url, locale="en-US", **options)  # pyright: ignore[reportArgumentType]
+        context = await browser.new_context(**{"base_url": service.url, "locale": "en-US", **options})  # pyright: ignore[reportArgumentType]
         context.set_default_timeout(PATIENCE_MS)
         complaints: list[str] = []
         context.on("weberror", lambda error: complaints.append(str(error.error)))
+        await context.add_init_script(_TELLS_OF_THE_POLICY)
         context.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         if person is not None:
             name, _, value = (await sign_in_by_link(service, person.user_id)).partition("=")

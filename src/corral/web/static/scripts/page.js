@@ -1,7 +1,7 @@
 /** What every page does beyond its own: figures in the reader's way of writing, forms, dialogs. */
 
 import { offerDialogs } from "./dialogs.js";
-import { sendByScript } from "./forms.js";
+import { sendByBrowser, sendByScript } from "./forms.js";
 import { formatMoney } from "./money.js";
 import { formatMoment } from "./moment.js";
 
@@ -10,6 +10,7 @@ for (const node of document.querySelectorAll("data.money")) {
 }
 for (const node of document.querySelectorAll("time[datetime]")) formatMoment(node);
 for (const form of document.querySelectorAll("form:not([data-plain])")) sendByScript(form);
+for (const form of document.querySelectorAll("form[data-plain][method=post]")) sendByBrowser(form);
 for (const node of document.querySelectorAll("[data-needs-script]")) node.hidden = false;
 for (const box of document.querySelectorAll("[data-shows]")) {
   const field = document.getElementById(box.dataset.shows);
