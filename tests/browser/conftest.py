@@ -5,8 +5,9 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
+from tests.browser.strangers import STRANGE
 from tests.conftest import Service
 from tests.doors import sign_in_by_link
 from tests.people import Person
@@ -51,7 +52,7 @@ def browsing(browser: Browser, service: Service) -> Browsing:
         complaints: list[str] = []
         context.on("weberror", lambda error: complaints.append(str(error.error)))
         await context.add_init_script(_TELLS_OF_THE_POLICY)
-        context.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        context.on("console", lambda message: complaints.append(message.text) if _is_ours(message) else None)
         if person is not None:
             name, _, value = (await sign_in_by_link(service, person.user_id)).partition("=")
             await context.add_cookies([{"name": name, "value": value, "url": service.url}])
@@ -63,6 +64,11 @@ def browsing(browser: Browser, service: Service) -> Browsing:
             await context.close()
 
     return browse
+
+
+def _is_ours(message: ConsoleMessage) -> bool:
+    """An error of a page of ours: somebody else's has every reason to complain, and stands at an address of its own."""
+    return message.type == "error" and (message.page is None or STRANGE not in message.page.url)
 
 
 async def opened(context: BrowserContext, path: str = "/") -> Page:
