@@ -5,12 +5,15 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
+from tests.browser.strangers import STRANGE
 from tests.conftest import Service
 from tests.doors import sign_in_by_link
 from tests.people import Person
 
+_TELLS_OF_THE_POLICY = """addEventListener("securitypolicyviolation",
+  ({ effectiveDirective, blockedURI, sample }) => console.error("refused:", effectiveDirective, blockedURI, sample))"""
 PATIENCE_MS = 30_000  # a busy machine is slow, and not wrong
 
 Browsing = Callable[..., AbstractAsyncContextManager[BrowserContext]]
@@ -44,11 +47,12 @@ def browsing(browser: Browser, service: Service) -> Browsing:
     @asynccontextmanager
     async def browse(person: Person | None = None, **options: object) -> AsyncGenerator[BrowserContext]:
         # Playwright's own parameters, each of its type; named here they would be a list of their names.
-        context = await browser.new_context(base_url=service.url, locale="en-US", **options)  # pyright: ignore[reportArgumentType]
+        context = await browser.new_context(**{"base_url": service.url, "locale": "en-US", **options})  # pyright: ignore[reportArgumentType]
         context.set_default_timeout(PATIENCE_MS)
         complaints: list[str] = []
         context.on("weberror", lambda error: complaints.append(str(error.error)))
-        context.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        await context.add_init_script(_TELLS_OF_THE_POLICY)
+        context.on("console", lambda message: complaints.append(message.text) if _is_ours(message) else None)
         if person is not None:
             name, _, value = (await sign_in_by_link(service, person.user_id)).partition("=")
             await context.add_cookies([{"name": name, "value": value, "url": service.url}])
@@ -60,6 +64,11 @@ def browsing(browser: Browser, service: Service) -> Browsing:
             await context.close()
 
     return browse
+
+
+def _is_ours(message: ConsoleMessage) -> bool:
+    """An error of a page of ours: somebody else's has every reason to complain, and stands at an address of its own."""
+    return message.type == "error" and (message.page is None or STRANGE not in message.page.url)
 
 
 async def opened(context: BrowserContext, path: str = "/") -> Page:

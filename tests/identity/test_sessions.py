@@ -216,3 +216,21 @@ async def test_whoever_signs_in_reads_who_they_are(service: Service, carol: Memb
     assert reply.told["email"] == carol.email
     assert reply.told["id"] == str(carol.user_id)
     assert reply.told["authenticated_by"] == "session"
+
+
+async def test_whoever_signs_in_ends_the_session_that_the_browser_had_and_no_other(
+    service: Service, carol: Member, alice: Person, anybody: ClientSession
+) -> None:
+    hers, elsewhere = [await sign_in_by_link(service, alice.user_id) for _ in range(2)]
+    reply = await post(anybody, "/api/session", cookie=hers, email=carol.email, password=carol.password)
+    assert (reply.status, reply.told["email"]) == (200, carol.email)
+    assert [await status_of(anybody, cookie) for cookie in (hers, elsewhere, str(reply.cookie))] == [401, 200, 200]
+
+
+async def test_a_refused_sign_in_ends_no_session(
+    service: Service, carol: Member, alice: Person, anybody: ClientSession
+) -> None:
+    hers = await sign_in_by_link(service, alice.user_id)
+    reply = await post(anybody, "/api/session", cookie=hers, email=carol.email, password="not the password")
+    assert reply.status == 401
+    assert await status_of(anybody, hers) == 200

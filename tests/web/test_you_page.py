@@ -1,5 +1,6 @@
 """One's own page: sessions, tokens and the password, without a script."""
 
+import asyncio
 import re
 import secrets
 from uuid import uuid4
@@ -88,7 +89,8 @@ async def test_a_button_takes_no_fields(alices: ClientSession, path: str) -> Non
 async def test_a_device_that_looks_like_html_is_text(service: Service, alice: Person) -> None:
     cookie = await sign_in_by_link(service, alice.user_id)
     async with ClientSession(service.url, headers={**BROWSER, "Cookie": cookie, "User-Agent": "x"}) as session:
-        async with session.post("/you/tokens", data={"name": "<b onclick=x>&", "scopes": "*", "days": "7"}) as answer:
+        sent = {"once": str(uuid4()), "name": "<b onclick=x>&", "scopes": "*", "days": "7"}
+        async with session.post("/you/tokens", data=sent) as answer:
             page = Parsed(await answer.text())
         assert not page.attributes("b")
         assert "<b onclick=x>&" in page.text()
@@ -98,6 +100,7 @@ async def test_a_token_is_shown_once_and_does_what_its_words_say(
     alices: ClientSession, alice: Person, bob: Person, anybody: ClientSession
 ) -> None:
     sent = [("name", "spreadsheet"), ("scopes", "accounts:read"), ("scopes", "tokens:read"), ("days", "30")]
+    sent.append(("once", str(uuid4())))
     status, html = await _post(alices, "/you/tokens", sent)
     assert status == 200
     (token,) = set(_TOKEN.findall(html))
@@ -114,15 +117,45 @@ async def test_a_token_is_shown_once_and_does_what_its_words_say(
 async def test_everything_and_for_ever_have_to_be_wished_for(
     alices: ClientSession, bob: Person, anybody: ClientSession
 ) -> None:
-    status, html = await _post(alices, "/you/tokens", {"name": "mine", "days": "never"})
+    form = {"once": str(uuid4()), "name": "mine"}
+    status, html = await _post(alices, "/you/tokens", {**form, "days": "never"})
     assert (status, "Choose at least one" in html, _TOKEN.search(html)) == (422, True, None)
     assert 'value="mine"' in html
-    status, html = await _post(alices, "/you/tokens", {"name": "mine", "scopes": "*", "days": "never"})
+    status, html = await _post(alices, "/you/tokens", {**form, "scopes": "*", "days": "never"})
     async with anybody.get("/api/me", headers={"Authorization": f"Bearer {_TOKEN.findall(html)[0]}"}) as answer:
         me = await answer.json()
     assert (me["scopes"], me["expires_at"]) == (sorted(Scope), None)
     for wrong in ({"scopes": "accounts:write"}, {"days": "36500"}, {"user_id": "1"}):
-        assert (await _post(alices, "/you/tokens", {"name": "x", "scopes": "*", "days": "7"} | wrong))[0] == 422
+        form = {"once": str(uuid4()), "name": "x", "scopes": "*", "days": "7"}
+        assert (await _post(alices, "/you/tokens", form | wrong))[0] == 422
+
+
+async def test_a_form_that_is_sent_twice_makes_one_token_and_shows_it_once(
+    alices: ClientSession, bobs: ClientSession, alice: Person
+) -> None:
+    shown = await read_page(alices, "/you")
+    (once,) = [field["value"] for field in shown.attributes("input") if field.get("name") == "once"]
+    form = {"once": once or "", "name": "spreadsheet", "scopes": "tokens:read", "days": "7"}
+    status, html = await _post(alices, "/you/tokens", form)
+    assert (status, len(set(_TOKEN.findall(html)))) == (200, 1)
+    status, html = await _post(alices, "/you/tokens", form)
+    assert (status, "made already" in html, _TOKEN.findall(html)) == (409, True, [])
+    async with alice.client.get("/api/tokens") as answer:
+        made = [token for token in (await answer.json())["items"] if token["name"] == "spreadsheet"]
+    assert len(made) == 1
+    assert made[0]["id"] != once
+    # Shown again, the form is another one; and what bob sends is none of alice's.
+    again = [field["value"] for field in Parsed(html).attributes("input") if field.get("name") == "once"]
+    assert again != [once]
+    status, html = await _post(bobs, "/you/tokens", form)
+    assert (status, len(set(_TOKEN.findall(html)))) == (200, 1)
+
+
+async def test_two_forms_at_the_same_moment_make_one_token(alices: ClientSession, alice: Person, bob: Person) -> None:
+    form = {"once": str(uuid4()), "name": "spreadsheet", "scopes": "tokens:read", "days": "7"}
+    told = await asyncio.gather(*(_post(alices, "/you/tokens", form) for _ in range(4)))
+    assert sorted(status for status, _ in told) == [200, 409, 409, 409]
+    assert sum(len(set(_TOKEN.findall(html))) for _, html in told) == 1
 
 
 async def test_a_token_is_revoked_on_a_page_of_its_own_and_only_by_its_owner(

@@ -40,9 +40,13 @@ async def create_api_token(
     name: str,
     scopes: Sequence[str] | None,
     expires_at: datetime | None,
+    token_id: UUID | None = None,
 ) -> tuple[TokenMetadata, Secret]:
-    """Without scopes the token may do all that its owner may. The secret is given out here, and never again."""
-    token, token_id = new_token(), uuid4()
+    """Without scopes the token may do all that its owner may. The secret is given out here, and never again.
+
+    With a `token_id`, a wish that comes twice makes one token: raises TokenMadeAlready for the second.
+    """
+    token, token_id = new_token(), token_id or uuid4()
     granted = sorted(set(scopes)) if scopes is not None else [EVERYTHING]
     async with get_connection_with_rls(user_id, database) as connection:
         metadata = await queries.insert_api_token(

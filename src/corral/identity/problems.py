@@ -75,6 +75,12 @@ class TokenNotFound(Problem):
     status, code, title = 404, "token_not_found", "Token not found"
 
 
+class TokenMadeAlready(Problem):
+    """This token is made already, and was shown then. If you did not see it, revoke it and make another."""
+
+    status, code, title = 409, "token_made_already", "Made already"
+
+
 class SessionNotFound(Problem):
     """There is no such session of yours; it may have ended already."""
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from corral.database.connection import Connection, Database, Owned, columns
-from corral.identity.problems import AlreadySetUp, EmailTaken
+from corral.identity.problems import AlreadySetUp, EmailTaken, TokenMadeAlready
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,15 +205,18 @@ async def insert_api_token(
     connection: Connection, *, user_id: UUID, token_id: UUID, name: str, scopes: Sequence[str],
     lookup: bytes, seal: bytes, expires_at: datetime | None,
 ) -> TokenMetadata:  # fmt: skip
+    """Raises TokenMadeAlready where the user has a token of this id."""
     row = await connection.fetchrow(
         """
         INSERT INTO corral.api_tokens (user_id, id, name, scopes, lookup, seal, expires_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7)
+        ON CONFLICT DO NOTHING
         RETURNING id, name, scopes, created_at, expires_at, last_used_at
         """,
         user_id, token_id, name, scopes, lookup, seal, expires_at,
     )  # fmt: skip
-    assert row is not None  # noqa: S101 - an INSERT … RETURNING gives its row or raises
+    if row is None:
+        raise TokenMadeAlready
     return TokenMetadata(*row)
 
 

@@ -1,6 +1,7 @@
 """Cookie sessions: 190 random bits in the browser, two keyed hashes at rest."""
 
 import hmac
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -9,7 +10,7 @@ from corral.database.connection import Database, get_connection_with_rls
 from corral.identity import queries
 from corral.identity.problems import SessionNotFound
 from corral.identity.queries import SessionMetadata, SessionRow
-from corral.identity.token_format import new_token
+from corral.identity.token_format import is_well_formed, new_token
 from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Vault
@@ -73,6 +74,16 @@ async def end_session(database: Database, user_id: UUID, session_id: UUID) -> No
     if not is_deleted:
         raise SessionNotFound
     _log.info("session_ended", user_id=str(user_id), session_id=str(session_id))
+
+
+async def end_session_of(database: Database, vault: Vault, cookie_value: str) -> None:
+    """Whosesoever it is, also when it rests too long; of a cookie that leads to none there is nothing to end."""
+    if not is_well_formed(cookie_value):
+        return
+    found = await queries.find_sessions(database, session_lookups(vault, cookie_value))
+    for row in found.values():
+        with suppress(SessionNotFound):  # ended elsewhere in the same moment
+            await end_session(database, row.user_id, row.id)
 
 
 async def end_other_sessions(database: Database, user_id: UUID, kept_id: UUID) -> None:

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Literal
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -19,6 +19,7 @@ from corral.identity.scopes import EVERYTHING, Scope
 from corral.identity.sign_in import change_password, has_password
 from corral.identity.signed_in import forget_session_cookie
 from corral.secret import Secret
+from corral.vault import Vault
 from corral.web.forms import Button, Form, answer_form, filled
 from corral.web.templating import render_page
 from corral.web.visitors import Visitor, see_other
@@ -37,8 +38,12 @@ LIFETIMES: Final = {"7": "A week", "30": "30 days", "90": "90 days", "365": "A y
 
 
 class NewTokenForm(Body):
-    """Without a scope nothing is made: by a page, a token that may do everything has to be wished for."""
+    """Without a scope nothing is made: by a page, a token that may do everything has to be wished for.
 
+    `once` is of the page's own making, a new one each time it is shown.
+    """
+
+    once: UUID
     name: Name
     scopes: Annotated[list[Scope | Literal["*"]], Field(min_length=1)]
     days: Literal["7", "30", "90", "365", "never"]
@@ -84,7 +89,9 @@ async def end_session(session_id: UUID, user: Visitor, request: Request) -> Resp
 
 @router.post("/tokens")
 async def create_token(user: Visitor, request: Request) -> Response:
-    """Not led on from: the token is nowhere but in this answer."""
+    """Not led on from: the token is nowhere but in this answer, and so that it can stay nowhere else, a form that is
+    sent again, by a reload or a second click, is told that it was taken. It makes no second token.
+    """
 
     async def act(body: NewTokenForm) -> Response:
         house = resources(request)
@@ -95,6 +102,7 @@ async def create_token(user: Visitor, request: Request) -> Response:
             name=body.name,
             scopes=None if EVERYTHING in body.scopes else body.scopes,
             expires_at=None if body.days == "never" else datetime.now(UTC) + timedelta(days=int(body.days)),
+            token_id=_token_id(house.vault, user, body.once),
         )
         return await _you_page(request, user, created=token)
 
@@ -138,6 +146,11 @@ async def set_password(user: Visitor, request: Request) -> Response:
     return await answer_form(request, PasswordChange, act, again)
 
 
+def _token_id(vault: Vault, user: AuthUser, once: UUID) -> UUID:
+    """One for each showing of a form, and none that whoever sends it could choose."""
+    return UUID(bytes=vault.verifier("token_form", str(user.id), str(once))[:16], version=4)
+
+
 async def _you_page(
     request: Request,
     user: AuthUser,
@@ -165,6 +178,7 @@ async def _you_page(
         lifetimes=LIFETIMES,
         ending=ending or filled(),
         creating=creating or filled(days="90"),
+        once=uuid4(),
         changing=changing or filled(),
         created=created.reveal() if created else None,
     )

@@ -2,12 +2,13 @@
 
 import { offerDialogs } from "./dialogs.js";
 import { writeFigure } from "./figures.js";
-import { sendByScript } from "./forms.js";
+import { sendByBrowser, sendByScript } from "./forms.js";
 import { formatMoment } from "./moment.js";
 
 for (const node of document.querySelectorAll("data[class]")) writeFigure(node);
 for (const node of document.querySelectorAll("time[datetime]")) formatMoment(node);
 for (const form of document.querySelectorAll("form:not([data-plain])")) sendByScript(form);
+for (const form of document.querySelectorAll("form[data-plain][method=post]")) sendByBrowser(form);
 for (const node of document.querySelectorAll("[data-needs-script]")) node.hidden = false;
 for (const box of document.querySelectorAll("[data-shows]")) {
   const field = document.getElementById(box.dataset.shows);

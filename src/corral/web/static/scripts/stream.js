@@ -22,7 +22,7 @@ export function followStream(handlers, onState, onAnew = () => {}) {
       wait = FIRST_WAIT_MS;
       onState("live");
     });
-    source.addEventListener("problem", ({ data }) => JSON.parse(data).code === "unauthenticated" && goToSignIn());
+    source.addEventListener("problem", ({ data }) => JSON.parse(data).code === "unauthenticated" && leave());
     for (const [name, handle] of Object.entries(handlers)) {
       source.addEventListener(name, ({ data }) => handle(JSON.parse(data)));
     }
@@ -47,6 +47,12 @@ export function followStream(handlers, onState, onAnew = () => {}) {
     } else open();
   });
   open();
+}
+
+/** The session has ended. Where somebody came in meanwhile, as whoever, the page is theirs from here on. */
+async function leave() {
+  if (await isSignedOut()) goToSignIn();
+  else location.reload();
 }
 
 async function isSignedOut() {

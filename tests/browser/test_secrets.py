@@ -1,0 +1,193 @@
+"""Secrets go from the page to Corral, or once from Corral to the page, and stay nowhere: no address, page or store."""
+
+import re
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, Page, Request, async_playwright, expect
+
+from corral.identity.links import issue_link
+from corral.sandbox import secret_of
+from tests.browser.conftest import Browsing, opened
+from tests.conftest import Faults, Service
+from tests.doors import sign_in_by_link
+from tests.identity.members import make_administrator
+from tests.log_lines import LogSince
+from tests.people import Person, paper_key
+
+_TOKEN = re.compile(r"corral_[0-9A-Za-z]{38}")
+_KEPT = """async () => JSON.stringify([
+  {...localStorage}, {...sessionStorage}, await indexedDB.databases(), await caches.keys(), document.cookie,
+  history.state, name])"""
+
+
+@dataclass
+class Witness:
+    """Hears every address that a browser asks for, and every word beside the body that it sends there."""
+
+    said: list[str] = field(default_factory=list[str])
+
+    def hear(self, request: Request) -> None:
+        self.said += [request.url, *(f"{name}: {value}" for name, value in request.headers.items())]
+
+    def follow(self, context: BrowserContext) -> "Witness":
+        context.on("request", self.hear)
+        return self
+
+
+@pytest.mark.parametrize("has_script", [True, False], ids=["script", "no script"])
+async def test_a_secret_that_was_refused_is_nowhere(
+    has_script: bool,  # noqa: FBT001 - pytest passes parameters by name
+    browsing: Browsing,
+    alice: Person,
+    faults: Faults,
+    log_file: Path,
+) -> None:
+    log, down, wrong = LogSince(log_file), paper_key(), paper_key()
+    await faults.set(down, latency_ms=3_000)  # longer than the service waits
+    async with browsing(alice, java_script_enabled=has_script) as context:
+        witness = Witness().follow(context)
+        page = await opened(context, "/keys/new")
+        for key_id, secret, told in [
+            (wrong, "4711-this-is-not-the-secret-4711", "neither for paper nor for live"),
+            (down, secret_of(down), "Alpaca did not answer"),
+        ]:
+            await _offer(page, "Long-term", key_id, secret)
+            await expect(page.get_by_role("alert")).to_contain_text(told)
+            await expect(page.get_by_label("Secret")).to_have_value("")
+            await _is_nowhere(page, witness, secret)
+            assert secret not in log.text()
+        await page.reload()
+        await _is_nowhere(page, witness, secret_of(down))
+
+
+@pytest.mark.parametrize("has_script", [True, False], ids=["script", "no script"])
+async def test_a_new_token_is_shown_once_however_often_its_page_is_loaded(
+    has_script: bool,  # noqa: FBT001 - pytest passes parameters by name
+    browsing: Browsing,
+    alice: Person,
+) -> None:
+    async with browsing(alice, java_script_enabled=has_script) as context:
+        witness = Witness().follow(context)
+        page = await opened(context, "/you")
+        token = await _make_token(page)
+        await page.reload()
+        await _is_nowhere(page, witness, token)
+        # With a script the browser has forgotten the form; without one it sends it again.
+        await expect(page.get_by_text("made already")).to_have_count(0 if has_script else 1)
+        if has_script:
+            await page.goto("/docs")
+            await page.go_back()
+            await expect(page.get_by_role("heading", name="API tokens")).to_be_visible()
+            await _is_nowhere(page, witness, token)
+    async with alice.client.get("/api/tokens") as answer:
+        assert [one["name"] for one in (await answer.json())["items"]].count("Spreadsheet") == 1
+
+
+async def test_an_invitation_still_works_after_its_page_was_loaded_again(
+    service: Service, browsing: Browsing, alice: Person, bob: Person
+) -> None:
+    await make_administrator(service, alice.email)
+    async with browsing(alice) as office, browsing() as elsewhere:
+        witness = Witness().follow(office)
+        page = await opened(office, "/people")
+        await page.get_by_label("Their e-mail address").fill(bob.email.replace("bob", "dora"))
+        await page.get_by_role("button", name="Make a link").click()
+        code = (await page.locator("#link").inner_text()).partition("#")[2]
+        await page.reload()
+        await _is_nowhere(page, witness, code)
+        joining = await opened(elsewhere, f"/invitation#{code}")
+        await joining.get_by_label("Password", exact=True).fill("a donkey, two staples and a lamp")
+        await joining.get_by_role("button", name="Join and sign in").click()
+        await expect(joining.get_by_role("heading", name="Your first account")).to_be_visible()
+
+
+async def test_a_double_click_makes_one_token_and_shows_it(browsing: Browsing, alice: Person) -> None:
+    async with browsing(alice) as context:
+        page = await opened(context, "/you")
+        await _fill_in_token(page)
+        await page.get_by_role("button", name="Make the token").dblclick()
+        await expect(page.locator("#created")).to_have_text(_TOKEN)
+    async with alice.client.get("/api/tokens") as answer:
+        assert [one["name"] for one in (await answer.json())["items"]].count("Spreadsheet") == 1
+
+
+async def test_a_code_leaves_the_address_the_history_and_the_page_that_it_opened(
+    service: Service, browsing: Browsing, alice: Person, bob: Person
+) -> None:
+    house = service.resources
+    link = (await issue_link(house.database, house.vault, "sign_in", alice.user_id, service.url)).reveal()
+    code = link.partition("#")[2]
+    async with browsing() as context:
+        witness = Witness().follow(context)
+        page = await opened(context, link)
+        await expect(page).to_have_url(f"{service.url}/sign-in")
+        await page.get_by_role("button", name="Sign in with this link").click()
+        await expect(page.get_by_role("heading", name="Your first account")).to_be_visible()
+        await _is_nowhere(page, witness, code)
+        await page.go_back()
+        await _is_nowhere(page, witness, code)
+
+
+async def test_after_signing_out_the_back_button_shows_nothing(
+    chromium: str, service: Service, alice: Person, bob: Person
+) -> None:
+    stored = await alice.store(nickname="the meadow account")
+    async with _browser_with_a_memory(chromium) as browser:
+        context = await browser.new_context(base_url=service.url)
+        name, _, value = (await sign_in_by_link(service, alice.user_id)).partition("=")
+        await context.add_cookies([{"name": name, "value": value, "url": service.url}])
+        page = await opened(context)
+        visited = [f"/accounts/{stored['id']}", f"/keys/{stored['id']}", "/you"]
+        for path in visited:
+            await page.goto(path)
+        assert alice.email in await page.content()
+        await page.get_by_role("button", name="Sign out").click()
+        await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+        for _ in [*visited, "/"]:
+            await page.go_back()
+            await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+            content = await page.content()
+            assert "meadow" not in content
+            assert alice.email not in content
+
+
+@asynccontextmanager
+async def _browser_with_a_memory(chromium: str) -> AsyncGenerator[Browser]:
+    """Playwright turns off by default what people's browsers do: keep pages alive to go back to."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox"], ignore_default_args=["--disable-back-forward-cache"]
+        )
+        yield browser
+        await browser.close()
+
+
+async def _offer(page: Page, nickname: str, key_id: str, secret: str) -> None:
+    await page.get_by_label("Nickname").fill(nickname)
+    await page.get_by_label("Key ID").fill(key_id)
+    await page.get_by_label("Secret").fill(secret)
+    await page.get_by_role("button", name="Add", exact=True).click()
+
+
+async def _make_token(page: Page) -> str:
+    await _fill_in_token(page)
+    await page.get_by_role("button", name="Make the token").click()
+    return await page.locator("#created").inner_text()
+
+
+async def _fill_in_token(page: Page) -> None:
+    await page.get_by_text("Make a token").first.click()
+    await page.get_by_label("What is it for?").fill("Spreadsheet")
+    await page.get_by_label("See how your accounts stand").check()
+
+
+async def _is_nowhere(page: Page, witness: Witness, secret: str) -> None:
+    assert secret not in await page.content()
+    fields = await page.locator("input").evaluate_all("(all) => all.map(({ value }) => value)")
+    assert secret not in fields
+    assert secret not in await page.evaluate(_KEPT)
+    assert not [said for said in witness.said if secret in said]
