@@ -45,6 +45,7 @@ function timeOf(at) {
 }
 
 function draw(points, baseValue) {
+  reading.querySelector("[data-last]").textContent = momentOf(points, points.at(-1));
   holder.hidden = false;
   document.querySelector("[data-chart-notes]").hidden = false;
   // The logo is markup from a string, which no page of ours takes; its link stands below the chart as text.
@@ -62,6 +63,7 @@ function draw(points, baseValue) {
   extended.setData(points.map((point) => ({ time: point.time, value: isExtended(point) ? 1 : 0 })));
   const line = baseValue === null ? chart.addSeries(AreaSeries) : chart.addSeries(BaselineSeries);
   line.setData(points);
+  if (baseValue !== null) line.applyOptions({ autoscaleInfoProvider: (found) => reachingTo(Number(baseValue), found()) });
   const base = baseValue === null ? null : line.createPriceLine({ price: Number(baseValue), axisLabelVisible: false });
   const dress = () => dressed(chart, line, extended, base, baseValue);
   dress();
@@ -82,7 +84,7 @@ function dressed(chart, line, extended, base, baseValue) {
       fontFamily: getComputedStyle(holder).fontFamily,
     },
     grid: { vertLines: { visible: false }, horzLines: { color: grid } },
-    rightPriceScale: { borderVisible: false },
+    rightPriceScale: { borderVisible: false, entireTextOnly: true },
     timeScale: { borderVisible: false, timeVisible: isIntraday(), secondsVisible: false },
     crosshair: { vertLine: { color: ink, labelVisible: false }, horzLine: { color: ink, labelVisible: false } },
     localization: { priceFormatter: (price) => price.toLocaleString(undefined, { maximumFractionDigits: 0 }) },
@@ -96,6 +98,14 @@ function dressed(chart, line, extended, base, baseValue) {
   });
   extended.applyOptions({ topColor: hours, bottomColor: hours });
   base?.applyOptions({ color: ink, lineStyle: LineStyle.LargeDashed, lineWidth: 1 });
+}
+
+/** The range of values in sight, and what profit and loss are counted from. */
+function reachingTo(base, found) {
+  const range = found?.priceRange;
+  if (!range) return found;
+  const [minValue, maxValue] = [Math.min(range.minValue, base), Math.max(range.maxValue, base)];
+  return { ...found, priceRange: { minValue, maxValue } };
 }
 
 function areaOf(colour) {
@@ -118,13 +128,9 @@ function read(points, time) {
   const point = points.find((one) => same(one.time, time));
   if (!point) return reading.replaceChildren(...whole);
   reading.replaceChildren(
-    figure("money", point.equity),
+    element("span", { class: "of-span" }, figure("gain", point.profit_loss), " ", figure("percent", point.profit_loss_pct)),
     " ",
-    figure("gain", point.profit_loss),
-    " ",
-    figure("percent", point.profit_loss_pct),
-    " ",
-    element("span", { class: "quiet" }, momentOf(point)),
+    element("span", { class: "quiet" }, figure("money", point.equity), " ", momentOf(points, point)),
   );
 }
 
@@ -135,10 +141,12 @@ function figure(kind, value) {
   return node;
 }
 
-function momentOf(point) {
+/** In the exchange's time, of which the reader's language writes the day. */
+function momentOf(points, point) {
+  if (holder.dataset.unfinished !== undefined && point === points.at(-1)) return "today so far";
   const form = new Intl.DateTimeFormat(undefined, { ...(isIntraday() ? WEEKDAY_AND_TIME : DAY), timeZone: "America/New_York" });
-  const where = isIntraday() ? " in New York" : "";
-  return `${form.format(new Date(point.at))}${where}${isExtended(point) ? ", extended hours" : ""}`;
+  const when = form.format(new Date(point.at));
+  return isIntraday() ? `on ${when} in New York${isExtended(point) ? ", extended hours" : ""}` : `at the close of ${when}`;
 }
 
 /** Left and right go from point to point, Home and End to the first and the last, Escape back to the whole. */
