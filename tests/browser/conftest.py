@@ -44,8 +44,7 @@ def browsing(browser: Browser, service: Service) -> Browsing:
     @asynccontextmanager
     async def browse(person: Person | None = None, **options: object) -> AsyncGenerator[BrowserContext]:
         # Playwright's own parameters, each of its type; named here they would be a list of their names.
-        options = {"locale": "en-US", **options}
-        context = await browser.new_context(base_url=service.url, **options)  # pyright: ignore[reportArgumentType]
+        context = await browser.new_context(**{"base_url": service.url, "locale": "en-US", **options})  # pyright: ignore[reportArgumentType]
         context.set_default_timeout(PATIENCE_MS)
         complaints: list[str] = []
         context.on("weberror", lambda error: complaints.append(str(error.error)))

@@ -59,6 +59,7 @@ function draw(points, baseValue) {
     priceLineVisible: false,
     autoscaleInfoProvider: () => ({ priceRange: { minValue: 0, maxValue: 1 } }),
   });
+  chart.priceScale("right").applyOptions({ entireTextOnly: true });
   chart.priceScale("hours").applyOptions({ scaleMargins: { top: 0, bottom: 0 }, visible: false });
   extended.setData(points.map((point) => ({ time: point.time, value: isExtended(point) ? 1 : 0 })));
   const line = baseValue === null ? chart.addSeries(AreaSeries) : chart.addSeries(BaselineSeries);
@@ -84,7 +85,7 @@ function dressed(chart, line, extended, base, baseValue) {
       fontFamily: getComputedStyle(holder).fontFamily,
     },
     grid: { vertLines: { visible: false }, horzLines: { color: grid } },
-    rightPriceScale: { borderVisible: false, entireTextOnly: true },
+    rightPriceScale: { borderVisible: false },
     timeScale: { borderVisible: false, timeVisible: isIntraday(), secondsVisible: false },
     crosshair: { vertLine: { color: ink, labelVisible: false }, horzLine: { color: ink, labelVisible: false } },
     localization: { priceFormatter: (price) => price.toLocaleString(undefined, { maximumFractionDigits: 0 }) },
