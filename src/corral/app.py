@@ -11,8 +11,8 @@ from fastapi import FastAPI
 from corral import __version__
 from corral.accounts import read_routes as reads
 from corral.accounts import routes as accounts
-from corral.accounts.closes import Closes
 from corral.accounts.fast_lane import FastLane
+from corral.accounts.last_known import LastKnown
 from corral.accounts.snapshots import Snapshots
 from corral.alpaca.client import AlpacaClient, open_alpaca
 from corral.alpaca.environments import Hosts
@@ -51,7 +51,7 @@ class State(TypedDict):
     session_cookie: str
     credential_reader: CredentialReader
     snapshots: Snapshots
-    closes: Closes
+    last_known: LastKnown
     lines: Snapshots
     live: Live
     watch: Watch
@@ -91,11 +91,12 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
         stack.push_async_callback(reader.close)
         every = settings.recheck_seconds
         await stack.enter_async_context(rechecking(database, vault, alpaca, every_seconds=every))
-        snapshots, closes, lines = Snapshots(settings.snapshot_seconds), Closes(), Snapshots(LINE_SECONDS)
+        snapshots, lines = Snapshots(settings.snapshot_seconds), Snapshots(LINE_SECONDS)
+        last_known = LastKnown()
         stack.push_async_callback(snapshots.close)
         stack.push_async_callback(lines.close)
         trade_updates = await stack.enter_async_context(open_configured_trade_updates(settings))
-        road = Road(vault, alpaca, trade_updates, snapshots, closes, reader, settings.live_seconds)
+        road = Road(vault, alpaca, trade_updates, snapshots, last_known, reader, settings.live_seconds)
         live = await stack.enter_async_context(open_live(database, road))
         yield State(
             resources=Resources(database, vault, alpaca, settings.browser_url),
@@ -103,7 +104,7 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
             session_cookie=session_cookie_name(settings.browser_url),
             credential_reader=reader,
             snapshots=snapshots,
-            closes=closes,
+            last_known=last_known,
             lines=lines,
             live=live,
             watch=watch,

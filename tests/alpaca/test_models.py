@@ -65,6 +65,30 @@ def test_what_is_told_for_information_is_read_and_is_none_where_it_makes_no_sens
     assert getattr(read_account(OFFICIAL.replace(b'"transfers_blocked": false, ', b"")), name) is None
 
 
+FIGURES = [
+    *("long_market_value", "short_market_value", "initial_margin", "maintenance_margin", "last_maintenance_margin"),
+    *("sma", "regt_buying_power", "daytrading_buying_power", "options_buying_power", "non_marginable_buying_power"),
+    *("accrued_fees", "pending_transfer_in", "pending_transfer_out"),
+]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_that_is_told_for_information_is_a_decimal_or_none(name: str) -> None:
+    assert getattr(read(**{name: "-0.10"}), name) == "-0.10"
+    assert getattr(read_account(with_bare(name, "48151.62340")), name) == "48151.62340"
+    senseless_values: list[object] = [None, "", "much", [], {}, True]
+    for senseless in senseless_values:
+        assert getattr(read(**{name: senseless}), name) is None
+    assert getattr(read(), name) is None
+
+
+def test_when_an_account_was_opened_is_told_in_utc_and_its_crypto_status_as_it_stands() -> None:
+    opened = {"created_at": "2026-01-05T23:30:00.5-05:00", "crypto_status": "ACTIVE"}
+    assert read(**opened).created_at == "2026-01-06T04:30:00.5Z"
+    assert read(**opened).crypto_status == "ACTIVE"
+    assert (read(created_at="soon").created_at, read(crypto_status=7).crypto_status) == (None, None)
+
+
 @given(NAMES, MONEY)
 def test_a_decimal_text_comes_out_digit_for_digit(name: str, written: str) -> None:
     assert getattr(read(**{name: written}), name) == written

@@ -27,7 +27,7 @@ async def test_from_a_card_to_its_account_its_orders_and_its_activities(browsing
         await expect(page).to_have_url(re.compile(r"status=open"))
         await expect(page.get_by_label("State")).to_have_value("open")
         await page.get_by_role("link", name="Activities").click()
-        await expect(page.get_by_role("row").nth(1)).to_contain_text(re.compile("buy|sell"))
+        await expect(page.get_by_role("row").nth(1)).to_contain_text(re.compile("Buy|Sell"))
 
 
 @with_chart
@@ -41,6 +41,7 @@ async def test_the_chart_is_drawn_and_read_by_the_arrow_keys(browsing: Browsing,
         await expect(page.get_by_role("link", name="tradingview.com")).to_be_visible()
         reading = page.locator("#reading")
         await expect(reading).to_contain_text("over 1W")
+        await expect(reading.locator("[data-last]")).to_contain_text(re.compile(r"on \w{3}, Nov \d+, .* in New York"))
         await page.locator("#equity-chart").focus()
         await page.keyboard.press("Home")
         await expect(reading).to_contain_text("04:00 AM in New York, extended hours")
@@ -48,6 +49,78 @@ async def test_the_chart_is_drawn_and_read_by_the_arrow_keys(browsing: Browsing,
         await expect(reading).to_contain_text("over 1W")
         await page.get_by_text("As a table").click()
         await expect(page.get_by_role("region", name="Equity as a table")).to_be_visible()
+
+
+@with_chart
+async def test_a_daily_point_is_read_as_a_close(browsing: Browsing, alice: Person) -> None:
+    stored = await alice.store()
+    async with browsing(alice) as context:
+        page = await opened(context, f"/accounts/{stored['id']}?span=3M")
+        await page.locator("#equity-chart canvas").first.wait_for()
+        await page.locator("#equity-chart").focus()
+        await page.keyboard.press("Home")
+        await expect(page.locator("#reading")).to_contain_text(re.compile(r"at the close of \w{3} \d+, \d{4}"))
+
+
+async def test_what_the_stream_does_not_tell_moves_with_it(browsing: Browsing, alice: Person, faults: Faults) -> None:
+    key = paper_key()
+    stored = await alice.store(key)
+    async with browsing(alice) as context:
+        page = await opened(context, f"/accounts/{stored['id']}")
+        await page.get_by_text("Margin, buying power and more").click()
+        margin = page.locator("[data-detail=initial_margin]")
+        await expect(margin).to_be_visible()
+        await page.evaluate("window.wasHere = true")
+        raw = {"equity": '"48151623.42"', "last_equity": '"48151622.42"', "initial_margin": '"48151.5"'}
+        await faults.set(key, path="/v2/account", account_raw={**raw, "transfers_blocked": "true"})
+        await expect(margin).to_have_text("$48,151.50")
+        await expect(page.locator("[data-change]")).to_have_text("+$1.00 (0.00%)")
+        await expect(page.locator("[data-change]")).to_have_class("change up")
+        await expect(page.locator("[data-blocks]")).to_contain_text("Alpaca has blocked transfers")
+        assert await page.evaluate("window.wasHere")
+
+
+async def test_figures_are_written_in_the_readers_language(browsing: Browsing, alice: Person, faults: Faults) -> None:
+    key = paper_key()
+    stored = await alice.store(key)
+    position = {**_position("48.15"), "qty": "4815.162342", "current_price": "1234.5", "avg_entry_price": "0.000108"}
+    raw = {"equity": '"48151623.42"', "last_equity": '"48151622.42"'}
+    bodies = [
+        {"path": "/v2/positions", "body_text": json.dumps([position])},
+        {"path": "/v2/account", "account_raw": raw},
+    ]
+    await faults.set_all([{"key_id": key, **one} for one in bodies])
+    async with browsing(alice, locale="de-DE") as context:
+        page = await opened(context, f"/accounts/{stored['id']}")
+        row = page.locator("tr[data-asset]")
+        for written in (
+            "4.815,162342",
+            "1.234,50\u00a0$",
+            "0,000108\u00a0$",
+            "+48,15\u00a0$",
+            "+10,00\u00a0%",
+            "100,00\u00a0%",
+        ):
+            await expect(row).to_contain_text(written)
+        await expect(page.locator("[data-figure=equity]")).to_have_text("48.151.623,42\u00a0$")
+        await expect(page.locator("[data-change]")).to_have_text("+1,00\u00a0$ (0,00\u00a0%)")
+
+
+async def test_a_trouble_is_told_once_and_its_end_brings_the_figures(
+    browsing: Browsing, alice: Person, faults: Faults
+) -> None:
+    key = paper_key()
+    stored = await alice.store(key)
+    await faults.set(key, status=503)
+    async with browsing(alice) as context:
+        page = await opened(context, f"/accounts/{stored['id']}")
+        told = page.locator(".problem", has_text="Alpaca answered with an error")
+        # The page is made with it, and the stream, once it is there, tells it again in its place.
+        await expect(page.locator("[data-trouble] p.problem")).to_be_visible()
+        await expect(told).to_have_count(1)
+        await faults.clear()
+        await expect(page.locator("[data-figure=equity]")).to_contain_text("$")
+        await expect(told).to_have_count(0)
 
 
 async def test_figures_positions_and_their_sums_move_without_a_reload(
@@ -132,6 +205,55 @@ async def test_no_page_of_an_account_is_wider_than_a_phone(browsing: Browsing, a
     async with browsing(alice, viewport={"width": 360, "height": 800}) as context:
         for path in ("", "?span=1D", "/orders", "/activities"):
             page = await opened(context, f"/accounts/{stored['id']}{path}")
+            assert not await is_too_wide(page), path
+
+
+@pytest.mark.parametrize("width", [360, 800, 1280])
+async def test_no_row_has_to_be_scrolled_sideways(
+    browsing: Browsing, alice: Person, faults: Faults, width: int
+) -> None:
+    key = paper_key()
+    stored = await alice.store(key)
+    held = [
+        {
+            **_position("-4815.16"),
+            "symbol": "SPY270115P00500000",
+            "side": "short",
+            "qty": "-1",
+            "avg_entry_price": "14.1",
+        },
+        {
+            **_position("4127.01", "BTC/USD"),
+            "qty": "12345678.123456789",
+            "current_price": "97123.456789",
+            "avg_entry_price": "65000.123456789",
+            "market_value": "12477.8",
+        },
+    ]
+    order = {
+        "id": "1",
+        "status": "partially_filled",
+        "symbol": "SPY270115P00500000",
+        "side": "sell",
+        "qty": "0.128473612",
+    }
+    order |= {
+        "type": "stop_limit",
+        "stop_price": "97123.456789",
+        "limit_price": "97123.456788",
+        "order_class": "bracket",
+    }
+    order |= {"filled_qty": "0.000000001", "submitted_at": "2026-11-24T15:00:00Z", "created_at": "2026-11-24T15:00:00Z"}
+    bodies = {"/v2/positions": held, "/v2/orders": [{**order, "legs": [{**order, "id": "2"}]}]}
+    await faults.set_all(
+        [{"key_id": key, "path": path, "body_text": json.dumps(body)} for path, body in bodies.items()]
+    )
+    async with browsing(alice, viewport={"width": width, "height": 800}) as context:
+        for path in ("", "/orders", "/activities"):
+            page = await opened(context, f"/accounts/{stored['id']}{path}")
+            region = page.locator(".scroll:has(.stacks)")
+            await expect(region.get_by_role("rowheader").first).to_be_visible()
+            assert await region.evaluate("(it) => it.scrollWidth <= it.clientWidth"), path
             assert not await is_too_wide(page), path
 
 

@@ -9,10 +9,11 @@ from uuid import uuid4
 import pytest
 from aiohttp import ClientSession
 
+from corral.sandbox import secret_of
 from corral.web.account_page import HAS_CHART
 from tests.conftest import Faults, Service, StartService
 from tests.doors import sign_in_by_link
-from tests.people import Person, live_key, make_person, paper_key
+from tests.people import Person, key_pair, live_key, make_person, paper_key
 from tests.web.conftest import BROWSER
 from tests.web.html import Parsed, read_page
 
@@ -82,12 +83,12 @@ async def test_every_page_of_an_account_is_there_and_guarded_like_all_others(vis
     assert all(form["method"] == "get" for form in parsed.attributes("form") if "action" not in form)
 
 
-@pytest.mark.parametrize("page", ["", "/orders", "/activities"])
+@pytest.mark.parametrize("page", ["", "/orders", "/activities", "/details"])
 async def test_bob_is_told_the_same_of_alices_account_as_of_none(
     alice: Person, bobs: ClientSession, alices: ClientSession, page: str
 ) -> None:
     credential = await alice.store()
-    assert (await read_page(alices, f"/accounts/{credential['id']}{page}")).title()
+    await read_page(alices, f"/accounts/{credential['id']}{page}")
     told = [
         await _problem_page(bobs, f"/accounts/{wanted}{page}") for wanted in (credential["id"], uuid4(), "no-id-at-all")
     ]
@@ -95,7 +96,7 @@ async def test_bob_is_told_the_same_of_alices_account_as_of_none(
     assert "no such credential" in told[0]
 
 
-@pytest.mark.parametrize("page", ["", "/orders", "/activities"])
+@pytest.mark.parametrize("page", ["", "/orders", "/activities", "/details"])
 async def test_who_is_not_signed_in_is_led_to_the_sign_in_and_back(
     alice: Person, visitor: ClientSession, page: str
 ) -> None:
@@ -130,6 +131,117 @@ async def test_the_figures_are_those_of_the_api(visit: Visit) -> None:
     values = [one["value"] for one in parsed.attributes("data") if one.get("class") == "money"][:3]
     assert values == list(account.values())
     assert "\N{MINUS SIGN}$23,140.20" in parsed.text()
+
+
+async def test_the_account_is_told_whole_figure_by_figure(visit: Visit) -> None:
+    figures = {"regt_buying_power": "48151.10", "initial_margin": 16.2342, "sma": None, "long_market_value": "0"}
+    told = {"last_equity": "100", "multiplier": "2", "options_trading_level": 2, "created_at": "2026-01-05T14:30:00Z"}
+    body = await _account_of(visit)
+    await visit.answer(
+        "/v2/account", body | {"equity": "101", "cash": "1", "buying_power": "2", "currency": "EUR"} | figures | told
+    )
+    html = await visit.html()
+    assert 'data-detail="regt_buying_power"><data class="money" value="48151.10" data-currency="EUR"' in html
+    assert 'data-detail="initial_margin"><data class="money" value="16.2342"' in html
+    assert 'data-detail="long_market_value"' in html
+    assert 'data-detail="sma"' not in html
+    text = Parsed(html).text()
+    assert "+1.00 EUR (+1.00%) since the previous close" in text
+    for words in ("PA3000000001", "Paper, margin 2\N{MULTIPLICATION SIGN}", "level 2", "2026-01-05"):
+        assert words in text
+
+
+async def test_nothing_is_said_of_a_close_that_alpaca_does_not_tell(visit: Visit) -> None:
+    body = await _account_of(visit)
+    await visit.answer("/v2/account", body | {"equity": "101", "cash": "1", "buying_power": "2"})
+    html = await visit.html()
+    assert "previous close" not in html
+    assert "data-change" not in html
+    assert "$101.00" in html
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"account_blocked": True}, "Alpaca has blocked this account"),
+        ({"trading_blocked": True}, "Alpaca has blocked trading"),
+        ({"transfers_blocked": True}, "Alpaca has blocked transfers"),
+        ({"trade_suspended_by_user": True}, "suspended in the account's own settings"),
+        ({"status": "ACTION_REQUIRED"}, "as ACTION_REQUIRED and not as ACTIVE"),
+    ],
+)
+async def test_what_keeps_from_trading_is_told_in_words(visit: Visit, changes: dict[str, object], words: str) -> None:
+    body = await _account_of(visit) | {"equity": "1", "cash": "1", "buying_power": "2"}
+    await visit.answer("/v2/account", body)
+    assert not _warnings(await visit.read())
+    await visit.answer("/v2/account", body | changes)
+    parsed = await visit.read()
+    assert len(_warnings(parsed)) == 1
+    assert words in parsed.text()
+
+
+async def test_details_cost_no_call_and_are_those_of_the_last_answer(visit: Visit, faults: Faults) -> None:
+    before = await faults.calls_of(visit.key_id)
+    assert json.loads(await visit.html("/details")) is None
+    assert await faults.calls_of(visit.key_id) == before
+    body = await _account_of(visit) | {"equity": "1", "cash": "1", "buying_power": "2", "transfers_blocked": True}
+    await visit.answer("/v2/account", body | {"last_equity": "48151.62342", "sma": "16.23"})
+    await visit.read()
+    asked = await faults.calls_of(visit.key_id)
+    assert asked == before + 3  # the account, its positions, its history
+    told = json.loads(await visit.html("/details"))
+    assert told["last_equity"] == "48151.62342"
+    assert told["figures"] == {"sma": "16.23"}
+    assert "blocked transfers" in told["blocks"][0]
+    assert await faults.calls_of(visit.key_id) == asked
+
+
+async def test_details_are_gone_with_the_keys_that_brought_them(visit: Visit) -> None:
+    path = visit.path.replace("/accounts/", "/api/credentials/")
+    await visit.read()
+    assert json.loads(await visit.html("/details"))["figures"]
+    async with visit.person.client.patch(path, json=key_pair(visit.key_id)) as answer:
+        assert answer.status == 200
+    assert json.loads(await visit.html("/details")) is None
+    await visit.read()
+    assert json.loads(await visit.html("/details"))["figures"]
+    async with visit.person.client.patch(path, json={"is_active": False}) as answer:
+        assert answer.status == 200
+    assert "switched off" in await visit.html("/details", status=400)
+    async with visit.person.client.delete(path) as answer:
+        assert answer.status == 204
+    assert "no such credential" in await visit.html("/details", status=404)
+
+
+async def test_an_account_that_repeats_its_keys_is_not_shown(visit: Visit) -> None:
+    body = await _account_of(visit) | {"equity": "1", "cash": "1", "buying_power": "2"}
+    for echoed in ({"status": visit.key_id}, {"crypto_status": secret_of(visit.key_id)}):
+        await visit.answer("/v2/account", body | echoed)
+        html = await visit.html()
+        assert "Alpaca answered with an error" in html
+        assert str(*echoed.values()) not in html
+
+
+async def test_the_chart_is_read_by_what_came_over_the_span_and_by_when_its_last_point_was(visit: Visit) -> None:
+    history = {"timestamp": [1795467600, 1795554000], "equity": [100, 101.5], "profit_loss": [0, 1.5]}
+    history |= {"profit_loss_pct": [0, 0.015], "base_value": 100, "timeframe": "1D"}
+    await visit.answer("/v2/account/portfolio/history", history)
+    assert "+$1.50 +1.50% over 1M $101.50 at the close of 2026-11-24" in (await visit.read()).text()
+    await visit.answer("/v2/account/portfolio/history", history | {"timeframe": "5Min"})
+    text = (await visit.read("?span=1D")).text()
+    assert "+$1.50 +1.50% over 1D $101.50 on Tue 24 Nov, 16:00 in New York" in text
+
+
+async def test_orders_tell_what_they_wait_for_and_what_their_legs_are_for(visit: Visit) -> None:
+    leg = {"group_role": "take_profit", "status": "held", "type": "stop_limit", "stop_price": "9", "limit_price": "8.5"}
+    trailing = {"type": "trailing_stop", "trail_percent": "5", "qty": "3", "filled_qty": "1.5"}
+    orders = [_order(1) | {"order_class": "bracket", "legs": [_order(2) | leg]}, _order(3) | trailing]
+    await visit.answer("/v2/orders", orders)
+    text = (await visit.read("/orders")).text()
+    assert "take profit" in text
+    assert "limit $8.50 stop $9.00" in text
+    assert "1.5 of 3" in text
+    assert "trail 5 %" in text
 
 
 async def test_positions_are_told_with_weights_profits_and_their_exact_sums(visit: Visit) -> None:
@@ -267,6 +379,10 @@ async def test_nothing_held_and_no_money_yet_is_said_in_words(visit: Visit) -> N
     empty: dict[str, object] = {key: [] for key in ("timestamp", "equity", "profit_loss", "profit_loss_pct")}
     await visit.answer("/v2/account/portfolio/history", {**empty, "base_value": None, "timeframe": "1D"})
     assert "nothing to tell for this time" in (await visit.read()).text()
+
+
+def _warnings(parsed: Parsed) -> list[str]:
+    return [str(one["class"]) for one in parsed.attributes("p") if "warning" in (one.get("class") or "")]
 
 
 async def _links(visit: Visit, page: str) -> list[str]:

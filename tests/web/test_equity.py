@@ -1,3 +1,4 @@
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -15,6 +16,8 @@ from corral.web.equity import (
     hours,
 )
 
+LATER = datetime(2026, 12, 31, tzinfo=UTC)
+
 
 def history(*worth: str | None, timeframe: str = "1D") -> PortfolioHistoryResponse:
     items = [
@@ -27,7 +30,7 @@ def history(*worth: str | None, timeframe: str = "1D") -> PortfolioHistoryRespon
 
 
 def test_what_was_before_the_first_money_is_left_out() -> None:
-    told = equity_of(history(None, "0", "0.0", "100", None, "90", "0", None), Span.ALL)
+    told = equity_of(history(None, "0", "0.0", "100", None, "90", "0", None), Span.ALL, LATER)
     assert told is not None
     assert (told.first.equity, told.last.equity, told.points) == ("100", "0", 3)
     assert (told.low, told.high) == ("0", "100")
@@ -35,16 +38,32 @@ def test_what_was_before_the_first_money_is_left_out() -> None:
 
 @pytest.mark.parametrize("worth", [(), (None,), ("0", "0")])
 def test_an_account_without_money_has_nothing_to_tell(worth: tuple[str | None, ...]) -> None:
-    assert equity_of(history(*worth), Span.MONTH) is None
+    assert equity_of(history(*worth), Span.MONTH, LATER) is None
 
 
 @given(st.lists(st.decimals("0.01", "1e20", places=2).map(str), min_size=1, max_size=400))
 def test_the_table_has_the_last_point_and_even_steps_back_from_it(worth: list[str]) -> None:
-    told = equity_of(history(*worth), Span.ALL)
+    told = equity_of(history(*worth), Span.ALL, LATER)
     assert told is not None
     assert len(told.rows) <= MOST_ROWS
     assert [row.equity for row in told.rows] == worth[::-1][:: told.every]
     assert Decimal(told.low) <= min(Decimal(row.equity or 0) for row in told.rows)
+
+
+@pytest.mark.parametrize(
+    ("now", "timeframe", "is_unfinished"),
+    [
+        (datetime(2026, 11, 2, 20, 59, tzinfo=UTC), "1D", True),  # 15:59 in New York
+        (datetime(2026, 11, 2, 21, tzinfo=UTC), "1D", False),
+        (datetime(2026, 11, 3, 1, tzinfo=UTC), "1D", False),
+        (datetime(2026, 11, 3, 15, tzinfo=UTC), "1D", False),
+        (datetime(2026, 11, 2, 15, tzinfo=UTC), "5Min", False),
+    ],
+)
+def test_a_day_that_is_not_over_has_not_closed(now: datetime, timeframe: str, is_unfinished: bool) -> None:  # noqa: FBT001 - pytest passes parameters by name
+    told = equity_of(history("1", "2", timeframe=timeframe), Span.MONTH, now)
+    assert told is not None
+    assert told.is_unfinished is is_unfinished
 
 
 @pytest.mark.parametrize(

@@ -55,8 +55,7 @@ def test_sums_are_exact_whatever_the_order(
     assert Fraction(told.profit) == sum(Fraction(profit) for _, profit, _ in numbers if profit is not None)
     assert Fraction(told.today) == sum(Fraction(today) for _, _, today in numbers if today is not None)
     values = [Fraction(value) for value, _, _ in numbers if value is not None]
-    assert Fraction(told.long_value) + Fraction(told.short_value) == sum(values)
-    assert Fraction(told.long_value) >= 0 >= Fraction(told.short_value)
+    assert Fraction(told.value) == sum(values)
     assert told.unvalued == len(numbers) - len(values)
     assert {row.position.asset_id for row in told.rows} == {one.asset_id for one in positions}
 

@@ -10,16 +10,18 @@ from corral.accounts.schemas import AccountDataResponse
 from corral.alpaca.client import AccountAnswer, AlpacaClient
 from corral.alpaca.environments import Environment
 from corral.alpaca.errors import AlpacaError
+from corral.alpaca.models import Account
 from corral.credentials.models import SealedCredential
 from corral.credentials.problems import CredentialRefused, problem_of
 from corral.credentials.sealing import get_decrypted_alpaca_credential
+from corral.credentials.validation import refuse_echo
 from corral.edge.resources import resources
 from corral.identity.models import AuthUser
 from corral.secret import Secret
 from corral.vault import Vault
 
 if TYPE_CHECKING:
-    from corral.accounts.closes import Closes
+    from corral.accounts.last_known import LastKnown
     from corral.accounts.snapshots import Snapshots
     from corral.credentials.opening import CredentialReader
 
@@ -33,12 +35,22 @@ async def answer_account_data(user: AuthUser, credential_id: UUID, request: Requ
     return await share_account_data(await reader.find_usable(user, credential_id), request)
 
 
+async def find_last_known(user: AuthUser, credential_id: UUID, request: Request) -> Account | None:
+    """What Alpaca said with its last answer, without another call; None where there was none. Raises a Problem.
+
+    The database is asked here as well, whether the caller may see the account now.
+    """
+    reader = cast("CredentialReader", request.state.credential_reader)
+    last_known = cast("LastKnown", request.state.last_known)
+    return last_known.of(await reader.find_usable(user, credential_id))
+
+
 async def share_account_data(credential: SealedCredential, request: Request) -> bytes:
     """The answer that is kept or under way, or a new one, for a credential that was read for this very request."""
     house = resources(request)
     reader = cast("CredentialReader", request.state.credential_reader)
     snapshots = cast("Snapshots", request.state.snapshots)
-    closes = cast("Closes", request.state.closes)
+    last_known = cast("LastKnown", request.state.last_known)
 
     async def fetch() -> bytes:
         try:
@@ -47,7 +59,7 @@ async def share_account_data(credential: SealedCredential, request: Request) -> 
             reader.suspect(credential)
             raise
         reader.note_use(credential)
-        closes.learn(credential, answer.account.last_equity)
+        last_known.learn(credential, answer.account)
         return account_data_of(credential.credential_type, answer).model_dump_json().encode()
 
     # The owner is part of the key: a row that somebody copied to another user by hand must not find an answer
@@ -58,12 +70,9 @@ async def share_account_data(credential: SealedCredential, request: Request) -> 
 async def _fetch_with_stored_keys(credential: SealedCredential, *, vault: Vault, alpaca: AlpacaClient) -> AccountAnswer:
     """The keys are open for just this call. Nothing of the database is held meanwhile."""
     async with get_decrypted_alpaca_credential(vault, credential) as (api_key, secret_key):
-        return await _fetch_account(
-            api_key,
-            secret_key,
-            credential.credential_type,
-            alpaca=alpaca,
-            budget_key=(credential.credential_type, credential.account_id),
+        budget_key = (credential.credential_type, credential.account_id)
+        return await fetch_account(
+            credential.credential_type, api_key, secret_key, alpaca=alpaca, budget_key=budget_key
         )
 
 
@@ -76,17 +85,20 @@ async def fetch_alpaca_account_data(
     budget_key: Hashable,
 ) -> AccountDataResponse:
     """Asks the host that `account_type` names, and no other. `budget_key` names the account whose calls are counted."""
-    answer = await _fetch_account(api_key, secret_key, account_type, alpaca=alpaca, budget_key=budget_key)
+    answer = await fetch_account(account_type, api_key, secret_key, alpaca=alpaca, budget_key=budget_key)
     return account_data_of(account_type, answer)
 
 
-async def _fetch_account(
-    api_key: Secret, secret_key: Secret, account_type: Environment, *, alpaca: AlpacaClient, budget_key: Hashable
+async def fetch_account(
+    environment: Environment, api_key: Secret, secret_key: Secret, /, *, alpaca: AlpacaClient, budget_key: Hashable
 ) -> AccountAnswer:
+    """All that Alpaca says of an account. Raises a Problem, also for an answer that repeats a key."""
     try:
-        return await alpaca.fetch_account(account_type, api_key, secret_key, budget_key=budget_key)
+        answer = await alpaca.fetch_account(environment, api_key, secret_key, budget_key=budget_key)
     except AlpacaError as error:
         raise problem_of(error) from error
+    refuse_echo(answer.account, api_key, secret_key)
+    return answer
 
 
 def account_data_of(account_type: Environment, answer: AccountAnswer) -> AccountDataResponse:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from corral.alpaca.errors import NotAnAccount, WrongShape
-from corral.alpaca.reading import Fields, count, decimal, flag, present, read_object, text
+from corral.alpaca.reading import Fields, count, decimal, flag, moment, present, read_object, text
 
 LONGEST_CURRENCY: Final = 8
 _Value = TypeVar("_Value")
@@ -41,6 +41,21 @@ class Account:
     shorting_enabled: bool | None = None
     options_approved_level: int | None = None
     options_trading_level: int | None = None
+    crypto_status: str | None = None
+    created_at: str | None = None
+    long_market_value: str | None = None
+    short_market_value: str | None = None
+    initial_margin: str | None = None
+    maintenance_margin: str | None = None
+    last_maintenance_margin: str | None = None
+    sma: str | None = None
+    regt_buying_power: str | None = None
+    daytrading_buying_power: str | None = None
+    options_buying_power: str | None = None
+    non_marginable_buying_power: str | None = None
+    accrued_fees: str | None = None
+    pending_transfer_in: str | None = None
+    pending_transfer_out: str | None = None
 
 
 def read_account(body: bytes) -> Account:
@@ -75,10 +90,26 @@ def _account(fields: Fields) -> Account:
         shorting_enabled=_if_sensible(flag, fields, "shorting_enabled"),
         options_approved_level=_if_sensible(count, fields, "options_approved_level"),
         options_trading_level=_if_sensible(count, fields, "options_trading_level"),
+        crypto_status=_if_sensible(text, fields, "crypto_status"),
+        created_at=_if_sensible(moment, fields, "created_at"),
+        long_market_value=_if_sensible(decimal, fields, "long_market_value"),
+        short_market_value=_if_sensible(decimal, fields, "short_market_value"),
+        initial_margin=_if_sensible(decimal, fields, "initial_margin"),
+        maintenance_margin=_if_sensible(decimal, fields, "maintenance_margin"),
+        last_maintenance_margin=_if_sensible(decimal, fields, "last_maintenance_margin"),
+        sma=_if_sensible(decimal, fields, "sma"),
+        regt_buying_power=_if_sensible(decimal, fields, "regt_buying_power"),
+        daytrading_buying_power=_if_sensible(decimal, fields, "daytrading_buying_power"),
+        options_buying_power=_if_sensible(decimal, fields, "options_buying_power"),
+        non_marginable_buying_power=_if_sensible(decimal, fields, "non_marginable_buying_power"),
+        accrued_fees=_if_sensible(decimal, fields, "accrued_fees"),
+        pending_transfer_in=_if_sensible(decimal, fields, "pending_transfer_in"),
+        pending_transfer_out=_if_sensible(decimal, fields, "pending_transfer_out"),
     )
 
 
 def _if_sensible(read: Callable[[Fields, str], _Value | None], fields: Fields, name: str) -> _Value | None:
-    with suppress(WrongShape):
+    try:
         return read(fields, name)
-    return None
+    except WrongShape:
+        return None

@@ -15,7 +15,24 @@ _CASH_MULTIPLIER: Final = "1"
 
 def find_account_troubles(account: Account) -> list[str]:
     """Empty for an account that may do all that its kind may. What Alpaca does not say is no trouble."""
-    return [*_blocks(account), *_limits(account)]
+    return [*find_blocks(account), *_limits(account)]
+
+
+def find_blocks(account: Account) -> Iterator[str]:
+    """What keeps its owner from trading, or from their money."""
+    if account.status is not None and account.status != _ACTIVE:
+        yield (
+            f"Alpaca has this account as {account.status} and not as ACTIVE, so orders may be refused. "
+            "Alpaca's dashboard says what is missing."
+        )
+    if account.account_blocked:
+        yield "Alpaca has blocked this account: nothing can be done with it. Ask Alpaca's support why."
+    if account.trading_blocked:
+        yield "Alpaca has blocked trading: orders will be refused. Ask Alpaca's support why."
+    if account.transfers_blocked:
+        yield "Alpaca has blocked transfers: no money can be paid in or out. Ask Alpaca's support why."
+    if account.trade_suspended_by_user:
+        yield "Trading is suspended in the account's own settings. Allow it again on Alpaca's dashboard."
 
 
 def find_road_troubles(latency_ms: int, budget: BudgetLeft | None) -> list[str]:
@@ -31,22 +48,6 @@ def find_road_troubles(latency_ms: int, budget: BudgetLeft | None) -> list[str]:
             f"for the next {budget.resets_in_seconds} s. If that is not you, look for another program with keys of it."
         )
     return troubles
-
-
-def _blocks(account: Account) -> Iterator[str]:
-    if account.status is not None and account.status != _ACTIVE:
-        yield (
-            f"Alpaca has this account as {account.status} and not as ACTIVE, so orders may be refused. "
-            "Alpaca's dashboard says what is missing."
-        )
-    if account.account_blocked:
-        yield "Alpaca has blocked this account: nothing can be done with it. Ask Alpaca's support why."
-    if account.trading_blocked:
-        yield "Alpaca has blocked trading: orders will be refused. Ask Alpaca's support why."
-    if account.transfers_blocked:
-        yield "Alpaca has blocked transfers: no money can be paid in or out. Ask Alpaca's support why."
-    if account.trade_suspended_by_user:
-        yield "Trading is suspended in the account's own settings. Allow it again on Alpaca's dashboard."
 
 
 def _limits(account: Account) -> Iterator[str]:

@@ -52,11 +52,11 @@ async def find_account_of_keys(
 
 
 def refuse_echo(account: Account, *secrets: Secret) -> None:
-    """What is stored of an account is stored in the clear, and shown: an answer that repeats a key must not carry it.
+    """What is kept of an account is kept in the clear, and shown: an answer that repeats a key must not carry it.
 
     Raises UpstreamFailed.
     """
-    texts = (account.id, account.account_number or "", account.status or "")
+    texts = (account.id, account.account_number or "", account.status or "", account.crypto_status or "")
     if any(secret.reveal() in text for secret in secrets for text in texts):
         raise UpstreamFailed
 

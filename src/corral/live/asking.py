@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
 
-from corral.accounts.account_data import account_data_of
+from corral.accounts.account_data import account_data_of, fetch_account
 from corral.accounts.asking import Fetch
-from corral.accounts.closes import Closes
+from corral.accounts.last_known import LastKnown
 from corral.accounts.snapshots import Snapshots
 from corral.alpaca.client import AlpacaClient
 from corral.alpaca.errors import AlpacaError
@@ -39,7 +39,7 @@ class Road:
     alpaca: AlpacaClient
     trade_updates: TradeUpdates
     snapshots: Snapshots
-    closes: Closes
+    last_known: LastKnown
     reader: CredentialReader
     interval_seconds: float
 
@@ -78,11 +78,11 @@ class Road:
         return await self.snapshots.get((credential.user_id, credential.id, credential.revision), fetch)
 
     async def _fetch_account_data(self, credential: SealedCredential) -> bytes:
-        answer = await self._ask(credential, self.alpaca.fetch_account)
+        answer = await self._ask(credential, partial(fetch_account, alpaca=self.alpaca))
         if answer.account.id != credential.account_id:
             _log.error("account_changed", credential_id=str(credential.id), user_id=str(credential.user_id))
             raise AnotherAccount
-        self.closes.learn(credential, answer.account.last_equity)
+        self.last_known.learn(credential, answer.account)
         return account_data_of(credential.credential_type, answer).model_dump_json().encode()
 
     async def _ask(self, credential: SealedCredential, fetch: Fetch[Found]) -> Found:

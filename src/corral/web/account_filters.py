@@ -36,6 +36,15 @@ ACTIVITY_NAMES: Final[Mapping[str, str]] = {
     "JNLC": "Cash journal",
     "JNLS": "Stock journal",
     "TRANS": "Cash transfer",
+    "DIVNRA": "Tax on a dividend",
+    "MA": "Merger or acquisition",
+    "OPASN": "Option assigned",
+    "OPCSH": "Option settled in cash",
+    "OPEXC": "Option exercised",
+    "OPEXP": "Option expired",
+    "OPTRD": "Option delivery",
+    "PTC": "Pass-through charge",
+    "SPLIT": "Split",
 }
 
 

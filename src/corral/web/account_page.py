@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Final
 from urllib.parse import urlencode
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request
+import orjson
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
-from corral.accounts.account_data import answer_account_data
+from corral.accounts.account_data import answer_account_data, find_last_known
 from corral.accounts.reads import answer_activities, answer_orders, answer_portfolio_history, answer_positions
 from corral.accounts.schemas import (
     AccountDataResponse,
@@ -19,11 +21,14 @@ from corral.accounts.schemas import (
     PortfolioHistoryResponse,
     PositionList,
 )
+from corral.alpaca.models import Account
 from corral.credentials.desk import load_credential
+from corral.credentials.findings import find_blocks
 from corral.credentials.models import Credential
 from corral.credentials.problems import CredentialInactive, CredentialNotFound, CredentialRefused
 from corral.edge.resources import resources
 from corral.identity.models import AuthUser
+from corral.web.account_details import details_of, figures_of
 from corral.web.account_filters import (
     ACTIVITY_KINDS,
     ACTIVITY_NAMES,
@@ -54,6 +59,7 @@ class Head:
 
     credential: Credential
     account: Heard[AccountDataResponse]
+    known: Account | None
 
     @property
     def data(self) -> AccountDataResponse | None:
@@ -82,7 +88,12 @@ class _Visit:
         return await hear(answer, model, seconds=None if asked.wait else UNNOTICED_SECONDS)
 
     async def hear_head(self, asked: PageAsked) -> Head:
-        return Head(self.credential, await self.hear(answer_account_data, AccountDataResponse, asked))
+        account = await self.hear(answer_account_data, AccountDataResponse, asked)
+        return Head(self.credential, account, await self.find_known() if account.answer else None)
+
+    async def find_known(self) -> Account | None:
+        """Raises a Problem: the right to see it is asked for anew."""
+        return await find_last_known(self.user, self.credential.id, self.request)
 
 
 _Read = Callable[[AuthUser, UUID, Request], Awaitable[bytes]]
@@ -119,6 +130,8 @@ async def overview(visit: Visit, asked: Annotated[OverviewAsked, Query()]) -> HT
         user=visit.user,
         environment=visit.credential.credential_type,
         head=head,
+        blocks=list(find_blocks(head.known)) if head.known else [],
+        details=details_of(head.known, visit.credential.credential_type) if head.known else None,
         asked=asked,
         positions=positions,
         held=held,
@@ -127,10 +140,22 @@ async def overview(visit: Visit, asked: Annotated[OverviewAsked, Query()]) -> HT
         tones=tones_of(held.rows) if held else {},
         spans=list(Span),
         history=history,
-        equity=history.answer and equity_of(history.answer, asked.span),
+        equity=history.answer and equity_of(history.answer, asked.span, datetime.now(UTC)),
         history_query=urlencode(question.model_dump(mode="json", exclude_none=True)),
         has_chart=HAS_CHART,
     )
+
+
+@router.get("/details")
+async def details(visit: Visit) -> Response:
+    """For the page's script, when the stream told that the account moved: what the stream does not tell of it."""
+    account = await visit.find_known()
+    told = account and {
+        "last_equity": account.last_equity,
+        "blocks": list(find_blocks(account)),
+        "figures": figures_of(account),
+    }
+    return Response(orjson.dumps(told), media_type="application/json")
 
 
 @router.get("/orders")

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request, Response
 from corral.accounts.standings import Outcome, find_outcomes, standing_of
 from corral.accounts.totals import totals_of
 from corral.credentials.desk import load_active_credentials, load_credentials
-from corral.credentials.models import Credential
+from corral.credentials.models import Credential, NamedCredential
 from corral.edge.resources import resources
 from corral.errors import Problem
 from corral.web.forms import filled
@@ -21,7 +21,7 @@ from corral.web.templating import render_page
 from corral.web.visitors import Visitor
 
 if TYPE_CHECKING:
-    from corral.accounts.closes import Closes
+    from corral.accounts.last_known import LastKnown
 
 # Long enough for an Alpaca that is well, and too short for a person to wait.
 PATIENCE_SECONDS: Final = 0.15
@@ -67,9 +67,8 @@ async def show_accounts(user: Visitor, request: Request) -> Response:
 @router.get("/closes")
 async def show_closes(user: Visitor, request: Request) -> Response:
     """For the page's script: equities at the last close, of accounts that had not answered when the page was made."""
-    closes = cast("Closes", request.state.closes)
     credentials = await load_active_credentials(user.id, resources(request).database)
-    return _json({str(credential.sealed.id): closes.of(credential.sealed) for credential in credentials})
+    return _json({str(credential.sealed.id): _last_equity(credential, request) for credential in credentials})
 
 
 @router.get("/lines")
@@ -86,8 +85,13 @@ def _card(credential: Credential, outcome: Outcome | None, lines: Mapping[UUID, 
     answer, line = outcome.answer, lines.get(credential.id)
     if isinstance(answer, Problem):
         return Card(credential, None, answer, None)
-    closes = cast("Closes", request.state.closes)
-    return Card(credential, orjson.loads(answer) if answer else None, None, closes.of(outcome.credential.sealed), line)
+    last_equity = _last_equity(outcome.credential, request)
+    return Card(credential, orjson.loads(answer) if answer else None, None, last_equity, line)
+
+
+def _last_equity(credential: NamedCredential, request: Request) -> str | None:
+    account = cast("LastKnown", request.state.last_known).of(credential.sealed)
+    return account and account.last_equity
 
 
 def _json(found: Mapping[str, object]) -> Response:

@@ -11,6 +11,7 @@ MOST_SLICES: Final = 8  # with the others as one of them: more colours nobody te
 _RADIUS: Final = 80  # of the middle of the ring, in a square of 200
 _GAP: Final = 40  # between two slices
 _SMALLEST_LABELLED: Final = 700  # a name does not fit on less than 7 %
+_LONGEST_LABEL: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Slice:
 
     @property
     def is_labelled(self) -> bool:
-        return self.weight >= _SMALLEST_LABELLED
+        return self.weight >= _SMALLEST_LABELLED and len(self.label) <= _LONGEST_LABEL
 
 
 def slices_of(holdings: Sequence[Holding]) -> list[Slice]:

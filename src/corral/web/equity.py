@@ -33,11 +33,13 @@ class Span(StrEnum):
 class Equity:
     """`profit` and `profit_factor` are Alpaca's for the whole span, measured from its base value.
 
-    `rows` are for a table, the newest first; `every` says which of the points they are.
+    `is_unfinished` says that the last point is of a day that is not over. `rows` are for a table, the newest
+    first; `every` says which of the points they are.
     """
 
     span: Span
     is_intraday: bool
+    is_unfinished: bool
     first: HistoryPointResponse
     last: HistoryPointResponse
     low: str
@@ -60,16 +62,18 @@ def history_question(span: Span) -> HistoryQuestion:
     return _question(period=period, timeframe=Timeframe.ONE_DAY, pnl_reset=ProfitReset.NO_RESET)
 
 
-def equity_of(history: PortfolioHistoryResponse, span: Span) -> Equity | None:
+def equity_of(history: PortfolioHistoryResponse, span: Span, now: datetime) -> Equity | None:
     """None where there is nothing to tell, as with an account of today."""
     points = since_funding(history.items)
     if not points:
         return None
     worth = [point.equity for point in points if point.equity is not None]
     every = -(-len(points) // MOST_ROWS)
+    is_intraday = history.timeframe != Timeframe.ONE_DAY
     return Equity(
         span=span,
-        is_intraday=history.timeframe != Timeframe.ONE_DAY,
+        is_intraday=is_intraday,
+        is_unfinished=not is_intraday and _is_before_the_close(now, of=exchange_day(points[-1].at)),
         first=points[0],
         last=points[-1],
         low=min(worth, key=Decimal),
@@ -119,3 +123,8 @@ def _intraday(span: Span, timeframe: Timeframe) -> HistoryQuestion:
 
 def _question(**chosen: object) -> HistoryQuestion:
     return HistoryQuestion.model_validate(chosen)
+
+
+def _is_before_the_close(now: datetime, *, of: str) -> bool:
+    here = now.astimezone(EXCHANGE_ZONE)
+    return here.date().isoformat() == of and here.time() < _CLOSES

@@ -41,8 +41,7 @@ class Holdings:
     """The sums are over those positions for which Alpaca says the number; `unvalued` are those without a value."""
 
     rows: tuple[Holding, ...]
-    long_value: str
-    short_value: str
+    value: str
     profit: str
     today: str
     unvalued: int
@@ -54,8 +53,7 @@ def holdings_of(positions: Sequence[PositionResponse], sorted_by: Column, *, des
     known = [value for value in values if value is not None]
     return Holdings(
         rows=tuple(_sorted(rows, sorted_by, descending=descending)),
-        long_value=exact_sum(value for value in known if Decimal(value) > 0),
-        short_value=exact_sum(value for value in known if Decimal(value) < 0),
+        value=exact_sum(known),
         profit=exact_sum(position.unrealized_pl for position in positions if position.unrealized_pl is not None),
         today=exact_sum(
             position.unrealized_intraday_pl for position in positions if position.unrealized_intraday_pl is not None

@@ -1,16 +1,23 @@
 /** The pages of one account live: its figures, its positions and their sums, its orders. */
 
-import { signOf, sum } from "./decimals.js";
+import { read } from "./api.js";
+import { difference, signOf, sum } from "./decimals.js";
 import { element } from "./elements.js";
-import { writeFigure } from "./figures.js";
+import { formatChange, writeFigure } from "./figures.js";
 import { formatMoment } from "./moment.js";
 import { followStream } from "./stream.js";
 
 const page = document.querySelector("[data-account]");
 const state = document.querySelector("[data-stream-state]");
+const wasMadeInTrouble = page.querySelector("[data-trouble] [data-code]") !== null; // and lacks what that kept from it
+const details = page.querySelector("[data-details]");
+const change = page.querySelector("[data-change]");
 const underWay = document.querySelector("a[data-wait]");
+const DETAILS_EVERY_MS = 3000;
 const CELLS = ["qty", "current_price", "market_value", "unrealized_pl", "unrealized_intraday_pl", "unrealized_plpc"];
 
+let due = 0;
+showChange();
 if (underWay) location.replace(underWay.href);
 else {
   const handlers = { "account-data": showAccount, position: showPosition, order: showOrder, problem: showProblem };
@@ -28,6 +35,30 @@ function showAccount(account) {
   const time = element("time");
   formatMoment(time, account.last_updated);
   page.querySelector("[data-as-of]")?.replaceChildren("As of ", time);
+  showChange(account.equity);
+  if (details) due ||= setTimeout(learnDetails, DETAILS_EVERY_MS);
+}
+
+/** What the stream does not tell, the server knows from the answer that the stream just told of. */
+async function learnDetails() {
+  due = 0;
+  const told = await read(`/accounts/${page.dataset.account}/details`).catch(() => null);
+  if (!told) return;
+  for (const [key, amount] of Object.entries(told.figures)) write(details.querySelector(`[data-detail=${key}] data`), amount);
+  const blocks = told.blocks.map((words) => element("p", { class: "notice warning" }, words));
+  page.querySelector("[data-blocks]").replaceChildren(...blocks);
+  if (change && told.last_equity !== null) change.dataset.before = told.last_equity;
+  showChange();
+}
+
+function showChange(equity = change?.value) {
+  if (!change) return;
+  const { before } = change.dataset;
+  const sign = signOf(difference(equity, before));
+  change.value = equity;
+  change.textContent = formatChange(equity, before, page.dataset.currency);
+  change.classList.toggle("up", sign > 0);
+  change.classList.toggle("down", sign < 0);
 }
 
 function showPosition(position) {
@@ -45,14 +76,9 @@ function showPosition(position) {
 }
 
 function addUp() {
-  for (const name of ["unrealized_pl", "unrealized_intraday_pl"]) {
+  for (const name of ["market_value", "unrealized_pl", "unrealized_intraday_pl"]) {
     const total = sum([...page.querySelectorAll(`tr[data-asset] [data-cell=${name}]`)].map(({ value }) => value));
     for (const place of page.querySelectorAll(`[data-sum=${name}] data`)) write(place, total);
-  }
-  const values = [...page.querySelectorAll("tr[data-asset] [data-cell=market_value]")].map(({ value }) => value);
-  for (const [side, sign] of [["long", 1], ["short", -1]]) {
-    const total = sum(values.filter((value) => signOf(value) === sign));
-    write(page.querySelector(`[data-sum=${side}] data`), total);
   }
 }
 
@@ -68,6 +94,7 @@ function showOrder(order) {
 function showProblem({ code, detail, resolved }) {
   const trouble = page.querySelector("[data-trouble]");
   trouble.querySelector(`[data-code="${CSS.escape(code)}"]`)?.remove();
+  if (resolved && wasMadeInTrouble) location.reload();
   if (resolved || code.startsWith("order_stream")) return;
   trouble.append(element("p", { class: "notice problem", "data-code": code }, detail));
 }

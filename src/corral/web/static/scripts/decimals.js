@@ -1,6 +1,7 @@
 /** Exact arithmetic with decimal strings, by whole numbers of any size. */
 
-const DECIMAL = /^-?\d+(?:\.\d+)?$/;
+// As `alpaca/reading.py` lets them pass, with three digits of an exponent at most.
+const DECIMAL = /^(-?\d+)(?:\.(\d+))?(?:[eE]([+-]?\d{1,3}))?$/;
 
 export function isDecimal(text) {
   return DECIMAL.test(text);
@@ -35,12 +36,13 @@ export function signOf(amount) {
 }
 
 function placesOf(amount) {
-  return amount.split(".")[1]?.length ?? 0;
+  const [, , fraction = "", exponent = "0"] = DECIMAL.exec(amount);
+  return Math.max(0, fraction.length - exponent);
 }
 
 function scaled(amount, places) {
-  const [whole, fraction = ""] = amount.split(".");
-  return BigInt(whole + fraction.padEnd(places, "0"));
+  const [, whole, fraction = "", exponent = "0"] = DECIMAL.exec(amount);
+  return BigInt(whole + fraction) * 10n ** BigInt(places - fraction.length + +exponent);
 }
 
 function written(whole, places) {

@@ -45,6 +45,7 @@ function timeOf(at) {
 }
 
 function draw(points, baseValue) {
+  reading.querySelector("[data-last]").textContent = momentOf(points, points.at(-1));
   holder.hidden = false;
   document.querySelector("[data-chart-notes]").hidden = false;
   // The logo is markup from a string, which no page of ours takes; its link stands below the chart as text.
@@ -58,10 +59,12 @@ function draw(points, baseValue) {
     priceLineVisible: false,
     autoscaleInfoProvider: () => ({ priceRange: { minValue: 0, maxValue: 1 } }),
   });
+  chart.priceScale("right").applyOptions({ entireTextOnly: true });
   chart.priceScale("hours").applyOptions({ scaleMargins: { top: 0, bottom: 0 }, visible: false });
   extended.setData(points.map((point) => ({ time: point.time, value: isExtended(point) ? 1 : 0 })));
   const line = baseValue === null ? chart.addSeries(AreaSeries) : chart.addSeries(BaselineSeries);
   line.setData(points);
+  if (baseValue !== null) line.applyOptions({ autoscaleInfoProvider: (found) => reachingTo(Number(baseValue), found()) });
   const base = baseValue === null ? null : line.createPriceLine({ price: Number(baseValue), axisLabelVisible: false });
   const dress = () => dressed(chart, line, extended, base, baseValue);
   dress();
@@ -98,6 +101,14 @@ function dressed(chart, line, extended, base, baseValue) {
   base?.applyOptions({ color: ink, lineStyle: LineStyle.LargeDashed, lineWidth: 1 });
 }
 
+/** The range of values in sight, and what profit and loss are counted from. */
+function reachingTo(base, found) {
+  const range = found?.priceRange;
+  if (!range) return found;
+  const [minValue, maxValue] = [Math.min(range.minValue, base), Math.max(range.maxValue, base)];
+  return { ...found, priceRange: { minValue, maxValue } };
+}
+
 function areaOf(colour) {
   return { lineColor: colour, topColor: faint(colour, 0.2), bottomColor: faint(colour, 0) };
 }
@@ -118,13 +129,9 @@ function read(points, time) {
   const point = points.find((one) => same(one.time, time));
   if (!point) return reading.replaceChildren(...whole);
   reading.replaceChildren(
-    figure("money", point.equity),
+    element("span", { class: "of-span" }, figure("gain", point.profit_loss), " ", figure("percent", point.profit_loss_pct)),
     " ",
-    figure("gain", point.profit_loss),
-    " ",
-    figure("percent", point.profit_loss_pct),
-    " ",
-    element("span", { class: "quiet" }, momentOf(point)),
+    element("span", { class: "quiet" }, figure("money", point.equity), " ", momentOf(points, point)),
   );
 }
 
@@ -135,10 +142,12 @@ function figure(kind, value) {
   return node;
 }
 
-function momentOf(point) {
+/** In the exchange's time, of which the reader's language writes the day. */
+function momentOf(points, point) {
+  if (holder.dataset.unfinished !== undefined && point === points.at(-1)) return "today so far";
   const form = new Intl.DateTimeFormat(undefined, { ...(isIntraday() ? WEEKDAY_AND_TIME : DAY), timeZone: "America/New_York" });
-  const where = isIntraday() ? " in New York" : "";
-  return `${form.format(new Date(point.at))}${where}${isExtended(point) ? ", extended hours" : ""}`;
+  const when = form.format(new Date(point.at));
+  return isIntraday() ? `on ${when} in New York${isExtended(point) ? ", extended hours" : ""}` : `at the close of ${when}`;
 }
 
 /** Left and right go from point to point, Home and End to the first and the last, Escape back to the whole. */

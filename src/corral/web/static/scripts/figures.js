@@ -11,7 +11,7 @@ const HUNDREDTHS = { minimumFractionDigits: 2, maximumFractionDigits: 2, roundin
 const EVERY_DIGIT = { maximumFractionDigits: 100 };
 const SIGNED = { signDisplay: "exceptZero" };
 
-/** `formatMoney("-23140.2", "USD")` is `−$23,140.20` in English; what is no plain decimal is shown as it came. */
+/** `formatMoney("-23140.2", "USD")` is `−$23,140.20` in English; what is no decimal is shown as it came. */
 export function formatMoney(amount, currency) {
   return inCurrency(amount, currency, HUNDREDTHS);
 }

@@ -1,0 +1,69 @@
+from dataclasses import replace
+from uuid import uuid4
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from corral.accounts.last_known import LastKnown
+from corral.alpaca.environments import Environment
+from corral.alpaca.models import Account
+from corral.credentials.models import SealedCredential
+
+ACCOUNT = Account(
+    id="1",
+    account_number=None,
+    status=None,
+    currency="USD",
+    cash="1",
+    equity="1",
+    buying_power="1",
+    last_equity="48151.62342",
+    multiplier=None,
+    trading_blocked=False,
+    account_blocked=False,
+    pattern_day_trader=False,
+    daytrade_count=0,
+)
+COUNTS = st.integers(0, 999_999)
+CREDENTIAL = SealedCredential(
+    id=uuid4(),
+    user_id=uuid4(),
+    credential_type=Environment.PAPER,
+    account_id="1",
+    is_active=True,
+    revision=3,
+    api_key_sealed=b"",
+    secret_key_sealed=b"",
+    last_used_at=None,
+    refused_at=None,
+)
+
+
+@given(st.builds(Account, daytrade_count=COUNTS, options_approved_level=COUNTS, options_trading_level=COUNTS))
+def test_an_account_comes_back_as_it_was_told(account: Account) -> None:
+    known = LastKnown()
+    known.learn(CREDENTIAL, account)
+    assert known.of(CREDENTIAL) == account
+
+
+def test_the_last_answer_counts() -> None:
+    known = LastKnown()
+    known.learn(CREDENTIAL, ACCOUNT)
+    known.learn(CREDENTIAL, replace(ACCOUNT, last_equity=None))
+    assert known.of(CREDENTIAL) == replace(ACCOUNT, last_equity=None)
+
+
+def test_nothing_is_found_for_other_keys_for_another_owner_or_for_another_account() -> None:
+    known = LastKnown()
+    known.learn(CREDENTIAL, ACCOUNT)
+    assert known.of(replace(CREDENTIAL, revision=4)) is None
+    assert known.of(replace(CREDENTIAL, user_id=uuid4())) is None
+    assert known.of(replace(CREDENTIAL, id=uuid4())) is None
+
+
+def test_those_of_whom_nothing_was_heard_for_longest_are_forgotten_first() -> None:
+    known = LastKnown(most=2)
+    first, second, third = (replace(CREDENTIAL, id=uuid4()) for _ in range(3))
+    for credential in (first, second, first, third):
+        known.learn(credential, ACCOUNT)
+    assert [known.of(credential) is not None for credential in (first, second, third)] == [True, False, True]
