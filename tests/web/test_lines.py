@@ -3,6 +3,7 @@
 import re
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import orjson
 import pytest
@@ -11,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corral.accounts.schemas import HistoryPointResponse, PortfolioHistoryResponse
+from corral.credentials.queries import mark_refused
+from corral.database.connection import get_connection_with_rls
 from corral.web.lines import HEIGHT, WIDTH, line_of
-from tests.conftest import Faults
+from tests.conftest import Faults, Service
 from tests.people import Person, live_key, paper_key
 from tests.web.html import Parsed, read_page
 
@@ -160,7 +163,21 @@ async def test_alice_and_bob_have_their_own_lines_and_no_others(
     assert set(await _lines(bobs)) == {bobs_one["id"]}
 
 
-async def test_a_line_is_not_asked_with_keys_that_are_marked_as_refused_or_switched_off(
+async def test_keys_that_are_marked_as_refused_have_no_line_until_they_work_again(
+    service: Service, alice: Person, alices: ClientSession, faults: Faults
+) -> None:
+    key = paper_key()
+    stored = await alice.store(key)
+    async with get_connection_with_rls(alice.user_id, service.resources.database) as connection:
+        assert await mark_refused(connection, alice.user_id, UUID(stored["id"]), 1)
+    assert await _lines(alices) == {stored["id"]: None}
+    assert await faults.calls_of(key, _HISTORY) == 0
+    async with alice.client.post(f"/api/credentials/{stored['id']}/validate") as answer:
+        assert (await answer.json())["is_valid"]
+    assert _DRAWN.fullmatch((await _lines(alices))[stored["id"]]["points"])
+
+
+async def test_a_line_is_not_asked_of_an_account_that_is_switched_off(
     alice: Person, alices: ClientSession, faults: Faults
 ) -> None:
     key = paper_key()
