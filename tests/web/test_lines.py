@@ -69,6 +69,13 @@ def test_a_gap_is_bridged_and_the_time_before_the_money_is_left_out() -> None:
     assert line.points == "4.7,39.0 14.1,1.0"
 
 
+def test_of_too_many_points_some_are_drawn_and_the_last_one_always() -> None:
+    line = line_of(_history(*[str(n) for n in range(1, 241)], at="2026-11-24T15:00:00Z"))
+    assert line is not None
+    assert len(line.points.split()) == 80
+    assert line.points.endswith(",1.0")
+
+
 @given(st.lists(_AMOUNTS, min_size=2, max_size=200), st.one_of(st.none(), _AMOUNTS))
 def test_every_line_stays_in_its_place_and_is_small(amounts: list[Decimal], base: Decimal | None) -> None:
     """Whatever the amounts: it is within the drawing, has at most eighty points, and no letter in it."""
