@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 # Long enough for an Alpaca that is well, and too short for a person to wait.
 PATIENCE_SECONDS: Final = 0.15
-_PATIENCE_OF_A_SCRIPT: Final = 1.0
+# For lines alone, by somebody who waits anyway, or by a script.
+_LONGER_PATIENCE_SECONDS: Final = 2.0
 
 router = APIRouter(include_in_schema=False)
 
@@ -46,10 +47,11 @@ async def show_accounts(user: Visitor, request: Request) -> Response:
     """Whatever is known at once. With `?wait`, which a page without JavaScript offers, also what takes longer."""
     database = resources(request).database
     credentials, active = await load_credentials(user.id, database), await load_active_credentials(user.id, database)
-    within = None if "wait" in request.query_params else PATIENCE_SECONDS
+    is_patient = "wait" in request.query_params
+    line_patience = _LONGER_PATIENCE_SECONDS if is_patient else PATIENCE_SECONDS
     outcomes, lines = await asyncio.gather(
-        find_outcomes(active, request, within_seconds=within),
-        find_lines([named.sealed for named in active], user, request, within_seconds=within),
+        find_outcomes(active, request, within_seconds=None if is_patient else PATIENCE_SECONDS),
+        find_lines([named.sealed for named in active], user, request, within_seconds=line_patience),
     )
     by_id = {outcome.credential.sealed.id: outcome for outcome in outcomes}
     return render_page(
@@ -75,7 +77,7 @@ async def show_closes(user: Visitor, request: Request) -> Response:
 async def show_lines(user: Visitor, request: Request) -> Response:
     """For the page's script: all lines in one answer. null is an account without one; what is under way is left out."""
     credentials = [named.sealed for named in await load_active_credentials(user.id, resources(request).database)]
-    lines = await find_lines(credentials, user, request, within_seconds=_PATIENCE_OF_A_SCRIPT)
+    lines = await find_lines(credentials, user, request, within_seconds=_LONGER_PATIENCE_SECONDS)
     return _json({str(credential_id): line and asdict(line) for credential_id, line in lines.items()})
 
 

@@ -51,7 +51,7 @@ class Line:
 
 
 async def find_lines(
-    credentials: Sequence[SealedCredential], user: AuthUser, request: Request, *, within_seconds: float | None = None
+    credentials: Sequence[SealedCredential], user: AuthUser, request: Request, *, within_seconds: float
 ) -> dict[UUID, Line | None]:
     """None for an account without a line, be it new or Alpaca away; one whose line is under way is not there.
 

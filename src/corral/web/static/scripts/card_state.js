@@ -93,10 +93,12 @@ function notices(card, { rightAt, troubles }) {
 }
 
 function wayOut(card, code) {
-  if (code === "credential_refused") {
-    return element("p", {}, element("a", { href: `/keys/${card.dataset.account}/replace` }, "Replace the keys"));
-  }
-  return code === "credential_inactive" ? element("p", {}, element("a", { href: "/" }, "Show the accounts anew")) : null;
+  if (code === "credential_refused") return onward(`/keys/${card.dataset.account}/replace`, "Replace the keys");
+  return code === "credential_inactive" ? onward("/", "Show the accounts anew") : null;
+}
+
+function onward(href, text) {
+  return element("p", { class: "onward" }, element("a", { href }, text));
 }
 
 function writeAsOf(card, { asOf, isSettled }) {

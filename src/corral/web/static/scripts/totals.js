@@ -10,7 +10,7 @@ export function addUp(cards) {
   for (const total of document.querySelectorAll("[data-total]")) {
     const its = [...cards.values()].filter((card) => card.dataset.environment === total.dataset.total);
     const known = its.filter((card) => card.querySelector("[data-figure=equity] data"));
-    total.querySelector("[data-sums]").replaceChildren(...sums(known));
+    if (known.length) total.querySelector("[data-sums]").replaceChildren(...sums(known));
     const missing = total.querySelector("[data-missing]");
     missing.textContent = lacking(known, its);
     missing.hidden = !missing.textContent;
