@@ -10,7 +10,7 @@ from corral.errors import InvalidRequest, MalformedRequest
 from corral.web.forms import as_body
 from corral.web.visitors import local_path
 from tests.people import Person, key_pair, paper_key
-from tests.web.addresses import ACTIONS, OF_STRANGERS, PAGES, filled_in
+from tests.web.addresses import ACTIONS, NOBODYS, OF_STRANGERS, PAGES, filled_in
 from tests.web.conftest import BROWSER
 from tests.web.html import Parsed
 
@@ -25,7 +25,12 @@ async def test_a_form_sent_too_late_leads_to_the_sign_in_and_back_to_the_form(
         assert (answer.status, answer.headers["location"]) == (303, f"/sign-in?next={action}")
 
 
-@pytest.mark.parametrize("path", [*_GUARDED[1:], "/?wait"])
+async def test_a_query_of_a_form_sent_too_late_is_not_carried_along(visitor: ClientSession) -> None:
+    async with visitor.post("/keys/new?nickname=x", data={}, allow_redirects=False) as answer:
+        assert (answer.status, answer.headers["location"]) == (303, "/sign-in?next=/keys/new")
+
+
+@pytest.mark.parametrize("path", [*_GUARDED[1:], "/?wait", f"/accounts/{NOBODYS}/orders?status=open&direction=asc"])
 async def test_a_signed_out_visitor_is_led_to_the_sign_in_and_comes_back(path: str, visitor: ClientSession) -> None:
     async with visitor.get(path) as answer:
         assert answer.status == 200
@@ -78,7 +83,7 @@ async def test_a_body_that_is_no_form_is_refused(alices: ClientSession) -> None:
         ("a=b", "text/plain", 415),
         ("a", "application/x-www-form-urlencoded", 400),
         ("a=%ff", "application/x-www-form-urlencoded", 400),
-        ("&".join("a=b" for _ in range(65)), "application/x-www-form-urlencoded", 400),
+        ("&".join(f"a{number}=b" for number in range(65)), "application/x-www-form-urlencoded", 400),
         ("a=" + "b" * 70_000, "application/x-www-form-urlencoded", 413),
     ]:
         async with alices.post("/keys/new", data=body, headers={"Content-Type": media_type}) as answer:

@@ -13,7 +13,9 @@ _DEEDS = ["rename", "replace", "switch-off", "switch-on", "delete", "check"]
 
 async def test_what_alpaca_found_is_shown_before_anything_is_called_done(alice: Person, alices: ClientSession) -> None:
     key = live_key()
-    async with alices.post("/keys/new", data={"nickname": "Long-term", **key_pair(key)}) as answer:
+    async with alices.post(
+        "/keys/new", data={"nickname": "Long-term", "credential_type": "", **key_pair(key)}
+    ) as answer:
         html = await answer.text()
     assert (answer.status, answer.url.path.endswith("/found")) == (200, True)
     text = Parsed(html).text()
