@@ -3,11 +3,13 @@
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+import asyncpg
 import pytest
 from aiohttp import ClientSession, CookieJar
 
+from corral.database.embedded import EmbeddedDatabase
 from tests.conftest import Service, StartService
-from tests.doors import sign_in_by_link
+from tests.doors import owner_of, sign_in_by_link
 from tests.people import Person
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8", "Sec-Fetch-Site": "same-origin"}
@@ -45,6 +47,12 @@ async def alices(browsing: Browsing, alice: Person) -> AsyncGenerator[ClientSess
 async def bobs(browsing: Browsing, bob: Person) -> AsyncGenerator[ClientSession]:
     async with browsing(bob) as session:
         yield session
+
+
+@pytest.fixture
+async def owner(postgres: EmbeddedDatabase) -> AsyncGenerator[asyncpg.Connection]:
+    async with owner_of(postgres) as connection:
+        yield connection
 
 
 @pytest.fixture(scope="session")

@@ -9,42 +9,15 @@ from corral.edge.fields import Body, Name, SecretText
 from corral.errors import InvalidRequest, MalformedRequest
 from corral.web.forms import as_body
 from corral.web.visitors import local_path
-from tests.conftest import Service
-from tests.doors import sign_in_by_link
 from tests.people import Person, key_pair, paper_key
+from tests.web.addresses import ACTIONS, OF_STRANGERS, PAGES, filled_in
 from tests.web.conftest import BROWSER
 from tests.web.html import Parsed
 
-_NOBODYS = "4b0b5a2e-9a3c-4c1e-8a57-0d9c6f2f6d31"
-_OF_ONES_OWN = [
-    "/you/tokens", f"/you/tokens/{_NOBODYS}/revoke", "/you/sessions/others/end", f"/you/sessions/{_NOBODYS}/end",
-    "/you/password", "/people/invitations", f"/people/{_NOBODYS}/disable", f"/people/{_NOBODYS}/enable",
-]  # fmt: skip
-_ACTIONS = ["/sign-in", "/sign-in/code", "/setup", "/invitation", "/sign-out", "/keys/new", *_OF_ONES_OWN]
-_DEEDS = ["check", "rename", "replace", "switch-off", "switch-on", "delete"]
-_ELSEWHERE = "https://elsewhere.example"
+_GUARDED = [filled_in(page) for page in PAGES if page not in {*OF_STRANGERS, "/docs", "/sign-out"}]
 
 
-@pytest.mark.parametrize("action", [*_ACTIONS, *[f"/keys/{_NOBODYS}/{deed}" for deed in _DEEDS]])
-@pytest.mark.parametrize(
-    "said_by_the_browser",
-    [{"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": _ELSEWHERE}, {"Origin": "null"}, {}],
-    ids=str,
-)
-async def test_a_form_from_another_origin_is_refused_with_a_page(
-    action: str, said_by_the_browser: dict[str, str], service: Service, alice: Person
-) -> None:
-    cookie = await sign_in_by_link(service, alice.user_id)
-    headers = {"Accept": "text/html", "Cookie": cookie, **said_by_the_browser}
-    async with ClientSession(service.url, headers=headers) as client, client.post(action, data={"a": "b"}) as answer:
-        assert answer.status == 403
-        assert answer.headers["content-type"] == "text/html; charset=utf-8"
-        assert "another origin" in await answer.text()
-
-
-@pytest.mark.parametrize(
-    "action", ["/sign-out", "/keys/new", *_OF_ONES_OWN, *[f"/keys/{_NOBODYS}/{deed}" for deed in _DEEDS]]
-)
+@pytest.mark.parametrize("action", [filled_in(action) for action in ACTIONS if action not in OF_STRANGERS])
 async def test_a_form_sent_too_late_leads_to_the_sign_in_and_back_to_the_form(
     action: str, visitor: ClientSession
 ) -> None:
@@ -52,7 +25,7 @@ async def test_a_form_sent_too_late_leads_to_the_sign_in_and_back_to_the_form(
         assert (answer.status, answer.headers["location"]) == (303, f"/sign-in?next={action}")
 
 
-@pytest.mark.parametrize("path", ["/keys/new", f"/keys/{_NOBODYS}/rename", "/?wait", "/closes"])
+@pytest.mark.parametrize("path", [*_GUARDED[1:], "/?wait"])
 async def test_a_signed_out_visitor_is_led_to_the_sign_in_and_comes_back(path: str, visitor: ClientSession) -> None:
     async with visitor.get(path) as answer:
         assert answer.status == 200
@@ -60,7 +33,7 @@ async def test_a_signed_out_visitor_is_led_to_the_sign_in_and_comes_back(path: s
         assert answer.url.query["next"] == path
 
 
-@pytest.mark.parametrize("path", ["/", "/keys/new", "/closes", "/you", "/people"])
+@pytest.mark.parametrize("path", _GUARDED)
 async def test_a_token_opens_no_page(path: str, alice: Person) -> None:
     async with alice.client.get(path, headers=BROWSER) as answer:
         assert answer.status == 403

@@ -14,6 +14,7 @@ from corral.web.amounts import trend, written_gain, written_percent, written_pri
 from corral.web.equity import exchange_day, exchange_time, hours
 from corral.web.figures import direction, written_change, written_moment, written_money
 from corral.web.forms import filled
+from corral.web.prose import prose
 from corral.web.static_files import STATIC_ADDRESS
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def _templates() -> Templates:
     filters.update(price=written_price, gain=written_gain, percent=written_percent, trend=trend)
     filters.update(quantity=written_quantity, weight=written_weight)
     filters.update(exchange_time=exchange_time, exchange_day=exchange_day)
-    filters.update(hours=hours)
+    filters.update(hours=hours, prose=prose)
     return templates
 
 

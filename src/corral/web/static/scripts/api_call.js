@@ -19,7 +19,7 @@ export function callElement(document, call) {
 }
 
 function section(title, content) {
-  return [element("h4", {}, title), content];
+  return [element("h3", {}, title), content];
 }
 
 function parametersSection(document, parameters) {

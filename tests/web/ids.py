@@ -1,0 +1,21 @@
+"""One thing of each kind that stands in the address of a page."""
+
+from tests.conftest import Service
+from tests.doors import browser, sign_in_by_link
+from tests.people import Person
+
+
+async def ids_of(service: Service, person: Person, other: Person, nickname: str = "mine") -> dict[str, str]:
+    """By the parameter's name: keys, a token and a session of `person`; with `other` an administrator might deal."""
+    credential = await person.store(nickname=nickname)
+    async with person.client.post("/api/tokens", json={"name": "another"}) as answer:
+        token = await answer.json()
+    cookie = await sign_in_by_link(service, person.user_id)
+    async with browser(service.url, cookie) as page, page.get("/api/sessions") as answer:
+        session = next(session for session in (await answer.json())["items"] if session["is_current"])
+    return {
+        "credential_id": credential["id"],
+        "token_id": token["id"],
+        "session_id": session["id"],
+        "person_id": str(other.user_id),
+    }
