@@ -63,6 +63,17 @@ def browsing(browser: Browser, service: Service) -> Browsing:
     return browse
 
 
+async def opened(context: BrowserContext, path: str = "/") -> Page:
+    page = await context.new_page()
+    await page.goto(path)
+    return page
+
+
+async def is_too_wide(page: Page) -> bool:
+    """Whether one would have to scroll sideways."""
+    return await page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+
+
 def lacks(what: str) -> NoReturn:
     """Skips a test for want of a tool; but on a machine that is there for tests, that is a failure."""
     if os.environ.get("CI"):
@@ -73,14 +84,3 @@ def lacks(what: str) -> NoReturn:
 async def sign_in(context: BrowserContext, service: Service, person: Person) -> None:
     name, _, value = (await sign_in_by_link(service, person.user_id)).partition("=")
     await context.add_cookies([{"name": name, "value": value, "url": service.url}])
-
-
-async def opened(context: BrowserContext, path: str = "/") -> Page:
-    page = await context.new_page()
-    await page.goto(path)
-    return page
-
-
-async def is_too_wide(page: Page) -> bool:
-    """Whether one would have to scroll sideways."""
-    return await page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")

@@ -69,12 +69,13 @@
         const box = node.getBoundingClientRect();
         if (box.width && (box.left < -1 || box.right > document.documentElement.clientWidth + 1)) found.push(`${name(node)} lies outside`);
       }
-      return [...found, ...overlaps()];
+      return [...found, ...overlaps(), ...broken()];
     },
 
-    /** Whatever stands elsewhere than it is read. */
+    /** Whatever is reached in another order than it is seen. */
     reordered() {
       return [...document.querySelectorAll("*")]
+        .filter((node) => node.matches(ACTIVE) || node.querySelector(ACTIVE))
         .filter((node) => {
           const { order, flexDirection, flexWrap, gridAutoFlow } = getComputedStyle(node);
           return order !== "0" || /reverse/.test(flexDirection + flexWrap) || /dense/.test(gridAutoFlow) || node.tabIndex > 0;
@@ -154,6 +155,23 @@
         const across = Math.min(box.right, other.box.right) - Math.max(box.left, other.box.left);
         const down = Math.min(box.bottom, other.box.bottom) - other.box.top;
         if (across > 2 && down > Math.min(box.height, other.box.height) / 3) found.push(`${name(node)} and ${name(other.node)} overlap`);
+      }
+    }
+    return found;
+  }
+
+  /** Words that are not long, and yet do not fit into their line. */
+  function broken() {
+    const found = [];
+    const texts = document.createTreeWalker(topmost() === document ? document.body : topmost(), NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+      const text = texts.currentNode;
+      if (!isSeen(text.parentElement) || text.parentElement.closest(UNMEASURED)) continue;
+      for (const { 0: word, index } of text.data.matchAll(/(?<!\S)[\p{L}\d$.,:−+%]{2,12}(?!\S)/gu)) {
+        const range = document.createRange();
+        range.setStart(text, index);
+        range.setEnd(text, index + word.length);
+        if (range.getClientRects().length > 1) found.push(`“${word}” is broken in ${name(text.parentElement)}`);
       }
     }
     return found;

@@ -57,6 +57,12 @@ async def test_axe_finds_nothing(page: Page, axe: str) -> None:
             assert _told(found["violations"]) == [], (size, scheme)
 
 
+async def test_the_navigation_takes_one_line_on_a_phone(page: Page) -> None:
+    await page.set_viewport_size(_PHONE)
+    boxes = [await one.bounding_box() for one in await page.locator(".masthead :is(a, button)").all()]
+    assert len({box["y"] for box in boxes if box}) == 1
+
+
 async def test_everything_can_be_pressed_with_a_thumb(page: Page) -> None:
     await page.set_viewport_size(_PHONE)
     assert not (small := await page.evaluate("measures.smallTargets(44)")), "\n".join(small)
