@@ -17,7 +17,7 @@ from tests.web.addresses import PAGES
 _AXE = Path(__file__).parents[2] / ".tools" / "axe" / "axe.min.js"
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 _SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-_NOT_SHOWN = {"/closes", "/sign-out"}  # for a script; leads on
+_NOT_SHOWN = {"/closes", "/lines", "/sign-out"}  # for scripts; leads on
 _PHONE: Final[ViewportSize] = {"width": 360, "height": 740}
 
 
