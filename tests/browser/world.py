@@ -89,13 +89,14 @@ async def _fill_house(service: Service, keeper: Person) -> dict[str, str]:
         (f"/people/{outsider.user_id}/disable", {"current_password": PASSWORD}),
         ("/people/invitations", {"email": "dora@corral.example", "current_password": PASSWORD}),
     ]
-    async with browser(service.url, await sign_in_by_link(service, keeper.user_id)) as page:
+    cookie = await sign_in_by_link(service, keeper.user_id)
+    async with browser(service.url, cookie) as page, browser(service.url) as elsewhere:
         for address, fields in forms:
             async with page.post(address, data=fields) as answer:
                 assert answer.status == 200, await answer.text()
         for device in _DEVICES:
-            code = await link_code(service, keeper.user_id)
-            async with page.post("/api/session/link", json={"token": code}, headers={"User-Agent": device}) as answer:
+            sent = {"token": await link_code(service, keeper.user_id)}
+            async with elsewhere.post("/api/session/link", json=sent, headers={"User-Agent": device}) as answer:
                 assert answer.status == 200, await answer.text()
         async with page.get("/api/sessions") as answer:
             sessions = (await answer.json())["items"]
