@@ -1,9 +1,10 @@
 # Everything is installed into this folder (.tools, .venv) and nowhere else.
 .DEFAULT_GOAL := help
-.PHONY: help install dev run test check format bench lock clean
+.PHONY: help install dev run test check format bench pictures lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 CHART := src/corral/web/static/vendor/lightweight-charts.js
+AXE := .tools/axe/axe.min.js
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 export UV_LINK_MODE ?= copy
 export UV_PYTHON_DOWNLOADS := never
@@ -14,7 +15,7 @@ help: ## list the targets
 install: .venv/.installed $(CHART) ## install Corral into .venv
 run: .venv/.installed $(CHART) ## start the demo: a sandbox broker, a user, two accounts
 	@exec $(BIN)/corral demo
-dev: .venv/.dev-installed $(CHART) ## install what tests and checks need, too
+dev: .venv/.dev-installed $(CHART) $(AXE) ## install what tests and checks need, too
 test: .venv/.dev-installed ## run the tests (real PostgreSQL, real HTTP)
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --cov --cov-fail-under=95
 	@$(BIN)/coverage report --fail-under=100 --include='src/corral/vault/*,src/corral/database/*,src/corral/identity/*,src/corral/people/*,src/corral/credentials/*'
@@ -28,6 +29,8 @@ format: .venv/.dev-installed ## format the code, mend what the linter can
 	$(BIN)/ruff check --fix .
 bench: .venv/.dev-installed ## measure, side by side, with ratios
 	$(BIN)/python -m benchmarks
+pictures: .venv/.dev-installed $(CHART) ## take the README's pictures anew, and one of every page to look at
+	@PYTHONPATH=src $(BIN)/python -m tests.browser.pictures
 lock: .tools/bin/uv ## pin every dependency anew, with hashes
 	requirements/lock $(abspath $(UV))
 clean: ## remove what make made, but never data
@@ -38,6 +41,9 @@ clean: ## remove what make made, but never data
 
 $(CHART): requirements/package-lock.json
 	@requirements/get-chart
+
+$(AXE): requirements/package-lock.json
+	@requirements/get-axe
 
 .venv/.installed: requirements/runtime.txt pyproject.toml | $(UV)
 	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) .venv

@@ -1,8 +1,10 @@
 """A real browser before a real service: Debian's Chromium, driven by Playwright."""
 
+import os
 import shutil
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import NoReturn
 
 import pytest
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
@@ -23,7 +25,7 @@ Browsing = Callable[..., AbstractAsyncContextManager[BrowserContext]]
 def chromium() -> str:
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if found is None:
-        pytest.skip("no browser is installed here: `apt-get install chromium` brings one, and these tests run")
+        lacks("no browser is installed here: `apt-get install chromium` brings one, and these tests run")
     return found
 
 
@@ -54,8 +56,7 @@ def browsing(browser: Browser, service: Service) -> Browsing:
         await context.add_init_script(_TELLS_OF_THE_POLICY)
         context.on("console", lambda message: complaints.append(message.text) if _is_ours(message) else None)
         if person is not None:
-            name, _, value = (await sign_in_by_link(service, person.user_id)).partition("=")
-            await context.add_cookies([{"name": name, "value": value, "url": service.url}])
+            await sign_in(context, service, person)
         try:
             yield context
             # Chromium itself writes a line for each answer that is an error, or that was cut off.
@@ -80,3 +81,15 @@ async def opened(context: BrowserContext, path: str = "/") -> Page:
 async def is_too_wide(page: Page) -> bool:
     """Whether one would have to scroll sideways."""
     return await page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+
+
+def lacks(what: str) -> NoReturn:
+    """Skips a test for want of a tool; but on a machine that is there for tests, that is a failure."""
+    if os.environ.get("CI"):
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+async def sign_in(context: BrowserContext, service: Service, person: Person) -> None:
+    name, _, value = (await sign_in_by_link(service, person.user_id)).partition("=")
+    await context.add_cookies([{"name": name, "value": value, "url": service.url}])

@@ -23,6 +23,7 @@ from corral.web.figures import (
     written_weight,
 )
 from corral.web.forms import filled
+from corral.web.prose import prose
 from corral.web.static_files import STATIC_ADDRESS
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def _templates() -> Templates:
     filters.update(price=written_price, gain=written_gain, percent=written_percent)
     filters.update(quantity=written_quantity, weight=written_weight)
     filters.update(exchange_time=exchange_time, exchange_day=exchange_day)
-    filters.update(hours=hours)
+    filters.update(hours=hours, prose=prose)
     return templates
 
 

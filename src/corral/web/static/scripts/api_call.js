@@ -19,7 +19,7 @@ export function callElement(document, call) {
 }
 
 function section(title, content) {
-  return [element("h4", {}, title), content];
+  return [element("h3", {}, title), content];
 }
 
 function parametersSection(document, parameters) {
@@ -34,9 +34,10 @@ function bodyFields(document, schema) {
   return fieldList(document, schema, ({ isRequired }) => (isRequired ? "required" : null));
 }
 
-// What an answer has, it has always: there "required" on every line would say nothing.
+// What an answer has, it has always: there "required" on every line would say nothing. A default is written, too.
 function answerFields(document, schema) {
-  return fieldList(document, schema, ({ isRequired }) => (isRequired ? null : "not always there"));
+  const isThere = ({ isRequired, schema: own }) => isRequired || "default" in own;
+  return fieldList(document, schema, (field) => (isThere(field) ? null : "not always there"));
 }
 
 function fieldList(document, schema, presence) {

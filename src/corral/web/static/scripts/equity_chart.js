@@ -49,7 +49,7 @@ function draw(points, baseValue) {
   holder.hidden = false;
   document.querySelector("[data-chart-notes]").hidden = false;
   // The logo is markup from a string, which no page of ours takes; its link stands below the chart as text.
-  const chart = createChart(holder, { layout: { attributionLogo: false } });
+  const chart = createChart(holder, { autoSize: true, layout: { attributionLogo: false } });
   const extended = chart.addSeries(AreaSeries, {
     priceScaleId: "hours",
     lineType: LineType.WithSteps,
@@ -78,7 +78,6 @@ function draw(points, baseValue) {
 function dressed(chart, line, extended, base, baseValue) {
   const [ink, grid, gain, loss, hours] = ["ink-quiet", "line", "gain", "loss", "extended"].map(colourOf);
   chart.applyOptions({
-    autoSize: true,
     layout: {
       background: { color: "transparent" },
       textColor: ink,
@@ -86,7 +85,7 @@ function dressed(chart, line, extended, base, baseValue) {
     },
     grid: { vertLines: { visible: false }, horzLines: { color: grid } },
     rightPriceScale: { borderVisible: false },
-    timeScale: { borderVisible: false, timeVisible: isIntraday(), secondsVisible: false },
+    timeScale: { borderVisible: false, lockVisibleTimeRangeOnResize: true, timeVisible: isIntraday(), secondsVisible: false },
     crosshair: { vertLine: { color: ink, labelVisible: false }, horzLine: { color: ink, labelVisible: false } },
     localization: { priceFormatter: (price) => price.toLocaleString(undefined, { maximumFractionDigits: 0 }) },
     handleScroll: { vertTouchDrag: false },

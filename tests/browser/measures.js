@@ -1,0 +1,192 @@
+/** What tests measure in a page. Evaluated there by the browser's own door, past the page's policy and never by it. */
+(() => {
+  const ACTIVE = "a[href], button, input:not([type=hidden]), select, summary, textarea, [tabindex='0']";
+
+  // Not seen, drawn, or scrolled by itself.
+  const UNMEASURED = ".visually-hidden, .skip-link, .chart, svg, .scroll";
+
+  const isSeen = (node) => node.checkVisibility({ visibilityProperty: true, opacityProperty: true });
+  const topmost = () => document.querySelector("dialog[open]") ?? document;
+
+  function name(node) {
+    const text = (node.getAttribute("aria-label") ?? node.innerText ?? "").trim().slice(0, 40);
+    return `${node.localName}${node.id ? `#${node.id}` : ""}.${node.className} “${text || node.name || ""}”`;
+  }
+
+  /** What can be pressed: with the box of its label, which is pressed as well. */
+  function pressables() {
+    return [...topmost().querySelectorAll("a[href], button, input:not([type=hidden]), select, summary, textarea")].filter(
+      (node) => isSeen(node) && !node.closest(".skip-link"),
+    );
+  }
+
+  // WCAG 2.5.8: a target within a sentence is as high as the line lets it be.
+  function isInSentence(node) {
+    const paragraph = node.closest("p, li, dd");
+    if (!paragraph || node.localName !== "a" || getComputedStyle(node).display !== "inline") return false;
+    const rest = document.createTreeWalker(paragraph, NodeFilter.SHOW_TEXT);
+    let words = "";
+    while (rest.nextNode()) if (!node.contains(rest.currentNode)) words += rest.currentNode.data;
+    return /\p{L}{2}/u.test(words);
+  }
+
+  /** How far a press reaches from the middle of the node, each way, as the browser itself decides. */
+  function reach(node) {
+    node.scrollIntoView({ block: "center", inline: "center" });
+    const box = node.getBoundingClientRect();
+    const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
+    const label = node.labels?.[0];
+    const hits = (dx, dy) => {
+      const hit = document.elementFromPoint(x + dx, y + dy);
+      return hit !== null && (node.contains(hit) || Boolean(label?.contains(hit)));
+    };
+    const far = (dx, dy) => {
+      let steps = 0;
+      while (steps < 44 && hits(dx * (steps + 1), dy * (steps + 1))) steps += 1;
+      return steps;
+    };
+    return { width: far(-1, 0) + far(1, 0) + 1, height: far(0, -1) + far(0, 1) + 1 };
+  }
+
+  globalThis.measures = {
+    smallTargets(least) {
+      return pressables()
+        .filter((node) => !isInSentence(node))
+        .map((node) => ({ node, ...reach(node) }))
+        .filter(({ width, height }) => width < least || height < least)
+        .map(({ node, width, height }) => `${name(node)}: ${width} × ${height}`);
+    },
+
+    /** Texts of which a part lies beyond their box, or that another one lies upon. */
+    cutOff() {
+      const found = [];
+      if (document.documentElement.scrollWidth > document.documentElement.clientWidth) found.push(`the page scrolls sideways: ${document.documentElement.scrollWidth}`);
+      for (const node of topmost().querySelectorAll("*")) {
+        if (!isSeen(node) || node.closest(UNMEASURED)) continue;
+        const style = getComputedStyle(node);
+        const clips = style.overflowX !== "visible" && !["auto", "scroll"].includes(style.overflowX);
+        if (clips && node.localName !== "input" && (node.scrollWidth > node.clientWidth + 1 || node.scrollHeight > node.clientHeight + 1)) found.push(`${name(node)} cuts off`);
+        const box = node.getBoundingClientRect();
+        if (box.width && (box.left < -1 || box.right > document.documentElement.clientWidth + 1)) found.push(`${name(node)} lies outside`);
+      }
+      return [...found, ...overlaps(), ...broken()];
+    },
+
+    /** Whatever is reached in another order than it is seen. */
+    reordered() {
+      return [...document.querySelectorAll("*")]
+        .filter((node) => node.matches(ACTIVE) || node.querySelector(ACTIVE))
+        .filter((node) => {
+          const { order, flexDirection, flexWrap, gridAutoFlow } = getComputedStyle(node);
+          return order !== "0" || /reverse/.test(flexDirection + flexWrap) || /dense/.test(gridAutoFlow) || node.tabIndex > 0;
+        })
+        .map(name);
+    },
+
+    /** PAPER and LIVE without a colour: a border, a shape and the word; a page about real money has a frame. */
+    unmarked() {
+      const badges = [...topmost().querySelectorAll(".badge")].filter(isSeen).filter((badge) => {
+        const shape = badge.querySelector(".shape").getBoundingClientRect();
+        return !/^(PAPER|LIVE)$/.test(badge.innerText.trim()) || !isBordered(badge) || shape.width < 5;
+      });
+      const body = document.body;
+      return [...badges, ...(/about-/.test(body.className) && !isBordered(body) ? [body] : [])].map(name);
+    },
+
+    space() {
+      const sheet = new CSSStyleSheet();
+      sheet.replaceSync(
+        "* { line-height: 1.5 !important; letter-spacing: 0.12em !important; word-spacing: 0.16em !important }" +
+          "p { margin-block-end: 2em !important }",
+      );
+      document.adoptedStyleSheets = [sheet];
+    },
+
+    unspace() {
+      document.adoptedStyleSheets = [];
+    },
+
+    moving() {
+      const running = document.getAnimations().map((one) => `${name(one.effect.target)}: ${one.animationName ?? one.transitionProperty}`);
+      const timed = [...document.querySelectorAll("*")].filter((node) => {
+        const { animationName, transitionDuration } = getComputedStyle(node);
+        return animationName !== "none" || /[1-9]/.test(transitionDuration);
+      });
+      return [...running, ...timed.map(name)];
+    },
+
+    /** In the order in which they stand in the document, which is that in which they are read. */
+    reachables() {
+      return [...topmost().querySelectorAll(ACTIVE)].filter((node) => isSeen(node) && !node.disabled && !isOtherRadio(node)).map(mark);
+    },
+
+    focused() {
+      const node = document.activeElement;
+      if (!node || node === document.body) return null;
+      const { outlineStyle, outlineWidth, outlineColor } = getComputedStyle(node);
+      const box = node.getBoundingClientRect();
+      const isInSight = box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth;
+      return { mark: mark(node), outline: `${outlineStyle} ${outlineWidth} ${outlineColor}`, isOutlined: outlineStyle !== "none" && parseFloat(outlineWidth) >= 2, isInSight };
+    },
+  };
+
+  function isBordered(node) {
+    const { borderTopStyle, borderTopWidth, borderTopColor } = getComputedStyle(node);
+    const behind = getComputedStyle(node.parentElement).backgroundColor;
+    return borderTopStyle !== "none" && parseFloat(borderTopWidth) >= 1 && borderTopColor !== behind;
+  }
+
+  /** Lines of text that lie upon each other. */
+  function overlaps() {
+    const lines = [];
+    const texts = document.createTreeWalker(topmost() === document ? document.body : topmost(), NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+      const node = texts.currentNode.parentElement;
+      if (!texts.currentNode.data.trim() || !isSeen(node) || node.closest(UNMEASURED)) continue;
+      const range = document.createRange();
+      range.selectNodeContents(texts.currentNode);
+      for (const box of range.getClientRects()) lines.push({ node, box });
+    }
+    lines.sort((a, b) => a.box.top - b.box.top);
+    const found = [];
+    for (const [index, { node, box }] of lines.entries()) {
+      for (const other of lines.slice(index + 1)) {
+        if (other.box.top > box.bottom - 4) break;
+        const across = Math.min(box.right, other.box.right) - Math.max(box.left, other.box.left);
+        const down = Math.min(box.bottom, other.box.bottom) - other.box.top;
+        if (across > 2 && down > Math.min(box.height, other.box.height) / 3) found.push(`${name(node)} and ${name(other.node)} overlap`);
+      }
+    }
+    return found;
+  }
+
+  /** Words that are not long, and yet do not fit into their line. */
+  function broken() {
+    const found = [];
+    const texts = document.createTreeWalker(topmost() === document ? document.body : topmost(), NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+      const text = texts.currentNode;
+      if (!isSeen(text.parentElement) || text.parentElement.closest(UNMEASURED)) continue;
+      for (const { 0: word, index } of text.data.matchAll(/(?<!\S)[\p{L}\d$.,:−+%]{2,12}(?!\S)/gu)) {
+        const range = document.createRange();
+        range.setStart(text, index);
+        range.setEnd(text, index + word.length);
+        if (range.getClientRects().length > 1) found.push(`“${word}” is broken in ${name(text.parentElement)}`);
+      }
+    }
+    return found;
+  }
+
+  // Of radio buttons of one name, Tab stops at one; the arrow keys go on.
+  function isOtherRadio(node) {
+    if (node.type !== "radio") return false;
+    const group = [...node.form.querySelectorAll(`[type=radio][name="${node.name}"]`)];
+    return node !== (group.find(({ checked }) => checked) ?? group[0]);
+  }
+
+  let marks = 0;
+  function mark(node) {
+    node.dataset.mark ??= String((marks += 1));
+    return `${node.dataset.mark} ${name(node)}`;
+  }
+})();

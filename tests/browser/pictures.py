@@ -1,0 +1,76 @@
+"""`make pictures`: those of the README anew, and every scene, to be looked at before a change of the pages is done."""
+
+import asyncio
+import re
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final, Literal
+
+from playwright.async_api import Browser, ViewportSize, async_playwright, expect
+
+from tests.browser.conftest import PATIENCE_MS, sign_in
+from tests.browser.scenes import SCENES, Scene
+from tests.browser.stage import Stage, open_stage
+from tests.browser.world import World, open_world
+from tests.people import make_person
+
+_README: Final = Path(__file__).parents[2] / "docs" / "pictures"
+_SIZES: Final[list[ViewportSize]] = [
+    {"width": 360, "height": 800},
+    {"width": 1280, "height": 900},
+    {"width": 2560, "height": 1440},
+]
+_SCHEMES: Final[list[Literal["light", "dark"]]] = ["light", "dark"]
+
+
+async def take_pictures(folder: Path, scenes: list[Scene]) -> None:
+    expect.set_options(timeout=PATIENCE_MS)
+    async with async_playwright() as playwright, open_world(folder) as world:
+        browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        await _take_those_of_the_readme(browser, world)
+        async with open_stage(browser, world, has_touch=False) as stage:
+            for scene in scenes:
+                await _take(stage, scene, folder / "pictures")
+        await browser.close()
+
+
+async def _take_those_of_the_readme(browser: Browser, world: World) -> None:
+    async with make_person(world.service, "reader") as person:
+        await person.store("PKSANDBOXDEMO13", "Swing trading")
+        live = await person.store("AKSANDBOXDEMO1", "Long-term")
+        context = await browser.new_context(base_url=world.service.url, locale="en-US", viewport=_SIZES[1])
+        await sign_in(context, world.service, person)
+        page = await context.new_page()
+        await page.goto("/?wait")
+        await expect(page.locator("[data-change]").last).to_contain_text("%")
+        await page.screenshot(path=_README / "accounts.png", animations="disabled")
+        await page.emulate_media(color_scheme="dark")
+        await page.goto(f"/accounts/{live['id']}?wait=true")
+        await expect(page.locator("#equity-chart canvas").first).to_be_visible()
+        await page.screenshot(path=_README / "account.png", animations="disabled", full_page=True)
+        await context.close()
+
+
+async def _take(stage: Stage, scene: Scene, folder: Path) -> None:
+    page = await stage.show(scene)
+    for size in _SIZES:
+        await page.set_viewport_size(size)
+        for scheme in _SCHEMES:
+            await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            name = f"{re.sub(r'[^a-z]+', '-', scene.name.lower())}.{size['width']}.{scheme}.png"
+            await page.screenshot(path=folder / name, full_page=True)
+    await page.close()
+
+
+def main(*parts: str) -> None:
+    """With `parts` only the scenes whose names have one of them."""
+    folder = Path(tempfile.mkdtemp(prefix="corral-pictures-"))
+    folder.chmod(0o711)
+    asyncio.run(take_pictures(folder, [one for one in SCENES if not parts or any(part in one.name for part in parts)]))
+    sys.stderr.write(f"Look at {folder / 'pictures'}, and at {_README}.\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

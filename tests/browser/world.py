@@ -1,0 +1,111 @@
+"""A service of its own in which everything has happened that a page can tell of."""
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import ClientSession
+
+from corral.database.embedded import embedded_postgres
+from corral.database.migrate import apply_migrations
+from corral.sandbox import serve_sandbox
+from tests.conftest import Faults, Service, service_starter
+from tests.doors import browser, link_code, sign_in_by_link
+from tests.identity.members import PASSWORD, add_member, make_administrator
+from tests.people import Person, make_person
+
+# What these accounts hold follows from their key ids; see `corral.sandbox`.
+_ACCOUNTS = {
+    "paper": ("Swing trading", "PKPAGES55ABCDEF"),  # with a short position
+    "live": ("Long-term", "AKSANDBOXDEMO1"),
+    "blocked": ("Day trading with a long nickname, which says it all", "PKPAGES42ABCDEF"),
+    "refused": ("Old keys", "PKPAGES04ABCDEF"),
+    "down": ("Wheel", "PKPAGES08ABCDEF"),
+    "off": ("Experiments", "PKPAGES09ABCDEF"),
+}
+_BLOCKED = {"trading_blocked": "true", "account_blocked": "true", "pattern_day_trader": "true", "daytrade_count": "4"}
+_DEVICES = [
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15 Version/19.0 Mobile/15E148 Safari/604",
+    "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """`ids` are those of the accounts, `paper`, `live`, …, and of `friend`, `outsider`, `token` and `session`."""
+
+    service: Service
+    keeper: Person  # an administrator with accounts of every kind, tokens and a password
+    newcomer: Person  # who has nothing yet
+    ids: dict[str, str]
+
+
+@asynccontextmanager
+async def open_world(folder: Path) -> AsyncGenerator[World]:
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(embedded_postgres(folder))
+        await apply_migrations(database.dsn("corral_owner"))
+        sandbox = await stack.enter_async_context(serve_sandbox(port=0))
+        start = service_starter(database, sandbox, folder)
+        service = await stack.enter_async_context(start(upstream_timeout_seconds=30, live_seconds=60))
+        keeper = await stack.enter_async_context(make_person(service, "keeper"))
+        newcomer = await stack.enter_async_context(make_person(service, "newcomer"))
+        await make_administrator(service, keeper.email)
+        await _set_password(service, keeper)
+        faults = Faults(await stack.enter_async_context(ClientSession(sandbox.url)))
+        ids = await _fill_accounts(keeper, faults) | await _fill_house(service, keeper)
+        yield World(service, keeper, newcomer, ids)
+
+
+async def _set_password(service: Service, person: Person) -> None:
+    cookie = await sign_in_by_link(service, person.user_id)
+    async with (
+        browser(service.url, cookie) as page,
+        page.put("/api/me/password", json={"new_password": PASSWORD}) as answer,
+    ):
+        assert answer.status == 204, await answer.text()
+
+
+async def _fill_accounts(keeper: Person, faults: Faults) -> dict[str, str]:
+    ids = {name: str((await keeper.store(key, nickname))["id"]) for name, (nickname, key) in _ACCOUNTS.items()}
+    async with keeper.client.patch(f"/api/credentials/{ids['off']}", json={"is_active": False}) as answer:
+        assert answer.status == 200
+    await faults.set_all(
+        [
+            {"key_id": _ACCOUNTS["blocked"][1], "path": "/v2/account", "account_raw": _BLOCKED},
+            {"key_id": _ACCOUNTS["refused"][1], "status": 401},
+            {"key_id": _ACCOUNTS["down"][1], "status": 503},
+        ]
+    )
+    async with keeper.client.post(f"/api/credentials/{ids['refused']}/validate") as answer:
+        assert answer.status == 200, await answer.text()
+    return ids
+
+
+async def _fill_house(service: Service, keeper: Person) -> dict[str, str]:
+    friend, outsider = await add_member(service), await add_member(service)
+    forms: list[tuple[str, dict[str, str]]] = [
+        (f"/people/{outsider.user_id}/disable", {"current_password": PASSWORD}),
+        ("/people/invitations", {"email": "dora@corral.example", "current_password": PASSWORD}),
+    ]
+    cookie = await sign_in_by_link(service, keeper.user_id)
+    async with browser(service.url, cookie) as page, browser(service.url) as elsewhere:
+        for address, fields in forms:
+            async with page.post(address, data=fields) as answer:
+                assert answer.status == 200, await answer.text()
+        for device in _DEVICES:
+            sent = {"token": await link_code(service, keeper.user_id)}
+            async with elsewhere.post("/api/session/link", json=sent, headers={"User-Agent": device}) as answer:
+                assert answer.status == 200, await answer.text()
+        async with page.get("/api/sessions") as answer:
+            sessions = (await answer.json())["items"]
+    wanted = {"name": "Spreadsheet", "scopes": ["accounts:read"], "expires_at": "2099-12-31T00:00:00Z"}
+    async with keeper.client.post("/api/tokens", json=wanted) as answer:
+        token = await answer.json()
+    return {
+        "friend": str(friend.user_id),
+        "outsider": str(outsider.user_id),
+        "token": token["id"],
+        "session": next(session["id"] for session in sessions if "iPhone" in session["device"]),
+    }
