@@ -4,6 +4,7 @@ import json
 import time
 
 import orjson
+import pytest
 from aiohttp import ClientSession
 
 from tests.conftest import Faults, StartService
@@ -90,14 +91,14 @@ async def test_every_figure_of_a_card_and_of_the_sums_is_its_own(
     assert [one["class"] for one in parsed.attributes("div") if "data-total" in one] == ["total live", "total paper"]
     assert [card["data-environment"] for card in parsed.attributes("article")] == ["paper", "paper", "live"]
     assert html.count('class="change up"') == 3
-    assert "+$100.00 (+11.11 %)" in parsed.text()
+    assert "+$100.00 (+11.11%)" in parsed.text()
 
 
 @pytest.mark.parametrize(
     ("flag", "told"),
     [
-        ("account_blocked", "Alpaca has blocked this account."),
-        ("trading_blocked", "Alpaca has blocked trading."),
+        ("account_blocked", "Alpaca has blocked this account"),
+        ("trading_blocked", "Alpaca has blocked trading"),
         ("pattern_day_trader", "Pattern day trader"),
     ],
 )

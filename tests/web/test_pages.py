@@ -18,10 +18,10 @@ _POLICY = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 )
 _BANNER = "SANDBOX: no real money, no real Alpaca account"
-_NO_HTML = {"/closes", "/lines", "/sign-out"}  # for scripts; leads on
+_FOR_SCRIPTS = {"/closes", "/lines", "/accounts/{credential_id}/details"}
 
 
-@pytest.fixture(params=[page for page in PAGES if page not in _NO_HTML])
+@pytest.fixture(params=[page for page in PAGES if page not in {*_FOR_SCRIPTS, "/sign-out"}])
 async def page(request: pytest.FixtureRequest, service: Service, alice: Person, bob: Person) -> str:
     """Every one that the application has, for somebody who may see it."""
     if "/people" in request.param:
@@ -33,6 +33,16 @@ async def test_every_page_is_there_with_its_headers(alices: ClientSession, page:
     async with alices.get(page) as answer:
         assert answer.status == 200
         _check_headers(answer)
+
+
+@pytest.mark.parametrize("path", sorted(_FOR_SCRIPTS))
+async def test_what_pages_ask_for_by_script_is_json_and_kept_by_nobody(
+    path: str, service: Service, alice: Person, bob: Person, alices: ClientSession
+) -> None:
+    async with alices.get(filled_in(path, await ids_of(service, alice, bob))) as answer:
+        assert (answer.status, answer.content_type) == (200, "application/json")
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["x-content-type-options"] == "nosniff"
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/people", f"/keys/{NOBODYS}", f"/accounts/{NOBODYS}"])

@@ -29,8 +29,10 @@ function ifOfThisPage(show) {
 }
 
 function showAccount(account) {
-  for (const figure of page.querySelectorAll("[data-figure]")) {
-    write(figure.querySelector("data"), account[figure.dataset.figure]);
+  page.dataset.currency = account.currency;
+  for (const figure of page.querySelectorAll("[data-figure] data")) {
+    figure.dataset.currency = account.currency;
+    write(figure, account[figure.parentElement.dataset.figure]);
   }
   const time = element("time");
   formatMoment(time, account.last_updated);
