@@ -37,17 +37,14 @@ class Visit:
     async def misbehave(self, **fault: object) -> None:
         await self._faults.set(self.key_id, **fault)
 
-    async def read(self, page: str = "", *, wait: bool = True) -> Parsed:
-        """Waits for Alpaca as a page does whose reader asked for it, for a busy machine is slow and not wrong."""
-        return await read_page(self.browser, self._address(page, wait=wait))
+    async def read(self, page: str = "") -> Parsed:
+        return Parsed(await self.html(page))
 
     async def html(self, page: str = "", status: int = 200) -> str:
-        async with self.browser.get(self._address(page, wait=True)) as answer:
+        """With everything in it, however busy the machine is."""
+        async with self.browser.get(f"{self.path}{page}{'&' if '?' in page else '?'}wait=true") as answer:
             assert answer.status == status
             return await answer.text()
-
-    def _address(self, page: str, *, wait: bool) -> str:
-        return self.path + page + (("&" if "?" in page else "?") + "wait=true" if wait else "")
 
 
 @pytest.fixture(scope="session")
@@ -288,11 +285,11 @@ async def test_what_other_people_wrote_is_shown_as_text(visit: Visit) -> None:
 
 async def test_a_slow_account_does_not_hold_up_the_page_and_can_be_waited_for(visit: Visit) -> None:
     await visit.misbehave(path="/v2/positions", latency_ms=1_000)
-    parsed = await visit.read("?span=1W", wait=False)
+    parsed = await read_page(visit.browser, f"{visit.path}?span=1W")
     assert "Alpaca has not told what the account holds yet" in parsed.text()
     patient = next(str(link["href"]) for link in parsed.attributes("a") if "data-wait" in link)
     assert parse_qs(patient.removeprefix("?")) == {"span": ["1W"], "wait": ["true"]}
-    assert "has not told" not in (await visit.read(patient, wait=False)).text()
+    assert "has not told" not in (await read_page(visit.browser, visit.path + patient)).text()
 
 
 async def test_a_failure_is_told_where_it_happened_and_the_rest_is_there(visit: Visit) -> None:
