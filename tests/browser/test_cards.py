@@ -100,6 +100,7 @@ async def test_a_reason_that_the_page_came_with_is_not_told_twice(
         await page.evaluate("document.querySelector('[data-trouble] .notice').id = 'from-the-server'")
         await expect(page.locator("#from-the-server")).to_have_count(0)
         await expect(page.locator("[data-trouble] .notice")).to_have_count(1)
+        await expect(_equity(page)).to_be_hidden()  # there are none
 
 
 async def test_refused_keys_lead_to_their_replacement(browsing: Browsing, alice: Person, faults: Faults) -> None:
