@@ -52,10 +52,10 @@ async def warm_page(viewer: Viewer, *, url: str, waiting: int = 0) -> str:
     """The page as soon as all cards but `waiting` have their figures and their lines, where there are any."""
     async with asyncio.timeout(_WARM_WITHIN_SECONDS), ClientSession(url, headers={"Cookie": viewer.cookie}) as browser:
         while True:
-            async with browser.get("/") as answer:
-                page = await answer.text()
             async with browser.get("/lines") as answer:
                 lines = await answer.json()
+            async with browser.get("/") as answer:
+                page = await answer.text()
             if len(lines) == CARDS - waiting and page.count('class="figures waiting"') == waiting:
                 return page
 

@@ -1,6 +1,7 @@
 """The cards of the accounts page in each of their states, and how they come out of them."""
 
 import re
+from typing import Any
 
 import pytest
 from playwright.async_api import Locator, Page, expect
@@ -39,20 +40,26 @@ async def test_figures_that_are_only_confirmed_say_since_when_they_are_what_they
     browsing: Browsing, alice: Person, faults: Faults
 ) -> None:
     key = paper_key()
-    await alice.store(key)
-    still = dict.fromkeys(["equity", "last_equity", "cash", "buying_power"], '"48151623.42"')
-    await faults.set(key, path=_ACCOUNT, account_raw=still)
+    await alice.store(key, nickname="still")
+    other = await alice.store(nickname="restless")
+    figures = dict.fromkeys(["equity", "last_equity", "cash", "buying_power"], '"48151623.42"')
+    await faults.set(key, path=_ACCOUNT, account_raw=figures)
     async with browsing(alice) as context:
         page = await context.new_page()
         await page.clock.install()
         await page.goto("/?wait")
-        card = page.get_by_role("article")
-        await expect(_equity(card)).to_have_text("$48,151,623.42")
-        await expect(card).to_contain_text("As of ")
+        still, restless = (page.get_by_role("article").filter(has_text=name) for name in ["still", "restless"])
+        await expect(_equity(still)).to_have_text("$48,151,623.42")
+        await expect(still).to_contain_text("As of ")
+        await page.wait_for_function("document.querySelectorAll('data.changed').length")  # the stream is there
+        await _switch(alice, other, is_active=False)
+        await expect(restless).to_contain_text("was switched off")
+        await _switch(alice, other, is_active=True)  # a gap in what is told of this one
+        await expect(restless).not_to_contain_text("was switched off")
         await page.clock.fast_forward("02:00")
-        await expect(card).to_contain_text("Unchanged since ")  # with the stream's next heartbeat
-        await _set_equity(faults, key, "48151623.43")
-        await expect(card).to_contain_text("As of ")
+        await expect(still).to_contain_text("Unchanged since ")  # with the stream's next heartbeat
+        await faults.clear()
+        await expect(still).to_contain_text("As of ")
 
 
 async def test_one_stale_account_is_counted_in_the_sum_and_marks_no_other(
@@ -100,6 +107,7 @@ async def test_a_reason_that_the_page_came_with_is_not_told_twice(
         await page.evaluate("document.querySelector('[data-trouble] .notice').id = 'from-the-server'")
         await expect(page.locator("#from-the-server")).to_have_count(0)
         await expect(page.locator("[data-trouble] .notice")).to_have_count(1)
+        await expect(_equity(page)).to_be_hidden()  # there are none
 
 
 async def test_refused_keys_lead_to_their_replacement(browsing: Browsing, alice: Person, faults: Faults) -> None:
@@ -124,8 +132,7 @@ async def test_an_account_switched_off_elsewhere_says_so(browsing: Browsing, ali
         card = page.get_by_role("article")
         await _set_equity(faults, key, "48151623.42")
         await expect(_equity(card)).to_have_text("$48,151,623.42")  # by the stream
-        async with alice.client.patch(f"/api/credentials/{stored['id']}", json={"is_active": False}) as answer:
-            assert answer.status == 200
+        await _switch(alice, stored, is_active=False)
         await expect(card).to_contain_text("was switched off")
         await card.get_by_role("link", name="Show the accounts anew").click()
         await expect(card.get_by_role("link", name="Switch on")).to_be_visible()
@@ -161,7 +168,9 @@ async def test_a_lost_stream_says_since_when_and_the_figures_stay(browsing: Brow
         await expect(state).to_contain_text(re.compile(r"Not live since \d{1,2}:\d\d:\d\d [AP]M: "))
         since = await state.locator("time").get_attribute("datetime")
         await expect(_equity(card)).to_be_visible()
-        await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # and fails once more
+        async with page.expect_event("requestfailed"):
+            await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        await page.evaluate("new Promise((done) => setTimeout(done, 100))")  # the page has heard of it, too
         assert await state.locator("time").get_attribute("datetime") == since
         await page.unroute("**/api/stream")
         await expect(state).to_be_hidden()
@@ -251,6 +260,11 @@ async def test_what_alpaca_has_blocked_stands_below_the_figures_in_words(
         await expect(card).to_contain_text("Pattern day trader · Day trades: 3")
         await faults.clear()
         await expect(card).not_to_contain_text("Pattern day trader")
+
+
+async def _switch(person: Person, stored: dict[str, Any], *, is_active: bool) -> None:
+    async with person.client.patch(f"/api/credentials/{stored['id']}", json={"is_active": is_active}) as answer:
+        assert answer.status == 200
 
 
 async def _set_equity(faults: Faults, key: str, equity: str) -> None:
