@@ -1,9 +1,10 @@
 /** What every page does beyond its own: figures in the reader's way of writing, forms, dialogs. */
 
 import { offerDialogs } from "./dialogs.js";
-import { sendByBrowser, sendByScript } from "./forms.js";
+import { sendByScript } from "./forms.js";
 import { formatMoney } from "./money.js";
 import { formatMoment } from "./moment.js";
+import { sendByBrowser } from "./plain_forms.js";
 
 for (const node of document.querySelectorAll("data.money")) {
   node.textContent = formatMoney(node.value, node.dataset.currency);
