@@ -16,7 +16,7 @@ from tests.people import Person, paper_key
 _MINUS = "\N{MINUS SIGN}"
 
 
-async def test_both_sides_and_their_profits_are_summed_with_their_signs(
+async def test_positions_of_both_sides_and_the_sum_of_their_profits_have_their_signs(
     browsing: Browsing, alice: Person, bob: Person, faults: Faults
 ) -> None:
     key_id = paper_key()
@@ -24,11 +24,12 @@ async def test_both_sides_and_their_profits_are_summed_with_their_signs(
     await faults.set(key_id, path="/v2/positions", body_text=_held("100.00", "-30.00", "1"))
     async with browsing(alice) as context:
         page = await opened(context, f"/accounts/{stored['id']}?wait=true")
-        await expect(page.locator("[data-sum=long]")).to_have_text("$200.00")
+        short = page.get_by_role("row", name="CCC").locator("[data-cell=market_value]")
+        await expect(short).to_have_text(f"{_MINUS}$30.00")
         await page.evaluate("window.wasHere = true")
         await faults.set(key_id, path="/v2/positions", body_text=_held("48151623.42", "-31.25", "7.5"))
-        await expect(page.locator("[data-sum=long]")).to_have_text("$96,303,246.84")
-        await expect(page.locator("[data-sum=short]")).to_have_text(f"{_MINUS}$31.25")
+        await expect(short).to_have_text(f"{_MINUS}$31.25")
+        await expect(page.get_by_role("row", name="AAA")).to_contain_text("$48,151,623.42")
         await expect(page.locator("tfoot [data-sum=unrealized_pl]")).to_have_text("+$22.50")
         await expect(page.locator("tfoot [data-sum=unrealized_pl] data")).to_contain_class("up")
         assert await page.evaluate("window.wasHere")

@@ -33,16 +33,6 @@ def test_what_was_before_the_first_money_is_left_out() -> None:
     assert (told.low, told.high) == ("0", "100")
 
 
-def test_profit_is_alpacas_for_the_whole_span_as_of_its_last_point() -> None:
-    points = [
-        HistoryPointResponse(at=f"2026-11-0{day}T21:00:00Z", equity="100", profit_loss=profit, profit_loss_pct=share)
-        for day, profit, share in [(1, "1.5", "0.015"), (2, "-7.25", "-0.0725")]
-    ]
-    told = equity_of(history().model_copy(update={"items": points}), Span.MONTH)
-    assert told is not None
-    assert (told.profit, told.profit_factor) == ("-7.25", "-0.0725")
-
-
 @pytest.mark.parametrize("worth", [(), (None,), ("0", "0")])
 def test_an_account_without_money_has_nothing_to_tell(worth: tuple[str | None, ...]) -> None:
     assert equity_of(history(*worth), Span.MONTH) is None

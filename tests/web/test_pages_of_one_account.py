@@ -1,5 +1,6 @@
 """What holds on each of the pages of one account alike."""
 
+import json
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -34,6 +35,26 @@ async def test_money_is_in_the_accounts_own_currency(
     text = (await read_page(alices, f"/accounts/{stored['id']}{page}?wait=true")).text()
     assert " EUR" in text
     assert "$" not in text
+
+
+async def test_profit_is_alpacas_for_the_whole_span_as_of_its_last_point(
+    alice: Person, bob: Person, alices: ClientSession, faults: Faults
+) -> None:
+    key = paper_key()
+    stored = await alice.store(key)
+    history = {
+        "timestamp": [1_775_606_400, 1_775_692_800],
+        "equity": [100, 92.75],
+        "profit_loss": [1.5, -7.25],
+        "profit_loss_pct": [0.015, -0.0725],
+        "base_value": 100,
+        "timeframe": "1D",
+    }
+    await faults.set(key, path="/v2/account/portfolio/history", body_text=json.dumps(history))
+    async with alices.get(f"/accounts/{stored['id']}?wait=true") as answer:
+        reading = (await answer.text()).partition('id="reading"')[2].partition("</p>")[0]
+    assert "\N{MINUS SIGN}$7.25" in reading
+    assert "\N{MINUS SIGN}7.25%" in reading
 
 
 async def test_the_file_of_activities_is_of_the_kinds_that_are_shown(
