@@ -83,11 +83,12 @@ async def test_what_the_stream_tells_is_text(
         for page in (cards, overview, orders):
             await page.evaluate("window.wasHere = true")
         await _orders_are_looked_through(sandbox, key_id)
-        later = {**plain, "status": PAYLOAD, "updated_at": "2026-11-24T14:31:05Z"}
+        later = {**plain, "status": PAYLOAD, "filled_qty": "1234.5", "updated_at": "2026-11-24T14:31:05Z"}
         changed = {**held, "unrealized_pl": "48151623.42"}
         lists = [_list(key_id, "/v2/orders", later), _list(key_id, "/v2/positions", changed)]
         await faults.set_all(_account_of(key_id, *lists, equity='"48151623.42"', currency=json.dumps(_CURRENCY)))
         await expect(orders.locator("[data-cell=status]")).to_have_text(PAYLOAD)
+        await expect(orders.locator("[data-cell=filled_qty]")).to_have_text("1,234.5")
         await expect(overview.locator("[data-cell=unrealized_pl]")).to_contain_text("48,151,623.42")
         for page in (cards, overview):
             await expect(page.locator("[data-figure=equity]")).to_have_text(f"48,151,623.42 {_CURRENCY}")

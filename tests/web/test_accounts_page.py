@@ -4,7 +4,6 @@ import json
 import time
 
 import orjson
-import pytest
 from aiohttp import ClientSession
 
 from tests.conftest import Faults, StartService
@@ -73,61 +72,6 @@ async def test_paper_and_live_are_summed_apart(alice: Person, alices: ClientSess
     totals = [attributes["data-total"] for _, attributes in parsed.tags if "data-total" in attributes]
     assert sorted(filter(None, totals)) == ["live", "paper"]
     assert [card["class"] for card in parsed.attributes("article")] == ["card paper", "card live"]
-
-
-async def test_every_figure_of_a_card_and_of_the_sums_is_its_own(
-    alice: Person, alices: ClientSession, faults: Faults
-) -> None:
-    keys = [paper_key(), paper_key(), live_key()]
-    worth = {"equity": '"1000.25"', "cash": '"-200.5"', "buying_power": '"3000.75"', "last_equity": '"900.25"'}
-    await faults.set_all([{"key_id": key, "path": "/v2/account", "account_raw": worth} for key in keys])
-    for key in keys:
-        await alice.store(key)
-    html = await _html(alices, "/?wait")
-    totals, cards = html.partition('<div class="cards">')[::2]
-    assert _values(totals) == ["1000.25", "-200.5", "2000.50", "-401.0"]
-    assert _values(cards) == 3 * ["1000.25", "-200.5", "3000.75"]
-    parsed = Parsed(html)
-    assert [one["class"] for one in parsed.attributes("div") if "data-total" in one] == ["total live", "total paper"]
-    assert [card["data-environment"] for card in parsed.attributes("article")] == ["paper", "paper", "live"]
-    assert html.count('class="change up"') == 3
-    assert "+$100.00 (+11.11%)" in parsed.text()
-
-
-@pytest.mark.parametrize(
-    ("flag", "told"),
-    [
-        ("account_blocked", "Alpaca has blocked this account"),
-        ("trading_blocked", "Alpaca has blocked trading"),
-        ("pattern_day_trader", "Pattern day trader"),
-    ],
-)
-async def test_what_alpaca_forbids_is_told_in_the_card_and_on_the_accounts_page(
-    flag: str, told: str, alice: Person, alices: ClientSession, faults: Faults
-) -> None:
-    key, free = paper_key(), paper_key()
-    calm: dict[str, object] = {"account_blocked": "false", "trading_blocked": "false", "pattern_day_trader": "false"}
-    await faults.set_all(
-        [
-            {"key_id": key, "path": "/v2/account", "account_raw": calm | {flag: "true"}},
-            {"key_id": free, "path": "/v2/account", "account_raw": calm},
-        ]
-    )
-    stored, other = await alice.store(key), await alice.store(free)
-    assert (await _html(alices, "/?wait")).count(told) == 1
-    for one, times in [(stored, 1), (other, 0)]:
-        html = await _html(alices, f"/accounts/{one['id']}?wait=true")
-        assert html.lower().count(told.lower()) == times
-
-
-async def test_where_alpaca_refuses_keys_the_card_leads_to_new_ones(
-    alice: Person, alices: ClientSession, faults: Faults
-) -> None:
-    refused, down, well = [paper_key() for _ in range(3)]
-    stored = [await alice.store(key) for key in (refused, down, well)]
-    await faults.set_all([{"key_id": refused, "status": 401}, {"key_id": down, "status": 503}])
-    html = await _html(alices, "/?wait")
-    assert [html.count(f"/keys/{one['id']}/replace") for one in stored] == [1, 0, 0]
 
 
 async def test_no_string_of_a_user_becomes_markup(alice: Person, alices: ClientSession) -> None:
@@ -212,17 +156,6 @@ async def test_twenty_warm_accounts_are_a_small_page(start_service: StartService
             weight = len(html) + sum([await _weight(session, address) for address in _parts(Parsed(html))])
     assert weight <= 120_000
     assert taken < 3  # that it is a tenth of this is measured elsewhere: other work must not break this test
-
-
-async def _html(session: ClientSession, path: str) -> str:
-    async with session.get(path) as answer:
-        assert answer.status == 200
-        return await answer.text()
-
-
-def _values(html: str) -> list[str]:
-    """Of the amounts of money in it, digit for digit."""
-    return [str(amount["value"]) for amount in Parsed(html).attributes("data") if amount["class"] == "money"]
 
 
 async def _weight(session: ClientSession, address: str) -> int:

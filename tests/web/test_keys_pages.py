@@ -1,5 +1,8 @@
 """Keys by the pages alone: each deed, each refusal, and never somebody else's."""
 
+import asyncio
+
+import asyncpg
 import pytest
 from aiohttp import ClientSession
 
@@ -110,6 +113,57 @@ async def test_bob_finds_nothing_of_alices_and_changes_nothing(
     text = (await read_page(alices, f"/keys/{stored['id']}")).text()
     assert "the meadow account" in text
     assert "Switched on" in text
+
+
+async def test_there_is_no_page_for_a_deed_that_is_none(alice: Person, alices: ClientSession) -> None:
+    stored = await alice.store()
+    for deed in ("other", "check/now", "Delete"):
+        async with alices.get(f"/keys/{stored['id']}/{deed}") as answer:
+            assert answer.status == 404, deed
+
+
+@pytest.mark.parametrize(("key_id", "kind"), [(paper_key(), "paper"), (live_key(), "live")], ids=["paper", "live"])
+async def test_on_every_page_about_them_paper_and_live_differ_in_the_frame_and_in_the_word(
+    key_id: str, kind: str, alice: Person, alices: ClientSession
+) -> None:
+    stored = await alice.store(key_id)
+    for page in ["", "/found", *[f"/{deed}" for deed in _DEEDS]]:
+        parsed = await read_page(alices, f"/keys/{stored['id']}{page}")
+        assert parsed.attributes("body")[0]["class"] == f"about-{kind}", page
+    for deed, sent in [("delete", {"nickname": "x"}), ("rename", {}), ("check", {"more": "1"})]:
+        async with alices.post(f"/keys/{stored['id']}/{deed}", data=sent) as answer:
+            assert answer.status == 422
+            assert Parsed(await answer.text()).attributes("body")[0]["class"] == f"about-{kind}", deed
+
+
+async def test_keys_that_a_check_finds_refused_are_looked_after_soon(
+    alice: Person, bob: Person, alices: ClientSession, faults: Faults, owner: asyncpg.Connection
+) -> None:
+    key = paper_key()
+    stored = await alice.store(key)
+    # What was looked after within the last minute is not looked after again.
+    asked = "SELECT checked_at FROM corral.credentials WHERE id = $1"
+    await owner.execute(
+        "UPDATE corral.credentials SET checked_at = checked_at - interval '2 minutes' WHERE id = $1", stored["id"]
+    )
+    before = await owner.fetchval(asked, stored["id"])
+    await faults.set(key, status=401)
+    async with alices.post(f"/keys/{stored['id']}/check", data={}) as answer:
+        assert answer.status == 200
+    async with asyncio.timeout(30):
+        while True:
+            if await owner.fetchval(asked, stored["id"]) != before:
+                return
+            await asyncio.sleep(0.1)
+
+
+async def test_keys_that_are_marked_as_refused_say_so(
+    alice: Person, bob: Person, alices: ClientSession, owner: asyncpg.Connection
+) -> None:
+    stored, other = await alice.store(), await alice.store()
+    await owner.execute("UPDATE corral.credentials SET refused_at = now() WHERE id = $1", stored["id"])
+    assert "refuses these keys since" in (await read_page(alices, f"/keys/{stored['id']}")).text()
+    assert "refuses these keys" not in (await read_page(alices, f"/keys/{other['id']}")).text()
 
 
 @pytest.mark.parametrize("path", ["/keys/1", "/keys/new/found", "/keys/7313be74-76ad-4323-84be-e7895b777296/other"])

@@ -149,6 +149,21 @@ async def test_somebody_is_disabled_and_enabled_by_pages(office: ClientSession, 
     assert await _state(office, bob) == "here"
 
 
+async def test_only_those_stand_there_to_be_disabled_whom_an_administrator_may(
+    office: ClientSession, ada: Member, alice: Person, bob: Person
+) -> None:
+    page = await read_page(office, "/people")
+    deeds = {link["href"] for link in page.attributes("a") if "button" in (link.get("class") or "")}
+    assert {f"/people/{person.user_id}/disable" for person in (alice, bob)} <= deeds
+    assert f"/people/{ada.user_id}/disable" not in deeds
+
+
+async def test_a_password_is_asked_for_wherever_it_is_needed(office: ClientSession, alice: Person, bob: Person) -> None:
+    for path in ("/people", f"/people/{alice.user_id}/disable", f"/people/{bob.user_id}/enable"):
+        fields = (await read_page(office, path)).attributes("input")
+        assert "current_password" in {field["name"] for field in fields}, path
+
+
 async def test_nobody_and_administrators_cannot_be_disabled(
     office: ClientSession, ada: Member, alice: Person, bob: Person
 ) -> None:

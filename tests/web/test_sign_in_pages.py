@@ -37,6 +37,14 @@ async def test_somebody_with_a_password_comes_in_and_goes_where_they_wanted(visi
         assert (answer.status, answer.url.path) == (200, "/keys/new")
 
 
+async def test_filters_of_a_page_come_along_and_a_query_of_a_form_does_not(visitor: ClientSession) -> None:
+    wanted = "/accounts/4b0b5a2e-9a3c-4c1e-8a57-0d9c6f2f6d31/orders?status=open&direction=asc"
+    async with visitor.get(wanted) as answer:
+        assert (answer.url.path, answer.url.query["next"]) == ("/sign-in", wanted)
+    async with visitor.post("/keys/new?nickname=x", data={}, allow_redirects=False) as answer:
+        assert (answer.status, answer.headers["location"]) == (303, "/sign-in?next=/keys/new")
+
+
 @pytest.mark.parametrize("next_page", ["https://elsewhere.example", "//elsewhere.example/", "/%5Celsewhere.example"])
 async def test_nobody_is_led_elsewhere_after_signing_in(visitor: ClientSession, carol: str, next_page: str) -> None:
     sent = {"email": carol, "password": _PASSWORD}

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import secrets
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -11,7 +12,7 @@ from aiohttp import ClientSession
 from corral.identity import sign_in
 from corral.identity.scopes import Scope
 from corral.secret import Secret
-from corral.web.you_pages import SCOPES_IN_WORDS
+from corral.web.you_pages import LIFETIMES, SCOPES_IN_WORDS
 from tests.conftest import Service
 from tests.doors import sign_in_by_link
 from tests.identity.members import status_of
@@ -77,7 +78,8 @@ async def test_all_others_end_by_one_button(
     service: Service, alice: Person, bob: Person, alices: ClientSession, anybody: ClientSession
 ) -> None:
     others = [await sign_in_by_link(service, person.user_id) for person in (alice, alice, bob)]
-    assert (await _post(alices, "/you/sessions/others/end", {}))[0] == 200
+    async with alices.post("/you/sessions/others/end", data={}) as answer:
+        assert (answer.status, answer.url.path) == (200, "/you")  # still signed in
     assert [await status_of(anybody, cookie) for cookie in others] == [401, 401, 200]
 
 
@@ -130,6 +132,19 @@ async def test_everything_and_for_ever_have_to_be_wished_for(
         assert (await _post(alices, "/you/tokens", form | wrong))[0] == 422
 
 
+@pytest.mark.parametrize("days", [days for days in LIFETIMES if days != "never"])
+async def test_a_token_lives_as_long_as_was_chosen(
+    days: str, alices: ClientSession, alice: Person, bob: Person
+) -> None:
+    sent = {"once": str(uuid4()), "name": "spreadsheet", "scopes": "tokens:read", "days": days}
+    assert (await _post(alices, "/you/tokens", sent))[0] == 200
+    async with alice.client.get("/api/tokens") as answer:
+        (token,) = [one for one in (await answer.json())["items"] if one["name"] == "spreadsheet"]
+    lives = datetime.fromisoformat(token["expires_at"]) - datetime.now(UTC)
+    assert timedelta(days=int(days)) - lives < timedelta(hours=1)
+    assert lives <= timedelta(days=int(days))
+
+
 async def test_a_form_that_is_sent_twice_makes_one_token_and_shows_it_once(
     alices: ClientSession, bobs: ClientSession, alice: Person
 ) -> None:
@@ -176,8 +191,10 @@ async def test_a_token_is_revoked_on_a_page_of_its_own_and_only_by_its_owner(
 
 
 async def test_a_new_password_signs_out_everywhere(carols: ClientSession, bob: Person, carol: str) -> None:
-    async with carols.post("/you/password", data={"current_password": _PASSWORD, "new_password": _NEW}) as answer:
-        assert (answer.status, answer.url.path) == (200, "/sign-in")
+    sent = {"current_password": _PASSWORD, "new_password": _NEW}
+    async with carols.post("/you/password", data=sent, allow_redirects=False) as answer:
+        assert (answer.status, answer.headers["location"]) == (303, "/sign-in")
+        assert "Max-Age=0" in answer.headers["set-cookie"]
     async with carols.get("/you") as answer:
         assert answer.url.path == "/sign-in"
     assert (await _post(carols, "/sign-in", {"email": carol, "password": _PASSWORD}))[0] == 401

@@ -3,8 +3,6 @@
 import { Problem, readProblem, send } from "./api.js";
 import { problemNotice } from "./problem_notice.js";
 
-const DOUBLE_CLICK_MS = 1000;
-
 /** The form is sent to its own address. Taken, the page goes on where the answer leads. */
 export function sendByScript(form) {
   form.addEventListener("submit", async (event) => {
@@ -22,15 +20,6 @@ export function sendByScript(form) {
       await countDown(button, problem.retryAfter ?? 0);
       release();
     }
-  });
-}
-
-/** A form that the browser sends: of a double click only the first, or its answer would never be seen. */
-export function sendByBrowser(form) {
-  let last = -Infinity;
-  form.addEventListener("submit", (event) => {
-    if (event.timeStamp - last < DOUBLE_CLICK_MS) event.preventDefault();
-    else last = event.timeStamp;
   });
 }
 

@@ -2,8 +2,9 @@
 
 import { offerDialogs } from "./dialogs.js";
 import { writeFigure } from "./figures.js";
-import { sendByBrowser, sendByScript } from "./forms.js";
+import { sendByScript } from "./forms.js";
 import { formatMoment } from "./moment.js";
+import { sendByBrowser } from "./plain_forms.js";
 
 for (const node of document.querySelectorAll("data[class]")) writeFigure(node);
 for (const node of document.querySelectorAll("time[datetime]")) formatMoment(node);

@@ -1,0 +1,76 @@
+"""Cards and sums without a script: each figure its own, what Alpaca forbids, and what to do about refused keys."""
+
+import re
+
+import pytest
+from aiohttp import ClientSession
+
+from tests.conftest import Faults
+from tests.people import Person, live_key, paper_key
+from tests.web.html import Parsed
+
+
+async def test_every_figure_of_a_card_and_of_the_sums_is_its_own(
+    alice: Person, alices: ClientSession, faults: Faults
+) -> None:
+    keys = [paper_key(), paper_key(), live_key()]
+    worth = {"equity": '"1000.25"', "cash": '"-200.5"', "buying_power": '"3000.75"', "last_equity": '"900.25"'}
+    await faults.set_all([{"key_id": key, "path": "/v2/account", "account_raw": worth} for key in keys])
+    for key in keys:
+        await alice.store(key)
+    html = await _html(alices, "/?wait")
+    totals, cards = html.partition('<div class="cards">')[::2]
+    assert _values(totals) == ["1000.25", "-200.5", "2000.50", "-401.0"]
+    assert _values(cards) == 3 * ["1000.25", "-200.5", "3000.75"]
+    parsed = Parsed(html)
+    assert [one["class"] for one in parsed.attributes("div") if "data-total" in one] == ["total live", "total paper"]
+    assert [card["data-environment"] for card in parsed.attributes("article")] == ["paper", "paper", "live"]
+    assert html.count('class="change up"') == 3
+    assert len(re.findall(r"\+\$100\.00 \(\+11\.11 ?%\)", parsed.text())) == 3
+
+
+@pytest.mark.parametrize(
+    ("flag", "told"),
+    [
+        ("account_blocked", "Alpaca has blocked this account"),
+        ("trading_blocked", "Alpaca has blocked trading"),
+        ("pattern_day_trader", "Pattern day trader"),
+    ],
+)
+async def test_what_alpaca_forbids_is_told_in_the_card_and_on_the_accounts_page(
+    flag: str, told: str, alice: Person, alices: ClientSession, faults: Faults
+) -> None:
+    key, free = paper_key(), paper_key()
+    calm: dict[str, object] = {"account_blocked": "false", "trading_blocked": "false", "pattern_day_trader": "false"}
+    await faults.set_all(
+        [
+            {"key_id": key, "path": "/v2/account", "account_raw": calm | {flag: "true"}},
+            {"key_id": free, "path": "/v2/account", "account_raw": calm},
+        ]
+    )
+    stored, other = await alice.store(key), await alice.store(free)
+    assert (await _html(alices, "/?wait")).count(told) == 1
+    for one, times in [(stored, 1), (other, 0)]:
+        html = await _html(alices, f"/accounts/{one['id']}?wait=true")
+        assert html.lower().count(told.lower()) == times
+
+
+async def test_where_alpaca_refuses_keys_the_card_leads_to_new_ones(
+    alice: Person, alices: ClientSession, faults: Faults
+) -> None:
+    refused, down, well = [paper_key() for _ in range(3)]
+    stored = [await alice.store(key) for key in (refused, down, well)]
+    await faults.set_all([{"key_id": refused, "status": 401}, {"key_id": down, "status": 503}])
+    html = await _html(alices, "/?wait")
+    assert [html.count(f"/keys/{one['id']}/replace") for one in stored] == [1, 0, 0]
+
+
+async def _html(session: ClientSession, path: str) -> str:
+    async with session.get(path) as answer:
+        assert answer.status == 200
+        return await answer.text()
+
+
+def _values(html: str) -> list[str]:
+    """Of the amounts of money in it, digit for digit."""
+    return [str(amount["value"]) for amount in Parsed(html).attributes("data") if amount["class"] == "money"]
