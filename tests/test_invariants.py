@@ -85,6 +85,6 @@ def test_no_tracked_file_names_a_registry_or_carries_a_lock_with_one() -> None:
         assert "://" not in text
         assert "--hash=sha256:" in text
     assert not (ROOT / "uv.lock").exists()
-    chart = (ROOT / "requirements" / "package-lock.json").read_text(encoding="utf-8")
-    assert "://" not in chart
-    assert chart.count('"integrity": "sha512-') == chart.count('"node_modules/') == 2
+    scripts = (ROOT / "requirements" / "package-lock.json").read_text(encoding="utf-8")
+    assert "://" not in scripts
+    assert scripts.count('"integrity": "sha512-') == scripts.count('"node_modules/') == 3

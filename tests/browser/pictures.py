@@ -40,16 +40,18 @@ async def _take_those_of_the_readme(browser: Browser, world: World) -> None:
     async with make_person(world.service, "reader") as person:
         await person.store("PKSANDBOXDEMO13", "Swing trading")
         live = await person.store("AKSANDBOXDEMO1", "Long-term")
-        context = await browser.new_context(base_url=world.service.url, locale="en-US", viewport=_SIZES[1])
+        context = await browser.new_context(base_url=world.service.url, locale="en-US")
         await sign_in(context, world.service, person)
         page = await context.new_page()
+        await page.set_viewport_size({"width": 1080, "height": 560})
         await page.goto("/?wait")
         await expect(page.locator("[data-change]").last).to_contain_text("%")
         await page.screenshot(path=_README / "accounts.png", animations="disabled")
+        await page.set_viewport_size({"width": 1080, "height": 1000})
         await page.emulate_media(color_scheme="dark")
         await page.goto(f"/accounts/{live['id']}?wait=true")
         await expect(page.locator("#equity-chart canvas").first).to_be_visible()
-        await page.screenshot(path=_README / "account.png", animations="disabled", full_page=True)
+        await page.screenshot(path=_README / "account.png", animations="disabled")
         await context.close()
 
 

@@ -55,6 +55,10 @@ async def test_no_way_of_writing_a_path_leads_out_of_the_static_files(
     assert await _raw_status(anybody, f"/static/{_VERSION}/styles/{step}/{step}/routes.py") == 404
 
 
+def test_what_judges_the_pages_in_tests_is_not_served() -> None:
+    assert not [path for path, file in _STATIC.items() if "axe" in path or b"axe.run" in file.content]
+
+
 def test_the_version_changes_with_a_byte_a_name_or_a_boundary(tmp_path: Path) -> None:
     versions = [
         _version_with(tmp_path / "one", {"a.css": "ab", "b.css": "c"}),
