@@ -9,6 +9,7 @@ from typing import NoReturn
 import pytest
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
+from corral.web.account_page import HAS_CHART
 from tests.browser.strangers import STRANGE
 from tests.conftest import Service
 from tests.doors import sign_in_by_link
@@ -27,6 +28,12 @@ def chromium() -> str:
     if found is None:
         lacks("no browser is installed here: `apt-get install chromium` brings one, and these tests run")
     return found
+
+
+@pytest.fixture(scope="session")
+def chart() -> None:
+    if not HAS_CHART:
+        lacks("the chart's library is not here: `make dev` fetches it by npm")
 
 
 @pytest.fixture(scope="session")

@@ -6,12 +6,10 @@ import re
 import pytest
 from playwright.async_api import Page, expect
 
-from corral.web.account_page import HAS_CHART
 from tests.browser.conftest import Browsing, is_too_wide, opened
 from tests.conftest import Faults
 from tests.people import Person, paper_key
 
-with_chart = pytest.mark.skipif(not HAS_CHART, reason="the chart's library is not here: `make dev` fetches it by npm")
 PAYLOAD = '"><img src=x onerror="document.title=1">'
 
 
@@ -30,7 +28,7 @@ async def test_from_a_card_to_its_account_its_orders_and_its_activities(browsing
         await expect(page.get_by_role("row").nth(1)).to_contain_text(re.compile("Buy|Sell"))
 
 
-@with_chart
+@pytest.mark.usefixtures("chart")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_the_chart_is_drawn_and_read_by_the_arrow_keys(browsing: Browsing, alice: Person, scheme: str) -> None:
     stored = await alice.store()
@@ -51,7 +49,7 @@ async def test_the_chart_is_drawn_and_read_by_the_arrow_keys(browsing: Browsing,
         await expect(page.get_by_role("region", name="Equity as a table")).to_be_visible()
 
 
-@with_chart
+@pytest.mark.usefixtures("chart")
 async def test_a_daily_point_is_read_as_a_close(browsing: Browsing, alice: Person) -> None:
     stored = await alice.store()
     async with browsing(alice) as context:

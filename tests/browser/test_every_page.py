@@ -16,7 +16,7 @@ from tests.web.addresses import PAGES
 
 _AXE = Path(__file__).parents[2] / ".tools" / "axe" / "axe.min.js"
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-_NOT_SHOWN = {"/closes", "/lines", "/sign-out"}  # for scripts; leads on
+_NOT_SHOWN = {"/closes", "/lines", "/accounts/{credential_id}/details", "/sign-out"}  # for scripts; leads on
 _OF_COLOURS = ["color-contrast", "link-in-text-block"]  # all that the dark may judge otherwise than the light
 _LOOKS: Final[list[tuple[Literal["light", "dark"], list[str]]]] = [("light", _RULES), ("dark", _OF_COLOURS)]
 _TOPS = "nodes => nodes.map((node) => node.getBoundingClientRect().top)"
