@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import pytest
-from playwright.async_api import Browser, Page, ViewportSize
+from playwright.async_api import Browser, Page, ViewportSize, expect
 
 from tests.browser.conftest import lacks
 from tests.browser.scenes import SCENES, Scene
@@ -138,6 +138,14 @@ def _told(findings: list[dict[str, Any]]) -> list[str]:
         for finding in findings
         for node in finding["nodes"]
     ]
+
+
+async def test_the_first_stop_leads_past_the_navigation(stage: Stage) -> None:
+    page = await stage.show(Scene("you", "/you"))
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#main")).to_be_focused()
+    await page.close()
 
 
 def test_every_page_is_among_the_scenes() -> None:
