@@ -22,7 +22,7 @@ class CredentialReader:
     """Asks the database for every request anew, whatever answer of Alpaca's may still be kept."""
 
     def __init__(self, database: Database) -> None:
-        self._read = BatchedLookup(partial(queries.read_credentials, database))
+        self._read = BatchedLookup(database.connection, queries.read_credentials)
         self._used = Notebook(partial(queries.note_credentials_used, database))
         self._suspected = Notebook(partial(queries.note_credentials_suspected, database))
 

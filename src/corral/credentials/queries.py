@@ -9,10 +9,10 @@ import asyncpg
 
 from corral.alpaca.environments import Environment
 from corral.credentials.models import Credential, CredentialVersion, NamedCredential, Replacement, SealedCredential
-from corral.database.connection import Connection, Database, Owned, columns
+from corral.database.connection import Connection, Database, Fetcher, Owned, columns
 
 
-async def read_credentials(database: Database, wanted: Sequence[Owned]) -> Mapping[Owned, SealedCredential]:
+async def read_credentials(database: Fetcher, wanted: Sequence[Owned]) -> Mapping[Owned, SealedCredential]:
     """Each read under its own user's scope, all in one round trip; what row-level security hides is not there."""
     rows = await database.fetch(
         """
@@ -27,7 +27,7 @@ async def read_credentials(database: Database, wanted: Sequence[Owned]) -> Mappi
 
 
 async def read_active_versions(
-    database: Database, user_ids: Sequence[UUID]
+    database: Fetcher, user_ids: Sequence[UUID]
 ) -> Mapping[UUID, Mapping[UUID, CredentialVersion]]:
     """By user, the credentials that are switched on; each read under its own user's scope."""
     rows = await database.fetch(

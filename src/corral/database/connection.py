@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 # A pooled connection or one of its own; `asyncpg.Connection` is generic for the type checker only.
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 
+# What a single statement is asked of: a connection that is at hand, or any of the pool.
+Fetcher: TypeAlias = "Database | Connection"
+
 CLOSE_SECONDS = 5.0
 
 Owned = tuple[UUID, UUID]  # whose, which

@@ -31,8 +31,8 @@ class Doorkeeper:
 
     def __init__(self, database: Database, vault: Vault) -> None:
         self._vault = vault
-        self._find_session = BatchedLookup(partial(queries.find_sessions, database))
-        self._find_token = BatchedLookup(partial(queries.find_api_tokens, database))
+        self._find_session = BatchedLookup(database.connection, queries.find_sessions)
+        self._find_token = BatchedLookup(database.connection, queries.find_api_tokens)
         self._seen = Notebook(partial(queries.note_sessions_seen, database))
         self._used = Notebook(partial(queries.note_api_tokens_used, database))
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
-from corral.database.connection import Connection, Database, Owned, columns
+from corral.database.connection import Connection, Database, Fetcher, Owned, columns
 from corral.identity.problems import AlreadySetUp, EmailTaken, TokenMadeAlready
 
 
@@ -74,12 +74,12 @@ class LinkRow:
 # Before there is a user: look-ups by hash.
 
 
-async def find_sessions(database: Database, lookups: Sequence[bytes]) -> Mapping[bytes, SessionRow]:
+async def find_sessions(database: Fetcher, lookups: Sequence[bytes]) -> Mapping[bytes, SessionRow]:
     rows = await database.fetch("SELECT * FROM corral.find_sessions($1)", lookups)
     return {row["lookup"]: SessionRow(*row) for row in rows}
 
 
-async def find_api_tokens(database: Database, lookups: Sequence[bytes]) -> Mapping[bytes, TokenRow]:
+async def find_api_tokens(database: Fetcher, lookups: Sequence[bytes]) -> Mapping[bytes, TokenRow]:
     rows = await database.fetch("SELECT * FROM corral.find_api_tokens($1)", lookups)
     return {row["lookup"]: TokenRow(*row) for row in rows}
 

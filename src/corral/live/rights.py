@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Final, final
 from uuid import UUID
 
@@ -35,7 +34,7 @@ class Rights:
         self._database = database
         self._hubs = hubs
         self._streams: set[Stream] = set()
-        self._versions = BatchedLookup(partial(queries.read_active_versions, database))
+        self._versions = BatchedLookup(database.connection, queries.read_active_versions)
         self._watch: asyncio.Task[None] | None = None
 
     def start(self) -> None:
