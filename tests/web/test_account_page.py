@@ -353,7 +353,11 @@ async def test_what_no_link_asks_for_is_refused(visit: Visit, query: str) -> Non
     "query", ["/orders?since=2026-11-03&to=2026-11-01", "/activities?since=2026-11-03&to=2026-11-01"]
 )
 async def test_days_in_the_wrong_order_are_refused_in_words(visit: Visit, query: str) -> None:
-    assert "after has to be earlier than until" in await visit.html(query)
+    assert "“From” has to be no later than “To”" in await visit.html(query)
+
+
+async def test_a_single_day_is_asked_for_by_the_same_day_twice(visit: Visit) -> None:
+    assert "has to be" not in await visit.html("/orders?since=2026-11-03&to=2026-11-03")
 
 
 async def test_a_form_that_is_sent_as_it_is_asks_for_everything(visit: Visit) -> None:

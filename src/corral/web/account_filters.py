@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from corral.accounts.questions import ActivitiesPageQuestion, OrdersPageQuestion
 from corral.alpaca.orders import OrderStatusFilter
 from corral.alpaca.paging import Direction
+from corral.errors import InvalidRequest
 from corral.web.equity import EXCHANGE_ZONE, Span
 from corral.web.holdings import Column
 
@@ -90,6 +91,11 @@ class _ListAsked(PageAsked):
     to: Day = None
     direction: Direction = Direction.DESCENDING
     cursor: str | None = None
+
+    def refuse_disorder(self) -> None:
+        """Raises InvalidRequest, in the words of the form."""
+        if self.since and self.to and self.since > self.to:
+            raise InvalidRequest("“From” has to be no later than “To”. Nothing was asked for.")
 
     def bounds(self) -> dict[str, str | None]:
         return {

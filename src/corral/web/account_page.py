@@ -162,8 +162,9 @@ async def details(visit: Visit) -> Response:
 async def orders(visit: Visit, asked: Annotated[OrdersAsked, Query()]) -> HTMLResponse:
     question = asked.question()
 
-    def read_orders(user: AuthUser, credential_id: UUID, request: Request) -> Awaitable[bytes]:
-        return answer_orders(user, credential_id, question, request)
+    async def read_orders(user: AuthUser, credential_id: UUID, request: Request) -> bytes:
+        asked.refuse_disorder()
+        return await answer_orders(user, credential_id, question, request)
 
     head, listed = await asyncio.gather(visit.hear_head(asked), visit.hear(read_orders, OrderList, asked))
     return render_page(
@@ -182,8 +183,9 @@ async def orders(visit: Visit, asked: Annotated[OrdersAsked, Query()]) -> HTMLRe
 async def activities(visit: Visit, asked: Annotated[ActivitiesAsked, Query()]) -> HTMLResponse:
     question = asked.question()
 
-    def read_activities(user: AuthUser, credential_id: UUID, request: Request) -> Awaitable[bytes]:
-        return answer_activities(user, credential_id, question, request)
+    async def read_activities(user: AuthUser, credential_id: UUID, request: Request) -> bytes:
+        asked.refuse_disorder()
+        return await answer_activities(user, credential_id, question, request)
 
     head, listed = await asyncio.gather(visit.hear_head(asked), visit.hear(read_activities, ActivityList, asked))
     return render_page(
