@@ -86,7 +86,8 @@ async def opened(context: BrowserContext, path: str = "/") -> Page:
 
 
 async def is_too_wide(page: Page) -> bool:
-    """Whether one would have to scroll sideways."""
+    """Whether one would have to scroll sideways, once the styles are there."""
+    await page.wait_for_load_state()
     return await page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
 
 

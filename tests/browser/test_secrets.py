@@ -97,6 +97,7 @@ async def test_an_invitation_still_works_after_its_page_was_loaded_again(
         await page.get_by_label("Their e-mail address").fill(bob.email.replace("bob", "dora"))
         await page.get_by_role("button", name="Make a link").click()
         code = (await page.locator("#link").inner_text()).partition("#")[2]
+        await page.wait_for_load_state()
         await page.reload()
         await _is_nowhere(page, witness, code)
         joining = await opened(elsewhere, f"/invitation#{code}")
@@ -207,6 +208,7 @@ async def _offer(page: Page, nickname: str, key_id: str, secret: str) -> None:
 async def _make_token(page: Page) -> str:
     await _fill_in_token(page)
     await page.get_by_role("button", name="Make the token").click()
+    await page.wait_for_load_state()
     return await page.locator("#created").inner_text()
 
 

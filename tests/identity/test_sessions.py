@@ -66,8 +66,9 @@ async def test_every_sign_in_makes_a_new_session(service: Service, carol: Member
         assert [await status_of(page, cookie or "") for cookie in cookies] == [200, 200]
 
 
-async def test_a_planted_cookie_is_worth_nothing_after_sign_in(service: Service, carol: Member) -> None:
-    planted = f"corral_session={PLANTED}"
+@pytest.mark.parametrize("value", [PLANTED, "planted"], ids=["well formed", "malformed"])
+async def test_a_planted_cookie_is_worth_nothing_after_sign_in(service: Service, carol: Member, value: str) -> None:
+    planted = f"corral_session={value}"
     async with browser(service.url) as page:
         reply = await post(page, "/api/session", planted, email=carol.email, password=carol.password)
         assert reply.status == 200

@@ -1,6 +1,7 @@
 """How an account stands right now, asked of Alpaca."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from functools import partial
 from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
@@ -18,7 +19,6 @@ from corral.credentials.validation import refuse_echo
 from corral.edge.resources import resources
 from corral.identity.models import AuthUser
 from corral.secret import Secret
-from corral.vault import Vault
 
 if TYPE_CHECKING:
     from corral.accounts.last_known import LastKnown
@@ -54,26 +54,24 @@ async def share_account_data(credential: SealedCredential, request: Request) -> 
 
     async def fetch() -> bytes:
         try:
-            answer = await _fetch_with_stored_keys(credential, vault=house.vault, alpaca=house.alpaca)
+            async with get_decrypted_alpaca_credential(house.vault, credential) as (api_key, secret_key):
+                data = await fetch_alpaca_account_data(
+                    api_key,
+                    secret_key,
+                    credential.credential_type,
+                    alpaca=house.alpaca,
+                    budget_key=(credential.credential_type, credential.account_id),
+                    learn=partial(last_known.learn, credential),
+                )
         except CredentialRefused:
             reader.suspect(credential)
             raise
         reader.note_use(credential)
-        last_known.learn(credential, answer.account)
-        return account_data_of(credential.credential_type, answer).model_dump_json().encode()
+        return data.model_dump_json().encode()
 
     # The owner is part of the key: a row that somebody copied to another user by hand must not find an answer
     # that is kept, but has to be opened, which it cannot be.
     return await snapshots.get((credential.user_id, credential.id, credential.revision), fetch)
-
-
-async def _fetch_with_stored_keys(credential: SealedCredential, *, vault: Vault, alpaca: AlpacaClient) -> AccountAnswer:
-    """The keys are open for just this call. Nothing of the database is held meanwhile."""
-    async with get_decrypted_alpaca_credential(vault, credential) as (api_key, secret_key):
-        budget_key = (credential.credential_type, credential.account_id)
-        return await fetch_account(
-            credential.credential_type, api_key, secret_key, alpaca=alpaca, budget_key=budget_key
-        )
 
 
 async def fetch_alpaca_account_data(
@@ -83,9 +81,14 @@ async def fetch_alpaca_account_data(
     *,
     alpaca: AlpacaClient,
     budget_key: Hashable,
+    learn: Callable[[Account], None],
 ) -> AccountDataResponse:
-    """Asks the host that `account_type` names, and no other. `budget_key` names the account whose calls are counted."""
+    """Asks the host that `account_type` names, and no other. Nothing of the database is held meanwhile.
+
+    `budget_key` names the account whose calls are counted; `learn` is told all that Alpaca said.
+    """
     answer = await fetch_account(account_type, api_key, secret_key, alpaca=alpaca, budget_key=budget_key)
+    learn(answer.account)
     return account_data_of(account_type, answer)
 
 
