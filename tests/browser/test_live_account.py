@@ -60,12 +60,14 @@ async def test_a_new_order_is_told_of_and_what_happens_to_it_is_seen(
         news = page.locator("[data-orders-changed]")
         await expect(news).to_be_hidden()
         await opened(context)  # in another tab, so that the account is watched while this one is loaded anew
+        await asyncio.sleep(1.5)  # the list that was just shown serves whoever asks for it for a second
         order = await somebody.rest()
         async with asyncio.timeout(PATIENCE_MS / 1000):
             while not await news.is_visible():  # what was placed before anybody watched is no news
                 order = await somebody.rest()
                 await asyncio.sleep(0.5)
-        await page.get_by_role("link", name="Show them").click()
+        async with page.expect_response("**/api/stream"):  # from here on this page, too, is told
+            await page.get_by_role("link", name="Show them").click()
         state = page.locator(f"[data-order='{order['id']}'] [data-cell=status]")
         await expect(state).to_have_text("new")
         await somebody.cancel(order)
