@@ -5,6 +5,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from aiohttp import ClientSession
 
 from corral.app import DatabaseAddresses, open_state
 from corral.database.embedded import EmbeddedDatabase, embedded_postgres
@@ -12,8 +13,8 @@ from corral.database.migrate import apply_migrations
 from corral.serving import House
 from corral.settings import Settings
 from tests.conftest import Service, listening
-from tests.doors import owner_of
-from tests.identity.members import Member, add_member
+from tests.doors import browser, owner_of, sign_in_by_link
+from tests.identity.members import Member, add_member, make_administrator
 from tests.log_lines import LogSince
 
 
@@ -21,6 +22,21 @@ from tests.log_lines import LogSince
 async def owner(postgres: EmbeddedDatabase) -> AsyncGenerator[asyncpg.Connection]:
     async with owner_of(postgres) as connection:
         yield connection
+
+
+@pytest.fixture
+async def ada(service: Service) -> Member:
+    """An administrator, with a password."""
+    member = await add_member(service)
+    await make_administrator(service, member.email)
+    return member
+
+
+@pytest.fixture
+async def office(service: Service, ada: Member) -> AsyncGenerator[ClientSession]:
+    """Ada's browser, signed in."""
+    async with browser(service.url, await sign_in_by_link(service, ada.user_id)) as page:
+        yield page
 
 
 @pytest.fixture

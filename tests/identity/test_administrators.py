@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -28,21 +27,6 @@ from tests.people import Person
 
 Json = dict[str, Any]
 _CONFIRMED = {"current_password": PASSWORD}
-
-
-@pytest.fixture
-async def ada(service: Service) -> Member:
-    """An administrator, with a password."""
-    member = await add_member(service)
-    await make_administrator(service, member.email)
-    return member
-
-
-@pytest.fixture
-async def office(service: Service, ada: Member) -> AsyncGenerator[ClientSession]:
-    """Ada's browser, signed in."""
-    async with browser(service.url, await sign_in_by_link(service, ada.user_id)) as page:
-        yield page
 
 
 async def _call(client: ClientSession, method: str, path: str, body: Json | None = None) -> tuple[int, str]:

@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import secrets
 from collections import Counter
-from collections.abc import AsyncGenerator
 from typing import Any
 
 import asyncpg
@@ -21,21 +20,6 @@ from tests.people import Person
 
 Json = dict[str, Any]
 HER_PASSWORD = "a donkey, two staples and a lamp"
-
-
-@pytest.fixture
-async def ada(service: Service) -> Member:
-    """An administrator, with a password."""
-    member = await add_member(service)
-    await make_administrator(service, member.email)
-    return member
-
-
-@pytest.fixture
-async def office(service: Service, ada: Member) -> AsyncGenerator[ClientSession]:
-    """Ada's browser, signed in."""
-    async with browser(service.url, await sign_in_by_link(service, ada.user_id)) as page:
-        yield page
 
 
 @pytest.fixture

@@ -96,13 +96,6 @@ class Ledger:
         known = bisect_right(self._moments, at)
         return self._states[known - 1] if known else self.opening
 
-    def cash_at(self, at: int) -> Decimal:
-        return self.state_at(at).cash
-
-    def holdings_at(self, at: int) -> dict[str, Decimal]:
-        """Answers the quantity of each symbol at a moment."""
-        return {symbol: position.quantity for symbol, position in self.state_at(at).positions.items()}
-
     def executed_after(self, at: int) -> Iterable[Execution]:
         return self.executions[bisect_right(self._moments, at) :]
 
