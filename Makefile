@@ -1,10 +1,16 @@
 # Everything is installed into this folder (.tools, .venv) and nowhere else.
 .DEFAULT_GOAL := help
-.PHONY: help install dev run test check format bench pictures lock clean
+.PHONY: help install dev run test journeys calendar check format bench pictures lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 CHART := src/corral/web/static/vendor/lightweight-charts.js
 AXE := .tools/axe/axe.min.js
+PYTEST := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+EVERY_LINE := 'src/corral/vault/*,src/corral/database/*,src/corral/identity/*,src/corral/people/*,src/corral/credentials/*'
+# A Friday's close, its weekend, a half day, turns of years, both changes of daylight saving time, holidays, a leap day.
+ODD_MOMENTS := 2026-12-04T16:00-05:00 2026-12-05T23:59-05:00 2026-12-06T12:00-05:00 2026-12-24T13:30-05:00 \
+  2026-12-31T23:59:45-05:00 2027-01-01T12:00-05:00 2027-03-14T03:00-04:00 2027-03-26T09:29:45-04:00 \
+  2027-07-05T10:00-04:00 2027-11-07T01:30-05:00 2028-02-29T15:59:45-05:00 2031-06-15T12:00-04:00
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 export UV_LINK_MODE ?= copy
 export UV_PYTHON_DOWNLOADS := never
@@ -17,8 +23,13 @@ run: .venv/.installed $(CHART) ## start the demo: a sandbox broker, a user, two 
 	@exec $(BIN)/corral demo
 dev: .venv/.dev-installed $(CHART) $(AXE) ## install what tests and checks need, too
 test: .venv/.dev-installed ## run the tests (real PostgreSQL, real HTTP)
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --cov --cov-fail-under=95
-	@$(BIN)/coverage report --fail-under=100 --include='src/corral/vault/*,src/corral/database/*,src/corral/identity/*,src/corral/people/*,src/corral/credentials/*'
+	$(PYTEST) --cov --cov-fail-under=95
+	@$(BIN)/coverage report --format=total --fail-under=100 --include=$(EVERY_LINE) >/dev/null || $(BIN)/coverage report --include=$(EVERY_LINE)
+journeys: .venv/.dev-installed ## of the tests, those that start the program itself
+	$(PYTEST) tests/journeys tests/database tests/vault
+calendar: .venv/.dev-installed ## what knows a calendar, at each half hour of two weeks and on the odd days of years
+	$(PYTEST) tests/sandbox/test_any_day.py --every-moment
+	@for at in $(ODD_MOMENTS); do echo "At $$at:"; $(PYTEST) --at=$$at tests/sandbox tests/accounts tests/web || exit 1; done
 check: .venv/.dev-installed ## linters, types, architecture
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .

@@ -22,13 +22,50 @@ from corral.logs import configure_logging
 from corral.sandbox import Sandbox, serve_sandbox
 from corral.serving import House
 from corral.settings import Settings
+from tests.machine import refused_skips, told_skips
+from tests.patient_loop import PatientLoop
 from tests.people import Person, make_person
+from tests.turned_clock import start_of_sandboxes, turn_clock
 
 # Time is not what these laws are about, and a busy machine must not break them.
 hypothesis_settings.register_profile("corral", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("corral")
 
 StartService = Callable[..., AbstractAsyncContextManager["Service"]]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--at", metavar="MOMENT", help="turn the clocks of what knows a calendar to this moment")
+    parser.addoption("--every-moment", action="store_true", help="try all moments of tests/sandbox/test_any_day.py")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    turn_clock(config.getoption("--at"))
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return {"patient": PatientLoop}
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    terminalreporter.write_line(told_skips(_reasons_of_skips(terminalreporter)))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fails the run for a skip that nobody foresaw."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None:
+        return  # in a worker: its controller sees all of them
+    for reason in refused_skips(_reasons_of_skips(reporter)):
+        reporter.write_line(f"A test must not be skipped here for want of {reason}", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _reasons_of_skips(reporter: pytest.TerminalReporter) -> list[str]:
+    skips: list[pytest.TestReport] = reporter.stats.get("skipped", [])
+    return [str(skip.longrepr[2]).removeprefix("Skipped: ") for skip in skips if isinstance(skip.longrepr, tuple)]
 
 
 class Service:
@@ -72,7 +109,7 @@ async def postgres(run_dir: Path) -> AsyncGenerator[EmbeddedDatabase]:
 
 @pytest.fixture(scope="session")
 async def sandbox() -> AsyncGenerator[Sandbox]:
-    async with serve_sandbox(port=0) as sandbox:
+    async with serve_sandbox(port=0, start=start_of_sandboxes()) as sandbox:
         yield sandbox
 
 

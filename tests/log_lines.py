@@ -24,7 +24,7 @@ class LogSince:
 
     async def awaited(self, event: str, **fields: object) -> dict[str, Any]:
         """The first line of this event with these fields. A request's is written when its answer is on its way."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 for line in self.lines():
                     if line["event"] == event and fields.items() <= line.items():

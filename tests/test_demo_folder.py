@@ -1,11 +1,11 @@
 """Where the demo keeps its data when nobody says where."""
 
-import os
 from pathlib import Path
 
 import pytest
 
 from corral import demo
+from tests.machine import ROOT
 
 
 def test_it_is_in_the_current_folder(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,7 +22,7 @@ def test_real_data_is_refused_and_not_marked_as_the_demo_s(tmp_path: Path, of_re
     assert [path.name for path in tmp_path.iterdir()] == [of_real_data]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root's database has a user of its own")
+@ROOT.mark
 def test_it_is_where_the_database_s_user_can_go_when_root_stands_in_a_closed_folder(
     run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -161,7 +161,7 @@ async def test_alpaca_misbehaving_is_told_by_its_code_and_the_next_request_works
     await faults.set(key_id, **fault)
     started = asyncio.get_running_loop().time()
     problem = await account_data(fresh, credential["id"], status=status)
-    assert asyncio.get_running_loop().time() - started < 1.0 + 0.7  # the deadline of these services, and a little
+    assert asyncio.get_running_loop().time() - started < 2.5  # the deadline of these services is one
     assert problem["code"] == code
     assert set(problem) == {"type", "title", "status", "detail", "code", "request_id"}
     await faults.clear()
@@ -288,12 +288,12 @@ async def test_simultaneous_readers_share_one_upstream_call(fresh: Person, fault
 
 async def test_an_answer_serves_for_a_while_and_then_no_more(start_service: StartService, faults: Faults) -> None:
     key_id = paper_key()
-    async with start_service(snapshot_seconds=0.3) as service, make_person(service, "alice") as alice:
+    async with start_service(snapshot_seconds=2) as service, make_person(service, "alice") as alice:
         credential = await alice.store(key_id)
         first = await account_data(alice, credential["id"])
         assert await account_data(alice, credential["id"]) == first
         assert await faults.calls_of(key_id) == 2
-        await asyncio.sleep(0.35)
+        await asyncio.sleep(2.05)
         assert (await account_data(alice, credential["id"]))["last_updated"] > first["last_updated"]
 
 
@@ -308,18 +308,21 @@ async def test_one_reader_giving_up_does_not_take_the_answer_from_the_others(fre
     assert await faults.calls_of(key_id) == 2
 
 
-async def test_no_connection_of_the_database_is_held_during_the_upstream_call(fresh: Person, faults: Faults) -> None:
+async def test_no_connection_of_the_database_is_held_during_the_upstream_call(
+    start_service: StartService, faults: Faults
+) -> None:
     """More slow calls at once than the pool has connections, and a quick request still gets one."""
     key_ids = [paper_key() for _ in range(15)]
-    credentials = [await fresh.store(key_id) for key_id in key_ids]
-    await faults.set_all({"key_id": key_id, "latency_ms": 600} for key_id in key_ids)
-    slow = [asyncio.ensure_future(account_data(fresh, credential["id"])) for credential in credentials]
-    await asyncio.sleep(0.2)
-    started = asyncio.get_running_loop().time()
-    async with fresh.client.get("/api/credentials") as answer:
-        assert answer.status == 200
-    assert asyncio.get_running_loop().time() - started < 0.3
-    await asyncio.gather(*slow)
+    async with start_service(upstream_timeout_seconds=30) as service, make_person(service, "alice") as alice:
+        credentials = [await alice.store(key_id) for key_id in key_ids]
+        await faults.set_all({"key_id": key_id, "latency_ms": 3_000} for key_id in key_ids)
+        slow = [asyncio.ensure_future(account_data(alice, credential["id"])) for credential in credentials]
+        while sum([await faults.calls_of(key_id) for key_id in key_ids]) < 2 * len(key_ids):  # noqa: ASYNC110 - known only by asking
+            await asyncio.sleep(0.01)  # and one call each was made when it was stored
+        async with alice.client.get("/api/credentials") as answer:
+            assert answer.status == 200
+        assert not any(call.done() for call in slow)
+        await asyncio.gather(*slow)
 
 
 async def test_when_it_was_last_used_is_noted_and_not_at_every_use(fresh: Person) -> None:

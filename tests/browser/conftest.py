@@ -1,18 +1,15 @@
 """A real browser before a real service: Debian's Chromium, driven by Playwright."""
 
-import os
-import shutil
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import NoReturn
 
 import pytest
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
-from corral.web.account_page import HAS_CHART
 from tests.browser.strangers import STRANGE
 from tests.conftest import Service
 from tests.doors import sign_in_by_link
+from tests.machine import BROWSER, CHART, browser_program
 from tests.people import Person
 
 _TELLS_OF_THE_POLICY = """addEventListener("securitypolicyviolation",
@@ -24,16 +21,13 @@ Browsing = Callable[..., AbstractAsyncContextManager[BrowserContext]]
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        lacks("no browser is installed here: `apt-get install chromium` brings one, and these tests run")
-    return found
+    return browser_program() or BROWSER.lacks()
 
 
 @pytest.fixture(scope="session")
 def chart() -> None:
-    if not HAS_CHART:
-        lacks("the chart's library is not here: `make dev` fetches it by npm")
+    if not CHART.is_here:
+        CHART.lacks()
 
 
 @pytest.fixture(scope="session")
@@ -89,13 +83,6 @@ async def is_too_wide(page: Page) -> bool:
     """Whether one would have to scroll sideways, once the styles are there."""
     await page.wait_for_load_state()
     return await page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
-
-
-def lacks(what: str) -> NoReturn:
-    """Skips a test for want of a tool; but on a machine that is there for tests, that is a failure."""
-    if os.environ.get("CI"):
-        pytest.fail(what)
-    pytest.skip(what)
 
 
 async def sign_in(context: BrowserContext, service: Service, person: Person) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -14,6 +13,7 @@ from tests.browser.conftest import PATIENCE_MS, sign_in
 from tests.browser.scenes import SCENES, Scene
 from tests.browser.stage import Stage, open_stage
 from tests.browser.world import World, open_world
+from tests.machine import browser_program
 from tests.people import make_person
 
 _README: Final = Path(__file__).parents[2] / "docs" / "pictures"
@@ -28,7 +28,7 @@ _SCHEMES: Final[list[Literal["light", "dark"]]] = ["light", "dark"]
 async def take_pictures(folder: Path, scenes: list[Scene]) -> None:
     expect.set_options(timeout=PATIENCE_MS)
     async with async_playwright() as playwright, open_world(folder) as world:
-        browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        browser = await playwright.chromium.launch(executable_path=browser_program(), args=["--no-sandbox"])
         await _take_those_of_the_readme(browser, world)
         async with open_stage(browser, world, has_touch=False) as stage:
             for scene in scenes:

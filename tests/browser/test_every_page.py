@@ -8,13 +8,12 @@ from typing import Any, Final, Literal
 import pytest
 from playwright.async_api import Browser, Page, ViewportSize, expect
 
-from tests.browser.conftest import lacks
 from tests.browser.scenes import SCENES, Scene
 from tests.browser.stage import DESK, Stage, open_stage
 from tests.browser.world import open_world
+from tests.machine import AXE, AXE_FILE
 from tests.web.addresses import PAGES
 
-_AXE = Path(__file__).parents[2] / ".tools" / "axe" / "axe.min.js"
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 _NOT_SHOWN = {"/closes", "/lines", "/accounts/{credential_id}/details", "/sign-out"}  # for scripts; leads on
 _OF_COLOURS = ["color-contrast", "link-in-text-block"]  # all that the dark may judge otherwise than the light
@@ -44,9 +43,7 @@ async def page(request: pytest.FixtureRequest, stage: Stage) -> AsyncGenerator[P
 
 @pytest.fixture(scope="session")
 def axe() -> str:
-    if not _AXE.is_file():
-        lacks("axe-core is not here: `make dev` fetches it by npm, and this test runs")
-    return _AXE.read_text(encoding="utf-8")
+    return AXE_FILE.read_text(encoding="utf-8") if AXE.is_here else AXE.lacks()
 
 
 async def test_axe_finds_nothing(page: Page, axe: str) -> None:

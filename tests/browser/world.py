@@ -14,6 +14,7 @@ from tests.conftest import Faults, Service, service_starter
 from tests.doors import browser, link_code, sign_in_by_link
 from tests.identity.members import PASSWORD, add_member, make_administrator
 from tests.people import Person, make_person
+from tests.turned_clock import start_of_sandboxes
 
 # What these accounts hold follows from their key ids; see `corral.sandbox`.
 _ACCOUNTS = {
@@ -46,7 +47,7 @@ async def open_world(folder: Path) -> AsyncGenerator[World]:
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(embedded_postgres(folder))
         await apply_migrations(database.dsn("corral_owner"))
-        sandbox = await stack.enter_async_context(serve_sandbox(port=0))
+        sandbox = await stack.enter_async_context(serve_sandbox(port=0, start=start_of_sandboxes()))
         start = service_starter(database, sandbox, folder)
         service = await stack.enter_async_context(start(upstream_timeout_seconds=30, live_seconds=60))
         keeper = await stack.enter_async_context(make_person(service, "keeper"))

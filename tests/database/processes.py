@@ -10,17 +10,14 @@ from typing import Literal
 
 import asyncpg
 import psutil
-import pytest
 
 from corral.database import embedded
 from corral.database.embedded import EmbeddedDatabase
+from tests.machine import OPEN_CHECKOUT, OPEN_PYTHON, ROOT, SYSTEM_PYTHON
 
 SOURCE = Path(embedded.__file__).parents[2]
 PACKAGES = Path(asyncpg.__file__).parents[1]
-SYSTEM_PYTHON = Path(f"/usr/bin/python3.{sys.version_info.minor}")
 Role = Literal["corral_app", "corral_owner"]
-IS_ROOT = os.geteuid() == 0
-as_root = pytest.mark.skipif(not IS_ROOT, reason="only root can become another user")
 
 # Uses the database until its standard input ends, as a short command beside a server does.
 USES_IT = """
@@ -115,11 +112,11 @@ def until_it_exists(path: Path) -> None:
 def run_as(user: str | int, script: str, *arguments: Path) -> str:
     """What a small script says, run by a Python that this user can reach; the test is skipped where there is none."""
     group = pwd.getpwnam(user).pw_gid if isinstance(user, str) else user
-    if not SYSTEM_PYTHON.exists():
-        pytest.skip(f"no {SYSTEM_PYTHON}: an interpreter below a closed folder cannot be run by {user}")
+    if not OPEN_PYTHON.is_here:
+        OPEN_PYTHON.lacks()
     for needed in (SOURCE / "corral" / "secret.py", PACKAGES / "asyncpg" / "__init__.py"):
         if subprocess.run(["/usr/bin/test", "-r", needed], user=user, group=group, check=False).returncode:
-            pytest.skip(f"{user} cannot read {needed}")
+            OPEN_CHECKOUT.lacks()
     done = subprocess.run(
         [SYSTEM_PYTHON, "-c", script, *arguments],
         env={"PYTHONPATH": f"{SOURCE}:{PACKAGES}", "PYTHONDONTWRITEBYTECODE": "1"},
@@ -137,4 +134,4 @@ def run_as(user: str | int, script: str, *arguments: Path) -> str:
 
 
 def sleeping_as(uid: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(["/bin/sleep", "60"], user=uid if IS_ROOT else None)
+    return subprocess.Popen(["/bin/sleep", "60"], user=uid if ROOT.is_here else None)

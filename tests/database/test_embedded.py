@@ -22,7 +22,6 @@ from tests.database.processes import (
     CONNECTS,
     SOURCE,
     Neighbour,
-    as_root,
     ask,
     connect,
     count_entries,
@@ -31,6 +30,7 @@ from tests.database.processes import (
     run_as,
     until_it_exists,
 )
+from tests.machine import ROOT
 
 
 async def test_the_first_start_makes_a_database_that_the_next_start_finds_again(data_dir: Path) -> None:
@@ -87,12 +87,12 @@ async def test_the_server_listens_on_no_network_address(everyday: EmbeddedDataba
     assert psutil.Process(postmaster_of(everyday.socket_dir.parent)).net_connections("inet") == []
 
 
-@as_root
+@ROOT.mark
 async def test_another_user_of_the_system_does_not_even_reach_the_socket(everyday: EmbeddedDatabase) -> None:
     assert await asyncio.to_thread(run_as, "nobody", CONNECTS, everyday.socket_dir) == "PermissionError"
 
 
-@as_root
+@ROOT.mark
 async def test_another_user_of_the_system_is_refused_even_where_the_socket_stands_open(
     everyday: EmbeddedDatabase,
 ) -> None:

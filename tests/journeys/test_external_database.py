@@ -11,9 +11,10 @@ from corral.database.selfcheck import attempt_crossing, find_role_weaknesses, fi
 from tests.journeys.clusters import ExternalPostgres, external_postgres
 from tests.journeys.footprint import files_in, rows_of
 from tests.journeys.program import Ended, browser, corral, free_port, running
+from tests.machine import POSTGRESQL_15
 
 
-@pytest.mark.parametrize("version", [15, 16, 18])
+@pytest.mark.parametrize("version", [pytest.param(15, marks=POSTGRESQL_15.mark), 16, 18])
 async def test_the_deployment_guide_s_three_lines_make_a_database_without_weaknesses(version: int) -> None:
     async with external_postgres(version) as postgres:
         await apply_migrations(postgres.dsn("corral_owner"))
@@ -61,7 +62,7 @@ async def test_a_role_that_bypasses_row_level_security_is_refused_and_nothing_is
 async def test_two_servers_that_start_at_once_on_a_new_database_both_come_up(
     folder: Path, against_sandbox: dict[str, str]
 ) -> None:
-    async with external_postgres(15) as postgres:
+    async with external_postgres() as postgres:
         shared = {
             **against_sandbox,
             "data_dir": folder,
@@ -89,14 +90,14 @@ async def test_a_role_or_database_that_does_not_exist_is_told_in_one_line(
 
 
 async def test_an_owner_s_address_that_is_not_the_owner_s_is_told_in_one_line(folder: Path) -> None:
-    async with external_postgres(15) as postgres:
+    async with external_postgres() as postgres:
         app = postgres.dsn("corral_app")
         refused = await corral("serve", data_dir=folder, database_url=app, database_owner_url=app)
         assert "CORRAL_DATABASE_OWNER_URL" in refused.only_complaint
 
 
 async def test_a_database_without_its_migrations_is_told_by_serve_and_by_doctor(folder: Path) -> None:
-    async with external_postgres(15) as postgres:
+    async with external_postgres() as postgres:
         app = postgres.dsn("corral_app")
         assert "migrations have not been applied" in (await corral("serve", data_dir=folder, database_url=app)).err
         examined = await corral("doctor", data_dir=folder, database_url=app)

@@ -3,16 +3,15 @@
 import asyncio
 import random
 import signal
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import ClientConnectionError, ClientError, ClientSession, ClientTimeout
+from aiohttp import ClientConnectionError, ClientError, ClientSession
 
-from tests.conftest import Faults
-from tests.journeys.program import Running, corral, running
+from tests.alpaca.upstream import ACCOUNT, Visit, upstream
+from tests.alpaca.upstream import answer as answer_with
+from tests.journeys.program import PATIENCE, corral, running
 from tests.journeys.test_serve import processes_of
 from tests.people import key_pair, live_key, paper_key
 
@@ -86,45 +85,57 @@ async def test_a_server_killed_amid_changes_leaves_no_half_of_any(data: Path, ag
     assert processes_of(data) == []
 
 
-@asynccontextmanager
-async def waiting_request(
-    server: Running, settings: dict[str, Any], faults: Faults
-) -> AsyncGenerator[asyncio.Task[int]]:
-    """A question to Alpaca that takes a second and is under way."""
-    headers = {"Authorization": f"Bearer {await token_of_alice(settings)}"}
-    async with ClientSession(await server.url(), headers=headers, timeout=ClientTimeout(total=20)) as client:
-        key_id = paper_key()
-        async with client.post("/api/credentials", json={"nickname": "slow", **key_pair(key_id)}) as answer:
-            credential_id = (await answer.json())["id"]
-        await faults.set(key_id, latency_ms=1000)
+class AnswersWhenTold:
+    """An Alpaca that accepts keys at once, and keeps whoever asks after that waiting until it is told to answer."""
 
-        async def ask() -> int:
-            async with client.get(f"/api/credentials/{credential_id}/account-data") as answer:
-                await answer.read()
-                return answer.status
+    def __init__(self) -> None:
+        self.is_asked, self.may_answer = asyncio.Event(), asyncio.Event()
 
-        asked, before = asyncio.create_task(ask()), await faults.calls_of(key_id)
-        while await faults.calls_of(key_id) == before:  # noqa: ASYNC110 - the sandbox tells only those who ask
-            await asyncio.sleep(0.01)
-        yield asked
+    async def __call__(self, visit: Visit) -> None:
+        if visit.number > 1:
+            self.is_asked.set()
+            await self.may_answer.wait()
+        await answer_with(ACCOUNT)(visit)
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 async def test_a_stopping_server_finishes_what_is_under_way_and_takes_no_more(
-    how: signal.Signals, data: Path, against_sandbox: dict[str, str], faults: Faults
+    how: signal.Signals, data: Path, against_sandbox: dict[str, str]
 ) -> None:
-    settings = {**against_sandbox, "data_dir": data}
-    async with running("serve", **settings) as server, waiting_request(server, settings, faults) as asked:
-        server.process.send_signal(how)
-        await asyncio.sleep(0.3)
-        with pytest.raises(ClientConnectionError):
-            async with ClientSession(await server.url()) as late, late.get("/healthz"):
-                pass
-        assert not asked.done()
-        assert await asked == 200
-        assert await server.ends() == 0
-        assert processes_of(data) == []
-        assert "Traceback" not in server.err
+    alpaca = AnswersWhenTold()
+    async with upstream(alpaca) as paper:
+        settings = {**against_sandbox, "alpaca_paper_url": paper.url, "data_dir": data}
+        async with running("serve", **settings) as server:
+            headers = {"Authorization": f"Bearer {await token_of_alice(settings)}"}
+            async with ClientSession(await server.url(), headers=headers) as client:
+                async with client.post("/api/credentials", json={"nickname": "x", **key_pair(paper_key())}) as answer:
+                    credential_id = (await answer.json())["id"]
+                asked = asyncio.create_task(status_of(client, f"/api/credentials/{credential_id}/account-data"))
+                await alpaca.is_asked.wait()
+                server.process.send_signal(how)
+                await until_no_more_are_taken(await server.url())
+                assert not asked.done()
+                alpaca.may_answer.set()
+                assert await asked == 200
+            assert await server.ends() == 0
+            assert processes_of(data) == []
+            assert "Traceback" not in server.err
+
+
+async def status_of(client: ClientSession, path: str) -> int:
+    async with client.get(path) as answer:
+        await answer.read()
+        return answer.status
+
+
+async def until_no_more_are_taken(url: str) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                async with ClientSession(url) as late:
+                    await status_of(late, "/healthz")
+            except ClientConnectionError:
+                return
 
 
 async def test_a_server_stopped_while_it_starts_ends_well_and_leaves_nothing_running(

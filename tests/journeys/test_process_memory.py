@@ -12,15 +12,13 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import pytest
 from aiohttp import ClientSession
 
 from corral.database.os_user import OsUser, own_user
 from tests.journeys.canary import new_canary
 from tests.journeys.program import SOURCES, Running, corral, environment, running, running_command
+from tests.machine import OPEN_CHECKOUT, OPEN_PYTHON, ROOT
 from tests.people import key_pair
-
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
 # Seen: 5 to 9 for five keys, all in freed memory: the last text of each opened secret, which Python does not wipe,
 # and the head of the last requests as aiohttp wrote it, in a freed buffer and on the stack.
@@ -47,7 +45,7 @@ def python_for(user: OsUser) -> str:
             version = user.run(python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])").stdout.strip()
             if version == ours:
                 return python
-    pytest.skip(f"{user.name} can run no Python {ours} here")
+    return OPEN_PYTHON.lacks()
 
 
 @asynccontextmanager
@@ -56,8 +54,8 @@ async def served_by_an_ordinary_user(
 ) -> AsyncGenerator[tuple[Running, OsUser]]:
     user = ordinary_user()
     python, libraries = python_for(user), sysconfig.get_path("purelib")
-    if barred := user.first_barred(SOURCES) or user.first_barred(Path(libraries)):
-        pytest.skip(f"{barred} bars {user.name} from Corral")
+    if user.first_barred(SOURCES) or user.first_barred(Path(libraries)):
+        OPEN_CHECKOUT.lacks()
     data = folder / "of-an-ordinary-user"
     data.mkdir(mode=0o700)
     user.take(data)
@@ -94,12 +92,11 @@ async def test_without_the_hardening_the_same_user_could_read_it(folder: Path, a
         assert await server.stop() == 0
 
 
+@ROOT.mark  # nobody else may look
 async def test_the_environment_of_the_running_process_holds_no_address_of_a_database(
     on_the_runs_database: dict[str, str], against_sandbox: dict[str, str]
 ) -> None:
     """Not even for root, to whom the kernel shows the environment as it was at the start."""
-    if os.geteuid() != 0:
-        pytest.skip("only root may read the environment of a hardened process")
     async with running("serve", **on_the_runs_database, **against_sandbox) as server:
         await server.url()
         environ = shown_of(server.pid, "environ")
@@ -108,14 +105,13 @@ async def test_the_environment_of_the_running_process_holds_no_address_of_a_data
         assert await server.stop() == 0
 
 
+@ROOT.mark  # nobody else may look
 async def test_key_pairs_do_not_pile_up_in_memory(data: Path, against_sandbox: dict[str, str]) -> None:
     """Python cannot wipe what it frees, and root may read it: so no more is promised than that nothing is kept.
 
     After many calls with many keys there are only those copies that freed buffers hold until they are
     used again: fewer than there were calls.
     """
-    if os.geteuid() != 0:
-        pytest.skip("only root may read the memory of a hardened process")
     settings = {**against_sandbox, "data_dir": data}
     async with running("serve", **settings) as server:
         assert (await corral("users", "add", "alice@corral.example", **settings)).status == 0

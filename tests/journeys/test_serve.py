@@ -44,14 +44,13 @@ async def test_the_set_up_link_is_printed_while_nobody_exists_and_works_once(
 
 async def test_a_taken_port_is_told_and_so_is_an_address_of_another_machine(data: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other_program:
-        port = other_program.getsockname()[1]
+        port, demo = other_program.getsockname()[1], data.with_name("demo")
         for arguments, option in (
             (("serve", "--port", port), "--port"),
             (("sandbox", "--port", port), "--port"),
-            (("demo", "--port", free_port(), "--sandbox-port", port), "--sandbox-port"),
+            (("demo", "--data-dir", demo, "--port", free_port(), "--sandbox-port", port), "--sandbox-port"),
         ):
-            folder = data.with_name("demo") if "demo" in arguments else data
-            ended = await corral(*map(str, arguments), data_dir=folder)
+            ended = await corral(*arguments, data_dir=data)
             assert str(port) in ended.only_complaint
             assert option in ended.only_complaint
     elsewhere = await corral("serve", "--host", "192.0.2.1", data_dir=data)  # TEST-NET-1, RFC 5737: nobody's

@@ -1,7 +1,6 @@
 """One account's feed while Alpaca misbehaves: told once, asked less, and never left out of sight."""
 
 import asyncio
-import time
 from typing import Any
 from uuid import UUID
 
@@ -64,14 +63,14 @@ async def test_an_outage_is_told_once_and_its_end_too_and_what_is_known_stays(
         await ears.until("account-data")
         await bobs.until("account-data")
         await faults.set(key_id, **fault)
-        await ears.until("problem", credential_id=hers["id"], code=code, resolved=False, patience=30)
+        await ears.until("problem", credential_id=hers["id"], code=code, resolved=False)
         await asyncio.sleep(4)
         assert len(ears.of("problem")) == 1
         async with listening_to(alice.client) as fresh:
             await fresh.until("heartbeat")
             assert {event.kind for event in fresh.heard} >= {"account-data", "problem"}
         await faults.clear()
-        await ears.until("problem", credential_id=hers["id"], code=code, resolved=True, patience=60)
+        await ears.until("problem", credential_id=hers["id"], code=code, resolved=True)
         assert len(ears.of("problem")) == 2
         assert not bobs.of("problem")
 
@@ -82,9 +81,9 @@ async def test_an_outage_is_asked_about_less_and_less(alice: Person, faults: Fau
     await faults.set(key_id, status=500)
     async with listening_to(alice.client) as ears:
         await ears.until("problem")
-        before, began = await faults.calls_of(key_id), time.monotonic()
+        before, began = await faults.calls_of(key_id), asyncio.get_running_loop().time()
         await asyncio.sleep(12)
-        seconds = time.monotonic() - began
+        seconds = asyncio.get_running_loop().time() - began
         assert await faults.calls_of(key_id) - before < seconds / 1.5
 
 
@@ -100,9 +99,9 @@ async def test_a_small_budget_is_left_to_its_owner_by_half(start_service: StartS
         faults = Faults(client)
         async with listening_to(alice.client) as ears:
             await ears.until("account-data")
-            before, began = await faults.calls_of(key_id), time.monotonic()
+            before, began = await faults.calls_of(key_id), asyncio.get_running_loop().time()
             await asyncio.sleep(12)
-            calls, seconds = await faults.calls_of(key_id) - before, time.monotonic() - began
+            calls, seconds = await faults.calls_of(key_id) - before, asyncio.get_running_loop().time() - began
         assert calls <= seconds * 24 / 60 / 2 + 2
         assert not ears.of("problem")
 
@@ -116,7 +115,7 @@ async def test_a_connection_that_breaks_again_and_again_is_no_storm(
     await faults.set_all([{"key_id": key_id, "path": "/stream", "stream": how}])
     async with listening_to(alice.client) as ears:
         await ears.until("account-data")
-        await ears.until("problem", code="order_stream_down", credential_id=credential["id"], patience=40)
+        await ears.until("problem", code="order_stream_down", credential_id=credential["id"])
         await asyncio.sleep(6)
         # Waits of up to 2, 4, 8, 16 … seconds: nobody draws short ones all the time.
         assert await handshakes(sandbox, key_id) < 12
@@ -149,7 +148,7 @@ async def test_the_connection_moves_to_another_watcher_when_its_own_goes(
         await until_handshakes(sandbox, key_id, 2)
         told = len(heard[goes].of("order"))
         placed = await somebody.order()
-        await heard[stays].until("order", id=placed["id"], status="filled", patience=30)
+        await heard[stays].until("order", id=placed["id"], status="filled")
         assert len(heard[goes].of("order")) == told
 
 
@@ -215,6 +214,6 @@ async def test_feeds_that_begin_together_do_not_tick_together(alice: Person, fau
         def firsts() -> dict[str, float]:
             return {event.data["credential_id"]: event.at for event in reversed(ears.of("position"))}
 
-        await wait_until(lambda: len(firsts()) >= 8, patience=30)
+        await wait_until(lambda: len(firsts()) >= 8)
         moments = sorted(firsts().values())
         assert moments[-1] - moments[0] > 0.1  # by chance, eight of them never come as close as that

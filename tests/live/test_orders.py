@@ -85,10 +85,10 @@ async def test_whatever_the_socket_does_the_events_add_up_to_what_alpaca_says(
         waiting = await her.rest()
         await her.cancel(waiting)
         truth = await her.orders()
-        await ears.wait_for(lambda: told_filled(ears, hers["id"]) == filled(truth), patience=60)
-        await ears.until("order", id=waiting["id"], status="canceled", patience=60)
+        await ears.wait_for(lambda: told_filled(ears, hers["id"]) == filled(truth))
+        await ears.until("order", id=waiting["id"], status="canceled")
         his_truth = await him.orders()
-        await bobs.wait_for(lambda: told_filled(bobs, his["id"]) == filled(his_truth), patience=60)
+        await bobs.wait_for(lambda: told_filled(bobs, his["id"]) == filled(his_truth))
     for heard, credential, known in ((ears, hers, truth), (bobs, his, his_truth)):
         assert {event.data["credential_id"] for event in heard.heard} <= {None, credential["id"]}
         assert {event.data["id"] for event in heard.of("order")} == set(known)
@@ -109,7 +109,7 @@ async def test_the_owners_own_program_keeps_its_connection(alice: Person, sandbo
             assert told.data["code"] == "order_stream_taken"
             await ears.until("position")
             placed = await her.order()
-            event = await ears.until("order", id=placed["id"], patience=30)
+            event = await ears.until("order", id=placed["id"])
             assert event.data["event"] == "reconciled"
             assert len(ears.of("problem")) == 1
             assert not bot.closed

@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -7,6 +7,13 @@ from aiohttp import ClientSession
 from corral.sandbox import Sandbox, serve_sandbox
 from tests.sandbox.asking import Caller
 from tests.sandbox.judges import official_document
+from tests.turned_clock import turned_process
+
+
+@pytest.fixture(autouse=True)
+def clock() -> Iterator[None]:
+    with turned_process():
+        yield
 
 
 @pytest.fixture

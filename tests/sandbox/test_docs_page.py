@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,11 @@ from tests.sandbox.people import ALICE, keys_of
 
 _PAGE = Path(__file__).parents[2] / "docs" / "sandbox.md"
 _ENVIRONMENT = {**os.environ, "PYTHONPATH": str(_PAGE.parents[1] / "src")}
+_PYTEST = """
+import datetime, os, sys, pytest, time_machine
+time_machine.travel(datetime.datetime.fromisoformat(os.environ["STARTED_AT"]), tick=True).start()
+sys.exit(pytest.main(sys.argv[1:]))
+"""
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE_NAME = re.compile(r"# (\w+\.py)\n")
 
@@ -38,9 +44,12 @@ def test_every_block_is_run_here() -> None:
 def test_the_tests_that_it_prints_pass(tmp_path: Path, name: str) -> None:
     for wanted in ("conftest.py", name):
         (tmp_path / wanted).write_text(_files()[wanted], "utf-8")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", tmp_path, tmp_path]
+    command = [sys.executable, "-c", _PYTEST, "-q", "-p", "no:cacheprovider", "--rootdir", tmp_path, tmp_path]
+    started_at = {
+        "STARTED_AT": datetime.now(UTC).isoformat()
+    }  # where the clock of this process is turned, so is theirs
     run = subprocess.run(
-        command, cwd=tmp_path, env=_ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False
+        command, cwd=tmp_path, env=_ENVIRONMENT | started_at, capture_output=True, text=True, timeout=900, check=False
     )
     assert run.returncode == 0, run.stdout + run.stderr
 

@@ -1,7 +1,7 @@
 """Option contracts, before both judges."""
 
 import asyncio
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -43,7 +43,7 @@ async def test_the_sdk_reads_every_page_of_contracts(sandbox: Sandbox) -> None:
         while token is not None or not symbols:
             wanted = GetOptionContractsRequest(
                 underlying_symbols=["AAPL", "BRK.B"],
-                expiration_date_lte=date(2030, 1, 1),
+                expiration_date_lte=(datetime.now(UTC) + timedelta(days=400)).date(),
                 strike_price_gte="240",
                 type=ContractType.CALL,
                 limit=7,

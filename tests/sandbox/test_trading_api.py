@@ -1,6 +1,6 @@
 """Keys, paths and the rate limit, over HTTP."""
 
-import time
+import asyncio
 
 import pytest
 from aiohttp import ClientSession, ClientTimeout
@@ -163,8 +163,9 @@ async def test_a_client_that_waits_does_not_hold_up_the_end() -> None:
     async with ClientSession() as http, serve_sandbox(port=0, latency_seconds=30) as sandbox:
         with pytest.raises(TimeoutError):
             await http.get(f"{sandbox.paper_url}/v2/clock", headers=keys_of(ALICE), timeout=ClientTimeout(total=0.05))
-        started = time.monotonic()
-    assert time.monotonic() - started < 2
+        clock = asyncio.get_running_loop().time
+        started = clock()
+    assert clock() - started < 2
 
 
 async def _account(http: ClientSession, url: str, key_id: str) -> dict[str, str]:
@@ -179,7 +180,8 @@ async def _budget(http: ClientSession, sandbox: Sandbox, key_id: str) -> tuple[i
 
 
 async def _seconds_for(http: ClientSession, url: str) -> float:
-    started = time.monotonic()
+    clock = asyncio.get_running_loop().time
+    started = clock()
     async with http.get(url, headers=keys_of(ALICE)) as response:
         await response.read()
-    return time.monotonic() - started
+    return clock() - started

@@ -1,7 +1,6 @@
 """The accounts page: at once, exact, escaped, and nobody else's."""
 
 import json
-import time
 
 import orjson
 from aiohttp import ClientSession
@@ -148,14 +147,11 @@ async def test_twenty_warm_accounts_are_a_small_page(start_service: StartService
         cookie = await sign_in_by_link(service, alice.user_id)
         async with ClientSession(service.url, headers={**BROWSER, "Cookie": cookie}) as session:
             await read_page(session, "/?wait")
-            started = time.perf_counter()
             async with session.get("/") as answer:
                 html = await answer.text()
-            taken = time.perf_counter() - started
             assert "waiting" not in html
             weight = len(html) + sum([await _weight(session, address) for address in _parts(Parsed(html))])
     assert weight <= 120_000
-    assert taken < 3  # that it is a tenth of this is measured elsewhere: other work must not break this test
 
 
 async def _weight(session: ClientSession, address: str) -> int:

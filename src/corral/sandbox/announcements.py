@@ -14,10 +14,10 @@ from corral.sandbox.draws import draw
 from corral.sandbox.mean_prices import LISTED
 from corral.sandbox.parameters import Invalid, as_choice, as_date, as_list
 from corral.sandbox.requests import Request
-from corral.sandbox.trading_calendar import sessions_from
+from corral.sandbox.trading_calendar import new_york_time, sessions_from
 
 _PAYERS = ("AAPL", "F", "JPM", "KO", "MSFT", "NVDA", "SPY", "XOM")
-_YEARS = range(2019, 2030)
+_FIRST_YEAR = 2019
 _TYPES = ("dividend", "merger", "spinoff", "split")
 _DATE_TYPES = ("declaration_date", "ex_date", "record_date", "payable_date")
 _LONGEST_RANGE = timedelta(days=90)
@@ -77,7 +77,7 @@ def announcements_page(request: Request) -> Document:
     date_type = as_choice("date_type", query.get("date_type", "declaration_date"), *_DATE_TYPES)
     return [
         each.document()
-        for each in _announcements(request.customer.account.seed)
+        for each in _announcements_until(request)
         if each.ca_type in types
         and since.isoformat() <= each.dates()[date_type] <= until.isoformat()
         and query.get("symbol", each.symbol) == each.symbol
@@ -86,18 +86,22 @@ def announcements_page(request: Request) -> Document:
 
 
 def announcement_page(request: Request) -> Document:
-    for each in _announcements(request.customer.account.seed):
+    for each in _announcements_until(request):
         if each.id == request.parameters["id"].lower():
             return each.document()
     raise Refused(404, "announcement not found", code=40410000)
 
 
+def _announcements_until(request: Request) -> tuple[Announcement, ...]:
+    """Answers those of the years up to the next."""
+    return _announcements(request.customer.account.seed, new_york_time(request.now).year + 1)
+
+
 @lru_cache(maxsize=4)
-def _announcements(seed: int) -> tuple[Announcement, ...]:
-    dividends = (
-        _dividend(seed, symbol, year, quarter) for symbol in _PAYERS for year in _YEARS for quarter in range(4)
-    )
-    splits = (_split(seed, symbol, year) for symbol in LISTED for year in _YEARS)
+def _announcements(seed: int, last_year: int) -> tuple[Announcement, ...]:
+    years = range(_FIRST_YEAR, last_year + 1)
+    dividends = (_dividend(seed, symbol, year, quarter) for symbol in _PAYERS for year in years for quarter in range(4))
+    splits = (_split(seed, symbol, year) for symbol in LISTED for year in years)
     return tuple(sorted((*dividends, *filter(None, splits)), key=lambda each: (each.declared, each.symbol)))
 
 

@@ -9,7 +9,7 @@ from corral.sandbox.parameters import as_choice, as_date
 from corral.sandbox.requests import Request
 from corral.sandbox.trading_calendar import Session, new_york_time, session_on, settlement_date
 
-_FIRST, _LAST = date(1970, 1, 1), date(2029, 12, 31)  # what Alpaca's calendar covers
+_FIRST, _LAST_YEAR = date(1970, 1, 1), 2029  # what Alpaca's calendar covers, and in time to come the year after
 _LONGEST_SETTLEMENT = timedelta(days=14)
 _DAY, _WEEK = timedelta(days=1), timedelta(days=7)
 
@@ -18,7 +18,8 @@ def calendar_page(request: Request) -> Document:
     """Takes `start`, `end` and `date_type`, which says whether those two are days of trading or of settlement."""
     query = request.query()
     start = as_date("start", query["start"]) if "start" in query else _FIRST
-    end = as_date("end", query["end"]) if "end" in query else _LAST
+    last = _last_day(request)
+    end = min(as_date("end", query["end"]), last) if "end" in query else last
     date_type = as_choice("date_type", query.get("date_type", "TRADING"), "TRADING", "SETTLEMENT")
     if date_type == "TRADING":
         return [dict(day) for day in _days(start, end)]
@@ -31,10 +32,15 @@ def market_calendar_page(request: Request) -> Document:
     """Takes `start` (today), `end` (a week later) and `timezone` (UTC, in place of New York's)."""
     market, query = find_market(request.parameters["market"]), request.query()
     start = as_date("start", query["start"]) if "start" in query else new_york_time(request.now).date()
-    end = as_date("end", query["end"]) if "end" in query else min(start, _LAST) + _WEEK
+    last = _last_day(request)
+    end = min(as_date("end", query["end"]) if "end" in query else min(start, last) + _WEEK, last)
     is_utc = as_choice("timezone", query.get("timezone", "UTC"), "UTC") in query.values()
     sessions = [session for session in map(session_on, _dates(start, end)) if session]
     return {"market": market, "calendar": [_market_day(session, is_utc=is_utc) for session in sessions]}
+
+
+def _last_day(request: Request) -> date:
+    return date(max(_LAST_YEAR, new_york_time(request.now).year + 1), 12, 31)
 
 
 def _days(start: date, end: date) -> list[dict[str, object]]:
@@ -42,7 +48,7 @@ def _days(start: date, end: date) -> list[dict[str, object]]:
 
 
 def _dates(start: date, end: date) -> list[date]:
-    start, end = max(start, _FIRST), min(end, _LAST)
+    start = max(start, _FIRST)
     return [start + number * _DAY for number in range((end - start).days + 1)]
 
 

@@ -11,20 +11,20 @@ _NAP, _NAP_BESIDE_A_GIVEN_CLOCK = 1.0, 0.02
 
 
 class Clock:
-    """Begins with the real time and runs `speed` times as fast; it never goes back.
+    """Begins at `start`, by default with the real time, and runs `speed` times as fast; it never goes back.
 
     Moments are nanoseconds since 1970. `real` answers the time outside, by default the machine's.
     """
 
-    def __init__(self, *, speed: int = 1, real: Callable[[], int] | None = None) -> None:
+    def __init__(self, *, start: int | None = None, speed: int = 1, real: Callable[[], int] | None = None) -> None:
         self.real = real or (time.time_ns if speed == 1 else _steady_clock())
         self._nap = _NAP if real is None else _NAP_BESIDE_A_GIVEN_CLOCK
         self._speed = speed
         self._started = self.real()
-        self._latest = self._started
+        self._start = self._latest = self._started if start is None else start
 
     def now(self) -> int:
-        moment = self._started + (self.real() - self._started) * self._speed
+        moment = self._start + (self.real() - self._started) * self._speed
         if moment > self._latest:  # noqa: PLR1730 - each request comes by here, and max() takes twice as long
             self._latest = moment
         return self._latest

