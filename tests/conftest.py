@@ -54,12 +54,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fails the run for a skip that nobody foresaw."""
+    """Fails the run if a test was skipped for any other reason than a `Need`, or, in CI, for want of a tool."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None:
         return  # in a worker: its controller sees all of them
     for reason in refused_skips(_reasons_of_skips(reporter)):
-        reporter.write_line(f"A test must not be skipped here for want of {reason}", red=True)
+        reporter.write_line(f"A test was skipped that must run here: it needs {reason}", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 

@@ -1,4 +1,4 @@
-"""What some tests need and not every machine has. Only for want of one of these is a test skipped."""
+"""What some tests need and not every machine has: the only reasons for which a test may be skipped."""
 
 import os
 import shutil
@@ -20,16 +20,16 @@ SYSTEM_PYTHON: Final = Path(f"/usr/bin/python3.{sys.version_info.minor}")
 
 @dataclass(frozen=True)
 class Need:
-    """`brought_by` is a command. Tools have to be there where CI is set: such a machine is there for the tests."""
+    """`installed_by` is a command. In CI a missing tool is a failure."""
 
     name: str
-    brought_by: str
+    installed_by: str
     is_here: bool
     is_tool: bool = True
 
     @property
     def reason(self) -> str:
-        return f"{self.name} ({self.brought_by})"
+        return f"{self.name} ({self.installed_by})"
 
     @property
     def mark(self) -> pytest.MarkDecorator:
@@ -70,9 +70,9 @@ _NEEDS: Final = (BROWSER, CHART, AXE, OPENSSL, POSTGRESQL_15, ROOT, OPEN_PYTHON,
 
 
 def told_skips(reasons: Iterable[str]) -> str:
-    """One line: how many tests were skipped for want of what, and the command that brings it."""
-    told = [f"{number} for want of {reason}" for reason, number in Counter(reasons).most_common()]
-    return f"Skipped here: {'; '.join(told)}." if told else "Nothing was skipped."
+    """One line: how many tests were skipped because they need something, and the command that installs it."""
+    told = [f"{number} that need {reason}" for reason, number in Counter(reasons).most_common()]
+    return f"Skipped tests: {'; '.join(told)}." if told else "No test was skipped."
 
 
 def refused_skips(reasons: Iterable[str]) -> list[str]:

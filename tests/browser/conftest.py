@@ -14,7 +14,7 @@ from tests.people import Person
 
 _TELLS_OF_THE_POLICY = """addEventListener("securitypolicyviolation",
   ({ effectiveDirective, blockedURI, sample }) => console.error("refused:", effectiveDirective, blockedURI, sample))"""
-PATIENCE_MS = 30_000  # a busy machine is slow, and not wrong
+PATIENCE_MS = 120_000  # a busy machine is slow, and not wrong
 
 Browsing = Callable[..., AbstractAsyncContextManager[BrowserContext]]
 

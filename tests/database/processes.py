@@ -73,11 +73,11 @@ class Neighbour:
         return self.process.stdout.readline().strip()
 
     def leave(self) -> None:
-        self.process.communicate("", timeout=30)
+        self.process.communicate("", timeout=240)
 
     def is_killed(self) -> None:
         self.process.kill()
-        self.process.communicate(timeout=30)
+        self.process.communicate(timeout=240)
 
 
 async def connect(database: EmbeddedDatabase, role: Role = "corral_app") -> "asyncpg.Connection[asyncpg.Record]":

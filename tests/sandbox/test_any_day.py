@@ -1,6 +1,6 @@
-"""Whatever the hour and the day: what is closed opens again, what waits is done, what is listed can be bought.
+"""The clock, orders, options and histories at any hour of any day.
 
-`make calendar` tries every moment below, `make test` a part of them.
+`make calendar` tries every moment below, `make test` every 23rd.
 """
 
 from collections.abc import Iterator
@@ -116,7 +116,7 @@ def test_a_market_order_is_filled_as_soon_as_shares_trade(moments: list[datetime
         assert filled["id"] in {fill["order_id"] for fill in on_its_day}, here
 
 
-def test_a_day_order_that_finds_nobody_expires_at_the_close_and_another_rests(moments: list[datetime]) -> None:
+def test_a_day_order_expires_at_the_close_and_a_gtc_order_does_not(moments: list[datetime]) -> None:
     for moment in moments:
         day, here = Day(moment, CASH_TRADER), str(moment)
         cheap = {"qty": "1", "type": "limit", "limit_price": "1"}
@@ -127,7 +127,7 @@ def test_a_day_order_that_finds_nobody_expires_at_the_close_and_another_rests(mo
         assert day.after(_later(day.closes, 7 * _DAY), resting)["status"] == "new", here
 
 
-def test_orders_for_the_open_and_the_close_are_taken_in_their_hours_and_done_then(moments: list[datetime]) -> None:
+def test_auction_orders_are_accepted_in_their_hours_and_filled_at_the_auction(moments: list[datetime]) -> None:
     """From 19:00 on, until 09:28 for the open, and until ten minutes before it for the close."""
     for moment in moments:
         session, here = session_on(moment.date()), str(moment)

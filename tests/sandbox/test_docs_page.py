@@ -63,7 +63,7 @@ async def test_its_command_starts_a_sandbox_that_says_where_it_listens(http: Cli
     )
     try:
         assert running.stdout
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(240):
             url = (await running.stdout.readline()).decode().split()[2]
             async with http.get(f"{url}/v2/clock", headers=keys_of(ALICE)) as response:
                 assert response.status == 200

@@ -11,7 +11,7 @@ from tests.sandbox.people import ALICE, keys_of
 
 
 def _status(url: str) -> int:
-    with urlopen(Request(f"{url}/v2/account", headers=keys_of(ALICE)), timeout=10) as answer:
+    with urlopen(Request(f"{url}/v2/account", headers=keys_of(ALICE)), timeout=120) as answer:
         return answer.status
 
 

@@ -229,7 +229,7 @@ def _run(script: str, expression: str) -> Any:  # noqa: ANN401 - whatever the ex
             input=source,
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=240,
         )
     assert isinstance(ran, CompletedProcess)
     assert ran.returncode == 0, ran.stderr

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Generator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from corral.sandbox.server import Sandbox, serve_sandbox
@@ -11,7 +12,12 @@ from corral.sandbox.server import Sandbox, serve_sandbox
 
 @contextmanager
 def run_sandbox(
-    *, seed: int = 0, speed: int = 1, latency_seconds: float = 0.0, rate_limit_per_minute: int = 200
+    *,
+    seed: int = 0,
+    start: datetime | None = None,
+    speed: int = 1,
+    latency_seconds: float = 0.0,
+    rate_limit_per_minute: int = 200,
 ) -> Generator[Sandbox]:
     """Serves on a free port, in a thread of its own, while the block runs; else as `serve_sandbox`."""
     started: Future[tuple[Sandbox, Callable[[], object]]] = Future()
@@ -21,6 +27,7 @@ def run_sandbox(
         async with serve_sandbox(
             port=0,
             seed=seed,
+            start=start,
             speed=speed,
             latency_seconds=latency_seconds,
             rate_limit_per_minute=rate_limit_per_minute,
