@@ -13,6 +13,7 @@ import pytest
 from aiohttp import ClientSession
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
+from platformdirs import user_data_path
 
 from corral.app import DatabaseAddresses, create_app, open_state
 from corral.database.embedded import EmbeddedDatabase, embedded_postgres
@@ -75,6 +76,19 @@ class Service:
         self.house = house
         self.url = url
         self.resources = house.state["resources"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left_behind() -> Generator[None]:
+    """Tests write into folders of their own: not where a program puts its data if it is not told where."""
+    before = _data_of_corral()
+    yield
+    assert _data_of_corral() <= before
+
+
+def _data_of_corral() -> set[Path]:
+    places = (Path("/"), Path.home(), user_data_path(), Path("/var/lib"))
+    return {found for place in places for found in place.glob("*corral*")}
 
 
 @pytest.fixture(scope="session")
