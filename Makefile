@@ -6,7 +6,8 @@ BIN := .venv/bin
 CHART := src/corral/web/static/vendor/lightweight-charts.js
 AXE := .tools/axe/axe.min.js
 PYTEST := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
-EVERY_LINE := 'src/corral/vault/*,src/corral/database/*,src/corral/identity/*,src/corral/people/*,src/corral/credentials/*'
+EVERY_LINE := $(BIN)/coverage report --fail-under=100 \
+  --include='src/corral/vault/*,src/corral/database/*,src/corral/identity/*,src/corral/people/*,src/corral/credentials/*'
 # A Friday's close, its weekend, a half day, turns of years, both changes of daylight saving time, holidays, a leap day.
 ODD_MOMENTS := 2026-12-04T16:00-05:00 2026-12-05T23:59-05:00 2026-12-06T12:00-05:00 2026-12-24T13:30-05:00 \
   2026-12-31T23:59:45-05:00 2027-01-01T12:00-05:00 2027-03-14T03:00-04:00 2027-03-26T09:29:45-04:00 \
@@ -24,7 +25,7 @@ run: .venv/.installed $(CHART) ## start the demo: a sandbox broker, a user, two 
 dev: .venv/.dev-installed $(CHART) $(AXE) ## install what tests and checks need, too
 test: .venv/.dev-installed ## run the tests (real PostgreSQL, real HTTP)
 	$(PYTEST) --cov --cov-fail-under=95
-	@$(BIN)/coverage report --format=total --fail-under=100 --include=$(EVERY_LINE) >/dev/null || $(BIN)/coverage report --include=$(EVERY_LINE)
+	@$(EVERY_LINE) --format=total >/dev/null || $(EVERY_LINE)
 journeys: .venv/.dev-installed ## of the tests, those that start the program itself
 	$(PYTEST) tests/journeys tests/database tests/vault
 calendar: .venv/.dev-installed ## what knows a calendar, at each half hour of two weeks and on the odd days of years

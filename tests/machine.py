@@ -56,7 +56,9 @@ BROWSER: Final = Need("a browser", "apt-get install chromium", browser_program()
 CHART: Final = Need("the chart's library", "apt-get install npm && make clean dev", HAS_CHART)
 AXE: Final = Need("axe-core", "apt-get install npm && make clean dev", AXE_FILE.exists())
 OPENSSL: Final = Need("openssl", "apt-get install openssl", shutil.which("openssl") is not None)
-POSTGRESQL_15: Final = Need("PostgreSQL 15", "apt-get install postgresql-15", postgresql_of(15) is not None)
+POSTGRESQL_15: Final = Need(
+    "PostgreSQL 15", "apt-get install postgresql-15, on Debian 12", postgresql_of(15) is not None
+)
 ROOT: Final = Need("root", "sudo make test", os.geteuid() == 0, is_tool=False)
 # Root's tests become another user, who must reach what they run.
 OPEN_PYTHON: Final = Need(

@@ -9,7 +9,7 @@ from corral.sandbox.parameters import as_choice, as_date
 from corral.sandbox.requests import Request
 from corral.sandbox.trading_calendar import Session, new_york_time, session_on, settlement_date
 
-_FIRST, _LAST_YEAR = date(1970, 1, 1), 2029  # what Alpaca's calendar covers, and in time to come the year after
+_FIRST, _LAST_YEAR = date(1970, 1, 1), 2029  # what Alpaca's calendar covers; from 2029 on, up to the next year
 _LONGEST_SETTLEMENT = timedelta(days=14)
 _DAY, _WEEK = timedelta(days=1), timedelta(days=7)
 
