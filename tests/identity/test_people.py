@@ -1,5 +1,6 @@
 """The operator's side of people, and the door as a network address knocks at it."""
 
+import asyncpg
 import pytest
 
 from corral.identity import sign_in
@@ -7,6 +8,7 @@ from corral.identity.problems import EmailTaken, SignInRefused, SignInThrottled
 from corral.people.operators import OwnerUnknown, owner_connection
 from corral.secret import Secret
 from tests.conftest import Service
+from tests.identity.members import lengthen_waits
 
 
 async def test_people_are_listed_by_the_owner_s_role_only() -> None:
@@ -15,7 +17,7 @@ async def test_people_are_listed_by_the_owner_s_role_only() -> None:
 
 
 async def test_an_address_that_tries_many_accounts_is_slowed_down_and_forgotten_when_one_is_its_own(
-    service: Service,
+    service: Service, owner: asyncpg.Connection
 ) -> None:
     database, vault = service.resources.database, service.resources.vault
     password, peer = Secret("a long enough password"), "203.0.113.7"
@@ -31,6 +33,7 @@ async def test_an_address_that_tries_many_accounts_is_slowed_down_and_forgotten_
     for number in range(sign_in.FREE_ATTEMPTS_PER_ADDRESS):
         with pytest.raises(SignInRefused):
             await knock(f"somebody{number}@corral.example")
+    await lengthen_waits(owner)
     with pytest.raises(SignInThrottled):
         await knock("dora@corral.example")
     await knock("dora@corral.example", peer="203.0.113.8")  # her account itself is not slowed down

@@ -41,7 +41,7 @@ def python_for(user: OsUser) -> str:
     """A Python of our version that this user can run; ours may lie below root's home."""
     ours = f"{sys.version_info.major}.{sys.version_info.minor}"
     for python in (sys.executable, f"/usr/bin/python{ours}", "/usr/bin/python3"):
-        if user.first_barred(Path(python).resolve()) is None:
+        if not any(map(user.first_barred, (Path(python), Path(python).resolve()))):
             version = user.run(python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])").stdout.strip()
             if version == ours:
                 return python
