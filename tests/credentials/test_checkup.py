@@ -36,7 +36,7 @@ async def test_good_keys_are_told_with_what_alpaca_says_of_the_account(
     ]  # fmt: skip
     assert told["is_valid"] is True
     assert told["environments"] == {own: "accepted", other: "not_asked"}
-    assert 0 <= told["latency_ms"] < 5_000
+    assert told["latency_ms"] >= 0
     assert told["budget"]["limit"] == 200
     # The sandbox has counted the call that stored them, too, unless its minute is over.
     assert told["budget"]["remaining"] in {198, 199}

@@ -55,7 +55,7 @@ async def test_a_request_id_is_ours_and_is_in_the_answer_and_in_the_log(server: 
 async def test_a_request_is_one_line_with_template_status_duration_and_user(server: Served) -> None:
     await server.ask(request("GET", f"/api/horses/{HORSE_ID}?key={CANARY}"))
     (line,) = server.lines()
-    assert 0 < line.pop("duration_ms") < 1000
+    assert line.pop("duration_ms") > 0
     assert line.keys() == {"at", "level", "event", "request_id", "method", "path", "status", "user_id"}
     assert line["path"] == "/api/horses/{horse_id}"
     assert (line["event"], line["method"], line["status"], line["user_id"]) == ("request", "GET", 200, "alice")
