@@ -137,7 +137,13 @@ async def test_an_invitation_ends_with_its_time(
 
 @pytest.mark.parametrize(
     "change",
-    ["expires_at = expires_at + interval '1 day'", "email = 'x' || email", "invited_by = $2", "seal = sha256(seal)"],
+    [
+        "expires_at = expires_at + interval '1 day'",
+        "expires_at = 'infinity'",
+        "email = 'x' || email",
+        "invited_by = $2",
+        "seal = sha256(seal)",
+    ],
 )
 async def test_an_invitation_that_was_changed_by_hand_is_refused(
     service: Service,

@@ -60,7 +60,9 @@ async def test_a_link_ends_with_its_time(service: Service, alice: Person, owner:
     assert await _refused(service, code)
 
 
-@pytest.mark.parametrize("change", ["expires_at = expires_at + interval '1 day'", "user_id = $2"])
+@pytest.mark.parametrize(
+    "change", ["expires_at = expires_at + interval '1 day'", "expires_at = 'infinity'", "user_id = $2"]
+)
 async def test_a_link_that_was_changed_by_hand_is_refused(
     service: Service, alice: Person, bob: Person, owner: asyncpg.Connection, log: LogSince, change: str
 ) -> None:

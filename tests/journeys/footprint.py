@@ -1,9 +1,11 @@
 """What a refused start must leave as it was: the data folder's files and the database's rows."""
 
+import asyncio
 import hashlib
 from pathlib import Path
 
 from corral.database.connection import open_owner_connection
+from corral.database.notes import EVERY_SECONDS
 
 # PostgreSQL's own files change with every start of its; the rows are compared instead. Locks hold nothing.
 _NOT_OURS = {"postgres", "run", "start.lock", "use.lock", "serve.lock"}
@@ -16,6 +18,16 @@ def files_in(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.relative_to(folder).parts[0] not in _NOT_OURS
     }
+
+
+async def settled_rows_of(owner_dsn: str) -> dict[str, list[str]]:
+    """The same, once a service that shares the database has written down what it does a moment later."""
+    rows = await rows_of(owner_dsn)
+    while True:
+        await asyncio.sleep(1.5 * EVERY_SECONDS)
+        earlier, rows = rows, await rows_of(owner_dsn)
+        if rows == earlier:
+            return rows
 
 
 async def rows_of(owner_dsn: str) -> dict[str, list[str]]:

@@ -11,7 +11,7 @@ from corral.credentials.keyring_check import open_vault
 from corral.database.embedded import EmbeddedDatabase
 from corral.vault import KeyringRefused, make_keyring
 from tests.conftest import Service
-from tests.journeys.footprint import files_in, rows_of
+from tests.journeys.footprint import files_in, rows_of, settled_rows_of
 from tests.journeys.program import Ended, corral
 from tests.people import Person
 
@@ -97,7 +97,7 @@ async def test_a_keyring_that_is_not_this_database_s_opens_no_vault(
     what: str, keyring: Path, service: Service, postgres: EmbeddedDatabase
 ) -> None:
     SPOILED[what].spoil(keyring)
-    before = files_in(keyring.parent), await rows_of(postgres.dsn("corral_owner"))
+    before = files_in(keyring.parent), await settled_rows_of(postgres.dsn("corral_owner"))
     with pytest.raises(KeyringRefused, match=SPOILED[what].told) as refused:
         await open_vault(service.resources.database, keyring)
     assert str(keyring) in str(refused.value)
@@ -110,7 +110,7 @@ async def test_a_keyring_that_is_not_this_database_s_stops_the_start(
     what: str, keyring: Path, postgres: EmbeddedDatabase
 ) -> None:
     SPOILED[what].spoil(keyring)
-    before = files_in(keyring.parent), await rows_of(postgres.dsn("corral_owner"))
+    before = files_in(keyring.parent), await settled_rows_of(postgres.dsn("corral_owner"))
     assert SPOILED[what].told in (await start_with(keyring, postgres)).only_complaint
     assert (files_in(keyring.parent), await rows_of(postgres.dsn("corral_owner"))) == before
 
@@ -124,7 +124,7 @@ async def test_no_word_of_a_broken_keyring_is_repeated(keyring: Path, postgres: 
 
 
 async def test_the_serving_role_s_address_may_not_be_the_owner_s(keyring: Path, postgres: EmbeddedDatabase) -> None:
-    before = files_in(keyring.parent), await rows_of(postgres.dsn("corral_owner"))
+    before = files_in(keyring.parent), await settled_rows_of(postgres.dsn("corral_owner"))
     owner = postgres.dsn("corral_owner")
     refused = await corral("serve", data_dir=keyring.parent, database_url=owner, database_owner_url=owner)
     assert "corral_owner owns" in refused.only_complaint

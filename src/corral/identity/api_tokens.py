@@ -2,7 +2,7 @@
 
 import hmac
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID, uuid4
 
 from corral.database.connection import Database, get_connection_with_rls
@@ -11,7 +11,7 @@ from corral.identity.models import AuthUser
 from corral.identity.problems import TokenNotFound, WiderThanItsMaker
 from corral.identity.queries import TokenMetadata, TokenRow
 from corral.identity.scopes import ALL_SCOPES, EVERYTHING, scopes_from_stored
-from corral.identity.token_format import new_token
+from corral.identity.token_format import new_token, sealed_moment
 from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Vault
@@ -92,5 +92,5 @@ async def revoke_api_token(database: Database, user_id: UUID, token_id: UUID) ->
 
 
 def _bound(user_id: UUID, token_id: UUID, scopes: Sequence[str], expires_at: datetime | None) -> tuple[str, ...]:
-    expiry = expires_at.astimezone(UTC).isoformat() if expires_at else "never"
+    expiry = sealed_moment(expires_at) if expires_at else "never"
     return str(user_id), str(token_id), " ".join(scopes), expiry

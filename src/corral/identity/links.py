@@ -13,7 +13,7 @@ from uuid import UUID
 from corral.database.connection import Database
 from corral.identity import queries
 from corral.identity.problems import LinkRefused
-from corral.identity.token_format import is_well_formed, new_token
+from corral.identity.token_format import is_past, is_well_formed, new_token, sealed_moment
 from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Vault
@@ -57,7 +57,7 @@ def link_lookups(vault: Vault, kind: Kind, code: Secret) -> list[bytes]:
 
 def refuse_unbelievable(vault: Vault, kind: Kind, code: Secret, row: queries.LinkRow | None) -> queries.LinkRow:
     """The row when it is whole and still good; LinkRefused for one that is missing, too old or written by hand."""
-    if row is None or row.expires_at <= datetime.now(UTC):
+    if row is None or is_past(row.expires_at):
         raise LinkRefused
     expected = vault.verifiers("link_row", code.reveal(), *_bound(kind, row.user_id, row.expires_at))
     if not any(hmac.compare_digest(row.seal, one) for one in expected):
@@ -67,4 +67,4 @@ def refuse_unbelievable(vault: Vault, kind: Kind, code: Secret, row: queries.Lin
 
 
 def _bound(kind: Kind, user_id: UUID | None, expires_at: datetime) -> tuple[str, ...]:
-    return kind, str(user_id), expires_at.astimezone(UTC).isoformat()
+    return kind, str(user_id), sealed_moment(expires_at)

@@ -10,7 +10,7 @@ from corral.database.connection import Database, get_connection_with_rls
 from corral.identity import queries
 from corral.identity.problems import SessionNotFound
 from corral.identity.queries import SessionMetadata, SessionRow
-from corral.identity.token_format import is_well_formed, new_token
+from corral.identity.token_format import is_well_formed, new_token, sealed_moment
 from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Vault
@@ -93,4 +93,4 @@ async def end_other_sessions(database: Database, user_id: UUID, kept_id: UUID) -
 
 
 def _bound(user_id: UUID, session_id: UUID, expires_at: datetime) -> tuple[str, ...]:
-    return str(user_id), str(session_id), expires_at.astimezone(UTC).isoformat()
+    return str(user_id), str(session_id), sealed_moment(expires_at)

@@ -8,6 +8,7 @@ import re
 import secrets
 import string
 import zlib
+from datetime import UTC, datetime
 
 PREFIX = "corral_"
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -24,6 +25,16 @@ def new_token() -> str:
 def is_well_formed(token: str) -> bool:
     found = _FORM.fullmatch(token)
     return found is not None and _checksum(found[1]) == found[2]
+
+
+def is_past(moment: datetime) -> bool:
+    """PostgreSQL's `infinity`, which only somebody else can have written, arrives without a time zone."""
+    return moment.tzinfo is not None and moment <= datetime.now(UTC)
+
+
+def sealed_moment(moment: datetime) -> str:
+    """How a seal binds an expiry. None was ever made for `infinity`, so a row that has it is not believed."""
+    return moment.astimezone(UTC).isoformat() if moment.tzinfo is not None else "infinity"
 
 
 def _checksum(secret: str) -> str:

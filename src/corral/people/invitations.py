@@ -12,7 +12,7 @@ from corral.database.connection import Database, get_connection_with_rls
 from corral.identity.passwords import hash_password, refuse_weak
 from corral.identity.problems import LinkRefused
 from corral.identity.queries import insert_user
-from corral.identity.token_format import is_well_formed, new_token
+from corral.identity.token_format import is_past, is_well_formed, new_token, sealed_moment
 from corral.logs import get_logger
 from corral.people import queries
 from corral.people.queries import InvitationRow
@@ -68,7 +68,7 @@ def _lookups(vault: Vault, code: Secret) -> list[bytes]:
 
 
 def _refuse_unbelievable(vault: Vault, code: Secret, row: InvitationRow | None) -> InvitationRow:
-    if row is None or row.expires_at <= datetime.now(UTC):
+    if row is None or is_past(row.expires_at):
         raise LinkRefused
     bound = _bound(row.email, row.invited_by, row.expires_at)
     if not any(hmac.compare_digest(row.seal, one) for one in vault.verifiers("invitation_row", code.reveal(), *bound)):
@@ -78,4 +78,4 @@ def _refuse_unbelievable(vault: Vault, code: Secret, row: InvitationRow | None) 
 
 
 def _bound(email: str, invited_by: UUID, expires_at: datetime) -> tuple[str, ...]:
-    return email, str(invited_by), expires_at.astimezone(UTC).isoformat()
+    return email, str(invited_by), sealed_moment(expires_at)
