@@ -83,6 +83,8 @@ SecretText = Annotated[
 
 
 def _to_iso(moment: datetime) -> str:
+    if moment.tzinfo is None:  # PostgreSQL's `infinity`, which only somebody else can have written
+        moment = moment.replace(tzinfo=UTC)
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
