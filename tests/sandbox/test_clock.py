@@ -69,6 +69,14 @@ async def test_a_moment_that_is_past_is_not_waited_for() -> None:
         await clock.sleep_until(_START)
 
 
+async def test_the_time_begins_at_a_given_start_and_a_start_without_a_time_zone_is_refused(http: ClientSession) -> None:
+    start = datetime.fromisoformat("2027-03-01T10:00:00-05:00")
+    async with serve_sandbox(port=0, start=start, clock=lambda: _START) as sandbox:
+        assert await _time(http, sandbox) == start
+    with pytest.raises(ValueError, match="time zone"):
+        await serve_sandbox(port=0, start=start.replace(tzinfo=None)).__aenter__()
+
+
 async def test_a_day_passes_in_a_minute_at_1440(http: ClientSession) -> None:
     outside = _START
     async with serve_sandbox(port=0, speed=1440, clock=lambda: outside) as sandbox:

@@ -66,7 +66,8 @@ def _expiries(query: Mapping[str, str], now: int) -> list[date]:
     usual_last = date.max
     if as_choice("status", query.get("status", "active"), "active", "inactive") == "active":
         expiries = [day for day in expiries_on(today) if _closes_after(day, now)]
-        usual_last = date.max if asked else _weekend_after(expiries[0])
+        if not asked:
+            usual_last = _weekend_after(expiries[0])
     else:
         expiries = [day for day in expiries_between(today - _YEAR, today) if not _closes_after(day, now)]
     first = asked.get("expiration_date", asked.get("expiration_date_gte", date.min))

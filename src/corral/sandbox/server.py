@@ -60,6 +60,8 @@ async def serve_sandbox(
     default with the real one, and runs `speed` times as fast; latency and rate limit keep to real time. `clock`
     answers nanoseconds since 1970 in its place.
     """
+    if start is not None and start.tzinfo is None:
+        raise ValueError("start needs a time zone, as in 2026-11-27T12:00-05:00")
     timepiece = Clock(start=None if start is None else nanoseconds(start), speed=speed, real=clock)
     api = TradingApi(seed=seed, rate_limit_per_minute=rate_limit_per_minute, clock=timepiece)
     door = _Door(api, latency_seconds, streams_per_account, timepiece)
