@@ -1,4 +1,5 @@
 import re
+from datetime import datetime
 from decimal import Decimal
 
 import pytest
@@ -53,6 +54,7 @@ amounts = st.decimals(allow_nan=False, allow_infinity=False, min_value="-1e40", 
         (written_quantity("0.100000000"), "0.1"),
         (written_quantity("-0.0"), "0"),
         (written_moment("2026-11-25T01:30:00+02:00"), "2026-11-24 23:30:00 UTC"),
+        (written_moment(datetime.max), "9999-12-31 23:59:59 UTC"),  # noqa: DTZ901 - as asyncpg reads `infinity`
     ],
 )
 def test_a_figure_is_written_as_a_reader_expects_it(written: str, expected: str) -> None:

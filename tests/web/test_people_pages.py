@@ -4,6 +4,7 @@ import re
 import secrets
 from uuid import uuid4
 
+import asyncpg
 import pytest
 from aiohttp import ClientSession, CookieJar
 
@@ -49,6 +50,16 @@ async def _state(office: ClientSession, person: Person) -> str:
         html = await answer.text()
     (row,) = [row for row in html.split("<li>") if person.email in row]
     return "disabled" if ">disabled<" in row else "here"
+
+
+async def test_an_invitation_whose_expiry_was_set_to_infinity_by_hand_is_shown(
+    office: ClientSession, dora: str, bob: Person, owner: asyncpg.Connection
+) -> None:
+    assert (await _post(office, "/people/invitations", email=dora, current_password=PASSWORD))[0] == 200
+    await owner.execute("UPDATE corral.invitations SET expires_at = 'infinity' WHERE email = $1", dora)
+    page = (await read_page(office, "/people")).text()
+    assert dora in page
+    assert "9999-12-31" in page
 
 
 async def test_people_stand_in_the_navigation_of_administrators_only(

@@ -6,6 +6,7 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import asyncpg
 import pytest
 from aiohttp import ClientSession
 
@@ -114,6 +115,17 @@ async def test_a_token_is_shown_once_and_does_what_its_words_say(
     assert not _TOKEN.search(again)
     assert "spreadsheet" in again
     assert SCOPES_IN_WORDS["accounts:read"] in again
+
+
+async def test_a_token_whose_expiry_was_set_to_infinity_by_hand_is_shown(
+    alices: ClientSession, alice: Person, bob: Person, owner: asyncpg.Connection
+) -> None:
+    sent = [("name", "endless"), ("scopes", "accounts:read"), ("days", "30"), ("once", str(uuid4()))]
+    assert (await _post(alices, "/you/tokens", sent))[0] == 200
+    await owner.execute("UPDATE corral.api_tokens SET expires_at = 'infinity' WHERE user_id = $1", alice.user_id)
+    page = (await read_page(alices, "/you")).text()
+    assert "endless" in page
+    assert "9999-12-31" in page
 
 
 async def test_everything_and_for_ever_have_to_be_wished_for(

@@ -72,8 +72,10 @@ def direction(amount: str, before: str = "0") -> Direction:
 
 
 def written_moment(moment: datetime | str) -> str:
-    """In UTC, for nobody knows here where the reader is."""
+    """In UTC, because the reader's time zone is not known here."""
     when = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    if when.tzinfo is None:  # PostgreSQL's `infinity`: the end of the year 9999, which no zone can be taken off
+        when = when.replace(tzinfo=UTC)
     return f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 

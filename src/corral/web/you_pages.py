@@ -18,6 +18,7 @@ from corral.identity.schemas import PasswordChange
 from corral.identity.scopes import EVERYTHING, Scope
 from corral.identity.sign_in import change_password, has_password
 from corral.identity.signed_in import forget_session_cookie
+from corral.identity.token_format import is_past
 from corral.secret import Secret
 from corral.vault import Vault
 from corral.web.forms import Button, Form, answer_form, filled
@@ -172,7 +173,7 @@ async def _you_page(
             for session in await sessions.load_sessions(house.database, user.id)
         ],
         tokens=await api_tokens.load_api_tokens(house.database, user.id),
-        now=now,
+        is_past=is_past,
         has_password=await has_password(house.database, user.id),
         scopes_in_words=SCOPES_IN_WORDS,
         lifetimes=LIFETIMES,
