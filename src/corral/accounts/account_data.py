@@ -1,7 +1,6 @@
 """How an account stands right now, asked of Alpaca."""
 
 from collections.abc import Callable, Hashable
-from functools import partial
 from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
@@ -11,7 +10,8 @@ from corral.accounts.schemas import AccountDataResponse
 from corral.alpaca.client import AccountAnswer, AlpacaClient
 from corral.alpaca.environments import Environment
 from corral.alpaca.errors import AlpacaError
-from corral.alpaca.models import Account
+from corral.alpaca.models import Account, AccountFacts
+from corral.credentials.account_identity import refuse_another_account, with_balance
 from corral.credentials.models import SealedCredential
 from corral.credentials.problems import CredentialRefused, problem_of
 from corral.credentials.sealing import get_decrypted_alpaca_credential
@@ -52,6 +52,11 @@ async def share_account_data(credential: SealedCredential, request: Request) -> 
     snapshots = cast("Snapshots", request.state.snapshots)
     last_known = cast("LastKnown", request.state.last_known)
 
+    def learn(account: AccountFacts) -> None:
+        refuse_another_account(credential, account)
+        if isinstance(account, Account):
+            last_known.learn(credential, account)
+
     async def fetch() -> bytes:
         try:
             async with get_decrypted_alpaca_credential(house.vault, credential) as (api_key, secret_key):
@@ -61,7 +66,7 @@ async def share_account_data(credential: SealedCredential, request: Request) -> 
                     credential.credential_type,
                     alpaca=house.alpaca,
                     budget_key=(credential.credential_type, credential.account_id),
-                    learn=partial(last_known.learn, credential),
+                    learn=learn,
                 )
         except CredentialRefused:
             reader.suspect(credential)
@@ -81,11 +86,12 @@ async def fetch_alpaca_account_data(
     *,
     alpaca: AlpacaClient,
     budget_key: Hashable,
-    learn: Callable[[Account], None],
+    learn: Callable[[AccountFacts], None],
 ) -> AccountDataResponse:
     """Asks the host that `account_type` names, and no other. Nothing of the database is held meanwhile.
 
-    `budget_key` names the account whose calls are counted; `learn` is told all that Alpaca said.
+    `budget_key` names the account whose calls are counted; `learn` gets all that Alpaca said, and may refuse it.
+    Raises AccountNotOpen for an account without a balance.
     """
     answer = await fetch_account(account_type, api_key, secret_key, alpaca=alpaca, budget_key=budget_key)
     learn(answer.account)
@@ -105,7 +111,8 @@ async def fetch_account(
 
 
 def account_data_of(account_type: Environment, answer: AccountAnswer) -> AccountDataResponse:
-    account = answer.account
+    """Raises AccountNotOpen for an account without a balance."""
+    account = with_balance(answer.account)
     return AccountDataResponse(
         account_type=account_type,
         balance=account.cash,

@@ -29,6 +29,7 @@ from corral.alpaca.errors import (
     AlpacaError,
     CertificateRefused,
     ConnectionDropped,
+    Fault,
     KeysRefused,
     Unreachable,
     UpstreamFailed,
@@ -95,7 +96,7 @@ async def _read(response: ClientResponse, max_body_bytes: int) -> RawAnswer | Wr
     request_id = _request_id(headers.get("X-Request-ID"))
     body = await _bounded_body(response, max_body_bytes)
     if body is None and status == HTTPStatus.OK:
-        return WrongShape(status=status, alpaca_request_id=request_id)
+        return WrongShape(Fault.TOO_LONG, status=status, alpaca_request_id=request_id)
     return RawAnswer(status, headers, body or b"", answered_at, request_id)
 
 

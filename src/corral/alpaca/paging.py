@@ -60,7 +60,8 @@ class Page(Generic[AnyItem]):
 class Listing(Generic[AnyItem]):
     """A list of Alpaca's: at most `longest_page` items on a page.
 
-    `tie` is alike for items that might share a moment, and None where an id alone says where to go on.
+    `tie` is alike for items that might share a moment, None for an item of an unknown moment, and None itself where
+    an id alone says where to go on.
     `is_within` tells what belongs to the list, for bounds that Alpaca does not take together with an id.
     """
 
@@ -104,7 +105,7 @@ def _behind(seen: Sequence[Item], found: Sequence[Item], listing: Listing[Item],
     if listing.tie is None:
         return _turned(place, seen[-1].id, frozenset())
     last = listing.tie(seen[-1])
-    whole = next((index for index in range(len(seen), 0, -1) if listing.tie(seen[index - 1]) != last), 0)
+    whole = next((index for index in range(len(seen), 0, -1) if listing.tie(seen[index - 1]) not in {last, None}), 0)
     # From the start of a list, new items may have come in before those that were given.
     still_given = place.given if place.beyond is None else place.given & {mark(item.id) for item in found}
     given = (still_given | {mark(item.id) for item in seen}) - {mark(item.id) for item in seen[:whole]}

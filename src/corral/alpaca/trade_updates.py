@@ -22,6 +22,7 @@ from corral.alpaca.errors import (
     AlpacaError,
     ConnectionDropped,
     DeadlineExceeded,
+    Fault,
     KeysRefused,
     SlotTaken,
     UpstreamFailed,
@@ -29,7 +30,7 @@ from corral.alpaca.errors import (
 )
 from corral.alpaca.exchange import Keys, failure_of
 from corral.alpaca.orders import Order, read_order
-from corral.alpaca.reading import Fields, present, read_object, text
+from corral.alpaca.reading import Fields, read_object, required, text
 from corral.secret import Secret
 
 PING_SECONDS: Final = 10.0  # as Alpaca's own SDK does; half of it later, an answer is overdue
@@ -166,7 +167,7 @@ class Line:
             fields = read_object(frame)
             if fields.get("stream") == stream:
                 data = fields.get("data")
-                return cast("Fields", data) if isinstance(data, dict) else WrongShape()
+                return cast("Fields", data) if isinstance(data, dict) else WrongShape(Fault.NOT_AN_OBJECT, "data")
             if fields.get("action") == "error":
                 return _told_error(fields)
         return UpstreamFailed()
@@ -185,7 +186,7 @@ class Line:
         order = cast("Fields", data).get("order") if isinstance(data, dict) else None
         if isinstance(order, dict):
             try:
-                event = present(text(cast("Fields", data), "event"))
+                event = required(text, cast("Fields", data), "event")
                 return TradeUpdate(event, read_order(cast("Fields", order)))
             except WrongShape:
                 pass
