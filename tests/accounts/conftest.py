@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import Faults, Service, StartService
+from tests.log_lines import LogSince
 from tests.people import Person, make_person, paper_key
 
 Json = dict[str, Any]
@@ -53,6 +55,11 @@ class Account:
             assert answer.status == (refused or 200), await answer.text()
             assert answer.content_type == ("application/problem+json" if refused else "application/json")
             return await answer.json(content_type=None)
+
+
+@pytest.fixture
+def log(log_file: Path) -> LogSince:
+    return LogSince(log_file)
 
 
 @pytest.fixture(scope="session")

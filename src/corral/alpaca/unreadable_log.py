@@ -40,5 +40,5 @@ def log_unreadable(environment: Environment, path: str, answer: RawAnswer, entri
         )
 
 
-def _written(entries: Iterable[object]) -> list[str]:
-    return sorted(f"{field}: {fault.value}" for field, fault in faults_of(entries).items())
+def _written(entries: Iterable[object]) -> str:
+    return ", ".join(sorted(f"{field} {fault.value}" for field, fault in faults_of(entries).items()))

@@ -18,5 +18,5 @@ def refuse_another_account(credential: SealedCredential, account: AccountFacts) 
 def with_balance(account: AccountFacts) -> Account:
     """The same account. Raises AccountNotOpen for one that has no balance."""
     if not isinstance(account, Account):
-        raise AccountNotOpen(account.status or "unknown")
+        raise AccountNotOpen.with_status(account.status or "status unknown")
     return account

@@ -55,7 +55,7 @@ async def check_up(database: Database, vault: Vault, alpaca: AlpacaClient, crede
         raise validation_problem_of(error) from error
     latency_ms = round((time.perf_counter() - started) * 1000)
     if answer is not None:
-        await mark_accepted(database, credential, answer.answered_at)
+        await mark_accepted(database, credential, answer)
     return _report(credential, answer, latency_ms, alpaca.budget_left(_budget_key(credential)))
 
 
@@ -75,10 +75,12 @@ async def fetch_account_of(
     return answer
 
 
-async def mark_accepted(database: Database, credential: SealedCredential, at: datetime) -> None:
-    """One good answer is a proof: a mark that says "refused" goes."""
+async def mark_accepted(database: Database, credential: SealedCredential, answer: AccountAnswer) -> None:
+    """One good answer is a proof: a mark that says "refused" is cleared."""
     async with get_connection_with_rls(credential.user_id, database) as connection:
-        await queries.mark_validated(connection, credential.user_id, credential.id, at)
+        await queries.mark_validated(
+            connection, credential.user_id, credential.id, answer.answered_at, answer.account.status
+        )
 
 
 def _budget_key(credential: SealedCredential) -> tuple[Environment, str]:

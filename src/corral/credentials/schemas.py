@@ -37,6 +37,9 @@ class CredentialMetadata(BaseModel):
     nickname: str
     credential_type: Environment
     account_number: str | None
+    account_status: str | None = Field(
+        description="Alpaca's word as of the last check: ACTIVE, ONBOARDING, ACCOUNT_CLOSED, …", examples=["ACTIVE"]
+    )
     is_active: bool
     key_hint: str = Field(description="Enough to recognise the key id by", examples=["PK…7Q2X"])
     last_validated_at: UtcTime
