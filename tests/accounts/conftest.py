@@ -45,8 +45,9 @@ class Account:
         async with self.person.client.get(f"/api/credentials/{self.credential_id}") as answer:
             return await answer.json()
 
-    async def calls(self) -> int:
-        return await self._faults.calls_of(self.key_id)
+    async def calls(self, path: str = "") -> int:
+        """How many requests Alpaca got, of all or for this path."""
+        return await self._faults.calls_of(self.key_id, path)
 
     async def get(self, read: str, *, refused: int | None = None, **asked: Any) -> Json:  # noqa: ANN401 - whatever an address can hold
         """What is answered; with `refused`, the problem with this status."""

@@ -33,10 +33,11 @@ class HungUp(ClientError):  # noqa: N818 - named after the condition
 
 
 class NotSwitched(ClientError):  # noqa: N818 - named after the condition
-    """The answer to a WebSocket's handshake was of this status, and not 101."""
+    """The answer to a WebSocket's handshake was of this status, and not 101. `retry_after` is its header's text."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, retry_after: str) -> None:
         self.status = status
+        self.retry_after = retry_after
         super().__init__(status)
 
 
@@ -98,5 +99,5 @@ async def _switched(request: ClientRequest, send: ClientHandlerType) -> ClientRe
     response = await _once(request, send)
     if response.status != HTTPStatus.SWITCHING_PROTOCOLS:
         response.close()
-        raise NotSwitched(response.status)
+        raise NotSwitched(response.status, response.headers.get("Retry-After", ""))
     return response
