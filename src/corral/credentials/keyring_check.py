@@ -11,6 +11,7 @@ from corral.secret import Secret
 from corral.vault import Context, KeyringMissing, KeyringRefused, SealBroken, Vault, load_keyring, make_keyring
 
 _PROBE = Context("instance", ("keyring_probe",))
+_PROBE_TEXT = "corral"
 
 _log = get_logger()
 
@@ -19,7 +20,7 @@ async def open_vault(database: Database, path: Path) -> Vault:
     """The vault of this database. A new keyring is made for a database that has never had one, and for no other.
 
     Raises KeyringRefused, in one line with the way out, when the keyring is missing, open to others,
-    broken or another database's. Nothing is written then.
+    broken, or when one of its halves is another database's. Nothing is written then.
     """
     probe = await queries.load_keyring_probe(database)
     vault = _load_or_make(path, is_new_database=probe is None)
@@ -51,7 +52,7 @@ def _load_or_make(path: Path, *, is_new_database: bool) -> Vault:
 
 async def _store_probe(database: Database, vault: Vault) -> bytes:
     """Of servers that start together, one stores its probe, and the others have to open that one."""
-    sealed = vault.seal(_PROBE, Secret("corral"))
+    sealed = vault.seal(_PROBE, Secret(f"{_PROBE_TEXT} {vault.verifier(_PROBE.purpose, _PROBE_TEXT).hex()}"))
     await queries.insert_keyring_probe(database, sealed)
     stored = await queries.load_keyring_probe(database)
     assert stored is not None  # noqa: S101 - inserted a moment ago, and never deleted
@@ -59,13 +60,21 @@ async def _store_probe(database: Database, vault: Vault) -> bytes:
 
 
 def _refuse_foreign(vault: Vault, probe: bytes, path: Path) -> None:
+    """The probe is sealed by one half of the keyring, and holds a keyed hash by the other."""
     try:
-        vault.open(_PROBE, probe)
+        probed = vault.open(_PROBE, probe)
     except SealBroken:
         raise KeyringRefused(
             f"the keyring {path} belongs to another database: restore this database's own, or name it with "
             "CORRAL_KEYRING=file:PATH"
         ) from None
+    verifier = probed.reveal().removeprefix(_PROBE_TEXT).strip()  # a hash that nothing is granted for
+    # Databases that were made before the hash was part of it hold the text alone, and only prove the first half.
+    if verifier and bytes.fromhex(verifier) not in vault.verifiers(_PROBE.purpose, _PROBE_TEXT):
+        raise KeyringRefused(
+            f'the keyring {path} is only half this database\'s: its "verifying" keys are of another one, so no session '
+            "or token would be known. Restore the whole file from your backup of it"
+        )
 
 
 async def _refuse_unopenable_rows(database: Database, vault: Vault, path: Path) -> None:
