@@ -15,8 +15,8 @@ import uvloop
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from corral import __version__, operating
 from corral import demo as demonstration
-from corral import operating
 from corral.app import create_api
 from corral.database.connection import DatabaseRefused
 from corral.database.embedded_errors import EmbeddedPostgresError
@@ -62,9 +62,20 @@ def _help_when_bare(context: typer.Context) -> None:
         typer.echo(context.get_help())
 
 
+def _version_or_help(
+    context: typer.Context,
+    *,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    if version:
+        typer.echo(f"corral {__version__}")
+        raise typer.Exit
+    _help_when_bare(context)
+
+
 app = typer.Typer(
     help="Keeps Alpaca keys sealed and shows how every account stands right now.",
-    callback=_help_when_bare,
+    callback=_version_or_help,
     invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from corral import cli
+from corral import __version__, cli
 from tests.journeys.footprint import files_in
 from tests.journeys.program import browser, corral, corral_reading, running
 
@@ -209,6 +209,11 @@ async def test_bare_commands_show_their_help() -> None:
     for ended in await asyncio.gather(corral(), corral("users")):
         assert (ended.status, ended.err) == (0, "")
         assert "Usage:" in ended.out
+
+
+async def test_the_version_is_printed_and_nothing_else() -> None:
+    ended = await corral("--version")
+    assert (ended.status, ended.out, ended.err) == (0, f"corral {__version__}\n", "")
 
 
 async def test_the_help_of_serve_lists_every_setting() -> None:
