@@ -14,7 +14,7 @@ from corral.credentials.keyring_check import open_vault, opens_whole
 from corral.credentials.queries import load_all_sealed
 from corral.database.connection import Database, DatabaseRefused, open_owner_connection
 from corral.database.embedded_errors import EmbeddedPostgresError
-from corral.database.migrate import MigrationRefused, apply_migrations, pending_migrations
+from corral.database.migrate import MigrationRefused, apply_migrations, pending_migrations, refuse_newer_release
 from corral.database.selfcheck import attempt_crossing, find_role_weaknesses, find_schema_differences
 from corral.errors import Problem
 from corral.secret import Secret
@@ -66,6 +66,10 @@ def _database_checks(database: Database) -> list[tuple[str, Callable[[], Awaitab
 async def _missing(database: Database) -> str | None:
     """Without its schema nothing else can be asked."""
     async with database.connection() as connection:
+        try:
+            await refuse_newer_release(connection)
+        except MigrationRefused as newer:
+            return str(newer)
         pending = await pending_migrations(connection)
     if pending:
         return f"migration {', '.join(pending)} is missing: give its owner's address as CORRAL_DATABASE_OWNER_URL"

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import final
 
 from corral.database.connection import Database
-from corral.database.migrate import pending_migrations
+from corral.database.migrate import pending_migrations, refuse_newer_release
 from corral.database.selfcheck import find_weaknesses
 from corral.errors import Problem
 from corral.logs import get_logger
@@ -31,7 +31,12 @@ class Watch:
 
     @asynccontextmanager
     async def kept(self) -> AsyncGenerator[None]:
-        """Looks once now and raises Weakened when something is wrong; then looks again and again."""
+        """Looks once now, and then again and again.
+
+        Raises MigrationRefused for the database of a newer release, and Weakened when something else is wrong.
+        """
+        async with self._database.connection() as connection:
+            await refuse_newer_release(connection)
         if found := await self._found():
             more = f"; and {len(found) - _TOLD} more, see `corral doctor`" if len(found) > _TOLD else ""
             raise Weakened("refusing to serve: " + "; ".join(found[:_TOLD]) + more)
