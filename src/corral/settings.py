@@ -22,6 +22,14 @@ def default_data_dir() -> Path:
     return platformdirs.user_data_path("corral")
 
 
+def absolute(path: Path) -> Path:
+    """The path from the root, for messages that are read in another folder. Raises ValueError for an unknown ~user."""
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:
+        raise ValueError(f"{path}: there is no home directory of this name") from None
+
+
 class Settings(BaseSettings):
     """One field for each `CORRAL_…` variable. Frozen; no default for anything secret."""
 
@@ -69,12 +77,19 @@ class Settings(BaseSettings):
             raise ValueError("plain http is for this machine only: put a TLS proxy in front and give its https address")
         return f"{parts.scheme}://{parts.netloc}"
 
+    @field_validator("data_dir", mode="after")
+    @classmethod
+    def _is_absolute(cls, folder: Path) -> Path:
+        return absolute(folder)
+
     @field_validator("keyring")
     @classmethod
     def _is_file(cls, keyring: str | None) -> str | None:
-        if keyring is not None and not keyring.startswith("file:"):
+        if keyring is None:
+            return None
+        if not keyring.startswith("file:"):
             raise ValueError("expected file:PATH")
-        return keyring
+        return f"file:{absolute(Path(keyring.removeprefix('file:')))}"
 
     @model_validator(mode="after")
     def _is_reached_safely(self) -> Self:
@@ -88,7 +103,7 @@ class Settings(BaseSettings):
     @property
     def keyring_path(self) -> Path:
         if self.keyring is not None:
-            return Path(self.keyring.removeprefix("file:")).expanduser()
+            return Path(self.keyring.removeprefix("file:"))
         return self.data_dir / "keyring.json"
 
     @property

@@ -46,6 +46,7 @@ REFUSED_SETTINGS = {
     "CORRAL_DATABASE_ULR": ("postgresql://corral_app:hunter2hunter2@127.0.0.1/corral", "no such setting"),
     "CORRAL_PORT": ("http", "integer"),
     "CORRAL_KEYRING": ("/not/file", "file:PATH"),
+    "CORRAL_DATA_DIR": ("~nobody-of-this-name/corral", "no home directory"),
     "CORRAL_PUBLIC_URL": ("http://corral.example.com", "https"),
     "CORRAL_SNAPSHOT_SECONDS": ("-1", "greater than or equal to 0"),
     "CORRAL_UPSTREAM_TIMEOUT_SECONDS": ("0", "greater than 0"),
