@@ -22,7 +22,6 @@ from corral.database.connection import DatabaseRefused
 from corral.database.embedded_errors import EmbeddedPostgresError
 from corral.database.migrate import MigrationRefused
 from corral.edge.fields import Name, canonical_email
-from corral.edge.server import PortTaken
 from corral.errors import DatabaseUnavailable, Problem
 from corral.hardening import forget_variable, harden_process
 from corral.health.watch import Weakened
@@ -30,7 +29,7 @@ from corral.identity.scopes import Scope
 from corral.logs import configure_logging
 from corral.people.operators import NoSuchPerson, OwnerUnknown
 from corral.secret import Secret
-from corral.serving import CannotListen, serve
+from corral.serving import CannotListen
 from corral.settings import HOLDING_PASSWORDS, Settings, describe_settings, take_settings
 from corral.vault import KeyringRefused
 
@@ -42,7 +41,6 @@ _TOLD_AS_THEY_ARE = (
     DatabaseRefused,
     MigrationRefused,
     Weakened,
-    PortTaken,
     CannotListen,
     demonstration.MixedUp,
     NoSuchPerson,
@@ -115,7 +113,7 @@ def serve_command(
     demonstration.refuse_demo_folder(settings.data_dir)
     _configure_logging(settings)
     harden_process()
-    _run(serve(settings, operating.announce_service))
+    _run(operating.run_service(settings))
 
 
 @app.command()

@@ -77,6 +77,12 @@ class Running:
                 await asyncio.sleep(0.05)
         return found[1]
 
+    async def logs(self, text: str) -> None:
+        """Returns as soon as this is in its log."""
+        async with asyncio.timeout(PATIENCE):
+            while text not in self.err:  # noqa: ASYNC110 - another process's file
+                await asyncio.sleep(0.05)
+
     async def url(self) -> str:
         return await self.says(r"listens on (http://127\.0\.0\.1:\d+)")
 
