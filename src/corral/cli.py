@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 
 from corral import __version__, operating
 from corral import demo as demonstration
-from corral.app import create_api
+from corral.app import configured_hosts, create_api
 from corral.database.connection import DatabaseRefused
 from corral.database.embedded_errors import EmbeddedPostgresError
 from corral.database.migrate import MigrationRefused
@@ -31,6 +31,7 @@ from corral.people.operators import NoSuchPerson, OwnerUnknown
 from corral.secret import Secret
 from corral.serving import CannotListen
 from corral.settings import HOLDING_PASSWORDS, Settings, describe_settings, take_settings
+from corral.surroundings import Surroundings
 from corral.vault import KeyringRefused
 
 # What a person may be told as it is: one line, with the way out.
@@ -113,7 +114,7 @@ def serve_command(
     demonstration.refuse_demo_folder(settings.data_dir)
     _configure_logging(settings)
     harden_process()
-    _run(operating.run_service(settings))
+    _run(operating.run_service(settings, _surroundings(settings)))
 
 
 @app.command()
@@ -124,6 +125,7 @@ def demo(
 ) -> None:
     """The same against the built-in SANDBOX: a user and two accounts are there already, no real money."""
     folder = demonstration.demo_folder(data_dir)
+    _forget_variables(is_embedded=True)
     configure_logging("console" if sys.stderr.isatty() else "json", sys.stderr.buffer)
     harden_process()
     _run(operating.run_demo(folder, port, sandbox_port))
@@ -220,7 +222,8 @@ def tokens_create(
 @app.command()
 def doctor(data_dir: DataDir = None) -> None:
     """Checks database, isolation, keyring, Alpaca and clock; says for each what to do."""
-    _run(operating.examine(_command_settings(data_dir)))
+    settings = _command_settings(data_dir)
+    _run(operating.examine(settings, _surroundings(settings)))
 
 
 @app.command()
@@ -237,11 +240,25 @@ def _command_settings(data_dir: Path | None) -> Settings:
 
 
 def _taken_settings(**overrides: object) -> Settings:
-    """What holds a password is out of the environment from here on, where others could read it."""
     settings = take_settings(os.environ, **overrides)
-    for name in [name for name in os.environ if name.upper() in HOLDING_PASSWORDS]:
-        forget_variable(name)
+    configured_hosts(settings)  # what is wrong with them is told before anything is started
+    _forget_variables(is_embedded=settings.database_url is None)
     return settings
+
+
+def _forget_variables(*, is_embedded: bool) -> None:
+    """What holds a password is out of the environment from here on, where others could read it.
+
+    The driver reads the PG… variables where an address leaves something open. They are about other databases than
+    the embedded one.
+    """
+    for name in list(os.environ):
+        if name.upper() in HOLDING_PASSWORDS or (is_embedded and name.startswith("PG")):
+            forget_variable(name)
+
+
+def _surroundings(settings: Settings) -> Surroundings:
+    return Surroundings.from_environment(os.environ, has_own_database=settings.database_url is not None)
 
 
 def _configure_logging(settings: Settings) -> None:

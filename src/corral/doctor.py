@@ -1,7 +1,7 @@
 """`corral doctor`: one line per check, and for each that fails the way out."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +19,7 @@ from corral.database.selfcheck import attempt_crossing, find_role_weaknesses, fi
 from corral.errors import Problem
 from corral.secret import Secret
 from corral.settings import Settings
+from corral.surroundings import Surroundings
 from corral.vault import KeyringRefused
 
 _LARGEST_SKEW_SECONDS = 5.0
@@ -30,8 +31,10 @@ class Finding:
     problem: str | None  # None: all is well
 
 
-async def examine(settings: Settings) -> AsyncIterator[Finding]:
+async def examine(settings: Settings, surroundings: Surroundings) -> AsyncIterator[Finding]:
     """Yields each finding as soon as it is known; what makes `serve` refuse to start is a finding here."""
+    for finding in _trust(surroundings):
+        yield finding
     async with AsyncExitStack() as stack:
         try:
             addresses = await stack.enter_async_context(database_addresses(settings))
@@ -48,10 +51,20 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         for name, check in _database_checks(database):
             yield Finding(name, await check())
         yield Finding("the keyring opens every row", await _keyring(settings, database, addresses.owner))
+        if settings.alpaca_proxy is None and surroundings.proxies:
+            named = f"{' and '.join(surroundings.proxies)} set and not used"
+            yield Finding(f"no proxy is used ({named}: CORRAL_ALPACA_PROXY names one for Alpaca)", None)
         alpaca = await stack.enter_async_context(open_configured_alpaca(settings))
         for environment in Environment:
             problem = await _reachable(alpaca, environment)
             yield Finding(f"Alpaca's {environment.value} host is reachable", problem)
+
+
+def _trust(surroundings: Surroundings) -> Iterator[Finding]:
+    if surroundings.trust:
+        named = ", ".join(f"{name}={value}" for name, value in surroundings.trust.items())
+        check = f"whose certificates are accepted is changed by {named}"
+        yield Finding(check, _joined(list(surroundings.unusable_trust())))
 
 
 def _database_checks(database: Database) -> list[tuple[str, Callable[[], Awaitable[str | None]]]]:
@@ -112,7 +125,7 @@ async def _reachable(alpaca: AlpacaClient, environment: Environment) -> str | No
     except KeysRefused:
         return None
     except AlpacaError as error:
-        return f"{error}: check this machine's network, name service and time"
+        return f"{error}: check this machine's network, name service and time, and CORRAL_ALPACA_PROXY if it is set"
     return None
 
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from corral.sandbox import Sandbox, serve_sandbox
 from corral.secret import Secret
 from corral.serving import House, opened_house, serve, stop_signal
 from corral.settings import Settings
+from corral.surroundings import Surroundings
 
 _out = Console(highlight=False, soft_wrap=True)
 
@@ -35,11 +37,11 @@ class SandboxCannotListen(Exception):  # noqa: N818 - a condition
     """The sandbox's port cannot be had. One line."""
 
 
-async def run_service(settings: Settings) -> None:
-    await serve(settings, announce_service, _out.print)
+async def run_service(settings: Settings, surroundings: Surroundings) -> None:
+    await serve(settings, partial(announce_service, surroundings), _out.print)
 
 
-async def announce_service(house: House, url: str) -> str:
+async def announce_service(surroundings: Surroundings, house: House, url: str) -> str:
     """Where it listens and where its data is; and, while nobody is there yet, how the first one gets in."""
     settings, resources = house.settings, house.state["resources"]
     database = settings.data_dir / "postgres" if settings.database_url is None else "CORRAL_DATABASE_URL"
@@ -47,7 +49,13 @@ async def announce_service(house: House, url: str) -> str:
         f"[bold]Corral[/] listens on {url}" + (f" as {settings.public_url}" if settings.public_url else ""),
         f"  data     {escape(str(database))}",
         f"  keyring  {escape(str(settings.keyring_path))} (back it up, apart from the data)",
+        *(
+            f"  trust    {escape(name)}={escape(value)} (changes whose certificates are accepted)"
+            for name, value in surroundings.trust.items()
+        ),
     ]
+    if settings.alpaca_proxy is not None:
+        lines.append("  proxy    CORRAL_ALPACA_PROXY (for Alpaca's hosts)")
     if not await queries.has_users(resources.database):
         link = await issue_link(resources.database, resources.vault, "setup", None, resources.public_url)
         lines.append(f"  set-up   {link.reveal()} (once, within 24 hours)")
@@ -179,11 +187,11 @@ async def _print_link(house: House, user_id: UUID) -> None:
     _out.print(link.reveal())
 
 
-async def examine(settings: Settings) -> None:
+async def examine(settings: Settings, surroundings: Surroundings) -> None:
     failed = 0
-    async for finding in doctor.examine(settings):
+    async for finding in doctor.examine(settings, surroundings):
         failed += finding.problem is not None
         mark = "[green]✓[/]" if finding.problem is None else "[red]✗[/]"
-        _out.print(f"{mark} {finding.check}" + (f": {finding.problem}" if finding.problem else ""))
+        _out.print(mark, escape(finding.check + (f": {finding.problem}" if finding.problem else "")))
     if failed:
         raise ChecksFailed(f"{failed} of the checks failed; each line above says what to do")

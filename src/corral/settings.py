@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "CORRAL_"
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-HOLDING_PASSWORDS = frozenset({"CORRAL_DATABASE_URL", "CORRAL_DATABASE_OWNER_URL"})
+HOLDING_PASSWORDS = frozenset({"CORRAL_DATABASE_URL", "CORRAL_DATABASE_OWNER_URL", "CORRAL_ALPACA_PROXY"})
 
 
 def default_data_dir() -> Path:
@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     alpaca_paper_url: str = Field(default="https://paper-api.alpaca.markets", description="the only hosts ever dialled")
     alpaca_live_url: str = Field(default="https://api.alpaca.markets", description="the only hosts ever dialled")
     alpaca_data_url: str = Field(default="https://data.alpaca.markets", description="the only hosts ever dialled")
+    alpaca_proxy: SecretStr | None = Field(
+        default=None, description="the only proxy that is used, for Alpaca's hosts only; like http://HOST:PORT"
+    )
     snapshot_seconds: Annotated[float, Field(ge=0, le=60)] = Field(
         default=1.0, description="for how long one answer of Alpaca may serve everyone who may see it; 0: never"
     )

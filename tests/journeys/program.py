@@ -166,10 +166,12 @@ def _opened(file: Path) -> BinaryIO:
 
 
 def environment(**settings: object) -> dict[str, str]:
-    """Nothing inherited but the way to programs; settings in lower case, without their prefix."""
+    """Nothing inherited but the way to programs; settings in lower case, without their prefix; others as they are."""
     plain = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYTHONPATH": str(SOURCES)}
     plain |= {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
-    return plain | {f"CORRAL_{name.upper()}": str(value) for name, value in settings.items()}
+    return plain | {
+        name if name.isupper() else f"CORRAL_{name.upper()}": str(value) for name, value in settings.items()
+    }
 
 
 def browser(url: str) -> ClientSession:

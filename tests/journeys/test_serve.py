@@ -138,7 +138,11 @@ async def test_the_demo_can_be_tried_as_it_is_printed(folder: Path) -> None:
 
 async def try_demo(data: Path) -> list[dict[str, object]]:
     ports = ("--port", str(free_port()), "--sandbox-port", str(free_port()))
-    async with running("demo", "--data-dir", data, *ports) as demo:
+    of_others = {
+        "PGTARGETSESSIONATTRS": "nonsense",
+        "database_url": "postgresql://corral_app:hunter2@db.example/corral",
+    }
+    async with running("demo", "--data-dir", data, *ports, **of_others) as demo:
         token = await demo.says(r"token\s+(corral_\S+)")
         code = await demo.says(r"sign in\s+http://127\.0\.0\.1:\d+/sign-in#(\S+)")
         command = await demo.says(r"\n(curl .*)\n")
