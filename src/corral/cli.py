@@ -1,5 +1,6 @@
 """The commands, and the only place that reads the environment."""
 
+import asyncio
 import logging
 import os
 import re
@@ -22,9 +23,10 @@ from corral.database.connection import DatabaseRefused
 from corral.database.embedded_errors import EmbeddedPostgresError
 from corral.database.migrate import MigrationRefused
 from corral.edge.fields import Name, canonical_email
+from corral.ending import ended_in_order
 from corral.errors import DatabaseUnavailable, Problem
 from corral.hardening import forget_variable, harden_process
-from corral.health.watch import Weakened
+from corral.health.watch import TakesNoWrites, Weakened
 from corral.identity.scopes import Scope
 from corral.logs import configure_logging
 from corral.people.operators import NoSuchPerson, OwnerUnknown
@@ -41,6 +43,7 @@ _TOLD_AS_THEY_ARE = (
     EmbeddedPostgresError,
     DatabaseRefused,
     MigrationRefused,
+    TakesNoWrites,
     Weakened,
     CannotListen,
     demonstration.MixedUp,
@@ -97,8 +100,10 @@ def main() -> None:
         _fail("; ".join(map(_told, error.errors())))
     except ValueError as error:
         _fail(str(error))
-    except DatabaseUnavailable:
-        _fail("the database does not answer: see that it runs, and that CORRAL_DATABASE_URL and …_OWNER_URL lead to it")
+    except asyncio.CancelledError:
+        _fail("interrupted")
+    except DatabaseUnavailable as unavailable:
+        _fail(unavailable.reason)
     except _TOLD_AS_THEY_ARE as error:
         _fail(str(error))
 
@@ -267,7 +272,7 @@ def _configure_logging(settings: Settings) -> None:
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
-    uvloop.run(work)
+    uvloop.run(ended_in_order(work))
 
 
 def _duration(text: str) -> timedelta:

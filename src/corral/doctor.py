@@ -15,7 +15,7 @@ from corral.credentials.queries import load_all_sealed
 from corral.database.connection import Database, DatabaseRefused, open_owner_connection
 from corral.database.embedded_errors import EmbeddedPostgresError
 from corral.database.migrate import MigrationRefused, apply_migrations, pending_migrations, refuse_newer_release
-from corral.database.selfcheck import attempt_crossing, find_role_weaknesses, find_schema_differences
+from corral.database.selfcheck import attempt_crossing, find_role_weaknesses, find_schema_differences, prove_writes
 from corral.errors import Problem
 from corral.secret import Secret
 from corral.settings import Settings
@@ -48,6 +48,7 @@ async def examine(settings: Settings, surroundings: Surroundings) -> AsyncIterat
         if missing := await _missing(database):
             yield Finding("the database is of this release", missing)
             return
+        yield Finding("the database takes writes", await _writes(database))
         for name, check in _database_checks(database):
             yield Finding(name, await check())
         yield Finding("the keyring opens every row", await _keyring(settings, database, addresses.owner))
@@ -87,6 +88,11 @@ async def _missing(database: Database) -> str | None:
     if pending:
         return f"migration {', '.join(pending)} is missing: give its owner's address as CORRAL_DATABASE_OWNER_URL"
     return None
+
+
+async def _writes(database: Database) -> str | None:
+    async with database.connection() as connection:
+        return await prove_writes(connection)
 
 
 async def _role(database: Database) -> str | None:

@@ -16,13 +16,14 @@ from rich.table import Table
 
 from corral import demo as demonstration
 from corral import doctor
+from corral.ending import Signals
 from corral.identity import api_tokens, queries, sign_in
 from corral.identity.links import issue_link
 from corral.identity.scopes import Scope
 from corral.people import operators
 from corral.sandbox import Sandbox, serve_sandbox
 from corral.secret import Secret
-from corral.serving import House, opened_house, serve, stop_signal
+from corral.serving import House, opened_house, serve
 from corral.settings import Settings
 from corral.surroundings import Surroundings
 
@@ -84,12 +85,12 @@ async def run_demo(folder: Path, port: int, sandbox_port: int) -> None:
 
 
 async def run_sandbox(port: int, seed: int, latency_seconds: float, speed: int) -> None:
-    stop = stop_signal()
+    told = Signals()
     way_out = "corral sandbox --port N"
     async with _opened_sandbox(port, way_out, seed=seed, latency_seconds=latency_seconds, speed=speed) as broker:
         _out.print(f"SANDBOX broker: {broker.paper_url} and {broker.live_url}")
         _out.print("  key id PK… (paper) or AK… (live), secret: sandbox-secret-for-<key id>; Ctrl-C ends it")
-        await stop.wait()
+        await told.once.wait()
 
 
 @asynccontextmanager

@@ -2,10 +2,10 @@
 
 import asyncio
 import errno
-import signal
 import socket
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +14,7 @@ from corral.app import DatabaseAddresses, State, create_app, database_addresses,
 from corral.database.data_folder import exclusive_serve_lock
 from corral.database.migrate import apply_migrations
 from corral.edge.server import PortTaken, reserve_port, serve_http
+from corral.ending import Signals
 from corral.hardening import raise_file_limit
 from corral.logs import get_logger
 from corral.settings import Settings
@@ -22,6 +23,7 @@ _log = get_logger()
 
 # A request in flight may wait for Alpaca for its whole deadline, and then has to be written out.
 _GRACE_BEYOND_UPSTREAM_SECONDS = 5.0
+_USUAL_DRAIN_SECONDS = 3.0
 
 
 class CannotListen(Exception):  # noqa: N818 - a condition
@@ -54,28 +56,32 @@ async def serve(
     *,
     sandbox: bool = False,
 ) -> None:
-    """Serves until SIGINT or SIGTERM; then ends what is under way, and closes in reverse order.
+    """Serves until SIGINT, SIGTERM or SIGHUP; then ends what is under way, and closes in reverse order.
+
+    For `drain_seconds` it first only says that it is not ready, so that nobody is sent here who would be refused. A
+    second signal ends that at once.
 
     `announce` is told the address once the service answers there. What it returns is said, unless the service is
     stopping by then: a link would lead nowhere. Raises CannotListen before anything is started.
     """
-    stop = stop_signal()
+    told, stop = Signals(), asyncio.Event()
     raise_file_limit()
     async with AsyncExitStack() as stack:
         if settings.database_url is None:
             stack.enter_context(exclusive_serve_lock(settings.data_dir))
         listener = stack.enter_context(_reserved_port(settings, "demo" if sandbox else "serve"))
         house = await stack.enter_async_context(opened_house(settings, sandbox=sandbox))
-        stack.callback(asyncio.ensure_future(_tell_of_stop(stop)).cancel)
+        stack.callback(asyncio.ensure_future(_drain(house, told, stop)).cancel)
         announcements: list[asyncio.Future[None]] = []
 
         async def announced(url: str) -> None:
             try:
                 announcement = await announce(house, url)
-                if not stop.is_set():
+                if not told.once.is_set():
                     say(announcement)
             except BaseException:
-                stop.set()  # nobody was told the link without which nobody gets in
+                told.once.set()  # nobody was told the link without which nobody gets in
+                told.twice.set()
                 raise
 
         def ready(url: str) -> None:
@@ -88,9 +94,21 @@ async def serve(
         await asyncio.gather(*announcements)
 
 
-async def _tell_of_stop(stop: asyncio.Event) -> None:
-    await stop.wait()
+async def _drain(house: House, told: Signals, stop: asyncio.Event) -> None:
+    """Ends in setting `stop`. A balancer needs a moment to see that this process is not ready."""
+    await told.once.wait()
     _log.info("stopping")
+    house.state["watch"].drain()
+    with suppress(TimeoutError):
+        await asyncio.wait_for(told.twice.wait(), _drain_seconds(house.settings))
+    stop.set()
+
+
+def _drain_seconds(settings: Settings) -> float:
+    """A person at a terminal does not wait for a balancer."""
+    if settings.drain_seconds is not None:
+        return settings.drain_seconds
+    return 0.0 if sys.stderr.isatty() else _USUAL_DRAIN_SECONDS
 
 
 @contextmanager
@@ -112,11 +130,3 @@ def _reserved(host: str, port: int, another_port: str) -> socket.socket:
         reason = (error.strerror or "").partition(" (")[0].lower()
         way_out = another_port if error.errno == errno.EACCES else "name an address of this machine with --host"
         raise CannotListen(f"cannot listen on {host}:{port} ({reason}): {way_out}") from None
-
-
-def stop_signal() -> asyncio.Event:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    return stop

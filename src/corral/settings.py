@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     recheck_seconds: Annotated[float, Field(ge=0, le=604_800)] = Field(
         default=3600.0, description="how often stored keys are checked with Alpaca, each at a time of its own; 0: never"
     )
+    drain_seconds: Annotated[float, Field(ge=0, le=600)] | None = Field(
+        default=None, description="not ready for so long before the listener closes; default: 0 on a terminal, else 3"
+    )
     log_format: Literal["console", "json"] | None = Field(
         default=None, description="default: console on a terminal, else json"
     )

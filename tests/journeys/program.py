@@ -168,6 +168,7 @@ def _opened(file: Path) -> BinaryIO:
 def environment(**settings: object) -> dict[str, str]:
     """Nothing inherited but the way to programs; settings in lower case, without their prefix; others as they are."""
     plain = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYTHONPATH": str(SOURCES)}
+    plain["CORRAL_DRAIN_SECONDS"] = "0"
     plain |= {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
     return plain | {
         name if name.isupper() else f"CORRAL_{name.upper()}": str(value) for name, value in settings.items()

@@ -3,14 +3,12 @@
 import asyncio
 import errno
 import json
-import os
 import re
 import shlex
 import shutil
 import socket
 from pathlib import Path
 
-import psutil
 import pytest
 from aiohttp import ClientSession
 
@@ -19,7 +17,7 @@ from corral.database.connection import open_owner_connection
 from corral.database.embedded import embedded_postgres
 from corral.serving import CannotListen
 from corral.settings import Settings
-from tests.journeys.footprint import files_in
+from tests.journeys.footprint import files_in, processes_of
 from tests.journeys.program import browser, corral, free_port, running
 
 FIRST = {"email": "first@corral.example", "password": "correct horse battery staple"}
@@ -181,15 +179,3 @@ async def test_a_stopped_server_leaves_no_process_and_no_database_address(
         assert processes_of(data)
         assert await server.stop() == 0
         assert processes_of(data) == []
-
-
-def processes_of(data: Path) -> list[int]:
-    """PostgreSQL's, which keeps its folder as its current one."""
-    found: list[int] = []
-    for process in psutil.process_iter():
-        try:
-            if process.pid != os.getpid() and Path(process.cwd()).is_relative_to(data):
-                found.append(process.pid)
-        except psutil.Error:
-            continue
-    return found

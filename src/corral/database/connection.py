@@ -8,6 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
+from corral.database.failures import reason_of
 from corral.errors import DatabaseUnavailable, Overloaded
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def translated_errors() -> Generator[None]:
     except asyncpg.DataError:
         raise  # an argument of the wrong type is our mistake, though the driver calls it an interface error
     except _UNAVAILABLE as error:
-        raise DatabaseUnavailable(retry_after=1) from error
+        raise DatabaseUnavailable(reason=reason_of(error), retry_after=1) from error
 
 
 async def _reset(_: Connection) -> None:
