@@ -16,7 +16,7 @@ from corral.database.connection import Database, DatabaseRefused, open_owner_con
 from corral.database.embedded_errors import EmbeddedPostgresError
 from corral.database.migrate import MigrationRefused, apply_migrations, pending_migrations, refuse_newer_release
 from corral.database.selfcheck import attempt_crossing, find_role_weaknesses, find_schema_differences, prove_writes
-from corral.errors import Problem
+from corral.errors import DatabaseUnavailable
 from corral.secret import Secret
 from corral.settings import Settings
 from corral.surroundings import Surroundings
@@ -41,8 +41,14 @@ async def examine(settings: Settings, surroundings: Surroundings) -> AsyncIterat
             if addresses.owner is not None:
                 await apply_migrations(addresses.owner)
             database = await stack.enter_async_context(Database.open(addresses.app))
-        except (DatabaseRefused, EmbeddedPostgresError, MigrationRefused, Problem) as error:
-            yield Finding("the database is reachable", str(error))
+        except MigrationRefused as refused:
+            yield Finding("the database is of this release", str(refused))
+            return
+        except DatabaseUnavailable as unavailable:
+            yield Finding("the database is reachable", unavailable.reason)
+            return
+        except (DatabaseRefused, EmbeddedPostgresError) as refused:
+            yield Finding("the database is reachable", str(refused))
             return
         yield Finding("the database is reachable", None)
         if missing := await _missing(database):

@@ -33,6 +33,14 @@ _SENTENCES: Final[tuple[tuple[tuple[type[BaseException], ...], str], ...]] = (
         "the database did not answer in time: look at its load, its locks and the network",
     ),
     ((asyncpg.TransactionRollbackError,), "the database ended a transaction ({}): try again"),
+    (
+        (asyncpg.ProtocolViolationError,),
+        "the database, or a pooler before it, refuses the connection ({}): look at its settings and its log",
+    ),
+    (
+        (asyncpg.TargetServerAttributeNotMatched,),
+        "none of the database's servers is what target_session_attrs asks for: correct it, or the hosts",
+    ),
 )
 
 
@@ -45,8 +53,8 @@ def reason_of(error: BaseException) -> str:
         return f"the database's certificate is not accepted ({error.verify_message}): check sslmode and sslrootcert"
     if isinstance(error, ssl.SSLError):
         return f"TLS with the database failed ({error.reason or 'no reason given'}): check sslmode"
-    return f"cannot connect to the database{_told_by_system(error)}: {_CHECK}"
-
-
-def _told_by_system(error: BaseException) -> str:
-    return f" ({error.strerror.lower()})" if isinstance(error, OSError) and error.strerror else ""
+    if isinstance(error, ConnectionError) and "SSL" in str(error):
+        return "the database does not speak TLS, which sslmode asks for: correct one of the two"
+    if isinstance(error, OSError):
+        return f"cannot connect to the database{f' ({error.strerror.lower()})' if error.strerror else ''}: {_CHECK}"
+    return f"the connection to the database broke ({error}): try again, or look at its log"
