@@ -72,7 +72,7 @@ SPOILED = {
         partial(with_a_half_of_another, half="sealing"), "belongs to another database"
     ),
     "one whose verifying half is another's": Spoiled(
-        partial(with_a_half_of_another, half="verifying"), "only half this database's"
+        partial(with_a_half_of_another, half="verifying"), "belongs to another database"
     ),
 }
 

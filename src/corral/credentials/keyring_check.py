@@ -1,5 +1,6 @@
 """Keyring and database belong together, or nothing is served."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from corral.credentials import queries
@@ -10,8 +11,10 @@ from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Context, KeyringMissing, KeyringRefused, SealBroken, Vault, load_keyring, make_keyring
 
-_PROBE = Context("instance", ("keyring_probe",))
-_PROBE_TEXT = "corral"
+_PURPOSE, _PROBE_TEXT = "instance", "corral"
+
+# Databases that were made before the keyed hash was part of it only prove the half that seals.
+_OLDER_PROBE = Context(_PURPOSE, ("keyring_probe",))
 
 _log = get_logger()
 
@@ -52,29 +55,27 @@ def _load_or_make(path: Path, *, is_new_database: bool) -> Vault:
 
 async def _store_probe(database: Database, vault: Vault) -> bytes:
     """Of servers that start together, one stores its probe, and the others have to open that one."""
-    sealed = vault.seal(_PROBE, Secret(f"{_PROBE_TEXT} {vault.verifier(_PROBE.purpose, _PROBE_TEXT).hex()}"))
+    sealed = vault.seal(_probes(vault)[0], Secret(_PROBE_TEXT))
     await queries.insert_keyring_probe(database, sealed)
     stored = await queries.load_keyring_probe(database)
     assert stored is not None  # noqa: S101 - inserted a moment ago, and never deleted
     return stored
 
 
+def _probes(vault: Vault) -> list[Context]:
+    """The probe is sealed by one half of the keyring, in the context of a keyed hash by the other."""
+    return [Context(_PURPOSE, ("keyring_probe", verifier.hex())) for verifier in vault.verifiers(_PURPOSE, _PROBE_TEXT)]
+
+
 def _refuse_foreign(vault: Vault, probe: bytes, path: Path) -> None:
-    """The probe is sealed by one half of the keyring, and holds a keyed hash by the other."""
-    try:
-        probed = vault.open(_PROBE, probe)
-    except SealBroken:
-        raise KeyringRefused(
-            f"the keyring {path} belongs to another database: restore this database's own, or name it with "
-            "CORRAL_KEYRING=file:PATH"
-        ) from None
-    verifier = probed.reveal().removeprefix(_PROBE_TEXT).strip()  # a hash that nothing is granted for
-    # Databases that were made before the hash was part of it hold the text alone, and only prove the first half.
-    if verifier and bytes.fromhex(verifier) not in vault.verifiers(_PROBE.purpose, _PROBE_TEXT):
-        raise KeyringRefused(
-            f'the keyring {path} is only half this database\'s: its "verifying" keys are of another one, so no session '
-            "or token would be known. Restore the whole file from your backup of it"
-        )
+    for context in (*_probes(vault), _OLDER_PROBE):
+        with suppress(SealBroken):
+            vault.open(context, probe)
+            return
+    raise KeyringRefused(
+        f"the keyring {path} belongs to another database, as a whole or by one of its halves: restore this database's "
+        "own, or name it with CORRAL_KEYRING=file:PATH"
+    )
 
 
 async def _refuse_unopenable_rows(database: Database, vault: Vault, path: Path) -> None:
