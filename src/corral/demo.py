@@ -15,7 +15,7 @@ from corral.identity.links import issue_link
 from corral.people import operators
 from corral.secret import Secret
 from corral.serving import House
-from corral.settings import Settings
+from corral.settings import Settings, absolute
 
 EMAIL = "demo@corral.example"
 _ACCOUNTS = (("SANDBOX paper account", "PKSANDBOXDEMO13"), ("SANDBOX live account", "AKSANDBOXDEMO1"))
@@ -41,7 +41,7 @@ class Invitation:
 
 def demo_folder(chosen: Path | None) -> Path:
     """The demo's own data folder, marked so that real keys and sandbox keys never meet in one."""
-    folder = chosen or _default_folder()
+    folder = absolute(chosen) if chosen else _default_folder()
     mark = folder / _MARK
     # The keyring of real data may lie elsewhere: its database alone tells, too.
     if not mark.exists() and any((folder / name).exists() for name in ("keyring.json", "postgres")):

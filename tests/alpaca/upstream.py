@@ -133,9 +133,9 @@ def account(**changes: object) -> dict[str, Any]:
 
 @asynccontextmanager
 async def client_of(
-    url: str, *, timeout_seconds: float = DEADLINE, max_body_bytes: int = 1024 * 1024
+    url: str, *, timeout_seconds: float = DEADLINE, max_body_bytes: int = 1024 * 1024, proxy: str | None = None
 ) -> AsyncGenerator[AlpacaClient]:
-    hosts = Hosts.from_urls(paper=url, live=url, data=url)
+    hosts = Hosts.from_urls(paper=url, live=f"{url}/live", data=url, proxy=proxy)
     async with open_alpaca(hosts, timeout_seconds=timeout_seconds, max_body_bytes=max_body_bytes) as client:
         yield client
 

@@ -95,7 +95,7 @@ async def test_alpaca_being_down_is_told_from_wrong_keys(
 
 
 async def test_an_unreachable_alpaca_is_502_and_nothing_is_stored(alice: Person, start_service: StartService) -> None:
-    nowhere = {"alpaca_paper_url": "http://127.0.0.1:9", "alpaca_live_url": "http://127.0.0.1:9"}
+    nowhere = {"alpaca_paper_url": "http://127.0.0.1:9", "alpaca_live_url": "http://127.0.0.1:9/live"}
     async with (
         start_service(**nowhere) as service,
         ClientSession(service.url, headers={"Authorization": f"Bearer {alice.token}"}) as client,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from corral import cli
+from corral import __version__, cli
 from tests.journeys.footprint import files_in
 from tests.journeys.program import browser, corral, corral_reading, running
 
@@ -46,7 +46,11 @@ REFUSED_SETTINGS = {
     "CORRAL_DATABASE_ULR": ("postgresql://corral_app:hunter2hunter2@127.0.0.1/corral", "no such setting"),
     "CORRAL_PORT": ("http", "integer"),
     "CORRAL_KEYRING": ("/not/file", "file:PATH"),
+    "CORRAL_DATA_DIR": ("~nobody-of-this-name/corral", "no home directory"),
     "CORRAL_PUBLIC_URL": ("http://corral.example.com", "https"),
+    "CORRAL_ALPACA_PAPER_URL": ("https://broker.example?hunter2", "must not contain a query"),
+    "CORRAL_ALPACA_LIVE_URL": ("https://paper-api.alpaca.markets", "paper and live must differ"),
+    "CORRAL_ALPACA_PROXY": ("socks5://alice:hunter2@127.0.0.1", "like http://"),
     "CORRAL_SNAPSHOT_SECONDS": ("-1", "greater than or equal to 0"),
     "CORRAL_UPSTREAM_TIMEOUT_SECONDS": ("0", "greater than 0"),
     "CORRAL_LOG_FORMAT": ("xml", "'console' or 'json'"),
@@ -209,6 +213,11 @@ async def test_bare_commands_show_their_help() -> None:
     for ended in await asyncio.gather(corral(), corral("users")):
         assert (ended.status, ended.err) == (0, "")
         assert "Usage:" in ended.out
+
+
+async def test_the_version_is_printed_and_nothing_else() -> None:
+    ended = await corral("--version")
+    assert (ended.status, ended.out, ended.err) == (0, f"corral {__version__}\n", "")
 
 
 async def test_the_help_of_serve_lists_every_setting() -> None:

@@ -51,7 +51,7 @@ async def open_alpaca(
     hosts: Hosts, *, timeout_seconds: float = 8.0, max_body_bytes: int = 1024 * 1024
 ) -> AsyncGenerator["AlpacaClient"]:
     """Opens the pool of connections; one client serves the whole process, and every call ends in `timeout_seconds`."""
-    async with open_session(connect_seconds=timeout_seconds / 4) as session:
+    async with open_session(connect_seconds=timeout_seconds / 4, proxy=hosts.proxy) as session:
         yield AlpacaClient(session, hosts, timeout_seconds=timeout_seconds, max_body_bytes=max_body_bytes)
 
 

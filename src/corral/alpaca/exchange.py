@@ -16,6 +16,7 @@ from aiohttp import (
     ClientConnectorCertificateError,
     ClientConnectorError,
     ClientError,
+    ClientHttpProxyError,
     ClientPayloadError,
     ClientResponse,
     ClientSession,
@@ -46,6 +47,7 @@ _REQUEST_ID: Final = re.compile(r"[0-9a-fA-F-]{8,64}")
 _FAILURES: Final[tuple[tuple[type[ClientError], type[AlpacaError]], ...]] = (
     (ClientConnectorCertificateError, CertificateRefused),
     (ClientConnectorError, Unreachable),
+    (ClientHttpProxyError, Unreachable),
     (ConnectionTimeoutError, Unreachable),
     (HungUp, ConnectionDropped),
     (ClientConnectionError, ConnectionDropped),

@@ -59,7 +59,7 @@ async def open_trade_updates(
     hosts: Hosts, *, timeout_seconds: float = 8.0, ping_seconds: float = PING_SECONDS
 ) -> AsyncGenerator["TradeUpdates"]:
     """Opens the way to the sockets of all accounts; a handshake ends in `timeout_seconds`."""
-    async with open_socket_session(connect_seconds=timeout_seconds / 4) as session:
+    async with open_socket_session(connect_seconds=timeout_seconds / 4, proxy=hosts.proxy) as session:
         yield TradeUpdates(session, hosts, timeout_seconds=timeout_seconds, ping_seconds=ping_seconds)
 
 
