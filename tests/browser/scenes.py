@@ -158,6 +158,11 @@ SCENES = [
         "/keys/new",
         steps=_fills("Add", nickname="Long-term", api_key="PKNOBODY", secret_key="not-the-secret-of-it"),
     ),
+    Scene(
+        "add keys, a key with a space inside",
+        "/keys/new",
+        steps=_fills("Add", nickname="Long-term", api_key="PKNO BODY", secret_key="not-the-secret-of-it"),
+    ),
     Scene("keys found, paper", "/keys/{paper}/found"),
     Scene("keys found, live", "/keys/{live}/found"),
     Scene("keys, paper", "/keys/{paper}"),
