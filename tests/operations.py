@@ -80,6 +80,7 @@ SCOPE_OF: dict[Key, str] = {
     ("GET", "/api/tokens"): "tokens:read",
     ("POST", "/api/tokens"): "tokens:write",
     ("DELETE", "/api/tokens/{token_id}"): "tokens:write",
+    ("DELETE", "/api/tokens"): "tokens:write",
     ("GET", "/api/credentials"): "credentials:read",
     ("POST", "/api/credentials"): "credentials:write",
     ("GET", "/api/credentials/{credential_id}"): "credentials:read",

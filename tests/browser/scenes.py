@@ -211,4 +211,5 @@ SCENES = [
     Scene("you, ending a session", "/you/sessions/{session}/end"),
     Scene("you, ending others", "/you/sessions/others/end"),
     Scene("revoke a token", "/you/tokens/{token}/revoke"),
+    Scene("revoke all tokens", "/you/tokens/all/revoke"),
 ]

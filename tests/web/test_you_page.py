@@ -193,7 +193,7 @@ async def test_a_token_is_revoked_on_a_page_of_its_own_and_only_by_its_owner(
 async def test_a_new_password_signs_out_everywhere(carols: ClientSession, bob: Person, carol: str) -> None:
     sent = {"current_password": _PASSWORD, "new_password": _NEW}
     async with carols.post("/you/password", data=sent, allow_redirects=False) as answer:
-        assert (answer.status, answer.headers["location"]) == (303, "/sign-in")
+        assert (answer.status, answer.headers["location"]) == (303, "/sign-in?next=/you")
         assert "Max-Age=0" in answer.headers["set-cookie"]
     async with carols.get("/you") as answer:
         assert answer.url.path == "/sign-in"

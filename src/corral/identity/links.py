@@ -6,14 +6,14 @@ any server or proxy on the way. The page takes it out and posts it.
 
 import hmac
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final, Literal
 from uuid import UUID
 
 from corral.database.connection import Database
 from corral.identity import queries
-from corral.identity.problems import LinkRefused
-from corral.identity.token_format import is_past, is_well_formed, new_token, sealed_moment
+from corral.identity.problems import LinkRefused, PersonDisabled
+from corral.identity.token_format import is_well_formed, new_token, sealed_moment
 from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Vault
@@ -29,9 +29,9 @@ _log = get_logger()
 
 
 async def issue_link(database: Database, vault: Vault, kind: Kind, user_id: UUID | None, public_url: str) -> Secret:
-    """The whole link, to be handed to its one receiver."""
-    code, expires_at = new_token(), datetime.now(UTC) + LIFETIME[kind]
-    await queries.issue_link(
+    """The whole link, to be handed to its one receiver. Raises PersonDisabled, also if that happens meanwhile."""
+    code, expires_at = new_token(), await queries.read_clock(database) + LIFETIME[kind]
+    is_issued = await queries.issue_link(
         database,
         vault.verifier("link", kind, code),
         vault.verifier("link_row", code, *_bound(kind, user_id, expires_at)),
@@ -39,6 +39,8 @@ async def issue_link(database: Database, vault: Vault, kind: Kind, user_id: UUID
         user_id=user_id,
         expires_at=expires_at,
     )
+    if not is_issued:
+        raise PersonDisabled
     return Secret(f"{public_url}{_PAGES[kind]}#{code}")
 
 
@@ -56,8 +58,8 @@ def link_lookups(vault: Vault, kind: Kind, code: Secret) -> list[bytes]:
 
 
 def refuse_unbelievable(vault: Vault, kind: Kind, code: Secret, row: queries.LinkRow | None) -> queries.LinkRow:
-    """The row when it is whole and still good; LinkRefused for one that is missing, too old or written by hand."""
-    if row is None or is_past(row.expires_at):
+    """The row when it is whole; LinkRefused for one that is missing or written by hand."""
+    if row is None:
         raise LinkRefused
     expected = vault.verifiers("link_row", code.reveal(), *_bound(kind, row.user_id, row.expires_at))
     if not any(hmac.compare_digest(row.seal, one) for one in expected):

@@ -51,6 +51,12 @@ class LinkRefused(Problem):
     status, code, title = 403, "link_refused", "The link no longer works"
 
 
+class PersonDisabled(Problem):
+    """This person is disabled. Enable them first."""
+
+    status, code, title = 409, "person_disabled", "Person disabled"
+
+
 class AlreadySetUp(Problem):
     """Somebody is set up here already. Sign in, or ask them to invite you."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 import asyncpg
@@ -17,6 +18,7 @@ class UserRow:
     email: str
     password_sealed: bytes | None
     disabled_at: datetime | None
+    access_epoch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,11 @@ class LinkRow:
     user_id: UUID | None
     email: str | None
     expires_at: datetime
+    access_epoch: int | None
+
+
+# Of somebody who was made a moment ago: the column's default.
+FIRST_EPOCH: Final = 0
 
 
 # Before there is a user: look-ups by hash.
@@ -112,11 +119,15 @@ async def forget_sign_in_attempts(database: Database, key: bytes) -> None:
 
 async def issue_link(
     database: Database, lookup: bytes, seal: bytes, *, kind: str, user_id: UUID | None, expires_at: datetime
-) -> None:
-    await database.fetchval("SELECT corral.issue_link($1, $2, $3, $4, $5)", lookup, seal, kind, user_id, expires_at)
+) -> bool:
+    """False for somebody who is disabled."""
+    return await database.fetchval(
+        "SELECT corral.issue_link($1, $2, $3, $4, $5)", lookup, seal, kind, user_id, expires_at
+    )
 
 
 async def redeem_link(connection: Connection, lookups: Sequence[bytes], kind: str) -> LinkRow | None:
+    """None for a link that is used up or has expired."""
     row = await connection.fetchrow("SELECT * FROM corral.redeem_link($1, $2)", lookups, kind)
     return LinkRow(*row) if row else None
 
@@ -148,13 +159,53 @@ async def insert_first_user(
 
 async def load_own_user(connection: Connection, user_id: UUID) -> UserRow | None:
     row = await connection.fetchrow(
-        "SELECT id, email, password_sealed, disabled_at FROM corral.users WHERE id = $1", user_id
+        "SELECT id, email, password_sealed, disabled_at, access_epoch FROM corral.users WHERE id = $1", user_id
     )
     return UserRow(*row) if row else None
 
 
+async def read_clock(fetcher: Fetcher) -> datetime:
+    """The time by which expiry is judged: servers may differ, the database's clock is one."""
+    return await fetcher.fetchval("SELECT clock_timestamp()")
+
+
+async def lock_user(connection: Connection, user_id: UUID, access_epoch: int | None = None) -> bool:
+    """Until the transaction ends, nobody can change the password, disable the person or end all of their tokens.
+
+    False for somebody who is disabled, or has another epoch than the one given. What is read in the same transaction
+    afterwards is as of the lock.
+    """
+    locked = await connection.fetchval(
+        """
+        SELECT id FROM corral.users
+        WHERE id = $1 AND disabled_at IS NULL AND access_epoch = coalesce($2, access_epoch)
+        FOR NO KEY UPDATE
+        """,
+        user_id, access_epoch,
+    )  # fmt: skip
+    return locked is not None
+
+
 async def set_password(connection: Connection, user_id: UUID, password_sealed: bytes) -> None:
-    await connection.execute("UPDATE corral.users SET password_sealed = $2 WHERE id = $1", user_id, password_sealed)
+    """Ends all sessions and unused links, too, and begins a new epoch, so that nothing in flight is made any more."""
+    await connection.execute(
+        "UPDATE corral.users SET password_sealed = $2, access_epoch = access_epoch + 1 WHERE id = $1",
+        user_id, password_sealed,
+    )  # fmt: skip
+    await connection.execute("DELETE FROM corral.sessions WHERE user_id = $1", user_id)
+    await connection.fetchval("SELECT corral.delete_own_links()")
+
+
+async def has_session(connection: Connection, user_id: UUID, session_id: UUID) -> bool:
+    return await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM corral.sessions WHERE user_id = $1 AND id = $2)", user_id, session_id
+    )
+
+
+async def has_api_token(connection: Connection, user_id: UUID, token_id: UUID) -> bool:
+    return await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM corral.api_tokens WHERE user_id = $1 AND id = $2)", user_id, token_id
+    )
 
 
 async def insert_session(
@@ -197,10 +248,6 @@ async def delete_other_sessions(connection: Connection, user_id: UUID, kept_id: 
     await connection.execute("DELETE FROM corral.sessions WHERE user_id = $1 AND id <> $2", user_id, kept_id)
 
 
-async def delete_all_sessions(connection: Connection, user_id: UUID) -> None:
-    await connection.execute("DELETE FROM corral.sessions WHERE user_id = $1", user_id)
-
-
 async def insert_api_token(
     connection: Connection, *, user_id: UUID, token_id: UUID, name: str, scopes: Sequence[str],
     lookup: bytes, seal: bytes, expires_at: datetime | None,
@@ -237,3 +284,8 @@ async def delete_api_token(connection: Connection, user_id: UUID, token_id: UUID
         "DELETE FROM corral.api_tokens WHERE user_id = $1 AND id = $2 RETURNING id", user_id, token_id
     )
     return deleted is not None
+
+
+async def delete_all_api_tokens(connection: Connection, user_id: UUID) -> None:
+    """Behind `lock_user`, so that none which is being made is left."""
+    await connection.execute("DELETE FROM corral.api_tokens WHERE user_id = $1", user_id)

@@ -48,18 +48,18 @@ _ALWAYS = (InvalidRequest, DatabaseUnavailable)
 async def sign_in_with_password(body: SignIn, request: Request, response: Response) -> Me:
     """Signs in and sets the session cookie."""
     house = resources(request)
-    user_id = await sign_in.check_password(
+    let_in = await sign_in.check_password(
         house.database, house.vault, email=body.email, password=body.password, peer=network_address_of(request)
     )
-    return me_of(await begin_session(user_id, request, response))
+    return me_of(await begin_session(let_in, request, response))
 
 
 @router.post("/session/link", summary="Sign in with a one-time code", responses=responses_for(LinkRefused, *_ALWAYS))
 async def sign_in_with_link(body: LinkSignIn, request: Request, response: Response) -> Me:
     """Signs in by a one-time link's code, which is used up by it."""
     house = resources(request)
-    user_id = await sign_in.redeem_sign_in_link(house.database, house.vault, body.token)
-    return me_of(await begin_session(user_id, request, response))
+    let_in = await sign_in.redeem_sign_in_link(house.database, house.vault, body.token)
+    return me_of(await begin_session(let_in, request, response))
 
 
 @router.delete(
@@ -91,7 +91,7 @@ async def change_password(body: PasswordChange, user: SignedInPerson, request: R
     """Sets a new password and ends every session, this one too."""
     house = resources(request)
     await sign_in.change_password(
-        house.database, house.vault, user.id, current=body.current_password, new=body.new_password
+        house.database, house.vault, user, current=body.current_password, new=body.new_password
     )
     forget_session_cookie(house, response)
 
@@ -105,10 +105,10 @@ async def change_password(body: PasswordChange, user: SignedInPerson, request: R
 async def set_up(body: SetUp, request: Request, response: Response) -> Me:
     """Makes the first user, an administrator, once, with the code of the link that `corral serve` printed."""
     house = resources(request)
-    user_id = await sign_in.set_up_first_user(
+    let_in = await sign_in.set_up_first_user(
         house.database, house.vault, code=body.token, email=body.email, password=body.password
     )
-    return me_of(await begin_session(user_id, request, response))
+    return me_of(await begin_session(let_in, request, response))
 
 
 @router.get(
@@ -131,10 +131,10 @@ async def create_token(body: NewToken, user: TokensWrite, request: Request) -> C
     """Makes a token; this answer is the only place where it is ever shown."""
     api_tokens.refuse_wider_than_its_maker(user, body.scopes, body.expires_at)
     house = resources(request)
-    metadata, token = await api_tokens.create_api_token(
+    metadata, token = await api_tokens.make_own_token(
         house.database,
         house.vault,
-        user.id,
+        user,
         name=body.name,
         scopes=api_tokens.scopes_made_by(user, body.scopes),
         expires_at=body.expires_at,
@@ -151,6 +151,17 @@ async def create_token(body: NewToken, user: TokensWrite, request: Request) -> C
 async def revoke_token(token_id: UUID, user: TokensWrite, request: Request) -> None:
     """Revokes at once: the next request with it is refused."""
     await api_tokens.revoke_api_token(resources(request).database, user.id, token_id)
+
+
+@router.delete(
+    "/tokens",
+    summary="Revoke all API tokens",
+    status_code=204,
+    responses=responses_for(Unauthenticated, InsufficientScope, DatabaseUnavailable),
+)
+async def revoke_all_tokens(user: TokensWrite, request: Request) -> None:
+    """Revokes all tokens at once, the one that asks and those being made at this moment included. Sessions stay."""
+    await api_tokens.revoke_all_api_tokens(resources(request).database, user.id)
 
 
 def _token(metadata: queries.TokenMetadata) -> Token:

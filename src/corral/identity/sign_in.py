@@ -1,15 +1,20 @@
 """Signing in, with a password or by a one-time link; the first user; a new password."""
 
 import math
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Final
 from uuid import UUID, uuid4
 
-from corral.database.connection import Database, get_connection_with_rls
+from corral.database.connection import Connection, Database, get_connection_with_rls
 from corral.identity import queries
 from corral.identity.administrators import admin_seal
 from corral.identity.links import link_lookups, refuse_unbelievable
+from corral.identity.models import AuthUser, LetIn
 from corral.identity.passwords import hash_password, is_password_of, refuse_weak
 from corral.identity.problems import AlreadySetUp, LinkRefused, SignInRefused, SignInThrottled
 from corral.identity.queries import UserRow
+from corral.identity.standing import hold_standing
 from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Vault
@@ -18,10 +23,12 @@ from corral.vault import Vault
 FREE_ATTEMPTS_PER_ACCOUNT = 3
 FREE_ATTEMPTS_PER_ADDRESS = 20
 
+_WRONG: Final = "The current password is not right."
+
 _log = get_logger()
 
 
-async def check_password(database: Database, vault: Vault, *, email: str, password: Secret, peer: str | None) -> UUID:
+async def check_password(database: Database, vault: Vault, *, email: str, password: Secret, peer: str | None) -> LetIn:
     """The user whose address and password these are.
 
     Attempts are counted in the database before the password is looked at, by account and by the
@@ -41,20 +48,20 @@ async def check_password(database: Database, vault: Vault, *, email: str, passwo
     await queries.forget_sign_in_attempts(database, account_key)
     if address_key is not None:
         await queries.forget_sign_in_attempts(database, address_key)
-    return user.id
+    return LetIn(user.id, user.access_epoch)
 
 
-async def redeem_sign_in_link(database: Database, vault: Vault, code: Secret) -> UUID:
+async def redeem_sign_in_link(database: Database, vault: Vault, code: Secret) -> LetIn:
     lookups = link_lookups(vault, "sign_in", code)
     async with database.connection() as connection:
         row = await queries.redeem_link(connection, lookups, "sign_in")
     row = refuse_unbelievable(vault, "sign_in", code, row)
-    if row.user_id is None or row.email is None:  # disabled since
+    if row.user_id is None or row.access_epoch is None:  # disabled since
         raise LinkRefused
-    return row.user_id
+    return LetIn(row.user_id, row.access_epoch, LinkRefused)
 
 
-async def set_up_first_user(database: Database, vault: Vault, *, code: Secret, email: str, password: Secret) -> UUID:
+async def set_up_first_user(database: Database, vault: Vault, *, code: Secret, email: str, password: Secret) -> LetIn:
     """Exactly one caller wins: the link's row and the user's are one transaction. The winner is an administrator."""
     refuse_weak(password, email)
     lookups = link_lookups(vault, "setup", code)
@@ -66,7 +73,7 @@ async def set_up_first_user(database: Database, vault: Vault, *, code: Secret, e
         refuse_unbelievable(vault, "setup", code, await queries.redeem_link(connection, lookups, "setup"))
         await queries.insert_first_user(connection, user_id, email, password_sealed, admin_seal(vault, user_id))
     _log.info("user_added", user_id=str(user_id), by="setup")
-    return user_id
+    return LetIn(user_id, queries.FIRST_EPOCH)
 
 
 async def add_user(database: Database, vault: Vault, *, email: str, password: Secret | None) -> UUID:
@@ -83,16 +90,27 @@ async def add_user(database: Database, vault: Vault, *, email: str, password: Se
 
 
 async def change_password(
-    database: Database, vault: Vault, user_id: UUID, *, current: Secret | None, new: Secret
+    database: Database, vault: Vault, person: AuthUser, *, current: Secret | None, new: Secret
 ) -> None:
-    """Ends every session in the same transaction. Who has no password yet sets one without a current one."""
-    user = await confirm_password(database, vault, user_id, current)
+    """Ends every session and unused link in the same transaction, and whatever the old password let in meanwhile.
+
+    Who has no password yet sets one without a current one. Of two changes at once, one is refused.
+    """
+    user = await confirm_password(database, vault, person.id, current)
     refuse_weak(new, user.email)
-    password_sealed = await hash_password(vault, user_id, new)
-    async with get_connection_with_rls(user_id, database) as connection:
-        await queries.set_password(connection, user_id, password_sealed)
-        await queries.delete_all_sessions(connection, user_id)
-    _log.info("password_changed", user_id=str(user_id))
+    password_sealed = await hash_password(vault, person.id, new)
+    async with confirmed_connection(database, person) as connection:
+        await queries.set_password(connection, person.id, password_sealed)
+    _log.info("password_changed", user_id=str(person.id))
+
+
+@asynccontextmanager
+async def confirmed_connection(database: Database, person: AuthUser) -> AsyncGenerator[Connection]:
+    """A transaction for what a password was asked for. Raises SignInRefused if the password changed since then."""
+    async with get_connection_with_rls(person.id, database) as connection:
+        if not await hold_standing(connection, person):
+            raise SignInRefused(_WRONG)
+        yield connection
 
 
 async def confirm_password(database: Database, vault: Vault, user_id: UUID, current: Secret | None) -> UserRow:
@@ -103,7 +121,7 @@ async def confirm_password(database: Database, vault: Vault, user_id: UUID, curr
     if user.password_sealed is not None:
         await _admit(database, vault.verifier("sign_in_account", user.email), FREE_ATTEMPTS_PER_ACCOUNT)
         if not await is_password_of(vault, user_id, user.password_sealed, current or Secret("")):
-            raise SignInRefused("The current password is not right.")
+            raise SignInRefused(_WRONG)
         await queries.forget_sign_in_attempts(database, vault.verifier("sign_in_account", user.email))
     return user
 

@@ -2,27 +2,26 @@
 
 from contextlib import suppress
 from typing import cast
-from uuid import UUID
 
 from fastapi import Request, Response
 
 from corral.edge.resources import Resources, resources
 from corral.identity import sessions
 from corral.identity.current_user import Doorkeeper, session_cookie_name
-from corral.identity.models import AuthUser
+from corral.identity.models import AuthUser, LetIn
 from corral.identity.problems import SessionNotFound
 
 
-async def begin_session(user_id: UUID, request: Request, response: Response) -> AuthUser:
+async def begin_session(let_in: LetIn, request: Request, response: Response) -> AuthUser:
     """A new session for somebody who has just proved who they are; its cookie is set on `response`.
 
     The one that this browser had until now ends: nobody could leave it any more, and pages that it left open would go
     on showing what is its person's.
     """
     house = resources(request)
+    session = await sessions.start_session(house.database, house.vault, let_in, request.headers.get("user-agent", ""))
     if former := request.cookies.get(session_cookie_name(house.public_url)):
         await sessions.end_session_of(house.database, house.vault, former)
-    session = await sessions.start_session(house.database, house.vault, user_id, request.headers.get("user-agent", ""))
     cookie_value = session.cookie_value.reveal()
     _set_cookie(house, response, cookie_value, int(sessions.ABSOLUTE.total_seconds()))
     return await cast("Doorkeeper", request.state.doorkeeper).by_session(cookie_value)

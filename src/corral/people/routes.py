@@ -62,7 +62,7 @@ async def invite(body: NewInvitation, user: Administrator, request: Request) -> 
     house = resources(request)
     await confirm_password(house.database, house.vault, user.id, body.current_password)
     link, expires_at = await invitations.invite(
-        user.id, house.database, house.vault, email=body.email, public_url=house.public_url
+        user, house.database, house.vault, email=body.email, public_url=house.public_url
     )
     return CreatedInvitation(email=body.email, expires_at=expires_at, link=link.reveal())
 
@@ -77,7 +77,7 @@ async def disable(person_id: UUID, body: PasswordConfirmation, user: Administrat
     """Ends the person's sessions, tokens and streams at once. What they stored stays, sealed and unused."""
     house = resources(request)
     await confirm_password(house.database, house.vault, user.id, body.current_password)
-    await administration.disable_person(user.id, house.database, person_id)
+    await administration.disable_person(user, house.database, person_id)
 
 
 @router.post(
@@ -90,7 +90,7 @@ async def enable(person_id: UUID, body: PasswordConfirmation, user: Administrato
     """Lets the person sign in again. Sessions and tokens that were ended stay ended."""
     house = resources(request)
     await confirm_password(house.database, house.vault, user.id, body.current_password)
-    await administration.enable_person(user.id, house.database, person_id)
+    await administration.enable_person(user, house.database, person_id)
 
 
 @router.post(
@@ -102,8 +102,8 @@ async def enable(person_id: UUID, body: PasswordConfirmation, user: Administrato
 async def accept(body: InvitationAcceptance, request: Request, response: Response) -> Me:
     """Makes the person whom the one-time code invites, with a password of their choice, and signs them in."""
     house = resources(request)
-    user_id = await invitations.accept_invitation(house.database, house.vault, code=body.token, password=body.password)
-    return me_of(await begin_session(user_id, request, response))
+    let_in = await invitations.accept_invitation(house.database, house.vault, code=body.token, password=body.password)
+    return me_of(await begin_session(let_in, request, response))
 
 
 def _person(person: administration.Person) -> Person:

@@ -43,7 +43,7 @@ async def invite(user: AdministratorVisitor, request: Request) -> Response:
         house = resources(request)
         await confirm_password(house.database, house.vault, user.id, body.current_password)
         link, _ = await invitations.invite(
-            user.id, house.database, house.vault, email=body.email, public_url=house.public_url
+            user, house.database, house.vault, email=body.email, public_url=house.public_url
         )
         return await _people_page(request, user, filled(), invited=body.email, link=link)
 
@@ -63,7 +63,7 @@ async def do_deed(person_id: UUID, deed: Deed, user: AdministratorVisitor, reque
     async def act(body: PasswordConfirmation) -> Response:
         house = resources(request)
         await confirm_password(house.database, house.vault, user.id, body.current_password)
-        await _ACTIONS[deed](user.id, house.database, person_id)
+        await _ACTIONS[deed](user, house.database, person_id)
         return see_other("/people")
 
     async def again(form: Form) -> Response:

@@ -31,11 +31,11 @@ async def show_code_field(request: Request, user: PerhapsVisitor) -> Response:
 async def sign_in_with_password(request: Request) -> Response:
     async def act(body: SignIn) -> Response:
         house = resources(request)
-        user_id = await sign_in.check_password(
+        let_in = await sign_in.check_password(
             house.database, house.vault, email=body.email, password=body.password, peer=network_address_of(request)
         )
         answer = see_other(_destination(request))
-        await begin_session(user_id, request, answer)
+        await begin_session(let_in, request, answer)
         return answer
 
     async def again(form: Form) -> Response:
@@ -48,9 +48,9 @@ async def sign_in_with_password(request: Request) -> Response:
 async def sign_in_with_code(request: Request) -> Response:
     async def act(body: LinkSignIn) -> Response:
         house = resources(request)
-        user_id = await sign_in.redeem_sign_in_link(house.database, house.vault, code_in(body.token))
+        let_in = await sign_in.redeem_sign_in_link(house.database, house.vault, code_in(body.token))
         answer = see_other(_destination(request))
-        await begin_session(user_id, request, answer)
+        await begin_session(let_in, request, answer)
         return answer
 
     async def again(form: Form) -> Response:
@@ -68,11 +68,11 @@ async def show_set_up(request: Request) -> Response:
 async def set_up(request: Request) -> Response:
     async def act(body: SetUp) -> Response:
         house = resources(request)
-        user_id = await sign_in.set_up_first_user(
+        let_in = await sign_in.set_up_first_user(
             house.database, house.vault, code=code_in(body.token), email=body.email, password=body.password
         )
         answer = see_other("/")
-        await begin_session(user_id, request, answer)
+        await begin_session(let_in, request, answer)
         return answer
 
     async def again(form: Form) -> Response:

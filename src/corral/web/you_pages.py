@@ -95,10 +95,10 @@ async def create_token(user: Visitor, request: Request) -> Response:
 
     async def act(body: NewTokenForm) -> Response:
         house = resources(request)
-        _, token = await api_tokens.create_api_token(
+        _, token = await api_tokens.make_own_token(
             house.database,
             house.vault,
-            user.id,
+            user,
             name=body.name,
             scopes=None if EVERYTHING in body.scopes else body.scopes,
             expires_at=None if body.days == "never" else datetime.now(UTC) + timedelta(days=int(body.days)),
@@ -129,14 +129,29 @@ async def revoke_token(token_id: UUID, user: Visitor, request: Request) -> Respo
     return await answer_form(request, Button, act, again)
 
 
+@router.get("/tokens/all/revoke")
+async def show_revoking_all(user: Visitor, request: Request) -> Response:
+    return _revoking_all_page(request, user, filled())
+
+
+@router.post("/tokens/all/revoke")
+async def revoke_all_tokens(user: Visitor, request: Request) -> Response:
+    async def act(_: Button) -> Response:
+        await api_tokens.revoke_all_api_tokens(resources(request).database, user.id)
+        return see_other("/you")
+
+    async def again(form: Form) -> Response:
+        return _revoking_all_page(request, user, form)
+
+    return await answer_form(request, Button, act, again)
+
+
 @router.post("/password")
 async def set_password(user: Visitor, request: Request) -> Response:
     async def act(body: PasswordChange) -> Response:
         house = resources(request)
-        await change_password(
-            house.database, house.vault, user.id, current=body.current_password, new=body.new_password
-        )
-        answer = see_other("/sign-in")
+        await change_password(house.database, house.vault, user, current=body.current_password, new=body.new_password)
+        answer = see_other("/sign-in?next=/you")  # where the tokens are listed: they still work
         forget_session_cookie(house, answer)
         return answer
 
@@ -189,3 +204,7 @@ async def _revoking_page(request: Request, user: AuthUser, token_id: UUID, form:
         if token.id == token_id:
             return render_page(request, "you_revoke.html", user=user, status=form.status, token=token, form=form)
     raise TokenNotFound
+
+
+def _revoking_all_page(request: Request, user: AuthUser, form: Form) -> Response:
+    return render_page(request, "you_revoke.html", user=user, status=form.status, token=None, form=form)

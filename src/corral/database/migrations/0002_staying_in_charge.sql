@@ -1,0 +1,111 @@
+-- What a password let in ends with it
+-- depends: 0001_people_and_credentials
+
+-- migrate: apply
+
+SET LOCAL lock_timeout = '5s';
+
+-- Goes up when the password changes and when the person is disabled. Whatever a sign-in makes is made only if this is
+-- still what it was when the sign-in was accepted.
+ALTER TABLE corral.users ADD COLUMN access_epoch integer NOT NULL DEFAULT 0;
+GRANT UPDATE (access_epoch) ON corral.users TO corral_app;
+
+DROP FUNCTION corral.find_user_by_email(text);
+CREATE FUNCTION corral.find_user_by_email(wanted text)
+RETURNS TABLE (id uuid, email text, password_sealed bytea, disabled_at timestamptz, access_epoch integer)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' ROWS 1
+AS $$
+    SELECT u.id, u.email, u.password_sealed, u.disabled_at, u.access_epoch FROM corral.users u WHERE u.email = wanted
+$$;
+
+-- One-time links ---------------------------------------------------------------------------------
+
+-- False for somebody who is disabled, or is being disabled at this moment: no link outlives that.
+DROP FUNCTION corral.issue_link(bytea, bytea, text, uuid, timestamptz);
+CREATE FUNCTION corral.issue_link(p_lookup bytea, p_seal bytea, p_kind text, p_user_id uuid, p_expires_at timestamptz)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
+AS $$
+BEGIN
+    IF p_user_id IS NOT NULL THEN
+        PERFORM FROM corral.users u WHERE u.id = p_user_id AND u.disabled_at IS NULL FOR NO KEY UPDATE;
+        IF NOT FOUND THEN
+            RETURN false;
+        END IF;
+    END IF;
+    -- A new set-up link replaces the one before: of those printed, only the last one works.
+    DELETE FROM corral.one_time_links l
+    WHERE l.expires_at < clock_timestamp() OR (p_kind = 'setup' AND l.kind = 'setup');
+    INSERT INTO corral.one_time_links (lookup, seal, kind, user_id, expires_at)
+    VALUES (p_lookup, p_seal, p_kind, p_user_id, p_expires_at);
+    RETURN true;
+END
+$$;
+
+-- Deleting is redeeming: of any number of simultaneous attempts exactly one gets the row. Expiry is judged here, by
+-- the clock that everybody shares.
+DROP FUNCTION corral.redeem_link(bytea[], text);
+CREATE FUNCTION corral.redeem_link(lookups bytea[], p_kind text)
+RETURNS TABLE (seal bytea, user_id uuid, email text, expires_at timestamptz, access_epoch integer)
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = '' ROWS 1
+AS $$
+    WITH redeemed AS (
+        DELETE FROM corral.one_time_links l
+        WHERE l.lookup = ANY (lookups) AND l.kind = p_kind AND l.expires_at > clock_timestamp()
+        RETURNING l.seal, l.user_id, l.expires_at
+    )
+    SELECT r.seal, r.user_id, u.email, r.expires_at, u.access_epoch
+    FROM redeemed r LEFT JOIN corral.users u ON u.id = r.user_id AND u.disabled_at IS NULL
+$$;
+
+-- Those of the user whom the transaction names, when their password changes.
+CREATE FUNCTION corral.delete_own_links() RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = ''
+AS $$ DELETE FROM corral.one_time_links l WHERE l.user_id = corral.current_user_id() $$;
+
+-- An invitation is as good as whoever made it: of somebody disabled, or no administrator any more, it is none.
+CREATE OR REPLACE FUNCTION corral.find_invitation(lookups bytea[])
+RETURNS TABLE (seal bytea, email text, invited_by uuid, expires_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' ROWS 1
+AS $$
+    SELECT i.seal, i.email, i.invited_by, i.expires_at
+    FROM corral.invitations i JOIN corral.users u ON u.id = i.invited_by
+    WHERE i.lookup = ANY (lookups) AND i.expires_at > clock_timestamp()
+      AND u.disabled_at IS NULL AND u.admin_seal IS NOT NULL
+$$;
+
+CREATE OR REPLACE FUNCTION corral.redeem_invitation(lookups bytea[])
+RETURNS TABLE (seal bytea, email text, invited_by uuid, expires_at timestamptz)
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = '' ROWS 1
+AS $$
+    DELETE FROM corral.invitations i USING corral.users u
+    WHERE i.lookup = ANY (lookups) AND i.expires_at > clock_timestamp()
+      AND u.id = i.invited_by AND u.disabled_at IS NULL AND u.admin_seal IS NOT NULL
+    RETURNING i.seal, i.email, i.invited_by, i.expires_at
+$$;
+
+-- People -----------------------------------------------------------------------------------------
+
+-- PL/pgSQL and not SQL: there, all statements of a function see what was committed before its first one, and what was
+-- made while the UPDATE waited for its row would stay.
+CREATE OR REPLACE FUNCTION corral.disable_user(p_id uuid) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
+AS $$
+BEGIN
+    UPDATE corral.users u
+    SET disabled_at = coalesce(u.disabled_at, clock_timestamp()), access_epoch = u.access_epoch + 1
+    WHERE u.id = p_id;
+    DELETE FROM corral.sessions s WHERE s.user_id = p_id;
+    DELETE FROM corral.api_tokens t WHERE t.user_id = p_id;
+    DELETE FROM corral.one_time_links l WHERE l.user_id = p_id;
+    DELETE FROM corral.invitations i WHERE i.invited_by = p_id;
+END
+$$;
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA corral FROM PUBLIC;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA corral TO corral_app;
+
+-- migrate: rollback
+
+-- Forward only: the functions of 0001 that this file replaces are restored from a backup.
+DROP SCHEMA corral CASCADE;
