@@ -13,6 +13,7 @@ from aiohttp import ClientSession
 from corral.database.connection import get_connection_with_rls
 from corral.errors import Problem
 from corral.identity import api_tokens, queries, sessions, sign_in
+from corral.identity.confirming import confirm_password
 from corral.identity.links import issue_link
 from corral.identity.models import AuthUser, LetIn
 from corral.identity.problems import LinkRefused, PersonDisabled, SignInRefused, Unauthenticated
@@ -135,7 +136,7 @@ async def test_what_an_administrator_confirmed_by_the_old_password_is_not_done(
 ) -> None:
     house = service.resources
     administrator = await _caller(service, await sign_in_by_link(service, ada.user_id))
-    await sign_in.confirm_password(house.database, house.vault, ada.user_id, Secret(ada.password))
+    await confirm_password(house.database, house.vault, administrator, Secret(ada.password))
     await _change_password(service, ada)
     email = "nobody-yet@corral.example"
     for deed in (

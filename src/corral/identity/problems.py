@@ -45,6 +45,12 @@ class SignInThrottled(Problem):
     status, code, title = 429, "sign_in_throttled", "Too many attempts"
 
 
+class SessionEnded(Unauthenticated):
+    """The password was wrong five times in a row, so this session has ended. Sign in again."""
+
+    code, title = "session_ended", "Session ended"
+
+
 class LinkRefused(Problem):
     """This one-time link is used up, replaced by a newer one, or too old. Ask for a new one."""
 

@@ -117,6 +117,27 @@ async def forget_sign_in_attempts(database: Database, key: bytes) -> None:
     await database.fetchval("SELECT corral.forget_sign_in_attempts($1)", key)
 
 
+async def admit_confirmation(connection: Connection) -> float:
+    """Counts an attempt to confirm a password, of the user whose scope it is; answers the seconds to wait, or 0."""
+    return float(await connection.fetchval("SELECT corral.admit_confirmation()"))
+
+
+async def accept_confirmation(connection: Connection, user_id: UUID) -> None:
+    """The attempt that was counted last was right: it is taken back, and so is a pause that it began."""
+    await connection.execute(
+        """
+        UPDATE corral.password_confirmations
+        SET in_row = 0, in_hour = greatest(in_hour - 1, 0), paused_until = last_at WHERE user_id = $1
+        """,
+        user_id,
+    )
+
+
+async def refuse_confirmation(connection: Connection, session_id: UUID) -> bool:
+    """True if it was the fifth in a row: then the session has ended."""
+    return await connection.fetchval("SELECT corral.refuse_confirmation($1)", session_id)
+
+
 async def issue_link(
     database: Database, lookup: bytes, seal: bytes, *, kind: str, user_id: UUID | None, expires_at: datetime
 ) -> bool:

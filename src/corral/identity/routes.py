@@ -14,6 +14,7 @@ from corral.identity.problems import (
     InsufficientScope,
     LinkRefused,
     PasswordTooWeak,
+    SessionEnded,
     SessionRequired,
     SignInRefused,
     SignInThrottled,
@@ -84,7 +85,7 @@ async def read_me(user: CurrentUser) -> Me:
     summary="Change the password",
     status_code=204,
     responses=responses_for(
-        Unauthenticated, SessionRequired, SignInRefused, SignInThrottled, PasswordTooWeak, *_ALWAYS
+        Unauthenticated, SessionEnded, SessionRequired, SignInRefused, SignInThrottled, PasswordTooWeak, *_ALWAYS
     ),
 )
 async def change_password(body: PasswordChange, user: SignedInPerson, request: Request, response: Response) -> None:

@@ -1,20 +1,16 @@
 """Signing in, with a password or by a one-time link; the first user; a new password."""
 
 import math
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from typing import Final
 from uuid import UUID, uuid4
 
-from corral.database.connection import Connection, Database, get_connection_with_rls
+from corral.database.connection import Database, get_connection_with_rls
 from corral.identity import queries
 from corral.identity.administrators import admin_seal
+from corral.identity.confirming import confirm_password, confirmed_connection
 from corral.identity.links import link_lookups, refuse_unbelievable
 from corral.identity.models import AuthUser, LetIn
 from corral.identity.passwords import hash_password, is_password_of, refuse_weak
 from corral.identity.problems import AlreadySetUp, LinkRefused, SignInRefused, SignInThrottled
-from corral.identity.queries import UserRow
-from corral.identity.standing import hold_standing
 from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Vault
@@ -22,8 +18,6 @@ from corral.vault import Vault
 # So many attempts are free; each further one waits twice as long as the one before, up to a minute.
 FREE_ATTEMPTS_PER_ACCOUNT = 3
 FREE_ATTEMPTS_PER_ADDRESS = 20
-
-_WRONG: Final = "The current password is not right."
 
 _log = get_logger()
 
@@ -96,34 +90,12 @@ async def change_password(
 
     Who has no password yet sets one without a current one. Of two changes at once, one is refused.
     """
-    user = await confirm_password(database, vault, person.id, current)
+    user = await confirm_password(database, vault, person, current)
     refuse_weak(new, user.email)
     password_sealed = await hash_password(vault, person.id, new)
     async with confirmed_connection(database, person) as connection:
         await queries.set_password(connection, person.id, password_sealed)
     _log.info("password_changed", user_id=str(person.id))
-
-
-@asynccontextmanager
-async def confirmed_connection(database: Database, person: AuthUser) -> AsyncGenerator[Connection]:
-    """A transaction for what a password was asked for. Raises SignInRefused if the password changed since then."""
-    async with get_connection_with_rls(person.id, database) as connection:
-        if not await hold_standing(connection, person):
-            raise SignInRefused(_WRONG)
-        yield connection
-
-
-async def confirm_password(database: Database, vault: Vault, user_id: UUID, current: Secret | None) -> UserRow:
-    """That it is still the person: a session may be in other hands. Who has no password yet is not asked for one."""
-    async with get_connection_with_rls(user_id, database, readonly=True) as connection:
-        user = await queries.load_own_user(connection, user_id)
-    assert user is not None  # noqa: S101 - authenticated a moment ago; users are disabled, never deleted
-    if user.password_sealed is not None:
-        await _admit(database, vault.verifier("sign_in_account", user.email), FREE_ATTEMPTS_PER_ACCOUNT)
-        if not await is_password_of(vault, user_id, user.password_sealed, current or Secret("")):
-            raise SignInRefused(_WRONG)
-        await queries.forget_sign_in_attempts(database, vault.verifier("sign_in_account", user.email))
-    return user
 
 
 async def has_password(database: Database, user_id: UUID) -> bool:

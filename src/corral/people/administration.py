@@ -10,8 +10,8 @@ from uuid import UUID
 
 from corral.database.connection import Database, get_connection_with_rls
 from corral.identity.administrators import is_administrator
+from corral.identity.confirming import confirmed_connection
 from corral.identity.models import AuthUser
-from corral.identity.sign_in import confirmed_connection
 from corral.logs import get_logger
 from corral.people import queries
 from corral.people.problems import AdministratorProtected, PersonNotFound

@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from corral.database.connection import Database, get_connection_with_rls
+from corral.identity.confirming import confirmed_connection
 from corral.identity.models import AuthUser, LetIn
 from corral.identity.passwords import hash_password, refuse_weak
 from corral.identity.problems import LinkRefused
 from corral.identity.queries import FIRST_EPOCH, insert_user, read_clock
-from corral.identity.sign_in import confirmed_connection
 from corral.identity.token_format import is_well_formed, new_token, sealed_moment
 from corral.logs import get_logger
 from corral.people import queries

@@ -7,19 +7,20 @@ from fastapi import APIRouter, Request, Response
 from corral.edge.problems import responses_for
 from corral.edge.resources import resources
 from corral.errors import DatabaseUnavailable, InvalidRequest
+from corral.identity.confirming import confirm_password
 from corral.identity.current_user import Administrator
 from corral.identity.problems import (
     EmailTaken,
     LinkRefused,
     NotAnAdministrator,
     PasswordTooWeak,
+    SessionEnded,
     SessionRequired,
     SignInRefused,
     SignInThrottled,
     Unauthenticated,
 )
 from corral.identity.schemas import Me, me_of
-from corral.identity.sign_in import confirm_password
 from corral.identity.signed_in import begin_session
 from corral.people import administration, invitations
 from corral.people.problems import AdministratorProtected, PersonNotFound
@@ -37,7 +38,7 @@ router = APIRouter(prefix="/api", tags=["people"])
 
 _ALWAYS = (InvalidRequest, DatabaseUnavailable)
 _ADMINISTRATORS_ONLY = (Unauthenticated, SessionRequired, NotAnAdministrator)
-_CONFIRMED = (*_ADMINISTRATORS_ONLY, SignInRefused, SignInThrottled)
+_CONFIRMED = (*_ADMINISTRATORS_ONLY, SessionEnded, SignInRefused, SignInThrottled)
 
 
 @router.get("/people", summary="List people", responses=responses_for(*_ADMINISTRATORS_ONLY, DatabaseUnavailable))
@@ -60,7 +61,7 @@ async def list_people(user: Administrator, request: Request) -> People:
 async def invite(body: NewInvitation, user: Administrator, request: Request) -> CreatedInvitation:
     """Makes a one-time link for this address, good for a day. One that was made for it before works no longer."""
     house = resources(request)
-    await confirm_password(house.database, house.vault, user.id, body.current_password)
+    await confirm_password(house.database, house.vault, user, body.current_password)
     link, expires_at = await invitations.invite(
         user, house.database, house.vault, email=body.email, public_url=house.public_url
     )
@@ -76,7 +77,7 @@ async def invite(body: NewInvitation, user: Administrator, request: Request) -> 
 async def disable(person_id: UUID, body: PasswordConfirmation, user: Administrator, request: Request) -> None:
     """Ends the person's sessions, tokens and streams at once. What they stored stays, sealed and unused."""
     house = resources(request)
-    await confirm_password(house.database, house.vault, user.id, body.current_password)
+    await confirm_password(house.database, house.vault, user, body.current_password)
     await administration.disable_person(user, house.database, person_id)
 
 
@@ -89,7 +90,7 @@ async def disable(person_id: UUID, body: PasswordConfirmation, user: Administrat
 async def enable(person_id: UUID, body: PasswordConfirmation, user: Administrator, request: Request) -> None:
     """Lets the person sign in again. Sessions and tokens that were ended stay ended."""
     house = resources(request)
-    await confirm_password(house.database, house.vault, user.id, body.current_password)
+    await confirm_password(house.database, house.vault, user, body.current_password)
     await administration.enable_person(user, house.database, person_id)
 
 

@@ -7,8 +7,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from corral.edge.resources import resources
+from corral.identity.confirming import confirm_password
 from corral.identity.models import AuthUser
-from corral.identity.sign_in import confirm_password, has_password
+from corral.identity.sign_in import has_password
 from corral.people import administration, invitations
 from corral.people.administration import Person
 from corral.people.problems import PersonNotFound
@@ -41,7 +42,7 @@ async def invite(user: AdministratorVisitor, request: Request) -> Response:
 
     async def act(body: NewInvitation) -> Response:
         house = resources(request)
-        await confirm_password(house.database, house.vault, user.id, body.current_password)
+        await confirm_password(house.database, house.vault, user, body.current_password)
         link, _ = await invitations.invite(
             user, house.database, house.vault, email=body.email, public_url=house.public_url
         )
@@ -62,7 +63,7 @@ async def show_deed(person_id: UUID, deed: Deed, user: AdministratorVisitor, req
 async def do_deed(person_id: UUID, deed: Deed, user: AdministratorVisitor, request: Request) -> Response:
     async def act(body: PasswordConfirmation) -> Response:
         house = resources(request)
-        await confirm_password(house.database, house.vault, user.id, body.current_password)
+        await confirm_password(house.database, house.vault, user, body.current_password)
         await _ACTIONS[deed](user, house.database, person_id)
         return see_other("/people")
 

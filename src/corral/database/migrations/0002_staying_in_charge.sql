@@ -102,6 +102,76 @@ BEGIN
 END
 $$;
 
+-- Confirming the password ------------------------------------------------------------------------
+
+-- Wrong ones of somebody who is signed in, over all of their sessions. Attempts to sign in are counted elsewhere, so
+-- that a stranger who guesses cannot keep the person from confirming.
+CREATE TABLE corral.password_confirmations (
+    user_id uuid PRIMARY KEY REFERENCES corral.users (id) ON DELETE CASCADE,
+    in_row integer NOT NULL DEFAULT 0,
+    in_hour integer NOT NULL DEFAULT 0,
+    hour_began_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    paused_until timestamptz NOT NULL DEFAULT clock_timestamp(),
+    last_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+ALTER TABLE corral.password_confirmations ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY own_rows ON corral.password_confirmations TO corral_app
+    USING (user_id = (SELECT corral.current_user_id()));
+CREATE POLICY owner ON corral.password_confirmations TO CURRENT_USER USING (true);
+GRANT SELECT, INSERT (user_id), UPDATE (in_row, in_hour, hour_began_at, paused_until, last_at)
+    ON corral.password_confirmations TO corral_app;
+
+-- Counts an attempt before the password is looked at, so that a race gains nothing. Answers the seconds to wait: 0
+-- lets this attempt pass; more refuses it, and a refused attempt is not counted. From the twentieth wrong one in an
+-- hour on, each pauses confirming for a minute. Five at once that have no verdict yet are enough: the next one waits.
+CREATE FUNCTION corral.admit_confirmation() RETURNS double precision
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
+AS $$
+DECLARE
+    me uuid := corral.current_user_id();
+    counted corral.password_confirmations;
+    moment timestamptz;
+BEGIN
+    INSERT INTO corral.password_confirmations (user_id) VALUES (me) ON CONFLICT (user_id) DO NOTHING;
+    SELECT * INTO counted FROM corral.password_confirmations c WHERE c.user_id = me FOR UPDATE;
+    moment := clock_timestamp();
+    IF counted.paused_until > moment THEN
+        RETURN extract(epoch FROM counted.paused_until - moment);
+    END IF;
+    IF counted.in_row >= 5 AND counted.last_at > moment - interval '10 seconds' THEN
+        RETURN extract(epoch FROM counted.last_at + interval '10 seconds' - moment);
+    END IF;
+    IF counted.hour_began_at < moment - interval '1 hour' THEN
+        counted.in_hour := 0;
+        counted.hour_began_at := moment;
+    END IF;
+    UPDATE corral.password_confirmations c
+    SET in_row = CASE WHEN counted.last_at < moment - interval '1 hour' THEN 1 ELSE counted.in_row + 1 END,
+        in_hour = counted.in_hour + 1,
+        hour_began_at = counted.hour_began_at,
+        last_at = moment,
+        paused_until = moment + CASE WHEN counted.in_hour + 1 >= 20 THEN interval '1 minute' ELSE interval '0' END
+    WHERE c.user_id = me;
+    RETURN 0;
+END
+$$;
+
+-- The password was wrong. True for the fifth in a row, which ends the session; then a new row begins.
+CREATE FUNCTION corral.refuse_confirmation(p_session_id uuid) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
+AS $$
+DECLARE
+    me uuid := corral.current_user_id();
+BEGIN
+    UPDATE corral.password_confirmations c SET in_row = 0 WHERE c.user_id = me AND c.in_row >= 5;
+    IF FOUND THEN
+        DELETE FROM corral.sessions s WHERE s.user_id = me AND s.id = p_session_id;
+        RETURN true;
+    END IF;
+    RETURN false;
+END
+$$;
+
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA corral FROM PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA corral TO corral_app;
 
