@@ -106,6 +106,7 @@ ADMINISTRATORS: frozenset[Key] = frozenset(
     {
         ("GET", "/api/people"),
         ("POST", "/api/people/invitations"),
+        ("DELETE", "/api/people/invitations/{invitation_id}"),
         ("POST", "/api/people/{person_id}/disable"),
         ("POST", "/api/people/{person_id}/enable"),
     }

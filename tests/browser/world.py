@@ -34,7 +34,9 @@ _DEVICES = [
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """`ids` are those of the accounts, `paper`, `live`, …, and of `friend`, `outsider`, `token` and `session`."""
+    """`ids` are those of the accounts, `paper`, `live`, …, and of `friend`, `outsider`, `invitation`, `token` and
+    `session`.
+    """
 
     service: Service
     keeper: Person  # an administrator with accounts of every kind, tokens and a password
@@ -101,12 +103,15 @@ async def _fill_house(service: Service, keeper: Person) -> dict[str, str]:
                 assert answer.status == 200, await answer.text()
         async with page.get("/api/sessions") as answer:
             sessions = (await answer.json())["items"]
+        async with page.get("/api/people") as answer:
+            (invitation,) = (await answer.json())["invitations"]
     wanted = {"name": "Spreadsheet", "scopes": ["accounts:read"], "expires_at": "2099-12-31T00:00:00Z"}
     async with keeper.client.post("/api/tokens", json=wanted) as answer:
         token = await answer.json()
     return {
         "friend": str(friend.user_id),
         "outsider": str(outsider.user_id),
+        "invitation": invitation["id"],
         "token": token["id"],
         "session": next(session["id"] for session in sessions if "iPhone" in session["device"]),
     }

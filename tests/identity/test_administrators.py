@@ -191,7 +191,7 @@ async def test_whoever_is_no_administrator_learns_and_changes_nothing(
     before = await fingerprints(owner)
     async with browser(service.url, cookie) as page:
         for person_id in (alice.user_id, uuid4()):
-            address = path.format_map({"person_id": person_id})
+            address = path.format_map({"person_id": person_id, "invitation_id": uuid4()})
             sent = None if method == "GET" else body
             assert await _call(page, method, address, sent) == (403, "not_an_administrator")
             assert await _call(bob.client, method, address, sent) == (403, "session_required")
@@ -209,7 +209,7 @@ async def test_an_administrators_token_is_no_administrator(
     before = await fingerprints(owner)
     async with ClientSession(service.url, headers={"Authorization": f"Bearer {token}"}) as program:
         method, path = key
-        address = path.format_map({"person_id": alice.user_id})
+        address = path.format_map({"person_id": alice.user_id, "invitation_id": uuid4()})
         sent = None if method == "GET" else {"email": "dora@corral.example", **_CONFIRMED}
         assert await _call(program, method, address, sent) == (403, "session_required")
         async with program.get("/api/me") as answer:

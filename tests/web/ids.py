@@ -1,5 +1,7 @@
 """One thing of each kind that stands in the address of a page."""
 
+from uuid import uuid4
+
 from tests.conftest import Service
 from tests.doors import browser, sign_in_by_link
 from tests.people import Person
@@ -18,4 +20,5 @@ async def ids_of(service: Service, person: Person, other: Person, nickname: str 
         "token_id": token["id"],
         "session_id": session["id"],
         "person_id": str(other.user_id),
+        "invitation_id": str(uuid4()),  # only an administrator has one
     }

@@ -219,3 +219,16 @@ async def test_who_has_no_password_is_asked_for_a_new_one_only(browsing: Browsin
 
 def test_every_scope_has_its_words() -> None:
     assert set(SCOPES_IN_WORDS) == {*Scope, "*"}
+
+
+async def test_all_tokens_are_revoked_by_one_button_and_nobody_elses(
+    alices: ClientSession, alice: Person, bob: Person
+) -> None:
+    path = "/you/tokens/all/revoke"
+    assert path in {link.get("href") for link in (await read_page(alices, "/you")).attributes("a")}
+    assert "Revoke all API tokens?" in (await read_page(alices, path)).text()
+    assert (await _post(alices, path, {"more": "1"}))[0] == 422
+    assert (await _post(alices, path, {}))[0] == 200
+    for person, status in ((alice, 401), (bob, 200)):
+        async with person.client.get("/api/me") as answer:
+            assert answer.status == status

@@ -2,7 +2,7 @@
 
 import hmac
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from corral.database.connection import Connection, Database, get_connection_with_rls
@@ -122,6 +122,11 @@ def refuse_wider_than_its_maker(maker: AuthUser, scopes: Sequence[str] | None, e
 def scopes_made_by(maker: AuthUser, wanted: Sequence[str] | None) -> Sequence[str] | None:
     """Without a wish, a person's token may do all, also in later releases; a token's what its maker may now."""
     return sorted(maker.scopes) if wanted is None and maker.authenticated_by == "token" else wanted
+
+
+async def moment_in(database: Database, lifetime: timedelta) -> datetime:
+    """By the clock that will end it."""
+    return await queries.read_clock(database) + lifetime
 
 
 async def load_api_tokens(database: Database, user_id: UUID) -> list[TokenMetadata]:

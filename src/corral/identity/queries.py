@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 import asyncpg
 
 from corral.database.connection import Connection, Database, Fetcher, Owned, columns
-from corral.identity.problems import AlreadySetUp, EmailTaken, TokenMadeAlready
+from corral.identity.problems import AlreadySetUp, EmailTaken, TokenMadeAlready, TooManyTokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class SessionRow:
     id: UUID
     email: str
     created_at: datetime
-    last_seen_at: datetime
+    rested: timedelta
     expires_at: datetime
     admin_seal: bytes | None
 
@@ -41,6 +41,7 @@ class SessionMetadata:
     created_at: datetime
     last_seen_at: datetime
     expires_at: datetime
+    rested: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class TokenRow:
     email: str
     scopes: list[str]
     expires_at: datetime | None
-    last_used_at: datetime | None
+    rested: timedelta | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class TokenMetadata:
     created_at: datetime
     expires_at: datetime | None
     last_used_at: datetime | None
+    is_expired: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,9 @@ class LinkRow:
 
 # Of somebody who was made a moment ago: the column's default.
 FIRST_EPOCH: Final = 0
+
+# Of one person, expired ones included.
+MOST_TOKENS: Final = 100
 
 
 # Before there is a user: look-ups by hash.
@@ -249,7 +254,7 @@ async def load_sessions(connection: Connection, user_id: UUID) -> list[SessionMe
     """Those that have not expired; the last seen first."""
     rows = await connection.fetch(
         """
-        SELECT id, user_agent, created_at, last_seen_at, expires_at
+        SELECT id, user_agent, created_at, last_seen_at, expires_at, clock_timestamp() - last_seen_at
         FROM corral.sessions WHERE user_id = $1 AND expires_at > clock_timestamp() ORDER BY last_seen_at DESC, id
         """,
         user_id,
@@ -273,25 +278,28 @@ async def insert_api_token(
     connection: Connection, *, user_id: UUID, token_id: UUID, name: str, scopes: Sequence[str],
     lookup: bytes, seal: bytes, expires_at: datetime | None,
 ) -> TokenMetadata:  # fmt: skip
-    """Raises TokenMadeAlready where the user has a token of this id."""
+    """Behind `lock_user`. Raises TokenMadeAlready where the user has a token of this id, and TooManyTokens."""
     row = await connection.fetchrow(
         """
         INSERT INTO corral.api_tokens (user_id, id, name, scopes, lookup, seal, expires_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7)
         ON CONFLICT DO NOTHING
-        RETURNING id, name, scopes, created_at, expires_at, last_used_at
+        RETURNING id, name, scopes, created_at, expires_at, last_used_at, false
         """,
         user_id, token_id, name, scopes, lookup, seal, expires_at,
     )  # fmt: skip
     if row is None:
         raise TokenMadeAlready
+    if await connection.fetchval("SELECT count(*) FROM corral.api_tokens WHERE user_id = $1", user_id) > MOST_TOKENS:
+        raise TooManyTokens  # which takes the transaction back
     return TokenMetadata(*row)
 
 
 async def load_api_tokens(connection: Connection, user_id: UUID) -> list[TokenMetadata]:
     rows = await connection.fetch(
         """
-        SELECT id, name, scopes, created_at, expires_at, last_used_at
+        SELECT id, name, scopes, created_at, expires_at, last_used_at,
+               coalesce(expires_at <= clock_timestamp(), false)
         FROM corral.api_tokens WHERE user_id = $1 ORDER BY created_at, id
         """,
         user_id,

@@ -19,6 +19,7 @@ from corral.identity.problems import (
     SignInRefused,
     SignInThrottled,
     TokenNotFound,
+    TooManyTokens,
     Unauthenticated,
     WiderThanItsMaker,
 )
@@ -126,7 +127,7 @@ async def list_tokens(user: TokensRead, request: Request) -> TokenList:
     "/tokens",
     summary="Create an API token",
     status_code=201,
-    responses=responses_for(Unauthenticated, InsufficientScope, WiderThanItsMaker, *_ALWAYS),
+    responses=responses_for(Unauthenticated, InsufficientScope, WiderThanItsMaker, TooManyTokens, *_ALWAYS),
 )
 async def create_token(body: NewToken, user: TokensWrite, request: Request) -> CreatedToken:
     """Makes a token; this answer is the only place where it is ever shown."""

@@ -42,8 +42,8 @@ def is_sealed_session(vault: Vault, cookie_value: str, row: SessionRow) -> bool:
     return False
 
 
-def is_idle_too_long(row: SessionRow | SessionMetadata, now: datetime) -> bool:
-    return now - row.last_seen_at > IDLE
+def is_idle_too_long(row: SessionRow | SessionMetadata) -> bool:
+    return row.rested > IDLE
 
 
 async def start_session(database: Database, vault: Vault, let_in: LetIn, user_agent: str) -> NewSession:

@@ -57,7 +57,7 @@ async def redeem_sign_in_link(database: Database, vault: Vault, code: Secret) ->
 
 async def set_up_first_user(database: Database, vault: Vault, *, code: Secret, email: str, password: Secret) -> LetIn:
     """Exactly one caller wins: the link's row and the user's are one transaction. The winner is an administrator."""
-    refuse_weak(password, email)
+    await refuse_weak(password, email)
     lookups = link_lookups(vault, "setup", code)
     if await queries.has_users(database):
         raise AlreadySetUp
@@ -75,7 +75,7 @@ async def add_user(database: Database, vault: Vault, *, email: str, password: Se
     user_id = uuid4()
     password_sealed = None
     if password is not None:
-        refuse_weak(password, email)
+        await refuse_weak(password, email)
         password_sealed = await hash_password(vault, user_id, password)
     async with get_connection_with_rls(user_id, database) as connection:
         await queries.insert_user(connection, user_id, email, password_sealed)
@@ -91,7 +91,7 @@ async def change_password(
     Who has no password yet sets one without a current one. Of two changes at once, one is refused.
     """
     user = await confirm_password(database, vault, person, current)
-    refuse_weak(new, user.email)
+    await refuse_weak(new, user.email)
     password_sealed = await hash_password(vault, person.id, new)
     async with confirmed_connection(database, person) as connection:
         await queries.set_password(connection, person.id, password_sealed)

@@ -1,6 +1,7 @@
 """A browser's session from sign-in to sign-out: the row, and the cookie that leads to it."""
 
 from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import cast
 
 from fastapi import Request, Response
@@ -42,8 +43,17 @@ def forget_session_cookie(house: Resources, response: Response) -> None:
 
 def network_address_of(request: Request) -> str | None:
     """The peer's address for throttling; not a loopback one, behind which a reverse proxy stands for everybody."""
-    host = request.client.host if request.client else None
-    return None if host is None or host.startswith("127.") or host == "::1" else host
+    return None if request.client is None else network_of(request.client.host)
+
+
+def network_of(host: str) -> str | None:
+    """Of IPv6 the whole /64: a home has that many addresses, and each would otherwise have attempts of its own."""
+    address = ip_address(host)
+    if isinstance(address, IPv6Address):
+        address = address.ipv4_mapped or address
+    if address.is_loopback:
+        return None
+    return str(address) if isinstance(address, IPv4Address) else str(ip_network((address, 64), strict=False))
 
 
 def _set_cookie(house: Resources, response: Response, value: str, max_age: int) -> None:

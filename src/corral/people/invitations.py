@@ -17,7 +17,8 @@ from corral.identity.queries import FIRST_EPOCH, insert_user, read_clock
 from corral.identity.token_format import is_well_formed, new_token, sealed_moment
 from corral.logs import get_logger
 from corral.people import queries
-from corral.people.queries import InvitationRow
+from corral.people.problems import InvitationNotFound
+from corral.people.queries import InvitationRow, PendingInvitation
 from corral.secret import Secret
 from corral.vault import Vault
 
@@ -28,8 +29,8 @@ _log = get_logger()
 
 async def invite(
     administrator: AuthUser, database: Database, vault: Vault, *, email: str, public_url: str
-) -> tuple[Secret, datetime]:
-    """The whole link, and until when it works. An earlier one for the same address works no longer.
+) -> tuple[Secret, PendingInvitation]:
+    """The whole link, and what of it is listed. An earlier one for the same address works no longer.
 
     Raises EmailTaken where the address is somebody's already, and SignInRefused if the administrator's password
     changed since it was confirmed.
@@ -37,7 +38,7 @@ async def invite(
     code = new_token()
     async with confirmed_connection(database, administrator) as connection:
         expires_at = await read_clock(connection) + LIFETIME
-        await queries.issue_invitation(
+        invitation_id = await queries.issue_invitation(
             connection,
             vault.verifier("invitation", code),
             vault.verifier("invitation_row", code, *_bound(email, administrator.id, expires_at)),
@@ -45,7 +46,15 @@ async def invite(
             expires_at=expires_at,
         )
     _log.info("user_invited", user_id=str(administrator.id))
-    return Secret(f"{public_url}/invitation#{code}"), expires_at
+    return Secret(f"{public_url}/invitation#{code}"), PendingInvitation(invitation_id, email, expires_at)
+
+
+async def revoke_invitation(administrator_id: UUID, database: Database, invitation_id: UUID) -> None:
+    """Any administrator's. Raises InvitationNotFound for one that is used, replaced or revoked already."""
+    async with get_connection_with_rls(administrator_id, database) as connection:
+        if not await queries.revoke_invitation(connection, invitation_id):
+            raise InvitationNotFound
+    _log.info("invitation_revoked", user_id=str(administrator_id), invitation_id=str(invitation_id))
 
 
 async def accept_invitation(database: Database, vault: Vault, *, code: Secret, password: Secret) -> LetIn:
@@ -55,7 +64,7 @@ async def accept_invitation(database: Database, vault: Vault, *, code: Secret, p
     """
     lookups = _lookups(vault, code)
     invitation = _refuse_unbelievable(vault, code, await queries.find_invitation(database, lookups))
-    refuse_weak(password, invitation.email)
+    await refuse_weak(password, invitation.email)
     user_id = uuid4()
     password_sealed = await hash_password(vault, user_id, password)
     async with get_connection_with_rls(user_id, database) as connection:

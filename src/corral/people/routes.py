@@ -23,7 +23,7 @@ from corral.identity.problems import (
 from corral.identity.schemas import Me, me_of
 from corral.identity.signed_in import begin_session
 from corral.people import administration, invitations
-from corral.people.problems import AdministratorProtected, PersonNotFound
+from corral.people.problems import AdministratorProtected, InvitationNotFound, PersonNotFound
 from corral.people.schemas import (
     CreatedInvitation,
     Invitation,
@@ -48,7 +48,7 @@ async def list_people(user: Administrator, request: Request) -> People:
     people, pending = await administration.list_people(user.id, house.database, house.vault)
     return People(
         items=[_person(person) for person in people],
-        invitations=[Invitation(email=one.email, expires_at=one.expires_at) for one in pending],
+        invitations=[Invitation(id=one.id, email=one.email, expires_at=one.expires_at) for one in pending],
     )
 
 
@@ -62,10 +62,23 @@ async def invite(body: NewInvitation, user: Administrator, request: Request) -> 
     """Makes a one-time link for this address, good for a day. One that was made for it before works no longer."""
     house = resources(request)
     await confirm_password(house.database, house.vault, user, body.current_password)
-    link, expires_at = await invitations.invite(
+    link, invitation = await invitations.invite(
         user, house.database, house.vault, email=body.email, public_url=house.public_url
     )
-    return CreatedInvitation(email=body.email, expires_at=expires_at, link=link.reveal())
+    return CreatedInvitation(
+        id=invitation.id, email=invitation.email, expires_at=invitation.expires_at, link=link.reveal()
+    )
+
+
+@router.delete(
+    "/people/invitations/{invitation_id}",
+    summary="Revoke an invitation",
+    status_code=204,
+    responses=responses_for(*_ADMINISTRATORS_ONLY, InvitationNotFound, *_ALWAYS),
+)
+async def revoke_invitation(invitation_id: UUID, user: Administrator, request: Request) -> None:
+    """Its link works no longer. It does not matter which administrator invited."""
+    await invitations.revoke_invitation(user.id, resources(request).database, invitation_id)
 
 
 @router.post(

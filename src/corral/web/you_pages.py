@@ -1,6 +1,6 @@
 """You: where you are signed in, what acts in your name, and your password."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal
 from uuid import UUID, uuid4
 
@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import Field
 
+from corral.database.connection import Database
 from corral.edge.fields import Body, Name
 from corral.edge.resources import resources
 from corral.identity import api_tokens, sessions
@@ -101,7 +102,7 @@ async def create_token(user: Visitor, request: Request) -> Response:
             user,
             name=body.name,
             scopes=None if EVERYTHING in body.scopes else body.scopes,
-            expires_at=None if body.days == "never" else datetime.now(UTC) + timedelta(days=int(body.days)),
+            expires_at=await _expiry(house.database, body.days),
             token_id=_token_id(house.vault, user, body.once),
         )
         return await _you_page(request, user, created=token)
@@ -161,6 +162,10 @@ async def set_password(user: Visitor, request: Request) -> Response:
     return await answer_form(request, PasswordChange, act, again)
 
 
+async def _expiry(database: Database, days: str) -> datetime | None:
+    return None if days == "never" else await api_tokens.moment_in(database, timedelta(days=int(days)))
+
+
 def _token_id(vault: Vault, user: AuthUser, once: UUID) -> UUID:
     """One for each showing of a form, and none that whoever sends it could choose."""
     return UUID(bytes=vault.verifier("token_form", str(user.id), str(once))[:16], version=4)
@@ -175,7 +180,7 @@ async def _you_page(
     changing: Form | None = None,
     created: Secret | None = None,
 ) -> Response:
-    house, now = resources(request), datetime.now(UTC)
+    house = resources(request)
     refused = ending or creating or changing
     return render_page(
         request,
@@ -183,11 +188,10 @@ async def _you_page(
         user=user,
         status=refused.status if refused else 200,
         sessions=[
-            (session, device_of(session.user_agent), sessions.is_idle_too_long(session, now))
+            (session, device_of(session.user_agent), sessions.is_idle_too_long(session))
             for session in await sessions.load_sessions(house.database, user.id)
         ],
         tokens=await api_tokens.load_api_tokens(house.database, user.id),
-        now=now,
         has_password=await has_password(house.database, user.id),
         scopes_in_words=SCOPES_IN_WORDS,
         lifetimes=LIFETIMES,

@@ -1,4 +1,4 @@
--- What a password let in ends with it
+-- Staying in charge of one's access: what a password let in ends with it, and everything that guesses is bounded
 -- depends: 0001_people_and_credentials
 
 -- migrate: apply
@@ -16,6 +16,31 @@ RETURNS TABLE (id uuid, email text, password_sealed bytea, disabled_at timestamp
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' ROWS 1
 AS $$
     SELECT u.id, u.email, u.password_sealed, u.disabled_at, u.access_epoch FROM corral.users u WHERE u.email = wanted
+$$;
+
+-- How long a session or token has rested is told by the clock that wrote when it was last seen.
+DROP FUNCTION corral.find_sessions(bytea[]);
+CREATE FUNCTION corral.find_sessions(lookups bytea[])
+RETURNS TABLE (lookup bytea, seal bytea, user_id uuid, id uuid, email text,
+               created_at timestamptz, rested interval, expires_at timestamptz, admin_seal bytea)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' ROWS 1
+AS $$
+    SELECT s.lookup, s.seal, s.user_id, s.id, u.email, s.created_at, clock_timestamp() - s.last_seen_at, s.expires_at,
+        u.admin_seal
+    FROM corral.sessions s JOIN corral.users u ON u.id = s.user_id
+    WHERE s.lookup = ANY (lookups) AND u.disabled_at IS NULL AND s.expires_at > clock_timestamp()
+$$;
+
+DROP FUNCTION corral.find_api_tokens(bytea[]);
+CREATE FUNCTION corral.find_api_tokens(lookups bytea[])
+RETURNS TABLE (lookup bytea, seal bytea, user_id uuid, id uuid, email text,
+               scopes text[], expires_at timestamptz, rested interval)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' ROWS 1
+AS $$
+    SELECT t.lookup, t.seal, t.user_id, t.id, u.email, t.scopes, t.expires_at, clock_timestamp() - t.last_used_at
+    FROM corral.api_tokens t JOIN corral.users u ON u.id = t.user_id
+    WHERE t.lookup = ANY (lookups) AND u.disabled_at IS NULL
+      AND (t.expires_at IS NULL OR t.expires_at > clock_timestamp())
 $$;
 
 -- One-time links ---------------------------------------------------------------------------------
@@ -84,6 +109,56 @@ AS $$
     RETURNING i.seal, i.email, i.invited_by, i.expires_at
 $$;
 
+-- By which an administrator revokes one. A new invitation for the same address is another one.
+ALTER TABLE corral.invitations ADD COLUMN id uuid NOT NULL DEFAULT gen_random_uuid();
+CREATE UNIQUE INDEX invitations_id ON corral.invitations (id);
+
+DROP FUNCTION corral.list_invitations();
+CREATE FUNCTION corral.list_invitations() RETURNS TABLE (id uuid, email text, expires_at timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = ''
+AS $$
+BEGIN
+    PERFORM corral.require_admin();
+    RETURN QUERY SELECT i.id, i.email, i.expires_at
+        FROM corral.invitations i JOIN corral.users u ON u.id = i.invited_by
+        WHERE i.expires_at > clock_timestamp() AND u.disabled_at IS NULL AND u.admin_seal IS NOT NULL
+        ORDER BY i.expires_at, i.email;
+END
+$$;
+
+-- The new invitation's id; NULL where the address is somebody's already.
+DROP FUNCTION corral.issue_invitation(bytea, bytea, text, timestamptz);
+CREATE FUNCTION corral.issue_invitation(p_lookup bytea, p_seal bytea, p_email text, p_expires_at timestamptz)
+RETURNS uuid
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
+AS $$
+DECLARE
+    issued uuid := gen_random_uuid();
+BEGIN
+    PERFORM corral.require_admin();
+    DELETE FROM corral.invitations i WHERE i.expires_at < clock_timestamp();
+    IF EXISTS (SELECT FROM corral.users u WHERE u.email = p_email) THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO corral.invitations (id, lookup, seal, email, invited_by, expires_at)
+    VALUES (issued, p_lookup, p_seal, p_email, corral.current_user_id(), p_expires_at)
+    ON CONFLICT (email) DO UPDATE SET id = excluded.id, lookup = excluded.lookup, seal = excluded.seal,
+        invited_by = excluded.invited_by, expires_at = excluded.expires_at;
+    RETURN issued;
+END
+$$;
+
+-- Any administrator's. False when there is none of this id, any more.
+CREATE FUNCTION corral.revoke_invitation(p_id uuid) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
+AS $$
+BEGIN
+    PERFORM corral.require_admin();
+    DELETE FROM corral.invitations i WHERE i.id = p_id;
+    RETURN FOUND;
+END
+$$;
+
 -- People -----------------------------------------------------------------------------------------
 
 -- PL/pgSQL and not SQL: there, all statements of a function see what was committed before its first one, and what was
@@ -99,6 +174,54 @@ BEGIN
     DELETE FROM corral.api_tokens t WHERE t.user_id = p_id;
     DELETE FROM corral.one_time_links l WHERE l.user_id = p_id;
     DELETE FROM corral.invitations i WHERE i.invited_by = p_id;
+END
+$$;
+
+-- Throttling of sign-in --------------------------------------------------------------------------
+
+-- Keys are keyed hashes, so their first byte divides them evenly into 256 parts.
+CREATE INDEX sign_in_attempts_by_age ON corral.sign_in_attempts (get_byte(key, 0), last_attempt_at);
+
+-- As before, but for what it costs: the first attempt of a key prunes its part, at most 20 rows at a time, of what is a
+-- day old or beyond the 512 newest. So there are 131,000 rows at most, and an attempt reads about 500 of an index.
+-- To be forgotten by that before its day is over, a guessed account has to wait for as many other ones, each of which
+-- costs the guesser the verification of a password.
+CREATE OR REPLACE FUNCTION corral.admit_sign_in(p_key bytea, free_attempts integer) RETURNS double precision
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
+AS $$
+DECLARE
+    attempt corral.sign_in_attempts;
+    moment timestamptz := clock_timestamp();
+    oldest_kept timestamptz;
+BEGIN
+    INSERT INTO corral.sign_in_attempts (key, failures, blocked_until, last_attempt_at)
+    VALUES (p_key, 0, moment, moment) ON CONFLICT (key) DO NOTHING;
+    IF FOUND THEN
+        oldest_kept := (
+            SELECT a.last_attempt_at FROM corral.sign_in_attempts a WHERE get_byte(a.key, 0) = get_byte(p_key, 0)
+            ORDER BY a.last_attempt_at DESC OFFSET 512 LIMIT 1
+        );
+        DELETE FROM corral.sign_in_attempts a WHERE a.key IN (
+            SELECT b.key FROM corral.sign_in_attempts b
+            WHERE get_byte(b.key, 0) = get_byte(p_key, 0) AND b.key <> p_key
+              AND b.last_attempt_at <= greatest(oldest_kept, moment - interval '1 day')
+            ORDER BY b.last_attempt_at LIMIT 20 FOR UPDATE SKIP LOCKED
+        );
+    END IF;
+    SELECT * INTO attempt FROM corral.sign_in_attempts a WHERE a.key = p_key FOR UPDATE;
+    moment := clock_timestamp();
+    IF attempt.last_attempt_at < moment - interval '1 day' THEN
+        attempt.failures := 0;
+    ELSIF attempt.blocked_until > moment THEN
+        RETURN extract(epoch FROM attempt.blocked_until - moment);
+    END IF;
+    UPDATE corral.sign_in_attempts a
+    SET failures = attempt.failures + 1,
+        last_attempt_at = moment,
+        blocked_until = moment + CASE WHEN attempt.failures + 1 < free_attempts THEN interval '0'
+            ELSE make_interval(secs => least(60, 2 ^ least(attempt.failures + 1 - free_attempts, 6))) END
+    WHERE a.key = p_key;
+    RETURN 0;
 END
 $$;
 
