@@ -71,6 +71,7 @@ PUBLIC: frozenset[Key] = frozenset(
         ("POST", "/api/session/link"),
         ("POST", "/api/setup"),
         ("POST", "/api/invitation"),
+        ("POST", "/api/recovery"),
     }
 )
 GUARDED = [operation for operation in OPERATIONS if operation.key not in PUBLIC]
@@ -114,6 +115,7 @@ ADMINISTRATORS: frozenset[Key] = frozenset(
 NO_TOKEN: frozenset[Key] = ADMINISTRATORS | {
     ("DELETE", "/api/session"),
     ("PUT", "/api/me/password"),
+    ("GET", "/api/me/events"),
     ("GET", "/api/sessions"),
     ("DELETE", "/api/sessions"),
     ("DELETE", "/api/sessions/{session_id}"),

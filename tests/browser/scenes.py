@@ -130,6 +130,8 @@ SCENES = [
     Scene(
         "invitation refused", "/invitation", "nobody", _fills("Join and sign in", token="corral_no", password=_WRONG)
     ),
+    Scene("recover", "/recover", "nobody"),
+    Scene("recover refused", "/recover", "nobody", _fills("Set the password", token="corral_no", new_password=_WRONG)),
     Scene("api", "/docs", "nobody", _read_the_api),
     Scene("api unfolded", "/docs", "keeper", _unfold_calls),
     Scene("not there", "/nowhere", "nobody"),
@@ -202,6 +204,8 @@ SCENES = [
     Scene("disable a person refused", "/people/{friend}/disable", steps=_fills("Disable", current_password=_WRONG)),
     Scene("enable a person", "/people/{outsider}/enable"),
     Scene("you", "/you", steps=_unfold_all),
+    Scene("you, password reset", "/you/recovered"),
+    Scene("you, password not reset", "/you/recovered", "newcomer"),
     Scene("you, a token made", "/you/tokens", steps=_make_a_token),
     Scene("you, a token refused", "/you", steps=_make_a_token_of_nothing),
     Scene(

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from aiohttp import ClientSession
 
+from corral.database.connection import get_connection_with_rls
 from corral.database.embedded import embedded_postgres
 from corral.database.migrate import apply_migrations
+from corral.identity.events import Source, note_event
 from corral.sandbox import serve_sandbox
 from tests.conftest import Faults, Service, service_starter
 from tests.doors import browser, link_code, sign_in_by_link
@@ -30,6 +32,8 @@ _DEVICES = [
     "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15 Version/19.0 Mobile/15E148 Safari/604",
     "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
 ]
+
+_FROM_AFAR = Source("link", "2001:db8:1234:5678:9abc:def0:1234:5678", "Firefox on Linux")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,8 @@ async def open_world(folder: Path) -> AsyncGenerator[World]:
         newcomer = await stack.enter_async_context(make_person(service, "newcomer"))
         await make_administrator(service, keeper.email)
         await _set_password(service, keeper)
+        async with get_connection_with_rls(keeper.user_id, service.resources.database) as connection:
+            await note_event(connection, keeper.user_id, "password_recovered", _FROM_AFAR)
         faults = Faults(await stack.enter_async_context(ClientSession(sandbox.url)))
         ids = await _fill_accounts(keeper, faults) | await _fill_house(service, keeper)
         yield World(service, keeper, newcomer, ids)

@@ -14,6 +14,7 @@ from corral.database.connection import get_connection_with_rls
 from corral.errors import Problem
 from corral.identity import api_tokens, queries, sessions, sign_in
 from corral.identity.confirming import confirm_password
+from corral.identity.events import OPERATOR
 from corral.identity.links import issue_link
 from corral.identity.models import AuthUser, LetIn
 from corral.identity.problems import LinkRefused, PersonDisabled, SignInRefused, Unauthenticated
@@ -43,7 +44,9 @@ async def _caller(service: Service, cookie: str) -> AuthUser:
 async def _change_password(service: Service, member: Member, new: str = NEW_PASSWORD) -> None:
     house = service.resources
     person = await _caller(service, await sign_in_by_link(service, member.user_id))
-    await sign_in.change_password(house.database, house.vault, person, current=Secret(member.password), new=Secret(new))
+    await sign_in.change_password(
+        house.database, house.vault, person, current=Secret(member.password), new=Secret(new), source=OPERATOR
+    )
 
 
 async def _disable_and_enable(owner: asyncpg.Connection, member: Member) -> None:
@@ -58,7 +61,7 @@ async def _start_session(service: Service, let_in: LetIn) -> object:
 async def _make_token(service: Service, maker: AuthUser) -> object:
     house = service.resources
     return await api_tokens.make_own_token(
-        house.database, house.vault, maker, name="made in flight", scopes=None, expires_at=None
+        house.database, house.vault, maker, name="made in flight", scopes=None, expires_at=None, source=OPERATOR
     )
 
 
@@ -207,10 +210,15 @@ async def test_what_is_made_while_its_end_waits_ends_with_the_rest(
     person = await _caller(service, await sign_in_by_link(service, carol.user_id))
     ends = {
         "a new password": lambda: sign_in.change_password(
-            house.database, house.vault, person, current=Secret(carol.password), new=Secret(NEW_PASSWORD)
+            house.database,
+            house.vault,
+            person,
+            current=Secret(carol.password),
+            new=Secret(NEW_PASSWORD),
+            source=OPERATOR,
         ),
         "disabling": lambda: owner.execute("SELECT corral.disable_user($1)", carol.user_id),
-        "ending all tokens": lambda: api_tokens.revoke_all_api_tokens(house.database, carol.user_id),
+        "ending all tokens": lambda: api_tokens.revoke_all_api_tokens(house.database, carol.user_id, OPERATOR),
     }
     watching: asyncpg.Connection = await asyncpg.connect(service.house.addresses.owner)
     async with get_connection_with_rls(carol.user_id, house.database) as connection:
@@ -251,7 +259,7 @@ async def test_a_token_that_is_revoked_at_this_moment_makes_no_other(
     service: Service, alice: Person, owner: asyncpg.Connection
 ) -> None:
     maker = await service.house.state["doorkeeper"].by_token(alice.token)
-    await api_tokens.revoke_all_api_tokens(service.resources.database, alice.user_id)
+    await api_tokens.revoke_all_api_tokens(service.resources.database, alice.user_id, OPERATOR)
     assert await _is_refused(_make_token(service, maker), Unauthenticated)
     assert not await owner.fetchval("SELECT count(*) FROM corral.api_tokens WHERE user_id = $1", alice.user_id)
 

@@ -232,3 +232,20 @@ async def test_all_tokens_are_revoked_by_one_button_and_nobody_elses(
     for person, status in ((alice, 401), (bob, 200)):
         async with person.client.get("/api/me") as answer:
             assert answer.status == status
+
+
+async def test_ones_page_tells_what_changed_when_and_from_where(
+    alices: ClientSession, bobs: ClientSession, alice: Person
+) -> None:
+    assert "Security activity" in (await read_page(bobs, "/you")).text()
+    form = {"once": str(uuid4()), "name": "spreadsheet", "scopes": "tokens:read", "days": "7"}
+    await _post(alices, "/you/tokens", form)
+    await _post(alices, "/you/tokens/all/revoke", {})
+    text = (await read_page(alices, "/you")).text()
+    told = [
+        text.index(words) for words in ("All API tokens revoked", "API token created : spreadsheet", "created : test")
+    ]
+    assert told == sorted(told)
+    assert "from Python" in text
+    assert "by the server’s operator" in text  # noqa: RUF001 - as the page writes it
+    assert "spreadsheet" not in (await read_page(bobs, "/you")).text()

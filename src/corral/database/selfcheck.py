@@ -91,7 +91,7 @@ WHERE g.table_schema = 'corral' AND g.grantee IN (current_user, 'PUBLIC') AND g.
 """
 
 # With row security switched off, a role that is subject to it gets an error instead of rows.
-_PROBED_TABLES = ("users", "sessions", "api_tokens", "credentials", "password_confirmations")
+_PROBED_TABLES = ("users", "sessions", "api_tokens", "credentials", "password_confirmations", "account_events")
 
 
 async def schema_lines(connection: Connection) -> list[str]:

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 from corral.database.connection import Connection, Database, get_connection_with_rls
 from corral.identity import queries
+from corral.identity.events import OPERATOR, Source, note_event
 from corral.identity.models import AuthUser
 from corral.identity.problems import PersonDisabled, TokenNotFound, Unauthenticated, WiderThanItsMaker
 from corral.identity.queries import TokenMetadata, TokenRow
@@ -52,6 +53,7 @@ async def create_api_token(
         made = await _insert_token(
             connection, vault, user_id, token_id=uuid4(), name=name, scopes=scopes, expires_at=expires_at
         )
+        await note_event(connection, user_id, "token_made", OPERATOR, name)
     _log_creation(user_id, made[0])
     return made
 
@@ -64,6 +66,7 @@ async def make_own_token(
     name: str,
     scopes: Sequence[str] | None,
     expires_at: datetime | None,
+    source: Source,
     token_id: UUID | None = None,
 ) -> tuple[TokenMetadata, Secret]:
     """As `create_api_token`, by the person or a token of theirs. Raises Unauthenticated if its maker ended meanwhile.
@@ -76,6 +79,7 @@ async def make_own_token(
         made = await _insert_token(
             connection, vault, maker.id, token_id=token_id or uuid4(), name=name, scopes=scopes, expires_at=expires_at
         )
+        await note_event(connection, maker.id, "token_made", source, name)
     _log_creation(maker.id, made[0])
     return made
 
@@ -134,19 +138,21 @@ async def load_api_tokens(database: Database, user_id: UUID) -> list[TokenMetada
         return await queries.load_api_tokens(connection, user_id)
 
 
-async def revoke_api_token(database: Database, user_id: UUID, token_id: UUID) -> None:
+async def revoke_api_token(database: Database, user_id: UUID, token_id: UUID, source: Source) -> None:
     async with get_connection_with_rls(user_id, database) as connection:
-        is_deleted = await queries.delete_api_token(connection, user_id, token_id)
-    if not is_deleted:
-        raise TokenNotFound
+        name = await queries.delete_api_token(connection, user_id, token_id)
+        if name is None:
+            raise TokenNotFound
+        await note_event(connection, user_id, "token_revoked", source, name)
     _log.info("api_token_revoked", user_id=str(user_id), token_id=str(token_id))
 
 
-async def revoke_all_api_tokens(database: Database, user_id: UUID) -> None:
+async def revoke_all_api_tokens(database: Database, user_id: UUID, source: Source) -> None:
     """Those that are being made at this moment included."""
     async with get_connection_with_rls(user_id, database) as connection:
         await queries.lock_user(connection, user_id)
         await queries.delete_all_api_tokens(connection, user_id)
+        await note_event(connection, user_id, "tokens_revoked", source)
     _log.info("api_tokens_revoked", user_id=str(user_id))
 
 

@@ -82,6 +82,8 @@ FIRST_EPOCH: Final = 0
 # Of one person, expired ones included.
 MOST_TOKENS: Final = 100
 
+MOST_EVENTS_OF_A_KIND: Final = 50
+
 
 # Before there is a user: look-ups by hash.
 
@@ -144,12 +146,18 @@ async def refuse_confirmation(connection: Connection, session_id: UUID) -> bool:
 
 
 async def issue_link(
-    database: Database, lookup: bytes, seal: bytes, *, kind: str, user_id: UUID | None, expires_at: datetime
+    database: Fetcher, lookup: bytes, seal: bytes, *, kind: str, user_id: UUID | None, expires_at: datetime
 ) -> bool:
     """False for somebody who is disabled."""
     return await database.fetchval(
         "SELECT corral.issue_link($1, $2, $3, $4, $5)", lookup, seal, kind, user_id, expires_at
     )
+
+
+async def find_link(database: Database, lookups: Sequence[bytes], kind: str) -> LinkRow | None:
+    """Leaves the link as it is. None for one that is used up or has expired."""
+    rows = await database.fetch("SELECT * FROM corral.find_link($1, $2)", lookups, kind)
+    return LinkRow(*rows[0]) if rows else None
 
 
 async def redeem_link(connection: Connection, lookups: Sequence[bytes], kind: str) -> LinkRow | None:
@@ -307,14 +315,62 @@ async def load_api_tokens(connection: Connection, user_id: UUID) -> list[TokenMe
     return [TokenMetadata(*row) for row in rows]
 
 
-async def delete_api_token(connection: Connection, user_id: UUID, token_id: UUID) -> bool:
-    """False when there is no such token of this user."""
-    deleted = await connection.fetchval(
-        "DELETE FROM corral.api_tokens WHERE user_id = $1 AND id = $2 RETURNING id", user_id, token_id
+async def delete_api_token(connection: Connection, user_id: UUID, token_id: UUID) -> str | None:
+    """Its name; None when there is no such token of this user."""
+    return await connection.fetchval(
+        "DELETE FROM corral.api_tokens WHERE user_id = $1 AND id = $2 RETURNING name", user_id, token_id
     )
-    return deleted is not None
 
 
 async def delete_all_api_tokens(connection: Connection, user_id: UUID) -> None:
     """Behind `lock_user`, so that none which is being made is left."""
     await connection.execute("DELETE FROM corral.api_tokens WHERE user_id = $1", user_id)
+
+
+async def delete_own_invitations(connection: Connection) -> None:
+    """Those that the user made whose scope it is."""
+    await connection.fetchval("SELECT corral.delete_own_invitations()")
+
+
+async def insert_account_event(
+    connection: Connection, user_id: UUID, *, kind: str, made_by: str, address: str, device: str, subject: str
+) -> None:
+    """Keeps the newest of each kind."""
+    await connection.execute(
+        """
+        INSERT INTO corral.account_events (user_id, kind, made_by, address, device, subject)
+        VALUES ($1, $2, $3, $4, $5, $6)
+        """,
+        user_id, kind, made_by, address[:64], device[:200], subject,
+    )  # fmt: skip
+    await connection.execute(
+        """
+        DELETE FROM corral.account_events WHERE user_id = $1 AND kind = $2 AND id IN (
+            SELECT id FROM corral.account_events WHERE user_id = $1 AND kind = $2
+            ORDER BY happened_at DESC, id OFFSET $3
+        )
+        """,
+        user_id, kind, MOST_EVENTS_OF_A_KIND,
+    )  # fmt: skip
+
+
+async def load_account_events(connection: Connection, user_id: UUID) -> list[asyncpg.Record]:
+    return await connection.fetch(
+        """
+        SELECT kind, made_by, address, device, subject, happened_at
+        FROM corral.account_events WHERE user_id = $1 ORDER BY happened_at DESC, id
+        """,
+        user_id,
+    )
+
+
+async def mark_recoveries_shown(connection: Connection, user_id: UUID) -> bool:
+    """True if there was one that had not been shown."""
+    marked = await connection.fetch(
+        """
+        UPDATE corral.account_events SET shown_at = clock_timestamp()
+        WHERE user_id = $1 AND kind = 'password_recovered' AND shown_at IS NULL RETURNING id
+        """,
+        user_id,
+    )
+    return bool(marked)

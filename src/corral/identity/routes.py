@@ -9,6 +9,7 @@ from corral.edge.resources import resources
 from corral.errors import DatabaseUnavailable, InvalidRequest
 from corral.identity import api_tokens, queries, sign_in
 from corral.identity.current_user import CurrentUser, SignedInPerson, TokensRead, TokensWrite
+from corral.identity.events import load_events
 from corral.identity.problems import (
     AlreadySetUp,
     InsufficientScope,
@@ -24,18 +25,27 @@ from corral.identity.problems import (
     WiderThanItsMaker,
 )
 from corral.identity.schemas import (
+    AccountEventList,
     CreatedToken,
     LinkSignIn,
     Me,
     NewToken,
     PasswordChange,
+    Recovery,
     SetUp,
     SignIn,
     Token,
     TokenList,
+    event_of,
     me_of,
 )
-from corral.identity.signed_in import begin_session, finish_session, forget_session_cookie, network_address_of
+from corral.identity.signed_in import (
+    begin_session,
+    finish_session,
+    forget_session_cookie,
+    network_address_of,
+    source_of,
+)
 
 router = APIRouter(prefix="/api", tags=["identity"])
 
@@ -93,9 +103,39 @@ async def change_password(body: PasswordChange, user: SignedInPerson, request: R
     """Sets a new password and ends every session, this one too."""
     house = resources(request)
     await sign_in.change_password(
-        house.database, house.vault, user, current=body.current_password, new=body.new_password
+        house.database,
+        house.vault,
+        user,
+        current=body.current_password,
+        new=body.new_password,
+        source=source_of(request, "session"),
     )
     forget_session_cookie(house, response)
+
+
+@router.get(
+    "/me/events",
+    summary="What changed in my access",
+    responses=responses_for(Unauthenticated, SessionRequired, DatabaseUnavailable),
+)
+async def list_events(user: SignedInPerson, request: Request) -> AccountEventList:
+    """Changes of the password, recoveries and tokens: when, and from where. The newest first."""
+    events = await load_events(resources(request).database, user.id)
+    return AccountEventList(items=[event_of(event) for event in events])
+
+
+@router.post(
+    "/recovery",
+    summary="Set a new password with a recovery link",
+    status_code=204,
+    responses=responses_for(LinkRefused, PasswordTooWeak, *_ALWAYS),
+)
+async def recover(body: Recovery, request: Request) -> None:
+    """Ends all of the person's sessions, links and API tokens, and signs nobody in. The operator makes the link."""
+    house = resources(request)
+    await sign_in.recover_password(
+        house.database, house.vault, code=body.token, new=body.new_password, source=source_of(request, "link")
+    )
 
 
 @router.post(
@@ -140,6 +180,7 @@ async def create_token(body: NewToken, user: TokensWrite, request: Request) -> C
         name=body.name,
         scopes=api_tokens.scopes_made_by(user, body.scopes),
         expires_at=body.expires_at,
+        source=source_of(request, user.authenticated_by),
     )
     return CreatedToken(**_token(metadata).model_dump(), token=token.reveal())
 
@@ -152,7 +193,9 @@ async def create_token(body: NewToken, user: TokensWrite, request: Request) -> C
 )
 async def revoke_token(token_id: UUID, user: TokensWrite, request: Request) -> None:
     """Revokes at once: the next request with it is refused."""
-    await api_tokens.revoke_api_token(resources(request).database, user.id, token_id)
+    await api_tokens.revoke_api_token(
+        resources(request).database, user.id, token_id, source_of(request, user.authenticated_by)
+    )
 
 
 @router.delete(
@@ -163,7 +206,9 @@ async def revoke_token(token_id: UUID, user: TokensWrite, request: Request) -> N
 )
 async def revoke_all_tokens(user: TokensWrite, request: Request) -> None:
     """Revokes all tokens at once, the one that asks and those being made at this moment included. Sessions stay."""
-    await api_tokens.revoke_all_api_tokens(resources(request).database, user.id)
+    await api_tokens.revoke_all_api_tokens(
+        resources(request).database, user.id, source_of(request, user.authenticated_by)
+    )
 
 
 def _token(metadata: queries.TokenMetadata) -> Token:

@@ -7,6 +7,7 @@ from corral.database.connection import Database, get_connection_with_rls
 from corral.identity import queries
 from corral.identity.administrators import admin_seal
 from corral.identity.confirming import confirm_password, confirmed_connection
+from corral.identity.events import Source, note_event
 from corral.identity.links import link_lookups, refuse_unbelievable
 from corral.identity.models import AuthUser, LetIn
 from corral.identity.passwords import hash_password, is_password_of, refuse_weak
@@ -84,7 +85,7 @@ async def add_user(database: Database, vault: Vault, *, email: str, password: Se
 
 
 async def change_password(
-    database: Database, vault: Vault, person: AuthUser, *, current: Secret | None, new: Secret
+    database: Database, vault: Vault, person: AuthUser, *, current: Secret | None, new: Secret, source: Source
 ) -> None:
     """Ends every session and unused link in the same transaction, and whatever the old password let in meanwhile.
 
@@ -95,7 +96,31 @@ async def change_password(
     password_sealed = await hash_password(vault, person.id, new)
     async with confirmed_connection(database, person) as connection:
         await queries.set_password(connection, person.id, password_sealed)
+        await note_event(connection, person.id, "password_changed", source)
     _log.info("password_changed", user_id=str(person.id))
+
+
+async def recover_password(database: Database, vault: Vault, *, code: Secret, new: Secret, source: Source) -> None:
+    """Sets a password by a recovery link, without the former one, and ends all that the person had.
+
+    Sessions, links, invitations and API tokens end in the same transaction. The link is looked at before the password
+    is hashed, which costs, and before it is used up. Raises LinkRefused and PasswordTooWeak.
+    """
+    lookups = link_lookups(vault, "recovery", code)
+    link = refuse_unbelievable(vault, "recovery", code, await queries.find_link(database, lookups, "recovery"))
+    if link.user_id is None or link.email is None:  # disabled since
+        raise LinkRefused
+    await refuse_weak(new, link.email)
+    password_sealed = await hash_password(vault, link.user_id, new)
+    async with get_connection_with_rls(link.user_id, database) as connection:
+        is_unchanged = await queries.lock_user(connection, link.user_id, link.access_epoch)
+        if not is_unchanged or await queries.redeem_link(connection, lookups, "recovery") is None:
+            raise LinkRefused
+        await queries.set_password(connection, link.user_id, password_sealed)
+        await queries.delete_all_api_tokens(connection, link.user_id)
+        await queries.delete_own_invitations(connection)
+        await note_event(connection, link.user_id, "password_recovered", source)
+    _log.warning("password_recovered", user_id=str(link.user_id))
 
 
 async def has_password(database: Database, user_id: UUID) -> bool:

@@ -9,6 +9,8 @@ from fastapi import Request, Response
 from corral.edge.resources import Resources, resources
 from corral.identity import sessions
 from corral.identity.current_user import Doorkeeper, session_cookie_name
+from corral.identity.devices import device_of
+from corral.identity.events import MadeBy, Source
 from corral.identity.models import AuthUser, LetIn
 from corral.identity.problems import SessionNotFound
 
@@ -44,6 +46,13 @@ def forget_session_cookie(house: Resources, response: Response) -> None:
 def network_address_of(request: Request) -> str | None:
     """The peer's address for throttling; not a loopback one, behind which a reverse proxy stands for everybody."""
     return None if request.client is None else network_of(request.client.host)
+
+
+def source_of(request: Request, made_by: MadeBy) -> Source:
+    """For the person to recognize; a guess, as everything that a browser says of itself."""
+    host = request.client.host if request.client else None
+    address = host if host is not None and network_of(host) is not None else ""
+    return Source(made_by, address, device_of(request.headers.get("user-agent", "")))
 
 
 def network_of(host: str) -> str | None:

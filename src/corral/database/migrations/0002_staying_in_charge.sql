@@ -83,6 +83,26 @@ AS $$
     FROM redeemed r LEFT JOIN corral.users u ON u.id = r.user_id AND u.disabled_at IS NULL
 $$;
 
+-- For a page that needs to know whose link it is before the link is used up.
+CREATE FUNCTION corral.find_link(lookups bytea[], p_kind text)
+RETURNS TABLE (seal bytea, user_id uuid, email text, expires_at timestamptz, access_epoch integer)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' ROWS 1
+AS $$
+    SELECT l.seal, l.user_id, u.email, l.expires_at, u.access_epoch
+    FROM corral.one_time_links l LEFT JOIN corral.users u ON u.id = l.user_id AND u.disabled_at IS NULL
+    WHERE l.lookup = ANY (lookups) AND l.kind = p_kind AND l.expires_at > clock_timestamp()
+$$;
+
+-- A recovery link sets a new password; the operator makes it.
+ALTER TABLE corral.one_time_links
+    DROP CONSTRAINT one_time_links_kind_check,
+    ADD CONSTRAINT one_time_links_kind_check CHECK (kind IN ('setup', 'sign_in', 'recovery'));
+
+-- Those that the user whom the transaction names has made, when their password is recovered.
+CREATE FUNCTION corral.delete_own_invitations() RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = ''
+AS $$ DELETE FROM corral.invitations i WHERE i.invited_by = corral.current_user_id() $$;
+
 -- Those of the user whom the transaction names, when their password changes.
 CREATE FUNCTION corral.delete_own_links() RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = ''
@@ -294,6 +314,30 @@ BEGIN
     RETURN false;
 END
 $$;
+
+-- What a person is told of their access ----------------------------------------------------------
+
+-- Written in the transaction of the change itself. The newest 50 of each kind are kept, so that many harmless changes
+-- do not push out the one that matters.
+CREATE TABLE corral.account_events (
+    user_id uuid NOT NULL REFERENCES corral.users (id) ON DELETE CASCADE,
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    kind text NOT NULL CHECK (kind IN ('password_changed', 'password_recovered', 'recovery_link_made', 'token_made',
+                                       'token_revoked', 'tokens_revoked')),
+    made_by text NOT NULL CHECK (made_by IN ('session', 'token', 'link', 'operator')),
+    address text NOT NULL CHECK (length(address) <= 64),
+    device text NOT NULL CHECK (length(device) <= 200),
+    subject text NOT NULL CHECK (length(subject) <= 100),
+    happened_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    shown_at timestamptz,
+    PRIMARY KEY (user_id, id)
+);
+CREATE INDEX account_events_by_age ON corral.account_events (user_id, kind, happened_at);
+ALTER TABLE corral.account_events ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY own_rows ON corral.account_events TO corral_app USING (user_id = (SELECT corral.current_user_id()));
+CREATE POLICY owner ON corral.account_events TO CURRENT_USER USING (true);
+GRANT SELECT, INSERT (user_id, kind, made_by, address, device, subject), DELETE, UPDATE (shown_at)
+    ON corral.account_events TO corral_app;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA corral FROM PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA corral TO corral_app;
