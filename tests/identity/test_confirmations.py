@@ -7,6 +7,9 @@ import asyncpg
 import pytest
 from aiohttp import ClientSession
 
+from corral.identity.confirming import confirm_password
+from corral.identity.problems import Unauthenticated
+from corral.secret import Secret
 from tests.conftest import Service
 from tests.doors import browser, sign_in_by_link
 from tests.identity.members import Member, Reply, add_member, make_administrator, post, sign_in_as, status_of
@@ -120,6 +123,16 @@ async def test_guessing_in_parallel_gains_nothing(service: Service, cookies: lis
     assert (told[REFUSED], told[ENDED]) == (4, 1)
     assert set(told) <= {REFUSED, ENDED, THROTTLED, (401, "unauthenticated")}
     assert await status_of(anybody, cookies[0]) == 401
+
+
+async def test_a_session_that_has_ended_confirms_nothing(service: Service, cookies: list[str], carol: Member) -> None:
+    """Its request was let in a moment before."""
+    house = service.resources
+    person = await service.house.state["doorkeeper"].by_session(cookies[0].partition("=")[2])
+    async with browser(service.url, cookies[0]) as page, page.delete("/api/session") as answer:
+        assert answer.status == 204
+    with pytest.raises(Unauthenticated):
+        await confirm_password(house.database, house.vault, person, Secret(carol.password))
 
 
 async def test_confirming_and_signing_in_do_not_count_for_each_other(
