@@ -203,9 +203,9 @@ def users_demote(email: EmailArgument, data_dir: DataDir = None) -> None:
 
 @users.command("link")
 def users_link(email: EmailArgument, data_dir: DataDir = None) -> None:
-    """Prints a one-time link to sign in with, for somebody who lost a password or an earlier link."""
+    """Prints a recovery link, good once and for an hour: its bearer sets a new password without the old one."""
     email = canonical_email(email)
-    _run(operating.print_sign_in_link(_command_settings(data_dir), email))
+    _run(operating.print_recovery_link(_command_settings(data_dir), email))
 
 
 @tokens.command("create")

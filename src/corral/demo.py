@@ -11,6 +11,7 @@ from corral.credentials.models import Credential
 from corral.database.data_folder import opened_data_folder
 from corral.database.os_user import postgres_user
 from corral.identity import api_tokens, queries, sign_in
+from corral.identity.events import OPERATOR
 from corral.identity.links import issue_link
 from corral.people import operators
 from corral.secret import Secret
@@ -135,4 +136,4 @@ async def _revoke_former_tokens(house: House, user_id: UUID) -> None:
     database = house.state["resources"].database
     for token in await api_tokens.load_api_tokens(database, user_id):
         if token.name == _TOKEN_NAME:
-            await api_tokens.revoke_api_token(database, user_id, token.id)
+            await api_tokens.revoke_api_token(database, user_id, token.id, OPERATOR)

@@ -18,7 +18,7 @@ from corral import demo as demonstration
 from corral import doctor
 from corral.ending import Signals
 from corral.identity import api_tokens, queries, sign_in
-from corral.identity.links import issue_link
+from corral.identity.links import Kind, issue_link
 from corral.identity.scopes import Scope
 from corral.people import operators
 from corral.sandbox import Sandbox, serve_sandbox
@@ -164,10 +164,10 @@ async def demote_user(settings: Settings, email: str) -> None:
         _out.print(f"{email} may no longer invite or disable people; invitations of theirs ended.")
 
 
-async def print_sign_in_link(settings: Settings, email: str) -> None:
+async def print_recovery_link(settings: Settings, email: str) -> None:
     async with opened_house(settings) as house:
         user = await operators.find_person(house.state["resources"].database, email)
-        await _print_link(house, user.id)
+        await _print_link(house, user.id, "recovery")
 
 
 async def create_token(
@@ -182,9 +182,9 @@ async def create_token(
         sys.stdout.write(token.reveal() + "\n")
 
 
-async def _print_link(house: House, user_id: UUID) -> None:
+async def _print_link(house: House, user_id: UUID, kind: Kind = "sign_in") -> None:
     resources = house.state["resources"]
-    link = await issue_link(resources.database, resources.vault, "sign_in", user_id, resources.public_url)
+    link = await issue_link(resources.database, resources.vault, kind, user_id, resources.public_url)
     _out.print(link.reveal())
 
 

@@ -13,6 +13,7 @@ import pytest
 from aiohttp import ClientSession
 
 from corral.identity import api_tokens
+from corral.identity.events import OPERATOR
 from corral.sandbox import Sandbox
 from tests.conftest import Faults, Service, StartService
 from tests.log_lines import LogSince
@@ -273,7 +274,7 @@ async def test_a_revoked_token_is_401_at_the_next_request_though_an_answer_is_ke
     credential = await alice.store()
     await account_data(alice, credential["id"])
     tokens = await api_tokens.load_api_tokens(service.resources.database, alice.user_id)
-    await api_tokens.revoke_api_token(service.resources.database, alice.user_id, tokens[0].id)
+    await api_tokens.revoke_api_token(service.resources.database, alice.user_id, tokens[0].id, OPERATOR)
     await account_data(alice, credential["id"], status=401)
 
 

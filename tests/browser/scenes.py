@@ -130,6 +130,8 @@ SCENES = [
     Scene(
         "invitation refused", "/invitation", "nobody", _fills("Join and sign in", token="corral_no", password=_WRONG)
     ),
+    Scene("recover", "/recover", "nobody"),
+    Scene("recover refused", "/recover", "nobody", _fills("Set the password", token="corral_no", new_password=_WRONG)),
     Scene("api", "/docs", "nobody", _read_the_api),
     Scene("api unfolded", "/docs", "keeper", _unfold_calls),
     Scene("not there", "/nowhere", "nobody"),
@@ -157,6 +159,11 @@ SCENES = [
         "add keys refused",
         "/keys/new",
         steps=_fills("Add", nickname="Long-term", api_key="PKNOBODY", secret_key="not-the-secret-of-it"),
+    ),
+    Scene(
+        "add keys, a key with a space inside",
+        "/keys/new",
+        steps=_fills("Add", nickname="Long-term", api_key="PKNO BODY", secret_key="not-the-secret-of-it"),
     ),
     Scene("keys found, paper", "/keys/{paper}/found"),
     Scene("keys found, live", "/keys/{live}/found"),
@@ -192,10 +199,13 @@ SCENES = [
         "/people/invitations",
         steps=_fills("Make a link", email="x@y.example", current_password=_WRONG),
     ),
+    Scene("revoke an invitation", "/people/invitations/{invitation}/revoke"),
     Scene("disable a person", "/people/{friend}/disable"),
     Scene("disable a person refused", "/people/{friend}/disable", steps=_fills("Disable", current_password=_WRONG)),
     Scene("enable a person", "/people/{outsider}/enable"),
     Scene("you", "/you", steps=_unfold_all),
+    Scene("you, password reset", "/you/recovered"),
+    Scene("you, password not reset", "/you/recovered", "newcomer"),
     Scene("you, a token made", "/you/tokens", steps=_make_a_token),
     Scene("you, a token refused", "/you", steps=_make_a_token_of_nothing),
     Scene(
@@ -203,7 +213,13 @@ SCENES = [
         "/you/password",
         steps=_fills("Set the password", current_password=_WRONG, new_password=_WRONG),
     ),
+    Scene(
+        "you, a common password refused",
+        "/you/password",
+        steps=_fills("Set the password", current_password=PASSWORD, new_password="password1234"),
+    ),
     Scene("you, ending a session", "/you/sessions/{session}/end"),
     Scene("you, ending others", "/you/sessions/others/end"),
     Scene("revoke a token", "/you/tokens/{token}/revoke"),
+    Scene("revoke all tokens", "/you/tokens/all/revoke"),
 ]

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from aiohttp import ClientSession
 
+from corral.database.connection import get_connection_with_rls
 from corral.database.embedded import embedded_postgres
 from corral.database.migrate import apply_migrations
+from corral.identity.events import Source, note_event
 from corral.sandbox import serve_sandbox
 from tests.conftest import Faults, Service, service_starter
 from tests.doors import browser, link_code, sign_in_by_link
@@ -31,10 +33,14 @@ _DEVICES = [
     "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
 ]
 
+_FROM_AFAR = Source("link", "2001:db8:1234:5678:9abc:def0:1234:5678", "Firefox on Linux")
+
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """`ids` are those of the accounts, `paper`, `live`, …, and of `friend`, `outsider`, `token` and `session`."""
+    """`ids` are those of the accounts, `paper`, `live`, …, and of `friend`, `outsider`, `invitation`, `token` and
+    `session`.
+    """
 
     service: Service
     keeper: Person  # an administrator with accounts of every kind, tokens and a password
@@ -54,6 +60,8 @@ async def open_world(folder: Path) -> AsyncGenerator[World]:
         newcomer = await stack.enter_async_context(make_person(service, "newcomer"))
         await make_administrator(service, keeper.email)
         await _set_password(service, keeper)
+        async with get_connection_with_rls(keeper.user_id, service.resources.database) as connection:
+            await note_event(connection, keeper.user_id, "password_recovered", _FROM_AFAR)
         faults = Faults(await stack.enter_async_context(ClientSession(sandbox.url)))
         ids = await _fill_accounts(keeper, faults) | await _fill_house(service, keeper)
         yield World(service, keeper, newcomer, ids)
@@ -101,12 +109,15 @@ async def _fill_house(service: Service, keeper: Person) -> dict[str, str]:
                 assert answer.status == 200, await answer.text()
         async with page.get("/api/sessions") as answer:
             sessions = (await answer.json())["items"]
+        async with page.get("/api/people") as answer:
+            (invitation,) = (await answer.json())["invitations"]
     wanted = {"name": "Spreadsheet", "scopes": ["accounts:read"], "expires_at": "2099-12-31T00:00:00Z"}
     async with keeper.client.post("/api/tokens", json=wanted) as answer:
         token = await answer.json()
     return {
         "friend": str(friend.user_id),
         "outsider": str(outsider.user_id),
+        "invitation": invitation["id"],
         "token": token["id"],
         "session": next(session["id"] for session in sessions if "iPhone" in session["device"]),
     }

@@ -263,7 +263,7 @@ async def test_a_credential_that_is_switched_off_is_not_used_for_a_check_either(
 @pytest.mark.parametrize("key_id", ["PK WITH SPACE 1", "PKLINE\nBREAK", "PKCR\r\nX-Evil: 1", "PKNUL\x00", "PKÄÖÜ123"])
 async def test_a_key_id_that_would_break_a_header_is_refused_before_alpaca_is_asked(alice: Person, key_id: str) -> None:
     body = {"nickname": "x", "api_key": key_id, "secret_key": "s"}
-    await refusal(alice, "POST", status=422, code="keys_refused", json=body)
+    await refusal(alice, "POST", status=422, code="invalid_request", json=body)
     assert await call(alice, "GET", status=200) == {"items": []}
 
 

@@ -195,11 +195,17 @@ async def test_commands_work_beside_a_running_server(data: Path, against_sandbox
         assert (await corral("users", "enable", "alice@corral.example", data_dir=data)).status == 0
         async with browser(await server.url()) as late:
             former = {"token": unused.out.strip().partition("#")[2]}
-            async with late.post("/api/session/link", json=former) as answer:
+            async with late.post("/api/recovery", json={**former, "new_password": PASSWORD}) as answer:
                 assert (await answer.json())["code"] == "link_refused", "what was ended stays ended"
         again = await corral("users", "link", "alice@corral.example", "--data-dir", data, **against_sandbox)
         async with browser(await server.url()) as anew:
-            assert (await sign_in(anew, again.out.strip().partition("#")[2]))["email"] == "alice@corral.example"
+            start, _, code = again.out.strip().partition("#")
+            assert start == f"{await server.url()}/recover"
+            async with anew.post("/api/recovery", json={"token": code, "new_password": PASSWORD}) as answer:
+                assert answer.status == 204
+            sent = {"email": "alice@corral.example", "password": PASSWORD}
+            async with anew.post("/api/session", json=sent) as answer:
+                assert answer.status == 200
         assert await server.stop() == 0
 
 

@@ -27,13 +27,11 @@ def is_well_formed(token: str) -> bool:
     return found is not None and _checksum(found[1]) == found[2]
 
 
-def is_past(moment: datetime) -> bool:
-    """PostgreSQL's `infinity`, which only somebody else can have written, arrives without a time zone."""
-    return moment.tzinfo is not None and moment <= datetime.now(UTC)
-
-
 def sealed_moment(moment: datetime) -> str:
-    """How a seal binds an expiry. None was ever made for `infinity`, so a row that has it is not believed."""
+    """How a seal binds an expiry. None was ever made for `infinity`, so a row that has it is not believed.
+
+    PostgreSQL's `infinity`, which only somebody else can have written, arrives without a time zone.
+    """
     return moment.astimezone(UTC).isoformat() if moment.tzinfo is not None else "infinity"
 
 

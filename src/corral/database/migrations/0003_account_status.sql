@@ -1,5 +1,5 @@
 -- What Alpaca calls the account's status, as of the last check of its keys
--- depends: 0001_people_and_credentials
+-- depends: 0002_staying_in_charge
 
 -- migrate: apply
 
