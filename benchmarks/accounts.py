@@ -117,6 +117,7 @@ async def _store_account(connection: Connection, vault: Vault, user_id: UUID, to
         environment=Environment.PAPER,
         account_id=str(account.profile["id"]),
         account_number=str(account.profile["account_number"]),
+        account_status=str(account.profile["status"]),
         key_hint=hint_of_key(api_key),
         sealed=seal_keys(vault, user_id, credential_id, Environment.PAPER, api_key=api_key, secret_key=secret_key),
         most=MOST_CREDENTIALS,

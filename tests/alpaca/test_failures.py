@@ -35,6 +35,7 @@ from tests.alpaca.upstream import (
     answer,
     client_of,
     fetch,
+    opened,
     raw,
     upstream,
 )
@@ -262,7 +263,7 @@ async def test_a_flood_is_cut_off_and_its_connection_closed(script: Script) -> N
         with pytest.raises(WrongShape):
             await fetch(client)
         assert process.memory_info().rss - before < 20 * len(MEBIBYTE)
-        assert (await fetch(client)).account.cash == ACCOUNT["cash"]
+        assert opened(await fetch(client)).cash == ACCOUNT["cash"]
         assert served.connections == 2
 
 
@@ -276,7 +277,7 @@ WHOLE_BODY = {
 async def test_the_body_limit_is_exact(framing: str) -> None:
     async with upstream(WHOLE_BODY[framing]) as served:
         async with client_of(served.url, max_body_bytes=len(BODY)) as client:
-            assert (await fetch(client)).account.equity == ACCOUNT["equity"]
+            assert opened(await fetch(client)).equity == ACCOUNT["equity"]
         async with client_of(served.url, max_body_bytes=len(BODY) - 1) as client:
             with pytest.raises(WrongShape) as refused:
                 await fetch(client)

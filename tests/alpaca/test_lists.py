@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from corral.alpaca.activities import NonTradeActivity, TradeActivity, read_activities
 from corral.alpaca.errors import Fault, WrongShape
-from corral.alpaca.items import UnreadableItem, count_unreadable
+from corral.alpaca.items import UnreadableItem, count_unreadable, readable
 from corral.alpaca.market_clock import read_clock
 from corral.alpaca.moments import in_utc, instant
 from corral.alpaca.orders import Order, read_orders
@@ -43,7 +43,8 @@ def test_an_order_is_read_to_the_last_digit() -> None:
 
 def test_numbers_that_come_as_numbers_keep_every_digit() -> None:
     body = json.dumps([order(7)]).replace('"20.000000001"', "20.00000000000000000000000001")
-    assert read_orders(body.encode())[0].qty == "20.00000000000000000000000001"
+    (read,) = readable(read_orders(body.encode()))
+    assert read.qty == "20.00000000000000000000000001"
 
 
 def test_values_that_alpaca_adds_later_pass_as_texts() -> None:

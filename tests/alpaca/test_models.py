@@ -1,7 +1,7 @@
 import contextlib
 import json
 import re
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -27,7 +27,7 @@ NAMES = st.sampled_from(["cash", "equity", "buying_power", "last_equity", "multi
 
 
 def read(**changes: object) -> Account:
-    return read_account(json.dumps(account(**changes)).encode())
+    return cast("Account", read_account(json.dumps(account(**changes)).encode()))
 
 
 def with_bare(name: str, literal: str) -> bytes:
@@ -35,7 +35,7 @@ def with_bare(name: str, literal: str) -> bytes:
 
 
 def test_the_official_example_is_an_account() -> None:
-    read_back = read_account(OFFICIAL)
+    read_back = cast("Account", read_account(OFFICIAL))
     assert read_back.id == "1d9eed04-be39-4e01-9b84-a48ac5bbafcf"
     assert read_back.account_number == "PALPACA_123"
     assert (read_back.cash, read_back.equity, read_back.buying_power) == ("122086.5", "123346.11", "245432.61")

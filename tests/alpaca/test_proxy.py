@@ -13,7 +13,7 @@ from corral.alpaca.errors import Unreachable
 from corral.alpaca.trade_updates import open_trade_updates
 from corral.secret import Secret
 from tests.alpaca.test_tls import certificate
-from tests.alpaca.upstream import ACCOUNT, KEY_ID, SECRET_KEY, answer, client_of, fetch, upstream
+from tests.alpaca.upstream import ACCOUNT, KEY_ID, SECRET_KEY, answer, client_of, fetch, opened, upstream
 from tests.machine import OPENSSL
 
 pytestmark = OPENSSL.mark
@@ -79,7 +79,7 @@ async def test_a_call_goes_through_the_proxy_which_hears_no_key(
         upstream(answer(ACCOUNT), tls=tls) as served,
         client_of(served.url, proxy=carrying.url, timeout_seconds=5) as client,
     ):
-        assert (await fetch(client)).account.cash == ACCOUNT["cash"]
+        assert opened(await fetch(client)).cash == ACCOUNT["cash"]
         assert len(served.heads) == 1
     assert [head.split()[:2] for head in carrying.heads] == [[b"CONNECT", served.url.removeprefix("https://").encode()]]
     assert b"Proxy-Authorization: Basic " in carrying.heads[0]
@@ -119,5 +119,5 @@ async def test_no_proxy_of_the_environment_is_used(tmp_path: Path, monkeypatch: 
             client_of(plain.url) as one,
             client_of(served.url, timeout_seconds=5) as other,
         ):
-            assert (await fetch(one)).account.cash == (await fetch(other)).account.cash == ACCOUNT["cash"]
+            assert opened(await fetch(one)).cash == opened(await fetch(other)).cash == ACCOUNT["cash"]
     assert unused.heads == []

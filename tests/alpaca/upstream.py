@@ -12,6 +12,7 @@ from typing import Any
 
 from corral.alpaca.client import AccountAnswer, AlpacaClient, open_alpaca
 from corral.alpaca.environments import Environment, Hosts
+from corral.alpaca.models import Account
 from corral.secret import Secret
 
 DEADLINE = 0.5
@@ -142,6 +143,12 @@ async def client_of(
 
 async def fetch(client: AlpacaClient, *, budget_key: object = "alice") -> AccountAnswer:
     return await client.fetch_account(Environment.PAPER, Secret(KEY_ID), Secret(SECRET_KEY), budget_key=budget_key)
+
+
+def opened(answer: AccountAnswer) -> Account:
+    """The account, which has a balance."""
+    assert isinstance(answer.account, Account)
+    return answer.account
 
 
 async def fetch_from(*scripts: Callable[[Visit], Awaitable[None]], timeout_seconds: float = DEADLINE) -> AccountAnswer:

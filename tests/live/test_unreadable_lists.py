@@ -27,13 +27,13 @@ async def test_while_one_list_cannot_be_read_the_others_and_the_account_go_on(
     await bob.store()
     good = {"/v2/positions": [_APPLE], "/v2/orders": [order(1, status="new")]}
     other = next(each for each in good if each != path)
-    broken = {"key_id": key_id, "path": path, "body": body}
+    broken: dict[str, object] = {"key_id": key_id, "path": path, "body": body}
     await faults.set_all([broken, {"key_id": key_id, "path": other, "body": good[other]}])
     async with listening_to(alice.client) as ears:
         await ears.until("problem", credential_id=hers["id"], code=code, resolved=False)
         # Something changes in what can be read, twice, and is told while the one list still cannot be read.
         for cash in ("1000", "2000"):
-            account = {"key_id": key_id, "path": "/v2/account", "account_raw": {"cash": f'"{cash}"'}}
+            account: dict[str, object] = {"key_id": key_id, "path": "/v2/account", "account_raw": {"cash": f'"{cash}"'}}
             await faults.set_all([broken, account])
             await ears.until("account-data", credential_id=hers["id"], balance=cash)
         assert [event.data["code"] for event in ears.of("problem")] == [code]
