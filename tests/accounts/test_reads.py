@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -11,7 +12,7 @@ from yarl import URL
 
 from tests.accounts.alpaca_lists import ANSWERS, DIVIDEND, FILL, fill, order, orders
 from tests.accounts.conftest import Account
-from tests.alpaca.upstream import ACCOUNT, answer, upstream
+from tests.alpaca.upstream import ACCOUNT, Visit, answer, upstream
 from tests.conftest import Faults, StartService
 from tests.log_lines import LogSince
 from tests.people import make_person, paper_key
@@ -220,6 +221,15 @@ GOOD: list[tuple[str, dict[str, str | int], dict[str, str]]] = [
 ]
 
 
+def _by_path(path: str, body: bytes) -> Callable[[Visit], Awaitable[None]]:
+    """An Alpaca that answers this path, and every other one with the account."""
+
+    async def script(visit: Visit) -> None:
+        await answer(body if path.encode() in visit.head else json.dumps(ACCOUNT).encode())(visit)
+
+    return script
+
+
 @pytest.mark.parametrize(("read", "asked", "sent"), GOOD, ids=lambda one: str(one)[:60])
 async def test_alpaca_is_asked_just_what_was_asked(
     start_service: StartService, faults: Faults, read: str, asked: Json, sent: dict[str, str]
@@ -227,14 +237,15 @@ async def test_alpaca_is_asked_just_what_was_asked(
     """An upstream on a raw socket, which sees the address as it is."""
     body = b"[]" if read in {"orders", "activities"} else ANSWERS[READS[read]].encode()
     async with (
-        upstream(answer(json.dumps(ACCOUNT).encode()), answer(body)) as alpaca,
+        upstream(_by_path(READS[read], body)) as alpaca,
         start_service(snapshot_seconds=0, alpaca_paper_url=alpaca.url) as service,
         make_person(service, "alice") as person,
     ):
         key_id = paper_key()
         account = Account(person, faults, key_id, (await person.store(key_id))["id"])
         await account.get(read, **asked)
-        target = URL(alpaca.heads[-1].split(b" ")[1].decode())
+        (target,) = [URL(head.split(b" ")[1].decode()) for head in alpaca.heads if READS[read].encode() + b" " in head
+                     or READS[read].encode() + b"?" in head]  # fmt: skip
     assert target.path == READS[read]
     assert sent.items() <= target.query.items()
     assert read != "portfolio-history" or len(target.query) == len(sent)
@@ -242,8 +253,8 @@ async def test_alpaca_is_asked_just_what_was_asked(
 
 HOSTILE: list[tuple[str, dict[str, object], int, str]] = [
     ("a 500", {"status": 500, "body": {"message": "boom"}}, 502, "upstream_failed"),
-    ("an unknown order", {"status": 404, "body": {"code": 40410000, "message": "no"}}, 502, "upstream_failed"),
-    ("a refusal", {"status": 422, "body": {"code": 42210000, "message": "no"}}, 502, "upstream_failed"),
+    ("an unknown order", {"status": 404, "body": {"code": 40410000, "message": "no"}}, 409, "alpaca_refused"),
+    ("a refusal", {"status": 422, "body": {"code": 42210000, "message": "no"}}, 409, "alpaca_refused"),
     ("HTML", {"status": 200, "body_text": "<html>", "content_type": "text/html"}, 502, "upstream_failed"),
     ("null", {"body_text": "null"}, 502, "upstream_failed"),
     ("nulls", {"body": [None, None]}, 502, "upstream_failed"),

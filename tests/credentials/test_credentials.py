@@ -14,7 +14,7 @@ from tests.conftest import Faults, StartService
 from tests.people import Person, key_pair, live_key, paper_key
 
 METADATA = [
-    "id", "nickname", "credential_type", "account_number", "is_active", "key_hint",
+    "id", "nickname", "credential_type", "account_number", "account_status", "is_active", "key_hint",
     "last_validated_at", "refused_at", "last_used_at", "created_at", "updated_at",
 ]  # fmt: skip
 

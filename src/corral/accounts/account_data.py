@@ -45,8 +45,12 @@ async def find_last_known(user: AuthUser, credential_id: UUID, request: Request)
     return last_known.of(await reader.find_usable(user, credential_id))
 
 
-async def share_account_data(credential: SealedCredential, request: Request) -> bytes:
-    """The answer that is kept or under way, or a new one, for a credential that was read for this very request."""
+async def share_account_data(credential: SealedCredential, request: Request, *, leaving: int = 0) -> bytes:
+    """The answer that is kept or under way, or a new one, for a credential that was read for this very request.
+
+    A call that leaves `leaving` of the minute's calls to others may be refused where theirs is not, so they do not
+    share it.
+    """
     house = resources(request)
     reader = cast("CredentialReader", request.state.credential_reader)
     snapshots = cast("Snapshots", request.state.snapshots)
@@ -67,6 +71,7 @@ async def share_account_data(credential: SealedCredential, request: Request) -> 
                     alpaca=house.alpaca,
                     budget_key=(credential.credential_type, credential.account_id),
                     learn=learn,
+                    leaving=leaving,
                 )
         except CredentialRefused:
             reader.suspect(credential)
@@ -76,7 +81,10 @@ async def share_account_data(credential: SealedCredential, request: Request) -> 
 
     # The owner is part of the key: a row that somebody copied to another user by hand must not find an answer
     # that is kept, but has to be opened, which it cannot be.
-    return await snapshots.get((credential.user_id, credential.id, credential.revision), fetch)
+    key = (credential.user_id, credential.id, credential.revision)
+    if leaving:
+        return snapshots.kept(key) or await snapshots.get((*key, leaving), fetch)
+    return await snapshots.get(key, fetch)
 
 
 async def fetch_alpaca_account_data(
@@ -87,23 +95,33 @@ async def fetch_alpaca_account_data(
     alpaca: AlpacaClient,
     budget_key: Hashable,
     learn: Callable[[AccountFacts], None],
+    leaving: int = 0,
 ) -> AccountDataResponse:
     """Asks the host that `account_type` names, and no other. Nothing of the database is held meanwhile.
 
     `budget_key` names the account whose calls are counted; `learn` gets all that Alpaca said, and may refuse it.
     Raises AccountNotOpen for an account without a balance.
     """
-    answer = await fetch_account(account_type, api_key, secret_key, alpaca=alpaca, budget_key=budget_key)
+    answer = await fetch_account(
+        account_type, api_key, secret_key, alpaca=alpaca, budget_key=budget_key, leaving=leaving
+    )
     learn(answer.account)
     return account_data_of(account_type, answer)
 
 
 async def fetch_account(
-    environment: Environment, api_key: Secret, secret_key: Secret, /, *, alpaca: AlpacaClient, budget_key: Hashable
+    environment: Environment,
+    api_key: Secret,
+    secret_key: Secret,
+    /,
+    *,
+    alpaca: AlpacaClient,
+    budget_key: Hashable,
+    leaving: int = 0,
 ) -> AccountAnswer:
     """All that Alpaca says of an account. Raises a Problem, also for an answer that repeats a key."""
     try:
-        answer = await alpaca.fetch_account(environment, api_key, secret_key, budget_key=budget_key)
+        answer = await alpaca.fetch_account(environment, api_key, secret_key, budget_key=budget_key, leaving=leaving)
     except AlpacaError as error:
         raise problem_of(error) from error
     refuse_echo(answer.account, api_key, secret_key)

@@ -44,13 +44,13 @@ class OpenAccount:
         self._reader = cast("CredentialReader", request.state.credential_reader)
         self._request = request
 
-    async def ask(self, fetch: Fetch[Found]) -> Found:
+    async def ask(self, fetch: Fetch[Found], *, leaving: int = 0) -> Found:
         """Raises AlpacaError, and AnotherAccount where these keys open another account than the stored one.
 
         Only an account itself says which one it is. So it is asked for beside, and its answer is the one that
         account-data keeps and shares. Nothing of the database is held meanwhile.
         """
-        found, _ = await asyncio.gather(self.ask_anonymously(fetch), self._prove_account())
+        found, _ = await asyncio.gather(self.ask_anonymously(fetch), self._prove_account(leaving))
         return found
 
     async def ask_anonymously(self, fetch: Fetch[Found]) -> Found:
@@ -66,9 +66,9 @@ class OpenAccount:
         self._reader.note_use(credential)
         return found
 
-    async def _prove_account(self) -> None:
+    async def _prove_account(self, leaving: int) -> None:
         try:
-            await share_account_data(self.credential, self._request)
+            await share_account_data(self.credential, self._request, leaving=leaving)
         except AccountNotOpen:  # which is known to be the stored one
             return
 

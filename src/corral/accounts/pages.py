@@ -22,7 +22,9 @@ async def page_of_orders(
 
     async def ask(wanted: int, beyond: str | None) -> tuple[Order | UnreadableItem, ...]:
         fetch = account.alpaca.fetch_orders
-        return await account.ask(partial(fetch, query=query, limit=wanted, beyond=beyond, leaving=leaving))
+        return await account.ask(
+            partial(fetch, query=query, limit=wanted, beyond=beyond, leaving=leaving), leaving=leaving
+        )
 
     return await read_page(order_listing(query), ask, place, limit=limit)
 
@@ -34,6 +36,8 @@ async def page_of_activities(
 
     async def ask(wanted: int, beyond: str | None) -> tuple[Activity | UnreadableItem, ...]:
         fetch = account.alpaca.fetch_activities
-        return await account.ask(partial(fetch, query=query, limit=wanted, beyond=beyond, leaving=leaving))
+        return await account.ask(
+            partial(fetch, query=query, limit=wanted, beyond=beyond, leaving=leaving), leaving=leaving
+        )
 
     return await read_page(ACTIVITY_LISTING, ask, place, limit=limit)
