@@ -6,6 +6,7 @@ from pathlib import Path
 
 from corral.database.connection import open_owner_connection
 from corral.database.notes import EVERY_SECONDS
+from tests.journeys.program import PATIENCE
 
 # PostgreSQL's own files change with every start of its; the rows are compared instead. Locks hold nothing.
 _NOT_OURS = {"postgres", "run", "start.lock", "use.lock", "serve.lock"}
@@ -21,13 +22,14 @@ def files_in(folder: Path) -> dict[str, str]:
 
 
 async def settled_rows_of(owner_dsn: str) -> dict[str, list[str]]:
-    """The same, once a service that shares the database has written down what it does a moment later."""
+    """What `rows_of` returns, once a service on the same database has written what it writes with a delay."""
     rows = await rows_of(owner_dsn)
-    while True:
-        await asyncio.sleep(1.5 * EVERY_SECONDS)
-        earlier, rows = rows, await rows_of(owner_dsn)
-        if rows == earlier:
-            return rows
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            await asyncio.sleep(1.5 * EVERY_SECONDS)
+            earlier, rows = rows, await rows_of(owner_dsn)
+            if rows == earlier:
+                return rows
 
 
 async def rows_of(owner_dsn: str) -> dict[str, list[str]]:

@@ -82,20 +82,26 @@ SecretText = Annotated[
 ]
 
 
+def in_utc(moment: datetime) -> datetime:
+    """The same moment in UTC; the end of the year 9999 for PostgreSQL's `infinity`.
+
+    Corral never writes `infinity`. It arrives without a time zone, and no zone can be taken off it.
+    """
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
 def _to_iso(moment: datetime) -> str:
-    if moment.tzinfo is None:  # PostgreSQL's `infinity`, which only somebody else can have written
-        moment = moment.replace(tzinfo=UTC)
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return in_utc(moment).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _in_the_future(moment: datetime) -> datetime:
     try:
-        in_utc = moment.astimezone(UTC)
+        future = in_utc(moment)
     except OverflowError:  # the last hours of the year 9999, west of Greenwich; the first of the year 1, east of it
         raise ValueError("a moment between now and the year 10000 is expected") from None
-    if in_utc <= datetime.now(UTC):
+    if future <= datetime.now(UTC):
         raise ValueError("a moment in the future is expected")
-    return in_utc
+    return future
 
 
 # ISO 8601 in UTC with `Z` and microseconds, always of one length.

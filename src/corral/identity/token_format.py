@@ -10,6 +10,8 @@ import string
 import zlib
 from datetime import UTC, datetime
 
+from corral.edge.fields import in_utc
+
 PREFIX = "corral_"
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _SECRET_LENGTH = 32
@@ -28,13 +30,12 @@ def is_well_formed(token: str) -> bool:
 
 
 def is_past(moment: datetime) -> bool:
-    """PostgreSQL's `infinity`, which only somebody else can have written, arrives without a time zone."""
-    return moment.tzinfo is not None and moment <= datetime.now(UTC)
+    return in_utc(moment) <= datetime.now(UTC)
 
 
 def sealed_moment(moment: datetime) -> str:
-    """How a seal binds an expiry. None was ever made for `infinity`, so a row that has it is not believed."""
-    return moment.astimezone(UTC).isoformat() if moment.tzinfo is not None else "infinity"
+    """An expiry as a seal binds it."""
+    return in_utc(moment).isoformat()
 
 
 def _checksum(secret: str) -> str:

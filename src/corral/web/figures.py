@@ -5,9 +5,11 @@ money, and what came to it or went, to the hundredth; shares to the hundredth of
 keep every digit but zeros at the end. `static/scripts/figures.js` has the same rules.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Final, Literal
+
+from corral.edge.fields import in_utc
 
 MINUS: Final = "\N{MINUS SIGN}"  # as wide as a plus, and not lost at the end of a line
 Direction = Literal[" up", " down", ""]
@@ -74,9 +76,7 @@ def direction(amount: str, before: str = "0") -> Direction:
 def written_moment(moment: datetime | str) -> str:
     """In UTC, because the reader's time zone is not known here."""
     when = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
-    if when.tzinfo is None:  # PostgreSQL's `infinity`: the end of the year 9999, which no zone can be taken off
-        when = when.replace(tzinfo=UTC)
-    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{in_utc(when):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _rounded(decimal: Decimal) -> Decimal:
