@@ -1,6 +1,6 @@
 # Everything is installed into this folder (.tools, .venv) and nowhere else.
 .DEFAULT_GOAL := help
-.PHONY: help install dev run test journeys calendar check format bench pictures lock clean
+.PHONY: help install dev run wheel test journeys calendar races check format bench pictures lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 CHART := src/corral/web/static/vendor/lightweight-charts.js
@@ -24,6 +24,9 @@ install: .venv/.installed $(CHART) ## install Corral into .venv
 run: .venv/.installed $(CHART) ## start the demo: a sandbox broker, a user, two accounts
 	@exec $(BIN)/corral demo
 dev: .venv/.dev-installed $(CHART) $(AXE) ## install what tests and checks need, too
+wheel: .venv/.installed $(CHART) ## build a wheel into dist/
+	@$(UV) build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir dist .
+	@ls dist/*.whl
 test: .venv/.dev-installed ## run the tests (real PostgreSQL, real HTTP)
 	$(PYTEST) --cov --cov-fail-under=95
 	@$(EVERY_LINE) --format=total >/dev/null || $(EVERY_LINE)
@@ -32,6 +35,8 @@ journeys: .venv/.dev-installed ## of the tests, those that start the program its
 calendar: .venv/.dev-installed ## what knows a calendar, at each half hour of two weeks and on the odd days of years
 	$(PYTEST) tests/sandbox/test_any_day.py --every-moment
 	@for at in $(ODD_MOMENTS); do echo "At $$at:"; $(PYTEST) --at=$$at $(USE_A_BROKER) || exit 1; done
+races: .venv/.dev-installed ## changes of a password against sign-ins by the old one, 2,000 rounds
+	$(BIN)/python -m pytest tests/identity/test_races.py --race-rounds=2000 -rP
 check: .venv/.dev-installed ## linters, types, architecture
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .

@@ -13,6 +13,8 @@ from corral.credentials.validation import hint_of_key
 from corral.database.connection import Connection, Database, get_connection_with_rls
 from corral.identity import api_tokens, sign_in
 from corral.identity.current_user import session_cookie_name
+from corral.identity.models import LetIn
+from corral.identity.queries import FIRST_EPOCH
 from corral.identity.sessions import start_session
 from corral.sandbox import secret_of
 from corral.sandbox.money import in_writing
@@ -100,7 +102,7 @@ class Desk:
 
     async def store_viewer(self, accounts: int) -> Viewer:
         owner = await self.store_person(accounts)
-        session = await start_session(self._database, self._vault, owner.user_id, "benchmark")
+        session = await start_session(self._database, self._vault, LetIn(owner.user_id, FIRST_EPOCH), "benchmark")
         return Viewer(owner, f"{session_cookie_name('http://')}={session.cookie_value.reveal()}")
 
 
@@ -115,6 +117,7 @@ async def _store_account(connection: Connection, vault: Vault, user_id: UUID, to
         environment=Environment.PAPER,
         account_id=str(account.profile["id"]),
         account_number=str(account.profile["account_number"]),
+        account_status=str(account.profile["status"]),
         key_hint=hint_of_key(api_key),
         sealed=seal_keys(vault, user_id, credential_id, Environment.PAPER, api_key=api_key, secret_key=secret_key),
         most=MOST_CREDENTIALS,

@@ -24,7 +24,7 @@ from benchmarks.plan_as_written import CONNECTIONS, THREADS, create_plan
 from corral.app import create_app
 from corral.credentials.keyring_check import open_vault
 from corral.database.connection import Database
-from corral.edge import ASGIApp, serve_http
+from corral.edge import ASGIApp, reserve_port, serve_http
 from corral.edge.edge import Message, Receive, Scope, Send
 from corral.hardening import raise_file_limit
 from corral.logs import configure_logging
@@ -82,7 +82,7 @@ async def _serve(app: ASGIApp, orders: asyncio.StreamReader) -> None:
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(stop_at_the_end())
-        await serve_http(app, host="127.0.0.1", port=0, ready=_say, grace_seconds=10, stop=stop)
+        await serve_http(app, listener=reserve_port("127.0.0.1", 0), ready=_say, grace_seconds=10, stop=stop)
 
 
 async def _answer(orders: asyncio.StreamReader) -> None:

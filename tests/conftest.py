@@ -18,7 +18,7 @@ from platformdirs import user_data_path
 from corral.app import DatabaseAddresses, create_app, open_state
 from corral.database.embedded import EmbeddedDatabase, embedded_postgres
 from corral.database.migrate import apply_migrations
-from corral.edge.server import serve_http
+from corral.edge.server import reserve_port, serve_http
 from corral.logs import configure_logging
 from corral.sandbox import Sandbox, serve_sandbox
 from corral.serving import House
@@ -37,6 +37,7 @@ StartService = Callable[..., AbstractAsyncContextManager["Service"]]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--at", metavar="MOMENT", help="turn the clocks of what knows a calendar to this moment")
+    parser.addoption("--race-rounds", type=int, default=5, help="rounds of each race of tests/identity/test_races.py")
     parser.addoption("--every-moment", action="store_true", help="try all moments of tests/sandbox/test_any_day.py")
 
 
@@ -163,8 +164,7 @@ async def listening(house: House) -> AsyncGenerator[str]:
     serving = asyncio.ensure_future(
         serve_http(
             create_app(house.settings, house.state),
-            host="127.0.0.1",
-            port=0,
+            listener=reserve_port("127.0.0.1", 0),
             ready=started.set_result,
             grace_seconds=5,
             stop=stop,

@@ -15,6 +15,7 @@ import pytest
 from corral.web.account_page import HAS_CHART
 
 AXE_FILE: Final = Path(__file__).parents[1] / ".tools" / "axe" / "axe.min.js"
+SYSTEM_PROGRAMS: Final = f"{os.environ.get('PATH', '')}:/usr/sbin"  # not on the path of an ordinary user
 SYSTEM_PYTHON: Final = Path(f"/usr/bin/python3.{sys.version_info.minor}")
 
 
@@ -59,6 +60,9 @@ OPENSSL: Final = Need("openssl", "apt-get install openssl", shutil.which("openss
 POSTGRESQL_15: Final = Need(
     "PostgreSQL 15", "apt-get install postgresql-15, on Debian 12", postgresql_of(15) is not None
 )
+PGBOUNCER: Final = Need(
+    "PgBouncer", "apt-get install pgbouncer", shutil.which("pgbouncer", path=SYSTEM_PROGRAMS) is not None
+)
 ROOT: Final = Need("root", "sudo make test", os.geteuid() == 0, is_tool=False)
 # Root's tests become another user, who must reach what they run.
 OPEN_PYTHON: Final = Need(
@@ -68,7 +72,7 @@ OPEN_CHECKOUT: Final = Need(
     "a checkout that every user can read", "git clone . /srv/corral", is_here=False, is_tool=False
 )
 
-_NEEDS: Final = (BROWSER, CHART, AXE, OPENSSL, POSTGRESQL_15, ROOT, OPEN_PYTHON, OPEN_CHECKOUT)
+_NEEDS: Final = (BROWSER, CHART, AXE, OPENSSL, PGBOUNCER, POSTGRESQL_15, ROOT, OPEN_PYTHON, OPEN_CHECKOUT)
 
 
 def told_skips(reasons: Iterable[str]) -> str:

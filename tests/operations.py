@@ -71,6 +71,7 @@ PUBLIC: frozenset[Key] = frozenset(
         ("POST", "/api/session/link"),
         ("POST", "/api/setup"),
         ("POST", "/api/invitation"),
+        ("POST", "/api/recovery"),
     }
 )
 GUARDED = [operation for operation in OPERATIONS if operation.key not in PUBLIC]
@@ -80,6 +81,7 @@ SCOPE_OF: dict[Key, str] = {
     ("GET", "/api/tokens"): "tokens:read",
     ("POST", "/api/tokens"): "tokens:write",
     ("DELETE", "/api/tokens/{token_id}"): "tokens:write",
+    ("DELETE", "/api/tokens"): "tokens:write",
     ("GET", "/api/credentials"): "credentials:read",
     ("POST", "/api/credentials"): "credentials:write",
     ("GET", "/api/credentials/{credential_id}"): "credentials:read",
@@ -105,6 +107,7 @@ ADMINISTRATORS: frozenset[Key] = frozenset(
     {
         ("GET", "/api/people"),
         ("POST", "/api/people/invitations"),
+        ("DELETE", "/api/people/invitations/{invitation_id}"),
         ("POST", "/api/people/{person_id}/disable"),
         ("POST", "/api/people/{person_id}/enable"),
     }
@@ -112,6 +115,7 @@ ADMINISTRATORS: frozenset[Key] = frozenset(
 NO_TOKEN: frozenset[Key] = ADMINISTRATORS | {
     ("DELETE", "/api/session"),
     ("PUT", "/api/me/password"),
+    ("GET", "/api/me/events"),
     ("GET", "/api/sessions"),
     ("DELETE", "/api/sessions"),
     ("DELETE", "/api/sessions/{session_id}"),

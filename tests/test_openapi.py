@@ -98,7 +98,7 @@ def test_no_answer_has_a_field_for_a_secret_but_the_one_that_hands_a_token_out()
     }
     handed_out = {"CreatedToken", "CreatedInvitation"}
     confirmed = {"PasswordChange", "PasswordConfirmation", "NewInvitation"}
-    signing_in = {"SignIn", "LinkSignIn", "SetUp", "InvitationAcceptance"}
+    signing_in = {"SignIn", "LinkSignIn", "SetUp", "InvitationAcceptance", "Recovery"}
     assert with_secrets == {"NewCredential", "CredentialChange"} | handed_out | confirmed | signing_in
     assert {"api_key", "secret_key", "password", "token"} <= bodies
     for name in with_secrets - handed_out:

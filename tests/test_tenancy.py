@@ -55,6 +55,7 @@ async def _ids_of(service: Service, person: Person, key_id: str) -> dict[str, st
         "token_id": token["id"],
         "session_id": session["id"],
         "person_id": str(person.user_id),
+        "invitation_id": str(uuid4()),  # nobody here has one; administrators are asked elsewhere
     }
 
 

@@ -1,5 +1,17 @@
 """`python -m corral` is `corral`."""
 
-from corral.cli import main
+from corral.hardening import forget_variable
+from corral.surroundings import NEVER_FOLLOWED
 
-main()
+
+def main() -> None:
+    """Before anything else is imported: aiohttp reads the variables, and opens the file that they name, at import."""
+    for name in NEVER_FOLLOWED:
+        forget_variable(name)
+    from corral import cli  # noqa: PLC0415
+
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

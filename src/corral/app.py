@@ -113,17 +113,22 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
 
 
 def open_configured_alpaca(settings: Settings) -> AbstractAsyncContextManager[AlpacaClient]:
-    """The road to the hosts that the settings name. Raises ValueError for an address that is none."""
-    return open_alpaca(_hosts(settings), timeout_seconds=settings.upstream_timeout_seconds)
+    """The road to the hosts that the settings name. Raises ValueError as `configured_hosts` does."""
+    return open_alpaca(configured_hosts(settings), timeout_seconds=settings.upstream_timeout_seconds)
 
 
 def open_configured_trade_updates(settings: Settings) -> AbstractAsyncContextManager[TradeUpdates]:
-    return open_trade_updates(_hosts(settings), timeout_seconds=settings.upstream_timeout_seconds)
+    return open_trade_updates(configured_hosts(settings), timeout_seconds=settings.upstream_timeout_seconds)
 
 
-def _hosts(settings: Settings) -> Hosts:
+def configured_hosts(settings: Settings) -> Hosts:
+    """Raises ValueError for an address that is none, and for two that must not go together."""
+    proxy = settings.alpaca_proxy
     return Hosts.from_urls(
-        paper=settings.alpaca_paper_url, live=settings.alpaca_live_url, data=settings.alpaca_data_url
+        paper=settings.alpaca_paper_url,
+        live=settings.alpaca_live_url,
+        data=settings.alpaca_data_url,
+        proxy=proxy.get_secret_value() if proxy else None,
     )
 
 

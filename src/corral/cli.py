@@ -1,5 +1,6 @@
 """The commands, and the only place that reads the environment."""
 
+import asyncio
 import logging
 import os
 import re
@@ -15,23 +16,24 @@ import uvloop
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from corral import __version__, operating
 from corral import demo as demonstration
-from corral import operating
-from corral.app import create_api
+from corral.app import configured_hosts, create_api
 from corral.database.connection import DatabaseRefused
 from corral.database.embedded_errors import EmbeddedPostgresError
 from corral.database.migrate import MigrationRefused
 from corral.edge.fields import Name, canonical_email
-from corral.edge.server import PortTaken
+from corral.ending import ended_in_order
 from corral.errors import DatabaseUnavailable, Problem
 from corral.hardening import forget_variable, harden_process
-from corral.health.watch import Weakened
+from corral.health.watch import TakesNoWrites, Weakened
 from corral.identity.scopes import Scope
 from corral.logs import configure_logging
 from corral.people.operators import NoSuchPerson, OwnerUnknown
 from corral.secret import Secret
-from corral.serving import CannotListen, serve
+from corral.serving import CannotListen
 from corral.settings import HOLDING_PASSWORDS, Settings, describe_settings, take_settings
+from corral.surroundings import Surroundings
 from corral.vault import KeyringRefused
 
 # What a person may be told as it is: one line, with the way out.
@@ -41,8 +43,8 @@ _TOLD_AS_THEY_ARE = (
     EmbeddedPostgresError,
     DatabaseRefused,
     MigrationRefused,
+    TakesNoWrites,
     Weakened,
-    PortTaken,
     CannotListen,
     demonstration.MixedUp,
     NoSuchPerson,
@@ -62,9 +64,20 @@ def _help_when_bare(context: typer.Context) -> None:
         typer.echo(context.get_help())
 
 
+def _version_or_help(
+    context: typer.Context,
+    *,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    if version:
+        typer.echo(f"corral {__version__}")
+        raise typer.Exit
+    _help_when_bare(context)
+
+
 app = typer.Typer(
     help="Keeps Alpaca keys sealed and shows how every account stands right now.",
-    callback=_help_when_bare,
+    callback=_version_or_help,
     invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -87,8 +100,10 @@ def main() -> None:
         _fail("; ".join(map(_told, error.errors())))
     except ValueError as error:
         _fail(str(error))
-    except DatabaseUnavailable:
-        _fail("the database does not answer: see that it runs, and that CORRAL_DATABASE_URL and …_OWNER_URL lead to it")
+    except asyncio.CancelledError:
+        _fail("interrupted")
+    except DatabaseUnavailable as unavailable:
+        _fail(unavailable.reason)
     except _TOLD_AS_THEY_ARE as error:
         _fail(str(error))
 
@@ -104,7 +119,7 @@ def serve_command(
     demonstration.refuse_demo_folder(settings.data_dir)
     _configure_logging(settings)
     harden_process()
-    _run(serve(settings, operating.announce_service))
+    _run(operating.run_service(settings, _surroundings(settings)))
 
 
 @app.command()
@@ -115,6 +130,7 @@ def demo(
 ) -> None:
     """The same against the built-in SANDBOX: a user and two accounts are there already, no real money."""
     folder = demonstration.demo_folder(data_dir)
+    _forget_variables(is_embedded=True)
     configure_logging("console" if sys.stderr.isatty() else "json", sys.stderr.buffer)
     harden_process()
     _run(operating.run_demo(folder, port, sandbox_port))
@@ -187,9 +203,9 @@ def users_demote(email: EmailArgument, data_dir: DataDir = None) -> None:
 
 @users.command("link")
 def users_link(email: EmailArgument, data_dir: DataDir = None) -> None:
-    """Prints a one-time link to sign in with, for somebody who lost a password or an earlier link."""
+    """Prints a recovery link, good once and for an hour: its bearer sets a new password without the old one."""
     email = canonical_email(email)
-    _run(operating.print_sign_in_link(_command_settings(data_dir), email))
+    _run(operating.print_recovery_link(_command_settings(data_dir), email))
 
 
 @tokens.command("create")
@@ -211,7 +227,8 @@ def tokens_create(
 @app.command()
 def doctor(data_dir: DataDir = None) -> None:
     """Checks database, isolation, keyring, Alpaca and clock; says for each what to do."""
-    _run(operating.examine(_command_settings(data_dir)))
+    settings = _command_settings(data_dir)
+    _run(operating.examine(settings, _surroundings(settings)))
 
 
 @app.command()
@@ -228,11 +245,25 @@ def _command_settings(data_dir: Path | None) -> Settings:
 
 
 def _taken_settings(**overrides: object) -> Settings:
-    """What holds a password is out of the environment from here on, where others could read it."""
     settings = take_settings(os.environ, **overrides)
-    for name in [name for name in os.environ if name.upper() in HOLDING_PASSWORDS]:
-        forget_variable(name)
+    configured_hosts(settings)  # what is wrong with them is told before anything is started
+    _forget_variables(is_embedded=settings.database_url is None)
     return settings
+
+
+def _forget_variables(*, is_embedded: bool) -> None:
+    """What holds a password is out of the environment from here on, where others could read it.
+
+    The driver reads the PG… variables where an address leaves something open. They are about other databases than
+    the embedded one.
+    """
+    for name in list(os.environ):
+        if name.upper() in HOLDING_PASSWORDS or (is_embedded and name.startswith("PG")):
+            forget_variable(name)
+
+
+def _surroundings(settings: Settings) -> Surroundings:
+    return Surroundings.from_environment(os.environ, has_own_database=settings.database_url is not None)
 
 
 def _configure_logging(settings: Settings) -> None:
@@ -241,7 +272,7 @@ def _configure_logging(settings: Settings) -> None:
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
-    uvloop.run(work)
+    uvloop.run(ended_in_order(work))
 
 
 def _duration(text: str) -> timedelta:

@@ -11,11 +11,12 @@ from corral.credentials.models import Credential
 from corral.database.data_folder import opened_data_folder
 from corral.database.os_user import postgres_user
 from corral.identity import api_tokens, queries, sign_in
+from corral.identity.events import OPERATOR
 from corral.identity.links import issue_link
 from corral.people import operators
 from corral.secret import Secret
 from corral.serving import House
-from corral.settings import Settings
+from corral.settings import Settings, absolute
 
 EMAIL = "demo@corral.example"
 _ACCOUNTS = (("SANDBOX paper account", "PKSANDBOXDEMO13"), ("SANDBOX live account", "AKSANDBOXDEMO1"))
@@ -41,7 +42,7 @@ class Invitation:
 
 def demo_folder(chosen: Path | None) -> Path:
     """The demo's own data folder, marked so that real keys and sandbox keys never meet in one."""
-    folder = chosen or _default_folder()
+    folder = absolute(chosen) if chosen else _default_folder()
     mark = folder / _MARK
     # The keyring of real data may lie elsewhere: its database alone tells, too.
     if not mark.exists() and any((folder / name).exists() for name in ("keyring.json", "postgres")):
@@ -135,4 +136,4 @@ async def _revoke_former_tokens(house: House, user_id: UUID) -> None:
     database = house.state["resources"].database
     for token in await api_tokens.load_api_tokens(database, user_id):
         if token.name == _TOKEN_NAME:
-            await api_tokens.revoke_api_token(database, user_id, token.id)
+            await api_tokens.revoke_api_token(database, user_id, token.id, OPERATOR)

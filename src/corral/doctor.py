@@ -1,7 +1,7 @@
 """`corral doctor`: one line per check, and for each that fails the way out."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,11 +14,12 @@ from corral.credentials.keyring_check import open_vault, opens_whole
 from corral.credentials.queries import load_all_sealed
 from corral.database.connection import Database, DatabaseRefused, open_owner_connection
 from corral.database.embedded_errors import EmbeddedPostgresError
-from corral.database.migrate import MigrationRefused, apply_migrations, pending_migrations
-from corral.database.selfcheck import attempt_crossing, find_role_weaknesses, find_schema_differences
-from corral.errors import Problem
+from corral.database.migrate import MigrationRefused, apply_migrations, pending_migrations, refuse_newer_release
+from corral.database.selfcheck import attempt_crossing, find_role_weaknesses, find_schema_differences, prove_writes
+from corral.errors import DatabaseUnavailable
 from corral.secret import Secret
 from corral.settings import Settings
+from corral.surroundings import Surroundings
 from corral.vault import KeyringRefused
 
 _LARGEST_SKEW_SECONDS = 5.0
@@ -30,28 +31,47 @@ class Finding:
     problem: str | None  # None: all is well
 
 
-async def examine(settings: Settings) -> AsyncIterator[Finding]:
+async def examine(settings: Settings, surroundings: Surroundings) -> AsyncIterator[Finding]:
     """Yields each finding as soon as it is known; what makes `serve` refuse to start is a finding here."""
+    for finding in _trust(surroundings):
+        yield finding
     async with AsyncExitStack() as stack:
         try:
             addresses = await stack.enter_async_context(database_addresses(settings))
             if addresses.owner is not None:
                 await apply_migrations(addresses.owner)
             database = await stack.enter_async_context(Database.open(addresses.app))
-        except (DatabaseRefused, EmbeddedPostgresError, MigrationRefused, Problem) as error:
-            yield Finding("the database is reachable", str(error))
+        except MigrationRefused as refused:
+            yield Finding("the database is of this release", str(refused))
+            return
+        except DatabaseUnavailable as unavailable:
+            yield Finding("the database is reachable", unavailable.reason)
+            return
+        except (DatabaseRefused, EmbeddedPostgresError) as refused:
+            yield Finding("the database is reachable", str(refused))
             return
         yield Finding("the database is reachable", None)
         if missing := await _missing(database):
             yield Finding("the database is of this release", missing)
             return
+        yield Finding("the database takes writes", await _writes(database))
         for name, check in _database_checks(database):
             yield Finding(name, await check())
         yield Finding("the keyring opens every row", await _keyring(settings, database, addresses.owner))
+        if settings.alpaca_proxy is None and surroundings.proxies:
+            named = f"{' and '.join(surroundings.proxies)} set and not used"
+            yield Finding(f"no proxy is used ({named}: CORRAL_ALPACA_PROXY names one for Alpaca)", None)
         alpaca = await stack.enter_async_context(open_configured_alpaca(settings))
         for environment in Environment:
             problem = await _reachable(alpaca, environment)
             yield Finding(f"Alpaca's {environment.value} host is reachable", problem)
+
+
+def _trust(surroundings: Surroundings) -> Iterator[Finding]:
+    if surroundings.trust:
+        named = ", ".join(f"{name}={value}" for name, value in surroundings.trust.items())
+        check = f"whose certificates are accepted is changed by {named}"
+        yield Finding(check, _joined(list(surroundings.unusable_trust())))
 
 
 def _database_checks(database: Database) -> list[tuple[str, Callable[[], Awaitable[str | None]]]]:
@@ -66,10 +86,19 @@ def _database_checks(database: Database) -> list[tuple[str, Callable[[], Awaitab
 async def _missing(database: Database) -> str | None:
     """Without its schema nothing else can be asked."""
     async with database.connection() as connection:
+        try:
+            await refuse_newer_release(connection)
+        except MigrationRefused as newer:
+            return str(newer)
         pending = await pending_migrations(connection)
     if pending:
         return f"migration {', '.join(pending)} is missing: give its owner's address as CORRAL_DATABASE_OWNER_URL"
     return None
+
+
+async def _writes(database: Database) -> str | None:
+    async with database.connection() as connection:
+        return await prove_writes(connection)
 
 
 async def _role(database: Database) -> str | None:
@@ -108,7 +137,7 @@ async def _reachable(alpaca: AlpacaClient, environment: Environment) -> str | No
     except KeysRefused:
         return None
     except AlpacaError as error:
-        return f"{error}: check this machine's network, name service and time"
+        return f"{error}: check this machine's network, name service and time, and CORRAL_ALPACA_PROXY if it is set"
     return None
 
 

@@ -76,6 +76,13 @@ class DatabaseUnavailable(Problem):
 
     status, code, title = 503, "database_unavailable", "Database unavailable"
 
+    def __init__(
+        self, detail: str | None = None, *, retry_after: int | None = None, reason: str = "", **extra: object
+    ) -> None:
+        """`reason` is for whoever runs the database; no client is told."""
+        super().__init__(detail, retry_after=retry_after, **extra)
+        self.reason = reason
+
 
 class Overloaded(Problem):
     """Too many requests at this moment. Nothing was changed; try again shortly."""

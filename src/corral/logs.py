@@ -10,9 +10,10 @@ import logging
 import re
 import sys
 import traceback
+from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import BinaryIO, Final, Literal
+from typing import BinaryIO, Final, Literal, cast
 
 import orjson
 import structlog
@@ -76,7 +77,7 @@ def configure_logging(log_format: Literal["console", "json"], stream: BinaryIO, 
     structlog.configure(
         processors=[_compose, _render_json if log_format == "json" else _render_console],
         wrapper_class=structlog.make_filtering_bound_logger(lowest),
-        logger_factory=structlog.BytesLoggerFactory(stream),
+        logger_factory=structlog.BytesLoggerFactory(cast("BinaryIO", _Unbroken(stream))),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_Bridge(logging.WARNING)], level=logging.WARNING, force=True)
@@ -176,6 +177,21 @@ def _render_console(_logger: WrappedLogger, _level: str, event: EventDict) -> by
     fields = "".join(f"  {name}={value}" for name, value in event.items())
     continued = "".join(f"\n  | {part}" for part in trace.splitlines())
     return f"{line}{fields}{continued}".encode()
+
+
+class _Unbroken:
+    """A log that cannot be written, on a full disk or a terminal that was closed, must not stop what it tells of."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def write(self, line: bytes) -> None:
+        with suppress(OSError):
+            self._stream.write(line)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 class _Bridge(logging.Handler):

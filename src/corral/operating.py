@@ -1,26 +1,31 @@
 """What the commands do, once the command line is read and the settings are known."""
 
+import errno
 import os
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from corral import demo as demonstration
 from corral import doctor
+from corral.ending import Signals
 from corral.identity import api_tokens, queries, sign_in
-from corral.identity.links import issue_link
+from corral.identity.links import Kind, issue_link
 from corral.identity.scopes import Scope
 from corral.people import operators
 from corral.sandbox import Sandbox, serve_sandbox
 from corral.secret import Secret
-from corral.serving import House, opened_house, serve, stop_signal
+from corral.serving import House, opened_house, serve
 from corral.settings import Settings
+from corral.surroundings import Surroundings
 
 _out = Console(highlight=False, soft_wrap=True)
 
@@ -33,47 +38,64 @@ class SandboxCannotListen(Exception):  # noqa: N818 - a condition
     """The sandbox's port cannot be had. One line."""
 
 
-async def announce_service(house: House, url: str) -> None:
+async def run_service(settings: Settings, surroundings: Surroundings) -> None:
+    await serve(settings, partial(announce_service, surroundings), _out.print)
+
+
+async def announce_service(surroundings: Surroundings, house: House, url: str) -> str:
     """Where it listens and where its data is; and, while nobody is there yet, how the first one gets in."""
     settings, resources = house.settings, house.state["resources"]
     database = settings.data_dir / "postgres" if settings.database_url is None else "CORRAL_DATABASE_URL"
-    _out.print(f"[bold]Corral[/] listens on {url}" + (f" as {settings.public_url}" if settings.public_url else ""))
-    _out.print(f"  data     {database}")
-    _out.print(f"  keyring  {settings.keyring_path} (back it up, apart from the data)")
+    lines = [
+        f"[bold]Corral[/] listens on {url}" + (f" as {settings.public_url}" if settings.public_url else ""),
+        f"  data     {escape(str(database))}",
+        f"  keyring  {escape(str(settings.keyring_path))} (back it up, apart from the data)",
+        *(
+            f"  trust    {escape(name)}={escape(value)} (changes whose certificates are accepted)"
+            for name, value in surroundings.trust.items()
+        ),
+    ]
+    if settings.alpaca_proxy is not None:
+        lines.append("  proxy    CORRAL_ALPACA_PROXY (for Alpaca's hosts)")
     if not await queries.has_users(resources.database):
         link = await issue_link(resources.database, resources.vault, "setup", None, resources.public_url)
-        _out.print(f"  set-up   {link.reveal()} (once, within 24 hours)")
+        lines.append(f"  set-up   {link.reveal()} (once, within 24 hours)")
+    return "\n".join(lines)
 
 
-async def announce_demo(house: House, url: str) -> None:
+async def announce_demo(house: House, url: str) -> str:
     invitation = await demonstration.invite(house, url)
-    first = invitation.credentials[0]
-    _out.print(f"[bold]Corral[/] [black on yellow] SANDBOX [/] listens on {url}: no real money, no Alpaca account")
-    _out.print(f"  sign in  {invitation.sign_in_link.reveal()} (once)")
-    _out.print(f"  token    {invitation.token.reveal()}")
-    _out.print("  try      the SANDBOX paper account, live:\n")
-    _out.print(f"curl -s -H 'Authorization: Bearer {invitation.token.reveal()}' "
-               f"{url}/api/credentials/{first.id}/account-data\n")  # fmt: skip
-    _out.print("Ctrl-C ends it.")
+    account_data = f"{url}/api/credentials/{invitation.credentials[0].id}/account-data"
+    return "\n".join(
+        (
+            f"[bold]Corral[/] [black on yellow] SANDBOX [/] listens on {url}: no real money, no Alpaca account",
+            f"  sign in  {invitation.sign_in_link.reveal()} (once)",
+            f"  token    {invitation.token.reveal()}",
+            "  try      the SANDBOX paper account, live:\n",
+            f"curl -s -H 'Authorization: Bearer {invitation.token.reveal()}' {account_data}\n",
+            "Ctrl-C ends it.",
+        )
+    )
 
 
 async def run_demo(folder: Path, port: int, sandbox_port: int) -> None:
-    async with _opened_sandbox(sandbox_port, "--sandbox-port") as broker:
+    async with _opened_sandbox(sandbox_port, "corral demo --sandbox-port N") as broker:
         settings = demonstration.demo_settings(folder, port=port, sandbox_url=broker.url)
-        await serve(settings, announce_demo, sandbox=True)
+        await serve(settings, announce_demo, _out.print, sandbox=True)
 
 
 async def run_sandbox(port: int, seed: int, latency_seconds: float, speed: int) -> None:
-    stop = stop_signal()
-    async with _opened_sandbox(port, "--port", seed=seed, latency_seconds=latency_seconds, speed=speed) as broker:
+    told = Signals()
+    way_out = "corral sandbox --port N"
+    async with _opened_sandbox(port, way_out, seed=seed, latency_seconds=latency_seconds, speed=speed) as broker:
         _out.print(f"SANDBOX broker: {broker.paper_url} and {broker.live_url}")
         _out.print("  key id PK… (paper) or AK… (live), secret: sandbox-secret-for-<key id>; Ctrl-C ends it")
-        await stop.wait()
+        await told.once.wait()
 
 
 @asynccontextmanager
 async def _opened_sandbox(
-    port: int, option: str, *, seed: int = 0, latency_seconds: float = 0, speed: int = 1
+    port: int, way_out: str, *, seed: int = 0, latency_seconds: float = 0, speed: int = 1
 ) -> AsyncGenerator[Sandbox]:
     async with AsyncExitStack() as stack:
         try:
@@ -81,8 +103,9 @@ async def _opened_sandbox(
                 serve_sandbox(port=port, seed=seed, latency_seconds=latency_seconds, speed=speed)
             )
         except OSError as error:
-            reason = os.strerror(error.errno or 0).lower()
-            raise SandboxCannotListen(f"127.0.0.1:{port}: {reason}; choose another with {option}") from None
+            is_taken = error.errno == errno.EADDRINUSE
+            reason = "is in use by another program" if is_taken else f"({os.strerror(error.errno or 0).lower()})"
+            raise SandboxCannotListen(f"127.0.0.1:{port} {reason}: choose another port with `{way_out}`") from None
         yield broker
 
 
@@ -141,10 +164,10 @@ async def demote_user(settings: Settings, email: str) -> None:
         _out.print(f"{email} may no longer invite or disable people; invitations of theirs ended.")
 
 
-async def print_sign_in_link(settings: Settings, email: str) -> None:
+async def print_recovery_link(settings: Settings, email: str) -> None:
     async with opened_house(settings) as house:
         user = await operators.find_person(house.state["resources"].database, email)
-        await _print_link(house, user.id)
+        await _print_link(house, user.id, "recovery")
 
 
 async def create_token(
@@ -159,17 +182,17 @@ async def create_token(
         sys.stdout.write(token.reveal() + "\n")
 
 
-async def _print_link(house: House, user_id: UUID) -> None:
+async def _print_link(house: House, user_id: UUID, kind: Kind = "sign_in") -> None:
     resources = house.state["resources"]
-    link = await issue_link(resources.database, resources.vault, "sign_in", user_id, resources.public_url)
+    link = await issue_link(resources.database, resources.vault, kind, user_id, resources.public_url)
     _out.print(link.reveal())
 
 
-async def examine(settings: Settings) -> None:
+async def examine(settings: Settings, surroundings: Surroundings) -> None:
     failed = 0
-    async for finding in doctor.examine(settings):
+    async for finding in doctor.examine(settings, surroundings):
         failed += finding.problem is not None
         mark = "[green]✓[/]" if finding.problem is None else "[red]✗[/]"
-        _out.print(f"{mark} {finding.check}" + (f": {finding.problem}" if finding.problem else ""))
+        _out.print(mark, escape(finding.check + (f": {finding.problem}" if finding.problem else "")))
     if failed:
         raise ChecksFailed(f"{failed} of the checks failed; each line above says what to do")

@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "CORRAL_"
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-HOLDING_PASSWORDS = frozenset({"CORRAL_DATABASE_URL", "CORRAL_DATABASE_OWNER_URL"})
+HOLDING_PASSWORDS = frozenset({"CORRAL_DATABASE_URL", "CORRAL_DATABASE_OWNER_URL", "CORRAL_ALPACA_PROXY"})
 
 
 def default_data_dir() -> Path:
@@ -20,6 +20,14 @@ def default_data_dir() -> Path:
     if os.geteuid() == 0:
         return Path("/var/lib/corral")
     return platformdirs.user_data_path("corral")
+
+
+def absolute(path: Path) -> Path:
+    """The path from the root, for messages that are read in another folder. Raises ValueError for an unknown ~user."""
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:
+        raise ValueError(f"{path}: there is no home directory of this name") from None
 
 
 class Settings(BaseSettings):
@@ -41,6 +49,9 @@ class Settings(BaseSettings):
     alpaca_paper_url: str = Field(default="https://paper-api.alpaca.markets", description="the only hosts ever dialled")
     alpaca_live_url: str = Field(default="https://api.alpaca.markets", description="the only hosts ever dialled")
     alpaca_data_url: str = Field(default="https://data.alpaca.markets", description="the only hosts ever dialled")
+    alpaca_proxy: SecretStr | None = Field(
+        default=None, description="the only proxy that is used, for Alpaca's hosts only; like http://HOST:PORT"
+    )
     snapshot_seconds: Annotated[float, Field(ge=0, le=60)] = Field(
         default=1.0, description="for how long one answer of Alpaca may serve everyone who may see it; 0: never"
     )
@@ -52,6 +63,9 @@ class Settings(BaseSettings):
     )
     recheck_seconds: Annotated[float, Field(ge=0, le=604_800)] = Field(
         default=3600.0, description="how often stored keys are checked with Alpaca, each at a time of its own; 0: never"
+    )
+    drain_seconds: Annotated[float, Field(ge=0, le=600)] | None = Field(
+        default=None, description="not ready for so long before the listener closes; default: 0 on a terminal, else 3"
     )
     log_format: Literal["console", "json"] | None = Field(
         default=None, description="default: console on a terminal, else json"
@@ -69,12 +83,19 @@ class Settings(BaseSettings):
             raise ValueError("plain http is for this machine only: put a TLS proxy in front and give its https address")
         return f"{parts.scheme}://{parts.netloc}"
 
+    @field_validator("data_dir", mode="after")
+    @classmethod
+    def _is_absolute(cls, folder: Path) -> Path:
+        return absolute(folder)
+
     @field_validator("keyring")
     @classmethod
     def _is_file(cls, keyring: str | None) -> str | None:
-        if keyring is not None and not keyring.startswith("file:"):
+        if keyring is None:
+            return None
+        if not keyring.startswith("file:"):
             raise ValueError("expected file:PATH")
-        return keyring
+        return f"file:{absolute(Path(keyring.removeprefix('file:')))}"
 
     @model_validator(mode="after")
     def _is_reached_safely(self) -> Self:
@@ -88,7 +109,7 @@ class Settings(BaseSettings):
     @property
     def keyring_path(self) -> Path:
         if self.keyring is not None:
-            return Path(self.keyring.removeprefix("file:")).expanduser()
+            return Path(self.keyring.removeprefix("file:"))
         return self.data_dir / "keyring.json"
 
     @property

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import Faults, Service, StartService
+from tests.log_lines import LogSince
 from tests.people import Person, make_person, paper_key
 
 Json = dict[str, Any]
@@ -43,8 +45,9 @@ class Account:
         async with self.person.client.get(f"/api/credentials/{self.credential_id}") as answer:
             return await answer.json()
 
-    async def calls(self) -> int:
-        return await self._faults.calls_of(self.key_id)
+    async def calls(self, path: str = "") -> int:
+        """How many requests Alpaca got, of all or for this path."""
+        return await self._faults.calls_of(self.key_id, path)
 
     async def get(self, read: str, *, refused: int | None = None, **asked: Any) -> Json:  # noqa: ANN401 - whatever an address can hold
         """What is answered; with `refused`, the problem with this status."""
@@ -53,6 +56,11 @@ class Account:
             assert answer.status == (refused or 200), await answer.text()
             assert answer.content_type == ("application/problem+json" if refused else "application/json")
             return await answer.json(content_type=None)
+
+
+@pytest.fixture
+def log(log_file: Path) -> LogSince:
+    return LogSince(log_file)
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ import pytest
 from aiohttp import ClientSession
 
 from corral.identity import api_tokens
+from corral.identity.events import OPERATOR
 from corral.sandbox import Sandbox
 from tests.conftest import Faults, Service, StartService
 from tests.log_lines import LogSince
@@ -93,7 +94,7 @@ async def test_a_live_credential_is_asked_of_the_live_host_and_of_no_other(
     assert (await account_data(alice, credential["id"]))["account_type"] == "live"
     # The sandbox refuses AK keys under /paper: had the row's type been ignored, this would be a refusal.
     async with (
-        start_service(alpaca_live_url=sandbox.paper_url) as mixed_up,
+        start_service(alpaca_paper_url=sandbox.url, alpaca_live_url=sandbox.paper_url) as mixed_up,
         ClientSession(mixed_up.url, headers={"Authorization": f"Bearer {alice.token}"}) as client,
         client.get(f"/api/credentials/{credential['id']}/account-data") as answer,
     ):
@@ -134,7 +135,7 @@ async def test_optional_fields_may_be_missing(fresh: Person, faults: Faults, fie
 
 REFUSALS: list[tuple[str, dict[str, object], int, str]] = [
     ("a 500", {"status": 500, "body": {"message": "boom"}}, 502, "upstream_failed"),
-    ("an order refusal", {"status": 403, "body": {"code": 40310000, "message": "no"}}, 502, "upstream_failed"),
+    ("an order refusal", {"status": 403, "body": {"code": 40310000, "message": "no"}}, 409, "alpaca_refused"),
     ("HTML with 200", {"status": 200, "body_text": "<html>", "content_type": "text/html"}, 502, "upstream_failed"),
     ("an array", {"status": 200, "body": []}, 502, "upstream_failed"),
     ("an empty object", {"status": 200, "body": {}}, 502, "upstream_failed"),
@@ -163,7 +164,8 @@ async def test_alpaca_misbehaving_is_told_by_its_code_and_the_next_request_works
     problem = await account_data(fresh, credential["id"], status=status)
     assert asyncio.get_running_loop().time() - started < 2.5  # the deadline of these services is one
     assert problem["code"] == code
-    assert set(problem) == {"type", "title", "status", "detail", "code", "request_id"}
+    more = {"alpaca_code"} if code == "alpaca_refused" else set[str]()
+    assert set(problem) == {"type", "title", "status", "detail", "code", "request_id"} | more
     await faults.clear()
     await account_data(fresh, credential["id"])
 
@@ -273,7 +275,7 @@ async def test_a_revoked_token_is_401_at_the_next_request_though_an_answer_is_ke
     credential = await alice.store()
     await account_data(alice, credential["id"])
     tokens = await api_tokens.load_api_tokens(service.resources.database, alice.user_id)
-    await api_tokens.revoke_api_token(service.resources.database, alice.user_id, tokens[0].id)
+    await api_tokens.revoke_api_token(service.resources.database, alice.user_id, tokens[0].id, OPERATOR)
     await account_data(alice, credential["id"], status=401)
 
 

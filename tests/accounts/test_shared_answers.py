@@ -39,7 +39,8 @@ async def test_a_row_copied_to_another_user_by_hand_finds_no_kept_answer(
         assert (await answer.json(content_type=None))["code"] == "internal"
     await owner.execute("DELETE FROM corral.credentials WHERE user_id = $1", bob.user_id)
     await owner.close()
-    assert await faults.calls_of(key_id) == 2
+    # One call stored the keys, and one was alice's, with another beside it that says which account answers.
+    assert await faults.calls_of(key_id) == (2 if read in {"account-data", "clock"} else 3)
 
 
 @pytest.mark.parametrize("case", ["mine", "bobs", "inactive", "unauthenticated", "refused"])

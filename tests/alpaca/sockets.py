@@ -79,7 +79,7 @@ async def closes(web_socket: web.WebSocketResponse) -> None:
 
 @asynccontextmanager
 async def line_to(socket: Socket, *, timeout_seconds: float = 1.0, ping_seconds: float = 10.0) -> AsyncGenerator[Line]:
-    hosts = Hosts.from_urls(paper=socket.url, live=socket.url, data=socket.url)
+    hosts = Hosts.from_urls(paper=socket.url, live=f"{socket.url}/live", data=socket.url)
     async with open_trade_updates(hosts, timeout_seconds=timeout_seconds, ping_seconds=ping_seconds) as updates:
         line = await updates.connect(Environment.PAPER, Secret(KEY_ID), Secret(SECRET_KEY))
         try:

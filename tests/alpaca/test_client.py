@@ -23,6 +23,7 @@ from tests.alpaca.upstream import (
     answer,
     client_of,
     fetch,
+    opened,
     upstream,
 )
 
@@ -54,7 +55,7 @@ async def test_the_account_comes_with_the_moment_and_the_id_of_the_answer() -> N
         asked_at = datetime.now(UTC)
         got = await fetch(client)
         done_at = datetime.now(UTC)
-    assert (got.account.cash, got.account.equity) == (ACCOUNT["cash"], ACCOUNT["equity"])
+    assert (opened(got).cash, opened(got).equity) == (ACCOUNT["cash"], ACCOUNT["equity"])
     assert got.answered_at.tzinfo is UTC
     assert asked_at + timedelta(seconds=0.1) <= got.answered_at <= done_at
     assert 0.1 <= got.latency_seconds <= (done_at - asked_at).total_seconds() + 0.1
@@ -140,7 +141,7 @@ async def test_a_mix_up_of_answers_is_impossible() -> None:
 @pytest.mark.parametrize("status", ["502 Bad Gateway", "503 Service Unavailable", "504 Gateway Timeout"])
 async def test_a_passing_failure_is_asked_again(status: str, log_lines: list[Any]) -> None:
     async with upstream(answer(b"", status), answer(ACCOUNT)) as served, client_of(served.url) as client:
-        assert (await fetch(client)).account.cash == ACCOUNT["cash"]
+        assert opened(await fetch(client)).cash == ACCOUNT["cash"]
     assert len(served.heads) == 2
     assert [(line["event"], line["status"], line["attempts"]) for line in log_lines] == [("alpaca_answered", 200, 2)]
 
@@ -262,7 +263,7 @@ async def test_a_cancelled_call_leaves_nothing_behind() -> None:
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
-        assert (await fetch(client)).account.cash == ACCOUNT["cash"]
+        assert opened(await fetch(client)).cash == ACCOUNT["cash"]
         assert served.connections == 2  # the half-used connection is not used again
 
 

@@ -55,7 +55,7 @@ def test_a_path_prefix_is_kept_and_a_trailing_slash_is_not(configured: str, used
 )
 @pytest.mark.parametrize("name", ["paper", "live", "data"])
 def test_anything_else_is_refused_with_a_sentence(name: str, configured: str) -> None:
-    with pytest.raises(ValueError, match=rf"^Alpaca's {name} URL .*\.$") as refused:
+    with pytest.raises(ValueError, match=rf"^CORRAL_ALPACA_{name.upper()}_URL .*\.$") as refused:
         Hosts.from_urls(**{name: configured})
     assert "pass" not in str(refused.value).replace("password", "")
 
@@ -65,3 +65,49 @@ def test_the_prefix_of_a_key_id_is_a_hint() -> None:
     assert hint_from_key_id("AK7Q2W9E4R6T8Y") is Environment.LIVE
     assert hint_from_key_id("CK7Q2W9E4R6T8Y") is Environment.PAPER
     assert hint_from_key_id("") is Environment.PAPER
+
+
+@pytest.mark.parametrize(
+    ("paper", "live"),
+    [
+        ("https://broker.example", "https://broker.example"),
+        ("https://broker.example/v", "https://BROKER.example:443/v/"),
+        ("https://broker.example.", "https://broker.example"),
+        ("http://127.0.0.1:8003", "http://127.0.0.1:8003/"),
+    ],
+)
+def test_paper_and_live_may_not_be_the_same_address(paper: str, live: str) -> None:
+    with pytest.raises(ValueError, match="paper and live must differ"):
+        Hosts.from_urls(paper=paper, live=live)
+
+
+@pytest.mark.parametrize(
+    "urls",
+    [
+        {"paper": "https://api.alpaca.markets", "live": "https://paper-api.alpaca.markets"},
+        {"paper": "https://api.alpaca.markets/x"},
+        {"live": "https://paper-api.alpaca.markets/x"},
+    ],
+)
+def test_alpacas_own_hosts_may_not_be_exchanged(urls: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="are exchanged"):
+        Hosts.from_urls(**urls)
+
+
+@pytest.mark.parametrize("proxy", ["http://proxy.example:3128", "https://alice:pass@proxy.example/"])
+def test_a_proxy_is_one_for_all_hosts(proxy: str) -> None:
+    assert str(Hosts.from_urls(proxy=proxy).proxy).rstrip("/") == proxy.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    "proxy", ["", "proxy:3128", "socks5://proxy:1080", "http://", "http://proxy/x", "http://proxy?x=1"]
+)
+def test_a_proxy_that_is_no_address_is_refused(proxy: str) -> None:
+    with pytest.raises(ValueError, match="is not an address like"):
+        Hosts.from_urls(proxy=proxy)
+
+
+@pytest.mark.parametrize("name", ["paper", "live", "data"])
+def test_no_proxy_is_used_where_it_could_read_the_keys(name: str) -> None:
+    with pytest.raises(ValueError, match="for https addresses only"):
+        Hosts.from_urls(**{name: "http://127.0.0.1:8003"}, proxy="http://proxy.example:3128")

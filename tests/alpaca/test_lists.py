@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corral.alpaca.activities import NonTradeActivity, TradeActivity, read_activities
-from corral.alpaca.errors import WrongShape
+from corral.alpaca.errors import Fault, WrongShape
+from corral.alpaca.items import UnreadableItem, count_unreadable, readable
 from corral.alpaca.market_clock import read_clock
 from corral.alpaca.moments import in_utc, instant
-from corral.alpaca.orders import read_orders
+from corral.alpaca.orders import Order, read_orders
 from corral.alpaca.portfolio_history import read_portfolio_history
 from corral.alpaca.positions import read_positions
 from tests.accounts.alpaca_lists import ANSWERS, CLOCK, DIVIDEND, FILL, HISTORY, POSITION, order
@@ -42,7 +43,8 @@ def test_an_order_is_read_to_the_last_digit() -> None:
 
 def test_numbers_that_come_as_numbers_keep_every_digit() -> None:
     body = json.dumps([order(7)]).replace('"20.000000001"', "20.00000000000000000000000001")
-    assert read_orders(body.encode())[0].qty == "20.00000000000000000000000001"
+    (read,) = readable(read_orders(body.encode()))
+    assert read.qty == "20.00000000000000000000000001"
 
 
 def test_values_that_alpaca_adds_later_pass_as_texts() -> None:
@@ -63,43 +65,137 @@ def test_what_a_client_named_its_order_is_taken_as_it_is() -> None:
     assert _one(read_orders, order(7, client_order_id="a\nb\t👩‍🚀")).client_order_id == "a\nb\t👩‍🚀"
 
 
+UNREADABLE: list[dict[str, Any]] = [
+    {"status": None},
+    {"status": ""},
+    {"qty": "NaN"},
+    {"qty": "1" * 65},
+    {"qty": {"amount": 1}},
+    {"limit_price": "=1+1"},
+    {"submitted_at": "yesterday"},
+    {"submitted_at": "2026-11-23T14:31:04"},
+    {"submitted_at": "2026-02-30T14:31:04Z"},
+    {"submitted_at": 1775606400},
+    {"client_order_id": "x" * 257},
+    {"client_order_id": "\ud800"},
+    {"extended_hours": "maybe"},
+    {"legs": {}},
+    {"legs": [1]},
+    {"legs": [order(1, legs=[order(2)])]},
+    {"legs": [order(n) for n in range(1, 10)]},
+    {"legs": [order(1, qty="many")]},
+]
+
+
+@pytest.mark.parametrize("fields", UNREADABLE, ids=str)
+def test_an_order_with_an_unreadable_field_leaves_the_others_readable(fields: dict[str, Any]) -> None:
+    first, second, third = read_orders(json.dumps([order(1), order(7, **fields), order(2)]).encode())
+    assert isinstance(first, Order)
+    assert isinstance(third, Order)
+    assert isinstance(second, UnreadableItem)
+    assert (second.id, list(second.faults)) == (order(7)["id"], list(fields))
+    assert second.cells["symbol"] == "AAPL"
+    assert not second.cells.keys() & fields.keys()
+
+
 @pytest.mark.parametrize(
     "fields",
     [
         {"id": None},
         {"id": ""},
         {"id": 5},
-        {"status": None},
-        {"qty": "NaN"},
-        {"qty": "1" * 65},
-        {"qty": {"amount": 1}},
-        {"limit_price": "=1+1"},
-        {"submitted_at": "yesterday"},
-        {"submitted_at": "2026-11-23T14:31:04"},
-        {"submitted_at": "2026-02-30T14:31:04Z"},
-        {"submitted_at": 1775606400},
+        {"id": "x" * 65},
         {"symbol": ["AAPL"]},
         {"symbol": "A" * 65},
         {"symbol": "A\u202eB"},
-        {"client_order_id": "x" * 257},
-        {"client_order_id": "\ud800"},
-        {"extended_hours": "maybe"},
-        {"legs": {}},
-        {"legs": [1]},
-        {"legs": [order(1, legs=[order(2)])]},
-        {"legs": [order(n) for n in range(1, 10)]},
     ],
     ids=str,
 )
-def test_one_order_that_makes_no_sense_refuses_the_whole_page(fields: dict[str, Any]) -> None:
-    with pytest.raises(WrongShape):
-        read_orders(json.dumps([order(1), order(7, **fields)]).encode())
+def test_an_order_without_a_readable_id_or_symbol_makes_the_whole_list_unusable(fields: dict[str, Any]) -> None:
+    with pytest.raises(WrongShape) as refused:
+        read_orders(json.dumps([order(1), order(7, **fields), order(2)]).encode())
+    assert refused.value.field == next(iter(fields))
 
 
-@pytest.mark.parametrize("missing", ["asset_id", "symbol", "side", "qty"])
-def test_a_position_without_what_it_is_of_is_none(missing: str) -> None:
-    with pytest.raises(WrongShape):
-        _one(read_positions, {**POSITION, missing: None})
+@pytest.mark.parametrize(
+    ("readable", "unreadable", "is_usable"), [(1, 0, True), (1, 1, True), (0, 1, False), (2, 3, False), (3, 2, True)]
+)
+def test_a_list_of_which_more_than_half_is_unreadable_is_unusable(
+    readable: int, unreadable: int, *, is_usable: bool
+) -> None:
+    many = [order(n) for n in range(readable)] + [order(10 + n, qty="?") for n in range(unreadable)]
+    body = json.dumps(many).encode()
+    if is_usable:
+        assert count_unreadable(read_orders(body)) == unreadable
+        return
+    with pytest.raises(WrongShape) as refused:
+        read_orders(body)
+    assert (refused.value.fault, refused.value.field) == (Fault.MOSTLY_UNREADABLE, "qty")
+
+
+@pytest.mark.parametrize("name", [name for name in order(7) if name not in {"id", "status", "type", "order_type"}])
+def test_an_empty_text_in_an_order_is_nothing(name: str) -> None:
+    assert _one(read_orders, order(7, **{name: ""})) == _one(read_orders, order(7, **{name: None}))
+
+
+@pytest.mark.parametrize("zero", ["0001-01-01T00:00:00Z", "0000-00-00T00:00:00Z", "", None])
+def test_a_zero_time_is_no_time(zero: str | None) -> None:
+    assert _one(read_orders, order(7, filled_at=zero)).filled_at is None
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("2026-08-05", "2026-08-05"),
+        ("2026-08-05T00:00:00", "2026-08-05"),
+        ("2026-08-05T00:00:00Z", "2026-08-05"),
+        ("2026-08-05T00:00:00.000-04:00", "2026-08-05"),
+        ("2026-08-05 00:00:00", "2026-08-05"),
+        ("0000-00-00", None),
+        ("0001-01-01T00:00:00Z", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_day_is_cut_out_of_a_time(written: str | None, read: str | None) -> None:
+    assert _one(read_activities, {**DIVIDEND, "date": written}).date == read
+
+
+@pytest.mark.parametrize("written", ["today", "2026-02-30", "2026-13-01", "2026-08-05T", "05.08.2026", 20260805])
+def test_what_is_no_day_is_unreadable(written: object) -> None:
+    fill, dividend = read_activities(json.dumps([FILL, {**DIVIDEND, "date": written}]).encode())
+    assert isinstance(fill, TradeActivity)
+    assert isinstance(dividend, UnreadableItem)
+    assert dividend.faults == {"date": Fault.NOT_A_DATE}
+
+
+@pytest.mark.parametrize("missing", ["asset_id", "symbol"])
+def test_a_position_without_what_it_is_of_makes_the_whole_list_unusable(missing: str) -> None:
+    with pytest.raises(WrongShape) as refused:
+        read_positions(json.dumps([POSITION, {**POSITION, missing: None}, POSITION]).encode())
+    assert (refused.value.fault, refused.value.field) == (Fault.MISSING, missing)
+
+
+@pytest.mark.parametrize("missing", ["side", "qty"])
+def test_a_position_without_a_side_or_a_quantity_is_unreadable(missing: str) -> None:
+    _, position = read_positions(json.dumps([POSITION, {**POSITION, missing: None}]).encode())
+    assert isinstance(position, UnreadableItem)
+    assert position.faults == {missing: Fault.MISSING}
+
+
+def test_a_position_in_another_currency_keeps_its_values_in_dollars_and_its_rate() -> None:
+    read = _one(
+        read_positions,
+        {**POSITION, "swap_rate": "0.93", "usd": {"market_value": "-4880.00", "note": "x", "cost_basis": None}},
+    )
+    assert (read.swap_rate, read.usd) == ("0.93", {"market_value": "-4880.00"})
+
+
+@pytest.mark.parametrize("usd", ["4880", [], {"market_value": "lots"}])
+def test_values_in_dollars_that_are_none_make_the_position_unreadable(usd: object) -> None:
+    _, position = read_positions(json.dumps([POSITION, {**POSITION, "usd": usd}]).encode())
+    assert isinstance(position, UnreadableItem)
+    assert list(position.faults) == ["usd"]
 
 
 def test_a_position_may_lack_everything_else() -> None:
@@ -116,10 +212,32 @@ def test_fills_and_other_activities_are_told_apart() -> None:
     assert isinstance(_one(read_activities, {**DIVIDEND, "activity_type": "NEWS"}), NonTradeActivity)
 
 
-@pytest.mark.parametrize("fields", [{**FILL, "price": None}, {**FILL, "id": ""}, {**DIVIDEND, "date": "today"}])
-def test_an_activity_that_lacks_a_part_is_none(fields: dict[str, Any]) -> None:
+def test_a_fill_without_a_price_is_unreadable() -> None:
+    _, fill = read_activities(json.dumps([DIVIDEND, {**FILL, "price": None}]).encode())
+    assert isinstance(fill, UnreadableItem)
+    assert (fill.id, fill.faults) == (FILL["id"], {"price": Fault.MISSING})
+
+
+@pytest.mark.parametrize("fields", [{**FILL, "id": ""}, {**DIVIDEND, "id": None}, {**FILL, "symbol": None}])
+def test_an_activity_without_an_id_or_a_fill_without_a_symbol_makes_the_whole_list_unusable(
+    fields: dict[str, Any],
+) -> None:
     with pytest.raises(WrongShape):
-        _one(read_activities, fields)
+        read_activities(json.dumps([DIVIDEND, fields, FILL]).encode())
+
+
+def test_an_activity_keeps_whatever_else_alpaca_says_of_it() -> None:
+    fee = {"activity_type": "CFEE", "id": "1", "price": "1884.5", "description": "Coin Pair\nTransaction Fee"}
+    fee |= {"venue": "X", "rate": 0.0025, "is_final": True, "nothing": None, "empty": "", "legs": [1], "deep": {"a": 1}}
+    read = _one(read_activities, fee | {"Odd name": "x", "long": "x" * 1_001, "control": "a\x00b"})
+    assert (read.price, read.description) == ("1884.5", "Coin Pair\nTransaction Fee")
+    assert read.other == {"venue": "X", "rate": "0.0025", "is_final": True}
+    assert _one(read_activities, FILL | {"note": "opened by hand"}).other == {"note": "opened by hand"}
+
+
+def test_no_more_than_32_of_them_are_kept() -> None:
+    many = {f"field_{number}": "x" for number in range(100)}
+    assert len(_one(read_activities, DIVIDEND | many).other) == 32
 
 
 def test_a_history_keeps_its_numbers_as_they_are_written() -> None:
@@ -139,8 +257,10 @@ def test_a_history_keeps_its_numbers_as_they_are_written() -> None:
         ("[1775606400, 1775692800]", "[1775606400, 1e9]"),
         ("[1775606400, 1775692800]", "[1775606400, 999999999999]"),
         ("[1775606400, 1775692800]", "null"),
+        ("[1775606400, 1775692800]", '"1775606400"'),
         ("[12.170, 0]", "[12.170, NaN]"),
-        ('"2026-04-06"', '"last week"'),
+        ("[12.170, 0]", "[12.170]"),
+        ("[12.170, 0]", "[]"),
         ('"1D"', "null"),
     ],
 )
@@ -148,6 +268,31 @@ def test_a_history_whose_columns_do_not_fit_is_none(well: str, badly: str) -> No
     assert well in HISTORY
     with pytest.raises(WrongShape):
         read_portfolio_history(HISTORY.replace(well, badly).encode())
+
+
+def test_a_history_of_null_columns_is_empty() -> None:
+    nothing = {"timestamp": None, "equity": None, "profit_loss": None, "profit_loss_pct": None, "timeframe": "1Min"}
+    assert read_portfolio_history(json.dumps(nothing).encode()).points == []
+
+
+def test_a_column_that_is_null_has_no_values() -> None:
+    history = read_portfolio_history(HISTORY.replace("[1.4e-3, null]", "null").encode())
+    assert [(point.equity, point.profit_loss_pct) for point in history.points] == [
+        ("8425.21000000000000000001", None),
+        (None, None),
+    ]
+
+
+@pytest.mark.parametrize("asof", ['"0000-00-00"', '"last week"', '""', "null"])
+def test_a_history_whose_base_is_of_no_day_has_its_points(asof: str) -> None:
+    history = read_portfolio_history(HISTORY.replace('"2026-04-06"', asof).replace("8413.0400", '"?"').encode())
+    assert (history.base_value, history.base_value_asof, len(history.points)) == (None, None, 2)
+
+
+def test_a_point_that_cannot_be_read_is_left_out_and_counted() -> None:
+    history = read_portfolio_history(HISTORY.replace("[12.170, 0]", '[12.170, "?"]').encode())
+    assert [point.at for point in history.points] == ["2026-04-08T00:00:00Z"]
+    assert count_unreadable(history.entries) == 1
 
 
 def test_the_clock_is_told_in_utc_to_the_nanosecond() -> None:

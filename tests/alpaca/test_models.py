@@ -1,13 +1,13 @@
 import contextlib
 import json
 import re
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corral.alpaca.errors import NotAnAccount
+from corral.alpaca.errors import Fault, NotAnAccount
 from corral.alpaca.models import Account, read_account
 from tests.alpaca.upstream import ACCOUNT, account
 
@@ -27,7 +27,7 @@ NAMES = st.sampled_from(["cash", "equity", "buying_power", "last_equity", "multi
 
 
 def read(**changes: object) -> Account:
-    return read_account(json.dumps(account(**changes)).encode())
+    return cast("Account", read_account(json.dumps(account(**changes)).encode()))
 
 
 def with_bare(name: str, literal: str) -> bytes:
@@ -35,7 +35,7 @@ def with_bare(name: str, literal: str) -> bytes:
 
 
 def test_the_official_example_is_an_account() -> None:
-    read_back = read_account(OFFICIAL)
+    read_back = cast("Account", read_account(OFFICIAL))
     assert read_back.id == "1d9eed04-be39-4e01-9b84-a48ac5bbafcf"
     assert read_back.account_number == "PALPACA_123"
     assert (read_back.cash, read_back.equity, read_back.buying_power) == ("122086.5", "123346.11", "245432.61")
@@ -106,9 +106,11 @@ def test_a_text_is_a_decimal_or_refused(name: str, written: str) -> None:
     try:
         value = getattr(read(**{name: written}), name)
     except NotAnAccount:
-        assert len(written) > 64 or not re.fullmatch(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?", written)
+        assert (
+            not written or len(written) > 64 or not re.fullmatch(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?", written)
+        )
     else:
-        assert value == written
+        assert value == (written or None)
 
 
 @given(st.binary(max_size=300))
@@ -206,10 +208,34 @@ def test_a_flag_that_makes_no_sense_is_refused_rather_than_read_as_not_blocked(n
         read(**{name: value})
 
 
-@pytest.mark.parametrize("value", [-1, 3.5, "three", "", True, [], 10**7, "٣"])
+@pytest.mark.parametrize("value", [-1, 3.5, "three", True, [], 10**7, "٣"])
 def test_a_count_that_makes_no_sense_is_refused(value: object) -> None:
     with pytest.raises(NotAnAccount):
         read(daytrade_count=value)
+
+
+@pytest.mark.parametrize("name", ["daytrade_count", "last_equity", "multiplier", "status", "account_number"])
+def test_an_empty_text_in_an_account_is_nothing(name: str) -> None:
+    assert read(**{name: ""}) == read(**{name: None})
+
+
+@pytest.mark.parametrize("status", ["ONBOARDING", "SUBMITTED", "REJECTED", "ACCOUNT_CLOSED", "OF_NEXT_YEAR"])
+@pytest.mark.parametrize("missing", ["cash", "equity", "buying_power"])
+def test_an_account_that_is_not_open_needs_no_balance(status: str, missing: str) -> None:
+    account = read(status=status, **{missing: None})
+    assert not isinstance(account, Account)
+    assert (account.id, account.status) == (ACCOUNT["id"], status)
+
+
+@pytest.mark.parametrize("status", ["ACTIVE", None])
+def test_an_open_account_without_a_balance_is_none(status: str | None) -> None:
+    with pytest.raises(NotAnAccount) as refused:
+        read(status=status, equity=None)
+    assert (refused.value.fault, refused.value.field) == (Fault.MISSING, "equity")
+
+
+def test_an_account_of_any_status_with_a_balance_has_it() -> None:
+    assert isinstance(read(status="ONBOARDING"), Account)
 
 
 def test_an_account_is_known_by_its_id_or_else_by_its_number() -> None:

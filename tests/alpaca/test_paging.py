@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from corral.alpaca import orders as alpaca_orders
 from corral.alpaca.activities import ACTIVITY_LISTING, Activity, ActivityQuery, read_activity
-from corral.alpaca.errors import RepeatedPage
+from corral.alpaca.errors import Fault, RepeatedPage
+from corral.alpaca.items import UnreadableItem, readable
 from corral.alpaca.moments import instant
 from corral.alpaca.orders import Order, OrderQuery, OrderStatusFilter, order_listing, read_order
 from corral.alpaca.paging import Direction, Listing, Page, Place, mark, read_page
@@ -62,7 +63,7 @@ def _is_within(one: Order, query: OrderQuery) -> bool:
     return not is_early and not (query.until is not None and _at(one) >= instant(query.until))
 
 
-def _listing(query: OrderQuery, longest_page: int = LONGEST_PAGE) -> Listing[Order]:
+def _listing(query: OrderQuery, longest_page: int = LONGEST_PAGE) -> Listing[Order | UnreadableItem]:
     return replace(order_listing(query), longest_page=longest_page)
 
 
@@ -77,7 +78,7 @@ async def _turn_all(
         limit = limits()
         page = await read_page(_listing(query, longest_page), ask, place, limit=limit)
         assert len(page.items) <= limit
-        turned += page.items
+        turned += readable(page.items)
         if page.goes_on is None:
             return turned
         place = page.goes_on
@@ -249,20 +250,58 @@ async def test_a_page_in_disorder_without_anything_new_is_no_end() -> None:
         await read_page(_listing(OrderQuery(after="2026-11-23T14:31:02Z")), ask, place, limit=1)
 
 
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(_MOMENTS), st.sampled_from(["whole", "of a known moment", "of no moment"])),
+        max_size=30,
+    ),
+    st.integers(1, 7),
+)
+def test_nothing_is_lost_or_given_twice_around_orders_that_cannot_be_read(
+    many: list[tuple[str, str]], limit: int
+) -> None:
+    moments = sorted((moment for moment, _ in many), key=instant, reverse=True)
+    whole = _orders_at(moments)
+    entries = [_entry(one, how) for one, (_, how) in zip(whole, many, strict=True)]
+
+    async def ask(wanted: int, beyond: str | None) -> Sequence[Order | UnreadableItem]:
+        # Of a moment that is named, Alpaca may leave out the rest: so it is never named in the middle of one.
+        before = next((one for one in whole if one.id == beyond), None)
+        later = [entry for entry, one in zip(entries, whole, strict=True) if before is None or _at(one) < _at(before)]
+        return later[:wanted]
+
+    async def turn_all() -> list[str]:
+        place: Place | None = Place()
+        turned: list[str] = []
+        while place is not None:
+            page = await read_page(_listing(OrderQuery(), longest_page=50), ask, place, limit=limit)
+            turned, place = [*turned, *(one.id for one in page.items)], page.goes_on
+        return turned
+
+    assert asyncio.run(turn_all()) == [entry.id for entry in entries]
+
+
+def _entry(one: Order, how: str) -> Order | UnreadableItem:
+    if how == "whole":
+        return one
+    moment = {"submitted_at": one.submitted_at} if how == "of a known moment" else {}
+    return UnreadableItem(one.id, {"id": one.id, **moment}, {"qty": Fault.NOT_A_NUMBER})
+
+
 @given(st.integers(0, 12), st.integers(1, 100))
 def test_activities_go_on_behind_the_last_one_that_was_given(many: int, limit: int) -> None:
     everything = [read_activity(fill(number)) for number in range(many)]
 
-    async def ask(wanted: int, beyond: str | None) -> Sequence[Activity]:
+    async def ask(wanted: int, beyond: str | None) -> Sequence[Activity | UnreadableItem]:
         ids = [one.id for one in everything]
         start = 0 if beyond is None else ids.index(beyond) + 1
         return everything[start : start + wanted]
 
-    async def turn_all() -> list[Activity]:
+    async def turn_all() -> list[Activity | UnreadableItem]:
         place: Place | None = Place()
-        turned = list[Activity]()
+        turned = list[Activity | UnreadableItem]()
         while place is not None:
-            page: Page[Activity] = await read_page(ACTIVITY_LISTING, ask, place, limit=limit)
+            page: Page[Activity | UnreadableItem] = await read_page(ACTIVITY_LISTING, ask, place, limit=limit)
             turned, place = [*turned, *page.items], page.goes_on
         return turned
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from corral.alpaca.errors import AlpacaError, CertificateRefused, DeadlineExceeded, Unreachable
-from tests.alpaca.upstream import ACCOUNT, DEADLINE, answer, client_of, fetch, upstream
+from tests.alpaca.upstream import ACCOUNT, DEADLINE, answer, client_of, fetch, opened, upstream
 from tests.machine import OPENSSL
 
 pytestmark = OPENSSL.mark
@@ -30,7 +30,7 @@ async def test_a_trusted_certificate_is_accepted(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "session-keys"))
     async with upstream(answer(ACCOUNT), tls=tls) as served, client_of(served.url) as client:
         for _ in range(2):
-            assert (await fetch(client)).account.cash == ACCOUNT["cash"]
+            assert opened(await fetch(client)).cash == ACCOUNT["cash"]
         assert served.connections == 1
     assert not (tmp_path / "session-keys").exists()
 

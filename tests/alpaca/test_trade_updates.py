@@ -15,6 +15,7 @@ from corral.alpaca.errors import (
     ConnectionDropped,
     DeadlineExceeded,
     KeysRefused,
+    RateLimited,
     SlotTaken,
     Unreachable,
     UpstreamFailed,
@@ -143,7 +144,7 @@ async def test_a_greeting_that_goes_wrong_has_a_name_and_an_end(
 
 @pytest.mark.parametrize(
     ("status", "expected"),
-    [(429, SlotTaken), (401, KeysRefused), (403, KeysRefused), (500, UpstreamFailed), (200, UpstreamFailed)],
+    [(429, RateLimited), (401, UpstreamFailed), (403, UpstreamFailed), (500, UpstreamFailed), (200, UpstreamFailed)],
 )
 async def test_a_handshake_that_is_refused_has_a_name(status: int, expected: type[AlpacaError]) -> None:
     async with socket_of(status=status) as seen:

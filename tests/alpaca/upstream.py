@@ -12,6 +12,7 @@ from typing import Any
 
 from corral.alpaca.client import AccountAnswer, AlpacaClient, open_alpaca
 from corral.alpaca.environments import Environment, Hosts
+from corral.alpaca.models import Account
 from corral.secret import Secret
 
 DEADLINE = 0.5
@@ -133,15 +134,21 @@ def account(**changes: object) -> dict[str, Any]:
 
 @asynccontextmanager
 async def client_of(
-    url: str, *, timeout_seconds: float = DEADLINE, max_body_bytes: int = 1024 * 1024
+    url: str, *, timeout_seconds: float = DEADLINE, max_body_bytes: int = 1024 * 1024, proxy: str | None = None
 ) -> AsyncGenerator[AlpacaClient]:
-    hosts = Hosts.from_urls(paper=url, live=url, data=url)
+    hosts = Hosts.from_urls(paper=url, live=f"{url}/live", data=url, proxy=proxy)
     async with open_alpaca(hosts, timeout_seconds=timeout_seconds, max_body_bytes=max_body_bytes) as client:
         yield client
 
 
 async def fetch(client: AlpacaClient, *, budget_key: object = "alice") -> AccountAnswer:
     return await client.fetch_account(Environment.PAPER, Secret(KEY_ID), Secret(SECRET_KEY), budget_key=budget_key)
+
+
+def opened(answer: AccountAnswer) -> Account:
+    """The account, which has a balance."""
+    assert isinstance(answer.account, Account)
+    return answer.account
 
 
 async def fetch_from(*scripts: Callable[[Visit], Awaitable[None]], timeout_seconds: float = DEADLINE) -> AccountAnswer:

@@ -7,9 +7,12 @@ from pathlib import Path
 
 from aiohttp import ClientSession
 
+from corral.database.connection import get_connection_with_rls
 from corral.database.embedded import embedded_postgres
 from corral.database.migrate import apply_migrations
+from corral.identity.events import Source, note_event
 from corral.sandbox import serve_sandbox
+from tests.accounts.alpaca_lists import POSITION, order
 from tests.conftest import Faults, Service, service_starter
 from tests.doors import browser, link_code, sign_in_by_link
 from tests.identity.members import PASSWORD, add_member, make_administrator
@@ -24,17 +27,40 @@ _ACCOUNTS = {
     "refused": ("Old keys", "PKPAGES04ABCDEF"),
     "down": ("Wheel", "PKPAGES08ABCDEF"),
     "off": ("Experiments", "PKPAGES09ABCDEF"),
+    "odd": ("Partly unreadable", "PKPAGES11ABCDEF"),
+    "unopened": ("New account", "PKPAGES12ABCDEF"),
 }
 _BLOCKED = {"trading_blocked": "true", "account_blocked": "true", "pattern_day_trader": "true", "daytrade_count": "4"}
+_UNOPENED = {"account_raw": {"status": '"ONBOARDING"'}, "account_without": ["cash", "equity"]}
+_ODD_POSITIONS = [
+    {**POSITION, "asset_id": "1", "symbol": "MSFT", "side": "long", "qty": "12", "market_value": "5880.00"},
+    {**POSITION, "asset_id": "2", "symbol": "NVDA", "side": "long", "qty": "40", "market_value": "7120.00"},
+    {**POSITION, "asset_id": "3", "symbol": "TSLA", "qty": "?"},
+]
+_ODD_ORDERS = [
+    order(1, symbol="ETH/BTC", asset_class="crypto", filled_avg_price="0.0344", limit_price="0.0345", qty="2"),
+    order(2, symbol="TSLA", filled_avg_price="?"),
+]
+_ODD_ACTIVITIES = [
+    {"id": "1", "activity_type": "CFEE", "date": "2026-08-12", "net_amount": "-0.00001", "symbol": "ETHUSD",
+     "qty": "-0.000195", "price": "1884.5", "description": "Coin Pair Transaction Fee (Non USD)", "status": "executed"},
+    {"id": "2", "activity_type": "FEE", "date": "2026-08-04", "net_amount": "-0.31", "status": "executed",
+     "description": "TAF fee for 1572 shares (89 trades)", "venue": "XNAS"},
+    {"id": "3", "activity_type": "DIV", "date": "soon", "net_amount": "1.02"},
+]  # fmt: skip
 _DEVICES = [
     "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15 Version/19.0 Mobile/15E148 Safari/604",
     "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
 ]
 
+_FROM_AFAR = Source("link", "2001:db8:1234:5678:9abc:def0:1234:5678", "Firefox on Linux")
+
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """`ids` are those of the accounts, `paper`, `live`, …, and of `friend`, `outsider`, `token` and `session`."""
+    """`ids` are those of the accounts, `paper`, `live`, …, and of `friend`, `outsider`, `invitation`, `token` and
+    `session`.
+    """
 
     service: Service
     keeper: Person  # an administrator with accounts of every kind, tokens and a password
@@ -54,6 +80,8 @@ async def open_world(folder: Path) -> AsyncGenerator[World]:
         newcomer = await stack.enter_async_context(make_person(service, "newcomer"))
         await make_administrator(service, keeper.email)
         await _set_password(service, keeper)
+        async with get_connection_with_rls(keeper.user_id, service.resources.database) as connection:
+            await note_event(connection, keeper.user_id, "password_recovered", _FROM_AFAR)
         faults = Faults(await stack.enter_async_context(ClientSession(sandbox.url)))
         ids = await _fill_accounts(keeper, faults) | await _fill_house(service, keeper)
         yield World(service, keeper, newcomer, ids)
@@ -77,6 +105,10 @@ async def _fill_accounts(keeper: Person, faults: Faults) -> dict[str, str]:
             {"key_id": _ACCOUNTS["blocked"][1], "path": "/v2/account", "account_raw": _BLOCKED},
             {"key_id": _ACCOUNTS["refused"][1], "status": 401},
             {"key_id": _ACCOUNTS["down"][1], "status": 503},
+            {"key_id": _ACCOUNTS["unopened"][1], "path": "/v2/account", **_UNOPENED},
+            {"key_id": _ACCOUNTS["odd"][1], "path": "/v2/positions", "body": _ODD_POSITIONS},
+            {"key_id": _ACCOUNTS["odd"][1], "path": "/v2/orders", "body": _ODD_ORDERS},
+            {"key_id": _ACCOUNTS["odd"][1], "path": "/v2/account/activities", "body": _ODD_ACTIVITIES},
         ]
     )
     async with keeper.client.post(f"/api/credentials/{ids['refused']}/validate") as answer:
@@ -101,12 +133,15 @@ async def _fill_house(service: Service, keeper: Person) -> dict[str, str]:
                 assert answer.status == 200, await answer.text()
         async with page.get("/api/sessions") as answer:
             sessions = (await answer.json())["items"]
+        async with page.get("/api/people") as answer:
+            (invitation,) = (await answer.json())["invitations"]
     wanted = {"name": "Spreadsheet", "scopes": ["accounts:read"], "expires_at": "2099-12-31T00:00:00Z"}
     async with keeper.client.post("/api/tokens", json=wanted) as answer:
         token = await answer.json()
     return {
         "friend": str(friend.user_id),
         "outsider": str(outsider.user_id),
+        "invitation": invitation["id"],
         "token": token["id"],
         "session": next(session["id"] for session in sessions if "iPhone" in session["device"]),
     }

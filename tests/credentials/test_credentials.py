@@ -14,7 +14,7 @@ from tests.conftest import Faults, StartService
 from tests.people import Person, key_pair, live_key, paper_key
 
 METADATA = [
-    "id", "nickname", "credential_type", "account_number", "is_active", "key_hint",
+    "id", "nickname", "credential_type", "account_number", "account_status", "is_active", "key_hint",
     "last_validated_at", "refused_at", "last_used_at", "created_at", "updated_at",
 ]  # fmt: skip
 
@@ -95,7 +95,7 @@ async def test_alpaca_being_down_is_told_from_wrong_keys(
 
 
 async def test_an_unreachable_alpaca_is_502_and_nothing_is_stored(alice: Person, start_service: StartService) -> None:
-    nowhere = {"alpaca_paper_url": "http://127.0.0.1:9", "alpaca_live_url": "http://127.0.0.1:9"}
+    nowhere = {"alpaca_paper_url": "http://127.0.0.1:9", "alpaca_live_url": "http://127.0.0.1:9/live"}
     async with (
         start_service(**nowhere) as service,
         ClientSession(service.url, headers={"Authorization": f"Bearer {alice.token}"}) as client,
@@ -263,7 +263,7 @@ async def test_a_credential_that_is_switched_off_is_not_used_for_a_check_either(
 @pytest.mark.parametrize("key_id", ["PK WITH SPACE 1", "PKLINE\nBREAK", "PKCR\r\nX-Evil: 1", "PKNUL\x00", "PKÄÖÜ123"])
 async def test_a_key_id_that_would_break_a_header_is_refused_before_alpaca_is_asked(alice: Person, key_id: str) -> None:
     body = {"nickname": "x", "api_key": key_id, "secret_key": "s"}
-    await refusal(alice, "POST", status=422, code="keys_refused", json=body)
+    await refusal(alice, "POST", status=422, code="invalid_request", json=body)
     assert await call(alice, "GET", status=200) == {"items": []}
 
 

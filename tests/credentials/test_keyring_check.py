@@ -11,7 +11,8 @@ from corral.credentials.keyring_check import open_vault
 from corral.database.connection import Database
 from corral.database.embedded import embedded_postgres
 from corral.database.migrate import apply_migrations
-from corral.vault import KeyringRefused, load_keyring
+from corral.secret import Secret
+from corral.vault import Context, KeyringRefused, Vault, load_keyring
 from tests.conftest import Service
 from tests.people import Person
 
@@ -74,3 +75,16 @@ async def test_rows_of_a_key_that_the_keyring_does_not_have_stop_the_start(
     finally:
         await owner.execute("DELETE FROM corral.credentials WHERE id = $1", UUID(stored["id"]))
         await owner.close()
+
+
+async def test_a_database_made_before_the_probe_held_a_hash_is_opened(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault = Vault(load_keyring(service.house.settings.keyring_path))
+    older = vault.seal(Context("instance", ("keyring_probe",)), Secret("corral"))
+
+    async def older_probe(_: Database) -> bytes:
+        return older
+
+    monkeypatch.setattr("corral.credentials.queries.load_keyring_probe", older_probe)
+    await open_vault(service.resources.database, service.house.settings.keyring_path)

@@ -289,8 +289,10 @@ async def test_a_database_that_is_too_old_or_not_prepared_is_told(
 async def test_a_broken_migration_is_told_by_its_name_and_changes_nothing(
     postgres: EmbeddedDatabase, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    shutil.copytree(migrate.MIGRATIONS, tmp_path, dirs_exist_ok=True)
     (tmp_path / "0002_broken.sql").write_text(
-        "-- Broken\n-- depends:\n\n-- migrate: apply\nCREATE TABLE corral.half (x integer); SELECT nonsense;\n"
+        "-- Broken\n-- depends: 0001_people_and_credentials\n\n-- migrate: apply\n"
+        "CREATE TABLE corral.half (x integer); SELECT nonsense;\n"
         "-- migrate: rollback\nSELECT 1;\n"
     )
     monkeypatch.setattr(migrate, "MIGRATIONS", tmp_path)

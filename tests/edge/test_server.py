@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 from fastapi import FastAPI
 
-from corral.edge import PortTaken, install_problem_handlers, serve_http
+from corral.edge import PortTaken, install_problem_handlers, reserve_port, serve_http
 from tests.edge.ranch import ranch
 from tests.edge.wire import request, served
 
@@ -23,12 +23,22 @@ async def test_a_taken_port_is_told_in_one_line_before_the_application_starts(lo
 
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        serving = serve_http(
-            FastAPI(lifespan=lifespan), host="127.0.0.1", port=port, ready=None, grace_seconds=1, stop=asyncio.Event()
-        )
         with pytest.raises(PortTaken) as taken:
+            reserve_port("127.0.0.1", port)
+    assert str(taken.value) == f"127.0.0.1:{port} is in use by another program"
+    late = reserve_port("127.0.0.1", 0)
+    with socket.create_server(late.getsockname()):
+        serving = serve_http(
+            FastAPI(lifespan=lifespan), listener=late, ready=None, grace_seconds=1, stop=asyncio.Event()
+        )
+        with pytest.raises(PortTaken):
             await serving
-    assert str(taken.value) == f"127.0.0.1:{port} is in use by another program; choose another with --port"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_who_connects_to_a_reserved_port_is_refused_and_not_kept_waiting(host: str) -> None:
+    with reserve_port(host, 0) as reserved, pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(*reserved.getsockname()[:2])
 
 
 async def test_a_stop_answers_what_is_in_flight_and_refuses_what_is_new(log: io.BytesIO) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from corral.edge import ASGIApp, Edge, Limits, serve_http
+from corral.edge import ASGIApp, Edge, Limits, reserve_port, serve_http
 
 PUBLIC_URL = "https://corral.example.com"
 CANARY = "canary-3f9a7c"
@@ -78,8 +78,7 @@ async def served(
     serving = asyncio.create_task(
         serve_http(
             Edge(app, public_url=PUBLIC_URL),
-            host="127.0.0.1",
-            port=0,
+            listener=reserve_port("127.0.0.1", 0),
             ready=ready.set_result,
             grace_seconds=grace_seconds,
             stop=stop,

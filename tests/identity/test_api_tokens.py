@@ -255,3 +255,44 @@ async def test_what_the_database_holds_is_no_token(
     (row,) = await owner.fetch("SELECT lookup, seal FROM corral.api_tokens WHERE id::text = $1", created["id"])
     for stored in (row["lookup"].hex(), row["seal"].hex(), f"corral_{row['lookup'].hex()[:38]}", created["id"]):
         assert await _status(anybody, f"Bearer {stored}") == 401
+
+
+async def _have_tokens(owner: asyncpg.Connection, person: Person, count: int) -> None:
+    """Expired ones: they count, too."""
+    await owner.execute(
+        """
+        INSERT INTO corral.api_tokens (user_id, name, scopes, lookup, seal, expires_at)
+        SELECT $1, 'old', '{}', '', '', now() FROM generate_series(1, $2)
+        """,
+        person.user_id,
+        count,
+    )
+
+
+async def test_one_person_may_have_a_hundred_tokens_and_that_is_nobody_elses_limit(
+    alice: Person, bob: Person, owner: asyncpg.Connection
+) -> None:
+    await _have_tokens(owner, alice, 98)  # and the one that she has
+    statuses: list[tuple[int, str]] = []
+    for _ in range(2):
+        async with alice.client.post("/api/tokens", json={"name": "one more"}) as answer:
+            statuses.append((answer.status, (await answer.json()).get("code")))
+    assert statuses == [(201, None), (409, "too_many_tokens")]
+    async with bob.client.post("/api/tokens", json={"name": "mine"}) as answer:
+        assert answer.status == 201
+    await owner.execute("DELETE FROM corral.api_tokens WHERE user_id = $1 AND name = 'old'", alice.user_id)
+    async with alice.client.post("/api/tokens", json={"name": "one more"}) as answer:
+        assert answer.status == 201
+
+
+async def test_tokens_made_at_once_are_no_more_than_a_hundred(
+    alice: Person, bob: Person, owner: asyncpg.Connection
+) -> None:
+    await _have_tokens(owner, alice, 97)
+
+    async def make() -> int:
+        async with alice.client.post("/api/tokens", json={"name": "at once"}) as answer:
+            return answer.status
+
+    assert sorted(await asyncio.gather(*(make() for _ in range(8)))) == [201] * 2 + [409] * 6
+    assert await owner.fetchval("SELECT count(*) FROM corral.api_tokens WHERE user_id = $1", alice.user_id) == 100

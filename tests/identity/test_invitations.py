@@ -244,3 +244,35 @@ async def test_no_line_holds_the_code_or_the_address(
     assert added["by"] == str(ada.user_id)
     for secret in (code, dora, HER_PASSWORD, PASSWORD):
         assert secret not in log.text()
+
+
+async def test_an_invitation_is_listed_and_revoked_by_any_administrator(
+    service: Service, office: ClientSession, dora: str, anybody: ClientSession, bob: Person
+) -> None:
+    made = await _invite(office, dora)
+    async with office.get("/api/people") as answer:
+        listed = [one for one in (await answer.json())["invitations"] if one["email"] == dora]
+    assert listed == [{"id": made["id"], "email": dora, "expires_at": made["expires_at"]}]
+    another = await add_member(service)
+    await make_administrator(service, another.email)
+    path = f"/api/people/invitations/{made['id']}"
+    async with browser(service.url, await sign_in_by_link(service, bob.user_id)) as page, page.delete(path) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (403, "not_an_administrator")
+    async with browser(service.url, await sign_in_by_link(service, another.user_id)) as page:
+        async with page.delete(path) as answer:
+            assert answer.status == 204
+        async with page.delete(path) as answer:
+            assert (answer.status, (await answer.json())["code"]) == (404, "invitation_not_found")
+    code = made["link"].partition("#")[2]
+    reply = await post(anybody, "/api/invitation", token=code, password=HER_PASSWORD)
+    assert (reply.status, reply.told["code"]) == (403, "link_refused")
+
+
+async def test_the_id_of_an_invitation_that_was_replaced_revokes_nothing(
+    office: ClientSession, dora: str, anybody: ClientSession
+) -> None:
+    first, second = await _invite(office, dora), await _invite(office, dora)
+    async with office.delete(f"/api/people/invitations/{first['id']}") as answer:
+        assert answer.status == 404
+    code = second["link"].partition("#")[2]
+    assert (await post(anybody, "/api/invitation", token=code, password=HER_PASSWORD)).status == 201

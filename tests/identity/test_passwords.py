@@ -1,5 +1,6 @@
 """Passwords at rest, and what a refused one tells."""
 
+import threading
 from typing import Any
 
 import argon2
@@ -7,6 +8,9 @@ import asyncpg
 import pytest
 from aiohttp import ClientSession
 
+from corral.identity import passwords
+from corral.identity.problems import PasswordTooWeak
+from corral.secret import Secret
 from corral.vault import Context
 from tests.conftest import Service
 from tests.doors import browser, sign_in_by_link
@@ -88,7 +92,7 @@ async def test_a_password_is_taken_exactly_as_typed(service: Service, anybody: C
 async def test_the_shortest_and_the_longest_password_work(
     service: Service, length: int, anybody: ClientSession
 ) -> None:
-    erin = await add_member(service, ("0123456789ab" * 100)[:length])
+    erin = await add_member(service, ("mt7 qZ.k2 vw " * 100)[:length])
     assert (await sign_in_as(anybody, erin)).status == 200
 
 
@@ -141,3 +145,45 @@ async def test_an_unexpected_password_form_is_refused_without_a_verification(
         async with anybody.post("/api/session", data=body, headers={"Content-Type": "application/json"}) as answer:
             assert answer.status == 422
             assert (await answer.json())["code"] == "invalid_request"
+
+
+COMMON = [
+    "password1234", "P@ssw0rd1234", "123456789012", "qwertyuiop12", "iloveyou1234", "letmeinletmein", "abcabcabcabc",
+    "1q2w3e4r5t6y", "Administrator", "alpaca123456", "corralcorral", "passwordpassword" * 60, "{name}2026!",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("password", COMMON, ids=range(len(COMMON)))
+async def test_a_common_password_is_refused_with_a_sentence(
+    service: Service, carol: Member, anybody: ClientSession, password: str
+) -> None:
+    dave = await add_member(service, password=None)
+    new = password.replace("{name}", dave.email.partition("@")[0])
+    cookie = await sign_in_by_link(service, dave.user_id)
+    async with (
+        browser(service.url, cookie) as page,
+        page.put("/api/me/password", json={"new_password": new}) as answer,
+    ):
+        told = await answer.json()
+    assert (answer.status, told["code"]) == (422, "password_too_weak")
+    assert "easy to guess" in told["detail"]
+    assert new not in told["detail"]
+
+
+async def test_judging_a_password_is_bounded_and_off_the_event_loop(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[tuple[int, str]] = []
+    judge = passwords.zxcvbn
+
+    def noted(text: str, user_inputs: list[str]) -> Any:  # noqa: ANN401 - as the library says
+        judged.append((len(text), threading.current_thread().name[:6]))
+        return judge(text, user_inputs)
+
+    monkeypatch.setattr(passwords, "zxcvbn", noted)
+    await passwords.refuse_weak(Secret("(4@8{[<369!1|705$+%2" * 51), "carol@corral.example")
+    assert judged == [(32, "argon2")]
+    for too_long in ("x1" * 513, "short"):
+        with pytest.raises(PasswordTooWeak):
+            await passwords.refuse_weak(Secret(too_long), "carol@corral.example")
+    assert len(judged) == 1

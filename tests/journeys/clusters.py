@@ -53,6 +53,19 @@ class ExternalPostgres:
         finally:
             await connection.close()
 
+    async def stop(self) -> None:
+        await self._controlled("stop", "-m", "immediate")
+
+    async def start(self) -> None:
+        """Does nothing when it runs."""
+        data = self.socket_dir / "data"
+        if not (data / "postmaster.pid").exists():
+            await self._controlled("start", f"--log={data / 'log'}")
+
+    async def _controlled(self, *how: str) -> None:
+        options = ("-D", self.socket_dir / "data", "--wait", "--silent")
+        _checked(await asyncio.to_thread(self.user.run, self.programs / "pg_ctl", *how, *options))
+
     async def restart(self, how: Literal["fast", "immediate"]) -> None:
         data = self.socket_dir / "data"
         options = ("-D", data, "-m", how, "--wait", "--silent", f"--log={data / 'log'}")

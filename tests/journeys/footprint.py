@@ -2,7 +2,10 @@
 
 import asyncio
 import hashlib
+import os
 from pathlib import Path
+
+import psutil
 
 from corral.database.connection import open_owner_connection
 from corral.database.notes import EVERY_SECONDS
@@ -42,3 +45,15 @@ async def rows_of(owner_dsn: str) -> dict[str, list[str]]:
             table: [row[0] for row in await connection.fetch(f"SELECT t::text FROM {table} t ORDER BY 1")]
             for (table,) in tables
         }
+
+
+def processes_of(data: Path) -> list[int]:
+    """PostgreSQL's, which keeps its folder as its current one."""
+    found: list[int] = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and Path(process.cwd()).is_relative_to(data):
+                found.append(process.pid)
+        except psutil.Error:
+            continue
+    return found

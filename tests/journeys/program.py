@@ -77,6 +77,12 @@ class Running:
                 await asyncio.sleep(0.05)
         return found[1]
 
+    async def logs(self, text: str) -> None:
+        """Returns as soon as this is in its log."""
+        async with asyncio.timeout(PATIENCE):
+            while text not in self.err:  # noqa: ASYNC110 - another process's file
+                await asyncio.sleep(0.05)
+
     async def url(self) -> str:
         return await self.says(r"listens on (http://127\.0\.0\.1:\d+)")
 
@@ -160,10 +166,13 @@ def _opened(file: Path) -> BinaryIO:
 
 
 def environment(**settings: object) -> dict[str, str]:
-    """Nothing inherited but the way to programs; settings in lower case, without their prefix."""
+    """Nothing inherited but the way to programs; settings in lower case, without their prefix; others as they are."""
     plain = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYTHONPATH": str(SOURCES)}
+    plain["CORRAL_DRAIN_SECONDS"] = "0"
     plain |= {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
-    return plain | {f"CORRAL_{name.upper()}": str(value) for name, value in settings.items()}
+    return plain | {
+        name if name.isupper() else f"CORRAL_{name.upper()}": str(value) for name, value in settings.items()
+    }
 
 
 def browser(url: str) -> ClientSession:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from corral import cli
+from corral import __version__, cli
 from tests.journeys.footprint import files_in
 from tests.journeys.program import browser, corral, corral_reading, running
 
@@ -46,7 +46,11 @@ REFUSED_SETTINGS = {
     "CORRAL_DATABASE_ULR": ("postgresql://corral_app:hunter2hunter2@127.0.0.1/corral", "no such setting"),
     "CORRAL_PORT": ("http", "integer"),
     "CORRAL_KEYRING": ("/not/file", "file:PATH"),
+    "CORRAL_DATA_DIR": ("~nobody-of-this-name/corral", "no home directory"),
     "CORRAL_PUBLIC_URL": ("http://corral.example.com", "https"),
+    "CORRAL_ALPACA_PAPER_URL": ("https://broker.example?hunter2", "must not contain a query"),
+    "CORRAL_ALPACA_LIVE_URL": ("https://paper-api.alpaca.markets", "paper and live must differ"),
+    "CORRAL_ALPACA_PROXY": ("socks5://alice:hunter2@127.0.0.1", "like http://"),
     "CORRAL_SNAPSHOT_SECONDS": ("-1", "greater than or equal to 0"),
     "CORRAL_UPSTREAM_TIMEOUT_SECONDS": ("0", "greater than 0"),
     "CORRAL_LOG_FORMAT": ("xml", "'console' or 'json'"),
@@ -191,11 +195,17 @@ async def test_commands_work_beside_a_running_server(data: Path, against_sandbox
         assert (await corral("users", "enable", "alice@corral.example", data_dir=data)).status == 0
         async with browser(await server.url()) as late:
             former = {"token": unused.out.strip().partition("#")[2]}
-            async with late.post("/api/session/link", json=former) as answer:
+            async with late.post("/api/recovery", json={**former, "new_password": PASSWORD}) as answer:
                 assert (await answer.json())["code"] == "link_refused", "what was ended stays ended"
         again = await corral("users", "link", "alice@corral.example", "--data-dir", data, **against_sandbox)
         async with browser(await server.url()) as anew:
-            assert (await sign_in(anew, again.out.strip().partition("#")[2]))["email"] == "alice@corral.example"
+            start, _, code = again.out.strip().partition("#")
+            assert start == f"{await server.url()}/recover"
+            async with anew.post("/api/recovery", json={"token": code, "new_password": PASSWORD}) as answer:
+                assert answer.status == 204
+            sent = {"email": "alice@corral.example", "password": PASSWORD}
+            async with anew.post("/api/session", json=sent) as answer:
+                assert answer.status == 200
         assert await server.stop() == 0
 
 
@@ -209,6 +219,11 @@ async def test_bare_commands_show_their_help() -> None:
     for ended in await asyncio.gather(corral(), corral("users")):
         assert (ended.status, ended.err) == (0, "")
         assert "Usage:" in ended.out
+
+
+async def test_the_version_is_printed_and_nothing_else() -> None:
+    ended = await corral("--version")
+    assert (ended.status, ended.out, ended.err) == (0, f"corral {__version__}\n", "")
 
 
 async def test_the_help_of_serve_lists_every_setting() -> None:

@@ -10,6 +10,7 @@ from tests.people import Person
 
 CHECKS = [
     "the database is reachable",
+    "the database takes writes",
     "the database role cannot bypass row-level security",
     "every table's row-level security is forced, and the schema is of this release",
     "one made-up tenant cannot reach another's rows",
@@ -66,3 +67,32 @@ async def test_a_row_that_does_not_open_is_named(
     assert (
         f"✗ the keyring opens every row: these do not open, store their keys again: {credential['id']}" in examined.out
     )
+
+
+async def test_what_changes_whom_we_trust_is_named_and_so_is_a_proxy_that_is_not_used(
+    folder: Path, service: Service, on_the_runs_database: dict[str, str], against_sandbox: dict[str, str]
+) -> None:
+    settings = {**on_the_runs_database, **against_sandbox}
+    (folder / "authorities.pem").touch()
+    named = {"SSL_CERT_FILE": folder / "authorities.pem", "SSL_CERT_DIR": folder, "HTTPS_PROXY": "http://a:hunter2@b"}
+    examined = await corral("doctor", **settings, **named, PGSSLMODE="disable")
+    assert (examined.status, examined.err) == (0, "")
+    trust = f"SSL_CERT_FILE={folder}/authorities.pem, SSL_CERT_DIR={folder}, PGSSLMODE=disable"
+    assert examined.out.splitlines() == [
+        f"✓ whose certificates are accepted is changed by {trust}",
+        *(f"✓ {check}" for check in CHECKS[:7]),
+        "✓ no proxy is used (HTTPS_PROXY set and not used: CORRAL_ALPACA_PROXY names one for Alpaca)",
+        *(f"✓ {check}" for check in CHECKS[7:]),
+    ]
+
+
+async def test_a_file_or_folder_of_authorities_that_is_not_there_is_told(
+    folder: Path, service: Service, on_the_runs_database: dict[str, str], against_sandbox: dict[str, str]
+) -> None:
+    wrong = {"SSL_CERT_FILE": folder / "none.pem", "SSL_CERT_DIR": folder / "none"}
+    examined = await corral("doctor", **on_the_runs_database, **against_sandbox, **wrong)
+    assert "1 of the checks failed" in examined.only_complaint
+    told = examined.out.splitlines()[0]
+    assert told.startswith("✗ whose certificates are accepted is changed by SSL_CERT_FILE=")
+    assert f"SSL_CERT_FILE is set to {folder}/none.pem, which is not a readable file" in told
+    assert f"SSL_CERT_DIR is set to {folder}/none, which is not a folder" in told

@@ -106,6 +106,34 @@ async def test_a_database_without_its_migrations_is_told_by_serve_and_by_doctor(
     assert files_in(folder) == {}
 
 
+@pytest.mark.parametrize("knows_owner", [True, False])
+async def test_a_database_of_a_newer_release_is_refused_in_just_those_words(
+    knows_owner: bool,  # noqa: FBT001 - a parameter of a test
+    folder: Path,
+) -> None:
+    """Also when nothing differs but the list of migrations that it has had."""
+    async with external_postgres() as postgres:
+        owner = postgres.dsn("corral_owner")
+        await apply_migrations(owner)
+        await postgres.execute(
+            "INSERT INTO public._pogo_migration (migration_id, migration_hash, applied, schema_name) "
+            "SELECT '0999_of_the_future', 'x', now(), 'corral'"
+        )
+        addresses = {"database_url": postgres.dsn("corral_app")} | (
+            {"database_owner_url": owner} if knows_owner else {}
+        )
+        before = await rows_of(owner)
+        served = await corral("serve", data_dir=folder, **addresses)
+        examined = await corral("doctor", data_dir=folder, **addresses)
+        assert await rows_of(owner) == before
+    for told in (served.only_complaint, examined.out):
+        assert "the database is of a newer release of Corral than this one" in told
+        assert "0999_of_the_future" in told
+        assert "install that release" in told
+    assert examined.status == 1
+    assert files_in(folder) == {}
+
+
 async def start_on(postgres: ExternalPostgres, folder: Path, role: str, *command: str) -> Ended:
     addresses = {"database_url": postgres.dsn(role), "database_owner_url": postgres.dsn("corral_owner")}
     return await corral(*(command or ("serve",)), data_dir=folder, port=1, **addresses)

@@ -1,8 +1,10 @@
 """What stops the start: each in one line, before anything is written."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,12 @@ def another_database_s(keyring: Path) -> None:
     make_keyring(keyring)
 
 
+def with_a_half_of_another(keyring: Path, half: str) -> None:
+    own = json.loads(keyring.read_text())
+    another_database_s(keyring)
+    keyring.write_text(json.dumps(own | {half: json.loads(keyring.read_text())[half]}))
+
+
 SPOILED = {
     "missing": Spoiled(Path.unlink, "restore the file from your backup"),
     "empty": Spoiled(emptied, "not a whole Corral keyring"),
@@ -58,7 +66,14 @@ SPOILED = {
     "readable by the group": Spoiled(lambda keyring: keyring.chmod(0o640), "chmod 600"),
     "readable by the world": Spoiled(lambda keyring: keyring.chmod(0o604), "chmod 600"),
     "another database's": Spoiled(another_database_s, "belongs to another database"),
-    "a folder": Spoiled(lambda keyring: (keyring.unlink(), keyring.mkdir(0o700)), "cannot be read"),
+    "a folder": Spoiled(lambda keyring: (keyring.unlink(), keyring.mkdir(0o700)), "is a directory"),
+    "a named pipe": Spoiled(lambda keyring: (keyring.unlink(), os.mkfifo(keyring, 0o600)), "is a named pipe"),
+    "one whose sealing half is another's": Spoiled(
+        partial(with_a_half_of_another, half="sealing"), "belongs to another database"
+    ),
+    "one whose verifying half is another's": Spoiled(
+        partial(with_a_half_of_another, half="verifying"), "belongs to another database"
+    ),
 }
 
 
@@ -105,7 +120,9 @@ async def test_a_keyring_that_is_not_this_database_s_opens_no_vault(
     assert (files_in(keyring.parent), await rows_of(postgres.dsn("corral_owner"))) == before
 
 
-@pytest.mark.parametrize("what", ["missing", "cut short", "readable by the world", "another database's"])
+@pytest.mark.parametrize(
+    "what", ["missing", "cut short", "readable by the world", "another database's", "a named pipe"]
+)
 async def test_a_keyring_that_is_not_this_database_s_stops_the_start(
     what: str, keyring: Path, postgres: EmbeddedDatabase
 ) -> None:

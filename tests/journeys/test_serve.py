@@ -1,18 +1,23 @@
 """`corral serve` and `corral demo`, from the first start on."""
 
 import asyncio
+import errno
 import json
-import os
 import re
 import shlex
 import shutil
 import socket
 from pathlib import Path
 
-import psutil
+import pytest
 from aiohttp import ClientSession
 
-from tests.journeys.footprint import files_in
+from corral import serving
+from corral.database.connection import open_owner_connection
+from corral.database.embedded import embedded_postgres
+from corral.serving import CannotListen
+from corral.settings import Settings
+from tests.journeys.footprint import files_in, processes_of
 from tests.journeys.program import browser, corral, free_port, running
 
 FIRST = {"email": "first@corral.example", "password": "correct horse battery staple"}
@@ -42,19 +47,66 @@ async def test_the_set_up_link_is_printed_while_nobody_exists_and_works_once(
         assert str(data / "keyring.json") in server.out
 
 
-async def test_a_taken_port_is_told_and_so_is_an_address_of_another_machine(data: Path) -> None:
+async def test_a_taken_port_is_told_with_the_way_out_of_the_command_that_was_run(data: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other_program:
         port, demo = other_program.getsockname()[1], data.with_name("demo")
-        for arguments, option in (
-            (("serve", "--port", port), "--port"),
-            (("sandbox", "--port", port), "--port"),
-            (("demo", "--data-dir", demo, "--port", free_port(), "--sandbox-port", port), "--sandbox-port"),
+        free = free_port()
+        for arguments, way_out in (
+            (("serve", "--port", port), "`corral serve --port N` or CORRAL_PORT"),
+            (("sandbox", "--port", port), "`corral sandbox --port N`"),
+            (("demo", "--data-dir", demo, "--port", free, "--sandbox-port", port), "`corral demo --sandbox-port N`"),
+            (("demo", "--data-dir", demo, "--port", port, "--sandbox-port", free), "`corral demo --port N`"),
         ):
             ended = await corral(*arguments, data_dir=data)
-            assert str(port) in ended.only_complaint
-            assert option in ended.only_complaint
-    elsewhere = await corral("serve", "--host", "192.0.2.1", data_dir=data)  # TEST-NET-1, RFC 5737: nobody's
-    assert "192.0.2.1" in elsewhere.only_complaint
+            taken = f"127.0.0.1:{port} is in use by another program"
+            assert ended.only_complaint == f"{taken}: choose another port with {way_out}"
+    assert not (demo / "postgres").exists(), "PostgreSQL is not made for a start that cannot be"
+    nobodys = "192.0.2.1"  # TEST-NET-1, RFC 5737
+    elsewhere = await corral("serve", "--host", nobodys, data_dir=data, public_url="https://corral.example.com")
+    assert elsewhere.only_complaint.startswith(f"cannot listen on {nobodys}:8002 (")
+    assert "name an address of this machine with --host" in elsewhere.only_complaint
+
+
+def test_a_port_that_this_user_may_not_have_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_host: str, _port: int) -> socket.socket:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(serving, "reserve_port", refuse)
+    with (
+        pytest.raises(CannotListen, match=r"cannot listen on 127.0.0.1:80 \(permission denied\): choose another port"),
+        serving._reserved_port(Settings(port=80), "serve"),  # pyright: ignore[reportPrivateUsage]
+    ):
+        pass
+
+
+async def test_no_link_is_printed_once_the_service_is_stopping(data: Path, against_sandbox: dict[str, str]) -> None:
+    """The link is about to be stored when the stop comes, and is stored afterwards."""
+    async with (
+        embedded_postgres(data) as postgres,
+        open_owner_connection(postgres.dsn("corral_owner")) as owner,
+        running("serve", data_dir=data, **against_sandbox) as server,
+    ):
+        async with owner.transaction():
+            await owner.execute("LOCK TABLE corral.one_time_links IN EXCLUSIVE MODE")
+            while not await owner.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)  # the database has no event for it
+            server.process.terminate()
+            await server.logs("stopping")
+        await server.ends()
+        assert "#corral_" not in server.out
+        assert "Traceback" not in server.err
+
+
+async def test_printed_paths_are_absolute(data: Path, against_sandbox: dict[str, str]) -> None:
+    """The program runs in the root folder here."""
+    relative = str(data.relative_to("/"))
+    keyring = {"keyring": f"file:{relative}/keyring.json"}
+    async with running("serve", data_dir=relative, **keyring, **against_sandbox) as server:
+        assert await server.says(r"data +(\S+)") == str(data / "postgres")
+        assert await server.says(r"keyring +(\S+)") == str(data / "keyring.json")
+        assert await server.stop() == 0
+    other_real_data = await corral("demo", "--data-dir", relative)
+    assert str(data) in other_real_data.only_complaint
 
 
 async def test_a_second_server_on_the_same_data_is_refused(data: Path, against_sandbox: dict[str, str]) -> None:
@@ -84,7 +136,11 @@ async def test_the_demo_can_be_tried_as_it_is_printed(folder: Path) -> None:
 
 async def try_demo(data: Path) -> list[dict[str, object]]:
     ports = ("--port", str(free_port()), "--sandbox-port", str(free_port()))
-    async with running("demo", "--data-dir", data, *ports) as demo:
+    of_others = {
+        "PGTARGETSESSIONATTRS": "nonsense",
+        "database_url": "postgresql://corral_app:hunter2@db.example/corral",
+    }
+    async with running("demo", "--data-dir", data, *ports, **of_others) as demo:
         token = await demo.says(r"token\s+(corral_\S+)")
         code = await demo.says(r"sign in\s+http://127\.0\.0\.1:\d+/sign-in#(\S+)")
         command = await demo.says(r"\n(curl .*)\n")
@@ -123,15 +179,3 @@ async def test_a_stopped_server_leaves_no_process_and_no_database_address(
         assert processes_of(data)
         assert await server.stop() == 0
         assert processes_of(data) == []
-
-
-def processes_of(data: Path) -> list[int]:
-    """PostgreSQL's, which keeps its folder as its current one."""
-    found: list[int] = []
-    for process in psutil.process_iter():
-        try:
-            if process.pid != os.getpid() and Path(process.cwd()).is_relative_to(data):
-                found.append(process.pid)
-        except psutil.Error:
-            continue
-    return found

@@ -11,7 +11,7 @@ from aiohttp import ClientSession
 from corral.app import DatabaseAddresses, create_app, open_state
 from corral.database.connection import open_owner_connection
 from corral.database.embedded import embedded_postgres
-from corral.edge.server import serve_http
+from corral.edge.server import reserve_port, serve_http
 from corral.health.watch import Weakened
 from corral.sandbox import Sandbox
 from corral.serving import House
@@ -101,7 +101,7 @@ async def listening(house: House) -> AsyncGenerator[str]:
     stop, started = asyncio.Event(), asyncio.get_running_loop().create_future()
     app = create_app(house.settings, house.state)
     serving = asyncio.ensure_future(
-        serve_http(app, host="127.0.0.1", port=0, ready=started.set_result, grace_seconds=5, stop=stop)
+        serve_http(app, listener=reserve_port("127.0.0.1", 0), ready=started.set_result, grace_seconds=5, stop=stop)
     )
     try:
         yield await started

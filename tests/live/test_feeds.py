@@ -117,10 +117,24 @@ async def test_a_connection_that_breaks_again_and_again_is_no_storm(
         await ears.until("account-data")
         await ears.until("problem", code="order_stream_down", credential_id=credential["id"])
         await asyncio.sleep(6)
-        # Waits of up to 2, 4, 8, 16 … seconds: nobody draws short ones all the time.
+        # Waits of up to 2, 4, 8, 10 … seconds: nobody draws short ones all the time.
         assert await handshakes(sandbox, key_id) < 12
-        assert len(ears.of("problem")) <= 2
+        assert [event.data["resolved"] for event in ears.of("problem")] == [False]
         assert len(ears.of("account-data")) >= 1
+        await faults.clear()
+        await ears.until("problem", code="order_stream_down", resolved=True)
+
+
+async def test_one_429_at_the_handshake_is_a_rate_limit_and_no_claim_about_another_program(
+    alice: Person, bob: Person, sandbox: Sandbox, faults: Faults
+) -> None:
+    key_id = paper_key()
+    await alice.store(key_id)
+    await bob.store()
+    await faults.set_all([{"path": "/stream", "times": 1, "rate_limited": {"retry_after": 1}}])
+    async with listening_to(alice.client) as ears:
+        await until_handshakes(sandbox, key_id, 1)
+        assert not ears.of("problem")
 
 
 async def test_the_connection_moves_to_another_watcher_when_its_own_goes(

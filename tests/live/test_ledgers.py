@@ -4,6 +4,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -97,6 +98,50 @@ def test_a_fill_that_alpaca_takes_back_is_taken_back() -> None:
     told = ledger.reconcile([last])
     told += ledger.reconcile([replace(last, filled_qty="1.25", updated_at="2026-11-25T11:00:00Z")])
     assert filled_in(told) == Decimal("1.25")
+
+
+def _filled(quantity: str, status: str, stamp: str) -> Order:
+    return replace(_BASE, filled_qty=quantity, status=status, updated_at=stamp)
+
+
+@pytest.mark.parametrize("event", ["trade_bust", "trade_correct", None])
+def test_a_filled_order_whose_trade_is_busted_goes_back_to_what_rest_says(event: str | None) -> None:
+    ledger = OrderLedger()
+    told = ledger.reconcile([_filled("5", "filled", "2026-11-25T10:00:05Z")])
+    busted = _filled("3", "partially_filled", "2026-11-25T10:05:00Z")
+    news = ledger.learn(event, busted) if event else ledger.reconcile([busted])[0]
+    assert news is not None
+    body = orjson.loads(news.body)
+    assert (body["filled_qty"], body["filled_since"], body["status"]) == ("3", "-2", "partially_filled")
+    told.append(news)
+    assert ledger.reconcile([busted]) == []
+    late = _filled("5", "filled", "2026-11-25T10:00:05Z")
+    assert (ledger.reconcile([late]), ledger.learn("fill", late)) == ([], None)
+    told += ledger.reconcile([_filled("4", "filled", "2026-11-25T10:09:00Z")])
+    assert filled_in(told) == Decimal(4)
+
+
+def test_a_bust_with_the_stamp_of_the_fill_is_believed_from_the_socket() -> None:
+    ledger = OrderLedger()
+    ledger.learn("fill", _filled("5", "filled", "2026-11-25T10:00:05Z"))
+    news = ledger.learn("trade_bust", _filled("3", "partially_filled", "2026-11-25T10:00:05Z"))
+    assert news is not None
+    assert orjson.loads(news.body)["filled_since"] == "-2"
+
+
+def test_an_order_that_is_open_again_after_a_bust_is_looked_back_to() -> None:
+    ledger = OrderLedger()
+    ledger.begin([])
+    ledger.reconcile([_filled("5", "filled", "2026-11-25T10:00:05Z")])
+    ledger.raise_floor("2026-11-25T12:00:00.000000000")
+    assert ledger.look_back_to() == "2026-11-25T12:00:00.000000000"
+    assert ledger.look_back_for_corrections_to() == "2026-11-25T10:00:00.000000000"
+    ledger.reconcile([_filled("3", "partially_filled", "2026-11-25T10:05:00Z")])
+    assert ledger.look_back_to() == "2026-11-25T10:00:00.000000000"
+
+
+def test_before_the_first_look_there_is_no_order_to_be_corrected() -> None:
+    assert OrderLedger().look_back_for_corrections_to() is None
 
 
 def test_amounts_keep_every_digit() -> None:

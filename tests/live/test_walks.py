@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import orjson
 
+from corral.alpaca.errors import Fault
+from corral.alpaca.items import UnreadableItem
 from corral.alpaca.orders import Order, OrderStatusFilter, read_order
 from corral.alpaca.paging import Page, Place
 from corral.live.events import GAP, News
@@ -69,3 +71,39 @@ def test_what_is_beyond_reach_is_told_as_a_gap() -> None:
     assert not walk.is_done
     assert walk.take(Page(orders(30), Place("order-30")))[-1] == GAP
     assert walk.is_done
+
+
+_UNREADABLE = UnreadableItem("order-7", {"id": "order-7"}, {"qty": Fault.NOT_A_NUMBER})
+
+
+def test_a_walk_past_an_order_that_cannot_be_read_comes_by_again() -> None:
+    ledger = OrderLedger()
+    first_look(ledger, 5)
+    walk = OrderWalk(ledger)
+    walk.take(Page([*orders(30), _UNREADABLE, *orders(6)], None))
+    assert (walk.is_done, walk.unreadable) == (True, 1)
+    again = OrderWalk(ledger)
+    assert again.query.after == "2026-11-25T10:04:59Z"
+    assert told(again.take(Page(orders(30, 7, 6), None))) == ["order-7"]
+    assert OrderWalk(ledger).query.after == "2026-11-25T10:29:59Z"
+
+
+def test_a_walk_that_is_cut_off_past_an_unreadable_order_does_not_come_by_for_ever() -> None:
+    ledger = OrderLedger()
+    first_look(ledger, 5)
+    walk = OrderWalk(ledger)
+    news = [walk.take(Page([*orders(40), _UNREADABLE], Place("further"))) for _ in range(MOST_PAGES)]
+    assert news[-1][-1] is GAP
+    assert OrderWalk(ledger).query.after == "2026-11-25T10:39:59Z"
+
+
+def test_a_walk_for_corrections_goes_back_to_orders_that_are_over_and_says_nothing_of_a_gap_beyond() -> None:
+    ledger = OrderLedger()
+    first_look(ledger, 5)
+    OrderWalk(ledger).take(Page(orders(20), None))
+    OrderWalk(ledger).take(Page(orders(50), None))
+    assert OrderWalk(ledger).query.after == "2026-11-25T10:49:59Z"
+    walk = OrderWalk(ledger, for_corrections=True)
+    assert walk.query.after == "2026-11-25T10:19:59Z"
+    news = [walk.take(Page(orders(50, 30), Place("further"))) for _ in range(MOST_PAGES)]
+    assert GAP not in news[-1]

@@ -2,7 +2,9 @@
 
 import json
 import os
+import socket
 import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,8 +63,71 @@ def test_one_that_belongs_to_another_user_is_refused(path: Path, monkeypatch: py
 
 
 def test_one_that_cannot_be_read_is_refused(path: Path) -> None:
-    path.mkdir(parents=True)
+    make_keyring(path)
     with pytest.raises(KeyringRefused, match="cannot be read"):
+        load_keyring(path / "below")
+
+
+def _a_directory(path: Path) -> None:
+    path.mkdir()
+
+
+def _a_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+
+
+def _a_device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("make", [_a_directory, _a_socket, _a_device])
+def test_what_is_not_a_regular_file_is_refused_by_its_kind(make: Callable[[Path], None], path: Path) -> None:
+    path.parent.mkdir()
+    make(path)
+    kind = make.__name__.removeprefix("_a_")
+    with pytest.raises(KeyringRefused, match=f"{path} is a {kind} and not a regular file"):
+        load_keyring(path)
+
+
+def test_a_named_pipe_is_refused_without_waiting_for_its_writer(path: Path) -> None:
+    make_keyring(path)
+    whole = path.read_bytes()
+    path.unlink()
+    os.mkfifo(path, 0o600)
+    # It writes as soon as somebody opens the pipe to read it, as the shell's <(…) does.
+    writer = threading.Thread(target=path.write_bytes, args=(whole,))
+    writer.start()
+    try:
+        with pytest.raises(KeyringRefused, match="is a named pipe and not a regular file"):
+            load_keyring(path)
+        assert writer.is_alive(), "nobody opened it"
+    finally:
+        path.read_bytes()
+        writer.join()
+
+
+def test_one_that_becomes_a_named_pipe_before_it_is_opened_is_refused(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_keyring(path)
+    as_it_was = path.stat()
+    path.unlink()
+    os.mkfifo(path, 0o600)
+
+    def stat_of_before(_: Path) -> os.stat_result:
+        return as_it_was
+
+    monkeypatch.setattr(Path, "stat", stat_of_before)
+    with pytest.raises(KeyringRefused, match="is a named pipe"):
+        load_keyring(path)
+
+
+def test_only_so_much_of_a_large_file_is_read(path: Path) -> None:
+    make_keyring(path)
+    with path.open("ab") as file:
+        file.truncate(1024**4)  # a terabyte of nothing
+    with pytest.raises(KeyringRefused, match="not a whole"):
         load_keyring(path)
 
 

@@ -14,7 +14,7 @@ SAFE: Final = frozenset({"GET", "HEAD"})
 NOBODYS: Final = "4b0b5a2e-9a3c-4c1e-8a57-0d9c6f2f6d31"
 
 # Where pages come from before there is anybody.
-OF_STRANGERS: Final = frozenset({"/sign-in", "/sign-in/code", "/setup", "/invitation"})
+OF_STRANGERS: Final = frozenset({"/sign-in", "/sign-in/code", "/setup", "/invitation", "/recover"})
 
 _NO_PAGE: Final = ("/api/", "/openapi.json", "/healthz", "/readyz", "/static/")
 _PARAMETER: Final = re.compile(r"\{(\w+)(?::\w+)?\}")

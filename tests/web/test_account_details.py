@@ -1,5 +1,5 @@
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.alpaca.upstream import account
 
 
 def told(**changes: Any) -> Account:  # noqa: ANN401 - whatever stands in Alpaca's answer
-    return read_account(json.dumps(account(**changes)).encode())
+    return cast("Account", read_account(json.dumps(account(**changes)).encode()))
 
 
 def test_what_alpaca_does_not_say_has_no_line_and_an_empty_group_no_title() -> None:

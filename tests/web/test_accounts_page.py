@@ -3,6 +3,7 @@
 import json
 
 import orjson
+import pytest
 from aiohttp import ClientSession
 
 from tests.conftest import Faults, StartService
@@ -56,7 +57,8 @@ async def test_one_account_on_two_peoples_pages_has_its_own_close_for_each(
         await read_page(session, "/?wait")
     for session, own, close in [(alices, ids[:2], "111.11"), (bobs, ids[2:], "222.22")]:
         async with session.get("/closes") as answer:
-            assert await answer.json() == {own[0]: close, own[1]: f"{close}5"}
+            closes_told = {account: known["last_equity"] for account, known in (await answer.json()).items()}
+        assert closes_told == {own[0]: close, own[1]: f"{close}5"}
         cards = (await read_page(session, "/")).attributes("article")
         assert {card["data-account"]: card["data-last-equity"] for card in cards} == {
             own[0]: close,
@@ -170,4 +172,38 @@ async def test_closes_are_told_as_decimals_in_text(alice: Person, alices: Client
     async with alices.get("/closes") as answer:
         found = orjson.loads(await answer.read())
     assert list(found) == [stored["id"]]
-    assert isinstance(found[stored["id"]], str)
+    assert isinstance(found[stored["id"]]["last_equity"], str)
+    assert found[stored["id"]]["blocks"] == []
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"status": '"ACTION_REQUIRED"'}, "ACTION_REQUIRED"),
+        ({"account_blocked": "true"}, "blocked this account"),
+        ({"trading_blocked": "true"}, "blocked trading"),
+        ({"transfers_blocked": "true"}, "blocked transfers"),
+        ({"trade_suspended_by_user": "true"}, "suspended"),
+    ],
+)
+async def test_every_status_and_block_that_stops_trading_is_on_the_card_and_known_to_its_script(
+    alice: Person, alices: ClientSession, bob: Person, faults: Faults, told: dict[str, str], words: str
+) -> None:
+    key_id = paper_key()
+    await faults.set(key_id, path="/v2/account", account_raw=told)
+    stored = await alice.store(key_id)
+    assert words in (await read_page(alices, "/?wait")).text()
+    async with alices.get("/closes") as answer:
+        assert words in (await answer.json())[stored["id"]]["blocks"][0]
+
+
+async def test_the_line_of_a_curve_with_unreadable_points_says_that_it_is_incomplete(
+    alice: Person, alices: ClientSession, bob: Person, faults: Faults
+) -> None:
+    key_id = paper_key()
+    history = {"timestamp": [1795600800, 1795601700, 1795602600], "equity": [1, 2, "?"], "timeframe": "15Min"}
+    history |= {"profit_loss": None, "profit_loss_pct": None, "base_value": 1}
+    await faults.set(key_id, path="/v2/account/portfolio/history", body=history)
+    await alice.store(key_id)
+    labels = [svg.get("aria-label") or "" for svg in (await read_page(alices, "/?wait")).attributes("svg")]
+    assert any("incomplete" in label for label in labels)

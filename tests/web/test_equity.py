@@ -25,7 +25,13 @@ def history(*worth: str | None, timeframe: str = "1D") -> PortfolioHistoryRespon
         for i, e in enumerate(worth)
     ]
     return PortfolioHistoryResponse(
-        timeframe=timeframe, base_value=None, base_value_asof=None, items=items, next_cursor=None
+        timeframe=timeframe,
+        base_value=None,
+        base_value_asof=None,
+        items=items,
+        unreadable=0,
+        missing=0,
+        next_cursor=None,
     )
 
 

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from corral.web.figures import (
     direction,
+    percent_direction,
+    quote_currency,
     written_change,
     written_gain,
     written_moment,
@@ -30,7 +32,15 @@ amounts = st.decimals(allow_nan=False, allow_infinity=False, min_value="-1e40", 
         (written_money("-0.004", "USD"), "$0.00"),
         (written_money("0.125", "USD"), "$0.12"),  # half to even
         (written_money("0.135", "USD"), "$0.14"),
-        (written_money("1000000", "EUR"), "1,000,000.00 EUR"),
+        (written_money("1000000", "EUR"), "€1,000,000.00"),
+        (written_money("2345678.4", "JPY"), "¥2,345,678"),
+        (written_money("1.23456", "KWD"), "1.235 KWD"),
+        (written_gain("-0.4", "JPY"), "¥0"),
+        (written_price("150", "JPY"), "¥150"),
+        (written_price("0.0344", quote_currency("ETH/BTC", "USD")), "0.0344 BTC"),
+        (written_price("1884.5", quote_currency("BTC/USD", "EUR")), "$1,884.50"),
+        (written_price("1", quote_currency("ETH/", "USD")), "$1.00"),
+        (written_price("1", quote_currency(None, "USD")), "$1.00"),
         # A float would have ended at the sixteenth digit.
         (written_money("9007199254740993.12", "USD"), "$9,007,199,254,740,993.12"),
         (written_gain("1136.7", "USD"), "+$1,136.70"),
@@ -44,7 +54,7 @@ amounts = st.decimals(allow_nan=False, allow_infinity=False, min_value="-1e40", 
         (written_price("150.5", "USD"), "$150.50"),
         (written_price("48.15000", "USD"), "$48.15"),
         (written_price("1e-7", "USD"), "$0.0000001"),
-        (written_price("-23140.2", "EUR"), "\u221223,140.20 EUR"),
+        (written_price("-23140.2", "EUR"), "\u2212€23,140.20"),
         (written_percent("0.11198297646"), "+11.20%"),
         (written_percent("-0.00001"), "0.00%"),
         (written_weight(10_000), "100.00%"),
@@ -68,10 +78,23 @@ def test_a_price_and_a_quantity_keep_every_digit(amount: str) -> None:
         assert Decimal(digits) == Decimal(amount)
 
 
-@given(amounts, amounts)
-def test_a_sign_is_never_lost_and_never_made_up(amount: str, before: str) -> None:
-    way = direction(amount)
-    assert (way == " up", way == " down") == (Decimal(amount) > 0, Decimal(amount) < 0)
-    assert written_quantity(amount).startswith("\N{MINUS SIGN}") is (way == " down")
-    assert not (written_gain(amount, "USD").startswith("+") and way != " up")
-    assert not (written_change(amount, before, "USD").startswith("+") and direction(amount, before) != " up")
+@given(amounts, amounts, st.sampled_from(["USD", "JPY", "KWD", "BTC"]))
+def test_a_colour_and_a_sign_are_those_of_what_is_shown(amount: str, before: str, currency: str) -> None:
+    for shown, way in (
+        (written_gain(amount, currency), direction(amount, currency)),
+        (written_change(amount, before, currency).split(" (")[0], direction(amount, currency, before)),
+        (written_percent(amount), percent_direction(amount)),
+    ):
+        assert shown.startswith("+") is (way == " up")
+        assert shown.startswith("\N{MINUS SIGN}") is (way == " down")
+        assert bool(re.search("[1-9]", shown)) is (way != "")
+
+
+@pytest.mark.parametrize("amount", ["0.004", "-0.004", "0.005", "-0.0000001"])
+def test_what_is_rounded_to_nothing_has_no_colour(amount: str) -> None:
+    assert (written_gain(amount, "USD"), direction(amount, "USD")) == ("$0.00", "")
+
+
+@given(amounts)
+def test_a_quantity_has_its_sign(amount: str) -> None:
+    assert written_quantity(amount).startswith("\N{MINUS SIGN}") is (Decimal(amount) < 0)

@@ -170,3 +170,23 @@ async def test_keys_that_are_marked_as_refused_say_so(
 async def test_there_is_nothing_at_other_addresses(path: str, alices: ClientSession) -> None:
     async with alices.get(path) as answer:
         assert answer.status == 404
+
+
+@pytest.mark.parametrize(("field", "name"), [("api_key", "key ID"), ("secret_key", "secret")])
+async def test_what_is_wrong_inside_a_pasted_key_is_said_at_its_field(
+    alice: Person, bob: Person, alices: ClientSession, faults: Faults, field: str, name: str
+) -> None:
+    stored, key_id = await alice.store(), paper_key()
+    keys = key_pair(key_id)
+    inside = keys | {field: f"{keys[field][:4]}\u200b{keys[field][4:]}"}
+    for path, more in [("/keys/new", {"nickname": "x"}), (f"/keys/{stored['id']}/replace", {})]:
+        async with alices.post(path, data=inside | more) as answer:
+            page = Parsed(await answer.text())
+        assert answer.status == 422
+        (error,) = [text for tag, text in page.texts if tag == "p" and "zero-width" in text]
+        assert error == f"The {name} contains a zero-width space (U+200B). Copy it again."
+        assert secret_of(key_id) not in page.text()
+    assert await faults.calls_of(key_id) == 0
+    around = {name: f"\ufeff{value}\u00a0\n" for name, value in keys.items()}
+    async with alices.post("/keys/new", data={"nickname": "x", **around}) as answer:
+        assert (answer.status, answer.url.path.endswith("/found")) == (200, True)

@@ -38,7 +38,13 @@ def _history(
         for n, equity in enumerate(equities)
     ]
     return PortfolioHistoryResponse(
-        timeframe="15Min", base_value=base, base_value_asof=None, items=points, next_cursor=None
+        timeframe="15Min",
+        base_value=base,
+        base_value_asof=None,
+        items=points,
+        unreadable=0,
+        missing=0,
+        next_cursor=None,
     )
 
 

@@ -200,3 +200,20 @@ async def test_an_administrator_without_a_password_is_asked_for_none(
 async def test_an_unknown_deed_has_no_page(office: ClientSession, alice: Person) -> None:
     async with office.get(f"/people/{alice.user_id}/promote") as answer:
         assert answer.status in {404, 422}
+
+
+async def test_an_invitation_is_revoked_on_a_page_of_its_own(
+    office: ClientSession, alices: ClientSession, dora: str, bob: Person
+) -> None:
+    await _post(office, "/people/invitations", email=dora, current_password=PASSWORD)
+    page = await read_page(office, "/people")
+    label = f"Revoke the invitation of {dora}"
+    (path,) = [link["href"] or "" for link in page.attributes("a") if link.get("aria-label") == label]
+    assert dora in (await read_page(office, path)).text()
+    assert (await _post(alices, path))[0] == 403
+    assert (await _post(office, path, more="1"))[0] == 422
+    status, html = await _post(office, path)
+    assert (status, dora in html) == (200, False)
+    async with office.get(path) as answer:
+        assert answer.status == 404
+    assert (await _post(office, path))[0] == 404

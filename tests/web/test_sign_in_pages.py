@@ -10,6 +10,7 @@ from corral.identity import sign_in
 from corral.identity.links import issue_link
 from corral.secret import Secret
 from tests.conftest import Service
+from tests.identity.members import add_member
 from tests.people import Person
 from tests.web.conftest import Browsing
 from tests.web.html import Parsed
@@ -123,3 +124,34 @@ async def test_signing_out_ends_the_session_on_the_server(
             assert answer.status == 303
     async with bobs.get("/", allow_redirects=False) as answer:
         assert answer.status == 200
+
+
+async def test_a_lost_password_is_recovered_without_a_script_and_told_at_the_next_sign_in(
+    service: Service, visitor: ClientSession, bob: Person
+) -> None:
+    carol, new = await add_member(service), "louder meadow at dawn"
+    house = service.resources
+    link = await issue_link(house.database, house.vault, "recovery", carol.user_id, house.public_url)
+    async with visitor.get("/recover") as answer:
+        assert (answer.status, "Set a new password" in await answer.text()) == (200, True)
+    async with visitor.post("/recover", data={"token": link.reveal(), "new_password": "password1234"}) as answer:
+        assert (answer.status, "easy to guess" in await answer.text()) == (422, True)
+    async with visitor.post("/recover", data={"token": link.reveal(), "new_password": new}) as answer:
+        assert (answer.status, answer.url.path) == (200, "/sign-in")
+    sent = {"email": carol.email, "password": new}
+    async with visitor.post("/sign-in?next=/docs", data=sent) as answer:
+        html = await answer.text()
+        assert (answer.url.path, answer.url.query["next"]) == ("/you/recovered", "/docs")
+    assert "Your password was reset" in html
+    assert 'href="/docs"' in html
+    async with visitor.post("/sign-in?next=/docs", data=sent) as answer:
+        assert answer.url.path == "/docs"  # told once, and on one's own page from then on
+    async with visitor.get("/you") as answer:
+        assert "Password reset with a recovery link" in await answer.text()
+
+
+async def test_who_recovered_nothing_is_told_so(browsing: Browsing, alice: Person, bob: Person) -> None:
+    async with browsing(alice) as alices, alices.get("/you/recovered?next=//elsewhere") as answer:
+        html = await answer.text()
+    assert "has not been reset" in html
+    assert "elsewhere" not in html

@@ -205,7 +205,7 @@ async def test_a_token_is_revoked_on_a_page_of_its_own_and_only_by_its_owner(
 async def test_a_new_password_signs_out_everywhere(carols: ClientSession, bob: Person, carol: str) -> None:
     sent = {"current_password": _PASSWORD, "new_password": _NEW}
     async with carols.post("/you/password", data=sent, allow_redirects=False) as answer:
-        assert (answer.status, answer.headers["location"]) == (303, "/sign-in")
+        assert (answer.status, answer.headers["location"]) == (303, "/sign-in?next=/you")
         assert "Max-Age=0" in answer.headers["set-cookie"]
     async with carols.get("/you") as answer:
         assert answer.url.path == "/sign-in"
@@ -231,3 +231,33 @@ async def test_who_has_no_password_is_asked_for_a_new_one_only(browsing: Browsin
 
 def test_every_scope_has_its_words() -> None:
     assert set(SCOPES_IN_WORDS) == {*Scope, "*"}
+
+
+async def test_all_tokens_are_revoked_by_one_button_and_nobody_elses(
+    alices: ClientSession, alice: Person, bob: Person
+) -> None:
+    path = "/you/tokens/all/revoke"
+    assert path in {link.get("href") for link in (await read_page(alices, "/you")).attributes("a")}
+    assert "Revoke all API tokens?" in (await read_page(alices, path)).text()
+    assert (await _post(alices, path, {"more": "1"}))[0] == 422
+    assert (await _post(alices, path, {}))[0] == 200
+    for person, status in ((alice, 401), (bob, 200)):
+        async with person.client.get("/api/me") as answer:
+            assert answer.status == status
+
+
+async def test_ones_page_tells_what_changed_when_and_from_where(
+    alices: ClientSession, bobs: ClientSession, alice: Person
+) -> None:
+    assert "Security activity" in (await read_page(bobs, "/you")).text()
+    form = {"once": str(uuid4()), "name": "spreadsheet", "scopes": "tokens:read", "days": "7"}
+    await _post(alices, "/you/tokens", form)
+    await _post(alices, "/you/tokens/all/revoke", {})
+    text = (await read_page(alices, "/you")).text()
+    told = [
+        text.index(words) for words in ("All API tokens revoked", "API token created : spreadsheet", "created : test")
+    ]
+    assert told == sorted(told)
+    assert "from Python" in text
+    assert "by the server’s operator" in text  # noqa: RUF001 - as the page writes it
+    assert "spreadsheet" not in (await read_page(bobs, "/you")).text()

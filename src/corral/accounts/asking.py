@@ -1,17 +1,19 @@
 """The road from a caller's stored credential to Alpaca, one question at a time."""
 
+import asyncio
 from collections.abc import Awaitable, Hashable
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 from uuid import UUID
 
 from starlette.requests import Request
 
+from corral.accounts.account_data import share_account_data
 from corral.alpaca.environments import Environment
 from corral.alpaca.errors import AlpacaError, KeysRefused
 from corral.credentials.models import SealedCredential
-from corral.credentials.problems import problem_of
+from corral.credentials.problems import AccountNotOpen, problem_of
 from corral.credentials.sealing import get_decrypted_alpaca_credential
-from corral.edge.resources import Resources, resources
+from corral.edge.resources import resources
 from corral.identity.models import AuthUser
 from corral.secret import Secret
 
@@ -34,14 +36,25 @@ class Fetch(Protocol[Found_co]):
 class OpenAccount:
     """A credential that its caller may use now. Its keys are open for one call at a time."""
 
-    def __init__(self, house: Resources, reader: "CredentialReader", credential: SealedCredential) -> None:
+    def __init__(self, credential: SealedCredential, request: Request) -> None:
+        house = resources(request)
         self.credential = credential
         self.alpaca = house.alpaca
         self._vault = house.vault
-        self._reader = reader
+        self._reader = cast("CredentialReader", request.state.credential_reader)
+        self._request = request
 
-    async def ask(self, fetch: Fetch[Found]) -> Found:
-        """Raises AlpacaError. Nothing of the database is held meanwhile."""
+    async def ask(self, fetch: Fetch[Found], *, leaving: int = 0) -> Found:
+        """Raises AlpacaError, and AnotherAccount where these keys open another account than the stored one.
+
+        Only an account itself says which one it is. So it is asked for beside, and its answer is the one that
+        account-data keeps and shares. Nothing of the database is held meanwhile.
+        """
+        found, _ = await asyncio.gather(self.ask_anonymously(fetch), self._prove_account(leaving))
+        return found
+
+    async def ask_anonymously(self, fetch: Fetch[Found]) -> Found:
+        """For what is the same for all accounts. Raises AlpacaError."""
         credential = self.credential
         async with get_decrypted_alpaca_credential(self._vault, credential) as (api_key, secret_key):
             budget_key = (credential.credential_type, credential.account_id)
@@ -53,11 +66,17 @@ class OpenAccount:
         self._reader.note_use(credential)
         return found
 
+    async def _prove_account(self, leaving: int) -> None:
+        try:
+            await share_account_data(self.credential, self._request, leaving=leaving)
+        except AccountNotOpen:  # which is known to be the stored one
+            return
+
 
 async def open_account(user: AuthUser, credential_id: UUID, request: Request) -> OpenAccount:
     """Asks the database. Raises CredentialNotFound, CredentialInactive or CredentialRefused."""
     reader = cast("CredentialReader", request.state.credential_reader)
-    return OpenAccount(resources(request), reader, await reader.find_usable(user, credential_id))
+    return OpenAccount(await reader.find_usable(user, credential_id), request)
 
 
 class Answer(Protocol):

@@ -7,12 +7,11 @@ Numbers stay what they are, negative ones too.
 
 import csv
 import io
+import json
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Final
-
-from pydantic import BaseModel
 
 _NUMBER: Final = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d{1,3})?", re.ASCII)
 # Where a spreadsheet that does not expect commas, but semicolons or tabs, would see a new cell begin.
@@ -25,9 +24,9 @@ def csv_header(columns: Iterable[str]) -> bytes:
     return _lines([list(columns)])
 
 
-def csv_rows(columns: Sequence[str], rows: Iterable[BaseModel]) -> bytes:
-    """A line for each row. A field that a row does not have, or that is None, is an empty cell."""
-    return _lines([_cell(getattr(row, column, None)) for column in columns] for row in rows)
+def csv_rows(rows: Iterable[Iterable[object]]) -> bytes:
+    """A line for each row. None and an empty object are an empty cell, and an object is written as JSON."""
+    return _lines([_cell(value) for value in row] for row in rows)
 
 
 def _lines(rows: Iterable[Sequence[str]]) -> bytes:
@@ -41,6 +40,8 @@ def _cell(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False) if value else ""
     return defused(str(value))
 
 

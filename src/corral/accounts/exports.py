@@ -5,7 +5,7 @@ in the middle of the body, so that no part can be taken for the whole.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 from uuid import UUID
@@ -29,6 +29,7 @@ from corral.accounts.schemas import (
 )
 from corral.alpaca.activities import MOST_ACTIVITIES, Activity
 from corral.alpaca.errors import AlpacaError, RateLimited
+from corral.alpaca.items import UnreadableItem
 from corral.alpaca.orders import MOST_ORDERS, Order
 from corral.alpaca.paging import Page, Place
 from corral.alpaca.positions import Position
@@ -40,6 +41,7 @@ from corral.logs import get_logger
 
 LEFT_TO_OTHERS: Final = 50  # of the 200 calls of an account's minute: nobody should notice that somebody exports
 _LONGEST_WAIT_SECONDS: Final = 600  # for the account's budget, from one page to the next
+_UNREADABLE: Final = "unreadable"  # the last column
 _log = get_logger()
 _Item = TypeVar("_Item")
 
@@ -53,26 +55,39 @@ class CsvResponse(StreamingResponse):
 @dataclass(frozen=True, slots=True)
 class _Export(Generic[_Item]):
     columns: Sequence[str]
-    rows: Callable[[Sequence[_Item]], Sequence[BaseModel]]
-    turn: Callable[[OpenAccount, Place], Awaitable[Page[_Item]]]
+    rows: Callable[[_Item], Sequence[BaseModel]]
+    turn: Callable[[OpenAccount, Place], Awaitable[Page[_Item | UnreadableItem]]]
+    cells: Callable[[UnreadableItem], Mapping[str, object]] = lambda item: item.cells
 
-    def written(self, page: Page[_Item]) -> bytes:
-        return csv_rows(self.columns, self.rows(page.items))
+    @property
+    def header(self) -> bytes:
+        return csv_header([*self.columns, _UNREADABLE])
+
+    def written(self, page: Page[_Item | UnreadableItem]) -> bytes:
+        return csv_rows(row for entry in page.items for row in self._rows(entry))
+
+    def _rows(self, entry: _Item | UnreadableItem) -> Iterator[list[object]]:
+        """One row as a rule, which ends with the names of the fields that cannot be read."""
+        if isinstance(entry, UnreadableItem):
+            yield [*map(self.cells(entry).get, self.columns), ", ".join(entry.faults)]
+            return
+        for row in self.rows(entry):
+            yield [*(getattr(row, column, None) for column in self.columns), ""]
 
 
 async def export_positions(user: AuthUser, credential_id: UUID, request: Request) -> CsvResponse:
-    async def turn(account: OpenAccount, _: Place) -> Page[Position]:
+    async def turn(account: OpenAccount, _: Place) -> Page[Position | UnreadableItem]:
         return await page_of_positions(account)
 
     columns = [*PositionResponse.model_fields]
-    export = _Export(columns, lambda positions: [position_response(position) for position in positions], turn)
+    export = _Export(columns, lambda position: [position_response(position)], turn)
     return await _begin(export, "positions", user, credential_id, request)
 
 
 async def export_orders(user: AuthUser, credential_id: UUID, asked: OrdersQuestion, request: Request) -> CsvResponse:
     query = asked.query()
 
-    async def turn(account: OpenAccount, place: Place) -> Page[Order]:
+    async def turn(account: OpenAccount, place: Place) -> Page[Order | UnreadableItem]:
         return await page_of_orders(account, query, place, limit=MOST_ORDERS, leaving=LEFT_TO_OTHERS)
 
     export = _Export([*OrderLegResponse.model_fields], _order_rows, turn)
@@ -84,17 +99,22 @@ async def export_activities(
 ) -> CsvResponse:
     query = asked.query()
 
-    async def turn(account: OpenAccount, place: Place) -> Page[Activity]:
+    async def turn(account: OpenAccount, place: Place) -> Page[Activity | UnreadableItem]:
         return await page_of_activities(account, query, place, limit=MOST_ACTIVITIES, leaving=LEFT_TO_OTHERS)
 
     columns = [*(TradeActivityResponse.model_fields | NonTradeActivityResponse.model_fields)]
-    export = _Export(columns, lambda activities: [activity_response(activity) for activity in activities], turn)
+    export = _Export(columns, lambda activity: [activity_response(activity)], turn, _activity_cells)
     return await _begin(export, "activities", user, credential_id, request)
 
 
-def _order_rows(orders: Sequence[Order]) -> list[BaseModel]:
-    """A row for each order. Legs that Alpaca does not list beside their order get a row after it."""
-    return [order_response(one) for order in orders for one in (order, *order.legs)]
+def _order_rows(order: Order) -> list[BaseModel]:
+    """Legs that Alpaca does not list beside their order get a row after it."""
+    return [order_response(one) for one in (order, *order.legs)]
+
+
+def _activity_cells(item: UnreadableItem) -> Mapping[str, object]:
+    kind = TradeActivityResponse if item.cells.get("activity_type") == "FILL" else NonTradeActivityResponse
+    return {**item.cells, "kind": kind.model_fields["kind"].default}
 
 
 async def _begin(
@@ -112,9 +132,9 @@ async def _begin(
 
 
 async def _written(
-    export: _Export[_Item], page: Page[_Item], credential_id: UUID, request: Request
+    export: _Export[_Item], page: Page[_Item | UnreadableItem], credential_id: UUID, request: Request
 ) -> AsyncGenerator[bytes]:
-    yield csv_header(export.columns) + await asyncio.to_thread(export.written, page)
+    yield export.header + await asyncio.to_thread(export.written, page)
     while page.goes_on is not None:
         try:
             page = await _turn_patiently(export, page.goes_on, credential_id, request)
@@ -124,7 +144,9 @@ async def _written(
         yield await asyncio.to_thread(export.written, page)
 
 
-async def _turn_patiently(export: _Export[_Item], place: Place, credential_id: UUID, request: Request) -> Page[_Item]:
+async def _turn_patiently(
+    export: _Export[_Item], place: Place, credential_id: UUID, request: Request
+) -> Page[_Item | UnreadableItem]:
     """The next page, when the account's budget allows it. Raises a Problem.
 
     A long file outlasts sessions: before each call it is asked anew who this is and what they may.

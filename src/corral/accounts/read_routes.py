@@ -22,6 +22,8 @@ from corral.accounts.schemas import (
 )
 from corral.credentials.problems import (
     AccountRateLimited,
+    AlpacaRefused,
+    AnotherAccount,
     CredentialInactive,
     CredentialNotFound,
     CredentialRefused,
@@ -42,6 +44,8 @@ _PROBLEMS: Final = responses_for(
     InsufficientScope,
     CredentialNotFound,
     CredentialRefused,
+    AnotherAccount,
+    AlpacaRefused,
     InvalidRequest,
     AccountRateLimited,
     UpstreamFailed,

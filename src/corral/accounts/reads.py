@@ -69,7 +69,7 @@ async def answer_portfolio_history(
 
 async def answer_clock(user: AuthUser, credential_id: UUID, request: Request) -> bytes:
     async def answer(account: OpenAccount) -> bytes:
-        clock = await account.ask(account.alpaca.fetch_clock)
+        clock = await account.ask_anonymously(account.alpaca.fetch_clock)
         return await _json(lambda: clock_response(clock))
 
     return await answer_shared(user, credential_id, request, "clock", answer)

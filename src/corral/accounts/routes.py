@@ -9,7 +9,10 @@ from corral.accounts.overview import answer_overview
 from corral.accounts.overview_schemas import OverviewResponse
 from corral.accounts.schemas import AccountDataResponse
 from corral.credentials.problems import (
+    AccountNotOpen,
     AccountRateLimited,
+    AlpacaRefused,
+    AnotherAccount,
     CredentialInactive,
     CredentialNotFound,
     CredentialRefused,
@@ -50,6 +53,9 @@ async def read_overview(user: AccountsRead, request: Request) -> Response:
         InsufficientScope,
         CredentialNotFound,
         CredentialRefused,
+        AnotherAccount,
+        AccountNotOpen,
+        AlpacaRefused,
         InvalidRequest,
         AccountRateLimited,
         UpstreamFailed,

@@ -4,13 +4,14 @@ Decimals are texts, digit for digit as Alpaca wrote them. Times are in UTC with 
 of a second as Alpaca wrote. Alpaca adds values to its enumerations, so they are texts here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from corral.alpaca.activities import Activity, TradeActivity
 from corral.alpaca.environments import Environment
+from corral.alpaca.items import UnreadableItem, count_unreadable, readable
 from corral.alpaca.market_clock import MarketClock
 from corral.alpaca.orders import Order
 from corral.alpaca.portfolio_history import PortfolioHistory
@@ -64,6 +65,16 @@ class PositionResponse(_OfAlpaca):
     current_price: Decimal | None
     lastday_price: Decimal | None
     change_today: Factor | None
+    swap_rate: Decimal | None = Field(
+        default=None, description="Units of the account's currency for a dollar, in accounts that are not in dollars"
+    )
+    prev_swap_rate: Decimal | None = None
+    avg_entry_swap_rate: Decimal | None = None
+    usd: dict[str, Decimal] | None = Field(
+        default=None,
+        description="The values in dollars, by their names above, in accounts that are not in dollars",
+        examples=[{"market_value": "4880.00"}],
+    )
 
 
 class OrderLegResponse(_OfAlpaca):
@@ -112,6 +123,12 @@ class OrderResponse(OrderLegResponse):
     legs: list[OrderLegResponse]
 
 
+_OTHER = Field(
+    default_factory=dict[str, str | bool],
+    description="What else Alpaca sends of it, by Alpaca's names; numbers as texts",
+)
+
+
 class TradeActivityResponse(_OfAlpaca):
     """A fill of an order, or of a part of one."""
 
@@ -128,6 +145,8 @@ class TradeActivityResponse(_OfAlpaca):
     leaves_qty: Decimal | None
     order_id: str | None
     order_status: str | None = Field(examples=["partially_filled"])
+    description: str | None = None
+    other: dict[str, str | bool] = _OTHER
 
 
 class NonTradeActivityResponse(_OfAlpaca):
@@ -147,6 +166,9 @@ class NonTradeActivityResponse(_OfAlpaca):
     per_share_amount: Decimal | None
     group_id: str | None
     status: str | None = Field(examples=["executed"])
+    price: Decimal | None = Field(default=None, description="Of a fee in coins, or of an exercised option")
+    description: str | None = Field(default=None, examples=["TAF fee for 1572 shares (89 trades)"])
+    other: dict[str, str | bool] = _OTHER
 
 
 ActivityResponse = Annotated[TradeActivityResponse | NonTradeActivityResponse, Field(discriminator="kind")]
@@ -170,6 +192,10 @@ class ClockResponse(_OfAlpaca):
     next_close: Moment
 
 
+_UNREADABLE = Field(
+    description="How many more items Alpaca sent that Corral can't read and left out; 0 as a rule. "
+    "The CSV has a row for each"
+)
 _NEXT_CURSOR = Field(description="To be sent as `cursor` for the next page; null after the last one")
 
 
@@ -177,6 +203,7 @@ class PositionList(BaseModel):
     """All positions: Alpaca puts them on one page."""
 
     items: list[PositionResponse]
+    unreadable: int = _UNREADABLE
     next_cursor: str | None = _NEXT_CURSOR
 
 
@@ -184,6 +211,7 @@ class OrderList(BaseModel):
     """A page of orders, in the order of their submission."""
 
     items: list[OrderResponse]
+    unreadable: int = _UNREADABLE
     next_cursor: str | None = _NEXT_CURSOR
 
 
@@ -191,6 +219,7 @@ class ActivityList(BaseModel):
     """A page of activities, in the order of time."""
 
     items: list[ActivityResponse]
+    unreadable: int = _UNREADABLE
     next_cursor: str | None = _NEXT_CURSOR
 
 
@@ -201,6 +230,8 @@ class PortfolioHistoryResponse(BaseModel):
     base_value: Decimal | None = Field(description="What profit and loss are counted from")
     base_value_asof: Day | None = Field(description="The day whose closing equity the base value is, where it is one")
     items: list[HistoryPointResponse]
+    unreadable: int = _UNREADABLE
+    missing: int = Field(description="How many points this curve lacks because they can't be read; 0 as a rule")
     next_cursor: str | None = _NEXT_CURSOR
 
 
@@ -218,24 +249,39 @@ def activity_response(activity: Activity) -> TradeActivityResponse | NonTradeAct
     return NonTradeActivityResponse.model_validate(activity)
 
 
-def position_list(positions: Iterable[Position]) -> PositionList:
-    return PositionList(items=[position_response(position) for position in positions], next_cursor=None)
+def position_list(entries: Sequence[Position | UnreadableItem]) -> PositionList:
+    return PositionList(
+        items=[position_response(position) for position in readable(entries)],
+        unreadable=count_unreadable(entries),
+        next_cursor=None,
+    )
 
 
-def order_list(orders: Iterable[Order], next_cursor: str | None) -> OrderList:
-    return OrderList(items=[order_response(order) for order in orders], next_cursor=next_cursor)
+def order_list(entries: Sequence[Order | UnreadableItem], next_cursor: str | None) -> OrderList:
+    return OrderList(
+        items=[order_response(order) for order in readable(entries)],
+        unreadable=count_unreadable(entries),
+        next_cursor=next_cursor,
+    )
 
 
-def activity_list(activities: Iterable[Activity], next_cursor: str | None) -> ActivityList:
-    return ActivityList(items=[activity_response(activity) for activity in activities], next_cursor=next_cursor)
+def activity_list(entries: Sequence[Activity | UnreadableItem], next_cursor: str | None) -> ActivityList:
+    return ActivityList(
+        items=[activity_response(activity) for activity in readable(entries)],
+        unreadable=count_unreadable(entries),
+        next_cursor=next_cursor,
+    )
 
 
 def portfolio_history_response(history: PortfolioHistory) -> PortfolioHistoryResponse:
+    missing = count_unreadable(history.entries)
     return PortfolioHistoryResponse(
         timeframe=history.timeframe,
         base_value=history.base_value,
         base_value_asof=history.base_value_asof,
         items=[HistoryPointResponse.model_validate(point) for point in history.points],
+        unreadable=missing,
+        missing=missing,
         next_cursor=None,
     )
 

@@ -26,6 +26,10 @@ class Snapshots:
         self._answers: dict[Hashable, bytes] = {}
         self._calls: dict[Hashable, asyncio.Task[bytes]] = {}
 
+    def kept(self, key: Hashable) -> bytes | None:
+        """The answer that is kept, without a call."""
+        return self._answers.get(key)
+
     async def get(self, key: Hashable, fetch: Callable[[], Awaitable[bytes]]) -> bytes:
         """The kept answer, or that of the call under way, or a new one. Raises what `fetch` raises."""
         kept = self._answers.get(key)

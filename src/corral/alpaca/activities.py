@@ -3,21 +3,27 @@
 Source: `GET /v2/account/activities` in https://docs.alpaca.markets/openapi/trading-api.json.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
+from corral.alpaca.items import ItemForm, UnreadableItem, needed, read_items
 from corral.alpaca.paging import Direction, Listing
-from corral.alpaca.reading import Fields, date, decimal, moment, present, read_list, text
+from corral.alpaca.reading import Fields, Read, date, decimal, free_text, moment, read_array, text
 
 MOST_ACTIVITIES: Final = 100  # that Alpaca puts on one page
 _LONGEST_ID: Final = 128
+_LONGEST_DESCRIPTION: Final = 1_000
+_MOST_OTHER: Final = 32  # fields of an activity that this page of Alpaca's does not describe
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TradeActivity:
-    """A fill of an order, or of a part of one."""
+    """A fill of an order, or of a part of one. `other` is what Alpaca sends beyond its own description."""
 
     id: str
     activity_type: str
@@ -31,11 +37,17 @@ class TradeActivity:
     leaves_qty: str | None
     order_id: str | None
     order_status: str | None
+    description: str | None = None
+    other: Mapping[str, str | bool] = field(default_factory=dict[str, str | bool])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NonTradeActivity:
-    """A dividend, a fee, a transfer, …: `date` is the day on which it is settled, `created_at` when it was booked."""
+    """A dividend, a fee, a transfer, …: `date` is the day on which it is settled, `created_at` when it was booked.
+
+    `price` and `description` are in Alpaca's examples of fees and options, and not in its schema: `description` says
+    what a fee is for. `other` is what else Alpaca sends.
+    """
 
     id: str
     activity_type: str
@@ -50,6 +62,9 @@ class NonTradeActivity:
     per_share_amount: str | None
     group_id: str | None
     status: str | None
+    price: str | None = None
+    description: str | None = None
+    other: Mapping[str, str | bool] = field(default_factory=dict[str, str | bool])
 
 
 Activity = TradeActivity | NonTradeActivity
@@ -88,49 +103,74 @@ class ActivityQuery:
 
 
 # A token stands for a place between two activities, and goes together with every filter.
-ACTIVITY_LISTING: Final[Listing[Activity]] = Listing(MOST_ACTIVITIES, tie=None, is_within=lambda _: True)
+ACTIVITY_LISTING: Final[Listing[Activity | UnreadableItem]] = Listing(
+    MOST_ACTIVITIES, tie=None, is_within=lambda _: True
+)
 
 
-def read_activities(body: bytes) -> tuple[Activity, ...]:
-    """Reads the body of `GET /v2/account/activities`. Raises WrongShape if one activity in it is none."""
-    return read_list(body, read_activity)
+def read_activities(body: bytes) -> tuple[Activity | UnreadableItem, ...]:
+    """Reads the body of `GET /v2/account/activities`. Raises WrongShape, as `read_items` does."""
+    return read_items(read_array(body), read_activity)
 
 
-def read_activity(fields: Fields) -> Activity:
-    """Raises WrongShape without an id or a type, for a fill that lacks a part of it, and for nonsense."""
-    return _trade(fields) if fields.get("activity_type") == "FILL" else _non_trade(fields)
+def read_activity(fields: Fields) -> Activity | UnreadableItem:
+    """Raises WrongShape without an id, and for a fill without a symbol."""
+    return _TRADE.read(fields) if fields.get("activity_type") == "FILL" else _NON_TRADE.read(fields)
 
 
-def _trade(fields: Fields) -> TradeActivity:
-    return TradeActivity(
-        id=present(text(fields, "id", longest=_LONGEST_ID)),
-        activity_type=present(text(fields, "activity_type")),
-        transaction_time=present(moment(fields, "transaction_time")),
-        type=text(fields, "type"),
-        side=present(text(fields, "side")),
-        symbol=present(text(fields, "symbol")),
-        qty=present(decimal(fields, "qty")),
-        price=present(decimal(fields, "price")),
-        cum_qty=decimal(fields, "cum_qty"),
-        leaves_qty=decimal(fields, "leaves_qty"),
-        order_id=text(fields, "order_id"),
-        order_status=text(fields, "order_status"),
-    )
+def _other(known: Collection[str], fields: Fields, _name: str) -> Mapping[str, str | bool]:
+    """What else Alpaca sends, as it is. An object or an array is none that anybody has described."""
+    found = {
+        name: str(value) if isinstance(value, str) else value
+        for name, value in fields.items()
+        if name not in known and _NAME.fullmatch(name) and _is_plain(value)
+    }
+    return dict(list(found.items())[:_MOST_OTHER])
 
 
-def _non_trade(fields: Fields) -> NonTradeActivity:
-    return NonTradeActivity(
-        id=present(text(fields, "id", longest=_LONGEST_ID)),
-        activity_type=present(text(fields, "activity_type")),
-        activity_sub_type=text(fields, "activity_sub_type") or None,
-        date=date(fields, "date"),
-        created_at=moment(fields, "created_at"),
-        net_amount=decimal(fields, "net_amount"),
-        currency=text(fields, "currency") or None,
-        symbol=text(fields, "symbol") or None,
-        cusip=text(fields, "cusip") or None,
-        qty=decimal(fields, "qty"),
-        per_share_amount=decimal(fields, "per_share_amount"),
-        group_id=text(fields, "group_id") or None,
-        status=text(fields, "status") or None,
-    )
+def _is_plain(value: object) -> bool:
+    if isinstance(value, str):
+        return 0 < len(value) <= _LONGEST_DESCRIPTION and value.isprintable()
+    return isinstance(value, bool)
+
+
+_ID: Final = needed(partial(text, longest=_LONGEST_ID))
+_DESCRIPTION: Final = partial(free_text, longest=_LONGEST_DESCRIPTION)
+_TRADE_FIELDS: Final[Mapping[str, Read[object]]] = {
+    "activity_type": needed(text),
+    "transaction_time": needed(moment),
+    "type": text,
+    "side": needed(text),
+    "qty": needed(decimal),
+    "price": needed(decimal),
+    "cum_qty": decimal,
+    "leaves_qty": decimal,
+    "order_id": text,
+    "order_status": text,
+    "description": _DESCRIPTION,
+}
+_NON_TRADE_FIELDS: Final[Mapping[str, Read[object]]] = {
+    "activity_type": needed(text),
+    "activity_sub_type": text,
+    "date": date,
+    "created_at": moment,
+    "net_amount": decimal,
+    "currency": text,
+    "cusip": text,
+    "qty": decimal,
+    "price": decimal,
+    "per_share_amount": decimal,
+    "group_id": text,
+    "status": text,
+    "description": _DESCRIPTION,
+}
+_TRADE: Final = ItemForm(
+    TradeActivity,
+    identity={"id": _ID, "symbol": needed(text)},
+    fields={**_TRADE_FIELDS, "other": partial(_other, {"id", "symbol", *_TRADE_FIELDS})},
+)
+_NON_TRADE: Final = ItemForm(
+    NonTradeActivity,
+    identity={"id": _ID, "symbol": text},
+    fields={**_NON_TRADE_FIELDS, "other": partial(_other, {"id", "symbol", *_NON_TRADE_FIELDS})},
+)

@@ -25,6 +25,7 @@ from corral.alpaca.errors import (
     KeysRefused,
     RateLimited,
     Unreachable,
+    WrongShape,
 )
 from corral.alpaca.exchange import Keys, RawAnswer, ask
 from corral.logs import added_to_request_line
@@ -182,4 +183,5 @@ def _log_outcome(question: Question, outcome: RawAnswer | AlpacaError, attempts:
         alpaca_request_id=outcome.alpaca_request_id,
         duration_ms=milliseconds,
         attempts=attempts,
+        **({"fault": outcome.fault.value} if isinstance(outcome, WrongShape) else {}),
     )

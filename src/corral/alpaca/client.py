@@ -3,7 +3,7 @@
 import time
 from asyncio import to_thread
 from collections.abc import AsyncGenerator, Callable, Hashable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -16,25 +16,31 @@ from corral.alpaca.budget import BudgetLeft
 from corral.alpaca.calling import Caller, Question
 from corral.alpaca.connections import open_session
 from corral.alpaca.environments import Environment, Hosts
-from corral.alpaca.errors import AlpacaError, KeysRefused, NotAnAccount, UpstreamFailed, WrongShape
+from corral.alpaca.errors import NotAnAccount, WrongShape
 from corral.alpaca.exchange import Keys, RawAnswer
+from corral.alpaca.items import UnreadableItem
 from corral.alpaca.market_clock import MarketClock, read_clock
-from corral.alpaca.models import Account, read_account
+from corral.alpaca.models import AccountFacts, read_account
 from corral.alpaca.orders import Order, OrderQuery, read_orders
 from corral.alpaca.portfolio_history import HistoryQuery, PortfolioHistory, read_portfolio_history
 from corral.alpaca.positions import Position, read_positions
-from corral.alpaca.reading import read_object
+from corral.alpaca.refusals import refusal_of
+from corral.alpaca.unreadable_log import log_unreadable, log_wrong_shape
 from corral.secret import Secret
 
 _READ_AT_ONCE_BYTES: Final = 64 * 1024  # which takes 2 ms; beyond that others would wait for it
 _Read = TypeVar("_Read")
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True, slots=True)
 class AccountAnswer:
-    """`answered_at` is when Alpaca answered, in UTC; `latency_seconds` is the whole call, retries included."""
+    """`account` is an Account if it has a balance.
 
-    account: Account
+    `answered_at` is when Alpaca answered, in UTC; `latency_seconds` is the whole call, retries included.
+    """
+
+    account: AccountFacts
     answered_at: datetime
     latency_seconds: float
     alpaca_request_id: str | None
@@ -45,7 +51,7 @@ async def open_alpaca(
     hosts: Hosts, *, timeout_seconds: float = 8.0, max_body_bytes: int = 1024 * 1024
 ) -> AsyncGenerator["AlpacaClient"]:
     """Opens the pool of connections; one client serves the whole process, and every call ends in `timeout_seconds`."""
-    async with open_session(connect_seconds=timeout_seconds / 4) as session:
+    async with open_session(connect_seconds=timeout_seconds / 4, proxy=hosts.proxy) as session:
         yield AlpacaClient(session, hosts, timeout_seconds=timeout_seconds, max_body_bytes=max_body_bytes)
 
 
@@ -66,7 +72,7 @@ class AlpacaClient:
         """Asks `GET /v2/account`, as https://docs.alpaca.markets/openapi/trading-api.json has it.
 
         `budget_key` names the account whose requests are counted. Raises AlpacaError: KeysRefused,
-        NotAnAccount or WrongShape, UpstreamFailed, Unreachable, DeadlineExceeded, RateLimited; the last
+        ReadRefused, NotAnAccount or WrongShape, UpstreamFailed, Unreachable, DeadlineExceeded, RateLimited; the last
         also if fewer than `leaving` requests would be left for others.
         """
         started = time.perf_counter()
@@ -74,8 +80,7 @@ class AlpacaClient:
         question = Question(
             environment, "/v2/account", keys, budget_key, leaving=leaving, max_body_bytes=self._max_body_bytes
         )
-        answer = await self._caller.get(question)
-        account = _account_in(answer)
+        answer, account = await self._fetch(question, read_account)
         return AccountAnswer(account, answer.answered_at, time.perf_counter() - started, answer.alpaca_request_id)
 
     def gentle_seconds(self, budget_key: Hashable) -> float:
@@ -84,10 +89,10 @@ class AlpacaClient:
 
     async def fetch_positions(
         self, environment: Environment, api_key: Secret, secret_key: Secret, *, budget_key: Hashable
-    ) -> tuple[Position, ...]:
+    ) -> tuple[Position | UnreadableItem, ...]:
         """Asks `GET /v2/positions`: all of them, in one answer. Raises AlpacaError."""
         question = Question(environment, "/v2/positions", Keys(api_key, secret_key), budget_key)
-        return await self._fetch(question, read_positions)
+        return await self._fetch_items(question, read_positions)
 
     async def fetch_orders(
         self,
@@ -100,16 +105,15 @@ class AlpacaClient:
         limit: int,
         beyond: str | None = None,
         leaving: int = 0,
-    ) -> tuple[Order, ...]:
+    ) -> tuple[Order | UnreadableItem, ...]:
         """Asks `GET /v2/orders` for at most `limit` orders, 1 to 500, from behind the one with the id `beyond`.
 
         Raises AlpacaError; RateLimited also if fewer than `leaving` requests would be left for others.
         """
         parameters = query.parameters(limit=limit, beyond=beyond)
         keys = Keys(api_key, secret_key)
-        return await self._fetch(
-            Question(environment, "/v2/orders", keys, budget_key, parameters, leaving), read_orders
-        )
+        question = Question(environment, "/v2/orders", keys, budget_key, parameters, leaving)
+        return await self._fetch_items(question, read_orders)
 
     async def fetch_activities(
         self,
@@ -122,7 +126,7 @@ class AlpacaClient:
         limit: int,
         beyond: str | None = None,
         leaving: int = 0,
-    ) -> tuple[Activity, ...]:
+    ) -> tuple[Activity | UnreadableItem, ...]:
         """Asks `GET /v2/account/activities` for at most `limit`, 1 to 100, from behind the one called `beyond`.
 
         Raises AlpacaError; RateLimited as `fetch_orders` does.
@@ -130,7 +134,7 @@ class AlpacaClient:
         parameters = query.parameters(limit=limit, beyond=beyond)
         keys = Keys(api_key, secret_key)
         question = Question(environment, "/v2/account/activities", keys, budget_key, parameters, leaving)
-        return await self._fetch(question, read_activities)
+        return await self._fetch_items(question, read_activities)
 
     async def fetch_portfolio_history(
         self,
@@ -144,55 +148,48 @@ class AlpacaClient:
         """Asks `GET /v2/account/portfolio/history`. Raises AlpacaError."""
         keys = Keys(api_key, secret_key)
         question = Question(environment, "/v2/account/portfolio/history", keys, budget_key, query.parameters())
-        return await self._fetch(question, read_portfolio_history)
+        answer, history = await self._fetch(question, read_portfolio_history)
+        log_unreadable(environment, question.path, answer, history.entries)
+        return history
 
     async def fetch_clock(
         self, environment: Environment, api_key: Secret, secret_key: Secret, *, budget_key: Hashable
     ) -> MarketClock:
         """Asks `GET /v2/clock`. Raises AlpacaError."""
         question = Question(environment, "/v2/clock", Keys(api_key, secret_key), budget_key)
-        return await self._fetch(question, read_clock)
+        _, clock = await self._fetch(question, read_clock)
+        return clock
 
-    async def _fetch(self, question: Question, read: Callable[[bytes], _Read]) -> _Read:
+    async def _fetch_items(
+        self, question: Question, read: Callable[[bytes], tuple[_Item | UnreadableItem, ...]]
+    ) -> tuple[_Item | UnreadableItem, ...]:
+        answer, entries = await self._fetch(question, read)
+        log_unreadable(question.environment, question.path, answer, entries)
+        return entries
+
+    async def _fetch(self, question: Question, read: Callable[[bytes], _Read]) -> tuple[RawAnswer, _Read]:
         answer = await self._caller.get(question)
         if answer.status != HTTPStatus.OK:
-            raise _refusal(answer)
+            raise refusal_of(answer)
         found = await _read_off_the_loop(read, answer.body)
-        if found is None:
-            raise WrongShape(status=answer.status, alpaca_request_id=answer.alpaca_request_id)
-        return found
+        if not isinstance(found, WrongShape):
+            return answer, found
+        # A new one, because the frames of the reader's hold the body.
+        kind = NotAnAccount if isinstance(found, NotAnAccount) else WrongShape
+        wrong = kind(found.fault, found.field, status=answer.status, alpaca_request_id=answer.alpaca_request_id)
+        log_wrong_shape(question.environment, question.path, wrong)
+        raise wrong
 
 
-def _account_in(answer: RawAnswer) -> Account:
-    if answer.status != HTTPStatus.OK:
-        raise _refusal(answer)
-    with suppress(NotAnAccount):
-        return read_account(answer.body)
-    # A new one, because the frames of the reader's hold the body.
-    raise NotAnAccount(status=answer.status, alpaca_request_id=answer.alpaca_request_id)
-
-
-async def _read_off_the_loop(read: Callable[[bytes], _Read], body: bytes) -> _Read | None:
-    """None for what has another shape. A long answer is read by a thread, so that nobody else waits for it."""
+async def _read_off_the_loop(read: Callable[[bytes], _Read], body: bytes) -> _Read | WrongShape:
+    """A long answer is read by a thread, so that nobody else waits for it."""
     if len(body) <= _READ_AT_ONCE_BYTES:
-        return _read_or_none(read, body)
-    return await to_thread(_read_or_none, read, body)
+        return _read_or_fault(read, body)
+    return await to_thread(_read_or_fault, read, body)
 
 
-def _read_or_none(read: Callable[[bytes], _Read], body: bytes) -> _Read | None:
-    with suppress(WrongShape):
+def _read_or_fault(read: Callable[[bytes], _Read], body: bytes) -> _Read | WrongShape:
+    try:
         return read(body)
-    return None
-
-
-def _refusal(answer: RawAnswer) -> AlpacaError:
-    is_refused = answer.status == HTTPStatus.UNAUTHORIZED or (
-        answer.status == HTTPStatus.FORBIDDEN and not _is_business_refusal(answer.body)
-    )
-    kind = KeysRefused if is_refused else UpstreamFailed
-    return kind(status=answer.status, alpaca_request_id=answer.alpaca_request_id)
-
-
-def _is_business_refusal(body: bytes) -> bool:
-    """Alpaca's edge refuses keys with a bare message, its business rules refuse with a code of 4031xxxx."""
-    return str(read_object(body).get("code")).startswith("4031")
+    except WrongShape as wrong:
+        return wrong

@@ -19,6 +19,7 @@ from aiohttp import (
     ServerDisconnectedError,
     TCPConnector,
 )
+from yarl import URL
 
 from corral import __version__
 
@@ -33,25 +34,28 @@ class HungUp(ClientError):  # noqa: N818 - named after the condition
 
 
 class NotSwitched(ClientError):  # noqa: N818 - named after the condition
-    """The answer to a WebSocket's handshake was of this status, and not 101."""
+    """The answer to a WebSocket's handshake was of this status, and not 101. `retry_after` is its header's text."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, retry_after: str) -> None:
         self.status = status
+        self.retry_after = retry_after
         super().__init__(status)
 
 
-def open_session(*, connect_seconds: float) -> ClientSession:
+def open_session(*, connect_seconds: float, proxy: URL | None) -> ClientSession:
     """Opens the session that all requests share; to be closed with `async with`."""
-    return _open(_once, most_connections=MOST_CONNECTIONS, connect_seconds=connect_seconds)
+    return _open(_once, most_connections=MOST_CONNECTIONS, connect_seconds=connect_seconds, proxy=proxy)
 
 
-def open_socket_session(*, connect_seconds: float) -> ClientSession:
+def open_socket_session(*, connect_seconds: float, proxy: URL | None) -> ClientSession:
     """The same for WebSockets, which stay open and must not take the places of the requests."""
-    return _open(_switched, most_connections=UNLIMITED, connect_seconds=connect_seconds)
+    return _open(_switched, most_connections=UNLIMITED, connect_seconds=connect_seconds, proxy=proxy)
 
 
-def _open(middleware: ClientMiddlewareType, *, most_connections: int, connect_seconds: float) -> ClientSession:
-    """A session that follows no environment: no proxy, no .netrc, no cookies.
+def _open(
+    middleware: ClientMiddlewareType, *, most_connections: int, connect_seconds: float, proxy: URL | None
+) -> ClientSession:
+    """A session that follows no environment: no proxy but the one that is given, no .netrc, no cookies.
 
     aiohttp's own timeouts are off but for making a connection, since the deadline of a call also spans its retries.
     """
@@ -67,6 +71,7 @@ def _open(middleware: ClientMiddlewareType, *, most_connections: int, connect_se
         cookie_jar=DummyCookieJar(),
         auto_decompress=False,
         trust_env=False,
+        proxy=proxy,
         middlewares=(middleware,),
     )
 
@@ -98,5 +103,5 @@ async def _switched(request: ClientRequest, send: ClientHandlerType) -> ClientRe
     response = await _once(request, send)
     if response.status != HTTPStatus.SWITCHING_PROTOCOLS:
         response.close()
-        raise NotSwitched(response.status)
+        raise NotSwitched(response.status, response.headers.get("Retry-After", ""))
     return response

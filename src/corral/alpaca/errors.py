@@ -3,7 +3,27 @@
 None of these carries what Alpaca sent, a key or an address: they may be logged and shown to anyone.
 """
 
+from enum import StrEnum
 from typing import ClassVar
+
+
+class Fault(StrEnum):
+    """Why a value of Alpaca's cannot be used, for the log."""
+
+    NOT_JSON = "not_json"
+    NOT_AN_OBJECT = "not_an_object"
+    NOT_A_LIST = "not_a_list"
+    MISSING = "missing"
+    NOT_A_TEXT = "not_a_text"
+    NOT_A_NUMBER = "not_a_number"
+    NOT_A_FLAG = "not_a_flag"
+    NOT_A_TIME = "not_a_time"
+    NOT_A_DATE = "not_a_date"
+    NESTED = "nested"
+    TOO_LONG = "too_long"
+    DIFFERENT_LENGTHS = "different_lengths"
+    MOSTLY_UNREADABLE = "mostly_unreadable"
+    REPEATED = "repeated"
 
 
 class AlpacaError(Exception):
@@ -23,22 +43,53 @@ class KeysRefused(AlpacaError):  # noqa: N818 - named after the condition
     sentence = "Alpaca refused these keys"
 
 
+class ReadRefused(AlpacaError):  # noqa: N818 - named after the condition
+    """Alpaca understood the request and refused it for a reason of its own; asking again will not help.
+
+    `alpaca_code` is the number that Alpaca gives the reason, such as 42210000.
+    """
+
+    sentence = "Alpaca refused this request"
+
+    def __init__(self, *, alpaca_code: int, status: int | None = None, alpaca_request_id: str | None = None) -> None:
+        super().__init__(status=status, alpaca_request_id=alpaca_request_id)
+        self.alpaca_code = alpaca_code
+
+
 class WrongShape(AlpacaError):  # noqa: N818 - named after the condition
-    """A 200 whose body is too large, or compressed although that was not asked for."""
+    """A 200 whose body is not what it should be, is too large, or is compressed although that was not requested.
+
+    `field` is a name of our own, never a text of Alpaca's: the field that cannot be read, or None for the whole.
+    """
 
     sentence = "Alpaca's answer has an unexpected form"
 
+    def __init__(
+        self,
+        fault: Fault,
+        field: str | None = None,
+        *,
+        status: int | None = None,
+        alpaca_request_id: str | None = None,
+    ) -> None:
+        super().__init__(status=status, alpaca_request_id=alpaca_request_id)
+        self.fault = fault
+        self.field = field
+
 
 class NotAnAccount(WrongShape):
-    """A 200 that is not an account, or one without an identity, `cash`, `equity` or `buying_power`."""
+    """A 200 that is not an account, or one without an identity, or an open one without a balance."""
 
     sentence = "Alpaca's answer is not an account"
 
 
 class RepeatedPage(WrongShape):
-    """A page of a list that gives again what was given: whoever turned pages until the last would never end."""
+    """A page repeats items of an earlier page. Paging on would never end."""
 
     sentence = "Alpaca's pages repeat themselves"
+
+    def __init__(self) -> None:
+        super().__init__(Fault.REPEATED)
 
 
 class UpstreamFailed(AlpacaError):  # noqa: N818 - named after the condition

@@ -16,6 +16,7 @@ from aiohttp import (
     ClientConnectorCertificateError,
     ClientConnectorError,
     ClientError,
+    ClientHttpProxyError,
     ClientPayloadError,
     ClientResponse,
     ClientSession,
@@ -29,6 +30,7 @@ from corral.alpaca.errors import (
     AlpacaError,
     CertificateRefused,
     ConnectionDropped,
+    Fault,
     KeysRefused,
     Unreachable,
     UpstreamFailed,
@@ -45,6 +47,7 @@ _REQUEST_ID: Final = re.compile(r"[0-9a-fA-F-]{8,64}")
 _FAILURES: Final[tuple[tuple[type[ClientError], type[AlpacaError]], ...]] = (
     (ClientConnectorCertificateError, CertificateRefused),
     (ClientConnectorError, Unreachable),
+    (ClientHttpProxyError, Unreachable),
     (ConnectionTimeoutError, Unreachable),
     (HungUp, ConnectionDropped),
     (ClientConnectionError, ConnectionDropped),
@@ -95,7 +98,7 @@ async def _read(response: ClientResponse, max_body_bytes: int) -> RawAnswer | Wr
     request_id = _request_id(headers.get("X-Request-ID"))
     body = await _bounded_body(response, max_body_bytes)
     if body is None and status == HTTPStatus.OK:
-        return WrongShape(status=status, alpaca_request_id=request_id)
+        return WrongShape(Fault.TOO_LONG, status=status, alpaca_request_id=request_id)
     return RawAnswer(status, headers, body or b"", answered_at, request_id)
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from corral.alpaca.reading import flag, moment, present, read_object
+from corral.alpaca.reading import flag, moment, read_object, required
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +19,8 @@ def read_clock(body: bytes) -> MarketClock:
     """Raises WrongShape for what is not a clock."""
     fields = read_object(body)
     return MarketClock(
-        timestamp=present(moment(fields, "timestamp")),
-        is_open=present(flag(fields, "is_open")),
-        next_open=present(moment(fields, "next_open")),
-        next_close=present(moment(fields, "next_close")),
+        timestamp=required(moment, fields, "timestamp"),
+        is_open=required(flag, fields, "is_open"),
+        next_open=required(moment, fields, "next_open"),
+        next_close=required(moment, fields, "next_close"),
     )

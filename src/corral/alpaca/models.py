@@ -4,32 +4,28 @@ Source: `GET /v2/account` in https://docs.alpaca.markets/openapi/trading-api.jso
 fields (`pattern_day_trader` and `daytrade_count` went in July 2026), so only what a balance needs is required.
 """
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final
 
-from corral.alpaca.errors import NotAnAccount, WrongShape
-from corral.alpaca.reading import Fields, count, decimal, flag, moment, present, read_object, text
+from corral.alpaca.errors import Fault, NotAnAccount, WrongShape
+from corral.alpaca.reading import Fields, Read, count, decimal, flag, if_readable, moment, read_object, required, text
 
 LONGEST_CURRENCY: Final = 8
-_Value = TypeVar("_Value")
+ACTIVE: Final = "ACTIVE"  # the one status of https://docs.alpaca.markets/docs/account-plans that is good for everything
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
-    """Decimals are texts, digit for digit as Alpaca wrote them; `cash` is negative on margin.
+class AccountFacts:
+    """An account, whether or not it is open. Decimals are texts, digit for digit as Alpaca wrote them.
 
-    What has a default is told for information only, and is None where Alpaca does not say it sensibly.
+    What has a default is shown for information only, and is None where Alpaca does not say it readably.
     """
 
     id: str
     account_number: str | None
     status: str | None
     currency: str
-    cash: str
-    equity: str
-    buying_power: str
     last_equity: str | None
     multiplier: str | None
     trading_blocked: bool
@@ -58,58 +54,90 @@ class Account:
     pending_transfer_out: str | None = None
 
 
-def read_account(body: bytes) -> Account:
-    """Reads the body of `GET /v2/account`. Raises NotAnAccount for everything that is not one.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account(AccountFacts):
+    """An account with a balance; `cash` is negative on margin."""
 
-    Optional fields may be missing or null; one that is there and makes no sense is refused like a missing
-    balance, because a wrong "not blocked" costs more than an error.
+    cash: str
+    equity: str
+    buying_power: str
+
+
+def read_account(body: bytes) -> AccountFacts:
+    """Reads the body of `GET /v2/account`: an Account, or the facts alone of one that is not open and has no balance.
+
+    Raises NotAnAccount for everything else. Optional fields may be missing or null. One that is there and makes no
+    sense is refused like a missing balance, because a wrong "not blocked" costs more than an error.
     """
-    with suppress(WrongShape):
-        return _account(read_object(body))
-    raise NotAnAccount
-
-
-def _account(fields: Fields) -> Account:
-    account_number = text(fields, "account_number")
-    return Account(
-        id=present(text(fields, "id") or account_number),
-        account_number=account_number,
-        status=text(fields, "status"),
-        currency=text(fields, "currency", longest=LONGEST_CURRENCY) or "USD",
-        cash=present(decimal(fields, "cash")),
-        equity=present(decimal(fields, "equity")),
-        buying_power=present(decimal(fields, "buying_power")),
-        last_equity=decimal(fields, "last_equity"),
-        multiplier=decimal(fields, "multiplier"),
-        trading_blocked=flag(fields, "trading_blocked") or False,
-        account_blocked=flag(fields, "account_blocked") or False,
-        pattern_day_trader=flag(fields, "pattern_day_trader") or False,
-        daytrade_count=count(fields, "daytrade_count") or 0,
-        transfers_blocked=_if_sensible(flag, fields, "transfers_blocked"),
-        trade_suspended_by_user=_if_sensible(flag, fields, "trade_suspended_by_user"),
-        shorting_enabled=_if_sensible(flag, fields, "shorting_enabled"),
-        options_approved_level=_if_sensible(count, fields, "options_approved_level"),
-        options_trading_level=_if_sensible(count, fields, "options_trading_level"),
-        crypto_status=_if_sensible(text, fields, "crypto_status"),
-        created_at=_if_sensible(moment, fields, "created_at"),
-        long_market_value=_if_sensible(decimal, fields, "long_market_value"),
-        short_market_value=_if_sensible(decimal, fields, "short_market_value"),
-        initial_margin=_if_sensible(decimal, fields, "initial_margin"),
-        maintenance_margin=_if_sensible(decimal, fields, "maintenance_margin"),
-        last_maintenance_margin=_if_sensible(decimal, fields, "last_maintenance_margin"),
-        sma=_if_sensible(decimal, fields, "sma"),
-        regt_buying_power=_if_sensible(decimal, fields, "regt_buying_power"),
-        daytrading_buying_power=_if_sensible(decimal, fields, "daytrading_buying_power"),
-        options_buying_power=_if_sensible(decimal, fields, "options_buying_power"),
-        non_marginable_buying_power=_if_sensible(decimal, fields, "non_marginable_buying_power"),
-        accrued_fees=_if_sensible(decimal, fields, "accrued_fees"),
-        pending_transfer_in=_if_sensible(decimal, fields, "pending_transfer_in"),
-        pending_transfer_out=_if_sensible(decimal, fields, "pending_transfer_out"),
-    )
-
-
-def _if_sensible(read: Callable[[Fields, str], _Value | None], fields: Fields, name: str) -> _Value | None:
     try:
-        return read(fields, name)
-    except WrongShape:
-        return None
+        return _account(read_object(body))
+    except WrongShape as wrong:
+        fault, field = wrong.fault, wrong.field
+    # A new one, because the frames of the reader's hold the body.
+    raise NotAnAccount(fault, field)
+
+
+def _account(fields: Fields) -> AccountFacts:
+    if not fields:
+        raise WrongShape(Fault.NOT_AN_OBJECT)
+    facts = _facts(fields)
+    balance: dict[str, Any] = {name: decimal(fields, name) for name in _BALANCE}
+    missing = [name for name, amount in balance.items() if amount is None]
+    if not missing:
+        return Account(**facts, **balance)
+    if facts["status"] in {None, ACTIVE}:
+        raise WrongShape(Fault.MISSING, missing[0])
+    return AccountFacts(**facts)
+
+
+def _facts(fields: Fields) -> dict[str, Any]:
+    account_number = text(fields, "account_number")
+    return {
+        "id": text(fields, "id") or required(text, fields, "account_number"),
+        "account_number": account_number,
+        "status": text(fields, "status"),
+        "currency": text(fields, "currency", longest=LONGEST_CURRENCY) or "USD",
+        "last_equity": decimal(fields, "last_equity"),
+        "multiplier": decimal(fields, "multiplier"),
+        "trading_blocked": _is_set(fields, "trading_blocked"),
+        "account_blocked": _is_set(fields, "account_blocked"),
+        "pattern_day_trader": _is_set(fields, "pattern_day_trader"),
+        "daytrade_count": count(fields, "daytrade_count") or 0,
+        **{name: if_readable(read, fields, name) for name, read in _FOR_INFORMATION.items()},
+    }
+
+
+def _is_set(fields: Fields, name: str) -> bool:
+    if fields.get(name) == "":  # may mean anything, and a wrong "not blocked" costs more than an error
+        raise WrongShape(Fault.NOT_A_FLAG, name)
+    return flag(fields, name) or False
+
+
+_BALANCE: Final = ("cash", "equity", "buying_power")
+_FOR_INFORMATION: Final[Mapping[str, Read[object]]] = {
+    "transfers_blocked": flag,
+    "trade_suspended_by_user": flag,
+    "shorting_enabled": flag,
+    "options_approved_level": count,
+    "options_trading_level": count,
+    "crypto_status": text,
+    "created_at": moment,
+    **dict.fromkeys(
+        (
+            "long_market_value",
+            "short_market_value",
+            "initial_margin",
+            "maintenance_margin",
+            "last_maintenance_margin",
+            "sma",
+            "regt_buying_power",
+            "daytrading_buying_power",
+            "options_buying_power",
+            "non_marginable_buying_power",
+            "accrued_fees",
+            "pending_transfer_in",
+            "pending_transfer_out",
+        ),
+        decimal,
+    ),
+}

@@ -7,12 +7,14 @@ next to nothing, multi-leg orders leave out more of it, and Alpaca adds values t
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from functools import partial
+from typing import Final, cast
 
-from corral.alpaca.errors import WrongShape
+from corral.alpaca.errors import Fault, WrongShape
+from corral.alpaca.items import ItemForm, UnreadableItem, needed, read_items
 from corral.alpaca.moments import instant, millisecond
 from corral.alpaca.paging import Direction, Listing
-from corral.alpaca.reading import Fields, decimal, flag, free_text, moment, objects, present, read_list, text
+from corral.alpaca.reading import Fields, array, decimal, flag, free_text, moment, objects, read_array, text
 
 MOST_ORDERS: Final = 500  # that Alpaca puts on one page
 MOST_LEGS: Final = 8  # Alpaca takes four, and a bracket has two
@@ -100,79 +102,87 @@ class OrderQuery:
         }
 
 
-def order_listing(query: OrderQuery) -> Listing[Order]:
+def order_listing(query: OrderQuery) -> Listing[Order | UnreadableItem]:
     """How Alpaca's list of these orders is turned page by page."""
 
-    def is_within(order: Order) -> bool:
-        at = instant(order.submitted_at) if order.submitted_at else None
+    def is_within(order: Order | UnreadableItem) -> bool:
+        submitted_at = submitted_at_of(order)
+        at = instant(submitted_at) if submitted_at else None
         is_early = at and query.after and at <= instant(query.after)
         is_late = at and query.until and at >= instant(query.until)
         return not is_early and not is_late
 
-    def tie(order: Order) -> str | None:
+    def tie(order: Order | UnreadableItem) -> str | None:
         # Nobody says how precisely Alpaca compares: a millisecond is coarser than anything that it writes.
-        return millisecond(order.submitted_at) if order.submitted_at else None
+        submitted_at = submitted_at_of(order)
+        return millisecond(submitted_at) if submitted_at else None
 
     return Listing(MOST_ORDERS, tie, is_within)
 
 
-def read_orders(body: bytes) -> tuple[Order, ...]:
-    """Reads the body of `GET /v2/orders`. Raises WrongShape if one order in it is none."""
-    return read_list(body, read_order)
+def submitted_at_of(order: Order | UnreadableItem) -> str | None:
+    """When it was submitted; None where that is not said or cannot be read."""
+    if isinstance(order, UnreadableItem):
+        return cast("str | None", order.cells.get("submitted_at"))
+    return order.submitted_at
+
+
+def read_orders(body: bytes) -> tuple[Order | UnreadableItem, ...]:
+    """Reads the body of `GET /v2/orders`. Raises WrongShape, as `read_items` does."""
+    return read_items(read_array(body), _FORM.read)
 
 
 def read_order(fields: Fields) -> Order:
-    """Reads one order, of a list or of an event. Raises WrongShape without an id or a status, and for nonsense."""
-    return _order(fields, legs=_legs(fields))
+    """Reads one order of an event. Raises WrongShape without an id or a status, and for anything unreadable."""
+    return _FORM.read_whole(fields)
 
 
-def _legs(fields: Fields) -> tuple[Order, ...]:
-    if (legs := fields.get("legs")) is None:
-        return ()
-    many = objects(legs)
+def _legs(fields: Fields, name: str) -> tuple[Order, ...]:
+    many = objects(array(fields, name), name)
     # One level: a leg that has legs is nothing that Alpaca describes.
     if len(many) > MOST_LEGS or any(leg.get("legs") for leg in many):
-        raise WrongShape
-    return tuple(_order(leg, legs=()) for leg in many)
+        raise WrongShape(Fault.NESTED, name)
+    return tuple(_FORM.read_whole(leg) for leg in many)
 
 
-def _order(fields: Fields, *, legs: tuple[Order, ...]) -> Order:
-    return Order(
-        id=present(text(fields, "id")),
-        client_order_id=free_text(fields, "client_order_id", longest=_LONGEST_CLIENT_ORDER_ID),
-        status=present(text(fields, "status")),
-        # A multi-leg order has "" in the place of what only its legs have, and they in that of their type.
-        symbol=text(fields, "symbol") or None,
-        asset_id=text(fields, "asset_id") or None,
-        asset_class=text(fields, "asset_class") or None,
-        side=text(fields, "side") or None,
-        type=text(fields, "type") or text(fields, "order_type") or None,
-        order_class=text(fields, "order_class") or "simple",
-        time_in_force=text(fields, "time_in_force") or None,
-        position_intent=text(fields, "position_intent") or None,
-        qty=decimal(fields, "qty"),
-        notional=decimal(fields, "notional"),
-        filled_qty=decimal(fields, "filled_qty"),
-        filled_avg_price=decimal(fields, "filled_avg_price"),
-        limit_price=decimal(fields, "limit_price"),
-        stop_price=decimal(fields, "stop_price"),
-        trail_price=decimal(fields, "trail_price"),
-        trail_percent=decimal(fields, "trail_percent"),
-        hwm=decimal(fields, "hwm"),
-        ratio_qty=decimal(fields, "ratio_qty"),
-        extended_hours=flag(fields, "extended_hours") or False,
-        created_at=moment(fields, "created_at"),
-        updated_at=moment(fields, "updated_at"),
-        submitted_at=moment(fields, "submitted_at"),
-        filled_at=moment(fields, "filled_at"),
-        expires_at=moment(fields, "expires_at"),
-        expired_at=moment(fields, "expired_at"),
-        canceled_at=moment(fields, "canceled_at"),
-        failed_at=moment(fields, "failed_at"),
-        replaced_at=moment(fields, "replaced_at"),
-        replaced_by=text(fields, "replaced_by"),
-        replaces=text(fields, "replaces"),
-        group_id=text(fields, "group_id"),
-        group_role=text(fields, "group_role"),
-        legs=legs,
-    )
+_FORM: Final = ItemForm(
+    Order,
+    # A multi-leg order has "" in the place of what only its legs have, and they in that of their type.
+    identity={"id": needed(text), "symbol": text},
+    fields={
+        "client_order_id": partial(free_text, longest=_LONGEST_CLIENT_ORDER_ID),
+        "status": needed(text),
+        "asset_id": text,
+        "asset_class": text,
+        "side": text,
+        "type": lambda fields, name: text(fields, name) or text(fields, "order_type"),
+        "order_class": lambda fields, name: text(fields, name) or "simple",
+        "time_in_force": text,
+        "position_intent": text,
+        "qty": decimal,
+        "notional": decimal,
+        "filled_qty": decimal,
+        "filled_avg_price": decimal,
+        "limit_price": decimal,
+        "stop_price": decimal,
+        "trail_price": decimal,
+        "trail_percent": decimal,
+        "hwm": decimal,
+        "ratio_qty": decimal,
+        "extended_hours": lambda fields, name: flag(fields, name) or False,
+        "created_at": moment,
+        "updated_at": moment,
+        "submitted_at": moment,
+        "filled_at": moment,
+        "expires_at": moment,
+        "expired_at": moment,
+        "canceled_at": moment,
+        "failed_at": moment,
+        "replaced_at": moment,
+        "replaced_by": text,
+        "replaces": text,
+        "group_id": text,
+        "group_role": text,
+        "legs": _legs,
+    },
+)

@@ -60,7 +60,8 @@ class Page(Generic[AnyItem]):
 class Listing(Generic[AnyItem]):
     """A list of Alpaca's: at most `longest_page` items on a page.
 
-    `tie` is alike for items that might share a moment, and None where an id alone says where to go on.
+    `tie` is alike for items that might share a moment, None for an item of an unknown moment, and None itself where
+    an id alone says where to go on.
     `is_within` tells what belongs to the list, for bounds that Alpaca does not take together with an id.
     """
 
@@ -103,8 +104,10 @@ def _refuse_repetition(found: Sequence[Listed], place: Place) -> None:
 def _behind(seen: Sequence[Item], found: Sequence[Item], listing: Listing[Item], place: Place) -> Place:
     if listing.tie is None:
         return _turned(place, seen[-1].id, frozenset())
-    last = listing.tie(seen[-1])
-    whole = next((index for index in range(len(seen), 0, -1) if listing.tie(seen[index - 1]) != last), 0)
+    ties = [listing.tie(item) for item in seen]
+    # What comes next may share the moment of the last one, or, if that is not known, of the last one that is.
+    last = next((tie for tie in reversed(ties) if tie is not None), None)
+    whole = next((index for index in range(len(ties), 0, -1) if ties[index - 1] not in {last, None}), 0)
     # From the start of a list, new items may have come in before those that were given.
     still_given = place.given if place.beyond is None else place.given & {mark(item.id) for item in found}
     given = (still_given | {mark(item.id) for item in seen}) - {mark(item.id) for item in seen[:whole]}

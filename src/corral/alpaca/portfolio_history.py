@@ -4,14 +4,15 @@ Source: `GET /v2/account/portfolio/history` in https://docs.alpaca.markets/opena
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from corral.alpaca.errors import WrongShape
+from corral.alpaca.errors import Fault, WrongShape
+from corral.alpaca.items import ItemForm, UnreadableItem, read_items, readable
 from corral.alpaca.moments import since_1970
-from corral.alpaca.reading import date, decimal, decimals, present, read_object, text
+from corral.alpaca.reading import NumberAsWritten, array, date, decimal, if_readable, read_object, required, text
 
 _SECONDS: Final = re.compile(r"\d{1,12}", re.ASCII)
 
@@ -33,7 +34,12 @@ class PortfolioHistory:
     timeframe: str
     base_value: str | None
     base_value_asof: str | None
-    points: tuple[HistoryPoint, ...]
+    entries: tuple[HistoryPoint | UnreadableItem, ...]
+
+    @property
+    def points(self) -> Sequence[HistoryPoint]:
+        """Those that can be read."""
+        return readable(self.entries)
 
 
 class Timeframe(StrEnum):
@@ -79,22 +85,36 @@ class HistoryQuery:
 
 
 def read_portfolio_history(body: bytes) -> PortfolioHistory:
-    """Raises WrongShape for what is not a history, and for one whose columns differ in length."""
+    """Raises WrongShape for what is not a history, for one whose columns differ in length or whose points have no
+    readable time, and if more than half of the points cannot be read.
+
+    A column that is null is one that Alpaca has no values for.
+    """
     fields = read_object(body)
-    columns = [decimals(fields, name) for name in ("timestamp", "equity", "profit_loss", "profit_loss_pct")]
-    if len({len(column) for column in columns}) > 1:
-        raise WrongShape
+    moments = [_moment(seconds) for seconds in array(fields, "timestamp")]
+    unknown: list[object] = [None] * len(moments)
+    columns = {name: unknown if fields.get(name) is None else array(fields, name) for name in _COLUMNS}
+    for name, column in columns.items():
+        if len(column) != len(moments):
+            raise WrongShape(Fault.DIFFERENT_LENGTHS, name)
+    rows = (
+        {"at": at, **dict(zip(columns, row, strict=True))} for at, *row in zip(moments, *columns.values(), strict=True)
+    )
     return PortfolioHistory(
-        timeframe=present(text(fields, "timeframe")),
-        base_value=decimal(fields, "base_value"),
-        base_value_asof=date(fields, "base_value_asof"),
-        points=tuple(map(_point, *columns)),
+        timeframe=required(text, fields, "timeframe"),
+        base_value=if_readable(decimal, fields, "base_value"),
+        base_value_asof=if_readable(date, fields, "base_value_asof"),
+        entries=read_items(rows, _POINT.read),
     )
 
 
-def _point(
-    seconds: str | None, equity: str | None, profit_loss: str | None, profit_loss_pct: str | None
-) -> HistoryPoint:
-    if seconds is None or not _SECONDS.fullmatch(seconds):
-        raise WrongShape
-    return HistoryPoint(present(since_1970(int(seconds))), equity, profit_loss, profit_loss_pct)
+def _moment(seconds: object) -> str:
+    if isinstance(seconds, NumberAsWritten) and _SECONDS.fullmatch(seconds) and (at := since_1970(int(seconds))):
+        return at
+    raise WrongShape(Fault.NOT_A_TIME, "timestamp")
+
+
+_COLUMNS: Final = ("equity", "profit_loss", "profit_loss_pct")
+_POINT: Final = ItemForm(
+    HistoryPoint, identity={"at": lambda fields, name: fields[name]}, fields=dict.fromkeys(_COLUMNS, decimal)
+)

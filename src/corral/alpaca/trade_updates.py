@@ -6,6 +6,7 @@ Its frames are binary and hold JSON; text is read alike. Nothing in a frame is t
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,14 +23,16 @@ from corral.alpaca.errors import (
     AlpacaError,
     ConnectionDropped,
     DeadlineExceeded,
+    Fault,
     KeysRefused,
+    RateLimited,
     SlotTaken,
     UpstreamFailed,
     WrongShape,
 )
 from corral.alpaca.exchange import Keys, failure_of
 from corral.alpaca.orders import Order, read_order
-from corral.alpaca.reading import Fields, present, read_object, text
+from corral.alpaca.reading import Fields, read_object, required, text
 from corral.secret import Secret
 
 PING_SECONDS: Final = 10.0  # as Alpaca's own SDK does; half of it later, an answer is overdue
@@ -38,6 +41,7 @@ CLOSE_SECONDS: Final = 0.5
 MOST_OTHER_FRAMES: Final = 16  # before the one that is waited for
 HANDSHAKES_AT_ONCE: Final = 16  # of all accounts: when all connections break together, they come back one after another
 _STREAM: Final = "trade_updates"
+_SECONDS: Final = re.compile(r"\d{1,3}", re.ASCII)  # of a Retry-After that may be believed
 
 _log: FilteringBoundLogger = structlog.get_logger("corral.alpaca")
 
@@ -55,7 +59,7 @@ async def open_trade_updates(
     hosts: Hosts, *, timeout_seconds: float = 8.0, ping_seconds: float = PING_SECONDS
 ) -> AsyncGenerator["TradeUpdates"]:
     """Opens the way to the sockets of all accounts; a handshake ends in `timeout_seconds`."""
-    async with open_socket_session(connect_seconds=timeout_seconds / 4) as session:
+    async with open_socket_session(connect_seconds=timeout_seconds / 4, proxy=hosts.proxy) as session:
         yield TradeUpdates(session, hosts, timeout_seconds=timeout_seconds, ping_seconds=ping_seconds)
 
 
@@ -73,7 +77,8 @@ class TradeUpdates:
     async def connect(self, environment: Environment, api_key: Secret, secret_key: Secret) -> "Line":
         """A connection that listens. The keys are needed for this call only.
 
-        Raises AlpacaError: KeysRefused, SlotTaken, Unreachable, ConnectionDropped, UpstreamFailed, DeadlineExceeded.
+        Raises AlpacaError: KeysRefused, SlotTaken, RateLimited, Unreachable, ConnectionDropped, UpstreamFailed,
+        DeadlineExceeded.
         """
         async with self._handshakes:
             outcome = await self._connect(environment, Keys(api_key, secret_key))
@@ -89,7 +94,7 @@ class TradeUpdates:
         except TimeoutError:
             return DeadlineExceeded()
         except NotSwitched as refused:
-            return _refusal(refused.status)
+            return _refusal(refused)
         except ClientError as error:
             return failure_of(error)
 
@@ -166,7 +171,7 @@ class Line:
             fields = read_object(frame)
             if fields.get("stream") == stream:
                 data = fields.get("data")
-                return cast("Fields", data) if isinstance(data, dict) else WrongShape()
+                return cast("Fields", data) if isinstance(data, dict) else WrongShape(Fault.NOT_AN_OBJECT, "data")
             if fields.get("action") == "error":
                 return _told_error(fields)
         return UpstreamFailed()
@@ -185,7 +190,7 @@ class Line:
         order = cast("Fields", data).get("order") if isinstance(data, dict) else None
         if isinstance(order, dict):
             try:
-                event = present(text(cast("Fields", data), "event"))
+                event = required(text, cast("Fields", data), "event")
                 return TradeUpdate(event, read_order(cast("Fields", order)))
             except WrongShape:
                 pass
@@ -204,9 +209,11 @@ def _told_error(fields: Fields) -> AlpacaError:
     return SlotTaken() if "limit exceeded" in str(fields.get("data")) else UpstreamFailed()
 
 
-def _refusal(status: int) -> AlpacaError:
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return SlotTaken(status=status)
-    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        return KeysRefused(status=status)
-    return UpstreamFailed(status=status)
+def _refusal(refused: NotSwitched) -> AlpacaError:
+    """A 429 may mean that the place is taken, and may as well be a rate limit. Nothing else here comes from Alpaca for
+    certain: a proxy that knows no WebSockets answers 401 and 403, too.
+    """
+    if refused.status == HTTPStatus.TOO_MANY_REQUESTS:
+        seconds = refused.retry_after if _SECONDS.fullmatch(refused.retry_after) else "1"
+        return RateLimited(retry_after_seconds=int(seconds), from_us=False, status=refused.status)
+    return UpstreamFailed(status=refused.status)

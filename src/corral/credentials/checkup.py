@@ -9,8 +9,9 @@ from corral.alpaca import errors as alpaca_errors
 from corral.alpaca.budget import BudgetLeft
 from corral.alpaca.client import AccountAnswer, AlpacaClient
 from corral.alpaca.environments import Environment
-from corral.alpaca.models import Account
+from corral.alpaca.models import AccountFacts
 from corral.credentials import queries
+from corral.credentials.account_identity import refuse_another_account
 from corral.credentials.findings import find_account_troubles, find_road_troubles
 from corral.credentials.models import SealedCredential
 from corral.credentials.problems import validation_problem_of
@@ -39,7 +40,7 @@ class CheckUp:
     environments: dict[Environment, Verdict]
     latency_ms: int
     budget: BudgetLeft | None
-    account: Account | None
+    account: AccountFacts | None
     findings: list[str]
 
 
@@ -54,7 +55,7 @@ async def check_up(database: Database, vault: Vault, alpaca: AlpacaClient, crede
         raise validation_problem_of(error) from error
     latency_ms = round((time.perf_counter() - started) * 1000)
     if answer is not None:
-        await mark_accepted(database, credential, answer.answered_at)
+        await mark_accepted(database, credential, answer)
     return _report(credential, answer, latency_ms, alpaca.budget_left(_budget_key(credential)))
 
 
@@ -63,20 +64,23 @@ async def fetch_account_of(
 ) -> AccountAnswer:
     """Asks the environment that the row names, and no other, and leaves `leaving` requests of the minute to others.
 
-    Raises AlpacaError, and the Problem UpstreamFailed for an answer that repeats a key.
+    Raises AlpacaError, and the Problems AnotherAccount, and UpstreamFailed for an answer that repeats a key.
     """
     async with get_decrypted_alpaca_credential(vault, credential) as (api_key, secret_key):
         answer = await alpaca.fetch_account(
             credential.credential_type, api_key, secret_key, budget_key=_budget_key(credential), leaving=leaving
         )
         refuse_echo(answer.account, api_key, secret_key)
-        return answer
+    refuse_another_account(credential, answer.account)
+    return answer
 
 
-async def mark_accepted(database: Database, credential: SealedCredential, at: datetime) -> None:
-    """One good answer is a proof: a mark that says "refused" goes."""
+async def mark_accepted(database: Database, credential: SealedCredential, answer: AccountAnswer) -> None:
+    """One good answer is a proof: a mark that says "refused" is cleared."""
     async with get_connection_with_rls(credential.user_id, database) as connection:
-        await queries.mark_validated(connection, credential.user_id, credential.id, at)
+        await queries.mark_validated(
+            connection, credential.user_id, credential.id, answer.answered_at, answer.account.status
+        )
 
 
 def _budget_key(credential: SealedCredential) -> tuple[Environment, str]:

@@ -53,6 +53,7 @@ async def store_credential(
             environment=validated.environment,
             account_id=validated.account.id,
             account_number=validated.account.account_number,
+            account_status=validated.account.status,
             key_hint=hint_of_key(api_key),
             sealed=sealed,
             most=MOST_CREDENTIALS,
@@ -132,6 +133,7 @@ async def prepare_replacement(
     return Replacement(
         key_hint=hint_of_key(api_key),
         account_number=validated.account.account_number,
+        account_status=validated.account.status,
         sealed=seal_keys(vault, user_id, credential_id, validated.environment, api_key=api_key, secret_key=secret_key),
     )
 

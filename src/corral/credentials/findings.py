@@ -4,23 +4,22 @@ from collections.abc import Iterator
 from typing import Final
 
 from corral.alpaca.budget import BudgetLeft
-from corral.alpaca.models import Account
+from corral.alpaca.models import ACTIVE, AccountFacts
 
 SLOW_MS: Final = 2_000
 SCARCE_SHARE: Final = 10  # a tenth
 
-_ACTIVE: Final = "ACTIVE"
 _CASH_MULTIPLIER: Final = "1"
 
 
-def find_account_troubles(account: Account) -> list[str]:
+def find_account_troubles(account: AccountFacts) -> list[str]:
     """Empty for an account that may do all that its kind may. What Alpaca does not say is no trouble."""
     return [*find_blocks(account), *_limits(account)]
 
 
-def find_blocks(account: Account) -> Iterator[str]:
+def find_blocks(account: AccountFacts) -> Iterator[str]:
     """What keeps its owner from trading, or from their money."""
-    if account.status is not None and account.status != _ACTIVE:
+    if account.status is not None and account.status != ACTIVE:
         yield (
             f"Alpaca has this account as {account.status} and not as ACTIVE, so orders may be refused. "
             "Alpaca's dashboard says what is missing."
@@ -50,7 +49,7 @@ def find_road_troubles(latency_ms: int, budget: BudgetLeft | None) -> list[str]:
     return troubles
 
 
-def _limits(account: Account) -> Iterator[str]:
+def _limits(account: AccountFacts) -> Iterator[str]:
     is_margin = account.multiplier not in {None, _CASH_MULTIPLIER}
     if is_margin and account.shorting_enabled is False:
         yield (

@@ -1,5 +1,6 @@
 """Keyring and database belong together, or nothing is served."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from corral.credentials import queries
@@ -10,7 +11,10 @@ from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Context, KeyringMissing, KeyringRefused, SealBroken, Vault, load_keyring, make_keyring
 
-_PROBE = Context("instance", ("keyring_probe",))
+_PURPOSE, _PROBE_TEXT = "instance", "corral"
+
+# Databases that were made before the keyed hash was part of it only prove the half that seals.
+_OLDER_PROBE = Context(_PURPOSE, ("keyring_probe",))
 
 _log = get_logger()
 
@@ -19,7 +23,7 @@ async def open_vault(database: Database, path: Path) -> Vault:
     """The vault of this database. A new keyring is made for a database that has never had one, and for no other.
 
     Raises KeyringRefused, in one line with the way out, when the keyring is missing, open to others,
-    broken or another database's. Nothing is written then.
+    broken, or when one of its halves is another database's. Nothing is written then.
     """
     probe = await queries.load_keyring_probe(database)
     vault = _load_or_make(path, is_new_database=probe is None)
@@ -51,21 +55,27 @@ def _load_or_make(path: Path, *, is_new_database: bool) -> Vault:
 
 async def _store_probe(database: Database, vault: Vault) -> bytes:
     """Of servers that start together, one stores its probe, and the others have to open that one."""
-    sealed = vault.seal(_PROBE, Secret("corral"))
+    sealed = vault.seal(_probes(vault)[0], Secret(_PROBE_TEXT))
     await queries.insert_keyring_probe(database, sealed)
     stored = await queries.load_keyring_probe(database)
     assert stored is not None  # noqa: S101 - inserted a moment ago, and never deleted
     return stored
 
 
+def _probes(vault: Vault) -> list[Context]:
+    """The probe is sealed by one half of the keyring, in the context of a keyed hash by the other."""
+    return [Context(_PURPOSE, ("keyring_probe", verifier.hex())) for verifier in vault.verifiers(_PURPOSE, _PROBE_TEXT)]
+
+
 def _refuse_foreign(vault: Vault, probe: bytes, path: Path) -> None:
-    try:
-        vault.open(_PROBE, probe)
-    except SealBroken:
-        raise KeyringRefused(
-            f"the keyring {path} belongs to another database: restore this database's own, or name it with "
-            "CORRAL_KEYRING=file:PATH"
-        ) from None
+    for context in (*_probes(vault), _OLDER_PROBE):
+        with suppress(SealBroken):
+            vault.open(context, probe)
+            return
+    raise KeyringRefused(
+        f"the keyring {path} belongs to another database, as a whole or by one of its halves: restore this database's "
+        "own, or name it with CORRAL_KEYRING=file:PATH"
+    )
 
 
 async def _refuse_unopenable_rows(database: Database, vault: Vault, path: Path) -> None:

@@ -16,6 +16,7 @@ class Credential:
     nickname: str
     credential_type: Environment
     account_number: str | None
+    account_status: str | None
     is_active: bool
     key_hint: str
     last_validated_at: datetime
@@ -63,4 +64,5 @@ class Replacement:
 
     key_hint: str
     account_number: str | None
+    account_status: str | None
     sealed: tuple[bytes, bytes]  # key id, secret

@@ -1,5 +1,8 @@
 """What can be told about a stored credential and about Alpaca's part in it."""
 
+from collections.abc import Mapping
+from typing import Final, Self
+
 from corral.alpaca import errors as alpaca
 from corral.errors import Problem
 
@@ -41,6 +44,51 @@ class WrongAccount(Problem):
     """These keys open another Alpaca account. Store them as a credential of their own; nothing was changed."""
 
     status, code, title = 422, "wrong_account", "Keys of another account"
+
+
+class AnotherAccount(Problem):
+    """These keys now open a different Alpaca account from the one you stored. Store them as a new account."""
+
+    status, code, title = 409, "wrong_account", "Keys of another account"
+
+
+class AccountNotOpen(Problem):
+    """This account isn't open, so it has no balance. `account_status` is Alpaca's word for it."""
+
+    status, code, title = 409, "account_not_open", "Account not open"
+
+    @classmethod
+    def with_status(cls, account_status: str) -> Self:
+        reason = _NOT_OPEN.get(account_status, "See Alpaca's dashboard for what it needs.")
+        return cls(f"This account isn't open ({account_status}). {reason}", account_status=account_status)
+
+
+# Source: AccountStatus in https://docs.alpaca.markets/openapi/trading-api.json.
+_NOT_OPEN: Final[Mapping[str, str]] = {
+    "INACTIVE": "It isn't set up for trading. Contact Alpaca's support.",
+    "ONBOARDING": "Finish the application on Alpaca's dashboard.",
+    "SUBMITTED": "Alpaca is reviewing the application.",
+    "SUBMISSION_FAILED": "The application couldn't be submitted. See Alpaca's dashboard.",
+    "APPROVAL_PENDING": "Alpaca still has to approve the application.",
+    "APPROVED": "The application is approved, and the account will open soon.",
+    "REJECTED": "Alpaca rejected the application. Contact Alpaca's support.",
+    "ACCOUNT_CLOSED": "It was closed. You can remove it from Corral.",
+    "ACCOUNT_CLOSED_PENDING": "It is being closed.",
+}
+
+
+class AlpacaRefused(Problem):
+    """Alpaca refused this request for a reason of its own; `alpaca_code` is its number. Repeating it won't help."""
+
+    status, code, title = 409, "alpaca_refused", "Alpaca refused the request"
+
+    @classmethod
+    def with_code(cls, alpaca_code: int) -> Self:
+        return cls(
+            f"Alpaca refused this request (code {alpaca_code}). Repeating it won't help. "
+            "Alpaca's documentation or support can tell you what the code means.",
+            alpaca_code=alpaca_code,
+        )
 
 
 class AccountAlreadyStored(Problem):
@@ -94,6 +142,8 @@ def problem_of(error: alpaca.AlpacaError) -> Problem:
     """What a failed call with a stored credential means to its owner. Nothing of Alpaca's own text is in it."""
     if isinstance(error, alpaca.RateLimited):
         return AccountRateLimited(retry_after=error.retry_after_seconds)
+    if isinstance(error, alpaca.ReadRefused):
+        return AlpacaRefused.with_code(error.alpaca_code)
     kind = next(_TOLD_AS[cls] for cls in type(error).__mro__ if cls in _TOLD_AS)
     return kind(retry_after=5) if kind is UpstreamUnavailable else kind()
 

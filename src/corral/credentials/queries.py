@@ -65,7 +65,8 @@ async def insert_keyring_probe(database: Database, probe: bytes) -> None:
 
 async def insert_credential(
     connection: Connection, *, user_id: UUID, credential_id: UUID, nickname: str, environment: Environment,
-    account_id: str, account_number: str | None, key_hint: str, sealed: tuple[bytes, bytes], most: int,
+    account_id: str, account_number: str | None, account_status: str | None, key_hint: str,
+    sealed: tuple[bytes, bytes], most: int,
 ) -> Credential | None:  # fmt: skip
     """None when this user has stored this account already, or has `most` credentials.
 
@@ -74,14 +75,15 @@ async def insert_credential(
     row = await connection.fetchrow(
         """
         INSERT INTO corral.credentials (user_id, id, nickname, credential_type, account_id, account_number,
-                                        key_hint, api_key_sealed, secret_key_sealed)
-        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9
-        WHERE (SELECT count(*) FROM corral.credentials WHERE user_id = $1) < $10
+                                        account_status, key_hint, api_key_sealed, secret_key_sealed)
+        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10
+        WHERE (SELECT count(*) FROM corral.credentials WHERE user_id = $1) < $11
         ON CONFLICT (user_id, credential_type, account_id) DO NOTHING
-        RETURNING id, nickname, credential_type, account_number, is_active, key_hint,
+        RETURNING id, nickname, credential_type, account_number, account_status, is_active, key_hint,
                   last_validated_at, refused_at, last_used_at, created_at, updated_at
         """,
-        user_id, credential_id, nickname, environment.value, account_id, account_number, key_hint, *sealed, most,
+        user_id, credential_id, nickname, environment.value, account_id, account_number, account_status, key_hint,
+        *sealed, most,
     )  # fmt: skip
     return _credential(row) if row else None
 
@@ -98,7 +100,7 @@ async def find_id_of_account(
 async def load_credentials(connection: Connection, user_id: UUID) -> list[Credential]:
     rows = await connection.fetch(
         """
-        SELECT id, nickname, credential_type, account_number, is_active, key_hint,
+        SELECT id, nickname, credential_type, account_number, account_status, is_active, key_hint,
                last_validated_at, refused_at, last_used_at, created_at, updated_at
         FROM corral.credentials WHERE user_id = $1 ORDER BY created_at, id
         """,
@@ -123,7 +125,7 @@ async def load_active_credentials(connection: Connection, user_id: UUID) -> list
 async def load_credential(connection: Connection, user_id: UUID, credential_id: UUID) -> Credential | None:
     row = await connection.fetchrow(
         """
-        SELECT id, nickname, credential_type, account_number, is_active, key_hint,
+        SELECT id, nickname, credential_type, account_number, account_status, is_active, key_hint,
                last_validated_at, refused_at, last_used_at, created_at, updated_at
         FROM corral.credentials WHERE user_id = $1 AND id = $2
         """,
@@ -154,12 +156,13 @@ async def replace_keys(connection: Connection, user_id: UUID, credential_id: UUI
     await connection.execute(
         """
         UPDATE corral.credentials
-        SET key_hint = $3, account_number = $4, api_key_sealed = $5, secret_key_sealed = $6,
+        SET key_hint = $3, account_number = $4, account_status = $5, api_key_sealed = $6, secret_key_sealed = $7,
             revision = revision + 1, last_validated_at = clock_timestamp(), refused_at = NULL,
             updated_at = clock_timestamp()
         WHERE user_id = $1 AND id = $2
         """,
-        user_id, credential_id, replacement.key_hint, replacement.account_number, *replacement.sealed,
+        user_id, credential_id, replacement.key_hint, replacement.account_number, replacement.account_status,
+        *replacement.sealed,
     )  # fmt: skip
 
 
@@ -185,11 +188,16 @@ async def mark_refused(connection: Connection, user_id: UUID, credential_id: UUI
     return marked is not None
 
 
-async def mark_validated(connection: Connection, user_id: UUID, credential_id: UUID, at: datetime) -> None:
-    """Also takes the mark of refused keys away."""
+async def mark_validated(
+    connection: Connection, user_id: UUID, credential_id: UUID, at: datetime, account_status: str | None
+) -> None:
+    """Also clears the mark of refused keys."""
     await connection.execute(
-        "UPDATE corral.credentials SET last_validated_at = $3, refused_at = NULL WHERE user_id = $1 AND id = $2",
-        user_id, credential_id, at,
+        """
+        UPDATE corral.credentials SET last_validated_at = $3, account_status = $4, refused_at = NULL
+        WHERE user_id = $1 AND id = $2
+        """,
+        user_id, credential_id, at, account_status,
     )  # fmt: skip
 
 

@@ -99,7 +99,7 @@ class _Rechecker:
             return True
         except alpaca_errors.AlpacaError:
             return False
-        await mark_accepted(self._database, credential, answer.answered_at)
+        await mark_accepted(self._database, credential, answer)
         if credential.refused_at is not None:
             _log.info("credential_accepted", user_id=str(credential.user_id), credential_id=str(credential.id))
         return False

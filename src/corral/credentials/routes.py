@@ -12,6 +12,8 @@ from corral.credentials.models import Credential, Replacement
 from corral.credentials.problems import (
     AccountAlreadyStored,
     AccountRateLimited,
+    AlpacaRefused,
+    AnotherAccount,
     CredentialInactive,
     CredentialNotFound,
     KeysRefused,
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 router = APIRouter(prefix="/api/credentials", tags=["credentials"])
 
 _ALWAYS = (Unauthenticated, InsufficientScope, InvalidRequest, DatabaseUnavailable)
-_ASKS_ALPACA = (KeysRefused, WrongEnvironment, AccountRateLimited, UpstreamFailed, UpstreamTimeout)
+_ASKS_ALPACA = (KeysRefused, WrongEnvironment, AlpacaRefused, AccountRateLimited, UpstreamFailed, UpstreamTimeout)
 
 
 @router.post(
@@ -114,7 +116,14 @@ async def delete_credential(credential_id: UUID, user: CredentialsWrite, request
     "/{credential_id}/validate",
     summary="Check the stored keys",
     responses=responses_for(
-        CredentialNotFound, CredentialInactive, AccountRateLimited, UpstreamFailed, UpstreamTimeout, *_ALWAYS
+        CredentialNotFound,
+        CredentialInactive,
+        AnotherAccount,
+        AlpacaRefused,
+        AccountRateLimited,
+        UpstreamFailed,
+        UpstreamTimeout,
+        *_ALWAYS,
     ),
 )
 async def validate_credential(credential_id: UUID, user: CredentialsWrite, request: Request) -> ValidationResult:

@@ -7,13 +7,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from corral.alpaca.environments import Environment
 from corral.credentials.checkup import Verdict
-from corral.edge.fields import Body, Name, SecretText, UtcTime
+from corral.edge.fields import Body, KeyIdText, KeySecretText, Name, UtcTime
 
 
 class NewCredential(Body):
     nickname: Name
-    api_key: SecretText
-    secret_key: SecretText
+    api_key: KeyIdText
+    secret_key: KeySecretText
     credential_type: Environment | None = Field(
         default=None, description="What you expect; Alpaca decides, and a difference is refused."
     )
@@ -22,8 +22,8 @@ class NewCredential(Body):
 class CredentialChange(Body):
     nickname: Name | None = None
     is_active: bool | None = None
-    api_key: SecretText | None = None
-    secret_key: SecretText | None = None
+    api_key: KeyIdText | None = None
+    secret_key: KeySecretText | None = None
 
     @model_validator(mode="after")
     def keys_come_in_pairs(self) -> Self:
@@ -37,6 +37,9 @@ class CredentialMetadata(BaseModel):
     nickname: str
     credential_type: Environment
     account_number: str | None
+    account_status: str | None = Field(
+        description="Alpaca's word as of the last check: ACTIVE, ONBOARDING, ACCOUNT_CLOSED, …", examples=["ACTIVE"]
+    )
     is_active: bool
     key_hint: str = Field(description="Enough to recognise the key id by", examples=["PK…7Q2X"])
     last_validated_at: UtcTime

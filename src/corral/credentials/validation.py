@@ -11,7 +11,7 @@ from uuid import UUID
 from corral.alpaca import errors as alpaca_errors
 from corral.alpaca.client import AlpacaClient
 from corral.alpaca.environments import Environment, hint_from_key_id
-from corral.alpaca.models import Account
+from corral.alpaca.models import AccountFacts
 from corral.credentials.problems import KeysRefused, UpstreamFailed, validation_problem_of
 from corral.secret import Secret
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class ValidatedKeys:
     environment: Environment
-    account: Account
+    account: AccountFacts
 
 
 async def find_account_of_keys(
@@ -51,7 +51,7 @@ async def find_account_of_keys(
     raise failure or KeysRefused
 
 
-def refuse_echo(account: Account, *secrets: Secret) -> None:
+def refuse_echo(account: AccountFacts, *secrets: Secret) -> None:
     """What is kept of an account is kept in the clear, and shown: an answer that repeats a key must not carry it.
 
     Raises UpstreamFailed.

@@ -84,7 +84,7 @@ class Cluster:
         deadline = time.monotonic() + _START_SECONDS
         while (status := self._status()) is None or status[1] != "ready":
             if not _is_alive(int(started.stdout)) or time.monotonic() > deadline:
-                raise EmbeddedPostgresError(f"PostgreSQL did not start: {self._why()}.")
+                raise EmbeddedPostgresError(f"PostgreSQL did not start: {_with_way_out(self._why())}.")
             time.sleep(0.01)
 
     def stop(self) -> None:
@@ -191,6 +191,15 @@ class Cluster:
         logs = [self._log, *sorted(self.folder.glob("log/*.log"), key=lambda log: log.stat().st_mtime, reverse=True)]
         texts = [log.read_text(errors="replace") for log in logs[:2] if log.exists()]
         return f"{telling_line(*texts)} (log: {self.folder / 'log'})"
+
+
+def _with_way_out(why: str) -> str:
+    """For what PostgreSQL's words do not lead to by themselves. (The version was looked at before.)"""
+    if any(words in why for words in ("pg_control", "control file", "incompatible with server")):
+        return f"{why}; its control file is damaged: restore the database from your backup"
+    if "No space left on device" in why:
+        return f"{why}; its disk is full: make room on it"
+    return why
 
 
 def telling_line(*texts: str) -> str:

@@ -2,12 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, LiteralString, Self, TypeAlias, final
 from uuid import UUID
 
 import asyncpg
 
+from corral.database.failures import reason_of
+from corral.database.pooler import SharedSessions, refuse_shared_sessions
+from corral.database.tls_files import unusable_file
 from corral.errors import DatabaseUnavailable, Overloaded
 
 if TYPE_CHECKING:
@@ -25,13 +29,14 @@ Owned = tuple[UUID, UUID]  # whose, which
 
 # Nothing that Corral asks takes long: whatever does is ended by the server, and by us where the server is mute.
 _COMMAND_SECONDS = 8.0
-_SESSION = {
-    "application_name": "corral",
-    "search_path": "pg_catalog",
-    "statement_timeout": "5s",
-    "lock_timeout": "2s",
-    "idle_in_transaction_session_timeout": "10s",
-}
+_CONNECT_SECONDS = 5.0
+_ATTEMPT = {"application_name": "corral"}  # a pooler refuses most other parameters of a connection's start
+_SESSION = """
+SET search_path = pg_catalog;
+SET statement_timeout = '5s';
+SET lock_timeout = '2s';
+SET idle_in_transaction_session_timeout = '10s'
+"""
 
 # What PostgreSQL and the driver raise when the server goes, is going, comes back or is overloaded. An
 # immediate shutdown ends connections without any SQLSTATE, so classes decide and not codes.
@@ -68,18 +73,22 @@ class Database:
     @asynccontextmanager
     async def open(cls, dsn: str, *, connections: int = 10, wait_seconds: float = 2.0) -> AsyncGenerator[Self]:
         """Opens at least one connection, so that a wrong address is known now and not at the first request."""
-        with translated_errors(), _told_refusals("CORRAL_DATABASE_URL"):
+        with translated_errors(), _told_refusals("CORRAL_DATABASE_URL", dsn):
             pool = await asyncpg.create_pool(
                 dsn,
                 min_size=1,
                 max_size=connections,
-                timeout=5,
+                timeout=_CONNECT_SECONDS,
                 max_inactive_connection_lifetime=300,
+                init=_begin_session,
                 reset=_reset,
                 command_timeout=_COMMAND_SECONDS,
-                server_settings=_SESSION,
+                server_settings=_ATTEMPT,
             )
         try:
+            with translated_errors(), _told_refusals("CORRAL_DATABASE_URL", dsn):
+                async with pool.acquire() as connection:
+                    await refuse_shared_sessions(connection, partial(_connected, dsn))
             yield cls(pool, wait_seconds=wait_seconds)
         finally:
             await _close(pool)
@@ -125,14 +134,34 @@ async def get_connection_with_rls(
 
 
 @contextmanager
-def _told_refusals(setting: str) -> Generator[None]:
-    """A database that is there but does not let us in: its sentence names role or database, and no password."""
+def _told_refusals(setting: str, dsn: str) -> Generator[None]:
+    """A database that is there but does not let us in: its sentence names role, database or file, and no password."""
     try:
+        if unusable := unusable_file(dsn):
+            raise DatabaseRefused(f"{setting} cannot be used: {unusable}")
         yield
     except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as refused:
         raise DatabaseRefused(f"the database refuses {setting}: {refused}") from None
-    except (ValueError, asyncpg.ClientConfigurationError):
-        raise DatabaseRefused(f"{setting} is not an address like postgresql://ROLE@HOST/DATABASE") from None
+    except (asyncpg.UndefinedObjectError, asyncpg.DataError, asyncpg.CantChangeRuntimeParamError) as refused:
+        raise DatabaseRefused(f"the database refuses a parameter of {setting}: {refused}") from None
+    except SharedSessions:
+        raise DatabaseRefused(
+            f"{setting} leads to a pooler in transaction mode, which shares sessions: set its pool_mode to session, or "
+            "name the database itself"
+        ) from None
+    except (ValueError, asyncpg.ClientConfigurationError) as wrong:
+        raise DatabaseRefused(f"{setting} {_what_is_wrong(str(wrong))}") from None
+
+
+def _what_is_wrong(told: str) -> str:
+    """The driver's own words only where they quote nothing of the address, which may hold a password."""
+    if "root" in told and "certificate" in told:
+        return "asks to verify the server's certificate, and names no sslrootcert: add it, or use another sslmode"
+    if told.startswith(("`sslmode` parameter", "`sslnegotiation` parameter")):
+        return f"has a wrong parameter: {told}"
+    if told.startswith("target_session_attrs"):
+        return "has a wrong parameter: target_session_attrs must be any, primary, standby, read-write or read-only"
+    return "is not an address like postgresql://ROLE@HOST/DATABASE"
 
 
 def columns(rows: Sequence[Owned]) -> tuple[list[UUID], list[UUID]]:
@@ -145,12 +174,21 @@ def columns(rows: Sequence[Owned]) -> tuple[list[UUID], list[UUID]]:
 async def open_owner_connection(dsn: str) -> AsyncGenerator["asyncpg.Connection[asyncpg.Record]"]:
     """The owner's, for migrations and an operator's commands; it serves no request."""
     with translated_errors():
-        with _told_refusals("CORRAL_DATABASE_OWNER_URL"):
-            connection = await asyncpg.connect(dsn, timeout=5, server_settings={"search_path": "pg_catalog"})
-        try:
+        async with AsyncExitStack() as stack:
+            with _told_refusals("CORRAL_DATABASE_OWNER_URL", dsn):
+                connection = await stack.enter_async_context(_connected(dsn))
+                await refuse_shared_sessions(connection, partial(_connected, dsn))
             yield connection
-        finally:
-            await connection.close(timeout=5)
+
+
+@asynccontextmanager
+async def _connected(dsn: str) -> AsyncGenerator["asyncpg.Connection[asyncpg.Record]"]:
+    connection = await asyncpg.connect(dsn, timeout=_CONNECT_SECONDS, server_settings=_ATTEMPT)
+    try:
+        await connection.execute("SET search_path = pg_catalog")
+        yield connection
+    finally:
+        await connection.close(timeout=5)
 
 
 @contextmanager
@@ -161,7 +199,12 @@ def translated_errors() -> Generator[None]:
     except asyncpg.DataError:
         raise  # an argument of the wrong type is our mistake, though the driver calls it an interface error
     except _UNAVAILABLE as error:
-        raise DatabaseUnavailable(retry_after=1) from error
+        raise DatabaseUnavailable(reason=reason_of(error), retry_after=1) from error
+
+
+async def _begin_session(connection: Connection) -> None:
+    """Once for each connection: what it sets lasts until its end, as nothing resets it."""
+    await connection.execute(_SESSION)
 
 
 async def _reset(_: Connection) -> None:

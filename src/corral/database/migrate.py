@@ -7,6 +7,7 @@ import asyncpg
 from pogo_core.error import BadMigrationError
 from pogo_core.util import migrate
 
+from corral import __version__
 from corral.database.connection import Connection, open_owner_connection
 
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -35,6 +36,7 @@ async def apply_migrations(owner_dsn: str) -> None:
         # Held by the session, so a server that dies in the middle releases it.
         await connection.execute("SELECT pg_advisory_lock($1)", _MIGRATION_LOCK)
         try:
+            await refuse_newer_release(connection)
             await migrate.apply(connection, MIGRATIONS, schema_name="corral", logger=_log)
         except asyncpg.InsufficientPrivilegeError as error:
             raise MigrationRefused(f"CORRAL_DATABASE_OWNER_URL is not the owner's address: {error}") from None
@@ -42,13 +44,29 @@ async def apply_migrations(owner_dsn: str) -> None:
             raise MigrationRefused(f"{error}: {error.__cause__}") from error
 
 
+async def refuse_newer_release(connection: Connection) -> None:
+    """Raises MigrationRefused for a database with a migration that this release does not have."""
+    if unknown := sorted(await _applied_migrations(connection) - _known_migrations()):
+        raise MigrationRefused(
+            f"the database is of a newer release of Corral than this one ({__version__}), which does not have its "
+            f"migration {', '.join(unknown)}: install that release, or restore the backup from before the upgrade"
+        )
+
+
 async def pending_migrations(connection: Connection) -> list[str]:
     """The migrations of this release that the database has not had."""
-    known = {path.stem for path in MIGRATIONS.glob("*.sql")}
+    return sorted(_known_migrations() - await _applied_migrations(connection))
+
+
+def _known_migrations() -> set[str]:
+    return {path.stem for path in MIGRATIONS.glob("*.sql")}
+
+
+async def _applied_migrations(connection: Connection) -> set[str]:
     if await connection.fetchval("SELECT to_regclass('public._pogo_migration')") is None:
-        return sorted(known)
+        return set()
     rows = await connection.fetch("SELECT migration_id FROM public._pogo_migration WHERE schema_name = 'corral'")
-    return sorted(known - {row["migration_id"] for row in rows})
+    return {row["migration_id"] for row in rows}
 
 
 async def _refuse_unfit(connection: Connection) -> None:

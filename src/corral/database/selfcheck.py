@@ -6,11 +6,13 @@ by line against `expected_schema.txt`), and a probe that tries. Checked on Postg
 """
 
 from pathlib import Path
+from typing import LiteralString
 from uuid import UUID, uuid4
 
 import asyncpg
 
 from corral.database.connection import Connection
+from corral.database.failures import READ_ONLY, reason_of
 
 EXPECTED_SCHEMA = Path(__file__).with_name("expected_schema.txt")
 
@@ -90,8 +92,13 @@ FROM information_schema.column_privileges g JOIN relations r ON r.relname = g.ta
 WHERE g.table_schema = 'corral' AND g.grantee IN (current_user, 'PUBLIC') AND g.privilege_type <> 'SELECT'
 """
 
+# A sort that does not fit into its memory writes about 1 MB to the database's disk, and nothing of it stays.
+WRITE_PROBE: LiteralString = """
+SELECT count(*) FROM (SELECT sha256(i::text::bytea) FROM generate_series(1, 20000) i ORDER BY 1 OFFSET 0) sorted
+"""
+
 # With row security switched off, a role that is subject to it gets an error instead of rows.
-_PROBED_TABLES = ("users", "sessions", "api_tokens", "credentials")
+_PROBED_TABLES = ("users", "sessions", "api_tokens", "credentials", "password_confirmations", "account_events")
 
 
 async def schema_lines(connection: Connection) -> list[str]:
@@ -110,6 +117,22 @@ async def find_weaknesses(connection: Connection) -> list[str]:
     for table in _PROBED_TABLES:
         findings += await _probe(connection, table)
     return findings
+
+
+async def prove_writes(connection: Connection) -> str | None:
+    """Whether the database takes writes; None if it does, or the reason, for whoever runs it.
+
+    Raises the driver's error, which the connection's owner translates, when it is not the disk that is in the way.
+    """
+    if await connection.fetchval("SHOW transaction_read_only") == "on":
+        return READ_ONLY
+    try:
+        async with connection.transaction():
+            await connection.execute("SET LOCAL work_mem = '64kB'")
+            await connection.fetchval(WRITE_PROBE)
+    except asyncpg.DiskFullError as error:
+        return reason_of(error)
+    return None
 
 
 async def find_role_weaknesses(connection: Connection) -> list[str]:

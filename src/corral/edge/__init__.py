@@ -4,7 +4,7 @@ from corral.edge.connection import Limits
 from corral.edge.edge import ASGIApp, Edge
 from corral.edge.origin import is_cross_origin, origin_of
 from corral.edge.problems import PROBLEM_RESPONSES, ProblemBody, render_problem, responses_for
-from corral.edge.server import PortTaken, serve_http
+from corral.edge.server import PortTaken, reserve_port, serve_http
 from corral.edge.translation import install_problem_handlers
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "is_cross_origin",
     "origin_of",
     "render_problem",
+    "reserve_port",
     "responses_for",
     "serve_http",
 ]

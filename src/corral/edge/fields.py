@@ -1,8 +1,9 @@
 """Types of what arrives in a request: bounded, free of control characters, secrets as Secret."""
 
 import unicodedata
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import (
     AfterValidator,
@@ -14,8 +15,25 @@ from pydantic import (
     StringConstraints,
     WithJsonSchema,
 )
+from pydantic_core import PydanticCustomError
 
 from corral.secret import Secret
+
+# What copying from a page, a mail or a table adds, and nobody sees.
+_BLANKS: Final = {
+    " ": "a space",
+    "\t": "a tab",
+    "\n": "a line break",
+    "\v": "a line break",
+    "\f": "a line break",
+    "\r": "a line break",
+    "\u00a0": "a no-break space (U+00A0)",
+    "\u200b": "a zero-width space (U+200B)",
+    "\u200c": "a zero-width non-joiner (U+200C)",
+    "\u200d": "a zero-width joiner (U+200D)",
+    "\u2060": "a word joiner (U+2060)",
+    "\ufeff": "a byte order mark (U+FEFF)",
+}
 
 # RFC 5321 bounds a whole address.
 LONGEST_EMAIL = 254
@@ -58,6 +76,39 @@ def _to_secret(value: object) -> Secret:
     return Secret(value)
 
 
+def _pasted_key(name: str) -> Callable[[object], Secret]:
+    """For a part of an Alpaca key pair, `name` as pages call it. Blanks around it are removed.
+
+    Inside it, everything but visible ASCII is refused here: Alpaca would only say that it does not know the key.
+    """
+
+    def to_key(value: object) -> Secret:
+        if not isinstance(value, str):
+            return _to_secret(value)
+        key = value.strip("".join(_BLANKS))
+        if not key:
+            raise PydanticCustomError("key_missing", "Enter the {key_part}.", {"key_part": name})
+        if wrong := next((character for character in key if not "!" <= character <= "~"), None):
+            told = {"key_part": name, "character": _kind_of(wrong)}
+            raise PydanticCustomError("key_character", "The {key_part} contains {character}. Copy it again.", told)
+        return _to_secret(key)
+
+    return to_key
+
+
+def _kind_of(character: str) -> str:
+    """In words that repeat nothing which could be part of a key."""
+    if named := _BLANKS.get(character):
+        return named
+    if unicodedata.category(character) == "Cf":
+        return "an invisible character"
+    if unicodedata.category(character).startswith("Z"):
+        return "a space that is not an ASCII space"
+    if unicodedata.category(character) == "Cc":
+        return "a control character"
+    return "a character that is not ASCII"
+
+
 def _has_half_a_character(text: str) -> bool:
     """JSON can escape one half of a surrogate pair alone; no encoding takes it."""
     return any("\ud800" <= character <= "\udfff" for character in text)
@@ -73,13 +124,12 @@ Name = Annotated[
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
     AfterValidator(_without_control_characters),
 ]
-SecretText = Annotated[
-    Secret,
-    PlainValidator(_to_secret),
-    WithJsonSchema(
-        {"type": "string", "format": "password", "writeOnly": True, "minLength": 1, "maxLength": LONGEST_SECRET}
-    ),
-]
+_SECRET_SCHEMA: Final = WithJsonSchema(
+    {"type": "string", "format": "password", "writeOnly": True, "minLength": 1, "maxLength": LONGEST_SECRET}
+)
+SecretText = Annotated[Secret, PlainValidator(_to_secret), _SECRET_SCHEMA]
+KeyIdText = Annotated[Secret, PlainValidator(_pasted_key("key ID")), _SECRET_SCHEMA]
+KeySecretText = Annotated[Secret, PlainValidator(_pasted_key("secret")), _SECRET_SCHEMA]
 
 
 def in_utc(moment: datetime) -> datetime:

@@ -24,14 +24,13 @@ class PortTaken(Exception):  # noqa: N818 - named after the condition
     """The address is in use by another program."""
 
     def __init__(self, host: str, port: int) -> None:
-        super().__init__(f"{host}:{port} is in use by another program; choose another with --port")
+        super().__init__(f"{host}:{port} is in use by another program")
 
 
 async def serve_http(
     app: ASGIApp,
     *,
-    host: str,
-    port: int,
+    listener: socket.socket,
     ready: Callable[[str], None] | None,
     grace_seconds: float,
     stop: asyncio.Event,
@@ -39,11 +38,11 @@ async def serve_http(
 ) -> None:
     """Returns after `stop` was set, all requests are answered and the application has shut down.
 
-    Installs no signal handlers. `ready` is called with the address (with the real port when `port` is 0)
-    once the application has started. Requests that are not answered `grace_seconds` after `stop` are
+    `listener` is from `reserve_port`, and closed at the end. Installs no signal handlers. `ready` is called with the
+    address once the application has started. Requests that are not answered `grace_seconds` after `stop` are
     cancelled. Raises PortTaken before the application starts, and what its start or shutdown raised.
     """
-    listener = _listen(host, port)
+    _listen(listener)
     lifespan = _Lifespan(app)
     lasting: set[GuardedProtocol] = set()
     config = uvicorn.Config(
@@ -69,19 +68,46 @@ async def serve_http(
         raise lifespan.failure
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """Listens at once: a port that is only bound can still be taken by another program."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+def reserve_port(host: str, port: int) -> socket.socket:
+    """A socket that has the address, and does not listen yet: who connects before the service can answer is refused.
+
+    `port` 0 takes a free one. Raises PortTaken, and OSError for an address that this machine or user may not have.
+    """
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
-        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise PortTaken(host, port) from None
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what an earlier server left is no hindrance
+        if listener.family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        with _told_when_taken(host, port):
+            listener.bind((host, port))
+    except BaseException:
+        listener.close()
         raise
     # Accepted sockets inherit it. asyncio sets it only on sockets that were made with the protocol named, and
     # without it an answer, which is written in two parts, waits 40 ms for the client's acknowledgement.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
+
+
+def _listen(listener: socket.socket) -> None:
+    """Where several programs have reserved an address, it is had by the first that listens."""
+    host, port = listener.getsockname()[:2]
+    try:
+        with _told_when_taken(host, port):
+            listener.listen(_BACKLOG)
+    except PortTaken:
+        listener.close()
+        raise
+
+
+@contextlib.contextmanager
+def _told_when_taken(host: str, port: int) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise PortTaken(host, port) from None
+        raise
 
 
 def _calm_garbage_collection() -> None:

@@ -36,6 +36,7 @@ _OF_THE_MODEL: Final = frozenset(
     {"gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "actual_length", "field_type", "pattern"}
     | {"expected", "class_name", "discriminator", "expected_tags", "expected_schemes", "expected_version"}
     | {"max_digits", "decimal_places", "whole_digits"}
+    | {"key_part", "character"}  # of our own messages about pasted keys: kinds, never the character itself
 )
 
 

@@ -6,8 +6,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from corral.edge.problems import responses_for
-from corral.edge.resources import resources
-from corral.errors import DatabaseUnavailable, Problem
+from corral.errors import Problem
 
 if TYPE_CHECKING:
     from corral.health.watch import Watch
@@ -16,7 +15,7 @@ router = APIRouter(tags=["health"])
 
 
 class NotReady(Problem):
-    """Corral runs, but does not serve safely at the moment. Its log, and `corral doctor`, have the reason."""
+    """This process should get no requests at the moment. Its log, and `corral doctor`, have the reason."""
 
     status, code, title = 503, "not_ready", "Not ready"
 
@@ -29,6 +28,7 @@ class Ready(BaseModel):
     status: Literal["ready"] = "ready"
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get(
     "/healthz",
     summary="Is it alive",
@@ -38,10 +38,13 @@ async def healthz() -> Alive:
     return Alive()
 
 
-@router.get("/readyz", summary="Is it ready", responses=responses_for(NotReady, DatabaseUnavailable))
+@router.head("/readyz", include_in_schema=False)
+@router.get("/readyz", summary="Is it ready", responses=responses_for(NotReady))
 async def readyz(request: Request) -> Ready:
-    """Database reachable, schema of this release and unweakened, keyring open (without it nothing starts)."""
-    await resources(request).database.fetchval("SELECT 1")
-    if cast("Watch", request.state.watch).weaknesses:
+    """Not stopping, and a database that answers, takes writes, is of this release and keeps tenants apart.
+
+    (The keyring is open: without it nothing starts.)
+    """
+    if not await cast("Watch", request.state.watch).is_ready():
         raise NotReady(retry_after=30)
     return Ready()

@@ -2,15 +2,17 @@
 
 import hmac
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from corral.database.connection import Database, get_connection_with_rls
+from corral.database.connection import Connection, Database, get_connection_with_rls
 from corral.identity import queries
+from corral.identity.events import OPERATOR, Source, note_event
 from corral.identity.models import AuthUser
-from corral.identity.problems import TokenNotFound, WiderThanItsMaker
+from corral.identity.problems import PersonDisabled, TokenNotFound, Unauthenticated, WiderThanItsMaker
 from corral.identity.queries import TokenMetadata, TokenRow
 from corral.identity.scopes import ALL_SCOPES, EVERYTHING, scopes_from_stored
+from corral.identity.standing import hold_standing
 from corral.identity.token_format import new_token, sealed_moment
 from corral.logs import get_logger
 from corral.secret import Secret
@@ -40,27 +42,75 @@ async def create_api_token(
     name: str,
     scopes: Sequence[str] | None,
     expires_at: datetime | None,
+) -> tuple[TokenMetadata, Secret]:
+    """For the operator. Without scopes the token may do all that its owner may. Raises PersonDisabled.
+
+    The secret is given out here, and never again.
+    """
+    async with get_connection_with_rls(user_id, database) as connection:
+        if not await queries.lock_user(connection, user_id):
+            raise PersonDisabled
+        made = await _insert_token(
+            connection, vault, user_id, token_id=uuid4(), name=name, scopes=scopes, expires_at=expires_at
+        )
+        await note_event(connection, user_id, "token_made", OPERATOR, name)
+    _log_creation(user_id, made[0])
+    return made
+
+
+async def make_own_token(
+    database: Database,
+    vault: Vault,
+    maker: AuthUser,
+    *,
+    name: str,
+    scopes: Sequence[str] | None,
+    expires_at: datetime | None,
+    source: Source,
     token_id: UUID | None = None,
 ) -> tuple[TokenMetadata, Secret]:
-    """Without scopes the token may do all that its owner may. The secret is given out here, and never again.
+    """As `create_api_token`, by the person or a token of theirs. Raises Unauthenticated if its maker ended meanwhile.
 
-    With a `token_id`, a wish that comes twice makes one token: raises TokenMadeAlready for the second.
+    With a `token_id`, a request that comes twice makes one token: raises TokenMadeAlready for the second.
     """
-    token, token_id = new_token(), token_id or uuid4()
-    granted = sorted(set(scopes)) if scopes is not None else [EVERYTHING]
-    async with get_connection_with_rls(user_id, database) as connection:
-        metadata = await queries.insert_api_token(
-            connection,
-            user_id=user_id,
-            token_id=token_id,
-            name=name,
-            scopes=granted,
-            lookup=vault.verifier("api_token", token),
-            seal=vault.verifier("api_token_row", token, *_bound(user_id, token_id, granted, expires_at)),
-            expires_at=expires_at,
+    async with get_connection_with_rls(maker.id, database) as connection:
+        if not await hold_standing(connection, maker):
+            raise Unauthenticated
+        made = await _insert_token(
+            connection, vault, maker.id, token_id=token_id or uuid4(), name=name, scopes=scopes, expires_at=expires_at
         )
-    _log.info("api_token_created", user_id=str(user_id), token_id=str(token_id), scopes=" ".join(granted))
+        await note_event(connection, maker.id, "token_made", source, name)
+    _log_creation(maker.id, made[0])
+    return made
+
+
+async def _insert_token(
+    connection: Connection,
+    vault: Vault,
+    user_id: UUID,
+    *,
+    token_id: UUID,
+    name: str,
+    scopes: Sequence[str] | None,
+    expires_at: datetime | None,
+) -> tuple[TokenMetadata, Secret]:
+    token = new_token()
+    granted = sorted(set(scopes)) if scopes is not None else [EVERYTHING]
+    metadata = await queries.insert_api_token(
+        connection,
+        user_id=user_id,
+        token_id=token_id,
+        name=name,
+        scopes=granted,
+        lookup=vault.verifier("api_token", token),
+        seal=vault.verifier("api_token_row", token, *_bound(user_id, token_id, granted, expires_at)),
+        expires_at=expires_at,
+    )
     return metadata, Secret(token)
+
+
+def _log_creation(user_id: UUID, token: TokenMetadata) -> None:
+    _log.info("api_token_created", user_id=str(user_id), token_id=str(token.id), scopes=" ".join(token.scopes))
 
 
 def refuse_wider_than_its_maker(maker: AuthUser, scopes: Sequence[str] | None, expires_at: datetime | None) -> None:
@@ -78,17 +128,32 @@ def scopes_made_by(maker: AuthUser, wanted: Sequence[str] | None) -> Sequence[st
     return sorted(maker.scopes) if wanted is None and maker.authenticated_by == "token" else wanted
 
 
+async def moment_in(database: Database, lifetime: timedelta) -> datetime:
+    """By the clock that will end it."""
+    return await queries.read_clock(database) + lifetime
+
+
 async def load_api_tokens(database: Database, user_id: UUID) -> list[TokenMetadata]:
     async with get_connection_with_rls(user_id, database, readonly=True) as connection:
         return await queries.load_api_tokens(connection, user_id)
 
 
-async def revoke_api_token(database: Database, user_id: UUID, token_id: UUID) -> None:
+async def revoke_api_token(database: Database, user_id: UUID, token_id: UUID, source: Source) -> None:
     async with get_connection_with_rls(user_id, database) as connection:
-        is_deleted = await queries.delete_api_token(connection, user_id, token_id)
-    if not is_deleted:
-        raise TokenNotFound
+        name = await queries.delete_api_token(connection, user_id, token_id)
+        if name is None:
+            raise TokenNotFound
+        await note_event(connection, user_id, "token_revoked", source, name)
     _log.info("api_token_revoked", user_id=str(user_id), token_id=str(token_id))
+
+
+async def revoke_all_api_tokens(database: Database, user_id: UUID, source: Source) -> None:
+    """Those that are being made at this moment included."""
+    async with get_connection_with_rls(user_id, database) as connection:
+        await queries.lock_user(connection, user_id)
+        await queries.delete_all_api_tokens(connection, user_id)
+        await note_event(connection, user_id, "tokens_revoked", source)
+    _log.info("api_tokens_revoked", user_id=str(user_id))
 
 
 def _bound(user_id: UUID, token_id: UUID, scopes: Sequence[str], expires_at: datetime | None) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """From a request to its user: the session cookie or a bearer token, asked of the database every time."""
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Annotated, cast, final
 
@@ -40,18 +40,16 @@ class Doorkeeper:
         row = await self._token_row(token)
         if row is None or not is_sealed_token(self._vault, token, row):
             raise Unauthenticated
-        now = datetime.now(UTC)
-        if row.last_used_at is None or now - row.last_used_at > _TOUCH_AFTER:
+        if row.rested is None or row.rested > _TOUCH_AFTER:
             self._used.note((row.user_id, row.id))
         scopes = scopes_from_stored(row.scopes)
         return AuthUser(row.user_id, row.email, scopes, "token", row.id, row.expires_at, row.lookup)
 
     async def by_session(self, cookie_value: str) -> AuthUser:
         row = await self._session_row(cookie_value)
-        now = datetime.now(UTC)
-        if row is None or is_idle_too_long(row, now) or not is_sealed_session(self._vault, cookie_value, row):
+        if row is None or is_idle_too_long(row) or not is_sealed_session(self._vault, cookie_value, row):
             raise Unauthenticated
-        if now - row.last_seen_at > _TOUCH_AFTER:
+        if row.rested > _TOUCH_AFTER:
             self._seen.note((row.user_id, row.id))
         may_administer = is_administrator(self._vault, row.user_id, row.admin_seal)
         return AuthUser(

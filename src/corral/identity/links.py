@@ -1,4 +1,4 @@
-"""One-time links: the first user's set-up, and signing in without a password.
+"""One-time links: the first user's set-up, signing in without a password, and recovering a lost one.
 
 The code stands behind the `#` of the link: a browser never sends that part, so it is in no log of
 any server or proxy on the way. The page takes it out and posts it.
@@ -6,22 +6,28 @@ any server or proxy on the way. The page takes it out and posts it.
 
 import hmac
 import re
-from datetime import UTC, datetime, timedelta
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
 from typing import Final, Literal
 from uuid import UUID
 
-from corral.database.connection import Database
+from corral.database.connection import Connection, Database, get_connection_with_rls
 from corral.identity import queries
-from corral.identity.problems import LinkRefused
-from corral.identity.token_format import is_past, is_well_formed, new_token, sealed_moment
+from corral.identity.events import OPERATOR, note_event
+from corral.identity.problems import LinkRefused, PersonDisabled
+from corral.identity.token_format import is_well_formed, new_token, sealed_moment
 from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Vault
 
-Kind = Literal["setup", "sign_in"]
+Kind = Literal["setup", "sign_in", "recovery"]
 
-LIFETIME: dict[Kind, timedelta] = {"setup": timedelta(hours=24), "sign_in": timedelta(days=1)}
-_PAGES: dict[Kind, str] = {"setup": "/setup", "sign_in": "/sign-in"}
+LIFETIME: dict[Kind, timedelta] = {
+    "setup": timedelta(hours=24),
+    "sign_in": timedelta(days=1),
+    "recovery": timedelta(hours=1),
+}
+_PAGES: dict[Kind, str] = {"setup": "/setup", "sign_in": "/sign-in", "recovery": "/recover"}
 
 _CODE: Final = re.compile(r"corral_[0-9A-Za-z]+", re.ASCII)
 
@@ -29,17 +35,26 @@ _log = get_logger()
 
 
 async def issue_link(database: Database, vault: Vault, kind: Kind, user_id: UUID | None, public_url: str) -> Secret:
-    """The whole link, to be handed to its one receiver."""
-    code, expires_at = new_token(), datetime.now(UTC) + LIFETIME[kind]
-    await queries.issue_link(
-        database,
-        vault.verifier("link", kind, code),
-        vault.verifier("link_row", code, *_bound(kind, user_id, expires_at)),
-        kind=kind,
-        user_id=user_id,
-        expires_at=expires_at,
-    )
+    """The whole link, to be handed to its one receiver. Raises PersonDisabled, also if that happens meanwhile."""
+    code, expires_at = new_token(), await queries.read_clock(database) + LIFETIME[kind]
+    async with _connection_for(database, user_id) as connection:
+        is_issued = await queries.issue_link(
+            connection,
+            vault.verifier("link", kind, code),
+            vault.verifier("link_row", code, *_bound(kind, user_id, expires_at)),
+            kind=kind,
+            user_id=user_id,
+            expires_at=expires_at,
+        )
+        if not is_issued:
+            raise PersonDisabled
+        if kind == "recovery" and user_id is not None:
+            await note_event(connection, user_id, "recovery_link_made", OPERATOR)
     return Secret(f"{public_url}{_PAGES[kind]}#{code}")
+
+
+def _connection_for(database: Database, user_id: UUID | None) -> AbstractAsyncContextManager[Connection]:
+    return database.connection() if user_id is None else get_connection_with_rls(user_id, database)
 
 
 def code_in(pasted: Secret) -> Secret:
@@ -56,8 +71,8 @@ def link_lookups(vault: Vault, kind: Kind, code: Secret) -> list[bytes]:
 
 
 def refuse_unbelievable(vault: Vault, kind: Kind, code: Secret, row: queries.LinkRow | None) -> queries.LinkRow:
-    """The row when it is whole and still good; LinkRefused for one that is missing, too old or written by hand."""
-    if row is None or is_past(row.expires_at):
+    """The row when it is whole; LinkRefused for one that is missing or written by hand."""
+    if row is None:
         raise LinkRefused
     expected = vault.verifiers("link_row", code.reveal(), *_bound(kind, row.user_id, row.expires_at))
     if not any(hmac.compare_digest(row.seal, one) for one in expected):

@@ -1,11 +1,26 @@
-"""Who is asking."""
+"""Who is asking, and who was let in a moment ago."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from corral.errors import Problem
+from corral.identity.problems import SignInRefused
 from corral.identity.scopes import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class LetIn:
+    """A person who has just proved who they are. A session is made of it only while `access_epoch` is still theirs:
+
+    a new password, or being disabled, ends what the proof was worth. Then `refusal` is the answer, the same as for a
+    proof that fails.
+    """
+
+    user_id: UUID
+    access_epoch: int
+    refusal: type[Problem] = SignInRefused
 
 
 @dataclass(frozen=True, slots=True)

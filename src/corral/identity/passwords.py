@@ -1,13 +1,15 @@
-"""Passwords: argon2id, off the event loop, sealed at rest."""
+"""Passwords: not easy to guess, argon2id, off the event loop, sealed at rest."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from zxcvbn import zxcvbn
 
 from corral.errors import Overloaded
 from corral.identity.problems import PasswordTooWeak
@@ -18,6 +20,15 @@ from corral.vault import Context, SealBroken, Vault
 Answer = TypeVar("Answer")
 
 SHORTEST, LONGEST = 12, 1024
+
+# So many characters are judged: the effort grows with the third power of the length, and that of text made to be
+# expensive even faster. A password whose beginning is hard to guess is hard to guess.
+_JUDGED: Final = 32
+_LEAST_SCORE: Final = 3  # more than 10^8 guesses
+_EASY_TO_GUESS: Final = (
+    "This password is easy to guess: it is common, or made of a common word, a pattern or your email address. "
+    "Choose another, for example four or more unrelated words."
+)
 
 # 64 MiB and three passes, above OWASP's floor (Password Storage Cheat Sheet); one lane, so that a
 # verification keeps one core and not four.
@@ -35,11 +46,22 @@ _NOBODY = "$argon2id$v=19$m=65536,t=3,p=1$L36o+r8brTKpt51oCNL+Ow$gYo1m+4+qHLDE9h
 _log = get_logger()
 
 
-def refuse_weak(password: Secret, email: str) -> None:
-    """NIST SP 800-63B: length decides, not composition. Compared exactly as typed."""
+async def refuse_weak(password: Secret, email: str) -> None:
+    """NIST SP 800-63B: length decides, not composition, and what everybody guesses is refused. Exactly as typed.
+
+    Raises PasswordTooWeak.
+    """
     text = password.reveal()
     if not SHORTEST <= len(text) <= LONGEST or len(set(text)) == 1 or text.casefold() == email:
         raise PasswordTooWeak
+    if await _in_thread(_score, text[:_JUDGED], email) < _LEAST_SCORE:
+        raise PasswordTooWeak(_EASY_TO_GUESS)
+
+
+def _score(text: str, email: str) -> int:
+    """0 to 4: how many guesses it withstands, less than 10^3 up to more than 10^10 (zxcvbn)."""
+    known = [email, email.rpartition("@")[0], *re.split(r"[^\w]+", email), "corral", "alpaca"]
+    return zxcvbn(text, user_inputs=known)["score"]
 
 
 async def hash_password(vault: Vault, user_id: UUID, password: Secret) -> bytes:

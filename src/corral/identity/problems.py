@@ -45,10 +45,22 @@ class SignInThrottled(Problem):
     status, code, title = 429, "sign_in_throttled", "Too many attempts"
 
 
+class SessionEnded(Unauthenticated):
+    """The password was wrong five times in a row, so this session has ended. Sign in again."""
+
+    code, title = "session_ended", "Session ended"
+
+
 class LinkRefused(Problem):
     """This one-time link is used up, replaced by a newer one, or too old. Ask for a new one."""
 
     status, code, title = 403, "link_refused", "The link no longer works"
+
+
+class PersonDisabled(Problem):
+    """This person is disabled. Enable them first."""
+
+    status, code, title = 409, "person_disabled", "Person disabled"
 
 
 class AlreadySetUp(Problem):
@@ -64,7 +76,7 @@ class EmailTaken(Problem):
 
 
 class PasswordTooWeak(Problem):
-    """Choose a password of 12 to 1,024 characters that is not your e-mail address or one letter repeated."""
+    """Choose a password of 12 to 1,024 characters that is not your email address and not easy to guess."""
 
     status, code, title = 422, "password_too_weak", "Password too weak"
 
@@ -79,6 +91,12 @@ class TokenMadeAlready(Problem):
     """This token is made already, and was shown then. If you did not see it, revoke it and make another."""
 
     status, code, title = 409, "token_made_already", "Made already"
+
+
+class TooManyTokens(Problem):
+    """You have 100 API tokens, the most that one person may have. Revoke those that you no longer need."""
+
+    status, code, title = 409, "too_many_tokens", "Too many tokens"
 
 
 class SessionNotFound(Problem):

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 import asyncpg
 
 from corral.database.connection import Connection, Database, Fetcher, Owned, columns
-from corral.identity.problems import AlreadySetUp, EmailTaken, TokenMadeAlready
+from corral.identity.problems import AlreadySetUp, EmailTaken, TokenMadeAlready, TooManyTokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class UserRow:
     email: str
     password_sealed: bytes | None
     disabled_at: datetime | None
+    access_epoch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class SessionRow:
     id: UUID
     email: str
     created_at: datetime
-    last_seen_at: datetime
+    rested: timedelta
     expires_at: datetime
     admin_seal: bytes | None
 
@@ -39,6 +41,7 @@ class SessionMetadata:
     created_at: datetime
     last_seen_at: datetime
     expires_at: datetime
+    rested: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ class TokenRow:
     email: str
     scopes: list[str]
     expires_at: datetime | None
-    last_used_at: datetime | None
+    rested: timedelta | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class TokenMetadata:
     created_at: datetime
     expires_at: datetime | None
     last_used_at: datetime | None
+    is_expired: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,16 @@ class LinkRow:
     user_id: UUID | None
     email: str | None
     expires_at: datetime
+    access_epoch: int | None
+
+
+# Of somebody who was made a moment ago: the column's default.
+FIRST_EPOCH: Final = 0
+
+# Of one person, expired ones included.
+MOST_TOKENS: Final = 100
+
+MOST_EVENTS_OF_A_KIND: Final = 50
 
 
 # Before there is a user: look-ups by hash.
@@ -110,13 +124,44 @@ async def forget_sign_in_attempts(database: Database, key: bytes) -> None:
     await database.fetchval("SELECT corral.forget_sign_in_attempts($1)", key)
 
 
+async def admit_confirmation(connection: Connection) -> float:
+    """Counts an attempt to confirm a password, of the user whose scope it is; answers the seconds to wait, or 0."""
+    return float(await connection.fetchval("SELECT corral.admit_confirmation()"))
+
+
+async def accept_confirmation(connection: Connection, user_id: UUID) -> None:
+    """The attempt that was counted last was right: it is taken back, and so is a pause that it began."""
+    await connection.execute(
+        """
+        UPDATE corral.password_confirmations
+        SET in_row = 0, in_hour = greatest(in_hour - 1, 0), paused_until = last_at WHERE user_id = $1
+        """,
+        user_id,
+    )
+
+
+async def refuse_confirmation(connection: Connection, session_id: UUID) -> bool:
+    """True if it was the fifth in a row: then the session has ended."""
+    return await connection.fetchval("SELECT corral.refuse_confirmation($1)", session_id)
+
+
 async def issue_link(
-    database: Database, lookup: bytes, seal: bytes, *, kind: str, user_id: UUID | None, expires_at: datetime
-) -> None:
-    await database.fetchval("SELECT corral.issue_link($1, $2, $3, $4, $5)", lookup, seal, kind, user_id, expires_at)
+    database: Fetcher, lookup: bytes, seal: bytes, *, kind: str, user_id: UUID | None, expires_at: datetime
+) -> bool:
+    """False for somebody who is disabled."""
+    return await database.fetchval(
+        "SELECT corral.issue_link($1, $2, $3, $4, $5)", lookup, seal, kind, user_id, expires_at
+    )
+
+
+async def find_link(database: Database, lookups: Sequence[bytes], kind: str) -> LinkRow | None:
+    """Leaves the link as it is. None for one that is used up or has expired."""
+    rows = await database.fetch("SELECT * FROM corral.find_link($1, $2)", lookups, kind)
+    return LinkRow(*rows[0]) if rows else None
 
 
 async def redeem_link(connection: Connection, lookups: Sequence[bytes], kind: str) -> LinkRow | None:
+    """None for a link that is used up or has expired."""
     row = await connection.fetchrow("SELECT * FROM corral.redeem_link($1, $2)", lookups, kind)
     return LinkRow(*row) if row else None
 
@@ -148,13 +193,53 @@ async def insert_first_user(
 
 async def load_own_user(connection: Connection, user_id: UUID) -> UserRow | None:
     row = await connection.fetchrow(
-        "SELECT id, email, password_sealed, disabled_at FROM corral.users WHERE id = $1", user_id
+        "SELECT id, email, password_sealed, disabled_at, access_epoch FROM corral.users WHERE id = $1", user_id
     )
     return UserRow(*row) if row else None
 
 
+async def read_clock(fetcher: Fetcher) -> datetime:
+    """The time by which expiry is judged: servers may differ, the database's clock is one."""
+    return await fetcher.fetchval("SELECT clock_timestamp()")
+
+
+async def lock_user(connection: Connection, user_id: UUID, access_epoch: int | None = None) -> bool:
+    """Until the transaction ends, nobody can change the password, disable the person or end all of their tokens.
+
+    False for somebody who is disabled, or has another epoch than the one given. What is read in the same transaction
+    afterwards is as of the lock.
+    """
+    locked = await connection.fetchval(
+        """
+        SELECT id FROM corral.users
+        WHERE id = $1 AND disabled_at IS NULL AND access_epoch = coalesce($2, access_epoch)
+        FOR NO KEY UPDATE
+        """,
+        user_id, access_epoch,
+    )  # fmt: skip
+    return locked is not None
+
+
 async def set_password(connection: Connection, user_id: UUID, password_sealed: bytes) -> None:
-    await connection.execute("UPDATE corral.users SET password_sealed = $2 WHERE id = $1", user_id, password_sealed)
+    """Ends all sessions and unused links, too, and begins a new epoch, so that nothing in flight is made any more."""
+    await connection.execute(
+        "UPDATE corral.users SET password_sealed = $2, access_epoch = access_epoch + 1 WHERE id = $1",
+        user_id, password_sealed,
+    )  # fmt: skip
+    await connection.execute("DELETE FROM corral.sessions WHERE user_id = $1", user_id)
+    await connection.fetchval("SELECT corral.delete_own_links()")
+
+
+async def has_session(connection: Connection, user_id: UUID, session_id: UUID) -> bool:
+    return await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM corral.sessions WHERE user_id = $1 AND id = $2)", user_id, session_id
+    )
+
+
+async def has_api_token(connection: Connection, user_id: UUID, token_id: UUID) -> bool:
+    return await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM corral.api_tokens WHERE user_id = $1 AND id = $2)", user_id, token_id
+    )
 
 
 async def insert_session(
@@ -177,7 +262,7 @@ async def load_sessions(connection: Connection, user_id: UUID) -> list[SessionMe
     """Those that have not expired; the last seen first."""
     rows = await connection.fetch(
         """
-        SELECT id, user_agent, created_at, last_seen_at, expires_at
+        SELECT id, user_agent, created_at, last_seen_at, expires_at, clock_timestamp() - last_seen_at
         FROM corral.sessions WHERE user_id = $1 AND expires_at > clock_timestamp() ORDER BY last_seen_at DESC, id
         """,
         user_id,
@@ -197,33 +282,32 @@ async def delete_other_sessions(connection: Connection, user_id: UUID, kept_id: 
     await connection.execute("DELETE FROM corral.sessions WHERE user_id = $1 AND id <> $2", user_id, kept_id)
 
 
-async def delete_all_sessions(connection: Connection, user_id: UUID) -> None:
-    await connection.execute("DELETE FROM corral.sessions WHERE user_id = $1", user_id)
-
-
 async def insert_api_token(
     connection: Connection, *, user_id: UUID, token_id: UUID, name: str, scopes: Sequence[str],
     lookup: bytes, seal: bytes, expires_at: datetime | None,
 ) -> TokenMetadata:  # fmt: skip
-    """Raises TokenMadeAlready where the user has a token of this id."""
+    """Behind `lock_user`. Raises TokenMadeAlready where the user has a token of this id, and TooManyTokens."""
     row = await connection.fetchrow(
         """
         INSERT INTO corral.api_tokens (user_id, id, name, scopes, lookup, seal, expires_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7)
         ON CONFLICT DO NOTHING
-        RETURNING id, name, scopes, created_at, expires_at, last_used_at
+        RETURNING id, name, scopes, created_at, expires_at, last_used_at, false
         """,
         user_id, token_id, name, scopes, lookup, seal, expires_at,
     )  # fmt: skip
     if row is None:
         raise TokenMadeAlready
+    if await connection.fetchval("SELECT count(*) FROM corral.api_tokens WHERE user_id = $1", user_id) > MOST_TOKENS:
+        raise TooManyTokens  # which takes the transaction back
     return TokenMetadata(*row)
 
 
 async def load_api_tokens(connection: Connection, user_id: UUID) -> list[TokenMetadata]:
     rows = await connection.fetch(
         """
-        SELECT id, name, scopes, created_at, expires_at, last_used_at
+        SELECT id, name, scopes, created_at, expires_at, last_used_at,
+               coalesce(expires_at <= clock_timestamp(), false)
         FROM corral.api_tokens WHERE user_id = $1 ORDER BY created_at, id
         """,
         user_id,
@@ -231,9 +315,62 @@ async def load_api_tokens(connection: Connection, user_id: UUID) -> list[TokenMe
     return [TokenMetadata(*row) for row in rows]
 
 
-async def delete_api_token(connection: Connection, user_id: UUID, token_id: UUID) -> bool:
-    """False when there is no such token of this user."""
-    deleted = await connection.fetchval(
-        "DELETE FROM corral.api_tokens WHERE user_id = $1 AND id = $2 RETURNING id", user_id, token_id
+async def delete_api_token(connection: Connection, user_id: UUID, token_id: UUID) -> str | None:
+    """Its name; None when there is no such token of this user."""
+    return await connection.fetchval(
+        "DELETE FROM corral.api_tokens WHERE user_id = $1 AND id = $2 RETURNING name", user_id, token_id
     )
-    return deleted is not None
+
+
+async def delete_all_api_tokens(connection: Connection, user_id: UUID) -> None:
+    """Behind `lock_user`, so that none which is being made is left."""
+    await connection.execute("DELETE FROM corral.api_tokens WHERE user_id = $1", user_id)
+
+
+async def delete_own_invitations(connection: Connection) -> None:
+    """Those that the user made whose scope it is."""
+    await connection.fetchval("SELECT corral.delete_own_invitations()")
+
+
+async def insert_account_event(
+    connection: Connection, user_id: UUID, *, kind: str, made_by: str, address: str, device: str, subject: str
+) -> None:
+    """Keeps the newest of each kind."""
+    await connection.execute(
+        """
+        INSERT INTO corral.account_events (user_id, kind, made_by, address, device, subject)
+        VALUES ($1, $2, $3, $4, $5, $6)
+        """,
+        user_id, kind, made_by, address[:64], device[:200], subject,
+    )  # fmt: skip
+    await connection.execute(
+        """
+        DELETE FROM corral.account_events WHERE user_id = $1 AND kind = $2 AND id IN (
+            SELECT id FROM corral.account_events WHERE user_id = $1 AND kind = $2
+            ORDER BY happened_at DESC, id OFFSET $3
+        )
+        """,
+        user_id, kind, MOST_EVENTS_OF_A_KIND,
+    )  # fmt: skip
+
+
+async def load_account_events(connection: Connection, user_id: UUID) -> list[asyncpg.Record]:
+    return await connection.fetch(
+        """
+        SELECT kind, made_by, address, device, subject, happened_at
+        FROM corral.account_events WHERE user_id = $1 ORDER BY happened_at DESC, id
+        """,
+        user_id,
+    )
+
+
+async def mark_recoveries_shown(connection: Connection, user_id: UUID) -> bool:
+    """True if there was one that had not been shown."""
+    marked = await connection.fetch(
+        """
+        UPDATE corral.account_events SET shown_at = clock_timestamp()
+        WHERE user_id = $1 AND kind = 'password_recovered' AND shown_at IS NULL RETURNING id
+        """,
+        user_id,
+    )
+    return bool(marked)

@@ -9,31 +9,43 @@ from corral.edge.resources import resources
 from corral.errors import DatabaseUnavailable, InvalidRequest
 from corral.identity import api_tokens, queries, sign_in
 from corral.identity.current_user import CurrentUser, SignedInPerson, TokensRead, TokensWrite
+from corral.identity.events import load_events
 from corral.identity.problems import (
     AlreadySetUp,
     InsufficientScope,
     LinkRefused,
     PasswordTooWeak,
+    SessionEnded,
     SessionRequired,
     SignInRefused,
     SignInThrottled,
     TokenNotFound,
+    TooManyTokens,
     Unauthenticated,
     WiderThanItsMaker,
 )
 from corral.identity.schemas import (
+    AccountEventList,
     CreatedToken,
     LinkSignIn,
     Me,
     NewToken,
     PasswordChange,
+    Recovery,
     SetUp,
     SignIn,
     Token,
     TokenList,
+    event_of,
     me_of,
 )
-from corral.identity.signed_in import begin_session, finish_session, forget_session_cookie, network_address_of
+from corral.identity.signed_in import (
+    begin_session,
+    finish_session,
+    forget_session_cookie,
+    network_address_of,
+    source_of,
+)
 
 router = APIRouter(prefix="/api", tags=["identity"])
 
@@ -48,18 +60,18 @@ _ALWAYS = (InvalidRequest, DatabaseUnavailable)
 async def sign_in_with_password(body: SignIn, request: Request, response: Response) -> Me:
     """Signs in and sets the session cookie."""
     house = resources(request)
-    user_id = await sign_in.check_password(
+    let_in = await sign_in.check_password(
         house.database, house.vault, email=body.email, password=body.password, peer=network_address_of(request)
     )
-    return me_of(await begin_session(user_id, request, response))
+    return me_of(await begin_session(let_in, request, response))
 
 
 @router.post("/session/link", summary="Sign in with a one-time code", responses=responses_for(LinkRefused, *_ALWAYS))
 async def sign_in_with_link(body: LinkSignIn, request: Request, response: Response) -> Me:
     """Signs in by a one-time link's code, which is used up by it."""
     house = resources(request)
-    user_id = await sign_in.redeem_sign_in_link(house.database, house.vault, body.token)
-    return me_of(await begin_session(user_id, request, response))
+    let_in = await sign_in.redeem_sign_in_link(house.database, house.vault, body.token)
+    return me_of(await begin_session(let_in, request, response))
 
 
 @router.delete(
@@ -84,16 +96,46 @@ async def read_me(user: CurrentUser) -> Me:
     summary="Change the password",
     status_code=204,
     responses=responses_for(
-        Unauthenticated, SessionRequired, SignInRefused, SignInThrottled, PasswordTooWeak, *_ALWAYS
+        Unauthenticated, SessionEnded, SessionRequired, SignInRefused, SignInThrottled, PasswordTooWeak, *_ALWAYS
     ),
 )
 async def change_password(body: PasswordChange, user: SignedInPerson, request: Request, response: Response) -> None:
     """Sets a new password and ends every session, this one too."""
     house = resources(request)
     await sign_in.change_password(
-        house.database, house.vault, user.id, current=body.current_password, new=body.new_password
+        house.database,
+        house.vault,
+        user,
+        current=body.current_password,
+        new=body.new_password,
+        source=source_of(request, "session"),
     )
     forget_session_cookie(house, response)
+
+
+@router.get(
+    "/me/events",
+    summary="What changed in my access",
+    responses=responses_for(Unauthenticated, SessionRequired, DatabaseUnavailable),
+)
+async def list_events(user: SignedInPerson, request: Request) -> AccountEventList:
+    """Changes of the password, recoveries and tokens: when, and from where. The newest first."""
+    events = await load_events(resources(request).database, user.id)
+    return AccountEventList(items=[event_of(event) for event in events])
+
+
+@router.post(
+    "/recovery",
+    summary="Set a new password with a recovery link",
+    status_code=204,
+    responses=responses_for(LinkRefused, PasswordTooWeak, *_ALWAYS),
+)
+async def recover(body: Recovery, request: Request) -> None:
+    """Ends all of the person's sessions, links and API tokens, and signs nobody in. The operator makes the link."""
+    house = resources(request)
+    await sign_in.recover_password(
+        house.database, house.vault, code=body.token, new=body.new_password, source=source_of(request, "link")
+    )
 
 
 @router.post(
@@ -105,10 +147,10 @@ async def change_password(body: PasswordChange, user: SignedInPerson, request: R
 async def set_up(body: SetUp, request: Request, response: Response) -> Me:
     """Makes the first user, an administrator, once, with the code of the link that `corral serve` printed."""
     house = resources(request)
-    user_id = await sign_in.set_up_first_user(
+    let_in = await sign_in.set_up_first_user(
         house.database, house.vault, code=body.token, email=body.email, password=body.password
     )
-    return me_of(await begin_session(user_id, request, response))
+    return me_of(await begin_session(let_in, request, response))
 
 
 @router.get(
@@ -125,19 +167,20 @@ async def list_tokens(user: TokensRead, request: Request) -> TokenList:
     "/tokens",
     summary="Create an API token",
     status_code=201,
-    responses=responses_for(Unauthenticated, InsufficientScope, WiderThanItsMaker, *_ALWAYS),
+    responses=responses_for(Unauthenticated, InsufficientScope, WiderThanItsMaker, TooManyTokens, *_ALWAYS),
 )
 async def create_token(body: NewToken, user: TokensWrite, request: Request) -> CreatedToken:
     """Makes a token; this answer is the only place where it is ever shown."""
     api_tokens.refuse_wider_than_its_maker(user, body.scopes, body.expires_at)
     house = resources(request)
-    metadata, token = await api_tokens.create_api_token(
+    metadata, token = await api_tokens.make_own_token(
         house.database,
         house.vault,
-        user.id,
+        user,
         name=body.name,
         scopes=api_tokens.scopes_made_by(user, body.scopes),
         expires_at=body.expires_at,
+        source=source_of(request, user.authenticated_by),
     )
     return CreatedToken(**_token(metadata).model_dump(), token=token.reveal())
 
@@ -150,7 +193,22 @@ async def create_token(body: NewToken, user: TokensWrite, request: Request) -> C
 )
 async def revoke_token(token_id: UUID, user: TokensWrite, request: Request) -> None:
     """Revokes at once: the next request with it is refused."""
-    await api_tokens.revoke_api_token(resources(request).database, user.id, token_id)
+    await api_tokens.revoke_api_token(
+        resources(request).database, user.id, token_id, source_of(request, user.authenticated_by)
+    )
+
+
+@router.delete(
+    "/tokens",
+    summary="Revoke all API tokens",
+    status_code=204,
+    responses=responses_for(Unauthenticated, InsufficientScope, DatabaseUnavailable),
+)
+async def revoke_all_tokens(user: TokensWrite, request: Request) -> None:
+    """Revokes all tokens at once, the one that asks and those being made at this moment included. Sessions stay."""
+    await api_tokens.revoke_all_api_tokens(
+        resources(request).database, user.id, source_of(request, user.authenticated_by)
+    )
 
 
 def _token(metadata: queries.TokenMetadata) -> Token:

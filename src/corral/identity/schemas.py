@@ -6,6 +6,8 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from corral.edge.fields import Body, Email, FutureTime, Name, SecretText, UtcTime
+from corral.identity import events
+from corral.identity.events import Kind, MadeBy
 from corral.identity.models import AuthUser
 from corral.identity.scopes import Scope
 
@@ -27,6 +29,11 @@ class SetUp(Body):
 
 class PasswordChange(Body):
     current_password: SecretText | None = None
+    new_password: SecretText
+
+
+class Recovery(Body):
+    token: SecretText
     new_password: SecretText
 
 
@@ -55,6 +62,30 @@ def me_of(user: AuthUser) -> Me:
         authenticated_by=user.authenticated_by,
         is_administrator=user.is_administrator,
         expires_at=user.expires_at,
+    )
+
+
+class AccountEvent(BaseModel):
+    kind: Kind
+    made_by: MadeBy
+    address: str | None = Field(description="The network address that it came from. null: unknown, or a local proxy")
+    device: str | None = Field(description="Guessed from what the browser or program says of itself.")
+    subject: str | None = Field(description="The token's name, where it is about one.")
+    happened_at: UtcTime
+
+
+class AccountEventList(BaseModel):
+    items: list[AccountEvent]
+
+
+def event_of(event: events.AccountEvent) -> AccountEvent:
+    return AccountEvent(
+        kind=event.kind,
+        made_by=event.source.made_by,
+        address=event.source.address or None,
+        device=event.source.device or None,
+        subject=event.subject or None,
+        happened_at=event.happened_at,
     )
 
 

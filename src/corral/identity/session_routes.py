@@ -1,6 +1,5 @@
 """HTTP for a person's own sessions. No token can see or end one."""
 
-from datetime import UTC, datetime
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
@@ -23,14 +22,13 @@ router = APIRouter(prefix="/api/sessions", tags=["identity"])
 )
 async def list_sessions(user: SignedInPerson, request: Request) -> SessionList:
     """Where one is signed in, the last used first. The device is guessed from what the browser says of itself."""
-    now = datetime.now(UTC)
     return SessionList(
         items=[
             Session(
                 id=session.id,
                 device=device_of(session.user_agent),
                 is_current=session.id == user.session_or_token_id,
-                is_idle=sessions.is_idle_too_long(session, now),
+                is_idle=sessions.is_idle_too_long(session),
                 created_at=session.created_at,
                 last_seen_at=session.last_seen_at,
                 expires_at=session.expires_at,

@@ -6,10 +6,12 @@ from uuid import UUID, uuid4
 from corral.database.connection import Database, get_connection_with_rls
 from corral.identity import queries
 from corral.identity.administrators import admin_seal
+from corral.identity.confirming import confirm_password, confirmed_connection
+from corral.identity.events import Source, note_event
 from corral.identity.links import link_lookups, refuse_unbelievable
+from corral.identity.models import AuthUser, LetIn
 from corral.identity.passwords import hash_password, is_password_of, refuse_weak
 from corral.identity.problems import AlreadySetUp, LinkRefused, SignInRefused, SignInThrottled
-from corral.identity.queries import UserRow
 from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Vault
@@ -21,7 +23,7 @@ FREE_ATTEMPTS_PER_ADDRESS = 20
 _log = get_logger()
 
 
-async def check_password(database: Database, vault: Vault, *, email: str, password: Secret, peer: str | None) -> UUID:
+async def check_password(database: Database, vault: Vault, *, email: str, password: Secret, peer: str | None) -> LetIn:
     """The user whose address and password these are.
 
     Attempts are counted in the database before the password is looked at, by account and by the
@@ -41,22 +43,22 @@ async def check_password(database: Database, vault: Vault, *, email: str, passwo
     await queries.forget_sign_in_attempts(database, account_key)
     if address_key is not None:
         await queries.forget_sign_in_attempts(database, address_key)
-    return user.id
+    return LetIn(user.id, user.access_epoch)
 
 
-async def redeem_sign_in_link(database: Database, vault: Vault, code: Secret) -> UUID:
+async def redeem_sign_in_link(database: Database, vault: Vault, code: Secret) -> LetIn:
     lookups = link_lookups(vault, "sign_in", code)
     async with database.connection() as connection:
         row = await queries.redeem_link(connection, lookups, "sign_in")
     row = refuse_unbelievable(vault, "sign_in", code, row)
-    if row.user_id is None or row.email is None:  # disabled since
+    if row.user_id is None or row.access_epoch is None:  # disabled since
         raise LinkRefused
-    return row.user_id
+    return LetIn(row.user_id, row.access_epoch, LinkRefused)
 
 
-async def set_up_first_user(database: Database, vault: Vault, *, code: Secret, email: str, password: Secret) -> UUID:
+async def set_up_first_user(database: Database, vault: Vault, *, code: Secret, email: str, password: Secret) -> LetIn:
     """Exactly one caller wins: the link's row and the user's are one transaction. The winner is an administrator."""
-    refuse_weak(password, email)
+    await refuse_weak(password, email)
     lookups = link_lookups(vault, "setup", code)
     if await queries.has_users(database):
         raise AlreadySetUp
@@ -66,7 +68,7 @@ async def set_up_first_user(database: Database, vault: Vault, *, code: Secret, e
         refuse_unbelievable(vault, "setup", code, await queries.redeem_link(connection, lookups, "setup"))
         await queries.insert_first_user(connection, user_id, email, password_sealed, admin_seal(vault, user_id))
     _log.info("user_added", user_id=str(user_id), by="setup")
-    return user_id
+    return LetIn(user_id, queries.FIRST_EPOCH)
 
 
 async def add_user(database: Database, vault: Vault, *, email: str, password: Secret | None) -> UUID:
@@ -74,7 +76,7 @@ async def add_user(database: Database, vault: Vault, *, email: str, password: Se
     user_id = uuid4()
     password_sealed = None
     if password is not None:
-        refuse_weak(password, email)
+        await refuse_weak(password, email)
         password_sealed = await hash_password(vault, user_id, password)
     async with get_connection_with_rls(user_id, database) as connection:
         await queries.insert_user(connection, user_id, email, password_sealed)
@@ -83,29 +85,42 @@ async def add_user(database: Database, vault: Vault, *, email: str, password: Se
 
 
 async def change_password(
-    database: Database, vault: Vault, user_id: UUID, *, current: Secret | None, new: Secret
+    database: Database, vault: Vault, person: AuthUser, *, current: Secret | None, new: Secret, source: Source
 ) -> None:
-    """Ends every session in the same transaction. Who has no password yet sets one without a current one."""
-    user = await confirm_password(database, vault, user_id, current)
-    refuse_weak(new, user.email)
-    password_sealed = await hash_password(vault, user_id, new)
-    async with get_connection_with_rls(user_id, database) as connection:
-        await queries.set_password(connection, user_id, password_sealed)
-        await queries.delete_all_sessions(connection, user_id)
-    _log.info("password_changed", user_id=str(user_id))
+    """Ends every session and unused link in the same transaction, and whatever the old password let in meanwhile.
+
+    Who has no password yet sets one without a current one. Of two changes at once, one is refused.
+    """
+    user = await confirm_password(database, vault, person, current)
+    await refuse_weak(new, user.email)
+    password_sealed = await hash_password(vault, person.id, new)
+    async with confirmed_connection(database, person) as connection:
+        await queries.set_password(connection, person.id, password_sealed)
+        await note_event(connection, person.id, "password_changed", source)
+    _log.info("password_changed", user_id=str(person.id))
 
 
-async def confirm_password(database: Database, vault: Vault, user_id: UUID, current: Secret | None) -> UserRow:
-    """That it is still the person: a session may be in other hands. Who has no password yet is not asked for one."""
-    async with get_connection_with_rls(user_id, database, readonly=True) as connection:
-        user = await queries.load_own_user(connection, user_id)
-    assert user is not None  # noqa: S101 - authenticated a moment ago; users are disabled, never deleted
-    if user.password_sealed is not None:
-        await _admit(database, vault.verifier("sign_in_account", user.email), FREE_ATTEMPTS_PER_ACCOUNT)
-        if not await is_password_of(vault, user_id, user.password_sealed, current or Secret("")):
-            raise SignInRefused("The current password is not right.")
-        await queries.forget_sign_in_attempts(database, vault.verifier("sign_in_account", user.email))
-    return user
+async def recover_password(database: Database, vault: Vault, *, code: Secret, new: Secret, source: Source) -> None:
+    """Sets a password by a recovery link, without the former one, and ends all that the person had.
+
+    Sessions, links, invitations and API tokens end in the same transaction. The link is looked at before the password
+    is hashed, which costs, and before it is used up. Raises LinkRefused and PasswordTooWeak.
+    """
+    lookups = link_lookups(vault, "recovery", code)
+    link = refuse_unbelievable(vault, "recovery", code, await queries.find_link(database, lookups, "recovery"))
+    if link.user_id is None or link.email is None:  # disabled since
+        raise LinkRefused
+    await refuse_weak(new, link.email)
+    password_sealed = await hash_password(vault, link.user_id, new)
+    async with get_connection_with_rls(link.user_id, database) as connection:
+        is_unchanged = await queries.lock_user(connection, link.user_id, link.access_epoch)
+        if not is_unchanged or await queries.redeem_link(connection, lookups, "recovery") is None:
+            raise LinkRefused
+        await queries.set_password(connection, link.user_id, password_sealed)
+        await queries.delete_all_api_tokens(connection, link.user_id)
+        await queries.delete_own_invitations(connection)
+        await note_event(connection, link.user_id, "password_recovered", source)
+    _log.warning("password_recovered", user_id=str(link.user_id))
 
 
 async def has_password(database: Database, user_id: UUID) -> bool:

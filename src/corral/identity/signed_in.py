@@ -1,28 +1,30 @@
 """A browser's session from sign-in to sign-out: the row, and the cookie that leads to it."""
 
 from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import cast
-from uuid import UUID
 
 from fastapi import Request, Response
 
 from corral.edge.resources import Resources, resources
 from corral.identity import sessions
 from corral.identity.current_user import Doorkeeper, session_cookie_name
-from corral.identity.models import AuthUser
+from corral.identity.devices import device_of
+from corral.identity.events import MadeBy, Source
+from corral.identity.models import AuthUser, LetIn
 from corral.identity.problems import SessionNotFound
 
 
-async def begin_session(user_id: UUID, request: Request, response: Response) -> AuthUser:
+async def begin_session(let_in: LetIn, request: Request, response: Response) -> AuthUser:
     """A new session for somebody who has just proved who they are; its cookie is set on `response`.
 
     The one that this browser had until now ends: nobody could leave it any more, and pages that it left open would go
     on showing what is its person's.
     """
     house = resources(request)
+    session = await sessions.start_session(house.database, house.vault, let_in, request.headers.get("user-agent", ""))
     if former := request.cookies.get(session_cookie_name(house.public_url)):
         await sessions.end_session_of(house.database, house.vault, former)
-    session = await sessions.start_session(house.database, house.vault, user_id, request.headers.get("user-agent", ""))
     cookie_value = session.cookie_value.reveal()
     _set_cookie(house, response, cookie_value, int(sessions.ABSOLUTE.total_seconds()))
     return await cast("Doorkeeper", request.state.doorkeeper).by_session(cookie_value)
@@ -43,8 +45,24 @@ def forget_session_cookie(house: Resources, response: Response) -> None:
 
 def network_address_of(request: Request) -> str | None:
     """The peer's address for throttling; not a loopback one, behind which a reverse proxy stands for everybody."""
+    return None if request.client is None else network_of(request.client.host)
+
+
+def source_of(request: Request, made_by: MadeBy) -> Source:
+    """For the person to recognize; a guess, as everything that a browser says of itself."""
     host = request.client.host if request.client else None
-    return None if host is None or host.startswith("127.") or host == "::1" else host
+    address = host if host is not None and network_of(host) is not None else ""
+    return Source(made_by, address, device_of(request.headers.get("user-agent", "")))
+
+
+def network_of(host: str) -> str | None:
+    """Of IPv6 the whole /64: a home has that many addresses, and each would otherwise have attempts of its own."""
+    address = ip_address(host)
+    if isinstance(address, IPv6Address):
+        address = address.ipv4_mapped or address
+    if address.is_loopback:
+        return None
+    return str(address) if isinstance(address, IPv4Address) else str(ip_network((address, 64), strict=False))
 
 
 def _set_cookie(house: Resources, response: Response, value: str, max_age: int) -> None:

@@ -1,8 +1,8 @@
-"""Whether those who were let in a while ago would be let in now: for answers that last."""
+"""Whether those who were let in a while ago would be let in now: for answers that last, and for what they make."""
 
 from collections.abc import Iterable, Sequence
 
-from corral.database.connection import Database
+from corral.database.connection import Connection, Database
 from corral.identity import queries
 from corral.identity.models import AuthUser
 from corral.identity.queries import SessionRow, TokenRow
@@ -29,6 +29,18 @@ async def find_standing(database: Database, users: Iterable[AuthUser]) -> set[by
         found = await queries.find_api_tokens(database, trip)
         standing.update(lookup for lookup, row in found.items() if _is_same_token(known[lookup], row))
     return standing
+
+
+async def hold_standing(connection: Connection, user: AuthUser) -> bool:
+    """Whether the session or token is still there, and keeps it there until the transaction ends.
+
+    For what must not be made by somebody whose access ends at this moment: a new password, disabling and ending all
+    tokens wait for the same lock, and end what was made before them. To be called first in the transaction.
+    """
+    if not await queries.lock_user(connection, user.id):
+        return False
+    has_row = queries.has_session if user.authenticated_by == "session" else queries.has_api_token
+    return await has_row(connection, user.id, user.session_or_token_id)
 
 
 def _trips(lookups: Sequence[bytes]) -> list[Sequence[bytes]]:

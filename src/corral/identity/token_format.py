@@ -8,7 +8,7 @@ import re
 import secrets
 import string
 import zlib
-from datetime import UTC, datetime
+from datetime import datetime
 
 from corral.edge.fields import in_utc
 
@@ -27,10 +27,6 @@ def new_token() -> str:
 def is_well_formed(token: str) -> bool:
     found = _FORM.fullmatch(token)
     return found is not None and _checksum(found[1]) == found[2]
-
-
-def is_past(moment: datetime) -> bool:
-    return in_utc(moment) <= datetime.now(UTC)
 
 
 def sealed_moment(moment: datetime) -> str:

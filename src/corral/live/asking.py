@@ -11,24 +11,22 @@ from corral.accounts.last_known import LastKnown
 from corral.accounts.snapshots import Snapshots
 from corral.alpaca.client import AlpacaClient
 from corral.alpaca.errors import AlpacaError
+from corral.alpaca.items import UnreadableItem
 from corral.alpaca.orders import MOST_ORDERS, Order, OrderQuery, order_listing
 from corral.alpaca.paging import Page, Place, read_page
 from corral.alpaca.positions import Position
 from corral.alpaca.trade_updates import Line, TradeUpdates
+from corral.credentials.account_identity import refuse_another_account, with_balance
 from corral.credentials.models import SealedCredential
 from corral.credentials.opening import CredentialReader
 from corral.credentials.problems import problem_of
 from corral.credentials.sealing import get_decrypted_alpaca_credential
-from corral.live.problems import AnotherAccount
 from corral.live.watchers import Watcher
-from corral.logs import get_logger
 from corral.vault import Vault
 
 NOTE_USE_AFTER_SECONDS: Final = 60.0
 
 Found = TypeVar("Found")
-
-_log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +46,16 @@ class Road:
         async with get_decrypted_alpaca_credential(self.vault, credential) as (api_key, secret_key):
             return await self.trade_updates.connect(credential.credential_type, api_key, secret_key)
 
-    async def fetch_positions(self, credential: SealedCredential) -> tuple[Position, ...]:
+    async def fetch_positions(self, credential: SealedCredential) -> tuple[Position | UnreadableItem, ...]:
         """Raises a Problem."""
         return await self._ask(credential, self.alpaca.fetch_positions)
 
-    async def fetch_orders(self, credential: SealedCredential, query: OrderQuery, place: Place) -> Page[Order]:
+    async def fetch_orders(
+        self, credential: SealedCredential, query: OrderQuery, place: Place
+    ) -> Page[Order | UnreadableItem]:
         """As many as Alpaca puts on a page. Raises a Problem."""
 
-        async def ask(wanted: int, beyond: str | None) -> tuple[Order, ...]:
+        async def ask(wanted: int, beyond: str | None) -> tuple[Order | UnreadableItem, ...]:
             fetch = partial(self.alpaca.fetch_orders, query=query, limit=wanted, beyond=beyond)
             return await self._ask(credential, fetch)
 
@@ -79,10 +79,8 @@ class Road:
 
     async def _fetch_account_data(self, credential: SealedCredential) -> bytes:
         answer = await self._ask(credential, partial(fetch_account, alpaca=self.alpaca))
-        if answer.account.id != credential.account_id:
-            _log.error("account_changed", credential_id=str(credential.id), user_id=str(credential.user_id))
-            raise AnotherAccount
-        self.last_known.learn(credential, answer.account)
+        refuse_another_account(credential, answer.account)
+        self.last_known.learn(credential, with_balance(answer.account))
         return account_data_of(credential.credential_type, answer).model_dump_json().encode()
 
     async def _ask(self, credential: SealedCredential, fetch: Fetch[Found]) -> Found:

@@ -17,6 +17,7 @@ RECONCILED: Final = "reconciled"
 MOST_ORDERS: Final = 5_000  # of each: those that are open, and those that are over
 # Alpaca's words for an order to which nothing happens any more.
 _OVER: Final = frozenset({"filled", "canceled", "expired", "rejected", "replaced"})
+_CORRECTIONS: Final = frozenset({"trade_bust", "trade_correct"})  # the exchange takes a fill back, or changes it
 _EXACT: Final = Context(prec=200)
 
 
@@ -30,6 +31,7 @@ class _Entry:
     visible: tuple[object, ...]
     submitted: str
     told: Decimal = Decimal(0)
+    is_corrected: bool = False  # a fill was taken back: what is older than that is not believed any more
 
 
 @final
@@ -50,8 +52,14 @@ class OrderLedger:
         self._floor = ""
 
     def look_back_to(self) -> str | None:
-        """No order that was submitted before this moment can have news; None before the first look."""
+        """No order that was submitted before this moment can have news but a correction; None before the first look."""
         return min([entry.submitted for entry in self._open.values()] + [self._floor]) or None
+
+    def look_back_for_corrections_to(self) -> str | None:
+        """The same, with the orders that are over and of whose fills was told: a fill may still be taken back."""
+        filled = [entry.submitted for entry in self._over.values() if entry.told and entry.submitted]
+        look_back_to = self.look_back_to()
+        return look_back_to and min([look_back_to, *filled])
 
     def begin(self, orders: Iterable[Order]) -> None:
         """What is there when somebody begins to watch, and is no news."""
@@ -73,8 +81,9 @@ class OrderLedger:
         seen, now = self._seen(order.id), _entry_of(order)
         if seen is not None:
             now.told = seen.told
-            if not _is_later(now, seen):
+            if not _is_later(now, seen, is_correction=event in _CORRECTIONS):
                 return None
+            now.is_corrected = seen.is_corrected or now.filled < seen.filled or (seen.is_over and not now.is_over)
         return self._tell(event, order, now)
 
     def _reconcile_one(self, order: Order) -> News | None:
@@ -95,9 +104,9 @@ class OrderLedger:
 
     def _enter(self, order_id: str, entry: _Entry) -> None:
         self._open.pop(order_id, None)
+        self._over.pop(order_id, None)
         entries = self._over if entry.is_over else self._open
         entries[order_id] = entry
-        entries.move_to_end(order_id)
         if len(entries) > MOST_ORDERS:
             entries.popitem(last=False)
 
@@ -117,14 +126,20 @@ def _updated(order: Order) -> str:
     return instant(order.updated_at) if order.updated_at else ""
 
 
-def _is_later(now: _Entry, seen: _Entry) -> bool:
-    """Whether `now` is later than `seen`, and another."""
-    if seen.is_over and not now.is_over:
-        return False
+def _is_later(now: _Entry, seen: _Entry, *, is_correction: bool) -> bool:
+    """Whether `now` is later than `seen`, and another.
+
+    A later stamp of Alpaca's is always believed, also where it leads from more filled to less. With an equal or an
+    earlier one, which REST and socket differ in, an order only ever goes on: unless a fill was taken back.
+    """
     if now.filled == seen.filled and now.visible == seen.visible:
         return False
-    if now.is_over and not seen.is_over:
-        return now.filled >= seen.filled or now.updated > seen.updated
-    if now.updated < seen.updated or (now.updated == seen.updated and now.filled != seen.filled):
+    if now.updated > seen.updated:
+        return True
+    if is_correction or seen.is_corrected:
+        return is_correction and now.updated == seen.updated
+    if now.is_over != seen.is_over:
+        return now.is_over and now.filled >= seen.filled
+    if now.updated < seen.updated or now.filled != seen.filled:
         return now.filled > seen.filled
     return True

@@ -1,9 +1,11 @@
 """Listens to Alpaca for what happens to one account's orders, while somebody watches."""
 
 import asyncio
+from http import HTTPStatus
+from math import inf
 from typing import Final, final
 
-from corral.alpaca.errors import AlpacaError, ConnectionDropped, KeysRefused, SlotTaken
+from corral.alpaca.errors import AlpacaError, ConnectionDropped, KeysRefused, RateLimited, SlotTaken
 from corral.alpaca.trade_updates import Line
 from corral.errors import InternalError
 from corral.live.asking import Road
@@ -16,10 +18,15 @@ from corral.live.watchers import Watcher
 
 FIRST_WAIT_SECONDS: Final = 2.0
 LONGEST_WAIT_SECONDS: Final = 60.0
-STEADY_SECONDS: Final = 30.0  # a connection that was up for so long was a good one
+HELD_SECONDS: Final = 10.0  # a connection that was up for so long is a good one
+# After a connection of our own was lost, Alpaca may hold its place for a while: nobody else has it then.
+SOON_SECONDS: Final = 10.0
+SOON_FOR_SECONDS: Final = 120.0
 # The account's one connection is somebody else's, most likely a program of its owner's: we only look now and then
 # whether it has become free.
 TAKEN_WAIT_SECONDS: Final = (60.0, 600.0)
+_MAY_MEAN_KEYS: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+REFUSALS_UNTIL_TAKEN: Final = 3  # 429s in a row: one alone is a rate limit
 
 
 @final
@@ -33,6 +40,9 @@ class OrderLine:
         self._poller = poller
         self._through: Watcher | None = None
         self._listening: asyncio.Task[None] | None = None
+        self._lost_at = -inf
+        self._refusals = 0
+        self._soon = Backoff(first=FIRST_WAIT_SECONDS, longest=SOON_SECONDS)
         self._broken = Backoff(first=FIRST_WAIT_SECONDS, longest=LONGEST_WAIT_SECONDS)
         self._taken = Backoff(first=TAKEN_WAIT_SECONDS[0], longest=TAKEN_WAIT_SECONDS[1])
 
@@ -56,18 +66,24 @@ class OrderLine:
     async def _listen(self, watcher: Watcher) -> None:
         """Raises AlpacaError, sooner or later."""
         line = await self._road.connect(watcher.credential)
-        opened_at = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        holding = loop.call_later(HELD_SECONDS, self._hold)
         try:
-            self._taken.reset()
+            self._refusals = 0
             self._poller.is_heard = True
             self._poller.look_through_orders()
-            self._audience.tell_trouble("orders", None)
             while True:
                 await self._hear(line)
         finally:
-            if asyncio.get_running_loop().time() - opened_at >= STEADY_SECONDS:
-                self._broken.reset()
+            holding.cancel()
+            self._lost_at = loop.time()
             await line.close()
+
+    def _hold(self) -> None:
+        """The connection has been up for a while: whatever was told of it is over."""
+        for backoff in (self._soon, self._broken, self._taken):
+            backoff.reset()
+        self._audience.tell_trouble("orders", None)
 
     async def _hear(self, line: Line) -> None:
         update = await line.next_update()
@@ -78,14 +94,23 @@ class OrderLine:
             self._poller.look_at_positions()
 
     def _take_in(self, watcher: Watcher, failure: BaseException | None) -> float:
-        """What the end of a connection means; answers after how many seconds to try again."""
+        """What the end of a connection means; returns after how many seconds to try again."""
         if not isinstance(failure, AlpacaError | InternalError):
             raise failure or ConnectionDropped
-        if isinstance(failure, SlotTaken):
-            self._audience.tell_trouble("orders", OrdersPolled())
-            return TAKEN_WAIT_SECONDS[0] / 2 + self._taken.next_seconds()
-        if isinstance(failure, KeysRefused):
+        status = failure.status if isinstance(failure, AlpacaError) else None
+        if isinstance(failure, KeysRefused) or status in _MAY_MEAN_KEYS:
             self._poller.doubt(watcher)  # whether they are refused altogether is for the next call to say
-        if self._broken.failures:
+        limited = failure if isinstance(failure, RateLimited) else None
+        self._refusals = self._refusals + 1 if limited else 0
+        least = limited.retry_after_seconds if limited else 0
+        if asyncio.get_running_loop().time() - self._lost_at < SOON_FOR_SECONDS:
+            return least + self._wait_for_a_broken_one(self._soon)
+        if isinstance(failure, SlotTaken) or self._refusals >= REFUSALS_UNTIL_TAKEN:
+            self._audience.tell_trouble("orders", OrdersPolled())
+            return least + TAKEN_WAIT_SECONDS[0] / 2 + self._taken.next_seconds()
+        return least + self._wait_for_a_broken_one(self._broken)
+
+    def _wait_for_a_broken_one(self, backoff: Backoff) -> float:
+        if backoff.failures:
             self._audience.tell_trouble("orders", OrdersDelayed())
-        return self._broken.next_seconds()
+        return backoff.next_seconds()

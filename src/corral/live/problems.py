@@ -27,12 +27,6 @@ class CredentialSwitchedOff(Problem):
     status, code, title = 400, "credential_inactive", "Credential switched off"
 
 
-class AnotherAccount(Problem):
-    """These keys open another Alpaca account than they did when they were stored. Store them as a new credential."""
-
-    status, code, title = 422, "wrong_account", "Keys of another account"
-
-
 class OrdersPolled(Problem):
     """Another program holds the one connection that Alpaca allows an account. Orders are asked for now and then."""
 
@@ -43,3 +37,27 @@ class OrdersDelayed(Problem):
     """Alpaca's connection for orders does not hold at the moment. Orders are asked for now and then meanwhile."""
 
     status, code, title = 502, "order_stream_down", "Orders arrive later"
+
+
+class PositionsUnavailable(Problem):
+    """Alpaca isn't returning this account's positions. Corral keeps trying; cash, equity and orders stay current."""
+
+    status, code, title = 502, "positions_unavailable", "Positions unavailable"
+
+
+class PositionsUnreadable(Problem):
+    """Some positions in Alpaca's answer can't be read. The last known values of those are shown as stale."""
+
+    status, code, title = 502, "positions_unreadable", "Positions incomplete"
+
+
+class OrdersUnavailable(Problem):
+    """Alpaca isn't returning this account's orders. Corral keeps trying; cash, equity and positions stay current."""
+
+    status, code, title = 502, "orders_unavailable", "Orders unavailable"
+
+
+class OrdersUnreadable(Problem):
+    """Some orders in Alpaca's answer can't be read, so changes to them may be missing here."""
+
+    status, code, title = 502, "orders_unreadable", "Orders incomplete"

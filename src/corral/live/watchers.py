@@ -9,7 +9,8 @@ from corral.credentials.models import SealedCredential
 from corral.errors import Problem
 from corral.live.events import News, problem_news
 
-Part = Literal["keys", "polling", "orders"]
+# Of what a problem is told: the keys, every call, the lists that REST gives, the socket.
+Part = Literal["keys", "polling", "positions", "order_list", "orders"]
 
 
 @final

@@ -10,6 +10,8 @@ from uuid import UUID
 
 from corral.database.connection import Database, get_connection_with_rls
 from corral.identity.administrators import is_administrator
+from corral.identity.confirming import confirmed_connection
+from corral.identity.models import AuthUser
 from corral.logs import get_logger
 from corral.people import queries
 from corral.people.problems import AdministratorProtected, PersonNotFound
@@ -39,18 +41,21 @@ async def list_people(
     return [person_of(vault, row) for row in rows], invitations
 
 
-async def disable_person(administrator_id: UUID, database: Database, person_id: UUID) -> None:
-    """Ends sessions, tokens and links at once. Raises PersonNotFound and AdministratorProtected."""
-    async with get_connection_with_rls(administrator_id, database) as connection:
+async def disable_person(administrator: AuthUser, database: Database, person_id: UUID) -> None:
+    """Ends sessions, tokens and links at once. Raises PersonNotFound and AdministratorProtected.
+
+    Raises SignInRefused if the administrator's password changed since it was confirmed.
+    """
+    async with confirmed_connection(database, administrator) as connection:
         _refuse_others(await queries.disable_person(connection, person_id))
-    _log.info("user_disabled", user_id=str(person_id), by=str(administrator_id))
+    _log.info("user_disabled", user_id=str(person_id), by=str(administrator.id))
 
 
-async def enable_person(administrator_id: UUID, database: Database, person_id: UUID) -> None:
+async def enable_person(administrator: AuthUser, database: Database, person_id: UUID) -> None:
     """What was ended stays ended. Raises as `disable_person` does."""
-    async with get_connection_with_rls(administrator_id, database) as connection:
+    async with confirmed_connection(database, administrator) as connection:
         _refuse_others(await queries.enable_person(connection, person_id))
-    _log.info("user_enabled", user_id=str(person_id), by=str(administrator_id))
+    _log.info("user_enabled", user_id=str(person_id), by=str(administrator.id))
 
 
 def person_of(vault: Vault, row: PersonRow) -> Person:

@@ -5,17 +5,20 @@ anything that opens somebody else's account.
 """
 
 import hmac
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from corral.database.connection import Database, get_connection_with_rls
+from corral.identity.confirming import confirmed_connection
+from corral.identity.models import AuthUser, LetIn
 from corral.identity.passwords import hash_password, refuse_weak
 from corral.identity.problems import LinkRefused
-from corral.identity.queries import insert_user
-from corral.identity.token_format import is_past, is_well_formed, new_token, sealed_moment
+from corral.identity.queries import FIRST_EPOCH, insert_user, read_clock
+from corral.identity.token_format import is_well_formed, new_token, sealed_moment
 from corral.logs import get_logger
 from corral.people import queries
-from corral.people.queries import InvitationRow
+from corral.people.problems import InvitationNotFound
+from corral.people.queries import InvitationRow, PendingInvitation
 from corral.secret import Secret
 from corral.vault import Vault
 
@@ -25,40 +28,50 @@ _log = get_logger()
 
 
 async def invite(
-    administrator_id: UUID, database: Database, vault: Vault, *, email: str, public_url: str
-) -> tuple[Secret, datetime]:
-    """The whole link, and until when it works. An earlier one for the same address works no longer.
+    administrator: AuthUser, database: Database, vault: Vault, *, email: str, public_url: str
+) -> tuple[Secret, PendingInvitation]:
+    """The whole link, and what of it is listed. An earlier one for the same address works no longer.
 
-    Raises EmailTaken where the address is somebody's already.
+    Raises EmailTaken where the address is somebody's already, and SignInRefused if the administrator's password
+    changed since it was confirmed.
     """
-    code, expires_at = new_token(), datetime.now(UTC) + LIFETIME
-    async with get_connection_with_rls(administrator_id, database) as connection:
-        await queries.issue_invitation(
+    code = new_token()
+    async with confirmed_connection(database, administrator) as connection:
+        expires_at = await read_clock(connection) + LIFETIME
+        invitation_id = await queries.issue_invitation(
             connection,
             vault.verifier("invitation", code),
-            vault.verifier("invitation_row", code, *_bound(email, administrator_id, expires_at)),
+            vault.verifier("invitation_row", code, *_bound(email, administrator.id, expires_at)),
             email=email,
             expires_at=expires_at,
         )
-    _log.info("user_invited", user_id=str(administrator_id))
-    return Secret(f"{public_url}/invitation#{code}"), expires_at
+    _log.info("user_invited", user_id=str(administrator.id))
+    return Secret(f"{public_url}/invitation#{code}"), PendingInvitation(invitation_id, email, expires_at)
 
 
-async def accept_invitation(database: Database, vault: Vault, *, code: Secret, password: Secret) -> UUID:
+async def revoke_invitation(administrator_id: UUID, database: Database, invitation_id: UUID) -> None:
+    """Any administrator's. Raises InvitationNotFound for one that is used, replaced or revoked already."""
+    async with get_connection_with_rls(administrator_id, database) as connection:
+        if not await queries.revoke_invitation(connection, invitation_id):
+            raise InvitationNotFound
+    _log.info("invitation_revoked", user_id=str(administrator_id), invitation_id=str(invitation_id))
+
+
+async def accept_invitation(database: Database, vault: Vault, *, code: Secret, password: Secret) -> LetIn:
     """The new user. Exactly one caller wins: the invitation's row and the user's are one transaction.
 
     The code is looked at before the password is hashed, which costs, and before it is used up.
     """
     lookups = _lookups(vault, code)
     invitation = _refuse_unbelievable(vault, code, await queries.find_invitation(database, lookups))
-    refuse_weak(password, invitation.email)
+    await refuse_weak(password, invitation.email)
     user_id = uuid4()
     password_sealed = await hash_password(vault, user_id, password)
     async with get_connection_with_rls(user_id, database) as connection:
         invitation = _refuse_unbelievable(vault, code, await queries.redeem_invitation(connection, lookups))
         await insert_user(connection, user_id, invitation.email, password_sealed)
     _log.info("user_added", user_id=str(user_id), by=str(invitation.invited_by))
-    return user_id
+    return LetIn(user_id, FIRST_EPOCH)
 
 
 def _lookups(vault: Vault, code: Secret) -> list[bytes]:
@@ -68,7 +81,7 @@ def _lookups(vault: Vault, code: Secret) -> list[bytes]:
 
 
 def _refuse_unbelievable(vault: Vault, code: Secret, row: InvitationRow | None) -> InvitationRow:
-    if row is None or is_past(row.expires_at):
+    if row is None:
         raise LinkRefused
     bound = _bound(row.email, row.invited_by, row.expires_at)
     if not any(hmac.compare_digest(row.seal, one) for one in vault.verifiers("invitation_row", code.reveal(), *bound)):

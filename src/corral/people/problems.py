@@ -9,6 +9,12 @@ class PersonNotFound(Problem):
     status, code, title = 404, "person_not_found", "Person not found"
 
 
+class InvitationNotFound(Problem):
+    """There is no open invitation with this id; it may have been used, replaced or revoked."""
+
+    status, code, title = 404, "invitation_not_found", "Invitation not found"
+
+
 class AdministratorProtected(Problem):
     """This is an administrator. Only the operator can change that, at the command line: `corral users`."""
 

@@ -23,6 +23,7 @@ class PersonRow:
 
 @dataclass(frozen=True, slots=True)
 class PendingInvitation:
+    id: UUID
     email: str
     expires_at: datetime
 
@@ -50,14 +51,21 @@ async def list_invitations(connection: Connection) -> list[PendingInvitation]:
 
 async def issue_invitation(
     connection: Connection, lookup: bytes, seal: bytes, *, email: str, expires_at: datetime
-) -> None:
-    """Raises EmailTaken where the address is somebody's already."""
+) -> UUID:
+    """Its id. Raises EmailTaken where the address is somebody's already."""
     with _refusing_others():
-        is_issued = await connection.fetchval(
+        invitation_id: UUID | None = await connection.fetchval(
             "SELECT corral.issue_invitation($1, $2, $3, $4)", lookup, seal, email, expires_at
         )
-    if not is_issued:
+    if invitation_id is None:
         raise EmailTaken
+    return invitation_id
+
+
+async def revoke_invitation(connection: Connection, invitation_id: UUID) -> bool:
+    """False when there is none of this id."""
+    with _refusing_others():
+        return await connection.fetchval("SELECT corral.revoke_invitation($1)", invitation_id)
 
 
 async def disable_person(connection: Connection, person_id: UUID) -> bool | None:

@@ -7,22 +7,23 @@ from fastapi import APIRouter, Request, Response
 from corral.edge.problems import responses_for
 from corral.edge.resources import resources
 from corral.errors import DatabaseUnavailable, InvalidRequest
+from corral.identity.confirming import confirm_password
 from corral.identity.current_user import Administrator
 from corral.identity.problems import (
     EmailTaken,
     LinkRefused,
     NotAnAdministrator,
     PasswordTooWeak,
+    SessionEnded,
     SessionRequired,
     SignInRefused,
     SignInThrottled,
     Unauthenticated,
 )
 from corral.identity.schemas import Me, me_of
-from corral.identity.sign_in import confirm_password
 from corral.identity.signed_in import begin_session
 from corral.people import administration, invitations
-from corral.people.problems import AdministratorProtected, PersonNotFound
+from corral.people.problems import AdministratorProtected, InvitationNotFound, PersonNotFound
 from corral.people.schemas import (
     CreatedInvitation,
     Invitation,
@@ -37,7 +38,7 @@ router = APIRouter(prefix="/api", tags=["people"])
 
 _ALWAYS = (InvalidRequest, DatabaseUnavailable)
 _ADMINISTRATORS_ONLY = (Unauthenticated, SessionRequired, NotAnAdministrator)
-_CONFIRMED = (*_ADMINISTRATORS_ONLY, SignInRefused, SignInThrottled)
+_CONFIRMED = (*_ADMINISTRATORS_ONLY, SessionEnded, SignInRefused, SignInThrottled)
 
 
 @router.get("/people", summary="List people", responses=responses_for(*_ADMINISTRATORS_ONLY, DatabaseUnavailable))
@@ -47,7 +48,7 @@ async def list_people(user: Administrator, request: Request) -> People:
     people, pending = await administration.list_people(user.id, house.database, house.vault)
     return People(
         items=[_person(person) for person in people],
-        invitations=[Invitation(email=one.email, expires_at=one.expires_at) for one in pending],
+        invitations=[Invitation(id=one.id, email=one.email, expires_at=one.expires_at) for one in pending],
     )
 
 
@@ -60,11 +61,24 @@ async def list_people(user: Administrator, request: Request) -> People:
 async def invite(body: NewInvitation, user: Administrator, request: Request) -> CreatedInvitation:
     """Makes a one-time link for this address, good for a day. One that was made for it before works no longer."""
     house = resources(request)
-    await confirm_password(house.database, house.vault, user.id, body.current_password)
-    link, expires_at = await invitations.invite(
-        user.id, house.database, house.vault, email=body.email, public_url=house.public_url
+    await confirm_password(house.database, house.vault, user, body.current_password)
+    link, invitation = await invitations.invite(
+        user, house.database, house.vault, email=body.email, public_url=house.public_url
     )
-    return CreatedInvitation(email=body.email, expires_at=expires_at, link=link.reveal())
+    return CreatedInvitation(
+        id=invitation.id, email=invitation.email, expires_at=invitation.expires_at, link=link.reveal()
+    )
+
+
+@router.delete(
+    "/people/invitations/{invitation_id}",
+    summary="Revoke an invitation",
+    status_code=204,
+    responses=responses_for(*_ADMINISTRATORS_ONLY, InvitationNotFound, *_ALWAYS),
+)
+async def revoke_invitation(invitation_id: UUID, user: Administrator, request: Request) -> None:
+    """Its link works no longer. It does not matter which administrator invited."""
+    await invitations.revoke_invitation(user.id, resources(request).database, invitation_id)
 
 
 @router.post(
@@ -76,8 +90,8 @@ async def invite(body: NewInvitation, user: Administrator, request: Request) -> 
 async def disable(person_id: UUID, body: PasswordConfirmation, user: Administrator, request: Request) -> None:
     """Ends the person's sessions, tokens and streams at once. What they stored stays, sealed and unused."""
     house = resources(request)
-    await confirm_password(house.database, house.vault, user.id, body.current_password)
-    await administration.disable_person(user.id, house.database, person_id)
+    await confirm_password(house.database, house.vault, user, body.current_password)
+    await administration.disable_person(user, house.database, person_id)
 
 
 @router.post(
@@ -89,8 +103,8 @@ async def disable(person_id: UUID, body: PasswordConfirmation, user: Administrat
 async def enable(person_id: UUID, body: PasswordConfirmation, user: Administrator, request: Request) -> None:
     """Lets the person sign in again. Sessions and tokens that were ended stay ended."""
     house = resources(request)
-    await confirm_password(house.database, house.vault, user.id, body.current_password)
-    await administration.enable_person(user.id, house.database, person_id)
+    await confirm_password(house.database, house.vault, user, body.current_password)
+    await administration.enable_person(user, house.database, person_id)
 
 
 @router.post(
@@ -102,8 +116,8 @@ async def enable(person_id: UUID, body: PasswordConfirmation, user: Administrato
 async def accept(body: InvitationAcceptance, request: Request, response: Response) -> Me:
     """Makes the person whom the one-time code invites, with a password of their choice, and signs them in."""
     house = resources(request)
-    user_id = await invitations.accept_invitation(house.database, house.vault, code=body.token, password=body.password)
-    return me_of(await begin_session(user_id, request, response))
+    let_in = await invitations.accept_invitation(house.database, house.vault, code=body.token, password=body.password)
+    return me_of(await begin_session(let_in, request, response))
 
 
 def _person(person: administration.Person) -> Person:

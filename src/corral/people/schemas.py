@@ -22,12 +22,14 @@ class InvitationAcceptance(Body):
 
 
 class CreatedInvitation(BaseModel):
+    id: UUID
     email: str
     expires_at: UtcTime
     link: str = Field(description="The one-time link itself. Shown here and never again.")
 
 
 class Invitation(BaseModel):
+    id: UUID
     email: str
     expires_at: UtcTime
 

@@ -23,6 +23,15 @@ from tink import (
 
 FORMAT = 1
 
+_LARGEST_BYTES = 1024 * 1024  # a keyset has less than 1 KiB for each of its keys
+_KINDS = {
+    stat.S_IFDIR: "directory",
+    stat.S_IFIFO: "named pipe",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFCHR: "device",
+    stat.S_IFBLK: "device",
+}
+
 aead.register()
 prf.register()
 
@@ -70,11 +79,9 @@ def make_keyring(path: Path) -> Keyring:
 
 
 def load_keyring(path: Path) -> Keyring:
-    """Reads the keyring; refuses one that others can read, or that is not whole."""
+    """Reads the keyring; refuses what is not a regular file, one that others can read, and one that is not whole."""
     try:
-        with path.open("rb") as file:
-            _refuse_readable_by_others(path, os.fstat(file.fileno()))
-            text = file.read()
+        text = _read_private_file(path)
     except FileNotFoundError:
         raise KeyringMissing(f"there is no keyring at {path}") from None
     except OSError as error:
@@ -114,6 +121,26 @@ def _from_json(document: object) -> _Keysets:
 def _opened(keysets: _Keysets) -> Keyring:
     """Raises TinkError for a keyset that is of the wrong kind or has no usable key."""
     return Keyring(sealing=keysets.sealing.primitive(aead.Aead), verifying=keysets.verifying.primitive(prf.PrfSet))
+
+
+def _read_private_file(path: Path) -> bytes:
+    """Looked at before it is opened, for opening a device may do something; and after, for it may be another by then.
+
+    O_NONBLOCK: opening a named pipe would otherwise wait for somebody to write to it.
+    """
+    _refuse_unfit(path, path.stat())
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC), "rb") as file:
+        _refuse_unfit(path, os.fstat(file.fileno()))
+        return file.read(_LARGEST_BYTES)
+
+
+def _refuse_unfit(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise KeyringRefused(
+            f"the keyring {path} is a {_KINDS[stat.S_IFMT(status.st_mode)]} and not a regular file: "
+            "copy the keyring to a file, and name that with CORRAL_KEYRING=file:PATH"
+        )
+    _refuse_readable_by_others(path, status)
 
 
 def _refuse_readable_by_others(path: Path, status: os.stat_result) -> None:

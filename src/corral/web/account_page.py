@@ -123,7 +123,8 @@ async def overview(visit: Visit, asked: Annotated[OverviewAsked, Query()]) -> HT
         visit.hear(answer_positions, PositionList, asked),
         visit.hear(read_history, PortfolioHistoryResponse, asked),
     )
-    held = positions.answer and holdings_of(positions.answer.items, asked.column, descending=asked.is_descending)
+    listed = positions.answer
+    held = listed and holdings_of(listed.items, asked.column, descending=asked.is_descending, missing=listed.unreadable)
     return render_page(
         visit.request,
         "account_overview.html",

@@ -1,7 +1,7 @@
 """All accounts of the visitor as cards, and the sums of what is known."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import UUID
@@ -11,7 +11,9 @@ from fastapi import APIRouter, Request, Response
 
 from corral.accounts.standings import Outcome, find_outcomes, standing_of
 from corral.accounts.totals import totals_of
+from corral.alpaca.models import Account
 from corral.credentials.desk import load_active_credentials, load_credentials
+from corral.credentials.findings import find_blocks
 from corral.credentials.models import Credential, NamedCredential
 from corral.edge.resources import resources
 from corral.errors import Problem
@@ -39,6 +41,7 @@ class Card:
     data: dict[str, Any] | None
     problem: Problem | None
     last_equity: str | None
+    blocks: Sequence[str] = ()
     line: Line | None = None
 
 
@@ -68,9 +71,15 @@ async def show_accounts(user: Visitor, request: Request) -> Response:
 
 @router.get("/closes")
 async def show_closes(user: Visitor, request: Request) -> Response:
-    """For the page's script: equities at the last close, of accounts that had not answered when the page was made."""
+    """For the page's script, what the stream does not send: equities at the last close, and what stops trading."""
     credentials = await load_active_credentials(user.id, resources(request).database)
-    return _json({str(credential.sealed.id): _last_equity(credential, request) for credential in credentials})
+    accounts = {str(one.sealed.id): _known(one, request) for one in credentials}
+    return _json(
+        {
+            credential_id: account and {"last_equity": account.last_equity, "blocks": list(find_blocks(account))}
+            for credential_id, account in accounts.items()
+        }
+    )
 
 
 @router.get("/lines")
@@ -87,13 +96,16 @@ def _card(credential: Credential, outcome: Outcome | None, lines: Mapping[UUID, 
     answer, line = outcome.answer, lines.get(credential.id)
     if isinstance(answer, Problem):
         return Card(credential, None, answer, None)
-    last_equity = _last_equity(outcome.credential, request)
-    return Card(credential, orjson.loads(answer) if answer else None, None, last_equity, line)
+    known = _known(outcome.credential, request)
+    data = orjson.loads(answer) if answer else None
+    if known is None:
+        return Card(credential, data, None, None, line=line)
+    return Card(credential, data, None, known.last_equity, list(find_blocks(known)), line)
 
 
-def _last_equity(credential: NamedCredential, request: Request) -> str | None:
-    account = cast("LastKnown", request.state.last_known).of(credential.sealed)
-    return account and account.last_equity
+def _known(credential: NamedCredential, request: Request) -> Account | None:
+    """What Alpaca said with its last answer."""
+    return cast("LastKnown", request.state.last_known).of(credential.sealed)
 
 
 def _json(found: Mapping[str, object]) -> Response:

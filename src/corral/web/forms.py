@@ -17,7 +17,9 @@ from corral.edge.edge import reads_pages
 from corral.edge.fields import Body
 from corral.edge.translation import invalid_request
 from corral.errors import MalformedRequest, Problem, UnsupportedMediaType
+from corral.identity.problems import Unauthenticated
 from corral.secret import Secret
+from corral.web.visitors import signed_out
 
 MOST_FIELDS: Final = 64
 MEDIA_TYPE: Final = "application/x-www-form-urlencoded"
@@ -67,6 +69,8 @@ async def answer_form(
     except Problem as problem:
         if not reads_pages(request.scope):
             raise
+        if isinstance(problem, Unauthenticated):  # the session ended while the form was on its way
+            raise signed_out(request) from None
         answer = await again(Form(problem, _without_secrets(model, sent), _by_field(problem)))
         if problem.retry_after is not None:
             answer.headers["retry-after"] = str(problem.retry_after)

@@ -38,16 +38,22 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """The sums are over those positions for which Alpaca says the number; `unvalued` are those without a value."""
+    """The sums are over those positions for which Alpaca says the number; `unvalued` are those without a value.
+
+    `missing` are the positions that cannot be read: unless it is 0, all sums and weights are incomplete.
+    """
 
     rows: tuple[Holding, ...]
     value: str
     profit: str
     today: str
     unvalued: int
+    missing: int = 0
 
 
-def holdings_of(positions: Sequence[PositionResponse], sorted_by: Column, *, descending: bool) -> Holdings:
+def holdings_of(
+    positions: Sequence[PositionResponse], sorted_by: Column, *, descending: bool, missing: int = 0
+) -> Holdings:
     values = [position.market_value for position in positions]
     rows = [Holding(*pair) for pair in zip(positions, weights_of(values), strict=True)]
     known = [value for value in values if value is not None]
@@ -59,6 +65,7 @@ def holdings_of(positions: Sequence[PositionResponse], sorted_by: Column, *, des
             position.unrealized_intraday_pl for position in positions if position.unrealized_intraday_pl is not None
         ),
         unvalued=len(values) - len(known),
+        missing=missing,
     )
 
 

@@ -24,9 +24,9 @@ async def show_invitation(request: Request) -> Response:
 async def accept(request: Request) -> Response:
     async def act(body: InvitationAcceptance) -> Response:
         house = resources(request)
-        user_id = await accept_invitation(house.database, house.vault, code=code_in(body.token), password=body.password)
+        let_in = await accept_invitation(house.database, house.vault, code=code_in(body.token), password=body.password)
         answer = see_other("/")
-        await begin_session(user_id, request, answer)
+        await begin_session(let_in, request, answer)
         return answer
 
     async def again(form: Form) -> Response:

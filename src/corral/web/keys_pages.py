@@ -9,7 +9,7 @@ from corral.credentials import desk
 from corral.credentials.checkup import check_up
 from corral.credentials.models import Credential
 from corral.credentials.schemas import NewCredential
-from corral.edge.fields import Body, Name, SecretText
+from corral.edge.fields import Body, KeyIdText, KeySecretText, Name
 from corral.edge.resources import resources
 from corral.errors import NotFound, Problem
 from corral.identity.models import AuthUser
@@ -30,8 +30,8 @@ class NewName(Body):
 
 
 class NewKeys(Body):
-    api_key: SecretText
-    secret_key: SecretText
+    api_key: KeyIdText
+    secret_key: KeySecretText
 
 
 class Deletion(Body):

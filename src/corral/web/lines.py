@@ -44,10 +44,14 @@ QUESTION: Final = HistoryQuestion(
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`points` as SVG writes them; `close` is the height of the equity at the last close, where Alpaca tells it."""
+    """`points` as SVG writes them; `close` is the height of the equity at the last close, where Alpaca tells it.
+
+    `missing` are points that could not be read.
+    """
 
     points: str
     close: str | None
+    missing: int = 0
 
 
 async def find_lines(
@@ -86,6 +90,7 @@ def line_of(history: PortfolioHistoryResponse) -> Line | None:
     return Line(
         points=" ".join(map("{},{}".format, across, heights)),
         close=None if close is None else _height(close, low, high),
+        missing=history.missing,
     )
 
 

@@ -7,14 +7,15 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from corral.edge.resources import resources
+from corral.identity.confirming import confirm_password
 from corral.identity.models import AuthUser
-from corral.identity.sign_in import confirm_password, has_password
+from corral.identity.sign_in import has_password
 from corral.people import administration, invitations
 from corral.people.administration import Person
-from corral.people.problems import PersonNotFound
+from corral.people.problems import InvitationNotFound, PersonNotFound
 from corral.people.schemas import NewInvitation, PasswordConfirmation
 from corral.secret import Secret
-from corral.web.forms import Form, answer_form, filled
+from corral.web.forms import Button, Form, answer_form, filled
 from corral.web.templating import render_page
 from corral.web.visitors import AdministratorVisitor, see_other
 
@@ -41,9 +42,9 @@ async def invite(user: AdministratorVisitor, request: Request) -> Response:
 
     async def act(body: NewInvitation) -> Response:
         house = resources(request)
-        await confirm_password(house.database, house.vault, user.id, body.current_password)
+        await confirm_password(house.database, house.vault, user, body.current_password)
         link, _ = await invitations.invite(
-            user.id, house.database, house.vault, email=body.email, public_url=house.public_url
+            user, house.database, house.vault, email=body.email, public_url=house.public_url
         )
         return await _people_page(request, user, filled(), invited=body.email, link=link)
 
@@ -51,6 +52,23 @@ async def invite(user: AdministratorVisitor, request: Request) -> Response:
         return await _people_page(request, user, form)
 
     return await answer_form(request, NewInvitation, act, again)
+
+
+@router.get("/invitations/{invitation_id:uuid}/revoke")
+async def show_revoking(invitation_id: UUID, user: AdministratorVisitor, request: Request) -> Response:
+    return await _revoking_page(request, user, invitation_id, filled())
+
+
+@router.post("/invitations/{invitation_id:uuid}/revoke")
+async def revoke_invitation(invitation_id: UUID, user: AdministratorVisitor, request: Request) -> Response:
+    async def act(_: Button) -> Response:
+        await invitations.revoke_invitation(user.id, resources(request).database, invitation_id)
+        return see_other("/people")
+
+    async def again(form: Form) -> Response:
+        return await _revoking_page(request, user, invitation_id, form)
+
+    return await answer_form(request, Button, act, again)
 
 
 @router.get("/{person_id:uuid}/{deed}")
@@ -62,8 +80,8 @@ async def show_deed(person_id: UUID, deed: Deed, user: AdministratorVisitor, req
 async def do_deed(person_id: UUID, deed: Deed, user: AdministratorVisitor, request: Request) -> Response:
     async def act(body: PasswordConfirmation) -> Response:
         house = resources(request)
-        await confirm_password(house.database, house.vault, user.id, body.current_password)
-        await _ACTIONS[deed](user.id, house.database, person_id)
+        await confirm_password(house.database, house.vault, user, body.current_password)
+        await _ACTIONS[deed](user, house.database, person_id)
         return see_other("/people")
 
     async def again(form: Form) -> Response:
@@ -89,6 +107,17 @@ async def _people_page(
         invited=invited,
         link=link.reveal() if link else None,
     )
+
+
+async def _revoking_page(request: Request, user: AuthUser, invitation_id: UUID, form: Form) -> Response:
+    house = resources(request)
+    _, pending = await administration.list_people(user.id, house.database, house.vault)
+    for invitation in pending:
+        if invitation.id == invitation_id:
+            return render_page(
+                request, "people_revoke.html", user=user, status=form.status, invitation=invitation, form=form
+            )
+    raise InvitationNotFound
 
 
 async def _deed_page(request: Request, user: AuthUser, person_id: UUID, deed: Deed, form: Form) -> Response:

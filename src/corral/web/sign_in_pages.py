@@ -1,14 +1,17 @@
-"""In and out: set-up, signing in by password or one-time code, signing out."""
+"""In and out: set-up, signing in by password or one-time code, recovering, signing out."""
+
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from corral.edge.resources import resources
 from corral.identity import sign_in
+from corral.identity.events import has_news
 from corral.identity.links import code_in
-from corral.identity.models import AuthUser
-from corral.identity.schemas import LinkSignIn, SetUp, SignIn
-from corral.identity.signed_in import begin_session, finish_session, network_address_of
+from corral.identity.models import AuthUser, LetIn
+from corral.identity.schemas import LinkSignIn, Recovery, SetUp, SignIn
+from corral.identity.signed_in import begin_session, finish_session, network_address_of, source_of
 from corral.web.forms import Form, answer_form, filled
 from corral.web.templating import render_page
 from corral.web.visitors import PerhapsVisitor, Visitor, local_path, see_other
@@ -31,12 +34,10 @@ async def show_code_field(request: Request, user: PerhapsVisitor) -> Response:
 async def sign_in_with_password(request: Request) -> Response:
     async def act(body: SignIn) -> Response:
         house = resources(request)
-        user_id = await sign_in.check_password(
+        let_in = await sign_in.check_password(
             house.database, house.vault, email=body.email, password=body.password, peer=network_address_of(request)
         )
-        answer = see_other(_destination(request))
-        await begin_session(user_id, request, answer)
-        return answer
+        return await _signed_in(let_in, request)
 
     async def again(form: Form) -> Response:
         return _sign_in_page(request, by_password=form, by_code=filled())
@@ -48,10 +49,8 @@ async def sign_in_with_password(request: Request) -> Response:
 async def sign_in_with_code(request: Request) -> Response:
     async def act(body: LinkSignIn) -> Response:
         house = resources(request)
-        user_id = await sign_in.redeem_sign_in_link(house.database, house.vault, code_in(body.token))
-        answer = see_other(_destination(request))
-        await begin_session(user_id, request, answer)
-        return answer
+        let_in = await sign_in.redeem_sign_in_link(house.database, house.vault, code_in(body.token))
+        return await _signed_in(let_in, request)
 
     async def again(form: Form) -> Response:
         return _sign_in_page(request, by_password=filled(), by_code=form, wants_code=True)
@@ -68,11 +67,11 @@ async def show_set_up(request: Request) -> Response:
 async def set_up(request: Request) -> Response:
     async def act(body: SetUp) -> Response:
         house = resources(request)
-        user_id = await sign_in.set_up_first_user(
+        let_in = await sign_in.set_up_first_user(
             house.database, house.vault, code=code_in(body.token), email=body.email, password=body.password
         )
         answer = see_other("/")
-        await begin_session(user_id, request, answer)
+        await begin_session(let_in, request, answer)
         return answer
 
     async def again(form: Form) -> Response:
@@ -91,6 +90,40 @@ async def show_way_back() -> RedirectResponse:
 async def sign_out(user: Visitor, request: Request) -> Response:
     answer = see_other("/sign-in")
     await finish_session(user, request, answer)
+    return answer
+
+
+@router.get("/recover")
+async def show_recovery(request: Request) -> Response:
+    return render_page(request, "recover.html", user=None, form=filled())
+
+
+@router.post("/recover")
+async def recover(request: Request) -> Response:
+    async def act(body: Recovery) -> Response:
+        house = resources(request)
+        await sign_in.recover_password(
+            house.database,
+            house.vault,
+            code=code_in(body.token),
+            new=body.new_password,
+            source=source_of(request, "link"),
+        )
+        return see_other("/sign-in")
+
+    async def again(form: Form) -> Response:
+        return render_page(request, "recover.html", user=None, status=form.status, form=form)
+
+    return await answer_form(request, Recovery, act, again)
+
+
+async def _signed_in(let_in: LetIn, request: Request) -> Response:
+    """Where they wanted to go; after a recovery, to the page that says so first."""
+    destination = _destination(request)
+    answer = see_other(destination)
+    await begin_session(let_in, request, answer)
+    if await has_news(resources(request).database, let_in.user_id):
+        answer.headers["location"] = f"/you/recovered?next={quote(destination, safe='/')}"
     return answer
 
 

@@ -13,6 +13,8 @@ from corral.identity.models import AuthUser
 from corral.web.equity import exchange_day, exchange_time, hours
 from corral.web.figures import (
     direction,
+    percent_direction,
+    quote_currency,
     written_change,
     written_gain,
     written_moment,
@@ -52,6 +54,7 @@ def _templates() -> Templates:
     )
     filters = cast("dict[str, Callable[..., str]]", templates.filters)
     filters.update(money=written_money, change=written_change, direction=direction, moment=written_moment)
+    filters.update(percent_direction=percent_direction, quote=quote_currency)
     filters.update(price=written_price, gain=written_gain, percent=written_percent)
     filters.update(quantity=written_quantity, weight=written_weight)
     filters.update(exchange_time=exchange_time, exchange_day=exchange_day)

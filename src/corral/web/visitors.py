@@ -32,7 +32,7 @@ async def visitor_of(request: Request) -> AuthUser:
     except Unauthenticated:
         if not reads_pages(request.scope):
             raise
-        raise SignedOut(_where(request)) from None
+        raise signed_out(request) from None
     if user.authenticated_by != "session":
         raise SessionRequired
     return user
@@ -55,6 +55,11 @@ async def _administrator_of(user: Annotated[AuthUser, Depends(visitor_of)]) -> A
 async def lead_to_sign_in(_request: Request, raised: Exception) -> RedirectResponse:
     assert isinstance(raised, SignedOut)  # noqa: S101 - for the type checker: it is registered for nothing else
     return see_other("/sign-in" if raised.where == "/" else f"/sign-in?next={quote(raised.where, safe='/')}")
+
+
+def signed_out(request: Request) -> SignedOut:
+    """Leads to the sign-in and back to the page."""
+    return SignedOut(_where(request))
 
 
 def see_other(path: str) -> RedirectResponse:

@@ -1,6 +1,6 @@
 """You: where you are signed in, what acts in your name, and your password."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal
 from uuid import UUID, uuid4
 
@@ -8,22 +8,23 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import Field
 
+from corral.database.connection import Database
 from corral.edge.fields import Body, Name
 from corral.edge.resources import resources
 from corral.identity import api_tokens, sessions
 from corral.identity.devices import device_of
+from corral.identity.events import Kind, load_events
 from corral.identity.models import AuthUser
 from corral.identity.problems import TokenNotFound
 from corral.identity.schemas import PasswordChange
 from corral.identity.scopes import EVERYTHING, Scope
 from corral.identity.sign_in import change_password, has_password
-from corral.identity.signed_in import forget_session_cookie
-from corral.identity.token_format import is_past
+from corral.identity.signed_in import forget_session_cookie, source_of
 from corral.secret import Secret
 from corral.vault import Vault
 from corral.web.forms import Button, Form, answer_form, filled
 from corral.web.templating import render_page
-from corral.web.visitors import Visitor, see_other
+from corral.web.visitors import Visitor, local_path, see_other
 
 router = APIRouter(prefix="/you", include_in_schema=False)
 
@@ -36,6 +37,17 @@ SCOPES_IN_WORDS: Final[dict[str, str]] = {
     EVERYTHING: "Everything that you may over the API, in later releases too",
 }
 LIFETIMES: Final = {"7": "A week", "30": "30 days", "90": "90 days", "365": "A year", "never": "For ever"}  # days
+
+
+EVENTS_IN_WORDS: Final[dict[Kind, str]] = {
+    "password_changed": "Password changed",
+    "password_recovered": "Password reset with a recovery link",
+    "recovery_link_made": "Recovery link created",
+    "token_made": "API token created",
+    "token_revoked": "API token revoked",
+    "tokens_revoked": "All API tokens revoked",
+}
+MOST_EVENTS_SHOWN: Final = 20
 
 
 class NewTokenForm(Body):
@@ -96,14 +108,15 @@ async def create_token(user: Visitor, request: Request) -> Response:
 
     async def act(body: NewTokenForm) -> Response:
         house = resources(request)
-        _, token = await api_tokens.create_api_token(
+        _, token = await api_tokens.make_own_token(
             house.database,
             house.vault,
-            user.id,
+            user,
             name=body.name,
             scopes=None if EVERYTHING in body.scopes else body.scopes,
-            expires_at=None if body.days == "never" else datetime.now(UTC) + timedelta(days=int(body.days)),
+            expires_at=await _expiry(house.database, body.days),
             token_id=_token_id(house.vault, user, body.once),
+            source=source_of(request, "session"),
         )
         return await _you_page(request, user, created=token)
 
@@ -121,11 +134,28 @@ async def show_revoking(token_id: UUID, user: Visitor, request: Request) -> Resp
 @router.post("/tokens/{token_id:uuid}/revoke")
 async def revoke_token(token_id: UUID, user: Visitor, request: Request) -> Response:
     async def act(_: Button) -> Response:
-        await api_tokens.revoke_api_token(resources(request).database, user.id, token_id)
+        await api_tokens.revoke_api_token(resources(request).database, user.id, token_id, source_of(request, "session"))
         return see_other("/you")
 
     async def again(form: Form) -> Response:
         return await _revoking_page(request, user, token_id, form)
+
+    return await answer_form(request, Button, act, again)
+
+
+@router.get("/tokens/all/revoke")
+async def show_revoking_all(user: Visitor, request: Request) -> Response:
+    return _revoking_all_page(request, user, filled())
+
+
+@router.post("/tokens/all/revoke")
+async def revoke_all_tokens(user: Visitor, request: Request) -> Response:
+    async def act(_: Button) -> Response:
+        await api_tokens.revoke_all_api_tokens(resources(request).database, user.id, source_of(request, "session"))
+        return see_other("/you")
+
+    async def again(form: Form) -> Response:
+        return _revoking_all_page(request, user, form)
 
     return await answer_form(request, Button, act, again)
 
@@ -135,9 +165,14 @@ async def set_password(user: Visitor, request: Request) -> Response:
     async def act(body: PasswordChange) -> Response:
         house = resources(request)
         await change_password(
-            house.database, house.vault, user.id, current=body.current_password, new=body.new_password
+            house.database,
+            house.vault,
+            user,
+            current=body.current_password,
+            new=body.new_password,
+            source=source_of(request, "session"),
         )
-        answer = see_other("/sign-in")
+        answer = see_other("/sign-in?next=/you")  # where the tokens are listed: they still work
         forget_session_cookie(house, answer)
         return answer
 
@@ -145,6 +180,23 @@ async def set_password(user: Visitor, request: Request) -> Response:
         return await _you_page(request, user, changing=form)
 
     return await answer_form(request, PasswordChange, act, again)
+
+
+@router.get("/recovered")
+async def show_recovery(user: Visitor, request: Request) -> Response:
+    """Where the first sign-in after a recovery leads: whoever did not ask for it learns of it here."""
+    events = await load_events(resources(request).database, user.id)
+    return render_page(
+        request,
+        "you_recovered.html",
+        user=user,
+        event=next((event for event in events if event.kind == "password_recovered"), None),
+        next=local_path(request.query_params.get("next")),
+    )
+
+
+async def _expiry(database: Database, days: str) -> datetime | None:
+    return None if days == "never" else await api_tokens.moment_in(database, timedelta(days=int(days)))
 
 
 def _token_id(vault: Vault, user: AuthUser, once: UUID) -> UUID:
@@ -161,7 +213,7 @@ async def _you_page(
     changing: Form | None = None,
     created: Secret | None = None,
 ) -> Response:
-    house, now = resources(request), datetime.now(UTC)
+    house = resources(request)
     refused = ending or creating or changing
     return render_page(
         request,
@@ -169,11 +221,10 @@ async def _you_page(
         user=user,
         status=refused.status if refused else 200,
         sessions=[
-            (session, device_of(session.user_agent), sessions.is_idle_too_long(session, now))
+            (session, device_of(session.user_agent), sessions.is_idle_too_long(session))
             for session in await sessions.load_sessions(house.database, user.id)
         ],
         tokens=await api_tokens.load_api_tokens(house.database, user.id),
-        is_past=is_past,
         has_password=await has_password(house.database, user.id),
         scopes_in_words=SCOPES_IN_WORDS,
         lifetimes=LIFETIMES,
@@ -182,6 +233,8 @@ async def _you_page(
         once=uuid4(),
         changing=changing or filled(),
         created=created.reveal() if created else None,
+        events=(await load_events(house.database, user.id))[:MOST_EVENTS_SHOWN],
+        events_in_words=EVENTS_IN_WORDS,
     )
 
 
@@ -190,3 +243,7 @@ async def _revoking_page(request: Request, user: AuthUser, token_id: UUID, form:
         if token.id == token_id:
             return render_page(request, "you_revoke.html", user=user, status=form.status, token=token, form=form)
     raise TokenNotFound
+
+
+def _revoking_all_page(request: Request, user: AuthUser, form: Form) -> Response:
+    return render_page(request, "you_revoke.html", user=user, status=form.status, token=None, form=form)

@@ -1,9 +1,9 @@
 /** The pages of one account live: its figures, its positions and their sums, its orders. */
 
 import { read } from "./api.js";
-import { difference, signOf, sum } from "./decimals.js";
+import { signOf, sum } from "./decimals.js";
 import { element } from "./elements.js";
-import { formatChange, writeFigure } from "./figures.js";
+import { formatChange, shownSign, writeFigure } from "./figures.js";
 import { formatMoment } from "./moment.js";
 import { followStream } from "./stream.js";
 
@@ -56,7 +56,7 @@ async function learnDetails() {
 function showChange(equity = change?.value) {
   if (!change) return;
   const { before } = change.dataset;
-  const sign = signOf(difference(equity, before));
+  const sign = shownSign(equity, page.dataset.currency, before);
   change.value = equity;
   change.textContent = formatChange(equity, before, page.dataset.currency);
   change.classList.toggle("up", sign > 0);
@@ -73,6 +73,7 @@ function showPosition(position) {
     return;
   }
   if (!row) return;
+  row.classList.toggle("stale", position.stale);
   for (const name of CELLS) write(row.querySelector(`[data-cell=${name}]`), position[name]);
   addUp();
 }

@@ -2,14 +2,14 @@
 
 import { read } from "./api.js";
 import { answered, confirm, doubt, loseTouch, troubled } from "./card_state.js";
-import { difference, signOf } from "./decimals.js";
 import { element } from "./elements.js";
-import { formatChange, formatMoney } from "./figures.js";
+import { formatChange, formatMoney, shownSign } from "./figures.js";
 import { followLines } from "./lines.js";
 import { formatMoment } from "./moment.js";
 import { followStream } from "./stream.js";
 import { addUp } from "./totals.js";
 
+const LEARN_EVERY_MS = 3000;
 const cards = new Map([...document.querySelectorAll("[data-account]")].map((card) => [card.dataset.account, card]));
 const state = document.querySelector("[data-stream-state]");
 let lastHeard = new Date();
@@ -24,7 +24,6 @@ async function show(account) {
   const card = cards.get(account.credential_id);
   if (!card) return;
   card.dataset.currency = account.currency;
-  part(card, "warnings").replaceChildren(...warnings(account));
   for (const figure of card.querySelectorAll("[data-figure]")) {
     write(figure, account[figure.dataset.figure], account.currency);
   }
@@ -34,7 +33,8 @@ async function show(account) {
   answered(card, account.last_updated);
   addUp(cards);
   moved();
-  if (!card.dataset.lastEquity) await learnCloses();
+  if (card.dataset.lastEquity) due ||= setTimeout(learnCloses, LEARN_EVERY_MS);
+  else await learnCloses();
   showChange(card);
 }
 
@@ -51,38 +51,35 @@ function showChange(card) {
   const equity = card.querySelector("[data-figure=equity] data")?.value;
   if (!lastEquity || !equity) return;
   const change = part(card, "change");
-  const sign = signOf(difference(equity, lastEquity));
+  const sign = shownSign(equity, currency, lastEquity);
   change.className = `change ${sign > 0 ? "up" : sign < 0 ? "down" : ""}`;
   change.textContent = formatChange(equity, lastEquity, currency);
 }
 
 let closes = null;
+let due = 0;
 
+/** What the stream does not send: the equity at the last close, and what stops trading. */
 async function learnCloses() {
+  due = 0;
   closes ??= read("/closes").catch(() => ({}));
   const found = await closes;
   closes = null;
-  for (const [id, lastEquity] of Object.entries(found)) {
+  for (const [id, known] of Object.entries(found)) {
     const card = cards.get(id);
-    if (card && lastEquity) card.dataset.lastEquity = lastEquity;
+    if (!card || !known) continue;
+    if (known.last_equity) card.dataset.lastEquity = known.last_equity;
+    const warnings = known.blocks.map((text) => element("p", { class: "notice warning" }, text));
+    part(card, "warnings").replaceChildren(...warnings);
   }
 }
 
-/** Troubles of one account stand in its card, with the last figures in place. */
+/** Troubles of one account stand in its card, with the last figures in place. A card has no orders and no positions. */
 function tell(problem) {
   const card = cards.get(problem.credential_id);
-  if (!card || problem.code.startsWith("order_stream")) return;
+  if (!card || /^(order|position)s?_/.test(problem.code)) return;
   troubled(card, problem);
   addUp(cards);
-}
-
-function warnings(account) {
-  return [
-    account.account_blocked ? "Alpaca has blocked this account." : null,
-    account.trading_blocked ? "Alpaca has blocked trading." : null,
-  ]
-    .filter(Boolean)
-    .map((text) => element("p", { class: "notice warning" }, text));
 }
 
 function tellState(now) {

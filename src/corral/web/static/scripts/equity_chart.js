@@ -9,7 +9,7 @@ import {
 } from "../vendor/lightweight-charts.js";
 import { Problem, read as ask } from "./api.js";
 import { element } from "./elements.js";
-import { writeFigure } from "./figures.js";
+import { formatAxis, writeFigure } from "./figures.js";
 
 const WEEKDAY_AND_TIME = { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" };
 const DAY = { day: "numeric", month: "short", year: "numeric" };
@@ -87,7 +87,7 @@ function dressed(chart, line, extended, base, baseValue) {
     rightPriceScale: { borderVisible: false },
     timeScale: { borderVisible: false, lockVisibleTimeRangeOnResize: true, timeVisible: isIntraday(), secondsVisible: false },
     crosshair: { vertLine: { color: ink, labelVisible: false }, horzLine: { color: ink, labelVisible: false } },
-    localization: { priceFormatter: (price) => price.toLocaleString(undefined, { maximumFractionDigits: 0 }) },
+    localization: { tickmarksPriceFormatter: (prices) => formatAxis(prices, holder.dataset.currency) },
     handleScroll: { vertTouchDrag: false },
   });
   line.applyOptions({

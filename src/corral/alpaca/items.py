@@ -1,0 +1,93 @@
+"""Lists of Alpaca's in which an item may be unreadable: the others are used, and it is counted."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar, cast, final
+
+from corral.alpaca.errors import Fault, WrongShape
+from corral.alpaca.reading import Fields, Read, required
+
+Item = TypeVar("Item")
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class UnreadableItem:
+    """An item with a field that cannot be read. It is known to exist, and nothing may be computed from it.
+
+    `cells` are the fields that can be read; `faults` say which cannot, by their names in Corral, and why.
+    """
+
+    id: str
+    cells: Mapping[str, object]
+    faults: Mapping[str, Fault]
+
+
+Entry = Item | UnreadableItem
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ItemForm(Generic[Item]):
+    """How one item of a list is read, field by field.
+
+    `identity` are the fields without which nobody could say what is missing: if one of them cannot be read, the whole
+    list cannot. The first of them is the id.
+    """
+
+    make: Callable[..., Item]
+    identity: Mapping[str, Read[object]]
+    fields: Mapping[str, Read[object]]
+
+    def read(self, fields: Fields) -> Item | UnreadableItem:
+        """Raises WrongShape for an item without a readable identity."""
+        cells: dict[str, object] = {name: read(fields, name) for name, read in self.identity.items()}
+        faults: dict[str, Fault] = {}
+        for name, read in self.fields.items():
+            try:
+                cells[name] = read(fields, name)
+            except WrongShape as wrong:
+                faults[name] = wrong.fault
+        if faults:
+            return UnreadableItem(str(next(iter(cells.values()))), cells, faults)
+        return self.make(**cells)
+
+    def read_whole(self, fields: Fields) -> Item:
+        """Raises WrongShape for an item of which anything cannot be read."""
+        item = self.read(fields)
+        if isinstance(item, UnreadableItem):
+            name, fault = next(iter(item.faults.items()))
+            raise WrongShape(fault, name)
+        return item
+
+
+def needed(read: Callable[[Fields, str], object]) -> Read[object]:
+    """A field that an item cannot do without."""
+    return lambda fields, name: required(read, fields, name)
+
+
+def read_items(
+    many: Iterable[Fields], read: Callable[[Fields], Item | UnreadableItem]
+) -> tuple[Item | UnreadableItem, ...]:
+    """Reads each. Raises WrongShape if more than half cannot be read: then it is our reading that is wrong."""
+    entries = tuple(map(read, many))
+    if 2 * count_unreadable(entries) > len(entries):
+        raise WrongShape(Fault.MOSTLY_UNREADABLE, _first_fault(entries))
+    return entries
+
+
+def readable(entries: Sequence[Item | UnreadableItem]) -> Sequence[Item]:
+    return [cast("Item", entry) for entry in entries if not isinstance(entry, UnreadableItem)]
+
+
+def count_unreadable(entries: Iterable[object]) -> int:
+    return sum(isinstance(entry, UnreadableItem) for entry in entries)
+
+
+def faults_of(entries: Iterable[object]) -> Mapping[str, Fault]:
+    """What cannot be read, by field, for the log."""
+    return {name: fault for one in entries if isinstance(one, UnreadableItem) for name, fault in one.faults.items()}
+
+
+def _first_fault(entries: Iterable[object]) -> str | None:
+    return next(iter(faults_of(entries)), None)

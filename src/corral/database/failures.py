@@ -1,0 +1,60 @@
+"""Why the database does not serve us at the moment, said for whoever runs it. Clients are told only that it is so."""
+
+import ssl
+from typing import Final
+
+import asyncpg
+
+READ_ONLY: Final = (
+    "the database takes no writes: it is a standby, or default_transaction_read_only is on; name the primary"
+)
+_CHECK: Final = "check that it is running, and that CORRAL_DATABASE_URL and CORRAL_DATABASE_OWNER_URL are correct"
+
+# The first that fits. PostgreSQL's own words take the place of {}; they quote no address and no password.
+_SENTENCES: Final[tuple[tuple[tuple[type[BaseException], ...], str], ...]] = (
+    ((asyncpg.DiskFullError,), "the database's disk is full ({}): make room on it"),
+    (
+        (asyncpg.TooManyConnectionsError,),
+        "the database has no connection left ({}): close others, or raise its max_connections",
+    ),
+    ((asyncpg.InsufficientResourcesError,), "the database lacks a resource ({}): look at its log"),
+    ((asyncpg.ReadOnlySQLTransactionError,), READ_ONLY),
+    (
+        (asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError),
+        "the database is starting, stopping or recovering ({}): try again, or look at its log",
+    ),
+    (
+        (
+            asyncpg.QueryCanceledError,
+            asyncpg.LockNotAvailableError,
+            asyncpg.IdleInTransactionSessionTimeoutError,
+            TimeoutError,
+        ),
+        "the database did not answer in time: look at its load, its locks and the network",
+    ),
+    ((asyncpg.TransactionRollbackError,), "the database ended a transaction ({}): try again"),
+    (
+        (asyncpg.ProtocolViolationError,),
+        "the database, or a pooler before it, refuses the connection ({}): look at its settings and its log",
+    ),
+    (
+        (asyncpg.TargetServerAttributeNotMatched,),
+        "none of the database's servers is what target_session_attrs asks for: correct it, or the hosts",
+    ),
+)
+
+
+def reason_of(error: BaseException) -> str:
+    """A sentence without its full stop: what is the matter, and what to do."""
+    for kinds, sentence in _SENTENCES:
+        if isinstance(error, kinds):
+            return sentence.format(error)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the database's certificate is not accepted ({error.verify_message}): check sslmode and sslrootcert"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS with the database failed ({error.reason or 'no reason given'}): check sslmode"
+    if isinstance(error, ConnectionError) and "SSL" in str(error):
+        return "the database does not speak TLS, which sslmode asks for: correct one of the two"
+    if isinstance(error, OSError):
+        return f"cannot connect to the database{f' ({error.strerror.lower()})' if error.strerror else ''}: {_CHECK}"
+    return f"the connection to the database broke ({error}): try again, or look at its log"

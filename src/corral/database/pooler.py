@@ -1,0 +1,50 @@
+"""A pooler before PostgreSQL: welcome in session mode, where a connection stays one server's session, and in no other.
+
+Settings, prepared statements and the lock of the migrations live in the session. In transaction mode they would be
+left on a server's session that somebody else gets next.
+"""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+    Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+
+# With several idle sessions, a pooler may take another one by chance.
+_ROUNDS = 5
+
+
+class SharedSessions(Exception):  # noqa: N818 - a condition
+    """Two connections have shared one session of the server."""
+
+
+async def refuse_shared_sessions(
+    connection: "Connection", another: Callable[[], AbstractAsyncContextManager["Connection"]]
+) -> None:
+    """Raises SharedSessions when a pooler gives the session of this connection to another one in between.
+
+    A pooler makes up the process id that it tells at the beginning. Without one, nothing else is asked.
+    """
+    try:
+        async with _session_of(connection) as first:
+            if first == connection.get_server_pid():
+                return
+        async with another() as other:
+            for _ in range(_ROUNDS):
+                async with _session_of(other) as second, _session_of(connection) as again:
+                    if second == first or again != first:
+                        raise SharedSessions
+    except (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError):
+        raise SharedSessions from None
+
+
+@asynccontextmanager
+async def _session_of(connection: "Connection") -> AsyncGenerator[int]:
+    """The process of the server that serves this connection's transaction, which lasts as long as the block."""
+    async with connection.transaction():
+        yield await connection.fetchval("SELECT pg_backend_pid()")

@@ -1,0 +1,307 @@
+"""A password that changes, or a person who is disabled, ends what is being made at that moment, too."""
+
+import asyncio
+import random
+import sys
+from collections import Counter
+from collections.abc import Awaitable
+
+import asyncpg
+import pytest
+from aiohttp import ClientSession
+
+from corral.database.connection import get_connection_with_rls
+from corral.errors import Problem
+from corral.identity import api_tokens, queries, sessions, sign_in
+from corral.identity.confirming import confirm_password
+from corral.identity.events import OPERATOR
+from corral.identity.links import issue_link
+from corral.identity.models import AuthUser, LetIn
+from corral.identity.problems import LinkRefused, PersonDisabled, SignInRefused, Unauthenticated
+from corral.people import administration, invitations
+from corral.secret import Secret
+from tests.conftest import Service
+from tests.doors import browser, link_code, sign_in_by_link
+from tests.identity.members import Member, add_member, post, sign_in_as, status_of
+from tests.people import Person
+
+NEW_PASSWORD = "another horse with another staple"
+
+
+async def _let_in(service: Service, member: Member) -> LetIn:
+    """By the password, a moment before the session is made."""
+    house = service.resources
+    return await sign_in.check_password(
+        house.database, house.vault, email=member.email, password=Secret(member.password), peer=None
+    )
+
+
+async def _caller(service: Service, cookie: str) -> AuthUser:
+    """As every request finds it out before it does anything."""
+    return await service.house.state["doorkeeper"].by_session(cookie.partition("=")[2])
+
+
+async def _change_password(service: Service, member: Member, new: str = NEW_PASSWORD) -> None:
+    house = service.resources
+    person = await _caller(service, await sign_in_by_link(service, member.user_id))
+    await sign_in.change_password(
+        house.database, house.vault, person, current=Secret(member.password), new=Secret(new), source=OPERATOR
+    )
+
+
+async def _disable_and_enable(owner: asyncpg.Connection, member: Member) -> None:
+    await owner.execute("SELECT corral.disable_user($1)", member.user_id)
+    await owner.execute("UPDATE corral.users SET disabled_at = NULL WHERE id = $1", member.user_id)
+
+
+async def _start_session(service: Service, let_in: LetIn) -> object:
+    return await sessions.start_session(service.resources.database, service.resources.vault, let_in, "race")
+
+
+async def _make_token(service: Service, maker: AuthUser) -> object:
+    house = service.resources
+    return await api_tokens.make_own_token(
+        house.database, house.vault, maker, name="made in flight", scopes=None, expires_at=None, source=OPERATOR
+    )
+
+
+async def _is_refused(work: Awaitable[object], problem: type[Problem]) -> bool:
+    with pytest.raises(problem) as raised:
+        await work
+    return type(raised.value) is problem
+
+
+async def _things_of(owner: asyncpg.Connection, member: Member) -> dict[str, int]:
+    """How many sessions, tokens and links the person has."""
+    return {
+        table: await owner.fetchval(f"SELECT count(*) FROM corral.{table} WHERE user_id = $1", member.user_id)
+        for table in ("sessions", "api_tokens", "one_time_links")
+    }
+
+
+async def test_a_session_let_in_by_the_old_password_is_not_made(
+    service: Service, carol: Member, owner: asyncpg.Connection
+) -> None:
+    let_in = await _let_in(service, carol)
+    await _change_password(service, carol)
+    assert await _is_refused(_start_session(service, let_in), SignInRefused)
+    assert (await _things_of(owner, carol))["sessions"] == 0
+
+
+async def test_a_session_let_in_by_a_link_before_the_change_is_not_made(
+    service: Service, carol: Member, owner: asyncpg.Connection
+) -> None:
+    house = service.resources
+    let_in = await sign_in.redeem_sign_in_link(
+        house.database, house.vault, Secret(await link_code(service, carol.user_id))
+    )
+    await _change_password(service, carol)
+    assert await _is_refused(_start_session(service, let_in), LinkRefused)
+    assert (await _things_of(owner, carol))["sessions"] == 0
+
+
+async def test_a_link_that_was_not_used_before_the_change_opens_nothing_after_it(
+    service: Service, carol: Member, alice: Person, anybody: ClientSession
+) -> None:
+    hers, of_another = await link_code(service, carol.user_id), await link_code(service, alice.user_id)
+    await _change_password(service, carol)
+    assert (await post(anybody, "/api/session/link", token=hers)).told["code"] == "link_refused"
+    assert (await post(anybody, "/api/session/link", token=of_another)).status == 200
+
+
+async def test_a_token_is_not_made_by_a_session_of_the_old_password(
+    service: Service, carol: Member, owner: asyncpg.Connection
+) -> None:
+    maker = await _caller(service, await sign_in_by_link(service, carol.user_id))
+    await _make_token(service, maker)
+    await _change_password(service, carol)
+    assert await _is_refused(_make_token(service, maker), Unauthenticated)
+    assert (await _things_of(owner, carol))["api_tokens"] == 1  # what was finished stays
+
+
+async def test_of_two_new_passwords_at_once_one_counts(service: Service, carol: Member, anybody: ClientSession) -> None:
+    cookies = [await sign_in_by_link(service, carol.user_id) for _ in range(2)]
+    wanted = [NEW_PASSWORD, NEW_PASSWORD + " and a lamp"]
+
+    async def change(cookie: str, new: str) -> int:
+        body = {"current_password": carol.password, "new_password": new}
+        async with browser(service.url, cookie) as page, page.put("/api/me/password", json=body) as answer:
+            return answer.status
+
+    statuses = await asyncio.gather(*map(change, cookies, wanted))
+    assert sorted(statuses) == [204, 401]
+    for status, new in zip(statuses, wanted, strict=True):
+        assert (await sign_in_as(anybody, carol, new)).status == (200 if status == 204 else 401)
+
+
+async def test_what_an_administrator_confirmed_by_the_old_password_is_not_done(
+    service: Service, ada: Member, carol: Member, owner: asyncpg.Connection
+) -> None:
+    house = service.resources
+    administrator = await _caller(service, await sign_in_by_link(service, ada.user_id))
+    await confirm_password(house.database, house.vault, administrator, Secret(ada.password))
+    await _change_password(service, ada)
+    email = "nobody-yet@corral.example"
+    for deed in (
+        invitations.invite(administrator, house.database, house.vault, email=email, public_url=service.url),
+        administration.disable_person(administrator, house.database, carol.user_id),
+        administration.enable_person(administrator, house.database, carol.user_id),
+    ):
+        assert await _is_refused(deed, SignInRefused)
+    assert not await owner.fetchval("SELECT disabled_at FROM corral.users WHERE id = $1", carol.user_id)
+    assert not await owner.fetchval("SELECT count(*) FROM corral.invitations WHERE email = $1", email)
+
+
+async def test_nothing_in_flight_comes_to_life_when_somebody_disabled_is_enabled_again(
+    service: Service, carol: Member, owner: asyncpg.Connection
+) -> None:
+    house = service.resources
+    maker = await _caller(service, await sign_in_by_link(service, carol.user_id))
+    by_password, code = await _let_in(service, carol), Secret(await link_code(service, carol.user_id))
+    by_link = await sign_in.redeem_sign_in_link(house.database, house.vault, code)
+    await _disable_and_enable(owner, carol)
+    assert await _is_refused(_start_session(service, by_password), SignInRefused)
+    assert await _is_refused(_start_session(service, by_link), LinkRefused)
+    assert await _is_refused(_make_token(service, maker), Unauthenticated)
+    assert await _things_of(owner, carol) == {"sessions": 0, "api_tokens": 0, "one_time_links": 0}
+
+
+async def test_an_invitation_in_flight_is_not_made_when_its_administrator_is_disabled(
+    service: Service, ada: Member, owner: asyncpg.Connection
+) -> None:
+    house = service.resources
+    administrator = await _caller(service, await sign_in_by_link(service, ada.user_id))
+    await _disable_and_enable(owner, ada)
+    invited = invitations.invite(
+        administrator, house.database, house.vault, email="nobody-yet@corral.example", public_url=service.url
+    )
+    assert await _is_refused(invited, SignInRefused)
+
+
+async def test_the_operator_makes_no_link_and_no_token_for_somebody_disabled(
+    service: Service, carol: Member, owner: asyncpg.Connection
+) -> None:
+    house = service.resources
+    await owner.execute("SELECT corral.disable_user($1)", carol.user_id)
+    made = [
+        issue_link(house.database, house.vault, "sign_in", carol.user_id, service.url),
+        api_tokens.create_api_token(
+            house.database, house.vault, carol.user_id, name="late", scopes=None, expires_at=None
+        ),
+    ]
+    for one in made:
+        assert await _is_refused(one, PersonDisabled)
+    assert await _things_of(owner, carol) == {"sessions": 0, "api_tokens": 0, "one_time_links": 0}
+
+
+async def _until_somebody_waits(owner: asyncpg.Connection) -> None:
+    """For a row that another transaction has changed or locked."""
+    async with asyncio.timeout(60):
+        while not await owner.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110 - PostgreSQL tells nobody
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("ending", ["a new password", "disabling", "ending all tokens"])
+async def test_what_is_made_while_its_end_waits_ends_with_the_rest(
+    service: Service, carol: Member, owner: asyncpg.Connection, ending: str
+) -> None:
+    """Its transaction has the user's row, and commits after the end has begun."""
+    house = service.resources
+    person = await _caller(service, await sign_in_by_link(service, carol.user_id))
+    ends = {
+        "a new password": lambda: sign_in.change_password(
+            house.database,
+            house.vault,
+            person,
+            current=Secret(carol.password),
+            new=Secret(NEW_PASSWORD),
+            source=OPERATOR,
+        ),
+        "disabling": lambda: owner.execute("SELECT corral.disable_user($1)", carol.user_id),
+        "ending all tokens": lambda: api_tokens.revoke_all_api_tokens(house.database, carol.user_id, OPERATOR),
+    }
+    watching: asyncpg.Connection = await asyncpg.connect(service.house.addresses.owner)
+    async with get_connection_with_rls(carol.user_id, house.database) as connection:
+        assert await queries.lock_user(connection, carol.user_id)
+        await connection.execute(
+            """
+            INSERT INTO corral.sessions (user_id, lookup, seal, expires_at)
+            VALUES ($1, 'late', 'late', now() + interval '1 hour')
+            """,
+            carol.user_id,
+        )
+        await connection.execute(
+            "INSERT INTO corral.api_tokens (user_id, name, scopes, lookup, seal) VALUES ($1, 'late', '{}', '', '')",
+            carol.user_id,
+        )
+        end = asyncio.ensure_future(ends[ending]())
+        await _until_somebody_waits(watching)
+    await end
+    await watching.close()
+    left = await _things_of(owner, carol)
+    assert (left["sessions"] == 0) is (ending != "ending all tokens")
+    assert (left["api_tokens"] == 0) is (ending != "a new password")
+
+
+async def test_ending_all_tokens_ends_ones_own_and_no_others(
+    service: Service, carol: Member, alice: Person, bob: Person, anybody: ClientSession
+) -> None:
+    async with alice.client.post("/api/tokens", json={"name": "second"}) as answer:
+        second = (await answer.json())["token"]
+    async with alice.client.delete("/api/tokens") as answer:
+        assert answer.status == 204
+    for token, status in ((alice.token, 401), (second, 401), (bob.token, 200)):
+        async with anybody.get("/api/me", headers={"Authorization": f"Bearer {token}"}) as answer:
+            assert answer.status == status
+
+
+async def test_a_token_that_is_revoked_at_this_moment_makes_no_other(
+    service: Service, alice: Person, owner: asyncpg.Connection
+) -> None:
+    maker = await service.house.state["doorkeeper"].by_token(alice.token)
+    await api_tokens.revoke_all_api_tokens(service.resources.database, alice.user_id, OPERATOR)
+    assert await _is_refused(_make_token(service, maker), Unauthenticated)
+    assert not await owner.fetchval("SELECT count(*) FROM corral.api_tokens WHERE user_id = $1", alice.user_id)
+
+
+async def test_no_session_of_the_old_password_survives_a_change_in_any_of_many_rounds(
+    request: pytest.FixtureRequest, service: Service, owner: asyncpg.Connection
+) -> None:
+    """Three sign-ins by the old password, one by a link and a change of the password, all at once.
+
+    `make races` plays 2,000 rounds and says how many sessions were made meanwhile.
+    """
+    rounds = int(request.config.getoption("--race-rounds") or 0)
+    told: Counter[str] = Counter()
+    member = await add_member(service)
+    for _ in range(rounds):
+        new = f"a new horse and {random.getrandbits(64)} staples"
+        told.update(await _race(service, owner, member, new))
+        member = Member(member.user_id, member.email, new)
+    sys.stdout.write(f"{rounds} rounds: {dict(told)}\n")
+    assert told["changed"] == rounds
+    assert told["survived"] == 0
+
+
+async def _race(service: Service, owner: asyncpg.Connection, member: Member, new: str) -> Counter[str]:
+    await owner.execute("DELETE FROM corral.sign_in_attempts")
+    cookie, code = await sign_in_by_link(service, member.user_id), await link_code(service, member.user_id)
+    body = {"current_password": member.password, "new_password": new}
+
+    async with browser(service.url) as page:
+
+        async def arrive(by: str) -> str | None:
+            await asyncio.sleep(random.random() * 0.3)
+            if by == "link":
+                return (await post(page, "/api/session/link", token=code)).cookie
+            return (await sign_in_as(page, member)).cookie
+
+        async def change() -> int:
+            async with page.put("/api/me/password", json=body, headers={"Cookie": cookie}) as answer:
+                return answer.status
+
+        changing = asyncio.ensure_future(change())
+        made = [one for one in await asyncio.gather(*map(arrive, ["password"] * 3 + ["link"])) if one]
+        status = await changing
+        survived = [await status_of(page, one) for one in made].count(200)
+    return Counter(changed=int(status == 204), made=len(made), refused=4 - len(made), survived=survived)

@@ -1,0 +1,164 @@
+"""A lost password: the operator's link sets a new one, once, within an hour, and ends all that was there."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import asyncpg
+import pytest
+from aiohttp import ClientSession
+
+from corral.identity import sign_in
+from corral.identity.links import issue_link
+from corral.secret import Secret
+from tests.conftest import Service
+from tests.doors import browser, link_code, sign_in_by_link
+from tests.identity.members import Member, make_administrator, post, sign_in_as, status_of
+from tests.log_lines import LogSince
+from tests.people import Person
+
+NEW_PASSWORD = "another horse with another staple"
+
+
+async def recovery_code(service: Service, member: Member) -> str:
+    """As `corral users link` makes it."""
+    house = service.resources
+    link = await issue_link(house.database, house.vault, "recovery", member.user_id, house.public_url)
+    assert link.reveal().startswith(f"{house.public_url}/recover#")
+    return link.reveal().partition("#")[2]
+
+
+async def _recover(client: ClientSession, code: str, new: str = NEW_PASSWORD) -> tuple[int, str]:
+    async with client.post("/api/recovery", json={"token": code, "new_password": new}) as answer:
+        problem: dict[str, Any] = {} if answer.status == 204 else await answer.json()
+        return answer.status, problem.get("code", "")
+
+
+async def test_a_recovery_link_sets_a_password_without_the_old_one_and_once(
+    service: Service, carol: Member, anybody: ClientSession
+) -> None:
+    code = await recovery_code(service, carol)
+    assert await _recover(anybody, code) == (204, "")
+    assert (await sign_in_as(anybody, carol)).status == 401
+    assert (await sign_in_as(anybody, carol, NEW_PASSWORD)).status == 200
+    assert await _recover(anybody, code) == (403, "link_refused")
+
+
+async def test_a_recovery_ends_all_that_the_person_had_and_nothing_of_others(
+    service: Service, carol: Member, alice: Person, bob: Person, owner: asyncpg.Connection, anybody: ClientSession
+) -> None:
+    await make_administrator(service, carol.email)
+    cookie, unused = await sign_in_by_link(service, carol.user_id), await link_code(service, carol.user_id)
+    async with browser(service.url, cookie) as page:
+        async with page.post("/api/tokens", json={"name": "script"}) as answer:
+            token = (await answer.json())["token"]
+        invited = {"email": f"dora-{carol.user_id}@corral.example", "current_password": carol.password}
+        async with page.post("/api/people/invitations", json=invited) as answer:
+            assert answer.status == 201
+    hers = await sign_in_by_link(service, alice.user_id)
+    assert await _recover(anybody, await recovery_code(service, carol)) == (204, "")
+    assert await status_of(anybody, cookie) == 401
+    async with anybody.get("/api/me", headers={"Authorization": f"Bearer {token}"}) as answer:
+        assert answer.status == 401
+    assert (await post(anybody, "/api/session/link", token=unused)).told["code"] == "link_refused"
+    assert not await owner.fetchval("SELECT count(*) FROM corral.invitations WHERE invited_by = $1", carol.user_id)
+    assert await status_of(anybody, hers) == 200
+    async with bob.client.get("/api/me") as answer:
+        assert answer.status == 200
+
+
+async def test_a_recovery_link_is_good_for_an_hour(
+    service: Service, carol: Member, owner: asyncpg.Connection, anybody: ClientSession
+) -> None:
+    code = await recovery_code(service, carol)
+    seconds = await owner.fetchval(
+        "SELECT extract(epoch FROM expires_at - now())::int FROM corral.one_time_links WHERE user_id = $1",
+        carol.user_id,
+    )
+    assert 0 < seconds <= 3600
+    await owner.execute("UPDATE corral.one_time_links SET expires_at = now() WHERE user_id = $1", carol.user_id)
+    assert await _recover(anybody, code) == (403, "link_refused")
+
+
+@pytest.mark.parametrize("change", ["expires_at = expires_at + interval '1 hour'", "user_id = $2"])
+async def test_a_recovery_link_that_was_changed_by_hand_sets_nothing(
+    service: Service, carol: Member, bob: Person, owner: asyncpg.Connection, log: LogSince, change: str
+) -> None:
+    code = await recovery_code(service, carol)
+    await owner.execute(
+        f"UPDATE corral.one_time_links SET {change} WHERE user_id = $1 AND $2::uuid IS NOT NULL",
+        carol.user_id,
+        bob.user_id,
+    )
+    async with browser(service.url) as page:
+        assert await _recover(page, code) == (403, "link_refused")
+    assert log.alarms("link_seal_broken")
+
+
+async def test_a_sign_in_link_recovers_nothing_and_a_recovery_link_signs_nobody_in(
+    service: Service, carol: Member, anybody: ClientSession
+) -> None:
+    sign_in_code, code = await link_code(service, carol.user_id), await recovery_code(service, carol)
+    assert await _recover(anybody, sign_in_code) == (403, "link_refused")
+    assert (await post(anybody, "/api/session/link", token=code)).told["code"] == "link_refused"
+    assert (await sign_in_as(anybody, carol)).status == 200
+
+
+async def test_a_weak_password_does_not_use_the_recovery_link_up(
+    service: Service, carol: Member, anybody: ClientSession
+) -> None:
+    code = await recovery_code(service, carol)
+    assert await _recover(anybody, code, "password1234") == (422, "password_too_weak")
+    assert await _recover(anybody, "corral_no") == (403, "link_refused")
+    assert await _recover(anybody, code) == (204, "")
+
+
+async def test_a_recovery_link_of_somebody_disabled_or_of_a_former_password_is_refused(
+    service: Service, carol: Member, owner: asyncpg.Connection, anybody: ClientSession
+) -> None:
+    code = await recovery_code(service, carol)
+    await owner.execute("UPDATE corral.users SET disabled_at = now() WHERE id = $1", carol.user_id)
+    assert await _recover(anybody, code) == (403, "link_refused")
+    await owner.execute("UPDATE corral.users SET disabled_at = NULL WHERE id = $1", carol.user_id)
+    async with browser(service.url, await sign_in_by_link(service, carol.user_id)) as page:
+        body = {"current_password": carol.password, "new_password": NEW_PASSWORD}
+        async with page.put("/api/me/password", json=body) as answer:
+            assert answer.status == 204
+    assert await _recover(anybody, code, "yet another horse, unstapled") == (403, "link_refused")
+
+
+async def test_of_many_who_use_a_recovery_link_at_once_one_sets_the_password(
+    service: Service, carol: Member, anybody: ClientSession
+) -> None:
+    code = await recovery_code(service, carol)
+    passwords = [f"{NEW_PASSWORD} {number}" for number in range(6)]
+    told = await asyncio.gather(*(_recover(anybody, code, new) for new in passwords))
+    assert Counter(told) == {(204, ""): 1, (403, "link_refused"): 5}
+    (winner,) = [new for new, (status, _) in zip(passwords, told, strict=True) if status == 204]
+    assert (await sign_in_as(anybody, carol, winner)).status == 200
+
+
+async def test_a_sign_in_under_way_does_not_outlive_a_recovery(
+    service: Service, carol: Member, anybody: ClientSession
+) -> None:
+    house = service.resources
+    let_in = await sign_in.check_password(
+        house.database, house.vault, email=carol.email, password=Secret(carol.password), peer=None
+    )
+    assert await _recover(anybody, await recovery_code(service, carol)) == (204, "")
+    assert not await _is_current(service, let_in.access_epoch, carol)
+
+
+async def _is_current(service: Service, epoch: int, member: Member) -> bool:
+    user = await sign_in.queries.find_user_by_email(service.resources.database, member.email)
+    return user is not None and user.access_epoch == epoch
+
+
+async def test_a_recovery_is_in_the_log_without_a_secret(
+    service: Service, carol: Member, anybody: ClientSession, log: LogSince
+) -> None:
+    code = await recovery_code(service, carol)
+    assert await _recover(anybody, code) == (204, "")
+    assert await log.awaited("password_recovered", user_id=str(carol.user_id))
+    assert code not in log.text()
+    assert NEW_PASSWORD not in log.text()

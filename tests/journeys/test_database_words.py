@@ -1,0 +1,175 @@
+"""Each way in which a database cannot be had has words of its own, in `serve` and in `doctor`."""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from corral.database.cluster import _with_way_out  # pyright: ignore[reportPrivateUsage]
+from corral.database.failures import reason_of
+from tests.journeys.clusters import ExternalPostgres
+from tests.journeys.program import corral, free_port
+
+NO_CONNECTION = "cannot connect to the database"
+
+
+async def told_by_both(**settings: object) -> str:
+    """What `serve` says; `doctor` has to say the same."""
+    served, examined = await asyncio.gather(corral("serve", port=0, **settings), corral("doctor", **settings))
+    assert examined.status == 1
+    assert f"✗ the database is reachable: {served.only_complaint}" in " ".join(examined.out.split())
+    assert "hunter2" not in served.err + examined.out
+    return served.only_complaint
+
+
+async def test_a_server_that_is_not_there_is_the_one_that_cannot_be_connected_to(folder: Path) -> None:
+    nowhere = f"postgresql://corral_app:hunter2@127.0.0.1:{free_port()}/corral"
+    for address in (
+        nowhere,
+        f"postgresql://corral_app:hunter2@/corral?host={folder}",
+        "postgresql://a:hunter2@nowhere.invalid/c",
+    ):
+        told = await told_by_both(data_dir=folder, database_url=address)
+        assert told.startswith(f"{NO_CONNECTION} (")
+        assert "CORRAL_DATABASE_URL" in told
+
+
+async def test_a_role_without_a_connection_left_is_told_as_such(external: ExternalPostgres, folder: Path) -> None:
+    await external.execute("ALTER ROLE corral_app CONNECTION LIMIT 0")
+    try:
+        told = await told_by_both(data_dir=folder, database_url=external.dsn("corral_app"))
+    finally:
+        await external.execute("ALTER ROLE corral_app CONNECTION LIMIT -1")
+    assert told.startswith("the database has no connection left (too many connections for role")
+
+
+@pytest.mark.parametrize(
+    ("parameter", "told"),
+    [
+        ("ssl_mode=require", 'unrecognized configuration parameter "ssl_mode"'),
+        ("work_mem=nonsense", 'invalid value for parameter "work_mem"'),
+        ("shared_buffers=1GB", 'parameter "shared_buffers" cannot be changed'),
+    ],
+)
+async def test_a_parameter_that_is_refused_is_told_in_the_server_s_words(
+    parameter: str, told: str, external: ExternalPostgres, folder: Path
+) -> None:
+    address = f"{external.dsn('corral_app')}&{parameter}"
+    refused = await told_by_both(data_dir=folder, database_url=address)
+    assert refused.startswith(f"the database refuses a parameter of CORRAL_DATABASE_URL: {told}")
+
+
+def _a_folder(file: Path) -> None:
+    file.mkdir()
+
+
+def _a_pipe(file: Path) -> None:
+    os.mkfifo(file)
+
+
+def _no_certificate(file: Path) -> None:
+    file.write_text("not a certificate")
+
+
+def _nothing(_: Path) -> None:
+    pass
+
+
+@pytest.mark.parametrize("name", ["sslrootcert", "sslcert", "sslkey"])
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (_a_folder, "is not a regular file"),
+        (_a_pipe, "is not a regular file"),
+        (_nothing, "cannot be read (no such file or directory)"),
+        (_no_certificate, "holds nothing in PEM form"),
+    ],
+)
+async def test_a_certificate_s_file_that_cannot_be_used_is_named(
+    name: str, make: Callable[[Path], None], told: str, folder: Path
+) -> None:
+    file = folder / "certificate.pem"
+    make(file)
+    address = f"postgresql://corral_app:hunter2@127.0.0.1:{free_port()}/corral?sslmode=verify-full&{name}={file}"
+    refused = await told_by_both(data_dir=folder / "data", database_url=address)
+    assert refused == f"CORRAL_DATABASE_URL cannot be used: its {name}, {file}, {told}"
+
+
+async def test_a_server_without_tls_is_told_as_such(folder: Path) -> None:
+    async with without_tls() as port:
+        address = f"postgresql://corral_app:hunter2@127.0.0.1:{port}/corral?sslmode=require"
+        assert (await told_by_both(data_dir=folder, database_url=address)).startswith("the database does not speak TLS")
+
+
+@asynccontextmanager
+async def without_tls() -> AsyncGenerator[int]:
+    """What a PostgreSQL without TLS answers to the question for it."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(8)  # SSLRequest
+        writer.write(b"N")
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 8192])
+async def test_a_bad_control_file_of_the_embedded_database_is_told_in_postgresql_s_words(
+    content: bytes, data: Path
+) -> None:
+    spoil(data / "postgres" / "global" / "pg_control", content)
+    served, examined = [await corral(command, data_dir=data) for command in ("serve", "doctor")]
+    for told in (served.only_complaint, examined.out):
+        assert "PostgreSQL did not start: " in told
+        assert "its control file is damaged: restore the database from your backup" in told
+        assert NO_CONNECTION not in told
+
+
+def test_a_disk_that_is_full_at_the_start_is_told_as_such() -> None:
+    told = _with_way_out("FATAL: could not write lock file: No space left on device")
+    assert told.endswith("its disk is full: make room on it")
+    assert _with_way_out("FATAL: no") == "FATAL: no"
+
+
+@pytest.mark.parametrize(
+    ("parameter", "told"),
+    [
+        ("sslmode=verify-full", "asks to verify the server's certificate, and names no sslrootcert"),
+        ("sslmode=nonsense", "has a wrong parameter: `sslmode` parameter must be one of: disable"),
+        ("target_session_attrs=nonsense", "has a wrong parameter: target_session_attrs must be any, primary"),
+    ],
+)
+async def test_a_wrong_parameter_of_the_address_is_told(parameter: str, told: str, folder: Path) -> None:
+    address = f"postgresql://corral_app:hunter2@127.0.0.1/corral?{parameter}"
+    refused = await told_by_both(data_dir=folder, database_url=address)
+    assert refused.startswith(f"CORRAL_DATABASE_URL {told}")
+
+
+def spoil(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (asyncpg.DiskFullError("no space"), "the database's disk is full (no space)"),
+        (asyncpg.OutOfMemoryError("no memory"), "the database lacks a resource (no memory)"),
+        (asyncpg.AdminShutdownError("going"), "the database is starting, stopping or recovering (going)"),
+        (asyncpg.QueryCanceledError("slow"), "the database did not answer in time"),
+        (TimeoutError(), "the database did not answer in time"),
+        (asyncpg.DeadlockDetectedError("dead"), "the database ended a transaction (dead)"),
+        (asyncpg.TargetServerAttributeNotMatched("x"), "none of the database's servers"),
+        (ConnectionResetError(104, "Connection reset by peer"), f"{NO_CONNECTION} (connection reset by peer)"),
+        (ConnectionError("unexpected connection_lost() call"), f"{NO_CONNECTION}: check"),
+        (asyncpg.InterfaceError("the connection is closed"), "the connection to the database broke (the connection is"),
+    ],
+)
+def test_what_happens_later_has_its_own_words_too(error: Exception, told: str) -> None:
+    assert reason_of(error).startswith(told)

@@ -1,0 +1,223 @@
+"""`/readyz` says no, and nothing else, whenever this process should get no requests; the log has the reason."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+
+from corral.app import DatabaseAddresses, open_state
+from corral.database import selfcheck
+from corral.database.migrate import apply_migrations
+from corral.health.watch import TakesNoWrites
+from corral.sandbox import Sandbox
+from corral.serving import House
+from corral.settings import Settings
+from tests.conftest import Service, listening
+from tests.journeys.clusters import ExternalPostgres, external_postgres
+from tests.journeys.program import PATIENCE, corral
+
+# What PostgreSQL itself says, in place of what it would say if the disk were full.
+DISK_FULL = "DO $$ BEGIN RAISE 'could not write: No space left on device' USING ERRCODE = 'disk_full'; END $$"
+
+
+@pytest.fixture(scope="module")
+async def own_postgres() -> AsyncGenerator[ExternalPostgres]:
+    async with external_postgres() as postgres:
+        await apply_migrations(postgres.dsn("corral_owner"))
+        yield postgres
+
+
+@pytest.fixture
+async def own_service(own_postgres: ExternalPostgres, sandbox: Sandbox, folder: Path) -> AsyncGenerator[Service]:
+    await own_postgres.execute("TRUNCATE corral.instance")  # each has a keyring of its own
+    settings = Settings.model_validate({"data_dir": folder} | asking(sandbox))
+    addresses = DatabaseAddresses(own_postgres.dsn("corral_app"), own_postgres.dsn("corral_owner"))
+    async with open_state(settings, addresses.app) as state:
+        house = House(settings, addresses, state)
+        async with listening(house) as url:
+            yield Service(house, url)
+
+
+def asking(sandbox: Sandbox) -> dict[str, str]:
+    return {
+        "alpaca_paper_url": sandbox.paper_url,
+        "alpaca_live_url": sandbox.live_url,
+        "alpaca_data_url": sandbox.url,
+    }
+
+
+async def told_by(client: ClientSession) -> dict[str, Any]:
+    """What anybody is told, but for the request's id; HEAD is told the same."""
+    async with client.get("/readyz") as answer, client.head("/readyz") as head:
+        assert (head.status, await head.read()) == (answer.status, b"")
+        assert head.headers.get("Retry-After") == answer.headers.get("Retry-After")
+        body = await answer.json()
+    body.pop("request_id", None)
+    return {"status": answer.status, "retry_after": answer.headers.get("Retry-After"), "body": body}
+
+
+def lines_in(log_file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log_file.read_bytes().splitlines()]
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not await condition():  # noqa: ASYNC110 - it is the database's to say
+            await asyncio.sleep(0.02)
+
+
+Trouble = Callable[[Service, ExternalPostgres, pytest.MonkeyPatch], Awaitable[None]]
+
+
+async def read_only(service: Service, postgres: ExternalPostgres, _: pytest.MonkeyPatch) -> None:
+    await postgres.execute("ALTER SYSTEM SET default_transaction_read_only = on; SELECT pg_reload_conf()")
+
+    async def is_read_only() -> bool:
+        return await service.resources.database.fetchval("SHOW transaction_read_only") == "on"
+
+    await until(is_read_only)
+
+
+async def full(service: Service, _: ExternalPostgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selfcheck, "WRITE_PROBE", DISK_FULL)
+    await service.house.state["watch"].look()
+
+
+async def newer(service: Service, postgres: ExternalPostgres, _: pytest.MonkeyPatch) -> None:
+    await postgres.execute(
+        "INSERT INTO public._pogo_migration (migration_id, migration_hash, applied, schema_name) "
+        "VALUES ('0999_of_the_future', 'x', now(), 'corral')"
+    )
+    await service.house.state["watch"].look()
+
+
+async def weakened(service: Service, postgres: ExternalPostgres, _: pytest.MonkeyPatch) -> None:
+    await postgres.execute("ALTER TABLE corral.credentials NO FORCE ROW LEVEL SECURITY")
+    await service.house.state["watch"].look()
+
+
+async def stopping(service: Service, _: ExternalPostgres, __: pytest.MonkeyPatch) -> None:
+    service.house.state["watch"].drain()
+    await service.house.state["watch"].look()
+
+
+async def away(service: Service, postgres: ExternalPostgres, _: pytest.MonkeyPatch) -> None:
+    await postgres.stop()
+    del service
+
+
+TROUBLES: dict[str, tuple[Trouble, str]] = {
+    "read-only": (read_only, "the database takes no writes"),
+    "full": (full, "the database's disk is full (could not write: No space left on device)"),
+    "newer": (newer, "newer release"),
+    "weakened": (weakened, "relation credentials kind=r rls=t forced=f"),
+    "stopping": (stopping, "stopping"),
+    "away": (away, "cannot connect to the database"),
+}
+
+
+async def mended(postgres: ExternalPostgres) -> None:
+    await postgres.start()
+    await postgres.execute(
+        "ALTER SYSTEM RESET default_transaction_read_only; SELECT pg_reload_conf();"
+        "SET default_transaction_read_only = off;"
+        "DELETE FROM public._pogo_migration WHERE migration_id = '0999_of_the_future';"
+        "ALTER TABLE corral.credentials FORCE ROW LEVEL SECURITY"
+    )
+
+
+@pytest.mark.parametrize("what", TROUBLES)
+async def test_whatever_is_the_matter_readyz_says_no_and_the_log_says_why(
+    what: str,
+    own_service: Service,
+    own_postgres: ExternalPostgres,
+    log_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begin, reason = TROUBLES[what]
+    said = len(lines_in(log_file))
+    async with ClientSession(own_service.url) as client:
+        assert (await told_by(client))["status"] == 200
+        await begin(own_service, own_postgres, monkeypatch)
+        try:
+            told = await told_by(client)
+            async with client.get("/healthz") as answer, client.head("/healthz") as head:
+                assert answer.status == head.status == 200
+        finally:
+            monkeypatch.undo()
+            await mended(own_postgres)
+        assert told == {
+            "status": 503,
+            "retry_after": "30",
+            "body": {
+                "type": "urn:corral:problem:not_ready",
+                "title": "Not ready",
+                "status": 503,
+                "code": "not_ready",
+                "detail": "This process should get no requests at the moment. Its log, and `corral doctor`, have the "
+                "reason.",
+            },
+        }
+        lines = [line for line in lines_in(log_file)[said:] if line["event"] == "not_ready"]
+        assert [reason in line["reason"] for line in lines] == [True]
+        if what != "stopping":
+
+            async def is_well() -> bool:
+                await own_service.house.state["watch"].look()
+                return (await told_by(client))["status"] == 200
+
+            await until(is_well)
+            assert [line["event"] for line in lines_in(log_file)[said:]].count("ready_again") == 1
+
+
+async def test_a_pool_that_is_used_up_makes_unready(own_service: Service) -> None:
+    database = own_service.resources.database
+    async with ClientSession(own_service.url) as client:
+        async with asyncio.TaskGroup() as tasks:
+            free = asyncio.Event()
+
+            async def hold() -> None:
+                async with database.connection():
+                    await free.wait()
+
+            for _ in range(10):
+                tasks.create_task(hold())
+            await asyncio.sleep(0)
+
+            async def is_unready() -> bool:
+                return not await own_service.house.state["watch"].is_ready()
+
+            await until(is_unready)
+            assert (await told_by(client))["status"] == 503
+            free.set()
+        assert (await told_by(client))["status"] == 200
+
+
+async def test_a_database_that_takes_no_writes_is_refused_by_serve_and_told_by_doctor(
+    own_service: Service,
+    own_postgres: ExternalPostgres,
+    against_sandbox: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    addresses = own_service.house.addresses
+    settings = {
+        **against_sandbox,
+        "data_dir": own_service.house.settings.data_dir,
+        "database_url": addresses.app,
+        "database_owner_url": addresses.owner,
+    }
+    await read_only(own_service, own_postgres, monkeypatch)
+    try:
+        served, examined = await asyncio.gather(corral("serve", **settings), corral("doctor", **settings))
+    finally:
+        await mended(own_postgres)
+    assert served.only_complaint.startswith("the database takes no writes: it is a standby")
+    assert "✓ the database is reachable\n✗ the database takes writes: the database takes no writes" in examined.out
+    await full(own_service, own_postgres, monkeypatch)
+    with pytest.raises(TakesNoWrites, match="disk is full"):
+        async with open_state(own_service.house.settings, addresses.app):
+            pass

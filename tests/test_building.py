@@ -1,0 +1,91 @@
+"""What a checkout makes of itself: a wheel that is whole, and one note where npm is missing."""
+
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CHART = Path("src/corral/web/static/vendor/lightweight-charts.js")
+TOOLS = ("sh", "cat", "cp", "dirname", "grep", "mkdir", "mv", "rm")
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """What git tracks of this checkout, as far as building goes."""
+    folder = tmp_path / "clone"
+    for part in ("src/corral", "requirements"):
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("vendor", "__pycache__"))
+    for file in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / file, folder)
+    return folder
+
+
+def built(what: str, clone: Path) -> subprocess.CompletedProcess[str]:
+    """As a builder does it: by the hook of PEP 517, in the checkout's folder."""
+    script = f"import wheel_with_chart; print(wheel_with_chart.build_{what}('.'))"
+    env = {"PYTHONPATH": str(clone / "requirements")}
+    return subprocess.run(
+        [sys.executable, "-c", script], cwd=clone, env=env, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("what", ["wheel", "sdist"])
+def test_a_clean_clone_builds_nothing_without_the_chart_and_says_how(what: str, clone: Path) -> None:
+    refused = built(what, clone)
+    assert refused.returncode == 1
+    assert refused.stderr == f"{CHART} is missing: install npm, and build with `make wheel`, which fetches it\n"
+    assert not list(clone.glob("corral-*"))
+
+
+def test_a_wheel_has_the_chart(clone: Path) -> None:
+    (clone / CHART).parent.mkdir()
+    (clone / CHART).write_text("// the chart")
+    with zipfile.ZipFile(clone / built("wheel", clone).stdout.strip()) as wheel:
+        assert wheel.read(str(CHART.relative_to("src"))) == b"// the chart"
+    with tarfile.open(clone / built("sdist", clone).stdout.strip()) as source:
+        assert {path.partition("/")[2] for path in source.getnames()} >= {
+            str(CHART),
+            "requirements/wheel_with_chart.py",  # without it no wheel could be built of it
+        }
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A folder with a few tools, and no npm."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for tool in TOOLS:
+        found = shutil.which(tool)
+        assert found
+        (folder / tool).symlink_to(found)
+    return folder
+
+
+def fetched(script: str, clone: Path, path: Path) -> str:
+    """What is said on standard error. Nothing of this ends the installation."""
+    ended = subprocess.run(
+        [clone / "requirements" / script], env={"PATH": str(path)}, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended
+    return ended.stderr
+
+
+def test_without_npm_one_note_is_printed_and_not_again(clone: Path, path: Path) -> None:
+    told = fetched("get-chart", clone, path)
+    assert told.startswith("npm is not installed: pages show a table instead of the chart")
+    assert told.count("\n") == 1
+    assert [fetched(script, clone, path) for script in ("get-axe", "get-chart", "get-axe")] == ["", "", ""]
+
+
+def test_an_npm_that_cannot_fetch_is_quoted_once(clone: Path, path: Path) -> None:
+    (path / "npm").write_text("#!/bin/sh\necho 'npm error: no network' >&2\nexit 1\n")
+    (path / "npm").chmod(0o755)
+    told = fetched("get-chart", clone, path)
+    assert told.splitlines()[0] == "npm error: no network"
+    assert told.splitlines()[1].startswith("npm could not fetch what package-lock.json pins: ")
+    assert [fetched(script, clone, path) for script in ("get-axe", "get-chart")] == ["", ""]
