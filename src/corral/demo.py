@@ -119,7 +119,7 @@ async def _demo_accounts(house: House, user_id: UUID) -> list[Credential]:
             continue
         stored.append(
             await desk.store_credential(
-                user_id,
+                desk.Owner(user_id),
                 resources.database,
                 resources.vault,
                 resources.alpaca,

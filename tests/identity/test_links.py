@@ -119,6 +119,8 @@ async def test_a_code_stands_behind_the_hash_of_its_link(service: Service, alice
 
 async def test_the_first_user_is_set_up_once(nobody_yet: Service) -> None:
     code = await _setup_code(nobody_yet)
+    weak = await _set_up(nobody_yet, code, password="short")
+    assert (weak.status, weak.told["code"]) == (422, "password_too_weak")  # and the link is not used up by it
     reply = await _set_up(nobody_yet, code)
     assert reply.status == 201
     assert reply.told["email"] == "first@corral.example"

@@ -10,6 +10,8 @@ import asyncpg
 import pytest
 from aiohttp import ClientSession
 
+from corral.credentials import desk
+from corral.credentials.models import Credential
 from corral.database.connection import get_connection_with_rls
 from corral.errors import Problem
 from corral.identity import api_tokens, queries, sessions, sign_in
@@ -23,7 +25,7 @@ from corral.secret import Secret
 from tests.conftest import Service
 from tests.doors import browser, link_code, sign_in_by_link
 from tests.identity.members import Member, add_member, post, sign_in_as, status_of
-from tests.people import Person
+from tests.people import Person, key_pair, paper_key
 
 NEW_PASSWORD = "another horse with another staple"
 
@@ -117,6 +119,36 @@ async def test_a_token_is_not_made_by_a_session_of_the_old_password(
     await _change_password(service, carol)
     assert await _is_refused(_make_token(service, maker), Unauthenticated)
     assert (await _things_of(owner, carol))["api_tokens"] == 1  # what was finished stays
+
+
+async def test_keys_are_not_stored_changed_or_deleted_by_whoever_is_not_let_in_any_more(
+    service: Service, carol: Member, owner: asyncpg.Connection
+) -> None:
+    """The keys of somebody else in the place of one's own would be what an intruder wants."""
+    house = service.resources
+    maker = await _caller(service, await sign_in_by_link(service, carol.user_id))
+
+    async def store(key_id: str) -> Credential:
+        keys = {name: Secret(key) for name, key in key_pair(key_id).items()}
+        return await desk.store_credential(
+            maker, house.database, house.vault, house.alpaca, nickname="mine", expected=None, **keys
+        )
+
+    async def rows() -> list[asyncpg.Record]:
+        return await owner.fetch(
+            "SELECT id, nickname, is_active, api_key_sealed FROM corral.credentials WHERE user_id = $1", carol.user_id
+        )
+
+    stored = await store(paper_key())
+    before = await rows()
+    await _change_password(service, carol)
+    for attempt in (
+        store(paper_key()),
+        desk.change_credential(maker, house.database, stored.id, nickname="theirs", is_active=False, replacement=None),
+        desk.delete_credential(maker, house.database, stored.id),
+    ):
+        assert await _is_refused(attempt, Unauthenticated)
+    assert await rows() == before
 
 
 async def test_of_two_new_passwords_at_once_one_counts(service: Service, carol: Member, anybody: ClientSession) -> None:

@@ -17,8 +17,13 @@ from corral.sandbox import Sandbox
 from corral.serving import House
 from corral.settings import Settings
 from tests.conftest import Service, listening
+from tests.doors import browser, sign_in_by_link
+from tests.identity.members import add_member, make_administrator
 from tests.journeys.clusters import ExternalPostgres, external_postgres
 from tests.journeys.program import PATIENCE, corral
+from tests.web.html import Parsed
+
+NOT_READY = "This server reports itself as not ready"
 
 # What PostgreSQL itself says, in place of what it would say if the disk were full.
 DISK_FULL = "DO $$ BEGIN RAISE 'could not write: No space left on device' USING ERRCODE = 'disk_full'; END $$"
@@ -58,6 +63,12 @@ async def told_by(client: ClientSession) -> dict[str, Any]:
         body = await answer.json()
     body.pop("request_id", None)
     return {"status": answer.status, "retry_after": answer.headers.get("Retry-After"), "body": body}
+
+
+async def people_page(service: Service, cookie: str) -> str:
+    """What an administrator reads on it."""
+    async with browser(service.url, cookie) as page, page.get("/people") as answer:
+        return Parsed(await answer.text()).text()
 
 
 def lines_in(log_file: Path) -> list[dict[str, Any]]:
@@ -139,6 +150,9 @@ async def test_whatever_is_the_matter_readyz_says_no_and_the_log_says_why(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     begin, reason = TROUBLES[what]
+    member = await add_member(own_service)
+    await make_administrator(own_service, member.email)
+    cookie = await sign_in_by_link(own_service, member.user_id)
     said = len(lines_in(log_file))
     async with ClientSession(own_service.url) as client:
         assert (await told_by(client))["status"] == 200
@@ -147,6 +161,7 @@ async def test_whatever_is_the_matter_readyz_says_no_and_the_log_says_why(
             told = await told_by(client)
             async with client.get("/healthz") as answer, client.head("/healthz") as head:
                 assert answer.status == head.status == 200
+            page = await people_page(own_service, cookie)
         finally:
             monkeypatch.undo()
             await mended(own_postgres)
@@ -164,6 +179,7 @@ async def test_whatever_is_the_matter_readyz_says_no_and_the_log_says_why(
         }
         lines = [line for line in lines_in(log_file)[said:] if line["event"] == "not_ready"]
         assert [reason in line["reason"] for line in lines] == [True]
+        assert what == "away" or (NOT_READY in page and lines[0]["reason"] in page)
         if what != "stopping":
 
             async def is_well() -> bool:
@@ -172,6 +188,7 @@ async def test_whatever_is_the_matter_readyz_says_no_and_the_log_says_why(
 
             await until(is_well)
             assert [line["event"] for line in lines_in(log_file)[said:]].count("ready_again") == 1
+            assert NOT_READY not in await people_page(own_service, cookie)
 
 
 async def test_a_pool_that_is_used_up_makes_unready(own_service: Service) -> None:

@@ -64,6 +64,25 @@ async def test_a_wrong_password_keeps_the_address_and_not_the_password(visitor: 
     assert wrong not in html
 
 
+async def test_whoever_was_signed_out_for_wrong_passwords_is_told_so_and_led_back(
+    visitor: ClientSession, carol: str
+) -> None:
+    async with visitor.post("/sign-in", data={"email": carol, "password": _PASSWORD}) as answer:
+        assert answer.status == 200
+    told: list[tuple[int, str, bool]] = []
+    for _ in range(5):
+        form = {"current_password": "wrong password", "new_password": "louder meadow at dawn"}
+        async with visitor.post("/you/password", data=form) as answer:
+            told.append((answer.status, answer.url.path, "five times in a row" in await answer.text()))
+    assert told == [(401, "/you/password", False)] * 4 + [(200, "/sign-in", True)]
+    async with visitor.post(
+        f"/sign-in?{answer.url.query_string}", data={"email": carol, "password": _PASSWORD}
+    ) as back:
+        assert (back.status, back.url.path) == (200, "/you/password")
+    async with visitor.get("/sign-in?reason=session_ended") as answer:  # signed in: nothing has ended
+        assert "five times in a row" not in await answer.text()
+
+
 async def test_somebody_who_tries_too_often_is_told_how_long_to_wait(visitor: ClientSession, carol: str) -> None:
     for attempt in count(1):  # the first wait is a second, which a busy machine needs for a try; the next one is two
         async with visitor.post("/sign-in", data={"email": carol, "password": "wrong password"}) as answer:
@@ -84,7 +103,7 @@ async def test_a_pasted_link_lets_in_once(service: Service, visitor: ClientSessi
     async with visitor.post("/sign-in/code", data={"token": link.reveal()}) as answer:
         html = await answer.text()
     assert answer.status == 403
-    assert "no longer works" in html or "used up" in html
+    assert "This one-time link is used up" in html or "used up" in html
     assert link.reveal().partition("#")[2] not in html
 
 
@@ -103,12 +122,12 @@ async def test_a_link_of_alice_lets_bobs_browser_in_as_alice_only_when_it_is_sen
     assert bob.email not in page
 
 
-async def test_a_used_set_up_code_and_a_weak_password_are_told_on_the_page(visitor: ClientSession) -> None:
-    sent = {"token": "corral_nothing", "email": "first@corral.example", "password": "short"}
+async def test_a_set_up_code_that_is_none_is_told_on_the_page(visitor: ClientSession) -> None:
+    sent = {"token": "corral_nothing", "email": "first@corral.example", "password": _PASSWORD}
     async with visitor.post("/setup", data=sent) as answer:
         html = await answer.text()
-    assert answer.status == 422
-    assert "Choose a password of 12" in html
+    assert answer.status == 403
+    assert "This one-time link is used up" in html
     assert 'value="first@corral.example"' in html
     assert "corral_nothing" not in html
 

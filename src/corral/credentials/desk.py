@@ -1,5 +1,7 @@
 """The vault's desk: store, list, rename, replace keys, switch on and off, delete."""
 
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -16,7 +18,9 @@ from corral.credentials.problems import (
 )
 from corral.credentials.sealing import seal_keys
 from corral.credentials.validation import ValidatedKeys, find_account_of_keys, hint_of_key
-from corral.database.connection import Database, get_connection_with_rls
+from corral.database.connection import Connection, Database, get_connection_with_rls
+from corral.identity.models import AuthUser
+from corral.identity.standing import standing_connection
 from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Vault
@@ -27,8 +31,15 @@ MOST_CREDENTIALS: Final = 200
 _log = get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose the keys will be, where the operator stores them and no session or token can have ended."""
+
+    id: UUID
+
+
 async def store_credential(
-    user_id: UUID,
+    user: AuthUser | Owner,
     database: Database,
     vault: Vault,
     alpaca: AlpacaClient,
@@ -38,13 +49,17 @@ async def store_credential(
     secret_key: Secret,
     expected: Environment | None,
 ) -> Credential:
-    """Asks Alpaca first; stores sealed keys only when it answered, and as what it answered."""
+    """Asks Alpaca first; stores sealed keys only when it answered, and as what it answered.
+
+    Raises Unauthenticated if whoever asked is not let in any more by then.
+    """
+    user_id = user.id
     validated = await find_account_of_keys(alpaca, user_id, api_key, secret_key)
     if expected is not None and expected is not validated.environment:
         raise WrongEnvironment(_wrong_environment(validated.environment, expected))
     credential_id = uuid4()
     sealed = seal_keys(vault, user_id, credential_id, validated.environment, api_key=api_key, secret_key=secret_key)
-    async with get_connection_with_rls(user_id, database) as connection:
+    async with _changing(user, database) as connection:
         credential = await queries.insert_credential(
             connection,
             user_id=user_id,
@@ -90,7 +105,7 @@ async def load_credential(user_id: UUID, database: Database, credential_id: UUID
 
 
 async def change_credential(
-    user_id: UUID,
+    user: AuthUser,
     database: Database,
     credential_id: UUID,
     *,
@@ -98,8 +113,12 @@ async def change_credential(
     is_active: bool | None,
     replacement: Replacement | None,
 ) -> Credential:
-    """One transaction for all of it. None leaves a field as it is."""
-    async with get_connection_with_rls(user_id, database) as connection:
+    """One transaction for all of it. None leaves a field as it is.
+
+    Raises Unauthenticated as `store_credential` does.
+    """
+    user_id = user.id
+    async with standing_connection(database, user) as connection:
         if replacement is not None:
             await queries.replace_keys(connection, user_id, credential_id, replacement)
         await queries.update_credential(connection, user_id, credential_id, nickname=nickname, is_active=is_active)
@@ -138,12 +157,19 @@ async def prepare_replacement(
     )
 
 
-async def delete_credential(user_id: UUID, database: Database, credential_id: UUID) -> None:
-    async with get_connection_with_rls(user_id, database) as connection:
-        is_deleted = await queries.delete_credential(connection, user_id, credential_id)
+async def delete_credential(user: AuthUser, database: Database, credential_id: UUID) -> None:
+    """Raises Unauthenticated as `store_credential` does."""
+    async with standing_connection(database, user) as connection:
+        is_deleted = await queries.delete_credential(connection, user.id, credential_id)
     if not is_deleted:
         raise CredentialNotFound
-    _log.info("credential_deleted", user_id=str(user_id), credential_id=str(credential_id))
+    _log.info("credential_deleted", user_id=str(user.id), credential_id=str(credential_id))
+
+
+def _changing(user: AuthUser | Owner, database: Database) -> AbstractAsyncContextManager[Connection]:
+    if isinstance(user, Owner):
+        return get_connection_with_rls(user.id, database)
+    return standing_connection(database, user)
 
 
 async def _load_sealed(user_id: UUID, database: Database, credential_id: UUID) -> SealedCredential:

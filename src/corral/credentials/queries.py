@@ -70,7 +70,7 @@ async def insert_credential(
 ) -> Credential | None:  # fmt: skip
     """None when this user has stored this account already, or has `most` credentials.
 
-    Several that are stored at the same moment may each see room for one.
+    Behind `lock_user` no two at once see room for the same one.
     """
     row = await connection.fetchrow(
         """

@@ -56,7 +56,7 @@ async def store_credential(body: NewCredential, user: CredentialsWrite, request:
     """Asks Alpaca whether these keys are for paper or live, and stores them sealed."""
     house = resources(request)
     credential = await desk.store_credential(
-        user.id,
+        user,
         house.database,
         house.vault,
         house.alpaca,
@@ -91,7 +91,7 @@ async def change_credential(
 ) -> CredentialMetadata:
     """Renames, switches on or off, or replaces both keys by new ones of the same account."""
     credential = await desk.change_credential(
-        user.id,
+        user,
         resources(request).database,
         credential_id,
         nickname=body.nickname,
@@ -109,7 +109,7 @@ async def change_credential(
 )
 async def delete_credential(credential_id: UUID, user: CredentialsWrite, request: Request) -> None:
     """Deletes the sealed keys here. Only deleting them at Alpaca, too, makes them worthless everywhere."""
-    await desk.delete_credential(user.id, resources(request).database, credential_id)
+    await desk.delete_credential(user, resources(request).database, credential_id)
 
 
 @router.post(

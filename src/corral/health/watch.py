@@ -60,6 +60,11 @@ class Watch:
             with suppress(asyncio.CancelledError):
                 await task
 
+    @property
+    def reason(self) -> str | None:
+        """Why this process should get no requests, as it was found last; None while it should. For operators only."""
+        return self._told
+
     def drain(self) -> None:
         """From here on this process should get no more requests, for it is going to stop."""
         self._is_draining = True

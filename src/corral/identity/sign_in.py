@@ -57,11 +57,15 @@ async def redeem_sign_in_link(database: Database, vault: Vault, code: Secret) ->
 
 
 async def set_up_first_user(database: Database, vault: Vault, *, code: Secret, email: str, password: Secret) -> LetIn:
-    """Exactly one caller wins: the link's row and the user's are one transaction. The winner is an administrator."""
-    await refuse_weak(password, email)
+    """Exactly one caller wins: the link's row and the user's are one transaction. The winner is an administrator.
+
+    The link is looked at before the password is judged and hashed, which costs, and before it is used up.
+    """
     lookups = link_lookups(vault, "setup", code)
     if await queries.has_users(database):
         raise AlreadySetUp
+    refuse_unbelievable(vault, "setup", code, await queries.find_link(database, lookups, "setup"))
+    await refuse_weak(password, email)
     user_id = uuid4()
     password_sealed = await hash_password(vault, user_id, password)
     async with get_connection_with_rls(user_id, database) as connection:

@@ -1,10 +1,12 @@
 """Whether those who were let in a while ago would be let in now: for answers that last, and for what they make."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import asynccontextmanager
 
-from corral.database.connection import Connection, Database
+from corral.database.connection import Connection, Database, get_connection_with_rls
 from corral.identity import queries
 from corral.identity.models import AuthUser
+from corral.identity.problems import Unauthenticated
 from corral.identity.queries import SessionRow, TokenRow
 from corral.identity.scopes import ALL_SCOPES, scopes_from_stored
 
@@ -41,6 +43,15 @@ async def hold_standing(connection: Connection, user: AuthUser) -> bool:
         return False
     has_row = queries.has_session if user.authenticated_by == "session" else queries.has_api_token
     return await has_row(connection, user.id, user.session_or_token_id)
+
+
+@asynccontextmanager
+async def standing_connection(database: Database, user: AuthUser) -> AsyncGenerator[Connection]:
+    """A transaction for what a request changes. Raises Unauthenticated if whoever sent it is not let in any more."""
+    async with get_connection_with_rls(user.id, database) as connection:
+        if not await hold_standing(connection, user):
+            raise Unauthenticated
+        yield connection
 
 
 def _trips(lookups: Sequence[bytes]) -> list[Sequence[bytes]]:

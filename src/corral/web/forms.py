@@ -70,7 +70,7 @@ async def answer_form(
         if not reads_pages(request.scope):
             raise
         if isinstance(problem, Unauthenticated):  # the session ended while the form was on its way
-            raise signed_out(request) from None
+            raise signed_out(request, problem) from None
         answer = await again(Form(problem, _without_secrets(model, sent), _by_field(problem)))
         if problem.retry_after is not None:
             answer.headers["retry-after"] = str(problem.retry_after)

@@ -54,7 +54,7 @@ async def add_keys(user: Visitor, request: Request) -> Response:
     async def act(body: NewCredential) -> Response:
         house = resources(request)
         credential = await desk.store_credential(
-            user.id,
+            user,
             house.database,
             house.vault,
             house.alpaca,
@@ -183,7 +183,7 @@ async def replace_keys(credential_id: UUID, user: Visitor, request: Request) -> 
             secret_key=body.secret_key,
         )
         await desk.change_credential(
-            user.id, house.database, credential_id, nickname=None, is_active=None, replacement=replacement
+            user, house.database, credential_id, nickname=None, is_active=None, replacement=replacement
         )
         return see_other(f"/keys/{credential_id}/found")
 
@@ -196,7 +196,7 @@ async def delete_keys(credential_id: UUID, user: Visitor, request: Request) -> R
         credential = await _load(credential_id, user, request)
         if body.nickname.strip() != credential.nickname:
             raise NicknameDiffers
-        await desk.delete_credential(user.id, resources(request).database, credential_id)
+        await desk.delete_credential(user, resources(request).database, credential_id)
         return see_other("/")
 
     return await answer_form(request, Deletion, act, _again(credential_id, "delete", user, request))
@@ -215,7 +215,7 @@ async def _change(
     is_active: bool | None = None,
 ) -> Response:
     await desk.change_credential(
-        user.id,
+        user,
         resources(request).database,
         credential_id,
         nickname=nickname,

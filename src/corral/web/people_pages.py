@@ -1,6 +1,6 @@
 """People, for administrators: who is here and who is invited; inviting, shutting out, letting in again."""
 
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, cast
 from uuid import UUID
 
 from fastapi import APIRouter, Request
@@ -18,6 +18,9 @@ from corral.secret import Secret
 from corral.web.forms import Button, Form, answer_form, filled
 from corral.web.templating import render_page
 from corral.web.visitors import AdministratorVisitor, see_other
+
+if TYPE_CHECKING:
+    from corral.health.watch import Watch
 
 Deed = Literal["disable", "enable"]
 
@@ -102,6 +105,7 @@ async def _people_page(
         status=form.status,
         people=people,
         pending=pending,
+        not_ready=cast("Watch", request.state.watch).reason,
         form=form,
         asks_password=await has_password(house.database, user.id),
         invited=invited,

@@ -10,6 +10,7 @@ from corral.identity import sign_in
 from corral.identity.events import has_news
 from corral.identity.links import code_in
 from corral.identity.models import AuthUser, LetIn
+from corral.identity.problems import SessionEnded
 from corral.identity.schemas import LinkSignIn, Recovery, SetUp, SignIn
 from corral.identity.signed_in import begin_session, finish_session, network_address_of, source_of
 from corral.web.forms import Form, answer_form, filled
@@ -145,4 +146,5 @@ def _sign_in_page(
         wants_code=wants_code,
         next=_destination(request),
         signed_in=user,
+        ended=SessionEnded().detail if request.query_params.get("reason") == SessionEnded.code else None,
     )

@@ -2,7 +2,7 @@
 
 import re
 from typing import Annotated, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from fastapi import Depends, Request
 from fastapi.responses import RedirectResponse
@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse
 from corral.edge.edge import reads_pages
 from corral.identity.current_user import get_current_user
 from corral.identity.models import AuthUser
-from corral.identity.problems import NotAnAdministrator, SessionRequired, Unauthenticated
+from corral.identity.problems import NotAnAdministrator, SessionEnded, SessionRequired, Unauthenticated
 
 # A path of our own. `//host` and `/\host` lead to another one, and so would what a browser leaves out (a tab).
 _LOCAL: Final = re.compile(r"/(?![/\\])[!-\[\]-~]*", re.ASCII)
@@ -18,10 +18,10 @@ _LONGEST: Final = 1024
 
 
 class SignedOut(Exception):  # noqa: N818 - a condition
-    """Nobody is signed in; the page that was asked for is `where`."""
+    """Nobody is signed in; the page that was asked for is `where`, and `reason` one that the sign-in page tells."""
 
-    def __init__(self, where: str) -> None:
-        self.where = where
+    def __init__(self, where: str, reason: str | None) -> None:
+        self.where, self.reason = where, reason
         super().__init__(where)
 
 
@@ -54,12 +54,14 @@ async def _administrator_of(user: Annotated[AuthUser, Depends(visitor_of)]) -> A
 
 async def lead_to_sign_in(_request: Request, raised: Exception) -> RedirectResponse:
     assert isinstance(raised, SignedOut)  # noqa: S101 - for the type checker: it is registered for nothing else
-    return see_other("/sign-in" if raised.where == "/" else f"/sign-in?next={quote(raised.where, safe='/')}")
+    told = {"next": raised.where if raised.where != "/" else None, "reason": raised.reason}
+    query = urlencode({name: value for name, value in told.items() if value is not None}, safe="/", quote_via=quote)
+    return see_other(f"/sign-in?{query}" if query else "/sign-in")
 
 
-def signed_out(request: Request) -> SignedOut:
-    """Leads to the sign-in and back to the page."""
-    return SignedOut(_where(request))
+def signed_out(request: Request, because: Unauthenticated | None = None) -> SignedOut:
+    """Leads to the sign-in and back to the page. `because` has a reason of its own, if it is more than absence."""
+    return SignedOut(_where(request), because.code if isinstance(because, SessionEnded) else None)
 
 
 def see_other(path: str) -> RedirectResponse:

@@ -1,5 +1,7 @@
 import { element, prose } from "./elements.js";
 
+const SIGNED_OUT = new Set(["unauthenticated", "session_ended"]);
+
 /** What went wrong, in the API's own words, and what is wrong with which field. */
 export function problemNotice(problem) {
   return element(
@@ -7,8 +9,13 @@ export function problemNotice(problem) {
     { class: "notice problem" },
     element("p", {}, prose(problem.detail)),
     ...problem.errors.map(({ loc, msg }) => element("p", {}, `${fieldName(loc)}: ${msg}`)),
+    SIGNED_OUT.has(problem.code) ? element("p", {}, element("a", { href: signInPath() }, "Sign in")) : null,
     problem.retryAfter === null ? null : element("p", { class: "wait" }, waitText(problem.retryAfter)),
   );
+}
+
+function signInPath() {
+  return `/sign-in?next=${encodeURIComponent(location.pathname)}`;
 }
 
 function fieldName(place) {
