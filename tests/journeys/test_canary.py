@@ -171,7 +171,7 @@ async def hand_it_in_wrongly(caller: Caller, canary: str, path: str) -> None:
         {"json": {**body, "api_key": [canary], "secret_key": {"secret": secret}}},
         {"json": {**body, secret: canary}},
         {"json": {**body, "nickname": {"secret": secret}}},
-        {"json": {**body, "api_key": canary + "\n"}},
+        {"json": {**body, "api_key": canary[:9] + "\n" + canary[9:]}},
         {"data": json.dumps(body)[:-1], "headers": {"Content-Type": "application/json"}},
         {"data": f"api_key={canary}&secret_key={secret}", "headers": {"Content-Type": "text/plain"}},
         {"data": json.dumps(body) * 1000, "headers": {"Content-Type": "application/json"}},

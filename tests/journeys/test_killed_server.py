@@ -83,7 +83,7 @@ async def test_a_server_killed_amid_changes_leaves_no_half_of_any(data: Path, ag
     assert ledger.there
     examined = await corral("doctor", **settings)
     assert (examined.status, "✗" in examined.out) == (0, False), examined
-    assert examined.out.count("✓") == 8
+    assert examined.out.count("✓") == 9
     assert processes_of(data) == []
 
 

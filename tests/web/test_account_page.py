@@ -4,8 +4,9 @@ import json
 import re
 from collections.abc import AsyncGenerator
 from urllib.parse import parse_qs, urlsplit
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 from aiohttp import ClientSession
 
@@ -24,10 +25,19 @@ PAYLOAD = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
 class Visit:
     """Somebody signed in, at a service that keeps no answers, with one account."""
 
-    def __init__(self, person: Person, browser: ClientSession, key_id: str, credential_id: str, faults: Faults) -> None:
+    def __init__(
+        self,
+        person: Person,
+        browser: ClientSession,
+        key_id: str,
+        credential_id: str,
+        faults: Faults,
+        account_id: str,
+    ) -> None:
         self.person = person
         self.browser = browser
         self.key_id = key_id
+        self.account_id = account_id
         self.path = f"/accounts/{credential_id}"
         self._faults = faults
 
@@ -54,13 +64,15 @@ async def forgetful(start_service: StartService) -> AsyncGenerator[Service]:
 
 
 @pytest.fixture
-async def visit(forgetful: Service, faults: Faults) -> AsyncGenerator[Visit]:
+async def visit(forgetful: Service, faults: Faults, owner: asyncpg.Connection) -> AsyncGenerator[Visit]:
     key_id = paper_key()
     async with make_person(forgetful, "alice") as person:
         credential = await person.store(key_id, nickname="Growth")
         cookie = await sign_in_by_link(forgetful, person.user_id)
         async with ClientSession(forgetful.url, headers={**BROWSER, "Cookie": cookie}) as browser:
-            yield Visit(person, browser, key_id, credential["id"], faults)
+            of_account = "SELECT account_id FROM corral.credentials WHERE id = $1"
+            account_id = await owner.fetchval(of_account, UUID(credential["id"]))
+            yield Visit(person, browser, key_id, credential["id"], faults, account_id)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -122,7 +134,7 @@ async def test_paper_and_live_differ_in_word_in_shape_and_in_the_frame(
 
 async def test_the_figures_are_those_of_the_api(visit: Visit) -> None:
     account = {"equity": "103820.56", "cash": "-23140.2", "buying_power": "262113.632"}
-    body = await _account_of(visit)
+    body = _account_of(visit)
     await visit.answer("/v2/account", body | account)
     parsed = await visit.read()
     values = [one["value"] for one in parsed.attributes("data") if one.get("class") == "money"][:3]
@@ -133,7 +145,7 @@ async def test_the_figures_are_those_of_the_api(visit: Visit) -> None:
 async def test_the_account_is_told_whole_figure_by_figure(visit: Visit) -> None:
     figures = {"regt_buying_power": "48151.10", "initial_margin": 16.2342, "sma": None, "long_market_value": "0"}
     told = {"last_equity": "100", "multiplier": "2", "options_trading_level": 2, "created_at": "2026-01-05T14:30:00Z"}
-    body = await _account_of(visit)
+    body = _account_of(visit)
     await visit.answer(
         "/v2/account", body | {"equity": "101", "cash": "1", "buying_power": "2", "currency": "EUR"} | figures | told
     )
@@ -143,13 +155,13 @@ async def test_the_account_is_told_whole_figure_by_figure(visit: Visit) -> None:
     assert 'data-detail="long_market_value"' in html
     assert 'data-detail="sma"' not in html
     text = Parsed(html).text()
-    assert "+1.00 EUR (+1.00%) since the previous close" in text
+    assert "+€1.00 (+1.00%) since the previous close" in text
     for words in ("PA3000000001", "Paper, margin 2\N{MULTIPLICATION SIGN}", "level 2", "2026-01-05"):
         assert words in text
 
 
 async def test_nothing_is_said_of_a_close_that_alpaca_does_not_tell(visit: Visit) -> None:
-    body = await _account_of(visit)
+    body = _account_of(visit)
     await visit.answer("/v2/account", body | {"equity": "101", "cash": "1", "buying_power": "2"})
     html = await visit.html()
     assert "previous close" not in html
@@ -168,7 +180,7 @@ async def test_nothing_is_said_of_a_close_that_alpaca_does_not_tell(visit: Visit
     ],
 )
 async def test_what_keeps_from_trading_is_told_in_words(visit: Visit, changes: dict[str, object], words: str) -> None:
-    body = await _account_of(visit) | {"equity": "1", "cash": "1", "buying_power": "2"}
+    body = _account_of(visit) | {"equity": "1", "cash": "1", "buying_power": "2"}
     await visit.answer("/v2/account", body)
     assert not _warnings(await visit.read())
     await visit.answer("/v2/account", body | changes)
@@ -181,7 +193,7 @@ async def test_details_cost_no_call_and_are_those_of_the_last_answer(visit: Visi
     before = await faults.calls_of(visit.key_id)
     assert json.loads(await visit.html("/details")) is None
     assert await faults.calls_of(visit.key_id) == before
-    body = await _account_of(visit) | {"equity": "1", "cash": "1", "buying_power": "2", "transfers_blocked": True}
+    body = _account_of(visit) | {"equity": "1", "cash": "1", "buying_power": "2", "transfers_blocked": True}
     await visit.answer("/v2/account", body | {"last_equity": "48151.62342", "sma": "16.23"})
     await visit.read()
     asked = await faults.calls_of(visit.key_id)
@@ -211,7 +223,7 @@ async def test_details_are_gone_with_the_keys_that_brought_them(visit: Visit) ->
 
 
 async def test_an_account_that_repeats_its_keys_is_not_shown(visit: Visit) -> None:
-    body = await _account_of(visit) | {"equity": "1", "cash": "1", "buying_power": "2"}
+    body = _account_of(visit) | {"equity": "1", "cash": "1", "buying_power": "2"}
     for echoed in ({"status": visit.key_id}, {"crypto_status": secret_of(visit.key_id)}):
         await visit.answer("/v2/account", body | echoed)
         html = await visit.html()
@@ -396,9 +408,9 @@ async def _problem_page(session: ClientSession, path: str) -> str:
         return re.sub(r"<code>[0-9a-f]{32}</code>", "", await answer.text())
 
 
-async def _account_of(visit: Visit) -> dict[str, object]:
+def _account_of(visit: Visit) -> dict[str, object]:
     return {
-        "id": str(uuid4()),
+        "id": visit.account_id,
         "account_number": "PA3000000001",
         "status": "ACTIVE",
         "currency": "USD",

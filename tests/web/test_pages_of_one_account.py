@@ -33,7 +33,7 @@ async def test_money_is_in_the_accounts_own_currency(
     await faults.set(key, path="/v2/account", account_raw={"currency": '"EUR"', "equity": '"48151623.42"'})
     stored = await alice.store(key)
     text = (await read_page(alices, f"/accounts/{stored['id']}{page}?wait=true")).text()
-    assert " EUR" in text
+    assert "€" in text
     assert "$" not in text
 
 

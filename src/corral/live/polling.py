@@ -68,6 +68,7 @@ class Poller:
         self._looks = 0
         self._is_look_due = True
         self._is_positions_turn = True
+        self._is_down = False  # whether the account itself could not be read the last time
         self._doubted: Watcher | None = None
         self._joined = asyncio.Event()
         self._backoff = self._new_backoff()
@@ -138,6 +139,7 @@ class Poller:
         if read is not None and not isinstance(problem, AccountRateLimited):
             read.failed()
             return 0
+        self._is_down = True
         self._positions.forget()
         self._orders.forget()
         watcher.tell_trouble("polling", problem)
@@ -172,8 +174,13 @@ class Poller:
         self._audience.tell_trouble("polling", None)
         self._audience.tell(self._holdings.learn_account(body))
         self._audience.admit(watcher, self._holdings.known())
+        was_down, self._is_down = self._is_down, False
         for read in (self._positions, self._orders):
-            if read.problem is not None:
+            if read.problem is None:
+                continue
+            if was_down:
+                read.forget()  # it failed in the outage that is over now
+            else:
                 read.is_told = True
                 self._audience.tell_trouble(read.part, read.problem)
 

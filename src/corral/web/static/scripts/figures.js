@@ -8,12 +8,14 @@
 import { difference, isDecimal, ratio, signOf } from "./decimals.js";
 
 const MINUS = "−"; // as wide as a plus, and easily read
-const PLACES = {
-  0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(" "),
-  3: "BHD IQD JOD KWD LYD OMR TND".split(" "),
-};
+// Of currencies without hundredths, or with thousandths, by ISO 4217.
+const PLACES = new Map([
+  ...allWith(0, "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"),
+  ...allWith(3, "BHD IQD JOD KWD LYD OMR TND"),
+]);
 const HUNDREDTHS = roundedTo(2);
 const EVERY_DIGIT = { maximumFractionDigits: mostFractionDigits() };
+const PLAIN = new Intl.NumberFormat("en", { useGrouping: false, maximumFractionDigits: 10 });
 const SIGNED = { signDisplay: "exceptZero" };
 
 /** `formatMoney("-23140.2", "USD")` is `−$23,140.20` in English; what is no decimal is shown as it came. */
@@ -65,9 +67,9 @@ export function formatAxis(numbers, currency) {
   }
 }
 
-/** Without the exponent and the last digits of a float, which `isDecimal` and a reader can do without. */
+/** Of a number that the chart made, without an exponent and the last digits of a float, which say nothing. */
 function plain(number) {
-  return number.toFixed(10);
+  return PLAIN.format(number);
 }
 
 const WRITERS = {
@@ -92,7 +94,11 @@ export function writeFigure(node) {
 }
 
 function placesOf(currency) {
-  return Number(Object.keys(PLACES).find((places) => PLACES[places].includes(currency)) ?? 2);
+  return PLACES.get(currency) ?? 2;
+}
+
+function allWith(places, currencies) {
+  return currencies.split(" ").map((currency) => [currency, places]);
 }
 
 function roundedTo(places) {
