@@ -23,7 +23,7 @@ from tests.journeys.clusters import ExternalPostgres, external_postgres
 from tests.journeys.program import PATIENCE, corral
 from tests.web.html import Parsed
 
-NOT_READY = "This server reports itself as not ready"
+NOT_READY = "This server isn't ready"
 
 # What PostgreSQL itself says, in place of what it would say if the disk were full.
 DISK_FULL = "DO $$ BEGIN RAISE 'could not write: No space left on device' USING ERRCODE = 'disk_full'; END $$"
