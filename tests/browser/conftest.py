@@ -1,5 +1,6 @@
 """A real browser before a real service: Debian's Chromium, driven by Playwright."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -66,6 +67,13 @@ def browsing(browser: Browser, service: Service) -> Browsing:
             await context.close()
 
     return browse
+
+
+async def holds(page: Page, expression: str) -> None:
+    """Waits until it is true. `wait_for_function` would evaluate it by `eval`, which the pages' policy refuses."""
+    async with asyncio.timeout(PATIENCE_MS / 1000):
+        while not await page.evaluate(expression):  # noqa: ASYNC110 - a page tells of nothing by itself
+            await asyncio.sleep(0.02)
 
 
 def _is_ours(message: ConsoleMessage) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from tests.browser.conftest import PATIENCE_MS, Browsing, opened
+from tests.browser.conftest import PATIENCE_MS, Browsing, holds, opened
 from tests.conftest import Faults
 from tests.people import Person, live_key, paper_key
 
@@ -51,7 +51,7 @@ async def test_figures_that_are_only_confirmed_say_since_when_they_are_what_they
         still, restless = (page.get_by_role("article").filter(has_text=name) for name in ["still", "restless"])
         await expect(_equity(still)).to_have_text("$48,151,623.42")
         await expect(still).to_contain_text("As of ")
-        await page.wait_for_function("document.querySelectorAll('data.changed').length")  # the stream is there
+        await holds(page, "document.querySelectorAll('data.changed').length")  # the stream is there
         await _switch(alice, other, is_active=False)
         await expect(restless).to_contain_text("was switched off")
         await _switch(alice, other, is_active=True)  # a gap in what is told of this one
@@ -255,11 +255,12 @@ async def test_what_alpaca_has_blocked_stands_below_the_figures_in_words(
     await faults.set(key, path=_ACCOUNT, account_raw=told)
     async with browsing(alice) as context:
         card = (await opened(context)).get_by_role("article")
-        await expect(card).to_contain_text("Alpaca has blocked this account.")
-        await expect(card).to_contain_text("Alpaca has blocked trading.")
+        await expect(card).to_contain_text("Alpaca has blocked this account:")
+        await expect(card).to_contain_text("Alpaca has blocked trading:")
         await expect(card).to_contain_text("Pattern day trader · Day trades: 3")
         await faults.clear()
         await expect(card).not_to_contain_text("Pattern day trader")
+        await expect(card).not_to_contain_text("Alpaca has blocked")
 
 
 async def _switch(person: Person, stored: dict[str, Any], *, is_active: bool) -> None:

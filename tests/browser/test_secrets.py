@@ -143,8 +143,9 @@ async def test_a_page_that_the_browser_kept_alive_is_asked_for_anew(browsing: Br
         page = await opened(context)
         await page.evaluate("window.wasHere = true")
         # Chromium keeps none of these pages; others might.
-        await page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
-        await page.wait_for_function("!window.wasHere")
+        async with page.expect_event("load"):
+            await page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+        assert not await page.evaluate("window.wasHere")
 
 
 async def test_a_code_leaves_the_address_the_history_and_the_page_that_it_opened(

@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from corral.identity.links import issue_link
-from tests.browser.conftest import Browsing, opened
+from tests.browser.conftest import Browsing, holds, opened
 from tests.browser.strangers import STRANGE, strangers_page
 from tests.conftest import Service
 from tests.doors import link_code
@@ -60,7 +60,7 @@ async def test_no_page_can_be_framed_and_none_keeps_a_handle_on_ours(
             await page.evaluate("(url) => { window.ours = open(url); }", f"{service.url}/")
         ours = await opening.value
         await expect(ours.get_by_role("article", name="Long-term")).to_be_visible()
-        await page.wait_for_function("ours.closed")  # for the stranger: its handle leads nowhere
+        await holds(page, "ours.closed")  # for the stranger: its handle leads nowhere
 
 
 @pytest.mark.parametrize("host", _HOSTS)

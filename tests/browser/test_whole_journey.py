@@ -177,7 +177,8 @@ async def _make_and_revoke_a_token(newcomer: Newcomer, url: str) -> str:
         await newcomer.sees("Revoke “Spreadsheet”?")
         await newcomer.press("button", "Revoke")
         await newcomer.sees("API tokens")
-        await expect(newcomer.page.get_by_text("Spreadsheet")).to_have_count(0)
+        await expect(newcomer.page.get_by_role("link", name="Revoke Spreadsheet")).to_have_count(0)
+        await expect(newcomer.page.get_by_role("listitem").filter(has_text="API token revoked")).to_be_visible()
         async with program.get("/api/overview") as answer:
             assert answer.status == 401
     return token
@@ -186,10 +187,12 @@ async def _make_and_revoke_a_token(newcomer: Newcomer, url: str) -> str:
 async def _change_the_password_and_come_in_again(newcomer: Newcomer) -> None:
     await newcomer.write(current_password=_PASSWORD, new_password=_NEW_PASSWORD)
     await newcomer.press("button", "Set the password")
-    for _ in range(2):
+    for comes_to in ("API tokens", "Accounts"):  # after the change to the tokens, which still work
         await newcomer.sees("Sign in")
         await newcomer.write(email=_EMAIL, password=_NEW_PASSWORD)
         await newcomer.press("button", "Sign in")
+        await newcomer.sees(comes_to)
+        await newcomer.press("link", "Accounts")
         await newcomer.sees("Accounts")
         await newcomer.finds(newcomer.page.get_by_role("article").get_by_text("$48,151,623.42"))
         await newcomer.press("button", "Sign out")

@@ -171,4 +171,4 @@ async def test_a_page_leads_to_the_sign_in_when_the_session_ends(service: Servic
         browser(service.url) as page,
         page.post("/you/password", data=sent, headers=headers, allow_redirects=False) as answer,
     ):
-        assert (answer.status, answer.headers["location"]) == (303, "/sign-in?next=/you/password")
+        assert (answer.status, answer.headers["location"]) == (303, "/sign-in?next=/you/password&reason=session_ended")

@@ -194,7 +194,8 @@ async def test_every_status_and_block_that_stops_trading_is_on_the_card_and_know
     stored = await alice.store(key_id)
     assert words in (await read_page(alices, "/?wait")).text()
     async with alices.get("/closes") as answer:
-        assert words in (await answer.json())[stored["id"]]["blocks"][0]
+        blocks = (await answer.json())[stored["id"]]["blocks"]
+    assert any(words in block for block in blocks)  # one key in a few is of an account that may not trade
 
 
 async def test_the_line_of_a_curve_with_unreadable_points_says_that_it_is_incomplete(
