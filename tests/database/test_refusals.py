@@ -290,16 +290,33 @@ async def test_a_broken_migration_is_told_by_its_name_and_changes_nothing(
     postgres: EmbeddedDatabase, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     shutil.copytree(migrate.MIGRATIONS, tmp_path, dirs_exist_ok=True)
-    (tmp_path / "0002_broken.sql").write_text(
-        "-- Broken\n-- depends: 0001_people_and_credentials\n\n-- migrate: apply\n"
-        "CREATE TABLE corral.half (x integer); SELECT nonsense;\n"
-        "-- migrate: rollback\nSELECT 1;\n"
-    )
+    (tmp_path / "0002_broken.sql").write_text("-- Broken\n\nCREATE TABLE corral.half (x integer);\nSELECT nonsense;\n")
     monkeypatch.setattr(migrate, "MIGRATIONS", tmp_path)
-    with pytest.raises(migrate.MigrationRefused, match=r"0002_broken.*nonsense"):
+    with pytest.raises(migrate.MigrationRefused, match=r"^0002_broken.sql, line 4: .*nonsense"):
         await migrate.apply_migrations(postgres.dsn("corral_owner"))
     owner = await asyncpg.connect(postgres.dsn("corral_owner"))
     assert await owner.fetchval("SELECT to_regclass('corral.half')") is None
+    assert await owner.fetchval("SELECT count(*) FROM corral.migrations WHERE name = '0002_broken'") == 0
+    await owner.close()
+
+
+async def test_a_database_from_before_the_first_release_keeps_its_list_of_migrations(
+    postgres: EmbeddedDatabase,
+) -> None:
+    """A library had made it, in `public`."""
+    owner = await asyncpg.connect(postgres.dsn("corral_owner"))
+    names = await owner.fetch("SELECT name FROM corral.migrations ORDER BY name")
+    await owner.execute(
+        """
+        CREATE TABLE public._pogo_version (version integer);
+        CREATE TABLE public._pogo_migration (migration_id text, migration_hash text, applied timestamptz);
+        INSERT INTO public._pogo_migration SELECT name, 'x', applied_at FROM corral.migrations;
+        DROP TABLE corral.migrations;
+        """
+    )
+    await migrate.apply_migrations(postgres.dsn("corral_owner"))
+    assert await owner.fetch("SELECT name FROM corral.migrations ORDER BY name") == names
+    assert await owner.fetchval("SELECT to_regclass('public._pogo_migration')") is None
     await owner.close()
 
 

@@ -115,10 +115,7 @@ async def test_a_database_of_a_newer_release_is_refused_in_just_those_words(
     async with external_postgres() as postgres:
         owner = postgres.dsn("corral_owner")
         await apply_migrations(owner)
-        await postgres.execute(
-            "INSERT INTO public._pogo_migration (migration_id, migration_hash, applied, schema_name) "
-            "SELECT '0999_of_the_future', 'x', now(), 'corral'"
-        )
+        await postgres.execute("INSERT INTO corral.migrations (name) VALUES ('0999_of_the_future')")
         addresses = {"database_url": postgres.dsn("corral_app")} | (
             {"database_owner_url": owner} if knows_owner else {}
         )

@@ -99,10 +99,7 @@ async def full(service: Service, _: ExternalPostgres, monkeypatch: pytest.Monkey
 
 
 async def newer(service: Service, postgres: ExternalPostgres, _: pytest.MonkeyPatch) -> None:
-    await postgres.execute(
-        "INSERT INTO public._pogo_migration (migration_id, migration_hash, applied, schema_name) "
-        "VALUES ('0999_of_the_future', 'x', now(), 'corral')"
-    )
+    await postgres.execute("INSERT INTO corral.migrations (name) VALUES ('0999_of_the_future')")
     await service.house.state["watch"].look()
 
 
@@ -136,7 +133,7 @@ async def mended(postgres: ExternalPostgres) -> None:
     await postgres.execute(
         "ALTER SYSTEM RESET default_transaction_read_only; SELECT pg_reload_conf();"
         "SET default_transaction_read_only = off;"
-        "DELETE FROM public._pogo_migration WHERE migration_id = '0999_of_the_future';"
+        "DELETE FROM corral.migrations WHERE name = '0999_of_the_future';"
         "ALTER TABLE corral.credentials FORCE ROW LEVEL SECURITY"
     )
 

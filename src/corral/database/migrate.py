@@ -1,21 +1,39 @@
 """Applies the migrations: plain SQL, forward only, one server at a time."""
 
-import logging
 from pathlib import Path
 
 import asyncpg
-from pogo_core.error import BadMigrationError
-from pogo_core.util import migrate
 
 from corral import __version__
 from corral.database.connection import Connection, open_owner_connection
+from corral.logs import get_logger
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 # Any fixed number; servers that start at the same moment queue up behind it.
 _MIGRATION_LOCK = 0x436F7272616C  # "Corral"
 
-_log = logging.getLogger("corral.migrations")
+# The list of those that were applied. The serving role reads it, to tell whether the schema is of its release.
+_LIST = """
+CREATE SCHEMA IF NOT EXISTS corral;
+CREATE TABLE corral.migrations (
+    name text PRIMARY KEY,
+    applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+GRANT USAGE ON SCHEMA corral TO corral_app;
+GRANT SELECT ON corral.migrations TO corral_app;
+"""
+
+# What PostgreSQL says when a file is wrong, and not the moment.
+_WRONG_FILE = (
+    asyncpg.SyntaxOrAccessError,
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.PLPGSQLError,
+    asyncpg.FeatureNotSupportedError,
+)
+
+_log = get_logger()
 
 OLDEST_POSTGRESQL = 150000
 SERVING_ROLE = "corral_app"
@@ -37,11 +55,44 @@ async def apply_migrations(owner_dsn: str) -> None:
         await connection.execute("SELECT pg_advisory_lock($1)", _MIGRATION_LOCK)
         try:
             await refuse_newer_release(connection)
-            await migrate.apply(connection, MIGRATIONS, schema_name="corral", logger=_log)
+            if await connection.fetchval("SELECT to_regclass('corral.migrations')") is None:
+                await _make_list(connection)
+            for name in await pending_migrations(connection):
+                await _apply(connection, name, _sql_of(name))
         except asyncpg.InsufficientPrivilegeError as error:
             raise MigrationRefused(f"CORRAL_DATABASE_OWNER_URL is not the owner's address: {error}") from None
-        except BadMigrationError as error:
-            raise MigrationRefused(f"{error}: {error.__cause__}") from error
+
+
+async def _make_list(connection: Connection) -> None:
+    async with connection.transaction():
+        await connection.execute(_LIST)
+        # Databases from before 0.1.0 have the list of a library that is no longer used.
+        if await connection.fetchval("SELECT to_regclass('public._pogo_migration')") is not None:
+            await connection.execute("INSERT INTO corral.migrations SELECT migration_id FROM public._pogo_migration")
+            await connection.execute("DROP TABLE public._pogo_migration, public._pogo_version")
+
+
+async def _apply(connection: Connection, name: str, sql: str) -> None:
+    """The whole file in one transaction with its row in the list, or nothing of it."""
+    try:
+        async with connection.transaction():
+            await connection.execute(sql)
+            await connection.execute("INSERT INTO corral.migrations (name) VALUES ($1)", name)
+    except asyncpg.InsufficientPrivilegeError:
+        raise
+    except _WRONG_FILE as error:
+        raise MigrationRefused(f"{name}.sql{_line_of(error, sql)}: {error}") from error
+    _log.info("migration_applied", migration=name)
+
+
+def _sql_of(name: str) -> str:
+    return (MIGRATIONS / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def _line_of(error: asyncpg.PostgresError, sql: str) -> str:
+    """Where in the file, as far as PostgreSQL says it."""
+    position: str | None = getattr(error, "position", None)
+    return f", line {sql.count(chr(10), 0, int(position) - 1) + 1}" if position else ""
 
 
 async def refuse_newer_release(connection: Connection) -> None:
@@ -63,10 +114,9 @@ def _known_migrations() -> set[str]:
 
 
 async def _applied_migrations(connection: Connection) -> set[str]:
-    if await connection.fetchval("SELECT to_regclass('public._pogo_migration')") is None:
+    if await connection.fetchval("SELECT to_regclass('corral.migrations')") is None:
         return set()
-    rows = await connection.fetch("SELECT migration_id FROM public._pogo_migration WHERE schema_name = 'corral'")
-    return {row["migration_id"] for row in rows}
+    return {row["name"] for row in await connection.fetch("SELECT name FROM corral.migrations")}
 
 
 async def _refuse_unfit(connection: Connection) -> None:

@@ -41,7 +41,7 @@ UNION ALL
 SELECT format('%s may read or write %s, which is not of this release', current_user, c.oid::regclass)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relowner = (SELECT nspowner FROM pg_namespace WHERE nspname = 'corral') AND n.nspname <> 'corral'
-  AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.oid <> to_regclass('public._pogo_migration')
+  AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
   AND has_table_privilege(c.oid, 'SELECT, INSERT, UPDATE, DELETE')
 UNION ALL
 SELECT format('%s may call %s, which acts as the owner and is not of this release', current_user, p.oid::regprocedure)

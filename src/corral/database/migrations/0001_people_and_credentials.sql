@@ -1,15 +1,6 @@
 -- People, their sessions, tokens and links; their sealed credentials
--- depends:
-
--- migrate: apply
 
 SET LOCAL lock_timeout = '5s';
-
-CREATE SCHEMA corral;
-GRANT USAGE ON SCHEMA corral TO corral_app;
--- So that the serving role can tell whether the schema is of its release.
-GRANT USAGE ON SCHEMA public TO corral_app;
-GRANT SELECT ON public._pogo_migration TO corral_app;
 
 -- Whose rows a transaction may see. Raises when nobody was named: forgetting the scope is an error,
 -- never an empty page. STABLE, not IMMUTABLE: an immutable one is folded into a cached plan, and the
@@ -514,7 +505,3 @@ $$;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA corral FROM PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA corral TO corral_app;
-
--- migrate: rollback
-
-DROP SCHEMA corral CASCADE;

@@ -1,7 +1,4 @@
 -- Staying in charge of one's access: what a password let in ends with it, and everything that guesses is bounded
--- depends: 0001_people_and_credentials
-
--- migrate: apply
 
 SET LOCAL lock_timeout = '5s';
 
@@ -343,8 +340,3 @@ GRANT SELECT, INSERT (user_id, kind, made_by, address, device, subject), DELETE,
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA corral FROM PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA corral TO corral_app;
-
--- migrate: rollback
-
--- Forward only: the functions of 0001 that this file replaces are restored from a backup.
-DROP SCHEMA corral CASCADE;
