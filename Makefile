@@ -1,6 +1,6 @@
 # Everything is installed into this folder (.tools, .venv) and nowhere else.
 .DEFAULT_GOAL := help
-.PHONY: help install dev run wheel test journeys calendar races check format bench pictures lock clean
+.PHONY: help install dev run wheel test journeys calendar races check format bench map pictures lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 CHART := src/corral/web/static/vendor/lightweight-charts.js
@@ -47,6 +47,8 @@ format: .venv/.dev-installed ## format the code, mend what the linter can
 	$(BIN)/ruff check --fix .
 bench: .venv/.dev-installed ## measure, side by side, with ratios
 	$(BIN)/python -m benchmarks
+map: .venv/.dev-installed ## the structure in figures, and the way of one request through the files
+	$(BIN)/python -m benchmarks.structure
 pictures: .venv/.dev-installed $(CHART) ## take the README's pictures anew, and one of every page to look at
 	@PYTHONPATH=src $(BIN)/python -m tests.browser.pictures
 lock: .tools/bin/uv ## pin every dependency anew, with hashes
