@@ -101,7 +101,7 @@ class Bench:
     log: Path
 
     async def measure(self, variant: Variant) -> Report:
-        async with self._server(variant.kind, variant.snapshot_seconds) as server:
+        async with self._server(variant.kind, variant.cache_seconds) as server:
             return await self._load(
                 Job(
                     url=server.url,
@@ -114,19 +114,19 @@ class Bench:
             )
 
     async def measure_overview(self) -> OverviewFigures:
-        async with self._server("corral", snapshot_seconds=0) as server:
+        async with self._server("corral", cache_seconds=0) as server:
             page = await self._load(page_job(self.ranch.reader, url=server.url, server_pid=server.child.pid))
         rounds = Rounds(paper_url=f"{self.order.sandbox_url}/paper", key_ids=self.ranch.reader.key_ids)
         async with running("benchmarks.sdk_loop", log=self.log) as loop:
             return OverviewFigures(page, float(await loop.ask(rounds.model_dump_json())))
 
     async def measure_cards(self) -> CardFigures:
-        async with self._server("corral", snapshot_seconds=60) as server:
+        async with self._server("corral", cache_seconds=60) as server:
             page = await warm_page(self.ranch.viewer, url=server.url)
             warm = await self._load_cards(self.ranch.viewer, server)
         patient = self.ranch.patient
         async with (
-            self._server("corral", snapshot_seconds=60) as server,
+            self._server("corral", cache_seconds=60) as server,
             silent_account(self.order.sandbox_url, patient.owner.key_ids[0]),
         ):
             await warm_page(patient, url=server.url, waiting=1)
@@ -138,7 +138,7 @@ class Bench:
 
     async def measure_streams(self) -> StreamFigures:
         async with (
-            self._server("corral", snapshot_seconds=1) as server,
+            self._server("corral", cache_seconds=1) as server,
             running("benchmarks.listening", log=self.log) as ears,
         ):
 
@@ -154,7 +154,7 @@ class Bench:
             )
 
     async def measure_memory(self) -> int:
-        async with self._server("corral", snapshot_seconds=1) as server:
+        async with self._server("corral", cache_seconds=1) as server:
 
             async def ask_each(questions: list[Question]) -> None:
                 job = Job(url=server.url, server_pid=server.child.pid, clients=64, questions=questions)
@@ -166,8 +166,8 @@ class Bench:
 
             return await extra_memory(self.ranch, ask_each, settled_memory)
 
-    def _server(self, kind: Kind, snapshot_seconds: float) -> AbstractAsyncContextManager[_Server]:
-        return _started(self.order.model_copy(update={"kind": kind, "snapshot_seconds": snapshot_seconds}), self.log)
+    def _server(self, kind: Kind, cache_seconds: float) -> AbstractAsyncContextManager[_Server]:
+        return _started(self.order.model_copy(update={"kind": kind, "cache_seconds": cache_seconds}), self.log)
 
     async def _load(self, job: Job) -> Report:
         async with running("benchmarks.load", log=self.log) as clients:

@@ -48,7 +48,7 @@ class Order(BaseModel):
     database_url: str
     data_dir: Path
     sandbox_url: str = ""
-    snapshot_seconds: float = 0
+    cache_seconds: float = 0
 
 
 async def main() -> None:
@@ -123,7 +123,7 @@ def _settings(order: Order) -> Settings:
         alpaca_paper_url=f"{order.sandbox_url}/paper",
         alpaca_live_url=f"{order.sandbox_url}/live",
         alpaca_data_url=order.sandbox_url,
-        snapshot_seconds=order.snapshot_seconds,
+        cache_seconds=order.cache_seconds,
     )
 
 

@@ -126,7 +126,7 @@ async def _soak(folder: Path, minutes: float, speed: int) -> bool:
             database_url=embedded.dsn("corral_app"),
             data_dir=data_dir,
             sandbox_url=sandbox.url,
-            snapshot_seconds=1,
+            cache_seconds=1,
         )
         url = await corral.ask(order.model_dump_json())
         readers = [Reader(person, is_restless) for person in people for is_restless in (False, True)]

@@ -135,7 +135,7 @@ async def _traced(folder: Path) -> list[tuple[str, str]]:
                 "alpaca_paper_url": broker.paper_url,
                 "alpaca_live_url": broker.live_url,
                 "alpaca_data_url": broker.url,
-                "snapshot_seconds": 0,
+                "cache_seconds": 0,
             }
         )
         async with opened_house(settings) as house:

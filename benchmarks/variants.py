@@ -20,7 +20,7 @@ class Variant:
     title: str
     kind: Kind
     clients: int = 64
-    snapshot_seconds: float = 0
+    cache_seconds: float = 0
     window: Window = _WINDOW
     fresh_within_seconds: float | None = 2.0
 
@@ -30,7 +30,7 @@ VARIANTS: Final[Mapping[str, Variant]] = {
     "a'": Variant("(a') the same, SDK in a thread", "plan_in_thread", fresh_within_seconds=10),
     "b64": Variant("(b) Corral, distinct accounts", "corral"),
     "b400": Variant("(b) Corral, distinct accounts", "corral", clients=400),
-    "c": Variant("(c) Corral, one account, shared", "corral", snapshot_seconds=1),
+    "c": Variant("(c) Corral, one account, shared", "corral", cache_seconds=1),
     "d": Variant("(d) a constant, bare ASGI", "constant", fresh_within_seconds=None),
 }
 
@@ -38,4 +38,4 @@ VARIANTS: Final[Mapping[str, Variant]] = {
 def questions_of(variant: Variant, ranch: Ranch) -> list[Question]:
     if variant.kind == "constant":
         return [Question(path="/", token="none", expected=CONSTANT.decode())]
-    return ranch.accounts[:1] if variant.snapshot_seconds else ranch.accounts
+    return ranch.accounts[:1] if variant.cache_seconds else ranch.accounts

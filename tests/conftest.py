@@ -130,7 +130,7 @@ async def sandbox() -> AsyncGenerator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def start_service(postgres: EmbeddedDatabase, sandbox: Sandbox, run_dir: Path) -> StartService:
-    """Starts further services on the same database: `async with start_service(snapshot_seconds=0) as other`.
+    """Starts further services on the same database: `async with start_service(cache_seconds=0) as other`.
 
     With `sandbox_pages=True` its pages are those of `corral demo`.
     """

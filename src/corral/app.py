@@ -91,12 +91,12 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
         stack.push_async_callback(reader.close)
         every = settings.recheck_seconds
         await stack.enter_async_context(rechecking(database, vault, alpaca, every_seconds=every))
-        snapshots, lines = Snapshots(settings.snapshot_seconds), Snapshots(LINE_SECONDS)
+        snapshots, lines = Snapshots(settings.cache_seconds), Snapshots(LINE_SECONDS)
         last_known = LastKnown()
         stack.push_async_callback(snapshots.close)
         stack.push_async_callback(lines.close)
         trade_updates = await stack.enter_async_context(open_configured_trade_updates(settings))
-        road = Road(vault, alpaca, trade_updates, snapshots, last_known, reader, settings.live_seconds)
+        road = Road(vault, alpaca, trade_updates, snapshots, last_known, reader, settings.stream_poll_seconds)
         live = await stack.enter_async_context(open_live(database, road))
         yield State(
             resources=Resources(database, vault, alpaca, settings.browser_url),

@@ -73,7 +73,7 @@ def demo_settings(folder: Path, *, port: int, sandbox_url: str) -> Settings:
         alpaca_paper_url=f"{sandbox_url}/paper",
         alpaca_live_url=f"{sandbox_url}/live",
         alpaca_data_url=sandbox_url,
-        snapshot_seconds=1.0,
+        cache_seconds=1.0,
         upstream_timeout_seconds=8.0,
         log_format=None,
     )

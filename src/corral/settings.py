@@ -11,6 +11,11 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "CORRAL_"
+# By the name before 0.1.0.
+_RENAMED = {
+    "CORRAL_SNAPSHOT_SECONDS": "CORRAL_CACHE_SECONDS",
+    "CORRAL_LIVE_SECONDS": "CORRAL_STREAM_POLL_SECONDS",
+}
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 HOLDING_PASSWORDS = frozenset({"CORRAL_DATABASE_URL", "CORRAL_DATABASE_OWNER_URL", "CORRAL_ALPACA_PROXY"})
 
@@ -52,13 +57,13 @@ class Settings(BaseSettings):
     alpaca_proxy: SecretStr | None = Field(
         default=None, description="the only proxy that is used, for Alpaca's hosts only; like http://HOST:PORT"
     )
-    snapshot_seconds: Annotated[float, Field(ge=0, le=60)] = Field(
+    cache_seconds: Annotated[float, Field(ge=0, le=60)] = Field(
         default=1.0, description="for how long one answer of Alpaca may serve everyone who may see it; 0: never"
     )
     upstream_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = Field(
         default=8.0, description="for the whole upstream call"
     )
-    live_seconds: Annotated[float, Field(ge=0.1, le=60)] = Field(
+    stream_poll_seconds: Annotated[float, Field(ge=0.1, le=60)] = Field(
         default=1.0, description="while somebody listens: one call to Alpaca for each account in this time, at most"
     )
     recheck_seconds: Annotated[float, Field(ge=0, le=604_800)] = Field(
@@ -125,6 +130,9 @@ def take_settings(environ: Mapping[str, str], **overrides: object) -> Settings:
     """
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
     unknown = sorted(name for name in environ if name.upper().startswith(PREFIX) and name.upper() not in known)
+    for former, new in _RENAMED.items():
+        if former in map(str.upper, unknown):
+            raise ValueError(f"{former} is now called {new}: rename it")
     if unknown:
         raise ValueError(f"{', '.join(unknown)}: no such setting; `corral serve --help` lists them")
     return Settings(**{name: value for name, value in overrides.items() if value is not None})  # pyright: ignore[reportArgumentType]  # checked by pydantic

@@ -66,7 +66,7 @@ def log(log_file: Path) -> LogSince:
 @pytest.fixture(scope="session")
 async def forgetful(start_service: StartService) -> AsyncGenerator[Service]:
     """It keeps no answers, so that every request meets what was set for it."""
-    async with start_service(snapshot_seconds=0) as service:
+    async with start_service(cache_seconds=0) as service:
         yield service
 
 

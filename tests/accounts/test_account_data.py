@@ -31,7 +31,7 @@ async def account_data(person: Person, credential_id: str, *, status: int = 200)
 @pytest.fixture
 async def fresh(start_service: StartService) -> AsyncGenerator[Person]:
     """A service that keeps no answers, so that every request meets the fault that was set."""
-    async with start_service(snapshot_seconds=0) as service, make_person(service, "alice") as person:
+    async with start_service(cache_seconds=0) as service, make_person(service, "alice") as person:
         yield person
 
 
@@ -290,7 +290,7 @@ async def test_simultaneous_readers_share_one_upstream_call(fresh: Person, fault
 
 async def test_an_answer_serves_for_a_while_and_then_no_more(start_service: StartService, faults: Faults) -> None:
     key_id = paper_key()
-    async with start_service(snapshot_seconds=2) as service, make_person(service, "alice") as alice:
+    async with start_service(cache_seconds=2) as service, make_person(service, "alice") as alice:
         credential = await alice.store(key_id)
         first = await account_data(alice, credential["id"])
         assert await account_data(alice, credential["id"]) == first

@@ -114,7 +114,7 @@ async def _with(
 ) -> AsyncGenerator[tuple[Account, Upstream]]:
     async with (
         upstream(ledger) as alpaca,
-        start_service(snapshot_seconds=0, alpaca_paper_url=alpaca.url, **settings) as service,
+        start_service(cache_seconds=0, alpaca_paper_url=alpaca.url, **settings) as service,
         make_person(service, "alice") as person,
     ):
         key_id = paper_key()
@@ -200,7 +200,7 @@ async def test_what_goes_wrong_on_the_way_breaks_the_file_off(
 
     async with (
         upstream(first_page_then_trouble) as alpaca,
-        start_service(snapshot_seconds=0, alpaca_paper_url=alpaca.url) as service,
+        start_service(cache_seconds=0, alpaca_paper_url=alpaca.url) as service,
         make_person(service, "alice") as person,
     ):
         key_id = paper_key()

@@ -32,7 +32,7 @@ async def overview(client: ClientSession) -> Json:
 @pytest.fixture
 async def fresh_service(start_service: StartService) -> AsyncGenerator[Service]:
     """A service that keeps no answers, so that every request meets the fault that was set."""
-    async with start_service(snapshot_seconds=0) as service:
+    async with start_service(cache_seconds=0) as service:
         yield service
 
 
@@ -56,7 +56,7 @@ async def still(faults: Faults, **accounts: tuple[str, str]) -> None:
 async def test_it_answers_every_account_with_its_facts_and_just_what_account_data_says(
     start_service: StartService, faults: Faults
 ) -> None:
-    async with start_service(snapshot_seconds=60) as service, make_person(service, "alice") as alice:
+    async with start_service(cache_seconds=60) as service, make_person(service, "alice") as alice:
         keys = [paper_key(), live_key()]
         stored = [await alice.store(key_id, nickname=f"Größe ☃ {key_id[:2]}") for key_id in keys]
         told = await overview(alice.client)
@@ -268,7 +268,7 @@ async def _copy_row(owner: asyncpg.Connection, credential_id: UUID, to: UUID) ->
 async def test_one_page_starts_no_more_calls_at_once_than_its_share(start_service: StartService) -> None:
     async with (
         serve_sandbox(port=0, latency_seconds=0.3) as sandbox,
-        start_service(alpaca_paper_url=sandbox.paper_url, upstream_timeout_seconds=30, snapshot_seconds=0) as service,
+        start_service(alpaca_paper_url=sandbox.paper_url, upstream_timeout_seconds=30, cache_seconds=0) as service,
         make_person(service, "alice") as alice,
         ClientSession(sandbox.url) as counts,
     ):

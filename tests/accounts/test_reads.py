@@ -238,7 +238,7 @@ async def test_alpaca_is_asked_just_what_was_asked(
     body = b"[]" if read in {"orders", "activities"} else ANSWERS[READS[read]].encode()
     async with (
         upstream(_by_path(READS[read], body)) as alpaca,
-        start_service(snapshot_seconds=0, alpaca_paper_url=alpaca.url) as service,
+        start_service(cache_seconds=0, alpaca_paper_url=alpaca.url) as service,
         make_person(service, "alice") as person,
     ):
         key_id = paper_key()
@@ -335,7 +335,7 @@ async def test_an_answer_is_kept_for_those_who_may_see_it_and_for_nobody_else(
     start_service: StartService, faults: Faults, read: str
 ) -> None:
     async with (
-        start_service(snapshot_seconds=60) as service,
+        start_service(cache_seconds=60) as service,
         make_person(service, "alice") as alice,
         make_person(service, "bob") as bob,
     ):

@@ -50,7 +50,7 @@ async def still(hands: Hands) -> AsyncGenerator[Sandbox]:
 @pytest.fixture
 async def account(start_service: StartService, still: Sandbox, faults: Faults) -> AsyncGenerator[Account]:
     async with (
-        start_service(snapshot_seconds=0, alpaca_paper_url=still.paper_url) as service,
+        start_service(cache_seconds=0, alpaca_paper_url=still.paper_url) as service,
         make_person(service, "alice") as person,
     ):
         yield Account(person, faults, _RICH, (await person.store(_RICH))["id"])

@@ -52,7 +52,7 @@ async def test_the_fast_lane_answers_as_the_documented_route_does(
 
     answers: list[tuple[int, list[str], dict[str, object]]] = []
     async with (
-        start_service(snapshot_seconds=60) as service,
+        start_service(cache_seconds=60) as service,
         make_person(service, "a") as alice,
         make_person(service, "b") as bob,
         ClientSession(service.url) as nobody,

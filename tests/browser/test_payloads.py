@@ -41,7 +41,7 @@ async def test_what_anybody_wrote_is_text_on_every_page(
     bob: Person,
     key_id: str,
 ) -> None:
-    async with start_service(live_seconds=0.2) as quick, make_person(quick, AT_SIGN) as alice:
+    async with start_service(stream_poll_seconds=0.2) as quick, make_person(quick, AT_SIGN) as alice:
         await make_administrator(quick, alice.email)
         stored, _ = await alice.store(key_id, nickname=PAYLOAD), await alice.store(nickname=_ENTITY)
         options = {"base_url": quick.url, "user_agent": f"{PAYLOAD} Firefox/1", "java_script_enabled": has_script}
@@ -75,7 +75,7 @@ async def test_what_the_stream_tells_is_text(
     held = {**POSITION, "asset_id": PAYLOAD, "unrealized_pl": "1"}
     await faults.set_all(_account_of(key_id, _list(key_id, "/v2/orders", plain), _list(key_id, "/v2/positions", held)))
     stored = await alice.store(key_id, nickname=PAYLOAD)
-    async with start_service(live_seconds=0.2) as quick, browsing(alice, base_url=quick.url) as context:
+    async with start_service(stream_poll_seconds=0.2) as quick, browsing(alice, base_url=quick.url) as context:
         cards = await opened(context)
         overview = await opened(context, f"/accounts/{stored['id']}?wait=true")
         orders = await opened(context, f"/accounts/{stored['id']}/orders?wait=true")

@@ -75,7 +75,7 @@ async def open_world(folder: Path) -> AsyncGenerator[World]:
         await apply_migrations(database.dsn("corral_owner"))
         sandbox = await stack.enter_async_context(serve_sandbox(port=0, start=start_of_sandboxes()))
         start = service_starter(database, sandbox, folder)
-        service = await stack.enter_async_context(start(upstream_timeout_seconds=30, live_seconds=60))
+        service = await stack.enter_async_context(start(upstream_timeout_seconds=30, stream_poll_seconds=60))
         keeper = await stack.enter_async_context(make_person(service, "keeper"))
         newcomer = await stack.enter_async_context(make_person(service, "newcomer"))
         await make_administrator(service, keeper.email)

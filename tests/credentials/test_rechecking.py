@@ -23,8 +23,8 @@ from tests.people import Person, key_pair, make_person, paper_key
 
 Json = dict[str, Any]
 
-QUICK = {"recheck_seconds": 0.4, "snapshot_seconds": 0}
-NEVER = {"recheck_seconds": 0, "snapshot_seconds": 0}
+QUICK = {"recheck_seconds": 0.4, "cache_seconds": 0}
+NEVER = {"recheck_seconds": 0, "cache_seconds": 0}
 UNAUTHORIZED = {"status": 401, "body": {"message": "unauthorized."}}
 
 
@@ -313,7 +313,7 @@ async def _due(owner: asyncpg.Connection) -> set[UUID]:
 async def test_two_services_on_one_database_check_no_credential_twice(
     start: StartService, owner: asyncpg.Connection, faults: Faults
 ) -> None:
-    shared = {"recheck_seconds": 600, "snapshot_seconds": 0}
+    shared = {"recheck_seconds": 600, "cache_seconds": 0}
     keys = [paper_key() for _ in range(12)]
     async with start(**NEVER) as service, make_person(service, "alice") as alice, make_person(service, "bob") as bob:
         for number, key_id in enumerate(keys):

@@ -69,7 +69,7 @@ def against_sandbox(sandbox: Sandbox) -> dict[str, str]:
         "alpaca_paper_url": sandbox.paper_url,
         "alpaca_live_url": sandbox.live_url,
         "alpaca_data_url": sandbox.url,
-        "snapshot_seconds": "0",
+        "cache_seconds": "0",
         "upstream_timeout_seconds": "20",
         "log_format": "json",
         "port": str(free_port()),

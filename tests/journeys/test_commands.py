@@ -43,6 +43,8 @@ REFUSED_COMMAND_LINES = {
 
 REFUSED_SETTINGS = {
     "CORRAL_FOO": ("1", "no such setting"),
+    "CORRAL_SNAPSHOT_SECONDS": ("1", "is now called CORRAL_CACHE_SECONDS"),
+    "CORRAL_LIVE_SECONDS": ("1", "is now called CORRAL_STREAM_POLL_SECONDS"),
     "CORRAL_DATABASE_ULR": ("postgresql://corral_app:hunter2hunter2@127.0.0.1/corral", "no such setting"),
     "CORRAL_PORT": ("http", "integer"),
     "CORRAL_KEYRING": ("/not/file", "file:PATH"),
@@ -51,7 +53,7 @@ REFUSED_SETTINGS = {
     "CORRAL_ALPACA_PAPER_URL": ("https://broker.example?hunter2", "must not contain a query"),
     "CORRAL_ALPACA_LIVE_URL": ("https://paper-api.alpaca.markets", "paper and live must differ"),
     "CORRAL_ALPACA_PROXY": ("socks5://alice:hunter2@127.0.0.1", "like http://"),
-    "CORRAL_SNAPSHOT_SECONDS": ("-1", "greater than or equal to 0"),
+    "CORRAL_CACHE_SECONDS": ("-1", "greater than or equal to 0"),
     "CORRAL_UPSTREAM_TIMEOUT_SECONDS": ("0", "greater than 0"),
     "CORRAL_LOG_FORMAT": ("xml", "'console' or 'json'"),
 }
@@ -228,7 +230,7 @@ async def test_the_version_is_printed_and_nothing_else() -> None:
 
 async def test_the_help_of_serve_lists_every_setting() -> None:
     ended = await corral("serve", "--help")
-    for name in ("DATABASE_URL", "DATABASE_OWNER_URL", "KEYRING", "PUBLIC_URL", "SNAPSHOT_SECONDS", "LOG_FORMAT"):
+    for name in ("DATABASE_URL", "DATABASE_OWNER_URL", "KEYRING", "PUBLIC_URL", "CACHE_SECONDS", "LOG_FORMAT"):
         assert f"CORRAL_{name}" in ended.out
 
 

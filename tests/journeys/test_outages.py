@@ -81,7 +81,7 @@ def backends_of(data: Path) -> list[psutil.Process]:
 async def test_a_killed_backend_is_got_over(data: Path, against_sandbox: dict[str, str]) -> None:
     """PostgreSQL ends every session then, and recovers as after a crash."""
     seen: list[tuple[int, str | None]] = []
-    settings = {**against_sandbox, "data_dir": data, "snapshot_seconds": 1}
+    settings = {**against_sandbox, "data_dir": data, "cache_seconds": 1}
     async with running("serve", **settings) as server:
         url = await server.url()
         async with questions(url, await token_of("alice", **settings), seen) as client:
@@ -101,7 +101,7 @@ async def test_a_restarted_database_is_got_over(
     async with external_postgres() as postgres:
         settings = {
             **against_sandbox,
-            "snapshot_seconds": 1,  # an account has only so many questions a minute
+            "cache_seconds": 1,  # an account has only so many questions a minute
             "data_dir": folder,
             "database_url": postgres.dsn("corral_app"),
             "database_owner_url": postgres.dsn("corral_owner"),

@@ -46,7 +46,7 @@ class Rows:
 @pytest.fixture
 async def rows(start_service: StartService) -> AsyncGenerator[Rows]:
     async with (
-        start_service(snapshot_seconds=0) as service,
+        start_service(cache_seconds=0) as service,
         make_person(service, "alice") as alice,
         make_person(service, "bob") as bob,
     ):

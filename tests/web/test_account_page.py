@@ -59,7 +59,7 @@ class Visit:
 
 @pytest.fixture(scope="session")
 async def forgetful(start_service: StartService) -> AsyncGenerator[Service]:
-    async with start_service(snapshot_seconds=0, upstream_timeout_seconds=30) as service:
+    async with start_service(cache_seconds=0, upstream_timeout_seconds=30) as service:
         yield service
 
 

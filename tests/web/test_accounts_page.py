@@ -143,7 +143,7 @@ async def test_what_is_switched_off_is_there_and_not_asked(
 
 
 async def test_twenty_warm_accounts_are_a_small_page(start_service: StartService) -> None:
-    async with start_service(snapshot_seconds=60) as service, make_person(service, "alice") as alice:
+    async with start_service(cache_seconds=60) as service, make_person(service, "alice") as alice:
         for number in range(20):
             await alice.store(nickname=f"account {number}")
         cookie = await sign_in_by_link(service, alice.user_id)
