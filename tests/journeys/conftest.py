@@ -87,8 +87,15 @@ def on_the_runs_database(postgres: EmbeddedDatabase, run_dir: Path) -> dict[str,
 
 
 @pytest.fixture(scope="session")
-async def external() -> AsyncGenerator[ExternalPostgres]:
+async def oldest_postgres() -> AsyncGenerator[ExternalPostgres]:
     """The oldest PostgreSQL that Corral works with, with a superuser to ask."""
     async with external_postgres() as postgres:
         await apply_migrations(postgres.dsn("corral_owner"))
         yield postgres
+
+
+@pytest.fixture
+async def external(oldest_postgres: ExternalPostgres) -> ExternalPostgres:
+    """As it was after the migrations: each test has a keyring of its own."""
+    await oldest_postgres.execute("TRUNCATE corral.instance, corral.users CASCADE")
+    return oldest_postgres

@@ -84,7 +84,13 @@ async def test_a_service_that_ignores_its_terminal_s_end_goes_on_without_it(
 @pytest.mark.parametrize("how", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
 async def test_a_command_that_is_ended_leaves_no_database_behind(how: signal.Signals, data: Path) -> None:
     asked = asyncio.Event()
-    alpaca = await asyncio.start_server(lambda _reader, _writer: asked.set(), "127.0.0.1", 0)  # which never answers
+
+    async def never_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await reader.read()  # until the other side hangs up
+        writer.close()
+
+    alpaca = await asyncio.start_server(never_answer, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{alpaca.sockets[0].getsockname()[1]}"
     hosts = {"alpaca_paper_url": f"{url}/paper", "alpaca_live_url": f"{url}/live", "upstream_timeout_seconds": 60}
     async with alpaca, running("doctor", data_dir=data, **hosts) as command:
