@@ -300,6 +300,16 @@ async def test_a_broken_migration_is_told_by_its_name_and_changes_nothing(
     await owner.close()
 
 
+async def test_a_migration_that_its_role_may_not_apply_says_whose_address_is_wrong(
+    postgres: EmbeddedDatabase, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shutil.copytree(migrate.MIGRATIONS, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "0999_forbidden.sql").write_text("CREATE ROLE somebody_else;\n")
+    monkeypatch.setattr(migrate, "MIGRATIONS", tmp_path)
+    with pytest.raises(migrate.MigrationRefused, match="is not the owner's address: permission denied"):
+        await migrate.apply_migrations(postgres.dsn("corral_owner"))
+
+
 async def test_a_database_from_before_the_first_release_keeps_its_list_of_migrations(
     postgres: EmbeddedDatabase,
 ) -> None:

@@ -148,6 +148,8 @@ async def test_keys_are_not_stored_changed_or_deleted_by_whoever_is_not_let_in_a
         desk.delete_credential(maker, house.database, stored.id),
     ):
         assert await _is_refused(attempt, Unauthenticated)
+    await owner.execute("SELECT corral.disable_user($1)", carol.user_id)
+    assert await _is_refused(store(paper_key()), Unauthenticated)
     assert await rows() == before
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import ssl
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from corral.database.cluster import _with_way_out  # pyright: ignore[reportPrivateUsage]
 from corral.database.failures import reason_of
+from corral.database.tls_files import unusable_file
 from tests.journeys.clusters import ExternalPostgres
 from tests.journeys.program import corral, free_port
 
@@ -152,6 +154,18 @@ async def test_a_wrong_parameter_of_the_address_is_told(parameter: str, told: st
     assert refused.startswith(f"CORRAL_DATABASE_URL {told}")
 
 
+def _refused_certificate() -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_message = "self-signed certificate"
+    return error
+
+
+def test_a_file_of_passwords_is_not_expected_in_pem_form(folder: Path) -> None:
+    file = folder / "passwords"
+    file.write_text("not a certificate")
+    assert unusable_file(f"postgresql://corral_app@127.0.0.1/corral?passfile={file}") is None
+
+
 def spoil(file: Path, content: bytes) -> None:
     file.write_bytes(content)
 
@@ -166,6 +180,8 @@ def spoil(file: Path, content: bytes) -> None:
         (TimeoutError(), "the database did not answer in time"),
         (asyncpg.DeadlockDetectedError("dead"), "the database ended a transaction (dead)"),
         (asyncpg.TargetServerAttributeNotMatched("x"), "none of the database's servers"),
+        (_refused_certificate(), "the database's certificate is not accepted (self-signed certificate)"),
+        (ssl.SSLError(1, "x"), "TLS with the database failed (no reason given): check sslmode"),
         (ConnectionResetError(104, "Connection reset by peer"), f"{NO_CONNECTION} (connection reset by peer)"),
         (ConnectionError("unexpected connection_lost() call"), f"{NO_CONNECTION}: check"),
         (asyncpg.InterfaceError("the connection is closed"), "the connection to the database broke (the connection is"),

@@ -52,7 +52,7 @@ def reason_of(error: BaseException) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the database's certificate is not accepted ({error.verify_message}): check sslmode and sslrootcert"
     if isinstance(error, ssl.SSLError):
-        return f"TLS with the database failed ({error.reason or 'no reason given'}): check sslmode"
+        return f"TLS with the database failed ({getattr(error, 'reason', None) or 'no reason given'}): check sslmode"
     if isinstance(error, ConnectionError) and "SSL" in str(error):
         return "the database does not speak TLS, which sslmode asks for: correct one of the two"
     if isinstance(error, OSError):

@@ -37,8 +37,9 @@ async def refuse_shared_sessions(
         async with another() as other:
             for _ in range(_ROUNDS):
                 async with _session_of(other) as second, _session_of(connection) as again:
-                    if second == first or again != first:
-                        raise SharedSessions
+                    is_shared = second == first or again != first
+                if is_shared:
+                    raise SharedSessions
     except (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError):
         raise SharedSessions from None
 

@@ -40,10 +40,11 @@ async def confirm_password(database: Database, vault: Vault, person: AuthUser, c
         wait = await queries.admit_confirmation(connection)
         if not await queries.has_session(connection, person.id, person.session_or_token_id):
             raise Unauthenticated  # ended by one of many at once
+        password_sealed = user.password_sealed
     if wait > 0:
         _log.warning("confirmation_throttled", user_id=str(person.id), seconds=round(wait, 1))
         raise SignInThrottled(_PAUSED, retry_after=math.ceil(wait))
-    if not await is_password_of(vault, person.id, user.password_sealed, current or Secret("")):
+    if not await is_password_of(vault, person.id, password_sealed, current or Secret("")):
         await _refuse(database, person)
     async with get_connection_with_rls(person.id, database) as connection:
         await queries.accept_confirmation(connection, person.id)

@@ -52,8 +52,9 @@ async def invite(
 async def revoke_invitation(administrator_id: UUID, database: Database, invitation_id: UUID) -> None:
     """Any administrator's. Raises InvitationNotFound for one that is used, replaced or revoked already."""
     async with get_connection_with_rls(administrator_id, database) as connection:
-        if not await queries.revoke_invitation(connection, invitation_id):
-            raise InvitationNotFound
+        is_revoked = await queries.revoke_invitation(connection, invitation_id)
+    if not is_revoked:
+        raise InvitationNotFound
     _log.info("invitation_revoked", user_id=str(administrator_id), invitation_id=str(invitation_id))
 
 
