@@ -25,6 +25,7 @@ from corral.database.cluster import Cluster, telling_line
 from corral.database.connection import Database, DatabaseRefused
 from corral.database.embedded import EmbeddedDatabase, EmbeddedPostgresError, embedded_postgres, exclusive_serve_lock
 from corral.database.os_user import OsUser, own_user, postgres_user
+from corral.database.pooler import SharedSessions, refuse_shared
 from tests.database.processes import PACKAGES
 from tests.machine import ROOT
 
@@ -337,3 +338,11 @@ async def test_a_crossing_that_succeeds_is_found(postgres: EmbeddedDatabase) -> 
     assert found == [f"one tenant {what} another's rows" for what in ("read", "changed", "deleted", "written")]
     assert await owner.fetchval("SELECT count(*) FROM corral.users WHERE email LIKE '%@invalid'") == 0
     await owner.close()
+
+
+@pytest.mark.parametrize(("second", "again"), [(7, 7), (7, 8), (8, 9)])
+def test_sessions_that_a_pooler_shares_are_refused(second: int, again: int) -> None:
+    """The first connection had the server's process 7; then another one had `second`, and the first one `again`."""
+    refuse_shared(7, 8, 7)
+    with pytest.raises(SharedSessions):
+        refuse_shared(7, second, again)

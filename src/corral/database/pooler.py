@@ -37,11 +37,15 @@ async def refuse_shared_sessions(
         async with another() as other:
             for _ in range(_ROUNDS):
                 async with _session_of(other) as second, _session_of(connection) as again:
-                    is_shared = second == first or again != first
-                if is_shared:
-                    raise SharedSessions
+                    refuse_shared(first, second, again)
     except (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError):
         raise SharedSessions from None
+
+
+def refuse_shared(first: int, second: int, again: int) -> None:
+    """While both have a transaction, each has a session; and the first one has kept its own."""
+    if second == first or again != first:
+        raise SharedSessions
 
 
 @asynccontextmanager
