@@ -5,6 +5,7 @@ import os
 import pty
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,14 @@ from aiohttp import ClientConnectionError, ClientSession
 
 from tests.journeys.footprint import processes_of
 from tests.journeys.program import PATIENCE, environment, running, running_command
+
+
+@pytest.fixture(scope="module", autouse=True)
+def sighup_is_not_ignored() -> Iterator[None]:
+    """Also where the tests run under `nohup`: what is ignored here is ignored by every program that is started."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 async def test_a_stop_is_first_seen_at_readyz_while_requests_are_still_answered(

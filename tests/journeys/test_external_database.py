@@ -133,4 +133,4 @@ async def test_a_database_of_a_newer_release_is_refused_in_just_those_words(
 
 async def start_on(postgres: ExternalPostgres, folder: Path, role: str, *command: str) -> Ended:
     addresses = {"database_url": postgres.dsn(role), "database_owner_url": postgres.dsn("corral_owner")}
-    return await corral(*(command or ("serve",)), data_dir=folder, port=1, **addresses)
+    return await corral(*(command or ("serve",)), data_dir=folder, port=free_port(), **addresses)

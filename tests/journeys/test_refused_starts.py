@@ -14,7 +14,7 @@ from corral.database.embedded import EmbeddedDatabase
 from corral.vault import KeyringRefused, make_keyring
 from tests.conftest import Service
 from tests.journeys.footprint import files_in, rows_of, settled_rows_of
-from tests.journeys.program import Ended, corral
+from tests.journeys.program import Ended, corral, free_port
 from tests.people import Person
 
 
@@ -100,7 +100,7 @@ def key_material_in(keyring: Path) -> str:
 async def start_with(keyring: Path, postgres: EmbeddedDatabase) -> Ended:
     return await corral(
         "serve",
-        port=1,  # which nobody reaches: every start of this module is to be refused before
+        port=free_port(),  # reserved before everything else, so it has to be one that an ordinary user may have
         data_dir=keyring.parent,
         database_url=postgres.dsn("corral_app"),
         database_owner_url=postgres.dsn("corral_owner"),

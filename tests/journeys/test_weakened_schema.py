@@ -17,7 +17,7 @@ from corral.sandbox import Sandbox
 from corral.serving import House
 from corral.settings import Settings
 from tests.conftest import Service
-from tests.journeys.program import corral
+from tests.journeys.program import corral, free_port
 
 # Each as (how, how it is undone, what is told).
 WEAKENED = {
@@ -148,7 +148,7 @@ async def test_a_weakened_schema_is_noticed_while_serving_and_refused_at_the_sta
 
 
 async def test_serve_and_doctor_say_what_is_wrong(addresses: DatabaseAddresses, run_dir: Path) -> None:
-    settings = {"data_dir": run_dir / "weakened", "port": 1}
+    settings = {"data_dir": run_dir / "weakened", "port": free_port()}
     weaken, undo, told = WEAKENED["a policy dropped"]
     await as_owner(addresses, weaken)
     try:

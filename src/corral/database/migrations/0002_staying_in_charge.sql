@@ -220,12 +220,13 @@ BEGIN
             SELECT a.last_attempt_at FROM corral.sign_in_attempts a WHERE get_byte(a.key, 0) = get_byte(p_key, 0)
             ORDER BY get_byte(a.key, 0) DESC, a.last_attempt_at DESC OFFSET 512 LIMIT 1
         );
-        DELETE FROM corral.sign_in_attempts a WHERE a.key IN (
+        WITH old AS MATERIALIZED (
             SELECT b.key FROM corral.sign_in_attempts b
             WHERE get_byte(b.key, 0) = get_byte(p_key, 0) AND b.key <> p_key
               AND b.last_attempt_at <= greatest(oldest_kept, moment - interval '1 day')
             ORDER BY get_byte(b.key, 0), b.last_attempt_at LIMIT 20 FOR UPDATE SKIP LOCKED
-        );
+        )
+        DELETE FROM corral.sign_in_attempts a WHERE a.key IN (SELECT key FROM old);
     END IF;
     SELECT * INTO attempt FROM corral.sign_in_attempts a WHERE a.key = p_key FOR UPDATE;
     moment := clock_timestamp();
@@ -242,6 +243,29 @@ BEGIN
     WHERE a.key = p_key;
     RETURN 0;
 END
+$$;
+
+-- Checking stored keys ---------------------------------------------------------------------------
+
+-- As before, but for MATERIALIZED: a subquery that is joined may be run again for each row, and then locks ten more.
+CREATE OR REPLACE FUNCTION corral.claim_checks(most integer, every_seconds double precision)
+RETURNS TABLE (user_id uuid, id uuid)
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = '' ROWS 10
+AS $$
+    WITH due AS MATERIALIZED (
+        SELECT d.user_id, d.id
+        FROM corral.credentials d JOIN corral.users u ON u.id = d.user_id
+        WHERE d.is_active AND u.disabled_at IS NULL
+          AND clock_timestamp() > d.checked_at + make_interval(secs => CASE
+              WHEN d.refused_at IS NULL
+              THEN every_seconds * (0.9 + 0.2 * (uuid_hash(d.id) & 1023) / 1023)
+              ELSE least(every_seconds, greatest(60, extract(epoch FROM d.checked_at - d.refused_at))) END)
+        ORDER BY d.checked_at
+        LIMIT least(most, 10) FOR UPDATE OF d SKIP LOCKED
+    )
+    UPDATE corral.credentials c SET checked_at = clock_timestamp() FROM due
+    WHERE c.user_id = due.user_id AND c.id = due.id
+    RETURNING c.user_id, c.id
 $$;
 
 -- Confirming the password ------------------------------------------------------------------------
