@@ -287,12 +287,19 @@ async def test_a_database_that_is_too_old_or_not_prepared_is_told(
         await migrate.apply_migrations(postgres.dsn("corral_owner"))
 
 
+def add_migration(monkeypatch: pytest.MonkeyPatch, folder: Path, name: str, sql: str) -> None:
+    """After, or between, those that there are."""
+    shutil.copytree(migrate.MIGRATIONS, folder, dirs_exist_ok=True)
+    (folder / f"{name}.sql").write_text(sql)
+    monkeypatch.setattr(migrate, "MIGRATIONS", folder)
+
+
 async def test_a_broken_migration_is_told_by_its_name_and_changes_nothing(
     postgres: EmbeddedDatabase, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    shutil.copytree(migrate.MIGRATIONS, tmp_path, dirs_exist_ok=True)
-    (tmp_path / "0002_broken.sql").write_text("-- Broken\n\nCREATE TABLE corral.half (x integer);\nSELECT nonsense;\n")
-    monkeypatch.setattr(migrate, "MIGRATIONS", tmp_path)
+    add_migration(
+        monkeypatch, tmp_path, "0002_broken", "-- Broken\n\nCREATE TABLE corral.half (x integer);\nSELECT nonsense;\n"
+    )
     with pytest.raises(migrate.MigrationRefused, match=r"^0002_broken.sql, line 4: .*nonsense"):
         await migrate.apply_migrations(postgres.dsn("corral_owner"))
     owner = await asyncpg.connect(postgres.dsn("corral_owner"))
@@ -304,9 +311,7 @@ async def test_a_broken_migration_is_told_by_its_name_and_changes_nothing(
 async def test_a_migration_that_its_role_may_not_apply_says_whose_address_is_wrong(
     postgres: EmbeddedDatabase, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    shutil.copytree(migrate.MIGRATIONS, tmp_path, dirs_exist_ok=True)
-    (tmp_path / "0999_forbidden.sql").write_text("CREATE ROLE somebody_else;\n")
-    monkeypatch.setattr(migrate, "MIGRATIONS", tmp_path)
+    add_migration(monkeypatch, tmp_path, "0999_forbidden", "CREATE ROLE somebody_else;\n")
     with pytest.raises(migrate.MigrationRefused, match="is not the owner's address: permission denied"):
         await migrate.apply_migrations(postgres.dsn("corral_owner"))
 
