@@ -25,7 +25,7 @@ from benchmarks.streams import StreamFigures, measure_streams
 from benchmarks.variants import VARIANTS, Variant, questions_of
 from corral.credentials.keyring_check import open_vault
 from corral.database.connection import Database
-from corral.database.embedded import embedded_postgres
+from corral.database.embedded.instance import embedded_postgres
 from corral.database.migrate import apply_migrations
 from corral.logs import configure_logging
 

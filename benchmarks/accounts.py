@@ -7,13 +7,13 @@ from uuid import UUID, uuid4
 from benchmarks.load import Question
 from corral.alpaca.environments import Environment
 from corral.credentials import queries
-from corral.credentials.desk import MOST_CREDENTIALS
-from corral.credentials.sealing import seal_keys
+from corral.credentials.management import MOST_CREDENTIALS
+from corral.credentials.reader import seal_keys
 from corral.credentials.validation import hint_of_key
 from corral.database.connection import Connection, Database, get_connection_with_rls
 from corral.identity import api_tokens, sign_in
-from corral.identity.current_user import session_cookie_name
-from corral.identity.models import LetIn
+from corral.identity.authenticator import session_cookie_name
+from corral.identity.models import VerifiedUser
 from corral.identity.queries import FIRST_EPOCH
 from corral.identity.sessions import start_session
 from corral.sandbox import secret_of
@@ -102,7 +102,9 @@ class Desk:
 
     async def store_viewer(self, accounts: int) -> Viewer:
         owner = await self.store_person(accounts)
-        session = await start_session(self._database, self._vault, LetIn(owner.user_id, FIRST_EPOCH), "benchmark")
+        session = await start_session(
+            self._database, self._vault, VerifiedUser(owner.user_id, FIRST_EPOCH), "benchmark"
+        )
         return Viewer(owner, f"{session_cookie_name('http://')}={session.cookie_value.reveal()}")
 
 

@@ -20,7 +20,7 @@ from fastapi import Depends, FastAPI, HTTPException, Request
 from corral.accounts.schemas import AccountDataResponse
 from corral.alpaca.environments import Environment
 from corral.credentials.models import SealedCredential
-from corral.credentials.sealing import get_decrypted_alpaca_credential
+from corral.credentials.reader import get_decrypted_alpaca_credential
 from corral.secret import Secret
 from corral.vault import Vault
 

@@ -23,7 +23,7 @@ from benchmarks.processes import running
 from benchmarks.servers import Order
 from corral.credentials.keyring_check import open_vault
 from corral.database.connection import Database
-from corral.database.embedded import embedded_postgres
+from corral.database.embedded.instance import embedded_postgres
 from corral.database.migrate import apply_migrations
 from corral.logs import configure_logging
 from corral.sandbox import secret_of, serve_sandbox

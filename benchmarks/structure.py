@@ -25,7 +25,7 @@ from rich.table import Table
 
 import corral
 from corral.app import create_app
-from corral.credentials import desk
+from corral.credentials import management
 from corral.edge.server import reserve_port, serve_http
 from corral.identity import api_tokens, sign_in
 from corral.logs import configure_logging
@@ -147,8 +147,8 @@ async def _traced(folder: Path) -> list[tuple[str, str]]:
 async def _trace_read(settings: Settings, house: House) -> Trace:
     resources = house.state["resources"]
     user_id = await sign_in.add_user(resources.database, resources.vault, email="map@corral.example", password=None)
-    credential = await desk.store_credential(
-        desk.Owner(user_id), resources.database, resources.vault, resources.alpaca, nickname="map",
+    credential = await management.store_credential(
+        management.Owner(user_id), resources.database, resources.vault, resources.alpaca, nickname="map",
         api_key=Secret(_KEY_ID), secret_key=Secret(_SECRET), expected=None,
     )  # fmt: skip
     _, token = await api_tokens.create_api_token(

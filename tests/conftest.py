@@ -16,7 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from platformdirs import user_data_path
 
 from corral.app import DatabaseAddresses, create_app, open_state
-from corral.database.embedded import EmbeddedDatabase, embedded_postgres
+from corral.database.embedded.instance import EmbeddedDatabase, embedded_postgres
 from corral.database.migrate import apply_migrations
 from corral.edge.server import reserve_port, serve_http
 from corral.logs import configure_logging

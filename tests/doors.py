@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 from aiohttp import ClientResponse, ClientSession, DummyCookieJar
 
-from corral.database.embedded import EmbeddedDatabase
+from corral.database.embedded.instance import EmbeddedDatabase
 from corral.identity.links import issue_link
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from aiohttp import ClientSession
 
-from corral.database.embedded import EmbeddedDatabase
+from corral.database.embedded.instance import EmbeddedDatabase
 from corral.sandbox import secret_of
 from tests.conftest import Service
 from tests.doors import fingerprints, owner_of

@@ -11,9 +11,9 @@ from aiohttp import ClientSession
 from fastapi.routing import iter_route_contexts
 
 from corral.app import create_api
-from corral.database.embedded import EmbeddedDatabase
+from corral.database.embedded.instance import EmbeddedDatabase
 from corral.identity import api_tokens
-from corral.identity.scopes import Scope
+from corral.identity.models import Scope
 from tests.conftest import Service
 from tests.doors import browser, fingerprints, owner_of, sign_in_by_link
 from tests.operations import (

@@ -9,52 +9,45 @@ from typing import TypedDict
 from fastapi import FastAPI
 
 from corral import __version__
-from corral.accounts import read_routes as reads
-from corral.accounts import routes as accounts
-from corral.accounts.fast_lane import FastLane
-from corral.accounts.last_known import LastKnown
-from corral.accounts.snapshots import Snapshots
+from corral.accounts import routes as account_routes
+from corral.accounts.cache import AnswerCache, LastKnownAccounts
+from corral.accounts.reader import AccountReader
+from corral.accounts.routes import FastLane
 from corral.alpaca.client import AlpacaClient, open_alpaca
 from corral.alpaca.environments import Hosts
 from corral.alpaca.trade_updates import TradeUpdates, open_trade_updates
-from corral.credentials import routes as credentials
+from corral.credentials import routes as credential_routes
 from corral.credentials.keyring_check import open_vault
-from corral.credentials.opening import CredentialReader
+from corral.credentials.reader import CredentialReader
 from corral.credentials.rechecking import rechecking
 from corral.database.connection import Database
-from corral.database.embedded import embedded_postgres
+from corral.database.embedded.instance import embedded_postgres
 from corral.edge.edge import Edge
+from corral.edge.error_handlers import install_problem_handlers
 from corral.edge.problems import PROBLEM_RESPONSES
-from corral.edge.resources import Resources
-from corral.edge.translation import install_problem_handlers
+from corral.edge.services import Resources
 from corral.health import routes as health
-from corral.health.watch import Watch
+from corral.health.readiness import ReadinessMonitor
 from corral.identity import routes as identity
-from corral.identity import session_routes
-from corral.identity.current_user import Doorkeeper, session_cookie_name
-from corral.live import routes as live_routes
-from corral.live.asking import Road
-from corral.live.opening import Live, open_live
+from corral.identity.authenticator import Authenticator, session_cookie_name
 from corral.people import routes as people
 from corral.settings import Settings
+from corral.stream import routes as stream_routes
+from corral.stream.service import StreamService, open_stream_service
 from corral.web import routes as web
-from corral.web.lines import LINE_SECONDS
 from corral.web.problem_pages import render_problem_page
 from corral.web.visitors import SignedOut, lead_to_sign_in
 
 
 class State(TypedDict):
-    """What every request can reach, as `request.state.…`."""
+    """What every request can reach, each by the ServiceKey of its name."""
 
     resources: Resources
-    doorkeeper: Doorkeeper
-    session_cookie: str
-    credential_reader: CredentialReader
-    snapshots: Snapshots
-    last_known: LastKnown
-    lines: Snapshots
-    live: Live
-    watch: Watch
+    authenticator: Authenticator
+    credentials: CredentialReader
+    accounts: AccountReader
+    stream: StreamService
+    readiness: ReadinessMonitor
     sandbox: bool
 
 
@@ -82,38 +75,35 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
     """Opens everything in the order in which it is needed, proves the database, and closes it in reverse."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database.open(database_dsn))
-        watch = Watch(database)
-        await stack.enter_async_context(watch.kept())
+        readiness = ReadinessMonitor(database)
+        await stack.enter_async_context(readiness.running())
         vault = await open_vault(database, settings.keyring_path)
         alpaca = await stack.enter_async_context(open_configured_alpaca(settings))
-        doorkeeper, reader = Doorkeeper(database, vault), CredentialReader(database)
-        stack.push_async_callback(doorkeeper.close)
-        stack.push_async_callback(reader.close)
-        every = settings.recheck_seconds
-        await stack.enter_async_context(rechecking(database, vault, alpaca, every_seconds=every))
-        snapshots, lines = Snapshots(settings.cache_seconds), Snapshots(LINE_SECONDS)
-        last_known = LastKnown()
-        stack.push_async_callback(snapshots.close)
-        stack.push_async_callback(lines.close)
+        authenticator = Authenticator(database, vault, cookie_name=session_cookie_name(settings.browser_url))
+        stack.push_async_callback(authenticator.close)
+        credentials = CredentialReader(database, vault, alpaca)
+        stack.push_async_callback(credentials.close)
+        await stack.enter_async_context(rechecking(database, credentials, every_seconds=settings.recheck_seconds))
+        cache = AnswerCache(settings.cache_seconds)
+        stack.push_async_callback(cache.close)
+        accounts = AccountReader(credentials, alpaca, cache, LastKnownAccounts())
         trade_updates = await stack.enter_async_context(open_configured_trade_updates(settings))
-        road = Road(vault, alpaca, trade_updates, snapshots, last_known, reader, settings.stream_poll_seconds)
-        live = await stack.enter_async_context(open_live(database, road))
+        interval = settings.stream_poll_seconds
+        service = open_stream_service(database, credentials, accounts, trade_updates, interval_seconds=interval)
+        stream = await stack.enter_async_context(service)
         yield State(
             resources=Resources(database, vault, alpaca, settings.browser_url),
-            doorkeeper=doorkeeper,
-            session_cookie=session_cookie_name(settings.browser_url),
-            credential_reader=reader,
-            snapshots=snapshots,
-            last_known=last_known,
-            lines=lines,
-            live=live,
-            watch=watch,
+            authenticator=authenticator,
+            credentials=credentials,
+            accounts=accounts,
+            stream=stream,
+            readiness=readiness,
             sandbox=sandbox,
         )
 
 
 def open_configured_alpaca(settings: Settings) -> AbstractAsyncContextManager[AlpacaClient]:
-    """The road to the hosts that the settings name. Raises ValueError as `configured_hosts` does."""
+    """A client of the hosts that the settings name. Raises ValueError as `configured_hosts` does."""
     return open_alpaca(configured_hosts(settings), timeout_seconds=settings.upstream_timeout_seconds)
 
 
@@ -150,7 +140,7 @@ def create_api(state: State | None = None) -> FastAPI:
 
     api = FastAPI(
         title="Corral (SANDBOX)" if state and state["sandbox"] else "Corral",
-        summary="Alpaca keys, sealed; accounts, live.",
+        summary="Alpaca keys, sealed; accounts, up to date.",
         version=__version__,
         lifespan=lifespan,
         docs_url=None,
@@ -158,7 +148,7 @@ def create_api(state: State | None = None) -> FastAPI:
         redirect_slashes=False,
         responses=PROBLEM_RESPONSES,
     )
-    for domain in (health, identity, session_routes, people, credentials, accounts, reads, live_routes, web):
+    for domain in (health, identity, people, credential_routes, account_routes, stream_routes, web):
         api.include_router(domain.router)
     install_problem_handlers(api)
     api.add_exception_handler(SignedOut, lead_to_sign_in)

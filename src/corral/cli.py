@@ -20,14 +20,14 @@ from corral import __version__, operating
 from corral import demo as demonstration
 from corral.app import configured_hosts, create_api
 from corral.database.connection import DatabaseRefused
-from corral.database.embedded_errors import EmbeddedPostgresError
+from corral.database.embedded.errors import EmbeddedPostgresError
 from corral.database.migrate import MigrationRefused
-from corral.edge.fields import Name, canonical_email
+from corral.edge.field_types import Name, canonical_email
 from corral.ending import ended_in_order
 from corral.errors import DatabaseUnavailable, Problem
 from corral.hardening import forget_variable, harden_process
-from corral.health.watch import TakesNoWrites, Weakened
-from corral.identity.scopes import Scope
+from corral.health.readiness import TakesNoWrites, Weakened
+from corral.identity.models import Scope
 from corral.logs import configure_logging
 from corral.people.operators import NoSuchPerson, OwnerUnknown
 from corral.secret import Secret

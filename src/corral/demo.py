@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
-from corral.credentials import desk
+from corral.credentials import management
 from corral.credentials.models import Credential
-from corral.database.data_folder import opened_data_folder
-from corral.database.os_user import postgres_user
+from corral.database.embedded.files import opened_data_folder
+from corral.database.embedded.os_user import postgres_user
 from corral.identity import api_tokens, queries, sign_in
-from corral.identity.events import OPERATOR
 from corral.identity.links import issue_link
+from corral.identity.security_events import OPERATOR
 from corral.people import operators
 from corral.secret import Secret
 from corral.serving import House
@@ -113,13 +113,13 @@ async def _demo_user(house: House) -> UUID:
 
 async def _demo_accounts(house: House, user_id: UUID) -> list[Credential]:
     resources = house.state["resources"]
-    stored = await desk.load_credentials(user_id, resources.database)
+    stored = await management.load_credentials(user_id, resources.database)
     for nickname, key_id in _ACCOUNTS:
         if any(credential.nickname == nickname for credential in stored):
             continue
         stored.append(
-            await desk.store_credential(
-                desk.Owner(user_id),
+            await management.store_credential(
+                management.Owner(user_id),
                 resources.database,
                 resources.vault,
                 resources.alpaca,

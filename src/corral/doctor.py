@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 
 from corral.alpaca.client import AlpacaClient
 from corral.alpaca.environments import Environment
-from corral.alpaca.errors import AlpacaError, KeysRefused
+from corral.alpaca.errors import AlpacaAuthError, AlpacaError
 from corral.app import database_addresses, open_configured_alpaca
 from corral.credentials.keyring_check import open_vault, opens_whole
 from corral.credentials.queries import load_all_sealed
 from corral.database.connection import Database, DatabaseRefused, open_owner_connection
-from corral.database.embedded_errors import EmbeddedPostgresError
+from corral.database.embedded.errors import EmbeddedPostgresError
 from corral.database.migrate import MigrationRefused, apply_migrations, pending_migrations, refuse_newer_release
 from corral.database.selfcheck import attempt_crossing, find_role_weaknesses, find_schema_differences, prove_writes
 from corral.errors import DatabaseUnavailable
@@ -134,7 +134,7 @@ async def _reachable(alpaca: AlpacaClient, environment: Environment) -> str | No
         await alpaca.fetch_account(
             environment, Secret("PKCORRALDOCTOR"), Secret("corral-doctor-asks"), budget_key=("doctor", environment)
         )
-    except KeysRefused:
+    except AlpacaAuthError:
         return None
     except AlpacaError as error:
         return f"{error}: check this machine's network, name service and time, and CORRAL_ALPACA_PROXY if it is set"

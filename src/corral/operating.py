@@ -19,7 +19,7 @@ from corral import doctor
 from corral.ending import Signals
 from corral.identity import api_tokens, queries, sign_in
 from corral.identity.links import Kind, issue_link
-from corral.identity.scopes import Scope
+from corral.identity.models import Scope
 from corral.people import operators
 from corral.sandbox import Sandbox, serve_sandbox
 from corral.secret import Secret

@@ -11,7 +11,7 @@ from typing import Literal
 
 from corral import __version__
 from corral.app import DatabaseAddresses, State, create_app, database_addresses, open_state
-from corral.database.data_folder import exclusive_serve_lock
+from corral.database.embedded.files import exclusive_serve_lock
 from corral.database.migrate import apply_migrations
 from corral.edge.server import PortTaken, reserve_port, serve_http
 from corral.ending import Signals
@@ -98,7 +98,7 @@ async def _drain(house: House, told: Signals, stop: asyncio.Event) -> None:
     """Ends in setting `stop`. A balancer needs a moment to see that this process is not ready."""
     await told.once.wait()
     _log.info("stopping")
-    house.state["watch"].drain()
+    house.state["readiness"].drain()
     with suppress(TimeoutError):
         await asyncio.wait_for(told.twice.wait(), _drain_seconds(house.settings))
     stop.set()

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import ClientSession
 
 from corral.identity import api_tokens
-from corral.identity.events import OPERATOR
+from corral.identity.security_events import OPERATOR
 from corral.sandbox import Sandbox
 from tests.conftest import Faults, Service, StartService
 from tests.log_lines import LogSince

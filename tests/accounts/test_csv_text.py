@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corral.accounts.csv_text import csv_header, csv_rows, defused
+from corral.accounts.csv_writer import csv_header, csv_rows, defused
 
 
 def _read(data: bytes) -> list[list[str]]:

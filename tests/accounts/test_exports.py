@@ -13,7 +13,7 @@ import pytest
 from aiohttp import ClientPayloadError, ClientSession, ClientTimeout
 from yarl import URL
 
-from corral.accounts.exports import LEFT_TO_OTHERS
+from corral.credentials.reader import EXPORT
 from tests.accounts.alpaca_lists import DIVIDEND, FILL, POSITION, fill, order
 from tests.accounts.conftest import Account
 from tests.alpaca.upstream import ACCOUNT, Upstream, Visit, answer, upstream
@@ -251,7 +251,7 @@ async def test_a_file_waits_for_the_budget_of_its_account(account: Account) -> N
 
 
 async def test_a_file_leaves_calls_to_others(start_service: StartService, faults: Faults) -> None:
-    ledger = Ledger(100, **{"X-RateLimit-Limit": str(LEFT_TO_OTHERS + 10)})
+    ledger = Ledger(100, **{"X-RateLimit-Limit": str(EXPORT.leaves + 10)})
     async with (
         _with(ledger, start_service, faults) as (account, _),
         ClientSession(account.url, headers=account.headers, timeout=ClientTimeout(total=60)) as client,
@@ -268,7 +268,7 @@ async def test_a_file_leaves_calls_to_others(start_service: StartService, faults
 async def test_a_file_does_not_begin_with_the_last_calls_of_a_minute(
     start_service: StartService, faults: Faults, name: str
 ) -> None:
-    async with _with(Ledger(1, **{"X-RateLimit-Limit": str(LEFT_TO_OTHERS + 1)}), start_service, faults) as (
+    async with _with(Ledger(1, **{"X-RateLimit-Limit": str(EXPORT.leaves + 1)}), start_service, faults) as (
         account,
         _,
     ):

@@ -4,7 +4,7 @@ from uuid import uuid4
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corral.accounts.last_known import LastKnown
+from corral.accounts.cache import LastKnownAccounts
 from corral.alpaca.environments import Environment
 from corral.alpaca.models import Account
 from corral.credentials.models import SealedCredential
@@ -40,30 +40,30 @@ CREDENTIAL = SealedCredential(
 
 
 @given(st.builds(Account, daytrade_count=COUNTS, options_approved_level=COUNTS, options_trading_level=COUNTS))
-def test_an_account_comes_back_as_it_was_told(account: Account) -> None:
-    known = LastKnown()
-    known.learn(CREDENTIAL, account)
-    assert known.of(CREDENTIAL) == account
+def test_an_account_is_returned_as_it_was_put(account: Account) -> None:
+    known = LastKnownAccounts()
+    known.put(CREDENTIAL, account)
+    assert known.get(CREDENTIAL) == account
 
 
 def test_the_last_answer_counts() -> None:
-    known = LastKnown()
-    known.learn(CREDENTIAL, ACCOUNT)
-    known.learn(CREDENTIAL, replace(ACCOUNT, last_equity=None))
-    assert known.of(CREDENTIAL) == replace(ACCOUNT, last_equity=None)
+    known = LastKnownAccounts()
+    known.put(CREDENTIAL, ACCOUNT)
+    known.put(CREDENTIAL, replace(ACCOUNT, last_equity=None))
+    assert known.get(CREDENTIAL) == replace(ACCOUNT, last_equity=None)
 
 
 def test_nothing_is_found_for_other_keys_for_another_owner_or_for_another_account() -> None:
-    known = LastKnown()
-    known.learn(CREDENTIAL, ACCOUNT)
-    assert known.of(replace(CREDENTIAL, revision=4)) is None
-    assert known.of(replace(CREDENTIAL, user_id=uuid4())) is None
-    assert known.of(replace(CREDENTIAL, id=uuid4())) is None
+    known = LastKnownAccounts()
+    known.put(CREDENTIAL, ACCOUNT)
+    assert known.get(replace(CREDENTIAL, revision=4)) is None
+    assert known.get(replace(CREDENTIAL, user_id=uuid4())) is None
+    assert known.get(replace(CREDENTIAL, id=uuid4())) is None
 
 
-def test_those_of_whom_nothing_was_heard_for_longest_are_forgotten_first() -> None:
-    known = LastKnown(most=2)
+def test_the_accounts_that_were_not_asked_for_longest_are_forgotten_first() -> None:
+    known = LastKnownAccounts(most=2)
     first, second, third = (replace(CREDENTIAL, id=uuid4()) for _ in range(3))
     for credential in (first, second, first, third):
-        known.learn(credential, ACCOUNT)
-    assert [known.of(credential) is not None for credential in (first, second, third)] == [True, False, True]
+        known.put(credential, ACCOUNT)
+    assert [known.get(credential) is not None for credential in (first, second, third)] == [True, False, True]

@@ -12,8 +12,8 @@ import pytest
 from aiohttp import ClientSession
 from pydantic import BaseModel
 
-from corral.accounts.overview_schemas import OverviewResponse
-from corral.database.embedded import EmbeddedDatabase
+from corral.accounts.overview import OverviewResponse
+from corral.database.embedded.instance import EmbeddedDatabase
 from corral.identity import api_tokens
 from corral.sandbox import secret_of, serve_sandbox
 from tests.conftest import Faults, Service, StartService

@@ -2,12 +2,18 @@
 
 from decimal import Decimal
 from fractions import Fraction
+from uuid import uuid4
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corral.accounts.totals import Money, Standing, exact_sum, totals_of
+from corral.accounts.cache import Answer
+from corral.accounts.overview import exact_sum, totals_of
+from corral.accounts.reader import Outcome
+from corral.accounts.schemas import AccountDataResponse
 from corral.alpaca.environments import Environment
+from corral.credentials.models import NamedCredential, SealedCredential
+from corral.credentials.problems import AccountNotOpen
 
 # All that alpaca/reading.py lets through: 64 characters, three digits of exponent.
 _PLAIN = st.from_regex(r"-?[0-9]{1,30}(\.[0-9]{1,27})?", fullmatch=True)
@@ -37,23 +43,39 @@ def test_no_exponent_is_left_and_no_decimal_lost() -> None:
     assert exact_sum([]) == "0"
 
 
-MONEY = st.builds(Money, currency=st.sampled_from(["USD", "EUR", "JPY"]), balance=AMOUNTS, equity=AMOUNTS,
-                  buying_power=AMOUNTS)  # fmt: skip
-STANDINGS = st.lists(st.builds(Standing, st.sampled_from(Environment), st.none() | MONEY), max_size=12)
+DATA = st.builds(
+    AccountDataResponse,
+    currency=st.sampled_from(["USD", "EUR", "JPY"]),
+    balance=AMOUNTS,
+    equity=AMOUNTS,
+    buying_power=AMOUNTS,
+)
 
 
-@given(STANDINGS)
-def test_environments_and_currencies_are_never_added_together(standings: list[Standing]) -> None:
-    totals = totals_of(standings)
-    assert [total.account_type for total in totals] == sorted({standing.environment for standing in standings})
+def outcome(environment: Environment, data: AccountDataResponse | None) -> Outcome:
+    sealed = SealedCredential(uuid4(), uuid4(), environment, "1", True, 1, b"", b"", None, None)
+    return Outcome(NamedCredential("", None, sealed), AccountNotOpen() if data is None else Answer(data))
+
+
+OUTCOMES = st.lists(st.builds(outcome, st.sampled_from(Environment), st.none() | DATA), max_size=12)
+
+
+def environment_of(one: Outcome) -> Environment:
+    return one.credential.sealed.credential_type
+
+
+@given(OUTCOMES)
+def test_environments_and_currencies_are_never_added_together(outcomes: list[Outcome]) -> None:
+    totals = totals_of(outcomes)
+    assert [total.account_type for total in totals] == sorted(set(map(environment_of, outcomes)))
     for total in totals:
-        own = [standing.money for standing in standings if standing.environment is total.account_type]
-        known = [money for money in own if money is not None]
-        assert (total.accounts, total.missing) == (len(known), own.count(None))
-        assert [sums.currency for sums in total.by_currency] == sorted({money.currency for money in known})
+        own = [one.answer for one in outcomes if environment_of(one) is total.account_type]
+        known = [answer.value for answer in own if isinstance(answer, Answer)]
+        assert (total.accounts, total.missing) == (len(known), len(own) - len(known))
+        assert [sums.currency for sums in total.by_currency] == sorted({data.currency for data in known})
         for sums in total.by_currency:
-            added = [money for money in known if money.currency == sums.currency]
+            added = [data for data in known if data.currency == sums.currency]
             assert sums.accounts == len(added)
-            assert sums.balance == exact_sum(money.balance for money in added)
-            assert sums.equity == exact_sum(money.equity for money in added)
-            assert sums.buying_power == exact_sum(money.buying_power for money in added)
+            assert sums.balance == exact_sum(data.balance for data in added)
+            assert sums.equity == exact_sum(data.equity for data in added)
+            assert sums.buying_power == exact_sum(data.buying_power for data in added)

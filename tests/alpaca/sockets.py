@@ -9,7 +9,7 @@ import orjson
 from aiohttp import WSMsgType, web
 
 from corral.alpaca.environments import Environment, Hosts
-from corral.alpaca.trade_updates import Line, open_trade_updates
+from corral.alpaca.trade_updates import TradeUpdatesConnection, open_trade_updates
 from corral.secret import Secret
 from tests.alpaca.upstream import KEY_ID, SECRET_KEY
 
@@ -78,7 +78,9 @@ async def closes(web_socket: web.WebSocketResponse) -> None:
 
 
 @asynccontextmanager
-async def line_to(socket: Socket, *, timeout_seconds: float = 1.0, ping_seconds: float = 10.0) -> AsyncGenerator[Line]:
+async def line_to(
+    socket: Socket, *, timeout_seconds: float = 1.0, ping_seconds: float = 10.0
+) -> AsyncGenerator[TradeUpdatesConnection]:
     hosts = Hosts.from_urls(paper=socket.url, live=f"{socket.url}/live", data=socket.url)
     async with open_trade_updates(hosts, timeout_seconds=timeout_seconds, ping_seconds=ping_seconds) as updates:
         line = await updates.connect(Environment.PAPER, Secret(KEY_ID), Secret(SECRET_KEY))

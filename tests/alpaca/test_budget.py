@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corral.alpaca.budget import MOST_ACCOUNTS, REQUESTS_PER_WINDOW, BudgetLeft, Budgets
+from corral.alpaca.rate_budget import MOST_ACCOUNTS, REQUESTS_PER_WINDOW, BudgetLeft, Budgets
 
 NOON = 1_795_521_600  # on the wall; the monotonic clock below shows something else, as it does
 
@@ -241,16 +241,16 @@ def test_whoever_can_wait_leaves_the_last_requests_of_a_minute_to_others(budgets
 
 
 def test_whoever_asks_for_ever_takes_half_of_what_there_is_and_of_what_is_left(budgets: Budgets, clock: Clock) -> None:
-    assert budgets.gentle_seconds("alice") == 2 * 60 / REQUESTS_PER_WINDOW
+    assert budgets.polite_seconds("alice") == 2 * 60 / REQUESTS_PER_WINDOW
     takes(budgets, "alice", 1)
     budgets.learn("alice", told(limit=24, remaining=23, reset=NOON + 60))
-    assert budgets.gentle_seconds("alice") == 2 * 60 / 23
+    assert budgets.polite_seconds("alice") == 2 * 60 / 23
     takes(budgets, "alice", 18)
     clock.pass_by(30)
-    assert budgets.gentle_seconds("alice") == 2 * 30 / 5
+    assert budgets.polite_seconds("alice") == 2 * 30 / 5
     clock.pass_by(25)
-    assert budgets.gentle_seconds("alice") == 2 * 60 / 24
+    assert budgets.polite_seconds("alice") == 2 * 60 / 24
     takes(budgets, "alice", 5)
-    assert budgets.gentle_seconds("alice") == 2 * 5
+    assert budgets.polite_seconds("alice") == 2 * 5
     clock.pass_by(5)
-    assert budgets.gentle_seconds("alice") == 2 * 60 / REQUESTS_PER_WINDOW
+    assert budgets.polite_seconds("alice") == 2 * 60 / REQUESTS_PER_WINDOW

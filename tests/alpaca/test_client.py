@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from corral import __version__
-from corral.alpaca.calling import MOST_ATTEMPTS
 from corral.alpaca.client import open_alpaca
 from corral.alpaca.environments import Environment, Hosts
-from corral.alpaca.errors import ConnectionDropped, DeadlineExceeded, RateLimited, Unreachable, UpstreamFailed
+from corral.alpaca.errors import AlpacaRateLimited, AlpacaServerError, ConnectionDropped, DeadlineExceeded, Unreachable
+from corral.alpaca.requests import MOST_ATTEMPTS
 from corral.secret import Secret
 from tests.alpaca.upstream import (
     ACCOUNT,
@@ -148,7 +148,7 @@ async def test_a_passing_failure_is_asked_again(status: str, log_lines: list[Any
 
 async def test_a_failure_that_does_not_pass_is_asked_three_times(log_lines: list[Any]) -> None:
     async with upstream(UNAVAILABLE) as served, client_of(served.url, timeout_seconds=5) as client:
-        with pytest.raises(UpstreamFailed) as failed:
+        with pytest.raises(AlpacaServerError) as failed:
             await fetch(client)
     assert (failed.value.status, len(served.heads)) == (503, MOST_ATTEMPTS)
     assert [(line["failure"], line["status"], line["attempts"]) for line in log_lines] == [(None, 503, MOST_ATTEMPTS)]
@@ -171,8 +171,8 @@ async def test_a_pause_that_would_pass_the_deadline_is_not_begun() -> None:
         calls = (fetch(client, budget_key=caller) for caller in range(20))
         failures = await asyncio.gather(*calls, return_exceptions=True)
     kinds = {type(failure) for failure in failures}
-    assert kinds <= {UpstreamFailed, DeadlineExceeded}  # a short pause is begun, and its attempt then cut off
-    assert UpstreamFailed in kinds
+    assert kinds <= {AlpacaServerError, DeadlineExceeded}  # a short pause is begun, and its attempt then cut off
+    assert AlpacaServerError in kinds
 
 
 @pytest.mark.parametrize("cut", [hang_up, reset], ids=["closed", "reset"])
@@ -218,12 +218,12 @@ async def test_a_connection_that_was_refused_costs_no_budget() -> None:
 async def test_a_429_is_obeyed_without_asking_again(log_lines: list[Any]) -> None:
     too_many = answer(b'{"message":"rate limit exceeded"}', "429 Too Many Requests", {"Retry-After": "17"})
     async with upstream(too_many) as served, client_of(served.url) as client:
-        with pytest.raises(RateLimited) as told:
+        with pytest.raises(AlpacaRateLimited) as told:
             await fetch(client)
-        with pytest.raises(RateLimited) as known:
+        with pytest.raises(AlpacaRateLimited) as known:
             await fetch(client)
         assert len(served.heads) == 1
-        with pytest.raises(RateLimited):
+        with pytest.raises(AlpacaRateLimited):
             await fetch(client, budget_key="bob")
         assert len(served.heads) == 2
     assert (told.value.from_us, told.value.status, told.value.retry_after_seconds) == (False, 429, 17)
@@ -235,7 +235,7 @@ async def test_a_429_is_obeyed_without_asking_again(log_lines: list[Any]) -> Non
 async def test_a_spent_budget_is_told_without_asking() -> None:
     async with upstream(answer(ACCOUNT, headers=counted(200, 0))) as served, client_of(served.url) as client:
         await fetch(client)
-        with pytest.raises(RateLimited) as spent:
+        with pytest.raises(AlpacaRateLimited) as spent:
             await fetch(client)
         assert len(served.heads) == 1
     assert spent.value.from_us
@@ -245,7 +245,7 @@ async def test_a_spent_budget_is_told_without_asking() -> None:
 async def test_retries_are_charged_to_the_budget() -> None:
     unavailable = answer(b"", "503 Service Unavailable", counted(200, 0))
     async with upstream(unavailable) as served, client_of(served.url) as client:
-        with pytest.raises(RateLimited):
+        with pytest.raises(AlpacaRateLimited):
             await fetch(client)
         assert len(served.heads) == 1
 

@@ -10,19 +10,19 @@ from typing import Any
 import psutil
 import pytest
 
-from corral.alpaca.calling import LARGEST_ANSWER_BYTES, MOST_ATTEMPTS
 from corral.alpaca.environments import Environment
 from corral.alpaca.errors import (
+    AlpacaAuthError,
     AlpacaError,
+    AlpacaRateLimited,
+    AlpacaServerError,
     ConnectionDropped,
     DeadlineExceeded,
-    KeysRefused,
     NotAnAccount,
-    RateLimited,
     ReadRefused,
-    UpstreamFailed,
     WrongShape,
 )
+from corral.alpaca.requests import LARGEST_ANSWER_BYTES, MOST_ATTEMPTS
 from corral.secret import Secret
 from tests.alpaca.upstream import (
     ACCOUNT,
@@ -146,11 +146,11 @@ FAILURES: list[tuple[str, Script, type[AlpacaError], int | None]] = [
     ("half a body, reset", half_a_body_and_reset, ConnectionDropped, None),
     ("half a chunk", half_a_chunk, ConnectionDropped, None),
     ("half a body without a length", no_length_and_half_a_body, NotAnAccount, 200),
-    ("garbage", raw("SSH-2.0-OpenSSH_9.2p1\r\n\r\n"), UpstreamFailed, None),
-    ("garbage for a chunk", raw(CHUNKED, b"zzzz\r\n" + BODY), UpstreamFailed, None),
-    ("two lengths", raw("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n"), UpstreamFailed, None),
-    ("huge header", raw(f"HTTP/1.1 200 OK\r\nX-Big: {'x' * 2_000_000}\r\n\r\n"), UpstreamFailed, None),
-    ("many headers", raw("HTTP/1.1 200 OK\r\n" + "X-Many: x\r\n" * 5_000 + "\r\n"), UpstreamFailed, None),
+    ("garbage", raw("SSH-2.0-OpenSSH_9.2p1\r\n\r\n"), AlpacaServerError, None),
+    ("garbage for a chunk", raw(CHUNKED, b"zzzz\r\n" + BODY), AlpacaServerError, None),
+    ("two lengths", raw("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n"), AlpacaServerError, None),
+    ("huge header", raw(f"HTTP/1.1 200 OK\r\nX-Big: {'x' * 2_000_000}\r\n\r\n"), AlpacaServerError, None),
+    ("many headers", raw("HTTP/1.1 200 OK\r\n" + "X-Many: x\r\n" * 5_000 + "\r\n"), AlpacaServerError, None),
     ("flood", flood, WrongShape, 200),
     ("announced flood", announced_flood, WrongShape, 200),
     ("announced flood that never comes", announced_and_never_sent, WrongShape, 200),
@@ -165,40 +165,40 @@ FAILURES: list[tuple[str, Script, type[AlpacaError], int | None]] = [
     ("not a number", answer(BODY.replace(b'"-23140.2"', b"NaN")), NotAnAccount, 200),
     ("deep", answer(b'{"a":' * 100_000 + b"1" + b"}" * 100_000), NotAnAccount, 200),
     ("not utf-8", answer(BODY.replace(b"ACTIVE", b"\xff\xfe")), NotAnAccount, 200),
-    ("created", answer(ACCOUNT, "201 Created"), UpstreamFailed, 201),
-    ("no content", raw("HTTP/1.1 204 No Content\r\n\r\n"), UpstreamFailed, 204),
-    ("not modified", raw("HTTP/1.1 304 Not Modified\r\n\r\n"), UpstreamFailed, 304),
+    ("created", answer(ACCOUNT, "201 Created"), AlpacaServerError, 201),
+    ("no content", raw("HTTP/1.1 204 No Content\r\n\r\n"), AlpacaServerError, 204),
+    ("not modified", raw("HTTP/1.1 304 Not Modified\r\n\r\n"), AlpacaServerError, 304),
     (
         "upgrade",
         raw("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"),
-        UpstreamFailed,
+        AlpacaServerError,
         101,
     ),
-    ("400", answer(b"", "400 Bad Request"), UpstreamFailed, 400),
-    ("401", answer({"message": "unauthorized."}, "401 Unauthorized"), KeysRefused, 401),
-    ("401 with code", answer({"code": 40110000, "message": "x"}, "401 Unauthorized"), KeysRefused, 401),
-    ("401 flood", answer(MEBIBYTE * 2, "401 Unauthorized"), UpstreamFailed, 401),
-    ("403", answer({"message": "forbidden."}, "403 Forbidden"), KeysRefused, 403),
-    ("401 without full stop", answer({"message": "unauthorized"}, "401 Unauthorized"), KeysRefused, 401),
-    ("401 without code", answer({"message": "request is not authorized"}, "401 Unauthorized"), KeysRefused, 401),
-    ("401 of a proxy", answer(b"<html>Proxy login</html>", "401 Unauthorized"), UpstreamFailed, 401),
-    ("401 of another service", answer({"message": "Unauthorized"}, "401 Unauthorized"), UpstreamFailed, 401),
-    ("401 with another code", answer({"code": 40210000, "message": "x"}, "401 Unauthorized"), UpstreamFailed, 401),
-    ("401 empty", answer(b"", "401 Unauthorized"), UpstreamFailed, 401),
-    ("403 html", answer(b"<html>nginx</html>", "403 Forbidden"), UpstreamFailed, 403),
-    ("403 of a gateway", answer({"message": "Forbidden"}, "403 Forbidden"), UpstreamFailed, 403),
-    ("403 with an odd code", answer({"code": "x", "message": "forbidden."}, "403 Forbidden"), UpstreamFailed, 403),
+    ("400", answer(b"", "400 Bad Request"), AlpacaServerError, 400),
+    ("401", answer({"message": "unauthorized."}, "401 Unauthorized"), AlpacaAuthError, 401),
+    ("401 with code", answer({"code": 40110000, "message": "x"}, "401 Unauthorized"), AlpacaAuthError, 401),
+    ("401 flood", answer(MEBIBYTE * 2, "401 Unauthorized"), AlpacaServerError, 401),
+    ("403", answer({"message": "forbidden."}, "403 Forbidden"), AlpacaAuthError, 403),
+    ("401 without full stop", answer({"message": "unauthorized"}, "401 Unauthorized"), AlpacaAuthError, 401),
+    ("401 without code", answer({"message": "request is not authorized"}, "401 Unauthorized"), AlpacaAuthError, 401),
+    ("401 of a proxy", answer(b"<html>Proxy login</html>", "401 Unauthorized"), AlpacaServerError, 401),
+    ("401 of another service", answer({"message": "Unauthorized"}, "401 Unauthorized"), AlpacaServerError, 401),
+    ("401 with another code", answer({"code": 40210000, "message": "x"}, "401 Unauthorized"), AlpacaServerError, 401),
+    ("401 empty", answer(b"", "401 Unauthorized"), AlpacaServerError, 401),
+    ("403 html", answer(b"<html>nginx</html>", "403 Forbidden"), AlpacaServerError, 403),
+    ("403 of a gateway", answer({"message": "Forbidden"}, "403 Forbidden"), AlpacaServerError, 403),
+    ("403 with an odd code", answer({"code": "x", "message": "forbidden."}, "403 Forbidden"), AlpacaServerError, 403),
     ("403 business", answer({"code": 40310000, "message": "x"}, "403 Forbidden"), ReadRefused, 403),
     ("403 business as text", answer({"code": "40310000"}, "403 Forbidden"), ReadRefused, 403),
     ("403 code of keys", answer({"code": 40110000}, "403 Forbidden"), ReadRefused, 403),
     ("404", answer({"code": 40410000}, "404 Not Found"), ReadRefused, 404),
-    ("404 html", answer(b"<html>", "404 Not Found"), UpstreamFailed, 404),
+    ("404 html", answer(b"<html>", "404 Not Found"), AlpacaServerError, 404),
     ("422", answer({"code": 42210000, "message": "invalid period"}, "422 Unprocessable"), ReadRefused, 422),
-    ("422 without code", answer({"message": "x"}, "422 Unprocessable"), UpstreamFailed, 422),
-    ("429", answer(b"", "429 Too Many Requests"), RateLimited, 429),
-    ("500", answer(b"", "500 Internal Server Error"), UpstreamFailed, 500),
-    ("501", answer(b"", "501 Not Implemented"), UpstreamFailed, 501),
-    ("echo", echo, UpstreamFailed, 400),
+    ("422 without code", answer({"message": "x"}, "422 Unprocessable"), AlpacaServerError, 422),
+    ("429", answer(b"", "429 Too Many Requests"), AlpacaRateLimited, 429),
+    ("500", answer(b"", "500 Internal Server Error"), AlpacaServerError, 500),
+    ("501", answer(b"", "501 Not Implemented"), AlpacaServerError, 501),
+    ("echo", echo, AlpacaServerError, 400),
     ("echo in a 200", echo_in_a_200, NotAnAccount, 200),
 ]
 
@@ -249,7 +249,7 @@ async def test_a_redirect_is_never_followed(status: int) -> None:
     async with upstream(answer(ACCOUNT)) as elsewhere:
         script = answer(b"", f"{status} Elsewhere", {"Location": f"{elsewhere.url}/v2/account"})
         async with upstream(script) as served, client_of(served.url) as client:
-            with pytest.raises(UpstreamFailed) as failed:
+            with pytest.raises(AlpacaServerError) as failed:
                 await fetch(client)
     assert failed.value.status == status
     assert (elsewhere.connections, len(served.heads)) == (0, 1)
@@ -292,7 +292,7 @@ async def test_a_key_that_could_break_out_of_its_header_is_refused_before_dialli
     pair = [KEY_ID, SECRET_KEY]
     pair[place] += ending
     async with upstream(answer(ACCOUNT)) as served, client_of(served.url) as client:
-        with pytest.raises(KeysRefused) as refused:
+        with pytest.raises(AlpacaAuthError) as refused:
             await client.fetch_account(Environment.PAPER, *map(Secret, pair), budget_key="alice")
     assert (refused.value.status, served.connections) == (None, 0)
     shown = everything_in(refused.value) + repr(log_lines)
@@ -302,7 +302,7 @@ async def test_a_key_that_could_break_out_of_its_header_is_refused_before_dialli
 
 async def test_an_empty_key_is_refused_before_dialling() -> None:
     async with upstream(answer(ACCOUNT)) as served, client_of(served.url) as client:
-        with pytest.raises(KeysRefused):
+        with pytest.raises(AlpacaAuthError):
             await client.fetch_account(Environment.PAPER, Secret(KEY_ID), Secret(""), budget_key="alice")
     assert served.connections == 0
 

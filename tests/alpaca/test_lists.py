@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from corral.alpaca.activities import NonTradeActivity, TradeActivity, read_activities
 from corral.alpaca.errors import Fault, WrongShape
+from corral.alpaca.fields import in_utc, instant
 from corral.alpaca.items import UnreadableItem, count_unreadable, readable
-from corral.alpaca.market_clock import read_clock
-from corral.alpaca.moments import in_utc, instant
+from corral.alpaca.models import read_clock
 from corral.alpaca.orders import Order, read_orders
 from corral.alpaca.portfolio_history import read_portfolio_history
 from corral.alpaca.positions import read_positions

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from corral.alpaca import orders as alpaca_orders
 from corral.alpaca.activities import ACTIVITY_LISTING, Activity, ActivityQuery, read_activity
 from corral.alpaca.errors import Fault, RepeatedPage
+from corral.alpaca.fields import instant
 from corral.alpaca.items import UnreadableItem, readable
-from corral.alpaca.moments import instant
 from corral.alpaca.orders import Order, OrderQuery, OrderStatusFilter, order_listing, read_order
 from corral.alpaca.paging import Direction, Listing, Page, Place, mark, read_page
 from tests.accounts.alpaca_lists import fill, order

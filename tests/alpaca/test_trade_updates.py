@@ -11,14 +11,14 @@ from aiohttp import web
 
 from corral.alpaca.environments import Environment, Hosts
 from corral.alpaca.errors import (
+    AlpacaAuthError,
     AlpacaError,
+    AlpacaRateLimited,
+    AlpacaServerError,
     ConnectionDropped,
     DeadlineExceeded,
-    KeysRefused,
-    RateLimited,
     SlotTaken,
     Unreachable,
-    UpstreamFailed,
 )
 from tests.alpaca.sockets import (
     AUTHORIZED,
@@ -116,16 +116,16 @@ async def test_messages_of_other_streams_are_passed_over() -> None:
 @pytest.mark.parametrize(
     ("scripts", "expected"),
     [
-        ([says(UNAUTHORIZED)], KeysRefused),
-        ([says({"stream": "authorization", "data": {}})], KeysRefused),
+        ([says(UNAUTHORIZED)], AlpacaAuthError),
+        ([says({"stream": "authorization", "data": {}})], AlpacaAuthError),
         ([says({"stream": "authorization"})], AlpacaError),
         ([says({"action": "error", "data": {"error_message": "connection limit exceeded"}})], SlotTaken),
-        ([says({"action": "error", "data": {"error_message": "internal"}})], UpstreamFailed),
-        ([says(*[b"{}"] * 40)], UpstreamFailed),
+        ([says({"action": "error", "data": {"error_message": "internal"}})], AlpacaServerError),
+        ([says(*[b"{}"] * 40)], AlpacaServerError),
         ([closes], ConnectionDropped),
         ([], DeadlineExceeded),
         ([says(AUTHORIZED)], DeadlineExceeded),
-        ([says(AUTHORIZED), says({"stream": "listening", "data": {"streams": []}})], UpstreamFailed),
+        ([says(AUTHORIZED), says({"stream": "listening", "data": {"streams": []}})], AlpacaServerError),
         ([says(AUTHORIZED), closes], ConnectionDropped),
     ],
 )
@@ -144,7 +144,13 @@ async def test_a_greeting_that_goes_wrong_has_a_name_and_an_end(
 
 @pytest.mark.parametrize(
     ("status", "expected"),
-    [(429, RateLimited), (401, UpstreamFailed), (403, UpstreamFailed), (500, UpstreamFailed), (200, UpstreamFailed)],
+    [
+        (429, AlpacaRateLimited),
+        (401, AlpacaServerError),
+        (403, AlpacaServerError),
+        (500, AlpacaServerError),
+        (200, AlpacaServerError),
+    ],
 )
 async def test_a_handshake_that_is_refused_has_a_name(status: int, expected: type[AlpacaError]) -> None:
     async with socket_of(status=status) as seen:
@@ -157,7 +163,7 @@ async def test_a_handshake_that_is_refused_has_a_name(status: int, expected: typ
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_no_redirect_is_followed_so_the_keys_go_nowhere_else(status: int) -> None:
     async with socket_of(*HELLO) as elsewhere, socket_of(status=status, location=f"{elsewhere.url}/stream") as seen:
-        with pytest.raises(UpstreamFailed):
+        with pytest.raises(AlpacaServerError):
             async with line_to(seen):
                 pass
     assert len(seen.handshakes) == 1

@@ -10,8 +10,8 @@ from corral.sandbox import Sandbox
 from tests.accounts.alpaca_lists import POSITION
 from tests.browser.conftest import PATIENCE_MS, Browsing, opened
 from tests.conftest import Faults
-from tests.live.trading import trader, trading_key
 from tests.people import Person, paper_key
+from tests.stream.trading import trader, trading_key
 
 _MINUS = "\N{MINUS SIGN}"
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from aiohttp import ClientSession
 
 from corral.database.connection import get_connection_with_rls
-from corral.database.embedded import embedded_postgres
+from corral.database.embedded.instance import embedded_postgres
 from corral.database.migrate import apply_migrations
-from corral.identity.events import Source, note_event
+from corral.identity.security_events import Source, note_event
 from corral.sandbox import serve_sandbox
 from tests.accounts.alpaca_lists import POSITION, order
 from tests.conftest import Faults, Service, service_starter

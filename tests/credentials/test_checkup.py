@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from corral.alpaca.budget import BudgetLeft
 from corral.alpaca.models import Account
-from corral.credentials.findings import find_account_troubles, find_road_troubles
+from corral.alpaca.rate_budget import BudgetLeft
+from corral.credentials.validation import account_findings, connection_findings
 from corral.sandbox import Sandbox, secret_of
 from tests.conftest import Faults, StartService
 from tests.people import Person, key_pair, live_key, paper_key
@@ -174,7 +174,7 @@ def account(**changes: Any) -> Account:  # noqa: ANN401 - fields of any type
     ],
 )
 def test_an_account_without_trouble_has_no_findings(changes: Json) -> None:
-    assert find_account_troubles(account(**changes)) == []
+    assert account_findings(account(**changes)) == []
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_an_account_without_trouble_has_no_findings(changes: Json) -> None:
     ],
 )
 def test_each_trouble_is_one_sentence_with_what_to_do(changes: Json, told: str) -> None:
-    (finding,) = find_account_troubles(account(**changes))
+    (finding,) = account_findings(account(**changes))
     assert told in finding
     assert finding.endswith(".")
     assert "Alpaca" in finding
@@ -207,6 +207,6 @@ def test_each_trouble_is_one_sentence_with_what_to_do(changes: Json, told: str) 
     ],
 )
 def test_a_slow_road_and_a_scarce_budget_are_told(latency_ms: int, budget: BudgetLeft | None, told: list[str]) -> None:
-    findings = " ".join(find_road_troubles(latency_ms, budget))
+    findings = " ".join(connection_findings(latency_ms, budget))
     assert bool(findings) == bool(told)
     assert all(part in findings for part in told)

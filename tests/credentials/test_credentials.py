@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from aiohttp import ClientSession
 
-from corral.database.embedded import EmbeddedDatabase
+from corral.database.embedded.instance import EmbeddedDatabase
 from corral.sandbox import Sandbox, secret_of
 from tests.conftest import Faults, StartService
 from tests.people import Person, key_pair, live_key, paper_key

@@ -9,7 +9,7 @@ import pytest
 
 from corral.credentials.keyring_check import open_vault
 from corral.database.connection import Database
-from corral.database.embedded import embedded_postgres
+from corral.database.embedded.instance import embedded_postgres
 from corral.database.migrate import apply_migrations
 from corral.secret import Secret
 from corral.vault import Context, KeyringRefused, Vault, load_keyring

@@ -10,7 +10,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from corral.database.embedded import EmbeddedDatabase, embedded_postgres
+from corral.database.embedded.instance import EmbeddedDatabase, embedded_postgres
 from tests.database.processes import Neighbour
 
 

@@ -11,11 +11,11 @@ from typing import Literal
 import asyncpg
 import psutil
 
-from corral.database import embedded
-from corral.database.embedded import EmbeddedDatabase
+from corral.database.embedded import instance
+from corral.database.embedded.instance import EmbeddedDatabase
 from tests.machine import OPEN_CHECKOUT, OPEN_PYTHON, ROOT, SYSTEM_PYTHON
 
-SOURCE = Path(embedded.__file__).parents[2]
+SOURCE = Path(instance.__file__).parents[3]
 PACKAGES = Path(asyncpg.__file__).parents[1]
 Role = Literal["corral_app", "corral_owner"]
 
@@ -24,7 +24,8 @@ USES_IT = """
 import asyncio, sys
 from pathlib import Path
 import asyncpg
-from corral.database.embedded import EmbeddedPostgresError, embedded_postgres
+from corral.database.embedded.errors import EmbeddedPostgresError
+from corral.database.embedded.instance import embedded_postgres
 
 async def main():
     async with embedded_postgres(Path(sys.argv[1])) as database:

@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from corral.database.batching import KEYS_PER_TRIP, SHARE_OF_A_TRIP, BatchedLookup
+from corral.database.batching import KEYS_PER_BATCH, SHARE_OF_A_BATCH, BatchedLookup
 from corral.database.connection import Connection
 
 
@@ -73,7 +73,7 @@ async def test_the_same_question_of_several_is_one_key(table: Table) -> None:
 async def test_the_longer_the_line_the_fuller_the_trips_and_who_came_first_goes_first(table: Table) -> None:
     lookup = table.lookup()
     table.road.set()
-    keys = range(10 * SHARE_OF_A_TRIP)
+    keys = range(10 * SHARE_OF_A_BATCH)
     await asyncio.gather(*map(lookup, keys))
     assert [key for trip in table.trips for key in trip] == list(keys)
     assert [len(trip) for trip in table.trips][:3] == [10, 10, 9]
@@ -85,7 +85,7 @@ async def test_who_asks_while_a_connection_is_had_comes_along(table: Table) -> N
     lookup = table.lookup()
     table.road.set()
     early = await ask(lookup, 1)
-    await asyncio.gather(*map(lookup, range(2, 2 * SHARE_OF_A_TRIP + 1)))
+    await asyncio.gather(*map(lookup, range(2, 2 * SHARE_OF_A_BATCH + 1)))
     await early
     assert table.trips[0] == [1, 2]
 
@@ -119,8 +119,8 @@ async def test_one_trip_is_under_way_and_the_rest_waits_for_the_next(table: Tabl
 async def test_a_trip_takes_a_bounded_number_of_keys(table: Table) -> None:
     lookup = table.lookup()
     table.road.set()
-    await asyncio.gather(*(lookup(key) for key in range((KEYS_PER_TRIP + 1) * SHARE_OF_A_TRIP)))
-    assert max(map(len, table.trips)) == KEYS_PER_TRIP
+    await asyncio.gather(*(lookup(key) for key in range((KEYS_PER_BATCH + 1) * SHARE_OF_A_BATCH)))
+    assert max(map(len, table.trips)) == KEYS_PER_BATCH
 
 
 async def test_without_a_connection_all_who_wait_are_told_and_the_next_one_tries_again(table: Table) -> None:
@@ -175,7 +175,7 @@ async def test_an_ended_trip_ends_the_wait_of_its_passengers(table: Table) -> No
     lookup = table.lookup()
     waiting = await ask(lookup, 1)
     await asyncio.sleep(0.001)
-    trip = lookup._round  # pyright: ignore[reportPrivateUsage]  # nothing else can end one
+    trip = lookup._flushing  # pyright: ignore[reportPrivateUsage]  # nothing else can end one
     assert trip is not None
     trip.cancel()
     with pytest.raises(asyncio.CancelledError):

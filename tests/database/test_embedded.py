@@ -10,14 +10,9 @@ import asyncpg
 import psutil
 import pytest
 
-from corral.database import data_folder
-from corral.database.embedded import (
-    DataFolderInUse,
-    EmbeddedDatabase,
-    EmbeddedPostgresError,
-    embedded_postgres,
-    exclusive_serve_lock,
-)
+from corral.database.embedded import files
+from corral.database.embedded.errors import DataFolderInUse, EmbeddedPostgresError
+from corral.database.embedded.instance import EmbeddedDatabase, embedded_postgres, exclusive_serve_lock
 from tests.database.processes import (
     CONNECTS,
     SOURCE,
@@ -149,14 +144,14 @@ async def test_a_start_that_is_cancelled_leaves_no_server_and_no_lock(data_dir: 
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
-    with data_folder.FolderLock(data_dir / "start.lock") as start_lock:
+    with files.FolderLock(data_dir / "start.lock") as start_lock:
         assert start_lock.try_exclusive()
     assert not (data_dir / "postgres" / "postmaster.pid").exists()
 
 
 async def test_waiting_for_a_start_that_hangs_comes_to_an_end(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data_folder, "_PATIENCE", 0.1)
-    with data_folder.FolderLock(data_folder.opened_data_folder(data_dir) / "start.lock") as hanging:
+    monkeypatch.setattr(files, "_PATIENCE", 0.1)
+    with files.FolderLock(files.opened_data_folder(data_dir) / "start.lock") as hanging:
         assert hanging.try_exclusive()
         with pytest.raises(EmbeddedPostgresError, match="starting or stopping the database"):
             async with embedded_postgres(data_dir):
@@ -172,7 +167,7 @@ def test_only_one_serves_on_a_data_folder(data_dir: Path) -> None:
 
 
 def test_a_killed_server_does_not_keep_the_folder(data_dir: Path) -> None:
-    script = "import sys, time; from pathlib import Path; from corral.database.embedded import *\n"
+    script = "import sys, time; from pathlib import Path; from corral.database.embedded.instance import *\n"
     script += "with exclusive_serve_lock(Path(sys.argv[1])): print(flush=True); time.sleep(60)"
     command = [sys.executable, "-c", script, str(data_dir)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env={"PYTHONPATH": str(SOURCE)}) as holder:

@@ -10,11 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from corral.database import binaries, os_user
-from corral.database.embedded import (
-    EmbeddedPostgresError,
-    embedded_postgres,
-)
+from corral.database.embedded import binaries, os_user
+from corral.database.embedded.errors import EmbeddedPostgresError
+from corral.database.embedded.instance import embedded_postgres
 from tests.database.processes import (
     PACKAGES,
     USES_IT,

@@ -10,11 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from corral.database import data_folder, os_user
-from corral.database.embedded import (
-    EmbeddedPostgresError,
-    embedded_postgres,
-)
+from corral.database.embedded import files, os_user
+from corral.database.embedded.errors import EmbeddedPostgresError
+from corral.database.embedded.instance import embedded_postgres
 from tests.database.processes import (
     Neighbour,
     ask,
@@ -79,7 +77,7 @@ async def test_a_pid_file_that_names_a_strangers_process_does_not_stop_the_start
 
 
 async def test_a_half_made_cluster_is_cleared_away(data_dir: Path) -> None:
-    half = data_folder.opened_data_folder(data_dir) / "postgres.new-killed"
+    half = files.opened_data_folder(data_dir) / "postgres.new-killed"
     half.mkdir()
     (half / "PG_VERSION").write_text("18\n")
     async with embedded_postgres(data_dir) as database:
@@ -97,7 +95,7 @@ async def test_a_first_start_killed_at_any_moment_leaves_a_folder_that_starts(da
 
 
 async def test_somebody_elses_files_are_not_taken_for_a_cluster_nor_removed(data_dir: Path) -> None:
-    precious = data_folder.opened_data_folder(data_dir) / "postgres" / "precious"
+    precious = files.opened_data_folder(data_dir) / "postgres" / "precious"
     precious.parent.mkdir()
     precious.touch()
     if ROOT.is_here:

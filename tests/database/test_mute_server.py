@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from corral.database.connection import Database
-from corral.database.embedded import EmbeddedDatabase
+from corral.database.embedded.instance import EmbeddedDatabase
 from corral.errors import DatabaseUnavailable
 
 

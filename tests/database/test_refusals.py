@@ -18,14 +18,20 @@ import asyncpg
 import psutil
 import pytest
 
-from corral.database import binaries, migrate, os_user, selfcheck
-from corral.database import cluster as clusters
-from corral.database.binaries import postgres_programs
-from corral.database.cluster import Cluster, telling_line
+from corral.database import migrate, selfcheck
 from corral.database.connection import Database, DatabaseRefused
-from corral.database.embedded import EmbeddedDatabase, EmbeddedPostgresError, embedded_postgres, exclusive_serve_lock
-from corral.database.os_user import OsUser, own_user, postgres_user
-from corral.database.pooler import SharedSessions, refuse_shared
+from corral.database.connection_checks import SharedSessions, refuse_shared
+from corral.database.embedded import binaries, os_user
+from corral.database.embedded import cluster as clusters
+from corral.database.embedded.binaries import postgres_programs
+from corral.database.embedded.cluster import Cluster, telling_line
+from corral.database.embedded.errors import EmbeddedPostgresError
+from corral.database.embedded.instance import (
+    EmbeddedDatabase,
+    embedded_postgres,
+    exclusive_serve_lock,
+)
+from corral.database.embedded.os_user import OsUser, own_user, postgres_user
 from tests.database.processes import PACKAGES
 from tests.machine import ROOT
 

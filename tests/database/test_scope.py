@@ -10,7 +10,7 @@ import pytest
 
 from corral.credentials import queries
 from corral.database.connection import Connection, Database, get_connection_with_rls
-from corral.database.embedded import EmbeddedDatabase
+from corral.database.embedded.instance import EmbeddedDatabase
 from corral.errors import DatabaseUnavailable, Overloaded
 from tests.conftest import Service
 from tests.people import Person
@@ -117,7 +117,7 @@ async def test_many_tenants_read_in_one_trip_and_each_under_their_own_scope(
         (alice.user_id, alices), (alice.user_id, bobs), (bob.user_id, bobs), (bob.user_id, alices), (uuid4(), alices),
     ]  # fmt: skip
     for _ in range(20):
-        found = await queries.read_credentials(database, wanted)
+        found = await queries.load_sealed_credentials(database, wanted)
         assert set(found) == {(alice.user_id, alices), (bob.user_id, bobs)}
 
 

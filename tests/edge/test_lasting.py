@@ -5,7 +5,7 @@ import io
 
 from corral.edge import Limits
 from corral.edge.edge import Receive, Scope, Send
-from corral.edge.lasting import connection_of
+from corral.edge.long_lived import connection_of
 from tests.edge.wire import request, served
 
 
@@ -38,7 +38,7 @@ class Pasture:
 
 
 async def test_answers_that_last_take_no_place_of_the_others(log: io.BytesIO) -> None:
-    limits = Limits(connections=2, spare_connections=0, lasting=5)
+    limits = Limits(connections=2, spare_connections=0, long_lived=5)
     async with served(Pasture(), log, limits=limits) as server:
         for _ in range(5):
             client = await server.connect()
@@ -48,7 +48,7 @@ async def test_answers_that_last_take_no_place_of_the_others(log: io.BytesIO) ->
 
 
 async def test_there_are_only_so_many_and_one_that_ends_makes_room(log: io.BytesIO) -> None:
-    async with served(Pasture(), log, limits=Limits(lasting=1)) as server:
+    async with served(Pasture(), log, limits=Limits(long_lived=1)) as server:
         first = await server.connect()
         await first.send(request("GET", "/last"))
         await first.reader.readuntil(b"begun")

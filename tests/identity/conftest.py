@@ -8,7 +8,7 @@ import pytest
 from aiohttp import ClientSession
 
 from corral.app import DatabaseAddresses, open_state
-from corral.database.embedded import EmbeddedDatabase, embedded_postgres
+from corral.database.embedded.instance import EmbeddedDatabase, embedded_postgres
 from corral.database.migrate import apply_migrations
 from corral.serving import House
 from corral.settings import Settings

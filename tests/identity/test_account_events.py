@@ -6,8 +6,8 @@ import asyncpg
 from aiohttp import ClientSession
 
 from corral.database.connection import get_connection_with_rls
-from corral.identity.events import OPERATOR, note_event
 from corral.identity.queries import MOST_EVENTS_OF_A_KIND
+from corral.identity.security_events import OPERATOR, note_event
 from tests.conftest import Service
 from tests.doors import browser, sign_in_by_link
 from tests.identity.members import Member, sign_in_as

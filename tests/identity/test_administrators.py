@@ -10,12 +10,12 @@ import pytest
 from aiohttp import ClientSession
 
 from corral.database.connection import get_connection_with_rls
-from corral.database.embedded import EmbeddedDatabase
+from corral.database.embedded.instance import EmbeddedDatabase
 from corral.identity.administrators import admin_seal
 from corral.identity.links import issue_link
+from corral.identity.models import Scope
 from corral.identity.problems import AlreadySetUp, NotAnAdministrator
 from corral.identity.queries import insert_first_user
-from corral.identity.scopes import Scope
 from corral.people import queries
 from tests.conftest import Service
 from tests.doors import browser, fingerprints, link_code, sign_in_by_link
@@ -28,10 +28,10 @@ from tests.identity.members import (
     sign_in_as,
     status_of,
 )
-from tests.live.ears import SOON, listening_to
 from tests.log_lines import LogSince
 from tests.operations import ADMINISTRATORS, OPERATIONS, Key, Operation
 from tests.people import Person
+from tests.stream.ears import SOON, listening_to
 
 Json = dict[str, Any]
 _CONFIRMED = {"current_password": PASSWORD}

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from aiohttp import ClientSession
 
-from corral.identity.scopes import Scope
+from corral.identity.models import Scope
 from corral.identity.token_format import new_token
 from tests.conftest import Service
 from tests.doors import browser, sign_in_by_link

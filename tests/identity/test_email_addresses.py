@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corral.edge.fields import canonical_email
+from corral.edge.field_types import canonical_email
 
 _steady = settings(derandomize=True, database=None, deadline=None, max_examples=500)
 

@@ -10,17 +10,17 @@ import asyncpg
 import pytest
 from aiohttp import ClientSession
 
-from corral.credentials import desk
+from corral.credentials import management
 from corral.credentials.models import Credential
 from corral.database.connection import get_connection_with_rls
 from corral.errors import Problem
 from corral.identity import api_tokens, queries, sessions, sign_in
-from corral.identity.confirming import confirm_password
-from corral.identity.events import OPERATOR
 from corral.identity.links import issue_link
-from corral.identity.models import AuthUser, LetIn
+from corral.identity.models import AuthUser, VerifiedUser
 from corral.identity.problems import LinkRefused, PersonDisabled, SignInRefused, Unauthenticated
-from corral.people import administration, invitations
+from corral.identity.reauthentication import confirm_password
+from corral.identity.security_events import OPERATOR
+from corral.people import invitations, members
 from corral.secret import Secret
 from tests.conftest import Service
 from tests.doors import browser, link_code, sign_in_by_link
@@ -30,7 +30,7 @@ from tests.people import Person, key_pair, paper_key
 NEW_PASSWORD = "another horse with another staple"
 
 
-async def _let_in(service: Service, member: Member) -> LetIn:
+async def _let_in(service: Service, member: Member) -> VerifiedUser:
     """By the password, a moment before the session is made."""
     house = service.resources
     return await sign_in.check_password(
@@ -40,7 +40,7 @@ async def _let_in(service: Service, member: Member) -> LetIn:
 
 async def _caller(service: Service, cookie: str) -> AuthUser:
     """As every request finds it out before it does anything."""
-    return await service.house.state["doorkeeper"].by_session(cookie.partition("=")[2])
+    return await service.house.state["authenticator"].authenticate_session(cookie.partition("=")[2])
 
 
 async def _change_password(service: Service, member: Member, new: str = NEW_PASSWORD) -> None:
@@ -56,8 +56,8 @@ async def _disable_and_enable(owner: asyncpg.Connection, member: Member) -> None
     await owner.execute("UPDATE corral.users SET disabled_at = NULL WHERE id = $1", member.user_id)
 
 
-async def _start_session(service: Service, let_in: LetIn) -> object:
-    return await sessions.start_session(service.resources.database, service.resources.vault, let_in, "race")
+async def _start_session(service: Service, verified: VerifiedUser) -> object:
+    return await sessions.start_session(service.resources.database, service.resources.vault, verified, "race")
 
 
 async def _make_token(service: Service, maker: AuthUser) -> object:
@@ -84,9 +84,9 @@ async def _things_of(owner: asyncpg.Connection, member: Member) -> dict[str, int
 async def test_a_session_let_in_by_the_old_password_is_not_made(
     service: Service, carol: Member, owner: asyncpg.Connection
 ) -> None:
-    let_in = await _let_in(service, carol)
+    verified = await _let_in(service, carol)
     await _change_password(service, carol)
-    assert await _is_refused(_start_session(service, let_in), SignInRefused)
+    assert await _is_refused(_start_session(service, verified), SignInRefused)
     assert (await _things_of(owner, carol))["sessions"] == 0
 
 
@@ -94,11 +94,11 @@ async def test_a_session_let_in_by_a_link_before_the_change_is_not_made(
     service: Service, carol: Member, owner: asyncpg.Connection
 ) -> None:
     house = service.resources
-    let_in = await sign_in.redeem_sign_in_link(
+    verified = await sign_in.redeem_sign_in_link(
         house.database, house.vault, Secret(await link_code(service, carol.user_id))
     )
     await _change_password(service, carol)
-    assert await _is_refused(_start_session(service, let_in), LinkRefused)
+    assert await _is_refused(_start_session(service, verified), LinkRefused)
     assert (await _things_of(owner, carol))["sessions"] == 0
 
 
@@ -130,7 +130,7 @@ async def test_keys_are_not_stored_changed_or_deleted_by_whoever_is_not_let_in_a
 
     async def store(key_id: str) -> Credential:
         keys = {name: Secret(key) for name, key in key_pair(key_id).items()}
-        return await desk.store_credential(
+        return await management.store_credential(
             maker, house.database, house.vault, house.alpaca, nickname="mine", expected=None, **keys
         )
 
@@ -144,8 +144,10 @@ async def test_keys_are_not_stored_changed_or_deleted_by_whoever_is_not_let_in_a
     await _change_password(service, carol)
     for attempt in (
         store(paper_key()),
-        desk.change_credential(maker, house.database, stored.id, nickname="theirs", is_active=False, replacement=None),
-        desk.delete_credential(maker, house.database, stored.id),
+        management.change_credential(
+            maker, house.database, stored.id, nickname="theirs", is_active=False, replacement=None
+        ),
+        management.delete_credential(maker, house.database, stored.id),
     ):
         assert await _is_refused(attempt, Unauthenticated)
     await owner.execute("SELECT corral.disable_user($1)", carol.user_id)
@@ -178,8 +180,8 @@ async def test_what_an_administrator_confirmed_by_the_old_password_is_not_done(
     email = "nobody-yet@corral.example"
     for deed in (
         invitations.invite(administrator, house.database, house.vault, email=email, public_url=service.url),
-        administration.disable_person(administrator, house.database, carol.user_id),
-        administration.enable_person(administrator, house.database, carol.user_id),
+        members.disable_person(administrator, house.database, carol.user_id),
+        members.enable_person(administrator, house.database, carol.user_id),
     ):
         assert await _is_refused(deed, SignInRefused)
     assert not await owner.fetchval("SELECT disabled_at FROM corral.users WHERE id = $1", carol.user_id)
@@ -292,7 +294,7 @@ async def test_ending_all_tokens_ends_ones_own_and_no_others(
 async def test_a_token_that_is_revoked_at_this_moment_makes_no_other(
     service: Service, alice: Person, owner: asyncpg.Connection
 ) -> None:
-    maker = await service.house.state["doorkeeper"].by_token(alice.token)
+    maker = await service.house.state["authenticator"].authenticate_token(alice.token)
     await api_tokens.revoke_all_api_tokens(service.resources.database, alice.user_id, OPERATOR)
     assert await _is_refused(_make_token(service, maker), Unauthenticated)
     assert not await owner.fetchval("SELECT count(*) FROM corral.api_tokens WHERE user_id = $1", alice.user_id)

@@ -142,11 +142,11 @@ async def test_a_sign_in_under_way_does_not_outlive_a_recovery(
     service: Service, carol: Member, anybody: ClientSession
 ) -> None:
     house = service.resources
-    let_in = await sign_in.check_password(
+    verified = await sign_in.check_password(
         house.database, house.vault, email=carol.email, password=Secret(carol.password), peer=None
     )
     assert await _recover(anybody, await recovery_code(service, carol)) == (204, "")
-    assert not await _is_current(service, let_in.access_epoch, carol)
+    assert not await _is_current(service, verified.access_epoch, carol)
 
 
 async def _is_current(service: Service, epoch: int, member: Member) -> bool:

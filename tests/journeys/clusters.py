@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import asyncpg
 
-from corral.database.os_user import OsUser, own_user, postgres_user
+from corral.database.embedded.os_user import OsUser, own_user, postgres_user
 from tests.machine import POSTGRESQL_15, postgresql_of
 
 # Corral works with 15 and later; where there is no 15, with the 16 that its dependency brings beside 18.

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from corral.database.embedded import EmbeddedDatabase
+from corral.database.embedded.instance import EmbeddedDatabase
 from corral.database.migrate import apply_migrations
 from corral.sandbox import Sandbox
 from tests.journeys.clusters import ExternalPostgres, external_postgres

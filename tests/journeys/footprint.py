@@ -7,8 +7,8 @@ from pathlib import Path
 
 import psutil
 
+from corral.database.batching import FLUSH_SECONDS
 from corral.database.connection import open_owner_connection
-from corral.database.notes import EVERY_SECONDS
 from tests.journeys.program import PATIENCE
 
 # PostgreSQL's own files change with every start of its; the rows are compared instead. Locks hold nothing.
@@ -29,7 +29,7 @@ async def settled_rows_of(owner_dsn: str) -> dict[str, list[str]]:
     rows = await rows_of(owner_dsn)
     async with asyncio.timeout(PATIENCE):
         while True:
-            await asyncio.sleep(1.5 * EVERY_SECONDS)
+            await asyncio.sleep(1.5 * FLUSH_SECONDS)
             earlier, rows = rows, await rows_of(owner_dsn)
             if rows == earlier:
                 return rows

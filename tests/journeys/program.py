@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from aiohttp import ClientSession, ClientTimeout, CookieJar
 
-from corral.database.os_user import OsUser
+from corral.database.embedded.os_user import OsUser
 
 SOURCES = Path(__file__).parents[2] / "src"
 PATIENCE = 240.0  # seconds after which a program counts as hanging, on a machine that does other things, too

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import pytest
 from aiohttp import ClientSession, ClientTimeout
 
-from corral.database.embedded import EmbeddedDatabase, embedded_postgres
+from corral.database.embedded.instance import EmbeddedDatabase, embedded_postgres
 from tests.conftest import Faults
 from tests.journeys.canary import canary_scan, files_with, new_canary
 from tests.journeys.program import PATIENCE, corral, running_talkatively

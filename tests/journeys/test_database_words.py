@@ -10,9 +10,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from corral.database.cluster import _with_way_out  # pyright: ignore[reportPrivateUsage]
-from corral.database.failures import reason_of
-from corral.database.tls_files import unusable_file
+from corral.database.connection import reason_of
+from corral.database.connection_checks import unusable_file
+from corral.database.embedded.cluster import _with_way_out  # pyright: ignore[reportPrivateUsage]
 from tests.journeys.clusters import ExternalPostgres
 from tests.journeys.program import corral, free_port
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientConnectionError, ClientError, ClientSession
 
-from corral.credentials.desk import MOST_CREDENTIALS
+from corral.credentials.management import MOST_CREDENTIALS
 from tests.alpaca.upstream import ACCOUNT, Visit, upstream
 from tests.alpaca.upstream import answer as answer_with
 from tests.journeys.program import PATIENCE, corral, running

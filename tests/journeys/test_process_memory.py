@@ -14,7 +14,7 @@ from pathlib import Path
 
 from aiohttp import ClientSession
 
-from corral.database.os_user import OsUser, own_user
+from corral.database.embedded.os_user import OsUser, own_user
 from tests.journeys.canary import new_canary
 from tests.journeys.program import SOURCES, Running, corral, environment, running, running_command
 from tests.machine import OPEN_CHECKOUT, OPEN_PYTHON, ROOT

@@ -12,7 +12,7 @@ from aiohttp import ClientSession
 from corral.app import DatabaseAddresses, open_state
 from corral.database import selfcheck
 from corral.database.migrate import apply_migrations
-from corral.health.watch import TakesNoWrites
+from corral.health.readiness import TakesNoWrites
 from corral.sandbox import Sandbox
 from corral.serving import House
 from corral.settings import Settings
@@ -95,22 +95,22 @@ async def read_only(service: Service, postgres: ExternalPostgres, _: pytest.Monk
 
 async def full(service: Service, _: ExternalPostgres, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selfcheck, "WRITE_PROBE", DISK_FULL)
-    await service.house.state["watch"].look()
+    await service.house.state["readiness"].check()
 
 
 async def newer(service: Service, postgres: ExternalPostgres, _: pytest.MonkeyPatch) -> None:
     await postgres.execute("INSERT INTO corral.migrations (name) VALUES ('0999_of_the_future')")
-    await service.house.state["watch"].look()
+    await service.house.state["readiness"].check()
 
 
 async def weakened(service: Service, postgres: ExternalPostgres, _: pytest.MonkeyPatch) -> None:
     await postgres.execute("ALTER TABLE corral.credentials NO FORCE ROW LEVEL SECURITY")
-    await service.house.state["watch"].look()
+    await service.house.state["readiness"].check()
 
 
 async def stopping(service: Service, _: ExternalPostgres, __: pytest.MonkeyPatch) -> None:
-    service.house.state["watch"].drain()
-    await service.house.state["watch"].look()
+    service.house.state["readiness"].drain()
+    await service.house.state["readiness"].check()
 
 
 async def away(service: Service, postgres: ExternalPostgres, _: pytest.MonkeyPatch) -> None:
@@ -180,7 +180,7 @@ async def test_whatever_is_the_matter_readyz_says_no_and_the_log_says_why(
         if what != "stopping":
 
             async def is_well() -> bool:
-                await own_service.house.state["watch"].look()
+                await own_service.house.state["readiness"].check()
                 return (await told_by(client))["status"] == 200
 
             await until(is_well)
@@ -203,7 +203,7 @@ async def test_a_pool_that_is_used_up_makes_unready(own_service: Service) -> Non
             await asyncio.sleep(0)
 
             async def is_unready() -> bool:
-                return not await own_service.house.state["watch"].is_ready()
+                return not await own_service.house.state["readiness"].is_ready()
 
             await until(is_unready)
             assert (await told_by(client))["status"] == 503

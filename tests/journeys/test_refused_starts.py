@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from corral.credentials.keyring_check import open_vault
-from corral.database.embedded import EmbeddedDatabase
+from corral.database.embedded.instance import EmbeddedDatabase
 from corral.vault import KeyringRefused, make_keyring
 from tests.conftest import Service
 from tests.journeys.footprint import files_in, rows_of, settled_rows_of
@@ -81,8 +81,8 @@ SPOILED = {
 async def keyring(alice: Person, service: Service, folder: Path) -> Path:
     """A good copy of the run's keyring, in a data folder of its own; the database has a sealed row of alice's."""
     await alice.store()
-    await service.house.state["doorkeeper"].close()  # writes what it noted: later it would look like a change
-    await service.house.state["credential_reader"].close()
+    await service.house.state["authenticator"].close()  # writes what it noted: later it would look like a change
+    await service.house.state["credentials"].close()
     return copied(service.house.settings.keyring_path, folder)
 
 

@@ -14,7 +14,7 @@ from aiohttp import ClientSession
 
 from corral import serving
 from corral.database.connection import open_owner_connection
-from corral.database.embedded import embedded_postgres
+from corral.database.embedded.instance import embedded_postgres
 from corral.serving import CannotListen
 from corral.settings import Settings
 from tests.journeys.footprint import files_in, processes_of

@@ -10,9 +10,9 @@ from aiohttp import ClientSession
 
 from corral.app import DatabaseAddresses, create_app, open_state
 from corral.database.connection import open_owner_connection
-from corral.database.embedded import embedded_postgres
+from corral.database.embedded.instance import embedded_postgres
 from corral.edge.server import reserve_port, serve_http
-from corral.health.watch import Weakened
+from corral.health.readiness import Weakened
 from corral.sandbox import Sandbox
 from corral.serving import House
 from corral.settings import Settings
@@ -130,8 +130,8 @@ async def test_a_weakened_schema_is_noticed_while_serving_and_refused_at_the_sta
     async with ClientSession(own_service.url) as client:
         await as_owner(addresses, weaken)
         try:
-            await house.state["watch"].look()
-            assert told in "; ".join(house.state["watch"].weaknesses)
+            await house.state["readiness"].check()
+            assert told in "; ".join(house.state["readiness"].weaknesses)
             async with client.get("/readyz") as answer:
                 assert (answer.status, answer.headers["Retry-After"]) == (503, "30")
                 assert told not in await answer.text(), "nothing of the inside is told to strangers"
@@ -142,9 +142,9 @@ async def test_a_weakened_schema_is_noticed_while_serving_and_refused_at_the_sta
                     pass
         finally:
             await as_owner(addresses, undo)
-        await house.state["watch"].look()
+        await house.state["readiness"].check()
         async with client.get("/readyz") as answer:
-            assert answer.status == 200, house.state["watch"].weaknesses
+            assert answer.status == 200, house.state["readiness"].weaknesses
 
 
 async def test_serve_and_doctor_say_what_is_wrong(addresses: DatabaseAddresses, run_dir: Path) -> None:

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 from aiohttp import ClientSession, CookieJar
 
-from corral.database.embedded import EmbeddedDatabase
+from corral.database.embedded.instance import EmbeddedDatabase
 from tests.conftest import Service, StartService
 from tests.doors import owner_of, sign_in_by_link
 from tests.people import Person

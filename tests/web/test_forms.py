@@ -5,7 +5,7 @@ import re
 import pytest
 from aiohttp import ClientSession
 
-from corral.edge.fields import Body, Name, SecretText
+from corral.edge.field_types import Body, Name, SecretText
 from corral.errors import InvalidRequest, MalformedRequest
 from corral.web.forms import as_body
 from corral.web.visitors import local_path

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import ClientSession
 
 from corral.identity import sign_in
-from corral.identity.scopes import Scope
+from corral.identity.models import Scope
 from corral.secret import Secret
 from corral.web.you_pages import LIFETIMES, SCOPES_IN_WORDS
 from tests.conftest import Service

@@ -1,7 +1,7 @@
-"""Lists of any length as files, written page by page: one page is in memory at a time.
+"""Lists of any length as CSV files, written page by page: one page is in memory at a time.
 
-What goes wrong before the first byte is told like everywhere. What goes wrong later ends the connection
-in the middle of the body, so that no part can be taken for the whole.
+What goes wrong before the first byte is an ordinary error. What goes wrong later ends the connection in the middle of
+the body, so that a part of the file can't be mistaken for the whole.
 """
 
 import asyncio
@@ -11,13 +11,10 @@ from typing import Final, Generic, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel
-from starlette.requests import Request
-from starlette.responses import StreamingResponse
 
-from corral.accounts.asking import OpenAccount, open_account
-from corral.accounts.csv_text import csv_header, csv_rows
-from corral.accounts.pages import page_of_activities, page_of_orders, page_of_positions
-from corral.accounts.questions import ActivitiesQuestion, OrdersQuestion
+from corral.accounts.csv_writer import csv_header, csv_rows
+from corral.accounts.params import ActivitiesParams, OrdersParams
+from corral.accounts.reader import AccountReader
 from corral.accounts.schemas import (
     NonTradeActivityResponse,
     OrderLegResponse,
@@ -28,36 +25,110 @@ from corral.accounts.schemas import (
     position_response,
 )
 from corral.alpaca.activities import MOST_ACTIVITIES, Activity
-from corral.alpaca.errors import AlpacaError, RateLimited
 from corral.alpaca.items import UnreadableItem
 from corral.alpaca.orders import MOST_ORDERS, Order
 from corral.alpaca.paging import Page, Place
 from corral.alpaca.positions import Position
-from corral.credentials.problems import problem_of
+from corral.credentials.problems import AccountRateLimited
+from corral.credentials.reader import EXPORT, READ, OpenCredential, Purpose
 from corral.errors import Problem
-from corral.identity.current_user import get_accounts_reader
-from corral.identity.models import AuthUser
 from corral.logs import get_logger
 
-LEFT_TO_OTHERS: Final = 50  # of the 200 calls of an account's minute: nobody should notice that somebody exports
-_LONGEST_WAIT_SECONDS: Final = 600  # for the account's budget, from one page to the next
+_LONGEST_WAIT_SECONDS: Final = 600  # for the account's rate limit, from one page to the next
 _UNREADABLE: Final = "unreadable"  # the last column
 _log = get_logger()
 _Item = TypeVar("_Item")
 
+Authenticate = Callable[[], Awaitable[UUID]]
+"""Returns the id of the user who asks, as of now. Raises a Problem once they may not read accounts any more."""
 
-class CsvResponse(StreamingResponse):
-    """It ends with its client: what it is written from is cancelled when the client has gone."""
 
-    media_type = "text/csv"
+@dataclass(frozen=True, slots=True)
+class CsvFile:
+    """A file's name, and its bytes as they are written. To be closed when nobody reads them any more."""
+
+    name: str
+    chunks: AsyncGenerator[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Exporter:
+    """Writes files of one credential for one user, who is authenticated anew for each page: a file outlasts sessions.
+
+    `sleep` is how it waits for the account's rate limit, in seconds.
+    """
+
+    accounts: AccountReader
+    credential_id: UUID
+    authenticate: Authenticate
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+
+    async def positions(self) -> CsvFile:
+        async def fetch(credential: OpenCredential, _: Place) -> Page[Position | UnreadableItem]:
+            return Page(await self.accounts.positions(credential), goes_on=None)
+
+        columns = [*PositionResponse.model_fields]
+        return await self._begin("positions", _Export(columns, lambda position: [position_response(position)], fetch))
+
+    async def orders(self, params: OrdersParams) -> CsvFile:
+        query = params.query()
+
+        async def fetch(credential: OpenCredential, place: Place) -> Page[Order | UnreadableItem]:
+            return await self.accounts.orders(credential, query, place, limit=MOST_ORDERS)
+
+        return await self._begin(
+            "orders", _Export([*OrderLegResponse.model_fields], _order_rows, fetch, purpose=EXPORT)
+        )
+
+    async def activities(self, params: ActivitiesParams) -> CsvFile:
+        query = params.query()
+
+        async def fetch(credential: OpenCredential, place: Place) -> Page[Activity | UnreadableItem]:
+            return await self.accounts.activities(credential, query, place, limit=MOST_ACTIVITIES)
+
+        columns = [*(TradeActivityResponse.model_fields | NonTradeActivityResponse.model_fields)]
+        rows = _Export(columns, lambda activity: [activity_response(activity)], fetch, _activity_cells, EXPORT)
+        return await self._begin("activities", rows)
+
+    async def _begin(self, name: str, export: "_Export[_Item]") -> CsvFile:
+        """Asks for the first page, while a problem can still be answered. Raises it."""
+        user_id = await self.authenticate()
+        first = await export.fetch(await self.accounts.open(user_id, self.credential_id, export.purpose), Place())
+        return CsvFile(f"{name}-{self.credential_id}.csv", self._written(export, first))
+
+    async def _written(self, export: "_Export[_Item]", page: Page[_Item | UnreadableItem]) -> AsyncGenerator[bytes]:
+        yield export.header + await asyncio.to_thread(export.written, page)
+        while page.goes_on is not None:
+            try:
+                page = await self._next_page(export, page.goes_on)
+            except Problem as problem:
+                _log.warning("export_cut_off", code=problem.code, credential_id=str(self.credential_id))
+                raise
+            yield await asyncio.to_thread(export.written, page)
+
+    async def _next_page(self, export: "_Export[_Item]", place: Place) -> Page[_Item | UnreadableItem]:
+        """The next page, once the account's rate limit allows it. Raises a Problem."""
+        waited = 0
+        while True:
+            user_id = await self.authenticate()
+            try:
+                credential = await self.accounts.open(user_id, self.credential_id, export.purpose)
+                return await export.fetch(credential, place)
+            except AccountRateLimited as limited:
+                if waited >= _LONGEST_WAIT_SECONDS or limited.retry_after is None:
+                    raise
+                pause = limited.retry_after
+            await self.sleep(pause)
+            waited += pause
 
 
 @dataclass(frozen=True, slots=True)
 class _Export(Generic[_Item]):
     columns: Sequence[str]
     rows: Callable[[_Item], Sequence[BaseModel]]
-    turn: Callable[[OpenAccount, Place], Awaitable[Page[_Item | UnreadableItem]]]
+    fetch: Callable[[OpenCredential, Place], Awaitable[Page[_Item | UnreadableItem]]]
     cells: Callable[[UnreadableItem], Mapping[str, object]] = lambda item: item.cells
+    purpose: Purpose = READ
 
     @property
     def header(self) -> bytes:
@@ -75,38 +146,6 @@ class _Export(Generic[_Item]):
             yield [*(getattr(row, column, None) for column in self.columns), ""]
 
 
-async def export_positions(user: AuthUser, credential_id: UUID, request: Request) -> CsvResponse:
-    async def turn(account: OpenAccount, _: Place) -> Page[Position | UnreadableItem]:
-        return await page_of_positions(account)
-
-    columns = [*PositionResponse.model_fields]
-    export = _Export(columns, lambda position: [position_response(position)], turn)
-    return await _begin(export, "positions", user, credential_id, request)
-
-
-async def export_orders(user: AuthUser, credential_id: UUID, asked: OrdersQuestion, request: Request) -> CsvResponse:
-    query = asked.query()
-
-    async def turn(account: OpenAccount, place: Place) -> Page[Order | UnreadableItem]:
-        return await page_of_orders(account, query, place, limit=MOST_ORDERS, leaving=LEFT_TO_OTHERS)
-
-    export = _Export([*OrderLegResponse.model_fields], _order_rows, turn)
-    return await _begin(export, "orders", user, credential_id, request)
-
-
-async def export_activities(
-    user: AuthUser, credential_id: UUID, asked: ActivitiesQuestion, request: Request
-) -> CsvResponse:
-    query = asked.query()
-
-    async def turn(account: OpenAccount, place: Place) -> Page[Activity | UnreadableItem]:
-        return await page_of_activities(account, query, place, limit=MOST_ACTIVITIES, leaving=LEFT_TO_OTHERS)
-
-    columns = [*(TradeActivityResponse.model_fields | NonTradeActivityResponse.model_fields)]
-    export = _Export(columns, lambda activity: [activity_response(activity)], turn, _activity_cells)
-    return await _begin(export, "activities", user, credential_id, request)
-
-
 def _order_rows(order: Order) -> list[BaseModel]:
     """Legs that Alpaca does not list beside their order get a row after it."""
     return [order_response(one) for one in (order, *order.legs)]
@@ -115,50 +154,3 @@ def _order_rows(order: Order) -> list[BaseModel]:
 def _activity_cells(item: UnreadableItem) -> Mapping[str, object]:
     kind = TradeActivityResponse if item.cells.get("activity_type") == "FILL" else NonTradeActivityResponse
     return {**item.cells, "kind": kind.model_fields["kind"].default}
-
-
-async def _begin(
-    export: _Export[_Item], name: str, user: AuthUser, credential_id: UUID, request: Request
-) -> CsvResponse:
-    """Asks for the first page, as long as a problem can still be told. Raises it."""
-    account = await open_account(user, credential_id, request)
-    try:
-        first = await export.turn(account, Place())
-    except AlpacaError as error:
-        raise problem_of(error) from error
-    headers = {"content-disposition": f'attachment; filename="{name}-{credential_id}.csv"'}
-    chunks = _written(export, first, credential_id, request)
-    return CsvResponse(chunks, headers=headers, media_type="text/csv; charset=utf-8; header=present")  # RFC 4180, 3
-
-
-async def _written(
-    export: _Export[_Item], page: Page[_Item | UnreadableItem], credential_id: UUID, request: Request
-) -> AsyncGenerator[bytes]:
-    yield export.header + await asyncio.to_thread(export.written, page)
-    while page.goes_on is not None:
-        try:
-            page = await _turn_patiently(export, page.goes_on, credential_id, request)
-        except Problem as problem:
-            _log.warning("export_cut_off", code=problem.code, credential_id=str(credential_id))
-            raise
-        yield await asyncio.to_thread(export.written, page)
-
-
-async def _turn_patiently(
-    export: _Export[_Item], place: Place, credential_id: UUID, request: Request
-) -> Page[_Item | UnreadableItem]:
-    """The next page, when the account's budget allows it. Raises a Problem.
-
-    A long file outlasts sessions: before each call it is asked anew who this is and what they may.
-    """
-    waited = 0
-    while True:
-        account = await open_account(await get_accounts_reader(request), credential_id, request)
-        try:
-            return await export.turn(account, place)
-        except AlpacaError as error:
-            if not isinstance(error, RateLimited) or waited >= _LONGEST_WAIT_SECONDS:
-                raise problem_of(error) from error
-            pause = error.retry_after_seconds
-        await asyncio.sleep(pause)
-        waited += pause

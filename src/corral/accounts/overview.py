@@ -1,31 +1,136 @@
-"""All accounts of one person on one page: each with its data or its problem, and the totals of what is known."""
+"""All accounts of one person: each with its account data or its problem, and exact totals of what is known.
 
-from typing import Any
+Paper money and real money are never added together, and neither are currencies.
+"""
+
+from collections.abc import Iterable, Sequence
+from decimal import Context, Decimal, Inexact, InvalidOperation
+from functools import reduce
+from typing import Any, Final
+from uuid import UUID
 
 import orjson
-from starlette.requests import Request
+from pydantic import BaseModel, Field
 
 from corral import logs
-from corral.accounts.standings import Outcome, find_outcomes, standing_of
-from corral.accounts.totals import totals_of
-from corral.credentials.desk import load_active_credentials
+from corral.accounts.cache import Answer
+from corral.accounts.reader import AccountReader, Outcome
+from corral.accounts.schemas import AccountDataResponse
+from corral.alpaca.environments import Environment
+from corral.credentials.management import load_active_credentials
 from corral.credentials.models import NamedCredential
-from corral.edge.problems import problem_members
-from corral.edge.resources import resources
+from corral.database.connection import Database
+from corral.edge.problems import ProblemBody, problem_members
 from corral.errors import Problem
-from corral.identity.models import AuthUser
 
 
-async def answer_overview(user: AuthUser, request: Request) -> bytes:
-    """The answer as JSON. Raises a Problem only where nothing at all can be told.
+class OverviewCredential(BaseModel):
+    """By what its owner recognises an account."""
 
-    Every account has its own deadline, that of a call to Alpaca, and the slowest account decides when all is told.
+    id: UUID
+    nickname: str
+    credential_type: Environment
+    account_number: str | None
+
+
+class OverviewItem(BaseModel):
+    """One account: how it stands, or why that is not known just now."""
+
+    credential: OverviewCredential
+    account_data: AccountDataResponse | None = Field(
+        description="What the account-data call would answer; null with a problem"
+    )
+    problem: ProblemBody | None = Field(
+        description="What the account-data call would answer instead, with `retry_after` in seconds where that "
+        "would have the header; null with account data"
+    )
+
+
+class CurrencySums(BaseModel):
+    """Sums over the accounts in one currency, every digit of them."""
+
+    currency: str = Field(examples=["USD"])
+    accounts: int = Field(description="How many accounts are in these sums")
+    balance: str = Field(examples=["12012.0000000000001"])
+    equity: str = Field(examples=["103820.56"])
+    buying_power: str = Field(description="Of all of them; each can spend only its own", examples=["262113.632"])
+
+
+class EnvironmentTotals(BaseModel):
+    """Paper and live are apart, for play money is none."""
+
+    account_type: Environment
+    accounts: int = Field(description="How many accounts are in")
+    missing: int = Field(description="How many are not, for a problem; whatever is summed is partial unless this is 0")
+    by_currency: list[CurrencySums]
+
+
+class OverviewResponse(BaseModel):
+    """All active accounts of the caller, in the order of the list of credentials."""
+
+    items: list[OverviewItem]
+    totals: list[EnvironmentTotals]
+
+
+# A decimal of Alpaca's has at most 64 characters and three digits of exponent (alpaca/reading.py), so the
+# longest sum reaches from the 1,063rd digit before the point to the 1,063rd behind it. Were it ever to be
+# longer, this raises; it does not round.
+_EXACT: Final = Context(prec=4_096, traps=[Inexact, InvalidOperation])
+
+
+def totals_of(outcomes: Iterable[Outcome]) -> list[EnvironmentTotals]:
+    """One for each environment in which there is an account, whether or not any of its accounts answered."""
+    by_environment: dict[Environment, list[Outcome]] = {}
+    for outcome in outcomes:
+        by_environment.setdefault(outcome.credential.sealed.credential_type, []).append(outcome)
+    return [_totals(environment, by_environment[environment]) for environment in sorted(by_environment)]
+
+
+def exact_sum(amounts: Iterable[str]) -> str:
+    """Written out in full, without an exponent, with as many decimals as the amount that has most."""
+    return f"{reduce(_EXACT.add, map(Decimal, amounts), Decimal()):f}"
+
+
+def _totals(environment: Environment, outcomes: Sequence[Outcome]) -> EnvironmentTotals:
+    known = [outcome.answer.value for outcome in outcomes if isinstance(outcome.answer, Answer)]
+    return EnvironmentTotals(
+        account_type=environment,
+        accounts=len(known),
+        missing=len(outcomes) - len(known),
+        by_currency=_by_currency(known),
+    )
+
+
+def _by_currency(known: Iterable[AccountDataResponse]) -> list[CurrencySums]:
+    by_currency: dict[str, list[AccountDataResponse]] = {}
+    for account in known:
+        by_currency.setdefault(account.currency, []).append(account)
+    return [_sums(currency, by_currency[currency]) for currency in sorted(by_currency)]
+
+
+def _sums(currency: str, accounts: Sequence[AccountDataResponse]) -> CurrencySums:
+    return CurrencySums(
+        currency=currency,
+        accounts=len(accounts),
+        balance=exact_sum(account.balance for account in accounts),
+        equity=exact_sum(account.equity for account in accounts),
+        buying_power=exact_sum(account.buying_power for account in accounts),
+    )
+
+
+async def read_overview(user_id: UUID, database: Database, accounts: AccountReader) -> bytes:
+    """The overview as JSON. Raises a Problem only where nothing at all is known.
+
+    Every account has its own deadline, that of a call to Alpaca. The slowest account decides when all are done.
     """
-    credentials = await load_active_credentials(user.id, resources(request).database)
-    outcomes = await find_outcomes(credentials, request)
-    totals = totals_of(map(standing_of, outcomes))
+    credentials = await load_active_credentials(user_id, database)
+    outcomes = await accounts.each_account_data(credentials)
     return orjson.dumps(
-        {"items": list(map(_item, outcomes)), "totals": [total.model_dump() for total in totals]}, default=str
+        {
+            "items": [_item(outcome) for outcome in outcomes],
+            "totals": [total.model_dump() for total in totals_of(outcomes)],
+        },
+        default=str,
     )
 
 
@@ -34,7 +139,7 @@ def _item(outcome: Outcome) -> dict[str, Any]:
     answer = outcome.answer
     return {
         "credential": _facts(outcome.credential),
-        "account_data": orjson.Fragment(answer) if isinstance(answer, bytes) else None,
+        "account_data": orjson.Fragment(answer.json) if isinstance(answer, Answer) else None,
         "problem": _problem(answer) if isinstance(answer, Problem) else None,
     }
 

@@ -10,9 +10,9 @@ from enum import StrEnum
 from functools import partial
 from typing import Final
 
+from corral.alpaca.fields import Fields, Read, date, decimal, free_text, moment, read_array, text
 from corral.alpaca.items import ItemForm, UnreadableItem, needed, read_items
 from corral.alpaca.paging import Direction, Listing
-from corral.alpaca.reading import Fields, Read, date, decimal, free_text, moment, read_array, text
 
 MOST_ACTIVITIES: Final = 100  # that Alpaca puts on one page
 _LONGEST_ID: Final = 128

@@ -1,8 +1,9 @@
 """What Corral asks Alpaca, and what it makes of the answers."""
 
+import re
 import time
 from asyncio import to_thread
-from collections.abc import AsyncGenerator, Callable, Hashable
+from collections.abc import AsyncGenerator, Callable, Hashable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,21 +13,66 @@ from typing import Final, TypeVar
 from aiohttp import ClientSession
 
 from corral.alpaca.activities import Activity, ActivityQuery, read_activities
-from corral.alpaca.budget import BudgetLeft
-from corral.alpaca.calling import Caller, Question
-from corral.alpaca.connections import open_session
 from corral.alpaca.environments import Environment, Hosts
-from corral.alpaca.errors import NotAnAccount, WrongShape
-from corral.alpaca.exchange import Keys, RawAnswer
-from corral.alpaca.items import UnreadableItem
-from corral.alpaca.market_clock import MarketClock, read_clock
-from corral.alpaca.models import AccountFacts, read_account
+from corral.alpaca.errors import AlpacaAuthError, AlpacaError, AlpacaServerError, NotAnAccount, ReadRefused, WrongShape
+from corral.alpaca.fields import Fields, read_object
+from corral.alpaca.items import UnreadableItem, log_unreadable, log_wrong_shape
+from corral.alpaca.models import AccountFacts, MarketClock, read_account, read_clock
 from corral.alpaca.orders import Order, OrderQuery, read_orders
 from corral.alpaca.portfolio_history import HistoryQuery, PortfolioHistory, read_portfolio_history
 from corral.alpaca.positions import Position, read_positions
-from corral.alpaca.refusals import refusal_of
-from corral.alpaca.unreadable_log import log_unreadable, log_wrong_shape
+from corral.alpaca.rate_budget import BudgetLeft
+from corral.alpaca.requests import ApiRequest, RequestRunner
+from corral.alpaca.transport import Keys, RawAnswer, open_session
 from corral.secret import Secret
+
+# What Alpaca has been seen to say about keys that it does not accept, by status. Sources:
+#   401 unauthorized.   unknown, expired or regenerated keys, 2026 (dev.to/igorganapolsky, log of 2026-01-09);
+#                       without the full stop in https://alpaca.markets/learn/how-to-fix-common-trading-api-errors-at-alpaca
+#   401 request is not authorized   keys of the other environment (alpacahq/alpaca-py#519, alpaca-mcp-server#16)
+#   401 access key verification failed …   2018 (alpacahq/alpaca-trade-api-python#40)
+#   403 forbidden.      headers missing or misspelt (docs.alpaca.markets/docs/getting-started-with-trading-api,
+#                       alpacahq/Alpaca-API#228)
+_REFUSES_KEYS: Final[Mapping[int, frozenset[str]]] = {
+    HTTPStatus.UNAUTHORIZED: frozenset(
+        {
+            "unauthorized.",
+            "unauthorized",
+            "request is not authorized",
+            "access key verification failed : access key not found",
+        }
+    ),
+    HTTPStatus.FORBIDDEN: frozenset({"forbidden."}),
+}
+_KEY_CODES: Final = "4011"  # 40110000: request is not authorized
+_REFUSES_READS: Final = frozenset(
+    {HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY}
+)
+_CODE: Final = re.compile(r"[1-9]\d{7}", re.ASCII)
+
+
+def refusal_of(answer: RawAnswer) -> AlpacaError:
+    """AlpacaAuthError or ReadRefused where it is certain that Alpaca itself says so, AlpacaServerError for all else."""
+    fields = read_object(answer.body)
+    code = _code_in(fields)
+    if _refuses_keys(answer.status, fields, code):
+        return AlpacaAuthError(status=answer.status, alpaca_request_id=answer.alpaca_request_id)
+    if code is not None and answer.status in _REFUSES_READS:
+        return ReadRefused(alpaca_code=code, status=answer.status, alpaca_request_id=answer.alpaca_request_id)
+    return AlpacaServerError(status=answer.status, alpaca_request_id=answer.alpaca_request_id)
+
+
+def _refuses_keys(status: int, fields: Fields, code: int | None) -> bool:
+    if status == HTTPStatus.UNAUTHORIZED and code is not None:
+        return str(code).startswith(_KEY_CODES)
+    return fields.get("code") is None and fields.get("message") in _REFUSES_KEYS.get(status, ())
+
+
+def _code_in(fields: Fields) -> int | None:
+    """Alpaca's number for the reason: the status and five digits, more or less."""
+    code = fields.get("code")
+    return int(code) if isinstance(code, str) and _CODE.fullmatch(code) else None
+
 
 _READ_AT_ONCE_BYTES: Final = 64 * 1024  # which takes 2 ms; beyond that others would wait for it
 _Read = TypeVar("_Read")
@@ -59,40 +105,40 @@ class AlpacaClient:
     """Asks Alpaca. Knows no users: whoever calls has made sure that the keys may be used."""
 
     def __init__(self, session: ClientSession, hosts: Hosts, *, timeout_seconds: float, max_body_bytes: int) -> None:
-        self._caller = Caller(session, hosts, timeout_seconds=timeout_seconds)
+        self._requests = RequestRunner(session, hosts, timeout_seconds=timeout_seconds)
         self._max_body_bytes = max_body_bytes
 
     def budget_left(self, budget_key: Hashable) -> BudgetLeft | None:
         """What is left of the account's minute; None where nothing was asked within it."""
-        return self._caller.budgets.left(budget_key)
+        return self._requests.budgets.left(budget_key)
 
     async def fetch_account(
         self, environment: Environment, api_key: Secret, secret_key: Secret, *, budget_key: Hashable, leaving: int = 0
     ) -> AccountAnswer:
         """Asks `GET /v2/account`, as https://docs.alpaca.markets/openapi/trading-api.json has it.
 
-        `budget_key` names the account whose requests are counted. Raises AlpacaError: KeysRefused,
-        ReadRefused, NotAnAccount or WrongShape, UpstreamFailed, Unreachable, DeadlineExceeded, RateLimited; the last
-        also if fewer than `leaving` requests would be left for others.
+        `budget_key` names the account whose requests are counted. Raises AlpacaError: AlpacaAuthError,
+        ReadRefused, NotAnAccount or WrongShape, AlpacaServerError, Unreachable, DeadlineExceeded,
+        AlpacaRateLimited; the last also if fewer than `leaving` requests would be left for others.
         """
         started = time.perf_counter()
         keys = Keys(api_key, secret_key)
-        question = Question(
+        request = ApiRequest(
             environment, "/v2/account", keys, budget_key, leaving=leaving, max_body_bytes=self._max_body_bytes
         )
-        answer, account = await self._fetch(question, read_account)
+        answer, account = await self._fetch(request, read_account)
         return AccountAnswer(account, answer.answered_at, time.perf_counter() - started, answer.alpaca_request_id)
 
-    def gentle_seconds(self, budget_key: Hashable) -> float:
+    def polite_seconds(self, budget_key: Hashable) -> float:
         """How long to wait between calls that go on for ever, so that half of the budget is left to others."""
-        return self._caller.budgets.gentle_seconds(budget_key)
+        return self._requests.budgets.polite_seconds(budget_key)
 
     async def fetch_positions(
-        self, environment: Environment, api_key: Secret, secret_key: Secret, *, budget_key: Hashable
+        self, environment: Environment, api_key: Secret, secret_key: Secret, *, budget_key: Hashable, leaving: int = 0
     ) -> tuple[Position | UnreadableItem, ...]:
         """Asks `GET /v2/positions`: all of them, in one answer. Raises AlpacaError."""
-        question = Question(environment, "/v2/positions", Keys(api_key, secret_key), budget_key)
-        return await self._fetch_items(question, read_positions)
+        request = ApiRequest(environment, "/v2/positions", Keys(api_key, secret_key), budget_key, leaving=leaving)
+        return await self._fetch_items(request, read_positions)
 
     async def fetch_orders(
         self,
@@ -108,12 +154,12 @@ class AlpacaClient:
     ) -> tuple[Order | UnreadableItem, ...]:
         """Asks `GET /v2/orders` for at most `limit` orders, 1 to 500, from behind the one with the id `beyond`.
 
-        Raises AlpacaError; RateLimited also if fewer than `leaving` requests would be left for others.
+        Raises AlpacaError; AlpacaRateLimited also if fewer than `leaving` requests would be left for others.
         """
         parameters = query.parameters(limit=limit, beyond=beyond)
         keys = Keys(api_key, secret_key)
-        question = Question(environment, "/v2/orders", keys, budget_key, parameters, leaving)
-        return await self._fetch_items(question, read_orders)
+        request = ApiRequest(environment, "/v2/orders", keys, budget_key, parameters, leaving)
+        return await self._fetch_items(request, read_orders)
 
     async def fetch_activities(
         self,
@@ -133,8 +179,8 @@ class AlpacaClient:
         """
         parameters = query.parameters(limit=limit, beyond=beyond)
         keys = Keys(api_key, secret_key)
-        question = Question(environment, "/v2/account/activities", keys, budget_key, parameters, leaving)
-        return await self._fetch_items(question, read_activities)
+        request = ApiRequest(environment, "/v2/account/activities", keys, budget_key, parameters, leaving)
+        return await self._fetch_items(request, read_activities)
 
     async def fetch_portfolio_history(
         self,
@@ -144,31 +190,34 @@ class AlpacaClient:
         *,
         budget_key: Hashable,
         query: HistoryQuery,
+        leaving: int = 0,
     ) -> PortfolioHistory:
         """Asks `GET /v2/account/portfolio/history`. Raises AlpacaError."""
         keys = Keys(api_key, secret_key)
-        question = Question(environment, "/v2/account/portfolio/history", keys, budget_key, query.parameters())
-        answer, history = await self._fetch(question, read_portfolio_history)
-        log_unreadable(environment, question.path, answer, history.entries)
+        request = ApiRequest(
+            environment, "/v2/account/portfolio/history", keys, budget_key, query.parameters(), leaving
+        )
+        answer, history = await self._fetch(request, read_portfolio_history)
+        log_unreadable(environment, request.path, answer, history.entries)
         return history
 
     async def fetch_clock(
-        self, environment: Environment, api_key: Secret, secret_key: Secret, *, budget_key: Hashable
+        self, environment: Environment, api_key: Secret, secret_key: Secret, *, budget_key: Hashable, leaving: int = 0
     ) -> MarketClock:
         """Asks `GET /v2/clock`. Raises AlpacaError."""
-        question = Question(environment, "/v2/clock", Keys(api_key, secret_key), budget_key)
-        _, clock = await self._fetch(question, read_clock)
+        request = ApiRequest(environment, "/v2/clock", Keys(api_key, secret_key), budget_key, leaving=leaving)
+        _, clock = await self._fetch(request, read_clock)
         return clock
 
     async def _fetch_items(
-        self, question: Question, read: Callable[[bytes], tuple[_Item | UnreadableItem, ...]]
+        self, request: ApiRequest, read: Callable[[bytes], tuple[_Item | UnreadableItem, ...]]
     ) -> tuple[_Item | UnreadableItem, ...]:
-        answer, entries = await self._fetch(question, read)
-        log_unreadable(question.environment, question.path, answer, entries)
+        answer, entries = await self._fetch(request, read)
+        log_unreadable(request.environment, request.path, answer, entries)
         return entries
 
-    async def _fetch(self, question: Question, read: Callable[[bytes], _Read]) -> tuple[RawAnswer, _Read]:
-        answer = await self._caller.get(question)
+    async def _fetch(self, request: ApiRequest, read: Callable[[bytes], _Read]) -> tuple[RawAnswer, _Read]:
+        answer = await self._requests.get(request)
         if answer.status != HTTPStatus.OK:
             raise refusal_of(answer)
         found = await _read_off_the_loop(read, answer.body)
@@ -177,7 +226,7 @@ class AlpacaClient:
         # A new one, because the frames of the reader's hold the body.
         kind = NotAnAccount if isinstance(found, NotAnAccount) else WrongShape
         wrong = kind(found.fault, found.field, status=answer.status, alpaca_request_id=answer.alpaca_request_id)
-        log_wrong_shape(question.environment, question.path, wrong)
+        log_wrong_shape(request.environment, request.path, wrong)
         raise wrong
 
 

@@ -37,7 +37,7 @@ class AlpacaError(Exception):
         super().__init__(self.sentence if status is None else f"{self.sentence} (status {status})")
 
 
-class KeysRefused(AlpacaError):  # noqa: N818 - named after the condition
+class AlpacaAuthError(AlpacaError):
     """Alpaca does not know this pair of keys here, or they are of a form that no key has (then nothing was sent)."""
 
     sentence = "Alpaca refused these keys"
@@ -92,13 +92,13 @@ class RepeatedPage(WrongShape):
         super().__init__(Fault.REPEATED)
 
 
-class UpstreamFailed(AlpacaError):  # noqa: N818 - named after the condition
+class AlpacaServerError(AlpacaError):
     """Any other status, redirects included; without a status, something that is not HTTP."""
 
     sentence = "Alpaca failed to answer"
 
 
-class ConnectionDropped(UpstreamFailed):
+class ConnectionDropped(AlpacaServerError):  # noqa: N818 - named after the condition
     """The connection broke after the request went out and before the answer was complete."""
 
     sentence = "Alpaca hung up"
@@ -128,7 +128,7 @@ class SlotTaken(AlpacaError):  # noqa: N818 - named after the condition
     sentence = "Alpaca's one connection for this account is taken"
 
 
-class RateLimited(AlpacaError):  # noqa: N818 - named after the condition
+class AlpacaRateLimited(AlpacaError):  # noqa: N818 - named after the condition
     """The account's requests for this minute are spent.
 
     `retry_after_seconds` is 1 to 60. `from_us` means that Alpaca was not asked, because it would refuse.

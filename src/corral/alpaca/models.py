@@ -2,6 +2,9 @@
 
 Source: `GET /v2/account` in https://docs.alpaca.markets/openapi/trading-api.json. Alpaca adds and removes
 fields (`pattern_day_trader` and `daytrade_count` went in July 2026), so only what a balance needs is required.
+
+
+Whether the market is open. Source: `GET /v2/clock`, https://docs.alpaca.markets/openapi/trading-api.json.
 """
 
 from collections.abc import Mapping
@@ -9,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from corral.alpaca.errors import Fault, NotAnAccount, WrongShape
-from corral.alpaca.reading import Fields, Read, count, decimal, flag, if_readable, moment, read_object, required, text
+from corral.alpaca.fields import Fields, Read, count, decimal, flag, if_readable, moment, read_object, required, text
 
 LONGEST_CURRENCY: Final = 8
 ACTIVE: Final = "ACTIVE"  # the one status of https://docs.alpaca.markets/docs/account-plans that is good for everything
@@ -141,3 +144,24 @@ _FOR_INFORMATION: Final[Mapping[str, Read[object]]] = {
         decimal,
     ),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class MarketClock:
+    """Times in UTC, where Alpaca writes New York's."""
+
+    timestamp: str
+    is_open: bool
+    next_open: str
+    next_close: str
+
+
+def read_clock(body: bytes) -> MarketClock:
+    """Raises WrongShape for what is not a clock."""
+    fields = read_object(body)
+    return MarketClock(
+        timestamp=required(moment, fields, "timestamp"),
+        is_open=required(flag, fields, "is_open"),
+        next_open=required(moment, fields, "next_open"),
+        next_close=required(moment, fields, "next_close"),
+    )

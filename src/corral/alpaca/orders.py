@@ -11,10 +11,21 @@ from functools import partial
 from typing import Final, cast
 
 from corral.alpaca.errors import Fault, WrongShape
+from corral.alpaca.fields import (
+    Fields,
+    array,
+    decimal,
+    flag,
+    free_text,
+    instant,
+    millisecond,
+    moment,
+    objects,
+    read_array,
+    text,
+)
 from corral.alpaca.items import ItemForm, UnreadableItem, needed, read_items
-from corral.alpaca.moments import instant, millisecond
 from corral.alpaca.paging import Direction, Listing
-from corral.alpaca.reading import Fields, array, decimal, flag, free_text, moment, objects, read_array, text
 
 MOST_ORDERS: Final = 500  # that Alpaca puts on one page
 MOST_LEGS: Final = 8  # Alpaca takes four, and a bracket has two

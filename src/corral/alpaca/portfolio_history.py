@@ -10,9 +10,18 @@ from enum import StrEnum
 from typing import Final
 
 from corral.alpaca.errors import Fault, WrongShape
+from corral.alpaca.fields import (
+    NumberAsWritten,
+    array,
+    date,
+    decimal,
+    if_readable,
+    read_object,
+    required,
+    since_1970,
+    text,
+)
 from corral.alpaca.items import ItemForm, UnreadableItem, read_items, readable
-from corral.alpaca.moments import since_1970
-from corral.alpaca.reading import NumberAsWritten, array, date, decimal, if_readable, read_object, required, text
 
 _SECONDS: Final = re.compile(r"\d{1,12}", re.ASCII)
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final, cast
 
 from corral.alpaca.errors import Fault, WrongShape
+from corral.alpaca.fields import Fields, decimal, flag, read_array, text
 from corral.alpaca.items import ItemForm, UnreadableItem, needed, read_items
-from corral.alpaca.reading import Fields, decimal, flag, read_array, text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

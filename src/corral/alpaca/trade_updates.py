@@ -17,22 +17,21 @@ import structlog
 from aiohttp import ClientError, ClientSession, ClientWebSocketResponse, ClientWSTimeout, WSMsgType
 from structlog.typing import FilteringBoundLogger
 
-from corral.alpaca.connections import NotSwitched, open_socket_session
 from corral.alpaca.environments import Environment, Hosts
 from corral.alpaca.errors import (
+    AlpacaAuthError,
     AlpacaError,
+    AlpacaRateLimited,
+    AlpacaServerError,
     ConnectionDropped,
     DeadlineExceeded,
     Fault,
-    KeysRefused,
-    RateLimited,
     SlotTaken,
-    UpstreamFailed,
     WrongShape,
 )
-from corral.alpaca.exchange import Keys, failure_of
+from corral.alpaca.fields import Fields, read_object, required, text
 from corral.alpaca.orders import Order, read_order
-from corral.alpaca.reading import Fields, read_object, required, text
+from corral.alpaca.transport import Keys, NotSwitched, failure_of, open_socket_session
 from corral.secret import Secret
 
 PING_SECONDS: Final = 10.0  # as Alpaca's own SDK does; half of it later, an answer is overdue
@@ -74,11 +73,11 @@ class TradeUpdates:
         self._ping_seconds = ping_seconds
         self._handshakes = asyncio.Semaphore(HANDSHAKES_AT_ONCE)
 
-    async def connect(self, environment: Environment, api_key: Secret, secret_key: Secret) -> "Line":
+    async def connect(self, environment: Environment, api_key: Secret, secret_key: Secret) -> "TradeUpdatesConnection":
         """A connection that listens. The keys are needed for this call only.
 
-        Raises AlpacaError: KeysRefused, SlotTaken, RateLimited, Unreachable, ConnectionDropped, UpstreamFailed,
-        DeadlineExceeded.
+        Raises AlpacaError: AlpacaAuthError, SlotTaken, AlpacaRateLimited, Unreachable, ConnectionDropped,
+        AlpacaServerError, DeadlineExceeded.
         """
         async with self._handshakes:
             outcome = await self._connect(environment, Keys(api_key, secret_key))
@@ -86,11 +85,11 @@ class TradeUpdates:
             raise outcome
         return outcome
 
-    async def _connect(self, environment: Environment, keys: Keys) -> "Line | AlpacaError":
-        """Answers with failures, as `corral.alpaca.exchange` does: their frames hold the message with the keys."""
+    async def _connect(self, environment: Environment, keys: Keys) -> "TradeUpdatesConnection | AlpacaError":
+        """Answers with failures, as `corral.alpaca.transport` does: their frames hold the message with the keys."""
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                return await self._introduced(Line(await self._open(environment)), keys)
+                return await self._introduced(TradeUpdatesConnection(await self._open(environment)), keys)
         except TimeoutError:
             return DeadlineExceeded()
         except NotSwitched as refused:
@@ -98,7 +97,7 @@ class TradeUpdates:
         except ClientError as error:
             return failure_of(error)
 
-    async def _introduced(self, line: "Line", keys: Keys) -> "Line | AlpacaError":
+    async def _introduced(self, line: "TradeUpdatesConnection", keys: Keys) -> "TradeUpdatesConnection | AlpacaError":
         is_listening = False
         try:
             failure = await line.introduce(keys)
@@ -119,7 +118,7 @@ class TradeUpdates:
 
 
 @final
-class Line:
+class TradeUpdatesConnection:
     """One open connection."""
 
     def __init__(self, socket: ClientWebSocketResponse) -> None:
@@ -133,13 +132,13 @@ class Line:
         if isinstance(answer, AlpacaError):
             return answer
         if answer.get("status") != "authorized":
-            return KeysRefused()
+            return AlpacaAuthError()
         answer = await self._ask("listen", {"streams": [_STREAM]}, "listening")
         if isinstance(answer, AlpacaError):
             return answer
         heard: object = answer.get("streams")
         is_listening = isinstance(heard, list) and _STREAM in cast("list[object]", heard)
-        return None if is_listening else UpstreamFailed()
+        return None if is_listening else AlpacaServerError()
 
     async def next_update(self) -> TradeUpdate | None:
         """The next one that can be read, or None for one that cannot: then something was said and is lost.
@@ -174,7 +173,7 @@ class Line:
                 return cast("Fields", data) if isinstance(data, dict) else WrongShape(Fault.NOT_AN_OBJECT, "data")
             if fields.get("action") == "error":
                 return _told_error(fields)
-        return UpstreamFailed()
+        return AlpacaServerError()
 
     async def _next_frame(self) -> bytes | None:
         """None at the end, whatever brought it about: a close, an error, a frame that is too large or compressed."""
@@ -206,7 +205,7 @@ class Line:
 
 def _told_error(fields: Fields) -> AlpacaError:
     """The place may be found taken by the handshake, or by the keys that come after it."""
-    return SlotTaken() if "limit exceeded" in str(fields.get("data")) else UpstreamFailed()
+    return SlotTaken() if "limit exceeded" in str(fields.get("data")) else AlpacaServerError()
 
 
 def _refusal(refused: NotSwitched) -> AlpacaError:
@@ -215,5 +214,5 @@ def _refusal(refused: NotSwitched) -> AlpacaError:
     """
     if refused.status == HTTPStatus.TOO_MANY_REQUESTS:
         seconds = refused.retry_after if _SECONDS.fullmatch(refused.retry_after) else "1"
-        return RateLimited(retry_after_seconds=int(seconds), from_us=False, status=refused.status)
-    return UpstreamFailed(status=refused.status)
+        return AlpacaRateLimited(retry_after_seconds=int(seconds), from_us=False, status=refused.status)
+    return AlpacaServerError(status=refused.status)

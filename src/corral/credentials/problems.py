@@ -1,6 +1,7 @@
 """What can be told about a stored credential and about Alpaca's part in it."""
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from typing import Final, Self
 
 from corral.alpaca import errors as alpaca
@@ -129,9 +130,9 @@ class AccountRateLimited(Problem):
 
 # Read along the error's own classes, so that a new kind of failure is told as the kind it belongs to.
 _TOLD_AS: dict[type[alpaca.AlpacaError], type[Problem]] = {
-    alpaca.KeysRefused: CredentialRefused,
+    alpaca.AlpacaAuthError: CredentialRefused,
     alpaca.WrongShape: UpstreamFailed,
-    alpaca.UpstreamFailed: UpstreamFailed,
+    alpaca.AlpacaServerError: UpstreamFailed,
     alpaca.Unreachable: UpstreamUnavailable,
     alpaca.DeadlineExceeded: UpstreamTimeout,
     alpaca.AlpacaError: UpstreamFailed,
@@ -140,12 +141,21 @@ _TOLD_AS: dict[type[alpaca.AlpacaError], type[Problem]] = {
 
 def problem_of(error: alpaca.AlpacaError) -> Problem:
     """What a failed call with a stored credential means to its owner. Nothing of Alpaca's own text is in it."""
-    if isinstance(error, alpaca.RateLimited):
+    if isinstance(error, alpaca.AlpacaRateLimited):
         return AccountRateLimited(retry_after=error.retry_after_seconds)
     if isinstance(error, alpaca.ReadRefused):
         return AlpacaRefused.with_code(error.alpaca_code)
     kind = next(_TOLD_AS[cls] for cls in type(error).__mro__ if cls in _TOLD_AS)
     return kind(retry_after=5) if kind is UpstreamUnavailable else kind()
+
+
+@contextmanager
+def alpaca_errors_as_problems() -> Generator[None]:
+    """Raises a Problem, as `problem_of` has it, for each AlpacaError."""
+    try:
+        yield
+    except alpaca.AlpacaError as error:
+        raise problem_of(error) from error
 
 
 def validation_problem_of(error: alpaca.AlpacaError) -> Problem:

@@ -12,7 +12,7 @@ from corral.credentials.models import Credential, CredentialVersion, NamedCreden
 from corral.database.connection import Connection, Database, Fetcher, Owned, columns
 
 
-async def read_credentials(database: Fetcher, wanted: Sequence[Owned]) -> Mapping[Owned, SealedCredential]:
+async def load_sealed_credentials(database: Fetcher, wanted: Sequence[Owned]) -> Mapping[Owned, SealedCredential]:
     """Each read under its own user's scope, all in one round trip; what row-level security hides is not there."""
     rows = await database.fetch(
         """
@@ -26,7 +26,7 @@ async def read_credentials(database: Fetcher, wanted: Sequence[Owned]) -> Mappin
     return {(credential.user_id, credential.id): credential for credential in found}
 
 
-async def read_active_versions(
+async def load_active_versions(
     database: Fetcher, user_ids: Sequence[UUID]
 ) -> Mapping[UUID, Mapping[UUID, CredentialVersion]]:
     """By user, the credentials that are switched on; each read under its own user's scope."""

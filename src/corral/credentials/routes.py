@@ -1,13 +1,12 @@
 """HTTP for stored credentials."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, cast
+from typing import Final
 from uuid import UUID
 
 from fastapi import APIRouter, Request
 
-from corral.credentials import desk
-from corral.credentials.checkup import check_up
+from corral.credentials import management
 from corral.credentials.models import Credential, Replacement
 from corral.credentials.problems import (
     AccountAlreadyStored,
@@ -23,6 +22,7 @@ from corral.credentials.problems import (
     WrongAccount,
     WrongEnvironment,
 )
+from corral.credentials.reader import VALIDATE, CredentialReader
 from corral.credentials.schemas import (
     CredentialChange,
     CredentialList,
@@ -30,15 +30,15 @@ from corral.credentials.schemas import (
     NewCredential,
     ValidationResult,
 )
+from corral.credentials.validation import validate_stored_keys
 from corral.edge.problems import responses_for
-from corral.edge.resources import resources
+from corral.edge.services import ServiceKey, resources
 from corral.errors import DatabaseUnavailable, InvalidRequest
-from corral.identity.current_user import CredentialsRead, CredentialsWrite
+from corral.identity.authenticator import CredentialsRead, CredentialsWrite
 from corral.identity.models import AuthUser
 from corral.identity.problems import InsufficientScope, Unauthenticated
 
-if TYPE_CHECKING:
-    from corral.credentials.opening import CredentialReader
+CREDENTIALS: Final = ServiceKey[CredentialReader]("credentials")
 
 router = APIRouter(prefix="/api/credentials", tags=["credentials"])
 
@@ -54,12 +54,12 @@ _ASKS_ALPACA = (KeysRefused, WrongEnvironment, AlpacaRefused, AccountRateLimited
 )
 async def store_credential(body: NewCredential, user: CredentialsWrite, request: Request) -> CredentialMetadata:
     """Asks Alpaca whether these keys are for paper or live, and stores them sealed."""
-    house = resources(request)
-    credential = await desk.store_credential(
+    core = resources(request)
+    credential = await management.store_credential(
         user,
-        house.database,
-        house.vault,
-        house.alpaca,
+        core.database,
+        core.vault,
+        core.alpaca,
         nickname=body.nickname,
         api_key=body.api_key,
         secret_key=body.secret_key,
@@ -72,13 +72,13 @@ async def store_credential(body: NewCredential, user: CredentialsWrite, request:
     "", summary="List credentials", responses=responses_for(Unauthenticated, InsufficientScope, DatabaseUnavailable)
 )
 async def list_credentials(user: CredentialsRead, request: Request) -> CredentialList:
-    credentials = await desk.load_credentials(user.id, resources(request).database)
+    credentials = await management.load_credentials(user.id, resources(request).database)
     return CredentialList(items=[_metadata(credential) for credential in credentials])
 
 
 @router.get("/{credential_id}", summary="Read a credential", responses=responses_for(CredentialNotFound, *_ALWAYS))
 async def read_credential(credential_id: UUID, user: CredentialsRead, request: Request) -> CredentialMetadata:
-    return _metadata(await desk.load_credential(user.id, resources(request).database, credential_id))
+    return _metadata(await management.load_credential(user.id, resources(request).database, credential_id))
 
 
 @router.patch(
@@ -90,7 +90,7 @@ async def change_credential(
     credential_id: UUID, body: CredentialChange, user: CredentialsWrite, request: Request
 ) -> CredentialMetadata:
     """Renames, switches on or off, or replaces both keys by new ones of the same account."""
-    credential = await desk.change_credential(
+    credential = await management.change_credential(
         user,
         resources(request).database,
         credential_id,
@@ -109,7 +109,7 @@ async def change_credential(
 )
 async def delete_credential(credential_id: UUID, user: CredentialsWrite, request: Request) -> None:
     """Deletes the sealed keys here. Only deleting them at Alpaca, too, makes them worthless everywhere."""
-    await desk.delete_credential(user, resources(request).database, credential_id)
+    await management.delete_credential(user, resources(request).database, credential_id)
 
 
 @router.post(
@@ -131,13 +131,9 @@ async def validate_credential(credential_id: UUID, user: CredentialsWrite, reque
 
     A good answer makes a refused credential usable again at once.
     """
-    house = resources(request)
-    reader = cast("CredentialReader", request.state.credential_reader)
-    credential = await reader.find_active(user, credential_id)
-    found = await check_up(house.database, house.vault, house.alpaca, credential)
-    if not found.is_valid:
-        reader.suspect(credential)
-    return ValidationResult.model_validate(found)
+    core = resources(request)
+    credential = await CREDENTIALS.of(request).open_credential(user.id, credential_id, VALIDATE)
+    return ValidationResult.model_validate(await validate_stored_keys(core.database, core.alpaca, credential))
 
 
 async def _replacement(
@@ -145,12 +141,12 @@ async def _replacement(
 ) -> Replacement | None:
     if body.api_key is None or body.secret_key is None:
         return None
-    house = resources(request)
-    return await desk.prepare_replacement(
+    core = resources(request)
+    return await management.prepare_replacement(
         user.id,
-        house.database,
-        house.vault,
-        house.alpaca,
+        core.database,
+        core.vault,
+        core.alpaca,
         credential_id,
         api_key=body.api_key,
         secret_key=body.secret_key,

@@ -6,8 +6,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from corral.alpaca.environments import Environment
-from corral.credentials.checkup import Verdict
-from corral.edge.fields import Body, KeyIdText, KeySecretText, Name, UtcTime
+from corral.credentials.validation import Verdict
+from corral.edge.field_types import Body, KeyIdText, KeySecretText, Name, UtcTime
 
 
 class NewCredential(Body):

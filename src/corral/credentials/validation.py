@@ -1,22 +1,37 @@
-"""Asks Alpaca whose keys these are: paper or live, and which account.
+"""Asks Alpaca about keys: whose new ones are, and whether it still accepts stored ones, with what is wrong if anything.
 
-Alpaca's 401 does not tell "wrong keys" from "right keys, wrong environment". So both are asked: the
-one that the key id hints at first, then the other, and the one that answers is the truth.
+Alpaca's 401 does not tell wrong keys from keys of the other environment. So both environments are asked about new
+keys, the one that the key ID hints at first; the one that accepts them is theirs.
 """
 
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from corral.alpaca import errors as alpaca_errors
-from corral.alpaca.client import AlpacaClient
+from corral.alpaca.client import AccountAnswer, AlpacaClient
 from corral.alpaca.environments import Environment, hint_from_key_id
-from corral.alpaca.models import AccountFacts
-from corral.credentials.problems import KeysRefused, UpstreamFailed, validation_problem_of
+from corral.alpaca.models import ACTIVE, AccountFacts
+from corral.alpaca.rate_budget import BudgetLeft
+from corral.credentials import queries
+from corral.credentials.models import SealedCredential
+from corral.credentials.problems import KeysRefused, validation_problem_of
+from corral.credentials.reader import OpenCredential, refuse_echo
+from corral.database.connection import Database, get_connection_with_rls
 from corral.secret import Secret
 
 if TYPE_CHECKING:
     from corral.errors import Problem
+
+
+SLOW_MS: Final = 2_000
+SCARCE_SHARE: Final = 10  # a tenth
+
+_CASH_MULTIPLIER: Final = "1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +40,7 @@ class ValidatedKeys:
     account: AccountFacts
 
 
-async def find_account_of_keys(
-    alpaca: AlpacaClient, user_id: UUID, api_key: Secret, secret_key: Secret
-) -> ValidatedKeys:
+async def validate_keys(alpaca: AlpacaClient, user_id: UUID, api_key: Secret, secret_key: Secret) -> ValidatedKeys:
     """Answers the environment and account of these keys.
 
     Raises KeysRefused when both environments refuse them; UpstreamFailed (or …Timeout, …RateLimited) when it
@@ -41,7 +54,7 @@ async def find_account_of_keys(
             answer = await alpaca.fetch_account(
                 environment, api_key, secret_key, budget_key=("validation", user_id, environment)
             )
-        except alpaca_errors.KeysRefused:
+        except alpaca_errors.AlpacaAuthError:
             continue
         except alpaca_errors.AlpacaError as error:
             failure = failure or validation_problem_of(error)
@@ -51,17 +64,135 @@ async def find_account_of_keys(
     raise failure or KeysRefused
 
 
-def refuse_echo(account: AccountFacts, *secrets: Secret) -> None:
-    """What is kept of an account is kept in the clear, and shown: an answer that repeats a key must not carry it.
-
-    Raises UpstreamFailed.
-    """
-    texts = (account.id, account.account_number or "", account.status or "", account.crypto_status or "")
-    if any(secret.reveal() in text for secret in secrets for text in texts):
-        raise UpstreamFailed
-
-
 def hint_of_key(api_key: Secret) -> str:
     """Enough to recognise a key id by, too little to use: `PK…1234`."""
     key_id = api_key.reveal()
     return f"{key_id[:2]}…{key_id[-4:]}"
+
+
+class Verdict(StrEnum):
+    """What an environment said to the keys. Stored keys are never sent to the one that they are not for."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    NOT_ASKED = "not_asked"
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationReport:
+    """`account` is None where the keys are refused, `latency_ms` is the whole call, retries included."""
+
+    is_valid: bool
+    account_type: Environment
+    message: str
+    checked_at: datetime
+    environments: dict[Environment, Verdict]
+    latency_ms: int
+    budget: BudgetLeft | None
+    account: AccountFacts | None
+    findings: list[str]
+
+
+async def validate_stored_keys(
+    database: Database, alpaca: AlpacaClient, credential: OpenCredential
+) -> ValidationReport:
+    """Asks Alpaca with the stored keys. Refused keys are an answer; an Alpaca that does not answer is a Problem."""
+    started = time.perf_counter()
+    try:
+        answer = await credential.fetch_account()
+    except alpaca_errors.AlpacaAuthError:
+        answer = None
+    except alpaca_errors.AlpacaError as error:
+        raise validation_problem_of(error) from error
+    latency_ms = round((time.perf_counter() - started) * 1000)
+    if answer is None:
+        credential.suspect()
+    else:
+        await mark_accepted(database, credential.stored, answer)
+    return _report(credential.environment, answer, latency_ms, alpaca.budget_left(credential.budget_key))
+
+
+async def mark_accepted(database: Database, credential: SealedCredential, answer: AccountAnswer) -> None:
+    """One good answer is a proof: a mark that says "refused" is cleared."""
+    async with get_connection_with_rls(credential.user_id, database) as connection:
+        await queries.mark_validated(
+            connection, credential.user_id, credential.id, answer.answered_at, answer.account.status
+        )
+
+
+def _report(
+    environment: Environment, answer: AccountAnswer | None, latency_ms: int, budget: BudgetLeft | None
+) -> ValidationReport:
+    verdict = Verdict.REFUSED if answer is None else Verdict.ACCEPTED
+    message = _refused(environment) if answer is None else f"Alpaca accepts these keys for {environment.value} trading."
+    findings = [message] if answer is None else account_findings(answer.account)
+    return ValidationReport(
+        is_valid=answer is not None,
+        account_type=environment,
+        message=message,
+        checked_at=datetime.now(UTC) if answer is None else answer.answered_at,
+        environments=dict.fromkeys(Environment, Verdict.NOT_ASKED) | {environment: verdict},
+        latency_ms=latency_ms,
+        budget=budget,
+        account=None if answer is None else answer.account,
+        findings=findings + connection_findings(latency_ms, budget),
+    )
+
+
+def _refused(environment: Environment) -> str:
+    return (
+        f"Alpaca no longer accepts these keys for {environment.value} trading. "
+        "Make new ones on Alpaca's dashboard and replace them here."
+    )
+
+
+def account_findings(account: AccountFacts) -> list[str]:
+    """Empty for an account that may do all that its kind may. What Alpaca does not say is no trouble."""
+    return [*restriction_findings(account), *_limit_findings(account)]
+
+
+def restriction_findings(account: AccountFacts) -> Iterator[str]:
+    """What keeps its owner from trading, or from their money."""
+    if account.status is not None and account.status != ACTIVE:
+        yield (
+            f"Alpaca has this account as {account.status} and not as ACTIVE, so orders may be refused. "
+            "Alpaca's dashboard says what is missing."
+        )
+    if account.account_blocked:
+        yield "Alpaca has blocked this account: nothing can be done with it. Ask Alpaca's support why."
+    if account.trading_blocked:
+        yield "Alpaca has blocked trading: orders will be refused. Ask Alpaca's support why."
+    if account.transfers_blocked:
+        yield "Alpaca has blocked transfers: no money can be paid in or out. Ask Alpaca's support why."
+    if account.trade_suspended_by_user:
+        yield "Trading is suspended in the account's own settings. Allow it again on Alpaca's dashboard."
+
+
+def connection_findings(latency_ms: int, budget: BudgetLeft | None) -> list[str]:
+    findings: list[str] = []
+    if latency_ms >= SLOW_MS:
+        findings.append(
+            f"Alpaca took {latency_ms / 1000:.1f} s to answer. That is slow, and mostly passes by itself; "
+            "Alpaca's status page says whether others see it, too."
+        )
+    if budget is not None and budget.remaining * SCARCE_SHARE <= budget.limit:
+        findings.append(
+            f"Of the {budget.limit} requests that Alpaca allows this account each minute, {budget.remaining} are left "
+            f"for the next {budget.resets_in_seconds} s. If that is not you, look for another program with keys of it."
+        )
+    return findings
+
+
+def _limit_findings(account: AccountFacts) -> Iterator[str]:
+    is_margin = account.multiplier not in {None, _CASH_MULTIPLIER}
+    if is_margin and account.shorting_enabled is False:
+        yield (
+            "Short selling is off although this is a margin account. It takes an equity of 2,000 dollars, and may be "
+            "switched off in the account's settings at Alpaca."
+        )
+    approved, used = account.options_approved_level, account.options_trading_level
+    if approved is not None and used is not None and used < approved:
+        yield (
+            f"Options are turned down to level {used}, though Alpaca has approved level {approved}. "
+            "If that is not wanted, raise it in the account's settings at Alpaca."
+        )

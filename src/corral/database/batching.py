@@ -1,9 +1,8 @@
-"""Many callers' look-ups in one round trip.
+"""Many small reads, or writes, in one round trip: under load its cost is the trip and not the row.
 
-Under load the cost of a small read is the round trip and not the row. So look-ups that are asked for
-while another round trip is under way wait for it and travel together in the next one. Nobody is ever
-answered by a query that was sent before the question was asked: a right that was withdrawn and
-committed is seen withdrawn by every later request, exactly as if each asked alone.
+A look-up that is asked for while a query runs waits for the next one. No caller is ever answered by a query that was
+sent before they asked: a right that was withdrawn and committed is seen withdrawn by every later request, exactly as if
+each asked alone.
 """
 
 import asyncio
@@ -13,26 +12,32 @@ from itertools import islice
 from typing import Generic, TypeVar, final
 
 from corral.database.connection import Connection
+from corral.errors import Problem
+from corral.logs import get_logger
 
 Key = TypeVar("Key", bound=Hashable)
 Found = TypeVar("Found")
 
-# A trip takes one in so many of those who wait. All at once, requests that came at once would go on at once, to
-# Alpaca and back, and again, each waiting for the work of all of them; so they draw apart. The longer the line, the
-# fuller the trips: it is gone after some dozens of them, however long it was.
-SHARE_OF_A_TRIP = 16
-KEYS_PER_TRIP = 200  # at most
+# A query takes one in so many of the keys that wait. If it took all, requests that came at once would go on at once, to
+# Alpaca and back, and again, each waiting for the work of all of them. The more wait, the larger the batch: after some
+# dozens of queries nobody does, however many they were.
+SHARE_OF_A_BATCH = 16
+KEYS_PER_BATCH = 200  # at most
+
+FLUSH_SECONDS = 1.0
+
+_log = get_logger()
 
 
 @final
 class BatchedLookup(Generic[Key, Found]):
-    """`await lookup(key)` gives what `fetch_many` found for the key, or None.
+    """`await lookup(key)` returns what `fetch_many` found for the key, or None.
 
-    Lives on one event loop. Trips that follow each other share a connection. A failing trip fails those who
-    travelled on it, and only those.
+    Lives on one event loop. Queries that follow each other share a connection. If a query fails, only its callers get
+    the error.
     """
 
-    __slots__ = ("_connect", "_fetch_many", "_round", "_waiting")
+    __slots__ = ("_connect", "_fetch_many", "_flushing", "_waiting")
 
     def __init__(
         self,
@@ -42,64 +47,106 @@ class BatchedLookup(Generic[Key, Found]):
         self._connect = connect
         self._fetch_many = fetch_many
         self._waiting: dict[Key, list[asyncio.Future[Found | None]]] = {}
-        self._round: asyncio.Task[None] | None = None  # one at a time, until nobody waits
+        self._flushing: asyncio.Task[None] | None = None  # one at a time, until no key waits
 
     async def __call__(self, key: Key) -> Found | None:
-        # A future for each caller: one that gives up cancels its own, and takes the answer from nobody.
-        answer: asyncio.Future[Found | None] = asyncio.get_running_loop().create_future()
+        # A future for each caller: one that gives up cancels its own, and takes the result from no other.
+        result: asyncio.Future[Found | None] = asyncio.get_running_loop().create_future()
         callers = self._waiting.get(key)
         if callers is None:
-            self._waiting[key] = [answer]
-            self._depart()
+            self._waiting[key] = [result]
+            self._start_flush()
         else:
-            callers.append(answer)
-        return await answer
+            callers.append(result)
+        return await result
 
-    def _depart(self) -> None:
-        if self._waiting and self._round is None:
-            self._round = asyncio.get_running_loop().create_task(self._travel())
-            self._round.add_done_callback(self._arrive)
+    def _start_flush(self) -> None:
+        if self._waiting and self._flushing is None:
+            self._flushing = asyncio.get_running_loop().create_task(self._flush())
+            self._flushing.add_done_callback(self._finish_flush)
 
-    async def _travel(self) -> None:
-        passengers: dict[Key, list[asyncio.Future[Found | None]]] = {}
+    async def _flush(self) -> None:
+        batch: dict[Key, list[asyncio.Future[Found | None]]] = {}
         try:
             async with self._connect() as connection:
                 while self._waiting:
-                    passengers = self._board()
-                    _answer(passengers, await self._fetch_many(connection, list(passengers)))
+                    batch = self._take_batch()
+                    _resolve(batch, await self._fetch_many(connection, list(batch)))
         except BaseException as error:
-            _fail(passengers or self._turn_away(), error)
+            _fail_all(batch or self._take_all(), error)
             if not isinstance(error, Exception):
                 raise
 
-    def _board(self) -> dict[Key, list[asyncio.Future[Found | None]]]:
-        """Those who came first, just before the query is sent."""
-        seats = min(-(-len(self._waiting) // SHARE_OF_A_TRIP), KEYS_PER_TRIP)
-        return {key: self._waiting.pop(key) for key in list(islice(self._waiting, seats))}
+    def _take_batch(self) -> dict[Key, list[asyncio.Future[Found | None]]]:
+        """The keys that have waited longest, just before the query is sent."""
+        size = min(-(-len(self._waiting) // SHARE_OF_A_BATCH), KEYS_PER_BATCH)
+        return {key: self._waiting.pop(key) for key in list(islice(self._waiting, size))}
 
-    def _turn_away(self) -> dict[Key, list[asyncio.Future[Found | None]]]:
-        """All who wait, where there is no connection."""
-        everybody, self._waiting = self._waiting, {}
-        return everybody
+    def _take_all(self) -> dict[Key, list[asyncio.Future[Found | None]]]:
+        """Where there is no connection."""
+        batch, self._waiting = self._waiting, {}
+        return batch
 
-    def _arrive(self, _: asyncio.Task[None]) -> None:
-        self._round = None
-        self._depart()
+    def _finish_flush(self, _: asyncio.Task[None]) -> None:
+        self._flushing = None
+        self._start_flush()
 
 
-def _answer(passengers: Mapping[Key, list["asyncio.Future[Found | None]"]], found: Mapping[Key, Found]) -> None:
-    for key, callers in passengers.items():
+@final
+class WriteBehindBuffer(Generic[Key]):
+    """Collects small writes that no answer waits for, each once, and writes them together within a second.
+
+    Lives on one event loop. A write that is lost because the database is away does no harm.
+    """
+
+    __slots__ = ("_keys", "_timer", "_write_many", "_writing")
+
+    def __init__(self, write_many: Callable[[Sequence[Key]], Awaitable[None]]) -> None:
+        self._write_many = write_many
+        self._keys: dict[Key, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._writing: asyncio.Task[None] | None = None
+
+    def add(self, key: Key) -> None:
+        self._keys[key] = None
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._begin)
+
+    async def close(self) -> None:
+        """Writes what is left, while the pool is still open."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._begin()
+        if self._writing is not None:
+            await self._writing
+
+    def _begin(self) -> None:
+        self._timer = None
+        self._writing = asyncio.get_running_loop().create_task(self._write(self._writing))
+
+    async def _write(self, earlier: asyncio.Task[None] | None) -> None:
+        if earlier is not None:
+            await earlier
+        keys, self._keys = list(self._keys), {}
+        try:
+            await self._write_many(keys)
+        except Problem as problem:
+            _log.warning("writes_lost", writes=len(keys), code=problem.code)
+
+
+def _resolve(batch: Mapping[Key, list["asyncio.Future[Found | None]"]], found: Mapping[Key, Found]) -> None:
+    for key, callers in batch.items():
         row = found.get(key)
-        for answer in _still_waiting([callers]):
-            answer.set_result(row)
+        for result in _still_waiting([callers]):
+            result.set_result(row)
 
 
-def _fail(passengers: Mapping[Key, list["asyncio.Future[Found | None]"]], error: BaseException) -> None:
-    for answer in _still_waiting(passengers.values()):
-        answer.set_exception(error)
+def _fail_all(batch: Mapping[Key, list["asyncio.Future[Found | None]"]], error: BaseException) -> None:
+    for result in _still_waiting(batch.values()):
+        result.set_exception(error)
 
 
 def _still_waiting(
-    passengers: Iterable[list["asyncio.Future[Found | None]"]],
+    batch: Iterable[list["asyncio.Future[Found | None]"]],
 ) -> Iterator["asyncio.Future[Found | None]"]:
-    return (answer for callers in passengers for answer in callers if not answer.done())
+    return (result for callers in batch for result in callers if not result.done())

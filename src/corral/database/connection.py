@@ -1,21 +1,24 @@
-"""The road to PostgreSQL: one pool, one way to a tenant's rows, one place where driver errors are translated."""
+"""PostgreSQL: one pool, one way to a tenant's rows, one place where the driver's errors are translated.
+
+Clients only learn that the database is unavailable; the reason is for the operator.
+"""
 
 import asyncio
+import ssl
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, LiteralString, Self, TypeAlias, final
+from typing import TYPE_CHECKING, Any, Final, LiteralString, Self, TypeAlias, final
 from uuid import UUID
 
 import asyncpg
 
-from corral.database.failures import reason_of
-from corral.database.pooler import SharedSessions, refuse_shared_sessions
-from corral.database.tls_files import unusable_file
+from corral.database.connection_checks import SharedSessions, refuse_shared_sessions, unusable_file
 from corral.errors import DatabaseUnavailable, Overloaded
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
+
 
 # A pooled connection or one of its own; `asyncpg.Connection` is generic for the type checker only.
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
@@ -52,6 +55,45 @@ _UNAVAILABLE = (
     asyncpg.ReadOnlySQLTransactionError,
     ConnectionError,
     OSError,
+)
+
+
+READ_ONLY: Final = (
+    "the database takes no writes: it is a standby, or default_transaction_read_only is on; name the primary"
+)
+_CHECK: Final = "check that it is running, and that CORRAL_DATABASE_URL and CORRAL_DATABASE_OWNER_URL are correct"
+
+# The first that fits. PostgreSQL's own words take the place of {}; they quote no address and no password.
+_SENTENCES: Final[tuple[tuple[tuple[type[BaseException], ...], str], ...]] = (
+    ((asyncpg.DiskFullError,), "the database's disk is full ({}): make room on it"),
+    (
+        (asyncpg.TooManyConnectionsError,),
+        "the database has no connection left ({}): close others, or raise its max_connections",
+    ),
+    ((asyncpg.InsufficientResourcesError,), "the database lacks a resource ({}): look at its log"),
+    ((asyncpg.ReadOnlySQLTransactionError,), READ_ONLY),
+    (
+        (asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError),
+        "the database is starting, stopping or recovering ({}): try again, or look at its log",
+    ),
+    (
+        (
+            asyncpg.QueryCanceledError,
+            asyncpg.LockNotAvailableError,
+            asyncpg.IdleInTransactionSessionTimeoutError,
+            TimeoutError,
+        ),
+        "the database did not answer in time: look at its load, its locks and the network",
+    ),
+    ((asyncpg.TransactionRollbackError,), "the database ended a transaction ({}): try again"),
+    (
+        (asyncpg.ProtocolViolationError,),
+        "the database, or a pooler before it, refuses the connection ({}): look at its settings and its log",
+    ),
+    (
+        (asyncpg.TargetServerAttributeNotMatched,),
+        "none of the database's servers is what target_session_attrs asks for: correct it, or the hosts",
+    ),
 )
 
 
@@ -200,6 +242,22 @@ def translated_errors() -> Generator[None]:
         raise  # an argument of the wrong type is our mistake, though the driver calls it an interface error
     except _UNAVAILABLE as error:
         raise DatabaseUnavailable(reason=reason_of(error), retry_after=1) from error
+
+
+def reason_of(error: BaseException) -> str:
+    """A sentence without its full stop: what is the matter, and what to do."""
+    for kinds, sentence in _SENTENCES:
+        if isinstance(error, kinds):
+            return sentence.format(error)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the database's certificate is not accepted ({error.verify_message}): check sslmode and sslrootcert"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS with the database failed ({getattr(error, 'reason', None) or 'no reason given'}): check sslmode"
+    if isinstance(error, ConnectionError) and "SSL" in str(error):
+        return "the database does not speak TLS, which sslmode asks for: correct one of the two"
+    if isinstance(error, OSError):
+        return f"cannot connect to the database{f' ({error.strerror.lower()})' if error.strerror else ''}: {_CHECK}"
+    return f"the connection to the database broke ({error}): try again, or look at its log"
 
 
 async def _begin_session(connection: Connection) -> None:

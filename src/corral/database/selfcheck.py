@@ -11,8 +11,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from corral.database.connection import Connection
-from corral.database.failures import READ_ONLY, reason_of
+from corral.database.connection import READ_ONLY, Connection, reason_of
 
 EXPECTED_SCHEMA = Path(__file__).with_name("expected_schema.txt")
 

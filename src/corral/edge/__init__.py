@@ -1,11 +1,11 @@
 """The edge: HTTP comes in and goes out here and nowhere else."""
 
 from corral.edge.connection import Limits
+from corral.edge.csrf import is_cross_origin, origin_of
 from corral.edge.edge import ASGIApp, Edge
-from corral.edge.origin import is_cross_origin, origin_of
+from corral.edge.error_handlers import install_problem_handlers
 from corral.edge.problems import PROBLEM_RESPONSES, ProblemBody, render_problem, responses_for
 from corral.edge.server import PortTaken, reserve_port, serve_http
-from corral.edge.translation import install_problem_handlers
 
 __all__ = [
     "PROBLEM_RESPONSES",

@@ -16,9 +16,10 @@ from weakref import ref
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from corral.edge.edge import ASGIApp, security_headers
-from corral.edge.lasting import LASTING
+from corral.edge.edge import ASGIApp
+from corral.edge.long_lived import LONG_LIVED
 from corral.edge.problems import HeadersTooLarge, RequestTimeout, render_problem
+from corral.edge.security_headers import security_headers
 from corral.errors import BodyTooLarge, MalformedRequest, Overloaded, Problem
 from corral.logs import get_logger
 
@@ -40,9 +41,9 @@ class Limits:
     body_bytes: int = 1024 * 1024  # as it arrives, with chunks and trailers, read or thrown away; the edge has its own
     connections: int = 800  # of the 1024 files that a process may have open by default
     spare_connections: int = 50  # beyond them only /healthz is answered, beyond these nobody
-    lasting: int = 4000  # answers that last, on connections beside those
-    lasting_buffer_bytes: int = 16 * 1024  # of each, waiting for a reader that does not read
-    lasting_unsent_bytes: int = 64 * 1024  # and as much in the kernel
+    long_lived: int = 4000  # answers that last, on connections beside those
+    long_lived_buffer_bytes: int = 16 * 1024  # of each, waiting for a reader that does not read
+    long_lived_unsent_bytes: int = 64 * 1024  # and as much in the kernel
 
 
 class _Awaited(Enum):
@@ -61,9 +62,9 @@ class GuardedProtocol(HttpToolsProtocol):
     each request, it wakes now and then and looks whether a deadline has passed.
     """
 
-    def __init__(self, app: ASGIApp, limits: Limits, lasting: set[Self], **uvicorns: Any) -> None:  # noqa: ANN401 - what uvicorn hands to its own
+    def __init__(self, app: ASGIApp, limits: Limits, long_lived: set[Self], **uvicorns: Any) -> None:  # noqa: ANN401 - what uvicorn hands to its own
         super().__init__(**uvicorns)
-        self._lasting = lasting
+        self._long_lived = long_lived
         self._on_stop: Callable[[], None] | None = None
         self.app = app
         self.url = b""
@@ -88,7 +89,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self._lasting.discard(self)
+        self._long_lived.discard(self)
         if self._timer is not None:
             self._timer.cancel()
 
@@ -121,7 +122,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope["extensions"] = {LASTING: {"connection": ref(self)}}
+        self.scope["extensions"] = {LONG_LIVED: {"connection": ref(self)}}
         self._awaited, self._part_bytes = _Awaited.HEAD, self._chunk_bytes
 
     def on_headers_complete(self) -> None:
@@ -149,22 +150,22 @@ class GuardedProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def hold_open(self, on_stop: Callable[[], None]) -> None:
-        """See `corral.edge.lasting`."""
-        if len(self._lasting) >= self._limits.lasting:
+        """See `corral.edge.long_lived`."""
+        if len(self._long_lived) >= self._limits.long_lived:
             raise Overloaded(retry_after=30)
-        self._lasting.add(self)
+        self._long_lived.add(self)
         self._on_stop = on_stop
-        self.transport.set_write_buffer_limits(high=self._limits.lasting_buffer_bytes)
+        self.transport.set_write_buffer_limits(high=self._limits.long_lived_buffer_bytes)
         # The kernel would take megabytes for a reader that does not read.
         wire: socket.socket = self.transport.get_extra_info("socket")
-        wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._limits.lasting_unsent_bytes)
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._limits.long_lived_unsent_bytes)
 
     def cut(self) -> None:
-        """See `corral.edge.lasting`."""
+        """See `corral.edge.long_lived`."""
         self.transport.abort()
 
     def _short_lived(self) -> int:
-        return len(self.connections) - len(self._lasting)
+        return len(self.connections) - len(self._long_lived)
 
     def shutdown(self) -> None:
         """The server stops: the request that is being served is answered, and that is the last."""

@@ -1,20 +1,27 @@
-"""The outermost layer: no request reaches the application past it, and no response the client.
+"""The outermost layer: every request passes it on its way to the application, and every response on its way out.
 
-Plain ASGI, for it is on the road of every request.
+What a request must be like before the application sees it is decided here. Plain ASGI, as every request pays for it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
 from secrets import token_hex
 from time import perf_counter
 from typing import Any, Final
 
 from corral import logs
-from corral.edge.admission import admit
-from corral.edge.origin import origin_of
+from corral.edge.csrf import SAFE_METHODS, is_cross_origin, origin_of
 from corral.edge.problems import Headers, Stopping, render_problem
-from corral.errors import BodyTooLarge, InternalError, Problem
+from corral.edge.security_headers import security_headers
+from corral.errors import (
+    BodyTooLarge,
+    CrossOriginRefused,
+    InternalError,
+    MalformedRequest,
+    Problem,
+    UnsupportedMediaType,
+)
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -27,23 +34,10 @@ MAX_BODY_BYTES: Final = 64 * 1024
 _LONGEST_LOGGED_PATH: Final = 256
 _API: Final = ("/api/", "/openapi.json")
 _DRAIN_SECONDS: Final = 0.5
-
-
-def security_headers(public_url: str) -> Headers:
-    """What every response carries unless it sets its own; a page brings its own Content-Security-Policy."""
-    headers = [
-        (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-        (b"x-content-type-options", b"nosniff"),
-        (b"referrer-policy", b"no-referrer"),
-        (b"cross-origin-opener-policy", b"same-origin"),
-        (b"cross-origin-resource-policy", b"same-origin"),
-        (b"cross-origin-embedder-policy", b"require-corp"),
-        (b"permissions-policy", b"camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"),
-        (b"cache-control", b"no-store"),
-    ]
-    if public_url.lower().startswith("https:"):
-        headers.append((b"strict-transport-security", b"max-age=31536000; includeSubDomains"))
-    return headers
+# Two of one of these and two programs on the way may each believe another one (RFC 9112, 11.2).
+_AT_MOST_ONCE: Final = frozenset(
+    {b"host", b"content-length", b"transfer-encoding", b"content-type", b"authorization", b"origin", b"sec-fetch-site"}
+)
 
 
 class Edge:
@@ -206,3 +200,63 @@ class _Exchange:
             async with asyncio.timeout(_DRAIN_SECONDS):
                 while self.is_unread and (await self.receive())["type"] == "http.request":
                     pass
+
+
+def admit(scope: Scope, *, public_origin: bytes, max_body_bytes: int) -> bool:
+    """Whether a body follows. Raises the Problem of a request that is not let in.
+
+    MalformedRequest (framing, RFC 9112, 3.2 and 6.3), CrossOriginRefused, BodyTooLarge, UnsupportedMediaType.
+    """
+    pairs: list[tuple[bytes, bytes]] = scope["headers"]
+    headers = dict(pairs)
+    if len(headers) != len(pairs):
+        _refuse_repeated(pairs)
+    version = scope["http_version"]
+    if version not in {"1.0", "1.1"} or (version == "1.1" and b"host" not in headers):
+        raise MalformedRequest
+    has_body = _has_body(headers, version, max_body_bytes)
+    if scope["method"] not in SAFE_METHODS:
+        _refuse_cross_origin(scope["method"], headers, public_origin)
+        if has_body:
+            _refuse_other_media(scope["path"], headers)
+    return has_body
+
+
+def _refuse_repeated(pairs: list[tuple[bytes, bytes]]) -> None:
+    names = [name for name, _ in pairs if name in _AT_MOST_ONCE]
+    if len(names) != len(set(names)):
+        raise MalformedRequest("A header that may come once came twice.")
+
+
+def _has_body(headers: Mapping[bytes, bytes], http_version: str, max_body_bytes: int) -> bool:
+    length, coding = headers.get(b"content-length"), headers.get(b"transfer-encoding")
+    if coding is not None:
+        if length is not None or http_version != "1.1" or coding.lower() != b"chunked":
+            raise MalformedRequest("It is not certain where this request's body ends.")
+        return True
+    if length is None:
+        return False
+    if not length.isdigit():
+        raise MalformedRequest("Content-Length is not a number.")
+    if len(length) > len(str(max_body_bytes)) or int(length) > max_body_bytes:
+        raise BodyTooLarge
+    return int(length) > 0
+
+
+def _refuse_cross_origin(method: str, headers: Mapping[bytes, bytes], public_origin: bytes) -> None:
+    if is_cross_origin(
+        method,
+        sec_fetch_site=headers.get(b"sec-fetch-site"),
+        origin=headers.get(b"origin"),
+        has_cookie=b"cookie" in headers,
+        has_bearer=headers.get(b"authorization", b"").lower().startswith(b"bearer "),
+        public_origin=public_origin,
+    ):
+        raise CrossOriginRefused
+
+
+def _refuse_other_media(path: str, headers: Mapping[bytes, bytes]) -> None:
+    """A page of another origin can send forms and plain text unasked, but JSON only after a preflight."""
+    media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if media_type != b"application/json" and path.startswith("/api/"):
+        raise UnsupportedMediaType

@@ -44,10 +44,10 @@ async def serve_http(
     """
     _listen(listener)
     lifespan = _Lifespan(app)
-    lasting: set[GuardedProtocol] = set()
+    long_lived: set[GuardedProtocol] = set()
     config = uvicorn.Config(
         lifespan,
-        http=cast("type[asyncio.Protocol]", functools.partial(GuardedProtocol, app, limits, lasting)),
+        http=cast("type[asyncio.Protocol]", functools.partial(GuardedProtocol, app, limits, long_lived)),
         ws="none",
         interface="asgi3",
         lifespan="on",

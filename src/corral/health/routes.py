@@ -1,15 +1,16 @@
 """Alive, and ready: for load balancers and process supervisors. Neither says anything about the inside."""
 
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Final, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from corral.edge.problems import responses_for
+from corral.edge.services import ServiceKey
 from corral.errors import Problem
+from corral.health.readiness import ReadinessMonitor
 
-if TYPE_CHECKING:
-    from corral.health.watch import Watch
+READINESS: Final = ServiceKey[ReadinessMonitor]("readiness")
 
 router = APIRouter(tags=["health"])
 
@@ -45,6 +46,6 @@ async def readyz(request: Request) -> Ready:
 
     (The keyring is open: without it nothing starts.)
     """
-    if not await cast("Watch", request.state.watch).is_ready():
+    if not await READINESS.of(request).is_ready():
         raise NotReady(retry_after=30)
     return Ready()

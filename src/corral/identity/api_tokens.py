@@ -7,12 +7,11 @@ from uuid import UUID, uuid4
 
 from corral.database.connection import Connection, Database, get_connection_with_rls
 from corral.identity import queries
-from corral.identity.events import OPERATOR, Source, note_event
-from corral.identity.models import AuthUser
+from corral.identity.models import ALL_SCOPES, EVERYTHING, AuthUser, scopes_from_stored
 from corral.identity.problems import PersonDisabled, TokenNotFound, WiderThanItsMaker
 from corral.identity.queries import TokenMetadata, TokenRow
-from corral.identity.scopes import ALL_SCOPES, EVERYTHING, scopes_from_stored
-from corral.identity.standing import standing_connection
+from corral.identity.revalidation import authorized_connection
+from corral.identity.security_events import OPERATOR, Source, note_event
 from corral.identity.token_format import new_token, sealed_moment
 from corral.logs import get_logger
 from corral.secret import Secret
@@ -73,7 +72,7 @@ async def make_own_token(
 
     With a `token_id`, a request that comes twice makes one token: raises TokenMadeAlready for the second.
     """
-    async with standing_connection(database, maker) as connection:
+    async with authorized_connection(database, maker) as connection:
         made = await _insert_token(
             connection, vault, maker.id, token_id=token_id or uuid4(), name=name, scopes=scopes, expires_at=expires_at
         )

@@ -1,17 +1,41 @@
-"""Who is asking, and who was let in a moment ago."""
+"""What a token may be allowed to do. Keep the list alphabetical.
 
+Who is asking, and who was let in a moment ago.
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Literal
 from uuid import UUID
 
 from corral.errors import Problem
 from corral.identity.problems import SignInRefused
-from corral.identity.scopes import Scope
+
+
+class Scope(StrEnum):
+    ACCOUNTS_READ = "accounts:read"
+    CREDENTIALS_READ = "credentials:read"
+    CREDENTIALS_WRITE = "credentials:write"
+    TOKENS_READ = "tokens:read"
+    TOKENS_WRITE = "tokens:write"
+
+
+ALL_SCOPES = frozenset(Scope)
+
+# Stored in place of a list: all that the owner may do over the API, now and in later releases.
+EVERYTHING = "*"
+
+
+def scopes_from_stored(stored: Iterable[str]) -> frozenset[Scope]:
+    """A name that this release does not know grants nothing."""
+    names = set(stored)
+    return ALL_SCOPES if EVERYTHING in names else frozenset(scope for scope in Scope if scope in names)
 
 
 @dataclass(frozen=True, slots=True)
-class LetIn:
+class VerifiedUser:
     """A person who has just proved who they are. A session is made of it only while `access_epoch` is still theirs:
 
     a new password, or being disabled, ends what the proof was worth. Then `refusal` is the answer, the same as for a

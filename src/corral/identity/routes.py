@@ -1,21 +1,21 @@
-"""HTTP for people, sessions and tokens."""
+"""HTTP for signing in, a person's own sessions, and API tokens."""
 
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
 from corral.edge.problems import responses_for
-from corral.edge.resources import resources
+from corral.edge.services import resources
 from corral.errors import DatabaseUnavailable, InvalidRequest
-from corral.identity import api_tokens, queries, sign_in
-from corral.identity.current_user import CurrentUser, SignedInPerson, TokensRead, TokensWrite
-from corral.identity.events import load_events
+from corral.identity import api_tokens, queries, sessions, sign_in
+from corral.identity.authenticator import CurrentUser, SignedInPerson, TokensRead, TokensWrite
 from corral.identity.problems import (
     AlreadySetUp,
     InsufficientScope,
     LinkRefused,
     PasswordTooWeak,
     SessionEnded,
+    SessionNotFound,
     SessionRequired,
     SignInRefused,
     SignInThrottled,
@@ -32,6 +32,8 @@ from corral.identity.schemas import (
     NewToken,
     PasswordChange,
     Recovery,
+    Session,
+    SessionList,
     SetUp,
     SignIn,
     Token,
@@ -39,7 +41,8 @@ from corral.identity.schemas import (
     event_of,
     me_of,
 )
-from corral.identity.signed_in import (
+from corral.identity.security_events import device_of, load_events
+from corral.identity.session_cookie import (
     begin_session,
     finish_session,
     forget_session_cookie,
@@ -60,18 +63,18 @@ _ALWAYS = (InvalidRequest, DatabaseUnavailable)
 async def sign_in_with_password(body: SignIn, request: Request, response: Response) -> Me:
     """Signs in and sets the session cookie."""
     house = resources(request)
-    let_in = await sign_in.check_password(
+    verified = await sign_in.check_password(
         house.database, house.vault, email=body.email, password=body.password, peer=network_address_of(request)
     )
-    return me_of(await begin_session(let_in, request, response))
+    return me_of(await begin_session(verified, request, response))
 
 
 @router.post("/session/link", summary="Sign in with a one-time code", responses=responses_for(LinkRefused, *_ALWAYS))
 async def sign_in_with_link(body: LinkSignIn, request: Request, response: Response) -> Me:
     """Signs in by a one-time link's code, which is used up by it."""
     house = resources(request)
-    let_in = await sign_in.redeem_sign_in_link(house.database, house.vault, body.token)
-    return me_of(await begin_session(let_in, request, response))
+    verified = await sign_in.redeem_sign_in_link(house.database, house.vault, body.token)
+    return me_of(await begin_session(verified, request, response))
 
 
 @router.delete(
@@ -147,10 +150,10 @@ async def recover(body: Recovery, request: Request) -> None:
 async def set_up(body: SetUp, request: Request, response: Response) -> Me:
     """Makes the first user, an administrator, once, with the code of the link that `corral serve` printed."""
     house = resources(request)
-    let_in = await sign_in.set_up_first_user(
+    verified = await sign_in.set_up_first_user(
         house.database, house.vault, code=body.token, email=body.email, password=body.password
     )
-    return me_of(await begin_session(let_in, request, response))
+    return me_of(await begin_session(verified, request, response))
 
 
 @router.get(
@@ -220,3 +223,51 @@ def _token(metadata: queries.TokenMetadata) -> Token:
         expires_at=metadata.expires_at,
         last_used_at=metadata.last_used_at,
     )
+
+
+@router.get(
+    "/sessions",
+    summary="List my sessions",
+    responses=responses_for(Unauthenticated, SessionRequired, DatabaseUnavailable),
+)
+async def list_sessions(user: SignedInPerson, request: Request) -> SessionList:
+    """Where one is signed in, the last used first. The device is guessed from what the browser says of itself."""
+    return SessionList(
+        items=[
+            Session(
+                id=session.id,
+                device=device_of(session.user_agent),
+                is_current=session.id == user.session_or_token_id,
+                is_idle=sessions.is_idle_too_long(session),
+                created_at=session.created_at,
+                last_seen_at=session.last_seen_at,
+                expires_at=session.expires_at,
+            )
+            for session in await sessions.load_sessions(resources(request).database, user.id)
+        ]
+    )
+
+
+@router.delete(
+    "/sessions",
+    summary="End all my other sessions",
+    status_code=204,
+    responses=responses_for(Unauthenticated, SessionRequired, DatabaseUnavailable),
+)
+async def end_others(user: SignedInPerson, request: Request) -> None:
+    """Signs out everywhere else, streams included. This session stays; API tokens are not touched."""
+    await sessions.end_other_sessions(resources(request).database, user.id, user.session_or_token_id)
+
+
+@router.delete(
+    "/sessions/{session_id}",
+    summary="End one of my sessions",
+    status_code=204,
+    responses=responses_for(Unauthenticated, SessionRequired, SessionNotFound, InvalidRequest, DatabaseUnavailable),
+)
+async def end_one(session_id: UUID, user: SignedInPerson, request: Request, response: Response) -> None:
+    """Ends it at once, its streams included: the next request with it is refused."""
+    house = resources(request)
+    await sessions.end_session(house.database, user.id, session_id)
+    if session_id == user.session_or_token_id:
+        forget_session_cookie(house, response)

@@ -5,11 +5,10 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from corral.edge.fields import Body, Email, FutureTime, Name, SecretText, UtcTime
-from corral.identity import events
-from corral.identity.events import Kind, MadeBy
-from corral.identity.models import AuthUser
-from corral.identity.scopes import Scope
+from corral.edge.field_types import Body, Email, FutureTime, Name, SecretText, UtcTime
+from corral.identity import security_events
+from corral.identity.models import AuthUser, Scope
+from corral.identity.security_events import Kind, MadeBy
 
 
 class SignIn(Body):
@@ -78,7 +77,7 @@ class AccountEventList(BaseModel):
     items: list[AccountEvent]
 
 
-def event_of(event: events.AccountEvent) -> AccountEvent:
+def event_of(event: security_events.AccountEvent) -> AccountEvent:
     return AccountEvent(
         kind=event.kind,
         made_by=event.source.made_by,

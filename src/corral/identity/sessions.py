@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from corral.database.connection import Database, get_connection_with_rls
 from corral.identity import queries
-from corral.identity.models import LetIn
+from corral.identity.models import VerifiedUser
 from corral.identity.problems import SessionNotFound
 from corral.identity.queries import SessionMetadata, SessionRow
 from corral.identity.token_format import is_well_formed, new_token, sealed_moment
@@ -46,15 +46,15 @@ def is_idle_too_long(row: SessionRow | SessionMetadata) -> bool:
     return row.rested > IDLE
 
 
-async def start_session(database: Database, vault: Vault, let_in: LetIn, user_agent: str) -> NewSession:
+async def start_session(database: Database, vault: Vault, verified: VerifiedUser, user_agent: str) -> NewSession:
     """A new id at every sign-in, so that one planted before it is worth nothing after it.
 
-    Raises what `let_in` says if the password changed, or the person was disabled, since they were let in.
+    Raises what `verified` says if the password changed, or the person was disabled, since they were let in.
     """
-    user_id, value, session_id = let_in.user_id, new_token(), uuid4()
+    user_id, value, session_id = verified.user_id, new_token(), uuid4()
     async with get_connection_with_rls(user_id, database) as connection:
-        if not await queries.lock_user(connection, user_id, let_in.access_epoch):
-            raise let_in.refusal
+        if not await queries.lock_user(connection, user_id, verified.access_epoch):
+            raise verified.refusal
         expires_at = await queries.read_clock(connection) + ABSOLUTE
         await queries.insert_session(
             connection,

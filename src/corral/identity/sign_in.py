@@ -6,12 +6,12 @@ from uuid import UUID, uuid4
 from corral.database.connection import Database, get_connection_with_rls
 from corral.identity import queries
 from corral.identity.administrators import admin_seal
-from corral.identity.confirming import confirm_password, confirmed_connection
-from corral.identity.events import Source, note_event
 from corral.identity.links import link_lookups, refuse_unbelievable
-from corral.identity.models import AuthUser, LetIn
+from corral.identity.models import AuthUser, VerifiedUser
 from corral.identity.passwords import hash_password, is_password_of, refuse_weak
 from corral.identity.problems import AlreadySetUp, LinkRefused, SignInRefused, SignInThrottled
+from corral.identity.reauthentication import confirm_password, confirmed_connection
+from corral.identity.security_events import Source, note_event
 from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Vault
@@ -23,7 +23,9 @@ FREE_ATTEMPTS_PER_ADDRESS = 20
 _log = get_logger()
 
 
-async def check_password(database: Database, vault: Vault, *, email: str, password: Secret, peer: str | None) -> LetIn:
+async def check_password(
+    database: Database, vault: Vault, *, email: str, password: Secret, peer: str | None
+) -> VerifiedUser:
     """The user whose address and password these are.
 
     Attempts are counted in the database before the password is looked at, by account and by the
@@ -43,20 +45,22 @@ async def check_password(database: Database, vault: Vault, *, email: str, passwo
     await queries.forget_sign_in_attempts(database, account_key)
     if address_key is not None:
         await queries.forget_sign_in_attempts(database, address_key)
-    return LetIn(user.id, user.access_epoch)
+    return VerifiedUser(user.id, user.access_epoch)
 
 
-async def redeem_sign_in_link(database: Database, vault: Vault, code: Secret) -> LetIn:
+async def redeem_sign_in_link(database: Database, vault: Vault, code: Secret) -> VerifiedUser:
     lookups = link_lookups(vault, "sign_in", code)
     async with database.connection() as connection:
         row = await queries.redeem_link(connection, lookups, "sign_in")
     row = refuse_unbelievable(vault, "sign_in", code, row)
     if row.user_id is None or row.access_epoch is None:  # disabled since
         raise LinkRefused
-    return LetIn(row.user_id, row.access_epoch, LinkRefused)
+    return VerifiedUser(row.user_id, row.access_epoch, LinkRefused)
 
 
-async def set_up_first_user(database: Database, vault: Vault, *, code: Secret, email: str, password: Secret) -> LetIn:
+async def set_up_first_user(
+    database: Database, vault: Vault, *, code: Secret, email: str, password: Secret
+) -> VerifiedUser:
     """Exactly one caller wins: the link's row and the user's are one transaction. The winner is an administrator.
 
     The link is looked at before the password is judged and hashed, which costs, and before it is used up.
@@ -72,7 +76,7 @@ async def set_up_first_user(database: Database, vault: Vault, *, code: Secret, e
         refuse_unbelievable(vault, "setup", code, await queries.redeem_link(connection, lookups, "setup"))
         await queries.insert_first_user(connection, user_id, email, password_sealed, admin_seal(vault, user_id))
     _log.info("user_added", user_id=str(user_id), by="setup")
-    return LetIn(user_id, queries.FIRST_EPOCH)
+    return VerifiedUser(user_id, queries.FIRST_EPOCH)
 
 
 async def add_user(database: Database, vault: Vault, *, email: str, password: Secret | None) -> UUID:

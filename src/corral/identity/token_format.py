@@ -10,7 +10,7 @@ import string
 import zlib
 from datetime import datetime
 
-from corral.edge.fields import in_utc
+from corral.edge.field_types import in_utc
 
 PREFIX = "corral_"
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase

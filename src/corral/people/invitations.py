@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from corral.database.connection import Database, get_connection_with_rls
-from corral.identity.confirming import confirmed_connection
-from corral.identity.models import AuthUser, LetIn
+from corral.identity.models import AuthUser, VerifiedUser
 from corral.identity.passwords import hash_password, refuse_weak
 from corral.identity.problems import LinkRefused
 from corral.identity.queries import FIRST_EPOCH, insert_user, read_clock
+from corral.identity.reauthentication import confirmed_connection
 from corral.identity.token_format import is_well_formed, new_token, sealed_moment
 from corral.logs import get_logger
 from corral.people import queries
@@ -58,7 +58,7 @@ async def revoke_invitation(administrator_id: UUID, database: Database, invitati
     _log.info("invitation_revoked", user_id=str(administrator_id), invitation_id=str(invitation_id))
 
 
-async def accept_invitation(database: Database, vault: Vault, *, code: Secret, password: Secret) -> LetIn:
+async def accept_invitation(database: Database, vault: Vault, *, code: Secret, password: Secret) -> VerifiedUser:
     """The new user. Exactly one caller wins: the invitation's row and the user's are one transaction.
 
     The code is looked at before the password is hashed, which costs, and before it is used up.
@@ -72,7 +72,7 @@ async def accept_invitation(database: Database, vault: Vault, *, code: Secret, p
         invitation = _refuse_unbelievable(vault, code, await queries.redeem_invitation(connection, lookups))
         await insert_user(connection, user_id, invitation.email, password_sealed)
     _log.info("user_added", user_id=str(user_id), by=str(invitation.invited_by))
-    return LetIn(user_id, FIRST_EPOCH)
+    return VerifiedUser(user_id, FIRST_EPOCH)
 
 
 def _lookups(vault: Vault, code: Secret) -> list[bytes]:

@@ -9,7 +9,7 @@ from corral.identity.administrators import admin_seal
 from corral.identity.queries import UserRow, find_user_by_email
 from corral.logs import get_logger
 from corral.people import queries
-from corral.people.administration import Person, person_of
+from corral.people.members import Person, person_of
 from corral.vault import Vault
 
 _log = get_logger()

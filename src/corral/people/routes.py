@@ -5,10 +5,9 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 
 from corral.edge.problems import responses_for
-from corral.edge.resources import resources
+from corral.edge.services import resources
 from corral.errors import DatabaseUnavailable, InvalidRequest
-from corral.identity.confirming import confirm_password
-from corral.identity.current_user import Administrator
+from corral.identity.authenticator import Administrator
 from corral.identity.problems import (
     EmailTaken,
     LinkRefused,
@@ -20,9 +19,10 @@ from corral.identity.problems import (
     SignInThrottled,
     Unauthenticated,
 )
+from corral.identity.reauthentication import confirm_password
 from corral.identity.schemas import Me, me_of
-from corral.identity.signed_in import begin_session
-from corral.people import administration, invitations
+from corral.identity.session_cookie import begin_session
+from corral.people import invitations, members
 from corral.people.problems import AdministratorProtected, InvitationNotFound, PersonNotFound
 from corral.people.schemas import (
     CreatedInvitation,
@@ -45,7 +45,7 @@ _CONFIRMED = (*_ADMINISTRATORS_ONLY, SessionEnded, SignInRefused, SignInThrottle
 async def list_people(user: Administrator, request: Request) -> People:
     """Addresses and states, and nothing of what people have. Only for administrators."""
     house = resources(request)
-    people, pending = await administration.list_people(user.id, house.database, house.vault)
+    people, pending = await members.list_people(user.id, house.database, house.vault)
     return People(
         items=[_person(person) for person in people],
         invitations=[Invitation(id=one.id, email=one.email, expires_at=one.expires_at) for one in pending],
@@ -91,7 +91,7 @@ async def disable(person_id: UUID, body: PasswordConfirmation, user: Administrat
     """Ends the person's sessions, tokens and streams at once. What they stored stays, sealed and unused."""
     house = resources(request)
     await confirm_password(house.database, house.vault, user, body.current_password)
-    await administration.disable_person(user, house.database, person_id)
+    await members.disable_person(user, house.database, person_id)
 
 
 @router.post(
@@ -104,7 +104,7 @@ async def enable(person_id: UUID, body: PasswordConfirmation, user: Administrato
     """Lets the person sign in again. Sessions and tokens that were ended stay ended."""
     house = resources(request)
     await confirm_password(house.database, house.vault, user, body.current_password)
-    await administration.enable_person(user, house.database, person_id)
+    await members.enable_person(user, house.database, person_id)
 
 
 @router.post(
@@ -116,11 +116,11 @@ async def enable(person_id: UUID, body: PasswordConfirmation, user: Administrato
 async def accept(body: InvitationAcceptance, request: Request, response: Response) -> Me:
     """Makes the person whom the one-time code invites, with a password of their choice, and signs them in."""
     house = resources(request)
-    let_in = await invitations.accept_invitation(house.database, house.vault, code=body.token, password=body.password)
-    return me_of(await begin_session(let_in, request, response))
+    verified = await invitations.accept_invitation(house.database, house.vault, code=body.token, password=body.password)
+    return me_of(await begin_session(verified, request, response))
 
 
-def _person(person: administration.Person) -> Person:
+def _person(person: members.Person) -> Person:
     return Person(
         id=person.id,
         email=person.email,

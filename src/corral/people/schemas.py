@@ -4,7 +4,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from corral.edge.fields import Body, Email, SecretText, UtcTime
+from corral.edge.field_types import Body, Email, SecretText, UtcTime
 
 
 class NewInvitation(Body):

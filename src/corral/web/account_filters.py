@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from corral.accounts.questions import ActivitiesPageQuestion, OrdersPageQuestion
+from corral.accounts.params import ActivitiesPageParams, OrdersPageParams
 from corral.alpaca.orders import OrderStatusFilter
 from corral.alpaca.paging import Direction
 from corral.errors import InvalidRequest
@@ -108,9 +108,9 @@ class _ListAsked(PageAsked):
 class OrdersAsked(_ListAsked):
     status: OrderStatusFilter = OrderStatusFilter.ALL
 
-    def question(self) -> OrdersPageQuestion:
+    def question(self) -> OrdersPageParams:
         """Raises InvalidRequest."""
-        return OrdersPageQuestion.model_validate(
+        return OrdersPageParams.model_validate(
             {**self.bounds(), "status": self.status, "limit": PAGE_ROWS, "cursor": self.cursor}
         )
 
@@ -118,9 +118,9 @@ class OrdersAsked(_ListAsked):
 class ActivitiesAsked(_ListAsked):
     kind: str = Field("", pattern=f"^({'|'.join(ACTIVITY_KINDS)})?$")
 
-    def question(self) -> ActivitiesPageQuestion:
+    def question(self) -> ActivitiesPageParams:
         """Raises InvalidRequest."""
-        return ActivitiesPageQuestion.model_validate(
+        return ActivitiesPageParams.model_validate(
             {**self.bounds(), "activity_types": self.kind or None, "limit": PAGE_ROWS, "cursor": self.cursor}
         )
 

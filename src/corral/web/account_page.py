@@ -1,7 +1,7 @@
 """The pages of one account: how it stands with its equity and positions, its orders, its activities."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Final
@@ -12,21 +12,21 @@ import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
-from corral.accounts.account_data import answer_account_data, find_last_known
-from corral.accounts.reads import answer_activities, answer_orders, answer_portfolio_history, answer_positions
+from corral.accounts.cache import Answer as KeptAnswer
+from corral.accounts.lists import read_activities, read_orders, read_portfolio_history, read_positions
+from corral.accounts.reader import AccountReader
+from corral.accounts.routes import ACCOUNTS
 from corral.accounts.schemas import (
     AccountDataResponse,
     ActivityList,
     OrderList,
-    PortfolioHistoryResponse,
-    PositionList,
 )
 from corral.alpaca.models import Account
-from corral.credentials.desk import load_credential
-from corral.credentials.findings import find_blocks
+from corral.credentials.management import load_credential
 from corral.credentials.models import Credential
 from corral.credentials.problems import CredentialInactive, CredentialNotFound, CredentialRefused
-from corral.edge.resources import resources
+from corral.credentials.validation import restriction_findings
+from corral.edge.services import resources
 from corral.identity.models import AuthUser
 from corral.web.account_details import details_of, figures_of
 from corral.web.account_filters import (
@@ -83,20 +83,20 @@ class _Visit:
     user: AuthUser
     request: Request
 
-    async def hear(self, read: "_Read", model: type[Answer], asked: PageAsked) -> Heard[Answer]:
-        answer = read(self.user, self.credential.id, self.request)
-        return await hear(answer, model, seconds=None if asked.wait else UNNOTICED_SECONDS)
+    @property
+    def accounts(self) -> AccountReader:
+        return ACCOUNTS.of(self.request)
+
+    async def hear(self, answer: Awaitable[KeptAnswer[Answer]], asked: PageAsked) -> Heard[Answer]:
+        return await hear(answer, seconds=None if asked.wait else UNNOTICED_SECONDS)
 
     async def hear_head(self, asked: PageAsked) -> Head:
-        account = await self.hear(answer_account_data, AccountDataResponse, asked)
+        account = await self.hear(self.accounts.account_data(self.user.id, self.credential.id), asked)
         return Head(self.credential, account, await self.find_known() if account.answer else None)
 
     async def find_known(self) -> Account | None:
         """Raises a Problem: the right to see it is asked for anew."""
-        return await find_last_known(self.user, self.credential.id, self.request)
-
-
-_Read = Callable[[AuthUser, UUID, Request], Awaitable[bytes]]
+        return await self.accounts.last_known(self.user.id, self.credential.id)
 
 
 async def _visit(credential_id: str, user: Visitor, request: Request) -> _Visit:
@@ -115,13 +115,11 @@ Visit = Annotated[_Visit, Depends(_visit)]
 async def overview(visit: Visit, asked: Annotated[OverviewAsked, Query()]) -> HTMLResponse:
     question = history_question(asked.span)
 
-    def read_history(user: AuthUser, credential_id: UUID, request: Request) -> Awaitable[bytes]:
-        return answer_portfolio_history(user, credential_id, question, request)
-
+    user_id, credential_id, accounts = visit.user.id, visit.credential.id, visit.accounts
     head, positions, history = await asyncio.gather(
         visit.hear_head(asked),
-        visit.hear(answer_positions, PositionList, asked),
-        visit.hear(read_history, PortfolioHistoryResponse, asked),
+        visit.hear(read_positions(user_id, credential_id, accounts), asked),
+        visit.hear(read_portfolio_history(user_id, credential_id, question, accounts), asked),
     )
     listed = positions.answer
     held = listed and holdings_of(listed.items, asked.column, descending=asked.is_descending, missing=listed.unreadable)
@@ -131,7 +129,7 @@ async def overview(visit: Visit, asked: Annotated[OverviewAsked, Query()]) -> HT
         user=visit.user,
         environment=visit.credential.credential_type,
         head=head,
-        blocks=list(find_blocks(head.known)) if head.known else [],
+        blocks=list(restriction_findings(head.known)) if head.known else [],
         details=details_of(head.known, visit.credential.credential_type) if head.known else None,
         asked=asked,
         positions=positions,
@@ -153,7 +151,7 @@ async def details(visit: Visit) -> Response:
     account = await visit.find_known()
     told = account and {
         "last_equity": account.last_equity,
-        "blocks": list(find_blocks(account)),
+        "blocks": list(restriction_findings(account)),
         "figures": figures_of(account),
     }
     return Response(orjson.dumps(told), media_type="application/json")
@@ -163,11 +161,11 @@ async def details(visit: Visit) -> Response:
 async def orders(visit: Visit, asked: Annotated[OrdersAsked, Query()]) -> HTMLResponse:
     question = asked.question()
 
-    async def read_orders(user: AuthUser, credential_id: UUID, request: Request) -> bytes:
+    async def listed_orders() -> KeptAnswer[OrderList]:
         asked.refuse_disorder()
-        return await answer_orders(user, credential_id, question, request)
+        return await read_orders(visit.user.id, visit.credential.id, question, visit.accounts)
 
-    head, listed = await asyncio.gather(visit.hear_head(asked), visit.hear(read_orders, OrderList, asked))
+    head, listed = await asyncio.gather(visit.hear_head(asked), visit.hear(listed_orders(), asked))
     return render_page(
         visit.request,
         "account_orders.html",
@@ -184,11 +182,11 @@ async def orders(visit: Visit, asked: Annotated[OrdersAsked, Query()]) -> HTMLRe
 async def activities(visit: Visit, asked: Annotated[ActivitiesAsked, Query()]) -> HTMLResponse:
     question = asked.question()
 
-    async def read_activities(user: AuthUser, credential_id: UUID, request: Request) -> bytes:
+    async def listed_activities() -> KeptAnswer[ActivityList]:
         asked.refuse_disorder()
-        return await answer_activities(user, credential_id, question, request)
+        return await read_activities(visit.user.id, visit.credential.id, question, visit.accounts)
 
-    head, listed = await asyncio.gather(visit.hear_head(asked), visit.hear(read_activities, ActivityList, asked))
+    head, listed = await asyncio.gather(visit.hear_head(asked), visit.hear(listed_activities(), asked))
     return render_page(
         visit.request,
         "account_activities.html",

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
-from corral.accounts.questions import HistoryQuestion
+from corral.accounts.params import HistoryParams
 from corral.accounts.schemas import HistoryPointResponse, PortfolioHistoryResponse
 from corral.alpaca.portfolio_history import IntradayReporting, ProfitReset, Timeframe
 
@@ -51,7 +51,7 @@ class Equity:
     points: int
 
 
-def history_question(span: Span) -> HistoryQuestion:
+def history_question(span: Span) -> HistoryParams:
     """Within a day or a week with extended hours, and with profit counted from the start of all of it."""
     if span is Span.DAY:
         return _intraday(span, Timeframe.FIVE_MINUTES)
@@ -112,7 +112,7 @@ def at_the_exchange(at: str) -> datetime:
     return datetime.fromisoformat(at[:19] + "+00:00").astimezone(EXCHANGE_ZONE)
 
 
-def _intraday(span: Span, timeframe: Timeframe) -> HistoryQuestion:
+def _intraday(span: Span, timeframe: Timeframe) -> HistoryParams:
     return _question(
         period=span.value,
         timeframe=timeframe,
@@ -121,8 +121,8 @@ def _intraday(span: Span, timeframe: Timeframe) -> HistoryQuestion:
     )
 
 
-def _question(**chosen: object) -> HistoryQuestion:
-    return HistoryQuestion.model_validate(chosen)
+def _question(**chosen: object) -> HistoryParams:
+    return HistoryParams.model_validate(chosen)
 
 
 def _is_before_the_close(now: datetime, *, of: str) -> bool:

@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Final, Literal
 
-from corral.edge.fields import in_utc
+from corral.edge.field_types import in_utc
 
 MINUS: Final = "\N{MINUS SIGN}"  # as wide as a plus, and not lost at the end of a line
 Direction = Literal[" up", " down", ""]

@@ -14,8 +14,8 @@ from fastapi.responses import Response
 from pydantic import ValidationError
 
 from corral.edge.edge import reads_pages
-from corral.edge.fields import Body
-from corral.edge.translation import invalid_request
+from corral.edge.error_handlers import invalid_request
+from corral.edge.field_types import Body
 from corral.errors import MalformedRequest, Problem, UnsupportedMediaType
 from corral.identity.problems import Unauthenticated
 from corral.secret import Secret

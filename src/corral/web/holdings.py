@@ -7,8 +7,8 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Final
 
+from corral.accounts.overview import exact_sum
 from corral.accounts.schemas import PositionResponse
-from corral.accounts.totals import exact_sum
 
 WHOLE: Final = 10_000  # hundredths of a percent
 

@@ -3,9 +3,9 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from corral.edge.resources import resources
+from corral.edge.services import resources
 from corral.identity.links import code_in
-from corral.identity.signed_in import begin_session
+from corral.identity.session_cookie import begin_session
 from corral.people.invitations import accept_invitation
 from corral.people.schemas import InvitationAcceptance
 from corral.web.forms import Form, answer_form, filled
@@ -24,9 +24,11 @@ async def show_invitation(request: Request) -> Response:
 async def accept(request: Request) -> Response:
     async def act(body: InvitationAcceptance) -> Response:
         house = resources(request)
-        let_in = await accept_invitation(house.database, house.vault, code=code_in(body.token), password=body.password)
+        verified = await accept_invitation(
+            house.database, house.vault, code=code_in(body.token), password=body.password
+        )
         answer = see_other("/")
-        await begin_session(let_in, request, answer)
+        await begin_session(verified, request, answer)
         return answer
 
     async def again(form: Form) -> Response:

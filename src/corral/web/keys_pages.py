@@ -1,24 +1,23 @@
 """Keys: added, checked, renamed, replaced, switched off and on, deleted. Each deed has a page of its own."""
 
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
-from corral.credentials import desk
-from corral.credentials.checkup import check_up
+from corral.credentials import management
 from corral.credentials.models import Credential
+from corral.credentials.reader import VALIDATE
+from corral.credentials.routes import CREDENTIALS
 from corral.credentials.schemas import NewCredential
-from corral.edge.fields import Body, KeyIdText, KeySecretText, Name
-from corral.edge.resources import resources
+from corral.credentials.validation import validate_stored_keys
+from corral.edge.field_types import Body, KeyIdText, KeySecretText, Name
+from corral.edge.services import resources
 from corral.errors import NotFound, Problem
 from corral.identity.models import AuthUser
 from corral.web.forms import Again, Button, Form, answer_form, filled
 from corral.web.templating import render_page
 from corral.web.visitors import Visitor, see_other
-
-if TYPE_CHECKING:
-    from corral.credentials.opening import CredentialReader
 
 router = APIRouter(prefix="/keys", include_in_schema=False)
 
@@ -53,7 +52,7 @@ async def show_adding(user: Visitor, request: Request) -> Response:
 async def add_keys(user: Visitor, request: Request) -> Response:
     async def act(body: NewCredential) -> Response:
         house = resources(request)
-        credential = await desk.store_credential(
+        credential = await management.store_credential(
             user,
             house.database,
             house.vault,
@@ -104,12 +103,9 @@ async def check_keys(credential_id: UUID, user: Visitor, request: Request) -> Re
     """Not led on from: what was found is nowhere but in this answer, and asking again harms nothing."""
 
     async def act(_: Button) -> Response:
-        house = resources(request)
-        reader = cast("CredentialReader", request.state.credential_reader)
-        sealed = await reader.find_active(user, credential_id)
-        found = await check_up(house.database, house.vault, house.alpaca, sealed)
-        if not found.is_valid:
-            reader.suspect(sealed)
+        core = resources(request)
+        opened = await CREDENTIALS.of(request).open_credential(user.id, credential_id, VALIDATE)
+        found = await validate_stored_keys(core.database, core.alpaca, opened)
         credential = await _load(credential_id, user, request)
         return render_page(
             request,
@@ -173,7 +169,7 @@ async def switch_on(credential_id: UUID, user: Visitor, request: Request) -> Res
 async def replace_keys(credential_id: UUID, user: Visitor, request: Request) -> Response:
     async def act(body: NewKeys) -> Response:
         house = resources(request)
-        replacement = await desk.prepare_replacement(
+        replacement = await management.prepare_replacement(
             user.id,
             house.database,
             house.vault,
@@ -182,7 +178,7 @@ async def replace_keys(credential_id: UUID, user: Visitor, request: Request) -> 
             api_key=body.api_key,
             secret_key=body.secret_key,
         )
-        await desk.change_credential(
+        await management.change_credential(
             user, house.database, credential_id, nickname=None, is_active=None, replacement=replacement
         )
         return see_other(f"/keys/{credential_id}/found")
@@ -196,14 +192,14 @@ async def delete_keys(credential_id: UUID, user: Visitor, request: Request) -> R
         credential = await _load(credential_id, user, request)
         if body.nickname.strip() != credential.nickname:
             raise NicknameDiffers
-        await desk.delete_credential(user, resources(request).database, credential_id)
+        await management.delete_credential(user, resources(request).database, credential_id)
         return see_other("/")
 
     return await answer_form(request, Deletion, act, _again(credential_id, "delete", user, request))
 
 
 async def _load(credential_id: UUID, user: AuthUser, request: Request) -> Credential:
-    return await desk.load_credential(user.id, resources(request).database, credential_id)
+    return await management.load_credential(user.id, resources(request).database, credential_id)
 
 
 async def _change(
@@ -214,7 +210,7 @@ async def _change(
     nickname: str | None = None,
     is_active: bool | None = None,
 ) -> Response:
-    await desk.change_credential(
+    await management.change_credential(
         user,
         resources(request).database,
         credential_id,

@@ -2,26 +2,22 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from datetime import datetime, time
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final
 from uuid import UUID
 
-import orjson
-from starlette.requests import Request
+from pydantic import BaseModel
 
-from corral.accounts.questions import HistoryQuestion
-from corral.accounts.reads import answer_portfolio_history
+from corral.accounts.cache import Answer
+from corral.accounts.lists import read_portfolio_history
+from corral.accounts.params import HistoryParams
+from corral.accounts.reader import AccountReader
 from corral.accounts.schemas import HistoryPointResponse, PortfolioHistoryResponse
 from corral.alpaca.portfolio_history import IntradayReporting, ProfitReset, Timeframe
-from corral.credentials.models import SealedCredential
+from corral.credentials.models import NamedCredential
 from corral.errors import Problem
-from corral.identity.models import AuthUser
 from corral.web.equity import at_the_exchange, since_funding
-
-if TYPE_CHECKING:
-    from corral.accounts.snapshots import Snapshots
 
 # For so long a line is shown to all who may see it, also that there is none: one call to Alpaca in this time.
 LINE_SECONDS: Final = 180.0
@@ -31,10 +27,9 @@ _MOST_POINTS: Final = 80  # whatever Alpaca answers
 _MOST_CALLS_AT_ONCE: Final = 16  # of one page: its figures come first
 _MARGIN: Final = 1  # half of the stroke is above its points
 _OPENS, _CLOSES = time(4), time(20)  # extended hours
-_NONE: Final = b"null"
 
 # Steps of a quarter of an hour, of which the longest day has 64.
-QUESTION: Final = HistoryQuestion(
+QUESTION: Final = HistoryParams(
     period="1D",
     timeframe=Timeframe.FIFTEEN_MINUTES,
     intraday_reporting=IntradayReporting.EXTENDED_HOURS,
@@ -42,8 +37,7 @@ QUESTION: Final = HistoryQuestion(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(BaseModel):
     """`points` as SVG writes them; `close` is the height of the equity at the last close, where Alpaca tells it.
 
     `missing` are points that could not be read.
@@ -54,8 +48,12 @@ class Line:
     missing: int = 0
 
 
+class _Drawn(BaseModel):
+    line: Line | None
+
+
 async def find_lines(
-    credentials: Sequence[SealedCredential], user: AuthUser, request: Request, *, within_seconds: float
+    credentials: Sequence[NamedCredential], accounts: AccountReader, *, within_seconds: float
 ) -> dict[UUID, Line | None]:
     """None for an account without a line, be it new or Alpaca away; one whose line is under way is not there.
 
@@ -63,7 +61,7 @@ async def find_lines(
     """
     turns = asyncio.Semaphore(_MOST_CALLS_AT_ONCE)
     calls = {
-        credential.id: asyncio.ensure_future(_shared_line(credential, turns, user, request))
+        credential.sealed.id: asyncio.ensure_future(_shared_line(credential, turns, accounts))
         for credential in credentials
     }
     if not calls:
@@ -100,25 +98,22 @@ def _some_of(points: Sequence[HistoryPointResponse]) -> Sequence[HistoryPointRes
     return points[::-every][::-1]
 
 
-async def _shared_line(
-    credential: SealedCredential, turns: asyncio.Semaphore, user: AuthUser, request: Request
-) -> Line | None:
-    """By owner and revision, for the reasons that other answers have. A failure is kept like a line, and not told."""
-    if credential.refused_at is not None:
+async def _shared_line(credential: NamedCredential, turns: asyncio.Semaphore, accounts: AccountReader) -> Line | None:
+    """A failure is kept like a line, and not shown."""
+    sealed = credential.sealed
+    if sealed.refused_at is not None:
         return None
-    lines = cast("Snapshots", request.state.lines)
 
-    async def fetch() -> bytes:
+    async def fetch() -> Answer[_Drawn]:
         try:
-            answer = await answer_portfolio_history(user, credential.id, QUESTION, request)
+            answer = await read_portfolio_history(sealed.user_id, sealed.id, QUESTION, accounts)
         except Problem:
-            return _NONE
-        line = line_of(PortfolioHistoryResponse.model_validate_json(answer))
-        return _NONE if line is None else orjson.dumps(asdict(line))
+            return Answer(_Drawn(line=None))
+        return Answer(_Drawn(line=line_of(answer.value)))
 
     async with turns:
-        kept = await lines.get((credential.user_id, credential.id, credential.revision), fetch)
-    return None if kept == _NONE else Line(**orjson.loads(kept))
+        kept = await accounts.shared(accounts.open_row(sealed), "line", fetch, keep_seconds=LINE_SECONDS)
+    return kept.value.line
 
 
 def _across(moments: Sequence[datetime]) -> list[str]:

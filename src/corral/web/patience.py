@@ -7,6 +7,7 @@ from typing import Final, Generic, TypeVar
 
 from pydantic import BaseModel
 
+from corral.accounts.cache import Answer as KeptAnswer
 from corral.errors import Problem
 
 UNNOTICED_SECONDS: Final = 0.15
@@ -26,14 +27,14 @@ class Heard(Generic[Answer]):
         return self.answer is None and self.problem is None
 
 
-async def hear(asked: Awaitable[bytes], model: type[Answer], *, seconds: float | None) -> Heard[Answer]:
+async def hear(asked: Awaitable[KeptAnswer[Answer]], *, seconds: float | None) -> Heard[Answer]:
     """Waits so long, or until Alpaca's own deadline for None.
 
     What is asked by way of the snapshots goes on without its reader, so the next page finds it.
     """
     try:
         async with asyncio.timeout(seconds):
-            return Heard(answer=model.model_validate_json(await asked))
+            return Heard(answer=(await asked).value)
     except TimeoutError:
         return Heard()
     except Problem as problem:

@@ -1,17 +1,18 @@
 """People, for administrators: who is here and who is invited; inviting, shutting out, letting in again."""
 
-from typing import TYPE_CHECKING, Final, Literal, cast
+from typing import Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from corral.edge.resources import resources
-from corral.identity.confirming import confirm_password
+from corral.edge.services import resources
+from corral.health.routes import READINESS
 from corral.identity.models import AuthUser
+from corral.identity.reauthentication import confirm_password
 from corral.identity.sign_in import has_password
-from corral.people import administration, invitations
-from corral.people.administration import Person
+from corral.people import invitations, members
+from corral.people.members import Person
 from corral.people.problems import InvitationNotFound, PersonNotFound
 from corral.people.schemas import NewInvitation, PasswordConfirmation
 from corral.secret import Secret
@@ -19,14 +20,11 @@ from corral.web.forms import Button, Form, answer_form, filled
 from corral.web.templating import render_page
 from corral.web.visitors import AdministratorVisitor, see_other
 
-if TYPE_CHECKING:
-    from corral.health.watch import Watch
-
 Deed = Literal["disable", "enable"]
 
 router = APIRouter(prefix="/people", include_in_schema=False)
 
-_ACTIONS: Final = {"disable": administration.disable_person, "enable": administration.enable_person}
+_ACTIONS: Final = {"disable": members.disable_person, "enable": members.enable_person}
 
 
 @router.get("")
@@ -97,7 +95,7 @@ async def _people_page(
     request: Request, user: AuthUser, form: Form, *, invited: str | None = None, link: Secret | None = None
 ) -> Response:
     house = resources(request)
-    people, pending = await administration.list_people(user.id, house.database, house.vault)
+    people, pending = await members.list_people(user.id, house.database, house.vault)
     return render_page(
         request,
         "people.html",
@@ -105,7 +103,7 @@ async def _people_page(
         status=form.status,
         people=people,
         pending=pending,
-        not_ready=cast("Watch", request.state.watch).reason,
+        not_ready=READINESS.of(request).reason,
         form=form,
         asks_password=await has_password(house.database, user.id),
         invited=invited,
@@ -115,7 +113,7 @@ async def _people_page(
 
 async def _revoking_page(request: Request, user: AuthUser, invitation_id: UUID, form: Form) -> Response:
     house = resources(request)
-    _, pending = await administration.list_people(user.id, house.database, house.vault)
+    _, pending = await members.list_people(user.id, house.database, house.vault)
     for invitation in pending:
         if invitation.id == invitation_id:
             return render_page(
@@ -126,7 +124,7 @@ async def _revoking_page(request: Request, user: AuthUser, invitation_id: UUID, 
 
 async def _deed_page(request: Request, user: AuthUser, person_id: UUID, deed: Deed, form: Form) -> Response:
     house = resources(request)
-    people, _ = await administration.list_people(user.id, house.database, house.vault)
+    people, _ = await members.list_people(user.id, house.database, house.vault)
     return render_page(
         request,
         "people_deed.html",

@@ -5,14 +5,14 @@ from urllib.parse import quote
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from corral.edge.resources import resources
+from corral.edge.services import resources
 from corral.identity import sign_in
-from corral.identity.events import has_news
 from corral.identity.links import code_in
-from corral.identity.models import AuthUser, LetIn
+from corral.identity.models import AuthUser, VerifiedUser
 from corral.identity.problems import SessionEnded
 from corral.identity.schemas import LinkSignIn, Recovery, SetUp, SignIn
-from corral.identity.signed_in import begin_session, finish_session, network_address_of, source_of
+from corral.identity.security_events import has_news
+from corral.identity.session_cookie import begin_session, finish_session, network_address_of, source_of
 from corral.web.forms import Form, answer_form, filled
 from corral.web.templating import render_page
 from corral.web.visitors import PerhapsVisitor, Visitor, local_path, see_other
@@ -35,10 +35,10 @@ async def show_code_field(request: Request, user: PerhapsVisitor) -> Response:
 async def sign_in_with_password(request: Request) -> Response:
     async def act(body: SignIn) -> Response:
         house = resources(request)
-        let_in = await sign_in.check_password(
+        verified = await sign_in.check_password(
             house.database, house.vault, email=body.email, password=body.password, peer=network_address_of(request)
         )
-        return await _signed_in(let_in, request)
+        return await _signed_in(verified, request)
 
     async def again(form: Form) -> Response:
         return _sign_in_page(request, by_password=form, by_code=filled())
@@ -50,8 +50,8 @@ async def sign_in_with_password(request: Request) -> Response:
 async def sign_in_with_code(request: Request) -> Response:
     async def act(body: LinkSignIn) -> Response:
         house = resources(request)
-        let_in = await sign_in.redeem_sign_in_link(house.database, house.vault, code_in(body.token))
-        return await _signed_in(let_in, request)
+        verified = await sign_in.redeem_sign_in_link(house.database, house.vault, code_in(body.token))
+        return await _signed_in(verified, request)
 
     async def again(form: Form) -> Response:
         return _sign_in_page(request, by_password=filled(), by_code=form, wants_code=True)
@@ -68,11 +68,11 @@ async def show_set_up(request: Request) -> Response:
 async def set_up(request: Request) -> Response:
     async def act(body: SetUp) -> Response:
         house = resources(request)
-        let_in = await sign_in.set_up_first_user(
+        verified = await sign_in.set_up_first_user(
             house.database, house.vault, code=code_in(body.token), email=body.email, password=body.password
         )
         answer = see_other("/")
-        await begin_session(let_in, request, answer)
+        await begin_session(verified, request, answer)
         return answer
 
     async def again(form: Form) -> Response:
@@ -118,12 +118,12 @@ async def recover(request: Request) -> Response:
     return await answer_form(request, Recovery, act, again)
 
 
-async def _signed_in(let_in: LetIn, request: Request) -> Response:
+async def _signed_in(verified: VerifiedUser, request: Request) -> Response:
     """Where they wanted to go; after a recovery, to the page that says so first."""
     destination = _destination(request)
     answer = see_other(destination)
-    await begin_session(let_in, request, answer)
-    if await has_news(resources(request).database, let_in.user_id):
+    await begin_session(verified, request, answer)
+    if await has_news(resources(request).database, verified.user_id):
         answer.headers["location"] = f"/you/recovered?next={quote(destination, safe='/')}"
     return answer
 

@@ -9,17 +9,15 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from corral.database.connection import Database
-from corral.edge.fields import Body, Name
-from corral.edge.resources import resources
+from corral.edge.field_types import Body, Name
+from corral.edge.services import resources
 from corral.identity import api_tokens, sessions
-from corral.identity.devices import device_of
-from corral.identity.events import Kind, load_events
-from corral.identity.models import AuthUser
+from corral.identity.models import EVERYTHING, AuthUser, Scope
 from corral.identity.problems import TokenNotFound
 from corral.identity.schemas import PasswordChange
-from corral.identity.scopes import EVERYTHING, Scope
+from corral.identity.security_events import Kind, device_of, load_events
+from corral.identity.session_cookie import forget_session_cookie, source_of
 from corral.identity.sign_in import change_password, has_password
-from corral.identity.signed_in import forget_session_cookie, source_of
 from corral.secret import Secret
 from corral.vault import Vault
 from corral.web.forms import Button, Form, answer_form, filled

@@ -1,0 +1,100 @@
+"""What an account holds, did and was worth: pages of lists, shared among those who ask the same at once."""
+
+from asyncio import to_thread
+from collections.abc import Callable
+from functools import partial
+from uuid import UUID
+
+from corral.accounts.cache import Answer, Value
+from corral.accounts.cursors import read_cursor, write_cursor
+from corral.accounts.params import ActivitiesPageParams, HistoryParams, OrdersPageParams
+from corral.accounts.reader import AccountReader
+from corral.accounts.schemas import (
+    ActivityList,
+    ClockResponse,
+    OrderList,
+    PortfolioHistoryResponse,
+    PositionList,
+    activity_list,
+    clock_response,
+    order_list,
+    portfolio_history_response,
+    position_list,
+)
+from corral.alpaca.paging import Place
+
+
+async def read_positions(user_id: UUID, credential_id: UUID, accounts: AccountReader) -> Answer[PositionList]:
+    credential = await accounts.open(user_id, credential_id)
+
+    async def fetch() -> Answer[PositionList]:
+        entries = await accounts.positions(credential)
+        return await _answer(partial(position_list, entries))
+
+    return await accounts.shared(credential, "positions", fetch)
+
+
+async def read_orders(
+    user_id: UUID, credential_id: UUID, params: OrdersPageParams, accounts: AccountReader
+) -> Answer[OrderList]:
+    query = params.query()
+    place = read_cursor(params.cursor, (credential_id, query))
+    credential = await accounts.open(user_id, credential_id)
+
+    async def fetch() -> Answer[OrderList]:
+        page = await accounts.orders(credential, query, place, limit=params.limit)
+        return await _answer(partial(order_list, page.items, _cursor(page.goes_on, (credential_id, query))))
+
+    return await accounts.shared(credential, (query, place, params.limit), fetch)
+
+
+async def read_activities(
+    user_id: UUID, credential_id: UUID, params: ActivitiesPageParams, accounts: AccountReader
+) -> Answer[ActivityList]:
+    query = params.query()
+    place = read_cursor(params.cursor, (credential_id, query))
+    credential = await accounts.open(user_id, credential_id)
+
+    async def fetch() -> Answer[ActivityList]:
+        page = await accounts.activities(credential, query, place, limit=params.limit)
+        return await _answer(partial(activity_list, page.items, _cursor(page.goes_on, (credential_id, query))))
+
+    return await accounts.shared(credential, (query, place, params.limit), fetch)
+
+
+async def read_portfolio_history(
+    user_id: UUID, credential_id: UUID, params: HistoryParams, accounts: AccountReader
+) -> Answer[PortfolioHistoryResponse]:
+    query = params.query()
+    credential = await accounts.open(user_id, credential_id)
+
+    async def fetch() -> Answer[PortfolioHistoryResponse]:
+        history = await accounts.portfolio_history(credential, query)
+        return await _answer(partial(portfolio_history_response, history))
+
+    return await accounts.shared(credential, query, fetch)
+
+
+async def read_clock(user_id: UUID, credential_id: UUID, accounts: AccountReader) -> Answer[ClockResponse]:
+    credential = await accounts.open(user_id, credential_id)
+
+    async def fetch() -> Answer[ClockResponse]:
+        clock = await accounts.clock(credential)
+        return await _answer(partial(clock_response, clock))
+
+    return await accounts.shared(credential, "clock", fetch)
+
+
+def _cursor(goes_on: Place | None, bound_to: tuple[object, ...]) -> str | None:
+    return None if goes_on is None else write_cursor(goes_on, bound_to)
+
+
+async def _answer(build: Callable[[], Value]) -> Answer[Value]:
+    """Built and written by a thread, so that nobody else waits for a long list."""
+
+    def built() -> Answer[Value]:
+        answer = Answer(build())
+        answer.json  # noqa: B018 - makes it, here
+        return answer
+
+    return await to_thread(built)

@@ -1,0 +1,132 @@
+"""Query parameters of the lists. What Alpaca would refuse is refused here, before a call is spent on it.
+
+Unknown parameters are rejected, so that a typo is noticed.
+"""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
+
+from corral.alpaca.activities import MOST_ACTIVITIES, ActivityCategory, ActivityQuery
+from corral.alpaca.fields import in_utc, instant
+from corral.alpaca.orders import MOST_ORDERS, OrderQuery, OrderStatusFilter
+from corral.alpaca.paging import Direction
+from corral.alpaca.portfolio_history import HistoryQuery, IntradayReporting, ProfitReset, Timeframe
+from corral.errors import InvalidRequest
+
+_LONGEST_INTRADAY: Final = timedelta(days=30)  # beyond that Alpaca takes whole days only
+_DAYS_OF_UNIT: Final = {"D": 1, "W": 7, "M": 30, "A": 365}
+
+
+def _since_1970(text: str) -> str:
+    moment = in_utc(text)
+    if moment is None:
+        raise ValueError("an ISO 8601 time with its zone is expected: Z, or an offset whose + is written as %2B")
+    if moment < "1970":
+        raise ValueError("no time before the year 1970 is taken")
+    return moment
+
+
+Moment = Annotated[
+    str,
+    StringConstraints(max_length=40),
+    AfterValidator(_since_1970),
+    WithJsonSchema({"type": "string", "format": "date-time", "maxLength": 40}),
+]
+Cursor = Annotated[str, Field(description="`next_cursor` of the page before")]
+
+
+class _Params(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class OrdersParams(_Params):
+    status: OrderStatusFilter = OrderStatusFilter.ALL
+    after: Moment | None = Field(None, description="Submitted later than this")
+    until: Moment | None = Field(None, description="Submitted earlier than this")
+    direction: Direction = Field(Direction.DESCENDING, description="`desc`: the newest first")
+
+    def query(self) -> OrderQuery:
+        """Raises InvalidRequest."""
+        _refuse_disorder(after=self.after, until=self.until)
+        return OrderQuery(status=self.status, after=self.after, until=self.until, direction=self.direction)
+
+
+class OrdersPageParams(OrdersParams):
+    limit: int = Field(100, ge=1, le=MOST_ORDERS)
+    cursor: Cursor | None = None
+
+
+class ActivitiesParams(_Params):
+    activity_types: str | None = Field(
+        None,
+        pattern=r"^[A-Z]{2,10}(,[A-Z]{2,10}){0,49}$",
+        description="Alpaca's names of them, with commas between; not together with `category`",
+        examples=["FILL,DIV"],
+    )
+    category: ActivityCategory | None = None
+    after: Moment | None = Field(None, description="Booked later than this")
+    until: Moment | None = Field(None, description="Booked earlier than this")
+    direction: Direction = Field(Direction.DESCENDING, description="`desc`: the newest first")
+
+    def query(self) -> ActivityQuery:
+        """Raises InvalidRequest."""
+        if self.activity_types and self.category:
+            raise _refused("category", "Alpaca does not take category together with activity_types. Send one of them.")
+        _refuse_disorder(after=self.after, until=self.until)
+        return ActivityQuery(
+            types=tuple(self.activity_types.split(",")) if self.activity_types else (),
+            category=self.category,
+            after=self.after,
+            until=self.until,
+            direction=self.direction,
+        )
+
+
+class ActivitiesPageParams(ActivitiesParams):
+    limit: int = Field(MOST_ACTIVITIES, ge=1, le=MOST_ACTIVITIES)
+    cursor: Cursor | None = None
+
+
+class HistoryParams(_Params):
+    period: str | None = Field(
+        None,
+        pattern=r"^[1-9][0-9]{0,3}[DWMA]$",
+        description="Days, weeks, months or years; not together with both `start` and `end`. By default a month",
+        examples=["1M"],
+    )
+    timeframe: Timeframe | None = Field(
+        None, description="By default finer for shorter periods. Beyond 30 days Alpaca has whole days (`1D`) only"
+    )
+    start: Moment | None = None
+    end: Moment | None = None
+    intraday_reporting: IntradayReporting | None = Field(None, description="By default Alpaca's `market_hours`")
+    pnl_reset: ProfitReset | None = Field(None, description="By default Alpaca's `per_day`")
+
+    def query(self) -> HistoryQuery:
+        """Raises InvalidRequest for what Alpaca forbids together."""
+        if self.period and self.start and self.end:
+            raise _refused("period", "Alpaca takes at most two of period, start and end. Leave one out.")
+        _refuse_disorder(start=self.start, end=self.end)
+        if self.timeframe not in {None, Timeframe.ONE_DAY} and self._length() > _LONGEST_INTRADAY:
+            raise _refused("timeframe", "Beyond 30 days Alpaca has whole days only. Ask for 1D, or for a shorter time.")
+        return HistoryQuery(**self.model_dump())
+
+    def _length(self) -> timedelta:
+        if self.start and self.end:
+            return datetime.fromisoformat(self.end[:19]) - datetime.fromisoformat(self.start[:19])
+        if self.period is None:
+            return timedelta()  # Alpaca's month
+        return timedelta(days=int(self.period[:-1]) * _DAYS_OF_UNIT[self.period[-1]])
+
+
+def _refuse_disorder(**bounds: str | None) -> None:
+    """Two moments by their parameters' names, the earlier one first. Raises InvalidRequest if it is not."""
+    (earlier, since), (later, to) = bounds.items()
+    if since and to and instant(since) >= instant(to):
+        raise _refused(later, f"{earlier} has to be earlier than {later}.")
+
+
+def _refused(parameter: str, reason: str) -> InvalidRequest:
+    return InvalidRequest(reason, errors=[{"loc": ["query", parameter], "msg": reason}])

@@ -1,0 +1,210 @@
+"""The one way to read an account at Alpaca: for the API, the pages, the files and the stream.
+
+Each read is of an OpenCredential, which row-level security found for its owner. It asks the host that the stored
+`credential_type` names, shares one call among those who ask the same at once, refuses the answer of another account
+than the stored one, and raises a Problem for whatever goes wrong.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, final
+from uuid import UUID
+
+from corral.accounts.cache import Answer, AnswerCache, LastKnownAccounts, Value
+from corral.accounts.schemas import AccountDataResponse, account_data_response
+from corral.alpaca.activities import ACTIVITY_LISTING, Activity, ActivityQuery
+from corral.alpaca.client import AlpacaClient
+from corral.alpaca.items import UnreadableItem
+from corral.alpaca.models import Account, AccountFacts, MarketClock
+from corral.alpaca.orders import Order, OrderQuery, order_listing
+from corral.alpaca.paging import Page, Place, read_page
+from corral.alpaca.portfolio_history import HistoryQuery, PortfolioHistory
+from corral.alpaca.positions import Position
+from corral.credentials.models import NamedCredential, SealedCredential
+from corral.credentials.problems import AccountNotOpen, alpaca_errors_as_problems
+from corral.credentials.reader import READ, CredentialReader, Fetch, Found, OpenCredential, Purpose
+from corral.errors import Problem
+
+# A sixteenth of the connections to Alpaca: one overview of dead accounts leaves the rest to everybody else.
+MOST_CALLS_AT_ONCE: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`answer` is what account-data would send, or the problem; None while it is under way."""
+
+    credential: NamedCredential
+    answer: Answer[AccountDataResponse] | Problem | None
+
+
+@final
+class AccountReader:
+    """Lives as long as the process, and is shared by all users."""
+
+    def __init__(
+        self, credentials: CredentialReader, alpaca: AlpacaClient, cache: AnswerCache, last_known: LastKnownAccounts
+    ) -> None:
+        self._credentials = credentials
+        self._alpaca = alpaca
+        self._cache = cache
+        self._last_known = last_known
+
+    async def open(self, user_id: UUID, credential_id: UUID, purpose: Purpose = READ) -> OpenCredential:
+        """Raises a Problem as `CredentialReader.open_credential` does. The database is asked for every request."""
+        return await self._credentials.open_credential(user_id, credential_id, purpose)
+
+    def open_row(self, stored: SealedCredential) -> OpenCredential:
+        """The same for a row that was read for this very request. Raises CredentialRefused."""
+        return self._credentials.open_row(stored, READ)
+
+    async def account_data(self, user_id: UUID, credential_id: UUID) -> Answer[AccountDataResponse]:
+        """How the account stands now: a new answer, or one that is shared among those who may see it now."""
+        return await self.account_data_of(await self._credentials.open_credential(user_id, credential_id, READ))
+
+    async def account_data_of(
+        self, credential: OpenCredential, *, is_fresh: bool = False
+    ) -> Answer[AccountDataResponse]:
+        """The same of a credential that was read for this very request; `is_fresh`: by a call of its own.
+
+        A call that leaves requests of the minute to others may be refused where theirs is not: they don't share it.
+        """
+        fetch = partial(self._fetch_account_data, credential)
+        key = credential.cache_key
+        if is_fresh:
+            return await fetch()
+        if credential.purpose.leaves:
+            kept: Answer[AccountDataResponse] | None = self._cache.kept(key)
+            return kept or await self._cache.get((*key, credential.purpose.name), fetch)
+        return await self._cache.get(key, fetch)
+
+    async def each_account_data(
+        self, credentials: Sequence[NamedCredential], *, within_seconds: float | None = None
+    ) -> list[Outcome]:
+        """Account data side by side, in the order of `credentials`, each with the deadline of a call to Alpaca.
+
+        After `within_seconds` a call that is under way goes on, and whoever asks next gets its answer.
+        """
+        slots = asyncio.Semaphore(MOST_CALLS_AT_ONCE)
+        calls = [asyncio.ensure_future(self._outcome(credential, slots)) for credential in credentials]
+        if not calls:
+            return []
+        try:
+            await asyncio.wait(calls, timeout=within_seconds)
+            return [
+                call.result() if call.done() else Outcome(credential, None)
+                for credential, call in zip(credentials, calls, strict=True)
+            ]
+        finally:
+            for call in calls:
+                call.cancel()
+
+    async def last_known(self, user_id: UUID, credential_id: UUID) -> Account | None:
+        """All that Alpaca said in its last answer, without another call; None where there was none."""
+        credential = await self._credentials.open_credential(user_id, credential_id, READ)
+        return self._last_known.get(credential.stored)
+
+    def last_known_of(self, stored: SealedCredential) -> Account | None:
+        """The same for a row that was read for this very request."""
+        return self._last_known.get(stored)
+
+    async def shared(
+        self,
+        credential: OpenCredential,
+        question: Hashable,
+        fetch: Callable[[], Awaitable[Answer[Value]]],
+        *,
+        keep_seconds: float | None = None,
+    ) -> Answer[Value]:
+        """The answer to `question`, also to others who may ask it of this credential. Raises what `fetch` raises."""
+        return await self._cache.get((*credential.cache_key, question), fetch, keep_seconds=keep_seconds)
+
+    async def positions(self, credential: OpenCredential) -> tuple[Position | UnreadableItem, ...]:
+        """All of them: Alpaca puts them on one page."""
+        with alpaca_errors_as_problems():
+            return await self._read(credential, self._alpaca.fetch_positions)
+
+    async def orders(
+        self, credential: OpenCredential, query: OrderQuery, place: Place, *, limit: int
+    ) -> Page[Order | UnreadableItem]:
+        """At most `limit` orders from `place` on."""
+
+        async def fetch(wanted: int, beyond: str | None) -> tuple[Order | UnreadableItem, ...]:
+            ask = partial(self._alpaca.fetch_orders, query=query, limit=wanted, beyond=beyond)
+            return await self._read(credential, ask)
+
+        with alpaca_errors_as_problems():
+            return await read_page(order_listing(query), fetch, place, limit=limit)
+
+    async def activities(
+        self, credential: OpenCredential, query: ActivityQuery, place: Place, *, limit: int
+    ) -> Page[Activity | UnreadableItem]:
+        """At most `limit` activities from `place` on."""
+
+        async def fetch(wanted: int, beyond: str | None) -> tuple[Activity | UnreadableItem, ...]:
+            ask = partial(self._alpaca.fetch_activities, query=query, limit=wanted, beyond=beyond)
+            return await self._read(credential, ask)
+
+        with alpaca_errors_as_problems():
+            return await read_page(ACTIVITY_LISTING, fetch, place, limit=limit)
+
+    async def portfolio_history(self, credential: OpenCredential, query: HistoryQuery) -> PortfolioHistory:
+        with alpaca_errors_as_problems():
+            return await self._read(credential, partial(self._alpaca.fetch_portfolio_history, query=query))
+
+    async def clock(self, credential: OpenCredential) -> MarketClock:
+        """The same for all accounts, so the account is not asked for beside it."""
+        with alpaca_errors_as_problems():
+            return await credential.call(self._alpaca.fetch_clock)
+
+    def polite_seconds(self, credential: OpenCredential) -> float:
+        """The least pause between calls that go on for ever, so that half of the account's rate limit is left."""
+        return self._alpaca.polite_seconds(credential.budget_key)
+
+    async def _read(self, credential: OpenCredential, fetch: Fetch[Found]) -> Found:
+        """Only an account itself says which one it is, so it is asked for beside a list.
+
+        Its answer is the one that account-data keeps and shares.
+        """
+        if not credential.purpose.proves_account:
+            return await credential.call(fetch)
+        found, _ = await asyncio.gather(credential.call(fetch), self._prove_account(credential))
+        return found
+
+    async def _prove_account(self, credential: OpenCredential) -> None:
+        try:
+            await self.account_data_of(credential)
+        except AccountNotOpen:  # which is known to be the stored one
+            return
+
+    async def _fetch_account_data(self, credential: OpenCredential) -> Answer[AccountDataResponse]:
+        with alpaca_errors_as_problems():
+            return Answer(await fetch_alpaca_account_data(credential, partial(self._last_known.put, credential.stored)))
+
+    async def _outcome(self, credential: NamedCredential, slots: asyncio.Semaphore) -> Outcome:
+        async with slots:
+            try:
+                return Outcome(credential, await self.account_data_of(self.open_row(credential.sealed)))
+            except Problem as problem:
+                return Outcome(credential, problem)
+
+
+async def fetch_alpaca_account_data(
+    credential: OpenCredential, keep: Callable[[Account], object]
+) -> AccountDataResponse:
+    """Asks the host that the stored `credential_type` names, and no other. `keep` gets all that Alpaca said.
+
+    Raises AlpacaError, AnotherAccount, and AccountNotOpen for an account without a balance.
+    """
+    answer = await credential.fetch_account()
+    account = with_balance(answer.account)
+    keep(account)
+    return account_data_response(account, credential.environment, answer.answered_at)
+
+
+def with_balance(account: AccountFacts) -> Account:
+    """The same account. Raises AccountNotOpen for one that has no balance."""
+    if not isinstance(account, Account):
+        raise AccountNotOpen.with_status(account.status or "status unknown")
+    return account

@@ -1,0 +1,167 @@
+"""How many requests an account has left this minute, so that none is spent on a refusal.
+
+Alpaca counts per account and minute and says so on every answer: `X-RateLimit-Limit`, `-Remaining` and
+`-Reset` (Unix seconds), the headers in https://docs.alpaca.markets/openapi/trading-api.json.
+"""
+
+import math
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+WINDOW_SECONDS: Final = 60
+REQUESTS_PER_WINDOW: Final = 200  # until told otherwise: https://alpaca.markets/support/usage-limit-api-calls
+MOST_REQUESTS_PER_WINDOW: Final = 1_000_000
+MOST_ACCOUNTS: Final = 10_000
+_WHOLE_NUMBER: Final = re.compile(r"[0-9]{1,12}")
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetLeft:
+    """Of one account's minute, as far as is known here: others may use the account, too."""
+
+    limit: int
+    remaining: int
+    resets_in_seconds: int
+
+
+@dataclass(slots=True)
+class _Window:
+    """One account's minute. `used` counts what we sent, or more if Alpaca says that others sent, too."""
+
+    ends_at: float
+    limit: int = REQUESTS_PER_WINDOW
+    used: int = 0
+    held_until: float = 0.0
+
+    def is_over(self, now: float) -> bool:
+        return now >= self.ends_at and now >= self.held_until
+
+
+class Budgets:
+    """The windows of all accounts that were asked about within the last minute; the others cost nothing."""
+
+    def __init__(
+        self,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._monotonic = monotonic
+        self._wall = wall
+        self._windows: OrderedDict[Hashable, _Window] = OrderedDict()
+
+    def take(self, key: Hashable, *, leaving: int = 0) -> int:
+        """Counts one request and answers 0, or answers after how many whole seconds (1 to 60) there is one to take.
+
+        Whoever can wait leaves the last `leaving` requests of a minute to others.
+        """
+        now = self._monotonic()
+        window = self._window(key, now)
+        if now < window.held_until:
+            return _whole_seconds(window.held_until - now)
+        if window.used >= window.limit - leaving:
+            return _whole_seconds(window.ends_at - now)
+        window.used += 1
+        return 0
+
+    def left(self, key: Hashable) -> BudgetLeft | None:
+        """None for an account that was not asked about within the last minute."""
+        now = self._monotonic()
+        window = self._windows.get(key)
+        if window is None or window.is_over(now):
+            return None
+        remaining = 0 if now < window.held_until else max(window.limit - window.used, 0)
+        return BudgetLeft(window.limit, remaining, _whole_seconds(max(window.ends_at, window.held_until) - now))
+
+    def give_back(self, key: Hashable) -> None:
+        """For a request that never reached Alpaca."""
+        if (window := self._windows.get(key)) is not None and window.used:
+            window.used -= 1
+
+    def learn(self, key: Hashable, headers: Mapping[str, str]) -> None:
+        """Believes an answer's `X-RateLimit-…` where it makes sense. Others may use the same account."""
+        if (window := self._windows.get(key)) is None:
+            return
+        limit = _number(headers.get("X-RateLimit-Limit"))
+        if limit is not None and 0 < limit <= MOST_REQUESTS_PER_WINDOW:
+            window.limit = limit
+        remaining = _number(headers.get("X-RateLimit-Remaining"))
+        reset_in = self._reset_in(headers)
+        if remaining is None or (reset_in is not None and reset_in <= 0):
+            return  # answers overtake each other: a late one describes a window that is over
+        told = window.limit - remaining
+        window.used = told if self._begins_anew(window, reset_in) else max(window.used, told)
+
+    def hold(self, key: Hashable, headers: Mapping[str, str]) -> int:
+        """After a 429: lets nothing through until Alpaca takes requests again, and answers in how many seconds."""
+        now = self._monotonic()
+        window = self._window(key, now)
+        reset_in = max(self._reset_in(headers) or 0, 0)
+        seconds = _whole_seconds(self._retry_after(headers) or reset_in or window.ends_at - now)
+        window.held_until = max(window.held_until, now + seconds)
+        return seconds
+
+    def polite_seconds(self, key: Hashable) -> float:
+        """How long to wait between requests that go on for ever.
+
+        So they take no more than half of a minute's requests, and of what is left of them half as well.
+        """
+        now = self._monotonic()
+        window = self._windows.get(key)
+        if window is None or window.is_over(now):
+            return 2 * WINDOW_SECONDS / REQUESTS_PER_WINDOW
+        left = max(window.limit - window.used, 1)
+        return 2 * max(WINDOW_SECONDS / window.limit, (window.ends_at - now) / left)
+
+    def _window(self, key: Hashable, now: float) -> _Window:
+        window = self._windows.get(key)
+        if window is None or window.is_over(now):
+            self._forget(now)
+            window = self._windows[key] = _Window(ends_at=now + WINDOW_SECONDS)
+            self._windows.move_to_end(key)
+        return window
+
+    def _forget(self, now: float) -> None:
+        while self._windows:
+            oldest = next(iter(self._windows.values()))
+            if len(self._windows) < MOST_ACCOUNTS and not oldest.is_over(now):
+                return
+            self._windows.popitem(last=False)
+
+    def _begins_anew(self, window: _Window, reset_in: float | None) -> bool:
+        if reset_in is None:
+            return False
+        ends_at = self._monotonic() + reset_in
+        is_later = ends_at > window.ends_at + 1
+        window.ends_at = ends_at
+        return is_later
+
+    def _reset_in(self, headers: Mapping[str, str]) -> float | None:
+        """None also for a moment more than a window away: then the clocks disagree, and ours counts the minute."""
+        reset = _number(headers.get("X-RateLimit-Reset"))
+        seconds = math.inf if reset is None else reset - self._wall()
+        return seconds if abs(seconds) <= WINDOW_SECONDS + 1 else None
+
+    def _retry_after(self, headers: Mapping[str, str]) -> float | None:
+        """RFC 9110 §10.2.3: seconds, or a date."""
+        text = headers.get("Retry-After")
+        seconds = _number(text)
+        if text is None or seconds is not None:
+            return seconds
+        try:
+            return parsedate_to_datetime(text).timestamp() - self._wall()
+        except (ValueError, OverflowError):
+            return None
+
+
+def _whole_seconds(seconds: float) -> int:
+    return max(1, min(WINDOW_SECONDS, math.ceil(seconds)))
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and _WHOLE_NUMBER.fullmatch(text) else None

@@ -1,0 +1,187 @@
+"""One call to Alpaca, however often it has to be put: deadline, retries, budget and one log line."""
+
+import time
+from asyncio import get_running_loop, timeout_at
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Final
+
+import structlog
+from aiohttp import ClientSession
+from structlog.typing import FilteringBoundLogger
+from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_attempt, stop_before_delay
+from tenacity.wait import wait_random_exponential
+from yarl import URL
+
+from corral.alpaca.environments import Environment, Hosts
+from corral.alpaca.errors import (
+    AlpacaAuthError,
+    AlpacaError,
+    AlpacaRateLimited,
+    CertificateRefused,
+    ConnectionDropped,
+    DeadlineExceeded,
+    Unreachable,
+    WrongShape,
+)
+from corral.alpaca.rate_budget import Budgets
+from corral.alpaca.transport import Keys, RawAnswer, ask
+from corral.logs import added_to_request_line
+
+MOST_ATTEMPTS: Final = 3
+LARGEST_ANSWER_BYTES: Final = 4 * 1024 * 1024  # 500 orders with four legs each, or 6,000 positions
+_PASSING: Final = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
+_BACKOFF: Final = wait_random_exponential(multiplier=0.2, max=1.0)  # full jitter
+_log: FilteringBoundLogger = structlog.get_logger("corral.alpaca")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiRequest:
+    """What is asked, for whom, and how much of an answer is read.
+
+    `leaving` is how many requests of the account's minute are left to others; `parameters` are the address's query.
+    """
+
+    environment: Environment
+    path: str
+    keys: Keys
+    budget_key: Hashable
+    parameters: Mapping[str, str] = field(default_factory=dict[str, str])
+    leaving: int = 0
+    max_body_bytes: int = LARGEST_ANSWER_BYTES
+
+
+@dataclass(slots=True)
+class _Call:
+    request: ApiRequest
+    url: URL
+    give_up_at: float  # on the loop's clock
+    attempts: int = 0
+
+
+class RequestRunner:
+    """Puts questions over the one pool of connections, and counts what they take of each account's minute."""
+
+    def __init__(self, session: ClientSession, hosts: Hosts, *, timeout_seconds: float) -> None:
+        self._session = session
+        self._hosts = hosts
+        self._timeout_seconds = timeout_seconds
+        self.budgets = Budgets()
+
+    async def get(self, request: ApiRequest) -> RawAnswer:
+        """Answers with any status but 429. Only for reads: it asks again when the first answer got lost."""
+        started = time.perf_counter()
+        url = _address(self._hosts.trading(request.environment), request)
+        call = _Call(request, url, give_up_at=get_running_loop().time() + self._timeout_seconds)
+        outcome = await self._ask_in_time(call)
+        if call.attempts:
+            _log_outcome(request, outcome, call.attempts, time.perf_counter() - started)
+        if isinstance(outcome, AlpacaError):
+            raise outcome
+        return outcome
+
+    async def _ask_in_time(self, call: _Call) -> RawAnswer | AlpacaError:
+        try:
+            async with timeout_at(call.give_up_at):
+                outcome = await self._attempt(call)
+                return await self._ask_again(call, outcome) if _may_pass(outcome) else outcome
+        except TimeoutError:
+            return DeadlineExceeded()
+
+    async def _attempt(self, call: _Call) -> RawAnswer | AlpacaError:
+        request = call.request
+        if wait := self.budgets.take(request.budget_key, leaving=request.leaving):
+            return AlpacaRateLimited(retry_after_seconds=wait, from_us=True)
+        call.attempts += 1
+        outcome = await ask(self._session, call.url, request.keys, max_body_bytes=request.max_body_bytes)
+        if isinstance(outcome, RawAnswer):
+            return self._charge(request.budget_key, outcome)
+        if isinstance(outcome, Unreachable | AlpacaAuthError):
+            self.budgets.give_back(request.budget_key)
+        return outcome
+
+    def _charge(self, budget_key: Hashable, answer: RawAnswer) -> RawAnswer | AlpacaRateLimited:
+        self.budgets.learn(budget_key, answer.headers)
+        if answer.status != HTTPStatus.TOO_MANY_REQUESTS:
+            return answer
+        return AlpacaRateLimited(
+            retry_after_seconds=self.budgets.hold(budget_key, answer.headers),
+            from_us=False,
+            status=answer.status,
+            alpaca_request_id=answer.alpaca_request_id,
+        )
+
+    async def _ask_again(self, call: _Call, first: RawAnswer | AlpacaError) -> RawAnswer | AlpacaError:
+        """Enters tenacity with the first outcome in hand, so that calls that go well never pay for it."""
+        known = [first]
+
+        async def next_outcome() -> RawAnswer | AlpacaError:
+            return known.pop() if known else await self._attempt(call)
+
+        retrying = AsyncRetrying(
+            retry=retry_if_result(_may_pass),
+            wait=_pause,
+            stop=stop_after_attempt(MOST_ATTEMPTS) | stop_before_delay(call.give_up_at - get_running_loop().time()),
+            retry_error_callback=_last_outcome,
+        )
+        return await retrying(next_outcome)
+
+
+def _address(base: URL, request: ApiRequest) -> URL:
+    """The host is that of the configured base; of a request, only path and encoded query."""
+    url = _endpoint(base, request.path)
+    return url.with_query(request.parameters) if request.parameters else url
+
+
+@lru_cache(maxsize=64)
+def _endpoint(base: URL, path: str) -> URL:
+    return base.with_path(base.raw_path.rstrip("/") + path, encoded=True)
+
+
+def _may_pass(outcome: RawAnswer | AlpacaError) -> bool:
+    is_lost = isinstance(outcome, Unreachable | ConnectionDropped) and not isinstance(outcome, CertificateRefused)
+    return is_lost or outcome.status in _PASSING
+
+
+def _pause(state: RetryCallState) -> float:
+    """No pause after a first hang-up: most likely the connection had idled for too long, and the next is fresh."""
+    is_stale = state.attempt_number == 1 and isinstance(_last_outcome(state), ConnectionDropped)
+    return 0.0 if is_stale else _BACKOFF(state)
+
+
+def _last_outcome(state: RetryCallState) -> RawAnswer | AlpacaError:
+    outcome = state.outcome
+    assert outcome is not None  # noqa: S101 - tenacity asks after an attempt only
+    return outcome.result()
+
+
+def _log_outcome(request: ApiRequest, outcome: RawAnswer | AlpacaError, attempts: int, seconds: float) -> None:
+    """`X-Request-ID` is all that Alpaca's support can search for, and it cannot be looked up later.
+
+    The path goes without the query, which may tell what somebody trades in. A call that went well is told in the
+    line of the request that it was for, if that can take it.
+    """
+    milliseconds = round(seconds * 1000, 1)
+    if (
+        isinstance(outcome, RawAnswer)
+        and (outcome.status, attempts) == (HTTPStatus.OK, 1)
+        and added_to_request_line(
+            environment=request.environment.value,
+            alpaca_ms=milliseconds,
+            alpaca_request_id=outcome.alpaca_request_id,
+        )
+    ):
+        return
+    _log.info(
+        "alpaca_failed" if outcome.status is None else "alpaca_answered",
+        environment=request.environment.value,
+        path=request.path,
+        status=outcome.status,
+        failure=type(outcome).__name__ if isinstance(outcome, AlpacaError) else None,
+        alpaca_request_id=outcome.alpaca_request_id,
+        duration_ms=milliseconds,
+        attempts=attempts,
+        **({"fault": outcome.fault.value} if isinstance(outcome, WrongShape) else {}),
+    )

@@ -1,0 +1,193 @@
+"""The vault's desk: store, list, rename, replace keys, switch on and off, delete."""
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID, uuid4
+
+from corral.alpaca.client import AlpacaClient
+from corral.alpaca.environments import Environment
+from corral.credentials import queries
+from corral.credentials.models import Credential, NamedCredential, Replacement, SealedCredential
+from corral.credentials.problems import (
+    AccountAlreadyStored,
+    CredentialNotFound,
+    TooManyCredentials,
+    WrongAccount,
+    WrongEnvironment,
+)
+from corral.credentials.reader import seal_keys
+from corral.credentials.validation import ValidatedKeys, hint_of_key, validate_keys
+from corral.database.connection import Connection, Database, get_connection_with_rls
+from corral.identity.models import AuthUser
+from corral.identity.revalidation import authorized_connection
+from corral.logs import get_logger
+from corral.secret import Secret
+from corral.vault import Vault
+
+# Of one person: what an overview asks for, and what one person may hold of the connections to Alpaca.
+MOST_CREDENTIALS: Final = 200
+
+_log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose the keys will be, where the operator stores them and no session or token can have ended."""
+
+    id: UUID
+
+
+async def store_credential(
+    user: AuthUser | Owner,
+    database: Database,
+    vault: Vault,
+    alpaca: AlpacaClient,
+    *,
+    nickname: str,
+    api_key: Secret,
+    secret_key: Secret,
+    expected: Environment | None,
+) -> Credential:
+    """Asks Alpaca first; stores sealed keys only when it answered, and as what it answered.
+
+    Raises Unauthenticated if whoever asked is not let in any more by then.
+    """
+    user_id = user.id
+    validated = await validate_keys(alpaca, user_id, api_key, secret_key)
+    if expected is not None and expected is not validated.environment:
+        raise WrongEnvironment(_wrong_environment(validated.environment, expected))
+    credential_id = uuid4()
+    sealed = seal_keys(vault, user_id, credential_id, validated.environment, api_key=api_key, secret_key=secret_key)
+    async with _changing(user, database) as connection:
+        credential = await queries.insert_credential(
+            connection,
+            user_id=user_id,
+            credential_id=credential_id,
+            nickname=nickname,
+            environment=validated.environment,
+            account_id=validated.account.id,
+            account_number=validated.account.account_number,
+            account_status=validated.account.status,
+            key_hint=hint_of_key(api_key),
+            sealed=sealed,
+            most=MOST_CREDENTIALS,
+        )
+        first = await queries.find_id_of_account(connection, user_id, validated.environment, validated.account.id)
+    if credential is None:
+        raise AccountAlreadyStored(credential_id=str(first)) if first else TooManyCredentials
+    _log.info(
+        "credential_stored",
+        user_id=str(user_id),
+        credential_id=str(credential.id),
+        credential_type=credential.credential_type.value,
+    )
+    return credential
+
+
+async def load_credentials(user_id: UUID, database: Database) -> list[Credential]:
+    async with get_connection_with_rls(user_id, database, readonly=True) as connection:
+        return await queries.load_credentials(connection, user_id)
+
+
+async def load_active_credentials(user_id: UUID, database: Database) -> list[NamedCredential]:
+    """All that an overview asks for, in one query; the connection is given back before anything is fetched."""
+    async with get_connection_with_rls(user_id, database, readonly=True) as connection:
+        return await queries.load_active_credentials(connection, user_id)
+
+
+async def load_credential(user_id: UUID, database: Database, credential_id: UUID) -> Credential:
+    async with get_connection_with_rls(user_id, database, readonly=True) as connection:
+        credential = await queries.load_credential(connection, user_id, credential_id)
+    if credential is None:
+        raise CredentialNotFound
+    return credential
+
+
+async def change_credential(
+    user: AuthUser,
+    database: Database,
+    credential_id: UUID,
+    *,
+    nickname: str | None,
+    is_active: bool | None,
+    replacement: Replacement | None,
+) -> Credential:
+    """One transaction for all of it. None leaves a field as it is.
+
+    Raises Unauthenticated as `store_credential` does.
+    """
+    user_id = user.id
+    async with authorized_connection(database, user) as connection:
+        if replacement is not None:
+            await queries.replace_keys(connection, user_id, credential_id, replacement)
+        await queries.update_credential(connection, user_id, credential_id, nickname=nickname, is_active=is_active)
+        credential = await queries.load_credential(connection, user_id, credential_id)
+    if credential is None:
+        raise CredentialNotFound
+    _log.info(
+        "credential_changed",
+        user_id=str(user_id),
+        credential_id=str(credential_id),
+        is_active=credential.is_active,
+        keys_replaced=replacement is not None,
+    )
+    return credential
+
+
+async def prepare_replacement(
+    user_id: UUID,
+    database: Database,
+    vault: Vault,
+    alpaca: AlpacaClient,
+    credential_id: UUID,
+    *,
+    api_key: Secret,
+    secret_key: Secret,
+) -> Replacement:
+    """Validates and seals new keys for the same account; another environment or another account is refused."""
+    credential = await _load_sealed(user_id, database, credential_id)
+    validated = await validate_keys(alpaca, user_id, api_key, secret_key)
+    _refuse_keys_of_another_account(credential, validated)
+    return Replacement(
+        key_hint=hint_of_key(api_key),
+        account_number=validated.account.account_number,
+        account_status=validated.account.status,
+        sealed=seal_keys(vault, user_id, credential_id, validated.environment, api_key=api_key, secret_key=secret_key),
+    )
+
+
+async def delete_credential(user: AuthUser, database: Database, credential_id: UUID) -> None:
+    """Raises Unauthenticated as `store_credential` does."""
+    async with authorized_connection(database, user) as connection:
+        is_deleted = await queries.delete_credential(connection, user.id, credential_id)
+    if not is_deleted:
+        raise CredentialNotFound
+    _log.info("credential_deleted", user_id=str(user.id), credential_id=str(credential_id))
+
+
+def _changing(user: AuthUser | Owner, database: Database) -> AbstractAsyncContextManager[Connection]:
+    if isinstance(user, Owner):
+        return get_connection_with_rls(user.id, database)
+    return authorized_connection(database, user)
+
+
+async def _load_sealed(user_id: UUID, database: Database, credential_id: UUID) -> SealedCredential:
+    found = await queries.load_sealed_credentials(database, [(user_id, credential_id)])
+    if not found:
+        raise CredentialNotFound
+    return found[user_id, credential_id]
+
+
+def _refuse_keys_of_another_account(credential: SealedCredential, validated: ValidatedKeys) -> None:
+    if validated.environment is not credential.credential_type:
+        raise WrongEnvironment(_wrong_environment(validated.environment, credential.credential_type))
+    if validated.account.id != credential.account_id:
+        raise WrongAccount
+
+
+def _wrong_environment(found: Environment, wanted: Environment) -> str:
+    return (
+        f"These are keys for {found.value} trading, not for {wanted.value}. "
+        f"Store them as {found.value}, or copy the {wanted.value} ones from Alpaca's dashboard. Nothing was stored."
+    )

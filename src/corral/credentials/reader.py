@@ -1,0 +1,258 @@
+"""The one door to a stored credential: found for its owner, opened for just one call to Alpaca.
+
+Row-level security decides whether it is found, its purpose whether it may be used, and its seal whether it opens. No
+other function gives out an Alpaca key.
+"""
+
+import time
+from collections.abc import AsyncGenerator, Awaitable, Hashable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Final, Protocol, TypeVar, final
+from uuid import UUID
+
+from corral.alpaca.client import AccountAnswer, AlpacaClient
+from corral.alpaca.environments import Environment
+from corral.alpaca.errors import AlpacaAuthError
+from corral.alpaca.models import AccountFacts
+from corral.credentials import queries
+from corral.credentials.models import SealedCredential
+from corral.credentials.problems import (
+    AnotherAccount,
+    CredentialInactive,
+    CredentialNotFound,
+    CredentialRefused,
+    UpstreamFailed,
+)
+from corral.database.batching import BatchedLookup, WriteBehindBuffer
+from corral.database.connection import Database
+from corral.errors import InternalError
+from corral.logs import get_logger
+from corral.secret import Secret
+from corral.vault import Context, SealBroken, Vault
+
+_NOTE_USE_AFTER: Final = timedelta(minutes=1)  # how precisely "last used" is kept
+
+_log = get_logger()
+
+Found = TypeVar("Found")
+Found_co = TypeVar("Found_co", covariant=True)
+
+
+class Fetch(Protocol[Found_co]):
+    """A call to Alpaca, such as a method of AlpacaClient with the rest of its arguments filled in."""
+
+    def __call__(
+        self, environment: Environment, api_key: Secret, secret_key: Secret, /, *, budget_key: Hashable, leaving: int
+    ) -> Awaitable[Found_co]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What a stored credential is opened for, and what follows from it."""
+
+    name: str
+    leaves: int = 0
+    """How many of the account's requests of a minute are left to others: below that, the call is not made."""
+    opens_refused: bool = False
+    """Whether keys that Alpaca has refused are tried again."""
+    is_use: bool = True
+    """Whether it counts as "last used", and a refusal as a reason to check the keys."""
+    proves_account: bool = True
+    """Whether the account is asked for beside each list, as only an account says which one it is."""
+
+
+READ: Final = Purpose("read")
+EXPORT: Final = Purpose("export", leaves=50)  # of 200: nobody should notice that somebody exports
+STREAM: Final = Purpose("stream", opens_refused=True, proves_account=False)  # asks for the account every second time
+VALIDATE: Final = Purpose("validate", opens_refused=True, is_use=False)
+RECHECK: Final = Purpose("recheck", leaves=20, opens_refused=True, is_use=False)
+
+
+@final
+class OpenCredential:
+    """A credential that may be used for one purpose. Its keys are open during a call and at no other time."""
+
+    __slots__ = ("_alpaca", "_noted_at", "_reader", "_vault", "purpose", "stored")
+
+    def __init__(
+        self, stored: SealedCredential, purpose: Purpose, reader: "CredentialReader", vault: Vault, alpaca: AlpacaClient
+    ) -> None:
+        self.stored = stored
+        self.purpose = purpose
+        self._reader = reader
+        self._vault = vault
+        self._alpaca = alpaca
+        self._noted_at: float | None = None
+
+    @property
+    def environment(self) -> Environment:
+        return self.stored.credential_type
+
+    @property
+    def budget_key(self) -> Hashable:
+        """The account whose requests Alpaca counts, however many credentials open it."""
+        return self.stored.credential_type, self.stored.account_id
+
+    @property
+    def cache_key(self) -> tuple[UUID, UUID, int]:
+        """Owner, id and revision.
+
+        A change that takes a right away makes another revision. The owner is part of it so that a row which was copied
+        to another user by hand finds no kept answer, but has to be opened, which it cannot be.
+        """
+        return self.stored.user_id, self.stored.id, self.stored.revision
+
+    async def call(self, fetch: Fetch[Found]) -> Found:
+        """Opens the keys for one call, and returns what it returned. Nothing of the database is held meanwhile.
+
+        Raises AlpacaError, and InternalError for keys that do not open.
+        """
+        async with get_decrypted_alpaca_credential(self._vault, self.stored) as (api_key, secret_key):
+            try:
+                found = await fetch(
+                    self.environment, api_key, secret_key, budget_key=self.budget_key, leaving=self.purpose.leaves
+                )
+            except AlpacaAuthError:
+                if self.purpose.is_use:
+                    self.suspect()
+                raise
+        self._note_use()
+        return found
+
+    async def fetch_account(self) -> AccountAnswer:
+        """The account as Alpaca describes it now.
+
+        Raises AlpacaError; AnotherAccount where the keys open another account than the stored one; UpstreamFailed for
+        an answer that repeats a key.
+        """
+        answer = await self.call(self._fetch_account)
+        refuse_another_account(self.stored, answer.account)
+        return answer
+
+    def suspect(self) -> None:
+        """Alpaca has just refused the keys. A check within seconds finds out whether it still does."""
+        self._reader.suspect(self.stored)
+
+    async def _fetch_account(
+        self, environment: Environment, api_key: Secret, secret_key: Secret, /, *, budget_key: Hashable, leaving: int
+    ) -> AccountAnswer:
+        answer = await self._alpaca.fetch_account(
+            environment, api_key, secret_key, budget_key=budget_key, leaving=leaving
+        )
+        refuse_echo(answer.account, api_key, secret_key)
+        return answer
+
+    def _note_use(self) -> None:
+        now = time.monotonic()
+        is_due = self._noted_at is None or now - self._noted_at > _NOTE_USE_AFTER.total_seconds()
+        if self.purpose.is_use and is_due:
+            self._noted_at = now
+            self._reader.note_use(self.stored)
+
+
+@final
+class CredentialReader:
+    """Lives as long as the process. Asks the database for every request anew, whatever answer may still be kept."""
+
+    def __init__(self, database: Database, vault: Vault, alpaca: AlpacaClient) -> None:
+        self._vault = vault
+        self._alpaca = alpaca
+        self._load = BatchedLookup(database.connection, queries.load_sealed_credentials)
+        self._used = WriteBehindBuffer(partial(queries.note_credentials_used, database))
+        self._suspected = WriteBehindBuffer(partial(queries.note_credentials_suspected, database))
+
+    async def open_credential(self, user_id: UUID, credential_id: UUID, purpose: Purpose) -> OpenCredential:
+        """Raises CredentialNotFound, for what is not there and for what is somebody else's, and CredentialInactive.
+
+        Raises CredentialRefused as `open_row` does.
+        """
+        stored = await self._load((user_id, credential_id))
+        if stored is None:
+            raise CredentialNotFound
+        if not stored.is_active:
+            raise CredentialInactive
+        return self.open_row(stored, purpose)
+
+    def open_row(self, stored: SealedCredential, purpose: Purpose) -> OpenCredential:
+        """The same for a row that was read a moment ago, as its owner.
+
+        Raises CredentialRefused if Alpaca has refused the keys: more calls would only spend the account's budget.
+        """
+        if stored.refused_at is not None and not purpose.opens_refused:
+            raise CredentialRefused
+        return OpenCredential(stored, purpose, self, self._vault, self._alpaca)
+
+    def suspect(self, stored: SealedCredential) -> None:
+        self._suspected.add((stored.user_id, stored.id))
+
+    def note_use(self, stored: SealedCredential) -> None:
+        if stored.last_used_at is None or datetime.now(UTC) - stored.last_used_at > _NOTE_USE_AFTER:
+            self._used.add((stored.user_id, stored.id))
+
+    async def close(self) -> None:
+        """Writes what is still buffered."""
+        await self._used.close()
+        await self._suspected.close()
+
+
+@asynccontextmanager
+async def get_decrypted_alpaca_credential(
+    vault: Vault, credential: SealedCredential
+) -> AsyncGenerator[tuple[Secret, Secret]]:
+    """`async with … as (api_key, secret_key)`: two Secrets for just one call, forgotten at the end of the block.
+
+    A row that was moved to another user, another id or the other environment does not open: that is
+    an alarm in the log and an InternalError, and Alpaca is not asked.
+    """
+    try:
+        api_key, secret_key = open_keys(vault, credential)
+    except SealBroken:
+        _log.error("credential_seal_broken", credential_id=str(credential.id), user_id=str(credential.user_id))
+        raise InternalError from None
+    try:
+        yield api_key, secret_key
+    finally:
+        del api_key, secret_key
+
+
+def seal_keys(
+    vault: Vault, user_id: UUID, credential_id: UUID, environment: Environment, *, api_key: Secret, secret_key: Secret
+) -> tuple[bytes, bytes]:
+    """Key ID and secret, sealed in the one context in which they open."""
+    return (
+        vault.seal(_context(user_id, credential_id, environment, "api_key"), api_key),
+        vault.seal(_context(user_id, credential_id, environment, "secret_key"), secret_key),
+    )
+
+
+def open_keys(vault: Vault, credential: SealedCredential) -> tuple[Secret, Secret]:
+    """Key ID and secret. Raises SealBroken."""
+    owner, environment = credential.user_id, credential.credential_type
+    return (
+        vault.open(_context(owner, credential.id, environment, "api_key"), credential.api_key_sealed),
+        vault.open(_context(owner, credential.id, environment, "secret_key"), credential.secret_key_sealed),
+    )
+
+
+def refuse_another_account(credential: SealedCredential, account: AccountFacts) -> None:
+    """Raises AnotherAccount: nothing of an account that was not stored is shown, whatever these keys open now."""
+    if account.id != credential.account_id:
+        _log.error("account_changed", credential_id=str(credential.id), user_id=str(credential.user_id))
+        raise AnotherAccount
+
+
+def refuse_echo(account: AccountFacts, *secrets: Secret) -> None:
+    """What is kept of an account is kept in the clear, and shown: an answer that repeats a key must not carry it.
+
+    Raises UpstreamFailed.
+    """
+    texts = (account.id, account.account_number or "", account.status or "", account.crypto_status or "")
+    if any(secret.reveal() in text for secret in secrets for text in texts):
+        raise UpstreamFailed
+
+
+def _context(user_id: UUID, credential_id: UUID, environment: Environment, field: str) -> Context:
+    return Context("credential", (str(user_id), str(credential_id), environment.value, field))

@@ -1,0 +1,9 @@
+"""What can go wrong with the embedded PostgreSQL."""
+
+
+class EmbeddedPostgresError(Exception):
+    """The embedded database cannot be used. The message is one line: what happened, and what to do."""
+
+
+class DataFolderInUse(EmbeddedPostgresError):  # noqa: N818 - named after the condition
+    """Another `corral serve` runs on this data folder."""

@@ -1,0 +1,115 @@
+"""What may go wrong with the embedded database, each in one line for the person who starts Corral.
+
+Corral's own PostgreSQL, for everyone who does not bring one: started by whoever needs it first, stopped by the last.
+
+It guards tenants against our own mistakes as an external server does. It does not guard against
+code that runs as our user of the system, who owns the cluster's files or connects as its owner.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+from urllib.parse import quote
+
+from corral.database.embedded.binaries import postgres_programs
+from corral.database.embedded.cluster import PORT, Cluster, remove_unfinished
+from corral.database.embedded.errors import DataFolderInUse, EmbeddedPostgresError
+from corral.database.embedded.files import FolderLock, exclusive_serve_lock, opened_data_folder
+from corral.database.embedded.os_user import own_user, postgres_user
+
+__all__ = ["DataFolderInUse", "EmbeddedDatabase", "EmbeddedPostgresError", "embedded_postgres", "exclusive_serve_lock"]
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedDatabase:
+    """Where the running server listens; for asyncpg, `host=str(socket_dir)`. There is no password (peer)."""
+
+    socket_dir: Path
+    port: int
+
+    def dsn(self, role: Literal["corral_app", "corral_owner"]) -> str:
+        return f"postgresql://{role}@/corral?host={quote(str(self.socket_dir), safe='')}&port={self.port}"
+
+
+@asynccontextmanager
+async def embedded_postgres(data_dir: Path) -> AsyncGenerator[EmbeddedDatabase]:
+    """The database in `data_dir`, made at the first start and running while at least one process is in here.
+
+    Raises:
+        EmbeddedPostgresError: it cannot be had, in one line.
+    """
+    use = _Use(data_dir)
+    try:
+        yield await _to_its_end(use.begin)
+    finally:
+        await _to_its_end(use.end)
+
+
+async def _to_its_end(work: Callable[[], _Result]) -> _Result:
+    """Runs in a thread. A cancellation waits for it, so that no server is left half started or half stopped."""
+    running = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.gather(running, return_exceptions=True)
+        raise
+
+
+class _Use:
+    """One process's share in the server.
+
+    `use.lock` is held shared while it is used: who can have it exclusively is alone.
+    `start.lock` is held while that question is asked and acted upon.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+        self._cluster: Cluster | None = None
+        self._use_lock: FolderLock | None = None
+
+    def begin(self) -> EmbeddedDatabase:
+        try:
+            return self._begin(opened_data_folder(self._data_dir))
+        except OSError as error:
+            raise EmbeddedPostgresError(f"The database in {self._data_dir} cannot be opened: {error}.") from error
+
+    def _begin(self, data_dir: Path) -> EmbeddedDatabase:
+        with FolderLock(data_dir / "start.lock") as start_lock:
+            start_lock.wait_exclusive()
+            self._cluster = cluster = _cluster(data_dir)
+            self._use_lock = FolderLock(data_dir / "use.lock")
+            socket_dir = None if self._use_lock.try_exclusive() else cluster.listening_in()
+            if socket_dir is None:
+                socket_dir = _started_afresh(cluster)
+            self._use_lock.share()
+            return EmbeddedDatabase(socket_dir, PORT)
+
+    def end(self) -> None:
+        if self._cluster is None or self._use_lock is None:
+            return
+        with self._use_lock as use_lock, FolderLock(self._cluster.data_dir / "start.lock") as start_lock:
+            start_lock.wait_exclusive()
+            if use_lock.try_exclusive():
+                self._cluster.stop()
+
+
+def _cluster(data_dir: Path) -> Cluster:
+    user = postgres_user()
+    if barred := user.first_barred(data_dir):
+        raise EmbeddedPostgresError(
+            f"{barred} bars the way to {data_dir} for {user.name}, the system user that PostgreSQL runs as:"
+            " choose a folder that it can reach, such as --data-dir /var/lib/corral."
+        )
+    return Cluster(data_dir, user, own_user().name, postgres_programs(data_dir, user))
+
+
+def _started_afresh(cluster: Cluster) -> Path:
+    """Ends what a killed Corral left running, rather than adopt a server of unknown version and settings."""
+    cluster.stop()
+    remove_unfinished(cluster.data_dir)
+    return cluster.start()

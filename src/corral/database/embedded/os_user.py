@@ -1,0 +1,107 @@
+"""The operating system's user that PostgreSQL runs as: ourselves, or `corral-db` where we are root.
+
+PostgreSQL refuses to run as root, and rightly: a flaw in it should not be worth the whole machine.
+Everything inside the cluster's folder is therefore written as that user too; root follows no path
+that the database's user could have replaced by a link.
+"""
+
+import os
+import pwd
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from corral.database.embedded.errors import EmbeddedPostgresError
+
+SYSTEM_USER = "corral-db"
+
+# Built, not inherited: PG* variables would redirect PostgreSQL, LD_PRELOAD would change it, and
+# Corral's own settings are none of its business.
+_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "TZ": "UTC"}
+
+
+@dataclass(frozen=True, slots=True)
+class OsUser:
+    name: str
+    uid: int
+    gid: int
+
+    def run(self, *command: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Runs a command to its end as this user, in a session of its own (no terminal's Ctrl-C reaches it)."""
+        is_other = self.uid != os.geteuid()
+        return subprocess.run(  # noqa: S603 - no shell, and every argument is ours
+            command,
+            input=stdin,
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            check=False,
+            cwd="/",
+            env=_ENVIRONMENT,
+            umask=0o077,
+            start_new_session=True,
+            user=self.uid if is_other else None,
+            group=self.gid if is_other else None,
+            extra_groups=[] if is_other else None,
+        )
+
+    def first_barred(self, path: Path) -> Path | None:
+        """The first part of the way to `path`, from the root down, that this user cannot pass or execute.
+
+        Found out by trying: modes alone do not tell (access lists, security modules, mounts).
+        """
+        script = 'for part; do test -x "$part" || { printf %s "$part"; exit 1; }; done'
+        tried = self.run("/bin/sh", "-c", script, "sh", *reversed(path.parents), path)
+        return Path(tried.stdout) if tried.returncode else None
+
+    def write(self, path: Path, text: str) -> None:
+        """Puts a file (mode 0600) in place, whole or not at all."""
+        script = 'cat > "$1.new" && mv "$1.new" "$1"'
+        written = self.run("/bin/sh", "-c", script, "sh", path, stdin=text)
+        if written.returncode:
+            raise EmbeddedPostgresError(f"{path} cannot be written: {written.stderr.strip()}")
+
+    def take(self, folder: Path) -> None:
+        """Hands a folder that we have just made to this user."""
+        os.chown(folder, self.uid, self.gid, follow_symlinks=False)
+
+
+def own_user() -> OsUser:
+    """The user that runs Corral."""
+    try:
+        entry = pwd.getpwuid(os.geteuid())
+    except KeyError:
+        raise EmbeddedPostgresError(
+            f"The user id {os.geteuid()} has no entry in /etc/passwd, which the embedded PostgreSQL needs: run Corral"
+            " as a user that has one, or set CORRAL_DATABASE_URL to a PostgreSQL server of your own."
+        ) from None
+    return OsUser(entry.pw_name, entry.pw_uid, os.getegid())
+
+
+def postgres_user() -> OsUser:
+    """The user that PostgreSQL runs as; where we are root and `corral-db` does not exist, it is made."""
+    if os.geteuid() != 0:
+        return own_user()
+    return _system_user() or _made_system_user()
+
+
+def _system_user() -> OsUser | None:
+    try:
+        entry = pwd.getpwnam(SYSTEM_USER)
+    except KeyError:
+        return None
+    return OsUser(entry.pw_name, entry.pw_uid, entry.pw_gid)
+
+
+def _made_system_user() -> OsUser:
+    command = ("/usr/sbin/useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SYSTEM_USER)
+    try:
+        complaint = own_user().run(*command).stderr.strip()
+    except FileNotFoundError:
+        complaint = "there is no useradd"
+    if made := _system_user():  # by us, or in the same moment by another Corral
+        return made
+    raise EmbeddedPostgresError(
+        f"PostgreSQL does not run as root, and the system user {SYSTEM_USER} could not be made ({complaint}):"
+        " make it by hand, or run Corral as an ordinary user."
+    )

@@ -1,0 +1,129 @@
+"""Whether this process should get requests: what was proved at the start is checked again while it serves.
+
+A row-level security policy that somebody drops is seen within a minute. The reason is for operators only.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import final
+
+from corral.database.connection import READ_ONLY, Database
+from corral.database.migrate import MigrationRefused, pending_migrations, refuse_newer_release
+from corral.database.selfcheck import find_weaknesses, prove_writes
+from corral.errors import DatabaseUnavailable, Overloaded
+from corral.logs import get_logger
+
+_log = get_logger()
+
+EVERY_SECONDS = 30.0
+_STOPPING = "this process is stopping"
+_SHOWN = 3  # a database that is wrong altogether has a finding for every table
+
+
+class Weakened(Exception):  # noqa: N818 - a condition
+    """The database does not keep tenants apart. One line with the gravest findings; `corral doctor` has them all."""
+
+
+class TakesNoWrites(Exception):  # noqa: N818 - a condition
+    """The database is read-only, or its disk is full. One line."""
+
+
+@final
+class ReadinessMonitor:
+    """`weaknesses` are what the last check found; empty while all is well."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.weaknesses: list[str] = []
+        self._found_by_check: str | None = None
+        self._reported: str | None = None
+        self._is_draining = False
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """Checks once now, and then regularly.
+
+        Raises MigrationRefused for the database of a newer release, TakesNoWrites, and Weakened when something else
+        is wrong.
+        """
+        await self._refuse_unfit()
+        if found := await self._found():
+            more = f"; and {len(found) - _SHOWN} more, see `corral doctor`" if len(found) > _SHOWN else ""
+            raise Weakened("refusing to serve: " + "; ".join(found[:_SHOWN]) + more)
+        task = asyncio.get_running_loop().create_task(self._check_regularly())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    @property
+    def reason(self) -> str | None:
+        """Why this process should get no requests, as of the last check; None while it should. For operators only."""
+        return self._reported
+
+    def drain(self) -> None:
+        """From now on this process should get no more requests, for it is going to stop."""
+        self._is_draining = True
+
+    async def is_ready(self) -> bool:
+        """Whether this process should get requests, by the last check and a query now."""
+        reason = self._found_by_check or await self._unready(self._refuse_read_only)
+        return self._report(reason) is None
+
+    async def check(self) -> None:
+        self._found_by_check = await self._unready(self._check)
+        self._report(self._found_by_check)
+
+    def _report(self, reason: str | None) -> str | None:
+        """Logs a reason once when it begins, and once when it is over."""
+        reason = _STOPPING if self._is_draining else reason
+        if reason != self._reported:
+            if reason is None:
+                _log.info("ready_again")
+            else:
+                _log.error("not_ready", reason=reason)
+        self._reported = reason
+        return reason
+
+    async def _unready(self, check: Callable[[], Awaitable[None]]) -> str | None:
+        try:
+            await check()
+        except (MigrationRefused, TakesNoWrites) as refused:
+            return str(refused)
+        except DatabaseUnavailable as unavailable:
+            return unavailable.reason
+        except Overloaded:
+            return "every connection to the database has been in use for seconds"
+        return "; ".join(self.weaknesses) or None
+
+    async def _refuse_read_only(self) -> None:
+        if await self._database.fetchval("SHOW transaction_read_only") == "on":
+            raise TakesNoWrites(READ_ONLY)
+
+    async def _check(self) -> None:
+        await self._refuse_unfit()
+        self._log_weaknesses(await self._found())
+
+    async def _refuse_unfit(self) -> None:
+        async with self._database.connection() as connection:
+            await refuse_newer_release(connection)
+            if unwritable := await prove_writes(connection):
+                raise TakesNoWrites(unwritable)
+
+    def _log_weaknesses(self, found: list[str]) -> None:
+        if found and found != self.weaknesses:
+            _log.error("database_weakened", findings="; ".join(found))
+        self.weaknesses = found
+
+    async def _found(self) -> list[str]:
+        async with self._database.connection() as connection:
+            found = await find_weaknesses(connection)
+            return found + [f"migration {name} has not been applied" for name in await pending_migrations(connection)]
+
+    async def _check_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(EVERY_SECONDS)
+            await self.check()

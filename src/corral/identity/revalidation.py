@@ -1,0 +1,69 @@
+"""Whether those who were let in a while ago would be let in now: for answers that last, and for what they make."""
+
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import asynccontextmanager
+
+from corral.database.connection import Connection, Database, get_connection_with_rls
+from corral.identity import queries
+from corral.identity.models import ALL_SCOPES, AuthUser, scopes_from_stored
+from corral.identity.problems import Unauthenticated
+from corral.identity.queries import SessionRow, TokenRow
+
+LOOKUPS_PER_TRIP = 500
+
+
+async def revalidate(database: Database, users: Iterable[AuthUser]) -> set[bytes]:
+    """The `lookup` of each session or token that still grants what it granted.
+
+    Not there any more, expired, its owner disabled, or changed in any way: then it is not in the answer. The
+    seal was checked when its owner was let in, over the very fields that are compared here. Being idle does
+    not end an answer that lasts: it is no use of the session, and its absolute lifetime ends it.
+    """
+    known = {user.lookup: user for user in users}
+    sessions = [lookup for lookup, user in known.items() if user.authenticated_by == "session"]
+    tokens = [lookup for lookup, user in known.items() if user.authenticated_by == "token"]
+    standing: set[bytes] = set()
+    for trip in _trips(sessions):
+        rows = await queries.find_sessions(database, trip)
+        standing.update(lookup for lookup, row in rows.items() if _is_same_session(known[lookup], row))
+    for trip in _trips(tokens):
+        found = await queries.find_api_tokens(database, trip)
+        standing.update(lookup for lookup, row in found.items() if _is_same_token(known[lookup], row))
+    return standing
+
+
+async def lock_authorization(connection: Connection, user: AuthUser) -> bool:
+    """Whether the session or token is still there, and keeps it there until the transaction ends.
+
+    For what must not be made by somebody whose access ends at this moment: a new password, disabling and ending all
+    tokens wait for the same lock, and end what was made before them. To be called first in the transaction.
+    """
+    if not await queries.lock_user(connection, user.id):
+        return False
+    has_row = queries.has_session if user.authenticated_by == "session" else queries.has_api_token
+    return await has_row(connection, user.id, user.session_or_token_id)
+
+
+@asynccontextmanager
+async def authorized_connection(database: Database, user: AuthUser) -> AsyncGenerator[Connection]:
+    """A transaction for what a request changes. Raises Unauthenticated if whoever sent it is not let in any more."""
+    async with get_connection_with_rls(user.id, database) as connection:
+        if not await lock_authorization(connection, user):
+            raise Unauthenticated
+        yield connection
+
+
+def _trips(lookups: Sequence[bytes]) -> list[Sequence[bytes]]:
+    return [lookups[start : start + LOOKUPS_PER_TRIP] for start in range(0, len(lookups), LOOKUPS_PER_TRIP)]
+
+
+def _is_same_session(user: AuthUser, row: SessionRow) -> bool:
+    return _is_same(user, row) and user.scopes == ALL_SCOPES
+
+
+def _is_same_token(user: AuthUser, row: TokenRow) -> bool:
+    return _is_same(user, row) and user.scopes == scopes_from_stored(row.scopes)
+
+
+def _is_same(user: AuthUser, row: SessionRow | TokenRow) -> bool:
+    return (user.id, user.session_or_token_id, user.expires_at) == (row.user_id, row.id, row.expires_at)

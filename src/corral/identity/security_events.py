@@ -1,0 +1,98 @@
+"""What a person can recognize of the browser or program behind a session. Guessed, and never relied on.
+
+Browsers name the others that they are like, so the first fitting name of each list counts.
+
+
+What a person is told of changes to their access: what, when, and from where.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+from uuid import UUID
+
+from corral.database.connection import Connection, Database, get_connection_with_rls
+from corral.identity import queries
+
+_BROWSERS = (
+    ("Edg", "Edge"), ("OPR/", "Opera"), ("SamsungBrowser/", "Samsung Internet"), ("Firefox/", "Firefox"),
+    ("FxiOS/", "Firefox"), ("CriOS/", "Chrome"), ("Chromium/", "Chromium"), ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+)  # fmt: skip
+_SYSTEMS = (
+    ("iPhone", "iPhone"), ("iPad", "iPad"), ("Android", "Android"), ("Windows", "Windows"), ("CrOS", "ChromeOS"),
+    ("Macintosh", "Mac"), ("Linux", "Linux"),
+)  # fmt: skip
+_PROGRAM = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,39}(?=/|$)", re.ASCII)
+
+
+def device_of(user_agent: str) -> str:
+    """Like "Firefox on Linux"; a program by its own name; "Unknown device" for what says nothing of use."""
+    browser, system = _first(_BROWSERS, user_agent), _first(_SYSTEMS, user_agent)
+    if browser and system:
+        return f"{browser} on {system}"
+    program = _PROGRAM.match(user_agent)
+    is_telling = program is not None and program[0] != "Mozilla"
+    return browser or system or (program[0] if program and is_telling else "Unknown device")
+
+
+def _first(names: tuple[tuple[str, str], ...], user_agent: str) -> str | None:
+    return next((name for mark, name in names if mark in user_agent), None)
+
+
+Kind = Literal[
+    "password_changed", "password_recovered", "recovery_link_made", "token_made", "token_revoked", "tokens_revoked"
+]
+MadeBy = Literal["session", "token", "link", "operator"]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a change came from. `address` is empty where it is not known, or is that of a proxy on this machine."""
+
+    made_by: MadeBy
+    address: str
+    device: str
+
+
+OPERATOR: Final = Source("operator", "", "")
+
+
+@dataclass(frozen=True, slots=True)
+class AccountEvent:
+    kind: Kind
+    source: Source
+    subject: str  # the token's name, where it is about one
+    happened_at: datetime
+
+
+async def note_event(connection: Connection, user_id: UUID, kind: Kind, source: Source, subject: str = "") -> None:
+    """In the transaction of the change, so that there is never one without the other."""
+    await queries.insert_account_event(
+        connection,
+        user_id,
+        kind=kind,
+        made_by=source.made_by,
+        address=source.address,
+        device=source.device,
+        subject=subject,
+    )
+
+
+async def load_events(database: Database, user_id: UUID) -> list[AccountEvent]:
+    """The newest first."""
+    async with get_connection_with_rls(user_id, database, readonly=True) as connection:
+        rows = await queries.load_account_events(connection, user_id)
+    return [
+        AccountEvent(
+            row["kind"], Source(row["made_by"], row["address"], row["device"]), row["subject"], row["happened_at"]
+        )
+        for row in rows
+    ]
+
+
+async def has_news(database: Database, user_id: UUID) -> bool:
+    """Whether the password was recovered and the person was not told yet. From now on they have been."""
+    async with get_connection_with_rls(user_id, database) as connection:
+        return await queries.mark_recoveries_shown(connection, user_id)

@@ -1,0 +1,75 @@
+"""A browser's session from sign-in to sign-out: the row, and the cookie that leads to it."""
+
+from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+from fastapi import Request, Response
+
+from corral.edge.services import Resources, resources
+from corral.identity import sessions
+from corral.identity.authenticator import AUTHENTICATOR, session_cookie_name
+from corral.identity.models import AuthUser, VerifiedUser
+from corral.identity.problems import SessionNotFound
+from corral.identity.security_events import MadeBy, Source, device_of
+
+
+async def begin_session(verified: VerifiedUser, request: Request, response: Response) -> AuthUser:
+    """A new session for somebody who has just proved who they are; its cookie is set on `response`.
+
+    The one that this browser had until now ends: nobody could leave it any more, and pages that it left open would go
+    on showing what is its person's.
+    """
+    house = resources(request)
+    session = await sessions.start_session(house.database, house.vault, verified, request.headers.get("user-agent", ""))
+    if former := request.cookies.get(session_cookie_name(house.public_url)):
+        await sessions.end_session_of(house.database, house.vault, former)
+    cookie_value = session.cookie_value.reveal()
+    _set_cookie(house, response, cookie_value, int(sessions.ABSOLUTE.total_seconds()))
+    return await AUTHENTICATOR.of(request).authenticate_session(cookie_value)
+
+
+async def finish_session(user: AuthUser, request: Request, response: Response) -> None:
+    """Ends it on the server, and lets the browser forget it with all that it may have kept."""
+    house = resources(request)
+    with suppress(SessionNotFound):  # ended elsewhere in the same moment
+        await sessions.end_session(house.database, user.id, user.session_or_token_id)
+    forget_session_cookie(house, response)
+    response.headers["clear-site-data"] = '"cache", "storage"'
+
+
+def forget_session_cookie(house: Resources, response: Response) -> None:
+    _set_cookie(house, response, "", 0)
+
+
+def network_address_of(request: Request) -> str | None:
+    """The peer's address for throttling; not a loopback one, behind which a reverse proxy stands for everybody."""
+    return None if request.client is None else network_of(request.client.host)
+
+
+def source_of(request: Request, made_by: MadeBy) -> Source:
+    """For the person to recognize; a guess, as everything that a browser says of itself."""
+    host = request.client.host if request.client else None
+    address = host if host is not None and network_of(host) is not None else ""
+    return Source(made_by, address, device_of(request.headers.get("user-agent", "")))
+
+
+def network_of(host: str) -> str | None:
+    """Of IPv6 the whole /64: a home has that many addresses, and each would otherwise have attempts of its own."""
+    address = ip_address(host)
+    if isinstance(address, IPv6Address):
+        address = address.ipv4_mapped or address
+    if address.is_loopback:
+        return None
+    return str(address) if isinstance(address, IPv4Address) else str(ip_network((address, 64), strict=False))
+
+
+def _set_cookie(house: Resources, response: Response, value: str, max_age: int) -> None:
+    response.set_cookie(
+        session_cookie_name(house.public_url),
+        value,
+        max_age=max_age,
+        path="/",
+        secure=house.public_url.startswith("https://"),
+        httponly=True,
+        samesite="lax",
+    )

@@ -1,0 +1,70 @@
+"""What an administrator may do: see who is here, shut somebody out and let them in again. Nothing else.
+
+No address of a person leads from here to what they stored; and with each other administrators cannot deal, so
+that none can shut the rest out: that is the operator's, at the command line.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from corral.database.connection import Database, get_connection_with_rls
+from corral.identity.administrators import is_administrator
+from corral.identity.models import AuthUser
+from corral.identity.reauthentication import confirmed_connection
+from corral.logs import get_logger
+from corral.people import queries
+from corral.people.problems import AdministratorProtected, PersonNotFound
+from corral.people.queries import PendingInvitation, PersonRow
+from corral.vault import Vault
+
+_log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """As others may know them."""
+
+    id: UUID
+    email: str
+    created_at: datetime
+    disabled_at: datetime | None
+    is_administrator: bool
+
+
+async def list_people(
+    administrator_id: UUID, database: Database, vault: Vault
+) -> tuple[list[Person], list[PendingInvitation]]:
+    """Everybody, those first who came first; and who is invited and has not come yet."""
+    async with get_connection_with_rls(administrator_id, database, readonly=True) as connection:
+        rows, invitations = await queries.list_people(connection), await queries.list_invitations(connection)
+    return [person_of(vault, row) for row in rows], invitations
+
+
+async def disable_person(administrator: AuthUser, database: Database, person_id: UUID) -> None:
+    """Ends sessions, tokens and links at once. Raises PersonNotFound and AdministratorProtected.
+
+    Raises SignInRefused if the administrator's password changed since it was confirmed.
+    """
+    async with confirmed_connection(database, administrator) as connection:
+        _refuse_others(await queries.disable_person(connection, person_id))
+    _log.info("user_disabled", user_id=str(person_id), by=str(administrator.id))
+
+
+async def enable_person(administrator: AuthUser, database: Database, person_id: UUID) -> None:
+    """What was ended stays ended. Raises as `disable_person` does."""
+    async with confirmed_connection(database, administrator) as connection:
+        _refuse_others(await queries.enable_person(connection, person_id))
+    _log.info("user_enabled", user_id=str(person_id), by=str(administrator.id))
+
+
+def person_of(vault: Vault, row: PersonRow) -> Person:
+    may_administer = is_administrator(vault, row.id, row.admin_seal)
+    return Person(row.id, row.email, row.created_at, row.disabled_at, may_administer)
+
+
+def _refuse_others(is_done: bool | None) -> None:  # noqa: FBT001 - the database's answer
+    if is_done is None:
+        raise PersonNotFound
+    if not is_done:
+        raise AdministratorProtected

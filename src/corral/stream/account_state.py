@@ -1,0 +1,99 @@
+"""The last known state of an account, and what in an answer is new."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple, final
+
+from corral.accounts.cache import Answer
+from corral.accounts.schemas import AccountDataResponse, PositionResponse
+from corral.alpaca.items import UnreadableItem, count_unreadable, readable
+from corral.alpaca.positions import Position
+from corral.stream.events import Kind, StreamEvent
+
+
+class PositionEvent(PositionResponse):
+    """A position, as the stream sends it."""
+
+    stale: bool = False
+
+
+class _Held(NamedTuple):
+    position: Position
+    event: StreamEvent
+    is_stale: bool = False
+
+
+@final
+class AccountState:
+    """Keeps the last values while Alpaca does not answer; a problem says meanwhile that they are stale."""
+
+    __slots__ = ("_account", "_positions")
+
+    def __init__(self) -> None:
+        self._account: Answer[AccountDataResponse] | None = None
+        self._positions: dict[str, _Held] = {}
+
+    def known(self) -> list[StreamEvent]:
+        account = [_account_event(self._account)] if self._account is not None else []
+        return account + [held.event for held in self._positions.values()]
+
+    def update_account(self, answer: Answer[AccountDataResponse]) -> list[StreamEvent]:
+        """No event where only `last_updated` differs, though what is known is fresher then."""
+        before, self._account = self._account, answer
+        is_new = before is None or _figures(before.value) != _figures(answer.value)
+        return [_account_event(answer)] if is_new else []
+
+    def update_positions(self, entries: Sequence[Position | UnreadableItem]) -> list[StreamEvent]:
+        """`entries` are all positions of the account. One that is no longer among them gets an event with `qty` 0.
+
+        While any entry can't be read, it is not known which position that is: those that were known and are not among
+        the readable ones stay, and get an event that says they are stale.
+        """
+        before, self._positions = self._positions, {}
+        events: list[StreamEvent] = []
+        for position in readable(entries):
+            held = before.pop(position.asset_id, None)
+            if held is None or held.is_stale or held.position != position:
+                held = _Held(position, _event_of(position))
+                events.append(held.event)
+            self._positions[position.asset_id] = held
+        if not count_unreadable(entries):
+            return events + [_event_of(_closed(held.position)) for held in before.values()]
+        return events + self._keep_stale(before)
+
+    def _keep_stale(self, before: Mapping[str, _Held]) -> list[StreamEvent]:
+        events: list[StreamEvent] = []
+        for asset_id, held in before.items():
+            kept = held
+            if not held.is_stale:
+                kept = _Held(held.position, _event_of(held.position, is_stale=True), is_stale=True)
+                events.append(kept.event)
+            self._positions[asset_id] = kept
+        return events
+
+
+def _closed(position: Position) -> Position:
+    return replace(
+        position,
+        qty="0",
+        qty_available="0",
+        market_value="0",
+        cost_basis="0",
+        unrealized_pl="0",
+        unrealized_plpc=None,
+        unrealized_intraday_pl=None,
+        unrealized_intraday_plpc=None,
+    )
+
+
+def _event_of(position: Position, *, is_stale: bool = False) -> StreamEvent:
+    event = PositionEvent.model_validate(position).model_copy(update={"stale": is_stale})
+    return StreamEvent(Kind.POSITION, event.model_dump_json().encode())
+
+
+def _account_event(answer: Answer[AccountDataResponse]) -> StreamEvent:
+    return StreamEvent(Kind.ACCOUNT_DATA, answer.json)
+
+
+def _figures(data: AccountDataResponse) -> list[tuple[str, object]]:
+    return [(name, value) for name, value in data if name != "last_updated"]

@@ -1,0 +1,116 @@
+"""One feed per Alpaca account, however many people, credentials and browser tabs subscribe to it."""
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from contextvars import Context
+from typing import final
+
+from corral.accounts.reader import AccountReader
+from corral.alpaca.environments import Environment
+from corral.alpaca.trade_updates import TradeUpdates
+from corral.credentials.problems import CredentialRefused
+from corral.errors import InternalError
+from corral.logs import get_logger
+from corral.stream.account_state import AccountState
+from corral.stream.events import StreamEvent
+from corral.stream.order_tracker import OrderTracker
+from corral.stream.order_updates import TradeUpdatesListener
+from corral.stream.poller import Poller
+from corral.stream.subscriptions import Subscription, Subscriptions
+
+_log = get_logger()
+
+AccountKey = tuple[Environment, str]
+
+
+@final
+class Feed:
+    """Starts with its first subscription and stops with its last."""
+
+    def __init__(self, accounts: AccountReader, trade_updates: TradeUpdates, interval_seconds: float) -> None:
+        self.members: set[Subscription] = set()  # also those whose keys are refused
+        self._subscriptions = Subscriptions()
+        self._state = AccountState()
+        tracker = OrderTracker()
+        self._poller = Poller(accounts, interval_seconds, self._subscriptions, self._state, tracker)
+        self._listener = TradeUpdatesListener(trade_updates, self._subscriptions, tracker, self._poller)
+        self._subscriptions.on_removal = self._listener.release
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def join(self, subscription: Subscription) -> None:
+        self.members.add(subscription)
+        self.mark(subscription, is_refused=subscription.is_marked_refused)
+        if not self._tasks:
+            self._tasks = [self._start(self._poller.run()), self._start(self._listener.run())]
+
+    def mark(self, subscription: Subscription, *, is_refused: bool) -> None:
+        """Applies what the row says. While that says that Alpaca refuses the keys, nothing is asked with them."""
+        subscription.is_marked_refused = is_refused
+        if is_refused:
+            self._subscriptions.refuse(subscription, CredentialRefused())
+        else:
+            self._subscriptions.add(subscription)
+            self._poller.wake()
+
+    def leave(self, subscription: Subscription) -> None:
+        self.members.discard(subscription)
+        self._subscriptions.remove(subscription)
+
+    def known(self) -> Iterable[StreamEvent]:
+        return self._state.known()
+
+    def stop(self) -> None:
+        self._subscriptions.close()
+        for task in self._tasks:
+            task.cancel()
+
+    def _start(self, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
+        # In a context of its own: it outlives the request that began it, and its log lines are not that one's.
+        task = asyncio.get_running_loop().create_task(work, context=Context())
+        task.add_done_callback(self._report_bug)
+        return task
+
+    def _report_bug(self, task: "asyncio.Task[None]") -> None:
+        """A bug of ours ends the feed, and is not silent about it."""
+        if not task.cancelled() and (bug := task.exception()):
+            _log.error("feed_broke", exc_info=bug)
+            self._subscriptions.report("polling", InternalError())
+
+
+@final
+class Feeds:
+    """The feeds of all accounts that have subscriptions."""
+
+    def __init__(self, accounts: AccountReader, trade_updates: TradeUpdates, interval_seconds: float) -> None:
+        self._accounts = accounts
+        self._trade_updates = trade_updates
+        self._interval_seconds = interval_seconds
+        self._feeds: dict[AccountKey, Feed] = {}
+
+    def __len__(self) -> int:
+        return len(self._feeds)
+
+    def join(self, subscription: Subscription) -> None:
+        key = _account_of(subscription)
+        if key not in self._feeds:
+            self._feeds[key] = Feed(self._accounts, self._trade_updates, self._interval_seconds)
+        self._feeds[key].join(subscription)
+
+    def leave(self, subscription: Subscription) -> None:
+        feed = self._feeds[_account_of(subscription)]
+        feed.leave(subscription)
+        if not feed.members:
+            del self._feeds[_account_of(subscription)]
+            feed.stop()
+
+    def mark(self, subscription: Subscription, *, is_refused: bool) -> None:
+        self._feeds[_account_of(subscription)].mark(subscription, is_refused=is_refused)
+
+    def known(self, subscription: Subscription) -> Iterable[StreamEvent]:
+        """Nothing for a subscription whose own keys have not been accepted yet."""
+        return self._feeds[_account_of(subscription)].known() if subscription.is_accepted else []
+
+
+def _account_of(subscription: Subscription) -> AccountKey:
+    stored = subscription.credential.stored
+    return stored.credential_type, stored.account_id

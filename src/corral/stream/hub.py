@@ -1,0 +1,253 @@
+"""One hub per user: the events of all of their accounts, numbered in one sequence, for all of their streams."""
+
+import asyncio
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from typing import Final, Protocol, final
+from uuid import UUID
+
+from corral.credentials.models import CredentialVersion
+from corral.credentials.reader import OpenCredential
+from corral.stream.events import GAP, HEARTBEAT, Frame, StreamEvent, event_id_of, event_text, problem_event, sequence_in
+from corral.stream.problems import CredentialSwitchedOff, TooManyStreams
+from corral.stream.subscriptions import Subscription
+
+MOST_EVENTS: Final = 512
+MOST_BYTES: Final = 128 * 1024
+# A large account has hundreds of positions at once: what is younger than this is kept beyond both, so that
+# every stream has a chance to read it, up to a bound that always holds.
+YOUNG_SECONDS: Final = 5.0
+MOST_YOUNG_BYTES: Final = 4 * 1024 * 1024
+
+
+@final
+class ReplayBuffer:
+    """The last frames, from which a stream that was interrupted resumes. `newest` is the number of the last one."""
+
+    __slots__ = ("_bytes", "_frames", "_monotonic", "_times", "newest")
+
+    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._frames: deque[Frame] = deque()
+        self._times: deque[float] = deque()
+        self._bytes = 0
+        self.newest = 0
+
+    def append(self, frame: Frame) -> None:
+        now = self._monotonic()
+        self._frames.append(frame)
+        self._times.append(now)
+        self._bytes += len(frame.text)
+        self.newest += 1
+        while self._is_too_much(now):
+            self._times.popleft()
+            self._bytes -= len(self._frames.popleft().text)
+
+    def reaches(self, sequence: int) -> bool:
+        """Whether all that came after the frame of this number is here."""
+        return self.newest - len(self._frames) <= sequence <= self.newest
+
+    def after(self, sequence: int) -> Iterator[Frame]:
+        """All frames after the one of this number, of which `reaches` is true."""
+        return (self._frames[index] for index in range(sequence - self.newest, 0))
+
+    def _is_too_much(self, now: float) -> bool:
+        if len(self._frames) == 1 or (len(self._frames) <= MOST_EVENTS and self._bytes <= MOST_BYTES):
+            return False
+        return self._bytes > MOST_YOUNG_BYTES or now - self._times[0] > YOUNG_SECONDS
+
+
+MOST_STREAMS: Final = 64  # of one user
+LINGER_SECONDS: Final = 5.0  # after the last stream, so that a browser that comes back finds no gap
+HEARTBEAT_SECONDS: Final = 15.0
+
+
+class AccountFeeds(Protocol):
+    """What subscriptions join (`corral.stream.feed.Feeds`)."""
+
+    def join(self, subscription: Subscription) -> None: ...
+
+    def leave(self, subscription: Subscription) -> None: ...
+
+    def mark(self, subscription: Subscription, *, is_refused: bool) -> None: ...
+
+    def known(self, subscription: Subscription) -> Iterable[StreamEvent]: ...
+
+
+class Listener(Protocol):
+    """An open stream, as its hub sees it."""
+
+    def wake(self) -> None: ...
+
+
+@final
+class Hub:
+    """Lives while its user has a stream open, and a little longer. `epoch` tells its numbers from another hub's."""
+
+    __slots__ = (
+        "_buffer",
+        "_feeds",
+        "_known_before",
+        "_subscriptions",
+        "_timer",
+        "epoch",
+        "heartbeats",
+        "is_loaded",
+        "streams",
+        "user_id",
+    )
+
+    def __init__(self, user_id: UUID, feeds: AccountFeeds) -> None:
+        self.user_id = user_id
+        self.epoch = secrets.token_hex(8)
+        self.heartbeats = 0
+        self.is_loaded = False  # whether its user's active credentials have been subscribed to
+        self.streams: set[Listener] = set()
+        self._feeds = feeds
+        self._buffer = ReplayBuffer()
+        self._subscriptions: dict[UUID, Subscription] = {}
+        self._known_before: set[UUID] = set()
+        self._timer = asyncio.get_running_loop().call_later(HEARTBEAT_SECONDS, self._beat)
+
+    @property
+    def is_open(self) -> bool:
+        return not self._timer.cancelled()
+
+    @property
+    def newest(self) -> int:
+        return self._buffer.newest
+
+    @property
+    def versions(self) -> dict[UUID, CredentialVersion]:
+        """What is subscribed to, as of which version of its row."""
+        return {
+            credential_id: CredentialVersion(subscription.credential.stored.revision, subscription.is_marked_refused)
+            for credential_id, subscription in self._subscriptions.items()
+        }
+
+    def subscribe(self, credential: OpenCredential) -> None:
+        """To a credential that is new, was changed, or was switched on again. Raises ValueError for another user's."""
+        stored = credential.stored
+        if stored.user_id != self.user_id:
+            raise ValueError("a credential of another user")
+        before = self._subscriptions.get(stored.id)
+        if before is not None and before.credential.stored.revision == stored.revision:
+            self._feeds.mark(before, is_refused=stored.refused_at is not None)
+            return
+        self._drop(stored.id)
+        subscription = self._subscriptions[stored.id] = Subscription(credential, self._publish)
+        if stored.id in self._known_before:
+            subscription.publish(GAP)
+        self._known_before.add(stored.id)
+        self._feeds.join(subscription)
+
+    def unsubscribe(self, credential_id: UUID) -> None:
+        """Nothing more is sent of it, not even what was published before and is read from the buffer now."""
+        self._drop(credential_id)
+        self._append(credential_id, problem_event(CredentialSwitchedOff()), only_while_subscribed=False)
+
+    def resume_at(self, last_event_id: str) -> int | None:
+        """The number after which a reader that has this event resumes; None if events after it are gone."""
+        sequence = sequence_in(last_event_id, self.epoch)
+        return sequence if sequence is not None and self._buffer.reaches(sequence) else None
+
+    def reaches(self, sequence: int) -> bool:
+        """Whether all that was published after this number is still here."""
+        return self._buffer.reaches(sequence)
+
+    def texts_after(self, sequence: int) -> Iterator[bytes]:
+        """One for each number, empty for what is no longer sent. `reaches` must be true."""
+        for frame in self._buffer.after(sequence):
+            yield frame.text if frame.credential_id is None or frame.credential_id in self._subscriptions else b""
+
+    def state(self, *, after_gap: bool) -> Iterator[bytes]:
+        """What is known of all accounts, as of the newest number, ending with a heartbeat, which alone has an id.
+
+        So a reader that breaks off in the middle has no id to resume from, and starts again.
+        """
+        sequence = self._buffer.newest
+        known: list[tuple[UUID | None, StreamEvent]] = [(None, GAP)] if after_gap else []
+        for credential_id, subscription in self._subscriptions.items():
+            known += [(credential_id, event) for event in self._feeds.known(subscription)]
+            known += [(credential_id, event) for event in subscription.problems()]
+        texts = (event_text(event, credential_id=whose, sequence=sequence) for whose, event in known)
+        return chain(texts, [self.heartbeat()])
+
+    def heartbeat(self) -> bytes:
+        sequence = self._buffer.newest
+        event_id = event_id_of(self.epoch, sequence)
+        return event_text(HEARTBEAT, credential_id=None, sequence=sequence, event_id=event_id)
+
+    def close(self) -> None:
+        """Leaves all feeds. Its streams have ended."""
+        self._timer.cancel()
+        for credential_id in list(self._subscriptions):
+            self._drop(credential_id)
+
+    def _drop(self, credential_id: UUID) -> None:
+        subscription = self._subscriptions.pop(credential_id, None)
+        if subscription is not None:
+            self._feeds.leave(subscription)
+
+    def _publish(self, credential_id: UUID, event: StreamEvent) -> None:
+        self._append(credential_id, event, only_while_subscribed=True)
+
+    def _append(self, credential_id: UUID, event: StreamEvent, *, only_while_subscribed: bool) -> None:
+        sequence = self._buffer.newest + 1
+        event_id = event_id_of(self.epoch, sequence)
+        text = event_text(event, credential_id=credential_id, sequence=sequence, event_id=event_id)
+        self._buffer.append(Frame(credential_id if only_while_subscribed else None, text))
+        self._wake()
+
+    def _beat(self) -> None:
+        self.heartbeats += 1
+        self._timer = asyncio.get_running_loop().call_later(HEARTBEAT_SECONDS, self._beat)
+        self._wake()
+
+    def _wake(self) -> None:
+        for stream in self.streams:
+            stream.wake()
+
+
+@final
+class Hubs:
+    """The hubs of all users who have a stream open."""
+
+    __slots__ = ("_feeds", "_hubs", "_linger_seconds")
+
+    def __init__(self, feeds: AccountFeeds, *, linger_seconds: float = LINGER_SECONDS) -> None:
+        self._feeds = feeds
+        self._linger_seconds = linger_seconds
+        self._hubs: dict[UUID, Hub] = {}
+
+    def __iter__(self) -> Iterator[Hub]:
+        return iter(list(self._hubs.values()))
+
+    def enter(self, user_id: UUID, stream: Listener) -> Hub:
+        """Returns the user's hub, with one more stream. Raises TooManyStreams."""
+        hub = self._hubs.get(user_id)
+        if hub is None:
+            hub = self._hubs[user_id] = Hub(user_id, self._feeds)
+        if len(hub.streams) >= MOST_STREAMS:
+            raise TooManyStreams
+        hub.streams.add(stream)
+        return hub
+
+    def leave(self, hub: Hub, stream: Listener) -> None:
+        hub.streams.discard(stream)
+        if not hub.streams:
+            asyncio.get_running_loop().call_later(self._linger_seconds, self._close_if_alone, hub)
+
+    def close(self) -> None:
+        for hub in self:
+            hub.close()
+        self._hubs.clear()
+
+    def _close_if_alone(self, hub: Hub) -> None:
+        """Harmless when somebody came and left again meanwhile: that only shortens the wait."""
+        if not hub.streams and self._hubs.get(hub.user_id) is hub:
+            del self._hubs[hub.user_id]
+            hub.close()

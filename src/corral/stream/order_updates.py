@@ -1,0 +1,125 @@
+"""Listens to Alpaca's trade_updates for one account, while anyone subscribes to it."""
+
+import asyncio
+from collections.abc import Hashable
+from http import HTTPStatus
+from math import inf
+from typing import Final, final
+
+from corral.alpaca.environments import Environment
+from corral.alpaca.errors import AlpacaAuthError, AlpacaError, AlpacaRateLimited, ConnectionDropped, SlotTaken
+from corral.alpaca.trade_updates import TradeUpdates, TradeUpdatesConnection
+from corral.errors import InternalError
+from corral.secret import Secret
+from corral.stream.order_tracker import OrderTracker
+from corral.stream.poller import Backoff, Poller
+from corral.stream.problems import OrdersDelayed, OrdersPolled
+from corral.stream.subscriptions import Subscription, Subscriptions
+
+FIRST_WAIT_SECONDS: Final = 2.0
+LONGEST_WAIT_SECONDS: Final = 60.0
+STABLE_SECONDS: Final = 10.0  # a connection that was up for so long is a good one
+# After a connection of our own was lost, Alpaca may hold its place for a while: nobody else has it then.
+SOON_SECONDS: Final = 10.0
+SOON_FOR_SECONDS: Final = 120.0
+# Another program has the account's one connection, most likely one of its owner's: from time to time we look whether
+# it has become free.
+TAKEN_WAIT_SECONDS: Final = (60.0, 600.0)
+_MAY_MEAN_KEYS: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+REFUSALS_UNTIL_TAKEN: Final = 3  # 429s in a row: one alone is a rate limit
+
+
+@final
+class TradeUpdatesListener:
+    """Holds the account's one connection, with the keys of one of the accepted subscriptions."""
+
+    def __init__(
+        self, trade_updates: TradeUpdates, subscriptions: Subscriptions, tracker: OrderTracker, poller: Poller
+    ) -> None:
+        self._trade_updates = trade_updates
+        self._subscriptions = subscriptions
+        self._tracker = tracker
+        self._poller = poller
+        self._subscription: Subscription | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self._lost_at = -inf
+        self._refusals = 0
+        self._soon = Backoff(first=FIRST_WAIT_SECONDS, longest=SOON_SECONDS)
+        self._broken = Backoff(first=FIRST_WAIT_SECONDS, longest=LONGEST_WAIT_SECONDS)
+        self._taken = Backoff(first=TAKEN_WAIT_SECONDS[0], longest=TAKEN_WAIT_SECONDS[1])
+
+    def release(self, subscription: Subscription) -> None:
+        """Closes the connection if it uses this subscription's keys. Another's take their place."""
+        if subscription is self._subscription and self._listening is not None:
+            self._listening.cancel()
+
+    async def run(self) -> None:
+        while True:
+            self._subscription = await self._subscriptions.any_accepted(after=self._subscription)
+            self._listening = asyncio.get_running_loop().create_task(self._listen(self._subscription))
+            try:
+                await asyncio.wait({self._listening})
+            finally:
+                self._listening.cancel()
+                self._poller.is_connected = False
+            if not self._listening.cancelled():
+                await asyncio.sleep(self._handle_failure(self._subscription, self._listening.exception()))
+
+    async def _listen(self, subscription: Subscription) -> None:
+        """Raises AlpacaError, sooner or later."""
+        connection = await subscription.credential.call(self._connect)
+        loop = asyncio.get_running_loop()
+        stable = loop.call_later(STABLE_SECONDS, self._mark_stable)
+        try:
+            self._refusals = 0
+            self._poller.is_connected = True
+            self._poller.scan_orders()
+            while True:
+                await self._receive(connection)
+        finally:
+            stable.cancel()
+            self._lost_at = loop.time()
+            await connection.close()
+
+    async def _connect(
+        self, environment: Environment, api_key: Secret, secret_key: Secret, /, *, budget_key: Hashable, leaving: int
+    ) -> TradeUpdatesConnection:
+        """A socket is not counted among the account's requests."""
+        del budget_key, leaving
+        return await self._trade_updates.connect(environment, api_key, secret_key)
+
+    def _mark_stable(self) -> None:
+        """The connection has been up for a while: its problems are over."""
+        for backoff in (self._soon, self._broken, self._taken):
+            backoff.reset()
+        self._subscriptions.report("orders", None)
+
+    async def _receive(self, connection: TradeUpdatesConnection) -> None:
+        update = await connection.next_update()
+        if update is None:  # a message that could not be read
+            self._poller.scan_orders()
+        elif (event := self._tracker.update(update.event, update.order)) is not None:
+            self._subscriptions.publish([event])
+            self._poller.refresh_positions()
+
+    def _handle_failure(self, subscription: Subscription, failure: BaseException | None) -> float:
+        """Returns after how many seconds to try again."""
+        if not isinstance(failure, AlpacaError | InternalError):
+            raise failure or ConnectionDropped
+        status = failure.status if isinstance(failure, AlpacaError) else None
+        if isinstance(failure, AlpacaAuthError) or status in _MAY_MEAN_KEYS:
+            self._poller.verify_next(subscription)  # only a call for the account shows whether they are
+        limited = failure if isinstance(failure, AlpacaRateLimited) else None
+        self._refusals = self._refusals + 1 if limited else 0
+        least = limited.retry_after_seconds if limited else 0
+        if asyncio.get_running_loop().time() - self._lost_at < SOON_FOR_SECONDS:
+            return least + self._wait_after_loss(self._soon)
+        if isinstance(failure, SlotTaken) or self._refusals >= REFUSALS_UNTIL_TAKEN:
+            self._subscriptions.report("orders", OrdersPolled())
+            return least + TAKEN_WAIT_SECONDS[0] / 2 + self._taken.next_seconds()
+        return least + self._wait_after_loss(self._broken)
+
+    def _wait_after_loss(self, backoff: Backoff) -> float:
+        if backoff.failures:
+            self._subscriptions.report("orders", OrdersDelayed())
+        return backoff.next_seconds()

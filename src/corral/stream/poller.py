@@ -1,0 +1,244 @@
+"""Polls Alpaca for one account, one call at a time, while anyone subscribes to it."""
+
+import asyncio
+import random
+from typing import Final, final
+
+from corral.accounts.reader import AccountReader
+from corral.alpaca.items import count_unreadable
+from corral.alpaca.orders import MOST_ORDERS
+from corral.credentials.problems import AccountRateLimited, AnotherAccount, CredentialRefused
+from corral.errors import InternalError, Problem
+from corral.stream.account_state import AccountState
+from corral.stream.order_tracker import OrderBackfill, OrderTracker
+from corral.stream.problems import OrdersUnavailable, OrdersUnreadable, PositionsUnavailable, PositionsUnreadable
+from corral.stream.subscriptions import Part, Subscription, Subscriptions
+
+LONGEST_EXPONENT: Final = 16
+
+
+@final
+class Backoff:
+    """Waits of growing length with full jitter: seconds between 0 and `first`, then 2 · `first`, up to `longest`."""
+
+    __slots__ = ("_first", "_longest", "failures")
+
+    def __init__(self, *, first: float, longest: float) -> None:
+        self._first = first
+        self._longest = longest
+        self.failures = 0
+
+    def next_seconds(self) -> float:
+        bound = min(self._longest, self._first * 2 ** min(self.failures, LONGEST_EXPONENT))
+        self.failures += 1
+        return random.uniform(0, bound)  # noqa: S311 - spreads load, guards nothing
+
+    def reset(self) -> None:
+        self.failures = 0
+
+
+LONGEST_WAIT_SECONDS: Final = 30.0
+# Orders are scanned every so many calls: while the socket is connected, in case it leaves something out.
+CALLS_BETWEEN_SCANS: Final = 5
+CALLS_BETWEEN_SCANS_WHILE_CONNECTED: Final = 15
+SCANS_BETWEEN_CORRECTIONS: Final = 10  # every so many scans also go back to orders that are over
+
+
+class _Read:
+    """One of the lists: what its last failure was, and when it is tried again."""
+
+    def __init__(self, part: Part, unavailable: type[Problem], backoff: Backoff) -> None:
+        self.part: Final[Part] = part
+        self._unavailable = unavailable
+        self._backoff = backoff
+        self._not_before = 0.0
+        self.problem: Problem | None = None
+        self.is_reported = False
+
+    def is_due(self) -> bool:
+        return asyncio.get_running_loop().time() >= self._not_before
+
+    def failed(self) -> None:
+        self.problem = self._unavailable()
+        self.is_reported = False
+        self._not_before = asyncio.get_running_loop().time() + self._backoff.next_seconds()
+
+    def succeeded(self) -> None:
+        self._backoff.reset()
+        self.forget()
+
+    def forget(self) -> None:
+        self.problem, self._not_before = None, 0.0
+
+
+@final
+class Poller:
+    """One call in an interval, however many subscribe. Times are the loop's, which never jumps.
+
+    A list that can't be read is tried again later. Meanwhile the others and the account go on.
+    """
+
+    def __init__(
+        self,
+        accounts: AccountReader,
+        interval_seconds: float,
+        subscriptions: Subscriptions,
+        state: AccountState,
+        tracker: OrderTracker,
+    ) -> None:
+        self.is_connected = False  # whether the account's socket is open
+        self._accounts = accounts
+        self._interval_seconds = interval_seconds
+        self._subscriptions = subscriptions
+        self._state = state
+        self._tracker = tracker
+        self._backfill: OrderBackfill | None = None
+        self._calls_since_scan = CALLS_BETWEEN_SCANS
+        self._scans = 0
+        self._is_scan_due = True
+        self._is_positions_turn = True
+        self._is_down = False  # whether the account itself could not be read the last time
+        self._to_verify: Subscription | None = None
+        self._joined = asyncio.Event()
+        self._backoff = self._new_backoff()
+        self._positions = _Read("positions", PositionsUnavailable, self._new_backoff())
+        self._orders = _Read("order_list", OrdersUnavailable, self._new_backoff())
+        # The first pause is longer by a part of its own, so that feeds that began together do not tick together.
+        self._phase = random.random()  # noqa: S311 - spreads load, guards nothing
+
+    def wake(self) -> None:
+        """After somebody joined: a wait after a failure is cut short, the interval is not."""
+        self._joined.set()
+
+    def scan_orders(self) -> None:
+        """Something may have happened to orders without an event: also during a scan, which began before it."""
+        self._is_scan_due = True
+
+    def refresh_positions(self) -> None:
+        self._is_positions_turn = True
+
+    def verify_next(self, subscription: Subscription) -> None:
+        """The next call is made with these keys, and says whether they are accepted."""
+        self._to_verify = subscription
+
+    async def run(self) -> None:
+        clock = asyncio.get_running_loop().time
+        while True:
+            subscription = await self._next_in_turn()
+            began = clock()
+            wait = await self._ask(subscription)
+            pause = max(self._interval_seconds, self._accounts.polite_seconds(subscription.credential))
+            interval = pause * (1 + self._phase)
+            self._phase = 0.0
+            await asyncio.sleep(began + interval - clock())
+            await self._wait_or_wake(wait)
+
+    def _new_backoff(self) -> Backoff:
+        return Backoff(first=2 * self._interval_seconds, longest=LONGEST_WAIT_SECONDS)
+
+    async def _next_in_turn(self) -> Subscription:
+        wanted, self._to_verify = self._to_verify, None
+        if wanted is not None and wanted in self._subscriptions:
+            return wanted
+        return await self._subscriptions.next_in_turn()
+
+    async def _wait_or_wake(self, seconds: float) -> None:
+        if seconds > 0:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._joined.wait()
+            except TimeoutError:
+                pass
+        self._joined.clear()
+
+    async def _ask(self, subscription: Subscription) -> float:
+        """Returns how long to wait beyond the interval."""
+        read = self._next_read(subscription)
+        try:
+            await self._fetch(read, subscription)
+        except (CredentialRefused, AnotherAccount, InternalError) as refused:
+            self._subscriptions.refuse(subscription, refused)
+            subscription.credential.suspect()
+            return 0
+        except Problem as problem:
+            return self._handle_failure(read, subscription, problem)
+        return 0
+
+    def _handle_failure(self, read: _Read | None, subscription: Subscription, problem: Problem) -> float:
+        if read is not None and not isinstance(problem, AccountRateLimited):
+            read.failed()
+            return 0
+        self._is_down = True
+        self._positions.forget()
+        self._orders.forget()
+        subscription.report("polling", problem)
+        self._subscriptions.report("polling", problem)
+        return max(problem.retry_after or 0, self._backoff.next_seconds())
+
+    def _next_read(self, subscription: Subscription) -> _Read | None:
+        """None is the account, by which new keys prove themselves."""
+        self._calls_since_scan += 1
+        if not subscription.is_accepted or self._is_doubtful():
+            return None
+        if self._orders.is_due() and (self._backfill is not None or self._is_time_to_scan()):
+            return self._orders
+        return self._positions if self._is_positions_turn and self._positions.is_due() else None
+
+    def _is_doubtful(self) -> bool:
+        """Whether a list failed and it is not yet known whether the account can be read."""
+        return any(read.problem is not None and not read.is_reported for read in (self._positions, self._orders))
+
+    async def _fetch(self, read: _Read | None, subscription: Subscription) -> None:
+        if read is None:
+            await self._fetch_account(subscription)
+        elif read is self._orders:
+            await self._fetch_orders(subscription)
+        else:
+            await self._fetch_positions(subscription)
+
+    async def _fetch_account(self, subscription: Subscription) -> None:
+        self._is_positions_turn = True
+        credential = subscription.credential
+        answer = await self._accounts.account_data_of(credential, is_fresh=not subscription.is_accepted)
+        self._backoff.reset()
+        self._subscriptions.report("polling", None)
+        self._subscriptions.publish(self._state.update_account(answer))
+        self._subscriptions.accept(subscription, self._state.known())
+        was_down, self._is_down = self._is_down, False
+        for read in (self._positions, self._orders):
+            if read.problem is None:
+                continue
+            if was_down:
+                read.forget()  # it failed in the outage that is over now
+            else:
+                read.is_reported = True
+                self._subscriptions.report(read.part, read.problem)
+
+    async def _fetch_positions(self, subscription: Subscription) -> None:
+        self._is_positions_turn = False
+        entries = await self._accounts.positions(subscription.credential)
+        self._positions.succeeded()
+        is_whole = not count_unreadable(entries)
+        self._subscriptions.report("positions", None if is_whole else PositionsUnreadable())
+        self._subscriptions.publish(self._state.update_positions(entries))
+
+    async def _fetch_orders(self, subscription: Subscription) -> None:
+        if self._backfill is None:
+            self._begin_scan()
+        backfill = self._backfill
+        assert backfill is not None  # noqa: S101 - just begun
+        page = await self._accounts.orders(subscription.credential, backfill.query, backfill.place, limit=MOST_ORDERS)
+        self._subscriptions.publish(backfill.take(page))
+        self._orders.succeeded()
+        if backfill.is_done:
+            self._subscriptions.report("order_list", OrdersUnreadable() if backfill.unreadable else None)
+            self._backfill = None
+
+    def _begin_scan(self) -> None:
+        self._is_scan_due, self._calls_since_scan = False, 0
+        self._backfill = OrderBackfill(self._tracker, for_corrections=self._scans % SCANS_BETWEEN_CORRECTIONS == 0)
+        self._scans += 1
+
+    def _is_time_to_scan(self) -> bool:
+        calls = CALLS_BETWEEN_SCANS_WHILE_CONNECTED if self.is_connected else CALLS_BETWEEN_SCANS
+        return self._is_scan_due or self._calls_since_scan > calls

@@ -1,0 +1,41 @@
+"""The stream of all users: opened with the process, and idle while nobody listens."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from corral.accounts.reader import AccountReader
+from corral.alpaca.trade_updates import TradeUpdates
+from corral.credentials.reader import CredentialReader
+from corral.database.connection import Database
+from corral.stream.feed import Feeds
+from corral.stream.hub import Hubs
+from corral.stream.revocation import RevocationMonitor
+
+
+@dataclass(frozen=True, slots=True)
+class StreamService:
+    feeds: Feeds
+    hubs: Hubs
+    monitor: RevocationMonitor
+
+
+@asynccontextmanager
+async def open_stream_service(
+    database: Database,
+    credentials: CredentialReader,
+    accounts: AccountReader,
+    trade_updates: TradeUpdates,
+    *,
+    interval_seconds: float,
+) -> AsyncGenerator[StreamService]:
+    """`interval_seconds` is the least time from one call about an account to the next."""
+    feeds = Feeds(accounts, trade_updates, interval_seconds)
+    hubs = Hubs(feeds)
+    monitor = RevocationMonitor(database, credentials, hubs)
+    monitor.start()
+    try:
+        yield StreamService(feeds, hubs, monitor)
+    finally:
+        await monitor.stop()
+        hubs.close()

@@ -1,0 +1,135 @@
+"""One open stream: its place in its hub's sequence of events, read at its own pace."""
+
+import asyncio
+import random
+from collections.abc import Iterator
+from typing import Final, final
+
+from starlette.types import Receive, Send
+
+from corral.edge.long_lived import LongLivedConnection
+from corral.errors import Problem
+from corral.identity.models import AuthUser
+from corral.stream.events import event_text, problem_event, retry_text
+from corral.stream.hub import Hub
+
+CHUNK_BYTES: Final = 16 * 1024
+RETRY_MILLISECONDS: Final = (1_000, 3_000)  # after a stream that was lost; spread, so that not all come at once
+RETRY_LATER_MILLISECONDS: Final = (2_000, 10_000)  # after one that we ended
+CUT_SECONDS: Final = 0.3  # for a reader that does not read, to take the closing event
+
+HEADERS: Final = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),  # nginx would collect events to a full buffer
+    (b"connection", b"close"),  # nothing comes after a stream
+]
+
+
+@final
+class Subscriber:
+    """Holds no events, but reads them from its hub. A reader that is too slow for that gets a `gap`."""
+
+    __slots__ = ("_connection", "_cursor", "_end", "_heartbeats", "_is_ended", "_state", "_woken", "user")
+
+    def __init__(self, user: AuthUser) -> None:
+        self.user = user
+        self._connection: LongLivedConnection | None = None
+        self._state: Iterator[bytes] | None = None
+        self._cursor = 0
+        self._heartbeats = 0
+        self._woken = asyncio.Event()
+        self._is_ended = False
+        self._end: Problem | None = None
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def end(self, problem: Problem | None) -> None:
+        """Ends it now, with a `problem` event for a reader that is still there."""
+        if self._is_ended:
+            return
+        self._is_ended, self._end = True, problem
+        self._woken.set()
+        if self._connection is not None:
+            # Also after the closing event was sent, which may still wait here for a reader that does not read.
+            asyncio.get_running_loop().call_later(CUT_SECONDS, self._connection.cut)
+
+    async def serve(
+        self, hub: Hub, last_event_id: str | None, connection: LongLivedConnection, receive: Receive, send: Send
+    ) -> None:
+        """Returns when the reader has gone or the stream was ended. The hub is loaded by then."""
+        self._connection, self._heartbeats = connection, hub.heartbeats
+        resumed = hub.resume_at(last_event_id) if last_event_id else None
+        if resumed is None:
+            self._begin(hub, after_gap=bool(last_event_id))
+        else:
+            self._cursor = resumed
+        gone = asyncio.get_running_loop().create_task(_until_gone(receive))
+        gone.add_done_callback(lambda _: self.end(None))
+        try:
+            await self._send_all(hub, send)
+        finally:
+            gone.cancel()
+
+    async def _send_all(self, hub: Hub, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [*HEADERS]})
+        text = _retry(RETRY_MILLISECONDS)
+        while not self._is_ended:
+            text += self._next_chunk(hub)
+            if text:
+                await send({"type": "http.response.body", "body": text, "more_body": True})
+                text = b""
+            else:
+                self._woken.clear()
+                await self._woken.wait()
+        await send({"type": "http.response.body", "body": self._closing_text(hub)})
+
+    def _next_chunk(self, hub: Hub) -> bytes:
+        """At most a little more than `CHUNK_BYTES`; nothing when all is sent."""
+        if self._state is None and not hub.reaches(self._cursor):
+            self._begin(hub, after_gap=True)
+        if self._state is not None:
+            return self._next_of_state(self._state)
+        chunk, self._cursor = _some_of(hub.texts_after(self._cursor), self._cursor)
+        if not chunk and self._heartbeats != hub.heartbeats:
+            self._heartbeats = hub.heartbeats
+            return hub.heartbeat()
+        return chunk
+
+    def _begin(self, hub: Hub, *, after_gap: bool) -> None:
+        self._cursor, self._state = hub.newest, hub.state(after_gap=after_gap)
+
+    def _next_of_state(self, state: Iterator[bytes]) -> bytes:
+        chunk, _ = _some_of(state, 0)
+        if len(chunk) < CHUNK_BYTES:
+            self._state = None
+        return chunk
+
+    def _closing_text(self, hub: Hub) -> bytes:
+        if self._end is None:
+            return b""
+        closing = event_text(problem_event(self._end), credential_id=None, sequence=hub.newest)
+        return _retry(RETRY_LATER_MILLISECONDS) + closing
+
+
+def _some_of(texts: Iterator[bytes], number: int) -> tuple[bytes, int]:
+    """Some texts in one, and the number of the last of them."""
+    taken: list[bytes] = []
+    size = 0
+    for text in texts:
+        taken.append(text)
+        size += len(text)
+        number += 1
+        if size >= CHUNK_BYTES:
+            break
+    return b"".join(taken), number
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _retry(milliseconds: tuple[int, int]) -> bytes:
+    return retry_text(random.randint(*milliseconds))  # noqa: S311 - spreads load, guards nothing

@@ -1,0 +1,147 @@
+"""Who receives an account's events: one subscription for each credential of each user that opens it."""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, Literal, final
+from uuid import UUID
+
+from corral.credentials.reader import OpenCredential
+from corral.errors import Problem
+from corral.stream.events import GAP, StreamEvent, problem_event
+
+Part = Literal["keys", "polling", "positions", "order_list", "orders"]
+"""What a problem is about: the keys, every call, the lists that REST gives, the socket."""
+
+# After a refusal, which may be a mistake of Alpaca's. One that is none is soon marked in the row, and then not tried.
+TRY_AGAIN_SECONDS: Final = (60.0, 90.0)
+
+
+@final
+class Subscription:
+    """One credential of one user. It is all that a feed ever sees of them.
+
+    A feed has events of an Alpaca account and no ids of ours. The only way to send one is `publish`, which leads to
+    the one hub that made this subscription, under the id of the row that row-level security gave it.
+    """
+
+    __slots__ = ("_problems", "_publish", "credential", "is_accepted", "is_marked_refused")
+
+    def __init__(self, credential: OpenCredential, publish: Callable[[UUID, StreamEvent], None]) -> None:
+        self.credential = credential
+        self.is_accepted = False  # whether Alpaca has accepted these very keys since this joined its feed
+        self.is_marked_refused = credential.stored.refused_at is not None
+        self._publish = publish
+        self._problems: dict[Part, Problem] = {}
+
+    def publish(self, event: StreamEvent) -> None:
+        self._publish(self.credential.stored.id, event)
+
+    def report(self, part: Part, problem: Problem | None) -> None:
+        """Publishes a problem once: when it begins, when it becomes another, and with None when it is over."""
+        before = self._problems.pop(part, None)
+        if problem is not None:
+            self._problems[part] = problem
+        if before is not None and (problem is None or problem.code != before.code):
+            self.publish(problem_event(before, resolved=True))
+        if problem is not None and (before is None or problem.code != before.code):
+            self.publish(problem_event(problem))
+
+    def has_problem(self, part: Part) -> bool:
+        return part in self._problems
+
+    def problems(self) -> list[StreamEvent]:
+        return [problem_event(problem) for problem in self._problems.values()]
+
+
+@final
+class Subscriptions:
+    """Those of one account. Each pair of keys has its turn to ask, so each proves itself again and again."""
+
+    __slots__ = ("_changed", "_refused", "_turns", "on_removal")
+
+    def __init__(self) -> None:
+        self.on_removal: Callable[[Subscription], None] | None = None
+        self._turns: deque[Subscription] = deque()
+        self._refused: dict[Subscription, asyncio.TimerHandle] = {}
+        self._changed = asyncio.Event()
+
+    def __contains__(self, subscription: Subscription) -> bool:
+        return subscription in self._turns
+
+    def accepted(self) -> Iterator[Subscription]:
+        return (subscription for subscription in self._turns if subscription.is_accepted)
+
+    def add(self, subscription: Subscription) -> None:
+        """New keys are asked with first."""
+        self._forget_refusal(subscription)
+        if subscription not in self._turns:
+            self._turns.appendleft(subscription)
+            self._changed.set()
+
+    def remove(self, subscription: Subscription) -> None:
+        """From now on nothing is asked with its keys, and it receives nothing."""
+        self._forget_refusal(subscription)
+        if subscription in self._turns:
+            self._turns.remove(subscription)
+            subscription.is_accepted = False
+            if self.on_removal is not None:
+                self.on_removal(subscription)
+
+    def refuse(self, subscription: Subscription, problem: Problem) -> None:
+        """It receives the reason, and nothing more of the account. Unless its row is marked, it is tried again."""
+        self.remove(subscription)
+        subscription.report("keys", problem)
+        if not subscription.is_marked_refused:
+            seconds = random.uniform(*TRY_AGAIN_SECONDS)  # noqa: S311 - spreads load, guards nothing
+            self._refused[subscription] = asyncio.get_running_loop().call_later(seconds, self.add, subscription)
+
+    async def next_in_turn(self) -> Subscription:
+        """The one whose keys make the next call. Waits until there is any."""
+        await self._wait_until(lambda: bool(self._turns))
+        subscription = self._turns[0]
+        self._turns.rotate(-1)
+        return subscription
+
+    async def any_accepted(self, *, after: Subscription | None) -> Subscription:
+        """One whose keys are accepted, and another than `after` if there is one. Waits until there is any."""
+        await self._wait_until(lambda: any(self.accepted()))
+        accepted = list(self.accepted())
+        return next((subscription for subscription in accepted if subscription is not after), accepted[0])
+
+    def accept(self, subscription: Subscription, known: Iterable[StreamEvent]) -> None:
+        """Its own keys were accepted: from now on it receives events, beginning with what is known."""
+        if subscription.is_accepted or subscription not in self._turns:
+            return
+        subscription.is_accepted = True
+        subscription.report("polling", None)
+        if subscription.has_problem("keys"):
+            subscription.report("keys", None)
+            subscription.publish(GAP)
+        for event in known:
+            subscription.publish(event)
+        self._changed.set()
+
+    def publish(self, events: Iterable[StreamEvent]) -> None:
+        for event in events:
+            for subscription in self.accepted():
+                subscription.publish(event)
+
+    def report(self, part: Part, problem: Problem | None) -> None:
+        for subscription in self.accepted():
+            subscription.report(part, problem)
+
+    def close(self) -> None:
+        for timer in self._refused.values():
+            timer.cancel()
+
+    def _forget_refusal(self, subscription: Subscription) -> None:
+        timer = self._refused.pop(subscription, None)
+        if timer is not None:
+            timer.cancel()
+
+    async def _wait_until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self._changed.clear()
+            await self._changed.wait()

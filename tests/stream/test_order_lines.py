@@ -1,0 +1,118 @@
+"""What the end of an account's connection means: what is told, and when the next one is tried."""
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from corral.alpaca.errors import (
+    AlpacaAuthError,
+    AlpacaError,
+    AlpacaRateLimited,
+    AlpacaServerError,
+    ConnectionDropped,
+    SlotTaken,
+)
+from corral.errors import Problem
+from corral.stream.order_tracker import OrderTracker
+from corral.stream.order_updates import SOON_SECONDS, TradeUpdatesListener
+from corral.stream.subscriptions import Subscription
+
+if TYPE_CHECKING:
+    from corral.alpaca.trade_updates import TradeUpdates
+    from corral.stream.poller import Poller
+    from corral.stream.subscriptions import Subscriptions
+
+
+class Told:
+    """An audience and a poller that note what they are told."""
+
+    def __init__(self) -> None:
+        self.codes: list[str | None] = []
+        self.doubted = 0
+
+    def report(self, _part: str, problem: Problem | None) -> None:
+        self.codes.append(problem and problem.code)
+
+    def verify_next(self, _watcher: Subscription) -> None:
+        self.doubted += 1
+
+
+def _listener() -> tuple[TradeUpdatesListener, Told]:
+    told = Told()
+    line = TradeUpdatesListener(
+        cast("TradeUpdates", None), cast("Subscriptions", told), OrderTracker(), cast("Poller", told)
+    )
+    return line, told
+
+
+def _ended(line: TradeUpdatesListener, failure: AlpacaError) -> float:
+    return line._handle_failure(cast("Subscription", None), failure)  # pyright: ignore[reportPrivateUsage]  # its one decision
+
+
+def _lost_one_of_our_own(line: TradeUpdatesListener, now: float) -> None:
+    line._lost_at = now  # pyright: ignore[reportPrivateUsage]
+
+
+def limited(seconds: int = 1) -> AlpacaRateLimited:
+    return AlpacaRateLimited(retry_after_seconds=seconds, from_us=False, status=429)
+
+
+async def test_one_429_is_a_rate_limit_and_the_next_try_is_soon_and_never_before_its_time() -> None:
+    line, told = _listener()
+    assert 7 <= _ended(line, limited(7)) <= 7 + 2
+    assert told.codes == []
+
+
+async def test_three_429s_in_a_row_mean_that_another_program_holds_the_connection() -> None:
+    line, told = _listener()
+    for _ in range(2):
+        _ended(line, limited())
+    assert "order_stream_taken" not in told.codes
+    assert _ended(line, limited()) >= 30
+    assert told.codes[-1] == "order_stream_taken"
+
+
+async def test_429s_with_another_failure_between_them_mean_nothing() -> None:
+    line, told = _listener()
+    for failure in (limited(), limited(), ConnectionDropped(), limited(), limited()):
+        _ended(line, failure)
+    assert "order_stream_taken" not in told.codes
+
+
+async def test_what_alpaca_says_of_the_place_is_known() -> None:
+    line, told = _listener()
+    assert _ended(line, SlotTaken()) >= 30
+    assert told.codes == ["order_stream_taken"]
+
+
+@pytest.mark.parametrize("failure", [SlotTaken(), limited(), ConnectionDropped()], ids=repr)
+async def test_for_two_minutes_after_a_loss_the_place_is_our_own_and_tries_are_soon(failure: AlpacaError) -> None:
+    line, told = _listener()
+    _lost_one_of_our_own(line, _now())
+    waits = [_ended(line, failure) for _ in range(40)]
+    assert max(waits) <= SOON_SECONDS + 1
+    assert len(set(waits)) > 30  # with jitter
+    assert set(told.codes) == {"order_stream_down"}
+    _lost_one_of_our_own(line, _now() - 121)
+    assert isinstance(failure, ConnectionDropped) or _ended(line, failure) >= 30
+
+
+@pytest.mark.parametrize(
+    ("failure", "doubts"),
+    [
+        (AlpacaAuthError(), 1),
+        (AlpacaServerError(status=401), 1),
+        (AlpacaServerError(status=403), 1),
+        (ConnectionDropped(), 0),
+    ],
+    ids=repr,
+)
+async def test_a_refusal_of_whatever_kind_has_the_keys_proved_by_a_call(failure: AlpacaError, doubts: int) -> None:
+    line, told = _listener()
+    _ended(line, failure)
+    assert told.doubted == doubts
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

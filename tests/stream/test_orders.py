@@ -1,0 +1,130 @@
+"""Every change of an order is told once, whatever Alpaca's socket does."""
+
+import asyncio
+import json
+from decimal import Decimal
+
+import pytest
+
+from corral.sandbox import Sandbox
+from tests.conftest import Faults
+from tests.people import Person
+from tests.stream.ears import listening_to
+from tests.stream.trading import filled, told_filled, trader, trading_key
+
+
+def broken(key_id: str, **how: object) -> dict[str, object]:
+    return {"key_id": key_id, "path": "/stream", "stream": how}
+
+
+async def test_an_order_is_told_as_it_fills_and_what_is_held_after_it(
+    alice: Person, bob: Person, sandbox: Sandbox
+) -> None:
+    key_id = await trading_key(sandbox)
+    credential = await alice.store(key_id)
+    async with trader(sandbox, key_id) as her, listening_to(alice.client) as ears, listening_to(bob.client) as bobs:
+        await ears.until("position")
+        await ears.until("account-data")
+        placed = await her.order()
+        fill = await ears.until("order", id=placed["id"], status="filled")
+        position = await ears.until("position", symbol="BTCUSD", qty="0.001")
+        assert fill.data["event"] == "fill"
+        assert fill.data["credential_id"] == position.data["credential_id"] == credential["id"]
+        assert told_filled(ears, credential["id"]) == {placed["id"]: Decimal("0.001")}
+        await her.order(side="sell")
+        await ears.until("position", symbol="BTCUSD", qty="0")
+    assert {event.kind for event in bobs.heard} == {"heartbeat"}
+
+
+async def test_orders_from_before_are_no_news(alice: Person, bob: Person, sandbox: Sandbox) -> None:
+    key_id = await trading_key(sandbox)
+    await alice.store(key_id)
+    async with trader(sandbox, key_id) as her:
+        old = await her.order()
+        waiting = await her.rest()
+        async with listening_to(alice.client) as ears:
+            await ears.until("position", symbol="BTCUSD")
+            await her.cancel(waiting)
+            await ears.until("order", id=waiting["id"], status="canceled")
+            assert not ears.of("order", id=old["id"])
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"text_frames": True},
+        {"half_json": True},
+        {"unknown_event": True},
+        {"loses_every": 2},
+        {"loses_every": 1},
+        {"drop_after_ms": 400},
+        {"never_answers": True},
+        {"refuses": True},
+        {"silent_after_ms": 0},
+    ],
+    ids=str,
+)
+async def test_whatever_the_socket_does_the_events_add_up_to_what_alpaca_says(
+    alice: Person, bob: Person, sandbox: Sandbox, faults: Faults, how: dict[str, object]
+) -> None:
+    hers_key, his_key = await trading_key(sandbox), await trading_key(sandbox)
+    hers, his = await alice.store(hers_key), await bob.store(his_key)
+    await faults.set_all([broken(hers_key, **how)])
+    async with (
+        trader(sandbox, hers_key) as her,
+        trader(sandbox, his_key) as him,
+        listening_to(alice.client) as ears,
+        listening_to(bob.client) as bobs,
+    ):
+        await ears.until("position")
+        await bobs.until("position")
+        for number in range(4):
+            await her.order(qty=f"0.00{number + 1}")
+            await him.order(qty=f"0.01{number + 1}")
+            await asyncio.sleep(0.3)
+        waiting = await her.rest()
+        await her.cancel(waiting)
+        truth = await her.orders()
+        await ears.wait_for(lambda: told_filled(ears, hers["id"]) == filled(truth))
+        await ears.until("order", id=waiting["id"], status="canceled")
+        his_truth = await him.orders()
+        await bobs.wait_for(lambda: told_filled(bobs, his["id"]) == filled(his_truth))
+    for heard, credential, known in ((ears, hers, truth), (bobs, his, his_truth)):
+        assert {event.data["credential_id"] for event in heard.heard} <= {None, credential["id"]}
+        assert {event.data["id"] for event in heard.of("order")} == set(known)
+        finals = {event.data["id"]: event.data["status"] for event in heard.of("order")}
+        assert finals == {order_id: order["status"] for order_id, order in known.items()}
+
+
+async def test_the_owners_own_program_keeps_its_connection(alice: Person, sandbox: Sandbox, faults: Faults) -> None:
+    """The one place is taken: Corral says so, asks for orders now and then, and does not try again and again."""
+    key_id = await trading_key(sandbox)
+    credential = await alice.store(key_id)
+    async with trader(sandbox, key_id) as her, her.client.ws_connect("stream") as bot:
+        keys = {"key_id": key_id, "secret_key": her.client.headers["APCA-API-SECRET-KEY"]}
+        await bot.send_json({"action": "authenticate", "data": keys})
+        assert json.loads(await bot.receive_bytes())["data"]["status"] == "authorized"
+        async with listening_to(alice.client) as ears:
+            told = await ears.until("problem", credential_id=credential["id"])
+            assert told.data["code"] == "order_stream_taken"
+            await ears.until("position")
+            placed = await her.order()
+            event = await ears.until("order", id=placed["id"])
+            assert event.data["event"] == "reconciled"
+            assert len(ears.of("problem")) == 1
+            assert not bot.closed
+
+
+async def test_a_fill_is_told_at_once(alice: Person, sandbox: Sandbox) -> None:
+    key_id = await trading_key(sandbox)
+    credential = await alice.store(key_id)
+    async with trader(sandbox, key_id) as her, listening_to(alice.client) as ears:
+        await ears.until("position")
+        seconds: list[float] = []
+        for _ in range(20):
+            began = asyncio.get_running_loop().time()
+            placed = await her.order()
+            event = await ears.until("order", id=placed["id"], status="filled")
+            seconds.append(event.at - began)
+        assert sorted(seconds)[10] < 1, seconds  # a look over REST would come later than that
+    assert len(told_filled(ears, credential["id"])) == 20

@@ -1,0 +1,331 @@
+"""Whoever loses the right to listen hears nothing more: within a second, of every kind of right."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from corral.credentials.queries import load_sealed_credentials
+from corral.credentials.reader import STREAM
+from corral.identity import api_tokens
+from corral.people.operators import disable_person
+from corral.sandbox import Sandbox
+from corral.stream.events import Kind, StreamEvent
+from corral.stream.hub import Hub
+from tests.conftest import Faults, Service
+from tests.doors import browser, sign_in_by_link
+from tests.people import Person, key_pair, paper_key
+from tests.stream.ears import SOON, Ears, listening_to, wait_until
+from tests.stream.trading import trader, trading_key
+
+
+@asynccontextmanager
+async def session_of(service: Service, person: Person) -> AsyncGenerator[tuple[Ears, str]]:
+    cookie = await sign_in_by_link(service, person.user_id)
+    async with browser(service.url, cookie) as page, listening_to(page) as ears:
+        await ears.until("heartbeat")
+        yield ears, cookie
+
+
+def opens_account(key_id: str, account_id: str) -> dict[str, object]:
+    """A fault under which this pair of keys opens that account, as if it were one of several pairs."""
+    return {"key_id": key_id, "path": "/v2/account", "account_raw": {"id": json.dumps(account_id)}}
+
+
+async def assert_ends_soon(ears: Ears, take_away: Callable[[], Awaitable[object]], code: str) -> None:
+    began = asyncio.get_running_loop().time()
+    await take_away()
+    ended = await ears.until_end()
+    assert ended - began < SOON
+    (told,) = ears.of("problem")
+    assert (told.data["code"], told.data["credential_id"]) == (code, None)
+
+
+async def test_a_session_that_ends_takes_its_stream_with_it_and_no_other(
+    service: Service, alice: Person, bob: Person
+) -> None:
+    async with (
+        session_of(service, alice) as (ears, cookie),
+        session_of(service, alice) as (other, _),
+        listening_to(bob.client) as bobs,
+        browser(service.url, cookie) as page,
+    ):
+
+        async def sign_out() -> None:
+            async with page.delete("/api/session") as answer:
+                assert answer.status == 204
+
+        await assert_ends_soon(ears, sign_out, "unauthenticated")
+        await asyncio.sleep(1)
+        assert other.ended_at is None
+        assert bobs.ended_at is None
+
+
+async def test_a_revoked_token_takes_its_stream_with_it(service: Service, alice: Person, bob: Person) -> None:
+    async with listening_to(alice.client) as ears, listening_to(bob.client) as bobs:
+        await ears.until("heartbeat")
+
+        async def revoke() -> None:
+            async with alice.client.get("/api/tokens") as answer:
+                (token,) = (await answer.json())["items"]
+            async with alice.client.delete(f"/api/tokens/{token['id']}") as answer:
+                assert answer.status == 204
+
+        await assert_ends_soon(ears, revoke, "unauthenticated")
+        assert bobs.ended_at is None
+
+
+async def test_a_token_that_expires_takes_its_stream_with_it(service: Service, alice: Person) -> None:
+    house = service.resources
+    expires_at = datetime.now(UTC) + timedelta(seconds=10)
+    _, token = await api_tokens.create_api_token(
+        house.database, house.vault, alice.user_id, name="short", scopes=["accounts:read"], expires_at=expires_at
+    )
+    headers = {"Authorization": f"Bearer {token.reveal()}"}
+    async with browser(service.url) as page, listening_to(page, headers=headers) as ears:
+        await ears.until("heartbeat")
+        left = (expires_at - datetime.now(UTC)).total_seconds()
+        began = asyncio.get_running_loop().time()
+        ended = await ears.until_end()
+        assert datetime.now(UTC) >= expires_at
+        assert ended - began < left + SOON
+        assert ears.of("problem", code="unauthenticated")
+
+
+async def test_a_disabled_person_hears_nothing_more(
+    service: Service, alice: Person, bob: Person, owner: asyncpg.Connection
+) -> None:
+    async with (
+        session_of(service, alice) as (ears, _),
+        listening_to(alice.client) as by_token,
+        listening_to(bob.client) as bobs,
+    ):
+        await by_token.until("heartbeat")
+        await assert_ends_soon(ears, lambda: disable_person(owner, alice.email), "unauthenticated")
+        await by_token.until_end(patience=SOON)
+        assert bobs.ended_at is None
+
+
+@pytest.mark.parametrize("column", ["scopes = '{credentials:read}'", "expires_at = now() + interval '9 years'"])
+async def test_a_token_changed_by_hand_takes_its_stream_with_it(
+    alice: Person, owner: asyncpg.Connection, column: str
+) -> None:
+    async with listening_to(alice.client) as ears:
+        await ears.until("heartbeat")
+
+        async def change() -> None:
+            await owner.execute(f"UPDATE corral.api_tokens SET {column} WHERE user_id = $1", alice.user_id)
+
+        await assert_ends_soon(ears, change, "unauthenticated")
+
+
+async def test_an_idle_session_may_listen_on_and_is_not_kept_alive_by_it(
+    service: Service, alice: Person, owner: asyncpg.Connection
+) -> None:
+    async with session_of(service, alice) as (ears, cookie):
+        await owner.execute(
+            "UPDATE corral.sessions SET last_seen_at = now() - interval '31 minutes' WHERE user_id = $1", alice.user_id
+        )
+        await asyncio.sleep(2)
+        assert ears.ended_at is None
+        async with browser(service.url, cookie) as page, page.get("/api/me") as answer:
+            assert answer.status == 401
+        await owner.execute("UPDATE corral.sessions SET expires_at = now() WHERE user_id = $1", alice.user_id)
+        await ears.until_end(patience=SOON)
+
+
+async def test_a_reader_that_does_not_read_loses_its_stream_just_as_soon(
+    service: Service, alice: Person, bob: Person, owner: asyncpg.Connection
+) -> None:
+    await alice.store()
+    address = urlsplit(service.url)
+    with socket.create_connection((address.hostname, address.port)) as wire:
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+        wire.sendall(f"GET /api/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {alice.token}\r\n\r\n".encode())
+        live = service.house.state["stream"]
+        await wait_until(lambda: any(hub.user_id == alice.user_id and hub.versions for hub in live.hubs))
+        hub = next(hub for hub in live.hubs if hub.user_id == alice.user_id)
+        (subscription,) = hub._subscriptions.values()  # pyright: ignore[reportPrivateUsage]  # to tell more than an account could
+        for _ in range(40):
+            for _ in range(100):
+                subscription.publish(StreamEvent(Kind.ORDER, b'{"padding":"%b"}' % (b"x" * 2_000)))
+            await asyncio.sleep(0.01)
+        assert len(hub.streams) == 1
+        await owner.execute("DELETE FROM corral.api_tokens WHERE user_id = $1", alice.user_id)
+        await wait_until(lambda: not hub.streams, patience=SOON)
+
+
+async def test_a_hub_takes_no_credential_of_another_user(service: Service, alice: Person, bob: Person) -> None:
+    his = await bob.store()
+    owned = (bob.user_id, UUID(his["id"]))
+    rows = await load_sealed_credentials(service.resources.database, [owned])
+    hub = Hub(alice.user_id, service.house.state["stream"].feeds)
+    with pytest.raises(ValueError, match="another user"):
+        hub.subscribe(service.house.state["credentials"].open_row(rows[owned], STREAM))
+    hub.close()
+
+
+async def test_a_token_without_the_scope_hears_nothing(service: Service, alice: Person) -> None:
+    house = service.resources
+    _, token = await api_tokens.create_api_token(
+        house.database, house.vault, alice.user_id, name="narrow", scopes=["credentials:read"], expires_at=None
+    )
+    headers = {"Authorization": f"Bearer {token.reveal()}"}
+    async with browser(service.url) as page, page.get("/api/stream", headers=headers) as answer:
+        assert answer.status == 403
+
+
+@pytest.mark.parametrize("way", ["switched off", "deleted"])
+async def test_nothing_more_is_told_of_a_credential_that_goes(
+    service: Service, alice: Person, bob: Person, faults: Faults, way: str
+) -> None:
+    """Also not what was told before, to a reader that comes back."""
+    key_id = paper_key()
+    gone, kept = await alice.store(key_id), await alice.store()
+    his = await bob.store(key_id)
+    path = f"/api/credentials/{gone['id']}"
+    async with listening_to(alice.client) as ears, listening_to(bob.client) as bobs:
+        first_id = (await ears.until("heartbeat")).id
+        await ears.until("account-data", credential_id=gone["id"])
+        await ears.until("account-data", credential_id=kept["id"])
+        await bobs.until("account-data", credential_id=his["id"])
+        began = asyncio.get_running_loop().time()
+        if way == "deleted":
+            await (await alice.client.delete(path)).release()
+        else:
+            await (await alice.client.patch(path, json={"is_active": False})).release()
+        told = await ears.until("problem", credential_id=gone["id"])
+        assert told.data["code"] == "credential_inactive"
+        assert told.at - began < SOON
+        async with listening_to(alice.client, last_event_id=first_id) as back:
+            await back.until("problem", credential_id=gone["id"])
+            assert not back.of("account-data", credential_id=gone["id"])
+            assert back.of("account-data", credential_id=kept["id"])
+        async with listening_to(alice.client) as fresh:
+            await fresh.until("heartbeat")
+            assert not fresh.of("account-data", credential_id=gone["id"])
+        assert not bobs.of("problem")
+
+
+async def test_what_is_added_or_switched_on_again_is_followed_at_once(alice: Person, bob: Person) -> None:
+    first = await alice.store()
+    path = f"/api/credentials/{first['id']}"
+    async with listening_to(alice.client) as ears, listening_to(bob.client) as bobs:
+        await ears.until("account-data", credential_id=first["id"])
+        second = await alice.store()
+        await ears.until("account-data", credential_id=second["id"])
+        await (await alice.client.patch(path, json={"is_active": False})).release()
+        await ears.until("problem", credential_id=first["id"])
+        before = len(ears.of("account-data", credential_id=first["id"]))
+        await (await alice.client.patch(path, json={"is_active": True})).release()
+        await ears.until("gap", credential_id=first["id"])
+        await ears.until("account-data", times=before + 1, credential_id=first["id"])
+        assert {event.data["credential_id"] for event in bobs.heard} == {None}
+
+
+async def test_replaced_keys_prove_themselves_before_anything_is_told(alice: Person, faults: Faults) -> None:
+    key_id = paper_key()
+    credential = await alice.store(key_id)
+    path = f"/api/credentials/{credential['id']}"
+    async with listening_to(alice.client) as ears:
+        await ears.until("account-data")
+        async with alice.client.patch(path, json=key_pair(key_id)) as answer:
+            assert answer.status == 200
+        gap = await ears.until("gap", credential_id=credential["id"])
+        after = [event for event in ears.heard if event.data["sequence"] > gap.data["sequence"]]
+        assert not [event for event in after if event.kind != "account-data"]
+        await ears.wait_for(lambda: any(e.data["sequence"] > gap.data["sequence"] for e in ears.of("account-data")))
+
+
+async def test_keys_that_are_refused_lose_their_watcher_and_the_others_go_on(
+    alice: Person, bob: Person, faults: Faults
+) -> None:
+    """Alice and bob have different pairs of keys of one account: only hers are refused."""
+    hers_key, his_key = paper_key(), paper_key()
+    one_account = [opens_account(key_id, "c3f1d2aa-0000-4000-8000-5e7b7d2f8a63") for key_id in (hers_key, his_key)]
+    await faults.set_all(one_account)
+    hers = await alice.store(hers_key)
+    await bob.store(his_key)
+    async with listening_to(alice.client) as ears, listening_to(bob.client) as bobs:
+        await ears.until("account-data")
+        await bobs.until("account-data")
+        await faults.set_all(
+            [{"key_id": hers_key, "status": 401, "body": {"message": "unauthorized."}}, one_account[1]]
+        )
+        told = await ears.until("problem", credential_id=hers["id"])
+        assert told.data["code"] == "credential_refused"
+        assert not told.data["resolved"]
+        calls = await faults.calls_of(hers_key)
+        before = await faults.calls_of(his_key)
+        await asyncio.sleep(3)
+        assert await faults.calls_of(his_key) >= before + 1
+        assert await faults.calls_of(hers_key) == calls
+        assert not bobs.of("problem")
+        async with listening_to(alice.client) as fresh:
+            await fresh.until("heartbeat")
+            assert [event.data["code"] for event in fresh.of("problem")] == ["credential_refused"]
+            assert not fresh.of("account-data")
+
+
+async def test_keys_that_have_not_been_accepted_yet_are_told_nothing(
+    alice: Person, bob: Person, faults: Faults, owner: asyncpg.Connection, sandbox: Sandbox
+) -> None:
+    """Her row says that it is the account of bob's, and Alpaca does not say anything about her keys."""
+    hers_key, his_key = paper_key(), await trading_key(sandbox)
+    hers, his = await alice.store(hers_key), await bob.store(his_key)
+    his_account = await owner.fetchval("SELECT account_id FROM corral.credentials WHERE user_id = $1", bob.user_id)
+    await owner.execute("UPDATE corral.credentials SET account_id = $2 WHERE id = $1", UUID(hers["id"]), his_account)
+    await faults.set(hers_key, status=500)
+    async with (
+        trader(sandbox, his_key) as him,
+        listening_to(bob.client) as bobs,
+        listening_to(alice.client) as ears,
+    ):
+        await bobs.until("position")
+        placed = await him.order()
+        await bobs.until("order", id=placed["id"], status="filled")
+        await bobs.until("position", symbol="BTCUSD", credential_id=his["id"])
+        await ears.until("problem", credential_id=hers["id"])
+        assert {event.kind for event in ears.heard} <= {"heartbeat", "problem"}
+        async with listening_to(alice.client) as fresh:
+            await fresh.until("heartbeat")
+            assert {event.kind for event in fresh.heard} <= {"heartbeat", "problem"}
+
+
+async def test_keys_of_another_account_are_told_nothing(alice: Person, bob: Person, owner: asyncpg.Connection) -> None:
+    """As if Alpaca had given the keys to another account: the stored id is no longer the one that answers."""
+    hers, his = await alice.store(), await bob.store()
+    his_account = await owner.fetchval("SELECT account_id FROM corral.credentials WHERE user_id = $1", bob.user_id)
+    await owner.execute("UPDATE corral.credentials SET account_id = $2 WHERE id = $1", UUID(hers["id"]), his_account)
+    async with listening_to(bob.client) as bobs, listening_to(alice.client) as ears:
+        await bobs.until("account-data", credential_id=his["id"])
+        told = await ears.until("problem", credential_id=hers["id"])
+        assert told.data["code"] == "wrong_account"
+        await asyncio.sleep(1)
+        assert not ears.of("account-data")
+
+
+async def test_a_database_that_is_away_ends_all_streams_with_a_hint_to_come_back(
+    service: Service, alice: Person, bob: Person, owner: asyncpg.Connection
+) -> None:
+    async with AsyncExitStack() as stack:
+        ears = [await stack.enter_async_context(listening_to(person.client)) for person in (alice, bob)]
+        for one in ears:
+            await one.until("heartbeat")
+        async with owner.transaction():
+            await owner.execute("LOCK TABLE corral.api_tokens")  # nobody can read it now
+            for one in ears:
+                await one.until_end()
+                (told,) = one.of("problem")
+                assert told.data["code"] == "database_unavailable"
+                assert len(one.retries) == 2
+                assert one.retries[1] >= 2_000
+    async with listening_to(alice.client) as again:
+        await again.until("heartbeat")

@@ -1,0 +1,108 @@
+"""Orders are looked through page by page, from the newest back to the oldest that may have changed."""
+
+from dataclasses import replace
+
+import orjson
+
+from corral.alpaca.errors import Fault
+from corral.alpaca.items import UnreadableItem
+from corral.alpaca.orders import Order, OrderStatusFilter, read_order
+from corral.alpaca.paging import Page, Place
+from corral.stream.events import GAP, StreamEvent
+from corral.stream.order_tracker import MOST_PAGES, OrderBackfill, OrderTracker
+
+_BASE = read_order({"id": "a", "status": "filled", "qty": "1", "filled_qty": "1"})
+
+
+def orders(*minutes: int, status: str = "filled") -> list[Order]:
+    return [
+        replace(_BASE, id=f"order-{minute}", status=status, submitted_at=f"2026-11-25T10:{minute:02}:00.5Z")
+        for minute in minutes
+    ]
+
+
+def told(news: list[StreamEvent]) -> list[str]:
+    return [orjson.loads(one.body)["id"] for one in news]
+
+
+def first_look(tracker: OrderTracker, *minutes: int, status: str = "filled") -> None:
+    assert OrderBackfill(tracker).take(Page(orders(*minutes, status=status), None)) == []
+
+
+def test_the_first_walk_tells_nothing_and_takes_in_the_newest_and_what_is_open_beyond_them() -> None:
+    tracker = OrderTracker()
+    backfill = OrderBackfill(tracker)
+    assert (backfill.query.status, backfill.query.after) == (OrderStatusFilter.ALL, None)
+    assert backfill.take(Page(orders(30, 29), Place("order-29"))) == []
+    assert (backfill.query.status, backfill.place) == (OrderStatusFilter.OPEN, Place())
+    assert backfill.take(Page(orders(3, status="new"), None)) == []
+    assert backfill.is_done
+    assert tracker.look_back_to() == "2026-11-25T10:03:00.500000000"
+
+
+def test_a_later_walk_looks_back_to_the_oldest_that_is_open() -> None:
+    tracker = OrderTracker()
+    first_look(tracker, 20, 5, status="new")
+    backfill = OrderBackfill(tracker)
+    assert backfill.query.after == "2026-11-25T10:04:59Z"
+    assert told(backfill.take(Page(orders(40), Place("order-40")))) == ["order-40"]
+    assert backfill.place == Place("order-40")
+    assert not backfill.is_done
+    assert told(backfill.take(Page(orders(20, 5), None))) == ["order-20", "order-5"]
+    assert backfill.is_done
+    assert OrderBackfill(tracker).query.after == "2026-11-25T10:39:59Z"
+
+
+def test_with_no_orders_at_all_the_next_walk_looks_at_everything_that_came_since() -> None:
+    tracker = OrderTracker()
+    first_look(tracker)
+    backfill = OrderBackfill(tracker)
+    assert backfill.query.after is None
+    assert told(backfill.take(Page(orders(1), None))) == ["order-1"]
+
+
+def test_what_is_beyond_reach_is_told_as_a_gap() -> None:
+    tracker = OrderTracker()
+    first_look(tracker, 1, status="new")
+    backfill = OrderBackfill(tracker)
+    for minute in range(MOST_PAGES - 1):
+        backfill.take(Page(orders(50 - minute), Place(f"order-{50 - minute}")))
+    assert not backfill.is_done
+    assert backfill.take(Page(orders(30), Place("order-30")))[-1] == GAP
+    assert backfill.is_done
+
+
+_UNREADABLE = UnreadableItem("order-7", {"id": "order-7"}, {"qty": Fault.NOT_A_NUMBER})
+
+
+def test_a_walk_past_an_order_that_cannot_be_read_comes_by_again() -> None:
+    tracker = OrderTracker()
+    first_look(tracker, 5)
+    backfill = OrderBackfill(tracker)
+    backfill.take(Page([*orders(30), _UNREADABLE, *orders(6)], None))
+    assert (backfill.is_done, backfill.unreadable) == (True, 1)
+    again = OrderBackfill(tracker)
+    assert again.query.after == "2026-11-25T10:04:59Z"
+    assert told(again.take(Page(orders(30, 7, 6), None))) == ["order-7"]
+    assert OrderBackfill(tracker).query.after == "2026-11-25T10:29:59Z"
+
+
+def test_a_walk_that_is_cut_off_past_an_unreadable_order_does_not_come_by_for_ever() -> None:
+    tracker = OrderTracker()
+    first_look(tracker, 5)
+    backfill = OrderBackfill(tracker)
+    news = [backfill.take(Page([*orders(40), _UNREADABLE], Place("further"))) for _ in range(MOST_PAGES)]
+    assert news[-1][-1] is GAP
+    assert OrderBackfill(tracker).query.after == "2026-11-25T10:39:59Z"
+
+
+def test_a_walk_for_corrections_goes_back_to_orders_that_are_over_and_says_nothing_of_a_gap_beyond() -> None:
+    tracker = OrderTracker()
+    first_look(tracker, 5)
+    OrderBackfill(tracker).take(Page(orders(20), None))
+    OrderBackfill(tracker).take(Page(orders(50), None))
+    assert OrderBackfill(tracker).query.after == "2026-11-25T10:49:59Z"
+    backfill = OrderBackfill(tracker, for_corrections=True)
+    assert backfill.query.after == "2026-11-25T10:19:59Z"
+    news = [backfill.take(Page(orders(50, 30), Place("further"))) for _ in range(MOST_PAGES)]
+    assert GAP not in news[-1]
