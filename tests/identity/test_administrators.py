@@ -11,11 +11,11 @@ from aiohttp import ClientSession
 
 from corral.database.connection import get_connection_with_rls
 from corral.database.embedded.instance import EmbeddedDatabase
-from corral.identity.administrators import admin_seal
 from corral.identity.links import issue_link
 from corral.identity.models import Scope
 from corral.identity.problems import AlreadySetUp, NotAnAdministrator
 from corral.identity.queries import insert_first_user
+from corral.identity.sealed_tokens import admin_seal
 from corral.people import queries
 from tests.conftest import Service
 from tests.doors import browser, fingerprints, link_code, sign_in_by_link

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import ClientSession
 
 from corral.identity.models import Scope
-from corral.identity.token_format import new_token
+from corral.identity.sealed_tokens import new_token
 from tests.conftest import Service
 from tests.doors import browser, sign_in_by_link
 from tests.log_lines import LogSince

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from aiohttp import ClientSession
 
-from corral.identity.token_format import new_token
+from corral.identity.sealed_tokens import new_token
 from corral.people import operators, queries
 from tests.conftest import Service
 from tests.doors import browser, fingerprints, sign_in_by_link

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from aiohttp import ClientSession
 
-from corral.identity.token_format import new_token
+from corral.identity.sealed_tokens import new_token
 from tests.conftest import Service, StartService
 from tests.doors import browser, cookie_of, link_code, sign_in_by_link
 from tests.identity.members import PASSWORD, Member, post, sign_in_as, status_of

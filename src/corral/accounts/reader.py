@@ -6,16 +6,18 @@ than the stored one, and raises a Problem for whatever goes wrong.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Hashable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, final
 from uuid import UUID
 
 from corral.accounts.cache import Answer, AnswerCache, LastKnownAccounts, Value
-from corral.accounts.schemas import AccountDataResponse, account_data_response
+from corral.accounts.schemas import AccountDataResponse
 from corral.alpaca.activities import ACTIVITY_LISTING, Activity, ActivityQuery
 from corral.alpaca.client import AlpacaClient
+from corral.alpaca.errors import AlpacaError
 from corral.alpaca.items import UnreadableItem
 from corral.alpaca.models import Account, AccountFacts, MarketClock
 from corral.alpaca.orders import Order, OrderQuery, order_listing
@@ -23,7 +25,7 @@ from corral.alpaca.paging import Page, Place, read_page
 from corral.alpaca.portfolio_history import HistoryQuery, PortfolioHistory
 from corral.alpaca.positions import Position
 from corral.credentials.models import NamedCredential, SealedCredential
-from corral.credentials.problems import AccountNotOpen, alpaca_errors_as_problems
+from corral.credentials.problems import AccountNotOpen, problem_of
 from corral.credentials.reader import READ, CredentialReader, Fetch, Found, OpenCredential, Purpose
 from corral.errors import Problem
 
@@ -122,7 +124,7 @@ class AccountReader:
 
     async def positions(self, credential: OpenCredential) -> tuple[Position | UnreadableItem, ...]:
         """All of them: Alpaca puts them on one page."""
-        with alpaca_errors_as_problems():
+        with _alpaca_errors_as_problems():
             return await self._read(credential, self._alpaca.fetch_positions)
 
     async def orders(
@@ -134,7 +136,7 @@ class AccountReader:
             ask = partial(self._alpaca.fetch_orders, query=query, limit=wanted, beyond=beyond)
             return await self._read(credential, ask)
 
-        with alpaca_errors_as_problems():
+        with _alpaca_errors_as_problems():
             return await read_page(order_listing(query), fetch, place, limit=limit)
 
     async def activities(
@@ -146,16 +148,16 @@ class AccountReader:
             ask = partial(self._alpaca.fetch_activities, query=query, limit=wanted, beyond=beyond)
             return await self._read(credential, ask)
 
-        with alpaca_errors_as_problems():
+        with _alpaca_errors_as_problems():
             return await read_page(ACTIVITY_LISTING, fetch, place, limit=limit)
 
     async def portfolio_history(self, credential: OpenCredential, query: HistoryQuery) -> PortfolioHistory:
-        with alpaca_errors_as_problems():
+        with _alpaca_errors_as_problems():
             return await self._read(credential, partial(self._alpaca.fetch_portfolio_history, query=query))
 
     async def clock(self, credential: OpenCredential) -> MarketClock:
         """The same for all accounts, so the account is not asked for beside it."""
-        with alpaca_errors_as_problems():
+        with _alpaca_errors_as_problems():
             return await credential.call(self._alpaca.fetch_clock)
 
     def polite_seconds(self, credential: OpenCredential) -> float:
@@ -179,7 +181,7 @@ class AccountReader:
             return
 
     async def _fetch_account_data(self, credential: OpenCredential) -> Answer[AccountDataResponse]:
-        with alpaca_errors_as_problems():
+        with _alpaca_errors_as_problems():
             return Answer(await fetch_alpaca_account_data(credential, partial(self._last_known.put, credential.stored)))
 
     async def _outcome(self, credential: NamedCredential, slots: asyncio.Semaphore) -> Outcome:
@@ -200,7 +202,18 @@ async def fetch_alpaca_account_data(
     answer = await credential.fetch_account()
     account = with_balance(answer.account)
     keep(account)
-    return account_data_response(account, credential.environment, answer.answered_at)
+    return AccountDataResponse(
+        account_type=credential.environment,
+        balance=account.cash,
+        equity=account.equity,
+        buying_power=account.buying_power,
+        currency=account.currency,
+        trading_blocked=account.trading_blocked,
+        account_blocked=account.account_blocked,
+        pattern_day_trader=account.pattern_day_trader,
+        daytrade_count=account.daytrade_count,
+        last_updated=answer.answered_at,
+    )
 
 
 def with_balance(account: AccountFacts) -> Account:
@@ -208,3 +221,11 @@ def with_balance(account: AccountFacts) -> Account:
     if not isinstance(account, Account):
         raise AccountNotOpen.with_status(account.status or "status unknown")
     return account
+
+
+@contextmanager
+def _alpaca_errors_as_problems() -> Generator[None]:
+    try:
+        yield
+    except AlpacaError as error:
+        raise problem_of(error) from error

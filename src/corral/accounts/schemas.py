@@ -5,7 +5,6 @@ of a second as Alpaca wrote. Alpaca adds values to its enumerations, so they are
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from corral.alpaca.activities import Activity, TradeActivity
 from corral.alpaca.environments import Environment
 from corral.alpaca.items import UnreadableItem, count_unreadable, readable
-from corral.alpaca.models import Account, MarketClock
+from corral.alpaca.models import MarketClock
 from corral.alpaca.orders import Order
 from corral.alpaca.portfolio_history import PortfolioHistory
 from corral.alpaca.positions import Position
@@ -234,22 +233,6 @@ class PortfolioHistoryResponse(BaseModel):
     unreadable: int = _UNREADABLE
     missing: int = Field(description="How many points this curve lacks because they can't be read; 0 as a rule")
     next_cursor: str | None = _NEXT_CURSOR
-
-
-def account_data_response(account: Account, environment: Environment, answered_at: datetime) -> AccountDataResponse:
-    """`answered_at` is the moment when Alpaca answered, in UTC."""
-    return AccountDataResponse(
-        account_type=environment,
-        balance=account.cash,
-        equity=account.equity,
-        buying_power=account.buying_power,
-        currency=account.currency,
-        trading_blocked=account.trading_blocked,
-        account_blocked=account.account_blocked,
-        pattern_day_trader=account.pattern_day_trader,
-        daytrade_count=account.daytrade_count,
-        last_updated=answered_at,
-    )
 
 
 def position_response(position: Position) -> PositionResponse:

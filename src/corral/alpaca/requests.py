@@ -66,14 +66,14 @@ class RequestRunner:
 
     def __init__(self, session: ClientSession, hosts: Hosts, *, timeout_seconds: float) -> None:
         self._session = session
-        self._hosts = hosts
+        self._bases = {environment: hosts.trading(environment) for environment in Environment}
         self._timeout_seconds = timeout_seconds
         self.budgets = Budgets()
 
     async def get(self, request: ApiRequest) -> RawAnswer:
         """Answers with any status but 429. Only for reads: it asks again when the first answer got lost."""
         started = time.perf_counter()
-        url = _address(self._hosts.trading(request.environment), request)
+        url = _address(self._bases[request.environment], request)
         call = _Call(request, url, give_up_at=get_running_loop().time() + self._timeout_seconds)
         outcome = await self._ask_in_time(call)
         if call.attempts:

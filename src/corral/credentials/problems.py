@@ -1,7 +1,6 @@
 """What can be told about a stored credential and about Alpaca's part in it."""
 
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Final, Self
 
 from corral.alpaca import errors as alpaca
@@ -147,15 +146,6 @@ def problem_of(error: alpaca.AlpacaError) -> Problem:
         return AlpacaRefused.with_code(error.alpaca_code)
     kind = next(_TOLD_AS[cls] for cls in type(error).__mro__ if cls in _TOLD_AS)
     return kind(retry_after=5) if kind is UpstreamUnavailable else kind()
-
-
-@contextmanager
-def alpaca_errors_as_problems() -> Generator[None]:
-    """Raises a Problem, as `problem_of` has it, for each AlpacaError."""
-    try:
-        yield
-    except alpaca.AlpacaError as error:
-        raise problem_of(error) from error
 
 
 def validation_problem_of(error: alpaca.AlpacaError) -> Problem:

@@ -151,6 +151,7 @@ class _Server(uvicorn.Server):
         self._grace_seconds = grace_seconds
         self._stop = stop
         self._log = get_logger()
+        self._stopping: asyncio.Task[None] | None = None
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -160,12 +161,14 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         _calm_garbage_collection()
+        self._stopping = asyncio.ensure_future(self._exit_when_stopped())
         if self._ready is not None and sockets:
             host, port = sockets[0].getsockname()[:2]
             self._ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
 
-    async def on_tick(self, counter: int) -> bool:
-        return await super().on_tick(counter) or self._stop.is_set()
+    async def _exit_when_stopped(self) -> None:
+        await self._stop.wait()
+        self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
@@ -174,6 +177,8 @@ class _Server(uvicorn.Server):
             listener.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()
+        if self._stopping is not None:
+            self._stopping.cancel()
         await self._wait_for_answers()
         await self._cut_off_the_rest()
         await self.lifespan.shutdown()

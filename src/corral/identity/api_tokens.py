@@ -1,6 +1,5 @@
 """API tokens: shown once, two keyed hashes at rest, never wider than their maker."""
 
-import hmac
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
@@ -9,28 +8,15 @@ from corral.database.connection import Connection, Database, get_connection_with
 from corral.identity import queries
 from corral.identity.models import ALL_SCOPES, EVERYTHING, AuthUser, scopes_from_stored
 from corral.identity.problems import PersonDisabled, TokenNotFound, WiderThanItsMaker
-from corral.identity.queries import TokenMetadata, TokenRow
+from corral.identity.queries import TokenMetadata
 from corral.identity.revalidation import authorized_connection
+from corral.identity.sealed_tokens import new_token, token_verifiers
 from corral.identity.security_events import OPERATOR, Source, note_event
-from corral.identity.token_format import new_token, sealed_moment
 from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Vault
 
 _log = get_logger()
-
-
-def token_lookups(vault: Vault, token: str) -> list[bytes]:
-    return vault.verifiers("api_token", token)
-
-
-def is_sealed_token(vault: Vault, token: str, row: TokenRow) -> bool:
-    """Whether the row grants what it granted when it was made: nobody moved, widened or prolonged it."""
-    expected = vault.verifiers("api_token_row", token, *_bound(row.user_id, row.id, row.scopes, row.expires_at))
-    if any(hmac.compare_digest(row.seal, one) for one in expected):
-        return True
-    _log.error("api_token_seal_broken", token_id=str(row.id), user_id=str(row.user_id))
-    return False
 
 
 async def create_api_token(
@@ -93,14 +79,17 @@ async def _insert_token(
 ) -> tuple[TokenMetadata, Secret]:
     token = new_token()
     granted = sorted(set(scopes)) if scopes is not None else [EVERYTHING]
+    lookup, seal = token_verifiers(
+        vault, token, user_id=user_id, token_id=token_id, scopes=granted, expires_at=expires_at
+    )
     metadata = await queries.insert_api_token(
         connection,
         user_id=user_id,
         token_id=token_id,
         name=name,
         scopes=granted,
-        lookup=vault.verifier("api_token", token),
-        seal=vault.verifier("api_token_row", token, *_bound(user_id, token_id, granted, expires_at)),
+        lookup=lookup,
+        seal=seal,
         expires_at=expires_at,
     )
     return metadata, Secret(token)
@@ -151,8 +140,3 @@ async def revoke_all_api_tokens(database: Database, user_id: UUID, source: Sourc
         await queries.delete_all_api_tokens(connection, user_id)
         await note_event(connection, user_id, "tokens_revoked", source)
     _log.info("api_tokens_revoked", user_id=str(user_id))
-
-
-def _bound(user_id: UUID, token_id: UUID, scopes: Sequence[str], expires_at: datetime | None) -> tuple[str, ...]:
-    expiry = sealed_moment(expires_at) if expires_at else "never"
-    return str(user_id), str(token_id), " ".join(scopes), expiry

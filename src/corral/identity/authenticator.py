@@ -11,13 +11,18 @@ from corral.database.batching import BatchedLookup, WriteBehindBuffer
 from corral.database.connection import Database
 from corral.edge.services import ServiceKey
 from corral.identity import queries
-from corral.identity.administrators import is_administrator
-from corral.identity.api_tokens import is_sealed_token, token_lookups
 from corral.identity.models import ALL_SCOPES, AuthUser, Scope, scopes_from_stored
 from corral.identity.problems import InsufficientScope, NotAnAdministrator, SessionRequired, Unauthenticated
 from corral.identity.queries import SessionRow, TokenRow
-from corral.identity.sessions import is_idle_too_long, is_sealed_session, session_lookups
-from corral.identity.token_format import is_well_formed
+from corral.identity.sealed_tokens import (
+    is_administrator,
+    is_sealed_session,
+    is_sealed_token,
+    is_well_formed,
+    session_lookups,
+    token_lookups,
+)
+from corral.identity.sessions import is_idle_too_long
 from corral.vault import Vault
 
 # How precisely "last seen" and "last used" are kept: not every request is worth a write.

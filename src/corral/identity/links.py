@@ -4,7 +4,6 @@ The code stands behind the `#` of the link: a browser never sends that part, so 
 any server or proxy on the way. The page takes it out and posts it.
 """
 
-import hmac
 import re
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
@@ -14,8 +13,8 @@ from uuid import UUID
 from corral.database.connection import Connection, Database, get_connection_with_rls
 from corral.identity import queries
 from corral.identity.problems import LinkRefused, PersonDisabled
+from corral.identity.sealed_tokens import is_well_formed, new_token, sealed_moment
 from corral.identity.security_events import OPERATOR, note_event
-from corral.identity.token_format import is_well_formed, new_token, sealed_moment
 from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Vault
@@ -74,8 +73,7 @@ def refuse_unbelievable(vault: Vault, kind: Kind, code: Secret, row: queries.Lin
     """The row when it is whole; LinkRefused for one that is missing or written by hand."""
     if row is None:
         raise LinkRefused
-    expected = vault.verifiers("link_row", code.reveal(), *_bound(kind, row.user_id, row.expires_at))
-    if not any(hmac.compare_digest(row.seal, one) for one in expected):
+    if not vault.verify(row.seal, "link_row", code.reveal(), *_bound(kind, row.user_id, row.expires_at)):
         _log.error("link_seal_broken", kind=kind)
         raise LinkRefused
     return row

@@ -1,6 +1,5 @@
 """Cookie sessions: 190 random bits in the browser, two keyed hashes at rest."""
 
-import hmac
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +10,7 @@ from corral.identity import queries
 from corral.identity.models import VerifiedUser
 from corral.identity.problems import SessionNotFound
 from corral.identity.queries import SessionMetadata, SessionRow
-from corral.identity.token_format import is_well_formed, new_token, sealed_moment
+from corral.identity.sealed_tokens import is_well_formed, new_token, session_lookups, session_verifiers
 from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Vault
@@ -29,19 +28,6 @@ class NewSession:
     expires_at: datetime
 
 
-def session_lookups(vault: Vault, cookie_value: str) -> list[bytes]:
-    return vault.verifiers("session", cookie_value)
-
-
-def is_sealed_session(vault: Vault, cookie_value: str, row: SessionRow) -> bool:
-    """Whether the row says what it said when it was made: nobody moved it to another user or gave it longer."""
-    expected = vault.verifiers("session_row", cookie_value, *_bound(row.user_id, row.id, row.expires_at))
-    if any(hmac.compare_digest(row.seal, one) for one in expected):
-        return True
-    _log.error("session_seal_broken", session_id=str(row.id), user_id=str(row.user_id))
-    return False
-
-
 def is_idle_too_long(row: SessionRow | SessionMetadata) -> bool:
     return row.rested > IDLE
 
@@ -56,12 +42,13 @@ async def start_session(database: Database, vault: Vault, verified: VerifiedUser
         if not await queries.lock_user(connection, user_id, verified.access_epoch):
             raise verified.refusal
         expires_at = await queries.read_clock(connection) + ABSOLUTE
+        lookup, seal = session_verifiers(vault, value, user_id=user_id, session_id=session_id, expires_at=expires_at)
         await queries.insert_session(
             connection,
             user_id=user_id,
             session_id=session_id,
-            lookup=vault.verifier("session", value),
-            seal=vault.verifier("session_row", value, *_bound(user_id, session_id, expires_at)),
+            lookup=lookup,
+            seal=seal,
             expires_at=expires_at,
             user_agent="".join(filter(str.isprintable, user_agent))[:200],
         )
@@ -97,7 +84,3 @@ async def end_other_sessions(database: Database, user_id: UUID, kept_id: UUID) -
     async with get_connection_with_rls(user_id, database) as connection:
         await queries.delete_other_sessions(connection, user_id, kept_id)
     _log.info("other_sessions_ended", user_id=str(user_id), session_id=str(kept_id))
-
-
-def _bound(user_id: UUID, session_id: UUID, expires_at: datetime) -> tuple[str, ...]:
-    return str(user_id), str(session_id), sealed_moment(expires_at)

@@ -5,12 +5,12 @@ from uuid import UUID, uuid4
 
 from corral.database.connection import Database, get_connection_with_rls
 from corral.identity import queries
-from corral.identity.administrators import admin_seal
 from corral.identity.links import link_lookups, refuse_unbelievable
 from corral.identity.models import AuthUser, VerifiedUser
 from corral.identity.passwords import hash_password, is_password_of, refuse_weak
 from corral.identity.problems import AlreadySetUp, LinkRefused, SignInRefused, SignInThrottled
 from corral.identity.reauthentication import confirm_password, confirmed_connection
+from corral.identity.sealed_tokens import admin_seal
 from corral.identity.security_events import Source, note_event
 from corral.logs import get_logger
 from corral.secret import Secret

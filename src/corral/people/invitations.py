@@ -4,7 +4,6 @@ Nobody is made before it is redeemed, and whoever redeems it chooses the passwor
 anything that opens somebody else's account.
 """
 
-import hmac
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -14,7 +13,7 @@ from corral.identity.passwords import hash_password, refuse_weak
 from corral.identity.problems import LinkRefused
 from corral.identity.queries import FIRST_EPOCH, insert_user, read_clock
 from corral.identity.reauthentication import confirmed_connection
-from corral.identity.token_format import is_well_formed, new_token, sealed_moment
+from corral.identity.sealed_tokens import is_well_formed, new_token, sealed_moment
 from corral.logs import get_logger
 from corral.people import queries
 from corral.people.problems import InvitationNotFound
@@ -85,7 +84,7 @@ def _refuse_unbelievable(vault: Vault, code: Secret, row: InvitationRow | None) 
     if row is None:
         raise LinkRefused
     bound = _bound(row.email, row.invited_by, row.expires_at)
-    if not any(hmac.compare_digest(row.seal, one) for one in vault.verifiers("invitation_row", code.reveal(), *bound)):
+    if not vault.verify(row.seal, "invitation_row", code.reveal(), *bound):
         _log.error("invitation_seal_broken", user_id=str(row.invited_by))
         raise LinkRefused
     return row

@@ -6,6 +6,7 @@ paper to live does not open (Tink: "Bind ciphertext to its context").
 """
 
 from dataclasses import dataclass
+from hmac import compare_digest
 from typing import final
 
 import tink
@@ -56,6 +57,10 @@ class Vault:
     def verifier(self, purpose: str, *parts: str) -> bytes:
         """A keyed hash by the primary key: whoever writes to the database but has no keyring cannot make one."""
         return self._prfs[0].compute(framed("corral/verifier/v1", purpose, *parts), VERIFIER_BYTES)
+
+    def verify(self, verifier: bytes, purpose: str, *parts: str) -> bool:
+        """Whether it is the keyed hash of these parts by any key of the keyring; compared in constant time."""
+        return any(compare_digest(verifier, one) for one in self.verifiers(purpose, *parts))
 
     def verifiers(self, purpose: str, *parts: str) -> list[bytes]:
         """The same by every key of the keyring, the primary's first, so that a rotation forgets nobody."""
