@@ -125,7 +125,7 @@ def configured_hosts(settings: Settings) -> Hosts:
 def create_app(settings: Settings, state: State) -> Edge:
     """The whole application, to be served by `corral.edge.server.serve_http`."""
     return Edge(
-        FastLane(create_api(state)),
+        FastLane(create_api(state), state["authenticator"], state["credentials"], state["accounts"]),
         public_url=settings.browser_url,
         problem_page=partial(render_problem_page, sandbox=state["sandbox"]),
     )

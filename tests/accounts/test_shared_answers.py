@@ -1,25 +1,15 @@
 """An answer is shared only among those who may see it now; and the fast lane is the documented route, only faster."""
 
-import asyncio
 from uuid import UUID
 
 import asyncpg
 import pytest
 from aiohttp import ClientSession
-from pydantic import BaseModel
 
-from corral.accounts.cache import Answer, AnswerCache
 from corral.accounts.routes import FastLane
 from corral.database.embedded.instance import EmbeddedDatabase
 from tests.conftest import Faults, StartService
 from tests.people import Person, make_person, paper_key
-
-
-class Text(BaseModel):
-    text: str
-
-
-ANSWER = Answer(Text(text="answer"))
 
 
 @pytest.mark.parametrize("read", ["account-data", "positions", "orders", "activities", "portfolio-history", "clock"])
@@ -81,70 +71,3 @@ async def test_the_fast_lane_answers_as_the_documented_route_does(
                 body = await answer.json(content_type=None)
                 answers.append((answer.status, sorted(answer.headers), body | {"request_id": ""}))
     assert answers[0] == answers[1]
-
-
-async def test_an_idle_answer_is_forgotten() -> None:
-    cache = AnswerCache(0.02)
-
-    async def fetch() -> Answer[Text]:
-        return ANSWER
-
-    assert await cache.get("key", fetch) is ANSWER
-    await asyncio.sleep(0.05)
-    assert not cache._answers  # pyright: ignore[reportPrivateUsage]  # memory is what this is about
-    assert not cache._calls  # pyright: ignore[reportPrivateUsage]
-
-
-async def test_a_failure_reaches_all_who_waited_and_is_not_kept() -> None:
-    cache = AnswerCache(60)
-    calls = 0
-
-    async def fail() -> Answer[Text]:
-        nonlocal calls
-        calls += 1
-        await asyncio.sleep(0.01)
-        raise ConnectionError
-
-    results = await asyncio.gather(*(cache.get("key", fail) for _ in range(3)), return_exceptions=True)
-    assert [type(result) for result in results] == [ConnectionError] * 3
-    assert calls == 1
-    with pytest.raises(ConnectionError):
-        await cache.get("key", fail)
-    assert calls == 2
-
-
-async def test_closing_ends_the_calls_under_way() -> None:
-    cache = AnswerCache(1)
-
-    async def never() -> Answer[Text]:
-        await asyncio.Event().wait()
-        return ANSWER
-
-    waiting = asyncio.ensure_future(cache.get("key", never))
-    await asyncio.sleep(0)
-    await cache.close()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
-
-
-async def test_no_more_is_kept_than_there_is_room_for_and_room_comes_back() -> None:
-    cache = AnswerCache(3, most_bytes=len(ANSWER.json) + 4)
-    calls = 0
-
-    async def fetch() -> Answer[Text]:
-        nonlocal calls
-        calls += 1
-        return ANSWER
-
-    assert await cache.get("first", fetch) is await cache.get("second", fetch) is ANSWER
-    assert await cache.get("first", fetch) is ANSWER
-    assert calls == 2
-    assert await cache.get("second", fetch) is ANSWER  # answered, and not kept
-    assert calls == 3
-    for _ in range(3_000):
-        if not cache._answers:  # pyright: ignore[reportPrivateUsage]  # memory is what this is about
-            break
-        await asyncio.sleep(0.02)
-    await cache.get("second", fetch)
-    await cache.get("second", fetch)
-    assert calls == 4

@@ -1,11 +1,13 @@
-"""Answers of Alpaca's that are shared: one call for all who ask the same at the same moment, kept for a moment more."""
+"""Answers that are shared: one call to Alpaca for all who ask the same at once, and its answer for a moment more."""
 
 import asyncio
 import zlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
+from contextvars import Context
 from dataclasses import dataclass, fields
 from functools import cached_property
+from math import inf
 from typing import Any, Final, Generic, TypeVar, final
 
 import orjson
@@ -16,6 +18,7 @@ from corral.credentials.models import SealedCredential
 
 MOST_BYTES_KEPT: Final = 32 * 1024 * 1024
 MOST_ACCOUNTS_KEPT: Final = 20_000
+_REFRESH_MARGIN_SECONDS: Final = 0.02
 
 _NAMES: Final = [field.name for field in fields(Account)]
 
@@ -35,68 +38,124 @@ class Answer(Generic[Value_co]):
         return self.value.model_dump_json().encode()
 
 
+@dataclass(frozen=True, slots=True)
+class _Question(Generic[Value]):
+    """How an answer is got, and kept: `may_refresh` says whether a call ahead of the next reader may be spent on it."""
+
+    fetch: Callable[[], Awaitable[Answer[Value]]]
+    keep_seconds: float
+    may_refresh: Callable[[], bool]
+
+
+@dataclass(slots=True)
+class _Entry:
+    answer: Answer[Any]
+    timers: tuple[asyncio.TimerHandle, ...]
+    read_at: float = -inf  # the last time, on the loop's clock
+
+
 @final
 class AnswerCache:
-    """Single flight, and a time to live. Whoever asks has been authorised already, for this very request.
+    """Single flight, a time to live, and refresh-ahead.
 
-    The key begins with the owner, the credential and its revision, so that an answer which is kept cannot be reached
-    any more once a right was taken away. Nothing is kept of a failure. An idle account costs nothing, for its entry
-    goes when its time is over. No more than `most_bytes` of JSON are kept: what would be too much is not kept.
+    Whoever asks has been authorised already, for this very request. The key begins with the owner, the credential and
+    its revision, so that an answer which is kept cannot be reached any more once a right was taken away. Nothing is
+    kept of a failure. No more than `most_bytes` of JSON are kept: what would be too much is not kept.
+
+    No answer is served beyond its time to live. One that is read all the time is asked for again shortly before that
+    ends, so that no reader waits for Alpaca. One that is not costs nothing: its entry goes when its time is over.
     """
 
-    __slots__ = ("_answers", "_bytes_kept", "_calls", "_keep_seconds", "_most_bytes")
+    __slots__ = ("_bytes_kept", "_calls", "_entries", "_keep_seconds", "_most_bytes")
 
     def __init__(self, keep_seconds: float, *, most_bytes: int = MOST_BYTES_KEPT) -> None:
         self._keep_seconds = keep_seconds
         self._most_bytes = most_bytes
         self._bytes_kept = 0
-        self._answers: dict[Hashable, Answer[Any]] = {}
+        self._entries: dict[Hashable, _Entry] = {}
         self._calls: dict[Hashable, asyncio.Task[Answer[Any]]] = {}
 
     def kept(self, key: Hashable) -> Answer[Any] | None:
         """The answer that is kept, without a call."""
-        return self._answers.get(key)
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        entry.read_at = asyncio.get_running_loop().time()
+        return entry.answer
 
     async def get(
-        self, key: Hashable, fetch: Callable[[], Awaitable[Answer[Value]]], *, keep_seconds: float | None = None
+        self,
+        key: Hashable,
+        fetch: Callable[[], Awaitable[Answer[Value]]],
+        *,
+        keep_seconds: float | None = None,
+        may_refresh: Callable[[], bool] = lambda: False,
     ) -> Answer[Value]:
         """The kept answer, or that of the call under way, or a new one. Raises what `fetch` raises.
 
         `keep_seconds` is for how long a new one serves others; without it, what the cache was made with.
         """
-        kept = self._answers.get(key)
+        kept = self.kept(key)
         if kept is not None:
             return kept
         call = self._calls.get(key)
         if call is None:
             seconds = self._keep_seconds if keep_seconds is None else keep_seconds
-            call = self._calls[key] = asyncio.get_running_loop().create_task(self._call(key, fetch, seconds))
-            call.add_done_callback(_retrieve_exception)
+            call = self._start(key, _Question(fetch, seconds, may_refresh))
         # Shielded: a caller that gives up must not cancel the call for the others.
         return await asyncio.shield(call)
 
     async def close(self) -> None:
         """Ends calls whose answer nobody will read any more."""
+        for key in list(self._entries):
+            self._forget(key)
         for call in list(self._calls.values()):
             call.cancel()
         await asyncio.gather(*self._calls.values(), return_exceptions=True)
 
-    async def _call(
-        self, key: Hashable, fetch: Callable[[], Awaitable[Answer[Value]]], keep_seconds: float
-    ) -> Answer[Value]:
+    def _start(
+        self, key: Hashable, question: _Question[Value], context: Context | None = None
+    ) -> "asyncio.Task[Answer[Value]]":
+        loop = asyncio.get_running_loop()
+        call = self._calls[key] = loop.create_task(self._call(key, question), context=context)
+        call.add_done_callback(_retrieve_exception)
+        return call
+
+    async def _call(self, key: Hashable, question: _Question[Value]) -> Answer[Value]:
+        began = asyncio.get_running_loop().time()
         try:
-            answer = await fetch()
+            answer = await question.fetch()
         finally:
             del self._calls[key]
-        size = len(answer.json)
-        if keep_seconds > 0 and self._bytes_kept + size <= self._most_bytes:
-            self._answers[key] = answer
-            self._bytes_kept += size
-            asyncio.get_running_loop().call_later(keep_seconds, self._forget, key)
+        self._forget(key)
+        if question.keep_seconds > 0 and self._bytes_kept + len(answer.json) <= self._most_bytes:
+            self._keep(key, question, answer, asyncio.get_running_loop().time() - began)
         return answer
 
+    def _keep(self, key: Hashable, question: _Question[Any], answer: Answer[Any], call_seconds: float) -> None:
+        """Refreshes so long before the end as the call took, and half as long again: the next one may be slower."""
+        loop, seconds = asyncio.get_running_loop(), question.keep_seconds
+        ahead = min(seconds / 2, 1.5 * call_seconds + _REFRESH_MARGIN_SECONDS)
+        timers = (
+            loop.call_later(seconds, self._forget, key),
+            # In a context of its own: it belongs to no request.
+            loop.call_later(seconds - ahead, self._refresh, key, question, context=Context()),
+        )
+        self._entries[key] = _Entry(answer, timers)
+        self._bytes_kept += len(answer.json)
+
+    def _refresh(self, key: Hashable, question: _Question[Any]) -> None:
+        """If it was read in the last half of its time, and no call is under way."""
+        since = asyncio.get_running_loop().time() - question.keep_seconds / 2
+        if self._entries[key].read_at >= since and key not in self._calls and question.may_refresh():
+            self._start(key, question, Context())
+
     def _forget(self, key: Hashable) -> None:
-        self._bytes_kept -= len(self._answers.pop(key).json)
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self._bytes_kept -= len(entry.answer.json)
+            for timer in entry.timers:
+                timer.cancel()
 
 
 @final

@@ -79,7 +79,7 @@ class AccountReader:
         if credential.purpose.leaves:
             kept: Answer[AccountDataResponse] | None = self._cache.kept(key)
             return kept or await self._cache.get((*key, credential.purpose.name), fetch)
-        return await self._cache.get(key, fetch)
+        return await self._cache.get(key, fetch, may_refresh=partial(self._has_spare_requests, credential))
 
     async def each_account_data(
         self, credentials: Sequence[NamedCredential], *, within_seconds: float | None = None
@@ -163,6 +163,11 @@ class AccountReader:
     def polite_seconds(self, credential: OpenCredential) -> float:
         """The least pause between calls that go on for ever, so that half of the account's rate limit is left."""
         return self._alpaca.polite_seconds(credential.budget_key)
+
+    def _has_spare_requests(self, credential: OpenCredential) -> bool:
+        """Whether less than half of the account's requests of this minute are used."""
+        left = self._alpaca.budget_left(credential.budget_key)
+        return left is None or left.remaining * 2 >= left.limit
 
     async def _read(self, credential: OpenCredential, fetch: Fetch[Found]) -> Found:
         """Only an account itself says which one it is, so it is asked for beside a list.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -10,6 +10,7 @@ import asyncpg
 from corral.alpaca.environments import Environment
 from corral.credentials.models import Credential, CredentialVersion, NamedCredential, Replacement, SealedCredential
 from corral.database.connection import Connection, Database, Fetcher, Owned, columns
+from corral.identity.queries import SessionRow, TokenRow
 
 
 async def load_sealed_credentials(database: Fetcher, wanted: Sequence[Owned]) -> Mapping[Owned, SealedCredential]:
@@ -24,6 +25,42 @@ async def load_sealed_credentials(database: Fetcher, wanted: Sequence[Owned]) ->
     )
     found = map(_sealed, rows)
     return {(credential.user_id, credential.id): credential for credential in found}
+
+
+class AccessKey(NamedTuple):
+    """By what a request proves who sends it, and which credential it is about."""
+
+    is_session: bool
+    lookup: bytes
+    credential_id: UUID
+
+
+class Access(NamedTuple):
+    """The caller's row, not believed yet, and the credential if row-level security shows it to that user."""
+
+    caller: SessionRow | TokenRow
+    stored: SealedCredential | None
+
+
+async def load_access(database: Fetcher, wanted: Sequence[AccessKey]) -> Mapping[AccessKey, Access]:
+    """Who is asking and what they may see of what they ask for, for many requests in one round trip."""
+    rows = await database.fetch(
+        """
+        SELECT "position", user_id, seal, caller_id, email, created_at, scopes, rested, expires_at, admin_seal,
+               credential_id, user_id, credential_type, account_id, is_active, revision,
+               api_key_sealed, secret_key_sealed, last_used_at, refused_at
+        FROM corral.read_access($1, $2, $3)
+        """,
+        [key.is_session for key in wanted],
+        [key.lookup for key in wanted],
+        [key.credential_id for key in wanted],
+    )
+    found: dict[AccessKey, Access] = {}
+    for row in rows:
+        position: int = row[0]
+        key = wanted[position - 1]
+        found[key] = _access(key, row)
+    return found
 
 
 async def load_active_versions(
@@ -221,6 +258,16 @@ async def load_all_sealed(connection: Connection) -> list[SealedCredential]:
         """
     )
     return [_sealed(row) for row in rows]
+
+
+def _access(key: AccessKey, row: asyncpg.Record) -> Access:
+    _, user_id, seal, caller_id, email, created_at, scopes, rested, expires_at, admin_seal, *rest = row
+    caller = (
+        SessionRow(key.lookup, seal, user_id, caller_id, email, created_at, rested, expires_at, admin_seal)
+        if key.is_session
+        else TokenRow(key.lookup, seal, user_id, caller_id, email, scopes, expires_at, rested)
+    )
+    return Access(caller, None if rest[0] is None else _sealed(rest))
 
 
 def _credential(row: asyncpg.Record) -> Credential:

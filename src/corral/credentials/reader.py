@@ -26,9 +26,12 @@ from corral.credentials.problems import (
     CredentialRefused,
     UpstreamFailed,
 )
+from corral.credentials.queries import Access, AccessKey
 from corral.database.batching import BatchedLookup, WriteBehindBuffer
 from corral.database.connection import Database
 from corral.errors import InternalError
+from corral.identity.authenticator import Presented
+from corral.identity.problems import Unauthenticated
 from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Context, SealBroken, Vault
@@ -161,6 +164,7 @@ class CredentialReader:
         self._vault = vault
         self._alpaca = alpaca
         self._load = BatchedLookup(database.connection, queries.load_sealed_credentials)
+        self._load_access = BatchedLookup(database.connection, queries.load_access)
         self._used = WriteBehindBuffer(partial(queries.note_credentials_used, database))
         self._suspected = WriteBehindBuffer(partial(queries.note_credentials_suspected, database))
 
@@ -169,18 +173,27 @@ class CredentialReader:
 
         Raises CredentialRefused as `open_row` does.
         """
-        stored = await self._load((user_id, credential_id))
+        return self.open_row(await self._load((user_id, credential_id)), purpose)
+
+    async def load_access(self, presented: Presented, credential_id: UUID) -> Access:
+        """Who is asking, and their credential, in one round trip. The caller's row has to be verified first.
+
+        Raises Unauthenticated where there is no such session or token.
+        """
+        for lookup in presented.lookups:
+            if access := await self._load_access(AccessKey(presented.is_session, lookup, credential_id)):
+                return access
+        raise Unauthenticated
+
+    def open_row(self, stored: SealedCredential | None, purpose: Purpose) -> OpenCredential:
+        """The same for a row that was loaded for this very request, as its owner; None is no row.
+
+        Raises CredentialRefused if Alpaca has refused the keys: more calls would only spend the account's budget.
+        """
         if stored is None:
             raise CredentialNotFound
         if not stored.is_active:
             raise CredentialInactive
-        return self.open_row(stored, purpose)
-
-    def open_row(self, stored: SealedCredential, purpose: Purpose) -> OpenCredential:
-        """The same for a row that was read a moment ago, as its owner.
-
-        Raises CredentialRefused if Alpaca has refused the keys: more calls would only spend the account's budget.
-        """
         if stored.refused_at is not None and not purpose.opens_refused:
             raise CredentialRefused
         return OpenCredential(stored, purpose, self, self._vault, self._alpaca)

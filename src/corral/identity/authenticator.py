@@ -1,6 +1,7 @@
 """From a request to its user: the session cookie or a bearer token, asked of the database every time."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import Annotated, Final, final
@@ -29,30 +30,84 @@ from corral.vault import Vault
 _TOUCH_AFTER = timedelta(minutes=1)
 
 
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """What a request presents to prove who sends it: an API token, or the cookie of a session."""
+
+    is_session: bool
+    value: str = field(repr=False)
+    lookups: list[bytes] = field(repr=False)  # by every key of the keyring
+
+
 @final
 class Authenticator:
     """Finds the user of a token or session cookie. Lives as long as the process; keeps nothing of what it found."""
 
     def __init__(self, database: Database, vault: Vault, *, cookie_name: str) -> None:
-        self.cookie_name = cookie_name
+        self._cookie_name = cookie_name
         self._vault = vault
         self._find_session = BatchedLookup(database.connection, queries.find_sessions)
         self._find_token = BatchedLookup(database.connection, queries.find_api_tokens)
         self._seen = WriteBehindBuffer(partial(queries.note_sessions_seen, database))
         self._used = WriteBehindBuffer(partial(queries.note_api_tokens_used, database))
 
+    def presented(self, request: Request) -> Presented:
+        """Raises Unauthenticated. With an Authorization header the cookie is not looked at: never both."""
+        authorization = request.headers.get("authorization")
+        if authorization is not None:
+            scheme, _, token = authorization.partition(" ")
+            if scheme.lower() != "bearer":
+                raise Unauthenticated
+            return self._presented_token(token.strip())
+        cookie = request.cookies.get(self._cookie_name)
+        if cookie is None:
+            raise Unauthenticated
+        return self._presented_session(cookie)
+
+    async def authenticate(self, presented: Presented) -> AuthUser:
+        """The user, as the database knows them now. Raises Unauthenticated."""
+        find = self._find_session if presented.is_session else self._find_token
+        for lookup in presented.lookups:
+            if row := await find(lookup):
+                return self.verify(presented, row)
+        raise Unauthenticated
+
+    def verify(self, presented: Presented, row: SessionRow | TokenRow) -> AuthUser:
+        """The user of a row that was loaded for this very request. Raises Unauthenticated for one that is not whole."""
+        if isinstance(row, SessionRow):
+            return self._verify_session(presented.value, row)
+        return self._verify_token(presented.value, row)
+
     async def authenticate_token(self, token: str) -> AuthUser:
-        row = await self._token_row(token)
-        if row is None or not is_sealed_token(self._vault, token, row):
+        return await self.authenticate(self._presented_token(token))
+
+    async def authenticate_session(self, cookie_value: str) -> AuthUser:
+        return await self.authenticate(self._presented_session(cookie_value))
+
+    async def close(self) -> None:
+        await self._seen.close()
+        await self._used.close()
+
+    def _presented_token(self, token: str) -> Presented:
+        if not is_well_formed(token):
+            raise Unauthenticated
+        return Presented(is_session=False, value=token, lookups=token_lookups(self._vault, token))
+
+    def _presented_session(self, cookie_value: str) -> Presented:
+        if not is_well_formed(cookie_value):
+            raise Unauthenticated
+        return Presented(is_session=True, value=cookie_value, lookups=session_lookups(self._vault, cookie_value))
+
+    def _verify_token(self, token: str, row: TokenRow) -> AuthUser:
+        if not is_sealed_token(self._vault, token, row):
             raise Unauthenticated
         if row.rested is None or row.rested > _TOUCH_AFTER:
             self._used.add((row.user_id, row.id))
         scopes = scopes_from_stored(row.scopes)
         return AuthUser(row.user_id, row.email, scopes, "token", row.id, row.expires_at, row.lookup)
 
-    async def authenticate_session(self, cookie_value: str) -> AuthUser:
-        row = await self._session_row(cookie_value)
-        if row is None or is_idle_too_long(row) or not is_sealed_session(self._vault, cookie_value, row):
+    def _verify_session(self, cookie_value: str, row: SessionRow) -> AuthUser:
+        if is_idle_too_long(row) or not is_sealed_session(self._vault, cookie_value, row):
             raise Unauthenticated
         if row.rested > _TOUCH_AFTER:
             self._seen.add((row.user_id, row.id))
@@ -60,24 +115,6 @@ class Authenticator:
         return AuthUser(
             row.user_id, row.email, ALL_SCOPES, "session", row.id, row.expires_at, row.lookup, may_administer
         )
-
-    async def close(self) -> None:
-        await self._seen.close()
-        await self._used.close()
-
-    async def _token_row(self, token: str) -> TokenRow | None:
-        if is_well_formed(token):
-            for lookup in token_lookups(self._vault, token):
-                if row := await self._find_token(lookup):
-                    return row
-        return None
-
-    async def _session_row(self, cookie_value: str) -> SessionRow | None:
-        if is_well_formed(cookie_value):
-            for lookup in session_lookups(self._vault, cookie_value):
-                if row := await self._find_session(lookup):
-                    return row
-        return None
 
 
 AUTHENTICATOR: Final = ServiceKey[Authenticator]("authenticator")
@@ -89,32 +126,23 @@ def session_cookie_name(public_url: str) -> str:
 
 
 async def get_current_user(request: Request) -> AuthUser:
-    """The caller, or Unauthenticated. With an Authorization header the cookie is not looked at: never both."""
-    user = await _identify(request)
+    """The caller. Raises Unauthenticated."""
+    authenticator = AUTHENTICATOR.of(request)
+    user = await authenticator.authenticate(authenticator.presented(request))
     request.scope["state"]["user_id"] = user.id  # for the request's log line
     return user
 
 
-async def _identify(request: Request) -> AuthUser:
-    authenticator = AUTHENTICATOR.of(request)
-    authorization = request.headers.get("authorization")
-    if authorization is not None:
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer":
-            raise Unauthenticated
-        return await authenticator.authenticate_token(token.strip())
-    cookie = request.cookies.get(authenticator.cookie_name)
-    if cookie is None:
-        raise Unauthenticated
-    return await authenticator.authenticate_session(cookie)
+def require_scope(user: AuthUser, scope: Scope) -> AuthUser:
+    """The same user. Raises InsufficientScope."""
+    if scope not in user.scopes:
+        raise InsufficientScope(f"This token may not do that: it lacks the scope {scope}.", scope=scope.value)
+    return user
 
 
 def _requires(scope: Scope) -> Callable[[Request], Awaitable[AuthUser]]:
     async def user_with_scope(request: Request) -> AuthUser:
-        user = await get_current_user(request)
-        if not user.may(scope):
-            raise InsufficientScope(f"This token may not do that: it lacks the scope {scope}.", scope=scope.value)
-        return user
+        return require_scope(await get_current_user(request), scope)
 
     return user_with_scope
 

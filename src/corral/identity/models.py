@@ -59,6 +59,3 @@ class AuthUser:
     expires_at: datetime | None  # of the session or token
     lookup: bytes = field(repr=False)  # the keyed hash by which its row is found again
     is_administrator: bool = False  # in this request; a token's never is
-
-    def may(self, scope: Scope) -> bool:
-        return scope in self.scopes

@@ -1,0 +1,213 @@
+"""Single flight, time to live and refresh-ahead, on a clock that is turned."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import pytest
+from pydantic import BaseModel
+
+from corral.accounts.cache import Answer, AnswerCache
+from tests.virtual_time import run_in_virtual_time
+
+CALL_SECONDS = 0.08
+
+
+class Moment(BaseModel):
+    """When Alpaca answered."""
+
+    at: float
+
+
+@dataclass
+class Alpaca:
+    """Answers after `CALL_SECONDS`, or fails while `is_down`."""
+
+    call_seconds: float = CALL_SECONDS
+    is_down: bool = False
+    began_at: list[float] = field(default_factory=list[float])
+
+    async def __call__(self) -> Answer[Moment]:
+        loop = asyncio.get_running_loop()
+        self.began_at.append(loop.time())
+        await asyncio.sleep(self.call_seconds)
+        if self.is_down:
+            raise ConnectionError
+        return Answer(Moment(at=round(loop.time(), 2)))
+
+
+@dataclass(frozen=True)
+class Read:
+    waited: float
+    age: float
+
+
+async def read(cache: AnswerCache, alpaca: Alpaca, *, may_refresh: Callable[[], bool] = lambda: True) -> Read:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    answer = await cache.get("key", alpaca, may_refresh=may_refresh)
+    return Read(loop.time() - began, loop.time() - answer.value.at)
+
+
+async def read_for(seconds: float, cache: AnswerCache, alpaca: Alpaca, *, every: float = 0.01) -> list[Read]:
+    loop, reads = asyncio.get_running_loop(), list[Read]()
+    ends = loop.time() + seconds
+    while loop.time() < ends:
+        reads.append(await read(cache, alpaca))
+        await asyncio.sleep(every)
+    return reads
+
+
+def in_virtual_time(work: Callable[[], Awaitable[None]]) -> None:
+    async def run() -> None:
+        await work()
+
+    run_in_virtual_time(run())
+
+
+def test_an_idle_answer_is_forgotten() -> None:
+    async def work() -> None:
+        cache, alpaca = AnswerCache(1), Alpaca()
+        await read(cache, alpaca)
+        await asyncio.sleep(1.01)
+        assert not cache._entries  # pyright: ignore[reportPrivateUsage]  # memory is what this is about
+        assert not cache._calls  # pyright: ignore[reportPrivateUsage]
+        assert len(alpaca.began_at) == 1
+
+    in_virtual_time(work)
+
+
+def test_who_reads_all_the_time_never_waits_and_gets_no_answer_beyond_its_time_to_live() -> None:
+    async def work() -> None:
+        cache, alpaca = AnswerCache(1), Alpaca()
+        first, *others = await read_for(60, cache, alpaca)
+        assert first.waited == pytest.approx(CALL_SECONDS)
+        assert max(one.waited for one in others) == 0
+        assert max(one.age for one in others) <= 1.005  # "at" is rounded
+        assert len(alpaca.began_at) <= 60 / (1 - 1.5 * CALL_SECONDS - 0.02) + 1
+        await cache.close()
+
+    in_virtual_time(work)
+
+
+def test_an_answer_that_is_read_in_the_first_half_of_its_time_only_is_not_asked_for_again() -> None:
+    async def work() -> None:
+        cache, alpaca = AnswerCache(1), Alpaca()
+        await read(cache, alpaca)
+        await read(cache, alpaca)
+        await asyncio.sleep(10)
+        assert len(alpaca.began_at) == 1
+
+    in_virtual_time(work)
+
+
+def test_refreshing_stops_when_nobody_reads_any_more() -> None:
+    async def work() -> None:
+        cache, alpaca = AnswerCache(1), Alpaca()
+        await read_for(5, cache, alpaca)
+        calls = len(alpaca.began_at)
+        await asyncio.sleep(10)
+        assert len(alpaca.began_at) <= calls + 1
+        assert not cache._entries  # pyright: ignore[reportPrivateUsage]
+
+    in_virtual_time(work)
+
+
+def test_no_call_is_made_ahead_where_requests_must_be_saved() -> None:
+    async def work() -> None:
+        cache, alpaca = AnswerCache(1), Alpaca()
+        for _ in range(90):
+            await read(cache, alpaca, may_refresh=lambda: False)
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(1)
+        assert len(alpaca.began_at) == 1
+
+    in_virtual_time(work)
+
+
+def test_when_a_refresh_fails_the_old_answer_serves_to_its_end_and_then_the_failure_is_told() -> None:
+    async def work() -> None:
+        cache, alpaca = AnswerCache(1), Alpaca()
+        await read(cache, alpaca)
+        alpaca.is_down = True
+        reads = await read_for(0.99, cache, alpaca)
+        assert len(alpaca.began_at) == 2
+        assert max(one.waited for one in reads) == 0
+        await asyncio.sleep(0.02)
+        with pytest.raises(ConnectionError):
+            await read(cache, alpaca)
+
+    in_virtual_time(work)
+
+
+def test_a_refresh_that_outlasts_the_old_answer_is_joined() -> None:
+    async def work() -> None:
+        cache, alpaca = AnswerCache(1), Alpaca()
+        await read(cache, alpaca)
+        alpaca.call_seconds = 0.5
+        reads = await read_for(1.5, cache, alpaca)
+        assert len(alpaca.began_at) == 2
+        assert sum(one.waited > 0 for one in reads) == 1
+        assert max(one.age for one in reads) <= 1.005
+        await cache.close()
+
+    in_virtual_time(work)
+
+
+def test_a_failure_reaches_all_who_waited_and_is_not_kept() -> None:
+    async def work() -> None:
+        cache, alpaca = AnswerCache(60), Alpaca(is_down=True)
+        results = await asyncio.gather(*(read(cache, alpaca) for _ in range(3)), return_exceptions=True)
+        assert [type(result) for result in results] == [ConnectionError] * 3
+        assert len(alpaca.began_at) == 1
+        with pytest.raises(ConnectionError):
+            await read(cache, alpaca)
+        assert len(alpaca.began_at) == 2
+
+    in_virtual_time(work)
+
+
+def test_a_reader_that_gives_up_does_not_cancel_the_call_for_the_others() -> None:
+    async def work() -> None:
+        cache, alpaca = AnswerCache(1), Alpaca()
+        leaving, staying = (asyncio.ensure_future(read(cache, alpaca)) for _ in range(2))
+        await asyncio.sleep(CALL_SECONDS / 2)
+        leaving.cancel()
+        assert (await staying).age == pytest.approx(0, abs=0.005)
+        assert len(alpaca.began_at) == 1
+        await cache.close()
+
+    in_virtual_time(work)
+
+
+def test_closing_ends_calls_and_timers() -> None:
+    async def work() -> None:
+        cache, alpaca = AnswerCache(1), Alpaca()
+        await read(cache, alpaca)
+        waiting = asyncio.ensure_future(cache.get("another", alpaca))
+        await asyncio.sleep(CALL_SECONDS / 2)
+        await cache.close()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert not cache._entries  # pyright: ignore[reportPrivateUsage]
+
+    in_virtual_time(work)
+
+
+def test_no_more_is_kept_than_there_is_room_for_and_room_comes_back() -> None:
+    async def work() -> None:
+        alpaca, size = Alpaca(), len(Answer(Moment(at=0.08)).json)
+        cache = AnswerCache(3, most_bytes=2 * size - 1)
+        first = await cache.get("first", alpaca)
+        await cache.get("second", alpaca)
+        assert await cache.get("first", alpaca) is first
+        assert len(alpaca.began_at) == 2
+        await cache.get("second", alpaca)  # answered before, and not kept
+        assert len(alpaca.began_at) == 3
+        await asyncio.sleep(3)
+        await cache.get("second", alpaca)
+        await cache.get("second", alpaca)
+        assert len(alpaca.began_at) == 4
+        await cache.close()
+
+    in_virtual_time(work)
