@@ -73,14 +73,10 @@ class Trace:
 
     files: list[str] = field(default_factory=list)
     functions: set[object] = field(default_factory=set)
-    _frames: list[FrameType] = field(default_factory=list)  # kept, so that none takes the place of another
-    _seen: set[int] = field(default_factory=set)
 
     def note(self, frame: FrameType) -> None:
-        if id(frame) in self._seen:  # a coroutine that goes on
+        if frame.f_lineno != frame.f_code.co_firstlineno:  # a coroutine or generator that resumes
             return
-        self._seen.add(id(frame))
-        self._frames.append(frame)
         self.files.append(frame.f_code.co_filename)
         self.functions.add(frame.f_code)
 

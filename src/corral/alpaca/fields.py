@@ -137,6 +137,16 @@ def if_readable(read: Read[Value], fields: Fields, name: str) -> Value | None:
         return None
 
 
+def read_table(fields: Fields, table: Mapping[str, Read[object]]) -> dict[str, Any]:
+    """What each reader of the table finds under its name. Raises WrongShape."""
+    return {name: read(fields, name) for name, read in table.items()}
+
+
+def read_table_if_readable(fields: Fields, table: Mapping[str, Read[object]]) -> dict[str, Any]:
+    """The same with None for what cannot be read."""
+    return {name: if_readable(read, fields, name) for name, read in table.items()}
+
+
 def text(fields: Fields, name: str, *, longest: int = LONGEST_TEXT) -> str | None:
     """A word of Alpaca's: an id, a name, a value of an enumeration, to which Alpaca may add."""
     value = _given(fields, name)
@@ -192,6 +202,13 @@ def flag(fields: Fields, name: str) -> bool | None:
     if type(value) is not str or value not in _BOOLEANS:
         raise WrongShape(Fault.NOT_A_FLAG, name)
     return _BOOLEANS[value]
+
+
+def is_set(fields: Fields, name: str) -> bool:
+    """False where nothing is said. Raises WrongShape for a blank: a wrong "not blocked" costs more than an error."""
+    if fields.get(name) == "":
+        raise WrongShape(Fault.NOT_A_FLAG, name)
+    return flag(fields, name) or False
 
 
 def count(fields: Fields, name: str) -> int | None:

@@ -9,10 +9,24 @@ Whether the market is open. Source: `GET /v2/clock`, https://docs.alpaca.markets
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 from corral.alpaca.errors import Fault, NotAnAccount, WrongShape
-from corral.alpaca.fields import Fields, Read, count, decimal, flag, if_readable, moment, read_object, required, text
+from corral.alpaca.fields import (
+    Fields,
+    Read,
+    count,
+    decimal,
+    flag,
+    is_set,
+    moment,
+    read_object,
+    read_table,
+    read_table_if_readable,
+    required,
+    text,
+)
 
 LONGEST_CURRENCY: Final = 8
 ACTIVE: Final = "ACTIVE"  # the one status of https://docs.alpaca.markets/docs/account-plans that is good for everything
@@ -83,8 +97,16 @@ def read_account(body: bytes) -> AccountFacts:
 def _account(fields: Fields) -> AccountFacts:
     if not fields:
         raise WrongShape(Fault.NOT_AN_OBJECT)
-    facts = _facts(fields)
-    balance: dict[str, Any] = {name: decimal(fields, name) for name in _BALANCE}
+    facts = read_table(fields, _FACTS)
+    facts |= {
+        "id": facts["id"] or facts["account_number"],
+        "currency": facts["currency"] or "USD",
+        "daytrade_count": facts["daytrade_count"] or 0,
+        **read_table_if_readable(fields, _FOR_INFORMATION),
+    }
+    if facts["id"] is None:
+        raise WrongShape(Fault.MISSING, "account_number")
+    balance = read_table(fields, _BALANCE)
     missing = [name for name, amount in balance.items() if amount is None]
     if not missing:
         return Account(**facts, **balance)
@@ -93,30 +115,19 @@ def _account(fields: Fields) -> AccountFacts:
     return AccountFacts(**facts)
 
 
-def _facts(fields: Fields) -> dict[str, Any]:
-    account_number = text(fields, "account_number")
-    return {
-        "id": text(fields, "id") or required(text, fields, "account_number"),
-        "account_number": account_number,
-        "status": text(fields, "status"),
-        "currency": text(fields, "currency", longest=LONGEST_CURRENCY) or "USD",
-        "last_equity": decimal(fields, "last_equity"),
-        "multiplier": decimal(fields, "multiplier"),
-        "trading_blocked": _is_set(fields, "trading_blocked"),
-        "account_blocked": _is_set(fields, "account_blocked"),
-        "pattern_day_trader": _is_set(fields, "pattern_day_trader"),
-        "daytrade_count": count(fields, "daytrade_count") or 0,
-        **{name: if_readable(read, fields, name) for name, read in _FOR_INFORMATION.items()},
-    }
-
-
-def _is_set(fields: Fields, name: str) -> bool:
-    if fields.get(name) == "":  # may mean anything, and a wrong "not blocked" costs more than an error
-        raise WrongShape(Fault.NOT_A_FLAG, name)
-    return flag(fields, name) or False
-
-
-_BALANCE: Final = ("cash", "equity", "buying_power")
+_BALANCE: Final[Mapping[str, Read[object]]] = dict.fromkeys(("cash", "equity", "buying_power"), decimal)
+_FACTS: Final[Mapping[str, Read[object]]] = {
+    "id": text,
+    "account_number": text,
+    "status": text,
+    "currency": partial(text, longest=LONGEST_CURRENCY),
+    "last_equity": decimal,
+    "multiplier": decimal,
+    "trading_blocked": is_set,
+    "account_blocked": is_set,
+    "pattern_day_trader": is_set,
+    "daytrade_count": count,
+}
 _FOR_INFORMATION: Final[Mapping[str, Read[object]]] = {
     "transfers_blocked": flag,
     "trade_suspended_by_user": flag,

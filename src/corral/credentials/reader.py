@@ -78,35 +78,33 @@ RECHECK: Final = Purpose("recheck", leaves=20, opens_refused=True, is_use=False)
 class OpenCredential:
     """A credential that may be used for one purpose. Its keys are open during a call and at no other time."""
 
-    __slots__ = ("_alpaca", "_noted_at", "_reader", "_vault", "purpose", "stored")
+    __slots__ = (
+        "_alpaca",
+        "_noted_at",
+        "_reader",
+        "_vault",
+        "budget_key",
+        "cache_key",
+        "environment",
+        "purpose",
+        "stored",
+    )
 
     def __init__(
         self, stored: SealedCredential, purpose: Purpose, reader: "CredentialReader", vault: Vault, alpaca: AlpacaClient
     ) -> None:
         self.stored = stored
         self.purpose = purpose
+        self.environment: Environment = stored.credential_type
+        # The account whose requests Alpaca counts, however many credentials open it.
+        self.budget_key: Hashable = stored.credential_type, stored.account_id
+        # A change that takes a right away makes another revision. The owner is part of it so that a row which was
+        # copied to another user by hand finds no kept answer, but has to be opened, which it cannot be.
+        self.cache_key: tuple[UUID, UUID, int] = stored.user_id, stored.id, stored.revision
         self._reader = reader
         self._vault = vault
         self._alpaca = alpaca
         self._noted_at: float | None = None
-
-    @property
-    def environment(self) -> Environment:
-        return self.stored.credential_type
-
-    @property
-    def budget_key(self) -> Hashable:
-        """The account whose requests Alpaca counts, however many credentials open it."""
-        return self.stored.credential_type, self.stored.account_id
-
-    @property
-    def cache_key(self) -> tuple[UUID, UUID, int]:
-        """Owner, id and revision.
-
-        A change that takes a right away makes another revision. The owner is part of it so that a row which was copied
-        to another user by hand finds no kept answer, but has to be opened, which it cannot be.
-        """
-        return self.stored.user_id, self.stored.id, self.stored.revision
 
     async def call(self, fetch: Fetch[Found]) -> Found:
         """Opens the keys for one call, and returns what it returned. Nothing of the database is held meanwhile.
