@@ -16,11 +16,11 @@ from corral.identity.current_user import session_cookie_name
 from corral.identity.models import LetIn
 from corral.identity.queries import FIRST_EPOCH
 from corral.identity.sessions import start_session
-from corral.sandbox import secret_of
-from corral.sandbox.money import in_writing
-from corral.sandbox.opening import Account, open_account
 from corral.secret import Secret
 from corral.vault import Vault
+from corral_sandbox import secret_of
+from corral_sandbox.money import in_writing
+from corral_sandbox.opening import Account, open_account
 
 SANDBOX_SEED = 0
 PEOPLE = 10

@@ -10,7 +10,7 @@ from aiohttp import ClientSession
 
 from corral.credentials.models import SealedCredential
 from corral.live import audiences
-from corral.sandbox import Sandbox, serve_sandbox
+from corral_sandbox import Sandbox, serve_sandbox
 from tests.conftest import Faults, Service, StartService
 from tests.live.ears import listening_to, wait_until
 from tests.live.trading import trader, trading_key

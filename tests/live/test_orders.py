@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from corral.sandbox import Sandbox
+from corral_sandbox import Sandbox
 from tests.conftest import Faults
 from tests.live.ears import listening_to
 from tests.live.trading import filled, told_filled, trader, trading_key

@@ -10,7 +10,7 @@ import psutil
 
 from corral.live.events import Kind, News
 from corral.live.hubs import Hub
-from corral.sandbox import Sandbox
+from corral_sandbox import Sandbox
 from tests.conftest import Faults, Service, StartService
 from tests.live.ears import listening_to, wait_until
 from tests.live.trading import trader, trading_key

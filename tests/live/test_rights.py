@@ -17,7 +17,7 @@ from corral.identity import api_tokens
 from corral.live.events import Kind, News
 from corral.live.hubs import Hub
 from corral.people.operators import disable_person
-from corral.sandbox import Sandbox
+from corral_sandbox import Sandbox
 from tests.conftest import Faults, Service
 from tests.doors import browser, sign_in_by_link
 from tests.live.ears import SOON, Ears, listening_to, wait_until

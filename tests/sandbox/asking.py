@@ -5,7 +5,7 @@ from typing import Any
 from aiohttp import ClientSession
 from yarl import URL
 
-from corral.sandbox import Sandbox
+from corral_sandbox import Sandbox
 from tests.sandbox.people import ALICE, keys_of
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import orjson
 
-from corral.sandbox.clock import Clock
-from corral.sandbox.market import SECOND, TICK, price
-from corral.sandbox.trading_api import ROUTES, TradingApi
+from corral_sandbox.clock import Clock
+from corral_sandbox.market import SECOND, TICK, price
+from corral_sandbox.trading_api import ROUTES, TradingApi
 from tests.sandbox.people import keys_of, nanoseconds
 
 TRADER = "PKTRADER0001"  # may borrow as much again, owns GLD, nothing is forbidden to it

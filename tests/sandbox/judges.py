@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from corral.sandbox import secret_of
+from corral_sandbox import secret_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from corral.sandbox import secret_of
+from corral_sandbox import secret_of
 
 ALICE, ALICE_LIVE = "PKALICE00001", "AKALICE00001"
 BOB = "PKBOB0000001"

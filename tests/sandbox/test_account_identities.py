@@ -8,12 +8,12 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corral.sandbox.account_page import account_document
-from corral.sandbox.margin import Worth, buying_power, options_buying_power
-from corral.sandbox.market import SECOND, WIDEST_SWING, price
-from corral.sandbox.mean_prices import LISTED
-from corral.sandbox.money import in_writing
-from corral.sandbox.opening import open_account
+from corral_sandbox.account_page import account_document
+from corral_sandbox.margin import Worth, buying_power, options_buying_power
+from corral_sandbox.market import SECOND, WIDEST_SWING, price
+from corral_sandbox.mean_prices import LISTED
+from corral_sandbox.money import in_writing
+from corral_sandbox.opening import open_account
 from tests.sandbox.people import nanoseconds
 
 _SEEDS = st.integers()

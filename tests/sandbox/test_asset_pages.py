@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from corral.sandbox import Sandbox
-from corral.sandbox.listing import shares_and_coins
+from corral_sandbox import Sandbox
+from corral_sandbox.listing import shares_and_coins
 from tests.sandbox.asking import Caller
 from tests.sandbox.judges import judge, of_the_sdk, sdk
 from tests.sandbox.people import ALICE, BOB

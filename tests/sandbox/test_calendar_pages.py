@@ -9,12 +9,12 @@ from aiohttp import ClientSession
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corral.sandbox import Sandbox
-from corral.sandbox.calendar_pages import calendar_page, market_calendar_page
-from corral.sandbox.customers import Customers
-from corral.sandbox.market_clock import clock_document, market_clocks_page
-from corral.sandbox.requests import Request
-from corral.sandbox.trading_calendar import last_session_before, settlement_date
+from corral_sandbox import Sandbox
+from corral_sandbox.calendar_pages import calendar_page, market_calendar_page
+from corral_sandbox.customers import Customers
+from corral_sandbox.market_clock import clock_document, market_clocks_page
+from corral_sandbox.requests import Request
+from corral_sandbox.trading_calendar import last_session_before, settlement_date
 from tests.sandbox.asking import Caller
 from tests.sandbox.judges import judge, of_the_sdk, sdk
 from tests.sandbox.people import ALICE, nanoseconds

@@ -9,8 +9,8 @@ from aiohttp import ClientSession
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corral.sandbox import Sandbox, serve_sandbox
-from corral.sandbox.clock import Clock
+from corral_sandbox import Sandbox, serve_sandbox
+from corral_sandbox.clock import Clock
 from tests.sandbox.people import ALICE, keys_of, nanoseconds
 
 _SECOND = 10**9

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from corral.sandbox import Sandbox
+from corral_sandbox import Sandbox
 from tests.sandbox.asking import Caller
 from tests.sandbox.judges import judge, of_the_sdk, sdk
 from tests.sandbox.people import ALICE, BOB

@@ -5,8 +5,8 @@ from decimal import Decimal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corral.sandbox.crossings import first_fall, first_moment, highest
-from corral.sandbox.market import SECOND, TICK, price, price_range
+from corral_sandbox.crossings import first_fall, first_moment, highest
+from corral_sandbox.market import SECOND, TICK, price, price_range
 from tests.sandbox.people import nanoseconds
 
 _START = nanoseconds("2026-11-24T14:30:00Z")

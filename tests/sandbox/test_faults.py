@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientError, ClientPayloadError, ClientResponse, ClientSession
 
-from corral.sandbox import Sandbox, secret_of
+from corral_sandbox import Sandbox, secret_of
 from tests.sandbox.people import ALICE, BOB, keys_of
 
 

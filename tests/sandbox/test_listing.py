@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corral.sandbox.listing import Asset, find_asset, option_asset, shares_and_coins
-from corral.sandbox.market import SECOND, WIDEST_SWING, price
-from corral.sandbox.mean_prices import LISTED, MEANS
-from corral.sandbox.option_contracts import Contract, contract_of, expiries_on, strikes_of
+from corral_sandbox.listing import Asset, find_asset, option_asset, shares_and_coins
+from corral_sandbox.market import SECOND, WIDEST_SWING, price
+from corral_sandbox.mean_prices import LISTED, MEANS
+from corral_sandbox.option_contracts import Contract, contract_of, expiries_on, strikes_of
 from tests.sandbox.people import nanoseconds
 
 _CALL = "AAPL261218C00250000"

@@ -1,6 +1,6 @@
 import pytest
 
-from corral.sandbox.market_clock import clock_document
+from corral_sandbox.market_clock import clock_document
 from tests.sandbox.people import nanoseconds
 
 

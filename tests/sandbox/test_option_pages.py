@@ -10,12 +10,12 @@ from aiohttp import ClientSession
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corral.sandbox import Sandbox, serve_sandbox
-from corral.sandbox.customers import Customers
-from corral.sandbox.market import price
-from corral.sandbox.mean_prices import LISTED
-from corral.sandbox.option_pages import contracts_page
-from corral.sandbox.requests import Request
+from corral_sandbox import Sandbox, serve_sandbox
+from corral_sandbox.customers import Customers
+from corral_sandbox.market import price
+from corral_sandbox.mean_prices import LISTED
+from corral_sandbox.option_pages import contracts_page
+from corral_sandbox.requests import Request
 from tests.sandbox.asking import Caller
 from tests.sandbox.judges import judge, of_the_sdk, sdk
 from tests.sandbox.people import ALICE, nanoseconds

@@ -4,8 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from corral.sandbox.market import SECOND, price
-from corral.sandbox.mean_prices import LISTED
+from corral_sandbox.market import SECOND, price
+from corral_sandbox.mean_prices import LISTED
 from tests.sandbox.broker import CASH_TRADER, Broker
 from tests.sandbox.people import nanoseconds
 

@@ -13,14 +13,14 @@ from aiohttp import ClientSession
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corral.sandbox import Sandbox, serve_sandbox
-from corral.sandbox.account_page import account_document
-from corral.sandbox.answers import Answer, Refused
-from corral.sandbox.customers import Customers
-from corral.sandbox.market_clock import clock_document
-from corral.sandbox.portfolio_history import portfolio_history_page
-from corral.sandbox.requests import Request
-from corral.sandbox.trading_calendar import NEW_YORK, last_session_before, session_on
+from corral_sandbox import Sandbox, serve_sandbox
+from corral_sandbox.account_page import account_document
+from corral_sandbox.answers import Answer, Refused
+from corral_sandbox.customers import Customers
+from corral_sandbox.market_clock import clock_document
+from corral_sandbox.portfolio_history import portfolio_history_page
+from corral_sandbox.requests import Request
+from corral_sandbox.trading_calendar import NEW_YORK, last_session_before, session_on
 from tests.sandbox.asking import Caller
 from tests.sandbox.judges import judge, of_the_sdk, sdk
 from tests.sandbox.people import ALICE, nanoseconds

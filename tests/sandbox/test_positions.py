@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from corral.sandbox.ledger import Position
-from corral.sandbox.market import price
+from corral_sandbox.ledger import Position
+from corral_sandbox.market import price
 from tests.sandbox.broker import OPTIONS_TRADER, Broker
 from tests.sandbox.people import nanoseconds
 

@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, ClientTimeout
 
-from corral.sandbox import Sandbox, secret_of, serve_sandbox
-from corral.sandbox.request_counts import RequestCounts
+from corral_sandbox import Sandbox, secret_of, serve_sandbox
+from corral_sandbox.request_counts import RequestCounts
 from tests.sandbox.people import ALICE, BOB, keys_of
 
 

@@ -5,12 +5,12 @@ from decimal import Decimal
 import pytest
 from aiohttp import ClientSession
 
-from corral.sandbox import Sandbox
-from corral.sandbox.answers import Refused
-from corral.sandbox.clock import Clock
-from corral.sandbox.customers import Customers
-from corral.sandbox.requests import Request
-from corral.sandbox.trading_api import ROUTES, TradingApi
+from corral_sandbox import Sandbox
+from corral_sandbox.answers import Refused
+from corral_sandbox.clock import Clock
+from corral_sandbox.customers import Customers
+from corral_sandbox.requests import Request
+from corral_sandbox.trading_api import ROUTES, TradingApi
 from tests.sandbox.asking import Caller
 from tests.sandbox.people import ALICE, keys_of
 

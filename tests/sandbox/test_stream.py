@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import ClientSession, WSMsgType, WSServerHandshakeError
 
-from corral.sandbox import Sandbox, secret_of, serve_sandbox
+from corral_sandbox import Sandbox, secret_of, serve_sandbox
 from tests.sandbox.broker import CASH_TRADER, TRADER
 from tests.sandbox.judges import of_the_sdk
 from tests.sandbox.listeners import (

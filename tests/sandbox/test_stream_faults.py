@@ -6,7 +6,7 @@ import orjson
 import pytest
 from aiohttp import ClientConnectionError, ClientSession, WSMsgType, WSServerHandshakeError
 
-from corral.sandbox import Sandbox, secret_of
+from corral_sandbox import Sandbox, secret_of
 from tests.sandbox.broker import CASH_TRADER, TRADER
 from tests.sandbox.listeners import (
     PATIENCE,

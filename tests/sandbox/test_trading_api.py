@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from aiohttp import ClientSession, ClientTimeout
 
-from corral.sandbox import Sandbox, secret_of, serve_sandbox
+from corral_sandbox import Sandbox, secret_of, serve_sandbox
 from tests.sandbox.people import ALICE, ALICE_LIVE, BOB, keys_of, nanoseconds
 
 _FORBIDDEN = (403, {"message": "forbidden."})

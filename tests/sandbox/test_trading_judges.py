@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from corral.sandbox import serve_sandbox
+from corral_sandbox import serve_sandbox
 from tests.sandbox.broker import OPTIONS_TRADER, TRADER, TUESDAY_TEN, Broker
 from tests.sandbox.judges import judge, of_the_sdk, sdk
 from tests.sandbox.people import nanoseconds

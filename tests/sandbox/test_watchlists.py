@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 from aiohttp import ClientSession
 
-from corral.sandbox import Sandbox, serve_sandbox
+from corral_sandbox import Sandbox, serve_sandbox
 from tests.sandbox.asking import Caller
 from tests.sandbox.judges import judge, of_the_sdk, sdk
 from tests.sandbox.people import ALICE, BOB, nanoseconds

@@ -1,0 +1,123 @@
+"""GET /v2/corporate_actions/announcements and …/{id}: dividends and splits, drawn by the seed.
+
+They are announced and no more: no account is paid a dividend, and no price and no holding is split.
+"""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from functools import lru_cache
+from uuid import NAMESPACE_URL, uuid5
+
+from corral_sandbox.answers import Document, Refused
+from corral_sandbox.draws import draw
+from corral_sandbox.mean_prices import LISTED
+from corral_sandbox.parameters import Invalid, as_choice, as_date, as_list
+from corral_sandbox.requests import Request
+from corral_sandbox.trading_calendar import new_york_time, sessions_from
+
+_PAYERS = ("AAPL", "F", "JPM", "KO", "MSFT", "NVDA", "SPY", "XOM")
+_FIRST_YEAR = 2019
+_TYPES = ("dividend", "merger", "spinoff", "split")
+_DATE_TYPES = ("declaration_date", "ex_date", "record_date", "payable_date")
+_LONGEST_RANGE = timedelta(days=90)
+_IDS = uuid5(NAMESPACE_URL, "urn:corral:sandbox:corporate action")
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """`cash` is dollars per share; `new_rate` shares stand for each one that was."""
+
+    symbol: str
+    ca_type: str
+    ca_sub_type: str
+    declared: date
+    cash: Decimal = Decimal()
+    new_rate: int = 1
+
+    @property
+    def id(self) -> str:
+        return str(uuid5(_IDS, f"{self.symbol} {self.ca_type} {self.declared}"))
+
+    def dates(self) -> dict[str, str]:
+        ex_date = _trading_day(self.declared + timedelta(days=14))
+        payable = _trading_day(ex_date + timedelta(days=21))
+        return dict(
+            zip(_DATE_TYPES, (day.isoformat() for day in (self.declared, ex_date, ex_date, payable)), strict=True)
+        )
+
+    def document(self) -> dict[str, object]:
+        """Answers types in small letters, as Alpaca's SDK for Python knows them."""
+        return {
+            "id": self.id,
+            "corporate_action_id": f"SANDBOX_{self.symbol}_{self.declared:%y%m%d}",
+            "ca_type": self.ca_type,
+            "ca_sub_type": self.ca_sub_type,
+            "initiating_symbol": self.symbol,
+            "initiating_original_cusip": "",
+            "target_symbol": self.symbol,
+            "target_original_cusip": "",
+            **self.dates(),
+            "cash": f"{self.cash:f}",
+            "old_rate": "1",
+            "new_rate": str(self.new_rate),
+        }
+
+
+def announcements_page(request: Request) -> Document:
+    """Takes `ca_types`, `since` and `until`, which it cannot do without, `symbol`, `cusip` and `date_type`."""
+    query = request.query()
+    missing = [name for name in ("ca_types", "since", "until") if not query.get(name)]
+    if missing:
+        raise Invalid(f"{missing[0]} is required")
+    types = {as_choice("ca_types", name.lower(), *_TYPES, "reorg") for name in as_list(query["ca_types"])}
+    since, until = as_date("since", query["since"]), as_date("until", query["until"])
+    if until - since > _LONGEST_RANGE:
+        raise Invalid("the date range is limited to 90 days")
+    date_type = as_choice("date_type", query.get("date_type", "declaration_date"), *_DATE_TYPES)
+    return [
+        each.document()
+        for each in _announcements_until(request)
+        if each.ca_type in types
+        and since.isoformat() <= each.dates()[date_type] <= until.isoformat()
+        and query.get("symbol", each.symbol) == each.symbol
+        and not query.get("cusip")  # nothing has one here
+    ]
+
+
+def announcement_page(request: Request) -> Document:
+    for each in _announcements_until(request):
+        if each.id == request.parameters["id"].lower():
+            return each.document()
+    raise Refused(404, "announcement not found", code=40410000)
+
+
+def _announcements_until(request: Request) -> tuple[Announcement, ...]:
+    """Answers those of the years up to the next."""
+    return _announcements(request.customer.account.seed, new_york_time(request.now).year + 1)
+
+
+@lru_cache(maxsize=4)
+def _announcements(seed: int, last_year: int) -> tuple[Announcement, ...]:
+    years = range(_FIRST_YEAR, last_year + 1)
+    dividends = (_dividend(seed, symbol, year, quarter) for symbol in _PAYERS for year in years for quarter in range(4))
+    splits = (_split(seed, symbol, year) for symbol in LISTED for year in years)
+    return tuple(sorted((*dividends, *filter(None, splits)), key=lambda each: (each.declared, each.symbol)))
+
+
+def _dividend(seed: int, symbol: str, year: int, quarter: int) -> Announcement:
+    declared = _trading_day(date(year, 1 + 3 * quarter, 5) + timedelta(days=draw(40, seed, symbol, "declares", year)))
+    yearly = LISTED[symbol] * (50 + draw(250, seed, symbol, "dividend", year)) // 100  # a half to three percent
+    return Announcement(symbol, "dividend", "cash", declared, cash=Decimal(yearly // 4).scaleb(-4))
+
+
+def _split(seed: int, symbol: str, year: int) -> Announcement | None:
+    if draw(12, seed, symbol, "splits", year):
+        return None
+    declared = _trading_day(date(year, 2, 1) + timedelta(days=draw(270, seed, symbol, "split day", year)))
+    return Announcement(symbol, "split", "stock_split", declared, new_rate=2 + draw(3, seed, symbol, "split", year))
+
+
+def _trading_day(day: date) -> date:
+    """Answers the first from `day` on."""
+    return next(sessions_from(day)).day
