@@ -19,8 +19,8 @@ from corral.identity.sessions import start_session
 from corral.secret import Secret
 from corral.vault import Vault
 from corral_sandbox import secret_of
-from corral_sandbox.money import in_writing
-from corral_sandbox.opening import Account, open_account
+from corral_sandbox.broker.initial_state import AccountTerms, open_account
+from corral_sandbox.market.money import format_amount
 
 SANDBOX_SEED = 0
 PEOPLE = 10
@@ -125,10 +125,10 @@ async def _store_account(connection: Connection, vault: Vault, user_id: UUID, to
     return _question(credential_id, token, account)
 
 
-def _question(credential_id: UUID, token: Secret, account: Account) -> Question:
+def _question(credential_id: UUID, token: Secret, account: AccountTerms) -> Question:
     """A sandbox account's cash never changes, so an answer shows whose it is."""
     return Question(
         path=f"/api/credentials/{credential_id}/account-data",
         token=token.reveal(),
-        expected=f'"balance":"{in_writing(account.cash)}"',
+        expected=f'"balance":"{format_amount(account.cash)}"',
     )

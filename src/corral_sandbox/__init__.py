@@ -1,33 +1,22 @@
-"""An Alpaca-compatible broker of our own, for tests and for trying Corral without an account.
+"""An Alpaca-compatible broker for tests and for trying Corral without an account.
 
-Every key id that looks like Alpaca's (PK… for paper, AK… for live) is an account, whose state follows
-from the seed and the key id, and whose numbers follow prices that move. Imports nothing else of Corral.
+Every key id that looks like Alpaca's (PK… for paper, AK… for live) is an account. Its initial state follows from
+the seed and the key id, and its values follow prices that move. Imports nothing of Corral.
 
-    server, in_thread   the door: HTTP, the way through it
-    keys                who asks                rate_limit       how often
-    trading_api         which page answers      routes           by which path
-    requests            what a page is asked    parameters       what that may be
-    …_page, …_pages, market_clock, portfolio_history, announcements    the pages
-    stream, stream_socket, stream_messages      the trading socket
-    customers           what lasts as long as the run: configurations, watchlists, the book
+Imports point down:
 
-    opening, opening_history                    how an account begins
-    book                an account's orders     ledger           its cash and positions, at any time
-    order_entry, order_rules, order_checks, option_checks, holds       whether an order is taken
-    orders, order_making, leg_tickets, replacement                     what an order is
-    matching            what happens to it next, and when              timetable        and that it does
-    crossings, quotes, trading_hours            when a price gets where, and whether that counts
-    settlement          how options end         margin, worth    what an account is worth and may buy
-
-    listing, option_contracts, markets          what there is to trade
-    market, mean_prices at what price
-    clock               what time it is         trading_calendar when New York trades
-    faults              what shall go wrong     fault_answers, delivery    and how it does
-    control             what tests ask for      request_counts   who came how often
+    server        HTTP: `serve_sandbox` inside an event loop, `run_sandbox` beside it
+    trading_api   authenticates a request and calls the handler of its path
+    stream        the socket that publishes trade updates
+    api           the handlers, by resource: account, orders, positions, assets, calendar ...
+    faults        what goes wrong on demand: the fault plan, its effects, and the endpoints that set it
+    http          requests and responses, API keys, rate limit, request counts
+    broker        accounts, orders and how they are executed, ledger, buying power
+    market        time and the trading calendar, prices, assets, option contracts, amounts
+    errors        how Alpaca refuses a request
 """
 
-from corral_sandbox.in_thread import run_sandbox
-from corral_sandbox.keys import secret_of
-from corral_sandbox.server import Sandbox, serve_sandbox
+from corral_sandbox.http.access import secret_of
+from corral_sandbox.server import Sandbox, run_sandbox, serve_sandbox
 
 __all__ = ["Sandbox", "run_sandbox", "secret_of", "serve_sandbox"]

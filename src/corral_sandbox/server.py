@@ -2,24 +2,25 @@
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Generator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from secrets import token_hex
+from typing import Any
 
 from aiohttp import web
 
-from corral_sandbox.answers import Answer, EndpointNotFound, Refused
-from corral_sandbox.clock import Clock
-from corral_sandbox.control import Control
-from corral_sandbox.delivery import deliver
-from corral_sandbox.fault_answers import amend, answer_in_place
-from corral_sandbox.faults import STREAM_PATH, Fault, Faults
-from corral_sandbox.keys import PREFIXES, presented_key_id
-from corral_sandbox.moments import nanoseconds
-from corral_sandbox.request_counts import RequestCounts
-from corral_sandbox.stream import Streams
+from corral_sandbox.broker.initial_state import KEY_ID_PREFIXES
+from corral_sandbox.errors import ApiError, EndpointNotFoundError
+from corral_sandbox.faults.control import ControlApi
+from corral_sandbox.faults.effects import apply_fault, replacement_response, send_response
+from corral_sandbox.faults.plan import STREAM_PATH, FaultPlan, FaultRule
+from corral_sandbox.http.access import RequestCounts, claimed_key_id
+from corral_sandbox.http.requests import Response
+from corral_sandbox.market.time import Clock, to_nanoseconds
+from corral_sandbox.stream.trade_updates import TradeUpdatesServer
 from corral_sandbox.trading_api import ROUTES, TradingApi
 
 _REPEATED_SLASHES = re.compile("/{2,}")
@@ -62,96 +63,136 @@ async def serve_sandbox(
     """
     if start is not None and start.tzinfo is None:
         raise ValueError("start needs a time zone, as in 2026-11-27T12:00-05:00")
-    timepiece = Clock(start=None if start is None else nanoseconds(start), speed=speed, real=clock)
-    api = TradingApi(seed=seed, rate_limit_per_minute=rate_limit_per_minute, clock=timepiece)
-    door = _Door(api, latency_seconds, streams_per_account, timepiece)
+    sandbox_clock = Clock(start=None if start is None else to_nanoseconds(start), speed=speed, real=clock)
+    api = TradingApi(seed=seed, rate_limit_per_minute=rate_limit_per_minute, clock=sandbox_clock)
+    sandbox_server = _SandboxServer(api, latency_seconds, streams_per_account, sandbox_clock)
     # Without cancellation a request that waits would go on waiting for a client that has hung up.
-    server = web.Server(door.answer, handler_cancellation=True, access_log=None)
+    server = web.Server(sandbox_server.handle, handler_cancellation=True, access_log=None)
     runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=0.1)
     await runner.setup()
-    keeping_time = asyncio.create_task(api.timetable.keep())
+    scheduler_task = asyncio.create_task(api.scheduler.run())
     try:
         await web.TCPSite(runner, host, port).start()
         yield Sandbox(_url(host, runner.addresses[0][1]))
     finally:
         await runner.cleanup()
-        keeping_time.cancel()
+        scheduler_task.cancel()
         with suppress(asyncio.CancelledError):
-            await keeping_time
+            await scheduler_task
 
 
 def _url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-class _Door:
+class _SandboxServer:
     """Where every request comes in: the two environments of the Trading API, and what tests ask for."""
 
     def __init__(self, api: TradingApi, latency_seconds: float, streams_per_account: int, clock: Clock) -> None:
         self._api = api
         self._latency_seconds = latency_seconds
         self._clock = clock
-        self._faults = Faults()
+        self._faults = FaultPlan()
         self._counts = RequestCounts()
-        self._control = Control(self._faults, self._counts)
-        self._streams = Streams(api.customers, self._faults, self._counts, places=streams_per_account, wait=self._wait)
+        self._control = ControlApi(self._faults, self._counts)
+        self._streams = TradeUpdatesServer(
+            api.accounts, self._faults, self._counts, max_connections=streams_per_account, delay=self._delay
+        )
 
-    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        path = _plain(request.rel_url.raw_path)
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        path = _normalized(request.rel_url.raw_path)
         environment, _, rest = path[1:].partition("/")
-        if environment in PREFIXES and rest == STREAM_PATH[1:]:
-            return await self._answer_stream(request, environment)
-        if environment in PREFIXES:
-            return await self._answer_trading(request, environment, f"/{rest}")
+        if environment in KEY_ID_PREFIXES and rest == STREAM_PATH[1:]:
+            return await self._handle_stream(request, environment)
+        if environment in KEY_ID_PREFIXES:
+            return await self._handle_trading(request, environment, f"/{rest}")
         try:
             if not path.startswith("/_"):
-                raise EndpointNotFound
-            answer = await self._control.answer(request, path)
-        except Refused as refused:
-            answer = refused.answer
-        return await self._send(request, answer, None)
+                raise EndpointNotFoundError
+            response = await self._control.handle(request, path)
+        except ApiError as error:
+            response = Response.of_error(error)
+        return await self._send(request, response, None)
 
-    async def _answer_trading(self, request: web.BaseRequest, environment: str, path: str) -> web.StreamResponse:
-        key_id, route = presented_key_id(request.headers), ROUTES.find(path)
+    async def _handle_trading(self, request: web.BaseRequest, environment: str, path: str) -> web.StreamResponse:
+        key_id, route = claimed_key_id(request.headers), ROUTES.find(path)
         pattern = route.pattern if route else None
         with self._counts.counting(key_id, pattern):
             fault = self._faults.take(key_id, path, pattern)
-            await self._wait(fault)
-            answer = answer_in_place(fault, request.headers, self._clock.real()) if fault else None
-            if answer is None:
+            await self._delay(fault)
+            response = replacement_response(fault, request.headers, self._clock.real()) if fault else None
+            if response is None:
                 body = await request.read() if request.can_read_body else b""
                 query = request.rel_url.raw_query_string
-                answer = self._api.answer(
+                response = self._api.handle(
                     environment, request.method, route, request.headers, query_string=query, body=body
                 )
-            return await self._send(request, answer, fault)
+            return await self._send(request, response, fault)
 
-    async def _answer_stream(self, request: web.BaseRequest, environment: str) -> web.StreamResponse:
+    async def _handle_stream(self, request: web.BaseRequest, environment: str) -> web.StreamResponse:
         """Serves a connection to its end, or answers why there is none."""
-        key_id = presented_key_id(request.headers)
+        key_id = claimed_key_id(request.headers)
         fault = self._faults.take(key_id, STREAM_PATH, STREAM_PATH)
         try:
             if fault is None or not fault.refuses_handshake:
                 return await self._streams.serve(request, environment, fault)
-            answer = answer_in_place(fault, request.headers, self._clock.real()) or Answer(400, b"")
-        except Refused as refused:
-            answer = refused.answer
+            response = replacement_response(fault, request.headers, self._clock.real()) or Response(400, b"")
+        except ApiError as error:
+            response = Response.of_error(error)
         with self._counts.counting(key_id, STREAM_PATH):
-            await self._wait(fault)
-            return await self._send(request, answer, fault)
+            await self._delay(fault)
+            return await self._send(request, response, fault)
 
-    async def _wait(self, fault: Fault | None) -> None:
+    async def _delay(self, fault: FaultRule | None) -> None:
         seconds = self._latency_seconds + (fault.latency_ms / 1_000 if fault else 0)
         if seconds:
             await asyncio.sleep(seconds)
 
-    async def _send(self, request: web.BaseRequest, answer: Answer, fault: Fault | None) -> web.StreamResponse:
-        answer.headers["X-Request-ID"] = token_hex(16)
+    async def _send(self, request: web.BaseRequest, response: Response, fault: FaultRule | None) -> web.StreamResponse:
+        response.headers["X-Request-ID"] = token_hex(16)
         if fault:
-            amend(answer, fault)
-        return await deliver(request, answer, fault)
+            apply_fault(response, fault)
+        return await send_response(request, response, fault)
 
 
-def _plain(path: str) -> str:
+def _normalized(path: str) -> str:
     """Without doubled slashes and without one at the end: clients add both, and Alpaca's SDK follows no redirect."""
     return (_REPEATED_SLASHES.sub("/", path) if "//" in path else path).rstrip("/")
+
+
+@contextmanager
+def run_sandbox(
+    *,
+    seed: int = 0,
+    start: datetime | None = None,
+    speed: int = 1,
+    latency_seconds: float = 0.0,
+    rate_limit_per_minute: int = 200,
+) -> Generator[Sandbox]:
+    """Serves on a free port, in a thread of its own, while the block runs; else as `serve_sandbox`."""
+    started: Future[tuple[Sandbox, Callable[[], object]]] = Future()
+
+    async def serve() -> None:
+        loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        async with serve_sandbox(
+            port=0,
+            seed=seed,
+            start=start,
+            speed=speed,
+            latency_seconds=latency_seconds,
+            rate_limit_per_minute=rate_limit_per_minute,
+        ) as sandbox:
+            started.set_result((sandbox, lambda: loop.call_soon_threadsafe(stop.set)))
+            await stop.wait()
+
+    with ThreadPoolExecutor(1, "sandbox") as thread:
+        served = thread.submit(lambda: asyncio.run(serve()))
+        either: list[Future[Any]] = [started, served]
+        if served in wait(either, return_when=FIRST_COMPLETED).done:
+            served.result()  # raises what kept it from starting
+        sandbox, stop = started.result()
+        try:
+            yield sandbox
+        finally:
+            stop()
+            served.result()

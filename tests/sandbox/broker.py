@@ -5,8 +5,8 @@ from typing import Any
 
 import orjson
 
-from corral_sandbox.clock import Clock
-from corral_sandbox.market import SECOND, TICK, price
+from corral_sandbox.market.prices import TICK, price
+from corral_sandbox.market.time import SECOND, Clock
 from corral_sandbox.trading_api import ROUTES, TradingApi
 from tests.sandbox.people import keys_of, nanoseconds
 
@@ -26,7 +26,7 @@ class Broker:
     def ask(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         """Answers the status and the document; `path` has a query or none."""
         path, _, query = path.partition("?")
-        answer = self.api.answer(
+        answer = self.api.handle(
             "paper",
             method,
             ROUTES.find(path),
@@ -34,7 +34,7 @@ class Broker:
             query_string=query,
             body=b"" if body is None else orjson.dumps(body),
         )
-        return answer.status, orjson.loads(answer.wire_body() or b"null")
+        return answer.status, orjson.loads(answer.to_bytes() or b"null")
 
     def get(self, path: str) -> Any:  # noqa: ANN401 - JSON
         status, document = self.ask("GET", path)

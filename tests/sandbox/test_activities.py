@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corral_sandbox.opening import open_account
+from corral_sandbox.broker.initial_state import open_account
 from tests.sandbox.broker import TRADER, Broker
 
 

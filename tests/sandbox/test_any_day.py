@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from corral_sandbox.trading_calendar import NEW_YORK, session_on
+from corral_sandbox.market.time import NEW_YORK, session_on
 from tests.sandbox.broker import CASH_TRADER, OPTIONS_TRADER, TRADER, Broker
 
 _DAY, _SECOND = timedelta(days=1), timedelta(seconds=1)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from corral_sandbox import Sandbox
-from corral_sandbox.listing import shares_and_coins
+from corral_sandbox.market.assets import listed_assets
 from tests.sandbox.asking import Caller
 from tests.sandbox.judges import judge, of_the_sdk, sdk
 from tests.sandbox.people import ALICE, BOB
@@ -24,7 +24,7 @@ async def test_the_sdk_reads_every_asset_of_every_class(sandbox: Sandbox) -> Non
         coins: Any = await asyncio.to_thread(client.get_all_assets, GetAssetsRequest(asset_class=AssetClass.CRYPTO))
         gone: Any = await asyncio.to_thread(client.get_all_assets, GetAssetsRequest(status=AssetStatus.INACTIVE))
         funds: Any = await asyncio.to_thread(client.get_all_assets, GetAssetsRequest(exchange=AssetExchange.ARCA))
-    assert {asset.symbol for asset in (*shares, *coins)} == {asset.symbol for asset in shares_and_coins()}
+    assert {asset.symbol for asset in (*shares, *coins)} == {asset.symbol for asset in listed_assets()}
     assert [asset.symbol for asset in gone] == ["TWTR"]
     assert [asset.symbol for asset in funds] == ["GLD", "SPY"]
     assert {asset.asset_class.value for asset in coins} == {"crypto"}
@@ -53,7 +53,7 @@ async def test_the_sdk_raises_its_own_error_for_what_is_not_listed(sandbox: Sand
 async def test_assets_have_the_form_of_the_official_document(caller: Caller, official: dict[str, Any]) -> None:
     for path in ("/v2/assets", "/v2/assets?asset_class=crypto"):
         judge(official, "/v2/assets").validate(await caller.get(path))
-    for asset in shares_and_coins():
+    for asset in listed_assets():
         judge(official, _ONE).validate(await caller.get(f"/v2/assets/{asset.id}"))
 
 

@@ -10,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corral_sandbox import Sandbox
-from corral_sandbox.calendar_pages import calendar_page, market_calendar_page
-from corral_sandbox.customers import Customers
-from corral_sandbox.market_clock import clock_document, market_clocks_page
-from corral_sandbox.requests import Request
-from corral_sandbox.trading_calendar import last_session_before, settlement_date
+from corral_sandbox.api.calendar import clock_document, list_calendar, list_market_calendar, list_market_clocks
+from corral_sandbox.broker.accounts import TradingAccounts
+from corral_sandbox.http.requests import Request
+from corral_sandbox.market.time import last_session_before, settlement_date
 from tests.sandbox.asking import Caller
 from tests.sandbox.judges import judge, of_the_sdk, sdk
 from tests.sandbox.people import ALICE, nanoseconds
@@ -24,11 +23,11 @@ _MOMENTS = st.integers(nanoseconds("2013-01-01T00:00:00Z"), nanoseconds("2029-12
 
 
 def _request(query: str, now: int = 0, market: str = "NYSE") -> Request:
-    return Request(Customers(0).look_up(ALICE), now, {"market": market}, query)
+    return Request(TradingAccounts(0).find(ALICE), now, {"market": market}, query)
 
 
 def _calendar(query: str) -> list[Any]:
-    days = calendar_page(_request(query))
+    days = list_calendar(_request(query))
     assert isinstance(days, list)
     return days
 
@@ -133,7 +132,7 @@ def test_the_calendar_agrees_with_the_clock(now: int) -> None:
 @given(_MOMENTS)
 def test_both_clocks_agree(now: int) -> None:
     clock: Any = clock_document(now)
-    both: Any = market_clocks_page(_request("", now))
+    both: Any = list_market_clocks(_request("", now))
     for market in both["clocks"]:
         assert (market["phase"] == "core") == clock["is_open"]
         assert market["next_market_open"] == clock["next_open"]
@@ -152,19 +151,19 @@ def test_both_clocks_agree(now: int) -> None:
     ],
 )
 def test_the_clock_of_a_market_tells_its_phase(now: str, phase: str, until: str) -> None:
-    clocks: Any = market_clocks_page(_request(f"time={now}"))
+    clocks: Any = list_market_clocks(_request(f"time={now}"))
     assert {(clock["phase"], clock["phase_until"]) for clock in clocks["clocks"]} == {(phase, until)}
 
 
 def test_a_markets_calendar_covers_a_week_from_today_by_default() -> None:
-    calendar: Any = market_calendar_page(_request("", nanoseconds("2026-11-24T23:00:00-05:00")))
+    calendar: Any = list_market_calendar(_request("", nanoseconds("2026-11-24T23:00:00-05:00")))
     assert [day["date"] for day in calendar["calendar"]] == [
         *("2026-11-24", "2026-11-25", "2026-11-27", "2026-11-30", "2026-12-01"),
     ]
 
 
 def test_a_markets_calendar_can_be_had_in_utc() -> None:
-    calendar: Any = market_calendar_page(_request("start=2026-11-24&end=2026-11-24&timezone=UTC"))
+    calendar: Any = list_market_calendar(_request("start=2026-11-24&end=2026-11-24&timezone=UTC"))
     assert calendar["calendar"][0]["core_start"] == "2026-11-24T14:30:00Z"
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corral_sandbox import Sandbox, serve_sandbox
-from corral_sandbox.clock import Clock
+from corral_sandbox.market.time import Clock
 from tests.sandbox.people import ALICE, keys_of, nanoseconds
 
 _SECOND = 10**9

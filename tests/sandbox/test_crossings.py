@@ -5,8 +5,9 @@ from decimal import Decimal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corral_sandbox.crossings import first_fall, first_moment, highest
-from corral_sandbox.market import SECOND, TICK, price, price_range
+from corral_sandbox.broker.price_search import first_drop_to_stop, first_time, highest
+from corral_sandbox.market.prices import TICK, price, price_range
+from corral_sandbox.market.time import SECOND
 from tests.sandbox.people import nanoseconds
 
 _START = nanoseconds("2026-11-24T14:30:00Z")
@@ -39,7 +40,7 @@ def test_the_first_moment_at_a_level_is_found(seed: int, symbol: str, start: int
     level = price(seed, symbol, start) * (1 + Decimal(off) / 20_000)
     end = start + span
 
-    found = first_moment(
+    found = first_time(
         lambda first, last: price_range(seed, symbol, first, last), lambda low, _high: low <= level, start, end
     )
 
@@ -60,7 +61,7 @@ def test_a_fall_from_the_peak_is_found(seed: int, symbol: str, start: int, span:
     peak = price(seed, symbol, start)
     trail = peak * off / 40_000
 
-    found, reached = first_fall(
+    found, reached = first_drop_to_stop(
         lambda first, last: price_range(seed, symbol, first, last),
         lambda highest: highest - trail,
         peak,

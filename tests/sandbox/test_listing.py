@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corral_sandbox.listing import Asset, find_asset, option_asset, shares_and_coins
-from corral_sandbox.market import SECOND, WIDEST_SWING, price
-from corral_sandbox.mean_prices import LISTED, MEANS
-from corral_sandbox.option_contracts import Contract, contract_of, expiries_on, strikes_of
+from corral_sandbox.market.assets import Asset, find_asset, listed_assets, option_asset
+from corral_sandbox.market.mean_prices import MEAN_CENTS, MEAN_PRICES
+from corral_sandbox.market.option_contracts import OptionContract, contract_of, expiries_on, strikes_of
+from corral_sandbox.market.prices import WIDEST_SWING, price
+from corral_sandbox.market.time import SECOND
 from tests.sandbox.people import nanoseconds
 
 _CALL = "AAPL261218C00250000"
@@ -20,14 +21,14 @@ _MOMENTS = st.integers(nanoseconds("2026-11-23T00:00:00Z"), nanoseconds("2026-12
 
 
 @st.composite
-def _contracts(draw: st.DrawFn) -> Contract:
-    underlying = draw(st.sampled_from(sorted(LISTED)))
+def _contracts(draw: st.DrawFn) -> OptionContract:
+    underlying = draw(st.sampled_from(sorted(MEAN_CENTS)))
     expiry = draw(st.sampled_from([day for day in expiries_on(date(2026, 11, 24)) if day <= date(2026, 12, 31)]))
     strike = draw(st.sampled_from(strikes_of(underlying)))
-    return Contract(underlying, expiry, draw(st.sampled_from(("call", "put"))), strike)
+    return OptionContract(underlying, expiry, draw(st.sampled_from(("call", "put"))), strike)
 
 
-@pytest.mark.parametrize("asset", shares_and_coins(), ids=lambda asset: asset.symbol)
+@pytest.mark.parametrize("asset", listed_assets(), ids=lambda asset: asset.symbol)
 def test_a_share_or_coin_is_found_by_symbol_and_by_id(asset: Asset) -> None:
     assert find_asset(asset.symbol) is find_asset(asset.id) is asset
 
@@ -37,7 +38,7 @@ def test_a_coin_is_found_without_its_slash() -> None:
 
 
 @given(_contracts())
-def test_an_option_is_found_by_its_occ_symbol_and_by_its_id(contract: Contract) -> None:
+def test_an_option_is_found_by_its_occ_symbol_and_by_its_id(contract: OptionContract) -> None:
     assert contract_of(contract.symbol) == contract
     assert find_asset(contract.symbol) == find_asset(contract.id) == option_asset(contract)
 
@@ -72,13 +73,13 @@ def test_an_option_is_active_until_the_close_of_its_last_session() -> None:
 
 
 def test_every_name_has_a_mean_price() -> None:
-    assert {asset.symbol for asset in shares_and_coins()} == MEANS.keys()
+    assert {asset.symbol for asset in listed_assets()} == MEAN_PRICES.keys()
 
 
-@given(_SEEDS, st.sampled_from(sorted(MEANS)), _MOMENTS)
+@given(_SEEDS, st.sampled_from(sorted(MEAN_PRICES)), _MOMENTS)
 def test_a_price_is_a_whole_multiple_of_its_increment_and_near_its_mean(seed: int, symbol: str, at: int) -> None:
     asset, quoted = find_asset(symbol), price(seed, symbol, at)
-    mean, decimals = MEANS[symbol]
+    mean, decimals = MEAN_PRICES[symbol]
     assert asset
     assert quoted % asset.price_increment == 0
     assert abs(quoted / Decimal(mean).scaleb(-decimals) - 1) <= WIDEST_SWING + Decimal("0.001")
@@ -86,7 +87,7 @@ def test_a_price_is_a_whole_multiple_of_its_increment_and_near_its_mean(seed: in
 
 @given(_SEEDS, _contracts(), _MOMENTS)
 def test_an_option_costs_a_cent_at_least_while_it_lives_and_never_less_than_exercise_pays(
-    seed: int, contract: Contract, at: int
+    seed: int, contract: OptionContract, at: int
 ) -> None:
     at = min(at, contract.expires_at - SECOND)
     premium = price(seed, contract.symbol, at)
@@ -94,27 +95,29 @@ def test_an_option_costs_a_cent_at_least_while_it_lives_and_never_less_than_exer
 
 
 @given(_SEEDS, _contracts(), st.integers(0, 10**18))
-def test_an_expired_option_is_worth_what_exercise_paid_at_the_close(seed: int, contract: Contract, later: int) -> None:
+def test_an_expired_option_is_worth_what_exercise_paid_at_the_close(
+    seed: int, contract: OptionContract, later: int
+) -> None:
     share = price(seed, contract.underlying, contract.expires_at)
     assert price(seed, contract.symbol, contract.expires_at + later) == max(_pays(contract, share), Decimal())
 
 
 @given(_SEEDS, _contracts(), _MOMENTS)
-def test_a_call_less_a_put_is_the_share_less_the_strike(seed: int, contract: Contract, at: int) -> None:
+def test_a_call_less_a_put_is_the_share_less_the_strike(seed: int, contract: OptionContract, at: int) -> None:
     at = min(at, contract.expires_at)
     call, put = (
-        price(seed, Contract(contract.underlying, contract.expires_on, kind, contract.strike).symbol, at)
+        price(seed, OptionContract(contract.underlying, contract.expires_on, kind, contract.strike).symbol, at)
         for kind in ("call", "put")
     )
     share = price(seed, contract.underlying, at)
     assert abs((call - put) - (share - contract.strike)) <= Decimal("0.01")
 
 
-@given(_SEEDS, st.sampled_from(sorted(LISTED)), _MOMENTS)
+@given(_SEEDS, st.sampled_from(sorted(MEAN_CENTS)), _MOMENTS)
 def test_a_later_expiry_never_costs_less(seed: int, underlying: str, at: int) -> None:
     strike = strikes_of(underlying)[9]
     expiries = [date(2027, 1, 15), date(2027, 2, 19), date(2027, 6, 17)]
-    premiums = [price(seed, Contract(underlying, day, "call", strike).symbol, at) for day in expiries]
+    premiums = [price(seed, OptionContract(underlying, day, "call", strike).symbol, at) for day in expiries]
     assert premiums == sorted(premiums)
 
 
@@ -123,5 +126,5 @@ def test_an_unknown_symbol_has_no_price() -> None:
         price(0, "AAPL261217C00250000", _BEFORE)
 
 
-def _pays(contract: Contract, share: Decimal) -> Decimal:
+def _pays(contract: OptionContract, share: Decimal) -> Decimal:
     return share - contract.strike if contract.type == "call" else contract.strike - share

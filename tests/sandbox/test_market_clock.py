@@ -1,6 +1,6 @@
 import pytest
 
-from corral_sandbox.market_clock import clock_document
+from corral_sandbox.api.calendar import clock_document
 from tests.sandbox.people import nanoseconds
 
 

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corral_sandbox import Sandbox, serve_sandbox
-from corral_sandbox.customers import Customers
-from corral_sandbox.market import price
-from corral_sandbox.mean_prices import LISTED
-from corral_sandbox.option_pages import contracts_page
-from corral_sandbox.requests import Request
+from corral_sandbox.api.options import list_contracts
+from corral_sandbox.broker.accounts import TradingAccounts
+from corral_sandbox.http.requests import Request
+from corral_sandbox.market.mean_prices import MEAN_CENTS
+from corral_sandbox.market.prices import price
 from tests.sandbox.asking import Caller
 from tests.sandbox.judges import judge, of_the_sdk, sdk
 from tests.sandbox.people import ALICE, nanoseconds
@@ -25,7 +25,7 @@ _NOW = nanoseconds("2026-11-24T14:30:05Z")  # a Tuesday
 
 
 def _page(query: str, now: int = _NOW) -> Any:  # noqa: ANN401 - JSON
-    return contracts_page(Request(Customers(0).look_up(ALICE), now, {}, query))
+    return list_contracts(Request(TradingAccounts(0).find(ALICE), now, {}, query))
 
 
 def _symbols(query: str, now: int = _NOW) -> list[str]:
@@ -160,7 +160,7 @@ def test_an_expired_contract_tells_the_close_at_which_it_ended() -> None:
 
 def test_every_share_that_accounts_open_with_has_options() -> None:
     contracts = _page("limit=10000&expiration_date=2026-12-18")["option_contracts"]
-    assert {contract["underlying_symbol"] for contract in contracts} == LISTED.keys()
+    assert {contract["underlying_symbol"] for contract in contracts} == MEAN_CENTS.keys()
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ from decimal import Decimal
 
 import pytest
 
-from corral_sandbox.market import SECOND, price
-from corral_sandbox.mean_prices import LISTED
+from corral_sandbox.market.mean_prices import MEAN_CENTS
+from corral_sandbox.market.prices import price
+from corral_sandbox.market.time import SECOND
 from tests.sandbox.broker import CASH_TRADER, Broker
 from tests.sandbox.people import nanoseconds
 
@@ -292,7 +293,7 @@ def test_everything_is_canceled_at_once() -> None:
 def test_a_cash_account_is_lent_nothing_though_the_price_has_risen_over_night() -> None:
     broker = Broker(CASH_TRADER, at="2026-11-22T18:00:00Z")
     opens = nanoseconds("2026-11-23T14:30:00Z")
-    symbol = next(name for name in sorted(LISTED) if price(0, name, opens) > broker.price(name) * Decimal("1.001"))
+    symbol = next(name for name in sorted(MEAN_CENTS) if price(0, name, opens) > broker.price(name) * Decimal("1.001"))
     cash = Decimal(broker.get("/v2/account")["cash"])
     orders = [broker.place(symbol=symbol, qty=str(round(cash / 4 / broker.price(symbol), 4))) for _ in range(4)]
     before = broker.held(symbol)

@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corral_sandbox import Sandbox, serve_sandbox
-from corral_sandbox.account_page import account_document
-from corral_sandbox.answers import Answer, Refused
-from corral_sandbox.customers import Customers
-from corral_sandbox.market_clock import clock_document
-from corral_sandbox.portfolio_history import portfolio_history_page
-from corral_sandbox.requests import Request
-from corral_sandbox.trading_calendar import NEW_YORK, last_session_before, session_on
+from corral_sandbox.api.account import account_document
+from corral_sandbox.api.calendar import clock_document
+from corral_sandbox.api.portfolio_history import get_portfolio_history
+from corral_sandbox.broker.accounts import TradingAccounts
+from corral_sandbox.errors import ApiError
+from corral_sandbox.http.requests import Request, Response
+from corral_sandbox.market.time import NEW_YORK, last_session_before, session_on
 from tests.sandbox.asking import Caller
 from tests.sandbox.judges import judge, of_the_sdk, sdk
 from tests.sandbox.people import ALICE, nanoseconds
@@ -42,12 +42,12 @@ def _open_moments(draw: st.DrawFn) -> int:
 
 
 def _history(query: str, now: int = _TUESDAY, key_id: str = ALICE) -> Any:  # noqa: ANN401 - JSON
-    page = portfolio_history_page(Request(Customers(0).look_up(key_id), now, {}, query))
-    return json.loads(Answer(200, page).wire_body(), parse_float=Decimal)
+    page = get_portfolio_history(Request(TradingAccounts(0).find(key_id), now, {}, query))
+    return json.loads(Response(200, page).to_bytes(), parse_float=Decimal)
 
 
 def _account(now: int, key_id: str = ALICE) -> Any:  # noqa: ANN401 - JSON
-    return account_document(Customers(0).look_up(key_id).account, now)
+    return account_document(TradingAccounts(0).find(key_id).terms, now)
 
 
 def _new_york(label: int) -> datetime:
@@ -277,7 +277,7 @@ _ODD = ["1D", "9999A", "9999W", "1H", "continuous", "no_reset", "1970-01-01", "2
     )
 )
 def test_any_query_is_answered_or_refused(query: dict[str, str]) -> None:
-    with suppress(Refused):
+    with suppress(ApiError):
         _history("&".join(f"{name}={quote(value)}" for name, value in query.items()))
 
 

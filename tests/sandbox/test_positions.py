@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from corral_sandbox.ledger import Position
-from corral_sandbox.market import price
+from corral_sandbox.broker.ledger import LedgerPosition
+from corral_sandbox.market.prices import price
 from tests.sandbox.broker import OPTIONS_TRADER, Broker
 from tests.sandbox.people import nanoseconds
 
@@ -53,11 +53,11 @@ def test_a_days_profit_counts_from_the_close_and_from_what_was_paid_since() -> N
 
 
 def test_a_position_that_is_turned_around_begins_anew() -> None:
-    turned = Position(Decimal(50), Decimal(10)).after(Decimal(-80), Decimal(12))
+    turned = LedgerPosition(Decimal(50), Decimal(10)).after(Decimal(-80), Decimal(12))
 
-    assert turned == Position(Decimal(-30), Decimal(12))
-    assert turned.after(Decimal(-30), Decimal(14)) == Position(Decimal(-60), Decimal(13))
-    assert turned.after(Decimal(10), Decimal(99)) == Position(Decimal(-20), Decimal(12))
+    assert turned == LedgerPosition(Decimal(-30), Decimal(12))
+    assert turned.after(Decimal(-30), Decimal(14)) == LedgerPosition(Decimal(-60), Decimal(13))
+    assert turned.after(Decimal(10), Decimal(99)) == LedgerPosition(Decimal(-20), Decimal(12))
 
 
 @pytest.mark.parametrize("name", ["BTCUSD", "BTC%2FUSD"])

@@ -5,7 +5,7 @@ import pytest
 from aiohttp import ClientSession, ClientTimeout
 
 from corral_sandbox import Sandbox, secret_of, serve_sandbox
-from corral_sandbox.request_counts import RequestCounts
+from corral_sandbox.http.access import RequestCounts
 from tests.sandbox.people import ALICE, BOB, keys_of
 
 

@@ -6,10 +6,10 @@ import pytest
 from aiohttp import ClientSession
 
 from corral_sandbox import Sandbox
-from corral_sandbox.answers import Refused
-from corral_sandbox.clock import Clock
-from corral_sandbox.customers import Customers
-from corral_sandbox.requests import Request
+from corral_sandbox.broker.accounts import TradingAccounts
+from corral_sandbox.errors import ApiError
+from corral_sandbox.http.requests import Request
+from corral_sandbox.market.time import Clock
 from corral_sandbox.trading_api import ROUTES, TradingApi
 from tests.sandbox.asking import Caller
 from tests.sandbox.people import ALICE, keys_of
@@ -36,7 +36,9 @@ def test_other_paths_lead_nowhere(path: str) -> None:
 
 
 def test_the_numbers_of_a_body_keep_every_digit() -> None:
-    document = _request(b'{"a": 0.10, "b": 100, "c": 12345678901234567890.123456789, "d": true, "e": "0.1"}').document()
+    document = _request(
+        b'{"a": 0.10, "b": 100, "c": 12345678901234567890.123456789, "d": true, "e": "0.1"}'
+    ).json_object()
     assert {name: str(value) for name, value in document.items()} == {
         "a": "0.10",
         "b": "100",
@@ -52,9 +54,9 @@ def test_the_numbers_of_a_body_keep_every_digit() -> None:
     [b"", b"[]", b'"text"', b"{", b'{"a": NaN}', b'{"a": 1e9999999999999999999}', b"\xff", b"[" * 100_000, b"null"],
 )
 def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
-    with pytest.raises(Refused) as refused:
-        _request(body).document()
-    assert (refused.value.answer.status, refused.value.answer.body) == (
+    with pytest.raises(ApiError) as refused:
+        _request(body).json_object()
+    assert (refused.value.status, refused.value.body) == (
         400,
         {"code": 40010000, "message": "request body format is invalid"},
     )
@@ -101,15 +103,15 @@ async def test_a_method_that_a_page_does_not_have_is_405_and_says_which_it_has(
 def test_who_changed_something_is_remembered_however_many_come_to_look() -> None:
     api = TradingApi(seed=0, rate_limit_per_minute=0, clock=Clock())
     lists, clock = ROUTES.find("/v2/watchlists"), ROUTES.find("/v2/clock")
-    created = api.answer("paper", "POST", lists, keys_of(ALICE), body=b'{"name": "mine"}')
+    created = api.handle("paper", "POST", lists, keys_of(ALICE), body=b'{"name": "mine"}')
     assert created.status == 200
     for number in range(10_050):
         key_id = f"PKCROWD{number:05}"
-        assert api.answer("paper", "GET", clock, keys_of(key_id)).status == 200
-    listed = api.answer("paper", "GET", lists, keys_of(ALICE)).body
+        assert api.handle("paper", "GET", clock, keys_of(key_id)).status == 200
+    listed = api.handle("paper", "GET", lists, keys_of(ALICE)).body
     assert isinstance(listed, list)
     assert [watchlist["name"] for watchlist in listed] == ["mine"]
 
 
 def _request(body: bytes = b"", query: str = "") -> Request:
-    return Request(Customers(0).look_up(ALICE), 0, {}, query, body)
+    return Request(TradingAccounts(0).find(ALICE), 0, {}, query, body)
