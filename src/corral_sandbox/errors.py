@@ -2,10 +2,9 @@
 
 
 class ApiError(Exception):
-    """Ends the request.
+    """Alpaca's edge sends only a message, its application also a code of eight digits.
 
-    Alpaca's edge sends a message alone, the layer behind it also a code of eight digits. `details` stand before
-    both.
+    `details` are further fields of the body.
     """
 
     def __init__(self, status: int, message: str, *, code: int | None = None, **details: object) -> None:

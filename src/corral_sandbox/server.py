@@ -1,4 +1,4 @@
-"""The sandbox's HTTP server, inside an event loop of the caller's."""
+"""The HTTP server: `serve_sandbox` in the caller's event loop, `run_sandbox` in a thread."""
 
 import asyncio
 import re
@@ -28,7 +28,7 @@ _REPEATED_SLASHES = re.compile("/{2,}")
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """A running sandbox; `url` is http://HOST:PORT with the port that was really bound."""
+    """A running sandbox; `url` is http://HOST:PORT with the port that was bound."""
 
     url: str
 
@@ -56,17 +56,17 @@ async def serve_sandbox(
 ) -> AsyncGenerator[Sandbox]:
     """Serves an Alpaca-compatible broker while the block runs. Raises OSError if the port is taken.
 
-    Every answer of the Trading API waits `latency_seconds`. `port` 0 takes a free one, and
-    `rate_limit_per_minute` or `streams_per_account` 0 sets no limit. The sandbox's time begins at `start`, by
-    default with the real one, and runs `speed` times as fast; latency and rate limit keep to real time. `clock`
-    answers nanoseconds since 1970 in its place.
+    Every response of the Trading API is delayed by `latency_seconds`. `port` 0 takes a free one, and
+    `rate_limit_per_minute` or `streams_per_account` 0 sets no limit. The sandbox's time starts at `start`, by
+    default the real time, and runs `speed` times as fast; latency and rate limit use real time. `clock` replaces
+    the real time and returns nanoseconds since 1970.
     """
     if start is not None and start.tzinfo is None:
         raise ValueError("start needs a time zone, as in 2026-11-27T12:00-05:00")
     sandbox_clock = Clock(start=None if start is None else to_nanoseconds(start), speed=speed, real=clock)
     api = TradingApi(seed=seed, rate_limit_per_minute=rate_limit_per_minute, clock=sandbox_clock)
     sandbox_server = _SandboxServer(api, latency_seconds, streams_per_account, sandbox_clock)
-    # Without cancellation a request that waits would go on waiting for a client that has hung up.
+    # Without cancellation a delayed request would keep waiting after its client has disconnected.
     server = web.Server(sandbox_server.handle, handler_cancellation=True, access_log=None)
     runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=0.1)
     await runner.setup()
@@ -86,7 +86,7 @@ def _url(host: str, port: int) -> str:
 
 
 class _SandboxServer:
-    """Where every request comes in: the two environments of the Trading API, and what tests ask for."""
+    """Receives every request: to the Trading API of both environments, the streams, and the control endpoints."""
 
     def __init__(self, api: TradingApi, latency_seconds: float, streams_per_account: int, clock: Clock) -> None:
         self._api = api
@@ -115,7 +115,7 @@ class _SandboxServer:
         return await self._send(request, response, None)
 
     async def _handle_trading(self, request: web.BaseRequest, environment: str, path: str) -> web.StreamResponse:
-        key_id, route = claimed_key_id(request.headers), ROUTES.find(path)
+        route, key_id = ROUTES.find(path), claimed_key_id(request.headers)
         pattern = route.pattern if route else None
         with self._counts.counting(key_id, pattern):
             fault = self._faults.take(key_id, path, pattern)
@@ -130,7 +130,7 @@ class _SandboxServer:
             return await self._send(request, response, fault)
 
     async def _handle_stream(self, request: web.BaseRequest, environment: str) -> web.StreamResponse:
-        """Serves a connection to its end, or answers why there is none."""
+        """Serves a connection until it ends, or returns the response that refuses it."""
         key_id = claimed_key_id(request.headers)
         fault = self._faults.take(key_id, STREAM_PATH, STREAM_PATH)
         try:
@@ -150,13 +150,14 @@ class _SandboxServer:
 
     async def _send(self, request: web.BaseRequest, response: Response, fault: FaultRule | None) -> web.StreamResponse:
         response.headers["X-Request-ID"] = token_hex(16)
-        if fault:
-            apply_fault(response, fault)
+        if fault is None:
+            return response.to_web()
+        apply_fault(response, fault)
         return await send_response(request, response, fault)
 
 
 def _normalized(path: str) -> str:
-    """Without doubled slashes and without one at the end: clients add both, and Alpaca's SDK follows no redirect."""
+    """Removes repeated and trailing slashes: clients add both, and Alpaca's SDK does not follow redirects."""
     return (_REPEATED_SLASHES.sub("/", path) if "//" in path else path).rstrip("/")
 
 
@@ -169,7 +170,7 @@ def run_sandbox(
     latency_seconds: float = 0.0,
     rate_limit_per_minute: int = 200,
 ) -> Generator[Sandbox]:
-    """Serves on a free port, in a thread of its own, while the block runs; else as `serve_sandbox`."""
+    """Serves on a free port in a thread of its own while the block runs; otherwise like `serve_sandbox`."""
     started: Future[tuple[Sandbox, Callable[[], object]]] = Future()
 
     async def serve() -> None:
@@ -189,7 +190,7 @@ def run_sandbox(
         served = thread.submit(lambda: asyncio.run(serve()))
         either: list[Future[Any]] = [started, served]
         if served in wait(either, return_when=FIRST_COMPLETED).done:
-            served.result()  # raises what kept it from starting
+            served.result()  # raises the error that kept it from starting
         sandbox, stop = started.result()
         try:
             yield sandbox

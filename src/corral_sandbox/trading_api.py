@@ -1,7 +1,6 @@
-"""Alpaca's Trading API: who asks, whether they may, and which page answers.
+"""Alpaca's Trading API: authenticates a request, applies the rate limit and calls the handler.
 
-A page is a function of a `Request`, which answers a JSON document or, where it is more than that, an `Answer`;
-one more page is one more line in `ROUTES`.
+A handler is a function of a `Request` that returns a JSON document or a `Response`. A new one is a line in `ROUTES`.
 """
 
 from collections.abc import Mapping
@@ -86,7 +85,7 @@ ROUTES = Routes(
 
 
 class TradingApi:
-    """A `rate_limit_per_minute` of 0 is none; its minutes are real ones, as a client's are, at whatever speed."""
+    """A `rate_limit_per_minute` of 0 sets no limit; its minutes are real ones, at whatever speed the sandbox runs."""
 
     def __init__(self, *, seed: int, rate_limit_per_minute: int, clock: Clock) -> None:
         self.scheduler = OrderScheduler(clock)
@@ -104,7 +103,7 @@ class TradingApi:
         query_string: str = "",
         body: bytes = b"",
     ) -> Response:
-        """Returns Alpaca's refusals, too. `route` is where the path leads, None if nowhere."""
+        """Returns errors as responses, too. `route` is None for an unknown path."""
         try:
             key_id = authenticate(environment, headers)
         except ApiError as error:
@@ -121,18 +120,18 @@ class TradingApi:
 
     def _call_handler(self, key_id: str, method: str, route: Route | None, query_string: str, body: bytes) -> Response:
         try:
-            page, parameters = _page(method, route)
+            handler, parameters = _find_handler(method, route)
             account = self.accounts.find(key_id) if method == "GET" else self.accounts.open_for_changes(key_id)
             with localcontext(EXACT):
-                response = page(Request(account, self._clock.now(), parameters, query_string, body))
+                response = handler(Request(account, self._clock.now(), parameters, query_string, body))
         except ApiError as error:
             return Response.of_error(error)
         return response if isinstance(response, Response) else Response(200, response)
 
 
-def _page(method: str, route: Route | None) -> tuple[Handler, dict[str, str]]:
+def _find_handler(method: str, route: Route | None) -> tuple[Handler, dict[str, str]]:
     if route is None:
         raise EndpointNotFoundError
-    if method not in route.pages:
-        raise MethodNotAllowedError(list(route.pages))
-    return route.pages[method], route.parameters
+    if method not in route.handlers:
+        raise MethodNotAllowedError(list(route.handlers))
+    return route.handlers[method], route.parameters

@@ -1,4 +1,4 @@
-"""Asking the sandbox as a client without an SDK does."""
+"""A client of the sandbox without an SDK."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The judges are Alpaca's: its SDK for Python and its OpenAPI document."""
+"""Alpaca's SDK for Python and its OpenAPI document, against which the sandbox is checked."""
 
 import json
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Alice and Bob, and the headers with which they come."""
+"""Alice and Bob, and their headers."""
 
 from datetime import datetime
 
@@ -13,5 +13,5 @@ def keys_of(key_id: str) -> dict[str, str]:
 
 
 def nanoseconds(moment: str) -> int:
-    """Of an ISO 8601 moment with an offset."""
+    """Converts an ISO 8601 timestamp with an offset."""
     return int(datetime.fromisoformat(moment).timestamp()) * 1_000_000_000

@@ -1,4 +1,4 @@
-"""Alpaca's formulae, as laws over every seed, key id and moment."""
+"""Alpaca's formulas hold for every seed, key id and time."""
 
 import re
 from decimal import Decimal, localcontext
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from corral_sandbox.api.account import account_document
 from corral_sandbox.broker.initial_state import open_account
-from corral_sandbox.broker.valuation import AccountValue, buying_power, options_buying_power
+from corral_sandbox.broker.ledger import AccountValue, buying_power, options_buying_power
 from corral_sandbox.market.mean_prices import MEAN_CENTS
 from corral_sandbox.market.money import format_amount
 from corral_sandbox.market.prices import WIDEST_SWING, price
@@ -99,12 +99,12 @@ def test_money_is_text_without_exponent_and_without_trailing_zeros(seed: int, ke
 
 @given(_SEEDS, _KEY_IDS, _MOMENTS)
 @_laws
-def test_the_same_seed_key_and_moment_give_the_same_bytes(seed: int, key_id: str, now: int) -> None:
+def test_the_same_seed_key_and_time_give_the_same_bytes(seed: int, key_id: str, now: int) -> None:
     assert orjson.dumps(_document(seed, key_id, now)) == orjson.dumps(_document(seed, key_id, now))
 
 
 def test_an_account_is_the_same_in_every_release() -> None:
-    """Other people's tests rely on the numbers: whoever changes these says so in the release notes."""
+    """Tests of other projects rely on these numbers: a change of them belongs in the release notes."""
     document = _document(0, "PKALICE00001", nanoseconds("2026-11-24T14:30:05Z"))
     expected = {
         "id": "98bb22b5-4326-5e84-bc74-6ee07098acb0",

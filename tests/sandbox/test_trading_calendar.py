@@ -1,4 +1,4 @@
-"""The judge is the exchange: its published holidays and early closings, year by year."""
+"""The trading calendar agrees with the holidays and early closings that the exchange published."""
 
 from datetime import date, time
 

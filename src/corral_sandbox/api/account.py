@@ -7,14 +7,8 @@ from functools import lru_cache
 from typing import Any
 
 from corral_sandbox.broker.account_settings import configured
-from corral_sandbox.broker.initial_state import AccountTerms
-from corral_sandbox.broker.valuation import (
-    AccountValue,
-    buying_power,
-    options_buying_power,
-    overnight_buying_power,
-    value_at,
-)
+from corral_sandbox.broker.initial_state import AccountTerms, initial_value_at
+from corral_sandbox.broker.ledger import AccountValue, buying_power, options_buying_power, overnight_buying_power
 from corral_sandbox.errors import InvalidParameterError
 from corral_sandbox.http.requests import Document, JsonValue, Request
 from corral_sandbox.market.money import format_amount
@@ -31,9 +25,9 @@ def get_account(request: Request) -> Document:
 
 
 def account_document(account: AccountTerms, now: int) -> dict[str, object]:
-    """Returns the account at `now`, in nanoseconds since 1970, if it has not traded since it opened."""
+    """Returns an account without orders as of `now`, in nanoseconds since 1970."""
     day, closed_at = _last_session(now // SECOND)
-    return _document(account, value_at(account, now), _worth_at_close(account, closed_at), day)
+    return _document(account, initial_value_at(account, now), _worth_at_close(account, closed_at), day)
 
 
 def _document(account: AccountTerms, value: AccountValue, last: AccountValue, last_day: str) -> dict[str, object]:
@@ -64,14 +58,14 @@ def _document(account: AccountTerms, value: AccountValue, last: AccountValue, la
 
 @lru_cache(maxsize=64)
 def _last_session(second: int) -> tuple[str, int]:
-    """Returns the last session's day and, in nanoseconds since 1970, its close, as they stand in a second."""
+    """Returns the day of the last session and its close in nanoseconds since 1970, for a second since 1970."""
     session = last_session_before(new_york_time(second * SECOND).date())
     return session.day.isoformat(), close_before_today(second * SECOND)
 
 
 @lru_cache(maxsize=16_384)
 def _worth_at_close(account: AccountTerms, closed_at: int) -> AccountValue:
-    return value_at(account, closed_at)
+    return initial_value_at(account, closed_at)
 
 
 _Reader = Callable[[str, JsonValue], bool | int | str]
@@ -82,7 +76,7 @@ def get_configurations(request: Request) -> Document:
 
 
 def update_configurations(request: Request) -> Document:
-    """Leaves what is null or unknown as it is: Alpaca's SDK for Python sends back whole objects, nulls and all."""
+    """Ignores fields that are null or unknown: Alpaca's SDK for Python sends whole objects back, nulls included."""
     changes: dict[str, Any] = {
         name: _READERS[name](name, value)
         for name, value in request.json_object().items()

@@ -44,9 +44,9 @@ class _Activity:
 
 
 def list_activities(request: Request) -> Document:
-    """Returns a page of them, the latest first unless `direction` is asc, from after `page_token` on.
+    """Returns one page of activities after `page_token`, the latest first unless `direction` is asc.
 
-    A token is the id of the last activity that was received. What happened at the same instant keeps its order.
+    The token is the id of the last activity that the client received. Activities of the same instant keep their order.
     """
     query = request.query()
     fits = _filter(query, _kinds(request, query))
@@ -67,12 +67,12 @@ def _all_activities(manager: OrderManager, now: int) -> Iterator[_Activity]:
 
 
 def _activity_id(at: int, unique: str) -> str:
-    """New York's time down to the millisecond, in seventeen digits, as Alpaca writes it."""
+    """Returns an id that begins with New York's time to the millisecond, in seventeen digits, as Alpaca's do."""
     return f"{new_york_time(at):%Y%m%d%H%M%S}{at % SECOND // 1_000_000:03}::{unique}"
 
 
 def _kinds(request: Request, query: dict[str, str]) -> set[str]:
-    """Returns the types that are asked for, none for all."""
+    """Returns the requested types; an empty set means all."""
     if "activity_type" in request.path_parameters:
         return {request.path_parameters["activity_type"]}
     kinds = set(as_list(query.get("activity_types", "")))

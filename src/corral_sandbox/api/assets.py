@@ -8,7 +8,7 @@ _HUNDRED = 100
 
 
 def list_assets(request: Request) -> Document:
-    """Takes `status`, `asset_class` (us_equity), `exchange`, and `attributes`, of which one must be there."""
+    """Filters by `status`, `asset_class` (default us_equity), `exchange` and any one of `attributes`."""
     query = request.query()
     status = as_choice("status", query["status"], "active", "inactive") if "status" in query else None
     asset_class, exchange = query.get("asset_class", "us_equity"), query.get("exchange")
@@ -35,7 +35,7 @@ def find_listed_asset(symbol_or_id: str) -> Asset:
 
 
 def asset_document(asset: Asset, now: int) -> dict[str, object]:
-    """Returns `easy_to_borrow`, too, which Alpaca has dropped and its SDK for Python requires."""
+    """Includes `easy_to_borrow`, which Alpaca has dropped but its SDK for Python requires."""
     return {
         "id": asset.id,
         "class": asset.asset_class,

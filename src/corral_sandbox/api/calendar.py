@@ -7,13 +7,13 @@ from corral_sandbox.errors import ApiError
 from corral_sandbox.http.requests import Document, Request, as_choice, as_date, as_list, as_timestamp
 from corral_sandbox.market.time import SECOND, TradingSession, new_york_time, session_on, sessions_from, settlement_date
 
-_FIRST, _LAST_YEAR = date(1970, 1, 1), 2029  # what Alpaca's calendar covers; from 2029 on, up to the next year
+_FIRST, _LAST_YEAR = date(1970, 1, 1), 2029  # Alpaca's calendar; from 2029 on it reaches to the end of the next year
 _LONGEST_SETTLEMENT = timedelta(days=14)
 _DAY, _WEEK = timedelta(days=1), timedelta(days=7)
 
 
 def list_calendar(request: Request) -> Document:
-    """Takes `start`, `end` and `date_type`, which says whether those two are days of trading or of settlement."""
+    """Takes `start`, `end` and `date_type`, which says whether these are trading days or settlement days."""
     query = request.query()
     start = as_date("start", query["start"]) if "start" in query else _FIRST
     last = _last_day(request)
@@ -21,13 +21,13 @@ def list_calendar(request: Request) -> Document:
     date_type = as_choice("date_type", query.get("date_type", "TRADING"), "TRADING", "SETTLEMENT")
     if date_type == "TRADING":
         return [dict(day) for day in _days(start, end)]
-    begun = start - _LONGEST_SETTLEMENT if start > _FIRST else start
-    settled = (start.isoformat(), end.isoformat())
-    return [dict(day) for day in _days(begun, end) if settled[0] <= str(day["settlement_date"]) <= settled[1]]
+    first = start - _LONGEST_SETTLEMENT if start > _FIRST else start
+    between = (start.isoformat(), end.isoformat())
+    return [dict(day) for day in _days(first, end) if between[0] <= str(day["settlement_date"]) <= between[1]]
 
 
 def list_market_calendar(request: Request) -> Document:
-    """Takes `start` (today), `end` (a week later) and `timezone` (UTC, in place of New York's)."""
+    """Takes `start` (default today), `end` (default a week later) and `timezone` (UTC instead of New York)."""
     market, query = find_exchange(request.path_parameters["market"]), request.query()
     start = as_date("start", query["start"]) if "start" in query else new_york_time(request.now).date()
     last = _last_day(request)
@@ -66,23 +66,23 @@ def _day(day: date) -> dict[str, object] | None:
 
 
 def _market_day(session: TradingSession, *, is_utc: bool) -> dict[str, object]:
-    def written(moment: datetime) -> str:
+    def format_time(moment: datetime) -> str:
         return moment.astimezone(UTC).isoformat().replace("+00:00", "Z") if is_utc else moment.isoformat()
 
     return {
         "date": session.day.isoformat(),
-        "pre_start": written(session.extended_opens),
-        "pre_end": written(session.opens),
-        "core_start": written(session.opens),
-        "core_end": written(session.closes),
-        "post_start": written(session.closes),
-        "post_end": written(session.extended_closes),
+        "pre_start": format_time(session.extended_opens),
+        "pre_end": format_time(session.opens),
+        "core_start": format_time(session.opens),
+        "core_end": format_time(session.closes),
+        "post_start": format_time(session.closes),
+        "post_end": format_time(session.extended_closes),
         "settlement_date": settlement_date(session.day).isoformat(),
     }
 
 
 def clock_document(now: int) -> dict[str, object]:
-    """Returns Alpaca's `legacy_clock` at `now`, in nanoseconds since 1970, which its timestamp keeps."""
+    """Returns Alpaca's `legacy_clock` at `now`; its timestamp keeps all nanoseconds."""
     moment = new_york_time(now)
     next_open, next_close = _next_open_and_close(moment)
     seconds, offset = moment.isoformat()[:19], moment.isoformat()[19:]
@@ -95,7 +95,7 @@ def clock_document(now: int) -> dict[str, object]:
 
 
 def list_market_clocks(request: Request) -> Document:
-    """Takes `markets`, by default both exchanges of New York, and `time` in place of now."""
+    """Takes `markets` (default both New York exchanges) and `time` (default now)."""
     query = request.query()
     now = as_timestamp("time", query["time"]) if "time" in query else request.now
     markets = [find_exchange(code) for code in as_list(query["markets"])] if "markets" in query else EXCHANGES.values()
@@ -144,7 +144,7 @@ _BY_CODE = EXCHANGES | {mic: EXCHANGES[acronym] for acronym, mic, _ in _EXCHANGE
 
 
 def find_exchange(code: str) -> dict[str, object]:
-    """Returns by acronym or market identifier code; others than these two exchanges are a 400."""
+    """Looks up by acronym or market identifier code. Raises a 400 for any other exchange."""
     market = _BY_CODE.get(code)
     if market is None:
         raise ApiError(400, f"invalid market: {code} is not one of {', '.join(_BY_CODE)}", code=40010000)

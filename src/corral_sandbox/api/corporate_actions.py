@@ -1,6 +1,6 @@
-"""GET /v2/corporate_actions/announcements and …/{id}: dividends and splits, drawn by the seed.
+"""GET /v2/corporate_actions/announcements and …/{id}: dividends and splits that follow from the seed.
 
-They are announced and no more: no account is paid a dividend, and no price and no holding is split.
+They are only announced: no account receives a dividend, and no price or position is split.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _IDS = uuid5(NAMESPACE_URL, "urn:corral:sandbox:corporate action")
 
 @dataclass(frozen=True, slots=True)
 class CorporateAction:
-    """`cash` is dollars per share; `new_rate` shares stand for each one that was."""
+    """`cash` is dollars per share; each share becomes `new_rate` shares."""
 
     symbol: str
     ca_type: str
@@ -46,7 +46,7 @@ class CorporateAction:
         )
 
     def document(self) -> dict[str, object]:
-        """Returns types in small letters, as Alpaca's SDK for Python knows them."""
+        """Writes types in lower case, as Alpaca's SDK for Python expects them."""
         return {
             "id": self.id,
             "corporate_action_id": f"SANDBOX_{self.symbol}_{self.declared:%y%m%d}",
@@ -64,7 +64,7 @@ class CorporateAction:
 
 
 def list_corporate_actions(request: Request) -> Document:
-    """Takes `ca_types`, `since` and `until`, which it cannot do without, `symbol`, `cusip` and `date_type`."""
+    """Takes `ca_types`, `since` and `until` (required), `symbol`, `cusip` and `date_type`."""
     query = request.query()
     missing = [name for name in ("ca_types", "since", "until") if not query.get(name)]
     if missing:
@@ -80,7 +80,7 @@ def list_corporate_actions(request: Request) -> Document:
         if each.ca_type in types
         and since.isoformat() <= each.dates()[date_type] <= until.isoformat()
         and query.get("symbol", each.symbol) == each.symbol
-        and not query.get("cusip")  # nothing has one here
+        and not query.get("cusip")  # no asset of the sandbox has one
     ]
 
 
@@ -92,7 +92,7 @@ def get_corporate_action(request: Request) -> Document:
 
 
 def _announcements_until(request: Request) -> tuple[CorporateAction, ...]:
-    """Returns those of the years up to the next."""
+    """Returns all up to the end of the next year."""
     return _announcements(request.account.terms.seed, new_york_time(request.now).year + 1)
 
 
@@ -124,5 +124,5 @@ def _split(seed: int, symbol: str, year: int) -> CorporateAction | None:
 
 
 def _trading_day(day: date) -> date:
-    """Returns the first from `day` on."""
+    """Returns the first trading day from `day` on."""
     return next(sessions_from(day)).day

@@ -25,14 +25,14 @@ from corral_sandbox.market.prices import price
 from corral_sandbox.market.seeded_random import seeded_random
 from corral_sandbox.market.time import last_session_before, new_york_time, session_window
 
-_USUAL_LIMIT, _HIGHEST_LIMIT = 100, 10_000
+_DEFAULT_LIMIT, _HIGHEST_LIMIT = 100, 10_000
 
 
 def list_contracts(request: Request) -> Document:
-    """Takes all of Alpaca's filters; without an expiry, it answers what expires before the next weekend."""
+    """Takes all of Alpaca's filters. Without an expiration date it lists what expires before the next weekend."""
     query = request.query()
     search, after = read_option_search(query, request.now), _read_token(query.get("page_token", ""))
-    limit = as_limit("limit", query["limit"], _HIGHEST_LIMIT) if "limit" in query else _USUAL_LIMIT
+    limit = as_limit("limit", query["limit"], _HIGHEST_LIMIT) if "limit" in query else _DEFAULT_LIMIT
     has_deliverables = as_flag("show_deliverables", query.get("show_deliverables", "false"))
     rest = (contract for contract in search.contracts() if contract.symbol > after)
     found = list(islice(rest, limit + 1))
@@ -79,7 +79,7 @@ def _document(request: Request, contract: OptionContract, *, has_deliverables: b
 
 
 def _last_close(request: Request, contract: OptionContract) -> dict[str, object]:
-    """Returns the last close, at most the contract's own, and the open interest as of then, which is drawn."""
+    """Returns the last closing price, or that of the expiration day, and a seeded open interest as of then."""
     seed = request.account.terms.seed
     session = last_session_before(min(new_york_time(request.now).date(), contract.expires_on + timedelta(days=1)))
     day = session.day.isoformat()
@@ -109,7 +109,7 @@ def _token(last_symbol: str) -> str:
 
 
 def _read_token(token: str) -> str:
-    """Returns the last symbol of the page before, "" for none."""
+    """Returns the last symbol of the previous page, "" for none."""
     try:
         symbol = urlsafe_b64decode(token.encode()).decode("ascii")
     except ValueError:
@@ -126,7 +126,7 @@ _TYPES: tuple[OptionType, ...] = ("call", "put")
 
 @dataclass(frozen=True, slots=True)
 class OptionSearch:
-    """Strikes are from `lowest` to `highest` dollars."""
+    """Strikes lie between `lowest` and `highest` dollars, both included."""
 
     underlyings: list[str]
     expiries: list[date]
@@ -135,7 +135,7 @@ class OptionSearch:
     highest: Decimal
 
     def contracts(self) -> Iterator[OptionContract]:
-        """Returns in the order of the contracts' symbols."""
+        """Yields contracts in the order of their symbols."""
         for underlying in sorted(self.underlyings, key=root_of):
             strikes = [strike for strike in strikes_of(underlying) if self.lowest <= strike <= self.highest]
             for expiry in self.expiries:
@@ -144,7 +144,7 @@ class OptionSearch:
 
 
 def read_option_search(query: Mapping[str, str], now: int) -> OptionSearch:
-    """Every contract here is American and in the Penny Program: who asks for others finds none."""
+    """Every contract is American and in the Penny Program; a search for others finds none."""
     style = as_choice("style", query.get("style", "american"), "american", "european")
     is_penny = as_flag("ppind", query.get("ppind", "true"))
     return OptionSearch(
@@ -162,23 +162,23 @@ def _underlyings(query: Mapping[str, str]) -> list[str]:
 
 
 def _expiries(query: Mapping[str, str], now: int) -> list[date]:
-    """Contracts are inactive for a year after they have expired, and then forgotten."""
+    """Contracts are listed as inactive for a year after they expire."""
     today = new_york_time(now).date()
-    asked = {name: as_date(name, query[name]) for name in _EXPIRY_FILTERS if name in query}
-    usual_last = date.max
+    given = {name: as_date(name, query[name]) for name in _EXPIRY_FILTERS if name in query}
+    default_last = date.max
     if as_choice("status", query.get("status", "active"), "active", "inactive") == "active":
         expiries = [day for day in expiries_on(today) if _closes_after(day, now)]
-        if not asked:
-            usual_last = _weekend_after(expiries[0])
+        if not given:
+            default_last = _weekend_after(expiries[0])
     else:
         expiries = [day for day in expiries_between(today - _YEAR, today) if not _closes_after(day, now)]
-    first = asked.get("expiration_date", asked.get("expiration_date_gte", date.min))
-    last = asked.get("expiration_date", asked.get("expiration_date_lte", usual_last))
+    first = given.get("expiration_date", given.get("expiration_date_gte", date.min))
+    last = given.get("expiration_date", given.get("expiration_date_lte", default_last))
     return [day for day in expiries if first <= day <= last]
 
 
 def _weekend_after(expiry: date) -> date:
-    """Of the soonest expiry, not of today: from Friday's close on nothing else expires before this weekend."""
+    """Returns the Saturday after the next expiry. Counted from today, nothing would be found after Friday's close."""
     return expiry + (_SATURDAY - expiry.weekday()) % 7 * _DAY
 
 

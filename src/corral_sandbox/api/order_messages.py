@@ -30,9 +30,9 @@ def _empty_to_none(value: JsonValue) -> JsonValue:
 
 
 def _reject_boolean(value: JsonValue) -> JsonValue:
-    """Refuses true and false, which would pass for one and zero."""
+    """Rejects true and false, which pydantic would read as one and zero."""
     if isinstance(value, bool):
-        raise ValueError("must be a number")  # noqa: TRY004 - the only error that pydantic turns into a reason
+        raise ValueError("must be a number")  # noqa: TRY004 - pydantic reports only ValueError as a reason
     return _empty_to_none(value)
 
 
@@ -43,7 +43,7 @@ _ClientOrderId = Annotated[Annotated[str, Field(max_length=128)] | None, BeforeV
 
 
 class _Part(BaseModel):
-    """Fields that are not known are ignored, as Alpaca does."""
+    """Ignores unknown fields, as Alpaca does."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -85,7 +85,7 @@ class _OrderBody(_Part):
 
 
 class OrderChange(_Part):
-    """What a replacement changes; what is None stays."""
+    """What a replacement changes; None keeps the old value."""
 
     qty: _Amount = None
     time_in_force: TimeInForce | None = None
@@ -97,7 +97,7 @@ class OrderChange(_Part):
 
 
 def read_order(raw: dict[str, JsonValue]) -> OrderRequest:
-    """Refuses with 422 what has a field that cannot be what it is, or an asset that is not listed."""
+    """Raises a 422 for a field with an invalid value and for an asset that is not listed."""
     body = _read(_OrderBody, raw)
     legs = tuple(map(_leg, body.legs or ())) if body.order_class == "mleg" else ()
     if not legs and body.symbol is None:
@@ -170,13 +170,15 @@ def _stop_loss(body: _StopLoss | None) -> StopLoss | None:
 
 
 def order_document(order: BrokerOrder, *, nested: bool = True, peak: Decimal | None = None) -> dict[str, object]:
-    """Returns every field; what does not apply is null, or left out where Alpaca leaves it out.
+    """Returns every field; one that does not apply is null, or left out where Alpaca leaves it out.
 
-    `peak` is the best price so far of a trailing stop. Legs are shown when `nested`, and always of an order
-    of several options.
+    `peak` is the best price so far of a trailing stop. Legs are included when `nested`, and always for a
+    multi-leg option order.
     """
     order_request, asset = order.request, order.request.asset
     legs = order.nested_legs if nested or order.legs else []
+    average, stop_price = order.filled_average, _stop_price(order, peak)
+    leg_documents, where_it_applies = [order_document(leg) for leg in legs] or None, _where_it_applies(order)
     kind = order_request.type if order.ratio is None else ""
     return {
         "id": order.id,
@@ -197,30 +199,30 @@ def order_document(order: BrokerOrder, *, nested: bool = True, peak: Decimal | N
         "notional": format_optional_amount(order_request.notional),
         "qty": format_optional_amount(order_request.quantity),
         "filled_qty": format_amount(order.filled_quantity),
-        "filled_avg_price": format_optional_amount(order.filled_average),
+        "filled_avg_price": format_optional_amount(average),
         "order_class": order_request.order_class,
         "order_type": kind,
         "type": kind,
         "side": order_request.side if asset else "",
         "time_in_force": order_request.time_in_force,
         "limit_price": format_optional_amount(order_request.limit_price),
-        "stop_price": format_optional_amount(_stop_price(order, peak)),
+        "stop_price": format_optional_amount(stop_price),
         "status": order.status,
         "extended_hours": order_request.extended_hours,
-        "legs": [order_document(leg) for leg in legs] or None,
+        "legs": leg_documents,
         "trail_percent": format_optional_amount(order_request.trail_percent),
         "trail_price": format_optional_amount(order_request.trail_price),
         "hwm": format_optional_amount(peak or order.peak),
         "subtag": None,
         "source": None,
-        **_where_it_applies(order),
+        **where_it_applies,
     }
 
 
 def _stop_price(order: BrokerOrder, peak: Decimal | None) -> Decimal | None:
-    """A trailing stop shows where it stands."""
+    """Returns the current stop of a trailing stop order."""
     best = peak or order.peak
-    if order.request.is_trailing and best is not None:
+    if order.request.type == "trailing_stop" and best is not None:
         return order.request.trailing_stop(best)
     return order.request.stop_price
 

@@ -5,9 +5,14 @@ from uuid import UUID
 
 from corral_sandbox.api.order_messages import OrderChange, order_document, read_change, read_order
 from corral_sandbox.broker.matching import best_price
-from corral_sandbox.broker.order_checks import check_account, check_client_order_id, check_order, inferred_intent
+from corral_sandbox.broker.order_checks import (
+    check_account,
+    check_client_order_id,
+    check_order,
+    check_rules,
+    inferred_intent,
+)
 from corral_sandbox.broker.order_manager import OrderManager
-from corral_sandbox.broker.order_rules import check_rules
 from corral_sandbox.broker.orders import BrokerOrder, OrderRequest
 from corral_sandbox.errors import ApiError, InvalidParameterError, UnprocessableError
 from corral_sandbox.http.requests import Document, Request, Response, as_choice, as_flag, as_limit, as_list
@@ -16,7 +21,7 @@ from corral_sandbox.market.time import parse_timestamp
 
 
 def place_order(request: Request) -> Document:
-    """Returns the order as it was taken; what becomes of it at once is told by the stream and the next look."""
+    """Returns the order as accepted. What happens to it next is published on the stream and shown by later requests."""
     manager = advanced_manager(request)
     order_request = read_order(request.json_object())
     check_account(manager)
@@ -62,7 +67,7 @@ def replace_order(request: Request) -> Document:
     order_request = _replacement_request(order, change)
     check_client_order_id(manager, change.client_order_id)
     if order.is_exit:
-        check_rules(replace(order_request, order_class=""), request.now)  # what holds for a class holds for the whole
+        check_rules(replace(order_request, order_class=""), request.now)  # class rules apply to the whole group
     else:
         check_rules(order_request, request.now)
         check_order(manager, order_request, request.account.configurations, request.now, replacing=order)
@@ -107,9 +112,9 @@ def current_document(request: Request, order: BrokerOrder, *, nested: bool = Tru
 
 
 def _replacement_request(order: BrokerOrder, change: OrderChange) -> OrderRequest:
-    """Returns what the new order asks for: without a quantity of its own, what the old one has left.
+    """Returns the request of the new order; its quantity defaults to what the old order has left.
 
-    Refuses orders that are closed, not yet at the market, or in dollars, and changes that change nothing.
+    Raises for orders that are closed, not yet at the market, or notional, and for changes that change nothing.
     """
     old = order.request
     if not order.is_open or order.ratio is not None:
@@ -155,7 +160,7 @@ _DEFAULT_LIMIT, _HIGHEST_LIMIT = 50, 500
 
 
 def matching_orders(manager: OrderManager, query: dict[str, str], *, nested: bool) -> list[BrokerOrder]:
-    """Returns at most `limit`, the latest first unless `direction` is asc; when `nested`, no legs of their own."""
+    """Returns at most `limit` orders, the latest first unless `direction` is asc; legs only if not `nested`."""
     chosen = [order for order in manager.orders.values() if _is_listed(order, nested=nested)]
     chosen = _within(manager, [order for order in chosen if _fits(order, query)], query)
     if as_choice("direction", query.get("direction") or "desc", "asc", "desc") == "desc":
@@ -180,7 +185,7 @@ def _fits(order: BrokerOrder, query: dict[str, str]) -> bool:
 
 
 def _within(manager: OrderManager, orders: list[BrokerOrder], query: dict[str, str]) -> list[BrokerOrder]:
-    """Returns the orders between two moments or two orders, neither of them included."""
+    """Returns the orders between two times or two orders, both excluded."""
     before, after = query.get("before_order_id"), query.get("after_order_id")
     until, since = query.get("until"), query.get("after")
     if (before and after) or ((before or after) and (until or since)):

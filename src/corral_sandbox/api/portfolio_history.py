@@ -1,4 +1,4 @@
-"""GET /v2/account/portfolio/history: what the account was worth, step by step."""
+"""GET /v2/account/portfolio/history: the equity of an account over time."""
 
 import re
 from calendar import monthrange
@@ -35,7 +35,7 @@ Reporting = Literal["market_hours", "extended_hours", "continuous"]
 TIMEFRAMES = {"1Min": 60, "5Min": 300, "15Min": 900, "1H": 3_600, "1D": 86_400}  # in seconds
 
 _PERIOD = re.compile(r"([1-9][0-9]{0,3})([DWMA])")
-_DAYS = {"D": 1, "W": 7, "M": 30, "A": 365}  # as the rules about timeframes count them
+_DAYS = {"D": 1, "W": 7, "M": 30, "A": 365}  # as the rules for timeframes count them
 _DAY = timedelta(days=1)
 _WEEK, _MONTH = 7 * _DAY, 30 * _DAY
 _EARLIEST, _LATEST = date(1970, 1, 1), date(2100, 12, 31)
@@ -45,7 +45,7 @@ _SHARE = Decimal("0.0001")
 
 @dataclass(frozen=True, slots=True)
 class HistorySpan:
-    """`first` and `last`, both included, are nanoseconds since 1970."""
+    """From `first` to `last`, both included, in nanoseconds since 1970."""
 
     first: int
     last: int
@@ -55,7 +55,7 @@ class HistorySpan:
 
 @dataclass(frozen=True, slots=True)
 class _Point:
-    """`label`, in seconds since 1970, is where a step begins; `at`, in nanoseconds, is when its equity is read."""
+    """A step begins at `label`, in seconds since 1970; its equity is that of `at`, in nanoseconds."""
 
     label: int
     at: int
@@ -63,9 +63,9 @@ class _Point:
 
 
 def get_portfolio_history(request: Request) -> Document:
-    """Takes all of Alpaca's parameters. No money comes or goes here, so that `cashflow` is empty, whatever is asked.
+    """Takes all of Alpaca's parameters. `cashflow` is always empty, because there are no transfers.
 
-    A day's step is labelled with the end of its extended session, and ends at the close, as `last_equity` does.
+    A daily step is labeled with the end of its extended session and has the equity of the close, as `last_equity` does.
     """
     request.account.order_manager.advance(request.now)
     query = request.query()
@@ -81,7 +81,7 @@ def get_portfolio_history(request: Request) -> Document:
 
 
 class _Baselines:
-    """What profit is measured by: the equity at the close before, or at the first point of a young account."""
+    """The equity from which profit is counted: that of the previous close, or of a new account's first point."""
 
     def __init__(self, account: TradingAccount, points: list[_Point]) -> None:
         self._account = account
@@ -136,7 +136,7 @@ def _arrays(points: list[_Point], equities: list[Decimal], bases: list[Decimal],
 
 
 def _number(amount: Decimal) -> orjson.Fragment:
-    """Alpaca writes numbers here, where it writes texts elsewhere; these have every digit, too."""
+    """Writes a number with every digit: this endpoint has numbers where others have strings."""
     return orjson.Fragment(format_amount(amount))
 
 
@@ -154,7 +154,7 @@ def _points(span: HistorySpan, now: int, terms: AccountTerms) -> list[_Point]:
 
 
 def _sessions(span: HistorySpan) -> Iterator[TradingSession]:
-    """Returns those of the days of a span that have begun."""
+    """Yields the sessions of a span, up to its last day."""
     last = new_york_time(span.last)
     for session in sessions_from(new_york_time(span.first).date()):
         if session.day > last.date():
@@ -185,10 +185,10 @@ def _around_the_clock(span: HistorySpan, now: int) -> Iterator[_Point]:
 
 
 def read_span(query: Mapping[str, str], now: int) -> HistorySpan:
-    """Alpaca's defaults, and its refusals of what does not go together.
+    """Applies Alpaca's defaults and raises its errors for parameters that exclude each other.
 
-    At most two of `start`, `end` and `period`, which is 1M by default; beyond 30 days there are only whole
-    days. A span never reaches beyond `now`.
+    At most two of `start`, `end` and `period` (default 1M) may be given; beyond 30 days the timeframe must be 1D.
+    A span never reaches beyond `now`.
     """
     if {"start", "end", "period"} <= query.keys():
         raise InvalidParameterError("start, end and period may not be given together")
@@ -215,7 +215,7 @@ def _hours(session: TradingSession, reporting: Reporting) -> TradingWindow:
 
 
 def _end(text: str) -> int:
-    """A day as the end is included whole."""
+    """Reads the end; a date includes the whole day."""
     moment = as_timestamp("end", text)
     return moment + DAY - 1 if len(text) == len("yyyy-mm-dd") and "-" in text else moment
 
@@ -228,9 +228,9 @@ def _period(text: str) -> tuple[int, str]:
 
 
 def _first_of_period(now: int, number: int, unit: str, reporting: Reporting, *, is_daily: bool) -> int:
-    """A period up to now has as its last day the one whose session last began.
+    """Returns the start of a period that ends now. Its last day is that of the session that began last.
 
-    Its first is, in steps of a day, the next session's after its beginning, and in others the one before.
+    Its first day is that of the next session in daily steps, and of the session before in shorter ones.
     """
     latest = last_session_before(new_york_time(now).date() + _DAY)
     if _hours(latest, reporting).opens > now:

@@ -9,7 +9,7 @@ from corral_sandbox.broker.order_checks import check_account
 from corral_sandbox.broker.order_manager import OrderManager
 from corral_sandbox.broker.orders import OrderRequest
 from corral_sandbox.broker.reservations import reserved_quantity
-from corral_sandbox.broker.settlement import can_exercise, quantity_of
+from corral_sandbox.broker.settlement import can_exercise
 from corral_sandbox.errors import ApiError, ForbiddenError, InvalidParameterError, UnprocessableError
 from corral_sandbox.http.requests import Document, Request, Response, as_flag, as_number
 from corral_sandbox.market.assets import Asset, find_asset
@@ -23,7 +23,7 @@ _HUNDRED, _MOST = Decimal(100), Decimal(10**9)
 
 def list_positions(request: Request) -> Document:
     manager = advanced_manager(request)
-    return [_document(manager, symbol, request.now) for symbol in sorted(manager.state.positions)]
+    return [_document(manager, symbol, request.now) for symbol in sorted(manager.ledger.state.positions)]
 
 
 def get_position(request: Request) -> Document:
@@ -32,21 +32,21 @@ def get_position(request: Request) -> Document:
 
 
 def close_position(request: Request) -> Document:
-    """Returns the order that closes it, by a quantity, by percent of the whole, or all of it."""
+    """Returns the order that closes a quantity, a percentage or all of the position."""
     manager, query = advanced_manager(request), request.query()
     asset = _requested_asset(manager, request)
     check_account(manager)
-    held = abs(manager.state.positions[asset.symbol].quantity)
+    held = abs(manager.ledger.state.positions[asset.symbol].quantity)
     return submit_order(request, manager, _closing_request(manager, asset, _quantity(query, held)))
 
 
 def close_all_positions(request: Request) -> Response:
-    """Returns for each position the order that closes it, or why there is none. Options go first: shares cover them."""
+    """Returns for each position the closing order or the error. Options close first, because shares cover them."""
     manager = advanced_manager(request)
     check_account(manager)
     if as_flag("cancel_orders", request.query().get("cancel_orders", "false")):
         cancel_all(manager, request.now)
-    symbols = sorted(manager.state.positions, key=lambda symbol: (contract_of(symbol) is None, symbol))
+    symbols = sorted(manager.ledger.state.positions, key=lambda symbol: (contract_of(symbol) is None, symbol))
     return Response(207, [_close_one(request, manager, symbol) for symbol in symbols])
 
 
@@ -56,7 +56,7 @@ def exercise_position(request: Request) -> Response:
     check_account(manager)
     if held < 0:
         raise ForbiddenError("short option positions cannot be exercised")
-    if not can_exercise(manager.terms, manager.state, contract, held, request.now):
+    if not can_exercise(manager.terms, manager.ledger.state, contract, held, request.now):
         raise ForbiddenError("insufficient buying power or shares to exercise")
     manager.exercise(contract, request.now)
     return Response(200, b"")
@@ -73,11 +73,11 @@ def _requested_option(manager: OrderManager, request: Request) -> tuple[OptionCo
     asset = _requested_asset(manager, request)
     if asset.contract is None:
         raise UnprocessableError(f"{asset.symbol} is not an option")
-    return asset.contract, quantity_of(manager.state, asset.symbol)
+    return asset.contract, manager.ledger.state.quantity_of(asset.symbol)
 
 
 def _close_one(request: Request, manager: OrderManager, symbol: str) -> dict[str, object]:
-    asset, held = find_asset(symbol), abs(manager.state.positions[symbol].quantity)
+    asset, held = find_asset(symbol), abs(manager.ledger.state.positions[symbol].quantity)
     if asset is None:
         raise AssertionError("what is held is listed")
     try:
@@ -88,7 +88,7 @@ def _close_one(request: Request, manager: OrderManager, symbol: str) -> dict[str
 
 
 def _closing_request(manager: OrderManager, asset: Asset, quantity: Decimal) -> OrderRequest:
-    is_long = manager.state.positions[asset.symbol].quantity > 0
+    is_long = manager.ledger.state.positions[asset.symbol].quantity > 0
     return OrderRequest(
         side="sell" if is_long else "buy",
         type="market",
@@ -122,7 +122,7 @@ def _requested_asset(manager: OrderManager, request: Request) -> Asset:
     asset = find_asset(text)
     if asset is None and not _is_id(text):
         raise ApiError(404, f"symbol not found: {text}", code=40410000)
-    if asset is None or asset.symbol not in manager.state.positions:
+    if asset is None or asset.symbol not in manager.ledger.state.positions:
         raise ApiError(404, "position does not exist", code=40410000)
     return asset
 
@@ -136,7 +136,7 @@ def _is_id(text: str) -> bool:
 
 
 def _document(manager: OrderManager, symbol: str, now: int) -> dict[str, object]:
-    asset, position = find_asset(symbol), manager.state.positions[symbol]
+    asset, position = find_asset(symbol), manager.ledger.state.positions[symbol]
     if asset is None:
         raise AssertionError("what is held is listed")
     seed = manager.terms.seed
@@ -165,7 +165,7 @@ def _document(manager: OrderManager, symbol: str, now: int) -> dict[str, object]
 
 
 def _position_since_close(manager: OrderManager, symbol: str, closed_at: int, last: Decimal) -> LedgerPosition:
-    """Returns the position as if all that was held at the last close had been bought at that close."""
+    """Returns the position as if everything held at the last close had been bought at its price."""
     then = manager.ledger.state_at(closed_at).positions.get(symbol)
     position = LedgerPosition(then.quantity if then else ZERO, last)
     for execution in manager.ledger.executions_after(closed_at):

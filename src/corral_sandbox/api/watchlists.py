@@ -23,7 +23,7 @@ def get_watchlist(request: Request) -> Document:
 
 
 def update_watchlist(request: Request) -> Document:
-    """Takes a name, or symbols that replace all that are there, or both."""
+    """Takes a name, symbols that replace the present ones, or both."""
     watchlist, document = _requested_watchlist(request), request.json_object()
     name, symbols = document.get("name"), document.get("symbols")
     if name is None and symbols is None:

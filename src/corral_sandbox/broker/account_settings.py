@@ -11,7 +11,7 @@ from corral_sandbox.market.assets import Asset
 
 @dataclass(frozen=True, slots=True)
 class AccountConfigurations:
-    """As Alpaca's account configurations name them; without a `max_options_trading_level` the account's own holds."""
+    """Alpaca's account configurations. Without `max_options_trading_level` the approved level applies."""
 
     disable_overnight_trading: bool = False
     fractional_trading: bool = True
@@ -23,7 +23,7 @@ class AccountConfigurations:
     trade_confirm_email: str = "all"
 
     def document(self) -> dict[str, object]:
-        """Returns seven fields always: Alpaca's SDK for Python cannot do without. A null fails Alpaca's schema."""
+        """Leaves out null, which Alpaca's schema does not allow; its SDK requires the other seven fields."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
@@ -32,7 +32,7 @@ def initial_configurations(account: AccountTerms) -> AccountConfigurations:
 
 
 def configured(opened: AccountTerms, configurations: AccountConfigurations) -> AccountTerms:
-    """Returns the account as it opened, but under these configurations: they may narrow what it may do, not widen."""
+    """Returns the initial terms under these configurations, which can restrict an account but not extend its rights."""
     multiplier = min(opened.multiplier, int(configurations.max_margin_multiplier))
     approved, wanted = opened.profile["options_approved_level"], configurations.max_options_trading_level
     return replace(
@@ -63,7 +63,7 @@ class Watchlist:
 
 
 class Watchlists:
-    """Ids follow from the account's own and the order of creation, so that a run can be repeated."""
+    """Ids follow from the account's id and the order of creation, so that a run can be repeated."""
 
     def __init__(self, account_id: str) -> None:
         self._ids = UUID(account_id)
@@ -84,7 +84,7 @@ class Watchlists:
     def change(
         self, watchlist: Watchlist, now: int, *, name: str | None = None, assets: Sequence[Asset] | None = None
     ) -> None:
-        """Changes both, one, or, where something is refused, neither. Other assets take the place of all there were."""
+        """Changes name, assets or both; if it raises, nothing has changed. New assets replace all present ones."""
         name = watchlist.name if name is None else name
         assets = watchlist.assets if assets is None else assets
         if name != watchlist.name:

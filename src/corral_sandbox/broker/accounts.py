@@ -1,4 +1,4 @@
-"""The accounts that are in use, and the scheduler that processes their orders when something is due."""
+"""The accounts in use, and the scheduler that advances their orders when something is due."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,20 +9,20 @@ from heapq import heappop, heappush
 from itertools import count
 
 from corral_sandbox.broker.account_settings import AccountConfigurations, Watchlists, initial_configurations
-from corral_sandbox.broker.initial_state import AccountTerms, open_account
+from corral_sandbox.broker.initial_state import AccountTerms, initial_value_at, open_account
+from corral_sandbox.broker.ledger import AccountValue, value_of
 from corral_sandbox.broker.order_manager import OrderManager
-from corral_sandbox.broker.valuation import AccountValue, value_at, value_of
 from corral_sandbox.market.money import EXACT
 from corral_sandbox.market.time import Clock
 
-_UNCHANGED_ACCOUNTS_KEPT = 10_000  # one that only looked falls out, and opens the same again
+_UNCHANGED_ACCOUNTS_KEPT = 10_000  # one that is evicted opens again in the same state
 
 
 @dataclass(slots=True, eq=False)
 class TradingAccount:
-    """`opened` is the account as it opened, `account` the same under the customer's configurations.
+    """What one key id sees: `terms` are its initial terms under its configurations.
 
-    All but `opened` is the customer's own doing, and lasts as long as the run.
+    Everything but `initial_terms` changes with its requests and lasts until the sandbox ends.
     """
 
     initial_terms: AccountTerms
@@ -42,14 +42,14 @@ class TradingAccount:
         return self._order_manager is not None and not self._order_manager.has_no_orders
 
     def value_at(self, at: int) -> AccountValue:
-        """Returns the worth at a moment, in nanoseconds since 1970, to which the book has been advanced."""
+        """Returns the value at a time, in nanoseconds since 1970, to which the orders have been advanced."""
         if not self.has_orders:
-            return value_at(self.terms, at)
+            return initial_value_at(self.terms, at)
         return value_of(self.terms.seed, self.order_manager.ledger.state_at(at), at)
 
 
 class TradingAccounts:
-    """Remembers for good whoever came to change something. `on_due` is told whose book has something due."""
+    """Keeps every account that was opened for changes. `on_due` is called when orders of one have something due."""
 
     def __init__(self, seed: int, on_due: Callable[[OrderManager], None] | None = None) -> None:
         self._on_due = on_due
@@ -71,7 +71,7 @@ def _open(seed: int, key_id: str) -> TradingAccount:
 
 
 class OrderScheduler:
-    """Books by when something is next due in them."""
+    """Order managers, by the time at which something is next due."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -81,7 +81,7 @@ class OrderScheduler:
         self._next_due_changed = asyncio.Event()
 
     def schedule(self, manager: OrderManager) -> None:
-        """To be called whenever something new is due in a book. What is due later than its soonest can wait."""
+        """Call whenever something new is due. Only the earliest time of a manager is scheduled."""
         due = manager.next_due
         if due is None or due >= self._next_due.get(manager, due + 1):
             return
@@ -112,7 +112,7 @@ class OrderScheduler:
             self.schedule(manager)
 
     async def _sleep_until(self, due: int) -> None:
-        """Until then, or until something is due sooner."""
+        """Sleeps until then, or until something is due earlier."""
         ends = [
             asyncio.ensure_future(self._clock.sleep_until(due)),
             asyncio.ensure_future(self._next_due_changed.wait()),

@@ -1,7 +1,7 @@
 """The state in which an account opens: a pure function of the seed and its key id.
 
-Of eight accounts one is a cash account, one owes its broker a margin loan, one is short of something,
-and five hold a part of their deposit in shares. One in four has some restriction on it.
+Of eight accounts one is a cash account, one has a margin loan, one is short a stock, and five hold part of their
+deposit in shares. One account in four is restricted.
 """
 
 from dataclasses import dataclass
@@ -9,10 +9,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from corral_sandbox.broker.ledger import Execution
+from corral_sandbox.broker.ledger import AccountValue, Execution
 from corral_sandbox.broker.orders import BrokerOrder, OrderRequest
 from corral_sandbox.market.assets import find_asset
 from corral_sandbox.market.mean_prices import MEAN_CENTS
+from corral_sandbox.market.prices import price
 from corral_sandbox.market.seeded_random import seeded_random
 from corral_sandbox.market.time import parse_timestamp
 
@@ -24,12 +25,12 @@ _RESTRICTIONS = ("trading_blocked", "account_blocked", "transfers_blocked", "tra
 
 _ACCOUNT_IDS = uuid5(NAMESPACE_URL, "urn:corral:sandbox:account")
 _FIRST_DAY = datetime(2019, 1, 2, 14, 30, tzinfo=UTC)
-_NANO = 1_000_000_000  # shares are bought down to a billionth
+_NANO = 1_000_000_000  # quantities are whole billionths of a share
 
 
 @dataclass(frozen=True, slots=True)
 class InitialHolding:
-    """Shares of one symbol, fewer than none when sold short, for which `paid` dollars each were paid."""
+    """A quantity of shares, negative if short, bought at `paid` dollars each."""
 
     symbol: str
     quantity: Decimal
@@ -38,8 +39,8 @@ class InitialHolding:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AccountTerms:
-    """`profile` has the fields of the account page that never change, as JSON. `opened_at` is in nanoseconds
-    since 1970; with the deposit of that day the holdings were bought.
+    """`profile` has the fields of /v2/account that prices and orders do not change. `opened_at` is in nanoseconds since
+    1970; the holdings were bought then, from the deposit.
     """
 
     seed: int
@@ -51,12 +52,12 @@ class AccountTerms:
     holdings: tuple[InitialHolding, ...]
 
     def is_funded_at(self, at: int) -> bool:
-        """Whether the account had its deposit by then. Its history begins there."""
+        """Whether the account had received its deposit. Its history begins there."""
         return at >= self.opened_at
 
 
 def open_account(seed: int, key_id: str) -> AccountTerms:
-    """Returns the account as it opens. Its cash is what the purchases have left of a deposit of whole dollars."""
+    """Returns a new account. Its cash is what the purchases left of the deposit."""
     character = _CHARACTERS[seeded_random(len(_CHARACTERS), seed, key_id, "character")]
     multiplier = 1 if character == "cash" else (2, 2, 4)[seeded_random(3, seed, key_id, "multiplier")]
     deposit = 2_500_000 + 10_000 * seeded_random(2_250, seed, key_id, "deposit")
@@ -73,8 +74,16 @@ def open_account(seed: int, key_id: str) -> AccountTerms:
     )
 
 
+def initial_value_at(account: AccountTerms, at: int) -> AccountValue:
+    """Returns the value at `at`, in nanoseconds since 1970, of an account without orders."""
+    values = [holding.quantity * price(account.seed, holding.symbol, at) for holding in account.holdings]
+    long = sum((value for value in values if value > 0), Decimal())
+    short = sum((value for value in values if value < 0), Decimal())
+    return AccountValue(account.cash, long, short)
+
+
 def _buy(seed: int, key_id: str, character: str, deposit: int) -> tuple[tuple[InitialHolding, ...], int]:
-    """Returns the holdings and what they have cost; money is in cents."""
+    """Returns the holdings and their cost in cents."""
     symbols = sorted(MEAN_CENTS, key=lambda symbol: seeded_random(1 << 62, seed, key_id, "rank", symbol))
     low, high = _INVESTED_PERCENT[character]
     invested = deposit * (low + seeded_random(high - low + 1, seed, key_id, "invested")) // 100
@@ -93,7 +102,7 @@ def _buy(seed: int, key_id: str, character: str, deposit: int) -> tuple[tuple[In
 
 
 def _purchase(seed: int, key_id: str, symbol: str, amount: int, lot: int) -> tuple[InitialHolding, int]:
-    """Returns what `amount` cents buy in whole lots (of billionths of a share), and the cost rounded up to a cent."""
+    """Returns what `amount` cents buy in whole lots (of billionths of a share), and the cost, rounded up to a cent."""
     paid = MEAN_CENTS[symbol] * (97 + seeded_random(7, seed, key_id, "paid", symbol)) // 100
     quantity = abs(amount) * _NANO // paid // lot * lot * (1 if amount > 0 else -1)
     return InitialHolding(symbol, Decimal(quantity).scaleb(-9), Decimal(paid).scaleb(-2)), -(-quantity * paid // _NANO)
@@ -124,7 +133,7 @@ def _profile(seed: int, key_id: str, multiplier: int) -> dict[str, object]:
 
 
 def _account_number(seed: int, key_id: str) -> str:
-    """Nine digits, with which the number of a paper account starts with PA3 (a convention, not documented)."""
+    """Returns nine digits, after PA3 for a paper account (a convention that Alpaca does not document)."""
     prefix = "PA3" if key_id.startswith(KEY_ID_PREFIXES["paper"]) else ""
     return f"{prefix}{seeded_random(10**9, seed, key_id, 'number'):09}"
 
@@ -139,7 +148,7 @@ def _created_at(seed: int, key_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CashTransfer:
-    """Money that came or, below zero, went; `kind` by Alpaca's names: CSD is a deposit, FEE a fee."""
+    """A deposit or, if negative, a withdrawal. `kind` is Alpaca's: CSD is a deposit, FEE a fee."""
 
     id: str
     kind: str
@@ -148,7 +157,7 @@ class CashTransfer:
 
 
 def initial_transfers(account: AccountTerms) -> list[CashTransfer]:
-    """Returns the deposit, and as a fee what the purchases were rounded up by: with both the cash comes out."""
+    """Returns the deposit and, as a fee, the amount by which the purchases were rounded up."""
     spent = sum((holding.quantity * holding.paid for holding in account.holdings), Decimal())
     rounding = account.cash - (account.deposit - spent)
     transfers = [_transfer(account, "CSD", account.deposit)]
@@ -156,7 +165,7 @@ def initial_transfers(account: AccountTerms) -> list[CashTransfer]:
 
 
 def initial_trades(account: AccountTerms) -> list[tuple[BrokerOrder, Execution]]:
-    """Returns an order for each holding, as it was filled. Their numbers come before all others."""
+    """Returns the filled order of each holding. Their numbers come before those of all later orders."""
     first = -len(account.holdings)
     return [_trade(account, holding, first + index) for index, holding in enumerate(account.holdings)]
 

@@ -1,9 +1,9 @@
 """What happens to an order next, and when: a pure function of the order and of prices.
 
 Shares and options trade in the regular session, shares with `extended_hours` from 04:00 to 20:00, coins always.
-A market order is done at once, a limit order when the price is at its limit or better, and a stop becomes
-one of them when the price reaches it. At one instant the market takes `DEPTH` dollars of an order, in two
-executions; it is deep enough again `PAUSE` later.
+A market order fills at once, a limit order when the price is at its limit or better, and a stop becomes one of them
+when the price reaches it. At one instant the market fills up to `LIQUIDITY` dollars of an order, in two executions;
+the next fill comes `LIQUIDITY_RETURNS_AFTER` later.
 """
 
 from decimal import ROUND_DOWN, Decimal
@@ -21,7 +21,7 @@ _EXECUTIONS_AT_ONCE = 2  # at one instant
 
 
 class OrderStep(NamedTuple):
-    """`release` sends an order to the market, `look` finds that nothing has happened so far."""
+    """`release` sends an order to the market; `look` only continues the search for the next step."""
 
     at: int
     action: Literal["release", "trigger", "execute", "cancel", "expire", "look"]
@@ -29,7 +29,7 @@ class OrderStep(NamedTuple):
 
 
 def next_step(seed: int, order: BrokerOrder) -> OrderStep | None:
-    """Returns None for an order to which nothing happens by itself any more, or not yet."""
+    """Returns None for an order that is closed, or that waits for another order."""
     order_request, at = order.request, order.ready_at
     if not (order.is_open and order.is_working):
         return None
@@ -43,7 +43,7 @@ def next_step(seed: int, order: BrokerOrder) -> OrderStep | None:
 
 
 def best_price(seed: int, order: BrokerOrder, now: int) -> Decimal | None:
-    """Returns how high the price was since a trailing stop came (for a purchase: how low), None for others."""
+    """Returns the highest price since a trailing stop was placed (the lowest for a buy), None for other orders."""
     window = window_of(order.request, order.ready_at)
     start, end = max(order.ready_at, window.opens), min(now, window.closes - 1)
     if order.peak is None or not order.is_open or order.is_triggered or end < start:
@@ -51,11 +51,11 @@ def best_price(seed: int, order: BrokerOrder, now: int) -> Decimal | None:
     bounds = price_bounds(seed, order.request)
     if order.request.side == "sell":
         return highest(bounds, order.peak, start, end)
-    return -highest(mirrored(bounds), -order.peak, start, end)
+    return -highest(negated(bounds), -order.peak, start, end)
 
 
 def executions(order: BrokerOrder, price: Decimal) -> list[Decimal]:
-    """Returns the quantities in which the market takes an order at one instant."""
+    """Returns the quantities that are filled at one instant."""
     left = quantity_left(order, price)
     if not left:
         return []
@@ -78,7 +78,7 @@ def _release_time(order_request: OrderRequest, at: int) -> int:
 
 
 def _auction(seed: int, order: BrokerOrder) -> OrderStep:
-    """At the open or the close an order is done as a whole or not at all."""
+    """An order for the open or the close is filled completely or expires."""
     at = order.ready_at if order.expires_at is None else order.expires_at
     return OrderStep(at, "execute" if _is_at_limit(seed, order.request, at) else "expire")
 
@@ -99,7 +99,7 @@ def _is_at_limit(seed: int, order_request: OrderRequest, at: int) -> bool:
 
 
 def _next_look(seed: int, order: BrokerOrder) -> OrderStep:
-    """Looks ahead to the end of the window, or for an hour where a price is followed, or for a day."""
+    """Searches to the end of the window, at most a day, or an hour for a trailing stop."""
     order_request = order.request
     window = window_of(order_request, order.ready_at)
     start = max(order.ready_at, window.opens)
@@ -134,14 +134,14 @@ def _next_trigger(seed: int, order: BrokerOrder, start: int, end: int) -> OrderS
 
 
 def _trail(seed: int, order: BrokerOrder, start: int, end: int) -> OrderStep:
-    """A sale's stop trails the highest price from below, a purchase's the lowest from above: its mirror image."""
+    """A sell stop trails the highest price from below; a buy stop trails the lowest from above, its negative."""
     order_request, bounds = order.request, price_bounds(seed, order.request)
     peak = quote(seed, order_request, start) if order.peak is None else order.peak
     if order_request.side == "sell":
         found, peak = first_drop_to_stop(bounds, order_request.trailing_stop, peak, start, end)
     else:
         found, low = first_drop_to_stop(
-            mirrored(bounds), lambda high: -order_request.trailing_stop(-high), -peak, start, end
+            negated(bounds), lambda high: -order_request.trailing_stop(-high), -peak, start, end
         )
         peak = -low
     return OrderStep(end + 1, "look", peak) if found is None else OrderStep(found, "trigger", peak)
@@ -153,7 +153,7 @@ def _reaches_limit(order_request: OrderRequest, low: Decimal, high: Decimal) -> 
 
 
 def quantity_left(order: BrokerOrder, price: Decimal) -> Decimal:
-    """Returns the quantity that is still to be done; of dollars what they buy at `price`."""
+    """Returns the unfilled quantity; for a notional order, what its remaining dollars buy at `price`."""
     if order.left is not None:
         return order.left
     dollars = (order.request.notional or ZERO) - order.filled_value
@@ -167,7 +167,7 @@ def _quantity_increment(order: BrokerOrder) -> Decimal:
 
 
 def quote(seed: int, order_request: OrderRequest, at: int) -> Decimal:
-    """Returns dollars at `at`, in nanoseconds since 1970."""
+    """Returns the price of an order's asset, or the net price of its legs, at `at` in nanoseconds since 1970."""
     if order_request.asset is not None:
         return price(seed, order_request.asset.symbol, at)
     return price_bounds(seed, order_request)(at, at)[0]
@@ -180,14 +180,14 @@ def price_bounds(seed: int, order_request: OrderRequest) -> Bounds:
     return lambda start, end: _net_range(seed, order_request, start, end)
 
 
-def mirrored(bounds: Bounds) -> Bounds:
-    """Below zero for above: the lowest price is the highest of the mirrored ones."""
+def negated(bounds: Bounds) -> Bounds:
+    """Negates prices, so that a search for the highest finds the lowest."""
 
-    def of_the_mirror(start: int, end: int) -> tuple[Decimal, Decimal]:
+    def of_negated_prices(start: int, end: int) -> tuple[Decimal, Decimal]:
         low, high = bounds(start, end)
         return -high, -low
 
-    return of_the_mirror
+    return of_negated_prices
 
 
 def _net_range(seed: int, order_request: OrderRequest, start: int, end: int) -> tuple[Decimal, Decimal]:

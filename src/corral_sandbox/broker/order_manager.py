@@ -1,7 +1,7 @@
-"""One account's orders, and what becomes of them as time goes by.
+"""The orders of one account, and what happens to them over time.
 
-Time is told by `advance`: what was due by then happens, at the very moments at which it was due. So it makes
-no difference who looks, and how often: an account is a function of what was asked of it, and when.
+`advance` lets everything happen that was due by a given time, at exactly the times at which it was due. So the state of
+an account depends only on the requests that changed it and their times, not on who reads it or how often.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,14 +21,14 @@ from corral_sandbox.broker.matching import (
     quote,
 )
 from corral_sandbox.broker.orders import BrokerOrder, OrderFactory, OrderRequest, Status
-from corral_sandbox.broker.settlement import Settlement, quantity_of, settle_exercised, settle_expired
+from corral_sandbox.broker.settlement import Settlement, settle_exercised, settle_expired
 from corral_sandbox.market.money import ZERO
 from corral_sandbox.market.option_contracts import OptionContract, contract_of
 from corral_sandbox.market.prices import price
 
 
 class OrderEvent(NamedTuple):
-    """What the stream tells of an order as it happens, by Alpaca's names."""
+    """A trade update, named as Alpaca names it."""
 
     name: str
     at: int
@@ -38,7 +38,7 @@ class OrderEvent(NamedTuple):
 
 
 class OrderManager:
-    """`ledger` is what the account holds. `on_event` is called for each event, `on_change` when something is due."""
+    """`on_event` is called with each event, `on_change` when the next due time may have changed."""
 
     def __init__(self, terms: AccountTerms) -> None:
         self.terms = terms
@@ -55,10 +55,6 @@ class OrderManager:
         self._factory = OrderFactory(str(terms.profile["id"]))
 
     @property
-    def state(self) -> LedgerState:
-        return self.ledger.state
-
-    @property
     def has_no_orders(self) -> bool:
         return len(self.orders) == len(self._opening_trades)
 
@@ -69,16 +65,16 @@ class OrderManager:
         return min(ends, default=None)
 
     def open_orders(self) -> Iterator[BrokerOrder]:
-        """Returns every open order, a leg also, in the order in which they came."""
-        return (order for order in self._next_steps if order.is_open)
+        """Returns every open order in the order of submission, exits included."""
+        return iter(self._next_steps)
 
     def executions(self) -> Iterator[Execution]:
-        """Returns everything that was ever done, in that order, also on the day on which the account opened."""
+        """Yields all executions in their order, from those of the initial holdings on."""
         yield from (execution for _, execution in self._opening_trades)
         yield from self.ledger.executions
 
     def advance(self, now: int) -> None:
-        """Lets happen what was due by `now`, in nanoseconds since 1970."""
+        """Processes everything that is due by `now`, in nanoseconds since 1970."""
         while (due := self.next_due) is not None and due <= now:
             if self._due and self._due[0][0] == due:
                 _, _, step, order = heappop(self._due)
@@ -87,15 +83,15 @@ class OrderManager:
                 self._expire(*heappop(self._expiries))
 
     def exercise(self, contract: OptionContract, now: int) -> None:
-        """Turns all that is held of a contract into shares, or shares into cash."""
-        self._settle_option(settle_exercised(contract, quantity_of(self.state, contract.symbol)), now)
+        """Exercises the whole position in a contract."""
+        self._settle_option(settle_exercised(contract, self.ledger.state.quantity_of(contract.symbol)), now)
 
     def decline_exercise(self, contract: OptionContract) -> None:
-        """Lets a contract expire even if it is in the money."""
+        """Marks a contract to expire even if it is in the money."""
         self._do_not_exercise.add(contract.symbol)
 
     def place(self, order_request: OrderRequest, now: int) -> BrokerOrder:
-        """Takes an order that has passed every check. What happens to it at once happens with the next `advance`."""
+        """Adds an order that has passed every check. It is first processed by the next `advance`."""
         order, *others = self._factory.make_with_legs(order_request, now)
         for member in (order, *others):
             self._add(member)
@@ -106,12 +102,12 @@ class OrderManager:
         return order
 
     def cancel(self, order: BrokerOrder, now: int) -> None:
-        """Ends an open order, and those that go with it."""
+        """Cancels an open order and the others of its group."""
         self._close(order, "canceled", now)
         self._notify_change()
 
     def replace(self, old: BrokerOrder, order_request: OrderRequest, now: int) -> BrokerOrder:
-        """Puts a new order in the place of an open one."""
+        """Replaces an open order with a new one."""
         new = self._factory.make(order_request, now)
         self._add(new)
         new.replaces, old.replaced_by = old.id, new.id
@@ -134,17 +130,18 @@ class OrderManager:
         self.by_client_order_id[order.client_order_id] = order
 
     def _start(self, order: BrokerOrder, now: int) -> None:
-        if order.request.is_trailing and order.peak is None:
+        if order.request.type == "trailing_stop" and order.peak is None:
             order.peak = quote(self.terms.seed, order.request, now)
         self._publish(order.status, now, order)
         self._schedule_next_step(order)
 
     def _schedule_next_step(self, order: BrokerOrder) -> None:
         step = next_step(self.terms.seed, order)
-        if order.is_open:
-            self._next_steps[order] = step or OrderStep(order.ready_at, "look")
         if step is not None:
+            self._next_steps[order] = step
             heappush(self._due, (step.at, order.number, step, order))
+        elif order.is_open:
+            self._next_steps[order] = OrderStep(order.ready_at, "look")
         self._notify_change()
 
     def _drop_finished_steps(self) -> None:
@@ -193,10 +190,10 @@ class OrderManager:
         order.ready_at = at + LIQUIDITY_RETURNS_AFTER
 
     def _can_pay(self, order: BrokerOrder, quantity: Decimal, price: Decimal) -> bool:
-        """A cash account cannot be lent anything, however the price has moved since the order came."""
+        """A cash account cannot borrow, even if the price has moved since the order was accepted."""
         if self.terms.multiplier > 1 or order.request.side == "sell":
             return True
-        return quantity * price * order.request.multiplier <= self.state.cash
+        return quantity * price * order.request.multiplier <= self.ledger.state.cash
 
     def _fill(self, order: BrokerOrder, quantity: Decimal, price: Decimal, at: int) -> None:
         order.take(quantity, price, at)
@@ -230,12 +227,12 @@ class OrderManager:
         return execution
 
     def _expire(self, at: int, symbol: str) -> None:
-        contract, held = contract_of(symbol), quantity_of(self.state, symbol)
+        contract, held = contract_of(symbol), self.ledger.state.quantity_of(symbol)
         if contract is None or not held:
             return
         pays = price(self.terms.seed, symbol, at)
         is_declined = symbol in self._do_not_exercise
-        settlements = settle_expired(self.terms, self.state, contract, pays=pays, at=at, is_declined=is_declined)
+        settlements = settle_expired(self.terms, self.ledger.state, contract, pays=pays, at=at, is_declined=is_declined)
         self._settle_option(settlements, at)
 
     def _settle_option(self, settlements: list[Settlement], at: int) -> None:
@@ -261,7 +258,7 @@ class OrderManager:
                 self._finish(other, status, at)
 
     def _close(self, order: BrokerOrder, status: Status, at: int) -> None:
-        """Ends an order, and the others of its group with it."""
+        """Closes an order and the others of its group."""
         self._finish(order, status, at)
         self._close_others(order, "canceled" if status == "rejected" else status, at)
 
@@ -283,7 +280,7 @@ class OrderManager:
     def _publish(self, name: str, at: int, order: BrokerOrder, execution: Execution | None = None) -> None:
         if not self.on_event:
             return
-        held = self.state.positions.get(execution.symbol) if execution else None
+        held = self.ledger.state.positions.get(execution.symbol) if execution else None
         event = OrderEvent(name, at, order, execution, held.quantity if held else ZERO)
         for listener in tuple(self.on_event):
             listener(event)

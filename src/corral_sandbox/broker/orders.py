@@ -1,4 +1,4 @@
-"""Orders: what a client requested, what has become of it, and the orders that come with another one."""
+"""Orders: what a client requested, the orders made of it, and their status."""
 
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -41,7 +41,7 @@ class StopLoss:
 
 @dataclass(frozen=True, slots=True)
 class OptionLeg:
-    """A part of an order of several options: so many contracts of one for each of the order's quantity."""
+    """A leg of a multi-leg order: `ratio` contracts for each one of the order's quantity."""
 
     asset: Asset
     side: Side
@@ -51,9 +51,9 @@ class OptionLeg:
 
 @dataclass(frozen=True, slots=True)
 class OrderRequest:
-    """What was asked for. It has a quantity or, in dollars, a notional; an order of several options no asset.
+    """What a client requested: a quantity or a notional in dollars. A multi-leg order has no asset of its own.
 
-    The net price of several options is what the buyer pays, and below zero when the sales bring more.
+    The net price of a multi-leg order is negative if it is a credit.
     """
 
     side: Side
@@ -91,7 +91,7 @@ class OrderRequest:
         return self.type == "trailing_stop"
 
     def trailing_stop(self, peak: Decimal) -> Decimal:
-        """Returns where the stop stands while the best price was `peak`."""
+        """Returns the stop that belongs to a best price of `peak`."""
         trail = self.trail_price
         if trail is None:
             trail = peak * (self.trail_percent or ZERO) / 100
@@ -100,7 +100,7 @@ class OrderRequest:
 
 @dataclass(slots=True)
 class OrderGroup:
-    """Orders that end each other: a bracket, an OTO or an OCO. `top` is the one that its legs are shown under."""
+    """The orders of a bracket, OTO or OCO. The others are shown as legs of `top`."""
 
     id: str
     top: Role
@@ -115,7 +115,7 @@ class OrderGroup:
 
 @dataclass(slots=True, eq=False)
 class BrokerOrder:
-    """Moments are nanoseconds since 1970. From `ready_at` on something may happen to an order that `is_live`."""
+    """Times are nanoseconds since 1970. An order that `is_working` is matched from `ready_at` on."""
 
     id: str
     number: int
@@ -149,7 +149,7 @@ class BrokerOrder:
 
     @property
     def left(self) -> Decimal | None:
-        """The quantity that is not filled, or None where dollars were ordered."""
+        """The unfilled quantity, None for a notional order."""
         return None if self.request.quantity is None else self.request.quantity - self.filled_quantity
 
     @property
@@ -162,7 +162,7 @@ class BrokerOrder:
 
     @property
     def is_leg(self) -> bool:
-        """Whether it is shown under another order."""
+        """Whether it is shown as a leg of another order."""
         return self.ratio is not None or (self.group is not None and self.role != self.group.top)
 
     @property
@@ -172,7 +172,7 @@ class BrokerOrder:
         return list(self.legs)
 
     def take(self, quantity: Decimal, price: Decimal, at: int) -> None:
-        """Counts a part of the order as done."""
+        """Adds a fill."""
         self.filled_quantity += quantity
         self.filled_value += quantity * price
         self.filled_at = self.updated_at = at
@@ -187,14 +187,14 @@ def can_trade(order_request: OrderRequest, at: int) -> bool:
     return window_of(order_request, at).opens <= at
 
 
-def expiry(order_request: OrderRequest, at: int) -> int | None:
-    """Returns when an order that is entered at `at` ends by itself, or None if it does not."""
+def _expiry(order_request: OrderRequest, at: int, window: TradingWindow) -> int | None:
+    """Returns when an order that is placed at `at` expires, None if it does not."""
     if order_request.time_in_force in {"ioc", "fok"} or order_request.trades_always:
         return None
     if order_request.time_in_force == "opg":
         return next_opening(at)
     if order_request.time_in_force != "gtc":
-        return window_of(order_request, at).closes
+        return window.closes
     return window_of(order_request, at + _GTC_DAYS * DAY).closes
 
 
@@ -204,7 +204,7 @@ def next_opening(at: int) -> int:
 
 
 class OrderFactory:
-    """Of one account."""
+    """Makes the orders of one account. Ids follow from the account's id and a count."""
 
     def __init__(self, account_id: str) -> None:
         self._account_id = UUID(account_id)
@@ -215,7 +215,7 @@ class OrderFactory:
         return str(uuid5(self._account_id, f"{kind}/{self._count}"))
 
     def make_with_legs(self, order_request: OrderRequest, now: int) -> list[BrokerOrder]:
-        """Returns the order itself, and after it those that come with it: exits, or the legs of a strategy."""
+        """Returns the order, followed by its exits or legs."""
         if order_request.order_class == "oco":
             return self._make_group(oco_requests(order_request), "take_profit", now)
         if order_request.order_class in {"bracket", "oto"}:
@@ -226,20 +226,21 @@ class OrderFactory:
 
     def make(self, order_request: OrderRequest, now: int) -> BrokerOrder:
         order_id = self.new_id("order")
+        window = window_of(order_request, now)
         return BrokerOrder(
             id=order_id,
             number=self._count,
             client_order_id=order_request.client_order_id or str(uuid5(self._account_id, f"client/{order_id}")),
             request=order_request,
-            status="pending_new" if can_trade(order_request, now) else "accepted",
+            status="pending_new" if window.opens <= now else "accepted",
             submitted_at=now,
             ready_at=now,
             updated_at=now,
-            expires_at=expiry(order_request, now),
+            expires_at=_expiry(order_request, now, window),
         )
 
     def _make_group(self, requests_by_role: dict[Role, OrderRequest], top: Role, now: int) -> list[BrokerOrder]:
-        """Only an OCO's stop is watched from the beginning; other exits wait until they have something to close."""
+        """The stop of an OCO works at once; other exits wait until the entry has filled."""
         group = OrderGroup(self.new_id("group"), top)
         for role, order_request in requests_by_role.items():
             order = group.members[role] = self.make(order_request, now)
@@ -260,7 +261,7 @@ _EXITS: dict[Side, tuple[Side, Intent]] = {"buy": ("sell", "sell_to_close"), "se
 
 
 def exit_requests(order_request: OrderRequest) -> dict[Role, OrderRequest]:
-    """Returns what closes the position again that a bracket's or an OTO's entry opens."""
+    """Returns the requests that close the position which the entry of a bracket or OTO opens."""
     side, intent = _EXITS[order_request.side]
     bare = replace(
         _without_prices(order_request), side=side, intent=intent, take_profit=None, stop_loss=None, client_order_id=None
@@ -274,7 +275,7 @@ def exit_requests(order_request: OrderRequest) -> dict[Role, OrderRequest]:
 
 
 def oco_requests(order_request: OrderRequest) -> dict[Role, OrderRequest]:
-    """Returns the two exits that an OCO consists of: the first one is the order itself."""
+    """Returns the two exits of an OCO; the first one is the order itself."""
     bare = replace(_without_prices(order_request), take_profit=None, stop_loss=None)
     return {
         "take_profit": replace(bare, type="limit", limit_price=order_request.take_profit),
@@ -292,7 +293,7 @@ def stop_loss_request(bare: OrderRequest, order_request: OrderRequest) -> OrderR
 
 
 def leg_request(order_request: OrderRequest, leg: OptionLeg) -> OrderRequest:
-    """Returns what one leg of several options trades."""
+    """Returns the request of one leg of a multi-leg order."""
     return replace(
         _without_prices(order_request),
         asset=leg.asset,

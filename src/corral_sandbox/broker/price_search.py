@@ -1,7 +1,7 @@
 """When a price first reaches a level: found exactly, without looking at every tick in between.
 
-A price has bounds for any stretch of time (`market.price_range`). Where the bounds rule a level out, the
-whole stretch is passed over; where they do not, its halves are looked at, the earlier one first.
+A price has bounds over any time range (`prices.price_range`). A range whose bounds exclude the level is skipped as a
+whole; any other is halved, and the earlier half searched first.
 """
 
 from collections.abc import Callable
@@ -10,13 +10,13 @@ from decimal import Decimal
 from corral_sandbox.market.prices import TICK
 
 Bounds = Callable[[int, int], tuple[Decimal, Decimal]]
-"""The lowest and the highest that a price can be from one moment to another, both included."""
+"""Returns the lowest and highest possible price from one time to another, both included."""
 
 
 def first_time(bounds: Bounds, reaches: Callable[[Decimal, Decimal], bool], start: int, end: int) -> int | None:
-    """Returns the first moment from `start` to `end`, both included, at which the price does what `reaches` says.
+    """Returns the first time from `start` to `end`, both included, at which the price satisfies `reaches`.
 
-    `reaches` is asked whether a price between two bounds may do so, and answers exactly where they are equal.
+    `reaches` says whether a price between two bounds may do so; where the bounds are equal, it is exact.
     """
     tick = _first_tick(bounds, reaches, start // TICK, end // TICK)
     return None if tick is None else max(start, tick * TICK)
@@ -33,7 +33,7 @@ def _first_tick(bounds: Bounds, reaches: Callable[[Decimal, Decimal], bool], fir
 
 
 def highest(bounds: Bounds, known: Decimal, start: int, end: int) -> Decimal:
-    """Returns the highest price from `start` to `end`, both included, or `known` where that is higher."""
+    """Returns the highest price from `start` to `end`, both included, or `known` if that is higher."""
     return _highest(bounds, known, start // TICK, end // TICK)
 
 
@@ -51,9 +51,9 @@ def _highest(bounds: Bounds, known: Decimal, first: int, last: int) -> Decimal:
 def first_drop_to_stop(
     bounds: Bounds, stop_below: Callable[[Decimal], Decimal], peak: Decimal, start: int, end: int
 ) -> tuple[int | None, Decimal]:
-    """Returns when a price first falls to the stop that trails its highest, and how high that was until then.
+    """Returns when a price first drops to its trailing stop, and the highest price until then.
 
-    `stop_below` answers the stop for a highest price; `peak` is the highest before `start`.
+    `stop_below` returns the stop for a highest price; `peak` is the highest before `start`.
     """
     tick, peak = _first_fall(bounds, stop_below, peak, start // TICK, end // TICK)
     return (None if tick is None else max(start, tick * TICK)), peak

@@ -1,11 +1,10 @@
-"""What becomes of options that are exercised, assigned, or held until they expire."""
+"""The settlement of options: exercise, assignment and expiry."""
 
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
 from corral_sandbox.broker.initial_state import AccountTerms
-from corral_sandbox.broker.ledger import LedgerState
-from corral_sandbox.broker.valuation import value_of
+from corral_sandbox.broker.ledger import LedgerState, value_of
 from corral_sandbox.market.money import ZERO
 from corral_sandbox.market.option_contracts import SHARES_PER_CONTRACT, OptionContract
 
@@ -13,8 +12,8 @@ SettlementKind = Literal["OPEXC", "OPASN", "OPEXP", "OPCSH", "OPTRD"]
 
 
 class Settlement(NamedTuple):
-    """One change of a position, by Alpaca's names: an exercise, an assignment, an expiry, the cash that is paid
-    in place of an exercise, and the trade in shares that an exercise or assignment brings.
+    """One change of a position, by Alpaca's types: exercise, assignment, expiry, cash settlement, and the trade in
+    shares that an exercise or assignment causes.
     """
 
     kind: SettlementKind
@@ -27,12 +26,12 @@ class Settlement(NamedTuple):
 def settle_expired(
     account: AccountTerms, state: LedgerState, contract: OptionContract, *, pays: Decimal, at: int, is_declined: bool
 ) -> list[Settlement]:
-    """Returns what a contract's expiry does to a position; `pays` is what exercise brings for one share.
+    """Returns what the expiry of a contract does to a position; `pays` is its intrinsic value per share.
 
-    In the money it is exercised by itself, unless the customer has declined; where the account could not pay for
-    that, or deliver, the broker sells it first.
+    In the money it is exercised automatically, unless the client has declined. If the account could not pay or deliver,
+    it is settled in cash.
     """
-    held = quantity_of(state, contract.symbol)
+    held = state.quantity_of(contract.symbol)
     if not pays or (held > 0 and is_declined):
         return [Settlement("OPEXP", contract.symbol, -held)]
     if held > 0 and not can_exercise(account, state, contract, held, at):
@@ -41,7 +40,7 @@ def settle_expired(
 
 
 def settle_exercised(contract: OptionContract, held: Decimal) -> list[Settlement]:
-    """Of a position below zero, that is what an assignment does."""
+    """For a short position this is an assignment."""
     shares = held * SHARES_PER_CONTRACT * (1 if contract.type == "call" else -1)
     return [
         Settlement("OPEXC" if held > 0 else "OPASN", contract.symbol, -held),
@@ -50,15 +49,10 @@ def settle_exercised(contract: OptionContract, held: Decimal) -> list[Settlement
 
 
 def can_exercise(account: AccountTerms, state: LedgerState, contract: OptionContract, held: Decimal, at: int) -> bool:
-    """Whether the account can pay for the shares of its calls, or deliver those of its puts."""
+    """Whether the account can pay for the shares of a call, or deliver those of a put."""
     shares = held * SHARES_PER_CONTRACT
     if contract.type == "put":
-        return quantity_of(state, contract.underlying) >= shares or bool(account.profile["shorting_enabled"])
+        return state.quantity_of(contract.underlying) >= shares or bool(account.profile["shorting_enabled"])
     value = value_of(account.seed, state, at)
     power = state.cash if account.multiplier == 1 else value.equity * account.multiplier - value.position_market_value
     return shares * contract.strike <= power
-
-
-def quantity_of(state: LedgerState, symbol: str) -> Decimal:
-    position = state.positions.get(symbol)
-    return position.quantity if position else ZERO

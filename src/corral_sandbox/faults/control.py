@@ -1,7 +1,7 @@
-"""What tests ask of the sandbox beside Alpaca's API: faults, and counts of the requests that came.
+"""The endpoints beside Alpaca's API that tests use: the fault plan and the request counts.
 
-/_faults      PUT a document (see `faults`), GET what is left of it, DELETE it
-/_requests    GET the counts, PUT (without a body) to begin anew
+/_faults      PUT a document (see `plan`), GET what is left of it, DELETE it
+/_requests    GET the counts, PUT (without a body) to reset them
 """
 
 from aiohttp import web
@@ -13,7 +13,7 @@ from corral_sandbox.http.requests import Response
 
 
 class ControlApi:
-    """Serves programs only: a browser's page says where it comes from, and is refused."""
+    """Serves programs only: requests of web pages, which carry an Origin, are refused."""
 
     def __init__(self, faults: FaultPlan, counts: RequestCounts) -> None:
         self._faults = faults

@@ -17,7 +17,7 @@ from corral_sandbox.market.time import SECOND
 
 
 def replacement_response(fault: FaultRule, request_headers: Mapping[str, str], now: int) -> Response | None:
-    """Returns what the fault says instead of the Trading API, or None where it lets that speak."""
+    """Returns the response that replaces the Trading API's, None if the fault names none."""
     if fault.rate_limited is not None:
         return _rate_limited(fault.rate_limited, now)
     if fault.redirect_to is not None:
@@ -30,7 +30,7 @@ def replacement_response(fault: FaultRule, request_headers: Mapping[str, str], n
 
 
 def apply_fault(response: Response, fault: FaultRule) -> None:
-    """Changes a good account's fields and any answer's headers as the fault says."""
+    """Changes headers, and the fields of a successful /v2/account, as the fault says."""
     if fault.changes_account and response.status == HTTPStatus.OK and isinstance(response.body, dict):
         raw = {name: orjson.Fragment(text) for name, text in (fault.account_raw or {}).items()}
         response.body = {
@@ -42,11 +42,11 @@ def apply_fault(response: Response, fault: FaultRule) -> None:
 
 
 def _body(fault: FaultRule) -> dict[str, object] | bytes | None:
-    """Returns bytes, which go out as they are, or None where the fault names neither body nor status."""
+    """Returns None if the fault names neither body nor status. Bytes are sent as they are."""
     if fault.body_text is not None:
         return fault.body_text.encode()
     if fault.body_bytes is not None:
-        return b""  # the filler is made while it is sent
+        return b""  # the filler is generated while it is sent
     if "body" in fault.model_fields_set:
         return orjson.dumps(fault.body)
     return None if fault.status is None else {"message": _phrase(fault.status)}
@@ -55,7 +55,7 @@ def _body(fault: FaultRule) -> dict[str, object] | bytes | None:
 def _phrase(status: int) -> str:
     try:
         return HTTPStatus(status).phrase.lower()
-    except ValueError:  # a number that no standard names
+    except ValueError:  # a status without a standard phrase
         return "made up for a test"
 
 
@@ -74,7 +74,7 @@ def _echo(status: int, request_headers: Mapping[str, str]) -> Response:
     line = "; ".join(f"{name}: {value}" for name, value in headers.items())
     return Response(
         status,
-        json.dumps({"headers": headers}).encode(),  # not orjson: a header may hold bytes that are no text
+        json.dumps({"headers": headers}).encode(),  # not orjson: a header may hold bytes that are not valid text
         {"X-Echo": line.encode("ascii", "backslashreplace").decode()},
     )
 
@@ -82,10 +82,10 @@ def _echo(status: int, request_headers: Mapping[str, str]) -> Response:
 _BLOCK = b"x" * 65_536
 
 
-async def send_response(request: web.BaseRequest, response: Response, fault: FaultRule | None) -> web.StreamResponse:
-    response.headers.setdefault("Content-Type", "application/json")
-    if fault is None or (fault.cut is None and fault.drip is None and fault.body_bytes is None):
-        return web.Response(status=response.status, headers=response.headers, body=response.to_bytes())
+async def send_response(request: web.BaseRequest, response: Response, fault: FaultRule) -> web.StreamResponse:
+    """Sends the response whole, in pieces, half of it, or nothing, as the fault says."""
+    if fault.cut is None and fault.drip is None and fault.body_bytes is None:
+        return response.to_web()
     if fault.cut == "before_headers":
         reset_connection(request)
         return web.Response()
@@ -93,16 +93,16 @@ async def send_response(request: web.BaseRequest, response: Response, fault: Fau
 
 
 def reset_connection(request: web.BaseRequest) -> None:
-    """Breaks the connection, as a line does that is cut."""
+    """Aborts the connection as a network failure would."""
     if request.transport:
-        # Closing without lingering makes the kernel send RST where it would have sent FIN.
+        # Closing without lingering makes the kernel send RST instead of FIN.
         no_linger = struct.pack("ii", 1, 0)
         request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)
         request.transport.abort()
 
 
 async def _send_in_pieces(request: web.BaseRequest, response: Response, fault: FaultRule) -> web.StreamResponse:
-    stream_response = web.StreamResponse(status=response.status, headers=response.headers)
+    stream_response = web.StreamResponse(status=response.status, headers=response.all_headers())
     body = response.to_bytes()
     if fault.body_bytes is None:
         stream_response.content_length = len(body)

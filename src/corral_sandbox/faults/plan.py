@@ -1,55 +1,55 @@
-"""Faults on demand: what should go wrong, for whom, and how often.
+"""The fault plan: what goes wrong, for which requests, and how often.
 
-`PUT /_faults` takes one document, which replaces the one before; `GET` shows what is left of it, `DELETE`
-clears it. A document that says something impossible is a 400 with the reason, and changes nothing.
+`PUT /_faults` takes one document, which replaces the previous one; `GET` shows what is left of it, `DELETE`
+clears it. An invalid document is a 400 with the reason and changes nothing.
 
     {"faults": [{"key_id": "PKALICE0001", "path": "/v2/account", "times": 1, "status": 503}]}
 
-Each request to the Trading API meets the first fault that is meant for it, or none. A fault names
+The first fault that matches a request to the Trading API applies to it. A fault names
 
-  whom it meets
-    key_id         the key id that the request carries (default: any, even none)
+  which requests it matches
+    key_id         the key id that the request carries (default: any or none)
     path           "/v2/account", without the prefix, or a pattern like "/v2/assets/{symbol_or_id}" (default: any)
-    times          how many requests it meets before it is used up (default: all, until cleared)
+    times          how many requests it applies to (default: all, until cleared)
 
-  what is answered instead, at most one of
-    status         with or without one of the next three; alone, it answers {"message": "<its phrase>"}
-    body           any JSON. Numbers lose digits on the way here: write such a body as body_text
+  the response that replaces the API's, at most one of
+    status         with or without one of the next three; alone, the body is {"message": "<its phrase>"}
+    body           any JSON. Long numbers would lose digits: write such a body as body_text
     body_text      any text, as it is
-    body_bytes     that many bytes of filler, without a Content-Length
+    body_bytes     so many bytes of filler, without a Content-Length
     redirect_to    an address; 302, or the `status` beside it
     rate_limited   {"retry_after": 30}: Alpaca's 429 with a Retry-After in seconds, or with none for {}
     echo           true: 200, or the `status` beside it, with the request's headers in the body and in X-Echo
 
-  or what is changed in a good answer of /v2/account
+  or what changes in a successful response of /v2/account
     account_raw      {"cash": "1e5"}: JSON texts that replace a field's value digit for digit
     account_without  ["cash"]: fields left out
 
-  and what happens on the way
-    headers        {"Name": "value"}, added to the answer or in place of its own
-    content_type   in place of application/json
-    latency_ms     a wait before the answer, on top of the server's own
+  and how it is sent
+    headers        {"Name": "value"}, added to the response or replacing its own
+    content_type   instead of application/json
+    latency_ms     a delay before the response, on top of the server's own
     drip           {"bytes": 1, "every_ms": 50}: the body in pieces
-    cut            "before_headers": the connection is reset and nothing is answered;
+    cut            "before_headers": the connection is reset without a response;
                    "mid_body": it is closed after half the body
 
-On "/stream" a fault may name what is answered instead, which refuses the handshake, `cut`, which resets it, or
-`latency_ms`, a wait before the answer to the authentication, and
+On "/stream" a fault may name a response, which refuses the handshake, `cut`, which resets the connection, or
+`latency_ms`, a delay before the reply to the authentication, and
 
     stream         what goes wrong on the socket, one or more of
                    {"never_answers": true}      nothing is ever sent
                    {"refuses": true}            every authentication is unauthorized
                    {"text_frames": true}        text for binary
-                   {"half_json": true}          of each event the first half
-                   {"unknown_event": true}      before each event the same with a name that nobody knows
-                   {"loses_every": 2}           of the events every second is not sent
-                   {"drop_after_ms": 500}       the connection is reset so long after the authorization
+                   {"half_json": true}          only the first half of each event
+                   {"unknown_event": true}      before each event a copy with an unknown name
+                   {"loses_every": 2}           every second event is not sent
+                   {"drop_after_ms": 500}       the connection is reset that long after the authorization
                    {"silent_after_ms": 500}     from then on nothing is sent, not even a pong
 
-Where a fault names a key id and the handshake carries none, it is met at the authentication; what would have
+If a fault names a key id and the handshake carries none, it applies at the authentication; one that would have
 refused the handshake resets the connection then.
 
-A request that is answered by a fault is not checked for keys and spends nothing of the rate limit.
+A request with a replaced response is not authenticated and does not count towards the rate limit.
 """
 
 import json
@@ -67,7 +67,7 @@ STREAM_PATH = "/stream"
 
 
 class FaultPlanError(Exception):
-    """The document says something that cannot be done; the text is the reason."""
+    """The document is invalid; the text is the reason."""
 
 
 class _Part(BaseModel):
@@ -75,7 +75,7 @@ class _Part(BaseModel):
 
 
 def _json_text(text: str) -> str:
-    """Refuses what is not JSON. Numbers are not converted: they may be longer than any number here."""
+    """Rejects what is not JSON. Numbers are not converted, so they may have any length."""
     try:
         json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse_constant)
     except RecursionError:
@@ -88,7 +88,7 @@ def _refuse_constant(name: str) -> Never:
 
 
 def _writable(body: JsonValue) -> JsonValue:
-    """Refuses what would not go out as it came in."""
+    """Rejects what would not be sent as it was received."""
     try:
         if orjson.loads(orjson.dumps(body)) == body:
             return body
@@ -118,7 +118,7 @@ class RateLimitedReply(_Part):
 
 
 class StreamFault(_Part):
-    """What goes wrong on the trading socket."""
+    """What goes wrong on the trade updates stream."""
 
     never_answers: Literal[True] | None = None
     refuses: Literal[True] | None = None
@@ -203,7 +203,7 @@ class _Pending:
 
 
 class FaultPlan:
-    """The document in force."""
+    """The rules in force."""
 
     def __init__(self) -> None:
         self._pending: list[_Pending] = []
@@ -219,11 +219,11 @@ class FaultPlan:
         self._pending = []
 
     def document(self) -> dict[str, object]:
-        """Returns what is left: faults that are used up are gone, `times` counts down."""
+        """Returns what is left: rules that are used up are gone, `times` counts down."""
         return {"faults": [pending.document() for pending in self._pending]}
 
     def take(self, key_id: str | None, path: str, pattern: str | None) -> FaultRule | None:
-        """Returns the fault that this request meets, and uses it up by one. `pattern` is what the path fits."""
+        """Returns the first rule that matches, and counts its use. `pattern` is that of the path's route."""
         for pending in self._pending:
             if pending.fault.matches(key_id, path, pattern):
                 self._use_up(pending)

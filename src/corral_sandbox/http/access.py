@@ -16,27 +16,27 @@ _KEY_ID_HEADER, _SECRET_HEADER = "APCA-API-KEY-ID", "APCA-API-SECRET-KEY"
 
 
 def secret_of(key_id: str) -> str:
-    """Returns the secret key of any key id that is an account of the sandbox."""
+    """Returns the secret key that belongs to a key id of the sandbox."""
     return f"sandbox-secret-for-{key_id}"
 
 
 def claimed_key_id(headers: Mapping[str, str]) -> str | None:
-    """Returns the key id that a request claims, if it has the form of one, proven or not."""
+    """Returns the key id of a request if it is well formed, authenticated or not."""
     key_id = headers.get(_KEY_ID_HEADER, "")
     return key_id if _KEY_ID.fullmatch(key_id) else None
 
 
 def headers_from_message(data: Mapping[str, object]) -> dict[str, str]:
-    """Returns the keys of a message to the trading socket as the headers that they are elsewhere."""
+    """Returns the keys of a message to the stream as HTTP headers would carry them."""
     named = {_KEY_ID_HEADER: data.get("key_id"), _SECRET_HEADER: data.get("secret_key")}
     return {name: key for name, key in named.items() if isinstance(key, str) and key.isascii()}
 
 
 def authenticate(environment: str, headers: Mapping[str, str]) -> str:
-    """Returns the key id whose secret came with it, or raises Alpaca's refusal.
+    """Returns the authenticated key id, or raises Alpaca's error.
 
-    403 without keys, 401 for a key that is unknown or a secret that is wrong, and 401 with a code for
-    good keys of the other environment.
+    403 without keys, 401 for an unknown key or a wrong secret, and 401 with a code for valid keys of the other
+    environment.
     """
     if not headers.get(_KEY_ID_HEADER) or not headers.get(_SECRET_HEADER):
         raise ApiError(403, "forbidden.")
@@ -55,7 +55,7 @@ def _is_secret_of(key_id: str, presented: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class RateLimitState:
-    """Where an account stands after a request. `reset` is in whole seconds since 1970."""
+    """What is left after a request. `reset` is in whole seconds since 1970."""
 
     limit: int
     remaining: int
@@ -71,7 +71,7 @@ class RateLimitState:
 
 
 class RateLimit:
-    """Counts by the minute of the clock; what is kept goes with the minute."""
+    """Counts the requests of each account by the minute of the clock."""
 
     def __init__(self, per_minute: int) -> None:
         self._per_minute = per_minute
@@ -88,7 +88,7 @@ class RateLimit:
 
 
 _OTHER = "other"
-_KEY_IDS_COUNTED = 10_000  # further ones are counted together: a server that runs for months stays small
+_KEY_IDS_COUNTED = 10_000  # further ones are counted together, so that memory stays bounded
 
 
 @dataclass(slots=True)
@@ -114,8 +114,8 @@ class _Tally:
 
 
 class RequestCounts:
-    """Shows only key ids that have the form of one and, for paths, the patterns of pages that exist: whatever
-    else a client sends where these belong, its secret perhaps, is counted as "other".
+    """Counts well-formed key ids and the patterns of known routes. Anything else that a client sends in their
+    place, perhaps a secret, is counted as "other".
     """
 
     def __init__(self) -> None:
@@ -130,7 +130,7 @@ class RequestCounts:
 
     @contextmanager
     def counting(self, key_id: str | None, pattern: str | None) -> Generator[None]:
-        """Counts one request, as in flight for as long as the block runs. A path that leads nowhere has no pattern."""
+        """Counts one request as in flight while the block runs. An unknown path has no pattern."""
         tallies = (self._all, self._tally_of(key_id))
         for tally in tallies:
             tally.begin(pattern or _OTHER)

@@ -1,4 +1,4 @@
-"""Requests, their parameters, responses, and the handlers that a path leads to."""
+"""Requests and their parameters, responses, and the routes from paths to handlers."""
 
 import json
 from collections import defaultdict
@@ -10,6 +10,7 @@ from typing import Never, Self
 from urllib.parse import parse_qsl, unquote
 
 import orjson
+from aiohttp import web
 
 from corral_sandbox.broker.accounts import TradingAccount
 from corral_sandbox.errors import ApiError, InvalidParameterError
@@ -20,7 +21,7 @@ Document = dict[str, object] | list[dict[str, object]]
 
 @dataclass(slots=True)
 class Response:
-    """A body of bytes goes out as it is, anything else as JSON; it is JSON unless the headers say otherwise."""
+    """Sends bytes as they are, anything else as JSON. The content type is JSON unless the headers name another."""
 
     status: int
     body: Document | bytes
@@ -33,13 +34,21 @@ class Response:
     def to_bytes(self) -> bytes:
         return self.body if isinstance(self.body, bytes) else orjson.dumps(self.body)
 
+    def all_headers(self) -> dict[str, str]:
+        if "Content-Type" in self.headers:
+            return self.headers
+        return {**self.headers, "Content-Type": "application/json"}
+
+    def to_web(self) -> web.Response:
+        return web.Response(status=self.status, headers=self.all_headers(), body=self.to_bytes())
+
 
 JsonValue = str | Decimal | bool | list["JsonValue"] | dict[str, "JsonValue"] | None
 
 
 @dataclass(slots=True)
 class Request:
-    """`now` is in nanoseconds since 1970; `path_parameters` are the braces of the page's path, percent-decoded."""
+    """`now` is in nanoseconds since 1970; `path_parameters` are percent-decoded."""
 
     account: TradingAccount
     now: int
@@ -48,11 +57,11 @@ class Request:
     body: bytes = b""
 
     def query(self) -> dict[str, str]:
-        """Returns the query's parameters, decoded; of one that is repeated the last."""
+        """Returns the decoded query parameters; of a repeated one the last."""
         return dict(parse_qsl(self.query_string, keep_blank_values=True)) if self.query_string else {}
 
     def json_object(self) -> dict[str, JsonValue]:
-        """Returns the JSON object in the body, its numbers digit for digit; anything else is a 400."""
+        """Returns the JSON object in the body, with exact numbers. Raises a 400 for anything else."""
         try:
             document: JsonValue = json.loads(
                 self.body, parse_float=Decimal, parse_int=Decimal, parse_constant=_refuse_constant
@@ -72,7 +81,7 @@ _FIRST_YEAR, _LAST_YEAR = 1970, 2100
 
 
 def as_date(name: str, text: str) -> date:
-    """Returns the day of `2026-11-24` or of an ISO 8601 moment; anything else is refused."""
+    """Returns the date of `2026-11-24` or of an ISO 8601 timestamp."""
     try:
         return datetime.fromisoformat(text).date()
     except ValueError:
@@ -80,8 +89,8 @@ def as_date(name: str, text: str) -> date:
 
 
 def as_timestamp(name: str, text: str) -> int:
-    """Returns nanoseconds since 1970 of a moment with its offset, of whole seconds since 1970, or of a day's
-    first in New York.
+    """Returns nanoseconds since 1970 of a timestamp with its offset, of whole seconds since 1970, or of the
+    beginning of a date in New York.
     """
     try:
         moment = _read_moment(text)
@@ -124,7 +133,7 @@ def as_choice(name: str, text: str, *choices: str) -> str:
 
 
 def as_list(text: str) -> list[str]:
-    """Returns what stands between the commas."""
+    """Splits at commas and drops empty parts."""
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
@@ -143,20 +152,20 @@ Handlers = Mapping[str, Handler]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A path's pages by method, under the pattern that it fits."""
+    """The handlers of a path by method, and the pattern that it matches."""
 
     pattern: str
-    pages: Handlers
+    handlers: Handlers
     parameters: dict[str, str]
 
 
 class Routes:
-    """Patterns like "/v2/assets/{symbol_or_id}". A parameter is one segment of the path, percent-decoded, so
-    that `BTC%2FUSD` is one.
+    """Patterns like "/v2/assets/{symbol_or_id}". A parameter is one percent-decoded segment of the path, so that
+    `BTC%2FUSD` is a single one.
     """
 
-    def __init__(self, pages_by_pattern: Mapping[str, Handlers]) -> None:
-        self._plain = {pattern: Route(pattern, pages, {}) for pattern, pages in pages_by_pattern.items()}
+    def __init__(self, handlers_by_pattern: Mapping[str, Handlers]) -> None:
+        self._plain = {pattern: Route(pattern, handlers, {}) for pattern, handlers in handlers_by_pattern.items()}
         self._by_length: defaultdict[int, list[tuple[list[str], Route]]] = defaultdict(list)
         for pattern, route in self._plain.items():
             segments = pattern.split("/")
@@ -172,7 +181,7 @@ class Routes:
         for pattern, route in self._by_length.get(len(segments), ()):
             parameters = _parameters(pattern, segments)
             if parameters is not None:
-                return Route(route.pattern, route.pages, parameters)
+                return Route(route.pattern, route.handlers, parameters)
         return None
 
 

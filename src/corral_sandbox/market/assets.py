@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Literal
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -18,7 +19,7 @@ _ASSET_IDS = uuid5(NAMESPACE_URL, "urn:corral:sandbox:asset")
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """Prices and quantities are whole multiples of their increments; `is_delisted` is for good."""
+    """Prices and quantities are multiples of their increments; `is_delisted` is permanent."""
 
     id: str
     symbol: str
@@ -40,16 +41,17 @@ class Asset:
     is_delisted: bool = False
 
     def is_active(self, at: int) -> bool:
-        """Whether it is listed at `at`, in nanoseconds since 1970. An option is so until it expires."""
+        """Whether it is listed at `at`, in nanoseconds since 1970: for an option, until it expires."""
         if self.contract is None:
             return not self.is_delisted
         return self.contract.is_listed(new_york_time(at).date()) and at < self.contract.expires_at
 
 
+@lru_cache(maxsize=8_192)
 def find_asset(symbol_or_id: str) -> Asset | None:
-    """Returns by symbol (a coin's also without the slash, an option's as the OCC writes it) or by id.
+    """Looks up by symbol (a coin's also without the slash, an option's as the OCC writes it) or by id.
 
-    An option is found before it is listed and after it has expired, too: see `Asset.is_active`.
+    An option is also found before it is listed and after it has expired: see `Asset.is_active`.
     """
     if asset := _ASSETS.get(symbol_or_id):
         return asset
@@ -58,7 +60,7 @@ def find_asset(symbol_or_id: str) -> Asset | None:
 
 
 def listed_assets() -> Iterable[Asset]:
-    """Returns everything but options, by class, exchange and symbol, as Alpaca's list has it."""
+    """Returns everything but options, sorted by class, exchange and symbol as in Alpaca's list."""
     return _IN_ORDER
 
 
@@ -75,7 +77,7 @@ def option_asset(contract: OptionContract) -> Asset:
 
 
 def asset_id_of(symbol: str) -> str:
-    """Of a share or coin."""
+    """For a share or coin."""
     return str(uuid5(_ASSET_IDS, symbol))
 
 
@@ -87,7 +89,7 @@ def _contract_of_id(text: str) -> OptionContract | None:
 
 
 def _share(symbol: str, exchange: str, name: str) -> Asset:
-    """A large company's: lent, halved and bought on margin as one likes."""
+    """A large company: shortable, fractionable and marginable."""
     return Asset(
         id=asset_id_of(symbol),
         symbol=symbol,
@@ -106,7 +108,7 @@ def _share(symbol: str, exchange: str, name: str) -> Asset:
 
 
 def _odd_share(symbol: str, exchange: str, name: str, *, price_increment: Decimal = CENT, tradable: bool) -> Asset:
-    """One that a test of refusals asks for: in whole shares, neither lent nor on margin, or gone."""
+    """For tests of rejections: whole shares only, neither shortable nor marginable, perhaps delisted."""
     return Asset(
         id=asset_id_of(symbol),
         symbol=symbol,

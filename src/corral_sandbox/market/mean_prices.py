@@ -1,6 +1,6 @@
-"""The prices around which everything that is listed swings."""
+"""The mean prices around which the prices of listed assets swing."""
 
-# Symbol and mean price in cents. Accounts open with these, so the list is closed: one more would change them all.
+# Mean price in cents by symbol. Accounts open with these; another entry would change every account.
 MEAN_CENTS = {
     "AAPL": 244_00,
     "AMZN": 219_00,
@@ -17,7 +17,7 @@ MEAN_CENTS = {
     "XOM": 114_00,
 }
 
-# What no account opens with: the mean price in units of its last decimal, and how many decimals it has.
+# Assets that no account opens with: the mean price in units of its last decimal, and the number of decimals.
 _OTHERS = {
     "GME": (23_50, 2),
     "NAK": (8_200, 4),

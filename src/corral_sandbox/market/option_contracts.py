@@ -1,7 +1,7 @@
 """Options on listed shares: which contracts there are.
 
-A contract expires with the last session of a week; it is listed a year before if that is its month's third,
-and eight weeks before otherwise. Strikes are a grid from three to seven fifths of the share's mean price.
+A contract expires with the last session of a week. Monthly contracts, of a month's third week, are listed a year
+ahead, others eight weeks. Strikes are a grid from three to seven fifths of the share's mean price.
 """
 
 import re
@@ -23,7 +23,11 @@ SHARES_PER_CONTRACT = 100
 _OCC_SYMBOL = re.compile(r"([A-Z]{1,5})(\d{6})([CP])(\d{8})")
 _TYPES: dict[str, OptionType] = {"C": "call", "P": "put"}
 _UNDERLYING = {symbol.replace(".", ""): symbol for symbol in MEAN_CENTS}
-_GRID = ((25_00, 1_00), (100_00, 2_50), (250_00, 5_00))  # mean price below which, and the step between strikes
+_GRID = (
+    (25_00, 1_00),
+    (100_00, 2_50),
+    (250_00, 5_00),
+)  # upper bound of the mean price, and the step between strikes, in cents
 _WIDEST_STEP = 10_00
 _LISTED_ONE_DAYS, _MONTHLY_LISTED_ONE_DAYS = 56, 364
 _ONE_DAY = timedelta(days=1)
@@ -52,14 +56,14 @@ class OptionContract:
 
     @property
     def id(self) -> str:
-        """Says the contract itself, so that it can be read back: see `contract_of_id`."""
+        """Encodes the contract's terms, so that `contract_of_id` can decode them."""
         root = int.from_bytes(self.root.encode().rjust(6, b"\0"), "big")
         terms = (self.expires_on.toordinal() << 28) | ((self.type == "call") << 27) | int(self.strike.scaleb(3))
         return str(UUID(int=root << 80 | _CUSTOM_UUID | terms))
 
     @property
     def expires_at(self) -> int:
-        """In nanoseconds since 1970: the close of its last session."""
+        """The close of its last session, in nanoseconds since 1970."""
         return close_before(self.expires_on + _ONE_DAY)
 
     def is_listed(self, on: date) -> bool:
@@ -68,7 +72,7 @@ class OptionContract:
 
 @lru_cache(maxsize=4_096)
 def contract_of(symbol: str) -> OptionContract | None:
-    """Returns the contract of an OCC symbol, or None if no such contract was or will ever be listed."""
+    """Returns the contract of an OCC symbol, None if it is never listed."""
     parts = _OCC_SYMBOL.fullmatch(symbol)
     if parts is None or parts[1] not in _UNDERLYING:
         return None
@@ -83,7 +87,7 @@ def contract_of(symbol: str) -> OptionContract | None:
 
 
 def contract_of_id(contract_id: UUID) -> OptionContract | None:
-    """Returns the contract that an id says, or None if there is none such."""
+    """Returns the contract that an id encodes, None if there is none."""
     terms = contract_id.int & ((1 << 62) - 1)
     ordinal, mills = terms >> 28, terms & ((1 << 27) - 1)
     if not date(2000, 1, 1).toordinal() <= ordinal <= date(2099, 12, 31).toordinal():
@@ -99,7 +103,7 @@ def root_of(underlying: str) -> str:
 
 
 def expiries_on(day: date) -> Iterator[date]:
-    """Returns the expiries that are listed on a day, that day's own included, soonest first."""
+    """Yields the expiries that are listed on a day, earliest first; the day itself may be one."""
     expiries = expiries_between(day, day + timedelta(days=_MONTHLY_LISTED_ONE_DAYS))
     return (expiry for expiry in expiries if (expiry - day).days <= _listed_days(expiry))
 

@@ -1,9 +1,9 @@
-"""At what price: a pure function of seed, symbol and time.
+"""Prices: pure functions of seed, symbol and time.
 
-A price swings around its mean by a sum of smooth noises, from slow and wide to quick and narrow. Each
-noise runs through heights drawn at whole multiples of its period, so any moment of any year costs the
-same and nothing is remembered. It moves at night and on holidays, too: a person who tries Corral on a
-Sunday should see numbers move. All of it is integer arithmetic, so every machine answers the same cents.
+A price swings around its mean by a sum of smooth noises, from slow and wide to fast and narrow. Each noise
+interpolates between random heights at multiples of its period, so that any time costs the same and no state is kept.
+Prices move at night and on holidays, too: a person who tries Corral on a Sunday should see numbers move. All of it is
+integer arithmetic, so that every machine computes the same cents.
 """
 
 from decimal import Decimal
@@ -15,7 +15,7 @@ from corral_sandbox.market.option_contracts import OptionContract, contract_of
 from corral_sandbox.market.seeded_random import seeded_random
 from corral_sandbox.market.time import DAY, HOUR, MINUTE, SECOND
 
-# Period of each swing, and its greatest height in millionths of the mean.
+# Period of each noise, and its amplitude in millionths of the mean.
 _SWINGS = (
     (120 * DAY, 180_000),
     (5 * DAY, 60_000),
@@ -26,15 +26,15 @@ _SWINGS = (
 )
 WIDEST_SWING = Decimal(sum(height for _, height in _SWINGS)) / 1_000_000
 
-TICK = SECOND // 10  # a price stands for a tenth of a second, so accounts that are asked together share it
+TICK = SECOND // 10  # a price holds for a tenth of a second, so that simultaneous requests share it
 _ONE = 1 << 20  # 1.0 in the fixed-point arithmetic of the noises
 
 
 def price(seed: int, symbol: str, at: int) -> Decimal:
     """Returns dollars per share or coin at `at`, in nanoseconds since 1970.
 
-    Of shares and coins within `WIDEST_SWING` of the mean; of an option, by its OCC symbol, what
-    `premium` makes of the share's price. Raises KeyError for what is not listed.
+    Shares and coins stay within `WIDEST_SWING` of the mean; the price of an option, by its OCC symbol, is its
+    `premium`. Raises KeyError for an unknown symbol.
     """
     return _price_at_tick(seed, symbol, at // TICK)
 
@@ -61,7 +61,7 @@ def _dollars(symbol: str, swing: int) -> Decimal:
 
 
 def _noise(seed: int, symbol: str, period: int, at: int) -> int:
-    """From -_ONE to _ONE, flat at every multiple of the period and smooth between (smoothstep)."""
+    """Returns -_ONE to _ONE, flat at every multiple of the period and smooth between (smoothstep)."""
     index, within = divmod(at, period)
     along = within * _ONE // period
     eased = along * along * (3 * _ONE - 2 * along) // (_ONE * _ONE)
@@ -75,10 +75,10 @@ def _height(seed: int, symbol: str, period: int, index: int) -> int:
 
 
 def price_range(seed: int, symbol: str, start: int, end: int) -> tuple[Decimal, Decimal]:
-    """Returns two prices that no price from `start` to `end`, both included, leaves.
+    """Returns bounds of the price from `start` to `end`, both included.
 
-    Narrow where the time is short, exact within one tick. With it a search passes over hours in which
-    nothing can happen (see `crossings`).
+    They are narrow for a short time and exact within one tick. With them a search can skip hours in which nothing can
+    happen (see `price_search`).
     """
     return _range_of_ticks(seed, symbol, start // TICK, end // TICK)
 
@@ -99,11 +99,11 @@ def _option_range(seed: int, contract: OptionContract, start: int, end: int) -> 
     return premium_range(contract, price_range(seed, contract.underlying, start, end), start, end)
 
 
-_MANY = 4  # of a noise's heights: with as many in between, it may be anywhere
+_MANY = 4  # heights of a noise; between more than these it may be anywhere
 
 
 def _noise_range(seed: int, symbol: str, period: int, start: int, end: int) -> tuple[int, int]:
-    """Between two multiples of its period a noise only rises or only falls: its ends and those are enough."""
+    """A noise is monotonic between multiples of its period, so its values there and at both ends bound it."""
     first, last = start // period, end // period
     if last - first > _MANY:
         return -_ONE, _ONE
@@ -113,12 +113,11 @@ def _noise_range(seed: int, symbol: str, period: int, start: int, end: int) -> t
 
 
 def premium(contract: OptionContract, share: Decimal, at: int) -> Decimal:
-    """Returns dollars per share of the contract at `at`, while the share is at `share`; at its end, what it pays.
+    """Returns dollars per share of a contract at `at` if the share is at `share`; at expiry, its intrinsic value.
 
-    With d for what exercise would pay, the premium is half of d + √(d² + a²). That is worth nothing far out
-    of the money and d far in it, it rises with time and never costs less than exercise pays; a call less a
-    put is the share less the strike. At the money it is 0.4 · share · volatility · √years, as Brenner and
-    Subrahmanyam have it, with a volatility of 30 %.
+    With d for the gain of an exercise, the premium is half of d + √(d² + a²). Far out of the money it is zero, far in
+    the money d; it rises with time, is never below the intrinsic value, and satisfies put-call parity. At the money it
+    is 0.4 · share · volatility · √years (Brenner and Subrahmanyam), with a volatility of 30 %.
     """
     return _premium(_pays(contract, share), share, max(contract.expires_at - at, 0))
 
@@ -126,9 +125,9 @@ def premium(contract: OptionContract, share: Decimal, at: int) -> Decimal:
 def premium_range(
     contract: OptionContract, shares: tuple[Decimal, Decimal], start: int, end: int
 ) -> tuple[Decimal, Decimal]:
-    """Returns two premiums that none from `start` to `end` leaves, while the share stays within `shares`.
+    """Returns bounds of the premium from `start` to `end` while the share stays within `shares`.
 
-    A premium grows with what exercise would pay, with the share and with the time that is left.
+    A premium grows with the gain of an exercise, with the share price and with the time left.
     """
     low, high = shares
     least, most = sorted((_pays(contract, low), _pays(contract, high)))
@@ -139,7 +138,7 @@ def premium_range(
 
 
 def _pays(contract: OptionContract, share: Decimal) -> int:
-    """Returns cents, fewer than none out of the money."""
+    """Returns the gain of an exercise in cents, negative out of the money."""
     cents = int((share - contract.strike).scaleb(2))
     return cents if contract.type == "call" else -cents
 

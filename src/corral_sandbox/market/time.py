@@ -14,11 +14,11 @@ SECOND = 1_000_000_000
 MINUTE, HOUR, DAY = 60 * SECOND, 3_600 * SECOND, 86_400 * SECOND
 NEW_YORK = ZoneInfo("America/New_York")
 
-_NANOSECONDS = re.compile(r"\.\d{6}(\d{3})")  # which Python leaves out
+_NANOSECONDS = re.compile(r"\.\d{6}(\d{3})")  # Python drops the last three digits
 
 
 def format_timestamp(at: int) -> str:
-    """Returns RFC 3339 with all nine digits, as Alpaca writes its orders' times."""
+    """Returns RFC 3339 with nine decimals, as Alpaca writes the times of orders."""
     return f"{datetime.fromtimestamp(at // SECOND, UTC):%Y-%m-%dT%H:%M:%S}.{at % SECOND:09}Z"
 
 
@@ -27,12 +27,12 @@ def format_optional_timestamp(at: int | None) -> str | None:
 
 
 def to_nanoseconds(moment: datetime) -> int:
-    """Of an aware moment, to the microsecond."""
+    """Converts a datetime with a time zone, exact to the microsecond."""
     return int(moment.replace(microsecond=0).timestamp()) * SECOND + moment.microsecond * 1_000
 
 
 def parse_timestamp(text: str) -> int:
-    """Returns an ISO 8601 moment, or the begin of a date, in UTC where it names no offset. Else a ValueError."""
+    """Reads an ISO 8601 timestamp or date, in UTC if it has no offset. Raises ValueError."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
@@ -40,14 +40,14 @@ def parse_timestamp(text: str) -> int:
     return to_nanoseconds(moment) + (int(fraction[1]) if fraction else 0)
 
 
-# A clock of our own is a steady one; one that a test turns by hand has to be looked at again and again.
+# The longest sleep between two looks at the clock; a test may turn the clock that it provides at any time.
 _NAP, _NAP_BESIDE_A_GIVEN_CLOCK = 1.0, 0.02
 
 
 class Clock:
-    """Begins at `start`, by default with the real time, and runs `speed` times as fast; it never goes back.
+    """Starts at `start`, by default the real time, and runs `speed` times as fast; it never goes back.
 
-    Moments are nanoseconds since 1970. `real` answers the time outside, by default the machine's.
+    Times are nanoseconds since 1970. `real` returns the real time, by default the machine's.
     """
 
     def __init__(self, *, start: int | None = None, speed: int = 1, real: Callable[[], int] | None = None) -> None:
@@ -59,20 +59,20 @@ class Clock:
 
     def now(self) -> int:
         moment = self._start + (self.real() - self._started) * self._speed
-        if moment > self._latest:  # noqa: PLR1730 - each request comes by here, and max() takes twice as long
+        if moment > self._latest:  # noqa: PLR1730 - on the path of each request, and max() takes twice as long
             self._latest = moment
         return self._latest
 
     async def sleep_until(self, at: int) -> None:
-        """Returns at once if `at` is past."""
+        """Returns at once if `at` has passed."""
         while (left := at - self.now()) > 0:  # noqa: ASYNC110 - time sets no event
             await asyncio.sleep(min(left / SECOND / self._speed, self._nap))
 
 
 def _steady_clock() -> Callable[[], int]:
-    """The real time of now, and from here on no correction of it, which `speed` would make a leap."""
-    begun = time_ns() - monotonic_ns()
-    return lambda: begun + monotonic_ns()
+    """Starts with the real time and ignores later corrections of it, which `speed` would multiply."""
+    offset = time_ns() - monotonic_ns()
+    return lambda: offset + monotonic_ns()
 
 
 # The trading calendar of the New York Stock Exchange, computed by rule. Source: NYSE Rule 7.2 and the exchange's
@@ -83,10 +83,10 @@ _EXTENDED_OPEN, _EXTENDED = time(4), timedelta(hours=4)
 _ONE_DAY = timedelta(days=1)
 _MONDAY, _THURSDAY, _SATURDAY, _SUNDAY = 0, 3, 5, 6
 
-# Since when, and how many days after the trade.
+# Since when, and how many days after the trade it settles.
 _SETTLEMENT = ((date(2024, 5, 28), 1), (date(2017, 9, 5), 2), (date(1995, 6, 7), 3), (date.min, 5))
 
-# Days on which the exchange stayed shut and no rule says so: storms, attacks, days of mourning.
+# Closings that follow no rule: storms, attacks, days of mourning.
 _UNSCHEDULED_CLOSINGS = frozenset(
     map(
         date.fromisoformat,
@@ -110,7 +110,7 @@ ALWAYS = TradingWindow(0, 32_503_680_000 * SECOND)  # to the year 3000
 
 @dataclass(frozen=True, slots=True)
 class TradingSession:
-    """One trading day; `opens` and `closes` carry New York's offset of that day."""
+    """One trading day; `opens` and `closes` are in New York's time."""
 
     day: date
     opens: datetime
@@ -122,17 +122,17 @@ class TradingSession:
 
     @property
     def extended_closes(self) -> datetime:
-        """Four hours after the close, on half days too."""
+        """Four hours after the close, also on half days."""
         return self.closes + _EXTENDED
 
 
 def new_york_time(at: int) -> datetime:
-    """Returns the whole second of a moment in nanoseconds since 1970; sessions begin and end on whole seconds."""
+    """Converts nanoseconds since 1970, to the whole second; sessions begin and end on whole seconds."""
     return datetime.fromtimestamp(at // SECOND, NEW_YORK)
 
 
 def sessions_from(day: date) -> Iterator[TradingSession]:
-    """Returns every session from `day` on, that day included."""
+    """Yields every session from `day` on, that day included."""
     while True:
         if session := session_on(day):
             yield session
@@ -149,7 +149,7 @@ def last_session_before(day: date) -> TradingSession:
 
 @lru_cache(maxsize=4_096)
 def session_on(day: date) -> TradingSession | None:
-    """Returns the day's session, or None on a weekend or holiday."""
+    """Returns the session of a day, None on a weekend or holiday."""
     if day.weekday() >= _SATURDAY or day in holidays(day.year):
         return None
     closes = _EARLY_CLOSE if _is_half_day(day) else _CLOSE
@@ -157,7 +157,7 @@ def session_on(day: date) -> TradingSession | None:
 
 
 def settlement_date(day: date) -> date:
-    """Returns when a trade of a day is settled (SEC Rule 15c6-1 as it stood then), on days on which banks work."""
+    """Returns when a trade of a day settles (SEC Rule 15c6-1 as of that day), counting days on which banks are open."""
     days = next(days for since, days in _SETTLEMENT if day >= since)
     while days:
         day += _ONE_DAY
@@ -178,21 +178,21 @@ def holidays(year: int) -> frozenset[date]:
         _thanksgiving(year),
         _observed(date(year, 12, 25)),
     }
-    if year >= 1998:  # noqa: PLR2004 - the first Martin Luther King Jr. Day that the exchange kept
+    if year >= 1998:  # noqa: PLR2004 - the first Martin Luther King Jr. Day on which the exchange closed
         days.add(_nth(3, _MONDAY, year, 1))
-    if year >= 2022:  # noqa: PLR2004 - the first Juneteenth that it kept
+    if year >= 2022:  # noqa: PLR2004 - the first Juneteenth on which it closed
         days.add(_observed(date(year, 6, 19)))
-    # New Year's Day on a Saturday is not made up for: the Friday before, of the old year, closes the books.
+    # A New Year's Day on a Saturday is not observed on the Friday before, the last trading day of the old year.
     return frozenset(day for day in days | _UNSCHEDULED_CLOSINGS if day.year == year)
 
 
 def _banks_rest(day: date) -> bool:
-    """On a day on which the exchange trades: Columbus Day and Veterans Day."""
+    """Whether banks are closed on a trading day: Columbus Day and Veterans Day."""
     return day == _nth(2, _MONDAY, day.year, 10) or (day.month, day.day) == (11, 11)
 
 
 def _is_half_day(day: date) -> bool:
-    """Of a day that is a trading day."""
+    """Whether a trading day is a half day."""
     return (
         day == _thanksgiving(day.year) + _ONE_DAY
         or ((day.month, day.day) == (7, 3) and day.weekday() <= _THURSDAY)

@@ -15,13 +15,13 @@ from corral_sandbox.market.money import format_amount
 from corral_sandbox.market.time import format_timestamp
 
 _MAX_MESSAGE_BYTES = 65_536
-_MAX_UNSENT = 10_000  # frames; who is further behind is cut off
-_HEARTBEAT_SECONDS = 30  # a client that says nothing for two of them has vanished, and gives up its place
+_MAX_UNSENT = 10_000  # frames; a client that is further behind is disconnected
+_HEARTBEAT_SECONDS = 30  # a client that is silent for two of them is disconnected
 _NO_FAULT = StreamFault()
 
 
 class TradeUpdatesSocket:
-    """Sends from a task of its own, so that whoever tells it something never waits for a slow reader."""
+    """Sends from a task of its own, so that a publisher never waits for a slow client."""
 
     def __init__(self, request: web.BaseRequest, tasks: asyncio.TaskGroup) -> None:
         self._request = request
@@ -44,20 +44,20 @@ class TradeUpdatesSocket:
         return bool(self._fault.refuses)
 
     def apply_fault(self, fault: FaultRule) -> None:
-        """What refuses a handshake comes too late for this one, and breaks the connection."""
+        """A fault that refuses handshakes comes too late here and resets the connection."""
         self._fault = fault.stream or _NO_FAULT
         if fault.refuses_handshake:
             reset_connection(self._request)
 
     def start_fault_timers(self) -> None:
-        """Begins to count the time of a fault that comes later."""
+        """Starts the timers of faults that set in later."""
         if self._fault.drop_after_ms is not None:
             self._run_after(self._fault.drop_after_ms, lambda: reset_connection(self._request))
         if self._fault.silent_after_ms is not None:
             self._run_after(self._fault.silent_after_ms, self._go_silent)
 
     async def messages(self) -> AsyncGenerator[tuple[str, dict[str, object]]]:
-        """Returns action and data of each message. Of one that is no such thing the client is told."""
+        """Yields action and data of each message; an invalid message is replied to with an error."""
         async for message in self._web_socket:
             self._client_is_alive = True
             if message.type is WSMsgType.PING:
@@ -85,7 +85,7 @@ class TradeUpdatesSocket:
             reset_connection(self._request)
 
     async def close(self, code: WSCloseCode, reason: str) -> None:
-        """Closes when all is sent."""
+        """Closes after everything has been sent."""
         await self._unsent.join()
         await self._web_socket.close(code=code, message=reason.encode())
 
@@ -130,7 +130,7 @@ class TradeUpdatesSocket:
             else:
                 await self._web_socket.send_bytes(frame)
         except ConnectionError:
-            return  # who is gone is not told
+            return  # the client has disconnected
 
 
 class _Message(BaseModel):
@@ -163,7 +163,7 @@ def error(message: str) -> bytes:
 
 
 def trade_update(event: OrderEvent, *, name: str | None = None) -> bytes:
-    """Returns what is told of an event, under another name if one is given. Legs are told on their own."""
+    """Returns the payload of an event, under another name if one is given. Legs are published on their own."""
     data = {
         "event": name or event.name,
         "timestamp": format_timestamp(event.at),

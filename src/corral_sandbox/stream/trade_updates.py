@@ -1,8 +1,8 @@
-"""The trading socket, `/stream`: who listens to an account's orders.
+"""The WebSocket `/stream`, which publishes the trade updates of an account.
 
-A client authenticates with its first message, then says to which streams it listens; `trade_updates` is the
-only one there is. An account has one place for a connection. A further one is refused while that is taken:
-with 429 where the handshake carries the keys, else with an error in place of the authorization.
+A client authenticates with its first message and then subscribes to streams, of which `trade_updates` is the only one.
+An account has a limited number of connections. One too many is refused: with 429 if the handshake carries the keys,
+otherwise with an error instead of the authorization.
 """
 
 import asyncio
@@ -20,8 +20,8 @@ from corral_sandbox.stream.socket import TRADE_UPDATES, TradeUpdatesSocket, auth
 
 
 class TradeUpdatesServer:
-    """`places` is how many connections an account may have at once, 0 for any number; `wait` is the server's
-    latency and that of a fault.
+    """An account may have `max_connections` at once, 0 for any number; `delay` waits for the server's latency and
+    that of a fault.
     """
 
     def __init__(
@@ -41,9 +41,9 @@ class TradeUpdatesServer:
         self._connections: Counter[str] = Counter()
 
     async def serve(self, request: web.BaseRequest, environment: str, fault: FaultRule | None) -> web.StreamResponse:
-        """Serves one connection to its end; `fault` is what the handshake has met, if anything.
+        """Serves one connection until it ends; `fault` is the one that matched the handshake, if any.
 
-        Raises `Refused` for what is no handshake, and for one that carries keys whose place is taken.
+        Raises `ApiError` if it is not a handshake, and if its keys have no connection left.
         """
         if not web.WebSocketResponse().can_prepare(request):
             raise ApiError(400, "websocket handshake expected")
@@ -60,7 +60,7 @@ class TradeUpdatesServer:
         return response
 
     async def _converse(self, socket: TradeUpdatesSocket, environment: str, fault: FaultRule | None) -> None:
-        """Until it is authorized, a client may try as often as it likes."""
+        """A client may retry until it is authorized."""
         async for action, data in socket.messages():
             if action == "authenticate":
                 key_id = await self._authenticate(socket, environment, data, fault)

@@ -1,4 +1,4 @@
-"""Option contracts, before both judges."""
+"""Option contracts, checked with the SDK and the OpenAPI document."""
 
 import asyncio
 from datetime import UTC, date, datetime, timedelta
@@ -69,7 +69,7 @@ async def test_the_sdk_reads_a_contract_by_symbol_and_by_id(sandbox: Sandbox) ->
     assert contract.underlying_asset_id == share.id
 
 
-async def test_contracts_have_the_form_of_the_official_document(caller: Caller, official: dict[str, Any]) -> None:
+async def test_contracts_match_the_openapi_document(caller: Caller, official: dict[str, Any]) -> None:
     for query in ("", "?show_deliverables=true&limit=10", "?status=inactive", "?underlying_symbols=NOTHING"):
         judge(official, _LIST).validate(await caller.get(_LIST + query))
     judge(official, _ONE).validate(await caller.get(f"{_LIST}/AAPL281215C00250000"))
@@ -78,7 +78,7 @@ async def test_contracts_have_the_form_of_the_official_document(caller: Caller, 
     judge(official, _ONE, status="404").validate(refusal)
 
 
-def test_by_default_active_contracts_that_expire_before_the_weekend_are_answered_a_hundred_at_a_time() -> None:
+def test_by_default_active_contracts_that_expire_before_the_weekend_are_listed_a_hundred_at_a_time() -> None:
     page = _page("")
     assert len(page["option_contracts"]) == 100
     assert {contract["expiration_date"] for contract in page["option_contracts"]} == {"2026-11-27"}
@@ -87,7 +87,7 @@ def test_by_default_active_contracts_that_expire_before_the_weekend_are_answered
 
 @settings(max_examples=15)
 @given(st.integers(90, 900), st.sampled_from(["", "&type=put", "&strike_price_lte=400.5", "&status=inactive"]))
-def test_pages_together_are_the_whole(limit: int, also: str) -> None:
+def test_all_pages_together_are_the_whole_list(limit: int, also: str) -> None:
     query = f"underlying_symbols=F,BRK.B{also}" + ("" if "inactive" in also else "&expiration_date_lte=2027-12-31")
     whole, token = _symbols(f"{query}&limit=10000"), ""
     pages: list[str] = []
@@ -115,7 +115,7 @@ def test_pages_together_are_the_whole(limit: int, also: str) -> None:
         ("underlying_symbols=AAPL&expiration_date=2026-12-17", ""),
     ],
 )
-def test_contracts_are_found_by_what_they_are(query: str, expected: str) -> None:
+def test_contracts_are_filtered_by_their_fields(query: str, expected: str) -> None:
     assert _symbols(f"{query}&type=call") == expected.split()
 
 
@@ -144,14 +144,14 @@ def test_a_contract_is_inactive_from_the_close_of_its_last_session() -> None:
     assert _symbols(query, close) == [] == _symbols(f"{query}&status=inactive", close - 1)
 
 
-def test_a_contract_tells_its_last_close() -> None:
+def test_a_contract_has_its_last_close() -> None:
     contract = _page("underlying_symbols=AAPL&limit=1")["option_contracts"][0]
     close = price(0, contract["symbol"], nanoseconds("2026-11-23T16:00:00-05:00"))
     assert (contract["close_price"], contract["close_price_date"]) == (str(close), "2026-11-23")
     assert Decimal(contract["close_price"]) >= Decimal("0.01")
 
 
-def test_an_expired_contract_tells_the_close_at_which_it_ended() -> None:
+def test_an_expired_contract_has_the_close_of_its_last_session() -> None:
     query = "status=inactive&underlying_symbols=AAPL&expiration_date=2026-11-13&limit=1"
     contract = _page(query)["option_contracts"][0]
     assert contract["close_price_date"] == "2026-11-13"
@@ -180,13 +180,13 @@ def test_every_share_that_accounts_open_with_has_options() -> None:
         "show_deliverables=yes",
     ],
 )
-async def test_what_cannot_be_read_is_refused_with_the_reason(caller: Caller, query: str) -> None:
+async def test_invalid_parameters_are_refused_with_the_reason(caller: Caller, query: str) -> None:
     status, refusal = await caller.ask(f"{_LIST}?{query}")
     assert (status, refusal["code"]) == (422, 40010001)
     assert query.partition("=")[0] in refusal["message"]
 
 
-async def test_a_share_is_no_contract(caller: Caller) -> None:
+async def test_a_share_is_not_a_contract(caller: Caller) -> None:
     assert (await caller.ask(f"{_LIST}/AAPL"))[0] == 404
 
 

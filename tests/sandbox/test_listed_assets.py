@@ -1,4 +1,4 @@
-"""Shares, coins and options: which there are, by which names, and what they cost."""
+"""Shares, coins and options: symbols, ids and prices."""
 
 from datetime import date
 from decimal import Decimal
@@ -53,7 +53,7 @@ def test_an_option_is_found_by_its_occ_symbol_and_by_its_id(contract: OptionCont
         *("00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"),
     ],
 )
-def test_what_is_not_listed_is_not_found(name: str) -> None:
+def test_an_unlisted_symbol_is_not_found(name: str) -> None:
     assert find_asset(name) is None
 
 
@@ -72,7 +72,7 @@ def test_an_option_is_active_until_the_close_of_its_last_session() -> None:
     assert not call.is_active(nanoseconds("2025-12-18T12:00:00-05:00"))
 
 
-def test_every_name_has_a_mean_price() -> None:
+def test_every_asset_has_a_mean_price() -> None:
     assert {asset.symbol for asset in listed_assets()} == MEAN_PRICES.keys()
 
 
@@ -86,7 +86,7 @@ def test_a_price_is_a_whole_multiple_of_its_increment_and_near_its_mean(seed: in
 
 
 @given(_SEEDS, _contracts(), _MOMENTS)
-def test_an_option_costs_a_cent_at_least_while_it_lives_and_never_less_than_exercise_pays(
+def test_an_option_costs_at_least_a_cent_and_never_less_than_its_intrinsic_value(
     seed: int, contract: OptionContract, at: int
 ) -> None:
     at = min(at, contract.expires_at - SECOND)
@@ -95,7 +95,7 @@ def test_an_option_costs_a_cent_at_least_while_it_lives_and_never_less_than_exer
 
 
 @given(_SEEDS, _contracts(), st.integers(0, 10**18))
-def test_an_expired_option_is_worth_what_exercise_paid_at_the_close(
+def test_an_expired_option_keeps_its_intrinsic_value_at_the_close(
     seed: int, contract: OptionContract, later: int
 ) -> None:
     share = price(seed, contract.underlying, contract.expires_at)
@@ -103,7 +103,7 @@ def test_an_expired_option_is_worth_what_exercise_paid_at_the_close(
 
 
 @given(_SEEDS, _contracts(), _MOMENTS)
-def test_a_call_less_a_put_is_the_share_less_the_strike(seed: int, contract: OptionContract, at: int) -> None:
+def test_put_call_parity_holds(seed: int, contract: OptionContract, at: int) -> None:
     at = min(at, contract.expires_at)
     call, put = (
         price(seed, OptionContract(contract.underlying, contract.expires_on, kind, contract.strike).symbol, at)

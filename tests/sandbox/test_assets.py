@@ -1,4 +1,4 @@
-"""Assets, before both judges."""
+"""Assets, checked with the SDK and the OpenAPI document."""
 
 import asyncio
 from typing import Any
@@ -41,7 +41,7 @@ async def test_the_sdk_reads_an_asset_by_symbol_and_by_id(sandbox: Sandbox, name
 
 
 @of_the_sdk
-async def test_the_sdk_raises_its_own_error_for_what_is_not_listed(sandbox: Sandbox) -> None:
+async def test_the_sdk_raises_its_own_error_for_an_unlisted_asset(sandbox: Sandbox) -> None:
     from alpaca.common.exceptions import APIError
 
     with sdk(sandbox.paper_url, ALICE) as client, pytest.raises(APIError) as refused:
@@ -50,14 +50,14 @@ async def test_the_sdk_raises_its_own_error_for_what_is_not_listed(sandbox: Sand
     assert (error.status_code, error.code) == (404, 40410000)
 
 
-async def test_assets_have_the_form_of_the_official_document(caller: Caller, official: dict[str, Any]) -> None:
+async def test_assets_match_the_openapi_document(caller: Caller, official: dict[str, Any]) -> None:
     for path in ("/v2/assets", "/v2/assets?asset_class=crypto"):
         judge(official, "/v2/assets").validate(await caller.get(path))
     for asset in listed_assets():
         judge(official, _ONE).validate(await caller.get(f"/v2/assets/{asset.id}"))
 
 
-async def test_an_asset_says_in_the_old_way_and_the_new_whether_it_can_be_borrowed(caller: Caller) -> None:
+async def test_an_asset_has_both_the_old_and_the_new_field_for_borrowing(caller: Caller) -> None:
     easy, hard = await caller.get("/v2/assets/AAPL"), await caller.get("/v2/assets/GME")
     assert (easy["borrow_status"], easy["easy_to_borrow"], easy["shortable"]) == ("easy_to_borrow", True, True)
     assert (hard["borrow_status"], hard["easy_to_borrow"], hard["shortable"]) == ("hard_to_borrow", False, False)
@@ -71,7 +71,7 @@ async def test_only_coins_have_increments_and_only_shares_a_borrow_status(caller
     assert "price_increment" not in share
 
 
-async def test_assets_are_in_the_order_of_class_exchange_and_symbol(caller: Caller) -> None:
+async def test_assets_are_sorted_by_class_exchange_and_symbol(caller: Caller) -> None:
     shares = await caller.get("/v2/assets")
     order = [(asset["exchange"], asset["symbol"]) for asset in shares]
     assert order == sorted(order)
@@ -89,7 +89,7 @@ async def test_assets_are_in_the_order_of_class_exchange_and_symbol(caller: Call
         ("unknown=parameter&exchange=AMEX", ["NAK"]),
     ],
 )
-async def test_assets_are_found_by_what_they_are(caller: Caller, query: str, symbols: list[str]) -> None:
+async def test_assets_are_filtered_by_their_fields(caller: Caller, query: str, symbols: list[str]) -> None:
     assert [asset["symbol"] for asset in await caller.get(f"/v2/assets?{query}")] == symbols
 
 
@@ -100,7 +100,7 @@ async def test_an_unknown_status_is_refused(caller: Caller) -> None:
     )
 
 
-async def test_an_option_is_looked_up_among_contracts_not_assets(caller: Caller) -> None:
+async def test_an_option_is_found_among_contracts_not_assets(caller: Caller) -> None:
     assert (await caller.ask("/v2/assets/AAPL261218C00250000"))[0] == 404
 
 

@@ -1,4 +1,4 @@
-"""Corporate actions, before both judges."""
+"""Corporate actions, checked with the SDK and the OpenAPI document."""
 
 import asyncio
 from copy import deepcopy
@@ -20,7 +20,7 @@ _QUARTER = f"{_LIST}?{_ALL}&since=2026-01-01&until=2026-03-31"
 
 @of_the_sdk
 @pytest.mark.filterwarnings("ignore:get_corporate_announcements is deprecated:DeprecationWarning")
-async def test_the_sdk_reads_announcements_and_one_of_them_again(sandbox: Sandbox) -> None:
+async def test_the_sdk_reads_all_corporate_actions_and_a_single_one(sandbox: Sandbox) -> None:
     from alpaca.trading.enums import CorporateActionDateType, CorporateActionType
     from alpaca.trading.requests import GetCorporateAnnouncementsRequest
 
@@ -39,7 +39,7 @@ async def test_the_sdk_reads_announcements_and_one_of_them_again(sandbox: Sandbo
     assert all(each.cash > 0 for each in announced if each.ca_type is CorporateActionType.DIVIDEND)
 
 
-async def test_announcements_have_the_form_of_the_official_document(caller: Caller, official: dict[str, Any]) -> None:
+async def test_corporate_actions_match_the_openapi_document(caller: Caller, official: dict[str, Any]) -> None:
     """But for `ca_type`: the document writes it with a capital letter, the SDK knows small letters alone."""
     official = deepcopy(official)
     types = official["components"]["schemas"]["CorporateActionCaType"]["enum"]
@@ -49,7 +49,7 @@ async def test_announcements_have_the_form_of_the_official_document(caller: Call
     judge(official, _ONE).validate(await caller.get(f"{_LIST}/{announced[0]['id']}"))
 
 
-async def test_announcements_are_found_by_type_in_either_writing_and_by_each_of_their_dates(caller: Caller) -> None:
+async def test_corporate_actions_are_found_by_type_in_either_case_and_by_each_of_their_dates(caller: Caller) -> None:
     dividends = await caller.get(_QUARTER.replace(_ALL, "ca_types=Dividend"))
     assert {each["ca_type"] for each in dividends} == {"dividend"}
     one = dividends[0]
@@ -61,7 +61,7 @@ async def test_announcements_are_found_by_type_in_either_writing_and_by_each_of_
     assert one["declaration_date"] < one["ex_date"] <= one["record_date"] < one["payable_date"]
 
 
-async def test_nothing_here_has_a_cusip(caller: Caller) -> None:
+async def test_no_asset_has_a_cusip(caller: Caller) -> None:
     assert await caller.get(f"{_QUARTER}&cusip=037833100") == []
 
 
@@ -75,15 +75,15 @@ async def test_nothing_here_has_a_cusip(caller: Caller) -> None:
         (f"{_ALL}&since=soon&until=2026-04-02", "invalid since: soon is not a date"),
     ],
 )
-async def test_a_search_that_cannot_be_is_refused(caller: Caller, query: str, message: str) -> None:
+async def test_an_invalid_search_is_refused(caller: Caller, query: str, message: str) -> None:
     assert await caller.ask(f"{_LIST}?{query}") == (422, {"code": 40010001, "message": message})
 
 
-async def test_an_unknown_announcement_is_not_found(caller: Caller) -> None:
+async def test_an_unknown_corporate_action_is_not_found(caller: Caller) -> None:
     assert (await caller.ask(f"{_LIST}/00000000-0000-0000-0000-000000000000"))[0] == 404
 
 
-async def test_announcements_are_the_same_for_the_same_seed(http: ClientSession) -> None:
+async def test_corporate_actions_are_the_same_for_the_same_seed(http: ClientSession) -> None:
     answers: list[Any] = []
     for seed in (7, 7, 8):
         async with serve_sandbox(port=0, seed=seed) as sandbox:

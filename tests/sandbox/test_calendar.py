@@ -65,13 +65,13 @@ async def test_the_sdk_reads_the_whole_calendar(sandbox: Sandbox) -> None:
         ("/v3/clock?markets=XNYS&time=2026-11-24T12:00:00Z", "/v3/clock"),
     ],
 )
-async def test_calendars_and_clocks_have_the_form_of_the_official_document(
+async def test_calendars_and_clocks_match_the_openapi_document(
     caller: Caller, official: dict[str, Any], path: str, pattern: str
 ) -> None:
     judge(official, pattern).validate(await caller.get(path))
 
 
-def test_the_calendar_tells_hours_of_the_extended_session_and_the_settlement() -> None:
+def test_the_calendar_has_extended_hours_and_the_settlement_date() -> None:
     assert _calendar("start=2026-11-25&end=2026-11-27T23:59:59Z") == [
         {
             "date": "2026-11-25",
@@ -92,7 +92,7 @@ def test_the_calendar_tells_hours_of_the_extended_session_and_the_settlement() -
     ]
 
 
-def test_days_can_be_asked_for_by_their_settlement() -> None:
+def test_days_are_found_by_settlement_date() -> None:
     days = _calendar("start=2026-11-27&end=2026-11-30&date_type=SETTLEMENT")
     assert [day["date"] for day in days] == ["2026-11-25", "2026-11-27"]
 
@@ -108,12 +108,12 @@ def test_days_can_be_asked_for_by_their_settlement() -> None:
         ("1995-06-06", "1995-06-13"),  # the last of five
     ],
 )
-def test_trades_are_settled_when_the_rule_of_their_day_says(day: str, settled: str) -> None:
+def test_trades_settle_by_the_rule_of_their_day(day: str, settled: str) -> None:
     assert settlement_date(date.fromisoformat(day)) == date.fromisoformat(settled)
 
 
 @given(_DAYS, _DAYS)
-def test_the_calendar_holds_just_the_sessions_between_its_ends(start: date, end: date) -> None:
+def test_the_calendar_has_exactly_the_sessions_between_start_and_end(start: date, end: date) -> None:
     end = min(end, start + timedelta(days=60))
     days = [date.fromisoformat(day["date"]) for day in _calendar(f"start={start}&end={end}")]
     assert days == sorted(set(days))
@@ -150,7 +150,7 @@ def test_both_clocks_agree(now: int) -> None:
         ("2026-11-27T17:00:00-05:00", "closed", "2026-11-30T04:00:00-05:00"),
     ],
 )
-def test_the_clock_of_a_market_tells_its_phase(now: str, phase: str, until: str) -> None:
+def test_the_clock_of_a_market_has_its_phase(now: str, phase: str, until: str) -> None:
     clocks: Any = list_market_clocks(_request(f"time={now}"))
     assert {(clock["phase"], clock["phase_until"]) for clock in clocks["clocks"]} == {(phase, until)}
 
@@ -162,7 +162,7 @@ def test_a_markets_calendar_covers_a_week_from_today_by_default() -> None:
     ]
 
 
-def test_a_markets_calendar_can_be_had_in_utc() -> None:
+def test_a_markets_calendar_is_available_in_utc() -> None:
     calendar: Any = list_market_calendar(_request("start=2026-11-24&end=2026-11-24&timezone=UTC"))
     assert calendar["calendar"][0]["core_start"] == "2026-11-24T14:30:00Z"
 
@@ -179,7 +179,7 @@ def test_a_markets_calendar_can_be_had_in_utc() -> None:
         ("/v3/clock?time=2026-11-24T12:00:00", 422),
     ],
 )
-async def test_what_cannot_be_read_is_refused_with_the_reason(
+async def test_invalid_parameters_are_refused_with_the_reason(
     caller: Caller, http: ClientSession, path: str, status: int
 ) -> None:
     answered, body = await caller.ask(path)

@@ -1,4 +1,4 @@
-"""The page about the sandbox says what is so: its blocks run as they are printed."""
+"""The examples in docs/sandbox.md run as they are printed."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What the search finds is what looking at every tick finds."""
+"""The search finds what a look at every tick finds."""
 
 from decimal import Decimal
 
@@ -30,13 +30,13 @@ def test_no_price_leaves_its_range(seed: int, symbol: str, start: int, span: int
 
 @given(st.integers(0, 9), _SYMBOLS, _MOMENTS)
 @_laws
-def test_the_range_of_one_moment_is_its_price(seed: int, symbol: str, at: int) -> None:
+def test_the_range_of_one_tick_is_its_price(seed: int, symbol: str, at: int) -> None:
     assert price_range(seed, symbol, at, at) == (price(seed, symbol, at),) * 2
 
 
 @given(st.integers(0, 9), _SYMBOLS, _MOMENTS, _SPANS, st.integers(-40, 40))
 @_laws
-def test_the_first_moment_at_a_level_is_found(seed: int, symbol: str, start: int, span: int, off: int) -> None:
+def test_the_first_time_at_a_level_is_found(seed: int, symbol: str, start: int, span: int, off: int) -> None:
     level = price(seed, symbol, start) * (1 + Decimal(off) / 20_000)
     end = start + span
 
@@ -57,7 +57,7 @@ def test_the_highest_price_is_found(seed: int, symbol: str, start: int, span: in
 
 @given(st.integers(0, 9), _SYMBOLS, _MOMENTS, _SPANS, st.integers(1, 60))
 @_laws
-def test_a_fall_from_the_peak_is_found(seed: int, symbol: str, start: int, span: int, off: int) -> None:
+def test_the_first_drop_to_a_trailing_stop_is_found(seed: int, symbol: str, start: int, span: int, off: int) -> None:
     peak = price(seed, symbol, start)
     trail = peak * off / 40_000
 
