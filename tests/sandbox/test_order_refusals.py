@@ -22,6 +22,7 @@ _CALL, _PUT = "NVDA261218C00180000", "NVDA261218P00170000"
         ({"qty": "1", "side": None}, 422, 40010001, "side is required"),
         ({"qty": "1", "symbol": None}, 422, 40010001, "symbol is required"),
         ({"qty": "1", "type": None}, 422, 40010001, "invalid type"),
+        ({"qty": "1", "order_class": ["bracket"]}, 422, 40010001, "invalid order_class"),
         ({"qty": "1", "symbol": "NOSUCH"}, 422, 40010001, "could not find us_equity 'NOSUCH'"),
         ({"qty": "1", "symbol": "TWTR"}, 422, 42210000, "asset TWTR is not active"),
         ({"qty": "1", "limit_price": "5"}, 422, 40010001, "market orders must not have limit price"),

@@ -36,6 +36,10 @@ def _reject_boolean(value: JsonValue) -> JsonValue:
     return _empty_to_none(value)
 
 
+def _simple_to_empty(value: JsonValue) -> JsonValue:
+    return "" if value is None or value == "simple" else value
+
+
 _Number = Annotated[Decimal, Field(ge=-(10**9), le=10**9, max_digits=18, decimal_places=9)]
 _Amount = Annotated[Annotated[_Number, Field(gt=0)] | None, BeforeValidator(_reject_boolean)]
 _Net = Annotated[_Number | None, BeforeValidator(_reject_boolean)]
@@ -77,7 +81,7 @@ class _OrderBody(_Part):
     trail_percent: _Amount = None
     extended_hours: bool | None = None
     client_order_id: _ClientOrderId = None
-    order_class: Annotated[OrderClass, BeforeValidator(lambda value: "" if value in {None, "simple"} else value)] = ""
+    order_class: Annotated[OrderClass, BeforeValidator(_simple_to_empty)] = ""
     position_intent: Annotated[Intent | None, BeforeValidator(_empty_to_none)] = None
     take_profit: _TakeProfit | None = None
     stop_loss: _StopLoss | None = None
