@@ -16,11 +16,11 @@ from corral.identity.authenticator import session_cookie_name
 from corral.identity.models import VerifiedUser
 from corral.identity.queries import FIRST_EPOCH
 from corral.identity.sessions import start_session
-from corral.sandbox import secret_of
-from corral.sandbox.money import in_writing
-from corral.sandbox.opening import Account, open_account
 from corral.secret import Secret
 from corral.vault import Vault
+from corral_sandbox import secret_of
+from corral_sandbox.broker.initial_state import AccountTerms, open_account
+from corral_sandbox.market.money import format_amount
 
 SANDBOX_SEED = 0
 PEOPLE = 10
@@ -127,10 +127,10 @@ async def _store_account(connection: Connection, vault: Vault, user_id: UUID, to
     return _question(credential_id, token, account)
 
 
-def _question(credential_id: UUID, token: Secret, account: Account) -> Question:
+def _question(credential_id: UUID, token: Secret, account: AccountTerms) -> Question:
     """A sandbox account's cash never changes, so an answer shows whose it is."""
     return Question(
         path=f"/api/credentials/{credential_id}/account-data",
         token=token.reveal(),
-        expected=f'"balance":"{in_writing(account.cash)}"',
+        expected=f'"balance":"{format_amount(account.cash)}"',
     )

@@ -19,7 +19,7 @@ from aiohttp import ClientSession
 from pydantic import BaseModel
 
 from corral.hardening import raise_file_limit
-from corral.sandbox import secret_of
+from corral_sandbox import secret_of
 
 _AN_ORDER = re.compile(rb'^event: order\ndata: (\{[^\n]*"event":"fill"[^\n]*\})$', re.MULTILINE)
 _CLIENT_ORDER_ID = re.compile(rb'"client_order_id":"([^"]+)"')

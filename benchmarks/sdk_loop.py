@@ -11,7 +11,7 @@ from alpaca.trading.client import TradingClient
 from alpaca.trading.models import TradeAccount
 from pydantic import BaseModel
 
-from corral.sandbox import secret_of
+from corral_sandbox import secret_of
 
 
 class Rounds(BaseModel):

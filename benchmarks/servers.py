@@ -28,9 +28,9 @@ from corral.edge import ASGIApp, reserve_port, serve_http
 from corral.edge.edge import Message, Receive, Scope, Send
 from corral.hardening import raise_file_limit
 from corral.logs import configure_logging
-from corral.sandbox import serve_sandbox
 from corral.serving import opened_house
 from corral.settings import Settings
+from corral_sandbox import serve_sandbox
 
 LATENCY_SECONDS = 0.08
 CONSTANT = (

@@ -26,7 +26,7 @@ from corral.database.connection import Database
 from corral.database.embedded.instance import embedded_postgres
 from corral.database.migrate import apply_migrations
 from corral.logs import configure_logging
-from corral.sandbox import secret_of, serve_sandbox
+from corral_sandbox import secret_of, serve_sandbox
 
 PEOPLE = 8
 FAULT_SECONDS = (1.0, 6.0)

@@ -9,7 +9,7 @@ from aiohttp import ClientSession
 from benchmarks.accounts import SANDBOX_SEED, Owner
 from benchmarks.listening import Crowd, Errand, Heard
 from benchmarks.processes import Child
-from corral.sandbox.opening import open_account
+from corral_sandbox.broker.initial_state import open_account
 
 STREAMS_OF_EACH = 10
 _SETTLE_SECONDS = 8.0

@@ -24,18 +24,18 @@ from rich.console import Console
 from rich.table import Table
 
 import corral
+import corral_sandbox
 from corral.app import create_app
 from corral.credentials import management
 from corral.edge.server import reserve_port, serve_http
 from corral.identity import api_tokens, sign_in
 from corral.logs import configure_logging
-from corral.sandbox import serve_sandbox
 from corral.secret import Secret
 from corral.serving import House, opened_house
 from corral.settings import Settings
+from corral_sandbox import serve_sandbox
 
-SOURCE = Path(corral.__file__).parent
-SANDBOX = SOURCE / "sandbox"
+SERVICE, SANDBOX = Path(corral.__file__).parent, Path(corral_sandbox.__file__).parent
 _KEY_ID = "PKSTRUCTURE1"
 _SECRET = f"sandbox-secret-for-{_KEY_ID}"
 
@@ -51,7 +51,7 @@ class Module:
         """Our own modules, each once."""
         found: set[str] = set()
         for node in ast.walk(self.tree):
-            if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == "corral":
+            if isinstance(node, ast.ImportFrom) and node.module and _is_ours(node.module):
                 found.add(node.module)
         return found
 
@@ -107,10 +107,14 @@ def main() -> None:
 
 
 def _modules() -> Iterator[Module]:
-    for path in sorted(SOURCE.rglob("*.py")):
+    for path in sorted((*SERVICE.rglob("*.py"), *SANDBOX.rglob("*.py"))):
         text = path.read_text()
         if text:
             yield Module(path, ast.parse(text), text.count("\n"))
+
+
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] in {SERVICE.name, SANDBOX.name}
 
 
 def _static(modules: list[Module]) -> Iterator[tuple[str, str]]:
@@ -159,9 +163,7 @@ async def _trace_read(settings: Settings, house: House) -> Trace:
     port = int((await address).rpartition(":")[2])
     request = f"GET /api/credentials/{credential.id}/account-data HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
     request += f"Authorization: Bearer {token.reveal()}\r\n\r\n"
-    trace = await _second_of_two(
-        lambda: _exchange(port, request.encode()), lambda path: not path.startswith(str(SANDBOX))
-    )
+    trace = await _second_of_two(lambda: _exchange(port, request.encode()), SERVICE)
     stop.set()
     await serving
     return trace
@@ -174,13 +176,13 @@ async def _trace_order(url: str) -> Trace:
         f"POST /paper/v2/orders HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAPCA-API-KEY-ID: {_KEY_ID}\r\n"
         f"APCA-API-SECRET-KEY: {_SECRET}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
     )
-    return await _second_of_two(lambda: _exchange(port, request.encode()), lambda path: path.startswith(str(SANDBOX)))
+    return await _second_of_two(lambda: _exchange(port, request.encode()), SANDBOX)
 
 
-async def _second_of_two(exchange: Callable[[], Awaitable[bytes]], is_ours: Callable[[str], bool]) -> Trace:
+async def _second_of_two(exchange: Callable[[], Awaitable[bytes]], package: Path) -> Trace:
     """The first one fills what is filled once."""
     await exchange()
-    with _tracing(is_ours) as trace:
+    with _tracing(package) as trace:
         answer = await exchange()
     assert b" 200 " in answer.partition(b"\r\n")[0], answer
     return trace
@@ -196,12 +198,12 @@ async def _exchange(port: int, request: bytes) -> bytes:
 
 
 @contextmanager
-def _tracing(is_ours: Callable[[str], bool]) -> Generator[Trace]:
+def _tracing(package: Path) -> Generator[Trace]:
     trace = Trace()
+    folder = f"{package}/"  # the name of one package begins with that of the other
 
     def profile(frame: FrameType, event: str, _argument: Any) -> None:  # noqa: ANN401 - of whatever type
-        path = frame.f_code.co_filename
-        if event == "call" and path.startswith(str(SOURCE)) and is_ours(path):
+        if event == "call" and frame.f_code.co_filename.startswith(folder):
             trace.note(frame)
 
     sys.setprofile(profile)

@@ -1,18 +1,16 @@
-"""Builds as flit does, and refuses a distribution without the chart's library, which git does not track.
+"""Builds as hatchling does, and refuses a distribution without the chart's library, which git does not track.
 
 An editable installation does without: its pages show a table until `make` has fetched the library.
 """
 
 from pathlib import Path
 
-from flit_core import buildapi
-from flit_core.buildapi import (
+from hatchling import build
+from hatchling.build import (
     build_editable,
     get_requires_for_build_editable,
     get_requires_for_build_sdist,
     get_requires_for_build_wheel,
-    prepare_metadata_for_build_editable,
-    prepare_metadata_for_build_wheel,
 )
 
 __all__ = [
@@ -22,8 +20,6 @@ __all__ = [
     "get_requires_for_build_editable",
     "get_requires_for_build_sdist",
     "get_requires_for_build_wheel",
-    "prepare_metadata_for_build_editable",
-    "prepare_metadata_for_build_wheel",
 ]
 
 _CHART = Path("src/corral/web/static/vendor/lightweight-charts.js")  # a build begins in the checkout's folder
@@ -31,12 +27,12 @@ _CHART = Path("src/corral/web/static/vendor/lightweight-charts.js")  # a build b
 
 def build_wheel(folder: str, settings: dict[str, object] | None = None, metadata: str | None = None) -> str:
     _refuse_without_chart()
-    return buildapi.build_wheel(folder, settings, metadata)
+    return build.build_wheel(folder, settings, metadata)
 
 
 def build_sdist(folder: str, settings: dict[str, object] | None = None) -> str:
     _refuse_without_chart()
-    return buildapi.build_sdist(folder, settings)
+    return build.build_sdist(folder, settings)
 
 
 def _refuse_without_chart() -> None:

@@ -20,9 +20,9 @@ from corral.database.embedded.instance import EmbeddedDatabase, embedded_postgre
 from corral.database.migrate import apply_migrations
 from corral.edge.server import reserve_port, serve_http
 from corral.logs import configure_logging
-from corral.sandbox import Sandbox, serve_sandbox
 from corral.serving import House
 from corral.settings import Settings
+from corral_sandbox import Sandbox, serve_sandbox
 from tests.machine import refused_skips, told_skips
 from tests.patient_loop import PatientLoop
 from tests.people import Person, make_person

@@ -11,7 +11,7 @@ from uuid import UUID
 from aiohttp import ClientSession
 
 from corral.identity import api_tokens, sign_in
-from corral.sandbox import secret_of
+from corral_sandbox import secret_of
 
 if TYPE_CHECKING:
     from tests.conftest import Service

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import ClientSession
 
 from corral.database.embedded.instance import EmbeddedDatabase
-from corral.sandbox import secret_of
+from corral_sandbox import secret_of
 from tests.conftest import Service
 from tests.doors import fingerprints, owner_of
 from tests.log_lines import LogSince

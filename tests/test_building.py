@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 CHART = Path("src/corral/web/static/vendor/lightweight-charts.js")
+PACKAGES = {"corral", "corral_sandbox"}
 TOOLS = ("sh", "cat", "cp", "dirname", "grep", "mkdir", "mv", "rm")
 
 
@@ -18,7 +19,7 @@ TOOLS = ("sh", "cat", "cp", "dirname", "grep", "mkdir", "mv", "rm")
 def clone(tmp_path: Path) -> Path:
     """What git tracks of this checkout, as far as building goes."""
     folder = tmp_path / "clone"
-    for part in ("src/corral", "requirements"):
+    for part in ("src/corral", "src/corral_sandbox", "requirements"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("vendor", "__pycache__"))
     for file in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / file, folder)
@@ -42,14 +43,16 @@ def test_a_clean_clone_builds_nothing_without_the_chart_and_says_how(what: str, 
     assert not list(clone.glob("corral-*"))
 
 
-def test_a_wheel_has_the_chart(clone: Path) -> None:
+def test_a_distribution_has_both_packages_and_the_chart(clone: Path) -> None:
     (clone / CHART).parent.mkdir()
     (clone / CHART).write_text("// the chart")
     with zipfile.ZipFile(clone / built("wheel", clone).stdout.strip()) as wheel:
         assert wheel.read(str(CHART.relative_to("src"))) == b"// the chart"
+        assert {path.partition("/")[0] for path in wheel.namelist() if ".dist-info/" not in path} == PACKAGES
     with tarfile.open(clone / built("sdist", clone).stdout.strip()) as source:
         assert {path.partition("/")[2] for path in source.getnames()} >= {
             str(CHART),
+            *(f"src/{package}/__init__.py" for package in PACKAGES),
             "requirements/wheel_with_chart.py",  # without it no wheel could be built of it
         }
 

@@ -21,11 +21,11 @@ from corral.identity import api_tokens, queries, sign_in
 from corral.identity.links import Kind, issue_link
 from corral.identity.models import Scope
 from corral.people import operators
-from corral.sandbox import Sandbox, serve_sandbox
 from corral.secret import Secret
 from corral.serving import House, opened_house, serve
 from corral.settings import Settings
 from corral.surroundings import Surroundings
+from corral_sandbox import Sandbox, serve_sandbox
 
 _out = Console(highlight=False, soft_wrap=True)
 

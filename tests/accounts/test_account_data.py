@@ -14,7 +14,7 @@ from aiohttp import ClientSession
 
 from corral.identity import api_tokens
 from corral.identity.security_events import OPERATOR
-from corral.sandbox import Sandbox
+from corral_sandbox import Sandbox
 from tests.conftest import Faults, Service, StartService
 from tests.log_lines import LogSince
 from tests.people import Person, key_pair, live_key, make_person, paper_key

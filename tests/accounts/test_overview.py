@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from corral.accounts.overview import OverviewResponse
 from corral.database.embedded.instance import EmbeddedDatabase
 from corral.identity import api_tokens
-from corral.sandbox import secret_of, serve_sandbox
+from corral_sandbox import secret_of, serve_sandbox
 from tests.conftest import Faults, Service, StartService
 from tests.doors import browser, owner_of, sign_in_by_link
 from tests.people import Person, live_key, make_person, paper_key

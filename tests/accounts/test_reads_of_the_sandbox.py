@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from corral.sandbox import Sandbox, serve_sandbox
+from corral_sandbox import Sandbox, serve_sandbox
 from tests.accounts.conftest import Account
 from tests.conftest import Faults, StartService
 from tests.people import make_person

@@ -6,7 +6,7 @@ from typing import Any
 
 from playwright.async_api import expect
 
-from corral.sandbox import Sandbox
+from corral_sandbox import Sandbox
 from tests.accounts.alpaca_lists import POSITION
 from tests.browser.conftest import PATIENCE_MS, Browsing, opened
 from tests.conftest import Faults

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import ClientSession
 from playwright.async_api import Page, expect
 
-from corral.sandbox import Sandbox
+from corral_sandbox import Sandbox
 from tests.accounts.alpaca_lists import DIVIDEND, FILL, ORDER, POSITION
 from tests.browser.conftest import PATIENCE_MS, Browsing, opened
 from tests.conftest import Faults, StartService

@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, Page, Request, async_playwright, expect
 
 from corral.identity.links import issue_link
-from corral.sandbox import secret_of
+from corral_sandbox import secret_of
 from tests.browser.conftest import Browsing, opened
 from tests.conftest import Faults, Service
 from tests.doors import sign_in_by_link

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import ClientSession
 from playwright.async_api import Locator, Page, expect
 
-from corral.sandbox import Sandbox, secret_of
+from corral_sandbox import Sandbox, secret_of
 from tests.browser.conftest import Browsing, is_too_wide
 from tests.browser.hands import Hand, Keyboard, Mouse, Thumb
 from tests.conftest import Faults

@@ -11,7 +11,7 @@ from corral.database.connection import get_connection_with_rls
 from corral.database.embedded.instance import embedded_postgres
 from corral.database.migrate import apply_migrations
 from corral.identity.security_events import Source, note_event
-from corral.sandbox import serve_sandbox
+from corral_sandbox import serve_sandbox
 from tests.accounts.alpaca_lists import POSITION, order
 from tests.conftest import Faults, Service, service_starter
 from tests.doors import browser, link_code, sign_in_by_link
@@ -19,7 +19,7 @@ from tests.identity.members import PASSWORD, add_member, make_administrator
 from tests.people import Person, make_person
 from tests.turned_clock import start_of_sandboxes
 
-# What these accounts hold follows from their key ids; see `corral.sandbox`.
+# What these accounts hold follows from their key ids; see `corral_sandbox`.
 _ACCOUNTS = {
     "paper": ("Swing trading", "PKPAGES55ABCDEF"),  # with a short position
     "live": ("Long-term", "AKSANDBOXDEMO1"),

@@ -9,7 +9,7 @@ from aiohttp import ClientSession
 from corral.alpaca.models import Account
 from corral.alpaca.rate_budget import BudgetLeft
 from corral.credentials.validation import account_findings, connection_findings
-from corral.sandbox import Sandbox, secret_of
+from corral_sandbox import Sandbox, secret_of
 from tests.conftest import Faults, StartService
 from tests.people import Person, key_pair, live_key, paper_key
 

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import ClientSession
 
 from corral.database.embedded.instance import EmbeddedDatabase
-from corral.sandbox import Sandbox, secret_of
+from corral_sandbox import Sandbox, secret_of
 from tests.conftest import Faults, StartService
 from tests.people import Person, key_pair, live_key, paper_key
 

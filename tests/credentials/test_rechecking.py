@@ -15,7 +15,7 @@ from corral.credentials import queries
 from corral.database.connection import Database, get_connection_with_rls
 from corral.database.embedded.instance import EmbeddedDatabase, embedded_postgres
 from corral.database.migrate import apply_migrations
-from corral.sandbox import Sandbox
+from corral_sandbox import Sandbox
 from tests.conftest import Faults, Service, StartService, service_starter
 from tests.doors import owner_of
 from tests.log_lines import LogSince

@@ -11,7 +11,7 @@ import pytest
 
 from corral.database.embedded.instance import EmbeddedDatabase
 from corral.database.migrate import apply_migrations
-from corral.sandbox import Sandbox
+from corral_sandbox import Sandbox
 from tests.journeys.clusters import ExternalPostgres, external_postgres
 from tests.journeys.program import corral, free_port
 

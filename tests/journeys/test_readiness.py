@@ -13,9 +13,9 @@ from corral.app import DatabaseAddresses, open_state
 from corral.database import selfcheck
 from corral.database.migrate import apply_migrations
 from corral.health.readiness import TakesNoWrites
-from corral.sandbox import Sandbox
 from corral.serving import House
 from corral.settings import Settings
+from corral_sandbox import Sandbox
 from tests.conftest import Service, listening
 from tests.doors import browser, sign_in_by_link
 from tests.identity.members import add_member, make_administrator

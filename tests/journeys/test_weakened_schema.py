@@ -13,9 +13,9 @@ from corral.database.connection import open_owner_connection
 from corral.database.embedded.instance import embedded_postgres
 from corral.edge.server import reserve_port, serve_http
 from corral.health.readiness import Weakened
-from corral.sandbox import Sandbox
 from corral.serving import House
 from corral.settings import Settings
+from corral_sandbox import Sandbox
 from tests.conftest import Service
 from tests.journeys.program import corral, free_port
 

@@ -1,11 +1,11 @@
-"""Asking the sandbox as a client without an SDK does."""
+"""A client of the sandbox without an SDK."""
 
 from typing import Any
 
 from aiohttp import ClientSession
 from yarl import URL
 
-from corral.sandbox import Sandbox
+from corral_sandbox import Sandbox
 from tests.sandbox.people import ALICE, keys_of
 
 

@@ -1,13 +1,13 @@
-"""The sandbox without its sockets, and with a clock that a test turns by hand."""
+"""The sandbox without sockets, and with a clock that a test turns."""
 
 from decimal import Decimal
 from typing import Any
 
 import orjson
 
-from corral.sandbox.clock import Clock
-from corral.sandbox.market import SECOND, TICK, price
-from corral.sandbox.trading_api import ROUTES, TradingApi
+from corral_sandbox.market.prices import TICK, price
+from corral_sandbox.market.time import SECOND, Clock
+from corral_sandbox.trading_api import ROUTES, TradingApi
 from tests.sandbox.people import keys_of, nanoseconds
 
 TRADER = "PKTRADER0001"  # may borrow as much again, owns GLD, nothing is forbidden to it
@@ -24,9 +24,9 @@ class Broker:
         self.headers = keys_of(key_id)
 
     def ask(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
-        """Answers the status and the document; `path` has a query or none."""
+        """Returns the status and the document; `path` may have a query."""
         path, _, query = path.partition("?")
-        answer = self.api.answer(
+        answer = self.api.handle(
             "paper",
             method,
             ROUTES.find(path),
@@ -34,7 +34,7 @@ class Broker:
             query_string=query,
             body=b"" if body is None else orjson.dumps(body),
         )
-        return answer.status, orjson.loads(answer.wire_body() or b"null")
+        return answer.status, orjson.loads(answer.to_bytes() or b"null")
 
     def get(self, path: str) -> Any:  # noqa: ANN401 - JSON
         status, document = self.ask("GET", path)
@@ -42,19 +42,19 @@ class Broker:
         return document
 
     def place(self, **fields: object) -> Any:  # noqa: ANN401 - JSON
-        """Places an order, by default to buy at the market for the day, and answers it as it was taken."""
+        """Places an order, by default to buy at the market for the day, and returns it as accepted."""
         status, order = self.ask("POST", "/v2/orders", _with_defaults(fields))
         assert status == 200, order
         return order
 
     def refusal(self, **fields: object) -> tuple[int, int, str]:
-        """Answers status, code and message of an order that is refused."""
+        """Returns status, code and message of a rejected order."""
         status, refused = self.ask("POST", "/v2/orders", _with_defaults(fields))
         assert status != 200, refused
         return status, refused["code"], refused["message"]
 
     def look(self, order: Any) -> Any:  # noqa: ANN401 - JSON
-        """Answers what has become of an order by now, with its legs."""
+        """Returns the present state of an order, with its legs."""
         return self.get(f"/v2/orders/{order['id']}?nested=true")
 
     def pass_time(self, *, seconds: float = 0, until: str | None = None) -> None:
@@ -64,7 +64,7 @@ class Broker:
         return price(self.seed, symbol, self.now)
 
     def first(self, symbol: str, hours: float, *, below: Decimal | None = None, above: Decimal | None = None) -> int:
-        """Answers the first moment, tick by tick, at which a price is at or beyond a level."""
+        """Returns the first time, tick by tick, at which a price is at or beyond a level."""
         for at in range(self.now, self.now + int(hours * 3_600) * SECOND, TICK):
             quoted = price(self.seed, symbol, at)
             if (below is not None and quoted <= below) or (above is not None and quoted >= above):

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from corral.sandbox import Sandbox, serve_sandbox
+from corral_sandbox import Sandbox, serve_sandbox
 from tests.sandbox.asking import Caller
 from tests.sandbox.judges import official_document
 from tests.turned_clock import turned_process

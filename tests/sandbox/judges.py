@@ -1,4 +1,4 @@
-"""The judges are Alpaca's: its SDK for Python and its OpenAPI document."""
+"""Alpaca's SDK for Python and its OpenAPI document, against which the sandbox is checked."""
 
 import json
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from corral.sandbox import secret_of
+from corral_sandbox import secret_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -1,4 +1,4 @@
-"""Who listens at the trading socket."""
+"""Clients of the trade updates stream."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType
 
-from corral.sandbox import Sandbox, secret_of
+from corral_sandbox import Sandbox, secret_of
 from tests.sandbox.broker import TRADER
 from tests.sandbox.people import keys_of
 
@@ -17,7 +17,7 @@ _COIN = {"symbol": "ETH/USD", "qty": "0.01", "side": "buy", "type": "market", "t
 
 
 async def next_message(socket: ClientWebSocketResponse) -> Any:  # noqa: ANN401 - JSON
-    """Answers the next message, which must be a frame of bytes."""
+    """Returns the next message, which must be a binary frame."""
     message = await socket.receive(timeout=PATIENCE)
     assert message.type is WSMsgType.BINARY, message
     return orjson.loads(message.data)
@@ -50,7 +50,7 @@ async def place_order(http: ClientSession, sandbox: Sandbox, key_id: str = TRADE
 
 
 async def eventually_listen(http: ClientSession, sandbox: Sandbox) -> None:
-    """The server learns of a goodbye a moment after the client has said it."""
+    """The server notices a disconnect a little later than the client."""
     async with asyncio.timeout(PATIENCE):
         while True:
             async with http.ws_connect(f"{sandbox.paper_url}/stream") as socket:

@@ -1,8 +1,8 @@
-"""Alice and Bob, and the headers with which they come."""
+"""Alice and Bob, and their headers."""
 
 from datetime import datetime
 
-from corral.sandbox import secret_of
+from corral_sandbox import secret_of
 
 ALICE, ALICE_LIVE = "PKALICE00001", "AKALICE00001"
 BOB = "PKBOB0000001"
@@ -13,5 +13,5 @@ def keys_of(key_id: str) -> dict[str, str]:
 
 
 def nanoseconds(moment: str) -> int:
-    """Of an ISO 8601 moment with an offset."""
+    """Converts an ISO 8601 timestamp with an offset."""
     return int(datetime.fromisoformat(moment).timestamp()) * 1_000_000_000

@@ -1,4 +1,4 @@
-"""Alpaca's formulae, as laws over every seed, key id and moment."""
+"""Alpaca's formulas hold for every seed, key id and time."""
 
 import re
 from decimal import Decimal, localcontext
@@ -8,12 +8,13 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corral.sandbox.account_page import account_document
-from corral.sandbox.margin import Worth, buying_power, options_buying_power
-from corral.sandbox.market import SECOND, WIDEST_SWING, price
-from corral.sandbox.mean_prices import LISTED
-from corral.sandbox.money import in_writing
-from corral.sandbox.opening import open_account
+from corral_sandbox.api.account import account_document
+from corral_sandbox.broker.initial_state import open_account
+from corral_sandbox.broker.ledger import AccountValue, buying_power, options_buying_power
+from corral_sandbox.market.mean_prices import MEAN_CENTS
+from corral_sandbox.market.money import format_amount
+from corral_sandbox.market.prices import WIDEST_SWING, price
+from corral_sandbox.market.time import SECOND
 from tests.sandbox.people import nanoseconds
 
 _SEEDS = st.integers()
@@ -98,12 +99,12 @@ def test_money_is_text_without_exponent_and_without_trailing_zeros(seed: int, ke
 
 @given(_SEEDS, _KEY_IDS, _MOMENTS)
 @_laws
-def test_the_same_seed_key_and_moment_give_the_same_bytes(seed: int, key_id: str, now: int) -> None:
+def test_the_same_seed_key_and_time_give_the_same_bytes(seed: int, key_id: str, now: int) -> None:
     assert orjson.dumps(_document(seed, key_id, now)) == orjson.dumps(_document(seed, key_id, now))
 
 
 def test_an_account_is_the_same_in_every_release() -> None:
-    """Other people's tests rely on the numbers: whoever changes these says so in the release notes."""
+    """Tests of other projects rely on these numbers: a change of them belongs in the release notes."""
     document = _document(0, "PKALICE00001", nanoseconds("2026-11-24T14:30:05Z"))
     expected = {
         "id": "98bb22b5-4326-5e84-bc74-6ee07098acb0",
@@ -128,15 +129,15 @@ def test_prices_differ_between_seeds() -> None:
     assert len({price(seed, "AAPL", nanoseconds("2026-11-24T14:30:05Z")) for seed in range(20)}) > 10
 
 
-@given(_SEEDS, st.sampled_from(sorted(LISTED)), _MOMENTS)
+@given(_SEEDS, st.sampled_from(sorted(MEAN_CENTS)), _MOMENTS)
 @_laws
 def test_a_price_stays_within_its_swing_and_in_whole_cents(seed: int, symbol: str, now: int) -> None:
-    mean, quoted = Decimal(LISTED[symbol]) / 100, price(seed, symbol, now)
+    mean, quoted = Decimal(MEAN_CENTS[symbol]) / 100, price(seed, symbol, now)
     assert abs(quoted - mean) <= mean * WIDEST_SWING + Decimal("0.01")
     assert quoted == quoted.quantize(Decimal("0.01"))
 
 
-@given(_SEEDS, st.sampled_from(sorted(LISTED)), _MOMENTS)
+@given(_SEEDS, st.sampled_from(sorted(MEAN_CENTS)), _MOMENTS)
 @_laws
 def test_a_price_never_jumps(seed: int, symbol: str, now: int) -> None:
     before, after = price(seed, symbol, now), price(seed, symbol, now + SECOND // 10)
@@ -160,7 +161,7 @@ def test_a_fair_share_of_accounts_owes_a_margin_loan_and_some_are_short() -> Non
 
 
 def test_the_figures_of_alpacas_own_example_come_out() -> None:
-    worth = Worth(cash=Decimal("122086.5"), long_market_value=Decimal("1259.61"), short_market_value=Decimal())
+    worth = AccountValue(cash=Decimal("122086.5"), long_market_value=Decimal("1259.61"), short_market_value=Decimal())
     assert worth.equity == Decimal("123346.11")
     assert buying_power(2, worth, last=worth) == Decimal("245432.61")
     assert options_buying_power(2, worth) == Decimal("122716.305")
@@ -168,4 +169,4 @@ def test_the_figures_of_alpacas_own_example_come_out() -> None:
 
 def test_amounts_are_written_as_alpaca_writes_them() -> None:
     written = {"0.00": "0", "100000": "100000", "95200.00": "95200", "-0.10": "-0.1", "1E-9": "0.000000001"}
-    assert {amount: in_writing(Decimal(amount)) for amount in written} == written
+    assert {amount: format_amount(Decimal(amount)) for amount in written} == written

@@ -1,4 +1,4 @@
-"""What an account did, page by page."""
+"""Account activities and their pagination."""
 
 from decimal import Decimal
 from itertools import pairwise
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corral.sandbox.opening import open_account
+from corral_sandbox.broker.initial_state import open_account
 from tests.sandbox.broker import TRADER, Broker
 
 
@@ -36,7 +36,7 @@ def _pages(broker: Broker, query: str, size: int) -> list[Any]:
 
 @given(st.integers(1, 60), st.sampled_from(["asc", "desc"]), st.sampled_from(["", "&category=trade_activity"]))
 @settings(deadline=None, max_examples=40)
-def test_pages_lose_and_double_nothing_though_many_are_of_one_instant(size: int, direction: str, more: str) -> None:
+def test_pagination_neither_loses_nor_repeats_activities_of_one_instant(size: int, direction: str, more: str) -> None:
     broker = _busy()
     whole = _pages(broker, f"&direction={direction}{more}", 100)
 
@@ -58,7 +58,7 @@ def test_an_id_is_new_yorks_time_and_something_unique() -> None:
     assert len(fill["id"].split("::")[1]) == 36
 
 
-def test_a_fill_tells_its_part_of_the_order() -> None:
+def test_a_fill_has_its_part_of_the_order() -> None:
     broker = Broker()
     order = broker.place(qty="700")
     broker.pass_time(seconds=3)
@@ -92,7 +92,7 @@ def test_a_fill_tells_its_part_of_the_order() -> None:
         ("?date=2019-10-31", set[str]()),
     ],
 )
-def test_activities_are_chosen_by_kind_and_by_time(query: str, kinds: set[str]) -> None:
+def test_activities_are_filtered_by_type_and_by_time(query: str, kinds: set[str]) -> None:
     broker = Broker()  # opened on 2019-10-30
     broker.place(qty="1")
 
@@ -100,7 +100,7 @@ def test_activities_are_chosen_by_kind_and_by_time(query: str, kinds: set[str]) 
 
 
 @pytest.mark.parametrize("key_id", [TRADER, "PKTRADER0007", "PKTRADER0008", "PKBOB0000001"])
-def test_the_day_of_opening_explains_the_cash_to_the_last_digit(key_id: str) -> None:
+def test_the_activities_of_the_opening_day_add_up_to_the_cash(key_id: str) -> None:
     broker = Broker(key_id)
 
     told = broker.get("/v2/account/activities?direction=asc")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from corral.sandbox.trading_calendar import NEW_YORK, session_on
+from corral_sandbox.market.time import NEW_YORK, session_on
 from tests.sandbox.broker import CASH_TRADER, OPTIONS_TRADER, TRADER, Broker
 
 _DAY, _SECOND = timedelta(days=1), timedelta(seconds=1)
@@ -57,7 +57,7 @@ def moments(request: pytest.FixtureRequest) -> list[datetime]:
 
 
 class Day:
-    """An account at a moment, and what its broker says of the hours."""
+    """An account at a time, and the trading hours that its broker reports."""
 
     def __init__(self, moment: datetime, key_id: str = TRADER) -> None:
         self.moment = moment
@@ -72,7 +72,7 @@ class Day:
         return self.moment if self.is_open else self.opens
 
     def after(self, moment: datetime, order: Any) -> Any:  # noqa: ANN401 - JSON
-        """What has become of an order a second after that moment."""
+        """Returns the order as of a second after that time."""
         self.broker.pass_time(until=_later(moment, _SECOND).isoformat())
         return self.broker.look(order)
 

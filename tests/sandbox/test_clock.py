@@ -1,4 +1,4 @@
-"""The sandbox's time, at one speed and another."""
+"""The sandbox's clock at any speed."""
 
 import asyncio
 import time
@@ -9,8 +9,8 @@ from aiohttp import ClientSession
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corral.sandbox import Sandbox, serve_sandbox
-from corral.sandbox.clock import Clock
+from corral_sandbox import Sandbox, serve_sandbox
+from corral_sandbox.market.time import Clock
 from tests.sandbox.people import ALICE, keys_of, nanoseconds
 
 _SECOND = 10**9
@@ -18,7 +18,7 @@ _START = nanoseconds("2026-11-24T14:30:05Z")
 
 
 @given(st.integers(1, 86_400), st.lists(st.integers(-(10**12), 10**12), min_size=1, max_size=30))
-def test_time_never_goes_back_whatever_the_clock_outside_does(speed: int, steps: list[int]) -> None:
+def test_time_never_goes_back_whatever_the_real_clock_does(speed: int, steps: list[int]) -> None:
     outside = _START
     clock = Clock(speed=speed, real=lambda: outside)
     seen = [clock.now()]
@@ -29,14 +29,14 @@ def test_time_never_goes_back_whatever_the_clock_outside_does(speed: int, steps:
 
 
 @given(st.integers(1, 86_400), st.integers(0, 10**15))
-def test_time_runs_as_often_as_fast_to_the_nanosecond(speed: int, passed: int) -> None:
+def test_time_runs_at_its_speed_to_the_nanosecond(speed: int, passed: int) -> None:
     outside = _START
     clock = Clock(speed=speed, real=lambda: outside)
     outside += passed
     assert clock.now() == _START + passed * speed
 
 
-def test_the_time_begins_with_the_real_one_at_any_speed() -> None:
+def test_time_starts_with_the_real_time_at_any_speed() -> None:
     for speed in (1, 1440):
         before = time.time_ns()
         clock = Clock(speed=speed)
@@ -44,7 +44,7 @@ def test_the_time_begins_with_the_real_one_at_any_speed() -> None:
         assert clock.now() >= before - _SECOND
 
 
-async def test_a_sleeper_wakes_when_its_moment_has_come_and_not_before() -> None:
+async def test_sleep_until_returns_at_its_time_and_not_before() -> None:
     clock = Clock(speed=86_400)
     at = clock.now() + 3_600 * _SECOND
     async with asyncio.timeout(30):
@@ -52,7 +52,7 @@ async def test_a_sleeper_wakes_when_its_moment_has_come_and_not_before() -> None
     assert clock.now() >= at
 
 
-async def test_a_sleeper_notices_that_a_given_clock_was_turned() -> None:
+async def test_sleep_until_notices_that_the_clock_was_turned() -> None:
     now = _START
     clock = Clock(real=lambda: now)
     sleeper = asyncio.create_task(clock.sleep_until(_START + 3_600 * _SECOND))
@@ -63,13 +63,13 @@ async def test_a_sleeper_notices_that_a_given_clock_was_turned() -> None:
         await sleeper
 
 
-async def test_a_moment_that_is_past_is_not_waited_for() -> None:
+async def test_sleep_until_a_past_time_returns_at_once() -> None:
     clock = Clock(real=lambda: _START)
     async with asyncio.timeout(30):
         await clock.sleep_until(_START)
 
 
-async def test_the_time_begins_at_a_given_start_and_a_start_without_a_time_zone_is_refused(http: ClientSession) -> None:
+async def test_time_starts_at_a_given_start_which_needs_a_time_zone(http: ClientSession) -> None:
     start = datetime.fromisoformat("2027-03-01T10:00:00-05:00")
     async with serve_sandbox(port=0, start=start, clock=lambda: _START) as sandbox:
         assert await _time(http, sandbox) == start

@@ -1,11 +1,11 @@
-"""What customers set about their own accounts."""
+"""Account configurations."""
 
 import asyncio
 from typing import Any
 
 import pytest
 
-from corral.sandbox import Sandbox
+from corral_sandbox import Sandbox
 from tests.sandbox.asking import Caller
 from tests.sandbox.judges import judge, of_the_sdk, sdk
 from tests.sandbox.people import ALICE, BOB
@@ -27,7 +27,7 @@ async def test_the_sdk_changes_one_setting_by_sending_all_back(sandbox: Sandbox)
     assert before == answered == after
 
 
-async def test_configurations_have_the_form_of_the_official_document(caller: Caller, official: dict[str, Any]) -> None:
+async def test_configurations_match_the_openapi_document(caller: Caller, official: dict[str, Any]) -> None:
     judge(official, _PATH).validate(await caller.get(_PATH))
     status, changed = await caller.ask(_PATH, method="PATCH", body={"max_options_trading_level": 2})
     assert status == 200
@@ -35,7 +35,7 @@ async def test_configurations_have_the_form_of_the_official_document(caller: Cal
     assert changed["max_options_trading_level"] == 2
 
 
-async def test_all_seven_fields_are_sent_always_and_a_level_only_once_it_is_set(caller: Caller) -> None:
+async def test_seven_fields_are_always_sent_and_a_level_only_once_it_is_set(caller: Caller) -> None:
     assert (await caller.get(_PATH)).keys() == _ALWAYS
 
 
@@ -45,7 +45,7 @@ async def test_nulls_and_unknown_fields_change_nothing(caller: Caller) -> None:
     assert await caller.ask(_PATH, method="PATCH", body=body) == (200, before)
 
 
-async def test_what_alice_sets_stays_hers(caller: Caller) -> None:
+async def test_configurations_of_alice_do_not_change_those_of_bob(caller: Caller) -> None:
     bobs = await caller.get(_PATH, BOB)
     await caller.ask(_PATH, method="PATCH", key_id=ALICE, body={"trade_confirm_email": "none", "no_shorting": True})
     alices = await caller.get(_PATH, ALICE)
@@ -53,7 +53,7 @@ async def test_what_alice_sets_stays_hers(caller: Caller) -> None:
     assert await caller.get(_PATH, BOB) == bobs
 
 
-async def test_an_account_follows_what_its_holder_set(caller: Caller) -> None:
+async def test_an_account_follows_its_configurations(caller: Caller) -> None:
     key_id = await _find(caller, multiplier="4", trade_suspended_by_user=False, options_trading_level=3)
     before = await caller.get("/v2/account", key_id)
     body = {"max_margin_multiplier": "2", "suspend_trade": True, "no_shorting": True, "max_options_trading_level": 0}
@@ -76,7 +76,7 @@ async def test_an_account_that_opens_suspended_says_so_in_its_configurations(cal
     assert (await caller.get("/v2/account", suspended))["trade_suspended_by_user"] is True
 
 
-async def test_a_cash_account_does_not_get_margin_by_setting_it(caller: Caller) -> None:
+async def test_a_cash_account_cannot_configure_margin(caller: Caller) -> None:
     key_id = await _find(caller, multiplier="1")
     await caller.ask(_PATH, method="PATCH", key_id=key_id, body={"max_margin_multiplier": "4"})
     account = await caller.get("/v2/account", key_id)
@@ -97,7 +97,7 @@ async def test_a_cash_account_does_not_get_margin_by_setting_it(caller: Caller) 
         {"trade_confirm_email": {}},
     ],
 )
-async def test_what_a_setting_cannot_be_is_refused_and_changes_nothing(caller: Caller, body: dict[str, Any]) -> None:
+async def test_an_invalid_setting_is_refused_and_changes_nothing(caller: Caller, body: dict[str, Any]) -> None:
     before = await caller.get(_PATH)
     status, refusal = await caller.ask(_PATH, method="PATCH", body={"no_shorting": True, **body})
     assert (status, refusal["code"]) == (422, 40010001)
@@ -106,7 +106,7 @@ async def test_what_a_setting_cannot_be_is_refused_and_changes_nothing(caller: C
 
 
 async def _find(caller: Caller, **fields: object) -> str:
-    """Answers the key id of an account that has these."""
+    """Returns the key id of an account with these configurations."""
     for number in range(200):
         key_id = f"PKCROWD{number:05}"
         if fields.items() <= (await caller.get("/v2/account", key_id)).items():

@@ -1,4 +1,4 @@
-"""Each fault, as a client meets it."""
+"""Each fault, as a client sees it."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientError, ClientPayloadError, ClientResponse, ClientSession
 
-from corral.sandbox import Sandbox, secret_of
+from corral_sandbox import Sandbox, secret_of
 from tests.sandbox.people import ALICE, BOB, keys_of
 
 
@@ -24,16 +24,14 @@ async def _get(http: ClientSession, sandbox: Sandbox, key_id: str = ALICE, path:
 
 
 @pytest.mark.parametrize(("status", "phrase"), [(503, "service unavailable"), (520, "made up for a test")])
-async def test_a_status_alone_answers_its_phrase(
-    sandbox: Sandbox, http: ClientSession, status: int, phrase: str
-) -> None:
+async def test_a_status_alone_sends_its_phrase(sandbox: Sandbox, http: ClientSession, status: int, phrase: str) -> None:
     await _set(http, sandbox, {"status": status})
     answer = await _get(http, sandbox)
     assert (answer.status, await answer.json()) == (status, {"message": phrase})
     assert len(answer.headers["X-Request-ID"]) == 32
 
 
-async def test_a_fault_once_is_met_once_and_the_next_one_after_it(sandbox: Sandbox, http: ClientSession) -> None:
+async def test_a_fault_with_times_1_applies_once_and_then_the_next_one(sandbox: Sandbox, http: ClientSession) -> None:
     await _set(http, sandbox, {"status": 500, "times": 1}, {"status": 502, "times": 2})
     assert [(await _get(http, sandbox)).status for _ in range(4)] == [500, 502, 502, 200]
 
@@ -46,12 +44,12 @@ async def test_a_fault_without_times_stays_until_cleared(sandbox: Sandbox, http:
     assert (await _get(http, sandbox)).status == 200
 
 
-async def test_a_fault_of_alices_does_not_meet_bob(sandbox: Sandbox, http: ClientSession) -> None:
+async def test_a_fault_for_alice_does_not_apply_to_bob(sandbox: Sandbox, http: ClientSession) -> None:
     await _set(http, sandbox, {"key_id": ALICE, "status": 500})
     assert [(await _get(http, sandbox, key_id)).status for key_id in (ALICE, BOB)] == [500, 200]
 
 
-async def test_a_fault_of_one_path_does_not_meet_another(sandbox: Sandbox, http: ClientSession) -> None:
+async def test_a_fault_of_one_path_does_not_apply_to_another(sandbox: Sandbox, http: ClientSession) -> None:
     await _set(http, sandbox, {"path": "/v2/clock", "status": 500})
     assert [(await _get(http, sandbox, path=path)).status for path in ("/v2/account", "/v2/clock")] == [200, 500]
 
@@ -63,7 +61,7 @@ async def test_a_body_is_any_json(sandbox: Sandbox, http: ClientSession, body: o
     assert (answer.status, await answer.json(), answer.content_type) == (403, body, "application/json")
 
 
-async def test_a_body_text_goes_out_as_it_is_with_any_content_type_and_headers(
+async def test_a_body_text_is_sent_as_it_is_with_any_content_type_and_headers(
     sandbox: Sandbox, http: ClientSession
 ) -> None:
     fault = {
@@ -93,7 +91,7 @@ async def test_a_redirect_names_its_address(
     assert (answer.status, answer.headers["Location"]) == (status, "http://127.0.0.1:9/elsewhere")
 
 
-async def test_a_spent_rate_limit_says_when_to_come_back_if_told_to(sandbox: Sandbox, http: ClientSession) -> None:
+async def test_a_rate_limit_fault_has_a_retry_after_if_given(sandbox: Sandbox, http: ClientSession) -> None:
     await _set(http, sandbox, {"rate_limited": {"retry_after": 7}, "times": 1}, {"rate_limited": {}})
     before = int(time.time())
     told, untold = await _get(http, sandbox), await _get(http, sandbox)
@@ -112,7 +110,7 @@ async def test_an_echo_repeats_the_keys_in_body_and_header(sandbox: Sandbox, htt
     assert secret_of(ALICE) in answer.headers["X-Echo"]
 
 
-async def test_an_echo_of_bytes_that_are_no_text_still_answers(sandbox: Sandbox, http: ClientSession) -> None:
+async def test_an_echo_of_headers_that_are_not_text_works(sandbox: Sandbox, http: ClientSession) -> None:
     await _set(http, sandbox, {"echo": True})
     answer = await _exchange(
         sandbox, b"GET /paper/v2/account HTTP/1.1\r\nHost: x\r\nX-Odd: \xff\xfe\r\nConnection: close\r\n\r\n"
@@ -138,14 +136,14 @@ async def test_fields_of_the_account_are_left_out(sandbox: Sandbox, http: Client
     assert "buying_power" in account
 
 
-async def test_changed_account_fields_leave_other_answers_alone(sandbox: Sandbox, http: ClientSession) -> None:
+async def test_changed_account_fields_do_not_change_other_responses(sandbox: Sandbox, http: ClientSession) -> None:
     await _set(http, sandbox, {"account_raw": {"is_open": "null", "message": "null"}, "times": 2})
     assert (await (await _get(http, sandbox, path="/v2/clock")).json())["is_open"] is not None
     async with http.get(f"{sandbox.live_url}/v2/account", headers=keys_of(ALICE)) as refused:
         assert (await refused.json())["message"] == "request is not authorized"
 
 
-async def test_latency_delays_one_answer(sandbox: Sandbox, http: ClientSession) -> None:
+async def test_latency_delays_one_response(sandbox: Sandbox, http: ClientSession) -> None:
     await _set(http, sandbox, {"latency_ms": 300, "times": 1})
     clock = asyncio.get_running_loop().time
     started = clock()
@@ -191,12 +189,12 @@ async def test_a_drip_sends_the_body_in_pieces(sandbox: Sandbox, http: ClientSes
     assert clock() - began >= 0.15
 
 
-async def test_a_drip_works_on_a_good_answer_too(sandbox: Sandbox, http: ClientSession) -> None:
+async def test_a_drip_works_on_a_successful_response_too(sandbox: Sandbox, http: ClientSession) -> None:
     await _set(http, sandbox, {"drip": {"bytes": 400, "every_ms": 1}})
     assert "equity" in await (await _get(http, sandbox)).json()
 
 
-async def test_what_is_left_of_the_faults_is_shown_and_can_be_put_again(sandbox: Sandbox, http: ClientSession) -> None:
+async def test_the_remaining_faults_are_shown_and_can_be_put_again(sandbox: Sandbox, http: ClientSession) -> None:
     await _set(http, sandbox, {"status": 500, "times": 1}, {"key_id": ALICE, "status": 502, "times": 3}, {"body": None})
     await _get(http, sandbox)
     await _get(http, sandbox)
@@ -238,7 +236,7 @@ async def test_what_is_left_of_the_faults_is_shown_and_can_be_put_again(sandbox:
         ('{"faults": [{"cut": "sometimes"}]}', "faults.0.cut: "),
     ],
 )
-async def test_an_impossible_document_is_refused_with_the_reason_and_changes_nothing(
+async def test_an_invalid_document_is_refused_with_the_reason_and_changes_nothing(
     sandbox: Sandbox, http: ClientSession, document: str, reason: str
 ) -> None:
     await _set(http, sandbox, {"status": 418})
@@ -250,7 +248,9 @@ async def test_an_impossible_document_is_refused_with_the_reason_and_changes_not
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS"])
 @pytest.mark.parametrize("path", ["/_faults", "/_requests"])
-async def test_a_web_page_reaches_no_control(sandbox: Sandbox, http: ClientSession, method: str, path: str) -> None:
+async def test_a_web_page_cannot_use_the_control_endpoints(
+    sandbox: Sandbox, http: ClientSession, method: str, path: str
+) -> None:
     await _set(http, sandbox, {"status": 418})
     headers = {"Origin": "http://localhost:3000"}
     async with http.request(method, f"{sandbox.url}{path}", headers=headers, data=b'{"faults": []}') as response:

@@ -6,7 +6,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from corral.sandbox import run_sandbox
+from corral_sandbox import run_sandbox
 from tests.sandbox.people import ALICE, keys_of
 
 

@@ -1,4 +1,4 @@
-"""The account and the clock before the judges, and what the judges refuse."""
+"""The account and the clock, checked with the SDK and the OpenAPI document."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from corral.sandbox import Sandbox
+from corral_sandbox import Sandbox
 from tests.sandbox.judges import judge, of_the_sdk, sdk
 from tests.sandbox.people import ALICE, ALICE_LIVE, keys_of
 
@@ -39,7 +39,7 @@ async def test_the_sdk_reads_the_clock_parsed_and_raw(sandbox: Sandbox, *, raw_d
 
 
 @of_the_sdk
-async def test_the_sdk_hands_on_the_raw_account(sandbox: Sandbox) -> None:
+async def test_the_sdk_returns_the_raw_account(sandbox: Sandbox) -> None:
     with sdk(sandbox.paper_url, ALICE, raw_data=True) as client:
         account: Any = await asyncio.to_thread(client.get_account)
     assert account["portfolio_value"] == account["equity"]
@@ -63,7 +63,7 @@ async def test_the_sdk_raises_its_own_error_for_refused_keys(
 
 
 @pytest.mark.parametrize("path", ["/v2/account", "/v2/clock"])
-async def test_pages_have_the_form_of_the_official_document(
+async def test_account_and_clock_match_the_openapi_document(
     sandbox: Sandbox, http: ClientSession, official: dict[str, Any], path: str
 ) -> None:
     schema = judge(official, path)
@@ -81,6 +81,6 @@ async def test_an_account_has_the_fields_of_the_official_example(
     assert account.keys() == (example.keys() | {"options_approved_level"}) - {"pending_transfer_in"}
 
 
-def test_the_official_document_refuses_what_is_not_an_account(official: dict[str, Any]) -> None:
+def test_the_openapi_document_rejects_an_invalid_account(official: dict[str, Any]) -> None:
     assert not judge(official, "/v2/account").is_valid({"id": "not a uuid", "status": "ACTIVE"})
     assert not judge(official, "/v2/account").is_valid({"cash": 1})

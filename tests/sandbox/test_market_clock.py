@@ -1,6 +1,6 @@
 import pytest
 
-from corral.sandbox.market_clock import clock_document
+from corral_sandbox.api.calendar import clock_document
 from tests.sandbox.people import nanoseconds
 
 
@@ -17,9 +17,7 @@ from tests.sandbox.people import nanoseconds
         ("2026-03-07T12:00:00-05:00", False, "2026-03-09T09:30:00-04:00", "2026-03-09T16:00:00-04:00"),
     ],
 )
-def test_the_clock_tells_when_the_exchange_opens_and_closes(
-    now: str, *, is_open: bool, next_open: str, next_close: str
-) -> None:
+def test_the_clock_has_the_next_open_and_close(now: str, *, is_open: bool, next_open: str, next_close: str) -> None:
     clock = clock_document(nanoseconds(now))
     assert clock["is_open"] is is_open
     assert (clock["next_open"], clock["next_close"]) == (next_open, next_close)

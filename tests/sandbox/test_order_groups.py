@@ -1,4 +1,4 @@
-"""Orders that go together, and orders that take another's place."""
+"""Orders of a group, and replacements."""
 
 from decimal import Decimal
 from typing import Any
@@ -42,7 +42,7 @@ def test_a_brackets_exits_are_held_until_the_entry_is_filled() -> None:
     ]
 
 
-def test_a_brackets_profit_cancels_its_stop_or_its_stop_the_profit() -> None:
+def test_a_filled_exit_of_a_bracket_cancels_the_other() -> None:
     ends = set[tuple[str, ...]]()
     for day in range(16, 21):
         broker = Broker(at=f"2026-11-{day}T15:00:00Z")
@@ -54,7 +54,7 @@ def test_a_brackets_profit_cancels_its_stop_or_its_stop_the_profit() -> None:
     assert ends == {("filled", "filled", "canceled"), ("filled", "canceled", "filled")}
 
 
-def test_a_canceled_entry_takes_its_exits_along() -> None:
+def test_canceling_an_entry_cancels_its_exits() -> None:
     broker = Broker()
     entry = _bracket(broker, type="limit", limit_price="5")
 
@@ -63,7 +63,7 @@ def test_a_canceled_entry_takes_its_exits_along() -> None:
     assert _statuses(broker.look(entry)) == ["canceled"] * 3
 
 
-def test_an_oco_is_two_exits_of_which_one_is_done() -> None:
+def test_of_the_two_exits_of_an_oco_one_is_filled() -> None:
     broker = Broker()
     here = broker.price("GLD")
     order = broker.place(
@@ -111,7 +111,7 @@ def test_an_oto_has_one_exit() -> None:
     assert _statuses(broker.look(order)) == ["filled", "new"]
 
 
-def test_a_replacement_is_a_new_order_in_the_place_of_the_old() -> None:
+def test_a_replacement_is_a_new_order() -> None:
     broker = Broker()
     old = broker.place(type="limit", qty="10", limit_price="5", client_order_id="mine")
 
@@ -187,7 +187,7 @@ def test_a_replaced_exit_still_waits_for_the_entry() -> None:
     assert _statuses(broker.look(entry)) == ["new", "held", "held"]
 
 
-def test_a_replacement_asks_for_what_is_left() -> None:
+def test_a_replacement_takes_over_the_unfilled_quantity() -> None:
     broker = Broker()
     old = broker.place(type="limit", qty="1000", limit_price=str(broker.price("KO") + 1))
     done = Decimal(broker.look(old)["filled_qty"])

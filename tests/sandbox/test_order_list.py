@@ -1,4 +1,4 @@
-"""Which orders are listed, in which order."""
+"""Filters and order of the list of orders."""
 
 import pytest
 
@@ -43,11 +43,11 @@ _NUMBERS = [str(number) for number in range(10)]
         ("after=2026-11-24T15:00:02Z&until=2026-11-24T15:00:05Z&direction=asc", ["3", "4"]),
     ],
 )
-def test_orders_are_chosen(broker: Broker, query: str, expected: list[str]) -> None:
+def test_orders_are_filtered(broker: Broker, query: str, expected: list[str]) -> None:
     assert _listed(broker, query) == expected
 
 
-def test_orders_are_paged_by_id_with_neither_end_included(broker: Broker) -> None:
+def test_pagination_by_id_excludes_both_ends(broker: Broker) -> None:
     by_client = {order["client_order_id"]: order["id"] for order in broker.get("/v2/orders?limit=500")}
 
     assert _listed(broker, f"before_order_id={by_client['3']}") == ["2", "1", "0"]

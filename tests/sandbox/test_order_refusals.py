@@ -1,4 +1,4 @@
-"""What is refused, with Alpaca's status, code and words."""
+"""Rejected orders, with Alpaca's status, code and message."""
 
 from decimal import Decimal
 from typing import Any
@@ -22,6 +22,7 @@ _CALL, _PUT = "NVDA261218C00180000", "NVDA261218P00170000"
         ({"qty": "1", "side": None}, 422, 40010001, "side is required"),
         ({"qty": "1", "symbol": None}, 422, 40010001, "symbol is required"),
         ({"qty": "1", "type": None}, 422, 40010001, "invalid type"),
+        ({"qty": "1", "order_class": ["bracket"]}, 422, 40010001, "invalid order_class"),
         ({"qty": "1", "symbol": "NOSUCH"}, 422, 40010001, "could not find us_equity 'NOSUCH'"),
         ({"qty": "1", "symbol": "TWTR"}, 422, 42210000, "asset TWTR is not active"),
         ({"qty": "1", "limit_price": "5"}, 422, 40010001, "market orders must not have limit price"),
@@ -102,7 +103,7 @@ def test_an_order_is_refused(fields: dict[str, Any], status: int, code: int | No
     assert broker.get("/v2/orders?status=all&limit=1")[0]["symbol"] == "GLD"  # of the day on which it opened
 
 
-def test_what_costs_too_much_is_refused_with_the_figures() -> None:
+def test_an_order_beyond_the_buying_power_is_refused_with_the_amounts() -> None:
     broker = Broker()
 
     status, refused = broker.ask(
@@ -118,7 +119,7 @@ def test_what_costs_too_much_is_refused_with_the_figures() -> None:
     }
 
 
-def test_open_orders_hold_buying_power() -> None:
+def test_open_orders_reserve_buying_power() -> None:
     broker = Broker()
     power = Decimal(broker.get("/v2/account")["buying_power"])
     limit = 50
@@ -131,7 +132,7 @@ def test_open_orders_hold_buying_power() -> None:
     broker.place(**order, symbol="XOM")
 
 
-def test_open_orders_hold_what_they_would_sell() -> None:
+def test_open_orders_reserve_what_they_would_sell() -> None:
     broker = Broker()
     order = {"symbol": "GLD", "side": "sell", "type": "limit", "limit_price": "900"}
     broker.place(**order, qty="60")
@@ -141,7 +142,7 @@ def test_open_orders_hold_what_they_would_sell() -> None:
     broker.place(**order, qty="30")
 
 
-def test_an_own_order_is_not_traded_against() -> None:
+def test_a_wash_trade_is_refused() -> None:
     broker = Broker()
     broker.place(type="limit", limit_price="60", qty="1", time_in_force="gtc")
 
@@ -160,12 +161,12 @@ def test_a_client_order_id_is_used_once() -> None:
     assert broker.ask("GET", "/v2/orders:by_client_order_id?client_order_id=two")[0] == 404
 
 
-def test_a_cash_account_does_not_go_short() -> None:
+def test_a_cash_account_cannot_sell_short() -> None:
     assert Broker(CASH_TRADER).refusal(side="sell", qty="1", symbol="KO")[0] == 403
 
 
 @pytest.mark.parametrize("key_id", ["PKALICE00001", "PKBOB0001"])
-def test_who_is_blocked_or_suspended_does_not_trade(key_id: str) -> None:
+def test_a_blocked_or_suspended_account_cannot_trade(key_id: str) -> None:
     broker = Broker(key_id)
 
     assert broker.refusal(qty="1")[:2] == (403, 40310000)
@@ -174,7 +175,7 @@ def test_who_is_blocked_or_suspended_does_not_trade(key_id: str) -> None:
         broker.place(qty="1")
 
 
-def test_what_is_done_can_be_neither_canceled_nor_replaced() -> None:
+def test_a_filled_order_can_be_neither_canceled_nor_replaced() -> None:
     broker = Broker()
     order = broker.place(qty="1")
     path = f"/v2/orders/{order['id']}"
@@ -185,7 +186,7 @@ def test_what_is_done_can_be_neither_canceled_nor_replaced() -> None:
         assert refused["message"] == 'order is already in "filled" state'
 
 
-def test_a_replacement_must_change_something_and_be_possible() -> None:
+def test_a_replacement_must_be_valid_and_change_something() -> None:
     broker = Broker()
     path = f"/v2/orders/{broker.place(type='limit', limit_price='5', qty='2')['id']}"
 
@@ -202,7 +203,7 @@ def test_a_replacement_must_change_something_and_be_possible() -> None:
     assert broker.get(f"{path}?nested=true")["status"] == "new"
 
 
-def test_an_order_in_dollars_is_not_replaced() -> None:
+def test_a_notional_order_cannot_be_replaced() -> None:
     broker = Broker()
     order = broker.place(type="limit", limit_price="5", notional="100")
 
@@ -229,14 +230,14 @@ def test_an_order_in_dollars_is_not_replaced() -> None:
         ("/v2/account/activities?activity_types=FILL&category=trade_activity", 422),
     ],
 )
-def test_a_question_that_makes_no_sense_is_refused(path: str, status: int) -> None:
+def test_an_invalid_query_is_refused(path: str, status: int) -> None:
     answered, refused = Broker().ask("GET", path)
 
     assert answered == status
     assert refused["message"]
 
 
-def test_calls_are_covered_by_shares_and_puts_by_cash() -> None:
+def test_short_calls_need_shares_and_short_puts_cash() -> None:
     broker = Broker(OPTIONS_TRADER)  # with 175 shares of NVDA and less than 50,000 dollars
 
     status, refused = broker.ask(
@@ -256,7 +257,7 @@ def test_calls_are_covered_by_shares_and_puts_by_cash() -> None:
     assert broker.refusal(symbol=_PUT, side="sell", qty="3")[2] == "insufficient options buying power"
 
 
-def test_a_written_put_holds_the_cash_that_it_may_cost() -> None:
+def test_a_short_put_reserves_the_cash_of_its_assignment() -> None:
     broker = Broker(OPTIONS_TRADER)
     broker.place(symbol=_PUT, side="sell", qty="1")  # 17,000 dollars
     held = Decimal(broker.get("/v2/account")["buying_power"]) - 17_000
@@ -266,8 +267,8 @@ def test_a_written_put_holds_the_cash_that_it_may_cost() -> None:
     broker.place(type="limit", limit_price="60", qty=str(quantity))
 
 
-def test_nobody_is_lent_the_same_power_twice() -> None:
-    """With a multiplier of four the account page shows the power of the last close, whatever was bought since."""
+def test_the_same_buying_power_is_not_used_twice() -> None:
+    """With a multiplier of four the account shows the buying power of the last close, whatever was bought since."""
     broker = Broker("PKTRADER0002")
     power = broker.get("/v2/account")["buying_power"]
     while broker.ask("POST", "/v2/orders", {**_BIG, "qty": 300})[0] == 200:

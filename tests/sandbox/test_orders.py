@@ -1,21 +1,22 @@
-"""What becomes of an order of each type and class, with a clock that is turned by hand."""
+"""What happens to an order of each type and class, with a clock that the test turns."""
 
 from decimal import Decimal
 
 import pytest
 
-from corral.sandbox.market import SECOND, price
-from corral.sandbox.mean_prices import LISTED
+from corral_sandbox.market.mean_prices import MEAN_CENTS
+from corral_sandbox.market.prices import price
+from corral_sandbox.market.time import SECOND
 from tests.sandbox.broker import CASH_TRADER, Broker
 from tests.sandbox.people import nanoseconds
 
 
 def _at(moment: str) -> str:
-    """Without the zeros that nobody needs."""
+    """Without trailing zeros."""
     return moment.rstrip("Z").rstrip("0").rstrip(".")
 
 
-def test_a_market_order_is_done_at_once_at_the_price_of_that_moment() -> None:
+def test_a_market_order_fills_at_once_at_the_current_price() -> None:
     broker = Broker()
 
     taken = broker.place(qty="10")
@@ -28,7 +29,7 @@ def test_a_market_order_is_done_at_once_at_the_price_of_that_moment() -> None:
     assert broker.held("KO") == 10
 
 
-def test_a_large_order_is_done_in_parts_two_at_an_instant() -> None:
+def test_a_large_order_fills_in_parts_two_at_an_instant() -> None:
     broker = Broker()
     order = broker.place(qty="1000")
 
@@ -46,7 +47,7 @@ def test_a_large_order_is_done_in_parts_two_at_an_instant() -> None:
     assert [fill["type"] for fill in fills] == ["fill"] + ["partial_fill"] * 6
 
 
-def test_a_limit_order_waits_for_its_price_and_is_not_done_worse() -> None:
+def test_a_limit_order_waits_for_its_price_and_never_fills_at_a_worse_one() -> None:
     broker = Broker()
     limit = broker.price("KO") - Decimal("0.10")
     order = broker.place(type="limit", qty="10", limit_price=str(limit))
@@ -62,7 +63,7 @@ def test_a_limit_order_waits_for_its_price_and_is_not_done_worse() -> None:
     assert Decimal(filled["filled_avg_price"]) == broker.price("KO") <= limit
 
 
-def test_a_fill_is_told_with_its_own_moment_however_late_one_looks() -> None:
+def test_a_fill_has_its_own_time_however_late_it_is_read() -> None:
     early, late = Broker(), Broker()
     limit = early.price("KO") - Decimal("0.10")
     orders = [broker.place(type="limit", qty="700", limit_price=str(limit)) for broker in (early, late)]
@@ -144,7 +145,7 @@ def test_a_trailing_stop_follows_the_best_price_and_never_goes_back(side: str, t
     assert Decimal(filled["hwm"]) == best
 
 
-def test_a_trailing_stop_does_not_follow_prices_of_the_night() -> None:
+def test_a_trailing_stop_ignores_prices_outside_the_session() -> None:
     broker = Broker(at="2026-11-24T20:59:00Z")
     order = broker.place(
         symbol="GLD", side="sell", type="trailing_stop", qty="5", trail_price="30", time_in_force="gtc"
@@ -157,7 +158,7 @@ def test_a_trailing_stop_does_not_follow_prices_of_the_night() -> None:
     assert broker.look(order)["hwm"] == evening
 
 
-def test_a_day_order_that_comes_at_night_waits_for_the_open() -> None:
+def test_a_day_order_placed_at_night_waits_for_the_open() -> None:
     broker = Broker(at="2026-11-22T18:00:00Z")  # a Sunday
     order = broker.place(qty="3")
     assert order["status"] == "accepted"
@@ -208,7 +209,7 @@ def test_an_order_with_extended_hours_trades_in_the_evening() -> None:
     assert broker.look(extended)["status"] == "filled"
 
 
-def test_an_order_for_the_open_or_the_close_is_done_there_as_a_whole_or_expires() -> None:
+def test_an_order_for_the_open_or_the_close_fills_completely_or_expires() -> None:
     broker = Broker()
     at_close = broker.place(qty="900", time_in_force="cls")
     too_low = broker.place(type="limit", qty="1", limit_price="1", time_in_force="cls")
@@ -223,7 +224,7 @@ def test_an_order_for_the_open_or_the_close_is_done_there_as_a_whole_or_expires(
     assert (opened["status"], _at(opened["filled_at"])) == ("filled", "2026-11-25T14:30:00")
 
 
-def test_ioc_takes_what_there_is_and_fok_all_or_nothing() -> None:
+def test_ioc_fills_what_is_available_and_fok_all_or_nothing() -> None:
     broker = Broker()
 
     orders = [
@@ -239,7 +240,7 @@ def test_ioc_takes_what_there_is_and_fok_all_or_nothing() -> None:
     assert [order["filled_qty"] for order in seen[1:]] == ["0", "100", "0"]
 
 
-def test_an_order_in_dollars_buys_as_much_as_they_buy() -> None:
+def test_a_notional_order_buys_what_its_dollars_buy() -> None:
     broker = Broker()
 
     order = broker.look(broker.place(notional="100"))
@@ -249,7 +250,7 @@ def test_an_order_in_dollars_buys_as_much_as_they_buy() -> None:
     assert 0 <= 100 - spent < broker.price("KO") / 10**9
 
 
-def test_a_large_order_in_dollars_spends_all_of_them_but_dust() -> None:
+def test_a_large_notional_order_spends_all_but_dust() -> None:
     broker = Broker()
     order = broker.place(notional="70000")
     broker.pass_time(seconds=5)
@@ -278,7 +279,7 @@ def test_a_short_sale_and_its_cover_leave_nothing_but_the_difference() -> None:
     assert Decimal(broker.get("/v2/account")["cash"]) == cash + 100 * (sold - broker.price("KO"))
 
 
-def test_everything_is_canceled_at_once() -> None:
+def test_all_orders_are_canceled_at_once() -> None:
     broker = Broker()
     placed = [broker.place(type="limit", qty="1", limit_price=str(price)) for price in range(3, 8)]
 
@@ -289,10 +290,10 @@ def test_everything_is_canceled_at_once() -> None:
     assert {order["status"] for order in broker.get("/v2/orders?status=closed&limit=5")} == {"canceled"}
 
 
-def test_a_cash_account_is_lent_nothing_though_the_price_has_risen_over_night() -> None:
+def test_a_cash_account_cannot_borrow_when_the_price_rises_overnight() -> None:
     broker = Broker(CASH_TRADER, at="2026-11-22T18:00:00Z")
     opens = nanoseconds("2026-11-23T14:30:00Z")
-    symbol = next(name for name in sorted(LISTED) if price(0, name, opens) > broker.price(name) * Decimal("1.001"))
+    symbol = next(name for name in sorted(MEAN_CENTS) if price(0, name, opens) > broker.price(name) * Decimal("1.001"))
     cash = Decimal(broker.get("/v2/account")["cash"])
     orders = [broker.place(symbol=symbol, qty=str(round(cash / 4 / broker.price(symbol), 4))) for _ in range(4)]
     before = broker.held(symbol)

@@ -1,4 +1,4 @@
-"""What an account was worth, step by step; before both judges, and against the account's own page."""
+"""Portfolio history, checked by the SDK and the OpenAPI document, and against the account itself."""
 
 import asyncio
 import json
@@ -13,14 +13,14 @@ from aiohttp import ClientSession
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corral.sandbox import Sandbox, serve_sandbox
-from corral.sandbox.account_page import account_document
-from corral.sandbox.answers import Answer, Refused
-from corral.sandbox.customers import Customers
-from corral.sandbox.market_clock import clock_document
-from corral.sandbox.portfolio_history import portfolio_history_page
-from corral.sandbox.requests import Request
-from corral.sandbox.trading_calendar import NEW_YORK, last_session_before, session_on
+from corral_sandbox import Sandbox, serve_sandbox
+from corral_sandbox.api.account import account_document
+from corral_sandbox.api.calendar import clock_document
+from corral_sandbox.api.portfolio_history import get_portfolio_history
+from corral_sandbox.broker.accounts import TradingAccounts
+from corral_sandbox.errors import ApiError
+from corral_sandbox.http.requests import Request, Response
+from corral_sandbox.market.time import NEW_YORK, last_session_before, session_on
 from tests.sandbox.asking import Caller
 from tests.sandbox.judges import judge, of_the_sdk, sdk
 from tests.sandbox.people import ALICE, nanoseconds
@@ -42,12 +42,12 @@ def _open_moments(draw: st.DrawFn) -> int:
 
 
 def _history(query: str, now: int = _TUESDAY, key_id: str = ALICE) -> Any:  # noqa: ANN401 - JSON
-    page = portfolio_history_page(Request(Customers(0).look_up(key_id), now, {}, query))
-    return json.loads(Answer(200, page).wire_body(), parse_float=Decimal)
+    page = get_portfolio_history(Request(TradingAccounts(0).find(key_id), now, {}, query))
+    return json.loads(Response(200, page).to_bytes(), parse_float=Decimal)
 
 
 def _account(now: int, key_id: str = ALICE) -> Any:  # noqa: ANN401 - JSON
-    return account_document(Customers(0).look_up(key_id).account, now)
+    return account_document(TradingAccounts(0).find(key_id).terms, now)
 
 
 def _new_york(label: int) -> datetime:
@@ -83,9 +83,7 @@ async def test_the_sdk_reads_histories(sandbox: Sandbox) -> None:
         "?period=1W&timeframe=1H&intraday_reporting=continuous",
     ],
 )
-async def test_histories_have_the_form_of_the_official_document(
-    caller: Caller, official: dict[str, Any], query: str
-) -> None:
+async def test_histories_match_the_openapi_document(caller: Caller, official: dict[str, Any], query: str) -> None:
     judge(official, _PATH).validate(await caller.get(_PATH + query))
 
 
@@ -96,7 +94,7 @@ async def test_histories_have_the_form_of_the_official_document(
     st.sampled_from(["1D", "3D", "1W", "2W"]),
     st.sampled_from(["5Min", "15Min", "1H", "1D"]),
 )
-def test_all_arrays_are_of_one_length_and_time_goes_forward(
+def test_all_arrays_have_one_length_and_times_increase(
     key_id: str, now: int, reporting: str, period: str, timeframe: str
 ) -> None:
     history = _history(f"period={period}&timeframe={timeframe}&intraday_reporting={reporting}", now, key_id)
@@ -142,7 +140,7 @@ def test_profit_over_days_is_measured_by_the_close_before_the_first(key_id: str,
 
 
 @given(_KEY_IDS, _MOMENTS)
-def test_profit_within_days_begins_anew_each_day_unless_it_is_told_not_to(key_id: str, now: int) -> None:
+def test_intraday_profit_restarts_each_day_unless_reset_is_off(key_id: str, now: int) -> None:
     reset = _history("period=1W&timeframe=1H", now, key_id)
     kept = _history("period=1W&timeframe=1H&pnl_reset=no_reset", now, key_id)
     assert reset["equity"] == kept["equity"]
@@ -153,7 +151,7 @@ def test_profit_within_days_begins_anew_each_day_unless_it_is_told_not_to(key_id
 
 
 @given(_MOMENTS, st.sampled_from(list(_SECONDS)))
-def test_hours_of_the_exchange_are_kept_to_the_minute(now: int, timeframe: str) -> None:
+def test_points_keep_to_the_trading_hours_to_the_minute(now: int, timeframe: str) -> None:
     for label in _history(f"period=3D&timeframe={timeframe}", now)["timestamp"]:
         session = session_on(_new_york(label).date())
         assert session
@@ -189,7 +187,7 @@ def test_a_day_in_quarter_hours_has_the_points_of_the_official_example() -> None
          "15Min", "2026-11-23T10:45", "2026-11-23T11:00", 2),
     ],
 )  # fmt: skip
-def test_what_is_not_given_is_as_alpaca_says(query: str, timeframe: str, first: str, last: str, points: int) -> None:
+def test_defaults_are_alpacas(query: str, timeframe: str, first: str, last: str, points: int) -> None:
     history = _history(query.replace("+", "%2B"))
     labels = [_new_york(label).isoformat()[:16] for label in history["timestamp"]]
     assert (history["timeframe"], labels[0], labels[-1], len(labels)) == (timeframe, first, last, points)
@@ -203,7 +201,7 @@ def test_the_last_steps_of_a_day_end_at_the_close() -> None:
     assert quarters["equity"][-2:] == [closed, closed]
 
 
-def test_the_share_of_profit_is_rounded_to_a_hundredth_of_a_percent() -> None:
+def test_the_profit_percentage_is_rounded_to_a_hundredth_of_a_percent() -> None:
     history = _history("period=1M")
     for profit, share in zip(history["profit_loss"], history["profit_loss_pct"], strict=True):
         assert abs(share - profit / history["base_value"]) <= Decimal("0.00005")
@@ -261,7 +259,7 @@ def test_amounts_are_json_numbers_with_every_digit() -> None:
         ("period=30D&timeframe=1Min&intraday_reporting=continuous", "points"),
     ],
 )
-async def test_what_does_not_go_together_is_refused_with_the_reason(caller: Caller, query: str, word: str) -> None:
+async def test_conflicting_parameters_are_refused_with_the_reason(caller: Caller, query: str, word: str) -> None:
     status, refusal = await caller.ask(f"{_PATH}?{query}")
     assert (status, refusal["code"]) == (422, 40010001)
     assert word in refusal["message"]
@@ -276,8 +274,8 @@ _ODD = ["1D", "9999A", "9999W", "1H", "continuous", "no_reset", "1970-01-01", "2
         st.one_of(st.sampled_from(_ODD), st.text(max_size=12)),
     )
 )
-def test_any_query_is_answered_or_refused(query: dict[str, str]) -> None:
-    with suppress(Refused):
+def test_any_query_is_served_or_refused(query: dict[str, str]) -> None:
+    with suppress(ApiError):
         _history("&".join(f"{name}={quote(value)}" for name, value in query.items()))
 
 

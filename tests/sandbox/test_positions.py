@@ -1,12 +1,12 @@
-"""What is held, what it is worth, and how it is closed."""
+"""Positions: quantities, values, and how they are closed."""
 
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from corral.sandbox.ledger import Position
-from corral.sandbox.market import price
+from corral_sandbox.broker.ledger import LedgerPosition
+from corral_sandbox.market.prices import price
 from tests.sandbox.broker import OPTIONS_TRADER, Broker
 from tests.sandbox.people import nanoseconds
 
@@ -17,7 +17,7 @@ def _numbers(position: dict[str, Any], *names: str) -> list[Decimal]:
     return [Decimal(position[name]) for name in names]
 
 
-def test_an_average_is_of_what_was_bought_and_a_sale_leaves_it() -> None:
+def test_a_purchase_changes_the_average_and_a_sale_does_not() -> None:
     broker = Broker()
     paid = Decimal()
     for quantity in ("10", "20"):
@@ -52,12 +52,12 @@ def test_a_days_profit_counts_from_the_close_and_from_what_was_paid_since() -> N
     assert abs(profit - (90 * (here - at_close) + 10 * (here - paid))) < Decimal("1e-9")
 
 
-def test_a_position_that_is_turned_around_begins_anew() -> None:
-    turned = Position(Decimal(50), Decimal(10)).after(Decimal(-80), Decimal(12))
+def test_a_reversed_position_starts_a_new_average() -> None:
+    turned = LedgerPosition(Decimal(50), Decimal(10)).after(Decimal(-80), Decimal(12))
 
-    assert turned == Position(Decimal(-30), Decimal(12))
-    assert turned.after(Decimal(-30), Decimal(14)) == Position(Decimal(-60), Decimal(13))
-    assert turned.after(Decimal(10), Decimal(99)) == Position(Decimal(-20), Decimal(12))
+    assert turned == LedgerPosition(Decimal(-30), Decimal(12))
+    assert turned.after(Decimal(-30), Decimal(14)) == LedgerPosition(Decimal(-60), Decimal(13))
+    assert turned.after(Decimal(10), Decimal(99)) == LedgerPosition(Decimal(-20), Decimal(12))
 
 
 @pytest.mark.parametrize("name", ["BTCUSD", "BTC%2FUSD"])
@@ -74,7 +74,7 @@ def test_a_coin_is_found_with_and_without_its_slash(name: str) -> None:
 
 
 @pytest.mark.parametrize(("query", "left"), [("", 0), ("?qty=30", 60), ("?percentage=50", 45), ("?percentage=100", 0)])
-def test_a_position_is_closed_by_quantity_by_percent_or_as_a_whole(query: str, left: int) -> None:
+def test_a_position_is_closed_by_quantity_by_percentage_or_completely(query: str, left: int) -> None:
     broker = Broker()
 
     status, order = broker.ask("DELETE", f"/v2/positions/GLD{query}")
@@ -98,11 +98,11 @@ def test_a_position_is_closed_by_quantity_by_percent_or_as_a_whole(query: str, l
         "?percentage=1e-9",
     ],
 )
-def test_a_position_is_not_closed_by_what_is_no_quantity(query: str) -> None:
+def test_an_invalid_quantity_closes_nothing(query: str) -> None:
     assert Broker().ask("DELETE", f"/v2/positions/GLD{query}")[0] in {403, 422}
 
 
-def test_what_cannot_be_closed_is_told_beside_what_can() -> None:
+def test_positions_that_cannot_be_closed_are_reported_beside_the_others() -> None:
     broker = Broker()
     broker.place(qty="1")
     broker.place(symbol="GLD", side="sell", type="limit", limit_price="900", qty="60")
@@ -150,7 +150,7 @@ def test_a_call_that_is_exercised_becomes_shares_at_its_strike() -> None:
     assert [(trade["symbol"], trade["qty"], trade["net_amount"]) for trade in traded] == [("NVDA", "100", "-18000")]
 
 
-def test_what_is_no_long_option_is_not_exercised() -> None:
+def test_only_a_long_option_can_be_exercised() -> None:
     broker = Broker(OPTIONS_TRADER)
     broker.place(symbol=_NVDA_CALL, side="sell", qty="1")
 
@@ -165,7 +165,7 @@ def _at_expiry(broker: Broker) -> tuple[Decimal, set[str]]:
     return broker.price("NVDA"), kinds
 
 
-def test_an_option_expires_worthless_or_is_exercised_by_itself() -> None:
+def test_an_option_expires_worthless_or_is_exercised_automatically() -> None:
     for symbol, pays in ((_NVDA_CALL, 1), (_NVDA_PUT, -1)):
         broker = Broker(OPTIONS_TRADER)
         broker.place(symbol=symbol, qty="1")
@@ -180,7 +180,7 @@ def test_an_option_expires_worthless_or_is_exercised_by_itself() -> None:
             assert broker.held("NVDA") == 175
 
 
-def test_who_declines_lets_an_option_expire() -> None:
+def test_an_option_with_do_not_exercise_expires() -> None:
     for symbol in (_NVDA_CALL, _NVDA_PUT):
         broker = Broker(OPTIONS_TRADER)
         broker.place(symbol=symbol, qty="1")
@@ -190,7 +190,7 @@ def test_who_declines_lets_an_option_expire() -> None:
         assert (broker.held(symbol), broker.held("NVDA")) == (0, 175)
 
 
-def test_a_written_call_is_assigned_and_its_shares_go() -> None:
+def test_an_assigned_short_call_delivers_its_shares() -> None:
     for strike, pays in (("00150000", True), ("00220000", False)):
         broker = Broker(OPTIONS_TRADER)
         symbol = f"NVDA261218C{strike}"
@@ -202,7 +202,7 @@ def test_a_written_call_is_assigned_and_its_shares_go() -> None:
         assert (broker.held(symbol), broker.held("NVDA")) == (0, 75 if pays else 175)
 
 
-def test_what_cannot_be_paid_for_is_sold_at_expiry() -> None:
+def test_an_option_that_cannot_be_exercised_is_settled_in_cash() -> None:
     broker = Broker(OPTIONS_TRADER)
     broker.place(symbol=_KO_CALL, qty="40")  # 4,000 shares for 240,000 dollars
     broker.pass_time(seconds=5)
@@ -224,7 +224,7 @@ def _spread(bought: str, sold: str, **fields: object) -> dict[str, object]:
     return {"symbol": None, "order_class": "mleg", "qty": "2", "legs": legs, **fields}
 
 
-def test_a_spread_is_done_as_one_at_its_net_price() -> None:
+def test_a_spread_fills_as_one_at_its_net_price() -> None:
     broker = Broker(OPTIONS_TRADER)
     far = "NVDA261218C00190000"
     net = broker.price(_NVDA_CALL) - broker.price(far)
@@ -242,7 +242,7 @@ def test_a_spread_is_done_as_one_at_its_net_price() -> None:
     assert Decimal(broker.get("/v2/account")["cash"]) == cash - 200 * net
 
 
-def test_a_strategy_that_may_lose_without_end_is_refused() -> None:
+def test_a_strategy_with_unlimited_loss_is_refused() -> None:
     broker = Broker(OPTIONS_TRADER)
 
     refusal = broker.refusal(**_spread(_NVDA_PUT, _NVDA_CALL))

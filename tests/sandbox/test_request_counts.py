@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, ClientTimeout
 
-from corral.sandbox import Sandbox, secret_of, serve_sandbox
-from corral.sandbox.request_counts import RequestCounts
+from corral_sandbox import Sandbox, secret_of, serve_sandbox
+from corral_sandbox.http.access import RequestCounts
 from tests.sandbox.people import ALICE, BOB, keys_of
 
 
@@ -34,7 +34,7 @@ async def test_requests_are_counted_by_key_id_and_path(sandbox: Sandbox, http: C
     }
 
 
-async def test_the_peak_is_how_many_were_under_way_at_once(http: ClientSession) -> None:
+async def test_the_peak_is_the_number_of_simultaneous_requests(http: ClientSession) -> None:
     async with serve_sandbox(port=0, latency_seconds=0.1) as sandbox:
         await asyncio.gather(*(_get(http, sandbox, keys_of(key_id)) for key_id in (ALICE, ALICE, ALICE, BOB)))
         counts = await _counts(http, sandbox)
@@ -42,7 +42,7 @@ async def test_the_peak_is_how_many_were_under_way_at_once(http: ClientSession) 
     assert {key_id: count["peak_concurrency"] for key_id, count in counts["key_ids"].items()} == {ALICE: 3, BOB: 1}
 
 
-async def test_a_request_that_its_client_gave_up_is_no_longer_under_way(http: ClientSession) -> None:
+async def test_an_aborted_request_is_no_longer_in_flight(http: ClientSession) -> None:
     async with serve_sandbox(port=0, latency_seconds=5) as sandbox:
         with pytest.raises(TimeoutError):
             async with http.get(
@@ -54,7 +54,7 @@ async def test_a_request_that_its_client_gave_up_is_no_longer_under_way(http: Cl
                 await asyncio.sleep(0.01)
 
 
-async def test_a_request_that_is_under_way_while_counts_begin_anew_still_counts_as_such(http: ClientSession) -> None:
+async def test_a_request_in_flight_during_a_reset_stays_in_flight(http: ClientSession) -> None:
     async with serve_sandbox(port=0, latency_seconds=0.3) as sandbox:
         under_way = asyncio.create_task(_get(http, sandbox, keys_of(ALICE)))
         async with asyncio.timeout(2):
@@ -66,7 +66,7 @@ async def test_a_request_that_is_under_way_while_counts_begin_anew_still_counts_
     assert anew["key_ids"] == {ALICE: {"requests": 0, "peak_concurrency": 1, "paths": {}}}
 
 
-async def test_counts_begin_anew_when_told_to(sandbox: Sandbox, http: ClientSession) -> None:
+async def test_counts_can_be_reset(sandbox: Sandbox, http: ClientSession) -> None:
     await _get(http, sandbox, keys_of(ALICE))
     empty: dict[str, Any] = {"requests": 0, "peak_concurrency": 0, "paths": {}, "key_ids": {}}
     assert await _counts(http, sandbox, "PUT") == empty
@@ -85,7 +85,7 @@ async def test_a_secret_is_never_shown_even_where_a_key_id_or_a_path_belongs(
     assert counts["key_ids"][ALICE]["paths"] == {"other": 1}
 
 
-async def test_refused_and_faulty_answers_count_too(sandbox: Sandbox, http: ClientSession) -> None:
+async def test_refused_and_faulty_responses_count_too(sandbox: Sandbox, http: ClientSession) -> None:
     await http.put(f"{sandbox.url}/_faults", json={"faults": [{"status": 500, "times": 1}]})
     await _get(http, sandbox, keys_of(ALICE))
     await _get(http, sandbox, keys_of(ALICE) | {"APCA-API-SECRET-KEY": "wrong"})

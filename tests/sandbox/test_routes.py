@@ -1,16 +1,16 @@
-"""Paths with parameters, queries and bodies; what is counted and what meets a fault under which name."""
+"""Paths with parameters, queries and bodies; patterns in counts and faults."""
 
 from decimal import Decimal
 
 import pytest
 from aiohttp import ClientSession
 
-from corral.sandbox import Sandbox
-from corral.sandbox.answers import Refused
-from corral.sandbox.clock import Clock
-from corral.sandbox.customers import Customers
-from corral.sandbox.requests import Request
-from corral.sandbox.trading_api import ROUTES, TradingApi
+from corral_sandbox import Sandbox
+from corral_sandbox.broker.accounts import TradingAccounts
+from corral_sandbox.errors import ApiError
+from corral_sandbox.http.requests import Request
+from corral_sandbox.market.time import Clock
+from corral_sandbox.trading_api import ROUTES, TradingApi
 from tests.sandbox.asking import Caller
 from tests.sandbox.people import ALICE, keys_of
 
@@ -24,19 +24,21 @@ from tests.sandbox.people import ALICE, keys_of
         ("/v2/watchlists/1/A%20B", "/v2/watchlists/{watchlist_id}/{symbol}", {"watchlist_id": "1", "symbol": "A B"}),
     ],
 )
-def test_a_path_leads_to_the_pattern_that_it_fits(path: str, pattern: str, parameters: dict[str, str]) -> None:
+def test_a_path_finds_its_pattern(path: str, pattern: str, parameters: dict[str, str]) -> None:
     route = ROUTES.find(path)
     assert route
     assert (route.pattern, route.parameters) == (pattern, parameters)
 
 
 @pytest.mark.parametrize("path", ["/v2/assets/BTC/USD", "/v2/watchlists/1/2/3", "/v2", "/v2/{symbol_or_asset_id}", ""])
-def test_other_paths_lead_nowhere(path: str) -> None:
+def test_an_unknown_path_finds_no_route(path: str) -> None:
     assert ROUTES.find(path) is None
 
 
 def test_the_numbers_of_a_body_keep_every_digit() -> None:
-    document = _request(b'{"a": 0.10, "b": 100, "c": 12345678901234567890.123456789, "d": true, "e": "0.1"}').document()
+    document = _request(
+        b'{"a": 0.10, "b": 100, "c": 12345678901234567890.123456789, "d": true, "e": "0.1"}'
+    ).json_object()
     assert {name: str(value) for name, value in document.items()} == {
         "a": "0.10",
         "b": "100",
@@ -51,10 +53,10 @@ def test_the_numbers_of_a_body_keep_every_digit() -> None:
     "body",
     [b"", b"[]", b'"text"', b"{", b'{"a": NaN}', b'{"a": 1e9999999999999999999}', b"\xff", b"[" * 100_000, b"null"],
 )
-def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
-    with pytest.raises(Refused) as refused:
-        _request(body).document()
-    assert (refused.value.answer.status, refused.value.answer.body) == (
+def test_a_body_that_is_not_an_object_is_refused(body: bytes) -> None:
+    with pytest.raises(ApiError) as refused:
+        _request(body).json_object()
+    assert (refused.value.status, refused.value.body) == (
         400,
         {"code": 40010000, "message": "request body format is invalid"},
     )
@@ -71,7 +73,7 @@ def test_a_query_is_decoded_and_the_last_of_a_name_counts() -> None:
     assert _request(query="a=1%202&b=x+y&a=3&c=").query() == {"a": "3", "b": "x y", "c": ""}
 
 
-async def test_requests_are_counted_under_the_pattern_that_their_path_fits(
+async def test_requests_are_counted_under_the_pattern_of_their_path(
     caller: Caller, sandbox: Sandbox, http: ClientSession
 ) -> None:
     for symbol in ("AAPL", "BTC%2FUSD", "NOTHING"):
@@ -82,7 +84,7 @@ async def test_requests_are_counted_under_the_pattern_that_their_path_fits(
 
 
 @pytest.mark.parametrize("path", ["/v2/assets/AAPL", "/v2/assets/{symbol_or_asset_id}"])
-async def test_a_fault_meets_a_path_as_it_is_or_by_its_pattern(
+async def test_a_fault_matches_a_path_or_its_pattern(
     caller: Caller, sandbox: Sandbox, http: ClientSession, path: str
 ) -> None:
     await http.put(f"{sandbox.url}/_faults", json={"faults": [{"path": path, "status": 503}]})
@@ -91,25 +93,23 @@ async def test_a_fault_meets_a_path_as_it_is_or_by_its_pattern(
     assert (await caller.ask("/v2/assets"))[0] == 200
 
 
-async def test_a_method_that_a_page_does_not_have_is_405_and_says_which_it_has(
-    sandbox: Sandbox, http: ClientSession
-) -> None:
+async def test_an_unsupported_method_is_405_with_the_allowed_ones(sandbox: Sandbox, http: ClientSession) -> None:
     async with http.patch(f"{sandbox.paper_url}/v2/watchlists", headers=keys_of(ALICE)) as response:
         assert (response.status, response.headers["Allow"]) == (405, "GET, POST")
 
 
-def test_who_changed_something_is_remembered_however_many_come_to_look() -> None:
+def test_a_changed_account_is_kept_however_many_others_are_read() -> None:
     api = TradingApi(seed=0, rate_limit_per_minute=0, clock=Clock())
     lists, clock = ROUTES.find("/v2/watchlists"), ROUTES.find("/v2/clock")
-    created = api.answer("paper", "POST", lists, keys_of(ALICE), body=b'{"name": "mine"}')
+    created = api.handle("paper", "POST", lists, keys_of(ALICE), body=b'{"name": "mine"}')
     assert created.status == 200
     for number in range(10_050):
         key_id = f"PKCROWD{number:05}"
-        assert api.answer("paper", "GET", clock, keys_of(key_id)).status == 200
-    listed = api.answer("paper", "GET", lists, keys_of(ALICE)).body
+        assert api.handle("paper", "GET", clock, keys_of(key_id)).status == 200
+    listed = api.handle("paper", "GET", lists, keys_of(ALICE)).body
     assert isinstance(listed, list)
     assert [watchlist["name"] for watchlist in listed] == ["mine"]
 
 
 def _request(body: bytes = b"", query: str = "") -> Request:
-    return Request(Customers(0).look_up(ALICE), 0, {}, query, body)
+    return Request(TradingAccounts(0).find(ALICE), 0, {}, query, body)

@@ -1,4 +1,4 @@
-"""The trading socket: who may listen, what is told, and what faults make of it."""
+"""The trade updates stream: authorization, subscription, events and connection limits."""
 
 import asyncio
 import threading
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import ClientSession, WSMsgType, WSServerHandshakeError
 
-from corral.sandbox import Sandbox, secret_of, serve_sandbox
+from corral_sandbox import Sandbox, secret_of, serve_sandbox
 from tests.sandbox.broker import CASH_TRADER, TRADER
 from tests.sandbox.judges import of_the_sdk
 from tests.sandbox.listeners import (
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("path", ["/stream", "/stream/", "//stream"])
-async def test_who_proves_the_keys_may_listen(sandbox: Sandbox, http: ClientSession, path: str) -> None:
+async def test_a_client_with_valid_keys_may_subscribe(sandbox: Sandbox, http: ClientSession, path: str) -> None:
     async with http.ws_connect(f"{sandbox.paper_url}{path}") as socket:
         early = await listen(socket)
         wrong = await authenticate(socket, TRADER, "wrong")
@@ -50,7 +50,7 @@ async def test_paper_keys_are_not_good_for_live(sandbox: Sandbox, http: ClientSe
         assert (await authenticate(socket, "AKALICE00001"))["data"]["status"] == "authorized"
 
 
-async def test_an_order_is_told_step_by_step(sandbox: Sandbox, http: ClientSession) -> None:
+async def test_an_order_is_published_step_by_step(sandbox: Sandbox, http: ClientSession) -> None:
     async with listening(http, sandbox, TRADER) as socket:
         order = await place_order(http, sandbox)
         told = [(await next_message(socket))["data"] for _ in range(3)]
@@ -65,8 +65,8 @@ async def test_an_order_is_told_step_by_step(sandbox: Sandbox, http: ClientSessi
     assert [name in told[0] for name in ("price", "qty", "position_qty", "execution_id")] == [False] * 4
 
 
-async def test_what_happens_later_is_told_by_itself(sandbox: Sandbox, http: ClientSession) -> None:
-    """A large order is done in parts, a quarter of a second apart, and nobody asks meanwhile."""
+async def test_later_events_are_published_without_a_request(sandbox: Sandbox, http: ClientSession) -> None:
+    """A large order is filled in parts, a quarter of a second apart, without any request in between."""
     async with listening(http, sandbox, TRADER) as socket:
         await place_order(http, sandbox, qty="12")
         events = [(await next_message(socket))["data"] for _ in range(5)]
@@ -78,7 +78,7 @@ async def test_what_happens_later_is_told_by_itself(sandbox: Sandbox, http: Clie
     assert [update["event"] for update in events[2:-1]] == ["partial_fill"] * (len(events) - 3)
 
 
-async def test_nobody_hears_of_another_account(sandbox: Sandbox, http: ClientSession) -> None:
+async def test_events_of_another_account_are_not_published(sandbox: Sandbox, http: ClientSession) -> None:
     async with listening(http, sandbox, TRADER) as alice, listening(http, sandbox, CASH_TRADER) as bob:
         theirs = await asyncio.gather(
             *(place_order(http, sandbox, key_id) for key_id in (TRADER, CASH_TRADER) for _ in range(5))
@@ -88,14 +88,14 @@ async def test_nobody_hears_of_another_account(sandbox: Sandbox, http: ClientSes
             assert heard == {order["id"] for order in orders}
 
 
-async def test_who_stops_listening_hears_nothing(sandbox: Sandbox, http: ClientSession) -> None:
+async def test_a_client_that_unsubscribes_receives_nothing(sandbox: Sandbox, http: ClientSession) -> None:
     async with listening(http, sandbox, TRADER) as socket:
         assert (await listen(socket, "none"))["data"]["streams"] == []
         await place_order(http, sandbox)
         assert (await listen(socket))["stream"] == "listening"
 
 
-async def test_an_account_has_one_place(sandbox: Sandbox, http: ClientSession) -> None:
+async def test_an_account_has_one_connection(sandbox: Sandbox, http: ClientSession) -> None:
     async with listening(http, sandbox, TRADER):
         async with http.ws_connect(f"{sandbox.paper_url}/stream") as second:
             refused = await authenticate(second, TRADER)
@@ -109,7 +109,7 @@ async def test_an_account_has_one_place(sandbox: Sandbox, http: ClientSession) -
     await eventually_listen(http, sandbox)
 
 
-async def test_there_may_be_more_places(http: ClientSession) -> None:
+async def test_more_connections_can_be_allowed(http: ClientSession) -> None:
     async with (
         serve_sandbox(port=0, streams_per_account=0) as sandbox,
         listening(http, sandbox, TRADER) as one,
@@ -119,7 +119,7 @@ async def test_there_may_be_more_places(http: ClientSession) -> None:
         assert await next_message(one) == await next_message(other)
 
 
-async def test_what_is_no_message_is_told(sandbox: Sandbox, http: ClientSession) -> None:
+async def test_an_invalid_message_is_reported(sandbox: Sandbox, http: ClientSession) -> None:
     async with http.ws_connect(f"{sandbox.paper_url}/stream") as socket:
         for text in ("", "{", "[]", "3", '{"action": 3}', '{"action": "listen", "data": []}', "[" * 20_000):
             await socket.send_str(text)
@@ -137,12 +137,12 @@ async def test_a_ping_is_answered(sandbox: Sandbox, http: ClientSession) -> None
         assert (message.type, message.data) == (WSMsgType.PONG, b"well?")
 
 
-async def test_a_plain_request_is_no_connection(sandbox: Sandbox, http: ClientSession) -> None:
+async def test_a_plain_request_is_not_a_handshake(sandbox: Sandbox, http: ClientSession) -> None:
     async with http.get(f"{sandbox.paper_url}/stream") as response:
         assert response.status == 400
 
 
-async def test_many_may_listen(sandbox: Sandbox, http: ClientSession) -> None:
+async def test_many_clients_may_subscribe(sandbox: Sandbox, http: ClientSession) -> None:
     sockets = await asyncio.gather(*(http.ws_connect(f"{sandbox.paper_url}/stream") for _ in range(90)))
     try:
         answers = await asyncio.gather(
@@ -163,7 +163,7 @@ async def test_connections_are_counted_by_account(sandbox: Sandbox, http: Client
 
 
 @of_the_sdk
-async def test_the_sdk_listens(sandbox: Sandbox, http: ClientSession) -> None:
+async def test_the_sdk_subscribes(sandbox: Sandbox, http: ClientSession) -> None:
     from alpaca.trading.stream import TradingStream
 
     loop = asyncio.get_running_loop()

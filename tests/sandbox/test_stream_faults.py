@@ -1,4 +1,4 @@
-"""What faults make of the trading socket."""
+"""Faults of the trade updates stream."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ import orjson
 import pytest
 from aiohttp import ClientConnectionError, ClientSession, WSMsgType, WSServerHandshakeError
 
-from corral.sandbox import Sandbox, secret_of
+from corral_sandbox import Sandbox, secret_of
 from tests.sandbox.broker import CASH_TRADER, TRADER
 from tests.sandbox.listeners import (
     PATIENCE,
@@ -57,7 +57,7 @@ async def test_a_fault_never_answers(sandbox: Sandbox, http: ClientSession) -> N
             await socket.receive(timeout=0.3)
 
 
-async def test_faults_spoil_what_is_told(sandbox: Sandbox, http: ClientSession) -> None:
+async def test_faults_change_the_events(sandbox: Sandbox, http: ClientSession) -> None:
     await _fault(http, sandbox, stream={"half_json": True})
     async with listening(http, sandbox, TRADER) as socket:
         await place_order(http, sandbox)
@@ -101,7 +101,7 @@ async def test_a_fault_drops_the_connection_after_a_while(sandbox: Sandbox, http
     await eventually_listen(http, sandbox)
 
 
-async def test_a_fault_falls_silent_and_answers_no_ping(sandbox: Sandbox, http: ClientSession) -> None:
+async def test_a_fault_goes_silent_and_sends_no_pong(sandbox: Sandbox, http: ClientSession) -> None:
     await _fault(http, sandbox, stream={"silent_after_ms": 0})
     async with http.ws_connect(f"{sandbox.paper_url}/stream", autoping=False) as socket:
         await authenticate(socket, TRADER)
@@ -128,8 +128,6 @@ async def test_a_fault_delays_the_authorization(sandbox: Sandbox, http: ClientSe
         {"stream": {"made_up": True}},
     ],
 )
-async def test_a_fault_that_makes_no_sense_is_refused(
-    sandbox: Sandbox, http: ClientSession, fault: dict[str, object]
-) -> None:
+async def test_an_invalid_fault_is_refused(sandbox: Sandbox, http: ClientSession, fault: dict[str, object]) -> None:
     async with http.put(f"{sandbox.url}/_faults", json={"faults": [fault]}) as response:
         assert response.status == 400

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from aiohttp import ClientSession, ClientTimeout
 
-from corral.sandbox import Sandbox, secret_of, serve_sandbox
+from corral_sandbox import Sandbox, secret_of, serve_sandbox
 from tests.sandbox.people import ALICE, ALICE_LIVE, BOB, keys_of, nanoseconds
 
 _FORBIDDEN = (403, {"message": "forbidden."})
@@ -26,7 +26,7 @@ async def test_a_request_without_both_key_headers_is_forbidden(
 
 
 @pytest.mark.parametrize("key_id", ["PK123", "XKALICE00001", "pkalice00001", f"PK{'A' * 39}", f"{ALICE}é"])
-async def test_a_key_id_of_no_account_is_unauthorized(sandbox: Sandbox, http: ClientSession, key_id: str) -> None:
+async def test_an_unknown_key_id_is_unauthorized(sandbox: Sandbox, http: ClientSession, key_id: str) -> None:
     assert await _answer(http, f"{sandbox.paper_url}/v2/account", keys_of(key_id)) == _UNAUTHORIZED
 
 
@@ -36,7 +36,7 @@ async def test_a_wrong_secret_is_unauthorized(sandbox: Sandbox, http: ClientSess
     assert await _answer(http, f"{sandbox.paper_url}/v2/account", headers) == _UNAUTHORIZED
 
 
-async def test_good_keys_are_refused_in_the_other_environment(sandbox: Sandbox, http: ClientSession) -> None:
+async def test_valid_keys_are_refused_in_the_other_environment(sandbox: Sandbox, http: ClientSession) -> None:
     assert await _answer(http, f"{sandbox.live_url}/v2/account", keys_of(ALICE)) == _OTHER_ENVIRONMENT
     assert await _answer(http, f"{sandbox.paper_url}/v2/account", keys_of(ALICE_LIVE)) == _OTHER_ENVIRONMENT
 
@@ -54,7 +54,7 @@ async def test_alice_and_bob_have_different_accounts(sandbox: Sandbox, http: Cli
     assert {alice["id"], alice["cash"]}.isdisjoint({bob["id"], bob["cash"]})
 
 
-async def test_an_account_answers_the_same_bytes_at_the_same_moment_after_a_restart(http: ClientSession) -> None:
+async def test_an_account_sends_the_same_bytes_at_the_same_time_after_a_restart(http: ClientSession) -> None:
     bodies = [await _body_at("2026-11-24T14:30:05Z", seed, http) for seed in (7, 7, 8)]
     assert bodies[0] == bodies[1] != bodies[2]
 
@@ -70,7 +70,7 @@ async def _body_at(moment: str, seed: int, http: ClientSession) -> bytes:
 @pytest.mark.parametrize(
     "path", ["/paper//v2/account", "//paper/v2//account/", "/paper/v2/account/", "/paper/v2/account?x=1"]
 )
-async def test_doubled_and_trailing_slashes_are_answered_without_a_redirect(
+async def test_repeated_and_trailing_slashes_are_served_without_a_redirect(
     sandbox: Sandbox, http: ClientSession, path: str
 ) -> None:
     status, body = await _answer(http, f"{sandbox.url}{path}", keys_of(ALICE))
@@ -82,7 +82,7 @@ async def test_doubled_and_trailing_slashes_are_answered_without_a_redirect(
 @pytest.mark.parametrize(
     "path", ["/", "/paper", "/paper/v2", "/paper/v2/accounts", "/v2/account", "/_nothing", "/other/v2/account"]
 )
-async def test_what_is_not_there_is_alpacas_404(sandbox: Sandbox, http: ClientSession, path: str) -> None:
+async def test_an_unknown_path_is_alpacas_404(sandbox: Sandbox, http: ClientSession, path: str) -> None:
     assert await _answer(http, f"{sandbox.url}{path}", keys_of(ALICE)) == (404, {"message": "endpoint not found."})
 
 
@@ -95,7 +95,7 @@ async def test_another_method_is_405_and_says_which_is_allowed(
         assert await response.json() == {"message": "method not allowed."}
 
 
-async def test_every_answer_has_a_request_id_of_its_own(sandbox: Sandbox, http: ClientSession) -> None:
+async def test_every_response_has_a_request_id_of_its_own(sandbox: Sandbox, http: ClientSession) -> None:
     request_ids: set[str] = set()
     for path in ("/paper/v2/account", "/paper/v2/account", "/paper/v2/clock", "/live/v2/clock", "/nowhere"):
         async with http.get(f"{sandbox.url}{path}", headers=keys_of(ALICE)) as response:
@@ -128,12 +128,12 @@ async def test_two_hundred_requests_a_minute_are_the_default(http: ClientSession
         assert await _budget(http, sandbox, ALICE) == (200, "200", "199")
 
 
-async def test_without_a_rate_limit_no_answer_speaks_of_one(sandbox: Sandbox, http: ClientSession) -> None:
+async def test_without_a_rate_limit_no_response_has_its_headers(sandbox: Sandbox, http: ClientSession) -> None:
     async with http.get(f"{sandbox.paper_url}/v2/account", headers=keys_of(ALICE)) as response:
         assert not [name for name in response.headers if name.lower().startswith("x-ratelimit")]
 
 
-async def test_latency_delays_the_trading_api_but_not_the_controls(http: ClientSession) -> None:
+async def test_latency_delays_the_trading_api_but_not_the_control_endpoints(http: ClientSession) -> None:
     async with serve_sandbox(port=0, latency_seconds=0.3) as sandbox:
         assert await _seconds_for(http, f"{sandbox.url}/_faults") < 0.3
         assert await _seconds_for(http, f"{sandbox.paper_url}/v2/clock") >= 0.3
@@ -159,7 +159,7 @@ async def test_the_port_is_free_again_after_the_block(http: ClientSession) -> No
                 pass
 
 
-async def test_a_client_that_waits_does_not_hold_up_the_end() -> None:
+async def test_a_waiting_client_does_not_delay_the_shutdown() -> None:
     async with ClientSession() as http, serve_sandbox(port=0, latency_seconds=30) as sandbox:
         with pytest.raises(TimeoutError):
             await http.get(f"{sandbox.paper_url}/v2/clock", headers=keys_of(ALICE), timeout=ClientTimeout(total=0.05))

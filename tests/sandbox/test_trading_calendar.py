@@ -1,10 +1,10 @@
-"""The judge is the exchange: its published holidays and early closings, year by year."""
+"""The trading calendar agrees with the holidays and early closings that the exchange published."""
 
 from datetime import date, time
 
 import pytest
 
-from corral.sandbox.trading_calendar import holidays, last_session_before, session_on, sessions_from
+from corral_sandbox.market.time import holidays, last_session_before, session_on, sessions_from
 
 _PUBLISHED_HOLIDAYS = {
     2012: "01-02 01-16 02-20 04-06 05-28 07-04 09-03 10-29 10-30 11-22 12-25",

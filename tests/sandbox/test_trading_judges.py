@@ -1,4 +1,4 @@
-"""Trading before the judges: Alpaca's SDK places, reads and closes; its document says what answers look like."""
+"""Trading with Alpaca's SDK; the responses are validated against its OpenAPI document."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from corral.sandbox import serve_sandbox
+from corral_sandbox import serve_sandbox
 from tests.sandbox.broker import OPTIONS_TRADER, TRADER, TUESDAY_TEN, Broker
 from tests.sandbox.judges import judge, of_the_sdk, sdk
 from tests.sandbox.people import nanoseconds
@@ -62,7 +62,7 @@ def _without_empty_names(order: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("body", _orders(), ids=str)
-def test_an_order_has_the_form_of_the_official_document(official: dict[str, Any], body: dict[str, Any]) -> None:
+def test_an_order_matches_the_openapi_document(official: dict[str, Any], body: dict[str, Any]) -> None:
     broker = Broker(OPTIONS_TRADER)
     taken = broker.place(**{"symbol": None if "legs" in body else "KO", **body})
     path = f"/v2/orders/{taken['id']}"
@@ -104,7 +104,7 @@ def test_an_order_has_the_fields_of_the_official_example(
         assert ours.keys() - theirs.keys() <= {"expires_at", "position_intent", "subtag", "source", "order_type"}
 
 
-def test_the_other_answers_have_the_form_of_the_official_document(official: dict[str, Any]) -> None:
+def test_the_other_responses_match_the_openapi_document(official: dict[str, Any]) -> None:
     broker = Broker(OPTIONS_TRADER)
     open_order = broker.place(type="limit", limit_price="5", qty="2", time_in_force="gtc")
     _, changed = broker.ask("PATCH", f"/v2/orders/{open_order['id']}", {"limit_price": "6"})
@@ -124,7 +124,7 @@ def test_the_other_answers_have_the_form_of_the_official_document(official: dict
     judge(official, "/v2/positions", "delete", "207").validate(closed)
 
 
-def test_each_type_of_activity_has_the_form_of_the_official_document(official: dict[str, Any]) -> None:
+def test_each_type_of_activity_matches_the_openapi_document(official: dict[str, Any]) -> None:
     broker = Broker(OPTIONS_TRADER)
     broker.place(symbol=_CALLS[0], qty="1")
     assert broker.ask("POST", f"/v2/positions/{_CALLS[0]}/exercise")[0] == 200

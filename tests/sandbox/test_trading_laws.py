@@ -1,4 +1,4 @@
-"""Whatever is ordered, and whenever: the sums are right, and a run repeats itself byte for byte."""
+"""Whatever is ordered, and whenever: the sums are right, and a run is reproducible byte for byte."""
 
 from collections import defaultdict
 from decimal import Decimal, localcontext
@@ -238,9 +238,7 @@ def test_the_same_run_gives_the_same_bytes(run: tuple[str, int, str, list[tuple[
 
 @given(_RUNS, st.integers(60, 7_200))
 @settings(deadline=None, max_examples=40)
-def test_it_makes_no_difference_how_often_one_looks(
-    run: tuple[str, int, str, list[tuple[str, Any]]], seconds: int
-) -> None:
+def test_reading_does_not_change_the_result(run: tuple[str, int, str, list[tuple[str, Any]]], seconds: int) -> None:
     seldom, _ = _run(run)
     key_id, seed, start, steps = run
     often = Broker(key_id, seed=seed, at=start)

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 from aiohttp import ClientSession
 
-from corral.sandbox import Sandbox, serve_sandbox
+from corral_sandbox import Sandbox, serve_sandbox
 from tests.sandbox.asking import Caller
 from tests.sandbox.judges import judge, of_the_sdk, sdk
 from tests.sandbox.people import ALICE, BOB, nanoseconds
@@ -20,7 +20,7 @@ def _symbols(watchlist: Any) -> list[str]:  # noqa: ANN401 - the SDK's
 
 
 @of_the_sdk
-async def test_the_sdk_leads_a_watchlist_through_its_life(sandbox: Sandbox) -> None:
+async def test_the_sdk_creates_changes_and_deletes_a_watchlist(sandbox: Sandbox) -> None:
     from alpaca.common.exceptions import APIError
     from alpaca.trading.requests import CreateWatchlistRequest, UpdateWatchlistRequest
 
@@ -45,7 +45,7 @@ async def test_the_sdk_leads_a_watchlist_through_its_life(sandbox: Sandbox) -> N
             await asyncio.to_thread(client.get_watchlist_by_id, created.id)
 
 
-async def test_watchlists_have_the_form_of_the_official_document(caller: Caller, official: dict[str, Any]) -> None:
+async def test_watchlists_match_the_openapi_document(caller: Caller, official: dict[str, Any]) -> None:
     status, created = await caller.ask(_LISTS, method="POST", body={"name": "mine", "symbols": ["AAPL", "BTCUSD"]})
     assert status == 200
     judge(official, _LISTS, "post").validate(created)
@@ -64,7 +64,7 @@ async def test_watchlists_have_the_form_of_the_official_document(caller: Caller,
         judge(official, _ONE).validate(watchlist)
 
 
-async def test_a_watchlist_can_be_led_by_its_name(caller: Caller) -> None:
+async def test_a_watchlist_can_be_changed_by_its_name(caller: Caller) -> None:
     name = "öl & gas/energy"
     by_name = f"{_BY_NAME}?name={quote(name, safe='')}"
     await caller.ask(_LISTS, method="POST", body={"name": name})
@@ -105,7 +105,7 @@ async def test_bob_cannot_reach_alices_watchlist(caller: Caller) -> None:
         ({"name": "b", "symbols": ["BTCUSD", "BTC/USD"]}, "duplicate symbol"),
     ],
 )
-async def test_a_watchlist_that_cannot_be_is_refused(caller: Caller, body: dict[str, Any], message: str) -> None:
+async def test_an_invalid_watchlist_is_refused(caller: Caller, body: dict[str, Any], message: str) -> None:
     await caller.ask(_LISTS, method="POST", body={"name": "mine"})
     assert await caller.ask(_LISTS, method="POST", body=body) == (422, {"code": 40010001, "message": message})
     assert len(await caller.get(_LISTS)) == 1
@@ -139,7 +139,7 @@ async def test_a_run_can_be_repeated_to_the_byte(http: ClientSession) -> None:
     assert runs[0][0][1]["created_at"] == "2026-11-24T14:30:05.000000000Z"
 
 
-async def test_the_id_of_a_deleted_watchlist_is_not_given_again(caller: Caller) -> None:
+async def test_the_id_of_a_deleted_watchlist_is_not_reused(caller: Caller) -> None:
     _, first = await caller.ask(_LISTS, method="POST", body={"name": "mine"})
     await caller.ask(f"{_LISTS}/{first['id']}", method="DELETE")
     _, second = await caller.ask(_LISTS, method="POST", body={"name": "mine"})

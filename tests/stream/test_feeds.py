@@ -9,8 +9,8 @@ import pytest
 from aiohttp import ClientSession
 
 from corral.credentials.models import SealedCredential
-from corral.sandbox import Sandbox, serve_sandbox
 from corral.stream import subscriptions as stream_subscriptions
+from corral_sandbox import Sandbox, serve_sandbox
 from tests.conftest import Faults, Service, StartService
 from tests.people import Person, make_person, paper_key
 from tests.stream.ears import listening_to, wait_until

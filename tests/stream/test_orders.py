@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from corral.sandbox import Sandbox
+from corral_sandbox import Sandbox
 from tests.conftest import Faults
 from tests.people import Person
 from tests.stream.ears import listening_to

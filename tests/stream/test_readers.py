@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 import orjson
 import psutil
 
-from corral.sandbox import Sandbox
 from corral.stream.events import Kind, StreamEvent
 from corral.stream.hub import Hub
+from corral_sandbox import Sandbox
 from tests.conftest import Faults, Service, StartService
 from tests.log_lines import LogSince
 from tests.people import Person, make_person, paper_key

@@ -16,9 +16,9 @@ from corral.credentials.queries import load_sealed_credentials
 from corral.credentials.reader import STREAM
 from corral.identity import api_tokens
 from corral.people.operators import disable_person
-from corral.sandbox import Sandbox
 from corral.stream.events import Kind, StreamEvent
 from corral.stream.hub import Hub
+from corral_sandbox import Sandbox
 from tests.conftest import Faults, Service
 from tests.doors import browser, sign_in_by_link
 from tests.people import Person, key_pair, paper_key

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import ClientSession
 
-from corral.sandbox import Sandbox, secret_of
+from corral_sandbox import Sandbox, secret_of
 from tests.people import paper_key
 from tests.stream.ears import Ears
 

@@ -10,8 +10,8 @@ import asyncpg
 import pytest
 from aiohttp import ClientSession
 
-from corral.sandbox import secret_of
 from corral.web.account_page import HAS_CHART
+from corral_sandbox import secret_of
 from tests.conftest import Faults, Service, StartService
 from tests.doors import sign_in_by_link
 from tests.people import Person, key_pair, live_key, make_person, paper_key

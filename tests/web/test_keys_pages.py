@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 from aiohttp import ClientSession
 
-from corral.sandbox import secret_of
+from corral_sandbox import secret_of
 from tests.conftest import Faults
 from tests.people import Person, key_pair, live_key, paper_key
 from tests.web.html import Parsed, read_page

@@ -1,0 +1,22 @@
+"""An Alpaca-compatible broker for tests and for trying Corral without an account.
+
+Every key id that looks like Alpaca's (PK… for paper, AK… for live) is an account. Its initial state follows from
+the seed and the key id, and its values follow prices that move. Imports nothing of Corral.
+
+Imports point down:
+
+    server        HTTP: `serve_sandbox` inside an event loop, `run_sandbox` beside it
+    trading_api   authenticates a request and calls the handler of its path
+    stream        the socket that publishes trade updates
+    api           the handlers, by resource: account, orders, positions, assets, calendar ...
+    faults        what goes wrong on demand: the fault plan, its effects, and the endpoints that set it
+    http          requests and responses, API keys, rate limit, request counts
+    broker        accounts, orders and how they are executed, ledger, buying power
+    market        time and the trading calendar, prices, assets, option contracts, amounts
+    errors        how Alpaca refuses a request
+"""
+
+from corral_sandbox.http.access import secret_of
+from corral_sandbox.server import Sandbox, run_sandbox, serve_sandbox
+
+__all__ = ["Sandbox", "run_sandbox", "secret_of", "serve_sandbox"]

@@ -1,0 +1,201 @@
+"""What happens to an order next, and when: a pure function of the order and of prices.
+
+Shares and options trade in the regular session, shares with `extended_hours` from 04:00 to 20:00, coins always.
+A market order fills at once, a limit order when the price is at its limit or better, and a stop becomes one of them
+when the price reaches it. At one instant the market fills up to `LIQUIDITY` dollars of an order, in two executions;
+the next fill comes `LIQUIDITY_RETURNS_AFTER` later.
+"""
+
+from decimal import ROUND_DOWN, Decimal
+from typing import Literal, NamedTuple
+
+from corral_sandbox.broker.orders import BrokerOrder, OrderRequest, can_trade, next_opening, window_of
+from corral_sandbox.broker.price_search import Bounds, first_drop_to_stop, first_time, highest
+from corral_sandbox.market.money import BILLIONTH, ZERO
+from corral_sandbox.market.prices import price, price_range
+from corral_sandbox.market.time import DAY, HOUR, SECOND
+
+LIQUIDITY = Decimal(20_000)
+LIQUIDITY_RETURNS_AFTER = SECOND // 4
+_EXECUTIONS_AT_ONCE = 2  # at one instant
+
+
+class OrderStep(NamedTuple):
+    """`release` sends an order to the market; `look` only continues the search for the next step."""
+
+    at: int
+    action: Literal["release", "trigger", "execute", "cancel", "expire", "look"]
+    peak: Decimal | None = None
+
+
+def next_step(seed: int, order: BrokerOrder) -> OrderStep | None:
+    """Returns None for an order that is closed, or that waits for another order."""
+    order_request, at = order.request, order.ready_at
+    if not (order.is_open and order.is_working):
+        return None
+    if order.status in {"accepted", "pending_new"}:
+        return OrderStep(_release_time(order_request, at), "release")
+    if order_request.time_in_force in {"opg", "cls"}:
+        return _auction(seed, order)
+    if order_request.time_in_force in {"ioc", "fok"}:
+        return OrderStep(at, "execute" if _executes_at_once(seed, order, at) else "cancel")
+    return _next_look(seed, order)
+
+
+def best_price(seed: int, order: BrokerOrder, now: int) -> Decimal | None:
+    """Returns the highest price since a trailing stop was placed (the lowest for a buy), None for other orders."""
+    window = window_of(order.request, order.ready_at)
+    start, end = max(order.ready_at, window.opens), min(now, window.closes - 1)
+    if order.peak is None or not order.is_open or order.is_triggered or end < start:
+        return order.peak
+    bounds = price_bounds(seed, order.request)
+    if order.request.side == "sell":
+        return highest(bounds, order.peak, start, end)
+    return -highest(negated(bounds), -order.peak, start, end)
+
+
+def executions(order: BrokerOrder, price: Decimal) -> list[Decimal]:
+    """Returns the quantities that are filled at one instant."""
+    left = quantity_left(order, price)
+    if not left:
+        return []
+    if order.request.asset is None:
+        return [left]
+    unit = _quantity_increment(order)
+    whole = order.request.time_in_force in {"opg", "cls", "fok"}
+    deep = max((LIQUIDITY / price / order.request.multiplier).quantize(unit, ROUND_DOWN), unit)
+    taken = left if whole else min(left, deep)
+    first = max((deep / _EXECUTIONS_AT_ONCE).quantize(unit, ROUND_DOWN), unit)
+    return [part for part in (min(first, taken), max(taken - first, ZERO)) if part]
+
+
+def _release_time(order_request: OrderRequest, at: int) -> int:
+    if order_request.time_in_force == "opg":
+        return next_opening(at)
+    if order_request.time_in_force in {"ioc", "fok", "cls"}:
+        return at
+    return max(at, window_of(order_request, at).opens)
+
+
+def _auction(seed: int, order: BrokerOrder) -> OrderStep:
+    """An order for the open or the close is filled completely or expires."""
+    at = order.ready_at if order.expires_at is None else order.expires_at
+    return OrderStep(at, "execute" if _is_at_limit(seed, order.request, at) else "expire")
+
+
+def _executes_at_once(seed: int, order: BrokerOrder, at: int) -> bool:
+    order_request = order.request
+    if not can_trade(order_request, at) or not _is_at_limit(seed, order_request, at):
+        return False
+    price = quote(seed, order_request, at)
+    return (
+        order_request.time_in_force == "ioc"
+        or quantity_left(order, price) * price * order_request.multiplier <= LIQUIDITY
+    )
+
+
+def _is_at_limit(seed: int, order_request: OrderRequest, at: int) -> bool:
+    return order_request.limit_price is None or _reaches_limit(order_request, *[quote(seed, order_request, at)] * 2)
+
+
+def _next_look(seed: int, order: BrokerOrder) -> OrderStep:
+    """Searches to the end of the window, at most a day, or an hour for a trailing stop."""
+    order_request = order.request
+    window = window_of(order_request, order.ready_at)
+    start = max(order.ready_at, window.opens)
+    if order.expires_at is not None and start >= order.expires_at:
+        return OrderStep(order.expires_at, "expire")
+    ahead = start + (HOUR if order_request.is_trailing and not order.is_triggered else DAY)
+    closes = window.closes if order.expires_at is None else min(window.closes, order.expires_at)
+    end = min(closes, ahead) - 1
+    if _needs_trigger(order):
+        return _next_trigger(seed, order, start, end)
+    if order_request.limit_price is None:
+        return OrderStep(start, "execute")
+    found = first_time(
+        price_bounds(seed, order_request), lambda low, high: _reaches_limit(order_request, low, high), start, end
+    )
+    return OrderStep(end + 1, "look") if found is None else OrderStep(found, "execute")
+
+
+def _needs_trigger(order: BrokerOrder) -> bool:
+    return order.request.type in {"stop", "stop_limit", "trailing_stop"} and not order.is_triggered
+
+
+def _next_trigger(seed: int, order: BrokerOrder, start: int, end: int) -> OrderStep:
+    order_request, bounds = order.request, price_bounds(seed, order.request)
+    if order_request.is_trailing:
+        return _trail(seed, order, start, end)
+    stop = order_request.stop_price or ZERO
+    found = first_time(
+        bounds, lambda low, high: high >= stop if order_request.side == "buy" else low <= stop, start, end
+    )
+    return OrderStep(end + 1, "look") if found is None else OrderStep(found, "trigger")
+
+
+def _trail(seed: int, order: BrokerOrder, start: int, end: int) -> OrderStep:
+    """A sell stop trails the highest price from below; a buy stop trails the lowest from above, its negative."""
+    order_request, bounds = order.request, price_bounds(seed, order.request)
+    peak = quote(seed, order_request, start) if order.peak is None else order.peak
+    if order_request.side == "sell":
+        found, peak = first_drop_to_stop(bounds, order_request.trailing_stop, peak, start, end)
+    else:
+        found, low = first_drop_to_stop(
+            negated(bounds), lambda high: -order_request.trailing_stop(-high), -peak, start, end
+        )
+        peak = -low
+    return OrderStep(end + 1, "look", peak) if found is None else OrderStep(found, "trigger", peak)
+
+
+def _reaches_limit(order_request: OrderRequest, low: Decimal, high: Decimal) -> bool:
+    limit = order_request.limit_price or ZERO
+    return low <= limit if order_request.side == "buy" else high >= limit
+
+
+def quantity_left(order: BrokerOrder, price: Decimal) -> Decimal:
+    """Returns the unfilled quantity; for a notional order, what its remaining dollars buy at `price`."""
+    if order.left is not None:
+        return order.left
+    dollars = (order.request.notional or ZERO) - order.filled_value
+    return (dollars / price).quantize(BILLIONTH, ROUND_DOWN)
+
+
+def _quantity_increment(order: BrokerOrder) -> Decimal:
+    quantity = order.request.quantity
+    is_whole = quantity is not None and quantity == quantity.to_integral_value()
+    return Decimal(1) if is_whole and not order.request.trades_always else BILLIONTH
+
+
+def quote(seed: int, order_request: OrderRequest, at: int) -> Decimal:
+    """Returns the price of an order's asset, or the net price of its legs, at `at` in nanoseconds since 1970."""
+    if order_request.asset is not None:
+        return price(seed, order_request.asset.symbol, at)
+    return price_bounds(seed, order_request)(at, at)[0]
+
+
+def price_bounds(seed: int, order_request: OrderRequest) -> Bounds:
+    if order_request.asset is not None:
+        symbol = order_request.asset.symbol
+        return lambda start, end: price_range(seed, symbol, start, end)
+    return lambda start, end: _net_range(seed, order_request, start, end)
+
+
+def negated(bounds: Bounds) -> Bounds:
+    """Negates prices, so that a search for the highest finds the lowest."""
+
+    def of_negated_prices(start: int, end: int) -> tuple[Decimal, Decimal]:
+        low, high = bounds(start, end)
+        return -high, -low
+
+    return of_negated_prices
+
+
+def _net_range(seed: int, order_request: OrderRequest, start: int, end: int) -> tuple[Decimal, Decimal]:
+    lowest = highest = ZERO
+    for leg in order_request.legs:
+        low, high = price_range(seed, leg.asset.symbol, start, end)
+        if leg.side == "sell":
+            low, high = -high, -low
+        lowest += leg.ratio * low
+        highest += leg.ratio * high
+    return lowest, highest

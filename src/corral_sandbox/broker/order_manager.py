@@ -1,0 +1,295 @@
+"""The orders of one account, and what happens to them over time.
+
+`advance` lets everything happen that was due by a given time, at exactly the times at which it was due. So the state of
+an account depends only on the requests that changed it and their times, not on who reads it or how often.
+"""
+
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from heapq import heappop, heappush
+from typing import NamedTuple
+
+from corral_sandbox.broker.initial_state import AccountTerms, initial_trades
+from corral_sandbox.broker.ledger import Execution, Ledger, LedgerPosition, LedgerState
+from corral_sandbox.broker.matching import (
+    LIQUIDITY_RETURNS_AFTER,
+    OrderStep,
+    best_price,
+    executions,
+    next_step,
+    quantity_left,
+    quote,
+)
+from corral_sandbox.broker.orders import BrokerOrder, OrderFactory, OrderRequest, Status
+from corral_sandbox.broker.settlement import Settlement, settle_exercised, settle_expired
+from corral_sandbox.market.money import ZERO
+from corral_sandbox.market.option_contracts import OptionContract, contract_of
+from corral_sandbox.market.prices import price
+
+
+class OrderEvent(NamedTuple):
+    """A trade update, named as Alpaca names it."""
+
+    name: str
+    at: int
+    order: BrokerOrder
+    execution: Execution | None = None
+    position: Decimal = ZERO
+
+
+class OrderManager:
+    """`on_event` is called with each event, `on_change` when the next due time may have changed."""
+
+    def __init__(self, terms: AccountTerms) -> None:
+        self.terms = terms
+        self._opening_trades = initial_trades(terms)
+        self.orders = {order.id: order for order, _ in self._opening_trades}
+        self.by_client_order_id = {order.client_order_id: order for order, _ in self._opening_trades}
+        self.ledger = Ledger(_initial_ledger_state(terms))
+        self.on_event: set[Callable[[OrderEvent], None]] = set()
+        self.on_change: Callable[[OrderManager], None] | None = None
+        self._next_steps: dict[BrokerOrder, OrderStep] = {}
+        self._due: list[tuple[int, int, OrderStep, BrokerOrder]] = []
+        self._expiries: list[tuple[int, str]] = []
+        self._do_not_exercise: set[str] = set()
+        self._factory = OrderFactory(str(terms.profile["id"]))
+
+    @property
+    def has_no_orders(self) -> bool:
+        return len(self.orders) == len(self._opening_trades)
+
+    @property
+    def next_due(self) -> int | None:
+        self._drop_finished_steps()
+        ends = [heap[0][0] for heap in (self._due, self._expiries) if heap]
+        return min(ends, default=None)
+
+    def open_orders(self) -> Iterator[BrokerOrder]:
+        """Returns every open order in the order of submission, exits included."""
+        return iter(self._next_steps)
+
+    def executions(self) -> Iterator[Execution]:
+        """Yields all executions in their order, from those of the initial holdings on."""
+        yield from (execution for _, execution in self._opening_trades)
+        yield from self.ledger.executions
+
+    def advance(self, now: int) -> None:
+        """Processes everything that is due by `now`, in nanoseconds since 1970."""
+        while (due := self.next_due) is not None and due <= now:
+            if self._due and self._due[0][0] == due:
+                _, _, step, order = heappop(self._due)
+                self._perform(order, step)
+            else:
+                self._expire(*heappop(self._expiries))
+
+    def exercise(self, contract: OptionContract, now: int) -> None:
+        """Exercises the whole position in a contract."""
+        self._settle_option(settle_exercised(contract, self.ledger.state.quantity_of(contract.symbol)), now)
+
+    def decline_exercise(self, contract: OptionContract) -> None:
+        """Marks a contract to expire even if it is in the money."""
+        self._do_not_exercise.add(contract.symbol)
+
+    def place(self, order_request: OrderRequest, now: int) -> BrokerOrder:
+        """Adds an order that has passed every check. It is first processed by the next `advance`."""
+        order, *others = self._factory.make_with_legs(order_request, now)
+        for member in (order, *others):
+            self._add(member)
+        self._start(order, now)
+        for other in others:
+            if other.ratio is None:
+                self._schedule_next_step(other)
+        return order
+
+    def cancel(self, order: BrokerOrder, now: int) -> None:
+        """Cancels an open order and the others of its group."""
+        self._close(order, "canceled", now)
+        self._notify_change()
+
+    def replace(self, old: BrokerOrder, order_request: OrderRequest, now: int) -> BrokerOrder:
+        """Replaces an open order with a new one."""
+        new = self._factory.make(order_request, now)
+        self._add(new)
+        new.replaces, old.replaced_by = old.id, new.id
+        new.is_working, new.is_triggered = old.is_working, old.is_triggered
+        if old.group is not None and old.role is not None:
+            new.group, new.role = old.group, old.role
+            old.group.members[old.role] = new
+        was_held = old.status == "held"
+        self._finish(old, "replaced", now)
+        new.peak = old.peak
+        if was_held:
+            new.status = "held"
+            self._schedule_next_step(new)
+        else:
+            self._start(new, now)
+        return new
+
+    def _add(self, order: BrokerOrder) -> None:
+        self.orders[order.id] = order
+        self.by_client_order_id[order.client_order_id] = order
+
+    def _start(self, order: BrokerOrder, now: int) -> None:
+        if order.request.type == "trailing_stop" and order.peak is None:
+            order.peak = quote(self.terms.seed, order.request, now)
+        self._publish(order.status, now, order)
+        self._schedule_next_step(order)
+
+    def _schedule_next_step(self, order: BrokerOrder) -> None:
+        step = next_step(self.terms.seed, order)
+        if step is not None:
+            self._next_steps[order] = step
+            heappush(self._due, (step.at, order.number, step, order))
+        elif order.is_open:
+            self._next_steps[order] = OrderStep(order.ready_at, "look")
+        self._notify_change()
+
+    def _drop_finished_steps(self) -> None:
+        while self._due and self._next_steps.get(self._due[0][3]) is not self._due[0][2]:
+            heappop(self._due)
+
+    def _perform(self, order: BrokerOrder, step: OrderStep) -> None:
+        order.ready_at = step.at
+        order.peak = order.peak if step.peak is None else step.peak
+        if step.action == "release":
+            self._set_status(order, "new", step.at)
+        elif step.action == "trigger":
+            self._trigger(order, step.at)
+        elif step.action == "execute":
+            self._execute(order, step.at)
+        elif step.action in {"cancel", "expire"}:
+            self._close(order, "canceled" if step.action == "cancel" else "expired", step.at)
+        if order.is_open:
+            self._schedule_next_step(order)
+
+    def _set_status(self, order: BrokerOrder, status: Status, at: int) -> None:
+        order.status, order.updated_at = status, at
+        for leg in order.legs:
+            leg.status, leg.updated_at = status, at
+        self._publish(status, at, order)
+
+    def _trigger(self, order: BrokerOrder, at: int) -> None:
+        order.is_triggered = True
+        if order.status == "held":
+            self._set_status(order, "new", at)
+            self._close_others(order, "canceled", at)
+
+    def _execute(self, order: BrokerOrder, at: int) -> None:
+        at_price = quote(self.terms.seed, order.request, at)
+        for quantity in executions(order, at_price):
+            if not self._can_pay(order, quantity, at_price):
+                self._close(order, "canceled" if order.filled_quantity else "rejected", at)
+                return
+            self._fill(order, quantity, at_price, at)
+        if order.is_exit:
+            self._close_others(order, "canceled", at)
+        if order.status == "filled":
+            self._settle_filled(order, at)
+        elif order.request.time_in_force == "ioc":
+            self._close(order, "canceled", at)
+        order.ready_at = at + LIQUIDITY_RETURNS_AFTER
+
+    def _can_pay(self, order: BrokerOrder, quantity: Decimal, price: Decimal) -> bool:
+        """A cash account cannot borrow, even if the price has moved since the order was accepted."""
+        if self.terms.multiplier > 1 or order.request.side == "sell":
+            return True
+        return quantity * price * order.request.multiplier <= self.ledger.state.cash
+
+    def _fill(self, order: BrokerOrder, quantity: Decimal, price: Decimal, at: int) -> None:
+        order.take(quantity, price, at)
+        order.status = "partially_filled" if quantity_left(order, price) else "filled"
+        execution: Execution | None = None
+        for leg in order.legs:
+            part = quantity * (leg.ratio or ZERO)
+            leg.take(part, leg_price := quote(self.terms.seed, leg.request, at), at)
+            leg.status = order.status
+            self._record(leg, part, leg_price, at)
+        if order.request.asset is not None:
+            execution = self._record(order, quantity, price, at)
+        self._publish("fill" if order.status == "filled" else "partial_fill", at, order, execution)
+
+    def _record(self, order: BrokerOrder, quantity: Decimal, price: Decimal, at: int) -> Execution:
+        order_request = order.request
+        execution = Execution(
+            id=self._factory.new_id("execution"),
+            at=at,
+            order_id=order.id,
+            symbol=order_request.asset.symbol if order_request.asset else "",
+            quantity=quantity * order_request.sign,
+            price=price,
+            cumulative=order.filled_quantity,
+            left=ZERO if order.status == "filled" else quantity_left(order, price),
+            multiplier=order_request.multiplier,
+        )
+        self.ledger.record(execution)
+        if order_request.asset is not None and order_request.asset.contract is not None:
+            heappush(self._expiries, (order_request.asset.contract.expires_at, execution.symbol))
+        return execution
+
+    def _expire(self, at: int, symbol: str) -> None:
+        contract, held = contract_of(symbol), self.ledger.state.quantity_of(symbol)
+        if contract is None or not held:
+            return
+        pays = price(self.terms.seed, symbol, at)
+        is_declined = symbol in self._do_not_exercise
+        settlements = settle_expired(self.terms, self.ledger.state, contract, pays=pays, at=at, is_declined=is_declined)
+        self._settle_option(settlements, at)
+
+    def _settle_option(self, settlements: list[Settlement], at: int) -> None:
+        for kind, symbol, quantity, at_price, multiplier in settlements:
+            new_id = self._factory.new_id("settlement")
+            self.ledger.record(
+                Execution(new_id, at, "", symbol, quantity, at_price, abs(quantity), ZERO, multiplier, kind)
+            )
+
+    def _settle_filled(self, order: BrokerOrder, at: int) -> None:
+        self._next_steps.pop(order, None)
+        if order.role != "entry" or order.group is None:
+            return
+        for leg in order.group.others(order):
+            leg.is_working, leg.ready_at = True, at
+            if leg.role == "take_profit" or "take_profit" not in order.group.members:
+                self._set_status(leg, "new", at)
+            self._schedule_next_step(leg)
+
+    def _close_others(self, order: BrokerOrder, status: Status, at: int) -> None:
+        for other in order.group.others(order) if order.group else ():
+            if other.is_open:
+                self._finish(other, status, at)
+
+    def _close(self, order: BrokerOrder, status: Status, at: int) -> None:
+        """Closes an order and the others of its group."""
+        self._finish(order, status, at)
+        self._close_others(order, "canceled" if status == "rejected" else status, at)
+
+    def _finish(self, order: BrokerOrder, status: Status, at: int) -> None:
+        order.peak = best_price(self.terms.seed, order, at)
+        for part in (order, *order.legs):
+            part.status, part.updated_at = status, at
+            if status == "canceled":
+                part.canceled_at = at
+            elif status == "expired":
+                part.expired_at = at
+            elif status == "replaced":
+                part.replaced_at = at
+            else:
+                part.failed_at = at
+        self._next_steps.pop(order, None)
+        self._publish(status, at, order)
+
+    def _publish(self, name: str, at: int, order: BrokerOrder, execution: Execution | None = None) -> None:
+        if not self.on_event:
+            return
+        held = self.ledger.state.positions.get(execution.symbol) if execution else None
+        event = OrderEvent(name, at, order, execution, held.quantity if held else ZERO)
+        for listener in tuple(self.on_event):
+            listener(event)
+
+    def _notify_change(self) -> None:
+        if self.on_change is not None:
+            self.on_change(self)
+
+
+def _initial_ledger_state(terms: AccountTerms) -> LedgerState:
+    positions = {holding.symbol: LedgerPosition(holding.quantity, holding.paid) for holding in terms.holdings}
+    return LedgerState(terms.cash, positions)

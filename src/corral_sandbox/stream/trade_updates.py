@@ -1,0 +1,118 @@
+"""The WebSocket `/stream`, which publishes the trade updates of an account.
+
+A client authenticates with its first message and then subscribes to streams, of which `trade_updates` is the only one.
+An account has a limited number of connections. One too many is refused: with 429 if the handshake carries the keys,
+otherwise with an error instead of the authorization.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+from aiohttp import WSCloseCode, web
+
+from corral_sandbox.broker.accounts import TradingAccounts
+from corral_sandbox.errors import ApiError
+from corral_sandbox.faults.plan import STREAM_PATH, FaultPlan, FaultRule
+from corral_sandbox.http.access import RequestCounts, authenticate, claimed_key_id, headers_from_message
+from corral_sandbox.stream.socket import TRADE_UPDATES, TradeUpdatesSocket, authorization, error, listening
+
+
+class TradeUpdatesServer:
+    """An account may have `max_connections` at once, 0 for any number; `delay` waits for the server's latency and
+    that of a fault.
+    """
+
+    def __init__(
+        self,
+        accounts: TradingAccounts,
+        faults: FaultPlan,
+        counts: RequestCounts,
+        *,
+        max_connections: int,
+        delay: Callable[[FaultRule | None], Awaitable[None]],
+    ) -> None:
+        self._accounts = accounts
+        self._faults = faults
+        self._counts = counts
+        self._max_connections = max_connections
+        self._delay = delay
+        self._connections: Counter[str] = Counter()
+
+    async def serve(self, request: web.BaseRequest, environment: str, fault: FaultRule | None) -> web.StreamResponse:
+        """Serves one connection until it ends; `fault` is the one that matched the handshake, if any.
+
+        Raises `ApiError` if it is not a handshake, and if its keys have no connection left.
+        """
+        if not web.WebSocketResponse().can_prepare(request):
+            raise ApiError(400, "websocket handshake expected")
+        key_id = claimed_key_id(request.headers)
+        if key_id is not None and self._is_full(key_id):
+            raise ApiError(429, "too many connections")
+        async with asyncio.TaskGroup() as tasks:
+            socket = TradeUpdatesSocket(request, tasks)
+            response = await socket.open()
+            try:
+                await self._converse(socket, environment, fault)
+            finally:
+                socket.stop()
+        return response
+
+    async def _converse(self, socket: TradeUpdatesSocket, environment: str, fault: FaultRule | None) -> None:
+        """A client may retry until it is authorized."""
+        async for action, data in socket.messages():
+            if action == "authenticate":
+                key_id = await self._authenticate(socket, environment, data, fault)
+                if key_id is not None:
+                    await self._serve_account(socket, key_id)
+                    return
+            socket.send(authorization(action, is_authorized=False))
+
+    async def _authenticate(
+        self, socket: TradeUpdatesSocket, environment: str, data: dict[str, object], fault: FaultRule | None
+    ) -> str | None:
+        keys = headers_from_message(data)
+        key_id = claimed_key_id(keys)
+        with self._counts.counting(key_id, STREAM_PATH):
+            rule = fault or self._faults.take(key_id, STREAM_PATH, STREAM_PATH)
+        await self._delay(rule)
+        if rule is not None:
+            socket.apply_fault(rule)
+        if socket.refuses:
+            return None
+        try:
+            return authenticate(environment, keys)
+        except ApiError:
+            return None
+
+    async def _serve_account(self, socket: TradeUpdatesSocket, key_id: str) -> None:
+        if self._is_full(key_id):
+            socket.send(error("connection limit exceeded"))
+            await socket.close(WSCloseCode.POLICY_VIOLATION, "429 too many connections")
+            return
+        manager = self._accounts.open_for_changes(key_id).order_manager
+        self._connections[key_id] += 1
+        try:
+            socket.send(authorization("authenticate", is_authorized=True))
+            socket.start_fault_timers()
+            async for action, data in socket.messages():
+                if action == "authenticate":
+                    socket.send(authorization(action, is_authorized=True))
+                elif action == "listen":
+                    is_listening = TRADE_UPDATES in _names(data)
+                    (manager.on_event.add if is_listening else manager.on_event.discard)(socket.publish)
+                    socket.send(listening([TRADE_UPDATES] if is_listening else []))
+                else:
+                    socket.send(error("unknown action"))
+        finally:
+            manager.on_event.discard(socket.publish)
+            self._connections[key_id] -= 1
+
+    def _is_full(self, key_id: str) -> bool:
+        return bool(self._max_connections) and self._connections[key_id] >= self._max_connections
+
+
+def _names(data: dict[str, object]) -> list[object]:
+    streams = data.get("streams")
+    return cast("list[object]", streams) if isinstance(streams, list) else []
