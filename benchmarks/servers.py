@@ -29,7 +29,7 @@ from corral.edge.edge import Message, Receive, Scope, Send
 from corral.hardening import raise_file_limit
 from corral.logs import configure_logging
 from corral.sandbox import serve_sandbox
-from corral.serving import opened_house
+from corral.serving import open_services
 from corral.settings import Settings
 
 LATENCY_SECONDS = 0.08
@@ -108,7 +108,7 @@ async def _opened_app(order: Order) -> AsyncGenerator[ASGIApp]:
         yield _constant
     elif order.kind == "corral":
         settings = _settings(order)
-        async with opened_house(settings, sandbox=True) as house:
+        async with open_services(settings, sandbox=True) as house:
             yield create_app(settings, house.state)
     else:
         async with _opened_plan(order) as app:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from corral import demo
+from corral.commands import demo
 from tests.machine import ROOT
 
 

@@ -19,6 +19,10 @@ SOURCES = {
 REVEALED = {
     "alpaca/exchange.py": 2,  # onto a request to Alpaca: key id and secret
     "alpaca/trade_updates.py": 2,  # into the first message of a WebSocket to Alpaca
+    "commands/demo.py": 3,  # links and tokens: what these commands exist to print
+    "commands/people.py": 1,
+    "commands/serve.py": 1,
+    "commands/tokens.py": 1,
     "credentials/validation.py": 3,  # a key id's prefix and ends; whether an answer repeats a key
     "identity/links.py": 4,  # a code out of its link, its form and its keyed hashes
     "identity/passwords.py": 4,  # into argon2; a hash out of its seal
@@ -28,7 +32,6 @@ REVEALED = {
     "people/routes.py": 1,  # a new invitation's link: to the administrator who asked for it, once
     "web/people_pages.py": 1,  # the same link, on a page
     "web/you_pages.py": 1,  # a new token, on a page: to its owner, once
-    "operating.py": 6,  # links and tokens: what the command exists to hand over
     "vault/seal.py": 1,  # into the seal
 }
 

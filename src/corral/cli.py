@@ -16,9 +16,13 @@ import uvloop
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from corral import __version__, operating
-from corral import demo as demonstration
+from corral import __version__
 from corral.app import configured_hosts, create_api
+from corral.commands import demo as demonstration
+from corral.commands import doctor as examination
+from corral.commands import people, serve
+from corral.commands import sandbox as broker
+from corral.commands import tokens as api_tokens
 from corral.database.connection import DatabaseRefused
 from corral.database.embedded_errors import EmbeddedPostgresError
 from corral.database.migrate import MigrationRefused
@@ -49,8 +53,8 @@ _TOLD_AS_THEY_ARE = (
     demonstration.MixedUp,
     NoSuchPerson,
     OwnerUnknown,
-    operating.ChecksFailed,
-    operating.SandboxCannotListen,
+    examination.ChecksFailed,
+    broker.SandboxCannotListen,
 )
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where the data is. Default: CORRAL_DATA_DIR.")]
@@ -119,7 +123,7 @@ def serve_command(
     demonstration.refuse_demo_folder(settings.data_dir)
     _configure_logging(settings)
     harden_process()
-    _run(operating.run_service(settings, _surroundings(settings)))
+    _run(serve.run_service(settings, _surroundings(settings)))
 
 
 @app.command()
@@ -133,7 +137,7 @@ def demo(
     _forget_variables(is_embedded=True)
     configure_logging("console" if sys.stderr.isatty() else "json", sys.stderr.buffer)
     harden_process()
-    _run(operating.run_demo(folder, port, sandbox_port))
+    _run(demonstration.run_demo(folder, port, sandbox_port))
 
 
 @app.command()
@@ -147,7 +151,7 @@ def sandbox(
     data_dir: DataDir = None,  # noqa: ARG001 - every command takes it; the sandbox keeps no data
 ) -> None:
     """Only the Alpaca-compatible broker, for other people's tests too."""
-    _run(operating.run_sandbox(port, seed, latency_ms / 1000, speed))
+    _run(broker.run_sandbox(port, seed, latency_ms / 1000, speed))
 
 
 @users.command("add")
@@ -163,49 +167,49 @@ def users_add(
     """Adds a person. Without a password, prints a one-time link to sign in with."""
     email = canonical_email(email)
     password = Secret(sys.stdin.readline().rstrip("\n")) if password_stdin else None
-    add = operating.add_administrator if admin else operating.add_user
+    add = people.add_administrator if admin else people.add_user
     _run(add(_command_settings(data_dir), email, password))
 
 
 @users.command("list")
 def users_list(data_dir: DataDir = None) -> None:
     """Lists people."""
-    _run(operating.list_users(_command_settings(data_dir)))
+    _run(people.list_users(_command_settings(data_dir)))
 
 
 @users.command("disable")
 def users_disable(email: EmailArgument, data_dir: DataDir = None) -> None:
     """Ends a person's sessions and tokens at once, and lets them in no more."""
     email = canonical_email(email)
-    _run(operating.disable_user(_command_settings(data_dir), email))
+    _run(people.disable_user(_command_settings(data_dir), email))
 
 
 @users.command("enable")
 def users_enable(email: EmailArgument, data_dir: DataDir = None) -> None:
     """Lets a disabled person in again; former sessions and tokens stay ended."""
     email = canonical_email(email)
-    _run(operating.enable_user(_command_settings(data_dir), email))
+    _run(people.enable_user(_command_settings(data_dir), email))
 
 
 @users.command("promote")
 def users_promote(email: EmailArgument, data_dir: DataDir = None) -> None:
     """Makes a person an administrator, who may invite and disable people."""
     email = canonical_email(email)
-    _run(operating.promote_user(_command_settings(data_dir), email))
+    _run(people.promote_user(_command_settings(data_dir), email))
 
 
 @users.command("demote")
 def users_demote(email: EmailArgument, data_dir: DataDir = None) -> None:
     """Makes an administrator an ordinary person again; invitations of theirs end."""
     email = canonical_email(email)
-    _run(operating.demote_user(_command_settings(data_dir), email))
+    _run(people.demote_user(_command_settings(data_dir), email))
 
 
 @users.command("link")
 def users_link(email: EmailArgument, data_dir: DataDir = None) -> None:
     """Prints a recovery link, good once and for an hour: its bearer sets a new password without the old one."""
     email = canonical_email(email)
-    _run(operating.print_recovery_link(_command_settings(data_dir), email))
+    _run(people.print_recovery_link(_command_settings(data_dir), email))
 
 
 @tokens.command("create")
@@ -221,14 +225,14 @@ def tokens_create(
     """Prints a new API token, and nothing else, on standard output."""
     expires_at = None if expires_in is None else datetime.now(UTC) + _duration(expires_in)
     email, name = canonical_email(email), TypeAdapter(Name).validate_python(name)
-    _run(operating.create_token(_command_settings(data_dir), email, name, scope or None, expires_at))
+    _run(api_tokens.create_token(_command_settings(data_dir), email, name, scope or None, expires_at))
 
 
 @app.command()
 def doctor(data_dir: DataDir = None) -> None:
     """Checks database, isolation, keyring, Alpaca and clock; says for each what to do."""
     settings = _command_settings(data_dir)
-    _run(operating.examine(settings, _surroundings(settings)))
+    _run(examination.print_findings(settings, _surroundings(settings)))
 
 
 @app.command()

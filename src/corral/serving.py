@@ -31,7 +31,7 @@ class CannotListen(Exception):  # noqa: N818 - a condition
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class Services:
     """An opened service: everything but the listening socket."""
 
     settings: Settings
@@ -40,18 +40,18 @@ class House:
 
 
 @asynccontextmanager
-async def opened_house(settings: Settings, *, sandbox: bool = False) -> AsyncGenerator[House]:
+async def open_services(settings: Settings, *, sandbox: bool = False) -> AsyncGenerator[Services]:
     """Database started and migrated, proved and opened. Commands use it as `corral serve` does, beside it."""
     async with database_addresses(settings) as addresses:
         if addresses.owner is not None:
             await apply_migrations(addresses.owner)
         async with open_state(settings, addresses.app, sandbox=sandbox) as state:
-            yield House(settings, addresses, state)
+            yield Services(settings, addresses, state)
 
 
 async def serve(
     settings: Settings,
-    announce: Callable[[House, str], Awaitable[str]],
+    announce: Callable[[Services, str], Awaitable[str]],
     say: Callable[[str], object],
     *,
     sandbox: bool = False,
@@ -70,13 +70,13 @@ async def serve(
         if settings.database_url is None:
             stack.enter_context(exclusive_serve_lock(settings.data_dir))
         listener = stack.enter_context(_reserved_port(settings, "demo" if sandbox else "serve"))
-        house = await stack.enter_async_context(opened_house(settings, sandbox=sandbox))
-        stack.callback(asyncio.ensure_future(_drain(house, told, stop)).cancel)
+        services = await stack.enter_async_context(open_services(settings, sandbox=sandbox))
+        stack.callback(asyncio.ensure_future(_drain(services, told, stop)).cancel)
         announcements: list[asyncio.Future[None]] = []
 
         async def announced(url: str) -> None:
             try:
-                announcement = await announce(house, url)
+                announcement = await announce(services, url)
                 if not told.once.is_set():
                     say(announcement)
             except BaseException:
@@ -89,18 +89,18 @@ async def serve(
             announcements.append(asyncio.ensure_future(announced(url)))
 
         grace_seconds = settings.upstream_timeout_seconds + _GRACE_BEYOND_UPSTREAM_SECONDS
-        app = create_app(settings, house.state)
+        app = create_app(settings, services.state)
         await serve_http(app, listener=listener, ready=ready, grace_seconds=grace_seconds, stop=stop)
         await asyncio.gather(*announcements)
 
 
-async def _drain(house: House, told: Signals, stop: asyncio.Event) -> None:
+async def _drain(services: Services, told: Signals, stop: asyncio.Event) -> None:
     """Ends in setting `stop`. A balancer needs a moment to see that this process is not ready."""
     await told.once.wait()
     _log.info("stopping")
-    house.state["watch"].drain()
+    services.state["watch"].drain()
     with suppress(TimeoutError):
-        await asyncio.wait_for(told.twice.wait(), _drain_seconds(house.settings))
+        await asyncio.wait_for(told.twice.wait(), _drain_seconds(services.settings))
     stop.set()
 
 

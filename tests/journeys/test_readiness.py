@@ -14,7 +14,7 @@ from corral.database import selfcheck
 from corral.database.migrate import apply_migrations
 from corral.health.watch import TakesNoWrites
 from corral.sandbox import Sandbox
-from corral.serving import House
+from corral.serving import Services
 from corral.settings import Settings
 from tests.conftest import Service, listening
 from tests.doors import browser, sign_in_by_link
@@ -42,7 +42,7 @@ async def own_service(own_postgres: ExternalPostgres, sandbox: Sandbox, folder: 
     settings = Settings.model_validate({"data_dir": folder} | asking(sandbox))
     addresses = DatabaseAddresses(own_postgres.dsn("corral_app"), own_postgres.dsn("corral_owner"))
     async with open_state(settings, addresses.app) as state:
-        house = House(settings, addresses, state)
+        house = Services(settings, addresses, state)
         async with listening(house) as url:
             yield Service(house, url)
 

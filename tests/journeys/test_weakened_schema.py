@@ -14,7 +14,7 @@ from corral.database.embedded import embedded_postgres
 from corral.edge.server import reserve_port, serve_http
 from corral.health.watch import Weakened
 from corral.sandbox import Sandbox
-from corral.serving import House
+from corral.serving import Services
 from corral.settings import Settings
 from tests.conftest import Service
 from tests.journeys.program import corral, free_port
@@ -91,13 +91,13 @@ async def addresses(first_data: Path, run_dir: Path) -> AsyncGenerator[DatabaseA
 async def own_service(addresses: DatabaseAddresses, sandbox: Sandbox, run_dir: Path) -> AsyncGenerator[Service]:
     settings = own_settings(sandbox, run_dir)
     async with open_state(settings, addresses.app) as state:
-        house = House(settings, addresses, state)
+        house = Services(settings, addresses, state)
         async with listening(house) as url:
             yield Service(house, url)
 
 
 @asynccontextmanager
-async def listening(house: House) -> AsyncGenerator[str]:
+async def listening(house: Services) -> AsyncGenerator[str]:
     stop, started = asyncio.Event(), asyncio.get_running_loop().create_future()
     app = create_app(house.settings, house.state)
     serving = asyncio.ensure_future(

@@ -6,10 +6,13 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from rich.markup import escape
+
 from corral.alpaca.client import AlpacaClient
 from corral.alpaca.environments import Environment
 from corral.alpaca.errors import AlpacaError, KeysRefused
 from corral.app import database_addresses, open_configured_alpaca
+from corral.commands.console import out
 from corral.credentials.keyring_check import open_vault, opens_whole
 from corral.credentials.queries import load_all_sealed
 from corral.database.connection import Database, DatabaseRefused, open_owner_connection
@@ -29,6 +32,20 @@ _LARGEST_SKEW_SECONDS = 5.0
 class Finding:
     check: str
     problem: str | None  # None: all is well
+
+
+class ChecksFailed(Exception):  # noqa: N818 - a condition
+    """A check of `corral doctor` failed. One line."""
+
+
+async def print_findings(settings: Settings, surroundings: Surroundings) -> None:
+    failed = 0
+    async for finding in examine(settings, surroundings):
+        failed += finding.problem is not None
+        mark = "[green]✓[/]" if finding.problem is None else "[red]✗[/]"
+        out.print(mark, escape(finding.check + (f": {finding.problem}" if finding.problem else "")))
+    if failed:
+        raise ChecksFailed(f"{failed} of the checks failed; each line above says what to do")
 
 
 async def examine(settings: Settings, surroundings: Surroundings) -> AsyncIterator[Finding]:

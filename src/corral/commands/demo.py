@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
+from corral.commands.console import out
+from corral.commands.sandbox import open_sandbox
 from corral.credentials import desk
 from corral.credentials.models import Credential
 from corral.database.data_folder import opened_data_folder
@@ -15,7 +17,7 @@ from corral.identity.events import OPERATOR
 from corral.identity.links import issue_link
 from corral.people import operators
 from corral.secret import Secret
-from corral.serving import House
+from corral.serving import Services, serve
 from corral.settings import Settings, absolute
 
 EMAIL = "demo@corral.example"
@@ -38,6 +40,27 @@ class Invitation:
     sign_in_link: Secret
     token: Secret
     credentials: list[Credential]
+
+
+async def run_demo(folder: Path, port: int, sandbox_port: int) -> None:
+    async with open_sandbox(sandbox_port, "corral demo --sandbox-port N") as broker:
+        settings = demo_settings(folder, port=port, sandbox_url=broker.url)
+        await serve(settings, announce_demo, out.print, sandbox=True)
+
+
+async def announce_demo(services: Services, url: str) -> str:
+    invitation = await invite(services, url)
+    account_data = f"{url}/api/credentials/{invitation.credentials[0].id}/account-data"
+    return "\n".join(
+        (
+            f"[bold]Corral[/] [black on yellow] SANDBOX [/] listens on {url}: no real money, no Alpaca account",
+            f"  sign in  {invitation.sign_in_link.reveal()} (once)",
+            f"  token    {invitation.token.reveal()}",
+            "  try      the SANDBOX paper account, live:\n",
+            f"curl -s -H 'Authorization: Bearer {invitation.token.reveal()}' {account_data}\n",
+            "Ctrl-C ends it.",
+        )
+    )
 
 
 def demo_folder(chosen: Path | None) -> Path:
@@ -79,13 +102,13 @@ def demo_settings(folder: Path, *, port: int, sandbox_url: str) -> Settings:
     )
 
 
-async def invite(house: House, url: str) -> Invitation:
+async def invite(services: Services, url: str) -> Invitation:
     """Makes the user and the accounts on the first start, and a fresh link and token on every one."""
-    resources = house.state["resources"]
+    resources = services.state["resources"]
     database, vault = resources.database, resources.vault
-    user_id = await _demo_user(house)
-    credentials = await _demo_accounts(house, user_id)
-    await _revoke_former_tokens(house, user_id)
+    user_id = await _demo_user(services)
+    credentials = await _demo_accounts(services, user_id)
+    await _revoke_former_tokens(services, user_id)
     _, token = await api_tokens.create_api_token(
         database, vault, user_id, name=_TOKEN_NAME, scopes=None, expires_at=datetime.now(UTC) + timedelta(days=7)
     )
@@ -100,19 +123,19 @@ def _default_folder() -> Path:
     return here / ".corral-demo"
 
 
-async def _demo_user(house: House) -> UUID:
-    resources = house.state["resources"]
+async def _demo_user(services: Services) -> UUID:
+    resources = services.state["resources"]
     known = await queries.find_user_by_email(resources.database, EMAIL)
     if known is not None:
         return known.id
-    async with operators.owner_connection(house.addresses.owner) as connection:
+    async with operators.owner_connection(services.addresses.owner) as connection:
         user_id = await sign_in.add_user(resources.database, resources.vault, email=EMAIL, password=None)
         await operators.promote_person(connection, resources.vault, EMAIL)
     return user_id
 
 
-async def _demo_accounts(house: House, user_id: UUID) -> list[Credential]:
-    resources = house.state["resources"]
+async def _demo_accounts(services: Services, user_id: UUID) -> list[Credential]:
+    resources = services.state["resources"]
     stored = await desk.load_credentials(user_id, resources.database)
     for nickname, key_id in _ACCOUNTS:
         if any(credential.nickname == nickname for credential in stored):
@@ -132,8 +155,8 @@ async def _demo_accounts(house: House, user_id: UUID) -> list[Credential]:
     return stored
 
 
-async def _revoke_former_tokens(house: House, user_id: UUID) -> None:
-    database = house.state["resources"].database
+async def _revoke_former_tokens(services: Services, user_id: UUID) -> None:
+    database = services.state["resources"].database
     for token in await api_tokens.load_api_tokens(database, user_id):
         if token.name == _TOKEN_NAME:
             await api_tokens.revoke_api_token(database, user_id, token.id, OPERATOR)

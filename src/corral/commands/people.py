@@ -1,0 +1,80 @@
+"""`corral users`: adds, lists, disables, enables, promotes and demotes people, and prints recovery links."""
+
+from uuid import UUID
+
+from rich.table import Table
+
+from corral.commands.console import out
+from corral.identity import sign_in
+from corral.identity.links import Kind, issue_link
+from corral.people import operators
+from corral.secret import Secret
+from corral.serving import Services, open_services
+from corral.settings import Settings
+
+
+async def add_user(settings: Settings, email: str, password: Secret | None) -> None:
+    async with open_services(settings) as services:
+        await _add_user(services, email, password)
+
+
+async def add_administrator(settings: Settings, email: str, password: Secret | None) -> None:
+    """The owner's connection first: without one, nobody is added who would then lack the right."""
+    async with open_services(settings) as services, operators.owner_connection(services.addresses.owner) as connection:
+        await _add_user(services, email, password)
+        await operators.promote_person(connection, services.state["resources"].vault, email)
+
+
+async def _add_user(services: Services, email: str, password: Secret | None) -> None:
+    resources = services.state["resources"]
+    user_id = await sign_in.add_user(resources.database, resources.vault, email=email, password=password)
+    if password is None:
+        await _print_link(services, user_id)
+    else:
+        out.print(f"{email} is added.")
+
+
+async def list_users(settings: Settings) -> None:
+    async with open_services(settings) as services, operators.owner_connection(services.addresses.owner) as connection:
+        table = Table("e-mail", "since", "state", "may", box=None)
+        for person in await operators.load_people(connection, services.state["resources"].vault):
+            state = "disabled" if person.disabled_at else "active"
+            may = "invite and disable people" if person.is_administrator else ""
+            table.add_row(person.email, f"{person.created_at:%Y-%m-%d}", state, may)
+        out.print(table)
+
+
+async def disable_user(settings: Settings, email: str) -> None:
+    async with open_services(settings) as services, operators.owner_connection(services.addresses.owner) as connection:
+        await operators.disable_person(connection, email)
+        out.print(f"{email} is disabled; sessions and tokens ended.")
+
+
+async def enable_user(settings: Settings, email: str) -> None:
+    async with open_services(settings) as services, operators.owner_connection(services.addresses.owner) as connection:
+        await operators.enable_person(connection, email)
+        out.print(f"{email} may sign in again: by the password, or by a link from `corral users link`.")
+
+
+async def promote_user(settings: Settings, email: str) -> None:
+    async with open_services(settings) as services, operators.owner_connection(services.addresses.owner) as connection:
+        await operators.promote_person(connection, services.state["resources"].vault, email)
+        out.print(f"{email} may invite and disable people.")
+
+
+async def demote_user(settings: Settings, email: str) -> None:
+    async with open_services(settings) as services, operators.owner_connection(services.addresses.owner) as connection:
+        await operators.demote_person(connection, email)
+        out.print(f"{email} may no longer invite or disable people; invitations of theirs ended.")
+
+
+async def print_recovery_link(settings: Settings, email: str) -> None:
+    async with open_services(settings) as services:
+        user = await operators.find_person(services.state["resources"].database, email)
+        await _print_link(services, user.id, "recovery")
+
+
+async def _print_link(services: Services, user_id: UUID, kind: Kind = "sign_in") -> None:
+    resources = services.state["resources"]
+    link = await issue_link(resources.database, resources.vault, kind, user_id, resources.public_url)
+    out.print(link.reveal())
