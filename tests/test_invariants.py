@@ -19,7 +19,7 @@ SOURCES = {
 REVEALED = {
     "alpaca/exchange.py": 2,  # onto a request to Alpaca: key id and secret
     "alpaca/trade_updates.py": 2,  # into the first message of a WebSocket to Alpaca
-    "commands/demo.py": 3,  # links and tokens: what these commands exist to print
+    "commands/demo.py": 2,  # links and tokens: what these commands exist to print
     "commands/people.py": 1,
     "commands/serve.py": 1,
     "commands/tokens.py": 1,

@@ -128,5 +128,5 @@ def _reserved(host: str, port: int, another_port: str) -> socket.socket:
         return reserve_port(host, port)
     except OSError as error:
         reason = (error.strerror or "").partition(" (")[0].lower()
-        way_out = another_port if error.errno == errno.EACCES else "name an address of this machine with --host"
+        way_out = another_port if error.errno == errno.EACCES else "use --host with an address of this machine"
         raise CannotListen(f"cannot listen on {host}:{port} ({reason}): {way_out}") from None

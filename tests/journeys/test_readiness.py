@@ -119,7 +119,7 @@ async def away(service: Service, postgres: ExternalPostgres, _: pytest.MonkeyPat
 
 
 TROUBLES: dict[str, tuple[Trouble, str]] = {
-    "read-only": (read_only, "the database takes no writes"),
+    "read-only": (read_only, "the database does not accept writes"),
     "full": (full, "the database's disk is full (could not write: No space left on device)"),
     "newer": (newer, "newer release"),
     "weakened": (weakened, "relation credentials kind=r rls=t forced=f"),
@@ -229,8 +229,11 @@ async def test_a_database_that_takes_no_writes_is_refused_by_serve_and_told_by_d
         served, examined = await asyncio.gather(corral("serve", **settings), corral("doctor", **settings))
     finally:
         await mended(own_postgres)
-    assert served.only_complaint.startswith("the database takes no writes: it is a standby")
-    assert "✓ the database is reachable\n✗ the database takes writes: the database takes no writes" in examined.out
+    assert served.only_complaint.startswith("the database does not accept writes: it is a standby")
+    assert (
+        "✓ the database is reachable\n✗ the database accepts writes: the database does not accept writes"
+        in examined.out
+    )
     await full(own_service, own_postgres, monkeypatch)
     with pytest.raises(TakesNoWrites, match="disk is full"):
         async with open_state(own_service.house.settings, addresses.app):

@@ -157,7 +157,7 @@ async def test_serve_and_doctor_say_what_is_wrong(addresses: DatabaseAddresses, 
         await as_owner(addresses, undo)
     assert told in served.only_complaint
     assert examined.status == 1
-    assert f"✗ every table's row-level security is forced, and the schema is of this release: {told}" in examined.out
+    assert f"✗ every table forces row-level security, and nothing in the schema was changed: {told}" in examined.out
 
 
 async def as_owner(addresses: DatabaseAddresses, statements: str) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
-from corral.commands.console import out
+from corral.commands.console import out, say_that_first_start_takes_long
 from corral.commands.sandbox import open_sandbox
 from corral.credentials import desk
 from corral.credentials.models import Credential
@@ -43,6 +43,7 @@ class Invitation:
 
 
 async def run_demo(folder: Path, port: int, sandbox_port: int) -> None:
+    say_that_first_start_takes_long(folder)
     async with open_sandbox(sandbox_port, "corral demo --sandbox-port N") as broker:
         settings = demo_settings(folder, port=port, sandbox_url=broker.url)
         await serve(settings, announce_demo, out.print, sandbox=True)
@@ -53,12 +54,12 @@ async def announce_demo(services: Services, url: str) -> str:
     account_data = f"{url}/api/credentials/{invitation.credentials[0].id}/account-data"
     return "\n".join(
         (
-            f"[bold]Corral[/] [black on yellow] SANDBOX [/] listens on {url}: no real money, no Alpaca account",
-            f"  sign in  {invitation.sign_in_link.reveal()} (once)",
-            f"  token    {invitation.token.reveal()}",
-            "  try      the SANDBOX paper account, live:\n",
+            f"[bold]Corral[/] [black on yellow] SANDBOX [/] listens on {url} (no real money)\n",
+            "To sign in, open this link (it works once):",
+            f"{invitation.sign_in_link.reveal()}\n",
+            "To read an account, paste this into another terminal:",
             f"curl -s -H 'Authorization: Bearer {invitation.token.reveal()}' {account_data}\n",
-            "Ctrl-C ends it.",
+            "Press Ctrl-C to stop.",
         )
     )
 
@@ -69,22 +70,22 @@ def demo_folder(chosen: Path | None) -> Path:
     mark = folder / _MARK
     # The keyring of real data may lie elsewhere: its database alone tells, too.
     if not mark.exists() and any((folder / name).exists() for name in ("keyring.json", "postgres")):
-        raise MixedUp(f"{folder} holds real data, which the demo never touches; choose another --data-dir")
+        raise MixedUp(f"{folder} contains real data, which the demo never touches: choose another --data-dir")
     try:
         opened_data_folder(folder)
         mark.write_text("This data belongs to `corral demo`: sandbox accounts only.\n", encoding="utf-8")
     except OSError as error:
-        raise MixedUp(f"{folder} cannot hold the demo's data ({error.strerror}); choose another --data-dir") from None
+        raise MixedUp(f"{folder} cannot hold the demo's data ({error.strerror}): choose another --data-dir") from None
     return folder
 
 
 def refuse_demo_folder(folder: Path) -> None:
     if (folder / _MARK).exists():
-        raise MixedUp(f"{folder} holds the demo's SANDBOX accounts; choose another --data-dir for real ones")
+        raise MixedUp(f"{folder} contains the demo's SANDBOX data: choose another --data-dir for real accounts")
 
 
 def demo_settings(folder: Path, *, port: int, sandbox_url: str) -> Settings:
-    """Nothing of this comes from the environment: a demo never meets a configured database, keyring or host."""
+    """Takes no address, folder, database, keyring or host from the environment."""
     return Settings(
         host="127.0.0.1",
         port=port,
@@ -98,7 +99,6 @@ def demo_settings(folder: Path, *, port: int, sandbox_url: str) -> Settings:
         alpaca_data_url=sandbox_url,
         cache_seconds=1.0,
         upstream_timeout_seconds=8.0,
-        log_format=None,
     )
 
 

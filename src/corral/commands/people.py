@@ -31,41 +31,41 @@ async def _add_user(services: Services, email: str, password: Secret | None) -> 
     if password is None:
         await _print_link(services, user_id)
     else:
-        out.print(f"{email} is added.")
+        out.print(f"Added {email}.")
 
 
 async def list_users(settings: Settings) -> None:
     async with open_services(settings) as services, operators.owner_connection(services.addresses.owner) as connection:
-        table = Table("e-mail", "since", "state", "may", box=None)
+        table = Table("email", "joined", "status", "role", box=None)
         for person in await operators.load_people(connection, services.state["resources"].vault):
-            state = "disabled" if person.disabled_at else "active"
-            may = "invite and disable people" if person.is_administrator else ""
-            table.add_row(person.email, f"{person.created_at:%Y-%m-%d}", state, may)
+            status = "disabled" if person.disabled_at else "active"
+            role = "administrator" if person.is_administrator else ""
+            table.add_row(person.email, f"{person.created_at:%Y-%m-%d}", status, role)
         out.print(table)
 
 
 async def disable_user(settings: Settings, email: str) -> None:
     async with open_services(settings) as services, operators.owner_connection(services.addresses.owner) as connection:
         await operators.disable_person(connection, email)
-        out.print(f"{email} is disabled; sessions and tokens ended.")
+        out.print(f"Disabled {email}. Their sessions and API tokens have ended.")
 
 
 async def enable_user(settings: Settings, email: str) -> None:
     async with open_services(settings) as services, operators.owner_connection(services.addresses.owner) as connection:
         await operators.enable_person(connection, email)
-        out.print(f"{email} may sign in again: by the password, or by a link from `corral users link`.")
+        out.print(f"Enabled {email}. They can sign in with their password, or with a link from `corral users link`.")
 
 
 async def promote_user(settings: Settings, email: str) -> None:
     async with open_services(settings) as services, operators.owner_connection(services.addresses.owner) as connection:
         await operators.promote_person(connection, services.state["resources"].vault, email)
-        out.print(f"{email} may invite and disable people.")
+        out.print(f"{email} is now an administrator.")
 
 
 async def demote_user(settings: Settings, email: str) -> None:
     async with open_services(settings) as services, operators.owner_connection(services.addresses.owner) as connection:
         await operators.demote_person(connection, email)
-        out.print(f"{email} may no longer invite or disable people; invitations of theirs ended.")
+        out.print(f"{email} is no longer an administrator. Their open invitations have ended.")
 
 
 async def print_recovery_link(settings: Settings, email: str) -> None:

@@ -18,8 +18,8 @@ async def run_sandbox(port: int, seed: int, latency_seconds: float, speed: int) 
     told = Signals()
     way_out = "corral sandbox --port N"
     async with open_sandbox(port, way_out, seed=seed, latency_seconds=latency_seconds, speed=speed) as broker:
-        out.print(f"SANDBOX broker: {broker.paper_url} and {broker.live_url}")
-        out.print("  key id PK… (paper) or AK… (live), secret: sandbox-secret-for-<key id>; Ctrl-C ends it")
+        out.print(f"SANDBOX broker: {broker.paper_url} (paper), {broker.live_url} (live)")
+        out.print("  key ID PK… (paper) or AK… (live), secret: sandbox-secret-for-<key ID>. Press Ctrl-C to stop.")
         await told.once.wait()
 
 

@@ -4,7 +4,7 @@ from functools import partial
 
 from rich.markup import escape
 
-from corral.commands.console import out
+from corral.commands.console import out, say_that_first_start_takes_long
 from corral.identity import queries
 from corral.identity.links import issue_link
 from corral.serving import Services, serve
@@ -13,6 +13,8 @@ from corral.surroundings import Surroundings
 
 
 async def run_service(settings: Settings, surroundings: Surroundings) -> None:
+    if settings.database_url is None:
+        say_that_first_start_takes_long(settings.data_dir)
     await serve(settings, partial(announce_service, surroundings), out.print)
 
 
@@ -23,15 +25,15 @@ async def announce_service(surroundings: Surroundings, services: Services, url: 
     lines = [
         f"[bold]Corral[/] listens on {url}" + (f" as {settings.public_url}" if settings.public_url else ""),
         f"  data     {escape(str(database))}",
-        f"  keyring  {escape(str(settings.keyring_path))} (back it up, apart from the data)",
+        f"  keyring  {escape(str(settings.keyring_path))} (back it up, separately from the data)",
         *(
-            f"  trust    {escape(name)}={escape(value)} (changes whose certificates are accepted)"
+            f"  trust    {escape(name)}={escape(value)} (changes which certificates are trusted)"
             for name, value in surroundings.trust.items()
         ),
     ]
     if settings.alpaca_proxy is not None:
-        lines.append("  proxy    CORRAL_ALPACA_PROXY (for Alpaca's hosts)")
+        lines.append("  proxy    CORRAL_ALPACA_PROXY (for Alpaca's hosts only)")
     if not await queries.has_users(resources.database):
         link = await issue_link(resources.database, resources.vault, "setup", None, resources.public_url)
-        lines.append(f"  set-up   {link.reveal()} (once, within 24 hours)")
+        lines.append(f"  set-up   {link.reveal()} (works once, for 24 hours)")
     return "\n".join(lines)

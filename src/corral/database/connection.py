@@ -146,8 +146,8 @@ def _told_refusals(setting: str, dsn: str) -> Generator[None]:
         raise DatabaseRefused(f"the database refuses a parameter of {setting}: {refused}") from None
     except SharedSessions:
         raise DatabaseRefused(
-            f"{setting} leads to a pooler in transaction mode, which shares sessions: set its pool_mode to session, or "
-            "name the database itself"
+            f"{setting} points to a pooler in transaction mode, which shares sessions: set its pool_mode to session, "
+            "or connect to the database directly"
         ) from None
     except (ValueError, asyncpg.ClientConfigurationError) as wrong:
         raise DatabaseRefused(f"{setting} {_what_is_wrong(str(wrong))}") from None
@@ -156,7 +156,7 @@ def _told_refusals(setting: str, dsn: str) -> Generator[None]:
 def _what_is_wrong(told: str) -> str:
     """The driver's own words only where they quote nothing of the address, which may hold a password."""
     if "root" in told and "certificate" in told:
-        return "asks to verify the server's certificate, and names no sslrootcert: add it, or use another sslmode"
+        return "asks to verify the server's certificate but has no sslrootcert: add one, or use another sslmode"
     if told.startswith(("`sslmode` parameter", "`sslnegotiation` parameter")):
         return f"has a wrong parameter: {told}"
     if told.startswith("target_session_attrs"):
