@@ -6,9 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from corral.cli import app
-from corral.settings import PREFIX, Settings
-
 ROOT = Path(__file__).parent.parent
 SOURCES = {
     path.relative_to(ROOT / "src/corral").as_posix(): path.read_text(encoding="utf-8")
@@ -67,20 +64,6 @@ def test_what_runs_while_somebody_listens_reads_no_clock_that_jumps() -> None:
     assert not {path for path in wall_clocks if path.startswith("live/")}
     assert not {path for path in wall_clocks if path.startswith(("identity/", "people/"))}  # the database's decides
     assert "alpaca/exchange.py" in wall_clocks  # and such a clock would be found
-
-
-def test_every_setting_and_every_command_is_in_the_readme() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for name in Settings.model_fields:
-        assert f"`{PREFIX}{name.upper()}`" in readme
-    for command in app.registered_commands:
-        assert command.callback is not None
-        name = command.name or command.callback.__name__
-        assert f"| `corral {name}" in readme
-    for group in app.registered_groups:
-        assert group.typer_instance is not None
-        for command in group.typer_instance.registered_commands:
-            assert f"| `corral {group.name} {command.name}" in readme
 
 
 def test_no_tracked_file_names_a_registry_or_carries_a_lock_with_one() -> None:
