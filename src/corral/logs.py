@@ -1,9 +1,9 @@
 """Log lines: one event each, without secrets, and no value can forge a line.
 
-The first net is what is logged at all: fields chosen one by one, no headers, bodies or query strings.
-The second net is here. Every value becomes text, whatever looks like a secret is cut out of it and
-what could forge a line is escaped, and only then is the line put together. The cut comes before the
-escaping because an escape's last letter (the n of a line break) would hide where a secret begins.
+The first net is the choice of fields: no headers, bodies or query strings. The second net is here. Every
+value becomes text, whatever looks like a secret is cut out of it, and what could forge a line is escaped;
+only then is the line put together. Cutting comes before escaping, because an escape's last letter (the n of
+a line break) would hide where a secret begins.
 """
 
 import logging
@@ -23,9 +23,9 @@ REDACTED: Final = "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}redacted\N{SINGL
 
 
 class RequestLine:
-    """The line that the edge will write about the request being served. Every line before it carries its id.
+    """The line that the edge will write about the request being served. Every line before it has its id.
 
-    `facts` is what others add to it, so that a request that went well is told in one line; None once it is written.
+    `facts` is what others add, so that a successful request is a single line; None once the line is written.
     """
 
     __slots__ = ("facts", "request_id")
@@ -103,7 +103,7 @@ def get_logger() -> FilteringBoundLogger:
 
 
 def current_request_id() -> str | None:
-    """The id of the request that this task serves, if it serves one."""
+    """Returns the id of the request that this task serves, if any."""
     line = _request_line.get()
     return line.request_id if line else None
 
@@ -116,9 +116,9 @@ def begin_request_line(request_id: str) -> RequestLine:
 
 
 def added_to_request_line(**facts: object) -> bool:
-    """Whether the line of the request being served takes these facts: the first that are offered before it is written.
+    """Adds facts to the line of the request being served. Only the first ones are taken, before the line is written.
 
-    Otherwise the caller writes a line of its own.
+    Returns whether they were; otherwise the caller writes a line of its own.
     """
     line = _request_line.get()
     if line is None or line.facts is None or line.facts:
@@ -226,7 +226,7 @@ class _Console:
 
 
 class _Unbroken:
-    """A log that cannot be written, on a full disk or a terminal that was closed, must not stop what it tells of."""
+    """A log that cannot be written (full disk, closed terminal) must not stop the program."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream

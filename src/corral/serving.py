@@ -1,4 +1,4 @@
-"""Runs the service from start to stop: `corral serve`, and what `corral demo` builds on."""
+"""Runs the service from start to stop, for `corral serve` and `corral demo`."""
 
 import asyncio
 import errno
@@ -21,13 +21,13 @@ from corral.settings import Settings
 
 _log = get_logger()
 
-# A request in flight may wait for Alpaca for its whole deadline, and then has to be written out.
+# A request under way may wait for Alpaca for its whole deadline, and then its answer has to be sent.
 _GRACE_BEYOND_UPSTREAM_SECONDS = 5.0
 _USUAL_DRAIN_SECONDS = 3.0
 
 
 class CannotListen(Exception):  # noqa: N818 - a condition
-    """The address is in use, none of this machine's, or not to be had by this user. One line with the way out."""
+    """The address is in use, not on this machine, or not allowed for this user. One line that says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Services:
 
 @asynccontextmanager
 async def open_services(settings: Settings, *, sandbox: bool = False) -> AsyncGenerator[Services]:
-    """Database started and migrated, proved and opened. Commands use it as `corral serve` does, beside it."""
+    """Starts, migrates, checks and opens the database. Commands use it like `corral serve`, also while that runs."""
     async with database_addresses(settings) as addresses:
         if addresses.owner is not None:
             await apply_migrations(addresses.owner)
@@ -56,32 +56,32 @@ async def serve(
     *,
     sandbox: bool = False,
 ) -> None:
-    """Serves until SIGINT, SIGTERM or SIGHUP; then ends what is under way, and closes in reverse order.
+    """Serves until SIGINT, SIGTERM or SIGHUP; then finishes the requests under way, and closes in reverse order.
 
-    For `drain_seconds` it first only says that it is not ready, so that nobody is sent here who would be refused. A
-    second signal ends that at once.
+    For `drain_seconds` it first only reports that it is not ready, so that a load balancer stops sending requests. A
+    second signal ends the wait at once.
 
-    `announce` is told the address once the service answers there. What it returns is said, unless the service is
+    `announce` gets the address once the service answers there. `say` prints what it returns, unless the service is
     stopping by then: a link would lead nowhere. Raises CannotListen before anything is started.
     """
-    told, stop = Signals(), asyncio.Event()
+    signals, stop = Signals(), asyncio.Event()
     raise_file_limit()
     async with AsyncExitStack() as stack:
         if settings.database_url is None:
             stack.enter_context(exclusive_serve_lock(settings.data_dir))
         listener = stack.enter_context(_reserved_port(settings, "demo" if sandbox else "serve"))
         services = await stack.enter_async_context(open_services(settings, sandbox=sandbox))
-        stack.callback(asyncio.ensure_future(_drain(services, told, stop)).cancel)
+        stack.callback(asyncio.ensure_future(_drain(services, signals, stop)).cancel)
         announcements: list[asyncio.Future[None]] = []
 
         async def announced(url: str) -> None:
             try:
                 announcement = await announce(services, url)
-                if not told.once.is_set():
+                if not signals.once.is_set():
                     say(announcement)
             except BaseException:
-                told.once.set()  # nobody was told the link without which nobody gets in
-                told.twice.set()
+                signals.once.set()  # without the link that was not printed, nobody can sign in
+                signals.twice.set()
                 raise
 
         def ready(url: str) -> None:
@@ -94,18 +94,18 @@ async def serve(
         await asyncio.gather(*announcements)
 
 
-async def _drain(services: Services, told: Signals, stop: asyncio.Event) -> None:
-    """Ends in setting `stop`. A balancer needs a moment to see that this process is not ready."""
-    await told.once.wait()
+async def _drain(services: Services, signals: Signals, stop: asyncio.Event) -> None:
+    """Sets `stop` at the end. A load balancer needs a moment to see that this process is not ready."""
+    await signals.once.wait()
     _log.info("stopping")
     services.state["watch"].drain()
     with suppress(TimeoutError):
-        await asyncio.wait_for(told.twice.wait(), _drain_seconds(services.settings))
+        await asyncio.wait_for(signals.twice.wait(), _drain_seconds(services.settings))
     stop.set()
 
 
 def _drain_seconds(settings: Settings) -> float:
-    """A person at a terminal does not wait for a balancer."""
+    """At a terminal there is no load balancer to wait for."""
     if settings.drain_seconds is not None:
         return settings.drain_seconds
     return 0.0 if sys.stderr.isatty() else _USUAL_DRAIN_SECONDS
@@ -113,7 +113,7 @@ def _drain_seconds(settings: Settings) -> float:
 
 @contextmanager
 def _reserved_port(settings: Settings, command: Literal["demo", "serve"]) -> Generator[socket.socket]:
-    """Before anything is started that a refusal would have to stop again. Raises CannotListen."""
+    """Reserves the port before anything is started. Raises CannotListen."""
     another_port = f"choose another port with `corral {command} --port N`"
     another_port += " or CORRAL_PORT" if command == "serve" else ""
     try:

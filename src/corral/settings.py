@@ -1,4 +1,4 @@
-"""Settings: read from the environment once, by the command line, and passed on from there."""
+"""Settings, read from the environment once by the command line and passed on from there."""
 
 import os
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "CORRAL_"
-# By the name before 0.1.0.
+# Names from before 0.1.0.
 _RENAMED = {
     "CORRAL_SNAPSHOT_SECONDS": "CORRAL_CACHE_SECONDS",
     "CORRAL_LIVE_SECONDS": "CORRAL_STREAM_POLL_SECONDS",
@@ -22,14 +22,14 @@ HOLDING_PASSWORDS = frozenset({"CORRAL_DATABASE_URL", "CORRAL_DATABASE_OWNER_URL
 
 
 def default_data_dir() -> Path:
-    """The platform's place for a person's data; for root, as in a container, /var/lib/corral."""
+    """Returns the platform's folder for a user's data; for root, as in a container, /var/lib/corral."""
     if os.geteuid() == 0:
         return Path("/var/lib/corral")
     return platformdirs.user_data_path("corral")
 
 
 def absolute(path: Path) -> Path:
-    """The path from the root, for messages that are read in another folder. Raises ValueError for an unknown ~user."""
+    """Returns the absolute path, so that messages make sense in any folder. Raises ValueError for an unknown ~user."""
     try:
         return path.expanduser().absolute()
     except RuntimeError:
@@ -116,7 +116,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _is_reached_safely(self) -> Self:
-        """A cookie and a one-time link must not travel in the clear, nor name an address that nobody can open."""
+        """Cookies and one-time links must not travel in the clear, or contain an address that no browser can open."""
         if self.public_url is None and self.host not in _LOOPBACK:
             raise ValueError(
                 f"{PREFIX}PUBLIC_URL is required when Corral listens on {self.host}: set it to your https address"
@@ -136,9 +136,9 @@ class Settings(BaseSettings):
 
 
 def take_settings(environ: Mapping[str, str], **overrides: object) -> Settings:
-    """Reads the variables; `overrides` that are not None come before them.
+    """Reads the variables; `overrides` that are not None take precedence.
 
-    Raises ValueError for an unknown name with our prefix: a misspelt setting must not be ignored.
+    Raises ValueError for an unknown name with our prefix, so that a typo is noticed.
     """
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
     unknown = sorted(name for name in environ if name.upper().startswith(PREFIX) and name.upper() not in known)

@@ -1,4 +1,4 @@
-"""`corral demo`: the whole service against the built-in sandbox, with a user and two accounts already there."""
+"""`corral demo`: the whole service with the built-in sandbox, a user and two accounts."""
 
 import os
 from dataclasses import dataclass
@@ -30,12 +30,12 @@ _FOLDER_OF_ROOT = Path("/var/lib/corral-demo")
 
 
 class MixedUp(Exception):  # noqa: N818 - a condition
-    """The folder is not the demo's to use: real and sandbox data would meet there. One line."""
+    """Real and sandbox data would be mixed in this folder. One line that says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """What a newcomer needs: the link and the token are shown once, by the command that asked for them."""
+    """What a new user needs. The link and the token are printed once."""
 
     sign_in_link: Secret
     token: Secret
@@ -65,10 +65,10 @@ async def announce_demo(services: Services, url: str) -> str:
 
 
 def demo_folder(chosen: Path | None) -> Path:
-    """The demo's own data folder, marked so that real keys and sandbox keys never meet in one."""
+    """Returns the demo's own data folder, marked so that real and sandbox keys are never mixed in one."""
     folder = absolute(chosen) if chosen else _default_folder()
     mark = folder / _MARK
-    # The keyring of real data may lie elsewhere: its database alone tells, too.
+    # The keyring of real data may be elsewhere, so a database alone counts, too.
     if not mark.exists() and any((folder / name).exists() for name in ("keyring.json", "postgres")):
         raise MixedUp(f"{folder} contains real data, which the demo never touches: choose another --data-dir")
     try:
@@ -103,7 +103,7 @@ def demo_settings(folder: Path, *, port: int, sandbox_url: str) -> Settings:
 
 
 async def invite(services: Services, url: str) -> Invitation:
-    """Makes the user and the accounts on the first start, and a fresh link and token on every one."""
+    """Creates the user and the accounts on the first start, and a new link and token on every start."""
     resources = services.state["resources"]
     database, vault = resources.database, resources.vault
     user_id = await _demo_user(services)

@@ -1,4 +1,4 @@
-"""`corral doctor`: one line per check, and for each that fails the way out."""
+"""`corral doctor`: one line for each check, and for each that fails, what to do."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -31,7 +31,7 @@ _LARGEST_SKEW_SECONDS = 5.0
 @dataclass(frozen=True, slots=True)
 class Finding:
     check: str
-    problem: str | None  # None: all is well
+    problem: str | None  # None: the check passed
 
 
 class ChecksFailed(Exception):  # noqa: N818 - a condition
@@ -49,7 +49,7 @@ async def print_findings(settings: Settings, surroundings: Surroundings) -> None
 
 
 async def examine(settings: Settings, surroundings: Surroundings) -> AsyncIterator[Finding]:
-    """Yields each finding as soon as it is known; what makes `serve` refuse to start is a finding here."""
+    """Yields each finding as soon as it is known. Whatever makes `serve` refuse to start is a finding here."""
     for finding in _trust(surroundings):
         yield finding
     async with AsyncExitStack() as stack:
@@ -101,7 +101,7 @@ def _database_checks(database: Database) -> list[tuple[str, Callable[[], Awaitab
 
 
 async def _missing(database: Database) -> str | None:
-    """Without its schema nothing else can be asked."""
+    """Nothing else can be checked without the schema."""
     async with database.connection() as connection:
         try:
             await refuse_newer_release(connection)
@@ -146,7 +146,7 @@ async def _keyring(settings: Settings, database: Database, owner_dsn: str | None
 
 
 async def _reachable(alpaca: AlpacaClient, environment: Environment) -> str | None:
-    """Any refusal is an answer. The keys are made up: none that anybody stored is used for this."""
+    """Any refusal is an answer. The keys are made up: no stored key is used for this."""
     try:
         await alpaca.fetch_account(
             environment, Secret("PKCORRALDOCTOR"), Secret("corral-doctor-asks"), budget_key=("doctor", environment)

@@ -19,7 +19,7 @@ async def add_user(settings: Settings, email: str, password: Secret | None) -> N
 
 
 async def add_administrator(settings: Settings, email: str, password: Secret | None) -> None:
-    """The owner's connection first: without one, nobody is added who would then lack the right."""
+    """Connects as the owner first, so that no person is added without the role if that fails."""
     async with open_services(settings) as services, operators.owner_connection(services.addresses.owner) as connection:
         await _add_user(services, email, password)
         await operators.promote_person(connection, services.state["resources"].vault, email)

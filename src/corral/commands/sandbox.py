@@ -11,16 +11,16 @@ from corral.sandbox import Sandbox, serve_sandbox
 
 
 class SandboxCannotListen(Exception):  # noqa: N818 - a condition
-    """The sandbox's port cannot be had. One line."""
+    """The sandbox's port is not available. One line that says what to do."""
 
 
 async def run_sandbox(port: int, seed: int, latency_seconds: float, speed: int) -> None:
-    told = Signals()
+    signals = Signals()
     way_out = "corral sandbox --port N"
     async with open_sandbox(port, way_out, seed=seed, latency_seconds=latency_seconds, speed=speed) as broker:
         out.print(f"SANDBOX broker: {broker.paper_url} (paper), {broker.live_url} (live)")
         out.print("  key ID PK… (paper) or AK… (live), secret: sandbox-secret-for-<key ID>. Press Ctrl-C to stop.")
-        await told.once.wait()
+        await signals.once.wait()
 
 
 @asynccontextmanager

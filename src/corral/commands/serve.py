@@ -19,7 +19,7 @@ async def run_service(settings: Settings, surroundings: Surroundings) -> None:
 
 
 async def announce_service(surroundings: Surroundings, services: Services, url: str) -> str:
-    """Where it listens and where its data is; and, while nobody is there yet, how the first one gets in."""
+    """Returns where it listens and where its data is and, until the first user exists, the set-up link."""
     settings, resources = services.settings, services.state["resources"]
     database = settings.data_dir / "postgres" if settings.database_url is None else "CORRAL_DATABASE_URL"
     lines = [

@@ -1,4 +1,4 @@
-"""Why the database does not serve us at the moment, said for whoever runs it. Clients are told only that it is so."""
+"""Why the database is unavailable, in sentences for the operator. Clients only learn that it is."""
 
 import ssl
 from typing import Final
@@ -10,7 +10,7 @@ READ_ONLY: Final = (
 )
 _CHECK: Final = "check that it is running, and that CORRAL_DATABASE_URL and CORRAL_DATABASE_OWNER_URL are correct"
 
-# The first that fits. PostgreSQL's own words take the place of {}; they quote no address and no password.
+# The first that matches. PostgreSQL's own message replaces {}; it contains no address and no password.
 _SENTENCES: Final[tuple[tuple[tuple[type[BaseException], ...], str], ...]] = (
     ((asyncpg.DiskFullError,), "the database's disk is full ({}): free some space"),
     (
@@ -45,7 +45,7 @@ _SENTENCES: Final[tuple[tuple[tuple[type[BaseException], ...], str], ...]] = (
 
 
 def reason_of(error: BaseException) -> str:
-    """A sentence without its full stop: what is the matter, and what to do."""
+    """Returns a sentence without its full stop: what is wrong, and what to do."""
     for kinds, sentence in _SENTENCES:
         if isinstance(error, kinds):
             return sentence.format(error)
