@@ -1,4 +1,4 @@
-"""The pages say what is so: each list on them is compared with what it lists."""
+"""Each list on the pages is compared with the code that it describes."""
 
 import re
 from collections.abc import Iterator

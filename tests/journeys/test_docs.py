@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from aiohttp import ClientSession
 
 from corral.sandbox import secret_of
 from tests.journeys.program import PATIENCE, Running, environment, free_port, running
@@ -22,6 +23,8 @@ from tests.machine import CURL, SYSTEMD
 ROOT: Final = Path(__file__).parents[2]
 PAGES: Final = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 _BLOCK: Final = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+_KEY_ID: Final = "PKDOCUMENTED01"
+_KEYS: Final = {"APCA-API-KEY-ID": _KEY_ID, "APCA-API-SECRET-KEY": secret_of(_KEY_ID)}
 _SHELL: Final = {"sh", "bash", "console", "shell"}
 
 # By the first line of the block. Each is still checked for its syntax.
@@ -37,10 +40,10 @@ NOT_RUN: Final = {
 }
 # Blocks that make runs: what it would do is printed, and nothing is done.
 _MAKE: Final = re.compile(r"(?:make [a-z]+\n)+\Z")
-# Commands that run until they are stopped, and what they print once they work.
+# Commands that run until they are stopped: what they print once they work, and a path that then answers.
 STARTED: Final = {
-    ".venv/bin/corral serve\n": r"listens on (http://\S+)",
-    ".venv/bin/corral sandbox --port 8003 --seed 7 --speed 1440\n": r"SANDBOX broker: (http://\S+/paper)",
+    ".venv/bin/corral serve\n": (r"listens on (http://\S+)", "/healthz"),
+    ".venv/bin/corral sandbox --port 8003 --seed 7 --speed 1440\n": (r"SANDBOX broker: (\S+/paper)", "/v2/clock"),
 }
 # The blocks of this form are the files of a test suite, which tests/sandbox/test_docs_page.py runs.
 _FILE_OF_A_SUITE: Final = re.compile(r"# (conftest|test_\w+)\.py\n")
@@ -159,7 +162,7 @@ async def _workplace_of(demo: Running, folder: Path, data: Path) -> Workplace:
     workplace = Workplace(folder, values, settings)
     await workplace.shell(next(block.text for block in RUN if "> curlrc" in block.text))
     (sent,) = (json.loads(b.text) for b in BLOCKS if b.language == "json" and '"secret_key": "…"' in b.text)
-    key = {"api_key": "PKDOCUMENTED01", "secret_key": secret_of("PKDOCUMENTED01")}
+    key = {"api_key": _KEY_ID, "secret_key": secret_of(_KEY_ID)}
     (folder / "key.json").write_text(json.dumps(sent | key), encoding="utf-8")
     return workplace
 
@@ -228,7 +231,10 @@ async def test_it_starts_as_printed(text: str, data: Path, against_sandbox: dict
     if "--port" in arguments:
         arguments[arguments.index("--port") + 1] = str(free_port())
     async with running(*arguments, data_dir=data, **against_sandbox) as started:
-        await started.says(STARTED[text])
+        pattern, path = STARTED[text]
+        url = await started.says(pattern)
+        async with ClientSession(headers=_KEYS) as client, client.get(url + path) as answer:
+            assert answer.status == 200
         assert await started.stop() == 0
 
 

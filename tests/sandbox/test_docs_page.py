@@ -1,4 +1,4 @@
-"""The page about the sandbox says what is so: its blocks run as they are printed."""
+"""The test suite that the page about the sandbox prints passes as it is printed."""
 
 import os
 import re
@@ -31,7 +31,7 @@ def _files() -> dict[str, str]:
 
 
 def test_every_python_block_has_a_file_name() -> None:
-    """Those that are no part of the suite, and all others, are run by tests/journeys/test_docs.py."""
+    """tests/journeys/test_docs.py runs the blocks that are not part of the suite."""
     assert len(_files()) == len(_blocks("python"))
 
 
