@@ -28,7 +28,7 @@ from corral.edge import ASGIApp, reserve_port, serve_http
 from corral.edge.edge import Message, Receive, Scope, Send
 from corral.hardening import raise_file_limit
 from corral.logs import configure_logging
-from corral.serving import opened_house
+from corral.serving import open_services
 from corral.settings import Settings
 from corral_sandbox import serve_sandbox
 
@@ -108,7 +108,7 @@ async def _opened_app(order: Order) -> AsyncGenerator[ASGIApp]:
         yield _constant
     elif order.kind == "corral":
         settings = _settings(order)
-        async with opened_house(settings, sandbox=True) as house:
+        async with open_services(settings, sandbox=True) as house:
             yield create_app(settings, house.state)
     else:
         async with _opened_plan(order) as app:

@@ -31,7 +31,7 @@ from corral.edge.server import reserve_port, serve_http
 from corral.identity import api_tokens, sign_in
 from corral.logs import configure_logging
 from corral.secret import Secret
-from corral.serving import House, opened_house
+from corral.serving import Services, open_services
 from corral.settings import Settings
 from corral_sandbox import serve_sandbox
 
@@ -138,13 +138,13 @@ async def _traced(folder: Path) -> list[tuple[str, str]]:
                 "cache_seconds": 0,
             }
         )
-        async with opened_house(settings) as house:
+        async with open_services(settings) as house:
             read = await _trace_read(settings, house)
         order = await _trace_order(broker.url)
     return [("one account-data request", str(read)), ("one order in the sandbox", str(order))]
 
 
-async def _trace_read(settings: Settings, house: House) -> Trace:
+async def _trace_read(settings: Settings, house: Services) -> Trace:
     resources = house.state["resources"]
     user_id = await sign_in.add_user(resources.database, resources.vault, email="map@corral.example", password=None)
     credential = await management.store_credential(

@@ -20,7 +20,7 @@ from corral.database.embedded.instance import EmbeddedDatabase, embedded_postgre
 from corral.database.migrate import apply_migrations
 from corral.edge.server import reserve_port, serve_http
 from corral.logs import configure_logging
-from corral.serving import House
+from corral.serving import Services
 from corral.settings import Settings
 from corral_sandbox import Sandbox, serve_sandbox
 from tests.machine import refused_skips, told_skips
@@ -73,7 +73,7 @@ def _reasons_of_skips(reporter: pytest.TerminalReporter) -> list[str]:
 class Service:
     """One Corral under test, listening on a free port."""
 
-    def __init__(self, house: House, url: str) -> None:
+    def __init__(self, house: Services, url: str) -> None:
         self.house = house
         self.url = url
         self.resources = house.state["resources"]
@@ -152,14 +152,14 @@ def service_starter(postgres: EmbeddedDatabase, sandbox: Sandbox, data_dir: Path
         }
         chosen = Settings.model_validate(usual | settings)
         async with open_state(chosen, addresses.app, sandbox=sandbox_pages) as state, AsyncExitStack() as stack:
-            house = House(chosen, addresses, state)
+            house = Services(chosen, addresses, state)
             yield Service(house, await stack.enter_async_context(listening(house)))
 
     return start
 
 
 @asynccontextmanager
-async def listening(house: House) -> AsyncGenerator[str]:
+async def listening(house: Services) -> AsyncGenerator[str]:
     stop, started = asyncio.Event(), asyncio.get_running_loop().create_future()
     serving = asyncio.ensure_future(
         serve_http(

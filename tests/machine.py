@@ -57,6 +57,10 @@ BROWSER: Final = Need("a browser", "apt-get install chromium", browser_program()
 CHART: Final = Need("the chart's library", "apt-get install npm && make clean dev", HAS_CHART)
 AXE: Final = Need("axe-core", "apt-get install npm && make clean dev", AXE_FILE.exists())
 OPENSSL: Final = Need("openssl", "apt-get install openssl", shutil.which("openssl") is not None)
+CURL: Final = Need("curl", "apt-get install curl", shutil.which("curl") is not None)
+SYSTEMD: Final = Need(
+    "systemd-analyze", "apt-get install systemd", shutil.which("systemd-analyze") is not None, is_tool=False
+)
 POSTGRESQL_15: Final = Need(
     "PostgreSQL 15", "apt-get install postgresql-15, on Debian 12", postgresql_of(15) is not None
 )
@@ -72,7 +76,10 @@ OPEN_CHECKOUT: Final = Need(
     "a checkout that every user can read", "git clone . /srv/corral", is_here=False, is_tool=False
 )
 
-_NEEDS: Final = (BROWSER, CHART, AXE, OPENSSL, PGBOUNCER, POSTGRESQL_15, ROOT, OPEN_PYTHON, OPEN_CHECKOUT)
+_NEEDS: Final = (
+    *(BROWSER, CHART, AXE, CURL, OPENSSL, PGBOUNCER, POSTGRESQL_15, SYSTEMD),
+    *(ROOT, OPEN_PYTHON, OPEN_CHECKOUT),
+)
 
 
 def told_skips(reasons: Iterable[str]) -> str:

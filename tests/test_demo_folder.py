@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from corral import demo
+from corral.commands import demo
 from tests.machine import ROOT
 
 
@@ -16,7 +16,7 @@ def test_it_is_in_the_current_folder(run_dir: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("of_real_data", ["keyring.json", "postgres"])
 def test_real_data_is_refused_and_not_marked_as_the_demo_s(tmp_path: Path, of_real_data: str) -> None:
     (tmp_path / of_real_data).touch()
-    with pytest.raises(demo.MixedUp, match="holds real data"):
+    with pytest.raises(demo.MixedUp, match="contains real data"):
         demo.demo_folder(tmp_path)
     demo.refuse_demo_folder(tmp_path)  # it is still `serve`'s
     assert [path.name for path in tmp_path.iterdir()] == [of_real_data]

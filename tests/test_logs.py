@@ -2,6 +2,7 @@
 
 import io
 import logging
+import re
 from collections.abc import Iterator
 from contextvars import copy_context
 from datetime import UTC, datetime
@@ -92,10 +93,69 @@ def test_the_line_of_a_request_takes_the_first_facts_that_are_offered_before_it_
     copy_context().run(serve_request)
 
 
+def served(status: int, *, has_colors: bool = False) -> str:
+    """What the console shows of one request, without the time."""
+    stream = io.BytesIO()
+    configure_logging("console", stream, has_colors=has_colors)
+
+    def serve_request() -> None:
+        begin_request_line("a" * 32)
+        path = "/api/credentials/{credential_id}/account-data"
+        user_id = UUID(int=0x4B0B5A2E << 96)
+        get_logger().info("request", method="GET", path=path, status=status, duration_ms=84.4, user_id=user_id)
+
+    copy_context().run(serve_request)
+    text = stream.getvalue().decode()
+    assert text.endswith("\n")
+    assert text.count("\n") == 1
+    return text.removesuffix("\n")
+
+
 def test_an_event_on_the_console_is_one_line_to_read() -> None:
     stream = configured("console")
-    get_logger().warning("keyring is readable by others", mode="0644")
-    assert stream.getvalue().decode().endswith(" warning  keyring is readable by others  mode=0644\n")
+    get_logger().warning("keyring_is_readable", mode="0644")
+    at, _, line = stream.getvalue().decode().partition(" ")
+    assert datetime.strptime(at, "%H:%M:%S")  # noqa: DTZ007 - the terminal shows local time
+    assert line == "warning keyring is readable  mode=0644\n"
+
+
+def test_a_request_on_the_console_is_one_line_of_80_columns() -> None:
+    line = served(200)
+    assert line[9:] == "200 GET /api/credentials/{id}/account-data 84 ms 4b0b5a2e"
+    assert len(line) <= 80
+
+
+def test_a_failed_request_on_the_console_has_the_reference_that_the_client_was_given() -> None:
+    assert served(503).endswith(f" 4b0b5a2e reference={'a' * 32}")
+    assert "reference" not in served(404)
+
+
+@pytest.mark.parametrize(("status", "color"), [(200, 32), (303, 36), (404, 33), (503, 31)])
+def test_colors_of_the_console_are_our_own_and_change_no_word(status: int, color: int) -> None:
+    colored = served(status, has_colors=True)
+    assert f"\x1b[{color}m{status}\x1b[0m GET " in colored
+    assert re.sub(r"\x1b\[\d+m", "", colored)[9:] == served(status)[9:]
+
+
+def test_no_value_colors_the_console() -> None:
+    stream = io.BytesIO()
+    configure_logging("console", stream, has_colors=True)
+    get_logger().error("request", method="GET", path=FORGED, status=200, duration_ms=1.0, user_id=FORGED)
+    get_logger().error(FORGED, value=FORGED)
+    text = re.sub(r"\x1b\[(2|31|32)m|\x1b\[0m", "", stream.getvalue().decode())
+    assert len(text.splitlines()) == 2
+    assert all(char.isprintable() for char in text.replace("\n", ""))
+
+
+def test_the_console_shows_requests_and_warnings_and_leaves_the_rest_to_collected_logs() -> None:
+    stream = configured("console")
+    get_logger().info("serving", url="http://127.0.0.1:8002")
+    get_logger().info("alpaca_answered", environment="paper")
+    assert stream.getvalue() == b""
+    get_logger().info("stopping")
+    assert stream.getvalue().endswith(b" info stopping\n")
+    get_logger().warning("export_cut_off", code="upstream_failed")
+    assert stream.getvalue().endswith(b" warning export cut off  code=upstream_failed\n")
 
 
 @pytest.mark.parametrize(
@@ -129,8 +189,8 @@ def test_what_looks_like_a_secret_is_cut_out(text: str, kept: str) -> None:
     assert redact(text) == kept
     for log_format in FORMATS:
         stream = configured(log_format)
-        get_logger().info("event", text=text)
-        get_logger().info(text)
+        get_logger().warning("event", text=text)
+        get_logger().warning(text)
         assert REDACTED.encode() in stream.getvalue()
         for secret in (KEY_ID, SECRET, "s3cr3t", "w:rd", "abc", "hunter2", "aGFzaA", "PK0", "8fKq"):
             assert secret.encode() not in stream.getvalue()
@@ -165,19 +225,19 @@ def test_what_is_no_secret_stays(text: str) -> None:
 )
 def test_no_surroundings_hide_a_secret_and_none_break_the_line(before: str, secret: str, after: str) -> None:
     stream = configured("json")
-    get_logger().info("event", text=f"{before}{secret}{after}", pair=[before, {"k": secret}])
+    get_logger().warning("event", text=f"{before}{secret}{after}", pair=[before, {"k": secret}])
     assert secret.encode() not in stream.getvalue()
     assert the_line(stream)["event"] == "event"
 
 
 def test_a_value_under_a_telling_name_is_cut_out_whatever_it_looks_like(stream: io.BytesIO) -> None:
-    get_logger().info("event", password="plain words", token=b"bytes", **{"apca-api-key-id": "x1"})
+    get_logger().warning("event", password="plain words", token=b"bytes", **{"apca-api-key-id": "x1"})
     for value in (b"plain words", b"bytes", b"x1"):
         assert value not in stream.getvalue()
 
 
 def test_a_secret_object_stays_closed(stream: io.BytesIO) -> None:
-    get_logger().info("event", key=Secret("short"), keys=[Secret("short")])
+    get_logger().warning("event", key=Secret("short"), keys=[Secret("short")])
     assert b"short" not in stream.getvalue()
     assert stream.getvalue().decode().count("Secret(…)") == 2
 
@@ -186,14 +246,14 @@ FORGED = '\n{"event": "forged"}\r\n2026-11-24T14:30:05Z info forged\x1b[2K\x85\u
 
 
 def test_no_value_forges_a_line_or_moves_a_terminal(stream: io.BytesIO) -> None:
-    get_logger().info(FORGED, value=FORGED, listed=[FORGED])
+    get_logger().warning(FORGED, value=FORGED, listed=[FORGED])
     text = stream.getvalue().decode()
     assert len(text.splitlines()) == 1
     assert all(char.isprintable() for char in text[:-1])
 
 
 def test_what_cannot_be_encoded_is_escaped_and_logged(stream: io.BytesIO) -> None:
-    get_logger().info("event", half="\ud800", huge=10**30, none=float("nan"))
+    get_logger().warning("event", half="\ud800", huge=10**30, none=float("nan"))
     assert b"\\ud800" in stream.getvalue()
     assert str(10**30).encode() in stream.getvalue()
 

@@ -1,4 +1,4 @@
-"""The commands, and the only place that reads the environment."""
+"""The command line. Only this module reads the environment."""
 
 import asyncio
 import logging
@@ -16,9 +16,13 @@ import uvloop
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from corral import __version__, operating
-from corral import demo as demonstration
+from corral import __version__
 from corral.app import configured_hosts, create_api
+from corral.commands import demo as demonstration
+from corral.commands import doctor as examination
+from corral.commands import people, serve
+from corral.commands import sandbox as broker
+from corral.commands import tokens as api_tokens
 from corral.database.connection import DatabaseRefused
 from corral.database.embedded.errors import EmbeddedPostgresError
 from corral.database.migrate import MigrationRefused
@@ -36,8 +40,8 @@ from corral.settings import HOLDING_PASSWORDS, Settings, describe_settings, take
 from corral.surroundings import Surroundings
 from corral.vault import KeyringRefused
 
-# What a person may be told as it is: one line, with the way out.
-_TOLD_AS_THEY_ARE = (
+# Printed as they are: each is one line that says what to do.
+_PRINTED_AS_THEY_ARE = (
     Problem,
     KeyringRefused,
     EmbeddedPostgresError,
@@ -49,14 +53,14 @@ _TOLD_AS_THEY_ARE = (
     demonstration.MixedUp,
     NoSuchPerson,
     OwnerUnknown,
-    operating.ChecksFailed,
-    operating.SandboxCannotListen,
+    examination.ChecksFailed,
+    broker.SandboxCannotListen,
 )
 
-DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where the data is. Default: CORRAL_DATA_DIR.")]
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of the data. Default: CORRAL_DATA_DIR.")]
 EmailArgument = Annotated[str, typer.Argument(metavar="EMAIL", show_default=False)]
-Port = Annotated[int, typer.Option(min=0, max=65535, help="Where Corral listens.")]
-SandboxPort = Annotated[int, typer.Option(min=0, max=65535, help="Where the sandbox listens.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port for Corral.")]
+SandboxPort = Annotated[int, typer.Option(min=0, max=65535, help="Port for the sandbox.")]
 
 
 def _help_when_bare(context: typer.Context) -> None:
@@ -76,35 +80,35 @@ def _version_or_help(
 
 
 app = typer.Typer(
-    help="Keeps Alpaca keys sealed and shows how every account stands right now.",
+    help="Stores Alpaca API keys encrypted and shows your accounts in one place.",
     callback=_version_or_help,
     invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-users = typer.Typer(help="People.", callback=_help_when_bare, invoke_without_command=True)
-tokens = typer.Typer(help="API tokens.", callback=_help_when_bare, invoke_without_command=True)
+users = typer.Typer(help="Manage people.", callback=_help_when_bare, invoke_without_command=True)
+tokens = typer.Typer(help="Manage API tokens.", callback=_help_when_bare, invoke_without_command=True)
 app.add_typer(users, name="users")
 app.add_typer(tokens, name="tokens")
 
 
 def main() -> None:
-    """Exit status 0, or 1 with one line that says what to do."""
+    """Exits with status 0, or with 1 after printing one line that says what to do."""
     try:
-        if app(standalone_mode=False):  # what a Ctrl-C leaves behind
+        if app(standalone_mode=False):  # Ctrl-C
             _fail("interrupted")
     except typer.TyperException as error:
-        _fail(f"{error.format_message()} (`corral --help` shows what there is)")
+        _fail(f"{error.format_message().rstrip('.')} (see `corral --help`)")
     except ValidationError as error:
-        _fail("; ".join(map(_told, error.errors())))
+        _fail("; ".join(map(_sentence, error.errors())))
     except ValueError as error:
         _fail(str(error))
     except asyncio.CancelledError:
         _fail("interrupted")
     except DatabaseUnavailable as unavailable:
         _fail(unavailable.reason)
-    except _TOLD_AS_THEY_ARE as error:
+    except _PRINTED_AS_THEY_ARE as error:
         _fail(str(error))
 
 
@@ -114,12 +118,12 @@ def serve_command(
     port: Annotated[int | None, typer.Option(help="Default: CORRAL_PORT, or 8002.")] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """The service, against real Alpaca."""
+    """Run the service against Alpaca."""
     settings = _taken_settings(host=host, port=port, data_dir=data_dir)
     demonstration.refuse_demo_folder(settings.data_dir)
     _configure_logging(settings)
     harden_process()
-    _run(operating.run_service(settings, _surroundings(settings)))
+    _run(serve.run_service(settings, _surroundings(settings)))
 
 
 @app.command()
@@ -128,26 +132,27 @@ def demo(
     sandbox_port: SandboxPort = 8003,
     data_dir: DataDir = None,
 ) -> None:
-    """The same against the built-in SANDBOX: a user and two accounts are there already, no real money."""
+    """Try Corral with a built-in SANDBOX broker. It has a user and two accounts, and no real money."""
     folder = demonstration.demo_folder(data_dir)
+    settings = demonstration.demo_settings(folder, port=port, sandbox_url=f"http://127.0.0.1:{sandbox_port}")
     _forget_variables(is_embedded=True)
-    configure_logging("console" if sys.stderr.isatty() else "json", sys.stderr.buffer)
+    _configure_logging(settings)
     harden_process()
-    _run(operating.run_demo(folder, port, sandbox_port))
+    _run(demonstration.run_demo(folder, port, sandbox_port))
 
 
 @app.command()
 def sandbox(
     port: SandboxPort = 8003,
-    seed: Annotated[int, typer.Option(help="The same seed, the same accounts and prices.")] = 0,
-    latency_ms: Annotated[int, typer.Option(min=0, help="How long each answer of the Trading API takes.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same accounts and prices.")] = 0,
+    latency_ms: Annotated[int, typer.Option(min=0, help="Delay of each answer of the Trading API.")] = 0,
     speed: Annotated[
-        int, typer.Option(min=1, max=86_400, help="How fast its time runs: at 1440, a day passes in a minute.")
+        int, typer.Option(min=1, max=86_400, help="How fast its time runs: at 1440 a day takes a minute.")
     ] = 1,
     data_dir: DataDir = None,  # noqa: ARG001 - every command takes it; the sandbox keeps no data
 ) -> None:
-    """Only the Alpaca-compatible broker, for other people's tests too."""
-    _run(operating.run_sandbox(port, seed, latency_ms / 1000, speed))
+    """Run only the Alpaca-compatible SANDBOX broker. Use it for your own tests, for example."""
+    _run(broker.run_sandbox(port, seed, latency_ms / 1000, speed))
 
 
 @users.command("add")
@@ -155,90 +160,97 @@ def users_add(
     email: EmailArgument,
     *,
     password_stdin: Annotated[
-        bool, typer.Option("--password-stdin", help="Read the password, one line, from standard input.")
+        bool, typer.Option("--password-stdin", help="Read the password from standard input, as one line.")
     ] = False,
-    admin: Annotated[bool, typer.Option("--admin", help="One who may invite and disable people.")] = False,
+    admin: Annotated[
+        bool, typer.Option("--admin", help="Make this person an administrator, who may invite and disable people.")
+    ] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Adds a person. Without a password, prints a one-time link to sign in with."""
+    """Add a person. Without a password, print a one-time sign-in link."""
     email = canonical_email(email)
     password = Secret(sys.stdin.readline().rstrip("\n")) if password_stdin else None
-    add = operating.add_administrator if admin else operating.add_user
+    add = people.add_administrator if admin else people.add_user
     _run(add(_command_settings(data_dir), email, password))
 
 
 @users.command("list")
 def users_list(data_dir: DataDir = None) -> None:
-    """Lists people."""
-    _run(operating.list_users(_command_settings(data_dir)))
+    """List people."""
+    _run(people.list_users(_command_settings(data_dir)))
 
 
 @users.command("disable")
 def users_disable(email: EmailArgument, data_dir: DataDir = None) -> None:
-    """Ends a person's sessions and tokens at once, and lets them in no more."""
+    """Disable a person. Their sessions and API tokens end now, and they cannot sign in."""
     email = canonical_email(email)
-    _run(operating.disable_user(_command_settings(data_dir), email))
+    _run(people.disable_user(_command_settings(data_dir), email))
 
 
 @users.command("enable")
 def users_enable(email: EmailArgument, data_dir: DataDir = None) -> None:
-    """Lets a disabled person in again; former sessions and tokens stay ended."""
+    """Let a disabled person sign in again. Earlier sessions and API tokens stay ended."""
     email = canonical_email(email)
-    _run(operating.enable_user(_command_settings(data_dir), email))
+    _run(people.enable_user(_command_settings(data_dir), email))
 
 
 @users.command("promote")
 def users_promote(email: EmailArgument, data_dir: DataDir = None) -> None:
-    """Makes a person an administrator, who may invite and disable people."""
+    """Make a person an administrator. Administrators may invite and disable people."""
     email = canonical_email(email)
-    _run(operating.promote_user(_command_settings(data_dir), email))
+    _run(people.promote_user(_command_settings(data_dir), email))
 
 
 @users.command("demote")
 def users_demote(email: EmailArgument, data_dir: DataDir = None) -> None:
-    """Makes an administrator an ordinary person again; invitations of theirs end."""
+    """Make an administrator an ordinary person again. Their open invitations end."""
     email = canonical_email(email)
-    _run(operating.demote_user(_command_settings(data_dir), email))
+    _run(people.demote_user(_command_settings(data_dir), email))
 
 
 @users.command("link")
 def users_link(email: EmailArgument, data_dir: DataDir = None) -> None:
-    """Prints a recovery link, good once and for an hour: its bearer sets a new password without the old one."""
+    """Print a one-time recovery link. For an hour, it sets a new password without the old one."""
     email = canonical_email(email)
-    _run(operating.print_recovery_link(_command_settings(data_dir), email))
+    _run(people.print_recovery_link(_command_settings(data_dir), email))
 
 
 @tokens.command("create")
 def tokens_create(
     email: EmailArgument,
-    name: Annotated[str, typer.Option(help="What it is for.")],
+    name: Annotated[str, typer.Option(help="A name that says what the token is for.")],
     scope: Annotated[
-        list[Scope] | None, typer.Option(help="What it may do; without any, all that its owner may over the API.")
+        list[Scope] | None,
+        typer.Option(
+            help="What the token may do. Repeat for several. Default: all that its owner may do over the API."
+        ),
     ] = None,
-    expires_in: Annotated[str | None, typer.Option(help="Like 12h, 30d or 8w. Default: never.")] = None,
+    expires_in: Annotated[
+        str | None, typer.Option(help="Lifetime, such as 12h, 30d or 8w. Default: never expires.")
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Prints a new API token, and nothing else, on standard output."""
+    """Create an API token and print it, and nothing else, on standard output."""
     expires_at = None if expires_in is None else datetime.now(UTC) + _duration(expires_in)
-    email, name = canonical_email(email), TypeAdapter(Name).validate_python(name)
-    _run(operating.create_token(_command_settings(data_dir), email, name, scope or None, expires_at))
+    email, name = canonical_email(email), _token_name(name)
+    _run(api_tokens.create_token(_command_settings(data_dir), email, name, scope or None, expires_at))
 
 
 @app.command()
 def doctor(data_dir: DataDir = None) -> None:
-    """Checks database, isolation, keyring, Alpaca and clock; says for each what to do."""
+    """Check the installation. Covers the database, tenant isolation, keyring, clock and Alpaca, and says what to do."""
     settings = _command_settings(data_dir)
-    _run(operating.examine(settings, _surroundings(settings)))
+    _run(examination.print_findings(settings, _surroundings(settings)))
 
 
 @app.command()
 def openapi(data_dir: DataDir = None) -> None:  # noqa: ARG001 - every command takes it
-    """Prints the OpenAPI document."""
+    """Print the OpenAPI document."""
     sys.stdout.buffer.write(orjson.dumps(create_api().openapi(), option=orjson.OPT_INDENT_2) + b"\n")
 
 
 def _command_settings(data_dir: Path | None) -> Settings:
-    """For commands that do their work and end: their log says warnings only."""
+    """Returns the settings of a command that does its work and ends. It logs warnings only."""
     settings = _taken_settings(data_dir=data_dir)
     configure_logging("console", sys.stderr.buffer, lowest=logging.WARNING)
     return settings
@@ -246,16 +258,16 @@ def _command_settings(data_dir: Path | None) -> Settings:
 
 def _taken_settings(**overrides: object) -> Settings:
     settings = take_settings(os.environ, **overrides)
-    configured_hosts(settings)  # what is wrong with them is told before anything is started
+    configured_hosts(settings)  # reports wrong addresses before anything is started
     _forget_variables(is_embedded=settings.database_url is None)
     return settings
 
 
 def _forget_variables(*, is_embedded: bool) -> None:
-    """What holds a password is out of the environment from here on, where others could read it.
+    """Removes what holds a password from the environment, where others could read it.
 
-    The driver reads the PG… variables where an address leaves something open. They are about other databases than
-    the embedded one.
+    The driver reads the PG… variables where an address leaves something open. They are not
+    meant for the embedded database.
     """
     for name in list(os.environ):
         if name.upper() in HOLDING_PASSWORDS or (is_embedded and name.startswith("PG")):
@@ -268,22 +280,34 @@ def _surroundings(settings: Settings) -> Surroundings:
 
 def _configure_logging(settings: Settings) -> None:
     log_format = settings.log_format or ("console" if sys.stderr.isatty() else "json")
-    configure_logging(log_format, sys.stderr.buffer)
+    configure_logging(log_format, sys.stderr.buffer, has_colors=_has_colors())
+
+
+def _has_colors() -> bool:
+    """As https://no-color.org and terminfo have it."""
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
     uvloop.run(ended_in_order(work))
 
 
+def _token_name(text: str) -> str:
+    try:
+        return TypeAdapter(Name).validate_python(text)
+    except ValidationError:
+        raise ValueError("--name takes 1 to 100 printable characters") from None
+
+
 def _duration(text: str) -> timedelta:
     found = re.fullmatch(r"(\d{1,5})([hdw])", text)
     if found is None or int(found[1]) == 0:
-        raise ValueError("--expires-in takes a number and h, d or w, like 30d")
+        raise ValueError("--expires-in takes a number followed by h, d or w, such as 30d")
     return int(found[1]) * {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}[found[2]]
 
 
-def _told(error: ErrorDetails) -> str:
-    """A setting is named as in the environment; what has no place is the one text that was checked."""
+def _sentence(error: ErrorDetails) -> str:
+    """Returns one error, with the setting's name as in the environment."""
     place = f"CORRAL_{'_'.join(map(str, error['loc'])).upper()}: " if error["loc"] else ""
     return place + error["msg"]
 

@@ -1,4 +1,4 @@
-"""What asks this process to end, and that it then ends in order: no PostgreSQL is left behind."""
+"""Signals that stop this process, and an orderly end: no PostgreSQL is left behind."""
 
 import asyncio
 import signal
@@ -9,18 +9,18 @@ ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Signals:
-    """SIGINT, SIGTERM, and SIGHUP of a terminal that was closed: `once` is set by the first, `twice` by the second."""
+    """SIGINT, SIGTERM and SIGHUP (a closed terminal): the first sets `once`, the second `twice`."""
 
     def __init__(self) -> None:
         self.once, self.twice = asyncio.Event(), asyncio.Event()
-        _handle(self._hear)
+        _handle(self._note)
 
-    def _hear(self) -> None:
+    def _note(self) -> None:
         (self.twice if self.once.is_set() else self.once).set()
 
 
 async def ended_in_order(work: Coroutine[Any, Any, None]) -> None:
-    """Runs `work`, which the first signal cancels, so that what it opened is closed. It may handle them itself."""
+    """Runs `work`. The first signal cancels it, so that what it opened is closed. It may install its own handlers."""
     running = asyncio.ensure_future(work)
     signals: list[bool] = []
 
@@ -32,9 +32,9 @@ async def ended_in_order(work: Coroutine[Any, Any, None]) -> None:
     await running
 
 
-def _handle(hear: Callable[[], None]) -> None:
+def _handle(on_signal: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
     for number in ENDING:
         if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
             continue  # as under nohup
-        loop.add_signal_handler(number, hear)
+        loop.add_signal_handler(number, on_signal)

@@ -1,9 +1,9 @@
-"""Log lines: one event each, never a secret, never a line that a value could forge.
+"""Log lines: one event each, without secrets, and no value can forge a line.
 
-The first net is what is logged at all: fields chosen one by one, no headers, bodies or query strings.
-The second net is here. Every value becomes text, whatever looks like a secret is cut out of it and
-what could forge a line is escaped, and only then is the line put together. The cut comes before the
-escaping because an escape's last letter (the n of a line break) would hide where a secret begins.
+The first net is the choice of fields: no headers, bodies or query strings. The second net is here. Every
+value becomes text, whatever looks like a secret is cut out of it, and what could forge a line is escaped;
+only then is the line put together. Cutting comes before escaping, because an escape's last letter (the n of
+a line break) would hide where a secret begins.
 """
 
 import logging
@@ -23,9 +23,9 @@ REDACTED: Final = "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}redacted\N{SINGL
 
 
 class RequestLine:
-    """The line that the edge will write about the request being served. Every line before it carries its id.
+    """The line that the edge will write about the request being served. Every line before it has its id.
 
-    `facts` is what others add to it, so that a request that went well is told in one line; None once it is written.
+    `facts` is what others add, so that a successful request is a single line; None once the line is written.
     """
 
     __slots__ = ("facts", "request_id")
@@ -61,6 +61,15 @@ _SECRETS: Final = re.compile(
     re.VERBOSE | re.ASCII,
 )
 _HARMLESS: Final = re.compile(r"[a-z0-9_./{}-]*|[A-Z]{1,9}").fullmatch  # most values: spares them the search
+_DIM, _RED, _GREEN, _YELLOW, _CYAN = "2", "31", "32", "33", "36"
+_SERVER_ERROR: Final = 500
+_STATUS_COLORS: Final = ((_SERVER_ERROR, _RED), (400, _YELLOW), (300, _CYAN), (0, _GREEN))
+_LEVEL_COLORS: Final = {"warning": _YELLOW, "error": _RED, "critical": _RED}
+_ALARMING: Final = frozenset({"error", "critical"})
+_ID_IN_PATH: Final = re.compile(r"\{\w+_id\}")
+# Other events below a warning are for collected logs: on a terminal they would hide the requests.
+_ON_CONSOLE: Final = frozenset({"request", "request_refused", "stopping", "ready_again", "credential_accepted"})
+_QUIET: Final = frozenset({"debug", "info"})
 _INT64: Final = 2**63  # JSON numbers beyond it are not written; they become text
 _TELLING_NAMES: Final = frozenset(
     {"authorization", "cookie", "set-cookie", "apca-api-key-id", "apca-api-secret-key"}
@@ -68,14 +77,18 @@ _TELLING_NAMES: Final = frozenset(
 )
 
 
-def configure_logging(log_format: Literal["console", "json"], stream: BinaryIO, *, lowest: int = logging.INFO) -> None:
+def configure_logging(
+    log_format: Literal["console", "json"], stream: BinaryIO, *, lowest: int = logging.INFO, has_colors: bool = False
+) -> None:
     """Sends structlog's events from `lowest` and the standard library's records from WARNING to `stream`.
 
-    "json" is for machines, one object a line. "console" is for people; below an event its traceback
-    follows on lines that begin with `  |`, which no event's line does.
+    "json" is for programs, one object a line. "console" is for people: requests, and what is at
+    least a warning, in local time. A traceback follows its event on lines that begin with `  |`, which no event's
+    line does.
     """
+    render = _render_json if log_format == "json" else _Console(has_colors=has_colors)
     structlog.configure(
-        processors=[_compose, _render_json if log_format == "json" else _render_console],
+        processors=[_compose, render],
         wrapper_class=structlog.make_filtering_bound_logger(lowest),
         logger_factory=structlog.BytesLoggerFactory(cast("BinaryIO", _Unbroken(stream))),
         cache_logger_on_first_use=True,
@@ -90,7 +103,7 @@ def get_logger() -> FilteringBoundLogger:
 
 
 def current_request_id() -> str | None:
-    """The id of the request that this task serves, if it serves one."""
+    """Returns the id of the request that this task serves, if any."""
     line = _request_line.get()
     return line.request_id if line else None
 
@@ -103,9 +116,9 @@ def begin_request_line(request_id: str) -> RequestLine:
 
 
 def added_to_request_line(**facts: object) -> bool:
-    """Whether the line of the request being served takes these facts: the first that are offered before it is written.
+    """Adds facts to the line of the request being served. Only the first ones are taken, before the line is written.
 
-    Otherwise the caller writes a line of its own.
+    Returns whether they were; otherwise the caller writes a line of its own.
     """
     line = _request_line.get()
     if line is None or line.facts is None or line.facts:
@@ -171,16 +184,49 @@ def _render_json(_logger: WrappedLogger, _level: str, event: EventDict) -> bytes
     return orjson.dumps(event)
 
 
-def _render_console(_logger: WrappedLogger, _level: str, event: EventDict) -> bytes:
-    line = f"{event.pop('at')} {event.pop('level'):<8} {event.pop('event')}"
-    trace = str(event.pop("exception", ""))
-    fields = "".join(f"  {name}={value}" for name, value in event.items())
-    continued = "".join(f"\n  | {part}" for part in trace.splitlines())
-    return f"{line}{fields}{continued}".encode()
+class _Console:
+    """Renders events for a person at a terminal: one short line each, and one for each request.
+
+    Only codes of our own color it: `_compose` has escaped all others.
+    """
+
+    def __init__(self, *, has_colors: bool) -> None:
+        self._has_colors = has_colors
+
+    def __call__(self, _logger: WrappedLogger, level: str, event: EventDict) -> bytes:
+        name = str(event.pop("event"))
+        if level in _QUIET and name not in _ON_CONSOLE:
+            raise structlog.DropEvent
+        trace = str(event.pop("exception", ""))
+        at = datetime.fromisoformat(str(event.pop("at"))).astimezone()
+        text = self._request(event) if name == "request" else self._event(name, level, event)
+        continued = "".join(f"\n  | {part}" for part in trace.splitlines())
+        return f"{self._colored(_DIM, f'{at:%H:%M:%S}')} {text}{continued}".encode()
+
+    def _request(self, event: EventDict) -> str:
+        """Returns status, method, path, milliseconds, and the first eight characters of the user's id."""
+        status, user_id = event["status"] or 0, event["user_id"]
+        color = next(color for least, color in _STATUS_COLORS if status >= least)
+        path = _ID_IN_PATH.sub("{id}", str(event["path"]))
+        line = f"{self._colored(color, f'{status:03}')} {event['method']} {path} {event['duration_ms']:.0f} ms"
+        who = f" {self._colored(_DIM, str(user_id)[:8])}" if user_id else ""
+        reference = f" reference={event['request_id']}" if status >= _SERVER_ERROR else ""
+        return line + who + reference
+
+    def _event(self, name: str, level: str, event: EventDict) -> str:
+        request_id = event.pop("request_id", None)
+        reference = f"  reference={request_id}" if request_id and level in _ALARMING else ""
+        fields = "".join(f"  {field}={value}" for field, value in event.items() if field != "level")
+        color = _LEVEL_COLORS.get(level)
+        shown = self._colored(color, level) if color else level
+        return f"{shown} {name.replace('_', ' ')}{fields}{reference}"
+
+    def _colored(self, color: str, text: str) -> str:
+        return f"\x1b[{color}m{text}\x1b[0m" if self._has_colors else text
 
 
 class _Unbroken:
-    """A log that cannot be written, on a full disk or a terminal that was closed, must not stop what it tells of."""
+    """A log that cannot be written (full disk, closed terminal) must not stop the program."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""Runs the service from start to stop: `corral serve`, and what `corral demo` builds on."""
+"""Runs the service from start to stop, for `corral serve` and `corral demo`."""
 
 import asyncio
 import errno
@@ -21,17 +21,17 @@ from corral.settings import Settings
 
 _log = get_logger()
 
-# A request in flight may wait for Alpaca for its whole deadline, and then has to be written out.
+# A request under way may wait for Alpaca for its whole deadline, and then its answer has to be sent.
 _GRACE_BEYOND_UPSTREAM_SECONDS = 5.0
 _USUAL_DRAIN_SECONDS = 3.0
 
 
 class CannotListen(Exception):  # noqa: N818 - a condition
-    """The address is in use, none of this machine's, or not to be had by this user. One line with the way out."""
+    """The address is in use, not on this machine, or not allowed for this user. One line that says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class Services:
     """An opened service: everything but the listening socket."""
 
     settings: Settings
@@ -40,48 +40,48 @@ class House:
 
 
 @asynccontextmanager
-async def opened_house(settings: Settings, *, sandbox: bool = False) -> AsyncGenerator[House]:
-    """Database started and migrated, proved and opened. Commands use it as `corral serve` does, beside it."""
+async def open_services(settings: Settings, *, sandbox: bool = False) -> AsyncGenerator[Services]:
+    """Starts, migrates, checks and opens the database. Commands use it like `corral serve`, also while that runs."""
     async with database_addresses(settings) as addresses:
         if addresses.owner is not None:
             await apply_migrations(addresses.owner)
         async with open_state(settings, addresses.app, sandbox=sandbox) as state:
-            yield House(settings, addresses, state)
+            yield Services(settings, addresses, state)
 
 
 async def serve(
     settings: Settings,
-    announce: Callable[[House, str], Awaitable[str]],
+    announce: Callable[[Services, str], Awaitable[str]],
     say: Callable[[str], object],
     *,
     sandbox: bool = False,
 ) -> None:
-    """Serves until SIGINT, SIGTERM or SIGHUP; then ends what is under way, and closes in reverse order.
+    """Serves until SIGINT, SIGTERM or SIGHUP; then finishes the requests under way, and closes in reverse order.
 
-    For `drain_seconds` it first only says that it is not ready, so that nobody is sent here who would be refused. A
-    second signal ends that at once.
+    For `drain_seconds` it first only reports that it is not ready, so that a load balancer stops sending requests. A
+    second signal ends the wait at once.
 
-    `announce` is told the address once the service answers there. What it returns is said, unless the service is
+    `announce` gets the address once the service answers there. `say` prints what it returns, unless the service is
     stopping by then: a link would lead nowhere. Raises CannotListen before anything is started.
     """
-    told, stop = Signals(), asyncio.Event()
+    signals, stop = Signals(), asyncio.Event()
     raise_file_limit()
     async with AsyncExitStack() as stack:
         if settings.database_url is None:
             stack.enter_context(exclusive_serve_lock(settings.data_dir))
         listener = stack.enter_context(_reserved_port(settings, "demo" if sandbox else "serve"))
-        house = await stack.enter_async_context(opened_house(settings, sandbox=sandbox))
-        stack.callback(asyncio.ensure_future(_drain(house, told, stop)).cancel)
+        services = await stack.enter_async_context(open_services(settings, sandbox=sandbox))
+        stack.callback(asyncio.ensure_future(_drain(services, signals, stop)).cancel)
         announcements: list[asyncio.Future[None]] = []
 
         async def announced(url: str) -> None:
             try:
-                announcement = await announce(house, url)
-                if not told.once.is_set():
+                announcement = await announce(services, url)
+                if not signals.once.is_set():
                     say(announcement)
             except BaseException:
-                told.once.set()  # nobody was told the link without which nobody gets in
-                told.twice.set()
+                signals.once.set()  # without the link that was not printed, nobody can sign in
+                signals.twice.set()
                 raise
 
         def ready(url: str) -> None:
@@ -89,23 +89,23 @@ async def serve(
             announcements.append(asyncio.ensure_future(announced(url)))
 
         grace_seconds = settings.upstream_timeout_seconds + _GRACE_BEYOND_UPSTREAM_SECONDS
-        app = create_app(settings, house.state)
+        app = create_app(settings, services.state)
         await serve_http(app, listener=listener, ready=ready, grace_seconds=grace_seconds, stop=stop)
         await asyncio.gather(*announcements)
 
 
-async def _drain(house: House, told: Signals, stop: asyncio.Event) -> None:
-    """Ends in setting `stop`. A balancer needs a moment to see that this process is not ready."""
-    await told.once.wait()
+async def _drain(services: Services, signals: Signals, stop: asyncio.Event) -> None:
+    """Sets `stop` at the end. A load balancer needs a moment to see that this process is not ready."""
+    await signals.once.wait()
     _log.info("stopping")
-    house.state["readiness"].drain()
+    services.state["readiness"].drain()
     with suppress(TimeoutError):
-        await asyncio.wait_for(told.twice.wait(), _drain_seconds(house.settings))
+        await asyncio.wait_for(signals.twice.wait(), _drain_seconds(services.settings))
     stop.set()
 
 
 def _drain_seconds(settings: Settings) -> float:
-    """A person at a terminal does not wait for a balancer."""
+    """At a terminal there is no load balancer to wait for."""
     if settings.drain_seconds is not None:
         return settings.drain_seconds
     return 0.0 if sys.stderr.isatty() else _USUAL_DRAIN_SECONDS
@@ -113,7 +113,7 @@ def _drain_seconds(settings: Settings) -> float:
 
 @contextmanager
 def _reserved_port(settings: Settings, command: Literal["demo", "serve"]) -> Generator[socket.socket]:
-    """Before anything is started that a refusal would have to stop again. Raises CannotListen."""
+    """Reserves the port before anything is started. Raises CannotListen."""
     another_port = f"choose another port with `corral {command} --port N`"
     another_port += " or CORRAL_PORT" if command == "serve" else ""
     try:
@@ -128,5 +128,5 @@ def _reserved(host: str, port: int, another_port: str) -> socket.socket:
         return reserve_port(host, port)
     except OSError as error:
         reason = (error.strerror or "").partition(" (")[0].lower()
-        way_out = another_port if error.errno == errno.EACCES else "name an address of this machine with --host"
+        way_out = another_port if error.errno == errno.EACCES else "use --host with an address of this machine"
         raise CannotListen(f"cannot listen on {host}:{port} ({reason}): {way_out}") from None

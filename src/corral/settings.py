@@ -1,4 +1,4 @@
-"""Settings: read from the environment once, by the command line, and passed on from there."""
+"""Settings, read from the environment once by the command line and passed on from there."""
 
 import os
 from collections.abc import Mapping
@@ -8,10 +8,11 @@ from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "CORRAL_"
-# By the name before 0.1.0.
+# Names from before 0.1.0.
 _RENAMED = {
     "CORRAL_SNAPSHOT_SECONDS": "CORRAL_CACHE_SECONDS",
     "CORRAL_LIVE_SECONDS": "CORRAL_STREAM_POLL_SECONDS",
@@ -21,18 +22,18 @@ HOLDING_PASSWORDS = frozenset({"CORRAL_DATABASE_URL", "CORRAL_DATABASE_OWNER_URL
 
 
 def default_data_dir() -> Path:
-    """The platform's place for a person's data; for root, as in a container, /var/lib/corral."""
+    """Returns the platform's folder for a user's data; for root, as in a container, /var/lib/corral."""
     if os.geteuid() == 0:
         return Path("/var/lib/corral")
     return platformdirs.user_data_path("corral")
 
 
 def absolute(path: Path) -> Path:
-    """The path from the root, for messages that are read in another folder. Raises ValueError for an unknown ~user."""
+    """Returns the absolute path, so that messages make sense in any folder. Raises ValueError for an unknown ~user."""
     try:
         return path.expanduser().absolute()
     except RuntimeError:
-        raise ValueError(f"{path}: there is no home directory of this name") from None
+        raise ValueError(f"{path}: this user has no home directory here") from None
 
 
 class Settings(BaseSettings):
@@ -40,40 +41,49 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
-    host: str = Field(default="127.0.0.1", description="where it listens")
-    port: int = Field(default=8002, ge=0, le=65535, description="where it listens")
-    data_dir: Path = Field(default_factory=default_data_dir, description="embedded database, keyring, logs")
+    host: str = Field(default="127.0.0.1", description="address to listen on")
+    port: int = Field(default=8002, ge=0, le=65535, description="port to listen on")
+    data_dir: Path = Field(
+        default_factory=default_data_dir,
+        description="folder of the embedded database, its log and the keyring; default: the user's data folder",
+    )
     database_url: SecretStr | None = Field(
-        default=None, description="PostgreSQL 15 or later, as the runtime role; without it the embedded one is started"
+        default=None, description="PostgreSQL 15 or later, as the role corral_app; default: an embedded PostgreSQL"
     )
-    database_owner_url: SecretStr | None = Field(default=None, description="as the owner, for migrations only")
-    keyring: str | None = Field(default=None, description="file:PATH; default DATA_DIR/keyring.json")
+    database_owner_url: SecretStr | None = Field(
+        default=None, description="the same database as its owner, for migrations and commands about people"
+    )
+    keyring: str | None = Field(default=None, description="file:PATH of the keyring; default: DATA_DIR/keyring.json")
     public_url: str | None = Field(
-        default=None, description="as the browser sees it: cookie flags, links, origin check; default http://HOST:PORT"
+        default=None,
+        description="Corral's address in browsers, for links, cookies and the cross-origin check; default: http://HOST:PORT",
     )
-    alpaca_paper_url: str = Field(default="https://paper-api.alpaca.markets", description="the only hosts ever dialled")
-    alpaca_live_url: str = Field(default="https://api.alpaca.markets", description="the only hosts ever dialled")
-    alpaca_data_url: str = Field(default="https://data.alpaca.markets", description="the only hosts ever dialled")
+    alpaca_paper_url: str = Field(default="https://paper-api.alpaca.markets", description="Alpaca's paper trading API")
+    alpaca_live_url: str = Field(default="https://api.alpaca.markets", description="Alpaca's live trading API")
+    alpaca_data_url: str = Field(default="https://data.alpaca.markets", description="Alpaca's market data API")
     alpaca_proxy: SecretStr | None = Field(
-        default=None, description="the only proxy that is used, for Alpaca's hosts only; like http://HOST:PORT"
+        default=None,
+        description="proxy for Alpaca's hosts, such as http://HOST:PORT; other proxy variables are ignored",
     )
     cache_seconds: Annotated[float, Field(ge=0, le=60)] = Field(
-        default=1.0, description="for how long one answer of Alpaca may serve everyone who may see it; 0: never"
+        default=1.0,
+        description="how long an answer from Alpaca is shared; 0: only among simultaneous requests",
     )
     upstream_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = Field(
-        default=8.0, description="for the whole upstream call"
+        default=8.0, description="limit for a whole call to Alpaca, retries included"
     )
     stream_poll_seconds: Annotated[float, Field(ge=0.1, le=60)] = Field(
-        default=1.0, description="while somebody listens: one call to Alpaca for each account in this time, at most"
+        default=1.0, description="shortest time between two calls to Alpaca for an account that is being streamed"
     )
     recheck_seconds: Annotated[float, Field(ge=0, le=604_800)] = Field(
-        default=3600.0, description="how often stored keys are checked with Alpaca, each at a time of its own; 0: never"
+        default=3600.0, description="how often stored keys are checked with Alpaca; 0: never"
     )
     drain_seconds: Annotated[float, Field(ge=0, le=600)] | None = Field(
-        default=None, description="not ready for so long before the listener closes; default: 0 on a terminal, else 3"
+        default=None,
+        description="how long /readyz reports 503 before the port closes; default: 0 on a terminal, else 3",
     )
     log_format: Literal["console", "json"] | None = Field(
-        default=None, description="default: console on a terminal, else json"
+        default=None, description="console or json; default: console on a terminal, else json"
     )
 
     @field_validator("public_url")
@@ -83,9 +93,11 @@ class Settings(BaseSettings):
             return None
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
-            raise ValueError("expected http(s)://host[:port] without a path")
+            raise ValueError("expected http(s)://host[:port], without a path")
         if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
-            raise ValueError("plain http is for this machine only: put a TLS proxy in front and give its https address")
+            raise ValueError(
+                "plain http works on this machine only: put a TLS proxy in front of Corral and set its https address"
+            )
         return f"{parts.scheme}://{parts.netloc}"
 
     @field_validator("data_dir", mode="after")
@@ -104,10 +116,10 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _is_reached_safely(self) -> Self:
-        """A cookie and a one-time link must not travel in the clear, nor name an address that nobody can open."""
+        """Cookies and one-time links must not travel in the clear, or contain an address that no browser can open."""
         if self.public_url is None and self.host not in _LOOPBACK:
             raise ValueError(
-                f"{PREFIX}PUBLIC_URL is needed when Corral listens on {self.host}: the https address that browsers see"
+                f"{PREFIX}PUBLIC_URL is required when Corral listens on {self.host}: set it to your https address"
             )
         return self
 
@@ -124,20 +136,25 @@ class Settings(BaseSettings):
 
 
 def take_settings(environ: Mapping[str, str], **overrides: object) -> Settings:
-    """Reads the variables; `overrides` that are not None come before them.
+    """Reads the variables; `overrides` that are not None take precedence.
 
-    Raises ValueError for an unknown name with our prefix: a misspelt setting must not be ignored.
+    Raises ValueError for an unknown name with our prefix, so that a typo is noticed.
     """
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
     unknown = sorted(name for name in environ if name.upper().startswith(PREFIX) and name.upper() not in known)
     for former, new in _RENAMED.items():
         if former in map(str.upper, unknown):
-            raise ValueError(f"{former} is now called {new}: rename it")
+            raise ValueError(f"{former} is now called {new}; rename it")
     if unknown:
-        raise ValueError(f"{', '.join(unknown)}: no such setting; `corral serve --help` lists them")
+        raise ValueError(f"unknown setting {', '.join(unknown)}: `corral serve --help` lists all settings")
     return Settings(**{name: value for name, value in overrides.items() if value is not None})  # pyright: ignore[reportArgumentType]  # checked by pydantic
 
 
 def describe_settings() -> str:
-    """The settings for a person, one a line, as `corral serve --help` shows them."""
-    return "\n\n".join(f"{PREFIX}{name.upper()}: {field.description}" for name, field in Settings.model_fields.items())
+    """Returns the settings for a person, one a line, as `corral serve --help` shows them."""
+    return "\n\n".join(_described(name, field) for name, field in Settings.model_fields.items())
+
+
+def _described(name: str, field: FieldInfo) -> str:
+    default = "" if field.default is None or field.default_factory else f"; default: {field.default}"
+    return f"{PREFIX}{name.upper()}: {field.description}{default}"

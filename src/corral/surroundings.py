@@ -1,4 +1,4 @@
-"""What variables of the environment that are none of our settings do to us, said so that nobody is surprised."""
+"""Environment variables that are not our settings and still affect us, so that commands can name them."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Self
 # OpenSSL reads these by itself, for every connection to Alpaca and to PostgreSQL.
 _TRUST_FILES = ("SSL_CERT_FILE", "OPENSSL_CONF")
 _TRUST_FOLDERS = ("SSL_CERT_DIR",)
-# The driver reads these where the database's address does not say it: https://magicstack.github.io/asyncpg/
+# The driver reads these if the database's address does not set them: https://magicstack.github.io/asyncpg/
 _TRUST_OF_DATABASE = ("PGSSLMODE", "PGSSLROOTCERT", "PGSSLCRL", "PGSSLMINPROTOCOLVERSION", "PGSSLMAXPROTOCOLVERSION")
 _PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 
@@ -18,14 +18,14 @@ NEVER_FOLLOWED = ("SSLKEYLOGFILE",)
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """`trust` are variables with their values, which change whose certificates are accepted; `proxies` only names."""
+    """`trust` holds variables that change which certificates are trusted, with values; `proxies` only names."""
 
     trust: Mapping[str, str]
     proxies: tuple[str, ...]
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], *, has_own_database: bool) -> Self:
-        """Without a database of one's own, the embedded one is opened, and no variable has a say in that."""
+        """Without a configured database, the embedded one is opened, and no variable affects that."""
         trust = (*_TRUST_FILES, *_TRUST_FOLDERS, *(_TRUST_OF_DATABASE if has_own_database else ()))
         return cls(
             trust={name: environ[name] for name in trust if environ.get(name)},
@@ -33,7 +33,7 @@ class Surroundings:
         )
 
     def unusable_trust(self) -> Iterator[str]:
-        """A sentence for each that leads to nothing: OpenSSL would silently trust nobody, or wait for ever."""
+        """Yields a sentence for each path that cannot be used: OpenSSL would silently trust no one, or wait forever."""
         for name, value in self.trust.items():
             if name in _TRUST_FILES and not Path(value).is_file():
                 yield f"{name} is set to {value}, which is not a readable file: correct or unset it"

@@ -31,7 +31,7 @@ async def test_the_demo_is_looked_through_in_a_browser(browsing: Browsing, folde
     broker_port = free_port()
     ports = ("--port", str(free_port()), "--sandbox-port", str(broker_port))
     async with running("demo", "--data-dir", folder / "demo", *ports) as demo:
-        link = await demo.says(r"sign in\s+(\S+)")
+        link = await demo.says(r"(http\S+/sign-in#\S+)")
         url = await demo.url()
         async with browsing(base_url=url) as context, ClientSession(f"http://127.0.0.1:{broker_port}") as broker:
             page = await opened(context, link)

@@ -100,7 +100,7 @@ async def test_somebody_elses_files_are_not_taken_for_a_cluster_nor_removed(data
     precious.touch()
     if ROOT.is_here:
         shutil.chown(precious.parent, pwd.getpwnam(os_user.SYSTEM_USER).pw_uid)
-    with pytest.raises(EmbeddedPostgresError, match="is in the way"):
+    with pytest.raises(EmbeddedPostgresError, match="contains files but no PostgreSQL cluster"):
         async with embedded_postgres(data_dir):
             pass
     assert precious.exists()

@@ -79,7 +79,7 @@ async def test_a_data_folder_that_the_databases_user_cannot_reach_is_told(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(OsUser, "first_barred", barred)
-    with pytest.raises(EmbeddedPostgresError, match=r"^/barred bars the way to .*--data-dir /var/lib/corral\.$"):
+    with pytest.raises(EmbeddedPostgresError, match=r" cannot enter /barred to reach .*--data-dir /var/lib/corral\.$"):
         await embedded_postgres(data_dir).__aenter__()
 
 
@@ -109,7 +109,7 @@ def test_a_system_user_that_cannot_be_made_is_told_with_the_reason(monkeypatch: 
         return subprocess.CompletedProcess([], 1, "", "useradd: locked\n")
 
     monkeypatch.setattr(os_user, "own_user", lambda: SimpleNamespace(run=refused))
-    with pytest.raises(EmbeddedPostgresError, match=r"could not be made \(useradd: locked\)"):
+    with pytest.raises(EmbeddedPostgresError, match=r"could not be created \(useradd: locked\)"):
         postgres_user()
 
     def missing(*_: object) -> None:
@@ -172,7 +172,7 @@ def test_a_server_that_does_not_get_ready_is_waited_for_and_then_told(
     monkeypatch.setattr(clusters, "_answers", yes)
     lines = ["1", "", "", "", str(cluster.data_dir), "", "", "starting"]
     (cluster.folder / "postmaster.pid").write_text("\n".join(lines))
-    with pytest.raises(EmbeddedPostgresError, match=r"has been starting for 0.1 s: it said nothing"):
+    with pytest.raises(EmbeddedPostgresError, match=r"has been starting for 0.1 s: it gave no reason"):
         cluster.listening_in()
 
 
@@ -180,7 +180,7 @@ def test_a_server_that_answers_but_cannot_be_seen_is_not_joined_by_a_second_one(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clusters, "_answers", yes)
-    with pytest.raises(EmbeddedPostgresError, match="cannot be seen from here"):
+    with pytest.raises(EmbeddedPostgresError, match="this process cannot see"):
         cluster.start()
 
 
@@ -188,12 +188,12 @@ def test_a_socket_folder_that_the_database_s_user_cannot_reach_is_told(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(OsUser, "first_barred", barred)
-    with pytest.raises(EmbeddedPostgresError, match=r"/barred bars .* from its socket's folder"):
+    with pytest.raises(EmbeddedPostgresError, match=r" cannot enter /barred to reach its socket"):
         cluster.start()
 
 
 def test_a_cluster_of_another_user_is_not_touched(cluster: Cluster) -> None:
-    with pytest.raises(EmbeddedPostgresError, match="run Corral as the user who made it"):
+    with pytest.raises(EmbeddedPostgresError, match="run Corral as the user who created it"):
         replace(cluster, user=SOMEBODY_ELSE).start()
 
 
@@ -212,7 +212,7 @@ def test_a_cluster_that_cannot_be_made_is_told_with_the_reason(open_folder: Path
     broken.mkdir()
     (broken / "initdb").write_text("#!/bin/sh\necho 'initdb: error: no room' >&2; exit 1\n")
     (broken / "initdb").chmod(0o755)
-    with pytest.raises(EmbeddedPostgresError, match="could not be made: initdb: error: no room"):
+    with pytest.raises(EmbeddedPostgresError, match="could not be created: initdb: error: no room"):
         Cluster(open_folder, own_user(), own_user().name, broken).start()
 
 
@@ -225,7 +225,7 @@ def test_processes_that_do_not_end_are_named(cluster: Cluster, monkeypatch: pyte
 
     monkeypatch.setattr(Cluster, "_processes", still_there)
     monkeypatch.setattr(Cluster, "_end", end)
-    with pytest.raises(EmbeddedPostgresError, match=rf"does not end \(processes \[{os.getpid()}\]\)"):
+    with pytest.raises(EmbeddedPostgresError, match=rf"does not stop \(processes \[{os.getpid()}\]\)"):
         cluster.stop()
 
 
@@ -272,7 +272,7 @@ def test_a_busy_server_counts_as_one_that_answers(open_folder: Path) -> None:
 
 
 def test_a_log_without_words_says_so() -> None:
-    assert telling_line("", "\n") == "it said nothing"
+    assert telling_line("", "\n") == "it gave no reason"
     assert telling_line("LOG:  up\nFATAL:  no\nLOG:  down") == "FATAL:  no"
 
 
@@ -318,7 +318,7 @@ async def test_a_migration_that_its_role_may_not_apply_says_whose_address_is_wro
     postgres: EmbeddedDatabase, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     add_migration(monkeypatch, tmp_path, "0999_forbidden", "CREATE ROLE somebody_else;\n")
-    with pytest.raises(migrate.MigrationRefused, match="is not the owner's address: permission denied"):
+    with pytest.raises(migrate.MigrationRefused, match="does not connect as the owner: permission denied"):
         await migrate.apply_migrations(postgres.dsn("corral_owner"))
 
 

@@ -10,7 +10,7 @@ from aiohttp import ClientSession
 from corral.app import DatabaseAddresses, open_state
 from corral.database.embedded.instance import EmbeddedDatabase, embedded_postgres
 from corral.database.migrate import apply_migrations
-from corral.serving import House
+from corral.serving import Services
 from corral.settings import Settings
 from tests.conftest import Service, listening
 from tests.doors import browser, owner_of, sign_in_by_link
@@ -71,7 +71,7 @@ async def empty_house(empty_postgres: EmbeddedDatabase, empty_dir: Path) -> Asyn
     addresses = DatabaseAddresses(empty_postgres.dsn("corral_app"), empty_postgres.dsn("corral_owner"))
     settings = Settings(port=0, data_dir=empty_dir)
     async with open_state(settings, addresses.app) as state:
-        house = House(settings, addresses, state)
+        house = Services(settings, addresses, state)
         async with listening(house) as url:
             yield Service(house, url)
 

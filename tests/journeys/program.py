@@ -25,7 +25,7 @@ _TALKATIVE = """
 import logging
 from corral import cli
 quiet = cli.configure_logging
-def talkative(log_format, stream, *, lowest=logging.DEBUG):
+def talkative(log_format, stream, **_):
     quiet(log_format, stream, lowest=logging.DEBUG)
     logging.getLogger().setLevel(logging.DEBUG)
     for handler in logging.getLogger().handlers:

@@ -33,19 +33,19 @@ REFUSED_COMMAND_LINES = {
     "users add nobody": "e-mail address",
     "users disable nobody": "e-mail address",
     "tokens create a@corral.example": "--name",
-    "tokens create a@corral.example --name=": "at least 1 character",
+    "tokens create a@corral.example --name=": "--name takes 1 to 100 printable characters",
     "tokens create a@corral.example --name x --scope everything": "accounts:read",
-    "tokens create a@corral.example --name x --expires-in soon": "like 30d",
-    "tokens create a@corral.example --name x --expires-in 0d": "like 30d",
-    "tokens create a@corral.example --name x --expires-in=": "like 30d",
+    "tokens create a@corral.example --name x --expires-in soon": "such as 30d",
+    "tokens create a@corral.example --name x --expires-in 0d": "such as 30d",
+    "tokens create a@corral.example --name x --expires-in=": "such as 30d",
     "openapi --yaml": "No such option: --yaml",
 }
 
 REFUSED_SETTINGS = {
-    "CORRAL_FOO": ("1", "no such setting"),
+    "CORRAL_FOO": ("1", "unknown setting"),
     "CORRAL_SNAPSHOT_SECONDS": ("1", "is now called CORRAL_CACHE_SECONDS"),
     "CORRAL_LIVE_SECONDS": ("1", "is now called CORRAL_STREAM_POLL_SECONDS"),
-    "CORRAL_DATABASE_ULR": ("postgresql://corral_app:hunter2hunter2@127.0.0.1/corral", "no such setting"),
+    "CORRAL_DATABASE_ULR": ("postgresql://corral_app:hunter2hunter2@127.0.0.1/corral", "unknown setting"),
     "CORRAL_PORT": ("http", "integer"),
     "CORRAL_KEYRING": ("/not/file", "file:PATH"),
     "CORRAL_DATA_DIR": ("~nobody-of-this-name/corral", "no home directory"),
@@ -134,11 +134,11 @@ async def test_people_are_added_listed_and_disabled(on_the_runs_database: dict[s
 async def test_administrators_are_made_and_unmade(on_the_runs_database: dict[str, str]) -> None:
     corral_here = partial(corral, **on_the_runs_database)
     emails = [f"{name}-{secrets.token_hex(4)}@corral.example" for name in ("carol", "dave")]
-    may = "invite and disable people"
+    role = "administrator"
 
     async def administrators() -> list[str]:
         lines = (await corral_here("users", "list")).out.splitlines()
-        return [email for email in emails for line in lines if email in line and may in line]
+        return [email for email in emails for line in lines if email in line and role in line]
 
     added = await corral_here("users", "add", emails[0], "--admin")
     assert (added.status, added.err, added.out.count("\n")) == (0, "", 1)
@@ -146,7 +146,7 @@ async def test_administrators_are_made_and_unmade(on_the_runs_database: dict[str
     assert (await told("users", "add", emails[1], "--password-stdin")).status == 0
     assert await administrators() == emails[:1]
     promoted = await corral_here("users", "promote", emails[1].title())
-    assert (promoted.status, promoted.out) == (0, f"{emails[1]} may invite and disable people.\n")
+    assert (promoted.status, promoted.out) == (0, f"{emails[1]} is now an administrator.\n")
     assert await administrators() == emails
     assert (await corral_here("users", "demote", emails[0])).status == 0
     assert await administrators() == emails[1:]

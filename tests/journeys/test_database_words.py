@@ -46,7 +46,7 @@ async def test_a_role_without_a_connection_left_is_told_as_such(external: Extern
         told = await told_by_both(data_dir=folder, database_url=external.dsn("corral_app"))
     finally:
         await external.execute("ALTER ROLE corral_app CONNECTION LIMIT -1")
-    assert told.startswith("the database has no connection left (too many connections for role")
+    assert told.startswith("the database has no free connections (too many connections for role")
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def _nothing(_: Path) -> None:
         (_a_folder, "is not a regular file"),
         (_a_pipe, "is not a regular file"),
         (_nothing, "cannot be read (no such file or directory)"),
-        (_no_certificate, "holds nothing in PEM form"),
+        (_no_certificate, "is not in PEM format"),
     ],
 )
 async def test_a_certificate_s_file_that_cannot_be_used_is_named(
@@ -104,7 +104,9 @@ async def test_a_certificate_s_file_that_cannot_be_used_is_named(
 async def test_a_server_without_tls_is_told_as_such(folder: Path) -> None:
     async with without_tls() as port:
         address = f"postgresql://corral_app:hunter2@127.0.0.1:{port}/corral?sslmode=require"
-        assert (await told_by_both(data_dir=folder, database_url=address)).startswith("the database does not speak TLS")
+        assert (await told_by_both(data_dir=folder, database_url=address)).startswith(
+            "the database does not support TLS"
+        )
 
 
 @asynccontextmanager
@@ -127,7 +129,7 @@ async def test_a_bad_control_file_of_the_embedded_database_is_told_in_postgresql
     content: bytes, data: Path
 ) -> None:
     spoil(data / "postgres" / "global" / "pg_control", content)
-    served, examined = [await corral(command, data_dir=data) for command in ("serve", "doctor")]
+    served, examined = [await corral(command, data_dir=data, port=free_port()) for command in ("serve", "doctor")]
     for told in (served.only_complaint, examined.out):
         assert "PostgreSQL did not start: " in told
         assert "its control file is damaged: restore the database from your backup" in told
@@ -136,14 +138,14 @@ async def test_a_bad_control_file_of_the_embedded_database_is_told_in_postgresql
 
 def test_a_disk_that_is_full_at_the_start_is_told_as_such() -> None:
     told = _with_way_out("FATAL: could not write lock file: No space left on device")
-    assert told.endswith("its disk is full: make room on it")
+    assert told.endswith("its disk is full: free some space")
     assert _with_way_out("FATAL: no") == "FATAL: no"
 
 
 @pytest.mark.parametrize(
     ("parameter", "told"),
     [
-        ("sslmode=verify-full", "asks to verify the server's certificate, and names no sslrootcert"),
+        ("sslmode=verify-full", "asks to verify the server's certificate but has no sslrootcert"),
         ("sslmode=nonsense", "has a wrong parameter: `sslmode` parameter must be one of: disable"),
         ("target_session_attrs=nonsense", "has a wrong parameter: target_session_attrs must be any, primary"),
     ],
@@ -174,17 +176,20 @@ def spoil(file: Path, content: bytes) -> None:
     ("error", "told"),
     [
         (asyncpg.DiskFullError("no space"), "the database's disk is full (no space)"),
-        (asyncpg.OutOfMemoryError("no memory"), "the database lacks a resource (no memory)"),
+        (asyncpg.OutOfMemoryError("no memory"), "the database ran out of a resource (no memory)"),
         (asyncpg.AdminShutdownError("going"), "the database is starting, stopping or recovering (going)"),
         (asyncpg.QueryCanceledError("slow"), "the database did not answer in time"),
         (TimeoutError(), "the database did not answer in time"),
-        (asyncpg.DeadlockDetectedError("dead"), "the database ended a transaction (dead)"),
-        (asyncpg.TargetServerAttributeNotMatched("x"), "none of the database's servers"),
-        (_refused_certificate(), "the database's certificate is not accepted (self-signed certificate)"),
+        (asyncpg.DeadlockDetectedError("dead"), "the database aborted a transaction (dead)"),
+        (asyncpg.TargetServerAttributeNotMatched("x"), "no database server matches target_session_attrs"),
+        (_refused_certificate(), "the database's certificate is not trusted (self-signed certificate)"),
         (ssl.SSLError(1, "x"), "TLS with the database failed (no reason given): check sslmode"),
         (ConnectionResetError(104, "Connection reset by peer"), f"{NO_CONNECTION} (connection reset by peer)"),
         (ConnectionError("unexpected connection_lost() call"), f"{NO_CONNECTION}: check"),
-        (asyncpg.InterfaceError("the connection is closed"), "the connection to the database broke (the connection is"),
+        (
+            asyncpg.InterfaceError("the connection is closed"),
+            "the connection to the database was lost (the connection is",
+        ),
     ],
 )
 def test_what_happens_later_has_its_own_words_too(error: Exception, told: str) -> None:

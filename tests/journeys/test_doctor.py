@@ -10,12 +10,12 @@ from tests.people import Person
 
 CHECKS = [
     "the database is reachable",
-    "the database takes writes",
+    "the database accepts writes",
     "the database role cannot bypass row-level security",
-    "every table's row-level security is forced, and the schema is of this release",
-    "one made-up tenant cannot reach another's rows",
+    "every table forces row-level security, and nothing in the schema was changed",
+    "one test tenant cannot reach another's rows",
     "this machine's clock agrees with the database's",
-    "the keyring opens every row",
+    "the keyring opens every stored key",
     "Alpaca's paper host is reachable",
     "Alpaca's live host is reachable",
 ]
@@ -36,7 +36,7 @@ async def test_a_replaced_keyring_and_an_unreachable_alpaca_are_told_and_nothing
     make_keyring(folder / "another.json")
     wrong = {"keyring": f"file:{folder / 'another.json'}", "alpaca_live_url": f"http://127.0.0.1:{free_port()}"}
     examined = await corral("doctor", **{**on_the_runs_database, **against_sandbox, **wrong})
-    assert "2 of the checks failed" in examined.only_complaint
+    assert "2 checks failed" in examined.only_complaint
     told = [line for line in examined.out.splitlines() if line.startswith("✗")]
     assert len(told) == 2
     assert "belongs to another database" in told[0]
@@ -50,8 +50,8 @@ async def test_without_the_owner_s_address_it_says_which_setting_it_needs(
     settings = {**on_the_runs_database, **against_sandbox}
     del settings["database_owner_url"]
     examined = await corral("doctor", **settings)
-    assert "1 of the checks failed" in examined.only_complaint
-    assert "✗ the keyring opens every row: set CORRAL_DATABASE_OWNER_URL" in examined.out
+    assert "1 check failed" in examined.only_complaint
+    assert "✗ the keyring opens every stored key: set CORRAL_DATABASE_OWNER_URL" in examined.out
 
 
 async def test_a_row_that_does_not_open_is_named(
@@ -64,9 +64,8 @@ async def test_a_row_that_does_not_open_is_named(
         await connection.execute(from_paper_to_live, credential["id"])
         examined = await corral("doctor", **on_the_runs_database, **against_sandbox)
         await connection.execute("DELETE FROM corral.credentials WHERE id::text = $1", credential["id"])
-    assert (
-        f"✗ the keyring opens every row: these do not open, store their keys again: {credential['id']}" in examined.out
-    )
+    finding = f"these credentials do not open; store their keys again: {credential['id']}"
+    assert f"✗ the keyring opens every stored key: {finding}" in examined.out
 
 
 async def test_what_changes_whom_we_trust_is_named_and_so_is_a_proxy_that_is_not_used(
@@ -79,9 +78,9 @@ async def test_what_changes_whom_we_trust_is_named_and_so_is_a_proxy_that_is_not
     assert (examined.status, examined.err) == (0, "")
     trust = f"SSL_CERT_FILE={folder}/authorities.pem, SSL_CERT_DIR={folder}, PGSSLMODE=disable"
     assert examined.out.splitlines() == [
-        f"✓ whose certificates are accepted is changed by {trust}",
+        f"✓ trusted certificates are changed by {trust}",
         *(f"✓ {check}" for check in CHECKS[:7]),
-        "✓ no proxy is used (HTTPS_PROXY set and not used: CORRAL_ALPACA_PROXY names one for Alpaca)",
+        "✓ no proxy is used: HTTPS_PROXY is set but ignored; set CORRAL_ALPACA_PROXY instead",
         *(f"✓ {check}" for check in CHECKS[7:]),
     ]
 
@@ -91,8 +90,8 @@ async def test_a_file_or_folder_of_authorities_that_is_not_there_is_told(
 ) -> None:
     wrong = {"SSL_CERT_FILE": folder / "none.pem", "SSL_CERT_DIR": folder / "none"}
     examined = await corral("doctor", **on_the_runs_database, **against_sandbox, **wrong)
-    assert "1 of the checks failed" in examined.only_complaint
+    assert "1 check failed" in examined.only_complaint
     told = examined.out.splitlines()[0]
-    assert told.startswith("✗ whose certificates are accepted is changed by SSL_CERT_FILE=")
+    assert told.startswith("✗ trusted certificates are changed by SSL_CERT_FILE=")
     assert f"SSL_CERT_FILE is set to {folder}/none.pem, which is not a readable file" in told
     assert f"SSL_CERT_DIR is set to {folder}/none, which is not a folder" in told

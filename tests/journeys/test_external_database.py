@@ -124,7 +124,7 @@ async def test_a_database_of_a_newer_release_is_refused_in_just_those_words(
         examined = await corral("doctor", data_dir=folder, **addresses)
         assert await rows_of(owner) == before
     for told in (served.only_complaint, examined.out):
-        assert "the database is of a newer release of Corral than this one" in told
+        assert "the database was migrated by a newer release of Corral than this one" in told
         assert "0999_of_the_future" in told
         assert "install that release" in told
     assert examined.status == 1

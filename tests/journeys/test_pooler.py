@@ -101,7 +101,7 @@ async def test_a_transaction_pooler_with_several_idle_sessions_is_found(
     async with pooler(external, folder / "pooler", "transaction", min_pool_size=5, server_round_robin=1) as socket_dir:
         with pytest.raises(DatabaseRefused, match="transaction mode"):
             await Database.open(address(socket_dir, "corral_app")).__aenter__()
-        with pytest.raises(DatabaseRefused, match="CORRAL_DATABASE_OWNER_URL leads to a pooler in transaction mode"):
+        with pytest.raises(DatabaseRefused, match="CORRAL_DATABASE_OWNER_URL points to a pooler in transaction mode"):
             await open_owner_connection(address(socket_dir, "corral_owner")).__aenter__()
 
 

@@ -13,7 +13,7 @@ from corral.app import DatabaseAddresses, open_state
 from corral.database import selfcheck
 from corral.database.migrate import apply_migrations
 from corral.health.readiness import TakesNoWrites
-from corral.serving import House
+from corral.serving import Services
 from corral.settings import Settings
 from corral_sandbox import Sandbox
 from tests.conftest import Service, listening
@@ -42,7 +42,7 @@ async def own_service(own_postgres: ExternalPostgres, sandbox: Sandbox, folder: 
     settings = Settings.model_validate({"data_dir": folder} | asking(sandbox))
     addresses = DatabaseAddresses(own_postgres.dsn("corral_app"), own_postgres.dsn("corral_owner"))
     async with open_state(settings, addresses.app) as state:
-        house = House(settings, addresses, state)
+        house = Services(settings, addresses, state)
         async with listening(house) as url:
             yield Service(house, url)
 
@@ -119,7 +119,7 @@ async def away(service: Service, postgres: ExternalPostgres, _: pytest.MonkeyPat
 
 
 TROUBLES: dict[str, tuple[Trouble, str]] = {
-    "read-only": (read_only, "the database takes no writes"),
+    "read-only": (read_only, "the database does not accept writes"),
     "full": (full, "the database's disk is full (could not write: No space left on device)"),
     "newer": (newer, "newer release"),
     "weakened": (weakened, "relation credentials kind=r rls=t forced=f"),
@@ -229,8 +229,11 @@ async def test_a_database_that_takes_no_writes_is_refused_by_serve_and_told_by_d
         served, examined = await asyncio.gather(corral("serve", **settings), corral("doctor", **settings))
     finally:
         await mended(own_postgres)
-    assert served.only_complaint.startswith("the database takes no writes: it is a standby")
-    assert "✓ the database is reachable\n✗ the database takes writes: the database takes no writes" in examined.out
+    assert served.only_complaint.startswith("the database does not accept writes: it is a standby")
+    assert (
+        "✓ the database is reachable\n✗ the database accepts writes: the database does not accept writes"
+        in examined.out
+    )
     await full(own_service, own_postgres, monkeypatch)
     with pytest.raises(TakesNoWrites, match="disk is full"):
         async with open_state(own_service.house.settings, addresses.app):

@@ -53,16 +53,16 @@ def with_a_half_of_another(keyring: Path, half: str) -> None:
 
 SPOILED = {
     "missing": Spoiled(Path.unlink, "restore the file from your backup"),
-    "empty": Spoiled(emptied, "not a whole Corral keyring"),
-    "cut short": Spoiled(cut_short, "not a whole Corral keyring"),
-    "some other JSON": Spoiled(lambda keyring: keyring.write_text('{"keys": []}'), "not a whole Corral keyring"),
-    "a JSON list": Spoiled(lambda keyring: keyring.write_text("[1, 2]"), "not a whole Corral keyring"),
-    "no text": Spoiled(lambda keyring: keyring.write_bytes(b"\xff\xfe\x00\x01"), "not a whole Corral keyring"),
+    "empty": Spoiled(emptied, "not a complete Corral keyring"),
+    "cut short": Spoiled(cut_short, "not a complete Corral keyring"),
+    "some other JSON": Spoiled(lambda keyring: keyring.write_text('{"keys": []}'), "not a complete Corral keyring"),
+    "a JSON list": Spoiled(lambda keyring: keyring.write_text("[1, 2]"), "not a complete Corral keyring"),
+    "no text": Spoiled(lambda keyring: keyring.write_bytes(b"\xff\xfe\x00\x01"), "not a complete Corral keyring"),
     "of another format": Spoiled(
         lambda keyring: keyring.write_text(keyring.read_text().replace('"corral_keyring": 1', '"corral_keyring": 2')),
-        "not a whole Corral keyring",
+        "not a complete Corral keyring",
     ),
-    "half": Spoiled(without_verifying_key, "not a whole Corral keyring"),
+    "half": Spoiled(without_verifying_key, "not a complete Corral keyring"),
     "readable by the group": Spoiled(lambda keyring: keyring.chmod(0o640), "chmod 600"),
     "readable by the world": Spoiled(lambda keyring: keyring.chmod(0o604), "chmod 600"),
     "another database's": Spoiled(another_database_s, "belongs to another database"),

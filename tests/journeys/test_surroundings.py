@@ -93,7 +93,7 @@ async def test_the_start_block_names_what_changes_whom_we_trust(data: Path, agai
         await server.says(r"(set-up)")
         assert await server.stop() == 0
         for name, value in trust.items():
-            assert f"  trust    {name}={value} (changes whose certificates are accepted)\n" in server.out
+            assert f"  trust    {name}={value} (changes which certificates are trusted)\n" in server.out
         assert "PGSSLMODE" not in server.out, "it has no say in the embedded database"
 
 

@@ -13,7 +13,7 @@ from corral.database.connection import open_owner_connection
 from corral.database.embedded.instance import embedded_postgres
 from corral.edge.server import reserve_port, serve_http
 from corral.health.readiness import Weakened
-from corral.serving import House
+from corral.serving import Services
 from corral.settings import Settings
 from corral_sandbox import Sandbox
 from tests.conftest import Service
@@ -91,13 +91,13 @@ async def addresses(first_data: Path, run_dir: Path) -> AsyncGenerator[DatabaseA
 async def own_service(addresses: DatabaseAddresses, sandbox: Sandbox, run_dir: Path) -> AsyncGenerator[Service]:
     settings = own_settings(sandbox, run_dir)
     async with open_state(settings, addresses.app) as state:
-        house = House(settings, addresses, state)
+        house = Services(settings, addresses, state)
         async with listening(house) as url:
             yield Service(house, url)
 
 
 @asynccontextmanager
-async def listening(house: House) -> AsyncGenerator[str]:
+async def listening(house: Services) -> AsyncGenerator[str]:
     stop, started = asyncio.Event(), asyncio.get_running_loop().create_future()
     app = create_app(house.settings, house.state)
     serving = asyncio.ensure_future(
@@ -157,7 +157,7 @@ async def test_serve_and_doctor_say_what_is_wrong(addresses: DatabaseAddresses, 
         await as_owner(addresses, undo)
     assert told in served.only_complaint
     assert examined.status == 1
-    assert f"✗ every table's row-level security is forced, and the schema is of this release: {told}" in examined.out
+    assert f"✗ every table forces row-level security, and nothing in the schema was changed: {told}" in examined.out
 
 
 async def as_owner(addresses: DatabaseAddresses, statements: str) -> None:

@@ -127,7 +127,7 @@ def test_only_so_much_of_a_large_file_is_read(path: Path) -> None:
     make_keyring(path)
     with path.open("ab") as file:
         file.truncate(1024**4)  # a terabyte of nothing
-    with pytest.raises(KeyringRefused, match="not a whole"):
+    with pytest.raises(KeyringRefused, match="not a complete"):
         load_keyring(path)
 
 
@@ -136,7 +136,7 @@ def test_half_a_keyring_is_refused_without_quoting_it(path: Path, cut: int) -> N
     make_keyring(path)
     whole = path.read_text()
     path.write_text(whole[:cut])
-    with pytest.raises(KeyringRefused, match="not a whole") as refused:
+    with pytest.raises(KeyringRefused, match="not a complete") as refused:
         load_keyring(path)
     assert refused.value.__cause__ is None
     assert "typeUrl" not in str(refused.value)

@@ -59,22 +59,22 @@ _UNAVAILABLE = (
 
 
 READ_ONLY: Final = (
-    "the database takes no writes: it is a standby, or default_transaction_read_only is on; name the primary"
+    "the database does not accept writes: it is a standby, or default_transaction_read_only is on; use the primary"
 )
 _CHECK: Final = "check that it is running, and that CORRAL_DATABASE_URL and CORRAL_DATABASE_OWNER_URL are correct"
 
-# The first that fits. PostgreSQL's own words take the place of {}; they quote no address and no password.
+# The first that matches. PostgreSQL's own message replaces {}; it contains no address and no password.
 _SENTENCES: Final[tuple[tuple[tuple[type[BaseException], ...], str], ...]] = (
-    ((asyncpg.DiskFullError,), "the database's disk is full ({}): make room on it"),
+    ((asyncpg.DiskFullError,), "the database's disk is full ({}): free some space"),
     (
         (asyncpg.TooManyConnectionsError,),
-        "the database has no connection left ({}): close others, or raise its max_connections",
+        "the database has no free connections ({}): close some, or raise its max_connections",
     ),
-    ((asyncpg.InsufficientResourcesError,), "the database lacks a resource ({}): look at its log"),
+    ((asyncpg.InsufficientResourcesError,), "the database ran out of a resource ({}): check its log"),
     ((asyncpg.ReadOnlySQLTransactionError,), READ_ONLY),
     (
         (asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError),
-        "the database is starting, stopping or recovering ({}): try again, or look at its log",
+        "the database is starting, stopping or recovering ({}): try again, or check its log",
     ),
     (
         (
@@ -83,16 +83,16 @@ _SENTENCES: Final[tuple[tuple[tuple[type[BaseException], ...], str], ...]] = (
             asyncpg.IdleInTransactionSessionTimeoutError,
             TimeoutError,
         ),
-        "the database did not answer in time: look at its load, its locks and the network",
+        "the database did not answer in time: check its load, its locks and the network",
     ),
-    ((asyncpg.TransactionRollbackError,), "the database ended a transaction ({}): try again"),
+    ((asyncpg.TransactionRollbackError,), "the database aborted a transaction ({}): try again"),
     (
         (asyncpg.ProtocolViolationError,),
-        "the database, or a pooler before it, refuses the connection ({}): look at its settings and its log",
+        "the database, or a pooler in front of it, refuses the connection ({}): check its settings and its log",
     ),
     (
         (asyncpg.TargetServerAttributeNotMatched,),
-        "none of the database's servers is what target_session_attrs asks for: correct it, or the hosts",
+        "no database server matches target_session_attrs: correct it, or the list of hosts",
     ),
 )
 
@@ -188,8 +188,8 @@ def _told_refusals(setting: str, dsn: str) -> Generator[None]:
         raise DatabaseRefused(f"the database refuses a parameter of {setting}: {refused}") from None
     except SharedSessions:
         raise DatabaseRefused(
-            f"{setting} leads to a pooler in transaction mode, which shares sessions: set its pool_mode to session, or "
-            "name the database itself"
+            f"{setting} points to a pooler in transaction mode, which shares sessions: set its pool_mode to session, "
+            "or connect to the database directly"
         ) from None
     except (ValueError, asyncpg.ClientConfigurationError) as wrong:
         raise DatabaseRefused(f"{setting} {_what_is_wrong(str(wrong))}") from None
@@ -198,7 +198,7 @@ def _told_refusals(setting: str, dsn: str) -> Generator[None]:
 def _what_is_wrong(told: str) -> str:
     """The driver's own words only where they quote nothing of the address, which may hold a password."""
     if "root" in told and "certificate" in told:
-        return "asks to verify the server's certificate, and names no sslrootcert: add it, or use another sslmode"
+        return "asks to verify the server's certificate but has no sslrootcert: add one, or use another sslmode"
     if told.startswith(("`sslmode` parameter", "`sslnegotiation` parameter")):
         return f"has a wrong parameter: {told}"
     if told.startswith("target_session_attrs"):
@@ -245,19 +245,19 @@ def translated_errors() -> Generator[None]:
 
 
 def reason_of(error: BaseException) -> str:
-    """A sentence without its full stop: what is the matter, and what to do."""
+    """Returns a sentence without its full stop: what is wrong, and what to do."""
     for kinds, sentence in _SENTENCES:
         if isinstance(error, kinds):
             return sentence.format(error)
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the database's certificate is not accepted ({error.verify_message}): check sslmode and sslrootcert"
+        return f"the database's certificate is not trusted ({error.verify_message}): check sslmode and sslrootcert"
     if isinstance(error, ssl.SSLError):
         return f"TLS with the database failed ({getattr(error, 'reason', None) or 'no reason given'}): check sslmode"
     if isinstance(error, ConnectionError) and "SSL" in str(error):
-        return "the database does not speak TLS, which sslmode asks for: correct one of the two"
+        return "the database does not support TLS, but sslmode requires it: enable TLS there, or change sslmode"
     if isinstance(error, OSError):
         return f"cannot connect to the database{f' ({error.strerror.lower()})' if error.strerror else ''}: {_CHECK}"
-    return f"the connection to the database broke ({error}): try again, or look at its log"
+    return f"the connection to the database was lost ({error}): try again, or check its log"
 
 
 async def _begin_session(connection: Connection) -> None:

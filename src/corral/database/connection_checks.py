@@ -94,4 +94,4 @@ def _meaningless(name: str, path: str) -> str | None:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
         except ssl.SSLError:
             is_pem = False
-    return None if is_pem else "holds nothing in PEM form"
+    return None if is_pem else "is not in PEM format"

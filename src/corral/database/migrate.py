@@ -39,7 +39,7 @@ OLDEST_POSTGRESQL = 150000
 SERVING_ROLE = "corral_app"
 EXPECTED_SETUP = (
     "as a superuser run: CREATE ROLE corral_owner LOGIN; CREATE ROLE corral_app LOGIN; "
-    "CREATE DATABASE corral OWNER corral_owner; (docs/deploy.md)"
+    "CREATE DATABASE corral OWNER corral_owner; (see docs/deploy.md)"
 )
 
 
@@ -60,7 +60,7 @@ async def apply_migrations(owner_dsn: str) -> None:
             for name in await pending_migrations(connection):
                 await _apply(connection, name, _sql_of(name))
         except asyncpg.InsufficientPrivilegeError as error:
-            raise MigrationRefused(f"CORRAL_DATABASE_OWNER_URL is not the owner's address: {error}") from None
+            raise MigrationRefused(f"CORRAL_DATABASE_OWNER_URL does not connect as the owner: {error}") from None
 
 
 async def _make_list(connection: Connection) -> None:
@@ -99,7 +99,7 @@ async def refuse_newer_release(connection: Connection) -> None:
     """Raises MigrationRefused for a database with a migration that this release does not have."""
     if unknown := sorted(await _applied_migrations(connection) - _known_migrations()):
         raise MigrationRefused(
-            f"the database is of a newer release of Corral than this one ({__version__}), which does not have its "
+            f"the database was migrated by a newer release of Corral than this one ({__version__}), which lacks its "
             f"migration {', '.join(unknown)}: install that release, or restore the backup from before the upgrade"
         )
 

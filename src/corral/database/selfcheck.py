@@ -37,13 +37,14 @@ FROM pg_namespace n
 WHERE n.nspname IN ('corral', 'public')
   AND (has_schema_privilege(n.oid, 'CREATE') OR has_database_privilege(current_database(), 'CREATE'))
 UNION ALL
-SELECT format('%s may read or write %s, which is not of this release', current_user, c.oid::regclass)
+SELECT format('%s may read or write %s, which is not part of this release', current_user, c.oid::regclass)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relowner = (SELECT nspowner FROM pg_namespace WHERE nspname = 'corral') AND n.nspname <> 'corral'
   AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
   AND has_table_privilege(c.oid, 'SELECT, INSERT, UPDATE, DELETE')
 UNION ALL
-SELECT format('%s may call %s, which acts as the owner and is not of this release', current_user, p.oid::regprocedure)
+SELECT format('%s may call %s, which acts as the owner and is not part of this release', current_user,
+    p.oid::regprocedure)
 FROM pg_proc p
 WHERE p.proowner = (SELECT nspowner FROM pg_namespace WHERE nspname = 'corral')
   AND p.pronamespace <> 'corral'::regnamespace AND p.prosecdef AND has_function_privilege(p.oid, 'EXECUTE')

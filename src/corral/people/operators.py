@@ -26,7 +26,7 @@ class NoSuchPerson(Exception):  # noqa: N818 - a condition
 @asynccontextmanager
 async def owner_connection(owner_dsn: str | None) -> AsyncGenerator[Connection]:
     if owner_dsn is None:
-        raise OwnerUnknown("set CORRAL_DATABASE_OWNER_URL: the serving role may not do this, by design")
+        raise OwnerUnknown("set CORRAL_DATABASE_OWNER_URL: only the database's owner may do this")
     async with open_owner_connection(owner_dsn) as connection:
         yield connection
 
@@ -41,7 +41,7 @@ async def find_person(database: Database, email: str) -> UserRow:
     if user is None:
         raise NoSuchPerson(_nobody(email))
     if user.disabled_at is not None:
-        raise NoSuchPerson(f"{email} is disabled; `corral users enable {email}` lets them in again")
+        raise NoSuchPerson(f"{email} is disabled: run `corral users enable {email}` first")
     return user
 
 
@@ -79,4 +79,4 @@ async def _find_user_id(connection: Connection, email: str) -> UUID:
 
 
 def _nobody(email: str) -> str:
-    return f"there is nobody with the address {email}; `corral users list` shows who is"
+    return f"no person has the address {email}: `corral users list` shows everyone"

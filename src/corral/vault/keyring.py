@@ -85,13 +85,15 @@ def load_keyring(path: Path) -> Keyring:
     except FileNotFoundError:
         raise KeyringMissing(f"there is no keyring at {path}") from None
     except OSError as error:
-        raise KeyringRefused(f"the keyring {path} cannot be read ({error.strerror}); mend its owner or mode") from None
+        raise KeyringRefused(
+            f"the keyring {path} cannot be read ({error.strerror}): fix its owner or permissions"
+        ) from None
     try:
         return _opened(_from_json(json.loads(text)))
     except (ValueError, KeyError, TypeError, tink.TinkError):
         # Nothing of the parser's message is passed on: it may quote key material.
         raise KeyringRefused(
-            f"the keyring {path} is not a whole Corral keyring; restore it from your backup of it"
+            f"the keyring {path} is not a complete Corral keyring: restore it from your backup"
         ) from None
 
 
@@ -145,7 +147,7 @@ def _refuse_unfit(path: Path, status: os.stat_result) -> None:
 
 def _refuse_readable_by_others(path: Path, status: os.stat_result) -> None:
     if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise KeyringRefused(f"the keyring {path} is open to others; run: chmod 600 {path}")
+        raise KeyringRefused(f"the keyring {path} is readable by other users; run: chmod 600 {path}")
     if status.st_uid not in {0, os.geteuid()}:
         raise KeyringRefused(f"the keyring {path} belongs to another user; run: chown {os.geteuid()} {path}")
 

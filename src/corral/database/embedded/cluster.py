@@ -65,7 +65,8 @@ class Cluster:
         socket_dir = self._socket_dir()
         if _answers(socket_dir):
             raise EmbeddedPostgresError(
-                f"A PostgreSQL that cannot be seen from here (another container?) serves {self.folder}: stop it first."
+                f"A PostgreSQL that this process cannot see (in another container?) is using {self.folder}:"
+                " stop it first."
             )
         for file, text in files.settings(socket_dir, PORT, self.client, self._mark).items():
             self.user.write(self.folder / file, text)
@@ -93,7 +94,7 @@ class Cluster:
         self._end(self._postmasters(), signal.SIGQUIT, patience=10)  # from here on as after a crash: it recovers
         self._end(self._processes(), signal.SIGKILL, patience=10)
         if left := [process.pid for process in self._processes()]:
-            raise EmbeddedPostgresError(f"PostgreSQL does not end (processes {left}): end it by hand and try again.")
+            raise EmbeddedPostgresError(f"PostgreSQL does not stop (processes {left}): stop it by hand and try again.")
 
     def _create(self) -> None:
         """Into a folder of its own, renamed when complete: a kill -9 halfway leaves no half cluster."""
@@ -108,24 +109,24 @@ class Cluster:
     def _make(self, *command: str | Path, stdin: str = "") -> None:
         made = self.user.run(*command, stdin=stdin)
         if made.returncode:
-            raise EmbeddedPostgresError(f"The database could not be made: {telling_line(made.stderr)}.")
+            raise EmbeddedPostgresError(f"The database could not be created: {telling_line(made.stderr)}.")
 
     def _refuse_unfit(self) -> None:
         if self.folder.stat().st_uid != self.user.uid:
             raise EmbeddedPostgresError(
                 f"{self.folder} belongs to the user id {self.folder.stat().st_uid}, not to {self.user.name}:"
-                " run Corral as the user who made it."
+                " run Corral as the user who created it."
             )
         try:
             version = (self.folder / "PG_VERSION").read_text().strip()
         except FileNotFoundError:
             raise EmbeddedPostgresError(
-                f"{self.folder} is in the way: it holds files, but no PostgreSQL cluster. Move it elsewhere."
+                f"{self.folder} contains files but no PostgreSQL cluster: move it elsewhere."
             ) from None
         if version != _MAJOR:
             raise EmbeddedPostgresError(
-                f"{self.folder} was made by PostgreSQL {version}, and this Corral brings {_MAJOR}: run the Corral that"
-                " made it, or move the folder away and restore a dump."
+                f"{self.folder} was created by PostgreSQL {version}, but this release of Corral comes with {_MAJOR}:"
+                " run the release that created it, or move the folder away and restore a dump."
             )
 
     def _socket_dir(self) -> Path:
@@ -140,7 +141,9 @@ class Cluster:
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != self.user.uid or found.st_mode & 0o077:
             raise EmbeddedPostgresError(f"{folder} is not a private folder of {self.user.name}: remove it.")
         if barred := self.user.first_barred(folder):
-            raise EmbeddedPostgresError(f"{barred} bars {self.user.name} from its socket's folder: set another TMPDIR.")
+            raise EmbeddedPostgresError(
+                f"{self.user.name} cannot enter {barred} to reach its socket: set another TMPDIR."
+            )
         return folder
 
     def _status(self) -> tuple[Path, str] | None:
@@ -198,7 +201,7 @@ def _with_way_out(why: str) -> str:
     if any(words in why for words in ("pg_control", "control file", "incompatible with server")):
         return f"{why}; its control file is damaged: restore the database from your backup"
     if "No space left on device" in why:
-        return f"{why}; its disk is full: make room on it"
+        return f"{why}; its disk is full: free some space"
     return why
 
 
@@ -211,7 +214,7 @@ def telling_line(*texts: str) -> str:
     for text in (*failures, *lines):
         if text:
             return text[-1]
-    return "it said nothing"
+    return "it gave no reason"
 
 
 def remove_unfinished(data_dir: Path) -> None:

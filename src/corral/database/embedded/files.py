@@ -145,8 +145,8 @@ def exclusive_serve_lock(data_dir: Path) -> Generator[None]:
         if not lock.try_exclusive():
             holder = lock.note()
             raise DataFolderInUse(
-                f"Another corral serve{f' (process {holder})' if holder else ''} runs on {data_dir}:"
-                " stop it first, or give this one a --data-dir of its own."
+                f"Another corral serve{f' (process {holder})' if holder else ''} is running on {data_dir}:"
+                " stop it first, or use another --data-dir."
             )
         lock.leave_note(str(os.getpid()))
         yield
@@ -179,7 +179,7 @@ class FolderLock:
             if time.monotonic() > deadline:
                 raise EmbeddedPostgresError(
                     f"Another Corral process has been starting or stopping the database for over {_PATIENCE:.0f} s"
-                    f" (it holds {self._path}): look at what it says, end it, and try again."
+                    f" (it holds {self._path}): check its output, stop it and try again."
                 )
             time.sleep(0.02)
 

@@ -102,7 +102,7 @@ def _cluster(data_dir: Path) -> Cluster:
     user = postgres_user()
     if barred := user.first_barred(data_dir):
         raise EmbeddedPostgresError(
-            f"{barred} bars the way to {data_dir} for {user.name}, the system user that PostgreSQL runs as:"
+            f"{user.name}, the system user that PostgreSQL runs as, cannot enter {barred} to reach {data_dir}:"
             " choose a folder that it can reach, such as --data-dir /var/lib/corral."
         )
     return Cluster(data_dir, user, own_user().name, postgres_programs(data_dir, user))

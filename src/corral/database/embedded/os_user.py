@@ -102,6 +102,6 @@ def _made_system_user() -> OsUser:
     if made := _system_user():  # by us, or in the same moment by another Corral
         return made
     raise EmbeddedPostgresError(
-        f"PostgreSQL does not run as root, and the system user {SYSTEM_USER} could not be made ({complaint}):"
-        " make it by hand, or run Corral as an ordinary user."
+        f"PostgreSQL does not run as root, and the system user {SYSTEM_USER} could not be created ({complaint}):"
+        " create it by hand, or run Corral as an ordinary user."
     )

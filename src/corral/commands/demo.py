@@ -1,4 +1,4 @@
-"""`corral demo`: the whole service against the built-in sandbox, with a user and two accounts already there."""
+"""`corral demo`: the whole service with the built-in sandbox, a user and two accounts."""
 
 import os
 from dataclasses import dataclass
@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
+from corral.commands.console import out, say_that_first_start_takes_long
+from corral.commands.sandbox import open_sandbox
 from corral.credentials import management
 from corral.credentials.models import Credential
 from corral.database.embedded.files import opened_data_folder
@@ -15,7 +17,7 @@ from corral.identity.links import issue_link
 from corral.identity.security_events import OPERATOR
 from corral.people import operators
 from corral.secret import Secret
-from corral.serving import House
+from corral.serving import Services, serve
 from corral.settings import Settings, absolute
 
 EMAIL = "demo@corral.example"
@@ -28,40 +30,62 @@ _FOLDER_OF_ROOT = Path("/var/lib/corral-demo")
 
 
 class MixedUp(Exception):  # noqa: N818 - a condition
-    """The folder is not the demo's to use: real and sandbox data would meet there. One line."""
+    """Real and sandbox data would be mixed in this folder. One line that says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """What a newcomer needs: the link and the token are shown once, by the command that asked for them."""
+    """What a new user needs. The link and the token are printed once."""
 
     sign_in_link: Secret
     token: Secret
     credentials: list[Credential]
 
 
+async def run_demo(folder: Path, port: int, sandbox_port: int) -> None:
+    say_that_first_start_takes_long(folder)
+    async with open_sandbox(sandbox_port, "corral demo --sandbox-port N") as broker:
+        settings = demo_settings(folder, port=port, sandbox_url=broker.url)
+        await serve(settings, announce_demo, out.print, sandbox=True)
+
+
+async def announce_demo(services: Services, url: str) -> str:
+    invitation = await invite(services, url)
+    account_data = f"{url}/api/credentials/{invitation.credentials[0].id}/account-data"
+    return "\n".join(
+        (
+            f"[bold]Corral[/] [black on yellow] SANDBOX [/] listens on {url} (no real money)\n",
+            "To sign in, open this link (it works once):",
+            f"{invitation.sign_in_link.reveal()}\n",
+            "To read an account, paste this into another terminal:",
+            f"curl -s -H 'Authorization: Bearer {invitation.token.reveal()}' {account_data}\n",
+            "Press Ctrl-C to stop.",
+        )
+    )
+
+
 def demo_folder(chosen: Path | None) -> Path:
-    """The demo's own data folder, marked so that real keys and sandbox keys never meet in one."""
+    """Returns the demo's own data folder, marked so that real and sandbox keys are never mixed in one."""
     folder = absolute(chosen) if chosen else _default_folder()
     mark = folder / _MARK
-    # The keyring of real data may lie elsewhere: its database alone tells, too.
+    # The keyring of real data may be elsewhere, so a database alone counts, too.
     if not mark.exists() and any((folder / name).exists() for name in ("keyring.json", "postgres")):
-        raise MixedUp(f"{folder} holds real data, which the demo never touches; choose another --data-dir")
+        raise MixedUp(f"{folder} contains real data, which the demo never touches: choose another --data-dir")
     try:
         opened_data_folder(folder)
         mark.write_text("This data belongs to `corral demo`: sandbox accounts only.\n", encoding="utf-8")
     except OSError as error:
-        raise MixedUp(f"{folder} cannot hold the demo's data ({error.strerror}); choose another --data-dir") from None
+        raise MixedUp(f"{folder} cannot hold the demo's data ({error.strerror}): choose another --data-dir") from None
     return folder
 
 
 def refuse_demo_folder(folder: Path) -> None:
     if (folder / _MARK).exists():
-        raise MixedUp(f"{folder} holds the demo's SANDBOX accounts; choose another --data-dir for real ones")
+        raise MixedUp(f"{folder} contains the demo's SANDBOX data: choose another --data-dir for real accounts")
 
 
 def demo_settings(folder: Path, *, port: int, sandbox_url: str) -> Settings:
-    """Nothing of this comes from the environment: a demo never meets a configured database, keyring or host."""
+    """Takes no address, folder, database, keyring or host from the environment."""
     return Settings(
         host="127.0.0.1",
         port=port,
@@ -75,17 +99,16 @@ def demo_settings(folder: Path, *, port: int, sandbox_url: str) -> Settings:
         alpaca_data_url=sandbox_url,
         cache_seconds=1.0,
         upstream_timeout_seconds=8.0,
-        log_format=None,
     )
 
 
-async def invite(house: House, url: str) -> Invitation:
-    """Makes the user and the accounts on the first start, and a fresh link and token on every one."""
-    resources = house.state["resources"]
+async def invite(services: Services, url: str) -> Invitation:
+    """Creates the user and the accounts on the first start, and a new link and token on every start."""
+    resources = services.state["resources"]
     database, vault = resources.database, resources.vault
-    user_id = await _demo_user(house)
-    credentials = await _demo_accounts(house, user_id)
-    await _revoke_former_tokens(house, user_id)
+    user_id = await _demo_user(services)
+    credentials = await _demo_accounts(services, user_id)
+    await _revoke_former_tokens(services, user_id)
     _, token = await api_tokens.create_api_token(
         database, vault, user_id, name=_TOKEN_NAME, scopes=None, expires_at=datetime.now(UTC) + timedelta(days=7)
     )
@@ -100,19 +123,19 @@ def _default_folder() -> Path:
     return here / ".corral-demo"
 
 
-async def _demo_user(house: House) -> UUID:
-    resources = house.state["resources"]
+async def _demo_user(services: Services) -> UUID:
+    resources = services.state["resources"]
     known = await queries.find_user_by_email(resources.database, EMAIL)
     if known is not None:
         return known.id
-    async with operators.owner_connection(house.addresses.owner) as connection:
+    async with operators.owner_connection(services.addresses.owner) as connection:
         user_id = await sign_in.add_user(resources.database, resources.vault, email=EMAIL, password=None)
         await operators.promote_person(connection, resources.vault, EMAIL)
     return user_id
 
 
-async def _demo_accounts(house: House, user_id: UUID) -> list[Credential]:
-    resources = house.state["resources"]
+async def _demo_accounts(services: Services, user_id: UUID) -> list[Credential]:
+    resources = services.state["resources"]
     stored = await management.load_credentials(user_id, resources.database)
     for nickname, key_id in _ACCOUNTS:
         if any(credential.nickname == nickname for credential in stored):
@@ -132,8 +155,8 @@ async def _demo_accounts(house: House, user_id: UUID) -> list[Credential]:
     return stored
 
 
-async def _revoke_former_tokens(house: House, user_id: UUID) -> None:
-    database = house.state["resources"].database
+async def _revoke_former_tokens(services: Services, user_id: UUID) -> None:
+    database = services.state["resources"].database
     for token in await api_tokens.load_api_tokens(database, user_id):
         if token.name == _TOKEN_NAME:
             await api_tokens.revoke_api_token(database, user_id, token.id, OPERATOR)

@@ -1,4 +1,4 @@
-"""`corral doctor`: one line per check, and for each that fails the way out."""
+"""`corral doctor`: one line for each check, and for each that fails, what to do."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -6,10 +6,13 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from rich.markup import escape
+
 from corral.alpaca.client import AlpacaClient
 from corral.alpaca.environments import Environment
 from corral.alpaca.errors import AlpacaAuthError, AlpacaError
 from corral.app import database_addresses, open_configured_alpaca
+from corral.commands.console import out
 from corral.credentials.keyring_check import open_vault, opens_whole
 from corral.credentials.queries import load_all_sealed
 from corral.database.connection import Database, DatabaseRefused, open_owner_connection
@@ -28,11 +31,25 @@ _LARGEST_SKEW_SECONDS = 5.0
 @dataclass(frozen=True, slots=True)
 class Finding:
     check: str
-    problem: str | None  # None: all is well
+    problem: str | None  # None: the check passed
+
+
+class ChecksFailed(Exception):  # noqa: N818 - a condition
+    """A check of `corral doctor` failed. One line."""
+
+
+async def print_findings(settings: Settings, surroundings: Surroundings) -> None:
+    failed = 0
+    async for finding in examine(settings, surroundings):
+        failed += finding.problem is not None
+        mark = "[green]✓[/]" if finding.problem is None else "[red]✗[/]"
+        out.print(mark, escape(finding.check + (f": {finding.problem}" if finding.problem else "")))
+    if failed:
+        raise ChecksFailed(f"{failed} {'check' if failed == 1 else 'checks'} failed: see the lines marked ✗")
 
 
 async def examine(settings: Settings, surroundings: Surroundings) -> AsyncIterator[Finding]:
-    """Yields each finding as soon as it is known; what makes `serve` refuse to start is a finding here."""
+    """Yields each finding as soon as it is known. Whatever makes `serve` refuse to start is a finding here."""
     for finding in _trust(surroundings):
         yield finding
     async with AsyncExitStack() as stack:
@@ -42,7 +59,7 @@ async def examine(settings: Settings, surroundings: Surroundings) -> AsyncIterat
                 await apply_migrations(addresses.owner)
             database = await stack.enter_async_context(Database.open(addresses.app))
         except MigrationRefused as refused:
-            yield Finding("the database is of this release", str(refused))
+            yield Finding("the database schema matches this release", str(refused))
             return
         except DatabaseUnavailable as unavailable:
             yield Finding("the database is reachable", unavailable.reason)
@@ -52,15 +69,15 @@ async def examine(settings: Settings, surroundings: Surroundings) -> AsyncIterat
             return
         yield Finding("the database is reachable", None)
         if missing := await _missing(database):
-            yield Finding("the database is of this release", missing)
+            yield Finding("the database schema matches this release", missing)
             return
-        yield Finding("the database takes writes", await _writes(database))
+        yield Finding("the database accepts writes", await _writes(database))
         for name, check in _database_checks(database):
             yield Finding(name, await check())
-        yield Finding("the keyring opens every row", await _keyring(settings, database, addresses.owner))
+        yield Finding("the keyring opens every stored key", await _keyring(settings, database, addresses.owner))
         if settings.alpaca_proxy is None and surroundings.proxies:
-            named = f"{' and '.join(surroundings.proxies)} set and not used"
-            yield Finding(f"no proxy is used ({named}: CORRAL_ALPACA_PROXY names one for Alpaca)", None)
+            named = " and ".join(surroundings.proxies)
+            yield Finding(f"no proxy is used: {named} is set but ignored; set CORRAL_ALPACA_PROXY instead", None)
         alpaca = await stack.enter_async_context(open_configured_alpaca(settings))
         for environment in Environment:
             problem = await _reachable(alpaca, environment)
@@ -70,21 +87,21 @@ async def examine(settings: Settings, surroundings: Surroundings) -> AsyncIterat
 def _trust(surroundings: Surroundings) -> Iterator[Finding]:
     if surroundings.trust:
         named = ", ".join(f"{name}={value}" for name, value in surroundings.trust.items())
-        check = f"whose certificates are accepted is changed by {named}"
+        check = f"trusted certificates are changed by {named}"
         yield Finding(check, _joined(list(surroundings.unusable_trust())))
 
 
 def _database_checks(database: Database) -> list[tuple[str, Callable[[], Awaitable[str | None]]]]:
     return [
         ("the database role cannot bypass row-level security", lambda: _role(database)),
-        ("every table's row-level security is forced, and the schema is of this release", lambda: _schema(database)),
-        ("one made-up tenant cannot reach another's rows", lambda: _crossing(database)),
+        ("every table forces row-level security, and nothing in the schema was changed", lambda: _schema(database)),
+        ("one test tenant cannot reach another's rows", lambda: _crossing(database)),
         ("this machine's clock agrees with the database's", lambda: _clock(database)),
     ]
 
 
 async def _missing(database: Database) -> str | None:
-    """Without its schema nothing else can be asked."""
+    """Nothing else can be checked without the schema."""
     async with database.connection() as connection:
         try:
             await refuse_newer_release(connection)
@@ -92,7 +109,7 @@ async def _missing(database: Database) -> str | None:
             return str(newer)
         pending = await pending_migrations(connection)
     if pending:
-        return f"migration {', '.join(pending)} is missing: give its owner's address as CORRAL_DATABASE_OWNER_URL"
+        return f"migration {', '.join(pending)} is missing: set CORRAL_DATABASE_OWNER_URL so that Corral can apply it"
     return None
 
 
@@ -122,14 +139,14 @@ async def _keyring(settings: Settings, database: Database, owner_dsn: str | None
     except KeyringRefused as refused:
         return str(refused)
     if owner_dsn is None:
-        return "set CORRAL_DATABASE_OWNER_URL for this command: only the owner may read every row (all stay sealed)"
+        return "set CORRAL_DATABASE_OWNER_URL for this check: only the owner can read every row (all stay encrypted)"
     async with open_owner_connection(owner_dsn) as connection:
         closed = [str(row.id) for row in await load_all_sealed(connection) if not opens_whole(vault, row)]
-    return f"these do not open, store their keys again: {', '.join(closed)}" if closed else None
+    return f"these credentials do not open; store their keys again: {', '.join(closed)}" if closed else None
 
 
 async def _reachable(alpaca: AlpacaClient, environment: Environment) -> str | None:
-    """Any refusal is an answer. The keys are made up: none that anybody stored is used for this."""
+    """Any refusal is an answer. The keys are made up: no stored key is used for this."""
     try:
         await alpaca.fetch_account(
             environment, Secret("PKCORRALDOCTOR"), Secret("corral-doctor-asks"), budget_key=("doctor", environment)
@@ -137,7 +154,7 @@ async def _reachable(alpaca: AlpacaClient, environment: Environment) -> str | No
     except AlpacaAuthError:
         return None
     except AlpacaError as error:
-        return f"{error}: check this machine's network, name service and time, and CORRAL_ALPACA_PROXY if it is set"
+        return f"{error}: check this machine's network, DNS and clock, and CORRAL_ALPACA_PROXY if it is set"
     return None
 
 
@@ -146,7 +163,9 @@ async def _clock(database: Database) -> str | None:
     before = loop.time()
     skew = await database.fetchval("SELECT extract(epoch FROM clock_timestamp() - $1)::float8", datetime.now(UTC))
     if abs(skew) > _LARGEST_SKEW_SECONDS + loop.time() - before:
-        return f"they differ by {skew:.0f} s: set both by NTP, or sessions and tokens expire at the wrong moment"
+        return (
+            f"they differ by {skew:.0f} s: synchronize both with NTP, or sessions and tokens expire at the wrong time"
+        )
     return None
 
 

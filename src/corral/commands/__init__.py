@@ -1,0 +1,1 @@
+"""What each command does, once `cli` has read the command line and the settings."""

@@ -1,0 +1,15 @@
+"""What commands print: results on standard output, progress on a terminal only."""
+
+import sys
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+out: Final = Console(highlight=False, soft_wrap=True)
+
+
+def say_that_first_start_takes_long(data_dir: Path) -> None:
+    """For a person who waits while the embedded database is created."""
+    if sys.stderr.isatty() and not (data_dir / "postgres").exists():
+        sys.stderr.write("Creating the database. The first start takes a few seconds …\n")

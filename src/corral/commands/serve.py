@@ -1,0 +1,39 @@
+"""`corral serve`: the service, and what it prints once it listens."""
+
+from functools import partial
+
+from rich.markup import escape
+
+from corral.commands.console import out, say_that_first_start_takes_long
+from corral.identity import queries
+from corral.identity.links import issue_link
+from corral.serving import Services, serve
+from corral.settings import Settings
+from corral.surroundings import Surroundings
+
+
+async def run_service(settings: Settings, surroundings: Surroundings) -> None:
+    if settings.database_url is None:
+        say_that_first_start_takes_long(settings.data_dir)
+    await serve(settings, partial(announce_service, surroundings), out.print)
+
+
+async def announce_service(surroundings: Surroundings, services: Services, url: str) -> str:
+    """Returns where it listens and where its data is and, until the first user exists, the set-up link."""
+    settings, resources = services.settings, services.state["resources"]
+    database = settings.data_dir / "postgres" if settings.database_url is None else "CORRAL_DATABASE_URL"
+    lines = [
+        f"[bold]Corral[/] listens on {url}" + (f" as {settings.public_url}" if settings.public_url else ""),
+        f"  data     {escape(str(database))}",
+        f"  keyring  {escape(str(settings.keyring_path))} (back it up, separately from the data)",
+        *(
+            f"  trust    {escape(name)}={escape(value)} (changes which certificates are trusted)"
+            for name, value in surroundings.trust.items()
+        ),
+    ]
+    if settings.alpaca_proxy is not None:
+        lines.append("  proxy    CORRAL_ALPACA_PROXY (for Alpaca's hosts only)")
+    if not await queries.has_users(resources.database):
+        link = await issue_link(resources.database, resources.vault, "setup", None, resources.public_url)
+        lines.append(f"  set-up   {link.reveal()} (works once, for 24 hours)")
+    return "\n".join(lines)

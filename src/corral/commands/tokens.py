@@ -1,0 +1,22 @@
+"""`corral tokens`: API tokens for programs."""
+
+import sys
+from datetime import datetime
+
+from corral.identity import api_tokens
+from corral.identity.models import Scope
+from corral.people import operators
+from corral.serving import open_services
+from corral.settings import Settings
+
+
+async def create_token(
+    settings: Settings, email: str, name: str, scopes: list[Scope] | None, expires_at: datetime | None
+) -> None:
+    async with open_services(settings) as services:
+        resources = services.state["resources"]
+        user = await operators.find_person(resources.database, email)
+        _, token = await api_tokens.create_api_token(
+            resources.database, resources.vault, user.id, name=name, scopes=scopes, expires_at=expires_at
+        )
+        sys.stdout.write(token.reveal() + "\n")
