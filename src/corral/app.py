@@ -38,9 +38,9 @@ from corral.live.opening import Live, open_live
 from corral.people import routes as people
 from corral.settings import Settings
 from corral.web import routes as web
-from corral.web.lines import LINE_SECONDS
-from corral.web.problem_pages import render_problem_page
-from corral.web.visitors import SignedOut, lead_to_sign_in
+from corral.web.page_user import SignInRequired, redirect_to_sign_in
+from corral.web.rendering import render_problem_page
+from corral.web.view.sparklines import SPARKLINE_SECONDS
 
 
 class State(TypedDict):
@@ -91,7 +91,7 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
         stack.push_async_callback(reader.close)
         every = settings.recheck_seconds
         await stack.enter_async_context(rechecking(database, vault, alpaca, every_seconds=every))
-        snapshots, lines = Snapshots(settings.cache_seconds), Snapshots(LINE_SECONDS)
+        snapshots, lines = Snapshots(settings.cache_seconds), Snapshots(SPARKLINE_SECONDS)
         last_known = LastKnown()
         stack.push_async_callback(snapshots.close)
         stack.push_async_callback(lines.close)
@@ -161,5 +161,5 @@ def create_api(state: State | None = None) -> FastAPI:
     for domain in (health, identity, session_routes, people, credentials, accounts, reads, live_routes, web):
         api.include_router(domain.router)
     install_problem_handlers(api)
-    api.add_exception_handler(SignedOut, lead_to_sign_in)
+    api.add_exception_handler(SignInRequired, redirect_to_sign_in)
     return api

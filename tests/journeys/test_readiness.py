@@ -21,7 +21,7 @@ from tests.doors import browser, sign_in_by_link
 from tests.identity.members import add_member, make_administrator
 from tests.journeys.clusters import ExternalPostgres, external_postgres
 from tests.journeys.program import PATIENCE, corral
-from tests.web.html import Parsed
+from tests.web.parsed_html import Parsed
 
 NOT_READY = "This server isn't ready"
 
