@@ -150,7 +150,7 @@ def create_api(state: State | None = None) -> FastAPI:
 
     api = FastAPI(
         title="Corral (SANDBOX)" if state and state["sandbox"] else "Corral",
-        summary="Alpaca keys, sealed; accounts, live.",
+        summary="Stores Alpaca API keys encrypted and shows their accounts in real time.",
         version=__version__,
         lifespan=lifespan,
         docs_url=None,

@@ -114,7 +114,7 @@ async def test_a_problem_is_shown_once_and_its_end_reloads_the_figures(
     await faults.set(key, status=503)
     async with browsing(alice) as context:
         page = await open_page(context, f"/accounts/{stored['id']}")
-        told = page.locator(".problem", has_text="Alpaca answered with an error")
+        told = page.locator(".problem", has_text="Alpaca returned an error (503)")
         # The page includes the problem, and the stream replaces it when it connects.
         await expect(page.locator("[data-problems] p.problem")).to_be_visible()
         await expect(told).to_have_count(1)
@@ -159,7 +159,7 @@ async def test_events_of_other_accounts_are_ignored(browsing: Browsing, alice: P
     async with browsing(alice) as context:
         page, others_page = [await open_page(context, f"/accounts/{one['id']}") for one in (stored, other)]
         await faults.set(other_key, status=503)
-        await expect(others_page.locator("[data-problems]")).to_contain_text("Alpaca answered with an error")
+        await expect(others_page.locator("[data-problems]")).to_contain_text("Alpaca returned an error (503)")
         # Events of a stream are in order: after this one, the earlier ones have arrived.
         raised: dict[str, object] = {"key_id": key, "path": "/v2/account", "account_raw": {"equity": '"48151623.42"'}}
         await faults.set_all([{"key_id": other_key, "status": 503}, raised])

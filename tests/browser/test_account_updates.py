@@ -45,9 +45,9 @@ async def test_a_problem_of_the_account_appears_and_disappears(
         problems = page.locator("[data-problems]")
         await expect(problems).to_be_empty()
         await faults.set(key_id, status=503)
-        await expect(problems).to_contain_text("Alpaca answered with an error")
+        await expect(problems).to_contain_text("Alpaca returned an error (503)")
         await faults.clear()
-        await expect(problems).not_to_contain_text("Alpaca answered with an error")
+        await expect(problems).not_to_contain_text("Alpaca returned an error (503)")
 
 
 async def test_a_new_order_is_announced_and_its_updates_are_shown(

@@ -24,7 +24,7 @@ async def test_a_stale_card_keeps_its_figures_and_recovers(browsing: Browsing, a
         await expect(_equity(card)).to_have_text("$48,151,623.42")
         await faults.set(key, status=503)
         await expect(card).to_contain_text(_STALE)
-        await expect(card).to_contain_text("Alpaca answered with an error")
+        await expect(card).to_contain_text("Alpaca returned an error (503)")
         await expect(card.locator(".outdated-since time")).to_have_attribute("datetime", re.compile(r"^20.*Z$"))
         await expect(_equity(card)).to_have_text("$48,151,623.42")
         await expect(_equity(card)).to_be_visible()
@@ -85,13 +85,13 @@ async def test_an_account_without_data_shows_a_reason_and_no_figures(
     async with browsing(alice) as context:
         page = await open_page(context, "/?wait")
         card = page.get_by_role("article")
-        await expect(card).to_contain_text("Alpaca answered with an error")
+        await expect(card).to_contain_text("Alpaca returned an error (503)")
         await expect(card).to_contain_text("No data")
         await expect(card).not_to_contain_text("No update since")
         await expect(_equity(card)).to_be_hidden()
         await faults.clear()
         await expect(_equity(card)).to_contain_text("$")
-        await expect(card).not_to_contain_text("Alpaca answered with an error")
+        await expect(card).not_to_contain_text("Alpaca returned an error (503)")
 
 
 async def test_a_problem_from_the_page_is_not_repeated_by_the_stream(
@@ -116,7 +116,7 @@ async def test_rejected_keys_link_to_replacing_them(browsing: Browsing, alice: P
         card = page.get_by_role("article")
         await expect(_equity(card)).to_contain_text("$")
         await faults.set(key, status=401)
-        await expect(card).to_contain_text("no longer accepts these keys")
+        await expect(card).to_contain_text("no longer accepts this API key")
         await expect(card).to_contain_text(_STALE)
         link = card.get_by_role("link", name="Replace API key")
         await expect(link).to_have_attribute("href", f"/keys/{stored['id']}/replace")
@@ -247,7 +247,7 @@ async def test_restrictions_are_below_the_figures(browsing: Browsing, alice: Per
     await faults.set(key, path=_ACCOUNT, account_raw=told)
     async with browsing(alice) as context:
         card = (await open_page(context)).get_by_role("article")
-        await expect(card).to_contain_text("Alpaca has blocked this account:")
+        await expect(card).to_contain_text("Alpaca has blocked this account.")
         await expect(card).to_contain_text("Alpaca has blocked trading:")
         await expect(card).to_contain_text("Pattern day trader · Day trades: 3")
         await faults.clear()

@@ -44,7 +44,7 @@ async def test_a_paper_key_entered_as_live_is_rejected(browsing: Browsing, alice
         await page.get_by_role("link", name="Add account").click()
         await page.get_by_label("Live", exact=True).check()
         await _fill_in(page, "mine", key_pair(paper_key()))
-        await expect(page.get_by_role("alert").first).to_contain_text("keys for paper trading, not for live")
+        await expect(page.get_by_role("alert").first).to_contain_text("This API key is for paper trading, not for live")
 
 
 async def test_a_price_changes_without_a_reload(browsing: Browsing, alice: Person, faults: Faults) -> None:
@@ -79,9 +79,9 @@ async def test_an_outage_of_alpaca_is_shown_and_ends(browsing: Browsing, alice: 
         page = await open_page(context)
         await expect(_equity(page)).to_contain_text("$")
         await faults.set(key, status=503)
-        await expect(page.get_by_role("article")).to_contain_text("Alpaca answered with an error")
+        await expect(page.get_by_role("article")).to_contain_text("Alpaca returned an error (503)")
         await faults.clear()
-        await expect(page.get_by_role("article")).not_to_contain_text("Alpaca answered with an error")
+        await expect(page.get_by_role("article")).not_to_contain_text("Alpaca returned an error (503)")
 
 
 async def test_a_slow_account_loads_later(browsing: Browsing, alice: Person, faults: Faults) -> None:
@@ -150,7 +150,7 @@ async def test_figures_and_forms_work_without_javascript(browsing: Browsing, ali
         await page.get_by_role("button", name="Rename").click()
         await expect(page.get_by_role("heading", name="Longer-term", level=1)).to_be_visible()
         await page.get_by_role("button", name="Check API key").click()
-        await expect(page.get_by_role("status")).to_contain_text("Alpaca accepts these keys")
+        await expect(page.get_by_role("status")).to_contain_text("Alpaca accepts this API key")
         await page.get_by_role("button", name="Sign out").click()
         await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 

@@ -53,7 +53,7 @@ async def test_a_rejected_secret_is_nowhere_on_the_page(
         page = await open_page(context, "/keys/new")
         for key_id, secret, told in [
             (wrong, "4711-this-is-not-the-secret-4711", "neither for paper nor for live"),
-            (down, secret_of(down), "Alpaca did not answer"),
+            (down, secret_of(down), "Alpaca isn't responding"),
         ]:
             await _offer(page, "Long-term", key_id, secret)
             await expect(page.get_by_role("alert")).to_contain_text(told)
@@ -77,7 +77,7 @@ async def test_a_new_token_is_shown_once_despite_reloads(
         await page.reload()
         await _is_nowhere(page, recorder, token)
         # With JavaScript a reload does not submit the form again; without it, it does.
-        await expect(page.get_by_text("made already")).to_have_count(0 if has_script else 1)
+        await expect(page.get_by_text("already created and shown")).to_have_count(0 if has_script else 1)
         if has_script:
             await page.goto("/docs")
             await page.go_back()

@@ -161,7 +161,7 @@ async def _open_account_pages(newcomer: Newcomer) -> None:
     await newcomer.press("link", "API key")
     await newcomer.sees("API key")
     await newcomer.press("button", "Check API key")
-    await expect(newcomer.page.get_by_role("status")).to_contain_text("Alpaca accepts these keys for paper trading")
+    await expect(newcomer.page.get_by_role("status")).to_contain_text("Alpaca accepts this API key for paper trading")
 
 
 async def _create_and_revoke_a_token(newcomer: Newcomer, url: str) -> str:

@@ -170,8 +170,7 @@ async def test_whatever_is_the_matter_readyz_says_no_and_the_log_says_why(
                 "title": "Not ready",
                 "status": 503,
                 "code": "not_ready",
-                "detail": "This process should get no requests at the moment. Its log, and `corral doctor`, have the "
-                "reason.",
+                "detail": "This server isn't ready for requests. Its log and `corral doctor` have the reason.",
             },
         }
         lines = [line for line in lines_in(log_file)[said:] if line["event"] == "not_ready"]

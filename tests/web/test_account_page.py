@@ -102,7 +102,7 @@ async def test_alices_account_is_not_found_for_bob(
         await _problem_page(bobs, f"/accounts/{wanted}{page}") for wanted in (credential["id"], uuid4(), "no-id-at-all")
     ]
     assert told[0] == told[1] == told[2]
-    assert "no such credential" in told[0]
+    assert "Account not found." in told[0]
 
 
 @pytest.mark.parametrize("page", ["", "/orders", "/activities", "/details"])
@@ -173,8 +173,8 @@ async def test_no_change_is_shown_without_a_previous_close(visit: Visit) -> None
         ({"account_blocked": True}, "Alpaca has blocked this account"),
         ({"trading_blocked": True}, "Alpaca has blocked trading"),
         ({"transfers_blocked": True}, "Alpaca has blocked transfers"),
-        ({"trade_suspended_by_user": True}, "suspended in the account's own settings"),
-        ({"status": "ACTION_REQUIRED"}, "as ACTION_REQUIRED and not as ACTIVE"),
+        ({"trade_suspended_by_user": True}, "suspended in the account's settings"),
+        ({"status": "ACTION_REQUIRED"}, "Account status: ACTION_REQUIRED."),
     ],
 )
 async def test_restrictions_are_explained(visit: Visit, changes: dict[str, object], words: str) -> None:
@@ -214,10 +214,10 @@ async def test_details_are_dropped_with_the_keys_that_loaded_them(visit: Visit) 
     assert json.loads(await visit.html("/details"))["figures"]
     async with visit.person.client.patch(path, json={"is_active": False}) as answer:
         assert answer.status == 200
-    assert "switched off" in await visit.html("/details", status=400)
+    assert "This account is paused." in await visit.html("/details", status=400)
     async with visit.person.client.delete(path) as answer:
         assert answer.status == 204
-    assert "no such credential" in await visit.html("/details", status=404)
+    assert "Account not found." in await visit.html("/details", status=404)
 
 
 async def test_a_response_that_contains_the_keys_is_not_shown(visit: Visit) -> None:
@@ -225,7 +225,7 @@ async def test_a_response_that_contains_the_keys_is_not_shown(visit: Visit) -> N
     for echoed in ({"status": visit.key_id}, {"crypto_status": secret_of(visit.key_id)}):
         await visit.answer("/v2/account", body | echoed)
         html = await visit.html()
-        assert "Alpaca answered with an error" in html
+        assert "Alpaca returned an error." in html
         assert str(*echoed.values()) not in html
 
 
@@ -305,7 +305,7 @@ async def test_a_slow_section_does_not_delay_the_page(visit: Visit) -> None:
 async def test_a_failed_section_shows_the_problem_and_the_rest_loads(visit: Visit) -> None:
     await visit.misbehave(path="/v2/positions", status=500)
     text = (await visit.read()).text()
-    assert "Alpaca answered with an error" in text
+    assert "Alpaca returned an error (500)." in text
     assert "Buying power" in text
 
 
@@ -315,7 +315,7 @@ async def test_a_paused_account_says_so_once_and_can_be_resumed(visit: Visit) ->
         assert answer.status == 200
     for page in ("", "/orders", "/activities"):
         html = await visit.html(page)
-        assert html.count("switched off") == 1
+        assert html.count("This account is paused.") == 1
         assert f'href="{visit.path.replace("/accounts/", "/keys/")}/switch-on"' in html
         assert "Buying power" not in html
 
@@ -343,7 +343,7 @@ async def test_an_invalid_cursor_is_reported(alice: Person, alices: ClientSessio
     path = f"/accounts/{(await alice.store())['id']}/activities"
     async with alices.get(path + "?cursor=rubbish") as answer:
         assert answer.status == 200
-        assert "This is no cursor" in await answer.text()
+        assert "This cursor is invalid" in await answer.text()
 
 
 async def test_csv_links_work_with_a_session(visit: Visit) -> None:

@@ -118,7 +118,7 @@ async def test_a_problem_of_one_account_is_shown_on_its_card(
     await alice.store(nickname="well")
     await faults.set(broken, status=401)
     text = (await read_page(alices, "/?wait")).text()
-    assert "no longer accepts these keys" in text
+    assert "no longer accepts this API key" in text
     assert "1 of 2 accounts" in text
 
 

@@ -36,7 +36,7 @@ async def test_rejected_keys_say_why(alices: ClientSession, faults: Faults) -> N
     await faults.set(down, status=503)
     for sent, status, told in [
         ({"api_key": paper_key(), "secret_key": "wrong-secret"}, 422, "neither for paper nor for live"),
-        ({**key_pair(paper_key()), "credential_type": "live"}, 422, "These are keys for paper trading, not for live"),
+        ({**key_pair(paper_key()), "credential_type": "live"}, 422, "This API key is for paper trading, not for live"),
         (key_pair(down), 502, "Alpaca"),
     ]:
         async with alices.post("/keys/new", data={"nickname": "mine", **sent}) as answer:
@@ -73,7 +73,7 @@ async def test_removing_needs_the_exact_name(alice: Person, alices: ClientSessio
 
 async def test_keys_of_another_account_are_not_accepted_as_replacement(alice: Person, alices: ClientSession) -> None:
     stored = await alice.store()
-    for other, told in [(paper_key(), "another Alpaca account"), (live_key(), "keys for live trading")]:
+    for other, told in [(paper_key(), "a different Alpaca account"), (live_key(), "This API key is for live trading")]:
         async with alices.post(f"/keys/{stored['id']}/replace", data=key_pair(other)) as answer:
             html = await answer.text()
         assert answer.status == 422
@@ -85,11 +85,11 @@ async def test_a_check_shows_alpacas_current_response(alice: Person, alices: Cli
     key = paper_key()
     stored = await alice.store(key)
     async with alices.post(f"/keys/{stored['id']}/check", data={}) as answer:
-        assert "Alpaca accepts these keys for paper trading" in await answer.text()
+        assert "Alpaca accepts this API key for paper trading" in await answer.text()
     await faults.set(key, status=401)
     async with alices.post(f"/keys/{stored['id']}/check", data={}) as answer:
         assert answer.status == 200
-        assert "no longer accepts these keys for paper trading" in await answer.text()
+        assert "no longer accepts this API key for paper trading" in await answer.text()
     await faults.set(key, status=503)
     async with alices.post(f"/keys/{stored['id']}/check", data={}) as answer:
         assert answer.status == 502

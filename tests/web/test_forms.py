@@ -35,7 +35,7 @@ async def test_a_page_without_a_session_redirects_to_sign_in_and_back(path: str,
 async def test_an_api_token_cannot_open_pages(path: str, alice: Person) -> None:
     async with alice.client.get(path, headers=BROWSER) as answer:
         assert answer.status == 403
-        assert "sign in as a person" in await answer.text()
+        assert "Sign in with a browser" in await answer.text()
 
 
 async def test_a_script_without_a_session_gets_a_problem_and_no_redirect(visitor: ClientSession) -> None:

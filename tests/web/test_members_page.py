@@ -88,7 +88,7 @@ async def test_other_users_cannot_open_the_members_pages(
         address = path.format(id=person_id)
         async with alices.get(address) as answer:
             html = await answer.text()
-            assert (answer.status, "Only an administrator" in html) == (403, True)
+            assert (answer.status, "Only administrators can manage members" in html) == (403, True)
         assert bob.email not in html
         if path != "/people":
             assert (await _post(alices, address))[0] == 403
@@ -134,7 +134,7 @@ async def test_inviting_and_joining_work_without_javascript(service: Service, of
 async def test_an_invalid_invitation_is_rejected(visitor: ClientSession, alice: Person, bob: Person) -> None:
     for token in (new_token(), alice.token, "x"):
         status, html = await _post(visitor, "/invitation", token=token, password=_HERS)
-        assert (status, "no longer" in html or "used up" in html) == (403, True)
+        assert (status, "has expired or was already used" in html) == (403, True)
         assert _HERS not in html
 
 
@@ -144,7 +144,7 @@ async def test_inviting_and_disabling_need_the_password(
     status, html = await _post(office, "/people/invitations", email=dora, current_password="wrong horse 4711")
     assert (status, f'value="{dora}"' in html, "wrong horse" in html) == (401, True, False)
     status, html = await _post(office, f"/people/{bob.user_id}/disable")
-    assert (status, "The current password is not right" in html) == (401, True)
+    assert (status, "Wrong password." in html) == (401, True)
     assert await _state(office, bob) == "here"
     assert dora not in (await read_page(office, "/people")).text()
 
@@ -185,7 +185,7 @@ async def test_unknown_members_and_administrators_cannot_be_disabled(
         assert answer.status == 404
     assert (await _post(office, path, current_password=PASSWORD))[0] == 404
     status, html = await _post(office, f"/people/{ada.user_id}/disable", current_password=PASSWORD)
-    assert (status, "Only the operator" in html) == (409, True)
+    assert (status, "Only the server&#39;s operator" in html) == (409, True)
 
 
 async def test_an_administrator_without_a_password_is_not_asked_for_it(

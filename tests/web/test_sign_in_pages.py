@@ -59,7 +59,7 @@ async def test_a_wrong_password_keeps_the_email_but_not_the_password(visitor: Cl
         html = await answer.text()
     assert answer.status == 401
     assert "set-cookie" not in answer.headers
-    assert "do not fit together" in html
+    assert "Wrong email or password." in html
     assert f'value="{carol}"' in html
     assert wrong not in html
 
@@ -73,14 +73,14 @@ async def test_after_five_wrong_passwords_the_sign_in_page_explains_and_leads_ba
     for _ in range(5):
         form = {"current_password": "wrong password", "new_password": "louder meadow at dawn"}
         async with visitor.post("/you/password", data=form) as answer:
-            told.append((answer.status, answer.url.path, "five times in a row" in await answer.text()))
+            told.append((answer.status, answer.url.path, "five wrong passwords in a row" in await answer.text()))
     assert told == [(401, "/you/password", False)] * 4 + [(200, "/sign-in", True)]
     async with visitor.post(
         f"/sign-in?{answer.url.query_string}", data={"email": carol, "password": _PASSWORD}
     ) as back:
         assert (back.status, back.url.path) == (200, "/you/password")
     async with visitor.get("/sign-in?reason=session_ended") as answer:  # signed in: nothing has ended
-        assert "five times in a row" not in await answer.text()
+        assert "five wrong passwords in a row" not in await answer.text()
 
 
 async def test_too_many_sign_in_attempts_show_how_long_to_wait(visitor: ClientSession, carol: str) -> None:
@@ -103,7 +103,7 @@ async def test_a_pasted_link_signs_in_once(service: Service, visitor: ClientSess
     async with visitor.post("/sign-in/code", data={"token": link.reveal()}) as answer:
         html = await answer.text()
     assert answer.status == 403
-    assert "This one-time link is used up" in html or "used up" in html
+    assert "has expired or was already used" in html
     assert link.reveal().partition("#")[2] not in html
 
 
@@ -127,7 +127,7 @@ async def test_an_invalid_set_up_code_is_shown_on_the_page(visitor: ClientSessio
     async with visitor.post("/setup", data=sent) as answer:
         html = await answer.text()
     assert answer.status == 403
-    assert "This one-time link is used up" in html
+    assert "has expired or was already used" in html
     assert 'value="first@corral.example"' in html
     assert "corral_nothing" not in html
 

@@ -30,22 +30,21 @@ router = APIRouter(prefix="/api", tags=["accounts"])
 
 @router.get(
     "/overview",
-    summary="How all of your accounts stand now",
+    summary="Account data of all accounts",
     response_model=OverviewResponse,
     responses=responses_for(Unauthenticated, InsufficientScope, DatabaseUnavailable),
 )
 async def read_overview(user: AccountsRead, request: Request) -> Response:
-    """Every active account of yours, asked side by side, each with its data or with the problem that befell it.
+    """Returns all your active accounts, each with its account data or the error that occurred.
 
-    `accounts:read` is enough: what an account is called, its number and its type are part of the answer, for
-    a balance without a name tells nobody anything. Nothing about the keys is.
+    The scope `accounts:read` includes each account's name, number and type, but nothing about its API key.
     """
     return Response(await answer_overview(user, request), media_type="application/json")
 
 
 @router.get(
     "/credentials/{credential_id}/account-data",
-    summary="How the account stands now",
+    summary="Account data",
     response_model=AccountDataResponse,
     responses=responses_for(
         CredentialInactive,
@@ -65,5 +64,5 @@ async def read_overview(user: AccountsRead, request: Request) -> Response:
     ),
 )
 async def read_account_data(credential_id: UUID, user: AccountsRead, request: Request) -> Response:
-    """How the account stands right now, asked of Alpaca's paper or live host as the credential says."""
+    """Returns balances and restrictions of the account, from Alpaca's paper or live environment."""
     return Response(await answer_account_data(user, credential_id, request), media_type="application/json")

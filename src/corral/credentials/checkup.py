@@ -22,7 +22,7 @@ from corral.vault import Vault
 
 
 class Verdict(StrEnum):
-    """What an environment said to the keys. Stored keys are never sent to the one that they are not for."""
+    """The result for an environment. Stored keys are sent only to their own."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
@@ -92,7 +92,9 @@ def _report(
 ) -> CheckUp:
     environment = credential.credential_type
     verdict = Verdict.REFUSED if answer is None else Verdict.ACCEPTED
-    message = _refused(environment) if answer is None else f"Alpaca accepts these keys for {environment.value} trading."
+    message = (
+        _refused(environment) if answer is None else f"Alpaca accepts this API key for {environment.value} trading."
+    )
     troubles = [message] if answer is None else find_account_troubles(answer.account)
     return CheckUp(
         is_valid=answer is not None,
@@ -109,6 +111,6 @@ def _report(
 
 def _refused(environment: Environment) -> str:
     return (
-        f"Alpaca no longer accepts these keys for {environment.value} trading. "
-        "Make new ones on Alpaca's dashboard and replace them here."
+        f"Alpaca no longer accepts this API key for {environment.value} trading. "
+        "Generate a new one on Alpaca's dashboard and replace it here."
     )

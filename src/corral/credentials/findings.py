@@ -1,4 +1,4 @@
-"""What is wrong with an account and on the way to it, in plain sentences that end with what to do."""
+"""Problems of an account and of requests for it, as texts that say what to do."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -20,31 +20,28 @@ def find_account_troubles(account: AccountFacts) -> list[str]:
 def find_blocks(account: AccountFacts) -> Iterator[str]:
     """What keeps its owner from trading, or from their money."""
     if account.status is not None and account.status != ACTIVE:
-        yield (
-            f"Alpaca has this account as {account.status} and not as ACTIVE, so orders may be refused. "
-            "Alpaca's dashboard says what is missing."
-        )
+        yield f"Account status: {account.status}. Orders may be rejected; see Alpaca's dashboard."
     if account.account_blocked:
-        yield "Alpaca has blocked this account: nothing can be done with it. Ask Alpaca's support why."
+        yield "Alpaca has blocked this account. Contact Alpaca's support."
     if account.trading_blocked:
-        yield "Alpaca has blocked trading: orders will be refused. Ask Alpaca's support why."
+        yield "Alpaca has blocked trading: orders will be rejected. Contact Alpaca's support."
     if account.transfers_blocked:
-        yield "Alpaca has blocked transfers: no money can be paid in or out. Ask Alpaca's support why."
+        yield "Alpaca has blocked transfers: no deposits or withdrawals. Contact Alpaca's support."
     if account.trade_suspended_by_user:
-        yield "Trading is suspended in the account's own settings. Allow it again on Alpaca's dashboard."
+        yield "Trading is suspended in the account's settings. You can allow it again on Alpaca's dashboard."
 
 
 def find_road_troubles(latency_ms: int, budget: BudgetLeft | None) -> list[str]:
     troubles: list[str] = []
     if latency_ms >= SLOW_MS:
         troubles.append(
-            f"Alpaca took {latency_ms / 1000:.1f} s to answer. That is slow, and mostly passes by itself; "
-            "Alpaca's status page says whether others see it, too."
+            f"Alpaca took {latency_ms / 1000:.1f} s to respond, which is slow. "
+            "Alpaca's status page lists known problems."
         )
     if budget is not None and budget.remaining * SCARCE_SHARE <= budget.limit:
         troubles.append(
-            f"Of the {budget.limit} requests that Alpaca allows this account each minute, {budget.remaining} are left "
-            f"for the next {budget.resets_in_seconds} s. If that is not you, look for another program with keys of it."
+            f"{budget.remaining} of {budget.limit} requests are left for the next "
+            f"{budget.resets_in_seconds} s. If this is unexpected, look for another program that uses this account."
         )
     return troubles
 
@@ -53,12 +50,12 @@ def _limits(account: AccountFacts) -> Iterator[str]:
     is_margin = account.multiplier not in {None, _CASH_MULTIPLIER}
     if is_margin and account.shorting_enabled is False:
         yield (
-            "Short selling is off although this is a margin account. It takes an equity of 2,000 dollars, and may be "
-            "switched off in the account's settings at Alpaca."
+            "Short selling is disabled on this margin account. It requires $2,000 in equity and can be disabled in the "
+            "account's settings at Alpaca."
         )
     approved, used = account.options_approved_level, account.options_trading_level
     if approved is not None and used is not None and used < approved:
         yield (
-            f"Options are turned down to level {used}, though Alpaca has approved level {approved}. "
-            "If that is not wanted, raise it in the account's settings at Alpaca."
+            f"Options trading is limited to level {used}, although Alpaca has approved level {approved}. "
+            "You can raise it in the account's settings at Alpaca."
         )

@@ -105,7 +105,7 @@ def _requires(scope: Scope) -> Callable[[Request], Awaitable[AuthUser]]:
     async def user_with_scope(request: Request) -> AuthUser:
         user = await get_current_user(request)
         if not user.may(scope):
-            raise InsufficientScope(f"This token may not do that: it lacks the scope {scope}.", scope=scope.value)
+            raise InsufficientScope(f"This API token lacks the scope {scope}.", scope=scope.value)
         return user
 
     return user_with_scope

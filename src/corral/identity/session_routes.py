@@ -17,11 +17,9 @@ from corral.identity.signed_in import forget_session_cookie
 router = APIRouter(prefix="/api/sessions", tags=["identity"])
 
 
-@router.get(
-    "", summary="List my sessions", responses=responses_for(Unauthenticated, SessionRequired, DatabaseUnavailable)
-)
+@router.get("", summary="List sessions", responses=responses_for(Unauthenticated, SessionRequired, DatabaseUnavailable))
 async def list_sessions(user: SignedInPerson, request: Request) -> SessionList:
-    """Where one is signed in, the last used first. The device is guessed from what the browser says of itself."""
+    """Returns your sessions, last used first. The device is derived from the User-Agent header."""
     return SessionList(
         items=[
             Session(
@@ -40,23 +38,23 @@ async def list_sessions(user: SignedInPerson, request: Request) -> SessionList:
 
 @router.delete(
     "",
-    summary="End all my other sessions",
+    summary="End all other sessions",
     status_code=204,
     responses=responses_for(Unauthenticated, SessionRequired, DatabaseUnavailable),
 )
 async def end_others(user: SignedInPerson, request: Request) -> None:
-    """Signs out everywhere else, streams included. This session stays; API tokens are not touched."""
+    """Ends all other sessions and their streams. API tokens are not affected."""
     await sessions.end_other_sessions(resources(request).database, user.id, user.session_or_token_id)
 
 
 @router.delete(
     "/{session_id}",
-    summary="End one of my sessions",
+    summary="End a session",
     status_code=204,
     responses=responses_for(Unauthenticated, SessionRequired, SessionNotFound, InvalidRequest, DatabaseUnavailable),
 )
 async def end_one(session_id: UUID, user: SignedInPerson, request: Request, response: Response) -> None:
-    """Ends it at once, its streams included: the next request with it is refused."""
+    """Ends a session and its streams immediately."""
     house = resources(request)
     await sessions.end_session(house.database, user.id, session_id)
     if session_id == user.session_or_token_id:

@@ -150,7 +150,7 @@ def _message(detail: ErrorDetails) -> str | None:
     match detail["type"]:
         case "missing" | "too_short":
             return _REQUIRED.get(field)
-        case "string_too_short" | "string_too_long" if field in _INVALID:
+        case "string_too_short" | "string_too_long" | "value_error" if field in _INVALID:
             return _INVALID[field]
         case "string_too_short":
             return _REQUIRED.get(field)
