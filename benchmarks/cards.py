@@ -56,7 +56,7 @@ async def warm_page(viewer: Viewer, *, url: str, waiting: int = 0) -> str:
                 lines = await answer.json()
             async with browser.get("/") as answer:
                 page = await answer.text()
-            if len(lines) == CARDS - waiting and page.count('class="figures waiting"') == waiting:
+            if len(lines) == CARDS - waiting and page.count('class="figures loading"') == waiting:
                 return page
 
 

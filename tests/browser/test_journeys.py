@@ -38,6 +38,22 @@ async def test_rejected_keys_are_explained_and_all_values_but_the_secret_stay(
         await expect(dialog.get_by_label("Secret")).to_have_value("")
 
 
+async def test_field_errors_are_shown_at_the_field_and_cleared(browsing: Browsing, alice: Person) -> None:
+    async with browsing(alice) as context:
+        page = await open_page(context)
+        await page.get_by_role("link", name="Add account").click()
+        await _fill_in(page, "Long-term", {"api_key": "PK 4711", "secret_key": "secret"})
+        key_id, error = page.locator("#api_key"), page.locator("[data-field=api_key] .field-error")
+        await expect(error).to_have_text("The key ID contains a space. Copy it again.")
+        await expect(key_id).to_have_attribute("aria-invalid", "true")
+        await expect(key_id).to_have_accessible_description(
+            "The key ID contains a space. Copy it again. Starts with PK (paper) or AK (live)."
+        )
+        await page.keyboard.press("Escape")
+        await expect(error).to_have_count(0)
+        await expect(key_id).not_to_have_attribute("aria-invalid", "true")
+
+
 async def test_a_paper_key_entered_as_live_is_rejected(browsing: Browsing, alice: Person) -> None:
     async with browsing(alice) as context:
         page = await open_page(context)

@@ -107,6 +107,35 @@ async def test_validation_errors_are_shown_at_their_field(alices: ClientSession)
     assert "nickname-error" in {attributes.get("id") for _, attributes in parsed.tags}
 
 
+@pytest.mark.parametrize(
+    ("path", "sent", "field", "message"),
+    [
+        ("/keys/new", {}, "nickname", "Enter a name."),
+        ("/keys/new", {"nickname": " "}, "nickname", "Enter a name."),
+        ("/keys/new", {"nickname": "x" * 101}, "nickname", "Enter at most 100 characters."),
+        ("/keys/new", {}, "api_key", "Enter the key ID."),
+        ("/keys/new", {}, "secret_key", "Enter the secret."),
+        ("/sign-in", {"password": "x"}, "email", "Enter an email address."),
+        ("/sign-in", {"email": "no", "password": "x"}, "email", "Enter a valid email address."),
+        ("/sign-in", {"email": "email", "password": "x"}, "email", "Enter a valid email address."),
+        ("/sign-in", {"email": f"{'x' * 300}@y.example", "password": "x"}, "email", "Enter a valid email address."),
+        ("/sign-in", {"email": "x@y.example"}, "password", "Enter a password."),
+        ("/recover", {}, "token", "Enter the link or code."),
+        ("/you/tokens", {"days": "8"}, "days", "Select one of the options."),
+    ],
+)
+async def test_validation_errors_are_in_the_words_of_the_form(
+    path: str, sent: dict[str, str], field: str, message: str, alices: ClientSession, bob: Person
+) -> None:
+    async with alices.post(path, data=sent, headers={"Accept": "application/problem+json"}) as answer:
+        assert answer.status == 422
+        errors = {error["loc"][0]: error["msg"] for error in (await answer.json())["errors"]}
+    assert errors[field] == message
+    async with alices.post(path, data=sent) as answer:
+        page = Parsed(await answer.text())
+    assert field == "days" or message in {text for tag, text in page.texts if tag == "p"}
+
+
 async def test_a_form_submitted_by_a_script_gets_problem_json(alices: ClientSession) -> None:
     headers = {"Accept": "application/problem+json"}
     async with alices.post("/keys/new", data={"nickname": "n"}, headers=headers) as answer:

@@ -34,7 +34,7 @@ from corral.people.schemas import (
     Person,
 )
 
-router = APIRouter(prefix="/api", tags=["people"])
+router = APIRouter(prefix="/api", tags=["members"])
 
 _ALWAYS = (InvalidRequest, DatabaseUnavailable)
 _ADMINISTRATORS_ONLY = (Unauthenticated, SessionRequired, NotAnAdministrator)
