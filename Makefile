@@ -12,7 +12,7 @@ EVERY_LINE := $(BIN)/coverage report --fail-under=100 \
 ODD_MOMENTS := 2026-12-04T16:00-05:00 2026-12-05T23:59-05:00 2026-12-06T12:00-05:00 2026-12-24T13:30-05:00 \
   2026-12-31T23:59:45-05:00 2027-01-01T12:00-05:00 2027-03-14T03:00-04:00 2027-03-26T09:29:45-04:00 \
   2027-07-05T10:00-04:00 2027-11-07T01:30-05:00 2028-02-29T15:59:45-05:00 2031-06-15T12:00-04:00
-USE_A_BROKER := tests/sandbox tests/accounts/test_reads_of_the_sandbox.py tests/web/test_account_page.py tests/web/test_lines.py
+USE_A_BROKER := tests/sandbox tests/accounts/test_reads_of_the_sandbox.py tests/web/test_account_page.py tests/web/test_sparklines.py
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 export UV_LINK_MODE ?= copy
 export UV_PYTHON_DOWNLOADS := never

@@ -10,7 +10,7 @@ from aiohttp import ClientSession
 
 from benchmarks.accounts import CARDS, Viewer
 from benchmarks.load import Job, Question, Report, Window
-from corral.web.static_files import STATIC_ADDRESS, STATIC_FILES
+from corral.web.static_files import STATIC_FILES, STATIC_PATH
 
 _WINDOW = Window(warm_up=2, measured=5)
 _NEVER_MS = 15_000  # longer than Corral waits for anything
@@ -56,7 +56,7 @@ async def warm_page(viewer: Viewer, *, url: str, waiting: int = 0) -> str:
                 lines = await answer.json()
             async with browser.get("/") as answer:
                 page = await answer.text()
-            if len(lines) == CARDS - waiting and page.count('class="figures waiting"') == waiting:
+            if len(lines) == CARDS - waiting and page.count('class="figures loading"') == waiting:
                 return page
 
 
@@ -72,7 +72,7 @@ async def silent_account(sandbox_url: str, key_id: str) -> AsyncGenerator[None]:
 
 def weigh(html: str) -> Weight:
     """The files that the page names, and the modules that those import."""
-    named = {path.removeprefix(f"{STATIC_ADDRESS}/") for path in _LOADED.findall(html)}
+    named = {path.removeprefix(f"{STATIC_PATH}/") for path in _LOADED.findall(html)}
     loaded = named | _imported(path for path in named if path.endswith(".js"))
     return Weight(
         html=len(html.encode()),

@@ -12,7 +12,7 @@ from typing import Final, NoReturn
 
 import pytest
 
-from corral.web.account_page import HAS_CHART
+from corral.web.static_files import HAS_CHART
 
 AXE_FILE: Final = Path(__file__).parents[1] / ".tools" / "axe" / "axe.min.js"
 SYSTEM_PROGRAMS: Final = f"{os.environ.get('PATH', '')}:/usr/sbin"  # not on the path of an ordinary user

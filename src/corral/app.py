@@ -35,8 +35,8 @@ from corral.settings import Settings
 from corral.stream import routes as stream_routes
 from corral.stream.service import StreamService, open_stream_service
 from corral.web import routes as web
-from corral.web.problem_pages import render_problem_page
-from corral.web.visitors import SignedOut, lead_to_sign_in
+from corral.web.page_user import SignInRequired, redirect_to_sign_in
+from corral.web.rendering import render_problem_page
 
 
 class State(TypedDict):
@@ -140,7 +140,7 @@ def create_api(state: State | None = None) -> FastAPI:
 
     api = FastAPI(
         title="Corral (SANDBOX)" if state and state["sandbox"] else "Corral",
-        summary="Alpaca keys, sealed; accounts, up to date.",
+        summary="Stores Alpaca API keys encrypted and shows their accounts in real time.",
         version=__version__,
         lifespan=lifespan,
         docs_url=None,
@@ -151,5 +151,5 @@ def create_api(state: State | None = None) -> FastAPI:
     for domain in (health, identity, people, credential_routes, account_routes, stream_routes, web):
         api.include_router(domain.router)
     install_problem_handlers(api)
-    api.add_exception_handler(SignedOut, lead_to_sign_in)
+    api.add_exception_handler(SignInRequired, redirect_to_sign_in)
     return api

@@ -26,11 +26,11 @@ class Problem(Exception):  # noqa: N818 - it is the standard's word (RFC 9457)
 
 
 class InternalError(Problem):
-    """Something went wrong inside Corral. Its log has the reason, under this request id."""
+    """Something went wrong in Corral. Its log has the details under this request ID."""
 
 
 class InvalidRequest(Problem):
-    """The request does not have the form that this call takes."""
+    """Some values are missing or invalid."""
 
     status, code, title = 422, "invalid_request", "Invalid request"
 
@@ -42,19 +42,19 @@ class MalformedRequest(Problem):
 
 
 class NotFound(Problem):
-    """There is nothing at this address."""
+    """This page or resource does not exist."""
 
     status, code, title = 404, "not_found", "Not found"
 
 
 class MethodNotAllowed(Problem):
-    """This address does not take this method."""
+    """This URL does not support this method."""
 
     status, code, title = 405, "method_not_allowed", "Method not allowed"
 
 
 class BodyTooLarge(Problem):
-    """The body is larger than this service reads."""
+    """The request body is too large."""
 
     status, code, title = 413, "body_too_large", "Body too large"
 
@@ -66,13 +66,13 @@ class UnsupportedMediaType(Problem):
 
 
 class CrossOriginRefused(Problem):
-    """A page of another origin may not do this with your session. Open Corral itself and do it there."""
+    """This request came from another origin. Open Corral itself and try again."""
 
-    status, code, title = 403, "cross_origin_refused", "Cross-origin request refused"
+    status, code, title = 403, "cross_origin_refused", "Cross-origin request blocked"
 
 
 class DatabaseUnavailable(Problem):
-    """The database does not answer at the moment. Nothing was changed; try again shortly."""
+    """The database is unavailable. Nothing was changed; try again shortly."""
 
     status, code, title = 503, "database_unavailable", "Database unavailable"
 
@@ -85,6 +85,6 @@ class DatabaseUnavailable(Problem):
 
 
 class Overloaded(Problem):
-    """Too many requests at this moment. Nothing was changed; try again shortly."""
+    """Corral is overloaded. Nothing was changed; try again shortly."""
 
     status, code, title = 503, "overloaded", "Overloaded"

@@ -53,7 +53,7 @@ def _of_version(number: int) -> str:
     "cursor", ["", "x", "AQ", "é", "\x00", "....", "A" * 5_000, _of_version(2), _of_version(0)], ids=ascii
 )
 def test_what_is_no_cursor_is_refused_with_the_reason(cursor: str) -> None:
-    with pytest.raises(InvalidRequest, match="no cursor that Corral gave out"):
+    with pytest.raises(InvalidRequest, match="This cursor is invalid"):
         read_cursor(cursor, OrderQuery())
 
 

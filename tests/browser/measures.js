@@ -1,8 +1,8 @@
-/** What tests measure in a page. Evaluated there by the browser's own door, past the page's policy and never by it. */
+/** Measurements for tests. Playwright evaluates this file in the page, outside of the page's policy. */
 (() => {
   const ACTIVE = "a[href], button, input:not([type=hidden]), select, summary, textarea, [tabindex='0']";
 
-  // Not seen, drawn, or scrolled by itself.
+  // Hidden, drawn, or with its own scrollbar.
   const UNMEASURED = ".visually-hidden, .skip-link, .chart, svg, .scroll";
 
   const isSeen = (node) => node.checkVisibility({ visibilityProperty: true, opacityProperty: true });
@@ -13,14 +13,14 @@
     return `${node.localName}${node.id ? `#${node.id}` : ""}.${node.className} “${text || node.name || ""}”`;
   }
 
-  /** What can be pressed: with the box of its label, which is pressed as well. */
+  /** Everything that can be pressed. */
   function pressables() {
     return [...topmost().querySelectorAll("a[href], button, input:not([type=hidden]), select, summary, textarea")].filter(
       (node) => isSeen(node) && !node.closest(".skip-link"),
     );
   }
 
-  // WCAG 2.5.8: a target within a sentence is as high as the line lets it be.
+  // WCAG 2.5.8: targets within a sentence may be as small as the line.
   function isInSentence(node) {
     const paragraph = node.closest("p, li, dd");
     if (!paragraph || node.localName !== "a" || getComputedStyle(node).display !== "inline") return false;
@@ -30,7 +30,7 @@
     return /\p{L}{2}/u.test(words);
   }
 
-  /** How far a press reaches from the middle of the node, each way, as the browser itself decides. */
+  /** The size of the touch target, its label included, found by hit testing from the middle. */
   function reach(node) {
     node.scrollIntoView({ block: "center", inline: "center" });
     const box = node.getBoundingClientRect();
@@ -57,7 +57,7 @@
         .map(({ node, width, height }) => `${name(node)}: ${width} × ${height}`);
     },
 
-    /** Texts of which a part lies beyond their box, or that another one lies upon. */
+    /** Texts that are clipped, outside of the page, overlapping or broken. */
     cutOff() {
       const found = [];
       if (document.documentElement.scrollWidth > document.documentElement.clientWidth) found.push(`the page scrolls sideways: ${document.documentElement.scrollWidth}`);
@@ -72,7 +72,7 @@
       return [...found, ...overlaps(), ...broken()];
     },
 
-    /** Whatever is reached in another order than it is seen. */
+    /** Elements whose visual order differs from the tab order. */
     reordered() {
       return [...document.querySelectorAll("*")]
         .filter((node) => node.matches(ACTIVE) || node.querySelector(ACTIVE))
@@ -83,7 +83,7 @@
         .map(name);
     },
 
-    /** PAPER and LIVE without a colour: a border, a shape and the word; a page about real money has a frame. */
+    /** PAPER and LIVE badges without border, shape or text, and pages of an account without a border. */
     unmarked() {
       const badges = [...topmost().querySelectorAll(".badge")].filter(isSeen).filter((badge) => {
         const shape = badge.querySelector(".shape").getBoundingClientRect();
@@ -115,7 +115,7 @@
       return [...running, ...timed.map(name)];
     },
 
-    /** In the order in which they stand in the document, which is that in which they are read. */
+    /** In document order, which is the reading order. */
     reachables() {
       return [...topmost().querySelectorAll(ACTIVE)].filter((node) => isSeen(node) && !node.disabled && !isOtherRadio(node)).map(mark);
     },
@@ -136,7 +136,7 @@
     return borderTopStyle !== "none" && parseFloat(borderTopWidth) >= 1 && borderTopColor !== behind;
   }
 
-  /** Lines of text that lie upon each other. */
+  /** Overlapping lines of text. */
   function overlaps() {
     const lines = [];
     const texts = document.createTreeWalker(topmost() === document ? document.body : topmost(), NodeFilter.SHOW_TEXT);
@@ -160,7 +160,7 @@
     return found;
   }
 
-  /** Words that are not long, and yet do not fit into their line. */
+  /** Short words that are broken over two lines. */
   function broken() {
     const found = [];
     const texts = document.createTreeWalker(topmost() === document ? document.body : topmost(), NodeFilter.SHOW_TEXT);
@@ -177,7 +177,7 @@
     return found;
   }
 
-  // Of radio buttons of one name, Tab stops at one; the arrow keys go on.
+  // Tab stops at one radio button of a group; the arrow keys move within it.
   function isOtherRadio(node) {
     if (node.type !== "radio") return false;
     const group = [...node.form.querySelectorAll(`[type=radio][name="${node.name}"]`)];

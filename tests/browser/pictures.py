@@ -1,4 +1,4 @@
-"""`make pictures`: those of the README anew, and every scene, to be looked at before a change of the pages is done."""
+"""`make pictures`: takes the README's pictures, and one of every scene to look at after a change of the pages."""
 
 import asyncio
 import re
@@ -9,10 +9,10 @@ from typing import Final, Literal
 
 from playwright.async_api import Browser, ViewportSize, async_playwright, expect
 
-from tests.browser.conftest import PATIENCE_MS, sign_in
+from tests.browser.browser_session import BrowserSession, open_browser_session
+from tests.browser.conftest import TIMEOUT_MS, sign_in
+from tests.browser.sample_app import SampleApp, open_sample_app
 from tests.browser.scenes import SCENES, Scene
-from tests.browser.stage import Stage, open_stage
-from tests.browser.world import World, open_world
 from tests.machine import browser_program
 from tests.people import make_person
 
@@ -26,22 +26,22 @@ _SCHEMES: Final[list[Literal["light", "dark"]]] = ["light", "dark"]
 
 
 async def take_pictures(folder: Path, scenes: list[Scene]) -> None:
-    expect.set_options(timeout=PATIENCE_MS)
-    async with async_playwright() as playwright, open_world(folder) as world:
+    expect.set_options(timeout=TIMEOUT_MS)
+    async with async_playwright() as playwright, open_sample_app(folder) as app:
         browser = await playwright.chromium.launch(executable_path=browser_program(), args=["--no-sandbox"])
-        await _take_those_of_the_readme(browser, world)
-        async with open_stage(browser, world, has_touch=False) as stage:
+        await _take_readme_pictures(browser, app)
+        async with open_browser_session(browser, app, has_touch=False) as session:
             for scene in scenes:
-                await _take(stage, scene, folder / "pictures")
+                await _take(session, scene, folder / "pictures")
         await browser.close()
 
 
-async def _take_those_of_the_readme(browser: Browser, world: World) -> None:
-    async with make_person(world.service, "reader") as person:
+async def _take_readme_pictures(browser: Browser, app: SampleApp) -> None:
+    async with make_person(app.service, "reader") as person:
         await person.store("PKSANDBOXDEMO13", "Swing trading")
         live = await person.store("AKSANDBOXDEMO1", "Long-term")
-        context = await browser.new_context(base_url=world.service.url, locale="en-US")
-        await sign_in(context, world.service, person)
+        context = await browser.new_context(base_url=app.service.url, locale="en-US")
+        await sign_in(context, app.service, person)
         page = await context.new_page()
         await page.set_viewport_size({"width": 1080, "height": 560})
         await page.goto("/?wait")
@@ -55,8 +55,8 @@ async def _take_those_of_the_readme(browser: Browser, world: World) -> None:
         await context.close()
 
 
-async def _take(stage: Stage, scene: Scene, folder: Path) -> None:
-    page = await stage.show(scene)
+async def _take(session: BrowserSession, scene: Scene, folder: Path) -> None:
+    page = await session.open_scene(scene)
     for size in _SIZES:
         await page.set_viewport_size(size)
         for scheme in _SCHEMES:
@@ -67,7 +67,7 @@ async def _take(stage: Stage, scene: Scene, folder: Path) -> None:
 
 
 def main(*parts: str) -> None:
-    """With `parts` only the scenes whose names have one of them."""
+    """With `parts` only the scenes whose names contain one of them."""
     folder = Path(tempfile.mkdtemp(prefix="corral-pictures-"))
     folder.chmod(0o711)
     asyncio.run(take_pictures(folder, [one for one in SCENES if not parts or any(part in one.name for part in parts)]))

@@ -1,4 +1,4 @@
-"""Every page in every state in which it looks different."""
+"""Every page in every state that looks different."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -9,24 +9,24 @@ from playwright.async_api import Page, expect
 from tests.identity.members import PASSWORD
 
 Steps = Callable[[Page], Awaitable[None]]
-Who = Literal["keeper", "newcomer", "nobody"]
+Viewer = Literal["administrator", "new member", "nobody"]
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """`path` has the world's ids in braces; `steps` lead from there to the state."""
+    """`path` has ids of the sample app in braces; `steps` lead from there to the state."""
 
     name: str
     path: str
-    who: Who = "keeper"
+    viewer: Viewer = "administrator"
     steps: Steps | None = None
 
     def __str__(self) -> str:
         return self.name
 
 
-def _fills(button: str, **fields: str) -> Steps:
-    """What is filled in, by the fields' names, is refused."""
+def _submits_rejected(button: str, **fields: str) -> Steps:
+    """Fills in fields by name and submits the form, which is rejected."""
 
     async def steps(page: Page) -> None:
         dialog = page.locator("dialog[open]")
@@ -50,16 +50,16 @@ def _opens(link: str, then: Steps | None = None) -> Steps:
     return steps
 
 
-async def _unfold_all(page: Page) -> None:
+async def _open_all_details(page: Page) -> None:
     await page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
 
 
-async def _read_the_api(page: Page) -> None:
+async def _wait_for_the_reference(page: Page) -> None:
     await expect(page.locator("details.call").first).to_be_visible()
 
 
-async def _unfold_calls(page: Page) -> None:
-    await _read_the_api(page)
+async def _open_operations(page: Page) -> None:
+    await _wait_for_the_reference(page)
     await page.evaluate(
         "for (const fold of [...document.querySelectorAll('details.call')].slice(0, 6)) fold.open = true"
     )
@@ -74,41 +74,41 @@ async def _wait_for_the_history(page: Page) -> None:
     await expect(page.locator("a[data-wait]")).to_have_count(0)
 
 
-async def _unfold_the_history(page: Page) -> None:
+async def _open_the_history(page: Page) -> None:
     await _wait_for_the_history(page)
-    await _unfold_all(page)
+    await _open_all_details(page)
 
 
-async def _lose_the_stream(page: Page) -> None:
+async def _lose_the_connection(page: Page) -> None:
     await page.route("**/api/stream", lambda route: route.abort())
     await page.reload()
-    await expect(page.locator("[data-stream-state]")).to_be_visible()
+    await expect(page.locator("[data-connection-state]")).to_be_visible()
 
 
-async def _make_a_token(page: Page) -> None:
-    await _unfold_all(page)
-    await page.get_by_label("What is it for?").fill("Bookkeeping")
-    await page.get_by_label("See how your accounts stand").check()
-    await page.get_by_role("button", name="Make the token").click()
+async def _create_a_token(page: Page) -> None:
+    await _open_all_details(page)
+    await page.get_by_label("Name").fill("Bookkeeping")
+    await page.get_by_label("View accounts").check()
+    await page.get_by_role("button", name="Create token").click()
     await expect(page.locator("#created")).to_be_visible()
 
 
-async def _make_a_token_of_nothing(page: Page) -> None:
-    await _unfold_all(page)
-    await page.get_by_label("What is it for?").fill("Bookkeeping")
-    await page.get_by_role("button", name="Make the token").click()
+async def _create_a_token_without_scopes(page: Page) -> None:
+    await _open_all_details(page)
+    await page.get_by_label("Name").fill("Bookkeeping")
+    await page.get_by_role("button", name="Create token").click()
     await expect(page.locator(".field-error").first).to_be_visible()
 
 
-async def _make_a_link(page: Page) -> None:
-    await page.get_by_label("Their e-mail address").fill("emil@corral.example")
+async def _create_an_invite_link(page: Page) -> None:
+    await page.get_by_label("Email").fill("emil@corral.example")
     await page.get_by_label("Your password").fill(PASSWORD)
-    await page.get_by_role("button", name="Make a link").click()
+    await page.get_by_role("button", name="Create invite link").click()
     await expect(page.locator("#link")).to_be_visible()
 
 
-async def _check_keys(page: Page) -> None:
-    await page.get_by_role("button", name="Check with Alpaca").click()
+async def _check_api_key(page: Page) -> None:
+    await page.get_by_role("button", name="Check API key").click()
     await expect(page.get_by_role("status").filter(has_text="Checked")).to_be_visible()
 
 
@@ -118,77 +118,89 @@ SCENES = [
     Scene("sign in with a link", "/sign-in#corral_link_of_nobody", "nobody"),
     Scene("sign in with a code", "/sign-in/code", "nobody"),
     Scene("sign in, signed in already", "/sign-in?next=/you"),
-    Scene("sign in refused", "/sign-in", "nobody", _fills("Sign in", email="a@b.example", password=_WRONG)),
+    Scene("sign in refused", "/sign-in", "nobody", _submits_rejected("Sign in", email="a@b.example", password=_WRONG)),
     Scene("set up", "/setup", "nobody"),
     Scene(
         "set up refused",
         "/setup",
         "nobody",
-        _fills("Set up and sign in", token="corral_no", email="a@b.example", password=_WRONG),
+        _submits_rejected("Set up and sign in", token="corral_no", email="a@b.example", password=_WRONG),
     ),
     Scene("invitation", "/invitation", "nobody"),
     Scene(
-        "invitation refused", "/invitation", "nobody", _fills("Join and sign in", token="corral_no", password=_WRONG)
+        "invitation refused",
+        "/invitation",
+        "nobody",
+        _submits_rejected("Join and sign in", token="corral_no", password=_WRONG),
     ),
     Scene("recover", "/recover", "nobody"),
-    Scene("recover refused", "/recover", "nobody", _fills("Set the password", token="corral_no", new_password=_WRONG)),
-    Scene("api", "/docs", "nobody", _read_the_api),
-    Scene("api unfolded", "/docs", "keeper", _unfold_calls),
-    Scene("not there", "/nowhere", "nobody"),
-    Scene("not there, signed in", "/keys/{token}"),
-    Scene("not for everybody", "/people", "newcomer"),
-    Scene("first run", "/", "newcomer"),
-    Scene("first run, first keys", "/", "newcomer", _opens("add-keys")),
-    Scene("you, newly here", "/you", "newcomer"),
+    Scene(
+        "recover refused",
+        "/recover",
+        "nobody",
+        _submits_rejected("Set password", token="corral_no", new_password=_WRONG),
+    ),
+    Scene("api", "/docs", "nobody", _wait_for_the_reference),
+    Scene("api, open operations", "/docs", "administrator", _open_operations),
+    Scene("not found", "/nowhere", "nobody"),
+    Scene("not found, signed in", "/keys/{token}"),
+    Scene("not an administrator", "/people", "new member"),
+    Scene("first run", "/", "new member"),
+    Scene("first run, adding an account", "/", "new member", _opens("add-account")),
+    Scene("settings, new member", "/you", "new member"),
     Scene("accounts", "/", steps=_wait_for_figures),
-    Scene("accounts, adding keys", "/", steps=_opens("add-keys")),
-    Scene("accounts, stream lost", "/", steps=_lose_the_stream),
+    Scene("accounts, adding an account", "/", steps=_opens("add-account")),
+    Scene("accounts, disconnected", "/", steps=_lose_the_connection),
     Scene("account, paper", "/accounts/{paper}?span=1W", steps=_wait_for_the_history),
-    Scene("account, paper, one day, as a table", "/accounts/{paper}?span=1D", steps=_unfold_the_history),
+    Scene("account, paper, one day, as a table", "/accounts/{paper}?span=1D", steps=_open_the_history),
     Scene("account, live", "/accounts/{live}", steps=_wait_for_the_history),
     Scene("account, blocked", "/accounts/{blocked}", steps=_wait_for_the_history),
     Scene("account, partly unreadable", "/accounts/{odd}?wait=true", steps=_wait_for_the_history),
     Scene("orders, partly unreadable", "/accounts/{odd}/orders?wait=true"),
     Scene("activities, partly unreadable", "/accounts/{odd}/activities?wait=true"),
     Scene("account, not open", "/accounts/{unopened}?wait=true"),
-    Scene("account, refused", "/accounts/{refused}"),
+    Scene("account, rejected key", "/accounts/{refused}"),
     Scene("account, Alpaca down", "/accounts/{down}?wait=true"),
-    Scene("account, off", "/accounts/{off}"),
+    Scene("account, paused", "/accounts/{off}"),
     Scene("orders", "/accounts/{paper}/orders?wait=true"),
     Scene("orders, none", "/accounts/{paper}/orders?wait=true&since=2001-01-01&to=2001-01-02"),
     Scene("activities", "/accounts/{paper}/activities?wait=true"),
-    Scene("activities refused", "/accounts/{live}/activities?since=2026-11-03&to=2026-11-01"),
-    Scene("add keys", "/keys/new"),
+    Scene("activities, invalid dates", "/accounts/{live}/activities?since=2026-11-03&to=2026-11-01"),
+    Scene("add account", "/keys/new"),
     Scene(
-        "add keys refused",
+        "add account, rejected",
         "/keys/new",
-        steps=_fills("Add", nickname="Long-term", api_key="PKNOBODY", secret_key="not-the-secret-of-it"),
+        steps=_submits_rejected(
+            "Add account", nickname="Long-term", api_key="PKNOBODY", secret_key="not-the-secret-of-it"
+        ),
     ),
     Scene(
-        "add keys, a key with a space inside",
+        "add account, a key with a space",
         "/keys/new",
-        steps=_fills("Add", nickname="Long-term", api_key="PKNO BODY", secret_key="not-the-secret-of-it"),
+        steps=_submits_rejected(
+            "Add account", nickname="Long-term", api_key="PKNO BODY", secret_key="not-the-secret-of-it"
+        ),
     ),
-    Scene("keys found, paper", "/keys/{paper}/found"),
-    Scene("keys found, live", "/keys/{live}/found"),
-    Scene("keys, paper", "/keys/{paper}"),
-    Scene("keys, live", "/keys/{live}"),
-    Scene("keys, refused", "/keys/{refused}"),
-    Scene("keys, off", "/keys/{off}"),
-    Scene("keys checked", "/keys/{live}/check", steps=_check_keys),
-    Scene("keys checked and refused", "/keys/{refused}", steps=_check_keys),
+    Scene("account added, paper", "/keys/{paper}/found"),
+    Scene("account added, live", "/keys/{live}/found"),
+    Scene("API key, paper", "/keys/{paper}"),
+    Scene("API key, live", "/keys/{live}"),
+    Scene("API key, rejected", "/keys/{refused}"),
+    Scene("API key, paused", "/keys/{off}"),
+    Scene("API key, checked", "/keys/{live}/check", steps=_check_api_key),
+    Scene("API key, checked and rejected", "/keys/{refused}", steps=_check_api_key),
     Scene("renaming", "/keys/{paper}", steps=_opens("rename")),
     Scene("replacing", "/keys/{live}", steps=_opens("replace")),
-    Scene("switching off", "/keys/{live}", steps=_opens("switch-off")),
-    Scene("deleting", "/keys/{paper}", steps=_opens("delete")),
+    Scene("pausing", "/keys/{live}", steps=_opens("switch-off")),
+    Scene("removing", "/keys/{paper}", steps=_opens("delete")),
     Scene(
-        "deleting refused",
+        "removing, wrong name",
         "/keys/{paper}",
-        steps=_opens("delete", _fills("Delete", nickname="another")),
+        steps=_opens("delete", _submits_rejected("Remove", nickname="another")),
     ),
     *[
-        Scene(f"{deed}, a page", f"/keys/{{{which}}}/{deed}")
-        for deed, which in [
+        Scene(f"{action}, a page", f"/keys/{{{which}}}/{action}")
+        for action, which in [
             ("rename", "paper"),
             ("replace", "live"),
             ("switch-off", "live"),
@@ -196,34 +208,38 @@ SCENES = [
             ("delete", "live"),
         ]
     ],
-    Scene("people", "/people"),
-    Scene("people, a link made", "/people", steps=_make_a_link),
+    Scene("members", "/people"),
+    Scene("members, invite link created", "/people", steps=_create_an_invite_link),
     Scene(
-        "people, an invitation refused",
+        "members, invitation rejected",
         "/people/invitations",
-        steps=_fills("Make a link", email="x@y.example", current_password=_WRONG),
+        steps=_submits_rejected("Create invite link", email="x@y.example", current_password=_WRONG),
     ),
     Scene("revoke an invitation", "/people/invitations/{invitation}/revoke"),
-    Scene("disable a person", "/people/{friend}/disable"),
-    Scene("disable a person refused", "/people/{friend}/disable", steps=_fills("Disable", current_password=_WRONG)),
-    Scene("enable a person", "/people/{outsider}/enable"),
-    Scene("you", "/you", steps=_unfold_all),
-    Scene("you, password reset", "/you/recovered"),
-    Scene("you, password not reset", "/you/recovered", "newcomer"),
-    Scene("you, a token made", "/you/tokens", steps=_make_a_token),
-    Scene("you, a token refused", "/you", steps=_make_a_token_of_nothing),
+    Scene("disable a member", "/people/{friend}/disable"),
     Scene(
-        "you, a password refused",
+        "disable a member, rejected",
+        "/people/{friend}/disable",
+        steps=_submits_rejected("Disable", current_password=_WRONG),
+    ),
+    Scene("enable a member", "/people/{outsider}/enable"),
+    Scene("settings", "/you", steps=_open_all_details),
+    Scene("password reset", "/you/recovered"),
+    Scene("password not reset", "/you/recovered", "new member"),
+    Scene("settings, token created", "/you/tokens", steps=_create_a_token),
+    Scene("settings, token rejected", "/you", steps=_create_a_token_without_scopes),
+    Scene(
+        "settings, password rejected",
         "/you/password",
-        steps=_fills("Set the password", current_password=_WRONG, new_password=_WRONG),
+        steps=_submits_rejected("Set password", current_password=_WRONG, new_password=_WRONG),
     ),
     Scene(
-        "you, a common password refused",
+        "settings, common password rejected",
         "/you/password",
-        steps=_fills("Set the password", current_password=PASSWORD, new_password="password1234"),
+        steps=_submits_rejected("Set password", current_password=PASSWORD, new_password="password1234"),
     ),
-    Scene("you, ending a session", "/you/sessions/{session}/end"),
-    Scene("you, ending others", "/you/sessions/others/end"),
+    Scene("settings, ending a session", "/you/sessions/{session}/end"),
+    Scene("settings, ending other sessions", "/you/sessions/others/end"),
     Scene("revoke a token", "/you/tokens/{token}/revoke"),
     Scene("revoke all tokens", "/you/tokens/all/revoke"),
 ]

@@ -1,4 +1,4 @@
-"""The pages of one account in a browser: what its scripts add, under the policy of all pages."""
+"""The scripts of an account's pages in a browser."""
 
 import json
 import re
@@ -6,66 +6,68 @@ import re
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.conftest import Browsing, is_too_wide, opened
+from tests.browser.conftest import Browsing, is_too_wide, open_page
 from tests.conftest import Faults
 from tests.people import Person, paper_key
 
 PAYLOAD = '"><img src=x onerror="document.title=1">'
 
 
-async def test_from_a_card_to_its_account_its_orders_and_its_activities(browsing: Browsing, alice: Person) -> None:
+async def test_from_a_card_to_the_account_orders_and_activities(browsing: Browsing, alice: Person) -> None:
     await alice.store(nickname="Growth")
     async with browsing(alice) as context:
-        page = await opened(context)
+        page = await open_page(context)
         await page.get_by_role("link", name="Growth", exact=True).click()
         await expect(page.get_by_role("heading", name="Growth", level=1)).to_be_visible()
         await page.get_by_role("link", name="Orders").click()
-        await page.get_by_label("State").select_option("open")
-        await page.get_by_role("button", name="Show").click()
+        await page.get_by_label("Status").select_option("open")
+        await page.get_by_role("button", name="Apply").click()
         await expect(page).to_have_url(re.compile(r"status=open"))
-        await expect(page.get_by_label("State")).to_have_value("open")
+        await expect(page.get_by_label("Status")).to_have_value("open")
         await page.get_by_role("link", name="Activities").click()
         await expect(page.get_by_role("row").nth(1)).to_contain_text(re.compile("Buy|Sell"))
 
 
 @pytest.mark.usefixtures("chart")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_the_chart_is_drawn_and_read_by_the_arrow_keys(browsing: Browsing, alice: Person, scheme: str) -> None:
+async def test_the_chart_is_drawn_and_works_with_arrow_keys(browsing: Browsing, alice: Person, scheme: str) -> None:
     stored = await alice.store()
-    # In Berlin it is ten o'clock when New York's early hours begin.
+    # When New York's extended hours begin, it is 10:00 in Berlin.
     async with browsing(alice, color_scheme=scheme, timezone_id="Europe/Berlin") as context:
-        page = await opened(context, f"/accounts/{stored['id']}?span=1W")
+        page = await open_page(context, f"/accounts/{stored['id']}?span=1W")
         await expect(page.locator("#equity-chart canvas").first).to_be_visible()
         await expect(page.get_by_role("link", name="tradingview.com")).to_be_visible()
-        reading = page.locator("#reading")
-        await expect(reading).to_contain_text("over 1W")
-        await expect(reading.locator("[data-last]")).to_contain_text(re.compile(r"on \w{3}, Nov \d+, .* in New York"))
+        readout = page.locator("#chart-readout")
+        await expect(readout).to_contain_text("past week")
+        await expect(readout.locator("[data-last-point]")).to_contain_text(re.compile(r"^\w{3}, Nov \d+, .* ET"))
         await page.locator("#equity-chart").focus()
         await page.keyboard.press("Home")
-        await expect(reading).to_contain_text("04:00 AM in New York, extended hours")
+        await expect(readout).to_contain_text("04:00 AM ET, extended hours")
         await page.keyboard.press("Escape")
-        await expect(reading).to_contain_text("over 1W")
-        await page.get_by_text("As a table").click()
-        await expect(page.get_by_role("region", name="Equity as a table")).to_be_visible()
+        await expect(readout).to_contain_text("past week")
+        await page.get_by_text("Show as table").click()
+        await expect(page.get_by_role("region", name="Equity history table")).to_be_visible()
 
 
 @pytest.mark.usefixtures("chart")
-async def test_a_daily_point_is_read_as_a_close(browsing: Browsing, alice: Person) -> None:
+async def test_a_daily_point_is_shown_as_a_close(browsing: Browsing, alice: Person) -> None:
     stored = await alice.store()
     async with browsing(alice) as context:
-        page = await opened(context, f"/accounts/{stored['id']}?span=3M")
+        page = await open_page(context, f"/accounts/{stored['id']}?span=3M")
         await page.locator("#equity-chart canvas").first.wait_for()
         await page.locator("#equity-chart").focus()
         await page.keyboard.press("Home")
-        await expect(page.locator("#reading")).to_contain_text(re.compile(r"at the close of \w{3} \d+, \d{4}"))
+        await expect(page.locator("#chart-readout")).to_contain_text(re.compile(r"at the close of \w{3} \d+, \d{4}"))
 
 
-async def test_what_the_stream_does_not_tell_moves_with_it(browsing: Browsing, alice: Person, faults: Faults) -> None:
+async def test_details_that_are_not_on_the_stream_update_with_it(
+    browsing: Browsing, alice: Person, faults: Faults
+) -> None:
     key = paper_key()
     stored = await alice.store(key)
     async with browsing(alice) as context:
-        page = await opened(context, f"/accounts/{stored['id']}")
-        await page.get_by_text("Margin, buying power and more").click()
+        page = await open_page(context, f"/accounts/{stored['id']}")
+        await page.get_by_text("More details").click()
         margin = page.locator("[data-detail=initial_margin]")
         await expect(margin).to_be_visible()
         await page.evaluate("window.wasHere = true")
@@ -78,7 +80,7 @@ async def test_what_the_stream_does_not_tell_moves_with_it(browsing: Browsing, a
         assert await page.evaluate("window.wasHere")
 
 
-async def test_figures_are_written_in_the_readers_language(browsing: Browsing, alice: Person, faults: Faults) -> None:
+async def test_numbers_are_formatted_in_the_readers_language(browsing: Browsing, alice: Person, faults: Faults) -> None:
     key = paper_key()
     stored = await alice.store(key)
     position = {**_position("48.15"), "qty": "4815.162342", "current_price": "1234.5", "avg_entry_price": "0.000108"}
@@ -89,7 +91,7 @@ async def test_figures_are_written_in_the_readers_language(browsing: Browsing, a
     ]
     await faults.set_all([{"key_id": key, **one} for one in bodies])
     async with browsing(alice, locale="de-DE") as context:
-        page = await opened(context, f"/accounts/{stored['id']}")
+        page = await open_page(context, f"/accounts/{stored['id']}")
         row = page.locator("tr[data-asset]")
         for written in (
             "4.815,162342",
@@ -104,31 +106,31 @@ async def test_figures_are_written_in_the_readers_language(browsing: Browsing, a
         await expect(page.locator("[data-change]")).to_have_text("+1,00\u00a0$ (0,00\u00a0%)")
 
 
-async def test_a_trouble_is_told_once_and_its_end_brings_the_figures(
+async def test_a_problem_is_shown_once_and_its_end_reloads_the_figures(
     browsing: Browsing, alice: Person, faults: Faults
 ) -> None:
     key = paper_key()
     stored = await alice.store(key)
     await faults.set(key, status=503)
     async with browsing(alice) as context:
-        page = await opened(context, f"/accounts/{stored['id']}")
-        told = page.locator(".problem", has_text="Alpaca answered with an error")
-        # The page is made with it, and the stream, once it is there, tells it again in its place.
-        await expect(page.locator("[data-trouble] p.problem")).to_be_visible()
+        page = await open_page(context, f"/accounts/{stored['id']}")
+        told = page.locator(".problem", has_text="Alpaca returned an error (503)")
+        # The page includes the problem, and the stream replaces it when it connects.
+        await expect(page.locator("[data-problems] p.problem")).to_be_visible()
         await expect(told).to_have_count(1)
         await faults.clear()
         await expect(page.locator("[data-figure=equity]")).to_contain_text("$")
         await expect(told).to_have_count(0)
 
 
-async def test_figures_positions_and_their_sums_move_without_a_reload(
+async def test_figures_positions_and_totals_change_without_a_reload(
     browsing: Browsing, alice: Person, faults: Faults
 ) -> None:
     key = paper_key()
     stored = await alice.store(key)
     async with browsing(alice) as context:
         await faults.set(key, path="/v2/positions", body_text=json.dumps([_position("48.15"), _position("16.23", "B")]))
-        page = await opened(context, f"/accounts/{stored['id']}")
+        page = await open_page(context, f"/accounts/{stored['id']}")
         total = page.locator("tfoot [data-sum=unrealized_pl]")
         await expect(total).to_have_text("+$64.38")
         await page.evaluate("window.wasHere = true")
@@ -151,63 +153,61 @@ async def test_figures_positions_and_their_sums_move_without_a_reload(
         assert await page.evaluate("window.wasHere")
 
 
-async def test_what_befalls_another_account_is_not_told_here(browsing: Browsing, alice: Person, faults: Faults) -> None:
+async def test_events_of_other_accounts_are_ignored(browsing: Browsing, alice: Person, faults: Faults) -> None:
     key, other_key = paper_key(), paper_key()
     stored, other = await alice.store(key), await alice.store(other_key, nickname="other")
     async with browsing(alice) as context:
-        page, others_page = [await opened(context, f"/accounts/{one['id']}") for one in (stored, other)]
+        page, others_page = [await open_page(context, f"/accounts/{one['id']}") for one in (stored, other)]
         await faults.set(other_key, status=503)
-        await expect(others_page.locator("[data-trouble]")).to_contain_text("Alpaca answered with an error")
-        # One stream tells one thing after the other: what comes later has the earlier behind it.
+        await expect(others_page.locator("[data-problems]")).to_contain_text("Alpaca returned an error (503)")
+        # Events of a stream are in order: after this one, the earlier ones have arrived.
         raised: dict[str, object] = {"key_id": key, "path": "/v2/account", "account_raw": {"equity": '"48151623.42"'}}
         await faults.set_all([{"key_id": other_key, "status": 503}, raised])
         await expect(page.locator("[data-figure=equity]")).to_have_text("$48,151,623.42")
-        await expect(page.locator("[data-trouble] .problem")).to_have_count(0)
+        await expect(page.locator("[data-problems] .problem")).to_have_count(0)
 
 
-async def test_what_is_slow_is_waited_for_by_itself(browsing: Browsing, alice: Person, faults: Faults) -> None:
+async def test_slow_sections_load_by_themselves(browsing: Browsing, alice: Person, faults: Faults) -> None:
     key = paper_key()
     stored = await alice.store(key)
     await faults.set(key, latency_ms=500)
     async with browsing(alice) as context:
-        page = await opened(context, f"/accounts/{stored['id']}")
-        await expect(page.get_by_role("region", name="Positions as a table")).to_be_visible()
+        page = await open_page(context, f"/accounts/{stored['id']}")
+        await expect(page.get_by_role("region", name="Positions table")).to_be_visible()
         await expect(page).to_have_url(f"/accounts/{stored['id']}?wait=true")
 
 
-async def test_without_javascript_there_is_a_table_for_the_chart_and_links_sort(
-    browsing: Browsing, alice: Person
-) -> None:
+async def test_without_javascript_the_table_and_sort_links_work(browsing: Browsing, alice: Person) -> None:
     stored = await alice.store()
     async with browsing(alice, java_script_enabled=False, viewport={"width": 360, "height": 800}) as context:
-        page = await opened(context, f"/accounts/{stored['id']}?wait=true")
-        await expect(page.get_by_role("region", name="Equity as a table").get_by_role("row").nth(1)).to_be_visible()
+        page = await open_page(context, f"/accounts/{stored['id']}?wait=true")
+        await expect(page.get_by_role("region", name="Equity history table").get_by_role("row").nth(1)).to_be_visible()
         await page.get_by_role("link", name="Return").click()
         await wait_for_all(page)
-        positions = page.get_by_role("region", name="Positions as a table")
+        positions = page.get_by_role("region", name="Positions table")
         await expect(positions.get_by_role("columnheader", name="Return")).to_have_attribute("aria-sort", "descending")
         await page.get_by_role("link", name="1D", exact=True).click()
         await wait_for_all(page)
-        await expect(page.get_by_role("columnheader", name="In New York")).to_be_visible()
+        await expect(page.get_by_role("columnheader", name="Time (ET)")).to_be_visible()
 
 
 async def wait_for_all(page: Page) -> None:
-    """What a reader without JavaScript does where Alpaca, or the machine, is slow."""
-    link = page.get_by_role("link", name="Wait for it").first
+    """Reloads the page, as readers without JavaScript do while Alpaca, or the machine, is slow."""
+    link = page.get_by_role("link", name="Reload").first
     if await link.count():
         await link.click()
 
 
-async def test_no_page_of_an_account_is_wider_than_a_phone(browsing: Browsing, alice: Person) -> None:
+async def test_account_pages_fit_a_phone(browsing: Browsing, alice: Person) -> None:
     stored = await alice.store()
     async with browsing(alice, viewport={"width": 360, "height": 800}) as context:
         for path in ("", "?span=1D", "/orders", "/activities"):
-            page = await opened(context, f"/accounts/{stored['id']}{path}")
+            page = await open_page(context, f"/accounts/{stored['id']}{path}")
             assert not await is_too_wide(page), path
 
 
 @pytest.mark.parametrize("width", [360, 800, 1280])
-async def test_no_row_has_to_be_scrolled_sideways(
+async def test_table_rows_need_no_horizontal_scrolling(
     browsing: Browsing, alice: Person, faults: Faults, width: int
 ) -> None:
     key = paper_key()
@@ -248,19 +248,19 @@ async def test_no_row_has_to_be_scrolled_sideways(
     )
     async with browsing(alice, viewport={"width": width, "height": 800}) as context:
         for path in ("", "/orders", "/activities"):
-            page = await opened(context, f"/accounts/{stored['id']}{path}")
+            page = await open_page(context, f"/accounts/{stored['id']}{path}")
             region = page.locator(".scroll:has(.stacks)")
             await expect(region.get_by_role("rowheader").first).to_be_visible()
             assert await region.evaluate("(it) => it.scrollWidth <= it.clientWidth"), path
             assert not await is_too_wide(page), path
 
 
-async def test_nothing_that_strangers_wrote_runs(browsing: Browsing, alice: Person, faults: Faults) -> None:
+async def test_markup_from_outside_never_runs(browsing: Browsing, alice: Person, faults: Faults) -> None:
     key = paper_key()
     stored = await alice.store(key, nickname=PAYLOAD)
     await faults.set(key, path="/v2/positions", body_text=json.dumps([_position("1", PAYLOAD)]))
     async with browsing(alice) as context:
-        page = await opened(context, f"/accounts/{stored['id']}")
+        page = await open_page(context, f"/accounts/{stored['id']}")
         await expect(page.get_by_role("heading", level=1)).to_have_text(PAYLOAD)
         await expect(page.get_by_role("rowheader").filter(has_text=PAYLOAD)).to_be_visible()
         assert (await page.title()).startswith(PAYLOAD)

@@ -1,4 +1,4 @@
-"""The cards of the accounts page in each of their states, and how they come out of them."""
+"""The states of account cards, and how they end."""
 
 import re
 from typing import Any
@@ -6,37 +6,35 @@ from typing import Any
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from tests.browser.conftest import PATIENCE_MS, Browsing, holds, opened
+from tests.browser.conftest import TIMEOUT_MS, Browsing, open_page, wait_until
 from tests.conftest import Faults
 from tests.people import Person, live_key, paper_key
 
 _ACCOUNT = "/v2/account"
-_STALE = re.compile(r"Stale since \d{1,2}:\d\d:\d\d [AP]M")
+_STALE = re.compile(r"No update since \d{1,2}:\d\d:\d\d [AP]M")
 
 
-async def test_a_card_goes_stale_with_its_last_figures_and_recovers_by_itself(
-    browsing: Browsing, alice: Person, faults: Faults
-) -> None:
+async def test_a_stale_card_keeps_its_figures_and_recovers(browsing: Browsing, alice: Person, faults: Faults) -> None:
     key = paper_key()
     await alice.store(key)
     await _set_equity(faults, key, "48151623.42")
     async with browsing(alice) as context:
-        page = await opened(context)
+        page = await open_page(context)
         card = page.get_by_role("article")
         await expect(_equity(card)).to_have_text("$48,151,623.42")
         await faults.set(key, status=503)
         await expect(card).to_contain_text(_STALE)
-        await expect(card).to_contain_text("Alpaca answered with an error")
-        await expect(card.locator(".since time")).to_have_attribute("datetime", re.compile(r"^20.*Z$"))
+        await expect(card).to_contain_text("Alpaca returned an error (503)")
+        await expect(card.locator(".outdated-since time")).to_have_attribute("datetime", re.compile(r"^20.*Z$"))
         await expect(_equity(card)).to_have_text("$48,151,623.42")
         await expect(_equity(card)).to_be_visible()
         await _set_equity(faults, key, "48151623.43")
         await expect(_equity(card)).to_have_text("$48,151,623.43")
-        await expect(card).not_to_contain_text("Stale")
+        await expect(card).not_to_contain_text("No update since")
         await expect(card).not_to_have_class(re.compile("stale"))
 
 
-async def test_figures_that_are_only_confirmed_say_since_when_they_are_what_they_are(
+async def test_confirmed_figures_show_since_when_they_are_unchanged(
     browsing: Browsing, alice: Person, faults: Faults
 ) -> None:
     key = paper_key()
@@ -51,142 +49,138 @@ async def test_figures_that_are_only_confirmed_say_since_when_they_are_what_they
         still, restless = (page.get_by_role("article").filter(has_text=name) for name in ["still", "restless"])
         await expect(_equity(still)).to_have_text("$48,151,623.42")
         await expect(still).to_contain_text("As of ")
-        await holds(page, "document.querySelectorAll('data.changed').length")  # the stream is there
+        await wait_until(page, "document.querySelectorAll('data.changed').length")  # the stream is connected
         await _switch(alice, other, is_active=False)
-        await expect(restless).to_contain_text("was switched off")
-        await _switch(alice, other, is_active=True)  # a gap in what is told of this one
-        await expect(restless).not_to_contain_text("was switched off")
+        await expect(restless).to_contain_text("was paused")
+        await _switch(alice, other, is_active=True)  # a gap for this account
+        await expect(restless).not_to_contain_text("was paused")
         await page.clock.fast_forward("02:00")
         await expect(still).to_contain_text("Unchanged since ")  # with the stream's next heartbeat
         await faults.clear()
         await expect(still).to_contain_text("As of ")
 
 
-async def test_one_stale_account_is_counted_in_the_sum_and_marks_no_other(
+async def test_a_stale_account_is_counted_in_the_total_and_marks_no_other(
     browsing: Browsing, alice: Person, faults: Faults
 ) -> None:
     broken, well = paper_key(), paper_key()
     await alice.store(broken, nickname="broken")
     await alice.store(well, nickname="well")
     async with browsing(alice) as context:
-        page = await opened(context, "/?wait")
+        page = await open_page(context, "/?wait")
         await expect(page.locator("[data-total=paper] data")).to_have_count(2)
         await faults.set(broken, status=503)
-        await expect(page.locator("[data-total=paper]")).to_contain_text("1 stale")
-        await expect(page.get_by_role("article").filter(has_text="Stale since")).to_have_count(1)
+        await expect(page.locator("[data-total=paper]")).to_contain_text("1 not up to date")
+        await expect(page.get_by_role("article").filter(has_text="No update since")).to_have_count(1)
         await faults.clear()
-        await expect(page.locator("[data-total=paper]")).not_to_contain_text("stale")
+        await expect(page.locator("[data-total=paper]")).not_to_contain_text("not up to date")
 
 
-async def test_an_account_that_has_never_answered_has_a_reason_and_no_figures(
+async def test_an_account_without_data_shows_a_reason_and_no_figures(
     browsing: Browsing, alice: Person, faults: Faults
 ) -> None:
     key = paper_key()
     await alice.store(key)
     await faults.set(key, status=503)
     async with browsing(alice) as context:
-        page = await opened(context, "/?wait")
+        page = await open_page(context, "/?wait")
         card = page.get_by_role("article")
-        await expect(card).to_contain_text("Alpaca answered with an error")
-        await expect(card).to_contain_text("No figures just now")
-        await expect(card).not_to_contain_text("Stale")
+        await expect(card).to_contain_text("Alpaca returned an error (503)")
+        await expect(card).to_contain_text("No data")
+        await expect(card).not_to_contain_text("No update since")
         await expect(_equity(card)).to_be_hidden()
         await faults.clear()
         await expect(_equity(card)).to_contain_text("$")
-        await expect(card).not_to_contain_text("Alpaca answered with an error")
+        await expect(card).not_to_contain_text("Alpaca returned an error (503)")
 
 
-async def test_a_reason_that_the_page_came_with_is_not_told_twice(
+async def test_a_problem_from_the_page_is_not_repeated_by_the_stream(
     browsing: Browsing, alice: Person, faults: Faults
 ) -> None:
     key = paper_key()
     await alice.store(key)
     await faults.set(key, status=503)
     async with browsing(alice) as context:
-        page = await opened(context, "/?wait")
-        await page.evaluate("document.querySelector('[data-trouble] .notice').id = 'from-the-server'")
+        page = await open_page(context, "/?wait")
+        await page.evaluate("document.querySelector('[data-problems] .notice').id = 'from-the-server'")
         await expect(page.locator("#from-the-server")).to_have_count(0)
-        await expect(page.locator("[data-trouble] .notice")).to_have_count(1)
+        await expect(page.locator("[data-problems] .notice")).to_have_count(1)
         await expect(_equity(page)).to_be_hidden()  # there are none
 
 
-async def test_refused_keys_lead_to_their_replacement(browsing: Browsing, alice: Person, faults: Faults) -> None:
+async def test_rejected_keys_link_to_replacing_them(browsing: Browsing, alice: Person, faults: Faults) -> None:
     key = live_key()
     stored = await alice.store(key)
     async with browsing(alice) as context:
-        page = await opened(context)
+        page = await open_page(context)
         card = page.get_by_role("article")
         await expect(_equity(card)).to_contain_text("$")
         await faults.set(key, status=401)
-        await expect(card).to_contain_text("no longer accepts these keys")
+        await expect(card).to_contain_text("no longer accepts this API key")
         await expect(card).to_contain_text(_STALE)
-        link = card.get_by_role("link", name="Replace the keys")
+        link = card.get_by_role("link", name="Replace API key")
         await expect(link).to_have_attribute("href", f"/keys/{stored['id']}/replace")
 
 
-async def test_an_account_switched_off_elsewhere_says_so(browsing: Browsing, alice: Person, faults: Faults) -> None:
+async def test_an_account_paused_elsewhere_says_so(browsing: Browsing, alice: Person, faults: Faults) -> None:
     key = paper_key()
     stored = await alice.store(key)
     async with browsing(alice) as context:
-        page = await opened(context)
+        page = await open_page(context)
         card = page.get_by_role("article")
         await _set_equity(faults, key, "48151623.42")
         await expect(_equity(card)).to_have_text("$48,151,623.42")  # by the stream
         await _switch(alice, stored, is_active=False)
-        await expect(card).to_contain_text("was switched off")
-        await card.get_by_role("link", name="Show the accounts anew").click()
-        await expect(card.get_by_role("link", name="Switch on")).to_be_visible()
+        await expect(card).to_contain_text("was paused")
+        await card.get_by_role("link", name="Refresh").click()
+        await expect(card.get_by_role("link", name="Resume")).to_be_visible()
 
 
-async def test_an_account_that_went_while_nobody_looked_does_not_pass_for_a_live_one(
-    browsing: Browsing, alice: Person
-) -> None:
+async def test_an_account_removed_while_hidden_is_not_shown_as_current(browsing: Browsing, alice: Person) -> None:
     stored = await alice.store(nickname="gone")
     await alice.store(nickname="there")
     async with browsing(alice) as context:
-        page = await opened(context, "/?wait")
+        page = await open_page(context, "/?wait")
         await page.route("**/api/stream", lambda route: route.abort())
-        await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # opens the stream anew
-        await expect(page.locator("[data-stream-state]")).to_be_visible()
+        await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # reopens the stream
+        await expect(page.locator("[data-connection-state]")).to_be_visible()
         async with alice.client.delete(f"/api/credentials/{stored['id']}") as answer:
             assert answer.status == 204
         await page.unroute("**/api/stream")
         gone, there = (page.get_by_role("article").filter(has_text=name) for name in ["gone", "there"])
-        await expect(gone).to_contain_text("may have been switched off or deleted", timeout=2 * PATIENCE_MS)
+        await expect(gone).to_contain_text("may have been paused or removed", timeout=2 * TIMEOUT_MS)
         await expect(gone).to_contain_text(_STALE)
-        await expect(there).not_to_contain_text("Stale")
+        await expect(there).not_to_contain_text("No update since")
 
 
-async def test_a_lost_stream_says_since_when_and_the_figures_stay(browsing: Browsing, alice: Person) -> None:
+async def test_a_lost_connection_shows_since_when_and_keeps_the_figures(browsing: Browsing, alice: Person) -> None:
     await alice.store()
     async with browsing(alice) as context:
-        page = await opened(context)
-        card, state = page.get_by_role("article"), page.locator("[data-stream-state]")
+        page = await open_page(context)
+        card, state = page.get_by_role("article"), page.locator("[data-connection-state]")
         await expect(_equity(card)).to_contain_text("$")
         await page.route("**/api/stream", lambda route: route.abort())
-        await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # opens the stream anew
-        await expect(state).to_contain_text(re.compile(r"Not live since \d{1,2}:\d\d:\d\d [AP]M: "))
+        await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # reopens the stream
+        await expect(state).to_contain_text(re.compile(r"Disconnected at \d{1,2}:\d\d:\d\d [AP]M\. Reconnecting"))
         since = await state.locator("time").get_attribute("datetime")
         await expect(_equity(card)).to_be_visible()
         async with page.expect_event("requestfailed"):
             await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-        await page.evaluate("new Promise((done) => setTimeout(done, 100))")  # the page has heard of it, too
+        await page.evaluate("new Promise((done) => setTimeout(done, 100))")  # the page has handled it
         assert await state.locator("time").get_attribute("datetime") == since
         await page.unroute("**/api/stream")
         await expect(state).to_be_hidden()
 
 
-async def test_a_line_that_was_slow_is_drawn_without_a_reload(
-    browsing: Browsing, alice: Person, faults: Faults
-) -> None:
+async def test_a_slow_sparkline_is_drawn_without_a_reload(browsing: Browsing, alice: Person, faults: Faults) -> None:
     key = paper_key()
     await alice.store(key)
     await faults.set(key, path="/v2/account/portfolio/history", latency_ms=700)
     async with browsing(alice) as context:
-        page = await opened(context)
-        place = page.locator("[data-line]")
+        page = await open_page(context)
+        place = page.locator("[data-sparkline]")
         before = await place.bounding_box()
-        await expect(place).to_have_attribute("data-line", "drawn")
+        await expect(place).to_have_attribute("data-sparkline", "drawn")
         await expect(place.locator("polyline")).to_have_attribute("points", re.compile(r"^[0-9., ]{20,}$"))
         after = await place.bounding_box()
         assert before is not None
@@ -194,7 +188,7 @@ async def test_a_line_that_was_slow_is_drawn_without_a_reload(
         assert before["height"] == after["height"]
 
 
-async def test_a_line_moves_along_when_its_account_has_moved_and_minutes_are_over(
+async def test_a_sparkline_is_updated_after_minutes_when_its_account_changes(
     browsing: Browsing, alice: Person, faults: Faults
 ) -> None:
     key = paper_key()
@@ -206,7 +200,7 @@ async def test_a_line_moves_along_when_its_account_has_moved_and_minutes_are_ove
         page.on("request", lambda request: asked.append(request.url) if request.url.endswith("/lines") else None)
         await page.clock.install()
         await page.goto("/?wait")
-        await expect(page.locator("[data-line]")).to_have_attribute("data-line", "drawn")
+        await expect(page.locator("[data-sparkline]")).to_have_attribute("data-sparkline", "drawn")
         asked.clear()  # a busy machine may have drawn it late
         await _set_equity(faults, key, "48151623.43")
         await expect(_equity(page)).to_have_text("$48,151,623.43")
@@ -218,19 +212,19 @@ async def test_a_line_moves_along_when_its_account_has_moved_and_minutes_are_ove
 
 
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])
-async def test_a_line_can_be_told_from_its_ground(color_scheme: str, browsing: Browsing, alice: Person) -> None:
+async def test_a_sparkline_has_enough_contrast(color_scheme: str, browsing: Browsing, alice: Person) -> None:
     """WCAG 2.2, 1.4.11: three to one."""
     await alice.store()
     async with browsing(alice, color_scheme=color_scheme) as context:
-        page = await opened(context, "/?wait")
-        await expect(page.locator("[data-line]")).to_have_attribute("data-line", "drawn")
+        page = await open_page(context, "/?wait")
+        await expect(page.locator("[data-sparkline]")).to_have_attribute("data-sparkline", "drawn")
         line = await _luminance(page.locator("polyline"), "stroke")
         ground = await _luminance(page.get_by_role("article"), "background-color")
         dark, light = sorted([line, ground])
         assert (light + 0.05) / (dark + 0.05) >= 3
 
 
-async def test_a_number_that_changed_says_so_unless_motion_is_unwelcome(
+async def test_a_changed_number_is_highlighted_unless_motion_is_reduced(
     browsing: Browsing, alice: Person, faults: Faults
 ) -> None:
     key = paper_key()
@@ -238,7 +232,7 @@ async def test_a_number_that_changed_says_so_unless_motion_is_unwelcome(
     for motion, animation in [("no-preference", "change"), ("reduce", "none")]:
         await _set_equity(faults, key, "48151623.42")
         async with browsing(alice, reduced_motion=motion) as context:
-            page = await opened(context)
+            page = await open_page(context)
             await expect(_equity(page)).to_have_text("$48,151,623.42")
             await _set_equity(faults, key, "48151623.43")
             changed = page.locator("[data-figure=equity] data.changed")
@@ -246,16 +240,14 @@ async def test_a_number_that_changed_says_so_unless_motion_is_unwelcome(
             assert await changed.evaluate("node => getComputedStyle(node).animationName") == animation
 
 
-async def test_what_alpaca_has_blocked_stands_below_the_figures_in_words(
-    browsing: Browsing, alice: Person, faults: Faults
-) -> None:
+async def test_restrictions_are_below_the_figures(browsing: Browsing, alice: Person, faults: Faults) -> None:
     key = paper_key()
     await alice.store(key)
     told = {"account_blocked": "true", "trading_blocked": "true", "daytrade_count": "3", "pattern_day_trader": "true"}
     await faults.set(key, path=_ACCOUNT, account_raw=told)
     async with browsing(alice) as context:
-        card = (await opened(context)).get_by_role("article")
-        await expect(card).to_contain_text("Alpaca has blocked this account:")
+        card = (await open_page(context)).get_by_role("article")
+        await expect(card).to_contain_text("Alpaca has blocked this account.")
         await expect(card).to_contain_text("Alpaca has blocked trading:")
         await expect(card).to_contain_text("Pattern day trader · Day trades: 3")
         await faults.clear()
@@ -277,7 +269,7 @@ def _equity(inside: Page | Locator) -> Locator:
 
 
 async def _luminance(node: Locator, name: str) -> float:
-    """The relative luminance of a colour as it is painted (WCAG 2.2)."""
+    """Returns the relative luminance of a color as it is painted (WCAG 2.2)."""
     return await node.evaluate(
         """(node, name) => {
           const canvas = new OffscreenCanvas(1, 1).getContext("2d");

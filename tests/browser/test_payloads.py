@@ -1,4 +1,4 @@
-"""Whatever strangers, users and Alpaca write is shown as text on every page, by every script, and never runs."""
+"""Texts of users, Alpaca and others are shown as text on every page, by every script, and never run."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from playwright.async_api import Page, expect
 
 from corral_sandbox import Sandbox
 from tests.accounts.alpaca_lists import DIVIDEND, FILL, ORDER, POSITION
-from tests.browser.conftest import PATIENCE_MS, Browsing, opened
+from tests.browser.conftest import TIMEOUT_MS, Browsing, open_page
 from tests.conftest import Faults, StartService
 from tests.identity.members import make_administrator
 from tests.people import Person, make_person, paper_key
@@ -34,7 +34,7 @@ async def key_id(faults: Faults) -> str:
 
 
 @pytest.mark.parametrize("has_script", [True, False], ids=["script", "no script"])
-async def test_what_anybody_wrote_is_text_on_every_page(
+async def test_texts_from_outside_are_text_on_every_page(
     has_script: bool,  # noqa: FBT001 - pytest passes parameters by name
     start_service: StartService,
     browsing: Browsing,
@@ -54,7 +54,7 @@ async def test_what_anybody_wrote_is_text_on_every_page(
                 f"{account}/orders?wait=true": [PAYLOAD],
                 f"{account}/activities?wait=true": [PAYLOAD],
                 keys: [PAYLOAD],
-                **{f"{keys}/{deed}": [PAYLOAD] for deed in ("found", "rename", "replace", "switch-off", "delete")},
+                **{f"{keys}/{action}": [PAYLOAD] for action in ("found", "rename", "replace", "switch-off", "delete")},
                 "/you": [AT_SIGN],
                 "/people": [AT_SIGN],
             }.items():
@@ -67,7 +67,7 @@ async def test_what_anybody_wrote_is_text_on_every_page(
                 await _in_addresses(page, stored["id"])
 
 
-async def test_what_the_stream_tells_is_text(
+async def test_texts_from_the_stream_are_text(
     start_service: StartService, browsing: Browsing, alice: Person, bob: Person, faults: Faults, sandbox: Sandbox
 ) -> None:
     key_id = paper_key()
@@ -76,9 +76,9 @@ async def test_what_the_stream_tells_is_text(
     await faults.set_all(_account_of(key_id, _list(key_id, "/v2/orders", plain), _list(key_id, "/v2/positions", held)))
     stored = await alice.store(key_id, nickname=PAYLOAD)
     async with start_service(stream_poll_seconds=0.2) as quick, browsing(alice, base_url=quick.url) as context:
-        cards = await opened(context)
-        overview = await opened(context, f"/accounts/{stored['id']}?wait=true")
-        orders = await opened(context, f"/accounts/{stored['id']}/orders?wait=true")
+        cards = await open_page(context)
+        overview = await open_page(context, f"/accounts/{stored['id']}?wait=true")
+        orders = await open_page(context, f"/accounts/{stored['id']}/orders?wait=true")
         await expect(orders.locator("[data-cell=status]")).to_have_text("new")
         for page in (cards, overview, orders):
             await page.evaluate("window.wasHere = true")
@@ -99,7 +99,7 @@ async def test_what_the_stream_tells_is_text(
 
 async def _orders_are_looked_through(sandbox: Sandbox, key_id: str) -> None:
     """Once more from now on: what was there before the first look is no news."""
-    async with ClientSession(sandbox.url) as client, asyncio.timeout(PATIENCE_MS / 1000):
+    async with ClientSession(sandbox.url) as client, asyncio.timeout(TIMEOUT_MS / 1000):
         before = await _looks(client, key_id)
         while True:
             if await _looks(client, key_id) > before:

@@ -1,4 +1,4 @@
-"""The whole of it as a newcomer does it: from the first start of a real process to the second sign-in."""
+"""A new user's whole journey: from the first start of a real process to the second sign-in."""
 
 import re
 import shutil
@@ -13,8 +13,8 @@ from aiohttp import ClientSession
 from playwright.async_api import Locator, Page, expect
 
 from corral_sandbox import Sandbox, secret_of
+from tests.browser.browser_actions import InputMethod, Keyboard, Mouse, Touch
 from tests.browser.conftest import Browsing, is_too_wide
-from tests.browser.hands import Hand, Keyboard, Mouse, Thumb
 from tests.conftest import Faults
 from tests.journeys.program import Running, free_port, running
 from tests.people import paper_key
@@ -27,36 +27,36 @@ _PHONE: Final = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "
 
 @dataclass(frozen=True, slots=True)
 class Newcomer:
-    """Somebody at a browser of one kind, with a hand of one kind, on one page."""
+    """A user with one page and one input method."""
 
     page: Page
-    hand: Hand
+    input_method: InputMethod
     has_script: bool
 
     async def press(self, role: Any, name: str | re.Pattern[str]) -> None:  # noqa: ANN401 - Playwright's list of roles
-        await self.hand.press(self.page.get_by_role(role, name=name, exact=isinstance(name, str)))
+        await self.input_method.press(self.page.get_by_role(role, name=name, exact=isinstance(name, str)))
 
     async def write(self, **texts: str) -> None:
         for name, text in texts.items():
-            await self.hand.write(self.page.locator(f"input[name={name}]:visible"), text)
+            await self.input_method.write(self.page.locator(f"input[name={name}]:visible"), text)
 
     async def sees(self, heading: str) -> None:
         await expect(self.page.get_by_role("heading", name=heading, exact=True).first).to_be_visible()
         assert not await is_too_wide(self.page), heading
 
     async def finds(self, what: Locator) -> None:
-        """Where Alpaca is slow, a page without a script has a link to wait by."""
+        """Where Alpaca is slow, a page without JavaScript has a link to reload."""
         if not self.has_script:
-            patient = self.page.get_by_role("link", name="Wait for it").first
-            await expect(what.or_(patient).first).to_be_visible()
-            if await patient.is_visible():
-                await self.hand.press(patient)
+            reload = self.page.get_by_role("link", name="Reload").first
+            await expect(what.or_(reload).first).to_be_visible()
+            if await reload.is_visible():
+                await self.input_method.press(reload)
         await expect(what).to_be_visible()
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Empty, and open to pass: as root, the database's own user must reach it."""
+    """Empty, and accessible to the database's own user, for tests that run as root."""
     path = Path(tempfile.mkdtemp(prefix="corral-newcomer-"))
     path.chmod(0o711)
     yield path
@@ -64,39 +64,44 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.mark.parametrize(
-    ("hand", "options"),
+    ("input_method", "options"),
     [
         (Mouse(), {}),
-        (Thumb(), _PHONE),
+        (Touch(), _PHONE),
         (Keyboard(), {}),
-        (Thumb(), {"java_script_enabled": False, **_PHONE}),
+        (Touch(), {"java_script_enabled": False, **_PHONE}),
     ],
     ids=["desk", "phone", "keyboard", "phone without script"],
 )
 async def test_from_the_first_start_to_the_second_sign_in(
-    hand: Hand, options: dict[str, Any], folder: Path, sandbox: Sandbox, faults: Faults, browsing: Browsing
+    input_method: InputMethod,
+    options: dict[str, Any],
+    folder: Path,
+    sandbox: Sandbox,
+    faults: Faults,
+    browsing: Browsing,
 ) -> None:
     key_id = paper_key()
     worth = {"equity": '"48151623.42"', "cash": '"1000"', "last_equity": '"48151600"'}
     await faults.set(key_id, path="/v2/account", account_raw=worth)
-    async with running("serve", data_dir=folder / "data", **_asking(sandbox)) as server:
+    async with running("serve", data_dir=folder / "data", **_settings_of(sandbox)) as server:
         link, addresses = await server.says(r"set-up\s+(\S+)"), list[str]()
         async with browsing(base_url=await server.url(), **options) as context:
             context.on("request", lambda request: addresses.append(request.url))
-            newcomer = Newcomer(await context.new_page(), hand, options.get("java_script_enabled", True))
+            newcomer = Newcomer(await context.new_page(), input_method, options.get("java_script_enabled", True))
             await _set_up(newcomer, link)
-            await _add_keys(newcomer, key_id, await _account_number(sandbox, key_id))
-            await _look_round(newcomer)
-            token = await _make_and_revoke_a_token(newcomer, await server.url())
-            await _change_the_password_and_come_in_again(newcomer)
+            await _add_account(newcomer, key_id, await _account_number(sandbox, key_id))
+            await _open_account_pages(newcomer)
+            token = await _create_and_revoke_a_token(newcomer, await server.url())
+            await _change_the_password_and_sign_in_again(newcomer)
         secrets = [link.partition("#")[2], _PASSWORD, _NEW_PASSWORD, secret_of(key_id), key_id, token]
         for secret in secrets:
             assert not [address for address in addresses if secret in address]
-            assert secret not in _told_after_the_start(server, link)
+            assert secret not in _output_after_the_start(server, link)
         assert await server.stop() == 0
 
 
-def _asking(sandbox: Sandbox) -> dict[str, str]:
+def _settings_of(sandbox: Sandbox) -> dict[str, str]:
     return {
         "alpaca_paper_url": sandbox.paper_url,
         "alpaca_live_url": sandbox.live_url,
@@ -106,7 +111,7 @@ def _asking(sandbox: Sandbox) -> dict[str, str]:
     }
 
 
-def _told_after_the_start(server: Running, link: str) -> str:
+def _output_after_the_start(server: Running, link: str) -> str:
     return server.out.replace(link, "") + server.err
 
 
@@ -120,19 +125,19 @@ async def _set_up(newcomer: Newcomer, link: str) -> None:
     await newcomer.page.goto(link)
     await newcomer.sees("Set up Corral")
     if newcomer.has_script:
-        await expect(newcomer.page).to_have_url(link.partition("#")[0])  # the code is out of the address
+        await expect(newcomer.page).to_have_url(link.partition("#")[0])  # the code is no longer in the URL
     else:
         await newcomer.write(token=link)
     await newcomer.write(email=_EMAIL, password=_PASSWORD)
     await newcomer.press("button", "Set up and sign in")
-    await newcomer.sees("Your first account")
+    await newcomer.sees("Connect your first account")
 
 
-async def _add_keys(newcomer: Newcomer, key_id: str, account_number: str) -> None:
-    await newcomer.press("link", "Add the first keys")
+async def _add_account(newcomer: Newcomer, key_id: str, account_number: str) -> None:
+    await newcomer.press("link", "Add account")
     await newcomer.write(nickname="Long-term", api_key=key_id, secret_key=secret_of(key_id))
-    await newcomer.press("button", "Add")
-    await newcomer.sees(f"Account {account_number} is here.")
+    await newcomer.press("button", "Add account")
+    await newcomer.sees(f"Account {account_number} connected")
     await expect(newcomer.page.get_by_role("status")).to_contain_text("PAPER")
     await newcomer.press("link", "Done")
     await newcomer.sees("Accounts")
@@ -142,7 +147,7 @@ async def _add_keys(newcomer: Newcomer, key_id: str, account_number: str) -> Non
     await expect(card).to_contain_text(account_number)
 
 
-async def _look_round(newcomer: Newcomer) -> None:
+async def _open_account_pages(newcomer: Newcomer) -> None:
     await newcomer.press("link", "Long-term")
     await newcomer.sees("Long-term")
     await newcomer.finds(newcomer.page.locator("[data-figure=equity]").get_by_text("$48,151,623.42"))
@@ -150,22 +155,22 @@ async def _look_round(newcomer: Newcomer) -> None:
     for page in ("Orders", "Activities"):
         await newcomer.press("link", page)
         await newcomer.sees(page)
-        await newcomer.press("button", "Show")
+        await newcomer.press("button", "Apply")
         await newcomer.finds(newcomer.page.get_by_role("row").nth(1))
         await newcomer.sees(page)
-    await newcomer.press("link", "Keys")
-    await newcomer.sees("Keys")
-    await newcomer.press("button", "Check with Alpaca")
-    await expect(newcomer.page.get_by_role("status")).to_contain_text("Alpaca accepts these keys for paper trading")
+    await newcomer.press("link", "API key")
+    await newcomer.sees("API key")
+    await newcomer.press("button", "Check API key")
+    await expect(newcomer.page.get_by_role("status")).to_contain_text("Alpaca accepts this API key for paper trading")
 
 
-async def _make_and_revoke_a_token(newcomer: Newcomer, url: str) -> str:
-    await newcomer.press("link", "You")
+async def _create_and_revoke_a_token(newcomer: Newcomer, url: str) -> str:
+    await newcomer.press("link", "Settings")
     await newcomer.sees("API tokens")
     await newcomer.write(name="Spreadsheet")
-    await newcomer.hand.press(newcomer.page.get_by_label("See how your accounts stand"))
-    await newcomer.press("button", "Make the token")
-    await newcomer.sees("Copy your new token now")
+    await newcomer.input_method.press(newcomer.page.get_by_label("View accounts"))
+    await newcomer.press("button", "Create token")
+    await newcomer.sees("Copy your new API token")
     token = await newcomer.page.locator("#created").inner_text()
     assert _TOKEN.fullmatch(token)
     async with ClientSession(url, headers={"Authorization": f"Bearer {token}"}) as program:
@@ -184,10 +189,10 @@ async def _make_and_revoke_a_token(newcomer: Newcomer, url: str) -> str:
     return token
 
 
-async def _change_the_password_and_come_in_again(newcomer: Newcomer) -> None:
+async def _change_the_password_and_sign_in_again(newcomer: Newcomer) -> None:
     await newcomer.write(current_password=_PASSWORD, new_password=_NEW_PASSWORD)
-    await newcomer.press("button", "Set the password")
-    for comes_to in ("API tokens", "Accounts"):  # after the change to the tokens, which still work
+    await newcomer.press("button", "Set password")
+    for comes_to in ("API tokens", "Accounts"):  # after the change to the API tokens, which still work
         await newcomer.sees("Sign in")
         await newcomer.write(email=_EMAIL, password=_NEW_PASSWORD)
         await newcomer.press("button", "Sign in")

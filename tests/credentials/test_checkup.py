@@ -139,7 +139,7 @@ async def test_a_slow_answer_is_told_in_seconds(alice: Person, start_service: St
     ):
         told = await answer.json()
     assert told["latency_ms"] >= 2_100
-    assert any("to answer" in finding for finding in told["findings"])
+    assert any("to respond" in finding for finding in told["findings"])
 
 
 async def test_replacing_keys_goes_on_as_before(alice: Person) -> None:
@@ -180,13 +180,13 @@ def test_an_account_without_trouble_has_no_findings(changes: Json) -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"status": "ACCOUNT_CLOSED"}, "as ACCOUNT_CLOSED and not as ACTIVE"),
+        ({"status": "ACCOUNT_CLOSED"}, "Account status: ACCOUNT_CLOSED."),
         ({"account_blocked": True}, "blocked this account"),
         ({"trading_blocked": True}, "blocked trading"),
         ({"transfers_blocked": True}, "blocked transfers"),
-        ({"trade_suspended_by_user": True}, "suspended in the account's own settings"),
-        ({"shorting_enabled": False}, "Short selling is off"),
-        ({"options_trading_level": 1}, "turned down to level 1, though Alpaca has approved level 3"),
+        ({"trade_suspended_by_user": True}, "suspended in the account's settings"),
+        ({"shorting_enabled": False}, "Short selling is disabled"),
+        ({"options_trading_level": 1}, "limited to level 1, although Alpaca has approved level 3"),
     ],
 )
 def test_each_trouble_is_one_sentence_with_what_to_do(changes: Json, told: str) -> None:
@@ -202,8 +202,8 @@ def test_each_trouble_is_one_sentence_with_what_to_do(changes: Json, told: str) 
         (1_999, None, []),
         (2_000, None, ["took 2.0 s"]),
         (5, BudgetLeft(200, 21, 30), []),
-        (5, BudgetLeft(200, 20, 30), ["Of the 200 requests", "20 are left for the next 30 s"]),
-        (9_000, BudgetLeft(1000, 0, 1), ["took 9.0 s", "0 are left"]),
+        (5, BudgetLeft(200, 20, 30), ["20 of 200 requests are left for the next 30 s"]),
+        (9_000, BudgetLeft(1000, 0, 1), ["took 9.0 s", "0 of 1000 requests are left"]),
     ],
 )
 def test_a_slow_road_and_a_scarce_budget_are_told(latency_ms: int, budget: BudgetLeft | None, told: list[str]) -> None:

@@ -73,8 +73,8 @@ async def test_a_key_of_blanks_alone_is_missing_and_no_key_may_be_too_long_or_a_
 ) -> None:
     for value, message in [
         (" \n\u200b", f"Enter the {NAMES[field]}."),
-        ("x" * 1025, "between 1 and 1024 characters are expected"),
-        (1, "a text is expected"),
+        ("x" * 1025, "Enter 1 to 1,024 characters."),
+        (1, "Enter a text."),
     ]:
         async with alice.client.post(
             "/api/credentials", json={"nickname": "x", **key_pair(paper_key()), field: value}

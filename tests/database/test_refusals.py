@@ -26,11 +26,7 @@ from corral.database.embedded import cluster as clusters
 from corral.database.embedded.binaries import postgres_programs
 from corral.database.embedded.cluster import Cluster, telling_line
 from corral.database.embedded.errors import EmbeddedPostgresError
-from corral.database.embedded.instance import (
-    EmbeddedDatabase,
-    embedded_postgres,
-    exclusive_serve_lock,
-)
+from corral.database.embedded.instance import EmbeddedDatabase, embedded_postgres, exclusive_serve_lock
 from corral.database.embedded.os_user import OsUser, own_user, postgres_user
 from tests.database.processes import PACKAGES
 from tests.machine import ROOT

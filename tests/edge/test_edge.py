@@ -94,7 +94,7 @@ async def test_a_bug_is_logged_once_with_its_traceback_and_told_to_nobody(server
         "type": "urn:corral:problem:internal",
         "title": "Internal error",
         "status": 500,
-        "detail": "Something went wrong inside Corral. Its log has the reason, under this request id.",
+        "detail": "Something went wrong in Corral. Its log has the details under this request ID.",
         "code": "internal",
         "request_id": answer.headers["x-request-id"],
     }
@@ -163,7 +163,7 @@ async def test_an_invalid_request_is_told_where_and_what(server: Served) -> None
     [
         (b"{}", "Field required"),
         (b'{"name": "boxer"}', "a horse has a capital letter"),
-        (b'{"name": "quote PKCANARY"}', "Input is not valid"),
+        (b'{"name": "quote PKCANARY"}', "Invalid value"),
         (b'{"name": "A", "age": "PKCANARY"}', "Input should be a valid integer, unable to parse string as an integer"),
         (b'{"name": "A", "age": 41}', "Input should be less than or equal to 40"),
         (b'{"name": "PKCANARYPKCANARYPKCANARY"}', "String should have at most 20 characters"),
@@ -244,7 +244,7 @@ async def test_the_document_tells_every_problem_by_its_code(server: Served) -> N
     schema = document["components"]["schemas"]["ProblemBody"]
     responses = document["paths"]["/api/horses/{horse_id}"]["get"]["responses"]
     assert responses["404"]["description"] == (
-        "`horse_not_found`: There is no such horse.\n\n`not_found`: There is nothing at this address."
+        "`horse_not_found`: There is no such horse.\n\n`not_found`: This page or resource does not exist."
     )
     assert responses["401"]["content"].keys() == {"application/problem+json"}
     assert {"400", "422", "500", "503"} < responses.keys()

@@ -21,7 +21,7 @@ from tests.doors import browser, sign_in_by_link
 from tests.identity.members import add_member, make_administrator
 from tests.journeys.clusters import ExternalPostgres, external_postgres
 from tests.journeys.program import PATIENCE, corral
-from tests.web.html import Parsed
+from tests.web.parsed_html import Parsed
 
 NOT_READY = "This server isn't ready"
 
@@ -170,8 +170,7 @@ async def test_whatever_is_the_matter_readyz_says_no_and_the_log_says_why(
                 "title": "Not ready",
                 "status": 503,
                 "code": "not_ready",
-                "detail": "This process should get no requests at the moment. Its log, and `corral doctor`, have the "
-                "reason.",
+                "detail": "This server isn't ready for requests. Its log and `corral doctor` have the reason.",
             },
         }
         lines = [line for line in lines_in(log_file)[said:] if line["event"] == "not_ready"]

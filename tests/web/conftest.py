@@ -1,4 +1,4 @@
-"""The pages as browsers get them: without a script, with a cookie jar, and with what a browser says of itself."""
+"""Requests pages like a browser without JavaScript: with its headers and cookies."""
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -19,7 +19,7 @@ Browsing = Callable[[Person], AbstractAsyncContextManager[ClientSession]]
 
 @pytest.fixture
 def browsing(service: Service) -> Browsing:
-    """A browser in which somebody is signed in."""
+    """A browser with a session."""
 
     @asynccontextmanager
     async def browse(person: Person) -> AsyncGenerator[ClientSession]:
@@ -32,7 +32,7 @@ def browsing(service: Service) -> Browsing:
 
 @pytest.fixture
 async def visitor(service: Service) -> AsyncGenerator[ClientSession]:
-    """A browser in which nobody is signed in."""
+    """A browser without a session."""
     async with ClientSession(service.url, headers=BROWSER, cookie_jar=CookieJar(unsafe=True)) as session:
         yield session
 
@@ -57,6 +57,6 @@ async def owner(postgres: EmbeddedDatabase) -> AsyncGenerator[asyncpg.Connection
 
 @pytest.fixture(scope="session")
 async def demo(start_service: StartService) -> AsyncGenerator[Service]:
-    """A service whose pages say that they are a sandbox's."""
+    """A service whose pages have the sandbox banner."""
     async with start_service(sandbox_pages=True) as service:
         yield service

@@ -1,4 +1,4 @@
-"""The pages of one account: alice sees hers, bob sees that there is none."""
+"""The pages of one account, for its owner and for others."""
 
 import json
 import re
@@ -10,20 +10,20 @@ import asyncpg
 import pytest
 from aiohttp import ClientSession
 
-from corral.web.account_page import HAS_CHART
+from corral.web.static_files import HAS_CHART
 from corral_sandbox import secret_of
 from tests.conftest import Faults, Service, StartService
 from tests.doors import sign_in_by_link
 from tests.people import Person, key_pair, live_key, make_person, paper_key
 from tests.web.conftest import BROWSER
-from tests.web.html import Parsed, read_page
+from tests.web.parsed_html import Parsed, read_page
 
 PAGES = ["", "?span=1D", "?span=1W", "?span=3M", "?span=1A", "?span=all", "/orders", "/activities"]
 PAYLOAD = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
 
 
 class Visit:
-    """Somebody signed in, at a service that keeps no answers, with one account."""
+    """A signed-in user with one account, on a service without a cache."""
 
     def __init__(
         self,
@@ -51,32 +51,32 @@ class Visit:
         return Parsed(await self.html(page))
 
     async def html(self, page: str = "", status: int = 200) -> str:
-        """With everything in it, however busy the machine is."""
+        """Waits for all parts, however busy the machine is."""
         async with self.browser.get(f"{self.path}{page}{'&' if '?' in page else '?'}wait=true") as answer:
             assert answer.status == status
             return await answer.text()
 
 
 @pytest.fixture(scope="session")
-async def forgetful(start_service: StartService) -> AsyncGenerator[Service]:
+async def uncached(start_service: StartService) -> AsyncGenerator[Service]:
     async with start_service(cache_seconds=0, upstream_timeout_seconds=30) as service:
         yield service
 
 
 @pytest.fixture
-async def visit(forgetful: Service, faults: Faults, owner: asyncpg.Connection) -> AsyncGenerator[Visit]:
+async def visit(uncached: Service, faults: Faults, owner: asyncpg.Connection) -> AsyncGenerator[Visit]:
     key_id = paper_key()
-    async with make_person(forgetful, "alice") as person:
+    async with make_person(uncached, "alice") as person:
         credential = await person.store(key_id, nickname="Growth")
-        cookie = await sign_in_by_link(forgetful, person.user_id)
-        async with ClientSession(forgetful.url, headers={**BROWSER, "Cookie": cookie}) as browser:
+        cookie = await sign_in_by_link(uncached, person.user_id)
+        async with ClientSession(uncached.url, headers={**BROWSER, "Cookie": cookie}) as browser:
             of_account = "SELECT account_id FROM corral.credentials WHERE id = $1"
             account_id = await owner.fetchval(of_account, UUID(credential["id"]))
             yield Visit(person, browser, key_id, credential["id"], faults, account_id)
 
 
 @pytest.mark.parametrize("page", PAGES)
-async def test_every_page_of_an_account_is_there_and_guarded_like_all_others(visit: Visit, page: str) -> None:
+async def test_account_pages_have_the_usual_headers_and_structure(visit: Visit, page: str) -> None:
     async with visit.browser.get(visit.path + page) as answer:
         assert answer.status == 200
         assert "unsafe" not in answer.headers["content-security-policy"]
@@ -93,7 +93,7 @@ async def test_every_page_of_an_account_is_there_and_guarded_like_all_others(vis
 
 
 @pytest.mark.parametrize("page", ["", "/orders", "/activities", "/details"])
-async def test_bob_is_told_the_same_of_alices_account_as_of_none(
+async def test_alices_account_is_not_found_for_bob(
     alice: Person, bobs: ClientSession, alices: ClientSession, page: str
 ) -> None:
     credential = await alice.store()
@@ -102,25 +102,23 @@ async def test_bob_is_told_the_same_of_alices_account_as_of_none(
         await _problem_page(bobs, f"/accounts/{wanted}{page}") for wanted in (credential["id"], uuid4(), "no-id-at-all")
     ]
     assert told[0] == told[1] == told[2]
-    assert "no such credential" in told[0]
+    assert "Account not found." in told[0]
 
 
 @pytest.mark.parametrize("page", ["", "/orders", "/activities", "/details"])
-async def test_who_is_not_signed_in_is_led_to_the_sign_in_and_back(
-    alice: Person, visitor: ClientSession, page: str
-) -> None:
+async def test_account_pages_redirect_to_sign_in_and_back(alice: Person, visitor: ClientSession, page: str) -> None:
     path = f"/accounts/{(await alice.store())['id']}{page}"
     async with visitor.get(path, allow_redirects=False) as answer:
         assert (answer.status, answer.headers["location"]) == (303, f"/sign-in?next={path}")
 
 
-async def test_a_token_opens_no_page(alice: Person) -> None:
+async def test_an_api_token_cannot_open_pages(alice: Person) -> None:
     async with alice.client.get(f"/accounts/{(await alice.store())['id']}") as answer:
         assert answer.status == 403
 
 
 @pytest.mark.parametrize(("key_id", "kind"), [(paper_key(), "paper"), (live_key(), "live")], ids=["paper", "live"])
-async def test_paper_and_live_differ_in_word_in_shape_and_in_the_frame(
+async def test_paper_and_live_differ_in_text_shape_and_color(
     alice: Person, alices: ClientSession, key_id: str, kind: str
 ) -> None:
     credential = await alice.store(key_id)
@@ -132,7 +130,7 @@ async def test_paper_and_live_differ_in_word_in_shape_and_in_the_frame(
     assert kind.upper() in parsed.text()
 
 
-async def test_the_figures_are_those_of_the_api(visit: Visit) -> None:
+async def test_the_page_shows_the_figures_of_the_api(visit: Visit) -> None:
     account = {"equity": "103820.56", "cash": "-23140.2", "buying_power": "262113.632"}
     body = _account_of(visit)
     await visit.answer("/v2/account", body | account)
@@ -142,7 +140,7 @@ async def test_the_figures_are_those_of_the_api(visit: Visit) -> None:
     assert "\N{MINUS SIGN}$23,140.20" in parsed.text()
 
 
-async def test_the_account_is_told_whole_figure_by_figure(visit: Visit) -> None:
+async def test_account_details_show_every_figure(visit: Visit) -> None:
     figures = {"regt_buying_power": "48151.10", "initial_margin": 16.2342, "sma": None, "long_market_value": "0"}
     told = {"last_equity": "100", "multiplier": "2", "options_trading_level": 2, "created_at": "2026-01-05T14:30:00Z"}
     body = _account_of(visit)
@@ -155,12 +153,12 @@ async def test_the_account_is_told_whole_figure_by_figure(visit: Visit) -> None:
     assert 'data-detail="long_market_value"' in html
     assert 'data-detail="sma"' not in html
     text = Parsed(html).text()
-    assert "+€1.00 (+1.00%) since the previous close" in text
+    assert "+€1.00 (+1.00%) since previous close" in text
     for words in ("PA3000000001", "Paper, margin 2\N{MULTIPLICATION SIGN}", "level 2", "2026-01-05"):
         assert words in text
 
 
-async def test_nothing_is_said_of_a_close_that_alpaca_does_not_tell(visit: Visit) -> None:
+async def test_no_change_is_shown_without_a_previous_close(visit: Visit) -> None:
     body = _account_of(visit)
     await visit.answer("/v2/account", body | {"equity": "101", "cash": "1", "buying_power": "2"})
     html = await visit.html()
@@ -175,11 +173,11 @@ async def test_nothing_is_said_of_a_close_that_alpaca_does_not_tell(visit: Visit
         ({"account_blocked": True}, "Alpaca has blocked this account"),
         ({"trading_blocked": True}, "Alpaca has blocked trading"),
         ({"transfers_blocked": True}, "Alpaca has blocked transfers"),
-        ({"trade_suspended_by_user": True}, "suspended in the account's own settings"),
-        ({"status": "ACTION_REQUIRED"}, "as ACTION_REQUIRED and not as ACTIVE"),
+        ({"trade_suspended_by_user": True}, "suspended in the account's settings"),
+        ({"status": "ACTION_REQUIRED"}, "Account status: ACTION_REQUIRED."),
     ],
 )
-async def test_what_keeps_from_trading_is_told_in_words(visit: Visit, changes: dict[str, object], words: str) -> None:
+async def test_restrictions_are_explained(visit: Visit, changes: dict[str, object], words: str) -> None:
     body = _account_of(visit) | {"equity": "1", "cash": "1", "buying_power": "2"}
     await visit.answer("/v2/account", body)
     assert not _warnings(await visit.read())
@@ -189,7 +187,7 @@ async def test_what_keeps_from_trading_is_told_in_words(visit: Visit, changes: d
     assert words in parsed.text()
 
 
-async def test_details_cost_no_call_and_are_those_of_the_last_answer(visit: Visit, faults: Faults) -> None:
+async def test_details_use_the_last_response_and_make_no_call(visit: Visit, faults: Faults) -> None:
     before = await faults.calls_of(visit.key_id)
     assert json.loads(await visit.html("/details")) is None
     assert await faults.calls_of(visit.key_id) == before
@@ -205,7 +203,7 @@ async def test_details_cost_no_call_and_are_those_of_the_last_answer(visit: Visi
     assert await faults.calls_of(visit.key_id) == asked
 
 
-async def test_details_are_gone_with_the_keys_that_brought_them(visit: Visit) -> None:
+async def test_details_are_dropped_with_the_keys_that_loaded_them(visit: Visit) -> None:
     path = visit.path.replace("/accounts/", "/api/credentials/")
     await visit.read()
     assert json.loads(await visit.html("/details"))["figures"]
@@ -216,32 +214,32 @@ async def test_details_are_gone_with_the_keys_that_brought_them(visit: Visit) ->
     assert json.loads(await visit.html("/details"))["figures"]
     async with visit.person.client.patch(path, json={"is_active": False}) as answer:
         assert answer.status == 200
-    assert "switched off" in await visit.html("/details", status=400)
+    assert "This account is paused." in await visit.html("/details", status=400)
     async with visit.person.client.delete(path) as answer:
         assert answer.status == 204
-    assert "no such credential" in await visit.html("/details", status=404)
+    assert "Account not found." in await visit.html("/details", status=404)
 
 
-async def test_an_account_that_repeats_its_keys_is_not_shown(visit: Visit) -> None:
+async def test_a_response_that_contains_the_keys_is_not_shown(visit: Visit) -> None:
     body = _account_of(visit) | {"equity": "1", "cash": "1", "buying_power": "2"}
     for echoed in ({"status": visit.key_id}, {"crypto_status": secret_of(visit.key_id)}):
         await visit.answer("/v2/account", body | echoed)
         html = await visit.html()
-        assert "Alpaca answered with an error" in html
+        assert "Alpaca returned an error." in html
         assert str(*echoed.values()) not in html
 
 
-async def test_the_chart_is_read_by_what_came_over_the_span_and_by_when_its_last_point_was(visit: Visit) -> None:
+async def test_the_chart_readout_shows_the_gain_and_the_time_of_the_last_point(visit: Visit) -> None:
     history = {"timestamp": [1795467600, 1795554000], "equity": [100, 101.5], "profit_loss": [0, 1.5]}
     history |= {"profit_loss_pct": [0, 0.015], "base_value": 100, "timeframe": "1D"}
     await visit.answer("/v2/account/portfolio/history", history)
-    assert "+$1.50 +1.50% over 1M $101.50 at the close of 2026-11-24" in (await visit.read()).text()
+    assert "+$1.50 +1.50% past month $101.50 at the close of 2026-11-24" in (await visit.read()).text()
     await visit.answer("/v2/account/portfolio/history", history | {"timeframe": "5Min"})
     text = (await visit.read("?span=1D")).text()
-    assert "+$1.50 +1.50% over 1D $101.50 on Tue 24 Nov, 16:00 in New York" in text
+    assert "+$1.50 +1.50% past day $101.50 Tue 24 Nov, 16:00 ET" in text
 
 
-async def test_orders_tell_what_they_wait_for_and_what_their_legs_are_for(visit: Visit) -> None:
+async def test_orders_show_their_prices_and_the_roles_of_their_legs(visit: Visit) -> None:
     leg = {"group_role": "take_profit", "status": "held", "type": "stop_limit", "stop_price": "9", "limit_price": "8.5"}
     trailing = {"type": "trailing_stop", "trail_percent": "5", "qty": "3", "filled_qty": "1.5"}
     orders = [_order(1) | {"order_class": "bracket", "legs": [_order(2) | leg]}, _order(3) | trailing]
@@ -253,7 +251,7 @@ async def test_orders_tell_what_they_wait_for_and_what_their_legs_are_for(visit:
     assert "trail 5 %" in text
 
 
-async def test_positions_are_told_with_weights_profits_and_their_exact_sums(visit: Visit) -> None:
+async def test_positions_show_weights_gains_and_exact_totals(visit: Visit) -> None:
     await visit.answer("/v2/positions", [_position("AAA", "300.10", "0.1"), _position("BBB", "-100", "0.2", qty="-1")])
     text = (await visit.read()).text()
     assert "75.01%" in text
@@ -267,7 +265,7 @@ async def test_positions_are_told_with_weights_profits_and_their_exact_sums(visi
     ("sort", "symbols"),
     [("symbol", ["AAA", "BBB", "CCC"]), ("-value", ["CCC", "AAA", "BBB"]), ("profit", ["BBB", "CCC", "AAA"])],
 )
-async def test_positions_are_sorted_by_a_link(visit: Visit, sort: str, symbols: list[str]) -> None:
+async def test_column_links_sort_positions(visit: Visit, sort: str, symbols: list[str]) -> None:
     held = [_position("BBB", "1", "-5"), _position("CCC", "30", "-1"), _position("AAA", "2.5", "7")]
     await visit.answer("/v2/positions", held)
     html = await visit.html(f"?sort={sort}")
@@ -275,7 +273,7 @@ async def test_positions_are_sorted_by_a_link(visit: Visit, sort: str, symbols: 
     assert html.count("aria-sort=") == 1
 
 
-async def test_a_link_that_sorts_keeps_the_span_and_turns_round_when_it_is_chosen_again(visit: Visit) -> None:
+async def test_column_links_keep_the_period_and_reverse_the_order(visit: Visit) -> None:
     await visit.answer("/v2/positions", [_position("AAA", "1", "1")])
     links = await _links(visit, "?span=1W&sort=-profit")
     assert "?span=1W&sort=profit#positions" in links
@@ -283,7 +281,7 @@ async def test_a_link_that_sorts_keeps_the_span_and_turns_round_when_it_is_chose
     assert "?span=1D&sort=-profit#equity" in links
 
 
-async def test_what_other_people_wrote_is_shown_as_text(visit: Visit) -> None:
+async def test_texts_from_outside_are_escaped(visit: Visit) -> None:
     path = visit.path.replace("/accounts/", "/api/credentials/")
     async with visit.person.client.patch(path, json={"nickname": PAYLOAD}) as answer:
         assert answer.status == 200
@@ -295,34 +293,34 @@ async def test_what_other_people_wrote_is_shown_as_text(visit: Visit) -> None:
         assert Parsed(html).text().count("<script>alert(1)</script>") >= 1
 
 
-async def test_a_slow_account_does_not_hold_up_the_page_and_can_be_waited_for(visit: Visit) -> None:
+async def test_a_slow_section_does_not_delay_the_page(visit: Visit) -> None:
     await visit.misbehave(path="/v2/positions", latency_ms=1_000)
     parsed = await read_page(visit.browser, f"{visit.path}?span=1W")
-    assert "Alpaca has not told what the account holds yet" in parsed.text()
-    patient = next(str(link["href"]) for link in parsed.attributes("a") if "data-wait" in link)
-    assert parse_qs(patient.removeprefix("?")) == {"span": ["1W"], "wait": ["true"]}
-    assert "has not told" not in (await read_page(visit.browser, visit.path + patient)).text()
+    assert "Loading positions…" in parsed.text()
+    wait_link = next(str(link["href"]) for link in parsed.attributes("a") if "data-wait" in link)
+    assert parse_qs(wait_link.removeprefix("?")) == {"span": ["1W"], "wait": ["true"]}
+    assert "Loading positions" not in (await read_page(visit.browser, visit.path + wait_link)).text()
 
 
-async def test_a_failure_is_told_where_it_happened_and_the_rest_is_there(visit: Visit) -> None:
+async def test_a_failed_section_shows_the_problem_and_the_rest_loads(visit: Visit) -> None:
     await visit.misbehave(path="/v2/positions", status=500)
     text = (await visit.read()).text()
-    assert "Alpaca answered with an error" in text
+    assert "Alpaca returned an error (500)." in text
     assert "Buying power" in text
 
 
-async def test_an_account_that_is_switched_off_says_so_once_and_leads_to_its_keys(visit: Visit) -> None:
+async def test_a_paused_account_says_so_once_and_can_be_resumed(visit: Visit) -> None:
     path = visit.path.replace("/accounts/", "/api/credentials/")
     async with visit.person.client.patch(path, json={"is_active": False}) as answer:
         assert answer.status == 200
     for page in ("", "/orders", "/activities"):
         html = await visit.html(page)
-        assert html.count("switched off") == 1
-        assert f'href="{visit.path.replace("/accounts/", "/keys/")}"' in html
+        assert html.count("This account is paused.") == 1
+        assert f'href="{visit.path.replace("/accounts/", "/keys/")}/switch-on"' in html
         assert "Buying power" not in html
 
 
-async def test_orders_are_filtered_and_turned_page_by_page(visit: Visit) -> None:
+async def test_orders_are_filtered_and_paginated(visit: Visit) -> None:
     orders = [_order(number) for number in range(60)]
     await visit.answer("/v2/orders", orders)
     parsed = await visit.read("/orders?status=closed&since=2026-11-01&to=2026-11-30&direction=asc")
@@ -341,14 +339,14 @@ async def test_orders_are_filtered_and_turned_page_by_page(visit: Visit) -> None
     }
 
 
-async def test_the_next_page_goes_on_where_the_first_ended(alice: Person, alices: ClientSession) -> None:
+async def test_an_invalid_cursor_is_reported(alice: Person, alices: ClientSession) -> None:
     path = f"/accounts/{(await alice.store())['id']}/activities"
     async with alices.get(path + "?cursor=rubbish") as answer:
         assert answer.status == 200
-        assert "This is no cursor" in await answer.text()
+        assert "This cursor is invalid" in await answer.text()
 
 
-async def test_csv_links_lead_to_files_for_whoever_is_signed_in(visit: Visit) -> None:
+async def test_csv_links_work_with_a_session(visit: Visit) -> None:
     for page, name in [("", "positions"), ("/orders", "orders"), ("/activities?kind=FEE%2CCFEE", "activities")]:
         link = next(link for link in await _links(visit, page) if f"{name}.csv" in link)
         async with visit.browser.get(link) as answer:
@@ -357,27 +355,27 @@ async def test_csv_links_lead_to_files_for_whoever_is_signed_in(visit: Visit) ->
 
 
 @pytest.mark.parametrize("query", ["?span=2D", "?sort=secret", "/orders?status=odd", "/orders?since=2026-13-01"])
-async def test_what_no_link_asks_for_is_refused(visit: Visit, query: str) -> None:
+async def test_invalid_parameters_are_rejected(visit: Visit, query: str) -> None:
     assert "Invalid request" in await visit.html(query, status=422)
 
 
 @pytest.mark.parametrize(
     "query", ["/orders?since=2026-11-03&to=2026-11-01", "/activities?since=2026-11-03&to=2026-11-01"]
 )
-async def test_days_in_the_wrong_order_are_refused_in_words(visit: Visit, query: str) -> None:
-    assert "“From” has to be no later than “To”" in await visit.html(query)
+async def test_dates_in_the_wrong_order_are_explained(visit: Visit, query: str) -> None:
+    assert "“From” must not be later than “To”" in await visit.html(query)
 
 
-async def test_a_single_day_is_asked_for_by_the_same_day_twice(visit: Visit) -> None:
-    assert "has to be" not in await visit.html("/orders?since=2026-11-03&to=2026-11-03")
+async def test_the_same_date_twice_is_a_single_day(visit: Visit) -> None:
+    assert "must not be later" not in await visit.html("/orders?since=2026-11-03&to=2026-11-03")
 
 
-async def test_a_form_that_is_sent_as_it_is_asks_for_everything(visit: Visit) -> None:
+async def test_filters_submitted_unchanged_show_everything(visit: Visit) -> None:
     for page in ("/orders?status=all&since=&to=&direction=desc", "/activities?kind=&since=&to=&direction=desc"):
         assert (await visit.read(page)).title()
 
 
-async def test_the_chart_is_asked_for_only_where_its_library_is_and_the_table_is_always_there(visit: Visit) -> None:
+async def test_the_chart_needs_its_library_and_the_table_is_always_shown(visit: Visit) -> None:
     parsed = await visit.read()
     scripts = {str(script["src"]).rpartition("/")[2] for script in parsed.attributes("script")}
     assert ("equity_chart.js" in scripts) is HAS_CHART
@@ -386,12 +384,12 @@ async def test_the_chart_is_asked_for_only_where_its_library_is_and_the_table_is
         assert "https://www.tradingview.com/" in await _links(visit, "")
 
 
-async def test_nothing_held_and_no_money_yet_is_said_in_words(visit: Visit) -> None:
+async def test_empty_positions_and_history_are_explained(visit: Visit) -> None:
     await visit.answer("/v2/positions", [])
-    assert "holds nothing" in (await visit.read()).text()
+    assert "No open positions." in (await visit.read()).text()
     empty: dict[str, object] = {key: [] for key in ("timestamp", "equity", "profit_loss", "profit_loss_pct")}
     await visit.answer("/v2/account/portfolio/history", {**empty, "base_value": None, "timeframe": "1D"})
-    assert "nothing to tell for this time" in (await visit.read()).text()
+    assert "No history for this period." in (await visit.read()).text()
 
 
 def _warnings(parsed: Parsed) -> list[str]:

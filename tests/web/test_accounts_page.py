@@ -1,4 +1,4 @@
-"""The accounts page: at once, exact, escaped, and nobody else's."""
+"""The accounts page: fast, exact, escaped and private."""
 
 import json
 
@@ -10,12 +10,12 @@ from tests.conftest import Faults, StartService
 from tests.doors import sign_in_by_link
 from tests.people import Person, live_key, make_person, paper_key
 from tests.web.conftest import BROWSER
-from tests.web.html import Parsed, read_page
+from tests.web.parsed_html import Parsed, read_page
 
 _PAYLOAD = "<img src=x onerror=alert(1)>\"'{{7*7}}</script>"
 
 
-async def test_figures_stand_in_the_page_as_alpaca_wrote_them(alice: Person, alices: ClientSession) -> None:
+async def test_cards_have_alpacas_exact_figures(alice: Person, alices: ClientSession) -> None:
     stored = await alice.store(nickname="Long-term")
     async with alice.client.get(f"/api/credentials/{stored['id']}/account-data") as answer:
         data = await answer.json()
@@ -28,7 +28,7 @@ async def test_figures_stand_in_the_page_as_alpaca_wrote_them(alice: Person, ali
     assert card["data-last-equity"]
 
 
-async def test_alice_and_bob_see_their_own_accounts_only(
+async def test_users_see_only_their_own_accounts(
     alice: Person, bob: Person, alices: ClientSession, bobs: ClientSession
 ) -> None:
     await alice.store(nickname="the meadow account")
@@ -41,7 +41,7 @@ async def test_alice_and_bob_see_their_own_accounts_only(
             assert len(await answer.json()) == 1
 
 
-async def test_one_account_on_two_peoples_pages_has_its_own_close_for_each(
+async def test_users_of_the_same_account_see_their_own_close(
     alice: Person, bob: Person, alices: ClientSession, bobs: ClientSession, faults: Faults
 ) -> None:
     key, other_key = paper_key(), paper_key()
@@ -66,7 +66,7 @@ async def test_one_account_on_two_peoples_pages_has_its_own_close_for_each(
         }
 
 
-async def test_paper_and_live_are_summed_apart(alice: Person, alices: ClientSession) -> None:
+async def test_paper_and_live_have_separate_totals(alice: Person, alices: ClientSession) -> None:
     await alice.store(nickname="play")
     await alice.store(live_key(), nickname="real")
     parsed = await read_page(alices, "/")
@@ -75,7 +75,7 @@ async def test_paper_and_live_are_summed_apart(alice: Person, alices: ClientSess
     assert [card["class"] for card in parsed.attributes("article")] == ["card paper", "card live"]
 
 
-async def test_no_string_of_a_user_becomes_markup(alice: Person, alices: ClientSession) -> None:
+async def test_texts_of_users_are_escaped(alice: Person, alices: ClientSession) -> None:
     stored = await alice.store(nickname=_PAYLOAD)
     for path in ["/", f"/keys/{stored['id']}", f"/keys/{stored['id']}/delete", f"/keys/{stored['id']}/found"]:
         async with alices.get(path) as answer:
@@ -86,7 +86,7 @@ async def test_no_string_of_a_user_becomes_markup(alice: Person, alices: ClientS
         assert not [attributes for _, attributes in parsed.tags if "onerror" in attributes]
 
 
-async def test_no_string_of_alpacas_becomes_markup(alice: Person, alices: ClientSession, faults: Faults) -> None:
+async def test_texts_of_alpaca_are_escaped(alice: Person, alices: ClientSession, faults: Faults) -> None:
     key = paper_key()
     stored = await alice.store(key)
     account = {"id": "x", "account_number": _PAYLOAD, "currency": "<b>x</b>", "cash": "1", "equity": "2"}
@@ -97,20 +97,20 @@ async def test_no_string_of_alpacas_becomes_markup(alice: Person, alices: Client
     assert not parsed.attributes("b")
 
 
-async def test_a_page_never_waits_for_a_slow_account(alice: Person, alices: ClientSession, faults: Faults) -> None:
+async def test_the_page_does_not_wait_for_a_slow_account(alice: Person, alices: ClientSession, faults: Faults) -> None:
     slow = paper_key()
     await alice.store(slow, nickname="slow")
     await faults.set(slow, latency_ms=900)
     parsed = await read_page(alices, "/")
-    waiting = [attributes for _, attributes in parsed.tags if attributes.get("class") == "figures waiting"]
+    waiting = [attributes for _, attributes in parsed.tags if attributes.get("class") == "figures loading"]
     assert len(waiting) == 1
-    assert "Wait for it" in parsed.text()
-    patient = await read_page(alices, "/?wait")
-    assert "Wait for it" not in patient.text()
-    assert not [attributes for _, attributes in patient.tags if attributes.get("class") == "figures waiting"]
+    assert "still loading" in parsed.text()
+    waited = await read_page(alices, "/?wait")
+    assert "still loading" not in waited.text()
+    assert not [attributes for _, attributes in waited.tags if attributes.get("class") == "figures loading"]
 
 
-async def test_a_problem_of_one_account_stands_in_its_card(
+async def test_a_problem_of_one_account_is_shown_on_its_card(
     alice: Person, alices: ClientSession, faults: Faults
 ) -> None:
     broken = paper_key()
@@ -118,31 +118,31 @@ async def test_a_problem_of_one_account_stands_in_its_card(
     await alice.store(nickname="well")
     await faults.set(broken, status=401)
     text = (await read_page(alices, "/?wait")).text()
-    assert "no longer accepts these keys" in text
+    assert "no longer accepts this API key" in text
     assert "1 of 2 accounts" in text
 
 
-async def test_somebody_without_keys_is_led_to_the_first_ones(alices: ClientSession) -> None:
+async def test_without_accounts_the_page_explains_how_to_add_one(alices: ClientSession) -> None:
     parsed = await read_page(alices, "/")
-    assert "Add the first keys" in parsed.text()
+    assert "Connect your first account" in parsed.text()
     assert "/keys/new" in {link["href"] for link in parsed.attributes("a")}
 
 
-async def test_what_is_switched_off_is_there_and_not_asked(
+async def test_a_paused_account_is_shown_and_makes_no_calls(
     alice: Person, alices: ClientSession, faults: Faults
 ) -> None:
     key = paper_key()
-    stored = await alice.store(key, nickname="resting")
+    stored = await alice.store(key, nickname="idle account")
     async with alice.client.patch(f"/api/credentials/{stored['id']}", json={"is_active": False}) as answer:
         assert answer.status == 200
     before = await faults.calls_of(key)
     text = (await read_page(alices, "/")).text()
-    assert "resting" in text
-    assert "Switched off" in text
+    assert "idle account" in text
+    assert "This account is paused." in text
     assert await faults.calls_of(key) == before
 
 
-async def test_twenty_warm_accounts_are_a_small_page(start_service: StartService) -> None:
+async def test_a_page_of_twenty_accounts_is_small(start_service: StartService) -> None:
     async with start_service(cache_seconds=60) as service, make_person(service, "alice") as alice:
         for number in range(20):
             await alice.store(nickname=f"account {number}")
@@ -151,7 +151,7 @@ async def test_twenty_warm_accounts_are_a_small_page(start_service: StartService
             await read_page(session, "/?wait")
             async with session.get("/") as answer:
                 html = await answer.text()
-            assert "waiting" not in html
+            assert "figures loading" not in html
             weight = len(html) + sum([await _weight(session, address) for address in _parts(Parsed(html))])
     assert weight <= 120_000
 
@@ -166,8 +166,10 @@ def _parts(parsed: Parsed) -> list[str]:
     return links + [str(script["src"]) for script in parsed.attributes("script")]
 
 
-async def test_closes_are_told_as_decimals_in_text(alice: Person, alices: ClientSession) -> None:
-    stored = await alice.store()
+async def test_closes_are_decimal_strings(alice: Person, alices: ClientSession, faults: Faults) -> None:
+    key = paper_key()
+    await faults.set(key, path="/v2/account", account_raw={"account_blocked": "false", "trading_blocked": "false"})
+    stored = await alice.store(key)
     await read_page(alices, "/?wait")
     async with alices.get("/closes") as answer:
         found = orjson.loads(await answer.read())
@@ -186,7 +188,7 @@ async def test_closes_are_told_as_decimals_in_text(alice: Person, alices: Client
         ({"trade_suspended_by_user": "true"}, "suspended"),
     ],
 )
-async def test_every_status_and_block_that_stops_trading_is_on_the_card_and_known_to_its_script(
+async def test_every_restriction_is_on_the_card_and_available_to_its_script(
     alice: Person, alices: ClientSession, bob: Person, faults: Faults, told: dict[str, str], words: str
 ) -> None:
     key_id = paper_key()
@@ -198,7 +200,7 @@ async def test_every_status_and_block_that_stops_trading_is_on_the_card_and_know
     assert any(words in block for block in blocks)  # one key in a few is of an account that may not trade
 
 
-async def test_the_line_of_a_curve_with_unreadable_points_says_that_it_is_incomplete(
+async def test_a_sparkline_with_unreadable_points_is_marked_incomplete(
     alice: Person, alices: ClientSession, bob: Person, faults: Faults
 ) -> None:
     key_id = paper_key()

@@ -1,4 +1,4 @@
-"""Cards and sums without a script: each figure its own, what Alpaca forbids, and what to do about refused keys."""
+"""Cards and totals without JavaScript: figures, restrictions and rejected keys."""
 
 import re
 
@@ -7,12 +7,10 @@ from aiohttp import ClientSession
 
 from tests.conftest import Faults
 from tests.people import Person, live_key, paper_key
-from tests.web.html import Parsed
+from tests.web.parsed_html import Parsed
 
 
-async def test_every_figure_of_a_card_and_of_the_sums_is_its_own(
-    alice: Person, alices: ClientSession, faults: Faults
-) -> None:
+async def test_cards_and_totals_show_the_right_figures(alice: Person, alices: ClientSession, faults: Faults) -> None:
     keys = [paper_key(), paper_key(), live_key()]
     worth = {"equity": '"1000.25"', "cash": '"-200.5"', "buying_power": '"3000.75"', "last_equity": '"900.25"'}
     await faults.set_all([{"key_id": key, "path": "/v2/account", "account_raw": worth} for key in keys])
@@ -37,7 +35,7 @@ async def test_every_figure_of_a_card_and_of_the_sums_is_its_own(
         ("pattern_day_trader", "Pattern day trader"),
     ],
 )
-async def test_what_alpaca_forbids_is_told_in_the_card_and_on_the_accounts_page(
+async def test_restrictions_are_shown_on_the_card_and_the_account_page(
     flag: str, told: str, alice: Person, alices: ClientSession, faults: Faults
 ) -> None:
     key, free = paper_key(), paper_key()
@@ -55,7 +53,7 @@ async def test_what_alpaca_forbids_is_told_in_the_card_and_on_the_accounts_page(
         assert html.lower().count(told.lower()) == times
 
 
-async def test_where_alpaca_refuses_keys_the_card_leads_to_new_ones(
+async def test_a_card_with_rejected_keys_links_to_replacing_them(
     alice: Person, alices: ClientSession, faults: Faults
 ) -> None:
     refused, down, well = [paper_key() for _ in range(3)]
@@ -72,5 +70,5 @@ async def _html(session: ClientSession, path: str) -> str:
 
 
 def _values(html: str) -> list[str]:
-    """Of the amounts of money in it, digit for digit."""
+    """Returns the exact amounts of money in it."""
     return [str(amount["value"]) for amount in Parsed(html).attributes("data") if amount["class"] == "money"]

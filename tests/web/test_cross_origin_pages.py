@@ -8,15 +8,15 @@ from tests.conftest import Service
 from tests.doors import fingerprints, sign_in_by_link
 from tests.identity.members import make_administrator
 from tests.people import Person
-from tests.web.addresses import ACTIONS, METHODS, PAGES, filled_in
 from tests.web.conftest import BROWSER
-from tests.web.ids import ids_of
+from tests.web.page_ids import ids_of
+from tests.web.page_paths import ACTIONS, METHODS, PAGES, filled_in
 
 _ELSEWHERE = "https://elsewhere.example"
 _HTML = {"Accept": BROWSER["Accept"]}
 
 
-def test_a_page_knows_no_method_but_those_of_links_and_forms() -> None:
+def test_pages_support_only_get_head_and_post() -> None:
     assert {"GET", "POST"} == METHODS
     assert {"/keys/new", "/keys/{credential_id}/delete", "/people/{person_id}/disable", "/sign-out"} <= set(ACTIONS)
 
@@ -34,7 +34,7 @@ def test_a_page_knows_no_method_but_those_of_links_and_forms() -> None:
     ],
     ids=str,
 )
-async def test_no_form_from_another_origin_does_anything(
+async def test_forms_from_another_origin_are_rejected(
     said_by_the_browser: dict[str, str], service: Service, alice: Person, bob: Person, owner: asyncpg.Connection
 ) -> None:
     await make_administrator(service, alice.email)
@@ -56,7 +56,9 @@ async def test_no_form_from_another_origin_does_anything(
 
 
 @pytest.mark.parametrize("vouched", [{"Sec-Fetch-Site": "same-origin"}, {"Origin": ""}], ids=["site", "origin"])
-async def test_corrals_own_forms_are_let_in(vouched: dict[str, str], service: Service, alice: Person) -> None:
+async def test_forms_from_the_same_origin_are_accepted(
+    vouched: dict[str, str], service: Service, alice: Person
+) -> None:
     headers = {name: value or service.resources.public_url for name, value in vouched.items()} | _HTML
     headers["Cookie"] = await sign_in_by_link(service, alice.user_id)
     async with ClientSession(service.url, cookie_jar=DummyCookieJar(), headers=headers) as client:
@@ -65,7 +67,7 @@ async def test_corrals_own_forms_are_let_in(vouched: dict[str, str], service: Se
                 assert "another origin" not in await answer.text(), action
 
 
-async def test_to_open_a_page_does_nothing(
+async def test_opening_a_page_changes_nothing(
     service: Service, alice: Person, bob: Person, owner: asyncpg.Connection
 ) -> None:
     await make_administrator(service, alice.email)

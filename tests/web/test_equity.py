@@ -6,23 +6,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corral.accounts.schemas import HistoryPointResponse, PortfolioHistoryResponse
-from corral.web.equity import (
-    MOST_ROWS,
-    Span,
-    equity_of,
-    exchange_day,
-    exchange_time,
-    history_question,
-    hours,
+from corral.web.view.equity import (
+    MAX_ROWS,
+    Period,
+    format_exchange_day,
+    format_exchange_time,
+    history_params,
+    market_hours,
+    summarize_equity,
 )
 
 LATER = datetime(2026, 12, 31, tzinfo=UTC)
 
 
-def history(*worth: str | None, timeframe: str = "1D") -> PortfolioHistoryResponse:
+def history(*equities: str | None, timeframe: str = "1D") -> PortfolioHistoryResponse:
     items = [
         HistoryPointResponse(at=f"2026-11-{1 + i % 28:02}T21:00:00Z", equity=e, profit_loss=None, profit_loss_pct=None)
-        for i, e in enumerate(worth)
+        for i, e in enumerate(equities)
     ]
     return PortfolioHistoryResponse(
         timeframe=timeframe,
@@ -35,25 +35,25 @@ def history(*worth: str | None, timeframe: str = "1D") -> PortfolioHistoryRespon
     )
 
 
-def test_what_was_before_the_first_money_is_left_out() -> None:
-    told = equity_of(history(None, "0", "0.0", "100", None, "90", "0", None), Span.ALL, LATER)
-    assert told is not None
-    assert (told.first.equity, told.last.equity, told.points) == ("100", "0", 3)
-    assert (told.low, told.high) == ("0", "100")
+def test_points_before_funding_are_left_out() -> None:
+    summary = summarize_equity(history(None, "0", "0.0", "100", None, "90", "0", None), Period.ALL, LATER)
+    assert summary is not None
+    assert (summary.first.equity, summary.last.equity, summary.points) == ("100", "0", 3)
+    assert (summary.low, summary.high) == ("0", "100")
 
 
-@pytest.mark.parametrize("worth", [(), (None,), ("0", "0")])
-def test_an_account_without_money_has_nothing_to_tell(worth: tuple[str | None, ...]) -> None:
-    assert equity_of(history(*worth), Span.MONTH, LATER) is None
+@pytest.mark.parametrize("equities", [(), (None,), ("0", "0")])
+def test_an_unfunded_account_has_no_equity_history(equities: tuple[str | None, ...]) -> None:
+    assert summarize_equity(history(*equities), Period.MONTH, LATER) is None
 
 
 @given(st.lists(st.decimals("0.01", "1e20", places=2).map(str), min_size=1, max_size=400))
-def test_the_table_has_the_last_point_and_even_steps_back_from_it(worth: list[str]) -> None:
-    told = equity_of(history(*worth), Span.ALL, LATER)
-    assert told is not None
-    assert len(told.rows) <= MOST_ROWS
-    assert [row.equity for row in told.rows] == worth[::-1][:: told.every]
-    assert Decimal(told.low) <= min(Decimal(row.equity or 0) for row in told.rows)
+def test_the_table_has_the_last_point_and_every_nth_before_it(equities: list[str]) -> None:
+    summary = summarize_equity(history(*equities), Period.ALL, LATER)
+    assert summary is not None
+    assert len(summary.rows) <= MAX_ROWS
+    assert [row.equity for row in summary.rows] == equities[::-1][:: summary.step]
+    assert Decimal(summary.low) <= min(Decimal(row.equity or 0) for row in summary.rows)
 
 
 @pytest.mark.parametrize(
@@ -66,10 +66,10 @@ def test_the_table_has_the_last_point_and_even_steps_back_from_it(worth: list[st
         (datetime(2026, 11, 2, 15, tzinfo=UTC), "5Min", False),
     ],
 )
-def test_a_day_that_is_not_over_has_not_closed(now: datetime, timeframe: str, is_unfinished: bool) -> None:  # noqa: FBT001 - pytest passes parameters by name
-    told = equity_of(history("1", "2", timeframe=timeframe), Span.MONTH, now)
-    assert told is not None
-    assert told.is_unfinished is is_unfinished
+def test_a_day_is_unfinished_until_the_close(now: datetime, timeframe: str, is_unfinished: bool) -> None:  # noqa: FBT001 - pytest passes parameters by name
+    summary = summarize_equity(history("1", "2", timeframe=timeframe), Period.MONTH, now)
+    assert summary is not None
+    assert summary.is_unfinished is is_unfinished
 
 
 @pytest.mark.parametrize(
@@ -83,17 +83,17 @@ def test_a_day_that_is_not_over_has_not_closed(now: datetime, timeframe: str, is
         ("2026-07-01T20:15:00Z", "extended"),
     ],
 )
-def test_extended_hours_are_those_of_new_york(at: str, expected: str) -> None:
-    assert hours(at) == expected
+def test_extended_hours_are_in_new_york_time(at: str, expected: str) -> None:
+    assert market_hours(at) == expected
 
 
-def test_a_point_is_named_as_the_exchange_names_it() -> None:
-    assert exchange_time("2026-11-24T14:30:00Z") == "Tue 24 Nov, 09:30"
-    assert exchange_day("2026-11-25T01:00:00Z") == "2026-11-24"
+def test_points_are_dated_in_exchange_time() -> None:
+    assert format_exchange_time("2026-11-24T14:30:00Z") == "Tue 24 Nov, 09:30"
+    assert format_exchange_day("2026-11-25T01:00:00Z") == "2026-11-24"
 
 
-@pytest.mark.parametrize("span", Span)
-def test_every_span_is_a_question_that_is_not_refused(span: Span) -> None:
-    query = history_question(span).query().parameters()
+@pytest.mark.parametrize("span", Period)
+def test_every_period_has_valid_api_parameters(span: Period) -> None:
+    query = history_params(span).query().parameters()
     assert query["pnl_reset"] == "no_reset"
-    assert ("intraday_reporting" in query) is (span in {Span.DAY, Span.WEEK})
+    assert ("intraday_reporting" in query) is (span in {Period.DAY, Period.WEEK})

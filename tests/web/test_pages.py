@@ -8,10 +8,10 @@ from aiohttp import ClientResponse, ClientSession
 from tests.conftest import Service
 from tests.identity.members import make_administrator
 from tests.people import Person
-from tests.web.addresses import NOBODYS, PAGES, filled_in
 from tests.web.conftest import BROWSER
-from tests.web.html import Parsed, read_page
-from tests.web.ids import ids_of
+from tests.web.page_ids import ids_of
+from tests.web.page_paths import PAGES, UNKNOWN_ID, filled_in
+from tests.web.parsed_html import Parsed, read_page
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -29,14 +29,14 @@ async def page(request: pytest.FixtureRequest, service: Service, alice: Person, 
     return filled_in(request.param, await ids_of(service, alice, bob))
 
 
-async def test_every_page_is_there_with_its_headers(alices: ClientSession, page: str) -> None:
+async def test_every_page_has_security_headers(alices: ClientSession, page: str) -> None:
     async with alices.get(page) as answer:
         assert answer.status == 200
         _check_headers(answer)
 
 
 @pytest.mark.parametrize("path", sorted(_FOR_SCRIPTS))
-async def test_what_pages_ask_for_by_script_is_json_and_kept_by_nobody(
+async def test_data_for_scripts_is_json_without_caching(
     path: str, service: Service, alice: Person, bob: Person, alices: ClientSession
 ) -> None:
     async with alices.get(filled_in(path, await ids_of(service, alice, bob))) as answer:
@@ -45,21 +45,21 @@ async def test_what_pages_ask_for_by_script_is_json_and_kept_by_nobody(
         assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-@pytest.mark.parametrize("path", ["/nowhere", "/people", f"/keys/{NOBODYS}", f"/accounts/{NOBODYS}"])
-async def test_a_page_about_a_problem_has_them_too(bobs: ClientSession, path: str) -> None:
+@pytest.mark.parametrize("path", ["/nowhere", "/people", f"/keys/{UNKNOWN_ID}", f"/accounts/{UNKNOWN_ID}"])
+async def test_problem_pages_have_security_headers(bobs: ClientSession, path: str) -> None:
     async with bobs.get(path) as answer:
         assert answer.status in {403, 404}
         _check_headers(answer)
 
 
 @pytest.mark.parametrize("path", ["/sign-in", "/setup", "/invitation", "/keys/new", "/you/password", "/you/tokens"])
-async def test_and_so_has_a_page_with_a_form_that_was_refused(bobs: ClientSession, path: str) -> None:
+async def test_pages_with_a_rejected_form_have_security_headers(bobs: ClientSession, path: str) -> None:
     async with bobs.post(path, data={"password": "x"}) as answer:
         assert answer.status in {401, 403, 422}
         _check_headers(answer)
 
 
-async def test_no_page_has_a_script_a_style_or_a_handler_of_its_own(alices: ClientSession, page: str) -> None:
+async def test_pages_have_no_inline_scripts_styles_or_handlers(alices: ClientSession, page: str) -> None:
     parsed = await read_page(alices, page)
     scripts = parsed.attributes("script")
     assert all(script["type"] == "module" and script["src"] for script in scripts)
@@ -69,7 +69,7 @@ async def test_no_page_has_a_script_a_style_or_a_handler_of_its_own(alices: Clie
     assert not {name for name in names if name.startswith("on") or name == "style"}
 
 
-async def test_whatever_a_page_is_made_of_is_there_and_may_be_kept_for_a_year(alices: ClientSession, page: str) -> None:
+async def test_static_files_of_pages_exist_and_are_cached_for_a_year(alices: ClientSession, page: str) -> None:
     parsed = await read_page(alices, page)
     addresses = [link["href"] for link in parsed.attributes("link")]
     addresses += [element["src"] for tag in ("script", "img") for element in parsed.attributes(tag)]
@@ -82,26 +82,26 @@ async def test_whatever_a_page_is_made_of_is_there_and_may_be_kept_for_a_year(al
 
 
 @pytest.mark.parametrize("path", ["/sign-in", "/setup", "/docs", "/nowhere"])
-async def test_the_sandbox_says_so_on_every_page_and_first_in_its_title(demo: Service, path: str) -> None:
+async def test_every_sandbox_page_says_so_in_banner_and_title(demo: Service, path: str) -> None:
     async with ClientSession(demo.url, headers=BROWSER) as session, session.get(path) as answer:
         parsed = Parsed(await answer.text())
     assert parsed.title().startswith("SANDBOX")
     assert _BANNER in {text for _, text in parsed.texts}
 
 
-async def test_a_page_about_real_money_never_speaks_of_a_sandbox(alices: ClientSession, page: str) -> None:
+async def test_pages_of_a_real_server_never_mention_a_sandbox(alices: ClientSession, page: str) -> None:
     async with alices.get(page) as answer:
         assert "sandbox" not in (await answer.text()).lower()
 
 
-async def test_a_form_never_puts_a_secret_into_an_address(alices: ClientSession, page: str) -> None:
+async def test_forms_never_put_secrets_into_urls(alices: ClientSession, page: str) -> None:
     """What is not posted is a filter: two days, and a choice."""
     parsed = await read_page(alices, page)
     fields = {field.get("name") for field in parsed.attributes("input")}
     assert fields == {"since", "to"} or all(form["method"] == "post" for form in parsed.attributes("form"))
 
 
-async def test_every_form_posts_to_a_page(alices: ClientSession, page: str) -> None:
+async def test_every_form_posts_to_a_url_with_a_page(alices: ClientSession, page: str) -> None:
     """So that somebody who has to sign in first is led back to the form."""
     for form in (await read_page(alices, page)).attributes("form"):
         if form["method"] == "get":
@@ -111,9 +111,7 @@ async def test_every_form_posts_to_a_page(alices: ClientSession, page: str) -> N
             assert answer.status == 200, form["action"]
 
 
-async def test_every_field_has_a_label_and_no_browser_is_asked_to_remember_an_alpaca_key(
-    alices: ClientSession, page: str
-) -> None:
+async def test_every_field_has_a_label_and_alpaca_keys_are_not_autofilled(alices: ClientSession, page: str) -> None:
     parsed = await read_page(alices, page)
     labelled = {label.get("for") for label in parsed.attributes("label")}
     in_their_labels = {"checkbox", "radio", "date", "hidden"}
@@ -124,12 +122,12 @@ async def test_every_field_has_a_label_and_no_browser_is_asked_to_remember_an_al
     assert all(field["autocomplete"] == "off" for field in keys)
 
 
-async def test_ids_are_unique_on_a_page(alices: ClientSession, page: str) -> None:
+async def test_ids_are_unique(alices: ClientSession, page: str) -> None:
     ids = [attributes["id"] for _, attributes in (await read_page(alices, page)).tags if "id" in attributes]
     assert len(ids) == len(set(ids))
 
 
-async def test_the_pages_are_no_part_of_the_described_api(anybody: ClientSession) -> None:
+async def test_pages_are_not_in_the_openapi_document(anybody: ClientSession) -> None:
     async with anybody.get("/openapi.json") as answer:
         paths = (await answer.json())["paths"]
     assert all(path.startswith(("/api/", "/healthz", "/readyz")) for path in paths), list(paths)

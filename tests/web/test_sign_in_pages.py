@@ -1,4 +1,4 @@
-"""Coming in and going out by the pages alone."""
+"""Signing in and out without JavaScript."""
 
 import secrets
 from itertools import count
@@ -13,21 +13,21 @@ from tests.conftest import Service
 from tests.identity.members import add_member
 from tests.people import Person
 from tests.web.conftest import Browsing
-from tests.web.html import Parsed
+from tests.web.parsed_html import Parsed
 
 _PASSWORD = "quiet meadow at dusk"
 
 
 @pytest.fixture
 async def carol(service: Service) -> str:
-    """Somebody with a password."""
+    """The email of a user with a password."""
     email = f"carol-{secrets.token_hex(6)}@corral.example"
     house = service.resources
     await sign_in.add_user(house.database, house.vault, email=email, password=Secret(_PASSWORD))
     return email
 
 
-async def test_somebody_with_a_password_comes_in_and_goes_where_they_wanted(visitor: ClientSession, carol: str) -> None:
+async def test_password_sign_in_redirects_to_the_requested_page(visitor: ClientSession, carol: str) -> None:
     sent = {"email": carol, "password": _PASSWORD}
     async with visitor.post("/sign-in?next=/keys/new", data=sent, allow_redirects=False) as answer:
         assert (answer.status, answer.headers["location"]) == (303, "/keys/new")
@@ -38,7 +38,7 @@ async def test_somebody_with_a_password_comes_in_and_goes_where_they_wanted(visi
         assert (answer.status, answer.url.path) == (200, "/keys/new")
 
 
-async def test_filters_of_a_page_come_along_and_a_query_of_a_form_does_not(visitor: ClientSession) -> None:
+async def test_sign_in_redirect_keeps_the_query_of_pages_but_not_of_forms(visitor: ClientSession) -> None:
     wanted = "/accounts/4b0b5a2e-9a3c-4c1e-8a57-0d9c6f2f6d31/orders?status=open&direction=asc"
     async with visitor.get(wanted) as answer:
         assert (answer.url.path, answer.url.query["next"]) == ("/sign-in", wanted)
@@ -47,24 +47,24 @@ async def test_filters_of_a_page_come_along_and_a_query_of_a_form_does_not(visit
 
 
 @pytest.mark.parametrize("next_page", ["https://elsewhere.example", "//elsewhere.example/", "/%5Celsewhere.example"])
-async def test_nobody_is_led_elsewhere_after_signing_in(visitor: ClientSession, carol: str, next_page: str) -> None:
+async def test_sign_in_never_redirects_to_another_site(visitor: ClientSession, carol: str, next_page: str) -> None:
     sent = {"email": carol, "password": _PASSWORD}
     async with visitor.post(f"/sign-in?next={next_page}", data=sent, allow_redirects=False) as answer:
         assert (answer.status, answer.headers["location"]) == (303, "/")
 
 
-async def test_a_wrong_password_keeps_the_address_and_not_the_password(visitor: ClientSession, carol: str) -> None:
+async def test_a_wrong_password_keeps_the_email_but_not_the_password(visitor: ClientSession, carol: str) -> None:
     wrong = "a wrong password 4711"
     async with visitor.post("/sign-in", data={"email": carol, "password": wrong}) as answer:
         html = await answer.text()
     assert answer.status == 401
     assert "set-cookie" not in answer.headers
-    assert "do not fit together" in html
+    assert "Wrong email or password." in html
     assert f'value="{carol}"' in html
     assert wrong not in html
 
 
-async def test_whoever_was_signed_out_for_wrong_passwords_is_told_so_and_led_back(
+async def test_after_five_wrong_passwords_the_sign_in_page_explains_and_leads_back(
     visitor: ClientSession, carol: str
 ) -> None:
     async with visitor.post("/sign-in", data={"email": carol, "password": _PASSWORD}) as answer:
@@ -73,17 +73,17 @@ async def test_whoever_was_signed_out_for_wrong_passwords_is_told_so_and_led_bac
     for _ in range(5):
         form = {"current_password": "wrong password", "new_password": "louder meadow at dawn"}
         async with visitor.post("/you/password", data=form) as answer:
-            told.append((answer.status, answer.url.path, "five times in a row" in await answer.text()))
+            told.append((answer.status, answer.url.path, "five wrong passwords in a row" in await answer.text()))
     assert told == [(401, "/you/password", False)] * 4 + [(200, "/sign-in", True)]
     async with visitor.post(
         f"/sign-in?{answer.url.query_string}", data={"email": carol, "password": _PASSWORD}
     ) as back:
         assert (back.status, back.url.path) == (200, "/you/password")
     async with visitor.get("/sign-in?reason=session_ended") as answer:  # signed in: nothing has ended
-        assert "five times in a row" not in await answer.text()
+        assert "five wrong passwords in a row" not in await answer.text()
 
 
-async def test_somebody_who_tries_too_often_is_told_how_long_to_wait(visitor: ClientSession, carol: str) -> None:
+async def test_too_many_sign_in_attempts_show_how_long_to_wait(visitor: ClientSession, carol: str) -> None:
     for attempt in count(1):  # the first wait is a second, which a busy machine needs for a try; the next one is two
         async with visitor.post("/sign-in", data={"email": carol, "password": "wrong password"}) as answer:
             if answer.status == 401:
@@ -95,7 +95,7 @@ async def test_somebody_who_tries_too_often_is_told_how_long_to_wait(visitor: Cl
             return
 
 
-async def test_a_pasted_link_lets_in_once(service: Service, visitor: ClientSession, alice: Person) -> None:
+async def test_a_pasted_link_signs_in_once(service: Service, visitor: ClientSession, alice: Person) -> None:
     house = service.resources
     link = await issue_link(house.database, house.vault, "sign_in", alice.user_id, house.public_url)
     async with visitor.post("/sign-in/code", data={"token": f" {link.reveal()} "}, allow_redirects=False) as answer:
@@ -103,11 +103,11 @@ async def test_a_pasted_link_lets_in_once(service: Service, visitor: ClientSessi
     async with visitor.post("/sign-in/code", data={"token": link.reveal()}) as answer:
         html = await answer.text()
     assert answer.status == 403
-    assert "This one-time link is used up" in html or "used up" in html
+    assert "has expired or was already used" in html
     assert link.reveal().partition("#")[2] not in html
 
 
-async def test_a_link_of_alice_lets_bobs_browser_in_as_alice_only_when_it_is_sent(
+async def test_alices_link_in_bobs_browser_signs_in_only_when_it_is_submitted(
     service: Service, bobs: ClientSession, alice: Person, bob: Person
 ) -> None:
     house = service.resources
@@ -122,12 +122,12 @@ async def test_a_link_of_alice_lets_bobs_browser_in_as_alice_only_when_it_is_sen
     assert bob.email not in page
 
 
-async def test_a_set_up_code_that_is_none_is_told_on_the_page(visitor: ClientSession) -> None:
+async def test_an_invalid_set_up_code_is_shown_on_the_page(visitor: ClientSession) -> None:
     sent = {"token": "corral_nothing", "email": "first@corral.example", "password": _PASSWORD}
     async with visitor.post("/setup", data=sent) as answer:
         html = await answer.text()
     assert answer.status == 403
-    assert "This one-time link is used up" in html
+    assert "has expired or was already used" in html
     assert 'value="first@corral.example"' in html
     assert "corral_nothing" not in html
 
@@ -145,14 +145,14 @@ async def test_signing_out_ends_the_session_on_the_server(
         assert answer.status == 200
 
 
-async def test_a_lost_password_is_recovered_without_a_script_and_told_at_the_next_sign_in(
+async def test_password_recovery_without_javascript_is_reported_at_the_next_sign_in(
     service: Service, visitor: ClientSession, bob: Person
 ) -> None:
     carol, new = await add_member(service), "louder meadow at dawn"
     house = service.resources
     link = await issue_link(house.database, house.vault, "recovery", carol.user_id, house.public_url)
     async with visitor.get("/recover") as answer:
-        assert (answer.status, "Set a new password" in await answer.text()) == (200, True)
+        assert (answer.status, "Reset password" in await answer.text()) == (200, True)
     async with visitor.post("/recover", data={"token": link.reveal(), "new_password": "password1234"}) as answer:
         assert (answer.status, "easy to guess" in await answer.text()) == (422, True)
     async with visitor.post("/recover", data={"token": link.reveal(), "new_password": new}) as answer:
@@ -169,7 +169,7 @@ async def test_a_lost_password_is_recovered_without_a_script_and_told_at_the_nex
         assert "Password reset with a recovery link" in await answer.text()
 
 
-async def test_who_recovered_nothing_is_told_so(browsing: Browsing, alice: Person, bob: Person) -> None:
+async def test_the_reset_page_says_when_there_was_no_reset(browsing: Browsing, alice: Person, bob: Person) -> None:
     async with browsing(alice) as alices, alices.get("/you/recovered?next=//elsewhere") as answer:
         html = await answer.text()
     assert "has not been reset" in html

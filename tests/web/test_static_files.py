@@ -29,7 +29,7 @@ _ATTRIBUTION = 'href="https://www.tradingview.com/"'  # a link that the chart's 
         ("favicon.svg", "image/svg+xml"),
     ],
 )
-async def test_a_file_has_the_media_type_that_a_browser_insists_on(
+async def test_static_files_have_the_right_media_type(
     anybody: aiohttp.ClientSession, path: str, media_type: str
 ) -> None:
     async with anybody.get(f"/static/{_VERSION}/{path}") as answer:
@@ -37,29 +37,27 @@ async def test_a_file_has_the_media_type_that_a_browser_insists_on(
         assert await answer.read() == _STATIC[path].content
 
 
-async def test_a_file_asked_for_by_another_version_is_answered_but_not_kept(anybody: aiohttp.ClientSession) -> None:
+async def test_an_outdated_version_gets_the_current_file_without_caching(anybody: aiohttp.ClientSession) -> None:
     async with anybody.get("/static/0123456789abcdef/styles/tokens.css") as answer:
         assert (answer.status, answer.headers["cache-control"]) == (200, "no-cache")
         assert await answer.read() == _STATIC["styles/tokens.css"].content
 
 
 @pytest.mark.parametrize("path", ["", "styles", "styles/", "styles/other.css", "../routes.py", "/etc/hostname"])
-async def test_what_was_not_there_at_the_start_has_no_address(anybody: aiohttp.ClientSession, path: str) -> None:
+async def test_files_added_after_startup_are_not_served(anybody: aiohttp.ClientSession, path: str) -> None:
     assert await _raw_status(anybody, f"/static/{_VERSION}/{path}") == 404
 
 
 @pytest.mark.parametrize("step", ["..", "%2e%2e", "..%2f", "%2e%2e%2f"])
-async def test_no_way_of_writing_a_path_leads_out_of_the_static_files(
-    anybody: aiohttp.ClientSession, step: str
-) -> None:
+async def test_path_traversal_is_not_possible(anybody: aiohttp.ClientSession, step: str) -> None:
     assert await _raw_status(anybody, f"/static/{_VERSION}/styles/{step}/{step}/routes.py") == 404
 
 
-def test_what_judges_the_pages_in_tests_is_not_served() -> None:
+def test_test_tools_are_not_served() -> None:
     assert not [path for path, file in _STATIC.items() if "axe" in path or b"axe.run" in file.content]
 
 
-def test_the_version_changes_with_a_byte_a_name_or_a_boundary(tmp_path: Path) -> None:
+def test_the_version_changes_with_content_name_and_boundaries(tmp_path: Path) -> None:
     versions = [
         _version_with(tmp_path / "one", {"a.css": "ab", "b.css": "c"}),
         _version_with(tmp_path / "two", {"a.css": "a", "b.css": "bc"}),
@@ -70,39 +68,39 @@ def test_the_version_changes_with_a_byte_a_name_or_a_boundary(tmp_path: Path) ->
     assert _version_with(tmp_path / "five", {"a.css": "ab", "b.css": "c"}) == versions[0]
 
 
-def test_a_file_of_an_unknown_kind_stops_the_start(tmp_path: Path) -> None:
+def test_an_unknown_file_type_is_an_error_at_startup(tmp_path: Path) -> None:
     (tmp_path / "notes.orig").write_text("left behind")
     with pytest.raises(KeyError, match=r"\.orig"):
         read_static_files(tmp_path)
 
 
 @pytest.mark.parametrize("script", _SCRIPTS)
-def test_no_script_turns_text_into_markup_or_code(script: str) -> None:
+def test_scripts_never_turn_text_into_markup_or_code(script: str) -> None:
     forbidden = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|\bFunction\(|setAttribute\(.on|srcdoc"
     assert not re.search(forbidden, _SCRIPTS[script])
 
 
 @pytest.mark.parametrize("script", _SCRIPTS)
-def test_no_script_makes_a_float_of_money(script: str) -> None:
+def test_scripts_never_convert_money_to_floats(script: str) -> None:
     assert not re.search(r"parseFloat|parseInt|toFixed|valueAsNumber", _SCRIPTS[script])
     # A number is made of a waiting time, and of what is drawn and goes nowhere else.
     assert "Number(" not in _SCRIPTS[script] or script in {"scripts/api.js", _CHART}
 
 
 @pytest.mark.parametrize("script", _SCRIPTS)
-def test_a_script_imports_only_what_is_served(script: str) -> None:
+def test_scripts_import_only_served_files(script: str) -> None:
     imported = set(re.findall(r'from "([^"]+)"', _SCRIPTS[script])) - {_CHARTS_LIBRARY}
     assert {f"scripts/{address.removeprefix('./')}" for address in imported} <= set(_STATIC)
 
 
 @pytest.mark.parametrize("source", _SOURCES)
-def test_nothing_comes_from_another_host(source: str) -> None:
+def test_no_resource_comes_from_another_host(source: str) -> None:
     elsewhere = _SOURCES[source].replace('xmlns="http://www.w3.org/2000/svg"', "").replace(_ATTRIBUTION, "")
     assert not re.search(r"https?://|[\"'(]//", elsewhere)
 
 
 @pytest.mark.parametrize("sheet", [path for path in _STATIC if path.endswith(".css")])
-def test_every_colour_has_its_name_in_one_file(sheet: str) -> None:
+def test_colors_are_defined_in_one_file(sheet: str) -> None:
     source = _SOURCES[sheet]
     if sheet == "styles/tokens.css":
         assert "light-dark(" in source

@@ -39,9 +39,9 @@ def read_cursor(text: str | None, bound_to: Hashable) -> Place:
     version, bond, content = _divided(data, len(_VERSION), _BOND_BYTES)
     place = _place(content)
     if version != _VERSION or place is None:
-        raise _refused("This is no cursor that Corral gave out. Start again without it.")
+        raise _refused("This cursor is invalid. Start again without it.")
     if bond != _bond(bound_to):
-        raise _refused("This cursor belongs to another list or to other filters. Start again without it.")
+        raise _refused("This cursor belongs to another list or other filters. Start again without it.")
     return place
 
 

@@ -25,7 +25,7 @@ from corral.errors import Problem
 
 
 class OverviewCredential(BaseModel):
-    """By what its owner recognises an account."""
+    """Identifies an account."""
 
     id: UUID
     nickname: str
@@ -34,39 +34,41 @@ class OverviewCredential(BaseModel):
 
 
 class OverviewItem(BaseModel):
-    """One account: how it stands, or why that is not known just now."""
+    """One account with its account data or the error that occurred."""
 
     credential: OverviewCredential
     account_data: AccountDataResponse | None = Field(
-        description="What the account-data call would answer; null with a problem"
+        description="The response of the account-data call; null if there is a problem"
     )
     problem: ProblemBody | None = Field(
-        description="What the account-data call would answer instead, with `retry_after` in seconds where that "
-        "would have the header; null with account data"
+        description="The error of the account-data call, with `retry_after` in seconds instead of the "
+        "header; null if there is account data"
     )
 
 
 class CurrencySums(BaseModel):
-    """Sums over the accounts in one currency, every digit of them."""
+    """Exact totals of the accounts in one currency."""
 
     currency: str = Field(examples=["USD"])
-    accounts: int = Field(description="How many accounts are in these sums")
+    accounts: int = Field(description="How many accounts are included")
     balance: str = Field(examples=["12012.0000000000001"])
     equity: str = Field(examples=["103820.56"])
-    buying_power: str = Field(description="Of all of them; each can spend only its own", examples=["262113.632"])
+    buying_power: str = Field(description="Total; each account can use only its own", examples=["262113.632"])
 
 
 class EnvironmentTotals(BaseModel):
-    """Paper and live are apart, for play money is none."""
+    """Totals, separately for paper and live."""
 
     account_type: Environment
-    accounts: int = Field(description="How many accounts are in")
-    missing: int = Field(description="How many are not, for a problem; whatever is summed is partial unless this is 0")
+    accounts: int = Field(description="How many accounts are included")
+    missing: int = Field(
+        description="How many accounts are not included because of a problem; unless it is 0, totals are partial"
+    )
     by_currency: list[CurrencySums]
 
 
 class OverviewResponse(BaseModel):
-    """All active accounts of the caller, in the order of the list of credentials."""
+    """All active accounts of the user, in the order of the list of credentials."""
 
     items: list[OverviewItem]
     totals: list[EnvironmentTotals]

@@ -22,9 +22,9 @@ _DAYS_OF_UNIT: Final = {"D": 1, "W": 7, "M": 30, "A": 365}
 def _since_1970(text: str) -> str:
     moment = in_utc(text)
     if moment is None:
-        raise ValueError("an ISO 8601 time with its zone is expected: Z, or an offset whose + is written as %2B")
+        raise ValueError("Enter an ISO 8601 time with a time zone: Z, or an offset with its + encoded as %2B.")
     if moment < "1970":
-        raise ValueError("no time before the year 1970 is taken")
+        raise ValueError("Enter a time after 1969.")
     return moment
 
 
@@ -34,7 +34,7 @@ Moment = Annotated[
     AfterValidator(_since_1970),
     WithJsonSchema({"type": "string", "format": "date-time", "maxLength": 40}),
 ]
-Cursor = Annotated[str, Field(description="`next_cursor` of the page before")]
+Cursor = Annotated[str, Field(description="`next_cursor` of the previous page")]
 
 
 class _Params(BaseModel):
@@ -43,9 +43,9 @@ class _Params(BaseModel):
 
 class OrdersParams(_Params):
     status: OrderStatusFilter = OrderStatusFilter.ALL
-    after: Moment | None = Field(None, description="Submitted later than this")
-    until: Moment | None = Field(None, description="Submitted earlier than this")
-    direction: Direction = Field(Direction.DESCENDING, description="`desc`: the newest first")
+    after: Moment | None = Field(None, description="Submitted after this time")
+    until: Moment | None = Field(None, description="Submitted before this time")
+    direction: Direction = Field(Direction.DESCENDING, description="`desc`: newest first")
 
     def query(self) -> OrderQuery:
         """Raises InvalidRequest."""
@@ -62,18 +62,20 @@ class ActivitiesParams(_Params):
     activity_types: str | None = Field(
         None,
         pattern=r"^[A-Z]{2,10}(,[A-Z]{2,10}){0,49}$",
-        description="Alpaca's names of them, with commas between; not together with `category`",
+        description="Alpaca's activity types, comma-separated; not together with `category`",
         examples=["FILL,DIV"],
     )
     category: ActivityCategory | None = None
-    after: Moment | None = Field(None, description="Booked later than this")
-    until: Moment | None = Field(None, description="Booked earlier than this")
-    direction: Direction = Field(Direction.DESCENDING, description="`desc`: the newest first")
+    after: Moment | None = Field(None, description="Booked after this time")
+    until: Moment | None = Field(None, description="Booked before this time")
+    direction: Direction = Field(Direction.DESCENDING, description="`desc`: newest first")
 
     def query(self) -> ActivityQuery:
         """Raises InvalidRequest."""
         if self.activity_types and self.category:
-            raise _refused("category", "Alpaca does not take category together with activity_types. Send one of them.")
+            raise _refused(
+                "category", "Alpaca does not accept category together with activity_types. Send only one of them."
+            )
         _refuse_disorder(after=self.after, until=self.until)
         return ActivityQuery(
             types=tuple(self.activity_types.split(",")) if self.activity_types else (),
@@ -93,24 +95,24 @@ class HistoryParams(_Params):
     period: str | None = Field(
         None,
         pattern=r"^[1-9][0-9]{0,3}[DWMA]$",
-        description="Days, weeks, months or years; not together with both `start` and `end`. By default a month",
+        description="Days, weeks, months or years; not together with both `start` and `end`. Default: one month",
         examples=["1M"],
     )
     timeframe: Timeframe | None = Field(
-        None, description="By default finer for shorter periods. Beyond 30 days Alpaca has whole days (`1D`) only"
+        None, description="Default: depends on the period. Beyond 30 days Alpaca has daily values (`1D`) only"
     )
     start: Moment | None = None
     end: Moment | None = None
-    intraday_reporting: IntradayReporting | None = Field(None, description="By default Alpaca's `market_hours`")
-    pnl_reset: ProfitReset | None = Field(None, description="By default Alpaca's `per_day`")
+    intraday_reporting: IntradayReporting | None = Field(None, description="Default: `market_hours`")
+    pnl_reset: ProfitReset | None = Field(None, description="Default: `per_day`")
 
     def query(self) -> HistoryQuery:
         """Raises InvalidRequest for what Alpaca forbids together."""
         if self.period and self.start and self.end:
-            raise _refused("period", "Alpaca takes at most two of period, start and end. Leave one out.")
+            raise _refused("period", "Alpaca accepts at most two of period, start and end. Leave one out.")
         _refuse_disorder(start=self.start, end=self.end)
         if self.timeframe not in {None, Timeframe.ONE_DAY} and self._length() > _LONGEST_INTRADAY:
-            raise _refused("timeframe", "Beyond 30 days Alpaca has whole days only. Ask for 1D, or for a shorter time.")
+            raise _refused("timeframe", "Beyond 30 days Alpaca has daily values only. Use 1D, or a shorter period.")
         return HistoryQuery(**self.model_dump())
 
     def _length(self) -> timedelta:

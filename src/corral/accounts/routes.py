@@ -115,22 +115,21 @@ router = APIRouter(prefix="/api", tags=["accounts"])
 
 @router.get(
     "/overview",
-    summary="How all of your accounts stand now",
+    summary="Account data of all accounts",
     response_model=OverviewResponse,
     responses=responses_for(Unauthenticated, InsufficientScope, DatabaseUnavailable),
 )
 async def read_overview(user: AccountsRead, request: Request) -> Response:
-    """Every active account of yours, asked side by side, each with its data or with the problem that befell it.
+    """Returns all your active accounts, each with its account data or the error that occurred.
 
-    `accounts:read` is enough: what an account is called, its number and its type are part of the answer, for
-    a balance without a name tells nobody anything. Nothing about the keys is.
+    The scope `accounts:read` includes each account's name, number and type, but nothing about its API key.
     """
     return _json(await load_overview(user.id, resources(request).database, ACCOUNTS.of(request)))
 
 
 @router.get(
     "/credentials/{credential_id}/account-data",
-    summary="How the account stands now",
+    summary="Account data",
     response_model=AccountDataResponse,
     responses=responses_for(
         CredentialInactive,
@@ -150,7 +149,7 @@ async def read_overview(user: AccountsRead, request: Request) -> Response:
     ),
 )
 async def read_account_data(credential_id: UUID, user: AccountsRead, request: Request) -> Response:
-    """How the account stands right now, asked of Alpaca's paper or live host as the credential says."""
+    """Returns balances and restrictions of the account, from Alpaca's paper or live environment."""
     return _json((await ACCOUNTS.of(request).account_data(user.id, credential_id)).json)
 
 
@@ -171,102 +170,102 @@ _PROBLEMS: Final = responses_for(
 )
 _CSV: Final[dict[int | str, dict[str, Any]]] = {
     200: {
-        "description": "A header row and a row each, as RFC 4180 has it, in UTF-8. If something goes wrong on the "
-        "way, the connection breaks in the middle of the body.",
+        "description": "CSV with a header row (RFC 4180), in UTF-8. If an error occurs after the first byte, the "
+        "connection is closed before the end of the body.",
         "content": {"text/csv": {"schema": {"type": "string"}}},
     }
 }
 
 
 @router.get(
-    "/credentials/{credential_id}/positions", summary="What it holds", response_model=PositionList, responses=_PROBLEMS
+    "/credentials/{credential_id}/positions", summary="Positions", response_model=PositionList, responses=_PROBLEMS
 )
 async def read_positions(credential_id: UUID, user: AccountsRead, request: Request) -> Response:
-    """What the account holds right now. Alpaca knows no pages here: all of it is on one."""
+    """Returns all open positions on one page."""
     answer = await lists.read_positions(user.id, credential_id, ACCOUNTS.of(request))
     return _json(answer.json)
 
 
-@router.get("/credentials/{credential_id}/orders", summary="Its orders", response_model=OrderList, responses=_PROBLEMS)
+@router.get("/credentials/{credential_id}/orders", summary="Orders", response_model=OrderList, responses=_PROBLEMS)
 async def read_orders(
     credential_id: UUID, params: Annotated[OrdersPageParams, Query()], user: AccountsRead, request: Request
 ) -> Response:
-    """The account's orders by the time of their submission, page by page. `after` and `until` are exclusive."""
+    """Returns a page of the account's orders, sorted by submission time. `after` and `until` are exclusive."""
     answer = await lists.read_orders(user.id, credential_id, params, ACCOUNTS.of(request))
     return _json(answer.json)
 
 
 @router.get(
-    "/credentials/{credential_id}/activities", summary="What it did", response_model=ActivityList, responses=_PROBLEMS
+    "/credentials/{credential_id}/activities", summary="Activity", response_model=ActivityList, responses=_PROBLEMS
 )
 async def read_activities(
     credential_id: UUID, params: Annotated[ActivitiesPageParams, Query()], user: AccountsRead, request: Request
 ) -> Response:
-    """Fills, and everything else that moved money or shares, page by page."""
+    """Returns a page of fills, dividends, fees, transfers and other activities."""
     answer = await lists.read_activities(user.id, credential_id, params, ACCOUNTS.of(request))
     return _json(answer.json)
 
 
 @router.get(
     "/credentials/{credential_id}/portfolio-history",
-    summary="How its equity went",
+    summary="Equity history",
     response_model=PortfolioHistoryResponse,
     responses=_PROBLEMS,
 )
 async def read_portfolio_history(
     credential_id: UUID, params: Annotated[HistoryParams, Query()], user: AccountsRead, request: Request
 ) -> Response:
-    """How the account's equity went, point by point. What Alpaca forbids together is refused before it is asked."""
+    """Returns the account's equity over time. Combinations that Alpaca does not accept are an error (422)."""
     answer = await lists.read_portfolio_history(user.id, credential_id, params, ACCOUNTS.of(request))
     return _json(answer.json)
 
 
 @router.get(
     "/credentials/{credential_id}/clock",
-    summary="Whether its market is open",
+    summary="Market clock",
     response_model=ClockResponse,
     responses=_PROBLEMS,
 )
 async def read_clock(credential_id: UUID, user: AccountsRead, request: Request) -> Response:
-    """Alpaca's clock: whether the market is open, and when that changes."""
+    """Returns whether the market is open, and when it opens and closes next."""
     answer = await lists.read_clock(user.id, credential_id, ACCOUNTS.of(request))
     return _json(answer.json)
 
 
 @router.get(
     "/credentials/{credential_id}/positions.csv",
-    summary="What it holds, as a file",
+    summary="Positions as CSV",
     response_class=CsvResponse,
     responses=_CSV | _PROBLEMS,
 )
 async def export_positions(credential_id: UUID, user: AccountsRead, request: Request) -> Response:
-    """What the account holds right now, for a spreadsheet. Cells that it would run as a formula begin with `'`."""
+    """Returns all open positions for a spreadsheet. Cells that it would run as a formula begin with `'`."""
     return CsvResponse(await _exporter(user, credential_id, request).positions())
 
 
 @router.get(
     "/credentials/{credential_id}/orders.csv",
-    summary="Its orders, as a file",
+    summary="Orders as CSV",
     response_class=CsvResponse,
     responses=_CSV | _PROBLEMS,
 )
 async def export_orders(
     credential_id: UUID, params: Annotated[OrdersParams, Query()], user: AccountsRead, request: Request
 ) -> Response:
-    """All orders that fit, however many: a long file waits for the account's budget of calls at Alpaca."""
+    """Returns all matching orders. A long file takes time, because of the account's rate limit at Alpaca."""
     return CsvResponse(await _exporter(user, credential_id, request).orders(params))
 
 
 @router.get(
     "/credentials/{credential_id}/activities.csv",
-    summary="What it did, as a file",
+    summary="Activity as CSV",
     response_class=CsvResponse,
     responses=_CSV | _PROBLEMS,
 )
 async def export_activities(
     credential_id: UUID, params: Annotated[ActivitiesParams, Query()], user: AccountsRead, request: Request
 ) -> Response:
-    """All activities that fit, however many: a long file waits for the account's budget of calls at Alpaca."""
+    """Returns all matching activities. A long file takes time, because of the account's rate limit at Alpaca."""
     return CsvResponse(await _exporter(user, credential_id, request).activities(params))
 
 

@@ -18,7 +18,7 @@ from corral.alpaca.portfolio_history import PortfolioHistory
 from corral.alpaca.positions import Position
 from corral.edge.field_types import UtcTime
 
-_MONEY = "A decimal, digit for digit as Alpaca wrote it"
+_MONEY = "A decimal, exactly as Alpaca returned it"
 Decimal = Annotated[str, Field(description=_MONEY, examples=["240.5"])]
 Factor = Annotated[str, Field(description="A decimal factor: 0.0084 is 0.84 %", examples=["0.0084"])]
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-24T14:30:05.123456789Z"])]
@@ -26,7 +26,7 @@ Day = Annotated[str, Field(json_schema_extra={"format": "date"}, examples=["2026
 
 
 class AccountDataResponse(BaseModel):
-    """How an account stands. Source: `GET /v2/account`, https://docs.alpaca.markets/reference/getaccount-1."""
+    """Balances and restrictions of an account. Source: `GET /v2/account`, https://docs.alpaca.markets/reference/getaccount-1."""
 
     account_type: Environment
     balance: str = Field(description=f"Alpaca's `cash`; negative on margin. {_MONEY}", examples=["-23140.2"])
@@ -35,9 +35,9 @@ class AccountDataResponse(BaseModel):
     currency: str = Field(examples=["USD"])
     trading_blocked: bool
     account_blocked: bool
-    pattern_day_trader: bool = Field(description="false where Alpaca no longer says so (since 2026-07-06)")
-    daytrade_count: int = Field(description="0 where Alpaca no longer says so (since 2026-07-06)")
-    last_updated: UtcTime = Field(description="The moment Alpaca answered, not the moment of the request")
+    pattern_day_trader: bool = Field(description="false if Alpaca no longer returns it (since 2026-07-06)")
+    daytrade_count: int = Field(description="0 if Alpaca no longer returns it (since 2026-07-06)")
+    last_updated: UtcTime = Field(description="When Alpaca responded, which may be before the request")
 
 
 class _OfAlpaca(BaseModel):
@@ -45,7 +45,7 @@ class _OfAlpaca(BaseModel):
 
 
 class PositionResponse(_OfAlpaca):
-    """What is held of one asset. Short positions have a negative `qty` and `market_value`."""
+    """A position in one asset. Short positions have a negative `qty` and `market_value`."""
 
     asset_id: str
     symbol: str = Field(examples=["AAPL"])
@@ -66,13 +66,13 @@ class PositionResponse(_OfAlpaca):
     lastday_price: Decimal | None
     change_today: Factor | None
     swap_rate: Decimal | None = Field(
-        default=None, description="Units of the account's currency for a dollar, in accounts that are not in dollars"
+        default=None, description="Units of the account's currency per US dollar, for accounts in another currency"
     )
     prev_swap_rate: Decimal | None = None
     avg_entry_swap_rate: Decimal | None = None
     usd: dict[str, Decimal] | None = Field(
         default=None,
-        description="The values in dollars, by their names above, in accounts that are not in dollars",
+        description="The values in US dollars, by the names above, for accounts in another currency",
         examples=[{"market_value": "4880.00"}],
     )
 
@@ -83,12 +83,12 @@ class OrderLegResponse(_OfAlpaca):
     id: str
     client_order_id: str | None
     status: str = Field(examples=["filled"])
-    symbol: str | None = Field(description="null for an order whose legs alone have one", examples=["AAPL"])
+    symbol: str | None = Field(description="null for a multi-leg order", examples=["AAPL"])
     asset_id: str | None
     asset_class: str | None = Field(examples=["us_equity"])
     side: str | None = Field(examples=["buy"])
     type: str | None = Field(examples=["limit"])
-    order_class: str = Field(description="`simple` for what Alpaca writes as an empty text", examples=["simple"])
+    order_class: str = Field(description="`simple` if Alpaca returns an empty text", examples=["simple"])
     time_in_force: str | None = Field(examples=["day"])
     position_intent: str | None = Field(examples=["buy_to_open"])
     qty: Decimal | None
@@ -100,7 +100,7 @@ class OrderLegResponse(_OfAlpaca):
     trail_price: Decimal | None
     trail_percent: Decimal | None
     hwm: Decimal | None = Field(description="A trailing stop's highest or lowest price so far")
-    ratio_qty: Decimal | None = Field(description="A leg's share in a multi-leg order")
+    ratio_qty: Decimal | None = Field(description="A leg's proportion in a multi-leg order")
     extended_hours: bool
     created_at: Moment | None
     updated_at: Moment | None
@@ -111,26 +111,26 @@ class OrderLegResponse(_OfAlpaca):
     canceled_at: Moment | None
     failed_at: Moment | None
     replaced_at: Moment | None
-    replaced_by: str | None = Field(description="The id of the order that took its place")
-    replaces: str | None = Field(description="The id of the order whose place it took")
-    group_id: str | None = Field(description="What the orders of a bracket, OCO or OTO have in common")
+    replaced_by: str | None = Field(description="The id of the order that replaced it")
+    replaces: str | None = Field(description="The id of the order that it replaced")
+    group_id: str | None = Field(description="Shared by the orders of a bracket, OCO or OTO")
     group_role: str | None = Field(examples=["take_profit"])
 
 
 class OrderResponse(OrderLegResponse):
-    """An order, and those of its legs that Alpaca does not list as orders of their own."""
+    """An order with those of its legs that Alpaca does not list separately."""
 
     legs: list[OrderLegResponse]
 
 
 _OTHER = Field(
     default_factory=dict[str, str | bool],
-    description="What else Alpaca sends of it, by Alpaca's names; numbers as texts",
+    description="Other fields that Alpaca returns; numbers are texts",
 )
 
 
 class TradeActivityResponse(_OfAlpaca):
-    """A fill of an order, or of a part of one."""
+    """A fill or partial fill of an order."""
 
     kind: Literal["trade"] = "trade"
     id: str = Field(examples=["20220202135509981::2d7be4ff-d1f3-43e9-856a-0f5cf5c5088e"])
@@ -150,13 +150,13 @@ class TradeActivityResponse(_OfAlpaca):
 
 
 class NonTradeActivityResponse(_OfAlpaca):
-    """Everything else that moves money or shares: dividends, fees, transfers, …"""
+    """Any other activity: dividends, fees, transfers, …"""
 
     kind: Literal["non_trade"] = "non_trade"
     id: str = Field(examples=["20190801011955195::5f596936-6f23-4cef-bdf1-3806aae57dbf"])
     activity_type: str = Field(examples=["DIV"])
     activity_sub_type: str | None = Field(examples=["SDIV"])
-    date: Day | None = Field(description="The day on which it is settled")
+    date: Day | None = Field(description="The settlement date")
     created_at: Moment | None
     net_amount: Decimal | None
     currency: str | None = Field(examples=["USD"])
@@ -166,7 +166,7 @@ class NonTradeActivityResponse(_OfAlpaca):
     per_share_amount: Decimal | None
     group_id: str | None
     status: str | None = Field(examples=["executed"])
-    price: Decimal | None = Field(default=None, description="Of a fee in coins, or of an exercised option")
+    price: Decimal | None = Field(default=None, description="Of a crypto fee or an exercised option")
     description: str | None = Field(default=None, examples=["TAF fee for 1572 shares (89 trades)"])
     other: dict[str, str | bool] = _OTHER
 
@@ -175,7 +175,7 @@ ActivityResponse = Annotated[TradeActivityResponse | NonTradeActivityResponse, F
 
 
 class HistoryPointResponse(_OfAlpaca):
-    """One window of time, named after its beginning. null is what Alpaca has no value for."""
+    """A time window, dated at its start; null if Alpaca has no value."""
 
     at: Moment
     equity: Decimal | None
@@ -184,7 +184,7 @@ class HistoryPointResponse(_OfAlpaca):
 
 
 class ClockResponse(_OfAlpaca):
-    """Whether the market is open, and when that changes. In UTC, where Alpaca writes New York's time."""
+    """Whether the market is open, and when it opens and closes next. In UTC; Alpaca returns New York time."""
 
     timestamp: Moment
     is_open: bool
@@ -193,14 +193,14 @@ class ClockResponse(_OfAlpaca):
 
 
 _UNREADABLE = Field(
-    description="How many more items Alpaca sent that Corral can't read and left out; 0 as a rule. "
-    "The CSV has a row for each"
+    description="How many more items Alpaca returned that can't be read and are left out; normally 0. "
+    "The CSV file includes them"
 )
-_NEXT_CURSOR = Field(description="To be sent as `cursor` for the next page; null after the last one")
+_NEXT_CURSOR = Field(description="Send it as `cursor` for the next page; null on the last page")
 
 
 class PositionList(BaseModel):
-    """All positions: Alpaca puts them on one page."""
+    """All positions, on one page."""
 
     items: list[PositionResponse]
     unreadable: int = _UNREADABLE
@@ -208,7 +208,7 @@ class PositionList(BaseModel):
 
 
 class OrderList(BaseModel):
-    """A page of orders, in the order of their submission."""
+    """A page of orders, sorted by submission time."""
 
     items: list[OrderResponse]
     unreadable: int = _UNREADABLE
@@ -216,7 +216,7 @@ class OrderList(BaseModel):
 
 
 class ActivityList(BaseModel):
-    """A page of activities, in the order of time."""
+    """A page of activities, sorted by time."""
 
     items: list[ActivityResponse]
     unreadable: int = _UNREADABLE
@@ -224,14 +224,14 @@ class ActivityList(BaseModel):
 
 
 class PortfolioHistoryResponse(BaseModel):
-    """Points in the order of time, ready for a chart."""
+    """Points sorted by time, for a chart."""
 
     timeframe: str = Field(examples=["1D"])
-    base_value: Decimal | None = Field(description="What profit and loss are counted from")
-    base_value_asof: Day | None = Field(description="The day whose closing equity the base value is, where it is one")
+    base_value: Decimal | None = Field(description="The starting value of profit and loss")
+    base_value_asof: Day | None = Field(description="The day whose closing equity is the base value, if any")
     items: list[HistoryPointResponse]
     unreadable: int = _UNREADABLE
-    missing: int = Field(description="How many points this curve lacks because they can't be read; 0 as a rule")
+    missing: int = Field(description="How many points are missing because they can't be read; normally 0")
     next_cursor: str | None = _NEXT_CURSOR
 
 

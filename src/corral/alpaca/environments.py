@@ -17,7 +17,7 @@ _LIVE_HOST = "api.alpaca.markets"
 
 
 class Environment(StrEnum):
-    """Paper trades with play money, live with real money. The same keys never work in both."""
+    """`paper` is simulated trading, `live` is real money. A key works in one of them only."""
 
     PAPER = "paper"
     LIVE = "live"

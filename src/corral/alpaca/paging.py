@@ -18,7 +18,7 @@ MARK_BYTES: Final = 6  # two of 500 are alike once in two billion times
 
 
 class Direction(StrEnum):
-    """By time: the newest first, or the oldest."""
+    """By time: newest or oldest first."""
 
     DESCENDING = "desc"
     ASCENDING = "asc"

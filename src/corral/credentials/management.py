@@ -188,6 +188,6 @@ def _refuse_keys_of_another_account(credential: SealedCredential, validated: Val
 
 def _wrong_environment(found: Environment, wanted: Environment) -> str:
     return (
-        f"These are keys for {found.value} trading, not for {wanted.value}. "
-        f"Store them as {found.value}, or copy the {wanted.value} ones from Alpaca's dashboard. Nothing was stored."
+        f"This API key is for {found.value} trading, not for {wanted.value}. "
+        f"Choose {found.value}, or copy the {wanted.value} API key from Alpaca's dashboard. Nothing was stored."
     )

@@ -1,6 +1,7 @@
 """What can be told about a stored credential and about Alpaca's part in it."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Final, Self
 
 from corral.alpaca import errors as alpaca
@@ -8,52 +9,52 @@ from corral.errors import Problem
 
 
 class CredentialNotFound(Problem):
-    """There is no such credential of yours."""
+    """Account not found."""
 
-    status, code, title = 404, "credential_not_found", "Credential not found"
+    status, code, title = 404, "credential_not_found", "Account not found"
 
 
 class CredentialInactive(Problem):
-    """This credential is switched off. Switch it on again to use it."""
+    """This account is paused."""
 
-    status, code, title = 400, "credential_inactive", "Credential switched off"
+    status, code, title = 400, "credential_inactive", "Account paused"
 
 
 class CredentialRefused(Problem):
-    """Alpaca no longer accepts these keys. Make new ones on Alpaca's dashboard and replace them here.
+    """Alpaca no longer accepts this API key. Generate a new one on Alpaca's dashboard and replace it here.
 
-    If they should work again, check them here: a good answer from Alpaca is believed at once.
+    If the key works again, check it here to resume updates.
     """
 
-    status, code, title = 409, "credential_refused", "Alpaca refuses the stored keys"
+    status, code, title = 409, "credential_refused", "API key rejected"
 
 
 class KeysRefused(Problem):
-    """Alpaca accepts this pair of keys neither for paper nor for live trading. Copy both again; nothing was stored."""
+    """Alpaca accepts this API key neither for paper nor for live. Copy the key ID and the secret again."""
 
-    status, code, title = 422, "keys_refused", "Alpaca refuses these keys"
+    status, code, title = 422, "keys_refused", "API key rejected"
 
 
 class WrongEnvironment(Problem):
-    """These keys belong to the other environment. Nothing was stored."""
+    """This API key is for the other environment. Nothing was stored."""
 
-    status, code, title = 422, "wrong_environment", "Paper and live are mixed up"
+    status, code, title = 422, "wrong_environment", "Wrong environment"
 
 
 class WrongAccount(Problem):
-    """These keys open another Alpaca account. Store them as a credential of their own; nothing was changed."""
+    """This API key belongs to a different Alpaca account. Add it as a new account. Nothing was changed."""
 
-    status, code, title = 422, "wrong_account", "Keys of another account"
+    status, code, title = 422, "wrong_account", "Different account"
 
 
 class AnotherAccount(Problem):
-    """These keys now open a different Alpaca account from the one you stored. Store them as a new account."""
+    """This API key now belongs to a different Alpaca account than before. Add it as a new account."""
 
-    status, code, title = 409, "wrong_account", "Keys of another account"
+    status, code, title = 409, "wrong_account", "Different account"
 
 
 class AccountNotOpen(Problem):
-    """This account isn't open, so it has no balance. `account_status` is Alpaca's word for it."""
+    """This account isn't open, so it has no balance. `account_status` is Alpaca's status."""
 
     status, code, title = 409, "account_not_open", "Account not open"
 
@@ -78,53 +79,53 @@ _NOT_OPEN: Final[Mapping[str, str]] = {
 
 
 class AlpacaRefused(Problem):
-    """Alpaca refused this request for a reason of its own; `alpaca_code` is its number. Repeating it won't help."""
+    """Alpaca rejected this request; `alpaca_code` is Alpaca's error code. Repeating it won't help."""
 
-    status, code, title = 409, "alpaca_refused", "Alpaca refused the request"
+    status, code, title = 409, "alpaca_refused", "Request rejected by Alpaca"
 
     @classmethod
     def with_code(cls, alpaca_code: int) -> Self:
         return cls(
-            f"Alpaca refused this request (code {alpaca_code}). Repeating it won't help. "
-            "Alpaca's documentation or support can tell you what the code means.",
+            f"Alpaca rejected this request (code {alpaca_code}). Repeating it won't help. "
+            "Alpaca's documentation or support can explain the code.",
             alpaca_code=alpaca_code,
         )
 
 
 class AccountAlreadyStored(Problem):
-    """You have stored this Alpaca account already. Replace the keys of that credential instead."""
+    """This Alpaca account is already connected. Replace its API key instead."""
 
-    status, code, title = 409, "account_already_stored", "Account already stored"
+    status, code, title = 409, "account_already_stored", "Account already connected"
 
 
 class TooManyCredentials(Problem):
-    """You have as many credentials as one person may have, 200. Delete one that you no longer need first."""
+    """You have 200 accounts, the maximum. Remove one first."""
 
-    status, code, title = 409, "too_many_credentials", "Too many credentials"
+    status, code, title = 409, "too_many_credentials", "Too many accounts"
 
 
 class UpstreamFailed(Problem):
-    """Alpaca answered with an error, or with something other than what was asked for. Try again shortly."""
+    """Alpaca returned an error."""
 
-    status, code, title = 502, "upstream_failed", "Alpaca failed to answer"
+    status, code, title = 502, "upstream_failed", "Alpaca error"
 
 
 class UpstreamUnavailable(Problem):
-    """Alpaca cannot be reached at the moment. Try again shortly."""
+    """Alpaca can't be reached."""
 
     status, code, title = 503, "upstream_unavailable", "Alpaca unreachable"
 
 
 class UpstreamTimeout(Problem):
-    """Alpaca did not answer in time. Try again shortly."""
+    """Alpaca isn't responding."""
 
-    status, code, title = 504, "upstream_timeout", "Alpaca did not answer in time"
+    status, code, title = 504, "upstream_timeout", "Alpaca isn't responding"
 
 
 class AccountRateLimited(Problem):
-    """Alpaca's budget of requests for this account is spent for the moment."""
+    """Rate limit reached for this account."""
 
-    status, code, title = 429, "account_rate_limited", "Too many requests for this account"
+    status, code, title = 429, "account_rate_limited", "Rate limit reached"
 
 
 # Read along the error's own classes, so that a new kind of failure is told as the kind it belongs to.
@@ -145,12 +146,21 @@ def problem_of(error: alpaca.AlpacaError) -> Problem:
     if isinstance(error, alpaca.ReadRefused):
         return AlpacaRefused.with_code(error.alpaca_code)
     kind = next(_TOLD_AS[cls] for cls in type(error).__mro__ if cls in _TOLD_AS)
+    if kind is UpstreamFailed:
+        return UpstreamFailed(_failure_of(error))
     return kind(retry_after=5) if kind is UpstreamUnavailable else kind()
+
+
+def _failure_of(error: alpaca.AlpacaError) -> str | None:
+    """The detail of UpstreamFailed; None is the usual one."""
+    if isinstance(error, alpaca.WrongShape) or error.status == HTTPStatus.OK:
+        return "Alpaca's response could not be read."
+    return None if error.status is None else f"Alpaca returned an error ({error.status})."
 
 
 def validation_problem_of(error: alpaca.AlpacaError) -> Problem:
     """The same while keys are being checked, where an unreachable Alpaca counts as one that failed (502)."""
     problem = problem_of(error)
     if isinstance(problem, UpstreamUnavailable):
-        return UpstreamFailed("Alpaca cannot be reached, so these keys could not be checked. Nothing was changed.")
+        return UpstreamFailed("Alpaca can't be reached, so the API key could not be checked. Nothing was changed.")
     return problem

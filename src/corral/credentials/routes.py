@@ -48,12 +48,12 @@ _ASKS_ALPACA = (KeysRefused, WrongEnvironment, AlpacaRefused, AccountRateLimited
 
 @router.post(
     "",
-    summary="Store a key pair",
+    summary="Add an API key",
     status_code=201,
     responses=responses_for(AccountAlreadyStored, TooManyCredentials, *_ASKS_ALPACA, *_ALWAYS),
 )
 async def store_credential(body: NewCredential, user: CredentialsWrite, request: Request) -> CredentialMetadata:
-    """Asks Alpaca whether these keys are for paper or live, and stores them sealed."""
+    """Detects whether the API key is for paper or live, and stores it encrypted."""
     core = resources(request)
     credential = await management.store_credential(
         user,
@@ -83,13 +83,13 @@ async def read_credential(credential_id: UUID, user: CredentialsRead, request: R
 
 @router.patch(
     "/{credential_id}",
-    summary="Rename, switch or replace",
+    summary="Rename, pause, resume or replace",
     responses=responses_for(CredentialNotFound, WrongAccount, *_ASKS_ALPACA, *_ALWAYS),
 )
 async def change_credential(
     credential_id: UUID, body: CredentialChange, user: CredentialsWrite, request: Request
 ) -> CredentialMetadata:
-    """Renames, switches on or off, or replaces both keys by new ones of the same account."""
+    """Renames or pauses the account, resumes it, or replaces its API key with a new one of the same account."""
     credential = await management.change_credential(
         user,
         resources(request).database,
@@ -108,13 +108,13 @@ async def change_credential(
     responses=responses_for(CredentialNotFound, *_ALWAYS),
 )
 async def delete_credential(credential_id: UUID, user: CredentialsWrite, request: Request) -> None:
-    """Deletes the sealed keys here. Only deleting them at Alpaca, too, makes them worthless everywhere."""
+    """Removes the account and its API key from Corral only. Revoke the key at Alpaca, too."""
     await management.delete_credential(user, resources(request).database, credential_id)
 
 
 @router.post(
     "/{credential_id}/validate",
-    summary="Check the stored keys",
+    summary="Check the API key",
     responses=responses_for(
         CredentialNotFound,
         CredentialInactive,
@@ -127,9 +127,9 @@ async def delete_credential(credential_id: UUID, user: CredentialsWrite, request
     ),
 )
 async def validate_credential(credential_id: UUID, user: CredentialsWrite, request: Request) -> ValidationResult:
-    """Asks Alpaca whether it still accepts the stored keys, and what the account may do.
+    """Checks whether Alpaca still accepts the API key, and the restrictions of the account.
 
-    A good answer makes a refused credential usable again at once.
+    A successful check clears `refused_at`.
     """
     core = resources(request)
     credential = await CREDENTIALS.of(request).open_credential(user.id, credential_id, VALIDATE)

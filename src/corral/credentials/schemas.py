@@ -15,7 +15,7 @@ class NewCredential(Body):
     api_key: KeyIdText
     secret_key: KeySecretText
     credential_type: Environment | None = Field(
-        default=None, description="What you expect; Alpaca decides, and a difference is refused."
+        default=None, description="The expected environment; keys for the other one are rejected."
     )
 
 
@@ -28,7 +28,7 @@ class CredentialChange(Body):
     @model_validator(mode="after")
     def keys_come_in_pairs(self) -> Self:
         if (self.api_key is None) != (self.secret_key is None):
-            raise ValueError("api_key and secret_key are replaced together")
+            raise ValueError("Send api_key and secret_key together.")
         return self
 
 
@@ -38,14 +38,14 @@ class CredentialMetadata(BaseModel):
     credential_type: Environment
     account_number: str | None
     account_status: str | None = Field(
-        description="Alpaca's word as of the last check: ACTIVE, ONBOARDING, ACCOUNT_CLOSED, …", examples=["ACTIVE"]
+        description="Alpaca's status at the last check: ACTIVE, ONBOARDING, ACCOUNT_CLOSED, …", examples=["ACTIVE"]
     )
     is_active: bool
-    key_hint: str = Field(description="Enough to recognise the key id by", examples=["PK…7Q2X"])
+    key_hint: str = Field(description="Part of the key ID, to recognize it", examples=["PK…7Q2X"])
     last_validated_at: UtcTime
     refused_at: UtcTime | None = Field(
-        description="Since when Alpaca refuses the keys; null while it accepts them. Replacing them, or a check "
-        "that Alpaca answers well, makes it null again"
+        description="Since when Alpaca rejects the keys; null while it accepts them. Cleared when new keys are "
+        "stored or a check succeeds"
     )
     last_used_at: UtcTime | None
     created_at: UtcTime
@@ -57,16 +57,16 @@ class CredentialList(BaseModel):
 
 
 class AccountFacts(BaseModel):
-    """What the account may do. null: Alpaca does not say. Source: `GET /v2/account`."""
+    """Permissions of the account; null if Alpaca does not return them. Source: `GET /v2/account`."""
 
     model_config = ConfigDict(from_attributes=True)
 
     account_number: str | None
-    status: str | None = Field(description="Alpaca's word", examples=["ACTIVE"])
-    multiplier: str | None = Field(description="Of buying power; 1: a cash account", examples=["4"])
+    status: str | None = Field(description="Alpaca's status", examples=["ACTIVE"])
+    multiplier: str | None = Field(description="Of buying power; 1 for a cash account", examples=["4"])
     shorting_enabled: bool | None
-    options_approved_level: int | None = Field(description="What Alpaca has approved, 0 to 3")
-    options_trading_level: int | None = Field(description="What is in force: no more than is approved")
+    options_approved_level: int | None = Field(description="Approved by Alpaca, 0 to 3")
+    options_trading_level: int | None = Field(description="In effect: at most the approved level")
     account_blocked: bool
     trading_blocked: bool
     transfers_blocked: bool | None
@@ -74,7 +74,7 @@ class AccountFacts(BaseModel):
 
 
 class BudgetNow(BaseModel):
-    """What is left of the account's requests this minute, as far as is known here: others may use it, too."""
+    """Requests left to the account this minute, as far as Corral knows: other programs may use it, too."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -91,9 +91,9 @@ class ValidationResult(BaseModel):
     message: str
     checked_at: UtcTime
     environments: dict[Environment, Verdict] = Field(
-        description="What each said to the keys. Stored keys are never sent to the one that they are not for"
+        description="The result for each environment. Stored keys are sent only to their own"
     )
-    latency_ms: int = Field(description="Of the whole call to Alpaca, retries included")
+    latency_ms: int = Field(description="Of the whole request to Alpaca, including retries")
     budget: BudgetNow | None
-    account: AccountFacts | None = Field(description="null for refused keys")
-    findings: list[str] = Field(description="What is wrong and what to do, for a person; empty when all is well")
+    account: AccountFacts | None = Field(description="null for rejected keys")
+    findings: list[str] = Field(description="Problems and what to do, for people; empty if there are none")

@@ -1,4 +1,4 @@
-"""Asks Alpaca about keys: whose new ones are, and whether it still accepts stored ones, with what is wrong if anything.
+"""Asks Alpaca about API keys: what new ones are for, and whether it still accepts stored ones, with what is wrong.
 
 Alpaca's 401 does not tell wrong keys from keys of the other environment. So both environments are asked about new
 keys, the one that the key ID hints at first; the one that accepts them is theirs.
@@ -71,7 +71,7 @@ def hint_of_key(api_key: Secret) -> str:
 
 
 class Verdict(StrEnum):
-    """What an environment said to the keys. Stored keys are never sent to the one that they are not for."""
+    """The result for an environment. Stored keys are sent only to their own."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
@@ -124,7 +124,9 @@ def _report(
     environment: Environment, answer: AccountAnswer | None, latency_ms: int, budget: BudgetLeft | None
 ) -> ValidationReport:
     verdict = Verdict.REFUSED if answer is None else Verdict.ACCEPTED
-    message = _refused(environment) if answer is None else f"Alpaca accepts these keys for {environment.value} trading."
+    message = (
+        _refused(environment) if answer is None else f"Alpaca accepts this API key for {environment.value} trading."
+    )
     findings = [message] if answer is None else account_findings(answer.account)
     return ValidationReport(
         is_valid=answer is not None,
@@ -141,8 +143,8 @@ def _report(
 
 def _refused(environment: Environment) -> str:
     return (
-        f"Alpaca no longer accepts these keys for {environment.value} trading. "
-        "Make new ones on Alpaca's dashboard and replace them here."
+        f"Alpaca no longer accepts this API key for {environment.value} trading. "
+        "Generate a new one on Alpaca's dashboard and replace it here."
     )
 
 
@@ -154,31 +156,28 @@ def account_findings(account: AccountFacts) -> list[str]:
 def restriction_findings(account: AccountFacts) -> Iterator[str]:
     """What keeps its owner from trading, or from their money."""
     if account.status is not None and account.status != ACTIVE:
-        yield (
-            f"Alpaca has this account as {account.status} and not as ACTIVE, so orders may be refused. "
-            "Alpaca's dashboard says what is missing."
-        )
+        yield f"Account status: {account.status}. Orders may be rejected; see Alpaca's dashboard."
     if account.account_blocked:
-        yield "Alpaca has blocked this account: nothing can be done with it. Ask Alpaca's support why."
+        yield "Alpaca has blocked this account. Contact Alpaca's support."
     if account.trading_blocked:
-        yield "Alpaca has blocked trading: orders will be refused. Ask Alpaca's support why."
+        yield "Alpaca has blocked trading: orders will be rejected. Contact Alpaca's support."
     if account.transfers_blocked:
-        yield "Alpaca has blocked transfers: no money can be paid in or out. Ask Alpaca's support why."
+        yield "Alpaca has blocked transfers: no deposits or withdrawals. Contact Alpaca's support."
     if account.trade_suspended_by_user:
-        yield "Trading is suspended in the account's own settings. Allow it again on Alpaca's dashboard."
+        yield "Trading is suspended in the account's settings. You can allow it again on Alpaca's dashboard."
 
 
 def connection_findings(latency_ms: int, budget: BudgetLeft | None) -> list[str]:
     findings: list[str] = []
     if latency_ms >= SLOW_MS:
         findings.append(
-            f"Alpaca took {latency_ms / 1000:.1f} s to answer. That is slow, and mostly passes by itself; "
-            "Alpaca's status page says whether others see it, too."
+            f"Alpaca took {latency_ms / 1000:.1f} s to respond, which is slow. "
+            "Alpaca's status page lists known problems."
         )
     if budget is not None and budget.remaining * SCARCE_SHARE <= budget.limit:
         findings.append(
-            f"Of the {budget.limit} requests that Alpaca allows this account each minute, {budget.remaining} are left "
-            f"for the next {budget.resets_in_seconds} s. If that is not you, look for another program with keys of it."
+            f"{budget.remaining} of {budget.limit} requests are left for the next "
+            f"{budget.resets_in_seconds} s. If this is unexpected, look for another program that uses this account."
         )
     return findings
 
@@ -187,12 +186,12 @@ def _limit_findings(account: AccountFacts) -> Iterator[str]:
     is_margin = account.multiplier not in {None, _CASH_MULTIPLIER}
     if is_margin and account.shorting_enabled is False:
         yield (
-            "Short selling is off although this is a margin account. It takes an equity of 2,000 dollars, and may be "
-            "switched off in the account's settings at Alpaca."
+            "Short selling is disabled on this margin account. It requires $2,000 in equity and can be disabled in the "
+            "account's settings at Alpaca."
         )
     approved, used = account.options_approved_level, account.options_trading_level
     if approved is not None and used is not None and used < approved:
         yield (
-            f"Options are turned down to level {used}, though Alpaca has approved level {approved}. "
-            "If that is not wanted, raise it in the account's settings at Alpaca."
+            f"Options trading is limited to level {used}, although Alpaca has approved level {approved}. "
+            "You can raise it in the account's settings at Alpaca."
         )

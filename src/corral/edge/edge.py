@@ -225,14 +225,14 @@ def admit(scope: Scope, *, public_origin: bytes, max_body_bytes: int) -> bool:
 def _refuse_repeated(pairs: list[tuple[bytes, bytes]]) -> None:
     names = [name for name, _ in pairs if name in _AT_MOST_ONCE]
     if len(names) != len(set(names)):
-        raise MalformedRequest("A header that may come once came twice.")
+        raise MalformedRequest("A header that may appear only once appears twice.")
 
 
 def _has_body(headers: Mapping[bytes, bytes], http_version: str, max_body_bytes: int) -> bool:
     length, coding = headers.get(b"content-length"), headers.get(b"transfer-encoding")
     if coding is not None:
         if length is not None or http_version != "1.1" or coding.lower() != b"chunked":
-            raise MalformedRequest("It is not certain where this request's body ends.")
+            raise MalformedRequest("The length of the request body is ambiguous.")
         return True
     if length is None:
         return False

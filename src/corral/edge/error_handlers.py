@@ -77,7 +77,7 @@ def invalid_request(errors: Iterable[Mapping[str, Any]]) -> InvalidRequest:
 
 
 async def _raise_for_disconnect(_request: Request, _raised: Exception) -> Never:
-    raise MalformedRequest("The connection ended before the body did.") from None
+    raise MalformedRequest("The connection was closed before the body was complete.") from None
 
 
 async def _raise_to_the_edge(_request: Request, raised: Exception) -> Never:
@@ -94,12 +94,12 @@ def _message(error: Mapping[str, Any]) -> str:
     context: Mapping[str, Any] = error.get("ctx") or {}
     if error["type"] in {"value_error", "assertion_error"}:
         own_words = str(context["error"])
-        return "Input is not valid" if _quotes(own_words, error.get("input")) else own_words
+        return "Invalid value" if _quotes(own_words, error.get("input")) else own_words
     message = str(error["msg"])
     for name, value in context.items():
         if name not in _OF_THE_MODEL and str(value):
             message = message.partition(str(value))[0]
-    return message.rstrip(" ,:'`") or "Input is not valid"
+    return message.rstrip(" ,:'`") or "Invalid value"
 
 
 def _quotes(message: str, sent: object) -> bool:

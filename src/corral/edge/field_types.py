@@ -51,7 +51,7 @@ def canonical_email(text: str) -> str:
     email = unicodedata.normalize("NFKC", folded).strip()
     local, at, domain = email.rpartition("@")
     if not (local and at and domain) or len(email) > LONGEST_EMAIL or not _is_printable_word(email):
-        raise ValueError("this is not an e-mail address")
+        raise ValueError("Enter a valid email address.")
     return email
 
 
@@ -61,18 +61,18 @@ def _is_printable_word(text: str) -> bool:
 
 def _without_control_characters(text: str) -> str:
     if not text.isprintable():
-        raise ValueError("control characters and line breaks are not allowed here")
+        raise ValueError("Remove control characters and line breaks.")
     return text
 
 
 def _to_secret(value: object) -> Secret:
     # The message never quotes the value.
     if not isinstance(value, str):
-        raise ValueError("a text is expected")  # noqa: TRY004 - pydantic turns ValueError into a field's error
+        raise ValueError("Enter a text.")  # noqa: TRY004 - pydantic turns ValueError into a field's error
     if not 1 <= len(value) <= LONGEST_SECRET:
-        raise ValueError(f"between 1 and {LONGEST_SECRET} characters are expected")
+        raise ValueError(f"Enter 1 to {LONGEST_SECRET:,} characters.")
     if _has_half_a_character(value):
-        raise ValueError("this is not valid text")
+        raise ValueError("This text is not valid Unicode.")
     return Secret(value)
 
 
@@ -148,9 +148,9 @@ def _in_the_future(moment: datetime) -> datetime:
     try:
         future = in_utc(moment)
     except OverflowError:  # the last hours of the year 9999, west of Greenwich; the first of the year 1, east of it
-        raise ValueError("a moment between now and the year 10000 is expected") from None
+        raise ValueError("Enter a time before the year 10000.") from None
     if future <= datetime.now(UTC):
-        raise ValueError("a moment in the future is expected")
+        raise ValueError("Enter a time in the future.")
     return future
 
 
@@ -164,6 +164,6 @@ FutureTime = Annotated[AwareDatetime, AfterValidator(_in_the_future)]
 
 
 class Body(BaseModel):
-    """What arrives: unknown fields are refused, since one that is ignored is a wish that nobody hears."""
+    """What arrives: unknown fields are rejected so that a typo is noticed."""
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)

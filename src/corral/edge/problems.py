@@ -23,7 +23,7 @@ PROBLEM_JSON: Final = "application/problem+json"
 
 
 class HeadersTooLarge(Problem):
-    """The request line and headers are more than this service reads."""
+    """The request line and headers are too large."""
 
     status, code, title = 431, "headers_too_large", "Request headers too large"
 
@@ -35,21 +35,21 @@ class RequestTimeout(Problem):
 
 
 class Stopping(Problem):
-    """Corral is stopping and did not finish this request. Look whether it took effect before you repeat it."""
+    """Corral is stopping and did not finish this request. Check whether it took effect before you repeat it."""
 
     status, code, title = 503, "stopping", "Stopping"
 
 
 class ProblemBody(BaseModel):
-    """What every error of the API looks like (RFC 9457)."""
+    """Every error of the API has this form (RFC 9457)."""
 
     model_config = ConfigDict(extra="allow")
 
     type: str = Field(examples=["urn:corral:problem:not_found"])
     title: str = Field(examples=["Not found"])
     status: int = Field(examples=[404])
-    detail: str = Field(description="What happened and what to do, for a person")
-    code: str = Field(description="The outcome, for a program", examples=["not_found"])
+    detail: str = Field(description="What happened and what to do, for people")
+    code: str = Field(description="The outcome, for programs", examples=["not_found"])
     request_id: str = Field(description="Also in X-Request-ID and in Corral's log")
 
 

@@ -16,7 +16,7 @@ router = APIRouter(tags=["health"])
 
 
 class NotReady(Problem):
-    """This process should get no requests at the moment. Its log, and `corral doctor`, have the reason."""
+    """This server isn't ready for requests. Its log and `corral doctor` have the reason."""
 
     status, code, title = 503, "not_ready", "Not ready"
 
@@ -32,19 +32,19 @@ class Ready(BaseModel):
 @router.head("/healthz", include_in_schema=False)
 @router.get(
     "/healthz",
-    summary="Is it alive",
+    summary="Liveness",
 )
 async def healthz() -> Alive:
-    """Answers as long as the process does; asks nobody."""
+    """Returns 200 as long as the process responds. Checks nothing else."""
     return Alive()
 
 
 @router.head("/readyz", include_in_schema=False)
-@router.get("/readyz", summary="Is it ready", responses=responses_for(NotReady))
+@router.get("/readyz", summary="Readiness", responses=responses_for(NotReady))
 async def readyz(request: Request) -> Ready:
-    """Not stopping, and a database that answers, takes writes, is of this release and keeps tenants apart.
+    """Returns 200 unless the server is stopping or the database is unavailable, read-only, outdated or misconfigured.
 
-    (The keyring is open: without it nothing starts.)
+    The database has to keep users apart by row level security. The server does not start without its keyring.
     """
     if not await READINESS.of(request).is_ready():
         raise NotReady(retry_after=30)

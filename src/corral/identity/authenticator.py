@@ -136,7 +136,7 @@ async def get_current_user(request: Request) -> AuthUser:
 def require_scope(user: AuthUser, scope: Scope) -> AuthUser:
     """The same user. Raises InsufficientScope."""
     if scope not in user.scopes:
-        raise InsufficientScope(f"This token may not do that: it lacks the scope {scope}.", scope=scope.value)
+        raise InsufficientScope(f"This API token lacks the scope {scope}.", scope=scope.value)
     return user
 
 

@@ -4,102 +4,102 @@ from corral.errors import Problem
 
 
 class Unauthenticated(Problem):
-    """Sign in, or send an API token as `Authorization: Bearer corral_…`: this request has none that is valid."""
+    """Not signed in. Sign in, or send a valid API token as `Authorization: Bearer corral_…`."""
 
     status, code, title = 401, "unauthenticated", "Not signed in"
 
 
 class InsufficientScope(Problem):
-    """This token may not do that. Create one with the scope that is needed."""
+    """This API token lacks the required scope. Create one that has it."""
 
-    status, code, title = 403, "insufficient_scope", "The token may not do this"
+    status, code, title = 403, "insufficient_scope", "Insufficient scope"
 
 
 class SessionRequired(Problem):
-    """A token may not do this; sign in as a person."""
+    """API tokens can't do this. Sign in with a browser."""
 
-    status, code, title = 403, "session_required", "Sign in as a person"
+    status, code, title = 403, "session_required", "Sign-in required"
 
 
 class NotAnAdministrator(Problem):
-    """Only an administrator may invite and disable people. The operator makes one: `corral users promote`."""
+    """Only administrators can manage members. The operator can make you one with `corral users promote`."""
 
     status, code, title = 403, "not_an_administrator", "Not an administrator"
 
 
 class WiderThanItsMaker(Problem):
-    """A token cannot make one that may do more, or lives longer, than itself."""
+    """A token can't create one with more scopes or a later expiration than its own."""
 
-    status, code, title = 403, "wider_than_its_maker", "The new token would be wider"
+    status, code, title = 403, "wider_than_its_maker", "Exceeds the token's scopes"
 
 
 class SignInRefused(Problem):
-    """E-mail address and password do not fit together."""
+    """Wrong email or password."""
 
-    status, code, title = 401, "sign_in_refused", "Sign-in refused"
+    status, code, title = 401, "sign_in_refused", "Sign-in failed"
 
 
 class SignInThrottled(Problem):
-    """Too many attempts to sign in. Wait a little; every further one makes the wait longer, up to a minute."""
+    """Too many sign-in attempts. Each further attempt makes the wait longer, up to a minute."""
 
     status, code, title = 429, "sign_in_throttled", "Too many attempts"
 
 
 class SessionEnded(Unauthenticated):
-    """The password was wrong five times in a row, so this session has ended. Sign in again."""
+    """You were signed out after five wrong passwords in a row. Sign in again."""
 
-    code, title = "session_ended", "Session ended"
+    code, title = "session_ended", "Signed out"
 
 
 class LinkRefused(Problem):
-    """This one-time link is used up, replaced by a newer one, or too old. Ask for a new one."""
+    """This link has expired or was already used. Ask for a new one."""
 
-    status, code, title = 403, "link_refused", "The link no longer works"
+    status, code, title = 403, "link_refused", "Link no longer valid"
 
 
 class PersonDisabled(Problem):
-    """This person is disabled. Enable them first."""
+    """This member is disabled. Enable them first."""
 
-    status, code, title = 409, "person_disabled", "Person disabled"
+    status, code, title = 409, "person_disabled", "Member disabled"
 
 
 class AlreadySetUp(Problem):
-    """Somebody is set up here already. Sign in, or ask them to invite you."""
+    """This server is already set up. Sign in, or ask an administrator for an invitation."""
 
     status, code, title = 409, "already_set_up", "Already set up"
 
 
 class EmailTaken(Problem):
-    """There is somebody with this e-mail address already."""
+    """A member with this email already exists."""
 
-    status, code, title = 409, "email_taken", "E-mail address taken"
+    status, code, title = 409, "email_taken", "Email already in use"
 
 
 class PasswordTooWeak(Problem):
-    """Choose a password of 12 to 1,024 characters that is not your email address and not easy to guess."""
+    """Choose a password of 12 to 1,024 characters that isn't your email and isn't easy to guess."""
 
     status, code, title = 422, "password_too_weak", "Password too weak"
 
 
 class TokenNotFound(Problem):
-    """There is no such token of yours."""
+    """API token not found."""
 
-    status, code, title = 404, "token_not_found", "Token not found"
+    status, code, title = 404, "token_not_found", "API token not found"
 
 
 class TokenMadeAlready(Problem):
-    """This token is made already, and was shown then. If you did not see it, revoke it and make another."""
+    """This token was already created and shown. If you didn't copy it, revoke it and create another."""
 
-    status, code, title = 409, "token_made_already", "Made already"
+    status, code, title = 409, "token_made_already", "Token already created"
 
 
 class TooManyTokens(Problem):
-    """You have 100 API tokens, the most that one person may have. Revoke those that you no longer need."""
+    """You have 100 API tokens, the maximum. Revoke some first."""
 
-    status, code, title = 409, "too_many_tokens", "Too many tokens"
+    status, code, title = 409, "too_many_tokens", "Too many API tokens"
 
 
 class SessionNotFound(Problem):
-    """There is no such session of yours; it may have ended already."""
+    """Session not found. It may have ended already."""
 
     status, code, title = 404, "session_not_found", "Session not found"

@@ -20,7 +20,7 @@ from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Vault
 
-_WRONG: Final = "The current password is not right."
+_WRONG: Final = "Wrong password."
 _PAUSED: Final = "Too many wrong passwords in this hour. Confirming is paused for a minute after each further one."
 
 _log = get_logger()

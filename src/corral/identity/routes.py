@@ -57,7 +57,7 @@ _ALWAYS = (InvalidRequest, DatabaseUnavailable)
 
 @router.post(
     "/session",
-    summary="Sign in with e-mail address and password",
+    summary="Sign in with email and password",
     responses=responses_for(SignInRefused, SignInThrottled, *_ALWAYS),
 )
 async def sign_in_with_password(body: SignIn, request: Request, response: Response) -> Me:
@@ -71,7 +71,7 @@ async def sign_in_with_password(body: SignIn, request: Request, response: Respon
 
 @router.post("/session/link", summary="Sign in with a one-time code", responses=responses_for(LinkRefused, *_ALWAYS))
 async def sign_in_with_link(body: LinkSignIn, request: Request, response: Response) -> Me:
-    """Signs in by a one-time link's code, which is used up by it."""
+    """Signs in with the code of a one-time link, which can be used once."""
     house = resources(request)
     verified = await sign_in.redeem_sign_in_link(house.database, house.vault, body.token)
     return me_of(await begin_session(verified, request, response))
@@ -84,13 +84,13 @@ async def sign_in_with_link(body: LinkSignIn, request: Request, response: Respon
     responses=responses_for(Unauthenticated, SessionRequired, DatabaseUnavailable),
 )
 async def sign_out(user: SignedInPerson, request: Request, response: Response) -> None:
-    """Ends this session on the server, not in the browser only."""
+    """Ends this session on the server, too."""
     await finish_session(user, request, response)
 
 
-@router.get("/me", summary="Who am I", responses=responses_for(Unauthenticated, DatabaseUnavailable))
+@router.get("/me", summary="Current user", responses=responses_for(Unauthenticated, DatabaseUnavailable))
 async def read_me(user: CurrentUser) -> Me:
-    """Who this request comes from, and what it may do."""
+    """Returns the user of this request and their scopes."""
     return me_of(user)
 
 
@@ -103,7 +103,7 @@ async def read_me(user: CurrentUser) -> Me:
     ),
 )
 async def change_password(body: PasswordChange, user: SignedInPerson, request: Request, response: Response) -> None:
-    """Sets a new password and ends every session, this one too."""
+    """Sets a new password and ends all sessions, including this one."""
     house = resources(request)
     await sign_in.change_password(
         house.database,
@@ -118,23 +118,23 @@ async def change_password(body: PasswordChange, user: SignedInPerson, request: R
 
 @router.get(
     "/me/events",
-    summary="What changed in my access",
+    summary="Security activity",
     responses=responses_for(Unauthenticated, SessionRequired, DatabaseUnavailable),
 )
 async def list_events(user: SignedInPerson, request: Request) -> AccountEventList:
-    """Changes of the password, recoveries and tokens: when, and from where. The newest first."""
+    """Returns changes of passwords and API tokens: when and from where. Newest first."""
     events = await load_events(resources(request).database, user.id)
     return AccountEventList(items=[event_of(event) for event in events])
 
 
 @router.post(
     "/recovery",
-    summary="Set a new password with a recovery link",
+    summary="Reset the password with a recovery link",
     status_code=204,
     responses=responses_for(LinkRefused, PasswordTooWeak, *_ALWAYS),
 )
 async def recover(body: Recovery, request: Request) -> None:
-    """Ends all of the person's sessions, links and API tokens, and signs nobody in. The operator makes the link."""
+    """Ends all of the user's sessions, links and API tokens. Does not sign in. The operator creates the link."""
     house = resources(request)
     await sign_in.recover_password(
         house.database, house.vault, code=body.token, new=body.new_password, source=source_of(request, "link")
@@ -143,12 +143,12 @@ async def recover(body: Recovery, request: Request) -> None:
 
 @router.post(
     "/setup",
-    summary="Make the first user",
+    summary="Create the first user",
     status_code=201,
     responses=responses_for(LinkRefused, AlreadySetUp, PasswordTooWeak, *_ALWAYS),
 )
 async def set_up(body: SetUp, request: Request, response: Response) -> Me:
-    """Makes the first user, an administrator, once, with the code of the link that `corral serve` printed."""
+    """Creates the first user, an administrator, with the code of the link that `corral serve` prints."""
     house = resources(request)
     verified = await sign_in.set_up_first_user(
         house.database, house.vault, code=body.token, email=body.email, password=body.password
@@ -173,7 +173,7 @@ async def list_tokens(user: TokensRead, request: Request) -> TokenList:
     responses=responses_for(Unauthenticated, InsufficientScope, WiderThanItsMaker, TooManyTokens, *_ALWAYS),
 )
 async def create_token(body: NewToken, user: TokensWrite, request: Request) -> CreatedToken:
-    """Makes a token; this answer is the only place where it is ever shown."""
+    """Creates an API token. Only this response contains it."""
     api_tokens.refuse_wider_than_its_maker(user, body.scopes, body.expires_at)
     house = resources(request)
     metadata, token = await api_tokens.make_own_token(
@@ -195,7 +195,7 @@ async def create_token(body: NewToken, user: TokensWrite, request: Request) -> C
     responses=responses_for(Unauthenticated, InsufficientScope, TokenNotFound, *_ALWAYS),
 )
 async def revoke_token(token_id: UUID, user: TokensWrite, request: Request) -> None:
-    """Revokes at once: the next request with it is refused."""
+    """Revokes the API token immediately."""
     await api_tokens.revoke_api_token(
         resources(request).database, user.id, token_id, source_of(request, user.authenticated_by)
     )
@@ -208,7 +208,7 @@ async def revoke_token(token_id: UUID, user: TokensWrite, request: Request) -> N
     responses=responses_for(Unauthenticated, InsufficientScope, DatabaseUnavailable),
 )
 async def revoke_all_tokens(user: TokensWrite, request: Request) -> None:
-    """Revokes all tokens at once, the one that asks and those being made at this moment included. Sessions stay."""
+    """Revokes all API tokens immediately, including the one of this request. Sessions are not affected."""
     await api_tokens.revoke_all_api_tokens(
         resources(request).database, user.id, source_of(request, user.authenticated_by)
     )
@@ -227,11 +227,11 @@ def _token(metadata: queries.TokenMetadata) -> Token:
 
 @router.get(
     "/sessions",
-    summary="List my sessions",
+    summary="List sessions",
     responses=responses_for(Unauthenticated, SessionRequired, DatabaseUnavailable),
 )
 async def list_sessions(user: SignedInPerson, request: Request) -> SessionList:
-    """Where one is signed in, the last used first. The device is guessed from what the browser says of itself."""
+    """Returns your sessions, last used first. The device is derived from the User-Agent header."""
     return SessionList(
         items=[
             Session(
@@ -250,23 +250,23 @@ async def list_sessions(user: SignedInPerson, request: Request) -> SessionList:
 
 @router.delete(
     "/sessions",
-    summary="End all my other sessions",
+    summary="End all other sessions",
     status_code=204,
     responses=responses_for(Unauthenticated, SessionRequired, DatabaseUnavailable),
 )
 async def end_others(user: SignedInPerson, request: Request) -> None:
-    """Signs out everywhere else, streams included. This session stays; API tokens are not touched."""
+    """Ends all other sessions and their streams. API tokens are not affected."""
     await sessions.end_other_sessions(resources(request).database, user.id, user.session_or_token_id)
 
 
 @router.delete(
     "/sessions/{session_id}",
-    summary="End one of my sessions",
+    summary="End a session",
     status_code=204,
     responses=responses_for(Unauthenticated, SessionRequired, SessionNotFound, InvalidRequest, DatabaseUnavailable),
 )
 async def end_one(session_id: UUID, user: SignedInPerson, request: Request, response: Response) -> None:
-    """Ends it at once, its streams included: the next request with it is refused."""
+    """Ends a session and its streams immediately."""
     house = resources(request)
     await sessions.end_session(house.database, user.id, session_id)
     if session_id == user.session_or_token_id:

@@ -39,7 +39,7 @@ class Recovery(Body):
 class NewToken(Body):
     name: Name
     scopes: Annotated[list[Scope], Field(min_length=1)] | None = Field(
-        default=None, description="Without scopes the token may do all that its owner may over the API."
+        default=None, description="Without scopes the token has full access."
     )
     expires_at: FutureTime | None = None
 
@@ -49,7 +49,7 @@ class Me(BaseModel):
     email: str
     scopes: list[Scope]
     authenticated_by: Literal["session", "token"]
-    is_administrator: bool = Field(description="May invite and disable people. A token may never.")
+    is_administrator: bool = Field(description="Can invite and disable members. API tokens can't.")
     expires_at: UtcTime | None
 
 
@@ -67,9 +67,9 @@ def me_of(user: AuthUser) -> Me:
 class AccountEvent(BaseModel):
     kind: Kind
     made_by: MadeBy
-    address: str | None = Field(description="The network address that it came from. null: unknown, or a local proxy")
-    device: str | None = Field(description="Guessed from what the browser or program says of itself.")
-    subject: str | None = Field(description="The token's name, where it is about one.")
+    address: str | None = Field(description="The network address it came from; null if unknown or a local proxy")
+    device: str | None = Field(description="Derived from the User-Agent header.")
+    subject: str | None = Field(description="The name of the API token, if it is about one.")
     happened_at: UtcTime
 
 
@@ -90,11 +90,9 @@ def event_of(event: security_events.AccountEvent) -> AccountEvent:
 
 class Session(BaseModel):
     id: UUID
-    device: str = Field(description="Guessed from what the browser says of itself.", examples=["Firefox on Linux"])
-    is_current: bool = Field(description="The one that asks.")
-    is_idle: bool = Field(
-        description="Rested so long that it lets nobody in any more. A stream that it opened may still go on."
-    )
+    device: str = Field(description="Derived from the User-Agent header.", examples=["Firefox on Linux"])
+    is_current: bool = Field(description="Whether it is the session of this request.")
+    is_idle: bool = Field(description="Unused for so long that it has ended. A stream that it opened may continue.")
     created_at: UtcTime
     last_seen_at: UtcTime
     expires_at: UtcTime
@@ -107,14 +105,14 @@ class SessionList(BaseModel):
 class Token(BaseModel):
     id: UUID
     name: str
-    scopes: list[str] = Field(description='`["*"]`: all that its owner may do.')
+    scopes: list[str] = Field(description='`["*"]` for full access.')
     created_at: UtcTime
     expires_at: UtcTime | None
     last_used_at: UtcTime | None
 
 
 class CreatedToken(Token):
-    token: str = Field(description="The token itself. Shown here and never again.")
+    token: str = Field(description="The token itself. Shown only here.")
 
 
 class TokenList(BaseModel):

@@ -4,18 +4,18 @@ from corral.errors import Problem
 
 
 class PersonNotFound(Problem):
-    """There is nobody with this id."""
+    """Member not found."""
 
-    status, code, title = 404, "person_not_found", "Person not found"
+    status, code, title = 404, "person_not_found", "Member not found"
 
 
 class InvitationNotFound(Problem):
-    """There is no open invitation with this id; it may have been used, replaced or revoked."""
+    """Invitation not found. It may have been used, replaced or revoked."""
 
     status, code, title = 404, "invitation_not_found", "Invitation not found"
 
 
 class AdministratorProtected(Problem):
-    """This is an administrator. Only the operator can change that, at the command line: `corral users`."""
+    """Only the server's operator can change administrators, with `corral users`."""
 
-    status, code, title = 409, "administrator_protected", "An administrator cannot be changed here"
+    status, code, title = 409, "administrator_protected", "Administrator protected"

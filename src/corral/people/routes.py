@@ -34,16 +34,16 @@ from corral.people.schemas import (
     Person,
 )
 
-router = APIRouter(prefix="/api", tags=["people"])
+router = APIRouter(prefix="/api", tags=["members"])
 
 _ALWAYS = (InvalidRequest, DatabaseUnavailable)
 _ADMINISTRATORS_ONLY = (Unauthenticated, SessionRequired, NotAnAdministrator)
 _CONFIRMED = (*_ADMINISTRATORS_ONLY, SessionEnded, SignInRefused, SignInThrottled)
 
 
-@router.get("/people", summary="List people", responses=responses_for(*_ADMINISTRATORS_ONLY, DatabaseUnavailable))
+@router.get("/people", summary="List members", responses=responses_for(*_ADMINISTRATORS_ONLY, DatabaseUnavailable))
 async def list_people(user: Administrator, request: Request) -> People:
-    """Addresses and states, and nothing of what people have. Only for administrators."""
+    """Returns the email and status of all members, and nothing about their accounts. Administrators only."""
     house = resources(request)
     people, pending = await members.list_people(user.id, house.database, house.vault)
     return People(
@@ -54,12 +54,12 @@ async def list_people(user: Administrator, request: Request) -> People:
 
 @router.post(
     "/people/invitations",
-    summary="Invite somebody",
+    summary="Invite a member",
     status_code=201,
     responses=responses_for(*_CONFIRMED, EmailTaken, *_ALWAYS),
 )
 async def invite(body: NewInvitation, user: Administrator, request: Request) -> CreatedInvitation:
-    """Makes a one-time link for this address, good for a day. One that was made for it before works no longer."""
+    """Creates a one-time link for this email, valid for 24 hours. It replaces an earlier one."""
     house = resources(request)
     await confirm_password(house.database, house.vault, user, body.current_password)
     link, invitation = await invitations.invite(
@@ -77,18 +77,18 @@ async def invite(body: NewInvitation, user: Administrator, request: Request) -> 
     responses=responses_for(*_ADMINISTRATORS_ONLY, InvitationNotFound, *_ALWAYS),
 )
 async def revoke_invitation(invitation_id: UUID, user: Administrator, request: Request) -> None:
-    """Its link works no longer. It does not matter which administrator invited."""
+    """Revokes the link of an invitation, also one by another administrator."""
     await invitations.revoke_invitation(user.id, resources(request).database, invitation_id)
 
 
 @router.post(
     "/people/{person_id}/disable",
-    summary="Shut somebody out",
+    summary="Disable a member",
     status_code=204,
     responses=responses_for(*_CONFIRMED, PersonNotFound, AdministratorProtected, *_ALWAYS),
 )
 async def disable(person_id: UUID, body: PasswordConfirmation, user: Administrator, request: Request) -> None:
-    """Ends the person's sessions, tokens and streams at once. What they stored stays, sealed and unused."""
+    """Ends the member's sessions, API tokens and streams immediately. Their accounts stay stored, but unused."""
     house = resources(request)
     await confirm_password(house.database, house.vault, user, body.current_password)
     await members.disable_person(user, house.database, person_id)
@@ -96,12 +96,12 @@ async def disable(person_id: UUID, body: PasswordConfirmation, user: Administrat
 
 @router.post(
     "/people/{person_id}/enable",
-    summary="Let somebody in again",
+    summary="Enable a member",
     status_code=204,
     responses=responses_for(*_CONFIRMED, PersonNotFound, AdministratorProtected, *_ALWAYS),
 )
 async def enable(person_id: UUID, body: PasswordConfirmation, user: Administrator, request: Request) -> None:
-    """Lets the person sign in again. Sessions and tokens that were ended stay ended."""
+    """Lets the member sign in again. Sessions and API tokens that have ended don't come back."""
     house = resources(request)
     await confirm_password(house.database, house.vault, user, body.current_password)
     await members.enable_person(user, house.database, person_id)
@@ -114,7 +114,7 @@ async def enable(person_id: UUID, body: PasswordConfirmation, user: Administrato
     responses=responses_for(LinkRefused, EmailTaken, PasswordTooWeak, *_ALWAYS),
 )
 async def accept(body: InvitationAcceptance, request: Request, response: Response) -> Me:
-    """Makes the person whom the one-time code invites, with a password of their choice, and signs them in."""
+    """Creates the invited member with the chosen password and signs them in."""
     house = resources(request)
     verified = await invitations.accept_invitation(house.database, house.vault, code=body.token, password=body.password)
     return me_of(await begin_session(verified, request, response))

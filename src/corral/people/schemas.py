@@ -9,11 +9,11 @@ from corral.edge.field_types import Body, Email, SecretText, UtcTime
 
 class NewInvitation(Body):
     email: Email
-    current_password: SecretText | None = Field(default=None, description="The administrator's own.")
+    current_password: SecretText | None = Field(default=None, description="The administrator's own password.")
 
 
 class PasswordConfirmation(Body):
-    current_password: SecretText | None = Field(default=None, description="The administrator's own.")
+    current_password: SecretText | None = Field(default=None, description="The administrator's own password.")
 
 
 class InvitationAcceptance(Body):
@@ -25,7 +25,7 @@ class CreatedInvitation(BaseModel):
     id: UUID
     email: str
     expires_at: UtcTime
-    link: str = Field(description="The one-time link itself. Shown here and never again.")
+    link: str = Field(description="The one-time link. Shown only here.")
 
 
 class Invitation(BaseModel):
@@ -44,4 +44,4 @@ class Person(BaseModel):
 
 class People(BaseModel):
     items: list[Person]
-    invitations: list[Invitation] = Field(description="Who is invited and has not come yet.")
+    invitations: list[Invitation] = Field(description="Invitations that have not been accepted.")

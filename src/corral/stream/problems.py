@@ -4,39 +4,39 @@ from corral.errors import Problem
 
 
 class TooManyStreams(Problem):
-    """You have as many streams open as one person may. Close some; one is enough for all of your accounts."""
+    """Too many open streams. Close some; one stream covers all of your accounts."""
 
     status, code, title = 429, "too_many_streams", "Too many open streams"
 
 
 class StreamEnded(Problem):
-    """The session or token of this stream is no longer valid. Sign in, or use another token, and open a new one."""
+    """The session or API token of this stream is no longer valid. Sign in or use another token, then reconnect."""
 
-    status, code, title = 401, "unauthenticated", "Not signed in any more"
+    status, code, title = 401, "unauthenticated", "Signed out"
 
 
 class StreamStopping(Problem):
-    """Corral is stopping. Open the stream again in a moment; it goes on from there, or says what it missed."""
+    """Corral is stopping. Reconnect in a moment; the stream resumes, or reports what was missed."""
 
     status, code, title = 503, "stopping", "Stopping"
 
 
 class CredentialSwitchedOff(Problem):
-    """This credential was switched off or deleted. Nothing more is told of it while that is so."""
+    """This account was paused or removed, so it gets no updates."""
 
-    status, code, title = 400, "credential_inactive", "Credential switched off"
+    status, code, title = 400, "credential_inactive", "Account paused"
 
 
 class OrdersPolled(Problem):
-    """Another program holds the one connection that Alpaca allows an account. Orders are asked for now and then."""
+    """Another program uses the only order stream that Alpaca allows per account. Corral polls orders instead."""
 
-    status, code, title = 429, "order_stream_taken", "Orders arrive later"
+    status, code, title = 429, "order_stream_taken", "Order updates delayed"
 
 
 class OrdersDelayed(Problem):
-    """Alpaca's connection for orders does not hold at the moment. Orders are asked for now and then meanwhile."""
+    """Alpaca's order stream is down. Corral polls orders until it is back."""
 
-    status, code, title = 502, "order_stream_down", "Orders arrive later"
+    status, code, title = 502, "order_stream_down", "Order updates delayed"
 
 
 class PositionsUnavailable(Problem):
@@ -46,7 +46,7 @@ class PositionsUnavailable(Problem):
 
 
 class PositionsUnreadable(Problem):
-    """Some positions in Alpaca's answer can't be read. The last known values of those are shown as stale."""
+    """Some positions can't be read. Their last known values are shown as stale."""
 
     status, code, title = 502, "positions_unreadable", "Positions incomplete"
 
@@ -58,6 +58,6 @@ class OrdersUnavailable(Problem):
 
 
 class OrdersUnreadable(Problem):
-    """Some orders in Alpaca's answer can't be read, so changes to them may be missing here."""
+    """Some orders can't be read, so updates to them may be missing."""
 
     status, code, title = 502, "orders_unreadable", "Orders incomplete"

@@ -75,7 +75,7 @@ _OK: Final[dict[int | str, dict[str, Any]]] = {
 
 @router.get(
     "/api/stream",
-    summary="Everything that happens at your accounts, as it happens",
+    summary="Stream of account updates",
     response_class=Response,
     responses=_OK
     | responses_for(
@@ -86,30 +86,33 @@ async def read_stream(
     user: AccountsRead,
     request: Request,
     last_event_id: Annotated[
-        str | None, Header(alias="Last-Event-ID", description="Where to go on: the last id that was read")
+        str | None, Header(alias="Last-Event-ID", description="Resumes after this event id")
     ] = None,
 ) -> Response:
-    """One stream of server-sent events for all of the caller's accounts that are switched on.
+    """Streams updates of all your active accounts as server-sent events.
 
-    It begins with what is known of each account, which ends with a `heartbeat`, and then tells what changes.
-    Every event is a JSON object with `credential_id` (null where it is about the stream itself) and `sequence`.
+    The stream begins with the current state of each account, followed by a `heartbeat`, and then sends changes.
+    Every event is a JSON object with `credential_id` (null if it is about the stream itself) and `sequence`.
 
-    | event | tells | beyond those |
-    |---|---|---|
-    | `account-data` | how the account stands, when anything of it changed | the fields of `AccountDataResponse` |
-    | `position` | each position that changed; `qty` 0 when it is closed | the fields of `PositionResponse` |
-    | `order` | that something happened to an order | the fields of `OrderResponse`, `event`, `filled_since` |
-    | `problem` | what is wrong, once, and when it is over | `code`, `title`, `detail`, `resolved` |
-    | `heartbeat` | each 15 seconds: all is told, and nothing else has changed | |
-    | `gap` | that events are missing; what is known follows | |
+    `account-data`: account data has changed. Has the fields of `AccountDataResponse`.
 
-    `event` is Alpaca's word (`new`, `fill`, `partial_fill`, `canceled`, …), or `reconciled` where Corral found out
-    by itself. `filled_since` is what was filled since the last event of this order: all of them add up to its
-    `filled_qty`.
+    `position`: a position has changed; `qty` is 0 when it is closed. Has the fields of `PositionResponse`.
 
-    With `Last-Event-ID`, as browsers send it by themselves, it goes on after that event, or begins with `gap`.
-    It ends within a second when the session or token does, and tells nothing more of a credential within a
-    second after that was switched off or deleted.
+    `order`: an order has changed. Has the fields of `OrderResponse`, `event` and `filled_since`.
+
+    `problem`: a problem has begun, or ended if `resolved` is true. Has `code`, `title`, `detail` and `resolved`.
+
+    `heartbeat`: every 15 seconds, after all changes so far have been sent.
+
+    `gap`: events are missing. The current state follows.
+
+    The `event` of an order is Alpaca's (`new`, `fill`, `partial_fill`, `canceled`, …), or `reconciled` for a change
+    that Corral found by polling. `filled_since` is the quantity filled since the previous event of the order; their
+    sum is `filled_qty`.
+
+    With `Last-Event-ID`, which browsers send when they reconnect, the stream resumes after that event or begins
+    with `gap`. The stream ends within a second after its session or API token does, and sends nothing more about an
+    account within a second after it is paused or removed.
     """
     if user.authenticated_by == "session" and request.headers.get("sec-fetch-site", "none") not in _OWN_PAGES:
         raise CrossOriginRefused

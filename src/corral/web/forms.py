@@ -1,7 +1,7 @@
-"""Forms, with and without JavaScript: read into the models that the API takes, and shown again when refused.
+"""HTML forms, with and without JavaScript: parsed into the API's models, and shown again when they are rejected.
 
-A form posts to the address of its own page. Taken, it is answered with 303; refused, a browser gets the
-page again with what was wrong and all that was filled in but secrets, and a script gets problem+json.
+A form posts to the URL of its own page. When it is accepted, the response is a 303. When it is rejected, a browser
+gets the page again with the errors and all values except secrets, and a script gets problem+json.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,32 +12,53 @@ from urllib.parse import parse_qsl
 from fastapi import Request
 from fastapi.responses import Response
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from corral.edge.edge import reads_pages
 from corral.edge.error_handlers import invalid_request
 from corral.edge.field_types import Body
-from corral.errors import MalformedRequest, Problem, UnsupportedMediaType
+from corral.errors import InvalidRequest, MalformedRequest, Problem, UnsupportedMediaType
 from corral.identity.problems import Unauthenticated
 from corral.secret import Secret
-from corral.web.visitors import signed_out
+from corral.web.page_user import sign_in_required
 
-MOST_FIELDS: Final = 64
+MAX_FIELDS: Final = 64
 MEDIA_TYPE: Final = "application/x-www-form-urlencoded"
 
-Sent = dict[str, list[str]]
+_REQUIRED: Final[Mapping[str, str]] = {
+    "nickname": "Enter a name.",
+    "name": "Enter a name.",
+    "email": "Enter an email address.",
+    "password": "Enter a password.",
+    "current_password": "Enter your password.",
+    "new_password": "Enter a new password.",
+    "token": "Enter the link or code.",
+    "api_key": "Enter the key ID.",
+    "secret_key": "Enter the secret.",
+    "scopes": "Select at least one permission.",
+    "days": "Select an expiration.",
+}
+_INVALID: Final[Mapping[str, str]] = {"email": "Enter a valid email address."}
+_BY_TYPE: Final[Mapping[str, str]] = {
+    "literal_error": "Select one of the options.",
+    "enum": "Select one of the options.",
+    "extra_forbidden": "This form has no such field.",
+}
+
+FormData = dict[str, list[str]]
 Model = TypeVar("Model", bound=Body)
 
 
-class Button(Body):
-    """A form without fields."""
+class EmptyForm(Body):
+    """A form that is only a button."""
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What a page shows in its form: nothing yet, or what was filled in and why it was refused."""
+    """What a page shows in its form: initial values, or the submitted ones and why they were rejected."""
 
     problem: Problem | None
-    kept: Mapping[str, list[str]]
+    values: Mapping[str, list[str]]
     errors: Mapping[str, str]  # by field
 
     @property
@@ -45,40 +66,43 @@ class Form:
         return self.problem.status if self.problem else 200
 
     def value(self, field: str, default: str = "") -> str:
-        return self.kept.get(field, [default])[0]
+        return self.values.get(field, [default])[0]
 
 
-Again = Callable[[Form], Awaitable[Response]]
+Redisplay = Callable[[Form], Awaitable[Response]]
 
 
-def filled(**values: str) -> Form:
+def initial_form(**values: str) -> Form:
     """A form as it is first shown."""
     return Form(None, {name: [value] for name, value in values.items()}, {})
 
 
-async def answer_form(
+async def handle_form(
     request: Request,
     model: type[Model],
-    act: Callable[[Model], Awaitable[Response]],
-    again: Again,
+    submit: Callable[[Model], Awaitable[Response]],
+    redisplay: Redisplay,
 ) -> Response:
-    """Reads the form and lets `act` answer it. When that raises a Problem, `again` shows the page with it."""
-    sent = await read_form(request)
+    """Parses the form and passes it to `submit`. If that raises a Problem, `redisplay` shows the page with it."""
+    data = await read_form(request)
     try:
-        return await act(as_body(model, sent))
+        return await submit(parse_form(model, data))
     except Problem as problem:
         if not reads_pages(request.scope):
             raise
-        if isinstance(problem, Unauthenticated):  # the session ended while the form was on its way
-            raise signed_out(request, problem) from None
-        answer = await again(Form(problem, _without_secrets(model, sent), _by_field(problem)))
+        if isinstance(problem, Unauthenticated):  # the session ended before the form arrived
+            raise sign_in_required(request, problem) from None
+        response = await redisplay(Form(problem, _without_secrets(model, data), _errors_by_field(problem)))
         if problem.retry_after is not None:
-            answer.headers["retry-after"] = str(problem.retry_after)
-        return answer
+            response.headers["retry-after"] = str(problem.retry_after)
+        return response
 
 
-async def read_form(request: Request) -> Sent:
-    """The fields that were filled in; the edge bounds their length. Raises UnsupportedMediaType, MalformedRequest."""
+async def read_form(request: Request) -> FormData:
+    """Returns the fields that are not empty; the edge limits their length.
+
+    Raises UnsupportedMediaType, MalformedRequest.
+    """
     body = await request.body()
     if not body:
         return {}
@@ -90,43 +114,70 @@ async def read_form(request: Request) -> Sent:
             keep_blank_values=True,
             strict_parsing=True,
             errors="strict",
-            max_num_fields=MOST_FIELDS,
+            max_num_fields=MAX_FIELDS,
         )
     except ValueError:
         raise MalformedRequest("The form could not be read.") from None
-    sent: Sent = {}
+    data: FormData = {}
     for name, value in pairs:
         if value:
-            sent.setdefault(name, []).append(value)
-    return sent
+            data.setdefault(name, []).append(value)
+    return data
 
 
-def as_body(model: type[Model], sent: Sent) -> Model:
-    """Raises InvalidRequest, with what is wrong by field; also for a field that the form does not have."""
+def parse_form(model: type[Model], data: FormData) -> Model:
+    """Raises InvalidRequest with the errors by field, also for a field that the form does not have."""
     try:
-        return model.model_validate({name: _value(model, name, values) for name, values in sent.items()})
+        return model.model_validate({name: _value(model, name, values) for name, values in data.items()})
     except ValidationError as error:
-        raise invalid_request(error.errors()) from None
+        raise _invalid_form(error) from None
+
+
+def _invalid_form(error: ValidationError) -> InvalidRequest:
+    """The API's errors, with texts for the reader of a form."""
+    details = error.errors()
+    problem = invalid_request(details)
+    described: Any = problem.extra["errors"]
+    for entry, detail in zip(described, details, strict=True):
+        entry["msg"] = _message(detail) or entry["msg"]
+    return problem
+
+
+def _message(detail: ErrorDetails) -> str | None:
+    """Returns None where the API's text fits a form, too."""
+    field = str(detail["loc"][0]) if detail["loc"] else ""
+    limits = detail.get("ctx", {})
+    match detail["type"]:
+        case "missing" | "too_short":
+            return _REQUIRED.get(field)
+        case "string_too_short" | "string_too_long" | "value_error" if field in _INVALID:
+            return _INVALID[field]
+        case "string_too_short":
+            return _REQUIRED.get(field)
+        case "string_too_long":
+            return f"Enter at most {limits.get('max_length')} characters."
+        case other:
+            return _BY_TYPE.get(other)
 
 
 def _value(model: type[Body], name: str, values: list[str]) -> str | list[str]:
-    if name in model.model_fields and _mentions(model.model_fields[name].annotation, list):
+    if name in model.model_fields and _contains_type(model.model_fields[name].annotation, list):
         return values
     if len(values) > 1:
-        raise MalformedRequest("A field that may come once came twice.")
+        raise MalformedRequest("A field appears more than once.")
     return values[0]
 
 
-def _without_secrets(model: type[Body], sent: Sent) -> Sent:
-    shown = {name for name, field in model.model_fields.items() if not _mentions(field.annotation, Secret)}
-    return {name: values for name, values in sent.items() if name in shown}
+def _without_secrets(model: type[Body], data: FormData) -> FormData:
+    shown = {name for name, field in model.model_fields.items() if not _contains_type(field.annotation, Secret)}
+    return {name: values for name, values in data.items() if name in shown}
 
 
-def _mentions(annotation: Any, wanted: type) -> bool:  # noqa: ANN401 - a type, or what typing makes of several
+def _contains_type(annotation: Any, wanted: type) -> bool:  # noqa: ANN401 - a type, or a construct of typing
     origin = getattr(annotation, "__origin__", annotation)
-    return origin is wanted or any(_mentions(part, wanted) for part in get_args(annotation))
+    return origin is wanted or any(_contains_type(part, wanted) for part in get_args(annotation))
 
 
-def _by_field(problem: Problem) -> dict[str, str]:
+def _errors_by_field(problem: Problem) -> dict[str, str]:
     errors: Any = problem.extra.get("errors", ())
-    return {str(error["loc"][-1]): str(error["msg"]) for error in errors if error["loc"]}
+    return {str(error["loc"][0]): str(error["msg"]) for error in errors if error["loc"]}

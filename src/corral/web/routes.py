@@ -1,30 +1,20 @@
-"""Every page, and what pages are made of. One module for each page, with a router of its own."""
+"""All routes of the pages and of their static files."""
 
 from fastapi import APIRouter
 from fastapi.responses import Response
 
 from corral.errors import NotFound
-from corral.web import (
-    account_page,
-    accounts_page,
-    api_page,
-    invitation_page,
-    keys_pages,
-    people_pages,
-    sign_in_pages,
-    you_pages,
-)
+from corral.web.pages import account, accounts, api_docs, api_keys, invitation, members, settings, sign_in
 from corral.web.static_files import STATIC_FILES, STATIC_VERSION
 
 router = APIRouter(include_in_schema=False)
-_PAGES = (accounts_page, account_page, keys_pages, you_pages, people_pages, invitation_page, sign_in_pages, api_page)
-for page in _PAGES:
+for page in (accounts, account, api_keys, settings, members, invitation, sign_in, api_docs):
     router.include_router(page.router)
 
 
 @router.get("/static/{version}/{path:path}")
 async def static_file(version: str, path: str) -> Response:
-    """Any version is answered with the present one, so that a page from before an update still has its styles."""
+    """Returns the current file for any version, so that a page loaded before an update still gets its styles."""
     file = STATIC_FILES.get(path)
     if file is None:
         raise NotFound

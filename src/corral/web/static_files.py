@@ -1,4 +1,4 @@
-"""The files that pages are made of, read once: what was not there at the start has no address."""
+"""The static files of the pages, read once at startup, and the version in their URLs."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ class StaticFile:
 
 
 def read_static_files(folder: Traversable) -> dict[str, StaticFile]:
-    """Every file below `folder` by its path there, `styles/tokens.css`.
+    """Returns every file below `folder` by its relative path (`styles/tokens.css`).
 
-    Raises KeyError for a file of a kind that pages are not made of.
+    Raises KeyError for an unexpected file type.
     """
     return {
         path: StaticFile(file.read_bytes(), _MEDIA_TYPES[f".{path.rpartition('.')[2]}"])
@@ -33,9 +33,9 @@ def read_static_files(folder: Traversable) -> dict[str, StaticFile]:
 
 
 def version_of(static_files: Mapping[str, StaticFile]) -> str:
-    """One hash for all of them, 16 hexadecimal digits.
+    """Returns one hash of all files, 16 hexadecimal digits.
 
-    One and not one each, because modules import each other by relative paths: within a version they fit together.
+    One version for all, because scripts import each other by relative paths and have to match.
     """
     digest = sha256()
     for path, file in static_files.items():
@@ -55,4 +55,5 @@ def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversable]]
 
 STATIC_FILES: Final = read_static_files(files("corral.web") / "static")
 STATIC_VERSION: Final = version_of(STATIC_FILES)
-STATIC_ADDRESS: Final = f"/static/{STATIC_VERSION}"
+STATIC_PATH: Final = f"/static/{STATIC_VERSION}"
+HAS_CHART: Final = "vendor/lightweight-charts.js" in STATIC_FILES

@@ -1,44 +1,44 @@
-/** The cards live: figures from the stream, since when they are old, and the sums of them. */
+/** Keeps the account cards up to date: figures, their age, problems and totals. */
 
 import { read } from "./api.js";
-import { answered, confirm, doubt, loseTouch, troubled } from "./card_state.js";
+import { confirmCard, markAnswered, markUncertain, showCardProblem, suspendCard } from "./card_state.js";
 import { element } from "./elements.js";
 import { formatChange, formatMoney, shownSign } from "./figures.js";
-import { followLines } from "./lines.js";
-import { formatMoment } from "./moment.js";
-import { followStream } from "./stream.js";
-import { addUp } from "./totals.js";
+import { keepSparklines } from "./sparklines.js";
+import { connectStream } from "./stream.js";
+import { formatTimestamp } from "./timestamps.js";
+import { updateTotals } from "./totals.js";
 
-const LEARN_EVERY_MS = 3000;
+const CLOSES_DELAY_MS = 3000;
 const cards = new Map([...document.querySelectorAll("[data-account]")].map((card) => [card.dataset.account, card]));
-const state = document.querySelector("[data-stream-state]");
-let lastHeard = new Date();
-let moved = () => {};
+const connectionState = document.querySelector("[data-connection-state]");
+let lastConnected = new Date();
+let updateSparklines = () => {};
 
 if (cards.size) {
-  moved = followLines(cards);
-  followStream({ "account-data": show, problem: tell, gap: miss }, tellState, doubtAll);
+  updateSparklines = keepSparklines(cards);
+  connectStream({ "account-data": showAccount, problem: showProblem, gap: showGap }, showConnectionState, markAllUncertain);
 }
 
-async function show(account) {
+async function showAccount(account) {
   const card = cards.get(account.credential_id);
   if (!card) return;
   card.dataset.currency = account.currency;
   for (const figure of card.querySelectorAll("[data-figure]")) {
-    write(figure, account[figure.dataset.figure], account.currency);
+    updateFigure(figure, account[figure.dataset.figure], account.currency);
   }
   const trades = part(card, "day-trades");
   trades.hidden = !account.pattern_day_trader && !account.daytrade_count;
   trades.textContent = `${account.pattern_day_trader ? "Pattern day trader · " : ""}Day trades: ${account.daytrade_count}`;
-  answered(card, account.last_updated);
-  addUp(cards);
-  moved();
-  if (card.dataset.lastEquity) due ||= setTimeout(learnCloses, LEARN_EVERY_MS);
-  else await learnCloses();
+  markAnswered(card, account.last_updated);
+  updateTotals(cards);
+  updateSparklines();
+  if (card.dataset.lastEquity) closesTimer ||= setTimeout(updateCloses, CLOSES_DELAY_MS);
+  else await updateCloses();
   showChange(card);
 }
 
-function write(figure, amount, currency) {
+function updateFigure(figure, amount, currency) {
   const before = figure.querySelector("data");
   if (before?.value === amount) return;
   const money = element("data", { class: "money", value: amount, "data-currency": currency }, formatMoney(amount, currency));
@@ -56,52 +56,52 @@ function showChange(card) {
   change.textContent = formatChange(equity, lastEquity, currency);
 }
 
-let closes = null;
-let due = 0;
+let pendingCloses = null;
+let closesTimer = 0;
 
-/** What the stream does not send: the equity at the last close, and what stops trading. */
-async function learnCloses() {
-  due = 0;
-  closes ??= read("/closes").catch(() => ({}));
-  const found = await closes;
-  closes = null;
-  for (const [id, known] of Object.entries(found)) {
+/** What the stream does not send: equity at the previous close, and warnings. */
+async function updateCloses() {
+  closesTimer = 0;
+  pendingCloses ??= read("/closes").catch(() => ({}));
+  const closes = await pendingCloses;
+  pendingCloses = null;
+  for (const [id, account] of Object.entries(closes)) {
     const card = cards.get(id);
-    if (!card || !known) continue;
-    if (known.last_equity) card.dataset.lastEquity = known.last_equity;
-    const warnings = known.blocks.map((text) => element("p", { class: "notice warning" }, text));
+    if (!card || !account) continue;
+    if (account.last_equity) card.dataset.lastEquity = account.last_equity;
+    const warnings = account.blocks.map((text) => element("p", { class: "notice warning" }, text));
     part(card, "warnings").replaceChildren(...warnings);
   }
 }
 
-/** Troubles of one account stand in its card, with the last figures in place. A card has no orders and no positions. */
-function tell(problem) {
+/** A card shows neither orders nor positions, so it does not show their problems. */
+function showProblem(problem) {
   const card = cards.get(problem.credential_id);
   if (!card || /^(order|position)s?_/.test(problem.code)) return;
-  troubled(card, problem);
-  addUp(cards);
+  showCardProblem(card, problem);
+  updateTotals(cards);
 }
 
-function tellState(now) {
-  if (now === "live") {
-    lastHeard = new Date();
-    for (const card of cards.values()) confirm(card, lastHeard);
-  } else if (state.hidden) {
-    for (const card of cards.values()) loseTouch(card);
+function showConnectionState(connection) {
+  if (connection === "connected") {
+    lastConnected = new Date();
+    for (const card of cards.values()) confirmCard(card, lastConnected);
+  } else if (connectionState.hidden) {
+    for (const card of cards.values()) suspendCard(card);
     const time = element("time");
-    formatMoment(time, lastHeard.toISOString());
-    state.replaceChildren("Not live since ", time, ": the live connection is lost. Trying again…");
+    formatTimestamp(time, lastConnected.toISOString());
+    connectionState.replaceChildren("Disconnected at ", time, ". Reconnecting…");
   }
-  state.hidden = now === "live";
+  connectionState.hidden = connection === "connected";
 }
 
-/** Without an account, a gap is one before all of them are told anew. */
-function miss({ credential_id: id }) {
-  if (id === null) doubtAll();
+/** A gap without an account concerns all of them: they are all sent again after it. */
+function showGap({ credential_id: id }) {
+  if (id === null) markAllUncertain();
 }
 
-function doubtAll() {
-  for (const card of cards.values()) doubt(card);
+function markAllUncertain() {
+  for (const card of cards.values()) markUncertain(card);
 }
 
 function part(node, name) {

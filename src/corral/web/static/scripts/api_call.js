@@ -1,7 +1,7 @@
 import { element, paragraphs } from "./elements.js";
 import { fieldsOf, mergedSchema, rulesInWords, typeInWords } from "./json_schema.js";
 
-/** One call of an API, folded up; `id` is where a link to it leads. */
+/** One operation of the API, folded; `id` is the target of links to it. */
 export function callElement(document, call) {
   return element("details", { class: "call", id: call.id }, [
     element("summary", {}, [
@@ -12,8 +12,8 @@ export function callElement(document, call) {
     element("div", { class: "call-body" }, [
       ...paragraphs(call.description),
       ...parametersSection(document, call.parameters),
-      ...call.bodies.flatMap(({ mediaType, schema }) => section(`Body, ${mediaType}`, bodyFields(document, schema))),
-      ...section("Answers", element("dl", { class: "answers" }, ...answers(document, call.answers))),
+      ...call.bodies.flatMap(({ mediaType, schema }) => section(`Request body (${mediaType})`, bodyFields(document, schema))),
+      ...section("Responses", element("dl", { class: "responses" }, ...responses(document, call.responses))),
     ]),
   ]);
 }
@@ -34,10 +34,10 @@ function bodyFields(document, schema) {
   return fieldList(document, schema, ({ isRequired }) => (isRequired ? "required" : null));
 }
 
-// What an answer has, it has always: there "required" on every line would say nothing. A default is written, too.
-function answerFields(document, schema) {
-  const isThere = ({ isRequired, schema: own }) => isRequired || "default" in own;
-  return fieldList(document, schema, (field) => (isThere(field) ? null : "not always there"));
+// Almost all fields of a response are always present, so only the others are marked. Fields with a default are present.
+function responseFields(document, schema) {
+  const isPresent = ({ isRequired, schema: own }) => isRequired || "default" in own;
+  return fieldList(document, schema, (field) => (isPresent(field) ? null : "optional"));
 }
 
 function fieldList(document, schema, presence) {
@@ -49,28 +49,28 @@ function fieldList(document, schema, presence) {
 
 function fieldRow(document, name, schema, facts) {
   const whole = mergedSchema(document, schema);
-  const told = [...facts, ...rulesInWords(whole)].filter(Boolean).join(", ");
+  const rules = [...facts, ...rulesInWords(whole)].filter(Boolean).join(", ");
   return element("div", {}, [
     element("dt", {}, element("code", {}, name), " ", element("span", { class: "type" }, typeInWords(document, schema))),
-    element("dd", {}, ...paragraphs(whole.description ?? ""), told ? element("p", { class: "quiet" }, told) : null),
+    element("dd", {}, ...paragraphs(whole.description ?? ""), rules ? element("p", { class: "quiet" }, rules) : null),
   ]);
 }
 
-function answers(document, given) {
+function responses(document, given) {
   return given.map(({ status, description, contents }) => {
     const isSuccess = /^[23]/.test(status);
     return element("div", {}, [
       element("dt", { class: isSuccess ? "status success" : "status" }, status),
       element("dd", {}, [
         ...paragraphs(description),
-        // Problems all look alike and are told apart by the codes in their description.
-        ...(isSuccess ? contents.map(({ schema }) => answerFields(document, schema)) : []),
+        // All problems have the same fields; their description lists the codes.
+        ...(isSuccess ? contents.map(({ schema }) => responseFields(document, schema)) : []),
       ]),
     ]);
   });
 }
 
-// A long path may break after a slash and nowhere else.
+// A long path may wrap after a slash only.
 function breakable(path) {
   return path.split(/(?<=\/)/).flatMap((step) => [step, element("wbr")]);
 }

@@ -6,13 +6,13 @@ import { problemNotice } from "./problem_notice.js";
 
 const api = document.getElementById("api");
 
-addEventListener("hashchange", openAddressed);
+addEventListener("hashchange", openLinked);
 await show();
 
 async function show() {
   try {
     api.replaceChildren(...description(await read("/openapi.json")));
-    openAddressed();
+    openLinked();
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
     document.getElementById("loading").remove();
@@ -37,13 +37,13 @@ function groupElement(openapi, { name, description: text, calls }) {
   return element("section", { class: "group" }, [
     element("h2", {}, title),
     ...paragraphs(text),
-    ...calls.map((given) => callElement(openapi, given)),
+    ...calls.map((call) => callElement(openapi, call)),
   ]);
 }
 
-function openAddressed() {
-  const addressed = document.getElementById(location.hash.slice(1));
-  if (!(addressed instanceof HTMLDetailsElement)) return;
-  addressed.open = true;
-  addressed.scrollIntoView();
+function openLinked() {
+  const linked = document.getElementById(location.hash.slice(1));
+  if (!(linked instanceof HTMLDetailsElement)) return;
+  linked.open = true;
+  linked.scrollIntoView();
 }

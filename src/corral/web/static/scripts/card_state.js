@@ -1,76 +1,81 @@
-/** Since when the figures of a card are known, and what is wrong with its account. */
+/** How old the figures of a card are, and the problems of its account. */
 
 import { element } from "./elements.js";
-import { formatMoment } from "./moment.js";
+import { formatTimestamp } from "./timestamps.js";
 
-const SETTLED_MS = 60_000;
+const UNCHANGED_AFTER_MS = 60_000;
 
-const UNTOLD = {
+// Corral repeats these requests by itself.
+const RETRIED = new Set(["upstream_failed", "upstream_unavailable", "upstream_timeout", "account_rate_limited"]);
+
+const NOT_ON_STREAM = {
   code: "credential_inactive",
-  detail: "Corral has nothing to tell of this account at the moment. It may have been switched off or deleted.",
+  detail: "No updates for this account. It may have been paused or removed.",
 };
 
-// For each card: when its figures were last known to be right, what this stream has told of it, its troubles by code.
+// For each card: `asOf` is when the figures last changed, `confirmedAt` when they were last known to be current,
+// `isOnStream` whether this connection has sent the account, and `problems` are by code.
 const states = new WeakMap();
 
-/** Alpaca answered, and whatever was wrong is over. */
-export function answered(card, lastUpdated) {
+/** Alpaca has answered, so all problems are over. */
+export function markAnswered(card, lastUpdated) {
   const state = stateOf(card);
-  state.troubles.clear();
-  Object.assign(state, { isTold: true, isSettled: false });
-  state.asOf = state.rightAt = new Date(lastUpdated);
+  state.problems.clear();
+  Object.assign(state, { isOnStream: true, isUnchanged: false });
+  state.asOf = state.confirmedAt = new Date(lastUpdated);
   draw(card);
 }
 
-/** The stream has told all that is new: what it told of before is still so. Of what is watched it tells in time. */
-export function confirm(card, now) {
+/** After a heartbeat: the stream sends every change in time, so what it sent before is still current. */
+export function confirmCard(card, now) {
   const state = stateOf(card);
-  if (state.troubles.size) return;
-  if (!state.isTold) {
-    state.beats += 1;
-    if (state.beats > 2) troubled(card, UNTOLD);
+  if (state.problems.size) return;
+  if (!state.isOnStream) {
+    state.heartbeats += 1;
+    if (state.heartbeats > 2) showCardProblem(card, NOT_ON_STREAM);
     return;
   }
-  state.isSettled = now - state.asOf > SETTLED_MS;
-  state.rightAt = now;
+  state.isUnchanged = now - state.asOf > UNCHANGED_AFTER_MS;
+  state.confirmedAt = now;
   writeAsOf(card, state);
 }
 
-/** The stream begins anew, or something was missed: nothing is confirmed until it tells of it again. */
-export function doubt(card) {
-  Object.assign(stateOf(card), { isTold: false, beats: 0 });
-  loseTouch(card);
+/** The stream restarts or has missed events: nothing is confirmed until it sends the account again. */
+export function markUncertain(card) {
+  Object.assign(stateOf(card), { isOnStream: false, heartbeats: 0 });
+  suspendCard(card);
 }
 
-/** The stream is lost. It may go on where it was. */
-export function loseTouch(card) {
+/** The connection is lost. The stream may resume where it was. */
+export function suspendCard(card) {
   const state = stateOf(card);
-  state.isSettled = false;
+  state.isUnchanged = false;
   writeAsOf(card, state);
 }
 
-export function troubled(card, { code, detail, resolved }) {
+export function showCardProblem(card, { code, detail, resolved }) {
   const state = stateOf(card);
-  const { troubles } = state;
-  if (state.isFromPage) troubles.clear();
+  const { problems } = state;
+  if (state.isFromPage) problems.clear();
   state.isFromPage = false;
-  if (resolved) troubles.delete(code);
-  else troubles.set(code, detail);
-  loseTouch(card);
+  if (resolved) problems.delete(code);
+  else problems.set(code, RETRIED.has(code) ? `${detail} Corral keeps trying.` : detail);
+  suspendCard(card);
   draw(card);
 }
 
 export function isStale(card) {
-  return stateOf(card).troubles.size > 0;
+  return stateOf(card).problems.size > 0;
 }
 
 function stateOf(card) {
   if (!states.has(card)) {
-    const told = card.querySelector("[data-as-of] time");
-    const asOf = told && new Date(told.dateTime);
-    const trouble = card.querySelector("[data-trouble] [data-code]");
-    const troubles = new Map(trouble && [[trouble.dataset.code, trouble.querySelector("p").textContent]]);
-    states.set(card, { asOf, rightAt: asOf, isTold: false, isSettled: false, beats: 0, troubles, isFromPage: true });
+    const time = card.querySelector("[data-as-of] time");
+    const asOf = time && new Date(time.dateTime);
+    const notice = card.querySelector("[data-problems] [data-code]");
+    const problems = new Map(notice && [[notice.dataset.code, notice.querySelector("p").textContent]]);
+    const initial = { asOf, confirmedAt: asOf, isOnStream: false, isUnchanged: false, heartbeats: 0, problems };
+    states.set(card, { ...initial, isFromPage: true });
   }
   return states.get(card);
 }
@@ -80,35 +85,35 @@ function draw(card) {
   const figures = card.querySelector(".figures");
   card.classList.toggle("stale", isStale(card));
   figures.hidden = !state.asOf && isStale(card);
-  figures.classList.toggle("waiting", !state.asOf);
-  card.querySelector("[data-trouble]").replaceChildren(...notices(card, state));
+  figures.classList.toggle("loading", !state.asOf);
+  card.querySelector("[data-problems]").replaceChildren(...notices(card, state));
   writeAsOf(card, state);
 }
 
-function notices(card, { rightAt, troubles }) {
-  if (!troubles.size) return [];
-  const since = rightAt && element("p", { class: "since" }, "Stale since ", time(rightAt));
-  const told = [...troubles].flatMap(([code, detail]) => [element("p", {}, detail), wayOut(card, code)]);
-  return [element("div", { class: "notice problem" }, since, told)];
+function notices(card, { confirmedAt, problems }) {
+  if (!problems.size) return [];
+  const since = confirmedAt && element("p", { class: "outdated-since" }, "No update since ", time(confirmedAt), ".");
+  const details = [...problems].flatMap(([code, detail]) => [element("p", {}, detail), nextStep(card, code)]);
+  return [element("div", { class: "notice problem" }, since, details)];
 }
 
-function wayOut(card, code) {
-  if (code === "credential_refused") return onward(`/keys/${card.dataset.account}/replace`, "Replace the keys");
-  return code === "credential_inactive" ? onward("/", "Show the accounts anew") : null;
+function nextStep(card, code) {
+  if (code === "credential_refused") return linkTo(`/keys/${card.dataset.account}/replace`, "Replace API key");
+  return code === "credential_inactive" ? linkTo("/", "Refresh") : null;
 }
 
-function onward(href, text) {
-  return element("p", { class: "onward" }, element("a", { href }, text));
+function linkTo(href, text) {
+  return element("p", { class: "next-step" }, element("a", { href }, text));
 }
 
-function writeAsOf(card, { asOf, isSettled }) {
-  const place = card.querySelector("[data-as-of]");
-  if (asOf) place.replaceChildren(isSettled ? "Unchanged since " : "As of ", time(asOf));
-  else place.textContent = isStale(card) ? "No figures just now" : "Asking Alpaca…";
+function writeAsOf(card, { asOf, isUnchanged }) {
+  const node = card.querySelector("[data-as-of]");
+  if (asOf) node.replaceChildren(isUnchanged ? "Unchanged since " : "As of ", time(asOf));
+  else node.textContent = isStale(card) ? "No data" : "Loading…";
 }
 
-function time(moment) {
-  const made = element("time");
-  formatMoment(made, moment.toISOString());
-  return made;
+function time(date) {
+  const node = element("time");
+  formatTimestamp(node, date.toISOString());
+  return node;
 }

@@ -1,18 +1,18 @@
-/** A button with `data-copies` copies the text of that element; where the browser forbids it, it is selected. */
+/** A button with `data-copies` copies the text of that element, or selects it if the browser forbids copying. */
 
 for (const button of document.querySelectorAll("[data-copies]")) {
   const source = document.getElementById(button.dataset.copies);
   const before = button.textContent;
-  // What is shown once answered a form. From here on the page is one that is opened: a reload sends nothing again.
+  // The page is the response to a form. After this, a reload requests the page and does not submit the form again.
   history.replaceState(null, "", location.href);
   button.addEventListener("click", async () => {
-    button.textContent = (await copied(source.textContent)) ? "Copied" : "Press Ctrl+C";
+    button.textContent = (await copy(source.textContent)) ? "Copied" : "Press Ctrl+C";
     if (button.textContent !== "Copied") getSelection().selectAllChildren(source);
     setTimeout(() => (button.textContent = before), 4000);
   });
 }
 
-async function copied(text) {
+async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
     return true;

@@ -1,24 +1,24 @@
-/** Exact arithmetic with decimal strings, by whole numbers of any size. */
+/** Exact arithmetic with decimal strings, using BigInt. */
 
-// As `alpaca/reading.py` lets them pass, with three digits of an exponent at most.
+// The format that the server accepts from Alpaca, with an exponent of three digits at most.
 const DECIMAL = /^(-?\d+)(?:\.(\d+))?(?:[eE]([+-]?\d{1,3}))?$/;
 
 export function isDecimal(text) {
   return DECIMAL.test(text);
 }
 
-/** `sum(["0.1", "0.2"])` is `"0.3"`, with as many decimals as the amount that has most. */
+/** `sum(["0.1", "0.2"])` is `"0.3"`, with as many decimals as the amount that has the most. */
 export function sum(amounts) {
   const places = Math.max(0, ...amounts.map(placesOf));
-  return written(amounts.reduce((total, amount) => total + scaled(amount, places), 0n), places);
+  return format(amounts.reduce((total, amount) => total + scaled(amount, places), 0n), places);
 }
 
 export function difference(amount, subtracted) {
   const places = Math.max(placesOf(amount), placesOf(subtracted));
-  return written(scaled(amount, places) - scaled(subtracted, places), places);
+  return format(scaled(amount, places) - scaled(subtracted, places), places);
 }
 
-/** `ratio("1", "3", 4)` is `"0.3333"`: rounded to so many places, half to even, of a `whole` greater than nothing. */
+/** `ratio("1", "3", 4)` is `"0.3333"`: rounded half to even to that many places. `whole` is greater than zero. */
 export function ratio(part, whole, places) {
   const scale = Math.max(placesOf(part), placesOf(whole));
   const divisor = scaled(whole, scale);
@@ -26,7 +26,7 @@ export function ratio(part, whole, places) {
   const size = dividend < 0n ? -dividend : dividend;
   const [floor, rest] = [size / divisor, 2n * (size % divisor)];
   const rounded = rest > divisor || (rest === divisor && floor % 2n === 1n) ? floor + 1n : floor;
-  return written(dividend < 0n ? -rounded : rounded, places);
+  return format(dividend < 0n ? -rounded : rounded, places);
 }
 
 /** -1, 0 or 1. */
@@ -45,7 +45,7 @@ function scaled(amount, places) {
   return BigInt(whole + fraction) * 10n ** BigInt(places - fraction.length + +exponent);
 }
 
-function written(whole, places) {
+function format(whole, places) {
   const digits = String(whole < 0n ? -whole : whole).padStart(places + 1, "0");
   const split = digits.length - places;
   return `${whole < 0n ? "-" : ""}${digits.slice(0, split)}${places ? "." : ""}${digits.slice(split)}`;

@@ -1,6 +1,8 @@
-/** A link with `data-dialog` leads to a page of its own; with a script, the same form opens in a dialog. */
+/** A link with `data-dialog` opens a page with a form; with JavaScript, the same form opens in a dialog. */
 
-export function offerDialogs() {
+import { showFieldErrors } from "./field_errors.js";
+
+export function openLinksAsDialogs() {
   for (const link of document.querySelectorAll("a[data-dialog]")) {
     const dialog = document.getElementById(link.dataset.dialog);
     if (!dialog) continue;
@@ -10,7 +12,7 @@ export function offerDialogs() {
       dialog.showModal();
       dialog.querySelector("input:not([type=radio])")?.focus();
     });
-    dialog.addEventListener("close", () => empty(dialog));
+    dialog.addEventListener("close", () => reset(dialog));
     for (const closer of dialog.querySelectorAll("[data-close]")) {
       closer.addEventListener("click", (event) => {
         event.preventDefault();
@@ -20,7 +22,10 @@ export function offerDialogs() {
   }
 }
 
-function empty(dialog) {
-  for (const form of dialog.querySelectorAll("form")) form.reset();
+function reset(dialog) {
+  for (const form of dialog.querySelectorAll("form")) {
+    form.reset();
+    showFieldErrors(form, []);
+  }
   for (const region of dialog.querySelectorAll(".form-problem")) region.replaceChildren();
 }

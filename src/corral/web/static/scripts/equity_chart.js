@@ -1,4 +1,4 @@
-/** The chart of an account's equity. Its numbers are floats, for drawing only: what is read is Alpaca's own text. */
+/** The chart of an account's equity. It draws floats; the texts next to it come from Alpaca's decimal strings. */
 
 import {
   AreaSeries,
@@ -7,7 +7,7 @@ import {
   LineType,
   createChart,
 } from "../vendor/lightweight-charts.js";
-import { Problem, read as ask } from "./api.js";
+import { Problem, read } from "./api.js";
 import { element } from "./elements.js";
 import { formatAxis, writeFigure } from "./figures.js";
 
@@ -16,26 +16,26 @@ const DAY = { day: "numeric", month: "short", year: "numeric" };
 const OPENS = "09:30";
 const CLOSES = "16:00";
 
-const holder = document.getElementById("equity-chart");
-const reading = document.getElementById("reading");
-const whole = reading ? [...reading.childNodes] : [];
-if (holder) await begin();
+const container = document.getElementById("equity-chart");
+const readout = document.getElementById("chart-readout");
+const periodReadout = readout ? [...readout.childNodes] : [];
+if (container) await start();
 
-async function begin() {
+async function start() {
   try {
-    const history = await ask(holder.dataset.history);
+    const history = await read(container.dataset.history);
     const points = pointsOf(history.items);
     if (points.length > 1) draw(points, history.base_value);
   } catch (problem) {
-    if (!(problem instanceof Problem)) throw problem; // the table is there, and says the same
+    if (!(problem instanceof Problem)) throw problem; // the table has the same numbers
   }
 }
 
-/** One for each moment, in the exchange's own time, which the library takes for UTC. */
+/** One point for each time. Times are in New York, passed to the library as UTC. */
 function pointsOf(items) {
   const first = items.findIndex(({ equity }) => equity !== null && Number(equity) !== 0);
-  const told = first < 0 ? [] : items.slice(first).filter(({ equity }) => equity !== null);
-  const byTime = new Map(told.map((item) => [timeOf(item.at), item]));
+  const known = first < 0 ? [] : items.slice(first).filter(({ equity }) => equity !== null);
+  const byTime = new Map(known.map((item) => [timeOf(item.at), item]));
   return [...byTime].map(([time, item]) => ({ ...item, time, value: Number(item.equity) }));
 }
 
@@ -45,11 +45,11 @@ function timeOf(at) {
 }
 
 function draw(points, baseValue) {
-  reading.querySelector("[data-last]").textContent = momentOf(points, points.at(-1));
-  holder.hidden = false;
+  readout.querySelector("[data-last-point]").textContent = pointTime(points, points.at(-1));
+  container.hidden = false;
   document.querySelector("[data-chart-notes]").hidden = false;
-  // The logo is markup from a string, which no page of ours takes; its link stands below the chart as text.
-  const chart = createChart(holder, { autoSize: true, layout: { attributionLogo: false } });
+  // The library inserts its logo as HTML text, which the pages' policy forbids. The link is below the chart.
+  const chart = createChart(container, { autoSize: true, layout: { attributionLogo: false } });
   const extended = chart.addSeries(AreaSeries, {
     priceScaleId: "hours",
     lineType: LineType.WithSteps,
@@ -64,30 +64,30 @@ function draw(points, baseValue) {
   extended.setData(points.map((point) => ({ time: point.time, value: isExtended(point) ? 1 : 0 })));
   const line = baseValue === null ? chart.addSeries(AreaSeries) : chart.addSeries(BaselineSeries);
   line.setData(points);
-  if (baseValue !== null) line.applyOptions({ autoscaleInfoProvider: (found) => reachingTo(Number(baseValue), found()) });
+  if (baseValue !== null) line.applyOptions({ autoscaleInfoProvider: (found) => extendTo(Number(baseValue), found()) });
   const base = baseValue === null ? null : line.createPriceLine({ price: Number(baseValue), axisLabelVisible: false });
-  const dress = () => dressed(chart, line, extended, base, baseValue);
-  dress();
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", dress);
+  const applyColors = () => colorChart(chart, line, extended, base, baseValue);
+  applyColors();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", applyColors);
   chart.timeScale().fitContent();
-  chart.subscribeCrosshairMove(({ time }) => read(points, time));
-  goByKeys(chart, line, points);
+  chart.subscribeCrosshairMove(({ time }) => showPoint(points, time));
+  moveByKeys(chart, line, points);
   document.querySelector("[data-equity-table]").open = false;
 }
 
-function dressed(chart, line, extended, base, baseValue) {
-  const [ink, grid, gain, loss, hours] = ["ink-quiet", "line", "gain", "loss", "extended"].map(colourOf);
+function colorChart(chart, line, extended, base, baseValue) {
+  const [ink, grid, gain, loss, hours] = ["ink-quiet", "line", "gain", "loss", "extended"].map(colorOf);
   chart.applyOptions({
     layout: {
       background: { color: "transparent" },
       textColor: ink,
-      fontFamily: getComputedStyle(holder).fontFamily,
+      fontFamily: getComputedStyle(container).fontFamily,
     },
     grid: { vertLines: { visible: false }, horzLines: { color: grid } },
     rightPriceScale: { borderVisible: false },
     timeScale: { borderVisible: false, lockVisibleTimeRangeOnResize: true, timeVisible: isIntraday(), secondsVisible: false },
     crosshair: { vertLine: { color: ink, labelVisible: false }, horzLine: { color: ink, labelVisible: false } },
-    localization: { tickmarksPriceFormatter: (prices) => formatAxis(prices, holder.dataset.currency) },
+    localization: { tickmarksPriceFormatter: (prices) => formatAxis(prices, container.dataset.currency) },
     handleScroll: { vertTouchDrag: false },
   });
   line.applyOptions({
@@ -100,16 +100,16 @@ function dressed(chart, line, extended, base, baseValue) {
   base?.applyOptions({ color: ink, lineStyle: LineStyle.LargeDashed, lineWidth: 1 });
 }
 
-/** The range of values in sight, and what profit and loss are counted from. */
-function reachingTo(base, found) {
+/** Extends the visible range of values to the starting value. */
+function extendTo(base, found) {
   const range = found?.priceRange;
   if (!range) return found;
   const [minValue, maxValue] = [Math.min(range.minValue, base), Math.max(range.maxValue, base)];
   return { ...found, priceRange: { minValue, maxValue } };
 }
 
-function areaOf(colour) {
-  return { lineColor: colour, topColor: faint(colour, 0.2), bottomColor: faint(colour, 0) };
+function areaOf(color) {
+  return { lineColor: color, topColor: faint(color, 0.2), bottomColor: faint(color, 0) };
 }
 
 function baselineOf(gain, loss, baseValue) {
@@ -124,55 +124,55 @@ function baselineOf(gain, loss, baseValue) {
   };
 }
 
-function read(points, time) {
-  const point = points.find((one) => same(one.time, time));
-  if (!point) return reading.replaceChildren(...whole);
-  reading.replaceChildren(
-    element("span", { class: "of-span" }, figure("gain", point.profit_loss), " ", figure("percent", point.profit_loss_pct)),
+function showPoint(points, time) {
+  const point = points.find((one) => isSameTime(one.time, time));
+  if (!point) return readout.replaceChildren(...periodReadout);
+  readout.replaceChildren(
+    element("span", { class: "period-gain" }, figure("gain", point.profit_loss), " ", figure("percent", point.profit_loss_pct)),
     " ",
-    element("span", { class: "quiet" }, figure("money", point.equity), " ", momentOf(points, point)),
+    element("span", { class: "quiet" }, figure("money", point.equity), " ", pointTime(points, point)),
   );
 }
 
 function figure(kind, value) {
   if (value === null) return "";
-  const node = element("data", { class: kind, value, "data-currency": holder.dataset.currency });
+  const node = element("data", { class: kind, value, "data-currency": container.dataset.currency });
   writeFigure(node);
   return node;
 }
 
-/** In the exchange's time, of which the reader's language writes the day. */
-function momentOf(points, point) {
-  if (holder.dataset.unfinished !== undefined && point === points.at(-1)) return "today so far";
+/** In New York time, in the reader's language. */
+function pointTime(points, point) {
+  if (container.dataset.unfinished !== undefined && point === points.at(-1)) return "today so far";
   const form = new Intl.DateTimeFormat(undefined, { ...(isIntraday() ? WEEKDAY_AND_TIME : DAY), timeZone: "America/New_York" });
   const when = form.format(new Date(point.at));
-  return isIntraday() ? `on ${when} in New York${isExtended(point) ? ", extended hours" : ""}` : `at the close of ${when}`;
+  return isIntraday() ? `${when} ET${isExtended(point) ? ", extended hours" : ""}` : `at the close of ${when}`;
 }
 
-/** Left and right go from point to point, Home and End to the first and the last, Escape back to the whole. */
-function goByKeys(chart, line, points) {
+/** Left and Right move between points, Home and End to the first and the last, Escape back to the whole period. */
+function moveByKeys(chart, line, points) {
   let index = points.length;
   const steps = { ArrowLeft: () => index - 1, ArrowRight: () => index + 1, Home: () => 0, End: () => points.length - 1 };
-  holder.addEventListener("keydown", (event) => {
+  container.addEventListener("keydown", (event) => {
     const step = steps[event.key];
     if (step) {
       const wanted = step();
       index = wanted < 0 ? 0 : wanted < points.length ? wanted : points.length - 1;
       chart.setCrosshairPosition(points[index].value, points[index].time, line);
-      reading.ariaLive = "polite";
-      read(points, points[index].time);
+      readout.ariaLive = "polite";
+      showPoint(points, points[index].time);
       event.preventDefault();
     } else if (event.key === "Escape") leave();
   });
   const leave = () => {
     chart.clearCrosshairPosition();
-    reading.ariaLive = "off";
-    reading.replaceChildren(...whole);
+    readout.ariaLive = "off";
+    readout.replaceChildren(...periodReadout);
   };
-  holder.addEventListener("blur", leave);
+  container.addEventListener("blur", leave);
 }
 
-function same(time, other) {
+function isSameTime(time, other) {
   const text = typeof other === "object" && other !== null ? dayOf(other) : other;
   return time === text;
 }
@@ -182,7 +182,7 @@ function dayOf({ year, month, day }) {
 }
 
 function isIntraday() {
-  return holder.dataset.intraday !== undefined;
+  return container.dataset.intraday !== undefined;
 }
 
 function isExtended({ at }) {
@@ -191,12 +191,12 @@ function isExtended({ at }) {
   return clock < OPENS || clock > CLOSES;
 }
 
-/** A token's colour of the moment as the canvas has it: the library reads red, green and blue only. */
-function colourOf(token) {
+/** The current color of a CSS token as RGB, which is all that the library reads. */
+function colorOf(token) {
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = 1;
   const pen = canvas.getContext("2d", { willReadFrequently: true });
-  const probe = holder.appendChild(element("span", { class: `colour-of-${token}` }));
+  const probe = container.appendChild(element("span", { class: `color-of-${token}` }));
   pen.fillStyle = getComputedStyle(probe).color;
   probe.remove();
   pen.fillRect(0, 0, 1, 1);
@@ -204,6 +204,6 @@ function colourOf(token) {
   return `rgba(${red}, ${green}, ${blue}, ${alpha / 255})`;
 }
 
-function faint(colour, alpha) {
-  return colour.replace(/[\d.]+\)$/, `${alpha})`);
+function faint(color, alpha) {
+  return color.replace(/[\d.]+\)$/, `${alpha})`);
 }

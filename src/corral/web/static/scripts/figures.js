@@ -1,14 +1,13 @@
 /**
- * Figures, from the decimal strings that they are and stay. Only what is shown is rounded, half to even: money, and
- * what came to it or went, to the currency's smallest coin; shares to the hundredth of a percent. Prices and quantities
- * keep every digit but zeros at the end. What is rounded to nothing has no sign and no colour. `figures.py` has the
- * same rules for a page without scripts.
+ * Formats numbers from decimal strings. They are rounded half to even, and only for display: money and gains to the
+ * currency's smallest unit, percentages to two decimals. Prices and quantities keep every digit except trailing zeros.
+ * What rounds to zero has no sign and no color. `view/figures.py` has the same rules for pages without JavaScript.
  */
 
 import { difference, isDecimal, ratio, signOf } from "./decimals.js";
 
-const MINUS = "−"; // as wide as a plus, and easily read
-// Of currencies without hundredths, or with thousandths, by ISO 4217.
+const MINUS = "−"; // as wide as a plus sign
+// Currencies with a number of decimals other than two (ISO 4217).
 const PLACES = new Map([
   ...allWith(0, "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"),
   ...allWith(3, "BHD IQD JOD KWD LYD OMR TND"),
@@ -18,7 +17,7 @@ const EVERY_DIGIT = { maximumFractionDigits: mostFractionDigits() };
 const PLAIN = new Intl.NumberFormat("en", { useGrouping: false, maximumFractionDigits: 10 });
 const SIGNED = { signDisplay: "exceptZero" };
 
-/** `formatMoney("-23140.2", "USD")` is `−$23,140.20` in English; what is no decimal is shown as it came. */
+/** `formatMoney("-23140.2", "USD")` is `−$23,140.20` in English; what is not a decimal is shown unchanged. */
 export function formatMoney(amount, currency) {
   return inCurrency(amount, currency, roundedTo(placesOf(currency)));
 }
@@ -28,7 +27,7 @@ export function formatGain(amount, currency) {
   return inCurrency(amount, currency, { ...roundedTo(placesOf(currency)), ...SIGNED });
 }
 
-/** What came to `before` or went, with its sign, and its share of that: `+$12.10 (+0.40%)`. */
+/** The difference to `before`, in money and percent: `+$12.10 (+0.40%)`. */
 export function formatChange(equity, before, currency) {
   const change = difference(equity, before);
   const gain = formatGain(change, currency);
@@ -39,26 +38,26 @@ export function formatPrice(amount, currency) {
   return inCurrency(amount, currency, { ...EVERY_DIGIT, minimumFractionDigits: placesOf(currency) });
 }
 
-/** -1, 0 or 1: of an amount, or of what came to `before`, as it is shown. */
+/** -1, 0 or 1: the sign of an amount, or of its difference to `before`, after rounding. */
 export function shownSign(amount, currency, before = "0") {
   return signOf(ratio(difference(amount, before), "1", placesOf(currency)));
 }
 
 export function formatQuantity(amount) {
-  return isDecimal(amount) ? written(amount, EVERY_DIGIT) : amount;
+  return isDecimal(amount) ? localize(amount, EVERY_DIGIT) : amount;
 }
 
 /** `formatPercent("0.0084")` is `+0.84%`. */
 export function formatPercent(factor) {
-  return isDecimal(factor) ? written(factor, { style: "percent", ...HUNDREDTHS, ...SIGNED }) : factor;
+  return isDecimal(factor) ? localize(factor, { style: "percent", ...HUNDREDTHS, ...SIGNED }) : factor;
 }
 
 /** `formatWeight("1234")`, in hundredths of a percent, is `12.34%`. */
 export function formatWeight(hundredths) {
-  return written(`${hundredths}e-4`, { style: "percent", ...HUNDREDTHS });
+  return localize(`${hundredths}e-4`, { style: "percent", ...HUNDREDTHS });
 }
 
-/** Labels of an axis, in its currency and with as few decimals as tell them apart: `$48.20`, `$48.30`. */
+/** Axis labels with as few decimals as make them different: `$48.20`, `$48.30`. */
 export function formatAxis(numbers, currency) {
   const wanted = new Set(numbers).size;
   for (let places = 0; ; places += 1) {
@@ -67,12 +66,12 @@ export function formatAxis(numbers, currency) {
   }
 }
 
-/** Of a number that the chart made, without an exponent and the last digits of a float, which say nothing. */
+/** A float of the chart as a decimal, without an exponent and without digits that are only rounding errors. */
 function plain(number) {
   return PLAIN.format(number);
 }
 
-const WRITERS = {
+const FORMATTERS = {
   money: formatMoney,
   gain: formatGain,
   price: formatPrice,
@@ -81,12 +80,12 @@ const WRITERS = {
   weight: formatWeight,
 };
 
-/** Writes a `<data>` anew, of whose classes one says what it is, in the currency that is named around it. */
+/** Writes the text of a `<data>` by its class, in the currency of the nearest `data-currency`. */
 export function writeFigure(node) {
-  const kind = Object.keys(WRITERS).find((name) => node.classList.contains(name));
+  const kind = Object.keys(FORMATTERS).find((name) => node.classList.contains(name));
   if (!kind) return;
   const currency = node.closest("[data-currency]")?.dataset.currency;
-  node.textContent = WRITERS[kind](node.value, currency);
+  node.textContent = FORMATTERS[kind](node.value, currency);
   if (kind !== "gain" && kind !== "percent") return;
   const sign = !isDecimal(node.value) ? 0 : kind === "gain" ? shownSign(node.value, currency) : signOf(ratio(node.value, "1", 4));
   node.classList.toggle("up", sign > 0);
@@ -105,7 +104,7 @@ function roundedTo(places) {
   return { minimumFractionDigits: places, maximumFractionDigits: places, roundingMode: "halfEven" };
 }
 
-/** Browsers from before autumn 2023 refuse more than 20. */
+/** Browsers from before autumn 2023 allow 20 at most. */
 function mostFractionDigits() {
   try {
     return new Intl.NumberFormat("en", { maximumFractionDigits: 100 }) && 100;
@@ -117,14 +116,14 @@ function mostFractionDigits() {
 function inCurrency(amount, currency, style) {
   if (!isDecimal(amount)) return `${amount} ${currency}`;
   try {
-    return written(amount, { style: "currency", currency, ...style });
+    return localize(amount, { style: "currency", currency, ...style });
   } catch {
-    return `${written(amount, style)} ${currency}`; // no code of a currency
+    return `${localize(amount, style)} ${currency}`; // not a currency code
   }
 }
 
-// Given a string, it reads every digit of it (ECMA-402, ToIntlMathematicalValue).
-function written(amount, style) {
-  // "negative", for what is rounded to nothing is not less than nothing.
+// Given a string, `format` uses every digit of it (ECMA-402, ToIntlMathematicalValue).
+function localize(amount, style) {
+  // "negative" gives no sign to what rounds to zero.
   return new Intl.NumberFormat(undefined, { signDisplay: "negative", ...style }).format(amount).replace("-", MINUS);
 }

@@ -1,38 +1,41 @@
-/** Forms that a script sends: what was filled in stays when they are refused, but for secrets. */
+/** Forms that a script submits: when they are rejected, all values except secrets stay. */
 
 import { Problem, readProblem, send } from "./api.js";
+import { showFieldErrors } from "./field_errors.js";
 import { problemNotice } from "./problem_notice.js";
 
-/** The form is sent to its own address. Taken, the page goes on where the answer leads. */
-export function sendByScript(form) {
+/** Submits the form to its own URL. When it is accepted, the browser goes to where the response redirects. */
+export function submitByScript(form) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const button = event.submitter ?? form.querySelector("button[type=submit]");
     const region = form.querySelector(".form-problem");
     if (button.disabled) return;
     region?.replaceChildren();
-    const release = hold(button);
+    showFieldErrors(form, []);
+    const enable = disable(button);
     try {
-      await sendForm(form);
+      await submit(form);
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;
-      region?.replaceChildren(problemNotice(problem));
+      const otherErrors = showFieldErrors(form, problem.errors);
+      region?.replaceChildren(problemNotice(problem, otherErrors));
       await countDown(button, problem.retryAfter ?? 0);
-      release();
+      enable();
     }
   });
 }
 
-async function sendForm(form) {
+async function submit(form) {
   const body = new URLSearchParams(new FormData(form));
-  // A secret leaves the page with the request, whatever becomes of it.
+  // Secrets leave the page with the request, whatever its outcome.
   for (const field of form.querySelectorAll("input[type=password]")) field.value = "";
-  const answer = await send(form.action, { method: "POST", body, headers: { accept: "application/problem+json" } });
-  if (!answer.ok) throw await readProblem(answer);
-  location.assign(answer.url);
+  const response = await send(form.action, { method: "POST", body, headers: { accept: "application/problem+json" } });
+  if (!response.ok) throw await readProblem(response);
+  location.assign(response.url);
 }
 
-function hold(button) {
+function disable(button) {
   const before = button.textContent;
   button.disabled = true;
   button.textContent = button.dataset.busy ?? before;

@@ -1,4 +1,4 @@
-/** What a JSON Schema says, as a reader wants it: fields by their path, types and rules in words. */
+/** Describes a JSON Schema: fields by their path, types and rules in words. */
 
 const RANGES = [
   ["minimum", "maximum", ""],
@@ -10,10 +10,10 @@ const RULES = {
   exclusiveMaximum: "less than %s",
   multipleOf: "a multiple of %s",
   pattern: "matches %s",
-  default: "%s by default",
+  default: "default: %s",
 };
 
-/** What a `$ref` within the document points to, or the node itself. */
+/** Returns what a `$ref` within the document points to, or the node itself. */
 export function resolve(document, node) {
   const seen = new Set();
   let found = node;
@@ -24,22 +24,22 @@ export function resolve(document, node) {
   return found ?? {};
 }
 
-/** A schema with its reference, `allOf` and lone alternative to null taken into one. */
+/** Returns a schema merged with its reference, its `allOf` and its only alternative to null. */
 export function mergedSchema(document, schema) {
   return merged(document, schema, new Set());
 }
 
-/** `[{ path, schema, isRequired }]`: nested fields as `order.legs[].symbol`, a type within itself only once. */
+/** Returns `[{ path, schema, isRequired }]`: nested fields are `order.legs[].symbol`, recursive types appear once. */
 export function fieldsOf(document, schema) {
   return fields(document, schema, "", []);
 }
 
-/** The type in words: `array of string`, `"paper" or "live"`, `string (uuid) or null`. */
+/** Returns the type in words: `array of string`, `"paper" or "live"`, `string (uuid) or null`. */
 export function typeInWords(document, schema) {
   return words(document, schema, new Set());
 }
 
-/** Bounds, pattern and default in words. */
+/** Returns limits, pattern and default in words. */
 export function rulesInWords(schema) {
   const ranges = RANGES.map(([low, high, unit]) => rangeInWords(schema[low], schema[high], unit));
   const rules = Object.entries(RULES)

@@ -1,8 +1,8 @@
-/** Codes of one-time links stand behind the `#`, the part of an address that a browser never sends. */
+/** The code of a one-time link is in the URL's fragment (after `#`), which browsers never send. */
 
 const CODE = /corral_[0-9A-Za-z]+/;
 
-/** Hands the code in the address to `receive`, and takes it out of the address bar and the history first. */
+/** Removes the code from the address bar and the history, and then passes it to `receive`. */
 export function receiveCode(receive) {
   const look = () => {
     const code = codeIn(location.hash);
@@ -10,12 +10,12 @@ export function receiveCode(receive) {
     history.replaceState(null, "", location.pathname);
     receive(code);
   };
-  // A link pasted into the address bar of an open page changes nothing but the hash.
+  // A link pasted into the address bar of an open page only changes the fragment.
   addEventListener("hashchange", look);
   look();
 }
 
-/** The code in a text that may be the whole link, or null. */
+/** Returns the code in a text, which may be the whole link, or null. */
 export function codeIn(text) {
   return CODE.exec(text)?.[0] ?? null;
 }

@@ -1,10 +1,10 @@
-/** Reads an OpenAPI 3.1 document; nothing here touches the page. */
+/** Reads an OpenAPI 3.1 document, without the page. */
 
 import { mergedSchema, resolve } from "./json_schema.js";
 
 const METHODS = ["get", "head", "post", "put", "patch", "delete", "options", "trace"];
 
-/** `[{ name, description, calls }]` in the document's order; a call without a tag stands under "other". */
+/** Returns `[{ name, description, calls }]` in the document's order; calls without a tag are in "other". */
 export function groupedCalls(document) {
   const groups = new Map();
   for (const call of calls(document)) {
@@ -12,7 +12,7 @@ export function groupedCalls(document) {
     if (!groups.has(name)) groups.set(name, []);
     groups.get(name).push(call);
   }
-  return [...groups].map(([name, itsCalls]) => ({ name, description: tagDescription(document, name), calls: itsCalls }));
+  return [...groups].map(([name, grouped]) => ({ name, description: tagDescription(document, name), calls: grouped }));
 }
 
 function calls(document) {
@@ -34,11 +34,11 @@ function readCall(document, path, method, item) {
     isDeprecated: operation.deprecated === true,
     parameters: readParameters(document, [...(item.parameters ?? []), ...(operation.parameters ?? [])]),
     bodies: readContent(resolve(document, operation.requestBody ?? {})),
-    answers: readAnswers(document, operation.responses ?? {}),
+    responses: readResponses(document, operation.responses ?? {}),
   };
 }
 
-// A parameter of the call takes the place of the path's own of that name.
+// A parameter of the operation overrides the path's parameter of the same name.
 function readParameters(document, parameters) {
   const byPlace = new Map();
   for (const parameter of parameters.map((given) => resolve(document, given))) {
@@ -55,10 +55,10 @@ function readParameters(document, parameters) {
   return [...byPlace.values()];
 }
 
-function readAnswers(document, responses) {
+function readResponses(document, responses) {
   return Object.entries(responses).map(([status, given]) => {
-    const answer = resolve(document, given);
-    return { status, description: answer.description ?? "", contents: readContent(answer) };
+    const response = resolve(document, given);
+    return { status, description: response.description ?? "", contents: readContent(response) };
   });
 }
 

@@ -1,20 +1,20 @@
-/** What every page does beyond its own: figures in the reader's way of writing, forms, dialogs. */
+/** What every page does: localized numbers and times, forms, dialogs. */
 
-import { offerDialogs } from "./dialogs.js";
+import { openLinksAsDialogs } from "./dialogs.js";
 import { writeFigure } from "./figures.js";
-import { sendByScript } from "./forms.js";
-import { formatMoment } from "./moment.js";
-import { sendByBrowser } from "./plain_forms.js";
+import { submitByScript } from "./forms.js";
+import { ignoreDoubleSubmit } from "./plain_forms.js";
+import { formatTimestamp } from "./timestamps.js";
 
 for (const node of document.querySelectorAll("data[class]")) writeFigure(node);
-for (const node of document.querySelectorAll("time[datetime]")) formatMoment(node);
-for (const form of document.querySelectorAll("form:not([data-plain])")) sendByScript(form);
-for (const form of document.querySelectorAll("form[data-plain][method=post]")) sendByBrowser(form);
+for (const node of document.querySelectorAll("time[datetime]")) formatTimestamp(node);
+for (const form of document.querySelectorAll("form:not([data-plain])")) submitByScript(form);
+for (const form of document.querySelectorAll("form[data-plain][method=post]")) ignoreDoubleSubmit(form);
 for (const node of document.querySelectorAll("[data-needs-script]")) node.hidden = false;
 for (const box of document.querySelectorAll("[data-shows]")) {
   const field = document.getElementById(box.dataset.shows);
   box.addEventListener("change", () => (field.type = box.checked ? "text" : "password"));
 }
-offerDialogs();
-// Back to a page that the browser kept: its figures, and who is signed in, may be of another time.
+openLinksAsDialogs();
+// A page from the back/forward cache may have old figures or belong to another user.
 addEventListener("pageshow", (event) => event.persisted && location.reload());

@@ -1,9 +1,9 @@
-/** Forms that the browser sends, with `data-plain`: what answers them is a page. */
+/** Forms with `data-plain`, which the browser submits because their response is a page. */
 
 const DOUBLE_CLICK_MS = 1000;
 
-/** Of a double click only the first is sent: the answer to the second would take the place of the first one's. */
-export function sendByBrowser(form) {
+/** Submits only once on a double click: the second response would replace the first one. */
+export function ignoreDoubleSubmit(form) {
   let last = -Infinity;
   form.addEventListener("submit", (event) => {
     if (event.timeStamp - last < DOUBLE_CLICK_MS) event.preventDefault();

@@ -1,16 +1,16 @@
-import { element, prose } from "./elements.js";
+import { element, withCodeSpans } from "./elements.js";
 
 const SIGNED_OUT = new Set(["unauthenticated", "session_ended"]);
 
-/** What went wrong, in the API's own words, and what is wrong with which field. */
-export function problemNotice(problem) {
+/** The problem's text, followed by those of its `errors` that are not shown at a field. */
+export function problemNotice(problem, errors = problem.errors) {
   return element(
     "div",
     { class: "notice problem" },
-    element("p", {}, prose(problem.detail)),
-    ...problem.errors.map(({ loc, msg }) => element("p", {}, `${fieldName(loc)}: ${msg}`)),
+    element("p", {}, withCodeSpans(problem.detail)),
+    ...errors.map(({ msg }) => element("p", {}, msg)),
     SIGNED_OUT.has(problem.code) ? element("p", {}, element("a", { href: signInPath() }, "Sign in")) : null,
-    problem.retryAfter === null ? null : element("p", { class: "wait" }, waitText(problem.retryAfter)),
+    problem.retryAfter === null ? null : element("p", { class: "wait" }, retryText(problem.retryAfter)),
   );
 }
 
@@ -18,10 +18,6 @@ function signInPath() {
   return `/sign-in?next=${encodeURIComponent(location.pathname)}`;
 }
 
-function fieldName(place) {
-  return String(place.at(-1) ?? "body").replaceAll("_", " ");
-}
-
-function waitText(seconds) {
+function retryText(seconds) {
   return seconds === 1 ? "Try again in 1 second." : `Try again in ${seconds} seconds.`;
 }

@@ -3,15 +3,15 @@ import { receiveCode } from "./one_time_code.js";
 const byLink = document.getElementById("by-link");
 const withoutLink = document.getElementById("without-link");
 
-// Only on a click: whoever opens a link merely to preview it must not use it up.
+// Only on a click, because link previews open the page, too.
 receiveCode((code) => {
   byLink.elements.token.value = code;
-  offerLink(true);
+  showLinkForm(true);
 });
 
-document.getElementById("other-ways").addEventListener("click", () => offerLink(false));
+document.getElementById("other-ways").addEventListener("click", () => showLinkForm(false));
 
-function offerLink(offered) {
-  byLink.hidden = !offered;
-  withoutLink.hidden = offered;
+function showLinkForm(isShown) {
+  byLink.hidden = !isShown;
+  withoutLink.hidden = isShown;
 }

@@ -1,45 +1,45 @@
-/** The stream of everything that happens at the visitor's accounts, for as long as the page is seen. */
+/** The event stream of all the user's accounts, connected while the page is visible. */
 
-const FIRST_WAIT_MS = 1000;
-const LONGEST_WAIT_MS = 30_000;
+const FIRST_RETRY_MS = 1000;
+const LONGEST_RETRY_MS = 30_000;
 
 /**
- * `handlers` by the event's name (`account-data`, `position`, `order`, `problem`, `gap`) are told its data;
- * `onState` is told "live", "lost", and leads nowhere when nobody is signed in any more: the page then goes;
- * `onAnew` is called before the stream begins anew, from how all accounts stand.
+ * `handlers` get the payload of an event by its name (`account-data`, `position`, `order`, `problem`, `gap`).
+ * `onState` gets "connected" or "disconnected". When the session has ended, the page goes to the sign-in page instead.
+ * `onRestart` is called before a new stream begins, which sends all accounts again.
  */
-export function followStream(handlers, onState, onAnew = () => {}) {
+export function connectStream(handlers, onState, onRestart = () => {}) {
   let source = null;
   let timer = 0;
-  let wait = FIRST_WAIT_MS;
+  let delay = FIRST_RETRY_MS;
 
   const open = () => {
     clearTimeout(timer);
     source?.close();
-    onAnew();
+    onRestart();
     source = new EventSource("/api/stream");
     source.addEventListener("heartbeat", () => {
-      wait = FIRST_WAIT_MS;
-      onState("live");
+      delay = FIRST_RETRY_MS;
+      onState("connected");
     });
     source.addEventListener("problem", ({ data }) => JSON.parse(data).code === "unauthenticated" && leave());
     for (const [name, handle] of Object.entries(handlers)) {
       source.addEventListener(name, ({ data }) => handle(JSON.parse(data)));
     }
     source.addEventListener("error", () => {
-      onState("lost");
-      // An answer that is no stream ends it for the browser: then it is asked for anew from here.
-      if (source.readyState === EventSource.CLOSED) again();
+      onState("disconnected");
+      // After a response that is no stream, the browser does not reconnect by itself.
+      if (source.readyState === EventSource.CLOSED) retry();
     });
   };
 
-  const again = async () => {
+  const retry = async () => {
     if (await isSignedOut()) return goToSignIn();
-    timer = setTimeout(open, wait);
-    wait = Math.min(2 * wait, LONGEST_WAIT_MS);
+    timer = setTimeout(open, delay);
+    delay = Math.min(2 * delay, LONGEST_RETRY_MS);
   };
 
-  // A browser has few connections to one place, and a page that nobody sees needs none.
+  // Browsers limit the connections to a host, so hidden pages have none.
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) {
       clearTimeout(timer);
@@ -49,7 +49,7 @@ export function followStream(handlers, onState, onAnew = () => {}) {
   open();
 }
 
-/** The session has ended. Where somebody came in meanwhile, as whoever, the page is theirs from here on. */
+/** The session has ended. If another one has begun in this browser, the page is reloaded for it. */
 async function leave() {
   if (await isSignedOut()) goToSignIn();
   else location.reload();

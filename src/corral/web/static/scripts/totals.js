@@ -1,35 +1,38 @@
-/** The sums over the cards, paper and live apart, and each currency by itself. */
+/** The totals of the cards, separately for paper, live and each currency. */
 
 import { isStale } from "./card_state.js";
 import { sum } from "./decimals.js";
 import { element } from "./elements.js";
 import { formatMoney } from "./figures.js";
 
-/** `cards` by the account's id. */
-export function addUp(cards) {
+/** `cards` by account id. */
+export function updateTotals(cards) {
   for (const total of document.querySelectorAll("[data-total]")) {
-    const its = [...cards.values()].filter((card) => card.dataset.environment === total.dataset.total);
-    const known = its.filter((card) => card.querySelector("[data-figure=equity] data"));
-    if (known.length) total.querySelector("[data-sums]").replaceChildren(...sums(known));
+    const included = [...cards.values()].filter((card) => card.dataset.environment === total.dataset.total);
+    const known = included.filter((card) => card.querySelector("[data-figure=equity] data"));
+    if (known.length) total.querySelector("[data-sums]").replaceChildren(...rows(known));
     const missing = total.querySelector("[data-missing]");
-    missing.textContent = lacking(known, its);
+    missing.textContent = missingText(known, included);
     missing.hidden = !missing.textContent;
   }
 }
 
-function lacking(known, its) {
+function missingText(known, included) {
   const stale = known.filter(isStale).length;
-  const counts = [known.length < its.length ? `${known.length} of ${its.length} accounts` : "", stale ? `${stale} stale` : ""];
+  const counts = [
+    known.length < included.length ? `${known.length} of ${included.length} accounts` : "",
+    stale ? `${stale} not up to date` : "",
+  ];
   return counts.filter(Boolean).join(" · ");
 }
 
-function sums(known) {
+function rows(known) {
   const currencies = [...new Set(known.map((card) => card.dataset.currency))].sort();
   return currencies.flatMap((currency) => {
-    const its = known.filter((card) => card.dataset.currency === currency);
-    const of = (key) => sum(its.map((card) => card.querySelector(`[data-figure=${key}] data`).value));
+    const included = known.filter((card) => card.dataset.currency === currency);
+    const total = (key) => sum(included.map((card) => card.querySelector(`[data-figure=${key}] data`).value));
     const suffix = currencies.length > 1 ? ` in ${currency}` : "";
-    return [row(`Equity${suffix}`, of("equity"), currency), row("Balance", of("balance"), currency)];
+    return [row(`Equity${suffix}`, total("equity"), currency), row(`Cash${suffix}`, total("balance"), currency)];
   });
 }
 

@@ -1,0 +1,202 @@
+"""The pages of one account: overview with equity history and positions, orders, and activities."""
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Final
+from urllib.parse import urlencode
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import HTMLResponse
+
+from corral.accounts.cache import Answer
+from corral.accounts.lists import read_activities, read_orders, read_portfolio_history, read_positions
+from corral.accounts.reader import AccountReader
+from corral.accounts.routes import ACCOUNTS
+from corral.accounts.schemas import (
+    AccountDataResponse,
+    ActivityList,
+    OrderList,
+)
+from corral.alpaca.models import Account
+from corral.credentials.management import load_credential
+from corral.credentials.models import Credential
+from corral.credentials.problems import CredentialInactive, CredentialNotFound, CredentialRefused
+from corral.credentials.validation import restriction_findings
+from corral.edge.services import resources
+from corral.identity.models import AuthUser
+from corral.web.page_user import PageUser
+from corral.web.rendering import PAGE_WAIT_SECONDS, Deferred, Value, load_within, render_page
+from corral.web.static_files import HAS_CHART
+from corral.web.view.account_details import describe_account, detail_amounts
+from corral.web.view.equity import Period, history_params, summarize_equity
+from corral.web.view.filters import (
+    ACTIVITY_FILTERS,
+    ACTIVITY_NAMES,
+    COLUMN_NAMES,
+    ActivitiesParams,
+    OrdersParams,
+    OverviewParams,
+    PageParams,
+    column_headings,
+    csv_query,
+)
+from corral.web.view.positions import allocation_slices, build_positions_table, tones_by_asset
+
+_DEFAULT_CURRENCY: Final = "USD"  # until the account's own is known
+
+router = APIRouter(prefix="/accounts/{credential_id}", include_in_schema=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountHeader:
+    """What every page of an account shows first."""
+
+    credential: Credential
+    loaded: Deferred[AccountDataResponse]
+    last_known: Account | None
+
+    @property
+    def data(self) -> AccountDataResponse | None:
+        return self.loaded.value
+
+    @property
+    def currency(self) -> str:
+        return self.loaded.value.currency if self.loaded.value else _DEFAULT_CURRENCY
+
+    @property
+    def is_unavailable(self) -> bool:
+        """Whether Corral makes no requests with this credential, so that the pages have nothing else to show."""
+        return isinstance(self.loaded.problem, CredentialInactive | CredentialRefused)
+
+
+@dataclass(frozen=True, slots=True)
+class _AccountRequest:
+    """A request for a page about an account of the user."""
+
+    credential: Credential
+    user: AuthUser
+    request: Request
+
+    @property
+    def accounts(self) -> AccountReader:
+        return ACCOUNTS.of(self.request)
+
+    async def load(self, answer: Awaitable[Answer[Value]], params: PageParams) -> Deferred[Value]:
+        return await load_within(None if params.wait else PAGE_WAIT_SECONDS, answer)
+
+    async def load_header(self, params: PageParams) -> AccountHeader:
+        loaded = await self.load(self.accounts.account_data(self.user.id, self.credential.id), params)
+        return AccountHeader(self.credential, loaded, await self.find_last_known() if loaded.value else None)
+
+    async def find_last_known(self) -> Account | None:
+        """Checks again whether the user may see the account. Raises a Problem."""
+        return await self.accounts.last_known(self.user.id, self.credential.id)
+
+
+async def _account_request(credential_id: str, user: PageUser, request: Request) -> _AccountRequest:
+    """Raises CredentialNotFound, also for another user's account and for an invalid id."""
+    try:
+        wanted = UUID(credential_id)
+    except ValueError:
+        raise CredentialNotFound from None
+    return _AccountRequest(await load_credential(user.id, resources(request).database, wanted), user, request)
+
+
+AccountRequest = Annotated[_AccountRequest, Depends(_account_request)]
+
+
+@router.get("")
+async def show_overview(page: AccountRequest, params: Annotated[OverviewParams, Query()]) -> HTMLResponse:
+    history_query = history_params(params.span)
+
+    user_id, credential_id, accounts = page.user.id, page.credential.id, page.accounts
+    header, positions, history = await asyncio.gather(
+        page.load_header(params),
+        page.load(read_positions(user_id, credential_id, accounts), params),
+        page.load(read_portfolio_history(user_id, credential_id, history_query, accounts), params),
+    )
+    listed = positions.value
+    table = listed and build_positions_table(
+        listed.items, params.column, descending=params.is_descending, missing=listed.unreadable
+    )
+    return render_page(
+        page.request,
+        "account_overview.html",
+        user=page.user,
+        environment=page.credential.credential_type,
+        header=header,
+        blocks=list(restriction_findings(header.last_known)) if header.last_known else [],
+        details=describe_account(header.last_known, page.credential.credential_type) if header.last_known else None,
+        params=params,
+        positions=positions,
+        table=table,
+        headings=column_headings(params),
+        column_names=COLUMN_NAMES,
+        slices=allocation_slices(table.rows) if table else [],
+        tones=tones_by_asset(table.rows) if table else {},
+        periods=list(Period),
+        history=history,
+        equity=history.value and summarize_equity(history.value, params.span, datetime.now(UTC)),
+        history_query=urlencode(history_query.model_dump(mode="json", exclude_none=True)),
+        has_chart=HAS_CHART,
+    )
+
+
+@router.get("/details")
+async def show_details(page: AccountRequest) -> Response:
+    """Returns what the stream does not send to the page's script when the account changes."""
+    account = await page.find_last_known()
+    details = account and {
+        "last_equity": account.last_equity,
+        "blocks": list(restriction_findings(account)),
+        "figures": detail_amounts(account),
+    }
+    return Response(orjson.dumps(details), media_type="application/json")
+
+
+@router.get("/orders")
+async def show_orders(page: AccountRequest, params: Annotated[OrdersParams, Query()]) -> HTMLResponse:
+    api_params = params.api_params()
+
+    async def checked_orders() -> Answer[OrderList]:
+        params.check_dates()
+        return await read_orders(page.user.id, page.credential.id, api_params, page.accounts)
+
+    header, orders = await asyncio.gather(page.load_header(params), page.load(checked_orders(), params))
+    return render_page(
+        page.request,
+        "account_orders.html",
+        user=page.user,
+        environment=page.credential.credential_type,
+        header=header,
+        params=params,
+        orders=orders,
+        csv=csv_query(api_params, "status", "after", "until", "direction"),
+    )
+
+
+@router.get("/activities")
+async def show_activities(page: AccountRequest, params: Annotated[ActivitiesParams, Query()]) -> HTMLResponse:
+    api_params = params.api_params()
+
+    async def checked_activities() -> Answer[ActivityList]:
+        params.check_dates()
+        return await read_activities(page.user.id, page.credential.id, api_params, page.accounts)
+
+    header, activities = await asyncio.gather(page.load_header(params), page.load(checked_activities(), params))
+    return render_page(
+        page.request,
+        "account_activities.html",
+        user=page.user,
+        environment=page.credential.credential_type,
+        header=header,
+        params=params,
+        activities=activities,
+        csv=csv_query(api_params, "activity_types", "after", "until", "direction"),
+        filters=ACTIVITY_FILTERS,
+        names=ACTIVITY_NAMES,
+    )

@@ -1,0 +1,253 @@
+"""The settings page: sessions, API tokens, password and security activity."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Final, Literal
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import Field
+
+from corral.database.connection import Database
+from corral.edge.field_types import Body, Name
+from corral.edge.services import resources
+from corral.identity import api_tokens, sessions
+from corral.identity.models import EVERYTHING, AuthUser, Scope
+from corral.identity.problems import TokenNotFound
+from corral.identity.schemas import PasswordChange
+from corral.identity.security_events import Kind, device_of, load_events
+from corral.identity.session_cookie import forget_session_cookie, source_of
+from corral.identity.sign_in import change_password, has_password
+from corral.secret import Secret
+from corral.vault import Vault
+from corral.web.forms import EmptyForm, Form, handle_form, initial_form
+from corral.web.page_user import PageUser, local_path, see_other
+from corral.web.rendering import render_page
+
+router = APIRouter(prefix="/you", include_in_schema=False)
+
+SCOPE_DESCRIPTIONS: Final[dict[str, str]] = {
+    Scope.ACCOUNTS_READ: "View accounts: cash, equity, positions, orders and history",
+    Scope.CREDENTIALS_READ: "List accounts and key IDs, without secrets",
+    Scope.CREDENTIALS_WRITE: "Add, change, check and remove accounts and their API keys",
+    Scope.TOKENS_READ: "List your API tokens, without their values",
+    Scope.TOKENS_WRITE: "Create and revoke API tokens",
+    EVERYTHING: "Full access, including future features",
+}
+LIFETIMES: Final = {
+    "7": "7 days",
+    "30": "30 days",
+    "90": "90 days",
+    "365": "1 year",
+    "never": "Never expires",
+}  # by days
+
+EVENT_NAMES: Final[dict[Kind, str]] = {
+    "password_changed": "Password changed",
+    "password_recovered": "Password reset with a recovery link",
+    "recovery_link_made": "Recovery link created",
+    "token_made": "API token created",
+    "token_revoked": "API token revoked",
+    "tokens_revoked": "All API tokens revoked",
+}
+MAX_EVENTS: Final = 20
+
+
+class NewTokenForm(Body):
+    """A scope is required, so that a token with full access is never created by accident.
+
+    `once` is a new id each time the form is shown, so that submitting it twice creates one token.
+    """
+
+    once: UUID
+    name: Name
+    scopes: Annotated[list[Scope | Literal["*"]], Field(min_length=1)]
+    days: Literal["7", "30", "90", "365", "never"]
+
+
+@router.get("")
+async def show_settings(user: PageUser, request: Request) -> Response:
+    return await _settings_page(request, user)
+
+
+@router.get("/sessions/others/end")
+@router.get("/sessions/{session_id:uuid}/end")
+@router.get("/tokens")
+@router.get("/password")
+async def show_form(user: PageUser, request: Request) -> Response:
+    """Every form's URL has a page: this one."""
+    return await _settings_page(request, user)
+
+
+@router.post("/sessions/others/end")
+async def end_other_sessions(user: PageUser, request: Request) -> Response:
+    async def submit(_: EmptyForm) -> Response:
+        await sessions.end_other_sessions(resources(request).database, user.id, user.session_or_token_id)
+        return see_other("/you")
+
+    async def redisplay(form: Form) -> Response:
+        return await _settings_page(request, user, ending=form)
+
+    return await handle_form(request, EmptyForm, submit, redisplay)
+
+
+@router.post("/sessions/{session_id:uuid}/end")
+async def end_session(session_id: UUID, user: PageUser, request: Request) -> Response:
+    async def submit(_: EmptyForm) -> Response:
+        await sessions.end_session(resources(request).database, user.id, session_id)
+        return see_other("/you")
+
+    async def redisplay(form: Form) -> Response:
+        return await _settings_page(request, user, ending=form)
+
+    return await handle_form(request, EmptyForm, submit, redisplay)
+
+
+@router.post("/tokens")
+async def create_token(user: PageUser, request: Request) -> Response:
+    """Returns the page without a redirect, because only this response has the token.
+
+    Submitting the form again, by a reload or a second click, is an error and creates no second token.
+    """
+
+    async def submit(body: NewTokenForm) -> Response:
+        services = resources(request)
+        _, token = await api_tokens.make_own_token(
+            services.database,
+            services.vault,
+            user,
+            name=body.name,
+            scopes=None if EVERYTHING in body.scopes else body.scopes,
+            expires_at=await _expiry(services.database, body.days),
+            token_id=_token_id(services.vault, user, body.once),
+            source=source_of(request, "session"),
+        )
+        return await _settings_page(request, user, created=token)
+
+    async def redisplay(form: Form) -> Response:
+        return await _settings_page(request, user, creating=form)
+
+    return await handle_form(request, NewTokenForm, submit, redisplay)
+
+
+@router.get("/tokens/{token_id:uuid}/revoke")
+async def show_revoke(token_id: UUID, user: PageUser, request: Request) -> Response:
+    return await _revoke_page(request, user, token_id, initial_form())
+
+
+@router.post("/tokens/{token_id:uuid}/revoke")
+async def revoke_token(token_id: UUID, user: PageUser, request: Request) -> Response:
+    async def submit(_: EmptyForm) -> Response:
+        await api_tokens.revoke_api_token(resources(request).database, user.id, token_id, source_of(request, "session"))
+        return see_other("/you")
+
+    async def redisplay(form: Form) -> Response:
+        return await _revoke_page(request, user, token_id, form)
+
+    return await handle_form(request, EmptyForm, submit, redisplay)
+
+
+@router.get("/tokens/all/revoke")
+async def show_revoke_all(user: PageUser, request: Request) -> Response:
+    return _revoke_all_page(request, user, initial_form())
+
+
+@router.post("/tokens/all/revoke")
+async def revoke_all_tokens(user: PageUser, request: Request) -> Response:
+    async def submit(_: EmptyForm) -> Response:
+        await api_tokens.revoke_all_api_tokens(resources(request).database, user.id, source_of(request, "session"))
+        return see_other("/you")
+
+    async def redisplay(form: Form) -> Response:
+        return _revoke_all_page(request, user, form)
+
+    return await handle_form(request, EmptyForm, submit, redisplay)
+
+
+@router.post("/password")
+async def set_password(user: PageUser, request: Request) -> Response:
+    async def submit(body: PasswordChange) -> Response:
+        services = resources(request)
+        await change_password(
+            services.database,
+            services.vault,
+            user,
+            current=body.current_password,
+            new=body.new_password,
+            source=source_of(request, "session"),
+        )
+        response = see_other("/sign-in?next=/you")  # the page that lists the API tokens, which still work
+        forget_session_cookie(services, response)
+        return response
+
+    async def redisplay(form: Form) -> Response:
+        return await _settings_page(request, user, changing=form)
+
+    return await handle_form(request, PasswordChange, submit, redisplay)
+
+
+@router.get("/recovered")
+async def show_password_reset(user: PageUser, request: Request) -> Response:
+    """The first page after a sign-in that follows a recovery, so that its owner notices one by somebody else."""
+    events = await load_events(resources(request).database, user.id)
+    return render_page(
+        request,
+        "password_reset.html",
+        user=user,
+        event=next((event for event in events if event.kind == "password_recovered"), None),
+        next=local_path(request.query_params.get("next")),
+    )
+
+
+async def _expiry(database: Database, days: str) -> datetime | None:
+    return None if days == "never" else await api_tokens.moment_in(database, timedelta(days=int(days)))
+
+
+def _token_id(vault: Vault, user: AuthUser, once: UUID) -> UUID:
+    """The same id for the same form, and one that the sender cannot choose."""
+    return UUID(bytes=vault.verifier("token_form", str(user.id), str(once))[:16], version=4)
+
+
+async def _settings_page(
+    request: Request,
+    user: AuthUser,
+    *,
+    ending: Form | None = None,
+    creating: Form | None = None,
+    changing: Form | None = None,
+    created: Secret | None = None,
+) -> Response:
+    services = resources(request)
+    rejected = ending or creating or changing
+    return render_page(
+        request,
+        "settings.html",
+        user=user,
+        status=rejected.status if rejected else 200,
+        sessions=[
+            (session, device_of(session.user_agent), sessions.is_idle_too_long(session))
+            for session in await sessions.load_sessions(services.database, user.id)
+        ],
+        tokens=await api_tokens.load_api_tokens(services.database, user.id),
+        has_password=await has_password(services.database, user.id),
+        scope_descriptions=SCOPE_DESCRIPTIONS,
+        lifetimes=LIFETIMES,
+        ending=ending or initial_form(),
+        creating=creating or initial_form(days="90"),
+        once=uuid4(),
+        changing=changing or initial_form(),
+        created=created.reveal() if created else None,
+        events=(await load_events(services.database, user.id))[:MAX_EVENTS],
+        event_names=EVENT_NAMES,
+    )
+
+
+async def _revoke_page(request: Request, user: AuthUser, token_id: UUID, form: Form) -> Response:
+    for token in await api_tokens.load_api_tokens(resources(request).database, user.id):
+        if token.id == token_id:
+            return render_page(request, "revoke_token.html", user=user, status=form.status, token=token, form=form)
+    raise TokenNotFound
+
+
+def _revoke_all_page(request: Request, user: AuthUser, form: Form) -> Response:
+    return render_page(request, "revoke_token.html", user=user, status=form.status, token=None, form=form)

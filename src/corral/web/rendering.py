@@ -1,0 +1,155 @@
+"""Renders templates and problem pages, and loads a part of a page within a time limit."""
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment as Templates
+from jinja2 import PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+from pydantic import BaseModel
+
+from corral.accounts.cache import Answer
+from corral.alpaca.environments import Environment
+from corral.edge.problems import Headers, render_problem
+from corral.errors import Problem
+from corral.identity.models import AuthUser
+from corral.web.forms import initial_form
+from corral.web.static_files import STATIC_PATH
+from corral.web.view.equity import format_exchange_day, format_exchange_time, market_hours
+from corral.web.view.figures import (
+    direction,
+    format_change,
+    format_gain,
+    format_money,
+    format_ordinal,
+    format_percent,
+    format_price,
+    format_quantity,
+    format_timestamp,
+    format_weight,
+    percent_direction,
+    quote_currency,
+)
+from corral.web.view.orders import leg_role, order_class_name, order_symbol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SANDBOX_BANNER: Final = "SANDBOX: no real money, no real Alpaca account"
+
+PAGE_HEADERS: Final = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+    ),
+    # With `no-referrer` browsers send "Origin: null" with a form, as they do for cross-origin requests.
+    "referrer-policy": "same-origin",
+}
+
+# How long a page waits for Alpaca before it is sent without the part. Short enough to go unnoticed.
+PAGE_WAIT_SECONDS: Final = 0.15
+
+Value = TypeVar("Value", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred(Generic[Value]):
+    """The value or the problem; with neither, the request to Alpaca is still pending."""
+
+    value: Value | None = None
+    problem: Problem | None = None
+
+    @property
+    def is_pending(self) -> bool:
+        return self.value is None and self.problem is None
+
+
+async def load_within(seconds: float | None, answer: Awaitable[Answer[Value]]) -> Deferred[Value]:
+    """Waits `seconds` at most, or until Alpaca's own timeout for None.
+
+    A shared request to Alpaca continues after the timeout, so the next page finds its answer.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return Deferred(value=(await answer).value)
+    except TimeoutError:
+        return Deferred()
+    except Problem as problem:
+        return Deferred(problem=problem)
+
+
+def render_page(
+    request: Request,
+    template: str,
+    *,
+    user: AuthUser | None,
+    environment: Environment | None = None,
+    status: int = 200,
+    **content: object,
+) -> HTMLResponse:
+    """`template` is a file name in `templates/`. `environment` is that of the account that the page shows; it sets
+    the color of the layout.
+    """
+    html = render(
+        template, user=user, sandbox=request.state.sandbox, here=request.url.path, environment=environment, **content
+    )
+    return HTMLResponse(html, status, headers=PAGE_HEADERS)
+
+
+def render_problem_page(problem: Problem, request_id: str, *, sandbox: bool) -> tuple[int, Headers, bytes]:
+    """Returns status, headers and body. Needs no database, because the problem may be the database itself."""
+    status, headers, _ = render_problem(problem, request_id)
+    kept = [(name, value) for name, value in headers if name not in {b"content-type", b"content-length"}]
+    body = render(
+        "problem.html",
+        user=None,
+        sandbox=sandbox,
+        here="",
+        environment=None,
+        problem=problem,
+        request_id=request_id,
+    ).encode()
+    return status, [*kept, *_encoded_page_headers(), (b"content-length", b"%d" % len(body))], body
+
+
+def render(template: str, **content: object) -> str:
+    return _TEMPLATES.get_template(template).render(_GLOBALS | content)
+
+
+def code_spans(text: str) -> Markup:
+    """Escapes the text and puts what is between backticks into `<code>`."""
+    parts = [escape(part) for part in text.split("`")]
+    return Markup().join(Markup("<code>{}</code>").format(part) if at % 2 else part for at, part in enumerate(parts))
+
+
+def _encoded_page_headers() -> Headers:
+    headers: dict[str, Any] = {"content-type": "text/html; charset=utf-8", **PAGE_HEADERS}
+    return [(name.encode(), value.encode()) for name, value in headers.items()]
+
+
+def _templates() -> Templates:
+    templates = Templates(
+        loader=PackageLoader("corral.web", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    filters = cast("dict[str, Callable[..., str]]", templates.filters)
+    filters.update(money=format_money, change=format_change, direction=direction, timestamp=format_timestamp)
+    filters.update(percent_direction=percent_direction, quote=quote_currency)
+    filters.update(price=format_price, gain=format_gain, percent=format_percent)
+    filters.update(quantity=format_quantity, weight=format_weight, ordinal=format_ordinal)
+    filters.update(exchange_time=format_exchange_time, exchange_day=format_exchange_day)
+    filters.update(order_class_name=order_class_name, order_symbol=order_symbol, leg_role=leg_role)
+    filters.update(market_hours=market_hours, code_spans=code_spans)
+    return templates
+
+
+_TEMPLATES: Final = _templates()
+_GLOBALS: Final = {"static": STATIC_PATH, "banner": SANDBOX_BANNER, "blank": initial_form()}

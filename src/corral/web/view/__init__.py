@@ -1,0 +1,1 @@
+"""Turns values into what pages show: figures, sparklines, tables and the text of filters."""

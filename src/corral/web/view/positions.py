@@ -1,0 +1,168 @@
+"""The positions of an account as a table with weights and totals, and as an allocation chart."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from fractions import Fraction
+from math import cos, pi, sin
+from typing import Final
+
+from corral.accounts.overview import exact_sum
+from corral.accounts.schemas import PositionResponse
+
+WHOLE: Final = 10_000  # hundredths of a percent
+MAX_SLICES: Final = 8  # the last one is for all others: more colors are hard to tell apart
+
+_RADIUS: Final = 80  # of the middle of the ring, in a square of 200
+_GAP: Final = 40  # between two slices
+_SMALLEST_LABELED: Final = 700  # a label does not fit into less than 7 %
+_LONGEST_LABEL: Final = 5
+
+
+class Column(StrEnum):
+    """The columns that can be sorted."""
+
+    SYMBOL = "symbol"
+    VALUE = "value"
+    TODAY = "today"
+    PROFIT = "profit"
+    RETURN = "return"
+    WEIGHT = "weight"
+
+
+@dataclass(frozen=True, slots=True)
+class PositionRow:
+    """`weight` is in hundredths of a percent of all positions; None if Alpaca has no value for this one."""
+
+    position: PositionResponse
+    weight: int | None
+
+    @property
+    def is_short(self) -> bool:
+        return Decimal(self.position.qty) < 0
+
+
+@dataclass(frozen=True, slots=True)
+class PositionsTable:
+    """A total includes the positions for which Alpaca returns the number; `unvalued` counts those without a value.
+
+    `missing` counts the unreadable positions: unless it is 0, all totals and weights are incomplete.
+    """
+
+    rows: tuple[PositionRow, ...]
+    value: str
+    unrealized_pl: str
+    todays_pl: str
+    unvalued: int
+    missing: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Part of the allocation ring. `begins`, `weight` and `drawn` (shorter by a gap) are in hundredths of a percent.
+
+    `x` and `y` are its middle in a square of 200. `tone` is the number of its color.
+    """
+
+    label: str
+    tone: int
+    begins: int
+    weight: int
+    drawn: int
+    x: str
+    y: str
+
+    @property
+    def is_labeled(self) -> bool:
+        return self.weight >= _SMALLEST_LABELED and len(self.label) <= _LONGEST_LABEL
+
+
+def build_positions_table(
+    positions: Sequence[PositionResponse], sorted_by: Column, *, descending: bool, missing: int = 0
+) -> PositionsTable:
+    values = [position.market_value for position in positions]
+    rows = [PositionRow(*pair) for pair in zip(positions, compute_weights(values), strict=True)]
+    known = [value for value in values if value is not None]
+    return PositionsTable(
+        rows=tuple(_sorted(rows, sorted_by, descending=descending)),
+        value=exact_sum(known),
+        unrealized_pl=exact_sum(position.unrealized_pl for position in positions if position.unrealized_pl is not None),
+        todays_pl=exact_sum(
+            position.unrealized_intraday_pl for position in positions if position.unrealized_intraday_pl is not None
+        ),
+        unvalued=len(values) - len(known),
+        missing=missing,
+    )
+
+
+def compute_weights(values: Sequence[str | None]) -> list[int | None]:
+    """Returns each absolute value's share of the total, in hundredths of a percent.
+
+    They sum to exactly 100 %: the remainder goes to those that were rounded down most (largest remainder method).
+    """
+    sizes = [None if value is None else abs(Fraction(value)) for value in values]
+    total = sum((size for size in sizes if size is not None), Fraction())
+    if not total:
+        return [None if size is None else 0 for size in sizes]
+    exact = {index: size * WHOLE / total for index, size in enumerate(sizes) if size is not None}
+    remainder = WHOLE - sum(int(share) for share in exact.values())
+    raised = set(sorted(exact, key=lambda index: int(exact[index]) - exact[index])[:remainder])
+    return [int(exact[index]) + (index in raised) if index in exact else None for index in range(len(sizes))]
+
+
+def allocation_slices(rows: Sequence[PositionRow]) -> list[Slice]:
+    """Returns the largest positions first, then all others as one. Together they fill the ring."""
+    begins = 0
+    slices: list[Slice] = []
+    for tone, (label, weight) in enumerate(_slice_weights(rows)):
+        x, y = _ring_point((begins + weight / 2) / WHOLE)
+        drawn = weight - _GAP if WHOLE > weight > 2 * _GAP else weight
+        slices.append(Slice(label, tone, begins, weight, drawn, x, y))
+        begins += weight
+    return slices
+
+
+def tones_by_asset(rows: Sequence[PositionRow]) -> dict[str, int]:
+    """Returns the color number of each position by asset id; those that share the last slice have its color."""
+    ranked = _by_weight(rows)
+    last = MAX_SLICES if len(ranked) <= MAX_SLICES else MAX_SLICES - 1
+    return {row.position.asset_id: min(rank, last) for rank, (row, _) in enumerate(ranked)}
+
+
+def _sorted(rows: Sequence[PositionRow], column: Column, *, descending: bool) -> list[PositionRow]:
+    """Rows without the number come last in both directions, and equal rows are sorted by symbol."""
+    by_symbol = sorted(rows, key=lambda row: row.position.symbol)
+    if column is Column.SYMBOL:
+        return by_symbol[::-1] if descending else by_symbol
+    amount = _AMOUNTS[column]
+    known = [row for row in by_symbol if amount(row) is not None]
+    unknown = [row for row in by_symbol if amount(row) is None]
+    return sorted(known, key=lambda row: Fraction(amount(row) or 0), reverse=descending) + unknown
+
+
+_AMOUNTS: Final[dict[Column, Callable[[PositionRow], str | int | None]]] = {
+    Column.VALUE: lambda row: row.position.market_value,
+    Column.TODAY: lambda row: row.position.unrealized_intraday_pl,
+    Column.PROFIT: lambda row: row.position.unrealized_pl,
+    Column.RETURN: lambda row: row.position.unrealized_plpc,
+    Column.WEIGHT: lambda row: row.weight,
+}
+
+
+def _slice_weights(rows: Sequence[PositionRow]) -> Iterator[tuple[str, int]]:
+    ranked = _by_weight(rows)
+    shown = ranked if len(ranked) <= MAX_SLICES else ranked[: MAX_SLICES - 1]
+    yield from ((row.position.symbol, weight) for row, weight in shown)
+    if others := ranked[len(shown) :]:
+        yield f"{len(others)} others", sum(weight for _, weight in others)
+
+
+def _by_weight(rows: Sequence[PositionRow]) -> list[tuple[PositionRow, int]]:
+    weighted = [(row, row.weight) for row in rows if row.weight]
+    return sorted(weighted, key=lambda pair: (-pair[1], pair[0].position.symbol))
+
+
+def _ring_point(turn: float) -> tuple[str, str]:
+    """Clockwise from the top."""
+    return f"{100 + _RADIUS * sin(2 * pi * turn):.1f}", f"{100 - _RADIUS * cos(2 * pi * turn):.1f}"

@@ -1,0 +1,54 @@
+"""Browser contexts for the scenes, one for each viewer, signed in once."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from playwright.async_api import Browser, BrowserContext, Page, ViewportSize
+
+from tests.browser.conftest import TIMEOUT_MS, sign_in
+from tests.browser.sample_app import SampleApp
+from tests.browser.scenes import Scene, Viewer
+
+if TYPE_CHECKING:
+    from tests.people import Person
+
+DESKTOP: Final[ViewportSize] = {"width": 1280, "height": 900}
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserSession:
+    app: SampleApp
+    contexts: dict[Viewer, BrowserContext]
+    errors: list[str]  # of scripts, and violations of the policy
+
+    async def open_scene(self, scene: Scene) -> Page:
+        page = await self.contexts[scene.viewer].new_page()
+        await page.goto(scene.path.format_map(self.app.ids))
+        if scene.steps:
+            await scene.steps(page)
+        return page
+
+
+@asynccontextmanager
+async def open_browser_session(browser: Browser, app: SampleApp, *, has_touch: bool) -> AsyncGenerator[BrowserSession]:
+    people: dict[Viewer, Person | None] = {
+        "administrator": app.administrator,
+        "new member": app.new_member,
+        "nobody": None,
+    }
+    errors: list[str] = []
+    contexts: dict[Viewer, BrowserContext] = {}
+    for viewer, person in people.items():
+        contexts[viewer] = context = await browser.new_context(
+            base_url=app.service.url, locale="en-US", viewport=DESKTOP, has_touch=has_touch
+        )
+        context.set_default_timeout(TIMEOUT_MS)
+        context.on("weberror", lambda error: errors.append(str(error.error)))
+        context.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        if person is not None:
+            await sign_in(context, app.service, person)
+    yield BrowserSession(app, contexts, errors)
+    for context in contexts.values():
+        await context.close()

@@ -1,0 +1,147 @@
+"""A service with sample data for every state of every page."""
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import ClientSession
+
+from corral.database.connection import get_connection_with_rls
+from corral.database.embedded.instance import embedded_postgres
+from corral.database.migrate import apply_migrations
+from corral.identity.security_events import Source, note_event
+from corral_sandbox import serve_sandbox
+from tests.accounts.alpaca_lists import POSITION, order
+from tests.conftest import Faults, Service, service_starter
+from tests.doors import browser, link_code, sign_in_by_link
+from tests.identity.members import PASSWORD, add_member, make_administrator
+from tests.people import Person, make_person
+from tests.turned_clock import start_of_sandboxes
+
+# The sandbox derives what these accounts hold from their key IDs.
+_ACCOUNTS = {
+    "paper": ("Swing trading", "PKPAGES55ABCDEF"),  # with a short position
+    "live": ("Long-term", "AKSANDBOXDEMO1"),
+    "blocked": ("Day trading with a long name that describes all of it", "PKPAGES42ABCDEF"),
+    "refused": ("Old keys", "PKPAGES04ABCDEF"),
+    "down": ("Wheel", "PKPAGES08ABCDEF"),
+    "off": ("Experiments", "PKPAGES09ABCDEF"),
+    "odd": ("Partly unreadable", "PKPAGES11ABCDEF"),
+    "unopened": ("New account", "PKPAGES12ABCDEF"),
+}
+_BLOCKED = {"trading_blocked": "true", "account_blocked": "true", "pattern_day_trader": "true", "daytrade_count": "4"}
+_UNOPENED = {"account_raw": {"status": '"ONBOARDING"'}, "account_without": ["cash", "equity"]}
+_ODD_POSITIONS = [
+    {**POSITION, "asset_id": "1", "symbol": "MSFT", "side": "long", "qty": "12", "market_value": "5880.00"},
+    {**POSITION, "asset_id": "2", "symbol": "NVDA", "side": "long", "qty": "40", "market_value": "7120.00"},
+    {**POSITION, "asset_id": "3", "symbol": "TSLA", "qty": "?"},
+]
+_ODD_ORDERS = [
+    order(1, symbol="ETH/BTC", asset_class="crypto", filled_avg_price="0.0344", limit_price="0.0345", qty="2"),
+    order(2, symbol="TSLA", filled_avg_price="?"),
+]
+_ODD_ACTIVITIES = [
+    {"id": "1", "activity_type": "CFEE", "date": "2026-08-12", "net_amount": "-0.00001", "symbol": "ETHUSD",
+     "qty": "-0.000195", "price": "1884.5", "description": "Coin Pair Transaction Fee (Non USD)", "status": "executed"},
+    {"id": "2", "activity_type": "FEE", "date": "2026-08-04", "net_amount": "-0.31", "status": "executed",
+     "description": "TAF fee for 1572 shares (89 trades)", "venue": "XNAS"},
+    {"id": "3", "activity_type": "DIV", "date": "soon", "net_amount": "1.02"},
+]  # fmt: skip
+_DEVICES = [
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15 Version/19.0 Mobile/15E148 Safari/604",
+    "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+]
+
+_REMOTE_SOURCE = Source("link", "2001:db8:1234:5678:9abc:def0:1234:5678", "Firefox on Linux")
+
+
+@dataclass(frozen=True, slots=True)
+class SampleApp:
+    """`ids` are of the accounts (`paper`, `live`, …), of the members `friend` and `outsider` (disabled), and of
+    `invitation`, `token` and `session`.
+    """
+
+    service: Service
+    administrator: Person  # with accounts in every state, API tokens and a password
+    new_member: Person  # without accounts
+    ids: dict[str, str]
+
+
+@asynccontextmanager
+async def open_sample_app(folder: Path) -> AsyncGenerator[SampleApp]:
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(embedded_postgres(folder))
+        await apply_migrations(database.dsn("corral_owner"))
+        sandbox = await stack.enter_async_context(serve_sandbox(port=0, start=start_of_sandboxes()))
+        start = service_starter(database, sandbox, folder)
+        service = await stack.enter_async_context(start(upstream_timeout_seconds=30, stream_poll_seconds=60))
+        administrator = await stack.enter_async_context(make_person(service, "administrator"))
+        new_member = await stack.enter_async_context(make_person(service, "new_member"))
+        await make_administrator(service, administrator.email)
+        await _set_password(service, administrator)
+        async with get_connection_with_rls(administrator.user_id, service.resources.database) as connection:
+            await note_event(connection, administrator.user_id, "password_recovered", _REMOTE_SOURCE)
+        faults = Faults(await stack.enter_async_context(ClientSession(sandbox.url)))
+        ids = await _add_accounts(administrator, faults) | await _add_members(service, administrator)
+        yield SampleApp(service, administrator, new_member, ids)
+
+
+async def _set_password(service: Service, person: Person) -> None:
+    cookie = await sign_in_by_link(service, person.user_id)
+    async with (
+        browser(service.url, cookie) as page,
+        page.put("/api/me/password", json={"new_password": PASSWORD}) as answer,
+    ):
+        assert answer.status == 204, await answer.text()
+
+
+async def _add_accounts(administrator: Person, faults: Faults) -> dict[str, str]:
+    ids = {name: str((await administrator.store(key, nickname))["id"]) for name, (nickname, key) in _ACCOUNTS.items()}
+    async with administrator.client.patch(f"/api/credentials/{ids['off']}", json={"is_active": False}) as answer:
+        assert answer.status == 200
+    await faults.set_all(
+        [
+            {"key_id": _ACCOUNTS["blocked"][1], "path": "/v2/account", "account_raw": _BLOCKED},
+            {"key_id": _ACCOUNTS["refused"][1], "status": 401},
+            {"key_id": _ACCOUNTS["down"][1], "status": 503},
+            {"key_id": _ACCOUNTS["unopened"][1], "path": "/v2/account", **_UNOPENED},
+            {"key_id": _ACCOUNTS["odd"][1], "path": "/v2/positions", "body": _ODD_POSITIONS},
+            {"key_id": _ACCOUNTS["odd"][1], "path": "/v2/orders", "body": _ODD_ORDERS},
+            {"key_id": _ACCOUNTS["odd"][1], "path": "/v2/account/activities", "body": _ODD_ACTIVITIES},
+        ]
+    )
+    async with administrator.client.post(f"/api/credentials/{ids['refused']}/validate") as answer:
+        assert answer.status == 200, await answer.text()
+    return ids
+
+
+async def _add_members(service: Service, administrator: Person) -> dict[str, str]:
+    friend, outsider = await add_member(service), await add_member(service)
+    forms: list[tuple[str, dict[str, str]]] = [
+        (f"/people/{outsider.user_id}/disable", {"current_password": PASSWORD}),
+        ("/people/invitations", {"email": "dora@corral.example", "current_password": PASSWORD}),
+    ]
+    cookie = await sign_in_by_link(service, administrator.user_id)
+    async with browser(service.url, cookie) as page, browser(service.url) as elsewhere:
+        for address, fields in forms:
+            async with page.post(address, data=fields) as answer:
+                assert answer.status == 200, await answer.text()
+        for device in _DEVICES:
+            sent = {"token": await link_code(service, administrator.user_id)}
+            async with elsewhere.post("/api/session/link", json=sent, headers={"User-Agent": device}) as answer:
+                assert answer.status == 200, await answer.text()
+        async with page.get("/api/sessions") as answer:
+            sessions = (await answer.json())["items"]
+        async with page.get("/api/people") as answer:
+            (invitation,) = (await answer.json())["invitations"]
+    wanted = {"name": "Spreadsheet", "scopes": ["accounts:read"], "expires_at": "2099-12-31T00:00:00Z"}
+    async with administrator.client.post("/api/tokens", json=wanted) as answer:
+        token = await answer.json()
+    return {
+        "friend": str(friend.user_id),
+        "outsider": str(outsider.user_id),
+        "invitation": invitation["id"],
+        "token": token["id"],
+        "session": next(session["id"] for session in sessions if "iPhone" in session["device"]),
+    }

@@ -1,0 +1,84 @@
+"""Updates of an account's pages by the stream: totals, signs, problems and orders."""
+
+import asyncio
+import json
+from typing import Any
+
+from playwright.async_api import expect
+
+from corral_sandbox import Sandbox
+from tests.accounts.alpaca_lists import POSITION
+from tests.browser.conftest import TIMEOUT_MS, Browsing, open_page
+from tests.conftest import Faults
+from tests.people import Person, paper_key
+from tests.stream.trading import trader, trading_key
+
+_MINUS = "\N{MINUS SIGN}"
+
+
+async def test_long_and_short_positions_and_their_total_have_signs(
+    browsing: Browsing, alice: Person, bob: Person, faults: Faults
+) -> None:
+    key_id = paper_key()
+    stored = await alice.store(key_id)
+    await faults.set(key_id, path="/v2/positions", body_text=_held("100.00", "-30.00", "1"))
+    async with browsing(alice) as context:
+        page = await open_page(context, f"/accounts/{stored['id']}?wait=true")
+        short = page.get_by_role("row", name="CCC").locator("[data-cell=market_value]")
+        await expect(short).to_have_text(f"{_MINUS}$30.00")
+        await page.evaluate("window.wasHere = true")
+        await faults.set(key_id, path="/v2/positions", body_text=_held("48151623.42", "-31.25", "7.5"))
+        await expect(short).to_have_text(f"{_MINUS}$31.25")
+        await expect(page.get_by_role("row", name="AAA")).to_contain_text("$48,151,623.42")
+        await expect(page.locator("tfoot [data-sum=unrealized_pl]")).to_have_text("+$22.50")
+        await expect(page.locator("tfoot [data-sum=unrealized_pl] data")).to_contain_class("up")
+        assert await page.evaluate("window.wasHere")
+
+
+async def test_a_problem_of_the_account_appears_and_disappears(
+    browsing: Browsing, alice: Person, bob: Person, faults: Faults
+) -> None:
+    key_id = paper_key()
+    stored = await alice.store(key_id)
+    async with browsing(alice) as context:
+        page = await open_page(context, f"/accounts/{stored['id']}?wait=true")
+        problems = page.locator("[data-problems]")
+        await expect(problems).to_be_empty()
+        await faults.set(key_id, status=503)
+        await expect(problems).to_contain_text("Alpaca returned an error (503)")
+        await faults.clear()
+        await expect(problems).not_to_contain_text("Alpaca returned an error (503)")
+
+
+async def test_a_new_order_is_announced_and_its_updates_are_shown(
+    sandbox: Sandbox, browsing: Browsing, alice: Person, bob: Person
+) -> None:
+    key_id = await trading_key(sandbox)
+    stored = await alice.store(key_id)
+    async with browsing(alice) as context, trader(sandbox, key_id) as somebody:
+        page = await open_page(context, f"/accounts/{stored['id']}/orders?wait=true")
+        notice = page.locator("[data-orders-changed]")
+        await expect(notice).to_be_hidden()
+        await open_page(context)  # another tab keeps the stream open while this one reloads
+        await asyncio.sleep(1.5)  # the list is cached for a second
+        order = await somebody.rest()
+        async with asyncio.timeout(TIMEOUT_MS / 1000):
+            while not await notice.is_visible():  # orders from before the stream are not announced
+                order = await somebody.rest()
+                await asyncio.sleep(0.5)
+        async with page.expect_response("**/api/stream"):  # this page is on the stream, too
+            await page.get_by_role("link", name="Refresh").click()
+        state = page.locator(f"[data-order='{order['id']}'] [data-cell=status]")
+        await expect(state).to_have_text("new")
+        await somebody.cancel(order)
+        await expect(state).to_have_text("canceled")
+        await expect(notice).to_be_hidden()
+
+
+def _held(longs: str, short: str, profit: str) -> str:
+    """Two long positions and a short one."""
+    held: list[dict[str, Any]] = [
+        {**POSITION, "asset_id": f"asset-{name}", "symbol": name, "qty": qty, "market_value": value}
+        for name, qty, value in [("AAA", "1", longs), ("BBB", "1", longs), ("CCC", "-1", short)]
+    ]
+    return json.dumps([one | {"unrealized_pl": profit, "unrealized_intraday_pl": profit} for one in held])
