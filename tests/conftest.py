@@ -11,6 +11,7 @@ from typing import BinaryIO, cast
 
 import pytest
 from aiohttp import ClientSession
+from argon2 import PasswordHasher
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from platformdirs import user_data_path
@@ -19,6 +20,7 @@ from corral.app import DatabaseAddresses, create_app, open_state
 from corral.database.embedded import EmbeddedDatabase, embedded_postgres
 from corral.database.migrate import apply_migrations
 from corral.edge.server import reserve_port, serve_http
+from corral.identity import passwords
 from corral.logs import configure_logging
 from corral.sandbox import Sandbox, serve_sandbox
 from corral.serving import House
@@ -104,6 +106,19 @@ def logs(log_file: Path) -> Generator[None]:
         configure_logging("json", cast("BinaryIO", stream))
         yield
         logging.getLogger().handlers.clear()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cheap_passwords() -> Generator[None]:
+    """Hashing as Corral does it takes a sixth of a second each time, and 64 MiB.
+
+    `tests/identity/test_passwords.py` and the programs that `tests/journeys` start hash as they do in earnest.
+    """
+    hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "_HASHER", hasher)
+        patch.setattr(passwords, "_NOBODY", hasher.hash("nobody's"))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,11 @@ from tests.log_lines import LogSince
 OTHER_PASSWORD = "another horse with another staple"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def cheap_passwords() -> None:
+    """Here they are hashed as in earnest."""
+
+
 async def _sealed_password(owner: asyncpg.Connection, member: Member) -> bytes:
     return await owner.fetchval("SELECT password_sealed FROM corral.users WHERE id = $1", member.user_id)
 
