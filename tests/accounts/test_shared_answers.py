@@ -105,6 +105,23 @@ async def test_a_failure_is_told_to_all_who_waited_and_is_not_kept() -> None:
     assert calls == 2
 
 
+async def test_a_caller_that_is_cancelled_does_not_take_the_answer_from_the_others() -> None:
+    snapshots = Snapshots(60)
+    may_answer = asyncio.Event()
+
+    async def fetch() -> bytes:
+        await may_answer.wait()
+        return b"answer"
+
+    first, second = (asyncio.ensure_future(snapshots.get("key", fetch)) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.sleep(0)
+    may_answer.set()
+    assert await second == b"answer"
+    assert first.cancelled()
+
+
 async def test_closing_ends_the_calls_under_way() -> None:
     snapshots = Snapshots(1)
     waiting = asyncio.ensure_future(snapshots.get("key", asyncio.Event().wait))  # pyright: ignore[reportArgumentType]  # never answers
