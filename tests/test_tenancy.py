@@ -14,8 +14,8 @@ from corral.app import create_api
 from corral.database.embedded import EmbeddedDatabase
 from corral.identity import api_tokens
 from corral.identity.scopes import Scope
+from tests.access import browser, fingerprints, owner_of, sign_in_by_link
 from tests.conftest import Service
-from tests.doors import browser, fingerprints, owner_of, sign_in_by_link
 from tests.operations import (
     ADMINISTRATORS,
     ANY_TOKEN,

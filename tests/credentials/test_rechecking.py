@@ -16,8 +16,8 @@ from corral.database.connection import Database, get_connection_with_rls
 from corral.database.embedded import EmbeddedDatabase, embedded_postgres
 from corral.database.migrate import apply_migrations
 from corral.sandbox import Sandbox
+from tests.access import owner_of
 from tests.conftest import Faults, Service, StartService, service_starter
-from tests.doors import owner_of
 from tests.log_lines import LogSince
 from tests.people import Person, key_pair, make_person, paper_key
 

@@ -11,7 +11,7 @@ from aiohttp import ClientSession
 from corral.identity import sign_in
 from corral.people import operators
 from corral.secret import Secret
-from tests.doors import SAME_ORIGIN, cookie_of
+from tests.access import SAME_ORIGIN, cookie_of
 
 if TYPE_CHECKING:
     from tests.conftest import Service

@@ -17,8 +17,8 @@ from corral.identity.problems import AlreadySetUp, NotAnAdministrator
 from corral.identity.queries import insert_first_user
 from corral.identity.scopes import Scope
 from corral.people import queries
+from tests.access import browser, fingerprints, link_code, sign_in_by_link
 from tests.conftest import Service
-from tests.doors import browser, fingerprints, link_code, sign_in_by_link
 from tests.identity.members import (
     PASSWORD,
     Member,
@@ -28,7 +28,7 @@ from tests.identity.members import (
     sign_in_as,
     status_of,
 )
-from tests.live.ears import SOON, listening_to
+from tests.live.sse_client import SOON, listening_to
 from tests.log_lines import LogSince
 from tests.operations import ADMINISTRATORS, OPERATIONS, Key, Operation
 from tests.people import Person

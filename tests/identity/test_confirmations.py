@@ -10,8 +10,8 @@ from aiohttp import ClientSession
 from corral.identity.confirming import confirm_password
 from corral.identity.problems import Unauthenticated
 from corral.secret import Secret
+from tests.access import browser, sign_in_by_link
 from tests.conftest import Service
-from tests.doors import browser, sign_in_by_link
 from tests.identity.members import Member, Reply, add_member, make_administrator, post, sign_in_as, status_of
 
 WRONG = "not the password that it is"

@@ -10,8 +10,8 @@ from aiohttp import ClientSession
 
 from corral.identity.links import issue_link
 from corral.identity.token_format import new_token
+from tests.access import browser, link_code
 from tests.conftest import Service
-from tests.doors import browser, link_code
 from tests.identity.members import PASSWORD, Reply, post, status_of
 from tests.log_lines import LogSince
 from tests.people import Person

@@ -12,8 +12,8 @@ from corral.identity import passwords
 from corral.identity.problems import PasswordTooWeak
 from corral.secret import Secret
 from corral.vault import Context
+from tests.access import browser, sign_in_by_link
 from tests.conftest import Service
-from tests.doors import browser, sign_in_by_link
 from tests.identity.members import PASSWORD, Member, Reply, add_member, post, sign_in_as
 from tests.log_lines import LogSince
 

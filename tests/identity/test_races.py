@@ -22,8 +22,8 @@ from corral.identity.models import AuthUser, LetIn
 from corral.identity.problems import LinkRefused, PersonDisabled, SignInRefused, Unauthenticated
 from corral.people import administration, invitations
 from corral.secret import Secret
+from tests.access import browser, link_code, sign_in_by_link
 from tests.conftest import Service
-from tests.doors import browser, link_code, sign_in_by_link
 from tests.identity.members import Member, add_member, post, sign_in_as, status_of
 from tests.people import Person, key_pair, paper_key
 

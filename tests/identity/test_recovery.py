@@ -11,8 +11,8 @@ from aiohttp import ClientSession
 from corral.identity import sign_in
 from corral.identity.links import issue_link
 from corral.secret import Secret
+from tests.access import browser, link_code, sign_in_by_link
 from tests.conftest import Service
-from tests.doors import browser, link_code, sign_in_by_link
 from tests.identity.members import Member, make_administrator, post, sign_in_as, status_of
 from tests.log_lines import LogSince
 from tests.people import Person

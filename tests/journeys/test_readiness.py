@@ -16,8 +16,8 @@ from corral.health.watch import TakesNoWrites
 from corral.sandbox import Sandbox
 from corral.serving import House
 from corral.settings import Settings
+from tests.access import browser, sign_in_by_link
 from tests.conftest import Service, listening
-from tests.doors import browser, sign_in_by_link
 from tests.identity.members import add_member, make_administrator
 from tests.journeys.clusters import ExternalPostgres, external_postgres
 from tests.journeys.program import PATIENCE, corral

@@ -12,7 +12,7 @@ from corral.credentials.models import SealedCredential
 from corral.live import audiences
 from corral.sandbox import Sandbox, serve_sandbox
 from tests.conftest import Faults, Service, StartService
-from tests.live.ears import listening_to, wait_until
+from tests.live.sse_client import listening_to, wait_until
 from tests.live.trading import trader, trading_key
 from tests.people import Person, make_person, paper_key
 

@@ -8,7 +8,7 @@ import pytest
 
 from corral.sandbox import Sandbox
 from tests.conftest import Faults
-from tests.live.ears import listening_to
+from tests.live.sse_client import listening_to
 from tests.live.trading import filled, told_filled, trader, trading_key
 from tests.people import Person
 

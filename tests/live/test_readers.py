@@ -12,7 +12,7 @@ from corral.live.events import Kind, News
 from corral.live.hubs import Hub
 from corral.sandbox import Sandbox
 from tests.conftest import Faults, Service, StartService
-from tests.live.ears import listening_to, wait_until
+from tests.live.sse_client import listening_to, wait_until
 from tests.live.trading import trader, trading_key
 from tests.log_lines import LogSince
 from tests.people import Person, make_person, paper_key

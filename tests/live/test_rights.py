@@ -18,15 +18,15 @@ from corral.live.events import Kind, News
 from corral.live.hubs import Hub
 from corral.people.operators import disable_person
 from corral.sandbox import Sandbox
+from tests.access import browser, sign_in_by_link
 from tests.conftest import Faults, Service
-from tests.doors import browser, sign_in_by_link
-from tests.live.ears import SOON, Ears, listening_to, wait_until
+from tests.live.sse_client import SOON, SseClient, listening_to, wait_until
 from tests.live.trading import trader, trading_key
 from tests.people import Person, key_pair, paper_key
 
 
 @asynccontextmanager
-async def session_of(service: Service, person: Person) -> AsyncGenerator[tuple[Ears, str]]:
+async def session_of(service: Service, person: Person) -> AsyncGenerator[tuple[SseClient, str]]:
     cookie = await sign_in_by_link(service, person.user_id)
     async with browser(service.url, cookie) as page, listening_to(page) as ears:
         await ears.until("heartbeat")
@@ -38,7 +38,7 @@ def opens_account(key_id: str, account_id: str) -> dict[str, object]:
     return {"key_id": key_id, "path": "/v2/account", "account_raw": {"id": json.dumps(account_id)}}
 
 
-async def assert_ends_soon(ears: Ears, take_away: Callable[[], Awaitable[object]], code: str) -> None:
+async def assert_ends_soon(ears: SseClient, take_away: Callable[[], Awaitable[object]], code: str) -> None:
     began = asyncio.get_running_loop().time()
     await take_away()
     ended = await ears.until_end()

@@ -6,9 +6,9 @@ from contextlib import AsyncExitStack
 import pytest
 from aiohttp import ClientSession
 
+from tests.access import browser, sign_in_by_link
 from tests.conftest import Faults, Service
-from tests.doors import browser, sign_in_by_link
-from tests.live.ears import listening_to, wait_until
+from tests.live.sse_client import listening_to, wait_until
 from tests.people import Person, paper_key
 
 

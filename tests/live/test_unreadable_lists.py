@@ -4,7 +4,7 @@ import pytest
 
 from tests.accounts.alpaca_lists import POSITION, order
 from tests.conftest import Faults
-from tests.live.ears import listening_to
+from tests.live.sse_client import listening_to
 from tests.people import Person, paper_key
 
 _APPLE = {**POSITION, "asset_id": "apple", "symbol": "AAPL", "qty": "20", "side": "long"}

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import ClientSession
 
 from corral.sandbox import Sandbox, secret_of
-from tests.live.ears import Ears
+from tests.live.sse_client import SseClient
 from tests.people import paper_key
 
 Json = dict[str, Any]
@@ -66,7 +66,7 @@ async def trader(sandbox: Sandbox, key_id: str) -> AsyncGenerator[Trader]:
         yield somebody
 
 
-def told_filled(ears: Ears, credential_id: str) -> dict[str, Decimal]:
+def told_filled(ears: SseClient, credential_id: str) -> dict[str, Decimal]:
     """By order, what all events together say was filled."""
     sums: dict[str, Decimal] = {}
     for event in ears.of("order", credential_id=credential_id):
