@@ -59,8 +59,8 @@ def _with_progress(breakages: Sequence[Breakage], *, jobs: int) -> Iterator[Verd
         task = progress.add_task("", total=len(breakages), last="")
         for verdict in _verdicts(breakages, jobs=jobs):
             progress.update(task, advance=1, last=verdict.breakage.name)
-            if verdict.outcome is not Outcome.NOTICED:
-                progress.print(f"{verdict.outcome}: {verdict.breakage} ({verdict.detail})", highlight=False)
+            if verdict.outcome is not Outcome.NOTICED or not _console.is_terminal:
+                progress.print(verdict.in_one_line, highlight=False, soft_wrap=True)
             yield verdict
 
 

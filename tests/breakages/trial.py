@@ -42,6 +42,10 @@ class Verdict:
     detail: str
     seconds: float
 
+    @property
+    def in_one_line(self) -> str:
+        return f"{self.outcome}: {self.breakage}" + (f" ({self.detail})" if self.detail else "")
+
 
 @contextmanager
 def copied_tree() -> Generator[Path]:
@@ -113,7 +117,7 @@ def _run_pytest(arguments: list[str], tree: Path) -> str | None:
     with subprocess.Popen(
         command,
         cwd=tree,
-        env=_environment(os.environ),
+        env=_environment(os.environ) | {"CORRAL_DATA_DIR": str(tree / "data")},  # what is spoilt may start in earnest
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
