@@ -1,11 +1,12 @@
 # Everything is installed into this folder (.tools, .venv) and nowhere else.
 .DEFAULT_GOAL := help
-.PHONY: help install dev run wheel test journeys calendar races check format bench map pictures lock clean
+.PHONY: help install dev run wheel test coverage journeys calendar races breakages check format bench map pictures lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 CHART := src/corral/web/static/vendor/lightweight-charts.js
 AXE := .tools/axe/axe.min.js
-PYTEST := $(BIN)/python -m pytest --numprocesses=4 --dist=loadfile
+# Compiled tests are kept whatever the surroundings say: to compile them anew takes each worker longer than to run them.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses=4 --dist=worksteal
 EVERY_LINE := $(BIN)/coverage report --fail-under=100 \
   --include='src/corral/vault/*,src/corral/database/*,src/corral/identity/*,src/corral/people/*,src/corral/credentials/*'
 # A Friday's close, its weekend, a half day, turns of years, both changes of daylight saving time, holidays, a leap day.
@@ -28,6 +29,8 @@ wheel: .venv/.installed $(CHART) ## build a wheel into dist/
 	@$(UV) build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir dist .
 	@ls dist/*.whl
 test: .venv/.dev-installed ## run the tests (real PostgreSQL, real HTTP)
+	$(PYTEST)
+coverage: .venv/.dev-installed ## run them and see that they reach all that they must
 	$(PYTEST) --cov --cov-fail-under=95
 	@$(EVERY_LINE) --format=total >/dev/null || $(EVERY_LINE)
 journeys: .venv/.dev-installed ## of the tests, those that start the program itself
@@ -37,6 +40,8 @@ calendar: .venv/.dev-installed ## what knows a calendar, at each half hour of tw
 	@for at in $(ODD_MOMENTS); do echo "At $$at:"; $(PYTEST) --at=$$at $(USE_A_BROKER) || exit 1; done
 races: .venv/.dev-installed ## changes of a password against sign-ins by the old one, 2,000 rounds
 	$(BIN)/python -m pytest tests/identity/test_races.py --race-rounds=2000 -rP
+breakages: .venv/.dev-installed ## break Corral in each of the ways of tests/breakages, and look whether the tests notice
+	$(BIN)/python -m tests.breakages $(BREAKAGES)
 check: .venv/.dev-installed ## linters, types, architecture
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .

@@ -11,6 +11,7 @@ from typing import BinaryIO, cast
 
 import pytest
 from aiohttp import ClientSession
+from argon2 import PasswordHasher
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from platformdirs import user_data_path
@@ -19,6 +20,7 @@ from corral.app import DatabaseAddresses, create_app, open_state
 from corral.database.embedded.instance import EmbeddedDatabase, embedded_postgres
 from corral.database.migrate import apply_migrations
 from corral.edge.server import reserve_port, serve_http
+from corral.identity import passwords
 from corral.logs import configure_logging
 from corral.serving import Services
 from corral.settings import Settings
@@ -73,10 +75,10 @@ def _reasons_of_skips(reporter: pytest.TerminalReporter) -> list[str]:
 class Service:
     """One Corral under test, listening on a free port."""
 
-    def __init__(self, house: Services, url: str) -> None:
-        self.house = house
+    def __init__(self, services: Services, url: str) -> None:
+        self.services = services
         self.url = url
-        self.resources = house.state["resources"]
+        self.resources = services.state["resources"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -104,6 +106,19 @@ def logs(log_file: Path) -> Generator[None]:
         configure_logging("json", cast("BinaryIO", stream))
         yield
         logging.getLogger().handlers.clear()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cheap_passwords() -> Generator[None]:
+    """Hashing as Corral does it takes a sixth of a second each time, and 64 MiB.
+
+    `tests/identity/test_passwords.py` and the programs that `tests/journeys` start hash as they do in earnest.
+    """
+    hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "_HASHER", hasher)
+        patch.setattr(passwords, "_NOBODY", hasher.hash("nobody's"))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -152,18 +167,18 @@ def service_starter(postgres: EmbeddedDatabase, sandbox: Sandbox, data_dir: Path
         }
         chosen = Settings.model_validate(usual | settings)
         async with open_state(chosen, addresses.app, sandbox=sandbox_pages) as state, AsyncExitStack() as stack:
-            house = Services(chosen, addresses, state)
-            yield Service(house, await stack.enter_async_context(listening(house)))
+            services = Services(chosen, addresses, state)
+            yield Service(services, await stack.enter_async_context(listening(services)))
 
     return start
 
 
 @asynccontextmanager
-async def listening(house: Services) -> AsyncGenerator[str]:
+async def listening(services: Services) -> AsyncGenerator[str]:
     stop, started = asyncio.Event(), asyncio.get_running_loop().create_future()
     serving = asyncio.ensure_future(
         serve_http(
-            create_app(house.settings, house.state),
+            create_app(services.settings, services.state),
             listener=reserve_port("127.0.0.1", 0),
             ready=started.set_result,
             grace_seconds=5,

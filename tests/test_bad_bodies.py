@@ -12,8 +12,8 @@ from aiohttp import ClientSession
 
 from corral.database.embedded.instance import EmbeddedDatabase
 from corral_sandbox import secret_of
+from tests.access import fingerprints, owner_of
 from tests.conftest import Service
-from tests.doors import fingerprints, owner_of
 from tests.log_lines import LogSince
 from tests.people import Person, key_pair, paper_key
 

@@ -5,8 +5,8 @@ from uuid import uuid4
 import pytest
 from aiohttp import ClientSession, DummyCookieJar
 
+from tests.access import sign_in_by_link
 from tests.conftest import Service
-from tests.doors import sign_in_by_link
 from tests.operations import OPERATIONS, Operation
 from tests.people import Person
 

@@ -14,8 +14,8 @@ from corral.app import create_api
 from corral.database.embedded.instance import EmbeddedDatabase
 from corral.identity import api_tokens
 from corral.identity.models import Scope
+from tests.access import browser, fingerprints, owner_of, sign_in_by_link
 from tests.conftest import Service
-from tests.doors import browser, fingerprints, owner_of, sign_in_by_link
 from tests.operations import (
     ADMINISTRATORS,
     ANY_TOKEN,

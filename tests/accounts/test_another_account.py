@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
+from tests.access import sign_in_by_link
 from tests.accounts.alpaca_lists import ANSWERS
 from tests.accounts.conftest import Account
 from tests.conftest import Faults, Service
-from tests.doors import sign_in_by_link
 from tests.log_lines import LogSince
 from tests.people import Person, make_person, paper_key
-from tests.stream.ears import listening_to
+from tests.stream.sse_client import listening_to
 from tests.web.conftest import BROWSER
 
 Json = dict[str, Any]

@@ -16,8 +16,8 @@ from corral.accounts.overview import OverviewResponse
 from corral.database.embedded.instance import EmbeddedDatabase
 from corral.identity import api_tokens
 from corral_sandbox import secret_of, serve_sandbox
+from tests.access import browser, owner_of, sign_in_by_link
 from tests.conftest import Faults, Service, StartService
-from tests.doors import browser, owner_of, sign_in_by_link
 from tests.people import Person, live_key, make_person, paper_key
 
 Json = dict[str, Any]

@@ -7,9 +7,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import pytest
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
+from tests.access import sign_in_by_link
 from tests.browser.foreign_page import FOREIGN_PATH
 from tests.conftest import Service
-from tests.doors import sign_in_by_link
 from tests.machine import BROWSER, CHART, browser_program
 from tests.people import Person
 

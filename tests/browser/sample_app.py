@@ -12,9 +12,9 @@ from corral.database.embedded.instance import embedded_postgres
 from corral.database.migrate import apply_migrations
 from corral.identity.security_events import Source, note_event
 from corral_sandbox import serve_sandbox
+from tests.access import browser, link_code, sign_in_by_link
 from tests.accounts.alpaca_lists import POSITION, order
 from tests.conftest import Faults, Service, service_starter
-from tests.doors import browser, link_code, sign_in_by_link
 from tests.identity.members import PASSWORD, add_member, make_administrator
 from tests.people import Person, make_person
 from tests.turned_clock import start_of_sandboxes

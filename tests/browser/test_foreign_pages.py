@@ -6,10 +6,10 @@ import pytest
 from playwright.async_api import Page, expect
 
 from corral.identity.links import issue_link
+from tests.access import link_code
 from tests.browser.conftest import Browsing, open_page, wait_until
 from tests.browser.foreign_page import FOREIGN_PATH, foreign_page
 from tests.conftest import Service
-from tests.doors import link_code
 from tests.people import Person
 
 _HOSTS = ["127.0.0.1", "localhost"]

@@ -4,9 +4,9 @@ import re
 
 from playwright.async_api import expect
 
+from tests.access import sign_in_by_link
 from tests.browser.conftest import Browsing, is_too_wide, open_page
 from tests.conftest import Service
-from tests.doors import sign_in_by_link
 from tests.identity.members import make_administrator
 from tests.people import Person
 

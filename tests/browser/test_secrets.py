@@ -11,9 +11,9 @@ from playwright.async_api import Browser, BrowserContext, Page, Request, async_p
 
 from corral.identity.links import issue_link
 from corral_sandbox import secret_of
+from tests.access import sign_in_by_link
 from tests.browser.conftest import Browsing, open_page
 from tests.conftest import Faults, Service
-from tests.doors import sign_in_by_link
 from tests.identity.members import make_administrator
 from tests.log_lines import LogSince
 from tests.people import Person, paper_key

@@ -64,14 +64,14 @@ async def test_rows_of_a_key_that_the_keyring_does_not_have_stop_the_start(
 ) -> None:
     """As after a restored database with a keyring older than it. Bytes 2 to 5 of a sealed value name its key."""
     stored = await alice.store()
-    owner = await asyncpg.connect(service.house.addresses.owner)
+    owner = await asyncpg.connect(service.services.addresses.owner)
     strange = (
         "UPDATE corral.credentials SET api_key_sealed = overlay(api_key_sealed placing '\\x00000000' from 2 for 4)"
     )
     await owner.execute(strange + " WHERE id = $1", UUID(stored["id"]))
     try:
         with pytest.raises(KeyringRefused, match=f"does not open credential {stored['id']}"):
-            await open_vault(service.resources.database, service.house.settings.keyring_path)
+            await open_vault(service.resources.database, service.services.settings.keyring_path)
     finally:
         await owner.execute("DELETE FROM corral.credentials WHERE id = $1", UUID(stored["id"]))
         await owner.close()
@@ -80,11 +80,11 @@ async def test_rows_of_a_key_that_the_keyring_does_not_have_stop_the_start(
 async def test_a_database_made_before_the_probe_held_a_hash_is_opened(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    vault = Vault(load_keyring(service.house.settings.keyring_path))
+    vault = Vault(load_keyring(service.services.settings.keyring_path))
     older = vault.seal(Context("instance", ("keyring_probe",)), Secret("corral"))
 
     async def older_probe(_: Database) -> bytes:
         return older
 
     monkeypatch.setattr("corral.credentials.queries.load_keyring_probe", older_probe)
-    await open_vault(service.resources.database, service.house.settings.keyring_path)
+    await open_vault(service.resources.database, service.services.settings.keyring_path)

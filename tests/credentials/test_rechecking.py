@@ -16,8 +16,8 @@ from corral.database.connection import Database, get_connection_with_rls
 from corral.database.embedded.instance import EmbeddedDatabase, embedded_postgres
 from corral.database.migrate import apply_migrations
 from corral_sandbox import Sandbox
+from tests.access import owner_of
 from tests.conftest import Faults, Service, StartService, service_starter
-from tests.doors import owner_of
 from tests.log_lines import LogSince
 from tests.people import Person, key_pair, make_person, paper_key
 
@@ -143,12 +143,14 @@ async def test_while_marked_no_call_is_spent_on_reading_it(
     assert await faults.calls_of(key_id) == 1
 
 
-async def test_one_refusal_alone_is_not_believed(alice: Person, faults: Faults) -> None:
+async def test_one_refusal_alone_is_not_believed(alice: Person, faults: Faults, log_file: Path) -> None:
     key_id = paper_key()
     credential = await alice.store(key_id)
+    log = LogSince(log_file)
     await faults.set(key_id, times=1, **UNAUTHORIZED)
     await asked_times(faults, key_id, 4)
     assert await refused_at(alice, credential) is None
+    assert "credential_refused" not in log.text()  # nor was it marked, and the mark cleared by the check after that
 
 
 OUTAGES: dict[str, dict[str, object]] = {

@@ -7,7 +7,7 @@ import pytest_asyncio
 import structlog
 
 from corral.logs import configure_logging
-from tests.edge.ranch import ranch
+from tests.edge.sample_app import sample_app
 from tests.edge.wire import Served, served
 
 
@@ -31,13 +31,13 @@ def log(log_of_all: io.BytesIO) -> io.BytesIO:
 
 @pytest_asyncio.fixture(scope="module")
 async def server_for_all(log_of_all: io.BytesIO) -> AsyncIterator[Served]:
-    async with served(ranch(), log_of_all) as running:
+    async with served(sample_app(), log_of_all) as running:
         yield running
 
 
 @pytest.fixture
 def server(server_for_all: Served, log: io.BytesIO) -> Iterator[Served]:
-    """A served ranch with an empty log."""
+    """The served sample application with an empty log."""
     yield server_for_all
     for client in server_for_all.clients:
         client.writer.close()

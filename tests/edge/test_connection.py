@@ -6,7 +6,7 @@ import io
 import pytest
 
 from corral.edge import Limits
-from tests.edge.ranch import ranch
+from tests.edge.sample_app import sample_app
 from tests.edge.wire import Client, Served, request, served
 
 JSON = "Content-Type: application/json"
@@ -89,7 +89,7 @@ async def test_odd_targets_are_not_found(server: Served, target: str) -> None:
 
 @pytest.mark.parametrize("start", [b"GET /", request("GET", "/")[:-2]], ids=["half a line", "half a head"])
 async def test_a_head_that_does_not_end_is_refused_in_time(log: io.BytesIO, start: bytes) -> None:
-    async with served(ranch(), log, limits=Limits(head_seconds=0.3)) as server:
+    async with served(sample_app(), log, limits=Limits(head_seconds=0.3)) as server:
         client = await server.connect()
         await client.send(start)
         await asyncio.sleep(0.2)
@@ -99,12 +99,12 @@ async def test_a_head_that_does_not_end_is_refused_in_time(log: io.BytesIO, star
 
 
 async def test_a_connection_that_says_nothing_is_closed_in_silence(log: io.BytesIO) -> None:
-    async with served(ranch(), log, limits=Limits(head_seconds=0.2)) as server:
+    async with served(sample_app(), log, limits=Limits(head_seconds=0.2)) as server:
         assert await (await server.connect()).rest() == b""
 
 
 async def test_the_next_head_has_its_own_deadline_which_begins_with_its_first_byte(log: io.BytesIO) -> None:
-    async with served(ranch(), log, limits=Limits(head_seconds=0.3)) as server:
+    async with served(sample_app(), log, limits=Limits(head_seconds=0.3)) as server:
         client = await server.connect()
         await client.send(request("GET", "/healthz"))
         assert (await client.response()).status == 200
@@ -116,7 +116,7 @@ async def test_the_next_head_has_its_own_deadline_which_begins_with_its_first_by
 
 
 async def test_a_head_that_begins_in_the_packet_of_the_request_before_has_a_deadline_too(log: io.BytesIO) -> None:
-    async with served(ranch(), log, limits=Limits(head_seconds=0.3)) as server:
+    async with served(sample_app(), log, limits=Limits(head_seconds=0.3)) as server:
         client = await server.connect()
         await client.send(request("GET", "/healthz") + b"GET /")
         assert (await client.response()).status == 200
@@ -124,13 +124,13 @@ async def test_a_head_that_begins_in_the_packet_of_the_request_before_has_a_dead
 
 
 async def test_a_request_in_flight_is_not_cut_by_the_deadline_of_its_head(log: io.BytesIO) -> None:
-    async with served(ranch(), log, limits=Limits(head_seconds=0.1, body_seconds=0.1)) as server:
+    async with served(sample_app(), log, limits=Limits(head_seconds=0.1, body_seconds=0.1)) as server:
         assert (await server.ask(request("GET", "/slow"))).status == 200
 
 
 @pytest.mark.parametrize("framing", ["Content-Length: 17", "Transfer-Encoding: chunked"])
 async def test_a_body_that_does_not_end_is_refused_in_time(log: io.BytesIO, framing: str) -> None:
-    async with served(ranch(), log, limits=Limits(body_seconds=0.3)) as server:
+    async with served(sample_app(), log, limits=Limits(body_seconds=0.3)) as server:
         client = await server.connect()
         await client.send(request("POST", "/api/horses", JSON, framing))
         await asyncio.sleep(0.2)
@@ -140,7 +140,7 @@ async def test_a_body_that_does_not_end_is_refused_in_time(log: io.BytesIO, fram
 
 
 async def test_a_body_that_drips_on_after_its_answer_is_cut_off_without_a_second_answer(log: io.BytesIO) -> None:
-    async with served(ranch(), log, limits=Limits(body_seconds=0.3)) as server:
+    async with served(sample_app(), log, limits=Limits(body_seconds=0.3)) as server:
         client = await server.connect()
         await client.send(request("GET", "/healthz", "Content-Length: 9"))
         assert (await client.response()).status == 200
@@ -188,7 +188,7 @@ async def test_pipelined_requests_are_answered_in_order(server: Served) -> None:
 
 
 async def test_each_pipelined_body_and_head_has_its_own_time_and_size(log: io.BytesIO) -> None:
-    async with served(ranch(), log, limits=Limits(body_seconds=0.4)) as server:
+    async with served(sample_app(), log, limits=Limits(body_seconds=0.4)) as server:
         client = await server.connect()
         post = request("POST", "/form", "Content-Length: 40000")
         await client.send(post + b"a" * 1_000)
@@ -205,7 +205,7 @@ async def test_each_pipelined_body_and_head_has_its_own_time_and_size(log: io.By
 
 
 async def test_a_resting_connection_is_closed_after_its_time_and_a_busy_one_is_not(log: io.BytesIO) -> None:
-    async with served(ranch(), log, limits=Limits(rest_seconds=1)) as server:
+    async with served(sample_app(), log, limits=Limits(rest_seconds=1)) as server:
         client = await server.connect()
         await client.send(request("GET", "/healthz"))
         await client.response()
@@ -223,7 +223,7 @@ async def test_a_broken_pipelined_request_does_not_take_the_answer_of_the_one_be
 
 
 async def test_a_later_head_that_is_late_or_broken_does_not_cut_the_answer_before_it(log: io.BytesIO) -> None:
-    async with served(ranch(), log, limits=Limits(head_seconds=0.2)) as server:
+    async with served(sample_app(), log, limits=Limits(head_seconds=0.2)) as server:
         for rest in (b"", b" nonsense\r\n\r\n"):
             client = await server.connect()
             await client.send(request("GET", "/slow"))
@@ -255,7 +255,7 @@ async def test_trailers_become_headers_of_neither_this_request_nor_the_next(serv
 
 
 async def test_an_endless_trailer_is_refused(log: io.BytesIO) -> None:
-    async with served(ranch(), log, limits=Limits(body_bytes=100_000)) as server:
+    async with served(sample_app(), log, limits=Limits(body_bytes=100_000)) as server:
         client = await server.connect()
         await client.send(request("POST", "/form", "Transfer-Encoding: chunked", body=b"1\r\na\r\n0\r\nX-Trailer: "))
         await asyncio.sleep(0.05)
@@ -264,7 +264,7 @@ async def test_an_endless_trailer_is_refused(log: io.BytesIO) -> None:
 
 
 async def test_an_endless_body_that_nobody_reads_is_not_thrown_away_for_ever(log: io.BytesIO) -> None:
-    async with served(ranch(), log, limits=Limits(body_bytes=100_000)) as server:
+    async with served(sample_app(), log, limits=Limits(body_bytes=100_000)) as server:
         client = await server.connect()
         await client.send(request("GET", "/healthz", "Transfer-Encoding: chunked"))
         assert (await client.response()).status == 200
@@ -286,7 +286,7 @@ async def test_an_upgrade_is_ignored_and_what_follows_is_not_read_as_a_request(s
 
 
 async def test_above_the_limit_of_connections_only_healthz_is_answered(log: io.BytesIO) -> None:
-    async with served(ranch(), log, limits=Limits(connections=2, spare_connections=2)) as server:
+    async with served(sample_app(), log, limits=Limits(connections=2, spare_connections=2)) as server:
         resting = [await server.connect() for _ in range(2)]
         busy = await server.connect()
         await busy.send(request("GET", "/page"))

@@ -7,7 +7,7 @@ import pytest
 
 from corral.edge import Edge
 from corral.edge.edge import Message, Receive, Scope, Send, security_headers
-from tests.edge.ranch import ranch
+from tests.edge.sample_app import sample_app
 from tests.edge.wire import CANARY, Served, request, served
 
 HORSE_ID = "0190f0a0-1111-7222-8333-abcdefabcdef"
@@ -261,7 +261,7 @@ async def test_websockets_are_refused_until_they_have_an_origin_check() -> None:
         raise AssertionError
 
     with pytest.raises(NotImplementedError):
-        await Edge(ranch(), public_url="http://127.0.0.1:8002")({"type": "websocket"}, receive, send)
+        await Edge(sample_app(), public_url="http://127.0.0.1:8002")({"type": "websocket"}, receive, send)
 
 
 async def test_an_application_without_starlette_has_the_same_edge(log: io.BytesIO) -> None:

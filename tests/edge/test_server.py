@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from corral.edge import PortTaken, install_problem_handlers, reserve_port, serve_http
-from tests.edge.ranch import ranch
+from tests.edge.sample_app import sample_app
 from tests.edge.wire import request, served
 
 
@@ -42,7 +42,7 @@ async def test_who_connects_to_a_reserved_port_is_refused_and_not_kept_waiting(h
 
 
 async def test_a_stop_answers_what_is_in_flight_and_refuses_what_is_new(log: io.BytesIO) -> None:
-    async with served(ranch(), log) as server:
+    async with served(sample_app(), log) as server:
         busy, resting, fresh = [await server.connect() for _ in range(3)]
         await resting.send(request("GET", "/healthz"))
         await resting.response()
@@ -130,7 +130,7 @@ async def test_what_the_application_raises_at_its_start_or_shutdown_reaches_the_
 
 
 async def test_an_answer_does_not_wait_for_the_client_to_acknowledge_its_head(log: io.BytesIO) -> None:
-    async with served(ranch(), log) as server, asyncio.timeout(0.6):  # 20 delayed acknowledgements are 0.8 s
+    async with served(sample_app(), log) as server, asyncio.timeout(0.6):  # 20 delayed acknowledgements are 0.8 s
         client = await server.connect()
         for _ in range(20):
             await client.send(request("GET", "/healthz"))
@@ -139,5 +139,5 @@ async def test_an_answer_does_not_wait_for_the_client_to_acknowledge_its_head(lo
 
 async def test_signal_handlers_are_left_to_the_caller(log: io.BytesIO) -> None:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    async with served(ranch(), log):
+    async with served(sample_app(), log):
         assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before

@@ -12,8 +12,8 @@ from corral.database.embedded.instance import EmbeddedDatabase, embedded_postgre
 from corral.database.migrate import apply_migrations
 from corral.serving import Services
 from corral.settings import Settings
+from tests.access import browser, owner_of, sign_in_by_link
 from tests.conftest import Service, listening
-from tests.doors import browser, owner_of, sign_in_by_link
 from tests.identity.members import Member, add_member, make_administrator
 from tests.log_lines import LogSince
 

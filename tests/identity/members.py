@@ -11,7 +11,7 @@ from aiohttp import ClientSession
 from corral.identity import sign_in
 from corral.people import operators
 from corral.secret import Secret
-from tests.doors import SAME_ORIGIN, cookie_of
+from tests.access import SAME_ORIGIN, cookie_of
 
 if TYPE_CHECKING:
     from tests.conftest import Service
@@ -44,7 +44,7 @@ async def add_member(service: "Service", password: str | None = PASSWORD) -> Mem
 
 
 async def make_administrator(service: "Service", email: str) -> None:
-    house = service.house
+    house = service.services
     async with operators.owner_connection(house.addresses.owner) as connection:
         await operators.promote_person(connection, service.resources.vault, email)
 

@@ -8,8 +8,8 @@ from aiohttp import ClientSession
 from corral.database.connection import get_connection_with_rls
 from corral.identity.queries import MOST_EVENTS_OF_A_KIND
 from corral.identity.security_events import OPERATOR, note_event
+from tests.access import browser, sign_in_by_link
 from tests.conftest import Service
-from tests.doors import browser, sign_in_by_link
 from tests.identity.members import Member, sign_in_as
 from tests.identity.test_recovery import NEW_PASSWORD, recovery_code
 from tests.people import Person

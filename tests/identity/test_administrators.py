@@ -17,8 +17,8 @@ from corral.identity.problems import AlreadySetUp, NotAnAdministrator
 from corral.identity.queries import insert_first_user
 from corral.identity.sealed_tokens import admin_seal
 from corral.people import queries
+from tests.access import browser, fingerprints, link_code, sign_in_by_link
 from tests.conftest import Service
-from tests.doors import browser, fingerprints, link_code, sign_in_by_link
 from tests.identity.members import (
     PASSWORD,
     Member,
@@ -31,7 +31,7 @@ from tests.identity.members import (
 from tests.log_lines import LogSince
 from tests.operations import ADMINISTRATORS, OPERATIONS, Key, Operation
 from tests.people import Person
-from tests.stream.ears import SOON, listening_to
+from tests.stream.sse_client import SOON, listening_to
 
 Json = dict[str, Any]
 _CONFIRMED = {"current_password": PASSWORD}

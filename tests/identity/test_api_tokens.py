@@ -13,8 +13,8 @@ from aiohttp import ClientSession
 
 from corral.identity.models import Scope
 from corral.identity.sealed_tokens import new_token
+from tests.access import browser, sign_in_by_link
 from tests.conftest import Service
-from tests.doors import browser, sign_in_by_link
 from tests.log_lines import LogSince
 from tests.people import Person
 

@@ -10,8 +10,8 @@ from aiohttp import ClientSession
 from corral.identity.problems import Unauthenticated
 from corral.identity.reauthentication import confirm_password
 from corral.secret import Secret
+from tests.access import browser, sign_in_by_link
 from tests.conftest import Service
-from tests.doors import browser, sign_in_by_link
 from tests.identity.members import Member, Reply, add_member, make_administrator, post, sign_in_as, status_of
 
 WRONG = "not the password that it is"
@@ -128,7 +128,7 @@ async def test_guessing_in_parallel_gains_nothing(service: Service, cookies: lis
 async def test_a_session_that_has_ended_confirms_nothing(service: Service, cookies: list[str], carol: Member) -> None:
     """Its request was let in a moment before."""
     house = service.resources
-    person = await service.house.state["authenticator"].authenticate_session(cookies[0].partition("=")[2])
+    person = await service.services.state["authenticator"].authenticate_session(cookies[0].partition("=")[2])
     async with browser(service.url, cookies[0]) as page, page.delete("/api/session") as answer:
         assert answer.status == 204
     with pytest.raises(Unauthenticated):

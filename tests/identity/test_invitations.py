@@ -12,8 +12,8 @@ from aiohttp import ClientSession
 
 from corral.identity.sealed_tokens import new_token
 from corral.people import operators, queries
+from tests.access import browser, fingerprints, sign_in_by_link
 from tests.conftest import Service
-from tests.doors import browser, fingerprints, sign_in_by_link
 from tests.identity.members import PASSWORD, Member, Reply, add_member, make_administrator, post, status_of
 from tests.log_lines import LogSince
 from tests.people import Person

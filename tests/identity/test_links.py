@@ -10,8 +10,8 @@ from aiohttp import ClientSession
 
 from corral.identity.links import issue_link
 from corral.identity.sealed_tokens import new_token
+from tests.access import browser, link_code
 from tests.conftest import Service
-from tests.doors import browser, link_code
 from tests.identity.members import PASSWORD, Reply, post, status_of
 from tests.log_lines import LogSince
 from tests.people import Person
@@ -54,10 +54,13 @@ async def test_of_fifty_who_open_a_link_at_once_one_gets_in(service: Service, al
     assert Counter(reply.status for reply in replies) == {200: 1, 403: 49}
 
 
-async def test_a_link_ends_with_its_time(service: Service, alice: Person, owner: asyncpg.Connection) -> None:
+async def test_a_link_ends_with_its_time(
+    service: Service, alice: Person, owner: asyncpg.Connection, log: LogSince
+) -> None:
     code = await link_code(service, alice.user_id)
     await owner.execute("UPDATE corral.one_time_links SET expires_at = now() WHERE user_id = $1", alice.user_id)
     assert await _refused(service, code)
+    assert not log.alarms("link_seal_broken")  # its time was looked at, before its seal
 
 
 @pytest.mark.parametrize(

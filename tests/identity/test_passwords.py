@@ -12,12 +12,17 @@ from corral.identity import passwords
 from corral.identity.problems import PasswordTooWeak
 from corral.secret import Secret
 from corral.vault import Context
+from tests.access import browser, sign_in_by_link
 from tests.conftest import Service
-from tests.doors import browser, sign_in_by_link
 from tests.identity.members import PASSWORD, Member, Reply, add_member, post, sign_in_as
 from tests.log_lines import LogSince
 
 OTHER_PASSWORD = "another horse with another staple"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cheap_passwords() -> None:
+    """Here they are hashed as in earnest."""
 
 
 async def _sealed_password(owner: asyncpg.Connection, member: Member) -> bytes:

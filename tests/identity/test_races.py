@@ -22,8 +22,8 @@ from corral.identity.reauthentication import confirm_password
 from corral.identity.security_events import OPERATOR
 from corral.people import invitations, members
 from corral.secret import Secret
+from tests.access import browser, link_code, sign_in_by_link
 from tests.conftest import Service
-from tests.doors import browser, link_code, sign_in_by_link
 from tests.identity.members import Member, add_member, post, sign_in_as, status_of
 from tests.people import Person, key_pair, paper_key
 
@@ -40,7 +40,7 @@ async def _let_in(service: Service, member: Member) -> VerifiedUser:
 
 async def _caller(service: Service, cookie: str) -> AuthUser:
     """As every request finds it out before it does anything."""
-    return await service.house.state["authenticator"].authenticate_session(cookie.partition("=")[2])
+    return await service.services.state["authenticator"].authenticate_session(cookie.partition("=")[2])
 
 
 async def _change_password(service: Service, member: Member, new: str = NEW_PASSWORD) -> None:
@@ -256,7 +256,7 @@ async def test_what_is_made_while_its_end_waits_ends_with_the_rest(
         "disabling": lambda: owner.execute("SELECT corral.disable_user($1)", carol.user_id),
         "ending all tokens": lambda: api_tokens.revoke_all_api_tokens(house.database, carol.user_id, OPERATOR),
     }
-    watching: asyncpg.Connection = await asyncpg.connect(service.house.addresses.owner)
+    watching: asyncpg.Connection = await asyncpg.connect(service.services.addresses.owner)
     async with get_connection_with_rls(carol.user_id, house.database) as connection:
         assert await queries.lock_user(connection, carol.user_id)
         await connection.execute(
@@ -294,7 +294,7 @@ async def test_ending_all_tokens_ends_ones_own_and_no_others(
 async def test_a_token_that_is_revoked_at_this_moment_makes_no_other(
     service: Service, alice: Person, owner: asyncpg.Connection
 ) -> None:
-    maker = await service.house.state["authenticator"].authenticate_token(alice.token)
+    maker = await service.services.state["authenticator"].authenticate_token(alice.token)
     await api_tokens.revoke_all_api_tokens(service.resources.database, alice.user_id, OPERATOR)
     assert await _is_refused(_make_token(service, maker), Unauthenticated)
     assert not await owner.fetchval("SELECT count(*) FROM corral.api_tokens WHERE user_id = $1", alice.user_id)

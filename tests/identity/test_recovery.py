@@ -11,8 +11,8 @@ from aiohttp import ClientSession
 from corral.identity import sign_in
 from corral.identity.links import issue_link
 from corral.secret import Secret
+from tests.access import browser, link_code, sign_in_by_link
 from tests.conftest import Service
-from tests.doors import browser, link_code, sign_in_by_link
 from tests.identity.members import Member, make_administrator, post, sign_in_as, status_of
 from tests.log_lines import LogSince
 from tests.people import Person
@@ -68,7 +68,7 @@ async def test_a_recovery_ends_all_that_the_person_had_and_nothing_of_others(
 
 
 async def test_a_recovery_link_is_good_for_an_hour(
-    service: Service, carol: Member, owner: asyncpg.Connection, anybody: ClientSession
+    service: Service, carol: Member, owner: asyncpg.Connection, anybody: ClientSession, log: LogSince
 ) -> None:
     code = await recovery_code(service, carol)
     seconds = await owner.fetchval(
@@ -78,6 +78,7 @@ async def test_a_recovery_link_is_good_for_an_hour(
     assert 0 < seconds <= 3600
     await owner.execute("UPDATE corral.one_time_links SET expires_at = now() WHERE user_id = $1", carol.user_id)
     assert await _recover(anybody, code) == (403, "link_refused")
+    assert not log.alarms("link_seal_broken")  # its time was looked at, before its seal
 
 
 @pytest.mark.parametrize("change", ["expires_at = expires_at + interval '1 hour'", "user_id = $2"])

@@ -8,8 +8,8 @@ import asyncpg
 import pytest
 from aiohttp import ClientSession
 
+from tests.access import browser, cookie_of, link_code, sign_in_by_link
 from tests.conftest import Service
-from tests.doors import browser, cookie_of, link_code, sign_in_by_link
 from tests.identity.members import Member, sign_in_as, status_of
 from tests.people import Person
 

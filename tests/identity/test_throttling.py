@@ -10,8 +10,8 @@ import pytest
 from aiohttp import ClientSession
 
 from corral.identity.session_cookie import network_of
+from tests.access import browser, sign_in_by_link
 from tests.conftest import Service, StartService
-from tests.doors import browser, sign_in_by_link
 from tests.identity.members import Member, Reply, add_member, post, sign_in_as
 
 WRONG = "not the password that it is"

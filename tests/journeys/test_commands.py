@@ -91,8 +91,14 @@ def test_a_wrong_setting_is_told_by_its_name_and_never_by_its_value(
     assert "hunter2" not in told
 
 
-@pytest.mark.parametrize("folder_that_is_none", ["/etc/passwd", "/etc/passwd/below", "/proc/corral"])
-@pytest.mark.parametrize("command", ["serve", "demo", "doctor"])
+@pytest.mark.parametrize(
+    ("command", "folder_that_is_none"),
+    [
+        *[("serve", folder) for folder in ("/etc/passwd", "/etc/passwd/below", "/proc/corral")],
+        ("demo", "/etc/passwd/below"),
+        ("doctor", "/etc/passwd/below"),
+    ],
+)
 async def test_a_data_folder_that_cannot_be_is_told_in_one_line(command: str, folder_that_is_none: str) -> None:
     ended = await corral(command, "--data-dir", folder_that_is_none)
     if command == "doctor":

@@ -59,8 +59,8 @@ async def test_a_row_that_does_not_open_is_named(
 ) -> None:
     credential = await alice.store()
     from_paper_to_live = "UPDATE corral.credentials SET credential_type = 'live' WHERE id::text = $1"
-    assert service.house.addresses.owner is not None
-    async with open_owner_connection(service.house.addresses.owner) as connection:
+    assert service.services.addresses.owner is not None
+    async with open_owner_connection(service.services.addresses.owner) as connection:
         await connection.execute(from_paper_to_live, credential["id"])
         examined = await corral("doctor", **on_the_runs_database, **against_sandbox)
         await connection.execute("DELETE FROM corral.credentials WHERE id::text = $1", credential["id"])

@@ -16,8 +16,8 @@ from corral.health.readiness import TakesNoWrites
 from corral.serving import Services
 from corral.settings import Settings
 from corral_sandbox import Sandbox
+from tests.access import browser, sign_in_by_link
 from tests.conftest import Service, listening
-from tests.doors import browser, sign_in_by_link
 from tests.identity.members import add_member, make_administrator
 from tests.journeys.clusters import ExternalPostgres, external_postgres
 from tests.journeys.program import PATIENCE, corral
@@ -95,22 +95,22 @@ async def read_only(service: Service, postgres: ExternalPostgres, _: pytest.Monk
 
 async def full(service: Service, _: ExternalPostgres, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selfcheck, "WRITE_PROBE", DISK_FULL)
-    await service.house.state["readiness"].check()
+    await service.services.state["readiness"].check()
 
 
 async def newer(service: Service, postgres: ExternalPostgres, _: pytest.MonkeyPatch) -> None:
     await postgres.execute("INSERT INTO corral.migrations (name) VALUES ('0999_of_the_future')")
-    await service.house.state["readiness"].check()
+    await service.services.state["readiness"].check()
 
 
 async def weakened(service: Service, postgres: ExternalPostgres, _: pytest.MonkeyPatch) -> None:
     await postgres.execute("ALTER TABLE corral.credentials NO FORCE ROW LEVEL SECURITY")
-    await service.house.state["readiness"].check()
+    await service.services.state["readiness"].check()
 
 
 async def stopping(service: Service, _: ExternalPostgres, __: pytest.MonkeyPatch) -> None:
-    service.house.state["readiness"].drain()
-    await service.house.state["readiness"].check()
+    service.services.state["readiness"].drain()
+    await service.services.state["readiness"].check()
 
 
 async def away(service: Service, postgres: ExternalPostgres, _: pytest.MonkeyPatch) -> None:
@@ -179,7 +179,7 @@ async def test_whatever_is_the_matter_readyz_says_no_and_the_log_says_why(
         if what != "stopping":
 
             async def is_well() -> bool:
-                await own_service.house.state["readiness"].check()
+                await own_service.services.state["readiness"].check()
                 return (await told_by(client))["status"] == 200
 
             await until(is_well)
@@ -202,7 +202,7 @@ async def test_a_pool_that_is_used_up_makes_unready(own_service: Service) -> Non
             await asyncio.sleep(0)
 
             async def is_unready() -> bool:
-                return not await own_service.house.state["readiness"].is_ready()
+                return not await own_service.services.state["readiness"].is_ready()
 
             await until(is_unready)
             assert (await told_by(client))["status"] == 503
@@ -216,10 +216,10 @@ async def test_a_database_that_takes_no_writes_is_refused_by_serve_and_told_by_d
     against_sandbox: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    addresses = own_service.house.addresses
+    addresses = own_service.services.addresses
     settings = {
         **against_sandbox,
-        "data_dir": own_service.house.settings.data_dir,
+        "data_dir": own_service.services.settings.data_dir,
         "database_url": addresses.app,
         "database_owner_url": addresses.owner,
     }
@@ -235,5 +235,5 @@ async def test_a_database_that_takes_no_writes_is_refused_by_serve_and_told_by_d
     )
     await full(own_service, own_postgres, monkeypatch)
     with pytest.raises(TakesNoWrites, match="disk is full"):
-        async with open_state(own_service.house.settings, addresses.app):
+        async with open_state(own_service.services.settings, addresses.app):
             pass

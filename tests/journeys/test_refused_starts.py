@@ -81,9 +81,9 @@ SPOILED = {
 async def keyring(alice: Person, service: Service, folder: Path) -> Path:
     """A good copy of the run's keyring, in a data folder of its own; the database has a sealed row of alice's."""
     await alice.store()
-    await service.house.state["authenticator"].close()  # writes what it noted: later it would look like a change
-    await service.house.state["credentials"].close()
-    return copied(service.house.settings.keyring_path, folder)
+    await service.services.state["authenticator"].close()  # writes what it noted: later it would look like a change
+    await service.services.state["credentials"].close()
+    return copied(service.services.settings.keyring_path, folder)
 
 
 def copied(keyring: Path, folder: Path) -> Path:

@@ -29,13 +29,13 @@ class Rows:
     rows: list[Row]
 
     async def as_owner(self, sql: str, *arguments: object) -> None:
-        assert self.service.house.addresses.owner is not None
-        async with open_owner_connection(self.service.house.addresses.owner) as connection:
+        assert self.service.services.addresses.owner is not None
+        async with open_owner_connection(self.service.services.addresses.owner) as connection:
             await connection.execute(sql, *arguments)
 
     async def cells(self) -> dict[tuple[str, str], bytes]:
-        assert self.service.house.addresses.owner is not None
-        async with open_owner_connection(self.service.house.addresses.owner) as connection:
+        assert self.service.services.addresses.owner is not None
+        async with open_owner_connection(self.service.services.addresses.owner) as connection:
             found = await connection.fetch(
                 f"SELECT id::text, {', '.join(FIELDS)} FROM corral.credentials WHERE id::text = ANY ($1)",
                 [row.id for row in self.rows],

@@ -126,7 +126,7 @@ async def test_a_weakened_schema_is_noticed_while_serving_and_refused_at_the_sta
     how: str, own_service: Service, addresses: DatabaseAddresses
 ) -> None:
     weaken, undo, told = WEAKENED[how]
-    house = own_service.house
+    house = own_service.services
     async with ClientSession(own_service.url) as client:
         await as_owner(addresses, weaken)
         try:

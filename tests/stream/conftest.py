@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from corral.database.embedded.instance import EmbeddedDatabase
-from tests.doors import owner_of
+from tests.access import owner_of
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from corral.stream import subscriptions as stream_subscriptions
 from corral_sandbox import Sandbox, serve_sandbox
 from tests.conftest import Faults, Service, StartService
 from tests.people import Person, make_person, paper_key
-from tests.stream.ears import listening_to, wait_until
+from tests.stream.sse_client import listening_to, wait_until
 from tests.stream.trading import trader, trading_key
 
 
@@ -30,7 +30,7 @@ async def until_handshakes(sandbox: Sandbox, key_id: str, number: int) -> None:
 
 
 def holder_of_the_connection(service: Service, subscription: Person) -> SealedCredential:
-    feeds = service.house.state["stream"].feeds._feeds.values()  # pyright: ignore[reportPrivateUsage]  # nobody is told
+    feeds = service.services.state["stream"].feeds._feeds.values()  # pyright: ignore[reportPrivateUsage]  # nobody is told
     # Feeds of those who listened just before linger.
     (feed,) = [
         feed for feed in feeds if subscription.user_id in {each.credential.stored.user_id for each in feed.members}

@@ -72,6 +72,13 @@ def test_what_is_told_never_goes_back(heard: list[int]) -> None:
     assert told == sorted(set(told))
 
 
+def test_orders_in_one_answer_are_told_as_they_happened_whatever_order_alpaca_lists_them_in() -> None:
+    orders = [states_of(order_id, [1] * number, is_stamped=True)[number] for number, order_id in enumerate("abc")]
+    for listed in (orders, orders[::-1]):
+        told = [orjson.loads(news.body)["id"] for news in OrderTracker().reconcile(listed)]
+        assert told == ["a", "b", "c"]
+
+
 def test_what_was_there_before_anybody_watched_is_no_news_until_something_happens() -> None:
     tracker = OrderTracker()
     first, second, *_, last = states_of("a", [1, 2], is_stamped=True)

@@ -9,7 +9,7 @@ import pytest
 from corral_sandbox import Sandbox
 from tests.conftest import Faults
 from tests.people import Person
-from tests.stream.ears import listening_to
+from tests.stream.sse_client import listening_to
 from tests.stream.trading import filled, told_filled, trader, trading_key
 
 

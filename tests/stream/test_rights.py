@@ -19,15 +19,15 @@ from corral.people.operators import disable_person
 from corral.stream.events import Kind, StreamEvent
 from corral.stream.hub import Hub
 from corral_sandbox import Sandbox
+from tests.access import browser, sign_in_by_link
 from tests.conftest import Faults, Service
-from tests.doors import browser, sign_in_by_link
 from tests.people import Person, key_pair, paper_key
-from tests.stream.ears import SOON, Ears, listening_to, wait_until
+from tests.stream.sse_client import SOON, SseClient, listening_to, wait_until
 from tests.stream.trading import trader, trading_key
 
 
 @asynccontextmanager
-async def session_of(service: Service, person: Person) -> AsyncGenerator[tuple[Ears, str]]:
+async def session_of(service: Service, person: Person) -> AsyncGenerator[tuple[SseClient, str]]:
     cookie = await sign_in_by_link(service, person.user_id)
     async with browser(service.url, cookie) as page, listening_to(page) as ears:
         await ears.until("heartbeat")
@@ -39,7 +39,7 @@ def opens_account(key_id: str, account_id: str) -> dict[str, object]:
     return {"key_id": key_id, "path": "/v2/account", "account_raw": {"id": json.dumps(account_id)}}
 
 
-async def assert_ends_soon(ears: Ears, take_away: Callable[[], Awaitable[object]], code: str) -> None:
+async def assert_ends_soon(ears: SseClient, take_away: Callable[[], Awaitable[object]], code: str) -> None:
     began = asyncio.get_running_loop().time()
     await take_away()
     ended = await ears.until_end()
@@ -149,7 +149,7 @@ async def test_a_reader_that_does_not_read_loses_its_stream_just_as_soon(
     with socket.create_connection((address.hostname, address.port)) as wire:
         wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
         wire.sendall(f"GET /api/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {alice.token}\r\n\r\n".encode())
-        live = service.house.state["stream"]
+        live = service.services.state["stream"]
         await wait_until(lambda: any(hub.user_id == alice.user_id and hub.versions for hub in live.hubs))
         hub = next(hub for hub in live.hubs if hub.user_id == alice.user_id)
         (subscription,) = hub._subscriptions.values()  # pyright: ignore[reportPrivateUsage]  # to tell more than an account could
@@ -166,9 +166,9 @@ async def test_a_hub_takes_no_credential_of_another_user(service: Service, alice
     his = await bob.store()
     owned = (bob.user_id, UUID(his["id"]))
     rows = await load_sealed_credentials(service.resources.database, [owned])
-    hub = Hub(alice.user_id, service.house.state["stream"].feeds)
+    hub = Hub(alice.user_id, service.services.state["stream"].feeds)
     with pytest.raises(ValueError, match="another user"):
-        hub.subscribe(service.house.state["credentials"].open_row(rows[owned], STREAM))
+        hub.subscribe(service.services.state["credentials"].open_row(rows[owned], STREAM))
     hub.close()
 
 

@@ -6,10 +6,10 @@ from contextlib import AsyncExitStack
 import pytest
 from aiohttp import ClientSession
 
+from tests.access import browser, sign_in_by_link
 from tests.conftest import Faults, Service
-from tests.doors import browser, sign_in_by_link
 from tests.people import Person, paper_key
-from tests.stream.ears import listening_to, wait_until
+from tests.stream.sse_client import listening_to, wait_until
 
 
 async def test_it_begins_with_a_heartbeat_and_tells_how_the_account_stands(alice: Person, bob: Person) -> None:
@@ -128,7 +128,7 @@ async def test_the_poller_stops_when_nobody_listens(service: Service, alice: Per
     await alice.store(key_id)
     async with listening_to(alice.client) as ears:
         await ears.until("account-data")
-        live = service.house.state["stream"]
+        live = service.services.state["stream"]
         tasks = [task for feed in live.feeds._feeds.values() for task in feed._tasks]  # pyright: ignore[reportPrivateUsage]  # nothing may be left running
         assert tasks
     await wait_until(lambda: all(hub.user_id != alice.user_id for hub in live.hubs))

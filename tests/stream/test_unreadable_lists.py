@@ -5,7 +5,7 @@ import pytest
 from tests.accounts.alpaca_lists import POSITION, order
 from tests.conftest import Faults
 from tests.people import Person, paper_key
-from tests.stream.ears import listening_to
+from tests.stream.sse_client import listening_to
 
 _APPLE = {**POSITION, "asset_id": "apple", "symbol": "AAPL", "qty": "20", "side": "long"}
 _TESLA = {**POSITION, "asset_id": "tesla", "symbol": "TSLA", "qty": "5", "side": "long"}

@@ -10,7 +10,7 @@ from aiohttp import ClientSession
 
 from corral_sandbox import Sandbox, secret_of
 from tests.people import paper_key
-from tests.stream.ears import Ears
+from tests.stream.sse_client import SseClient
 
 Json = dict[str, Any]
 
@@ -66,7 +66,7 @@ async def trader(sandbox: Sandbox, key_id: str) -> AsyncGenerator[Trader]:
         yield somebody
 
 
-def told_filled(ears: Ears, credential_id: str) -> dict[str, Decimal]:
+def told_filled(ears: SseClient, credential_id: str) -> dict[str, Decimal]:
     """By order, what all events together say was filled."""
     sums: dict[str, Decimal] = {}
     for event in ears.of("order", credential_id=credential_id):

@@ -8,8 +8,8 @@ import pytest
 from aiohttp import ClientSession, CookieJar
 
 from corral.database.embedded.instance import EmbeddedDatabase
+from tests.access import owner_of, sign_in_by_link
 from tests.conftest import Service, StartService
-from tests.doors import owner_of, sign_in_by_link
 from tests.people import Person
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8", "Sec-Fetch-Site": "same-origin"}

@@ -2,8 +2,8 @@
 
 from uuid import uuid4
 
+from tests.access import browser, sign_in_by_link
 from tests.conftest import Service
-from tests.doors import browser, sign_in_by_link
 from tests.people import Person
 
 

@@ -12,8 +12,8 @@ from aiohttp import ClientSession
 
 from corral.web.static_files import HAS_CHART
 from corral_sandbox import secret_of
+from tests.access import sign_in_by_link
 from tests.conftest import Faults, Service, StartService
-from tests.doors import sign_in_by_link
 from tests.people import Person, key_pair, live_key, make_person, paper_key
 from tests.web.conftest import BROWSER
 from tests.web.parsed_html import Parsed, read_page

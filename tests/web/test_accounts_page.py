@@ -6,8 +6,8 @@ import orjson
 import pytest
 from aiohttp import ClientSession
 
+from tests.access import sign_in_by_link
 from tests.conftest import Faults, StartService
-from tests.doors import sign_in_by_link
 from tests.people import Person, live_key, make_person, paper_key
 from tests.web.conftest import BROWSER
 from tests.web.parsed_html import Parsed, read_page

@@ -4,8 +4,8 @@ import asyncpg
 import pytest
 from aiohttp import ClientSession, DummyCookieJar
 
+from tests.access import fingerprints, sign_in_by_link
 from tests.conftest import Service
-from tests.doors import fingerprints, sign_in_by_link
 from tests.identity.members import make_administrator
 from tests.people import Person
 from tests.web.conftest import BROWSER

@@ -14,8 +14,8 @@ from corral.identity import sign_in
 from corral.identity.models import Scope
 from corral.secret import Secret
 from corral.web.pages.settings import LIFETIMES, SCOPE_DESCRIPTIONS
+from tests.access import sign_in_by_link
 from tests.conftest import Service
-from tests.doors import sign_in_by_link
 from tests.identity.members import status_of
 from tests.people import Person
 from tests.web.conftest import BROWSER, Browsing

@@ -16,8 +16,8 @@ from corral.accounts.schemas import HistoryPointResponse, PortfolioHistoryRespon
 from corral.credentials.queries import mark_refused
 from corral.database.connection import get_connection_with_rls
 from corral.web.view.sparklines import HEIGHT, WIDTH, draw_sparkline
+from tests.access import sign_in_by_link
 from tests.conftest import Faults, Service, StartService
-from tests.doors import sign_in_by_link
 from tests.people import Person, live_key, make_person, paper_key
 from tests.web.conftest import BROWSER
 from tests.web.parsed_html import Parsed, read_page

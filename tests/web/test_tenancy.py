@@ -6,8 +6,8 @@ import asyncpg
 import pytest
 from aiohttp import ClientSession
 
+from tests.access import fingerprints
 from tests.conftest import Service
-from tests.doors import fingerprints
 from tests.people import Person, key_pair, paper_key
 from tests.web.page_ids import ids_of
 from tests.web.page_paths import ACTIONS, PAGES, filled_in

@@ -23,7 +23,7 @@ class Event:
 
 
 @dataclass
-class Ears:
+class SseClient:
     """One open stream. All that was heard stays in `heard`."""
 
     answer: ClientResponse
@@ -91,12 +91,12 @@ def _fits(event: Event, kind: str, fields: dict[str, object]) -> bool:
 @asynccontextmanager
 async def listening_to(
     client: ClientSession, *, last_event_id: str | None = None, headers: dict[str, str] | None = None
-) -> AsyncGenerator[Ears]:
+) -> AsyncGenerator[SseClient]:
     sent = (headers or {}) | ({"Last-Event-ID": last_event_id} if last_event_id is not None else {})
     timeout = ClientTimeout(total=None, sock_read=None)
     async with client.get("/api/stream", headers=sent, timeout=timeout) as answer:
         assert answer.status == 200, await answer.text()
-        ears = Ears(answer)
+        ears = SseClient(answer)
         listening = asyncio.ensure_future(ears.listen())
         try:
             yield ears

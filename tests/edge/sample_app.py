@@ -116,7 +116,7 @@ async def healthz() -> str:
     return "ok"
 
 
-def ranch() -> FastAPI:
+def sample_app() -> FastAPI:
     app = FastAPI(responses=PROBLEM_RESPONSES)
     install_problem_handlers(app)
     app.include_router(horses, prefix="/api")
