@@ -3,7 +3,7 @@
 import asyncpg
 import pytest
 
-from corral.identity import sign_in
+from corral.identity import sign_in, throttling
 from corral.identity.problems import EmailTaken, SignInRefused, SignInThrottled
 from corral.people.operators import OwnerUnknown, owner_connection
 from corral.secret import Secret
@@ -26,11 +26,11 @@ async def test_an_address_that_tries_many_accounts_is_slowed_down_and_forgotten_
     async def knock(email: str, peer: str = peer) -> None:
         await sign_in.check_password(database, vault, email=email, password=password, peer=peer)
 
-    for number in range(sign_in.FREE_ATTEMPTS_PER_ADDRESS - 1):
+    for number in range(throttling.FREE_ATTEMPTS_PER_ADDRESS - 1):
         with pytest.raises(SignInRefused):
             await knock(f"nobody{number}@corral.example")
     await knock("dora@corral.example")  # the last free one, and her own
-    for number in range(sign_in.FREE_ATTEMPTS_PER_ADDRESS):
+    for number in range(throttling.FREE_ATTEMPTS_PER_ADDRESS):
         with pytest.raises(SignInRefused):
             await knock(f"somebody{number}@corral.example")
     await lengthen_waits(owner)

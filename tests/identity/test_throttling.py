@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from aiohttp import ClientSession
 
-from corral.identity.session_cookie import network_of
+from corral.identity.throttling import network_of
 from tests.access import browser, sign_in_by_link
 from tests.conftest import Service, StartService
 from tests.identity.members import Member, Reply, add_member, post, sign_in_as

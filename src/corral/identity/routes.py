@@ -42,13 +42,8 @@ from corral.identity.schemas import (
     me_of,
 )
 from corral.identity.security_events import device_of, load_events
-from corral.identity.session_cookie import (
-    begin_session,
-    finish_session,
-    forget_session_cookie,
-    network_address_of,
-    source_of,
-)
+from corral.identity.session_cookie import begin_session, finish_session, forget_session_cookie, source_of
+from corral.identity.throttling import network_address_of
 
 router = APIRouter(prefix="/api", tags=["identity"])
 

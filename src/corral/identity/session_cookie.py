@@ -1,7 +1,6 @@
 """A browser's session from sign-in to sign-out: the row, and the cookie that leads to it."""
 
 from contextlib import suppress
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from fastapi import Request, Response
 
@@ -11,6 +10,7 @@ from corral.identity.authenticator import AUTHENTICATOR, session_cookie_name
 from corral.identity.models import AuthUser, VerifiedUser
 from corral.identity.problems import SessionNotFound
 from corral.identity.security_events import MadeBy, Source, device_of
+from corral.identity.throttling import network_of
 
 
 async def begin_session(verified: VerifiedUser, request: Request, response: Response) -> AuthUser:
@@ -41,26 +41,11 @@ def forget_session_cookie(house: Resources, response: Response) -> None:
     _set_cookie(house, response, "", 0)
 
 
-def network_address_of(request: Request) -> str | None:
-    """The peer's address for throttling; not a loopback one, behind which a reverse proxy stands for everybody."""
-    return None if request.client is None else network_of(request.client.host)
-
-
 def source_of(request: Request, made_by: MadeBy) -> Source:
     """For the person to recognize; a guess, as everything that a browser says of itself."""
     host = request.client.host if request.client else None
     address = host if host is not None and network_of(host) is not None else ""
     return Source(made_by, address, device_of(request.headers.get("user-agent", "")))
-
-
-def network_of(host: str) -> str | None:
-    """Of IPv6 the whole /64: a home has that many addresses, and each would otherwise have attempts of its own."""
-    address = ip_address(host)
-    if isinstance(address, IPv6Address):
-        address = address.ipv4_mapped or address
-    if address.is_loopback:
-        return None
-    return str(address) if isinstance(address, IPv4Address) else str(ip_network((address, 64), strict=False))
 
 
 def _set_cookie(house: Resources, response: Response, value: str, max_age: int) -> None:

@@ -1,6 +1,5 @@
 """Signing in, with a password or by a one-time link; the first user; a new password."""
 
-import math
 from uuid import UUID, uuid4
 
 from corral.database.connection import Database, get_connection_with_rls
@@ -8,17 +7,14 @@ from corral.identity import queries
 from corral.identity.links import link_lookups, refuse_unbelievable
 from corral.identity.models import AuthUser, VerifiedUser
 from corral.identity.passwords import hash_password, is_password_of, refuse_weak
-from corral.identity.problems import AlreadySetUp, LinkRefused, SignInRefused, SignInThrottled
+from corral.identity.problems import AlreadySetUp, LinkRefused, SignInRefused
 from corral.identity.reauthentication import confirm_password, confirmed_connection
 from corral.identity.sealed_tokens import admin_seal
 from corral.identity.security_events import Source, note_event
+from corral.identity.throttling import FREE_ATTEMPTS_PER_ACCOUNT, FREE_ATTEMPTS_PER_ADDRESS, admit_attempt
 from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Vault
-
-# So many attempts are free; each further one waits twice as long as the one before, up to a minute.
-FREE_ATTEMPTS_PER_ACCOUNT = 3
-FREE_ATTEMPTS_PER_ADDRESS = 20
 
 _log = get_logger()
 
@@ -33,10 +29,10 @@ async def check_password(
     Unknown, disabled and password-less users are refused in the same words and after the same time.
     """
     account_key = vault.verifier("sign_in_account", email)
-    await _admit(database, account_key, FREE_ATTEMPTS_PER_ACCOUNT)
+    await admit_attempt(database, account_key, FREE_ATTEMPTS_PER_ACCOUNT)
     address_key = vault.verifier("sign_in_address", peer) if peer is not None else None
     if address_key is not None:
-        await _admit(database, address_key, FREE_ATTEMPTS_PER_ADDRESS)
+        await admit_attempt(database, address_key, FREE_ATTEMPTS_PER_ADDRESS)
     user = await queries.find_user_by_email(database, email)
     matches = await is_password_of(vault, user.id if user else None, user.password_sealed if user else None, password)
     if user is None or not matches or user.disabled_at is not None:
@@ -135,10 +131,3 @@ async def has_password(database: Database, user_id: UUID) -> bool:
     async with get_connection_with_rls(user_id, database, readonly=True) as connection:
         user = await queries.load_own_user(connection, user_id)
     return user is not None and user.password_sealed is not None
-
-
-async def _admit(database: Database, key: bytes, free_attempts: int) -> None:
-    wait = await queries.admit_sign_in(database, key, free_attempts)
-    if wait > 0:
-        _log.warning("sign_in_throttled", seconds=round(wait, 1))
-        raise SignInThrottled(retry_after=math.ceil(wait))

@@ -12,7 +12,8 @@ from corral.identity.models import AuthUser, VerifiedUser
 from corral.identity.problems import SessionEnded
 from corral.identity.schemas import LinkSignIn, Recovery, SetUp, SignIn
 from corral.identity.security_events import has_news
-from corral.identity.session_cookie import begin_session, finish_session, network_address_of, source_of
+from corral.identity.session_cookie import begin_session, finish_session, source_of
+from corral.identity.throttling import network_address_of
 from corral.web.forms import Form, handle_form, initial_form
 from corral.web.page_user import OptionalPageUser, PageUser, local_path, see_other
 from corral.web.rendering import render_page
