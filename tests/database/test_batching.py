@@ -22,8 +22,8 @@ class Table:
         self.refusal: Exception | None = None
         self.failure: Exception | None = None
 
-    def lookup(self) -> BatchedLookup[int, str]:
-        return BatchedLookup(self.connect, self.fetch_many)
+    def lookup(self, *, share: int = SHARE_OF_A_BATCH) -> BatchedLookup[int, str]:
+        return BatchedLookup(self.connect, self.fetch_many, share=share)
 
     @asynccontextmanager
     async def connect(self) -> AsyncGenerator[Connection]:
@@ -121,6 +121,13 @@ async def test_a_trip_takes_a_bounded_number_of_keys(table: Table) -> None:
     table.road.set()
     await asyncio.gather(*(lookup(key) for key in range((KEYS_PER_BATCH + 1) * SHARE_OF_A_BATCH)))
     assert max(map(len, table.trips)) == KEYS_PER_BATCH
+
+
+async def test_with_a_share_of_one_a_batch_takes_all_that_wait(table: Table) -> None:
+    lookup = table.lookup(share=1)
+    table.road.set()
+    await asyncio.gather(*map(lookup, range(40)))
+    assert table.trips == [[*range(40)]]
 
 
 async def test_without_a_connection_all_who_wait_are_told_and_the_next_one_tries_again(table: Table) -> None:

@@ -75,6 +75,9 @@ class AnswerCache:
         self._entries: dict[Hashable, _Entry] = {}
         self._calls: dict[Hashable, asyncio.Task[Answer[Any]]] = {}
 
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._entries
+
     def kept(self, key: Hashable) -> Answer[Any] | None:
         """The answer that is kept, without a call."""
         entry = self._entries.get(key)

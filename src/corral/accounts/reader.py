@@ -31,6 +31,7 @@ from corral.errors import Problem
 
 # A sixteenth of the connections to Alpaca: one overview of dead accounts leaves the rest to everybody else.
 MOST_CALLS_AT_ONCE: Final = 64
+MOST_HINTS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class AccountReader:
         self._alpaca = alpaca
         self._cache = cache
         self._last_known = last_known
+        self._latest_keys: dict[UUID, Hashable] = {}
 
     async def open(self, user_id: UUID, credential_id: UUID, purpose: Purpose = READ) -> OpenCredential:
         """Raises a Problem as `CredentialReader.open_credential` does. The database is asked for every request."""
@@ -65,6 +67,10 @@ class AccountReader:
         """How the account stands now: a new answer, or one that is shared among those who may see it now."""
         return await self.account_data_of(await self._credentials.open_credential(user_id, credential_id, READ))
 
+    def is_kept(self, credential_id: UUID) -> bool:
+        """Whether an answer is kept of this credential as it was last asked for. A hint, whoever asks."""
+        return self._latest_keys.get(credential_id) in self._cache
+
     async def account_data_of(
         self, credential: OpenCredential, *, is_fresh: bool = False
     ) -> Answer[AccountDataResponse]:
@@ -76,6 +82,9 @@ class AccountReader:
         key = credential.cache_key
         if is_fresh:
             return await fetch()
+        if len(self._latest_keys) >= MOST_HINTS:
+            self._latest_keys.clear()
+        self._latest_keys[credential.stored.id] = key
         if credential.purpose.leaves:
             kept: Answer[AccountDataResponse] | None = self._cache.kept(key)
             return kept or await self._cache.get((*key, credential.purpose.name), fetch)

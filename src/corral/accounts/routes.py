@@ -91,7 +91,8 @@ class FastLane:
     async def _account_data(self, scope: Scope, credential_id: UUID) -> bytes:
         """Asks the database once, who sends this and whether they may see the credential."""
         presented = self._authenticator.presented(Request(scope))
-        access = await self._credentials.load_access(presented, credential_id)
+        is_kept = self._accounts.is_kept(credential_id)
+        access = await self._credentials.load_access(presented, credential_id, is_kept=is_kept)
         user = self._authenticator.verify(presented, access.caller)
         scope["state"]["user_id"] = user.id  # for the request's log line
         require_scope(user, TokenScope.ACCOUNTS_READ)

@@ -163,6 +163,7 @@ class CredentialReader:
         self._alpaca = alpaca
         self._load = BatchedLookup(database.connection, queries.load_sealed_credentials)
         self._load_access = BatchedLookup(database.connection, queries.load_access)
+        self._load_access_at_once = BatchedLookup(database.connection, queries.load_access, share=1)
         self._used = WriteBehindBuffer(partial(queries.note_credentials_used, database))
         self._suspected = WriteBehindBuffer(partial(queries.note_credentials_suspected, database))
 
@@ -173,13 +174,15 @@ class CredentialReader:
         """
         return self.open_row(await self._load((user_id, credential_id)), purpose)
 
-    async def load_access(self, presented: Presented, credential_id: UUID) -> Access:
+    async def load_access(self, presented: Presented, credential_id: UUID, *, is_kept: bool) -> Access:
         """Who is asking, and their credential, in one round trip. The caller's row has to be verified first.
 
-        Raises Unauthenticated where there is no such session or token.
+        `is_kept` is whether an answer is probably at hand, so that the request does not go on to Alpaca. Raises
+        Unauthenticated where there is no such session or token.
         """
+        load = self._load_access_at_once if is_kept else self._load_access
         for lookup in presented.lookups:
-            if access := await self._load_access(AccessKey(presented.is_session, lookup, credential_id)):
+            if access := await load(AccessKey(presented.is_session, lookup, credential_id)):
                 return access
         raise Unauthenticated
 

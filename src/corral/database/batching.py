@@ -20,7 +20,7 @@ Found = TypeVar("Found")
 
 # A query takes one in so many of the keys that wait. If it took all, requests that came at once would go on at once, to
 # Alpaca and back, and again, each waiting for the work of all of them. The more wait, the larger the batch: after some
-# dozens of queries nobody does, however many they were.
+# dozens of queries none does, however many they were. For what does not go on to Alpaca a share of 1 is better.
 SHARE_OF_A_BATCH = 16
 KEYS_PER_BATCH = 200  # at most
 
@@ -37,14 +37,17 @@ class BatchedLookup(Generic[Key, Found]):
     the error.
     """
 
-    __slots__ = ("_connect", "_fetch_many", "_flushing", "_waiting")
+    __slots__ = ("_connect", "_fetch_many", "_flushing", "_share", "_waiting")
 
     def __init__(
         self,
         connect: Callable[[], AbstractAsyncContextManager[Connection]],
         fetch_many: Callable[[Connection, Sequence[Key]], Awaitable[Mapping[Key, Found]]],
+        *,
+        share: int = SHARE_OF_A_BATCH,
     ) -> None:
         self._connect = connect
+        self._share = share
         self._fetch_many = fetch_many
         self._waiting: dict[Key, list[asyncio.Future[Found | None]]] = {}
         self._flushing: asyncio.Task[None] | None = None  # one at a time, until no key waits
@@ -79,7 +82,7 @@ class BatchedLookup(Generic[Key, Found]):
 
     def _take_batch(self) -> dict[Key, list[asyncio.Future[Found | None]]]:
         """The keys that have waited longest, just before the query is sent."""
-        size = min(-(-len(self._waiting) // SHARE_OF_A_BATCH), KEYS_PER_BATCH)
+        size = min(-(-len(self._waiting) // self._share), KEYS_PER_BATCH)
         return {key: self._waiting.pop(key) for key in list(islice(self._waiting, size))}
 
     def _take_all(self) -> dict[Key, list[asyncio.Future[Found | None]]]:
