@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import time
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -297,6 +298,26 @@ async def test_an_answer_serves_for_a_while_and_then_no_more(start_service: Star
         assert await faults.calls_of(key_id) == 2
         await asyncio.sleep(2.05)
         assert (await account_data(alice, credential["id"]))["last_updated"] > first["last_updated"]
+
+
+@pytest.mark.parametrize(("remaining", "calls"), [(150, 3), (90, 2)])
+async def test_an_answer_is_refreshed_ahead_only_while_half_of_the_requests_are_left(
+    start_service: StartService, faults: Faults, remaining: int, calls: int
+) -> None:
+    key_id = paper_key()
+    headers = {
+        "X-RateLimit-Limit": "200",
+        "X-RateLimit-Remaining": str(remaining),
+        "X-RateLimit-Reset": str(int(time.time()) + 55),
+    }
+    async with start_service(cache_seconds=2) as service, make_person(service, "alice") as alice:
+        credential = await alice.store(key_id)
+        await faults.set(key_id, headers=headers)
+        first = await account_data(alice, credential["id"])
+        await asyncio.sleep(1.3)
+        assert await account_data(alice, credential["id"]) == first  # in the second half of its time to live
+        await asyncio.sleep(1)
+        assert await faults.calls_of(key_id) == calls  # one of them when it was stored
 
 
 async def test_one_reader_giving_up_does_not_take_the_answer_from_the_others(fresh: Person, faults: Faults) -> None:

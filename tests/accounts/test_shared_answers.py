@@ -8,7 +8,9 @@ from aiohttp import ClientSession
 
 from corral.accounts.routes import FastLane
 from corral.database.embedded.instance import EmbeddedDatabase
-from tests.conftest import Faults, StartService
+from tests.access import browser, owner_of, sign_in_by_link
+from tests.conftest import Faults, Service, StartService
+from tests.log_lines import LogSince
 from tests.people import Person, make_person, paper_key
 
 
@@ -71,3 +73,21 @@ async def test_the_fast_lane_answers_as_the_documented_route_does(
                 body = await answer.json(content_type=None)
                 answers.append((answer.status, sorted(answer.headers), body | {"request_id": ""}))
     assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize("table", ["api_tokens", "sessions"])
+async def test_the_fast_lane_refuses_a_session_or_token_that_was_moved_to_another_user(
+    service: Service, alice: Person, bob: Person, postgres: EmbeddedDatabase, log: LogSince, table: str
+) -> None:
+    credential = await alice.store()
+    is_session = table == "sessions"
+    cookie = await sign_in_by_link(service, bob.user_id)
+    async with owner_of(postgres) as owner:
+        await owner.execute(f"UPDATE corral.{table} SET user_id = $2 WHERE user_id = $1", bob.user_id, alice.user_id)
+    headers = {} if is_session else {"Authorization": f"Bearer {bob.token}"}
+    async with (
+        browser(service.url, cookie if is_session else None) as client,
+        client.get(f"/api/credentials/{credential['id']}/account-data", headers=headers) as answer,
+    ):
+        assert answer.status == 401
+    assert log.alarms("session_seal_broken" if is_session else "api_token_seal_broken")

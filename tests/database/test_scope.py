@@ -12,6 +12,7 @@ from corral.credentials import queries
 from corral.database.connection import Connection, Database, get_connection_with_rls
 from corral.database.embedded.instance import EmbeddedDatabase
 from corral.errors import DatabaseUnavailable, Overloaded
+from corral.identity.sealed_tokens import token_lookups
 from tests.conftest import Service
 from tests.people import Person
 
@@ -125,6 +126,31 @@ async def test_the_hot_read_leaves_no_scope_behind(alice: Person, postgres: Embe
     alices = UUID((await alice.store())["id"])
     async with as_app(postgres) as connection, connection.transaction():
         await connection.fetch("SELECT * FROM corral.read_credentials($1, $2)", [alice.user_id], [alices])
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="no user is set"):
+            await connection.fetch("SELECT * FROM corral.credentials")
+
+
+async def test_callers_in_one_trip_each_get_their_own_row_and_credential(
+    service: Service, alice: Person, bob: Person, database: Database
+) -> None:
+    alices = UUID((await alice.store())["id"])
+    hers, his = (token_lookups(service.resources.vault, person.token)[0] for person in (alice, bob))
+    unknown, bobs, own = (
+        queries.AccessKey(is_session=False, lookup=lookup, credential_id=alices) for lookup in (b"unknown", his, hers)
+    )
+    found = await queries.load_access(database, [unknown, bobs, own])
+    assert {key: access.caller.user_id for key, access in found.items()} == {bobs: bob.user_id, own: alice.user_id}
+    assert found[bobs].stored is None
+    assert found[own].stored is not None
+
+
+async def test_the_one_trip_lookup_leaves_no_scope_behind(
+    service: Service, alice: Person, postgres: EmbeddedDatabase
+) -> None:
+    alices = UUID((await alice.store())["id"])
+    lookups = token_lookups(service.resources.vault, alice.token)
+    async with as_app(postgres) as connection, connection.transaction():
+        await connection.fetch("SELECT * FROM corral.read_access($1, $2, $3)", [False], lookups[:1], [alices])
         with pytest.raises(asyncpg.InsufficientPrivilegeError, match="no user is set"):
             await connection.fetch("SELECT * FROM corral.credentials")
 
