@@ -12,23 +12,24 @@ SOURCES = {
     for path in sorted((ROOT / "src/corral").rglob("*.py"))
 }
 
-# Where a secret's text comes out, and why. Alpaca's keys leave by one function, in alpaca/exchange.py.
+# Where a secret's text comes out, and why. Alpaca's keys leave by one function, in alpaca/transport.py.
 REVEALED = {
-    "alpaca/exchange.py": 2,  # onto a request to Alpaca: key id and secret
+    "alpaca/transport.py": 2,  # onto a request to Alpaca: key id and secret
     "alpaca/trade_updates.py": 2,  # into the first message of a WebSocket to Alpaca
     "commands/demo.py": 2,  # links and tokens: what these commands exist to print
     "commands/people.py": 1,
     "commands/serve.py": 1,
     "commands/tokens.py": 1,
-    "credentials/validation.py": 3,  # a key id's prefix and ends; whether an answer repeats a key
+    "credentials/reader.py": 1,  # whether an answer repeats a key
+    "credentials/validation.py": 2,  # a key ID's prefix and ends
     "identity/links.py": 4,  # a code out of its link, its form and its keyed hashes
     "identity/passwords.py": 4,  # into argon2; a hash out of its seal
     "identity/routes.py": 1,  # a new token: to its owner, once
-    "identity/signed_in.py": 1,  # a new cookie: to its owner, once
+    "identity/session_cookie.py": 1,  # a new cookie: to its owner, once
     "people/invitations.py": 3,  # a code's form and its keyed hashes
     "people/routes.py": 1,  # a new invitation's link: to the administrator who asked for it, once
-    "web/people_pages.py": 1,  # the same link, on a page
-    "web/you_pages.py": 1,  # a new token, on a page: to its owner, once
+    "web/pages/members.py": 1,  # the same link, on a page
+    "web/pages/settings.py": 1,  # a new token, on a page: to its owner, once
     "vault/seal.py": 1,  # into the seal
 }
 
@@ -48,7 +49,7 @@ def test_secrets_come_out_where_they_must_and_nowhere_else() -> None:
         (r"\bos\.environ\b", {"cli.py", "hardening.py"}),  # the command line reads it, and takes passwords out
         (r"\.primitive\(", {"vault/keyring.py"}),  # Tink's keys, opened
         (r"import pickle|\beval\(|\bexec\(", set[str]()),
-        (r"\bClientSession\(", {"alpaca/connections.py"}),
+        (r"\bClientSession\(", {"alpaca/transport.py"}),
         (r"create_pool\(|asyncpg\.connect\(", {"database/connection.py"}),
         (r"set_config\('app\.current_user_id'", {"database/connection.py", "database/selfcheck.py"}),
         (r"datetime\.utcnow|verify=False|ssl=False", set[str]()),
@@ -60,9 +61,9 @@ def test_each_danger_has_its_doors(danger: str, doors: set[str]) -> None:
 
 def test_what_runs_while_somebody_listens_reads_no_clock_that_jumps() -> None:
     wall_clocks = places(r"datetime\.now\(|\btime\.time(_ns)?\(|\btime\.localtime\(")
-    assert not {path for path in wall_clocks if path.startswith("live/")}
+    assert not {path for path in wall_clocks if path.startswith("stream/")}
     assert not {path for path in wall_clocks if path.startswith(("identity/", "people/"))}  # the database's decides
-    assert "alpaca/exchange.py" in wall_clocks  # and such a clock would be found
+    assert "alpaca/transport.py" in wall_clocks  # and such a clock would be found
 
 
 def test_no_tracked_file_names_a_registry_or_carries_a_lock_with_one() -> None:

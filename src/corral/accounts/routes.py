@@ -106,10 +106,6 @@ class CsvResponse(StreamingResponse):
 
     media_type = "text/csv"
 
-    def __init__(self, file: CsvFile) -> None:
-        headers = {"content-disposition": f'attachment; filename="{file.name}"'}
-        super().__init__(file.chunks, headers=headers, media_type="text/csv; charset=utf-8; header=present")  # RFC 4180
-
 
 router = APIRouter(prefix="/api", tags=["accounts"])
 
@@ -241,7 +237,7 @@ async def read_clock(credential_id: UUID, user: AccountsRead, request: Request) 
 )
 async def export_positions(credential_id: UUID, user: AccountsRead, request: Request) -> Response:
     """Returns all open positions for a spreadsheet. Cells that it would run as a formula begin with `'`."""
-    return CsvResponse(await _exporter(user, credential_id, request).positions())
+    return _csv(await _exporter(user, credential_id, request).positions())
 
 
 @router.get(
@@ -254,7 +250,7 @@ async def export_orders(
     credential_id: UUID, params: Annotated[OrdersParams, Query()], user: AccountsRead, request: Request
 ) -> Response:
     """Returns all matching orders. A long file takes time, because of the account's rate limit at Alpaca."""
-    return CsvResponse(await _exporter(user, credential_id, request).orders(params))
+    return _csv(await _exporter(user, credential_id, request).orders(params))
 
 
 @router.get(
@@ -267,7 +263,7 @@ async def export_activities(
     credential_id: UUID, params: Annotated[ActivitiesParams, Query()], user: AccountsRead, request: Request
 ) -> Response:
     """Returns all matching activities. A long file takes time, because of the account's rate limit at Alpaca."""
-    return CsvResponse(await _exporter(user, credential_id, request).activities(params))
+    return _csv(await _exporter(user, credential_id, request).activities(params))
 
 
 def _exporter(user: AuthUser, credential_id: UUID, request: Request) -> Exporter:
@@ -278,6 +274,13 @@ def _exporter(user: AuthUser, credential_id: UUID, request: Request) -> Exporter
         return first.pop() if first else (await get_accounts_reader(request)).id
 
     return Exporter(ACCOUNTS.of(request), credential_id, authenticate)
+
+
+def _csv(file: CsvFile) -> CsvResponse:
+    headers = {"content-disposition": f'attachment; filename="{file.name}"'}
+    return CsvResponse(
+        file.chunks, headers=headers, media_type="text/csv; charset=utf-8; header=present"
+    )  # RFC 4180, 3
 
 
 def _json(body: bytes) -> Response:
