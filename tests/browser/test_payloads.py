@@ -123,10 +123,10 @@ async def _in_forms(page: Page) -> None:
     await expect(page.locator("input[name=nickname]")).to_have_value(PAYLOAD)
     await _nothing_ran(page, "/keys/new")
     await page.goto("/you")
-    await page.get_by_text("Make a token").first.click()
-    await page.get_by_label("What is it for?").fill(PAYLOAD)
-    await page.get_by_label("See how your accounts stand").check()
-    await page.get_by_role("button", name="Make the token").click()
+    await page.get_by_text("Create a token").first.click()
+    await page.locator("input[name=name]").fill(PAYLOAD)
+    await page.get_by_label("View accounts: cash").check()
+    await page.get_by_role("button", name="Create token").click()
     await page.get_by_role("link", name=f"Revoke {PAYLOAD}").click()
     await expect(page.get_by_role("heading", name=f"Revoke “{PAYLOAD}”?")).to_be_visible()
     await _nothing_ran(page, "/you/tokens")
@@ -135,7 +135,7 @@ async def _in_forms(page: Page) -> None:
     # The browser itself would not take it for an address.
     await page.locator("input[name=email]").evaluate("(field) => (field.form.noValidate = true)")
     await page.locator("input[name=email]").fill(invited)
-    await page.get_by_role("button", name="Make a link").click()
+    await page.get_by_role("button", name="Create invite link").click()
     await expect(page.get_by_role("listitem").filter(has_text=invited)).to_be_visible()
     await _nothing_ran(page, "/people")
 
@@ -155,7 +155,7 @@ async def _in_addresses(page: Page, credential_id: str) -> None:
         await expect(page.locator("main")).to_be_visible()
         await _nothing_ran(page, path)
         if "sign-in" in path:
-            await page.get_by_role("link", name="Go on").click()
+            await page.get_by_role("link", name="Continue").click()
             await _nothing_ran(page, path)
 
 
