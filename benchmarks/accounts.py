@@ -94,7 +94,7 @@ class Desk:
         database, vault = self._database, self._vault
         user_id = await sign_in.add_user(database, vault, email=f"{key_ids[0]}@corral.example", password=None)
         _, token = await api_tokens.create_api_token(
-            database, vault, user_id, name="load", scopes=None, expires_at=None
+            user_id, database, vault, name="load", scopes=None, expires_at=None
         )
         async with get_connection_with_rls(user_id, database) as connection:
             questions = [await _store_account(connection, vault, user_id, token, key_id) for key_id in key_ids]

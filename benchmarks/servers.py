@@ -108,8 +108,8 @@ async def _opened_app(order: Order) -> AsyncGenerator[ASGIApp]:
         yield _constant
     elif order.kind == "corral":
         settings = _settings(order)
-        async with open_services(settings, sandbox=True) as house:
-            yield create_app(settings, house.state)
+        async with open_services(settings, sandbox=True) as resources:
+            yield create_app(settings, resources.state)
     else:
         async with _opened_plan(order) as app:
             yield app

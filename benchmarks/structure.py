@@ -138,24 +138,24 @@ async def _traced(folder: Path) -> list[tuple[str, str]]:
                 "cache_seconds": 0,
             }
         )
-        async with open_services(settings) as house:
-            read = await _trace_read(settings, house)
+        async with open_services(settings) as services:
+            read = await _trace_read(settings, services)
         order = await _trace_order(broker.url)
     return [("one account-data request", str(read)), ("one order in the sandbox", str(order))]
 
 
-async def _trace_read(settings: Settings, house: Services) -> Trace:
-    resources = house.state["resources"]
+async def _trace_read(settings: Settings, services: Services) -> Trace:
+    resources = services.state["resources"]
     user_id = await sign_in.add_user(resources.database, resources.vault, email="map@corral.example", password=None)
     credential = await management.store_credential(
         management.Owner(user_id), resources.database, resources.vault, resources.alpaca, nickname="map",
         api_key=Secret(_KEY_ID), secret_key=Secret(_SECRET), expected=None,
     )  # fmt: skip
     _, token = await api_tokens.create_api_token(
-        resources.database, resources.vault, user_id, name="map", scopes=None, expires_at=None
+        user_id, resources.database, resources.vault, name="map", scopes=None, expires_at=None
     )
     stop, address = asyncio.Event(), asyncio.get_running_loop().create_future()
-    app = create_app(settings, house.state)
+    app = create_app(settings, services.state)
     listener = reserve_port("127.0.0.1", 0)
     serving = asyncio.ensure_future(
         serve_http(app, listener=listener, ready=address.set_result, grace_seconds=5, stop=stop)

@@ -37,8 +37,8 @@ async def sign_in_by_link(service: "Service", user_id: UUID) -> str:
 
 
 async def link_code(service: "Service", user_id: UUID) -> str:
-    house = service.resources
-    link = await issue_link(house.database, house.vault, "sign_in", user_id, house.public_url)
+    resources = service.resources
+    link = await issue_link(resources.database, resources.vault, "sign_in", user_id, resources.public_url)
     return link.reveal().partition("#")[2]
 
 

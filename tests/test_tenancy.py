@@ -210,9 +210,9 @@ def test_every_guarded_operation_has_its_rule() -> None:
 
 async def _client_with(service: Service, person: Person, scopes: Iterable[str]) -> ClientSession:
     _, token = await api_tokens.create_api_token(
+        person.user_id,
         service.resources.database,
         service.resources.vault,
-        person.user_id,
         name="narrow",
         scopes=sorted(scopes),
         expires_at=None,

@@ -261,7 +261,7 @@ async def test_a_token_without_the_scope_is_403(service: Service, alice: Person)
     credential = await alice.store()
     resources = service.resources
     _, token = await api_tokens.create_api_token(
-        resources.database, resources.vault, alice.user_id, name="x", scopes=["credentials:read"], expires_at=None
+        alice.user_id, resources.database, resources.vault, name="x", scopes=["credentials:read"], expires_at=None
     )
     async with (
         ClientSession(service.url, headers={"Authorization": f"Bearer {token.reveal()}"}) as client,
@@ -275,8 +275,8 @@ async def test_a_revoked_token_is_401_at_the_next_request_though_an_answer_is_ke
 ) -> None:
     credential = await alice.store()
     await account_data(alice, credential["id"])
-    tokens = await api_tokens.load_api_tokens(service.resources.database, alice.user_id)
-    await api_tokens.revoke_api_token(service.resources.database, alice.user_id, tokens[0].id, OPERATOR)
+    tokens = await api_tokens.load_api_tokens(alice.user_id, service.resources.database)
+    await api_tokens.revoke_api_token(alice.user_id, service.resources.database, tokens[0].id, OPERATOR)
     await account_data(alice, credential["id"], status=401)
 
 

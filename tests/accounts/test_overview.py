@@ -102,9 +102,9 @@ async def test_alice_and_bob_see_their_own_by_token_and_by_session(
 
 async def test_a_token_for_reading_accounts_alone_is_enough(service: Service, alice: Person) -> None:
     await alice.store(nickname="Growth")
-    house = service.resources
+    resources = service.resources
     _, token = await api_tokens.create_api_token(
-        house.database, house.vault, alice.user_id, name="x", scopes=["accounts:read"], expires_at=None
+        alice.user_id, resources.database, resources.vault, name="x", scopes=["accounts:read"], expires_at=None
     )
     headers = {"Authorization": f"Bearer {token.reveal()}"}
     async with ClientSession(service.url, headers=headers) as client:

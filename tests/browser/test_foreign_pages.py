@@ -91,8 +91,8 @@ async def test_alices_link_opened_by_bob_shows_his_session_and_waits_for_a_click
 ) -> None:
     await alice.store(nickname="the meadow account")
     await bob.store(nickname="the valley account")
-    house = service.resources
-    link = (await issue_link(house.database, house.vault, "sign_in", alice.user_id, service.url)).reveal()
+    resources = service.resources
+    link = (await issue_link(resources.database, resources.vault, "sign_in", alice.user_id, service.url)).reveal()
     async with browsing(bob) as context:
         others = await open_page(context)
         await expect(others.get_by_role("article", name="the valley account")).to_be_visible()

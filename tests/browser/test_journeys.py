@@ -10,8 +10,8 @@ from tests.people import Person, key_pair, live_key, paper_key
 
 
 async def test_from_a_sign_in_link_to_the_first_figures(service: Service, browsing: Browsing, alice: Person) -> None:
-    house = service.resources
-    link = await issue_link(house.database, house.vault, "sign_in", alice.user_id, service.url)
+    resources = service.resources
+    link = await issue_link(resources.database, resources.vault, "sign_in", alice.user_id, service.url)
     async with browsing() as context:
         page = await context.new_page()
         await page.goto(link.reveal())

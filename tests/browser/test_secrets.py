@@ -151,8 +151,8 @@ async def test_a_page_from_the_back_forward_cache_is_reloaded(browsing: Browsing
 async def test_a_code_is_removed_from_the_url_and_the_history(
     service: Service, browsing: Browsing, alice: Person, bob: Person
 ) -> None:
-    house = service.resources
-    link = (await issue_link(house.database, house.vault, "sign_in", alice.user_id, service.url)).reveal()
+    resources = service.resources
+    link = (await issue_link(resources.database, resources.vault, "sign_in", alice.user_id, service.url)).reveal()
     code = link.partition("#")[2]
     async with browsing() as context:
         recorder = RequestRecorder().follow(context)

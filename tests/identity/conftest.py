@@ -71,9 +71,9 @@ async def empty_house(empty_postgres: EmbeddedDatabase, empty_dir: Path) -> Asyn
     addresses = DatabaseAddresses(empty_postgres.dsn("corral_app"), empty_postgres.dsn("corral_owner"))
     settings = Settings(port=0, data_dir=empty_dir)
     async with open_state(settings, addresses.app) as state:
-        house = Services(settings, addresses, state)
-        async with listening(house) as url:
-            yield Service(house, url)
+        services = Services(settings, addresses, state)
+        async with listening(services) as url:
+            yield Service(services, url)
 
 
 @pytest.fixture

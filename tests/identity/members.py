@@ -36,16 +36,16 @@ class Reply:
 
 async def add_member(service: "Service", password: str | None = PASSWORD) -> Member:
     email = f"carol-{secrets.token_hex(6)}@corral.example"
-    house = service.resources
+    resources = service.resources
     user_id = await sign_in.add_user(
-        house.database, house.vault, email=email, password=Secret(password) if password else None
+        resources.database, resources.vault, email=email, password=Secret(password) if password else None
     )
     return Member(user_id, email, password or "")
 
 
 async def make_administrator(service: "Service", email: str) -> None:
-    house = service.services
-    async with operators.owner_connection(house.addresses.owner) as connection:
+    services = service.services
+    async with operators.owner_connection(services.addresses.owner) as connection:
         await operators.promote_person(connection, service.resources.vault, email)
 
 

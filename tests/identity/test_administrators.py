@@ -377,8 +377,8 @@ async def test_a_disabled_administrator_has_no_right_in_the_database_either(
 async def test_the_first_person_is_an_administrator_and_those_who_are_added_are_not(
     nobody_yet: Service, empty_postgres: EmbeddedDatabase
 ) -> None:
-    house = nobody_yet.resources
-    link = await issue_link(house.database, house.vault, "setup", None, house.public_url)
+    resources = nobody_yet.resources
+    link = await issue_link(resources.database, resources.vault, "setup", None, resources.public_url)
     first = {"token": link.reveal().partition("#")[2], "email": "first@corral.example", "password": PASSWORD}
     async with browser(nobody_yet.url) as page:
         reply = await post(page, "/api/setup", **first)

@@ -127,12 +127,12 @@ async def test_guessing_in_parallel_gains_nothing(service: Service, cookies: lis
 
 async def test_a_session_that_has_ended_confirms_nothing(service: Service, cookies: list[str], carol: Member) -> None:
     """Its request was let in a moment before."""
-    house = service.resources
+    resources = service.resources
     person = await service.services.state["authenticator"].authenticate_session(cookies[0].partition("=")[2])
     async with browser(service.url, cookies[0]) as page, page.delete("/api/session") as answer:
         assert answer.status == 204
     with pytest.raises(Unauthenticated):
-        await confirm_password(house.database, house.vault, person, Secret(carol.password))
+        await confirm_password(resources.database, resources.vault, person, Secret(carol.password))
 
 
 async def test_confirming_and_signing_in_do_not_count_for_each_other(

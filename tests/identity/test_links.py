@@ -28,8 +28,8 @@ async def _refused(service: Service, code: str) -> bool:
 
 
 async def _setup_code(service: Service) -> str:
-    house = service.resources
-    link = await issue_link(house.database, house.vault, "setup", None, house.public_url)
+    resources = service.resources
+    link = await issue_link(resources.database, resources.vault, "setup", None, resources.public_url)
     return link.reveal().partition("#")[2]
 
 
@@ -113,8 +113,8 @@ async def test_a_code_is_neither_a_token_nor_a_session(service: Service, alice: 
 
 
 async def test_a_code_stands_behind_the_hash_of_its_link(service: Service, alice: Person) -> None:
-    house = service.resources
-    link = await issue_link(house.database, house.vault, "sign_in", alice.user_id, "https://corral.example")
+    resources = service.resources
+    link = await issue_link(resources.database, resources.vault, "sign_in", alice.user_id, "https://corral.example")
     page, _, code = link.reveal().partition("#")
     assert page == "https://corral.example/sign-in"
     assert (await _redeem(service, code)).status == 200

@@ -32,9 +32,9 @@ NEW_PASSWORD = "another horse with another staple"
 
 async def _let_in(service: Service, member: Member) -> VerifiedUser:
     """By the password, a moment before the session is made."""
-    house = service.resources
+    resources = service.resources
     return await sign_in.check_password(
-        house.database, house.vault, email=member.email, password=Secret(member.password), peer=None
+        resources.database, resources.vault, email=member.email, password=Secret(member.password), peer=None
     )
 
 
@@ -44,10 +44,10 @@ async def _caller(service: Service, cookie: str) -> AuthUser:
 
 
 async def _change_password(service: Service, member: Member, new: str = NEW_PASSWORD) -> None:
-    house = service.resources
+    resources = service.resources
     person = await _caller(service, await sign_in_by_link(service, member.user_id))
     await sign_in.change_password(
-        house.database, house.vault, person, current=Secret(member.password), new=Secret(new), source=OPERATOR
+        resources.database, resources.vault, person, current=Secret(member.password), new=Secret(new), source=OPERATOR
     )
 
 
@@ -61,9 +61,9 @@ async def _start_session(service: Service, verified: VerifiedUser) -> object:
 
 
 async def _make_token(service: Service, maker: AuthUser) -> object:
-    house = service.resources
+    resources = service.resources
     return await api_tokens.make_own_token(
-        house.database, house.vault, maker, name="made in flight", scopes=None, expires_at=None, source=OPERATOR
+        resources.database, resources.vault, maker, name="made in flight", scopes=None, expires_at=None, source=OPERATOR
     )
 
 
@@ -93,9 +93,9 @@ async def test_a_session_let_in_by_the_old_password_is_not_made(
 async def test_a_session_let_in_by_a_link_before_the_change_is_not_made(
     service: Service, carol: Member, owner: asyncpg.Connection
 ) -> None:
-    house = service.resources
+    resources = service.resources
     verified = await sign_in.redeem_sign_in_link(
-        house.database, house.vault, Secret(await link_code(service, carol.user_id))
+        resources.database, resources.vault, Secret(await link_code(service, carol.user_id))
     )
     await _change_password(service, carol)
     assert await _is_refused(_start_session(service, verified), LinkRefused)
@@ -125,13 +125,13 @@ async def test_keys_are_not_stored_changed_or_deleted_by_whoever_is_not_let_in_a
     service: Service, carol: Member, owner: asyncpg.Connection
 ) -> None:
     """The keys of somebody else in the place of one's own would be what an intruder wants."""
-    house = service.resources
+    resources = service.resources
     maker = await _caller(service, await sign_in_by_link(service, carol.user_id))
 
     async def store(key_id: str) -> Credential:
         keys = {name: Secret(key) for name, key in key_pair(key_id).items()}
         return await management.store_credential(
-            maker, house.database, house.vault, house.alpaca, nickname="mine", expected=None, **keys
+            maker, resources.database, resources.vault, resources.alpaca, nickname="mine", expected=None, **keys
         )
 
     async def rows() -> list[asyncpg.Record]:
@@ -145,9 +145,9 @@ async def test_keys_are_not_stored_changed_or_deleted_by_whoever_is_not_let_in_a
     for attempt in (
         store(paper_key()),
         management.change_credential(
-            maker, house.database, stored.id, nickname="theirs", is_active=False, replacement=None
+            maker, resources.database, stored.id, nickname="theirs", is_active=False, replacement=None
         ),
-        management.delete_credential(maker, house.database, stored.id),
+        management.delete_credential(maker, resources.database, stored.id),
     ):
         assert await _is_refused(attempt, Unauthenticated)
     await owner.execute("SELECT corral.disable_user($1)", carol.user_id)
@@ -173,15 +173,15 @@ async def test_of_two_new_passwords_at_once_one_counts(service: Service, carol: 
 async def test_what_an_administrator_confirmed_by_the_old_password_is_not_done(
     service: Service, ada: Member, carol: Member, owner: asyncpg.Connection
 ) -> None:
-    house = service.resources
+    resources = service.resources
     administrator = await _caller(service, await sign_in_by_link(service, ada.user_id))
-    await confirm_password(house.database, house.vault, administrator, Secret(ada.password))
+    await confirm_password(resources.database, resources.vault, administrator, Secret(ada.password))
     await _change_password(service, ada)
     email = "nobody-yet@corral.example"
     for deed in (
-        invitations.invite(administrator, house.database, house.vault, email=email, public_url=service.url),
-        members.disable_person(administrator, house.database, carol.user_id),
-        members.enable_person(administrator, house.database, carol.user_id),
+        invitations.invite(administrator, resources.database, resources.vault, email=email, public_url=service.url),
+        members.disable_person(administrator, resources.database, carol.user_id),
+        members.enable_person(administrator, resources.database, carol.user_id),
     ):
         assert await _is_refused(deed, SignInRefused)
     assert not await owner.fetchval("SELECT disabled_at FROM corral.users WHERE id = $1", carol.user_id)
@@ -191,10 +191,10 @@ async def test_what_an_administrator_confirmed_by_the_old_password_is_not_done(
 async def test_nothing_in_flight_comes_to_life_when_somebody_disabled_is_enabled_again(
     service: Service, carol: Member, owner: asyncpg.Connection
 ) -> None:
-    house = service.resources
+    resources = service.resources
     maker = await _caller(service, await sign_in_by_link(service, carol.user_id))
     by_password, code = await _let_in(service, carol), Secret(await link_code(service, carol.user_id))
-    by_link = await sign_in.redeem_sign_in_link(house.database, house.vault, code)
+    by_link = await sign_in.redeem_sign_in_link(resources.database, resources.vault, code)
     await _disable_and_enable(owner, carol)
     assert await _is_refused(_start_session(service, by_password), SignInRefused)
     assert await _is_refused(_start_session(service, by_link), LinkRefused)
@@ -205,11 +205,11 @@ async def test_nothing_in_flight_comes_to_life_when_somebody_disabled_is_enabled
 async def test_an_invitation_in_flight_is_not_made_when_its_administrator_is_disabled(
     service: Service, ada: Member, owner: asyncpg.Connection
 ) -> None:
-    house = service.resources
+    resources = service.resources
     administrator = await _caller(service, await sign_in_by_link(service, ada.user_id))
     await _disable_and_enable(owner, ada)
     invited = invitations.invite(
-        administrator, house.database, house.vault, email="nobody-yet@corral.example", public_url=service.url
+        administrator, resources.database, resources.vault, email="nobody-yet@corral.example", public_url=service.url
     )
     assert await _is_refused(invited, SignInRefused)
 
@@ -217,12 +217,12 @@ async def test_an_invitation_in_flight_is_not_made_when_its_administrator_is_dis
 async def test_the_operator_makes_no_link_and_no_token_for_somebody_disabled(
     service: Service, carol: Member, owner: asyncpg.Connection
 ) -> None:
-    house = service.resources
+    resources = service.resources
     await owner.execute("SELECT corral.disable_user($1)", carol.user_id)
     made = [
-        issue_link(house.database, house.vault, "sign_in", carol.user_id, service.url),
+        issue_link(resources.database, resources.vault, "sign_in", carol.user_id, service.url),
         api_tokens.create_api_token(
-            house.database, house.vault, carol.user_id, name="late", scopes=None, expires_at=None
+            carol.user_id, resources.database, resources.vault, name="late", scopes=None, expires_at=None
         ),
     ]
     for one in made:
@@ -242,22 +242,22 @@ async def test_what_is_made_while_its_end_waits_ends_with_the_rest(
     service: Service, carol: Member, owner: asyncpg.Connection, ending: str
 ) -> None:
     """Its transaction has the user's row, and commits after the end has begun."""
-    house = service.resources
+    resources = service.resources
     person = await _caller(service, await sign_in_by_link(service, carol.user_id))
     ends = {
         "a new password": lambda: sign_in.change_password(
-            house.database,
-            house.vault,
+            resources.database,
+            resources.vault,
             person,
             current=Secret(carol.password),
             new=Secret(NEW_PASSWORD),
             source=OPERATOR,
         ),
         "disabling": lambda: owner.execute("SELECT corral.disable_user($1)", carol.user_id),
-        "ending all tokens": lambda: api_tokens.revoke_all_api_tokens(house.database, carol.user_id, OPERATOR),
+        "ending all tokens": lambda: api_tokens.revoke_all_api_tokens(carol.user_id, resources.database, OPERATOR),
     }
     watching: asyncpg.Connection = await asyncpg.connect(service.services.addresses.owner)
-    async with get_connection_with_rls(carol.user_id, house.database) as connection:
+    async with get_connection_with_rls(carol.user_id, resources.database) as connection:
         assert await queries.lock_user(connection, carol.user_id)
         await connection.execute(
             """
@@ -295,7 +295,7 @@ async def test_a_token_that_is_revoked_at_this_moment_makes_no_other(
     service: Service, alice: Person, owner: asyncpg.Connection
 ) -> None:
     maker = await service.services.state["authenticator"].authenticate_token(alice.token)
-    await api_tokens.revoke_all_api_tokens(service.resources.database, alice.user_id, OPERATOR)
+    await api_tokens.revoke_all_api_tokens(alice.user_id, service.resources.database, OPERATOR)
     assert await _is_refused(_make_token(service, maker), Unauthenticated)
     assert not await owner.fetchval("SELECT count(*) FROM corral.api_tokens WHERE user_id = $1", alice.user_id)
 

@@ -22,9 +22,9 @@ NEW_PASSWORD = "another horse with another staple"
 
 async def recovery_code(service: Service, member: Member) -> str:
     """As `corral users link` makes it."""
-    house = service.resources
-    link = await issue_link(house.database, house.vault, "recovery", member.user_id, house.public_url)
-    assert link.reveal().startswith(f"{house.public_url}/recover#")
+    resources = service.resources
+    link = await issue_link(resources.database, resources.vault, "recovery", member.user_id, resources.public_url)
+    assert link.reveal().startswith(f"{resources.public_url}/recover#")
     return link.reveal().partition("#")[2]
 
 
@@ -142,9 +142,9 @@ async def test_of_many_who_use_a_recovery_link_at_once_one_sets_the_password(
 async def test_a_sign_in_under_way_does_not_outlive_a_recovery(
     service: Service, carol: Member, anybody: ClientSession
 ) -> None:
-    house = service.resources
+    resources = service.resources
     verified = await sign_in.check_password(
-        house.database, house.vault, email=carol.email, password=Secret(carol.password), peer=None
+        resources.database, resources.vault, email=carol.email, password=Secret(carol.password), peer=None
     )
     assert await _recover(anybody, await recovery_code(service, carol)) == (204, "")
     assert not await _is_current(service, verified.access_epoch, carol)

@@ -42,9 +42,9 @@ async def own_service(own_postgres: ExternalPostgres, sandbox: Sandbox, folder: 
     settings = Settings.model_validate({"data_dir": folder} | asking(sandbox))
     addresses = DatabaseAddresses(own_postgres.dsn("corral_app"), own_postgres.dsn("corral_owner"))
     async with open_state(settings, addresses.app) as state:
-        house = Services(settings, addresses, state)
-        async with listening(house) as url:
-            yield Service(house, url)
+        services = Services(settings, addresses, state)
+        async with listening(services) as url:
+            yield Service(services, url)
 
 
 def asking(sandbox: Sandbox) -> dict[str, str]:

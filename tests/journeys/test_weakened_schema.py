@@ -91,15 +91,15 @@ async def addresses(first_data: Path, run_dir: Path) -> AsyncGenerator[DatabaseA
 async def own_service(addresses: DatabaseAddresses, sandbox: Sandbox, run_dir: Path) -> AsyncGenerator[Service]:
     settings = own_settings(sandbox, run_dir)
     async with open_state(settings, addresses.app) as state:
-        house = Services(settings, addresses, state)
-        async with listening(house) as url:
-            yield Service(house, url)
+        services = Services(settings, addresses, state)
+        async with listening(services) as url:
+            yield Service(services, url)
 
 
 @asynccontextmanager
-async def listening(house: Services) -> AsyncGenerator[str]:
+async def listening(services: Services) -> AsyncGenerator[str]:
     stop, started = asyncio.Event(), asyncio.get_running_loop().create_future()
-    app = create_app(house.settings, house.state)
+    app = create_app(services.settings, services.state)
     serving = asyncio.ensure_future(
         serve_http(app, listener=reserve_port("127.0.0.1", 0), ready=started.set_result, grace_seconds=5, stop=stop)
     )
@@ -126,25 +126,25 @@ async def test_a_weakened_schema_is_noticed_while_serving_and_refused_at_the_sta
     how: str, own_service: Service, addresses: DatabaseAddresses
 ) -> None:
     weaken, undo, told = WEAKENED[how]
-    house = own_service.services
+    services = own_service.services
     async with ClientSession(own_service.url) as client:
         await as_owner(addresses, weaken)
         try:
-            await house.state["readiness"].check()
-            assert told in "; ".join(house.state["readiness"].weaknesses)
+            await services.state["readiness"].check()
+            assert told in "; ".join(services.state["readiness"].weaknesses)
             async with client.get("/readyz") as answer:
                 assert (answer.status, answer.headers["Retry-After"]) == (503, "30")
                 assert told not in await answer.text(), "nothing of the inside is told to strangers"
             async with client.get("/healthz") as answer:
                 assert answer.status == 200
             with pytest.raises(Weakened, match="refusing to serve"):
-                async with open_state(house.settings, addresses.app):
+                async with open_state(services.settings, addresses.app):
                     pass
         finally:
             await as_owner(addresses, undo)
-        await house.state["readiness"].check()
+        await services.state["readiness"].check()
         async with client.get("/readyz") as answer:
-            assert answer.status == 200, house.state["readiness"].weaknesses
+            assert answer.status == 200, services.state["readiness"].weaknesses
 
 
 async def test_serve_and_doctor_say_what_is_wrong(addresses: DatabaseAddresses, run_dir: Path) -> None:

@@ -92,15 +92,15 @@ async def test_a_reader_that_goes_is_noticed_at_once(service: Service, alice: Pe
 
 
 async def test_a_stop_ends_all_streams_promptly_with_a_hint_to_come_back(start_service: StartService) -> None:
-    async with AsyncExitStack() as house, AsyncExitStack() as stack:
-        service = await house.enter_async_context(start_service())
+    async with AsyncExitStack() as resources, AsyncExitStack() as stack:
+        service = await resources.enter_async_context(start_service())
         alice = await stack.enter_async_context(make_person(service, "alice"))
         bob = await stack.enter_async_context(make_person(service, "bob"))
         streams = [await stack.enter_async_context(listening_to(person.client)) for person in (alice, bob) * 2]
         for ears in streams:
             await ears.until("heartbeat")
         began = asyncio.get_running_loop().time()
-        await house.aclose()
+        await resources.aclose()
         assert asyncio.get_running_loop().time() - began < 4  # requests under way are waited for for 5 seconds
         for ears in streams:
             await ears.until_end()

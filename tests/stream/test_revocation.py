@@ -83,10 +83,15 @@ async def test_a_revoked_token_takes_its_stream_with_it(service: Service, alice:
 
 
 async def test_a_token_that_expires_takes_its_stream_with_it(service: Service, alice: Person) -> None:
-    house = service.resources
+    resources = service.resources
     expires_at = datetime.now(UTC) + timedelta(seconds=10)
     _, token = await api_tokens.create_api_token(
-        house.database, house.vault, alice.user_id, name="short", scopes=["accounts:read"], expires_at=expires_at
+        alice.user_id,
+        resources.database,
+        resources.vault,
+        name="short",
+        scopes=["accounts:read"],
+        expires_at=expires_at,
     )
     headers = {"Authorization": f"Bearer {token.reveal()}"}
     async with browser(service.url) as page, listening_to(page, headers=headers) as ears:
@@ -173,9 +178,9 @@ async def test_a_hub_takes_no_credential_of_another_user(service: Service, alice
 
 
 async def test_a_token_without_the_scope_hears_nothing(service: Service, alice: Person) -> None:
-    house = service.resources
+    resources = service.resources
     _, token = await api_tokens.create_api_token(
-        house.database, house.vault, alice.user_id, name="narrow", scopes=["credentials:read"], expires_at=None
+        alice.user_id, resources.database, resources.vault, name="narrow", scopes=["credentials:read"], expires_at=None
     )
     headers = {"Authorization": f"Bearer {token.reveal()}"}
     async with browser(service.url) as page, page.get("/api/stream", headers=headers) as answer:

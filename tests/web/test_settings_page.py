@@ -29,8 +29,8 @@ _TOKEN = re.compile(r"corral_[0-9A-Za-z]{38}")
 async def carol(service: Service) -> str:
     """The email of a user with a password."""
     email = f"carol-{secrets.token_hex(6)}@corral.example"
-    house = service.resources
-    await sign_in.add_user(house.database, house.vault, email=email, password=Secret(_PASSWORD))
+    resources = service.resources
+    await sign_in.add_user(resources.database, resources.vault, email=email, password=Secret(_PASSWORD))
     return email
 
 

@@ -22,8 +22,8 @@ _PASSWORD = "quiet meadow at dusk"
 async def carol(service: Service) -> str:
     """The email of a user with a password."""
     email = f"carol-{secrets.token_hex(6)}@corral.example"
-    house = service.resources
-    await sign_in.add_user(house.database, house.vault, email=email, password=Secret(_PASSWORD))
+    resources = service.resources
+    await sign_in.add_user(resources.database, resources.vault, email=email, password=Secret(_PASSWORD))
     return email
 
 
@@ -96,8 +96,8 @@ async def test_too_many_sign_in_attempts_show_how_long_to_wait(visitor: ClientSe
 
 
 async def test_a_pasted_link_signs_in_once(service: Service, visitor: ClientSession, alice: Person) -> None:
-    house = service.resources
-    link = await issue_link(house.database, house.vault, "sign_in", alice.user_id, house.public_url)
+    resources = service.resources
+    link = await issue_link(resources.database, resources.vault, "sign_in", alice.user_id, resources.public_url)
     async with visitor.post("/sign-in/code", data={"token": f" {link.reveal()} "}, allow_redirects=False) as answer:
         assert (answer.status, answer.headers["location"]) == (303, "/")
     async with visitor.post("/sign-in/code", data={"token": link.reveal()}) as answer:
@@ -110,8 +110,8 @@ async def test_a_pasted_link_signs_in_once(service: Service, visitor: ClientSess
 async def test_alices_link_in_bobs_browser_signs_in_only_when_it_is_submitted(
     service: Service, bobs: ClientSession, alice: Person, bob: Person
 ) -> None:
-    house = service.resources
-    link = await issue_link(house.database, house.vault, "sign_in", alice.user_id, house.public_url)
+    resources = service.resources
+    link = await issue_link(resources.database, resources.vault, "sign_in", alice.user_id, resources.public_url)
     async with bobs.get("/sign-in") as answer:
         assert bob.email in await answer.text()  # opened: nothing has happened, and bob is told who he is
     async with bobs.post("/sign-in/code", data={"token": link.reveal()}, allow_redirects=False) as answer:
@@ -149,8 +149,8 @@ async def test_password_recovery_without_javascript_is_reported_at_the_next_sign
     service: Service, visitor: ClientSession, bob: Person
 ) -> None:
     carol, new = await add_member(service), "louder meadow at dawn"
-    house = service.resources
-    link = await issue_link(house.database, house.vault, "recovery", carol.user_id, house.public_url)
+    resources = service.resources
+    link = await issue_link(resources.database, resources.vault, "recovery", carol.user_id, resources.public_url)
     async with visitor.get("/recover") as answer:
         assert (answer.status, "Reset password" in await answer.text()) == (200, True)
     async with visitor.post("/recover", data={"token": link.reveal(), "new_password": "password1234"}) as answer:

@@ -110,7 +110,7 @@ async def invite(services: Services, url: str) -> Invitation:
     credentials = await _demo_accounts(services, user_id)
     await _revoke_former_tokens(services, user_id)
     _, token = await api_tokens.create_api_token(
-        database, vault, user_id, name=_TOKEN_NAME, scopes=None, expires_at=datetime.now(UTC) + timedelta(days=7)
+        user_id, database, vault, name=_TOKEN_NAME, scopes=None, expires_at=datetime.now(UTC) + timedelta(days=7)
     )
     link = await issue_link(database, vault, "sign_in", user_id, url)
     return Invitation(link, token, credentials)
@@ -157,6 +157,6 @@ async def _demo_accounts(services: Services, user_id: UUID) -> list[Credential]:
 
 async def _revoke_former_tokens(services: Services, user_id: UUID) -> None:
     database = services.state["resources"].database
-    for token in await api_tokens.load_api_tokens(database, user_id):
+    for token in await api_tokens.load_api_tokens(user_id, database):
         if token.name == _TOKEN_NAME:
-            await api_tokens.revoke_api_token(database, user_id, token.id, OPERATOR)
+            await api_tokens.revoke_api_token(user_id, database, token.id, OPERATOR)

@@ -17,6 +17,6 @@ async def create_token(
         resources = services.state["resources"]
         user = await operators.find_person(resources.database, email)
         _, token = await api_tokens.create_api_token(
-            resources.database, resources.vault, user.id, name=name, scopes=scopes, expires_at=expires_at
+            user.id, resources.database, resources.vault, name=name, scopes=scopes, expires_at=expires_at
         )
         sys.stdout.write(token.reveal() + "\n")

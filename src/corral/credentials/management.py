@@ -54,7 +54,7 @@ async def store_credential(
     Raises Unauthenticated if whoever asked is not let in any more by then.
     """
     user_id = user.id
-    validated = await validate_keys(alpaca, user_id, api_key, secret_key)
+    validated = await validate_keys(user_id, alpaca, api_key, secret_key)
     if expected is not None and expected is not validated.environment:
         raise WrongEnvironment(_wrong_environment(validated.environment, expected))
     credential_id = uuid4()
@@ -147,7 +147,7 @@ async def prepare_replacement(
 ) -> Replacement:
     """Validates and seals new keys for the same account; another environment or another account is refused."""
     credential = await _load_sealed(user_id, database, credential_id)
-    validated = await validate_keys(alpaca, user_id, api_key, secret_key)
+    validated = await validate_keys(user_id, alpaca, api_key, secret_key)
     _refuse_keys_of_another_account(credential, validated)
     return Replacement(
         key_hint=hint_of_key(api_key),

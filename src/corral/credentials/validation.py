@@ -40,7 +40,7 @@ class ValidatedKeys:
     account: AccountFacts
 
 
-async def validate_keys(alpaca: AlpacaClient, user_id: UUID, api_key: Secret, secret_key: Secret) -> ValidatedKeys:
+async def validate_keys(user_id: UUID, alpaca: AlpacaClient, api_key: Secret, secret_key: Secret) -> ValidatedKeys:
     """Answers the environment and account of these keys.
 
     Raises KeysRefused when both environments refuse them; UpstreamFailed (or …Timeout, …RateLimited) when it

@@ -20,9 +20,9 @@ _log = get_logger()
 
 
 async def create_api_token(
+    user_id: UUID,
     database: Database,
     vault: Vault,
-    user_id: UUID,
     *,
     name: str,
     scopes: Sequence[str] | None,
@@ -119,12 +119,12 @@ async def moment_in(database: Database, lifetime: timedelta) -> datetime:
     return await queries.read_clock(database) + lifetime
 
 
-async def load_api_tokens(database: Database, user_id: UUID) -> list[TokenMetadata]:
+async def load_api_tokens(user_id: UUID, database: Database) -> list[TokenMetadata]:
     async with get_connection_with_rls(user_id, database, readonly=True) as connection:
         return await queries.load_api_tokens(connection, user_id)
 
 
-async def revoke_api_token(database: Database, user_id: UUID, token_id: UUID, source: Source) -> None:
+async def revoke_api_token(user_id: UUID, database: Database, token_id: UUID, source: Source) -> None:
     async with get_connection_with_rls(user_id, database) as connection:
         name = await queries.delete_api_token(connection, user_id, token_id)
         if name is None:
@@ -133,7 +133,7 @@ async def revoke_api_token(database: Database, user_id: UUID, token_id: UUID, so
     _log.info("api_token_revoked", user_id=str(user_id), token_id=str(token_id))
 
 
-async def revoke_all_api_tokens(database: Database, user_id: UUID, source: Source) -> None:
+async def revoke_all_api_tokens(user_id: UUID, database: Database, source: Source) -> None:
     """Those that are being made at this moment included."""
     async with get_connection_with_rls(user_id, database) as connection:
         await queries.lock_user(connection, user_id)

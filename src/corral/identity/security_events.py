@@ -80,7 +80,7 @@ async def note_event(connection: Connection, user_id: UUID, kind: Kind, source: 
     )
 
 
-async def load_events(database: Database, user_id: UUID) -> list[AccountEvent]:
+async def load_events(user_id: UUID, database: Database) -> list[AccountEvent]:
     """The newest first."""
     async with get_connection_with_rls(user_id, database, readonly=True) as connection:
         rows = await queries.load_account_events(connection, user_id)
@@ -92,7 +92,7 @@ async def load_events(database: Database, user_id: UUID) -> list[AccountEvent]:
     ]
 
 
-async def has_news(database: Database, user_id: UUID) -> bool:
+async def has_unseen_recovery(user_id: UUID, database: Database) -> bool:
     """Whether the password was recovered and the person was not told yet. From now on they have been."""
     async with get_connection_with_rls(user_id, database) as connection:
         return await queries.mark_recoveries_shown(connection, user_id)

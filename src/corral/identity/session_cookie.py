@@ -19,26 +19,26 @@ async def begin_session(verified: VerifiedUser, request: Request, response: Resp
     The one that this browser had until now ends: nobody could leave it any more, and pages that it left open would go
     on showing what is its person's.
     """
-    house = resources(request)
-    session = await sessions.start_session(house.database, house.vault, verified, request.headers.get("user-agent", ""))
-    if former := request.cookies.get(session_cookie_name(house.public_url)):
-        await sessions.end_session_of(house.database, house.vault, former)
+    core = resources(request)
+    session = await sessions.start_session(core.database, core.vault, verified, request.headers.get("user-agent", ""))
+    if former := request.cookies.get(session_cookie_name(core.public_url)):
+        await sessions.end_session_of(core.database, core.vault, former)
     cookie_value = session.cookie_value.reveal()
-    _set_cookie(house, response, cookie_value, int(sessions.ABSOLUTE.total_seconds()))
+    _set_cookie(core, response, cookie_value, int(sessions.ABSOLUTE.total_seconds()))
     return await AUTHENTICATOR.of(request).authenticate_session(cookie_value)
 
 
 async def finish_session(user: AuthUser, request: Request, response: Response) -> None:
     """Ends it on the server, and lets the browser forget it with all that it may have kept."""
-    house = resources(request)
+    core = resources(request)
     with suppress(SessionNotFound):  # ended elsewhere in the same moment
-        await sessions.end_session(house.database, user.id, user.session_or_token_id)
-    forget_session_cookie(house, response)
+        await sessions.end_session(user.id, core.database, user.session_or_token_id)
+    forget_session_cookie(core, response)
     response.headers["clear-site-data"] = '"cache", "storage"'
 
 
-def forget_session_cookie(house: Resources, response: Response) -> None:
-    _set_cookie(house, response, "", 0)
+def forget_session_cookie(core: Resources, response: Response) -> None:
+    _set_cookie(core, response, "", 0)
 
 
 def source_of(request: Request, made_by: MadeBy) -> Source:
@@ -48,13 +48,13 @@ def source_of(request: Request, made_by: MadeBy) -> Source:
     return Source(made_by, address, device_of(request.headers.get("user-agent", "")))
 
 
-def _set_cookie(house: Resources, response: Response, value: str, max_age: int) -> None:
+def _set_cookie(core: Resources, response: Response, value: str, max_age: int) -> None:
     response.set_cookie(
-        session_cookie_name(house.public_url),
+        session_cookie_name(core.public_url),
         value,
         max_age=max_age,
         path="/",
-        secure=house.public_url.startswith("https://"),
+        secure=core.public_url.startswith("https://"),
         httponly=True,
         samesite="lax",
     )

@@ -56,13 +56,13 @@ async def start_session(database: Database, vault: Vault, verified: VerifiedUser
     return NewSession(Secret(value), expires_at)
 
 
-async def load_sessions(database: Database, user_id: UUID) -> list[SessionMetadata]:
+async def load_sessions(user_id: UUID, database: Database) -> list[SessionMetadata]:
     """Those that rest too long are among them: what they opened before, a stream, goes on until they are ended."""
     async with get_connection_with_rls(user_id, database, readonly=True) as connection:
         return await queries.load_sessions(connection, user_id)
 
 
-async def end_session(database: Database, user_id: UUID, session_id: UUID) -> None:
+async def end_session(user_id: UUID, database: Database, session_id: UUID) -> None:
     async with get_connection_with_rls(user_id, database) as connection:
         is_deleted = await queries.delete_session(connection, user_id, session_id)
     if not is_deleted:
@@ -77,10 +77,10 @@ async def end_session_of(database: Database, vault: Vault, cookie_value: str) ->
     found = await queries.find_sessions(database, session_lookups(vault, cookie_value))
     for row in found.values():
         with suppress(SessionNotFound):  # ended elsewhere in the same moment
-            await end_session(database, row.user_id, row.id)
+            await end_session(row.user_id, database, row.id)
 
 
-async def end_other_sessions(database: Database, user_id: UUID, kept_id: UUID) -> None:
+async def end_other_sessions(user_id: UUID, database: Database, kept_id: UUID) -> None:
     async with get_connection_with_rls(user_id, database) as connection:
         await queries.delete_other_sessions(connection, user_id, kept_id)
     _log.info("other_sessions_ended", user_id=str(user_id), session_id=str(kept_id))

@@ -127,7 +127,7 @@ async def recover_password(database: Database, vault: Vault, *, code: Secret, ne
     _log.warning("password_recovered", user_id=str(link.user_id))
 
 
-async def has_password(database: Database, user_id: UUID) -> bool:
+async def has_password(user_id: UUID, database: Database) -> bool:
     async with get_connection_with_rls(user_id, database, readonly=True) as connection:
         user = await queries.load_own_user(connection, user_id)
     return user is not None and user.password_sealed is not None

@@ -44,8 +44,8 @@ _CONFIRMED = (*_ADMINISTRATORS_ONLY, SessionEnded, SignInRefused, SignInThrottle
 @router.get("/people", summary="List members", responses=responses_for(*_ADMINISTRATORS_ONLY, DatabaseUnavailable))
 async def list_people(user: Administrator, request: Request) -> People:
     """Returns the email and status of all members, and nothing about their accounts. Administrators only."""
-    house = resources(request)
-    people, pending = await members.list_people(user.id, house.database, house.vault)
+    core = resources(request)
+    people, pending = await members.list_people(user.id, core.database, core.vault)
     return People(
         items=[_person(person) for person in people],
         invitations=[Invitation(id=one.id, email=one.email, expires_at=one.expires_at) for one in pending],
@@ -60,10 +60,10 @@ async def list_people(user: Administrator, request: Request) -> People:
 )
 async def invite(body: NewInvitation, user: Administrator, request: Request) -> CreatedInvitation:
     """Creates a one-time link for this email, valid for 24 hours. It replaces an earlier one."""
-    house = resources(request)
-    await confirm_password(house.database, house.vault, user, body.current_password)
+    core = resources(request)
+    await confirm_password(core.database, core.vault, user, body.current_password)
     link, invitation = await invitations.invite(
-        user, house.database, house.vault, email=body.email, public_url=house.public_url
+        user, core.database, core.vault, email=body.email, public_url=core.public_url
     )
     return CreatedInvitation(
         id=invitation.id, email=invitation.email, expires_at=invitation.expires_at, link=link.reveal()
@@ -89,9 +89,9 @@ async def revoke_invitation(invitation_id: UUID, user: Administrator, request: R
 )
 async def disable(person_id: UUID, body: PasswordConfirmation, user: Administrator, request: Request) -> None:
     """Ends the member's sessions, API tokens and streams immediately. Their accounts stay stored, but unused."""
-    house = resources(request)
-    await confirm_password(house.database, house.vault, user, body.current_password)
-    await members.disable_person(user, house.database, person_id)
+    core = resources(request)
+    await confirm_password(core.database, core.vault, user, body.current_password)
+    await members.disable_person(user, core.database, person_id)
 
 
 @router.post(
@@ -102,9 +102,9 @@ async def disable(person_id: UUID, body: PasswordConfirmation, user: Administrat
 )
 async def enable(person_id: UUID, body: PasswordConfirmation, user: Administrator, request: Request) -> None:
     """Lets the member sign in again. Sessions and API tokens that have ended don't come back."""
-    house = resources(request)
-    await confirm_password(house.database, house.vault, user, body.current_password)
-    await members.enable_person(user, house.database, person_id)
+    core = resources(request)
+    await confirm_password(core.database, core.vault, user, body.current_password)
+    await members.enable_person(user, core.database, person_id)
 
 
 @router.post(
@@ -115,8 +115,8 @@ async def enable(person_id: UUID, body: PasswordConfirmation, user: Administrato
 )
 async def accept(body: InvitationAcceptance, request: Request, response: Response) -> Me:
     """Creates the invited member with the chosen password and signs them in."""
-    house = resources(request)
-    verified = await invitations.accept_invitation(house.database, house.vault, code=body.token, password=body.password)
+    core = resources(request)
+    verified = await invitations.accept_invitation(core.database, core.vault, code=body.token, password=body.password)
     return me_of(await begin_session(verified, request, response))
 
 

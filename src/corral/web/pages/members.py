@@ -105,7 +105,7 @@ async def _members_page(
         pending=pending,
         not_ready=READINESS.of(request).reason,
         form=form,
-        asks_password=await has_password(services.database, user.id),
+        asks_password=await has_password(user.id, services.database),
         invited=invited,
         link=link.reveal() if link else None,
     )
@@ -133,7 +133,7 @@ async def _action_page(request: Request, user: AuthUser, person_id: UUID, action
         member=_find(people, person_id),
         action=action,
         form=form,
-        asks_password=await has_password(services.database, user.id),
+        asks_password=await has_password(user.id, services.database),
     )
 
 

@@ -82,7 +82,7 @@ async def show_form(user: PageUser, request: Request) -> Response:
 @router.post("/sessions/others/end")
 async def end_other_sessions(user: PageUser, request: Request) -> Response:
     async def submit(_: EmptyForm) -> Response:
-        await sessions.end_other_sessions(resources(request).database, user.id, user.session_or_token_id)
+        await sessions.end_other_sessions(user.id, resources(request).database, user.session_or_token_id)
         return see_other("/you")
 
     async def redisplay(form: Form) -> Response:
@@ -94,7 +94,7 @@ async def end_other_sessions(user: PageUser, request: Request) -> Response:
 @router.post("/sessions/{session_id:uuid}/end")
 async def end_session(session_id: UUID, user: PageUser, request: Request) -> Response:
     async def submit(_: EmptyForm) -> Response:
-        await sessions.end_session(resources(request).database, user.id, session_id)
+        await sessions.end_session(user.id, resources(request).database, session_id)
         return see_other("/you")
 
     async def redisplay(form: Form) -> Response:
@@ -138,7 +138,7 @@ async def show_revoke(token_id: UUID, user: PageUser, request: Request) -> Respo
 @router.post("/tokens/{token_id:uuid}/revoke")
 async def revoke_token(token_id: UUID, user: PageUser, request: Request) -> Response:
     async def submit(_: EmptyForm) -> Response:
-        await api_tokens.revoke_api_token(resources(request).database, user.id, token_id, source_of(request, "session"))
+        await api_tokens.revoke_api_token(user.id, resources(request).database, token_id, source_of(request, "session"))
         return see_other("/you")
 
     async def redisplay(form: Form) -> Response:
@@ -155,7 +155,7 @@ async def show_revoke_all(user: PageUser, request: Request) -> Response:
 @router.post("/tokens/all/revoke")
 async def revoke_all_tokens(user: PageUser, request: Request) -> Response:
     async def submit(_: EmptyForm) -> Response:
-        await api_tokens.revoke_all_api_tokens(resources(request).database, user.id, source_of(request, "session"))
+        await api_tokens.revoke_all_api_tokens(user.id, resources(request).database, source_of(request, "session"))
         return see_other("/you")
 
     async def redisplay(form: Form) -> Response:
@@ -189,7 +189,7 @@ async def set_password(user: PageUser, request: Request) -> Response:
 @router.get("/recovered")
 async def show_password_reset(user: PageUser, request: Request) -> Response:
     """The first page after a sign-in that follows a recovery, so that its owner notices one by somebody else."""
-    events = await load_events(resources(request).database, user.id)
+    events = await load_events(user.id, resources(request).database)
     return render_page(
         request,
         "password_reset.html",
@@ -226,10 +226,10 @@ async def _settings_page(
         status=rejected.status if rejected else 200,
         sessions=[
             (session, device_of(session.user_agent), sessions.is_idle_too_long(session))
-            for session in await sessions.load_sessions(services.database, user.id)
+            for session in await sessions.load_sessions(user.id, services.database)
         ],
-        tokens=await api_tokens.load_api_tokens(services.database, user.id),
-        has_password=await has_password(services.database, user.id),
+        tokens=await api_tokens.load_api_tokens(user.id, services.database),
+        has_password=await has_password(user.id, services.database),
         scope_descriptions=SCOPE_DESCRIPTIONS,
         lifetimes=LIFETIMES,
         ending=ending or initial_form(),
@@ -237,13 +237,13 @@ async def _settings_page(
         once=uuid4(),
         changing=changing or initial_form(),
         created=created.reveal() if created else None,
-        events=(await load_events(services.database, user.id))[:MAX_EVENTS],
+        events=(await load_events(user.id, services.database))[:MAX_EVENTS],
         event_names=EVENT_NAMES,
     )
 
 
 async def _revoke_page(request: Request, user: AuthUser, token_id: UUID, form: Form) -> Response:
-    for token in await api_tokens.load_api_tokens(resources(request).database, user.id):
+    for token in await api_tokens.load_api_tokens(user.id, resources(request).database):
         if token.id == token_id:
             return render_page(request, "revoke_token.html", user=user, status=form.status, token=token, form=form)
     raise TokenNotFound

@@ -11,7 +11,7 @@ from corral.identity.links import code_in
 from corral.identity.models import AuthUser, VerifiedUser
 from corral.identity.problems import SessionEnded
 from corral.identity.schemas import LinkSignIn, Recovery, SetUp, SignIn
-from corral.identity.security_events import has_news
+from corral.identity.security_events import has_unseen_recovery
 from corral.identity.session_cookie import begin_session, finish_session, source_of
 from corral.identity.throttling import network_address_of
 from corral.web.forms import Form, handle_form, initial_form
@@ -128,7 +128,7 @@ async def _begin_session(user: VerifiedUser, request: Request) -> Response:
     destination = _destination(request)
     response = see_other(destination)
     await begin_session(user, request, response)
-    if await has_news(resources(request).database, user.user_id):
+    if await has_unseen_recovery(user.user_id, resources(request).database):
         response.headers["location"] = f"/you/recovered?next={quote(destination, safe='/')}"
     return response
 
