@@ -4,6 +4,7 @@ import asyncio
 import logging
 import shutil
 import tempfile
+import zlib
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -33,6 +34,8 @@ from tests.turned_clock import start_of_sandboxes, turn_clock
 # Time is not what these laws are about, and a busy machine must not break them.
 hypothesis_settings.register_profile("corral", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("corral")
+
+SHARES_OF_SCENES = 6
 
 StartService = Callable[..., AbstractAsyncContextManager["Service"]]
 
@@ -79,6 +82,26 @@ class Service:
         self.services = services
         self.url = url
         self.resources = services.state["resources"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One process runs all tests of a file, which share what is opened once for them.
+
+    The longest one, which looks at every page, is divided by scenes, so that no process is the last for minutes.
+    """
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(f"{item.path}{_share(item)}"))
+
+
+def _share(item: pytest.Item) -> str:
+    parameters: dict[str, object] = getattr(getattr(item, "callspec", None), "params", {})
+    scene = parameters.get("page")
+    return (
+        f" {zlib.crc32(str(scene).encode()) % SHARES_OF_SCENES}"
+        if item.path.name == "test_every_page.py" and scene
+        else ""
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,6 +1,7 @@
 """The same checks on every page, in every state that looks different."""
 
 import re
+import tempfile
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -23,9 +24,15 @@ _PHONE: Final[ViewportSize] = {"width": 360, "height": 740}
 
 
 @pytest.fixture(scope="module")
-async def session(browser: Browser, run_dir: Path) -> AsyncGenerator[BrowserSession]:
-    folder = run_dir / "sample-app"
-    folder.mkdir(mode=0o711)
+def folder(run_dir: Path) -> Path:
+    """Another one for each share of the scenes."""
+    folder = Path(tempfile.mkdtemp(prefix="sample-app-", dir=run_dir))
+    folder.chmod(0o711)
+    return folder
+
+
+@pytest.fixture(scope="module")
+async def session(browser: Browser, folder: Path) -> AsyncGenerator[BrowserSession]:
     async with open_sample_app(folder) as app, open_browser_session(browser, app, has_touch=True) as session:
         yield session
 
