@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 from playwright.async_api import Locator, Page, expect
 
+from corral_sandbox import Sandbox
 from tests.browser.conftest import TIMEOUT_MS, Browsing, open_page, wait_until
 from tests.conftest import Faults
 from tests.people import Person, live_key, paper_key
+from tests.stream.trading import trading_key
 
 _ACCOUNT = "/v2/account"
 _STALE = re.compile(r"No update since \d{1,2}:\d\d:\d\d [AP]M")
@@ -240,8 +242,10 @@ async def test_a_changed_number_is_highlighted_unless_motion_is_reduced(
             assert await changed.evaluate("node => getComputedStyle(node).animationName") == animation
 
 
-async def test_restrictions_are_below_the_figures(browsing: Browsing, alice: Person, faults: Faults) -> None:
-    key = paper_key()
+async def test_restrictions_are_below_the_figures(
+    browsing: Browsing, alice: Person, faults: Faults, sandbox: Sandbox
+) -> None:
+    key = await trading_key(sandbox)
     await alice.store(key)
     told = {"account_blocked": "true", "trading_blocked": "true", "daytrade_count": "3", "pattern_day_trader": "true"}
     await faults.set(key, path=_ACCOUNT, account_raw=told)

@@ -46,13 +46,16 @@ class Trader:
             return {order["id"]: order for order in await answer.json()}
 
 
+_RESTRICTIONS = ("trading_blocked", "account_blocked", "transfers_blocked", "trade_suspended_by_user")
+
+
 async def trading_key(sandbox: Sandbox) -> str:
     """A pair of keys whose account may trade and has money for it: what an account is like follows from its key."""
     while True:
         key_id = paper_key()
         async with trader(sandbox, key_id) as somebody, somebody.client.get("v2/account") as answer:
             account = await answer.json()
-        is_barred = any(account[flag] for flag in ("trading_blocked", "account_blocked", "trade_suspended_by_user"))
+        is_barred = any(account[flag] for flag in _RESTRICTIONS)
         if not is_barred and Decimal(account["non_marginable_buying_power"]) > MONEY_TO_TRADE_WITH:
             return key_id
 

@@ -6,9 +6,11 @@ import orjson
 import pytest
 from aiohttp import ClientSession
 
+from corral_sandbox import Sandbox
 from tests.access import sign_in_by_link
 from tests.conftest import Faults, StartService
 from tests.people import Person, live_key, make_person, paper_key
+from tests.stream.trading import trading_key
 from tests.web.conftest import BROWSER
 from tests.web.parsed_html import Parsed, read_page
 
@@ -166,9 +168,8 @@ def _parts(parsed: Parsed) -> list[str]:
     return links + [str(script["src"]) for script in parsed.attributes("script")]
 
 
-async def test_closes_are_decimal_strings(alice: Person, alices: ClientSession, faults: Faults) -> None:
-    key = paper_key()
-    await faults.set(key, path="/v2/account", account_raw={"account_blocked": "false", "trading_blocked": "false"})
+async def test_closes_are_decimal_strings(alice: Person, alices: ClientSession, sandbox: Sandbox) -> None:
+    key = await trading_key(sandbox)
     stored = await alice.store(key)
     await read_page(alices, "/?wait")
     async with alices.get("/closes") as answer:
