@@ -34,7 +34,7 @@ class MixedUp(Exception):  # noqa: N818 - a condition
 
 
 @dataclass(frozen=True, slots=True)
-class Invitation:
+class DemoAccess:
     """What a new user needs. The link and the token are printed once."""
 
     sign_in_link: Secret
@@ -102,7 +102,7 @@ def demo_settings(folder: Path, *, port: int, sandbox_url: str) -> Settings:
     )
 
 
-async def invite(services: Services, url: str) -> Invitation:
+async def invite(services: Services, url: str) -> DemoAccess:
     """Creates the user and the accounts on the first start, and a new link and token on every start."""
     resources = services.state["resources"]
     database, vault = resources.database, resources.vault
@@ -113,7 +113,7 @@ async def invite(services: Services, url: str) -> Invitation:
         user_id, database, vault, name=_TOKEN_NAME, scopes=None, expires_at=datetime.now(UTC) + timedelta(days=7)
     )
     link = await issue_link(database, vault, "sign_in", user_id, url)
-    return Invitation(link, token, credentials)
+    return DemoAccess(link, token, credentials)
 
 
 def _default_folder() -> Path:

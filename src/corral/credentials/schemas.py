@@ -56,7 +56,7 @@ class CredentialList(BaseModel):
     items: list[CredentialMetadata]
 
 
-class AccountFacts(BaseModel):
+class ValidatedAccount(BaseModel):
     """Permissions of the account; null if Alpaca does not return them. Source: `GET /v2/account`."""
 
     model_config = ConfigDict(from_attributes=True)
@@ -95,5 +95,5 @@ class ValidationResult(BaseModel):
     )
     latency_ms: int = Field(description="Of the whole request to Alpaca, including retries")
     budget: BudgetNow | None
-    account: AccountFacts | None = Field(description="null for rejected keys")
+    account: ValidatedAccount | None = Field(description="null for rejected keys")
     findings: list[str] = Field(description="Problems and what to do, for people; empty if there are none")

@@ -77,7 +77,7 @@ class AccountEventList(BaseModel):
     items: list[AccountEvent]
 
 
-def event_of(event: security_events.AccountEvent) -> AccountEvent:
+def event_of(event: security_events.SecurityEvent) -> AccountEvent:
     return AccountEvent(
         kind=event.kind,
         made_by=event.source.made_by,

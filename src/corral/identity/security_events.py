@@ -60,7 +60,7 @@ OPERATOR: Final = Source("operator", "", "")
 
 
 @dataclass(frozen=True, slots=True)
-class AccountEvent:
+class SecurityEvent:
     kind: Kind
     source: Source
     subject: str  # the token's name, where it is about one
@@ -80,12 +80,12 @@ async def note_event(connection: Connection, user_id: UUID, kind: Kind, source: 
     )
 
 
-async def load_events(user_id: UUID, database: Database) -> list[AccountEvent]:
+async def load_events(user_id: UUID, database: Database) -> list[SecurityEvent]:
     """The newest first."""
     async with get_connection_with_rls(user_id, database, readonly=True) as connection:
         rows = await queries.load_account_events(connection, user_id)
     return [
-        AccountEvent(
+        SecurityEvent(
             row["kind"], Source(row["made_by"], row["address"], row["device"]), row["subject"], row["happened_at"]
         )
         for row in rows

@@ -22,7 +22,7 @@ _log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class Member:
     """As others may know them."""
 
     id: UUID
@@ -34,7 +34,7 @@ class Person:
 
 async def list_people(
     administrator_id: UUID, database: Database, vault: Vault
-) -> tuple[list[Person], list[PendingInvitation]]:
+) -> tuple[list[Member], list[PendingInvitation]]:
     """Everybody, those first who came first; and who is invited and has not come yet."""
     async with get_connection_with_rls(administrator_id, database, readonly=True) as connection:
         rows, invitations = await queries.list_people(connection), await queries.list_invitations(connection)
@@ -58,9 +58,9 @@ async def enable_person(administrator: AuthUser, database: Database, person_id: 
     _log.info("user_enabled", user_id=str(person_id), by=str(administrator.id))
 
 
-def person_of(vault: Vault, row: PersonRow) -> Person:
+def person_of(vault: Vault, row: PersonRow) -> Member:
     may_administer = is_administrator(vault, row.id, row.admin_seal)
-    return Person(row.id, row.email, row.created_at, row.disabled_at, may_administer)
+    return Member(row.id, row.email, row.created_at, row.disabled_at, may_administer)
 
 
 def _refuse_others(is_done: bool | None) -> None:  # noqa: FBT001 - the database's answer

@@ -9,7 +9,7 @@ from corral.identity.queries import UserRow, find_user_by_email
 from corral.identity.sealed_tokens import admin_seal
 from corral.logs import get_logger
 from corral.people import queries
-from corral.people.members import Person, person_of
+from corral.people.members import Member, person_of
 from corral.vault import Vault
 
 _log = get_logger()
@@ -31,7 +31,7 @@ async def owner_connection(owner_dsn: str | None) -> AsyncGenerator[Connection]:
         yield connection
 
 
-async def load_people(connection: Connection, vault: Vault) -> list[Person]:
+async def load_people(connection: Connection, vault: Vault) -> list[Member]:
     return [person_of(vault, row) for row in await queries.load_people(connection)]
 
 

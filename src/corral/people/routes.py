@@ -120,7 +120,7 @@ async def accept(body: InvitationAcceptance, request: Request, response: Respons
     return me_of(await begin_session(verified, request, response))
 
 
-def _person(person: members.Person) -> Person:
+def _person(person: members.Member) -> Person:
     return Person(
         id=person.id,
         email=person.email,

@@ -37,8 +37,8 @@ from corral.web.view.filters import (
     ACTIVITY_FILTERS,
     ACTIVITY_NAMES,
     COLUMN_NAMES,
-    ActivitiesParams,
-    OrdersParams,
+    ActivitiesFilter,
+    OrdersFilter,
     OverviewParams,
     PageParams,
     column_headings,
@@ -159,7 +159,7 @@ async def show_details(page: AccountRequest) -> Response:
 
 
 @router.get("/orders")
-async def show_orders(page: AccountRequest, params: Annotated[OrdersParams, Query()]) -> HTMLResponse:
+async def show_orders(page: AccountRequest, params: Annotated[OrdersFilter, Query()]) -> HTMLResponse:
     api_params = params.api_params()
 
     async def checked_orders() -> Answer[OrderList]:
@@ -180,7 +180,7 @@ async def show_orders(page: AccountRequest, params: Annotated[OrdersParams, Quer
 
 
 @router.get("/activities")
-async def show_activities(page: AccountRequest, params: Annotated[ActivitiesParams, Query()]) -> HTMLResponse:
+async def show_activities(page: AccountRequest, params: Annotated[ActivitiesFilter, Query()]) -> HTMLResponse:
     api_params = params.api_params()
 
     async def checked_activities() -> Answer[ActivityList]:

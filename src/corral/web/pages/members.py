@@ -12,7 +12,7 @@ from corral.identity.models import AuthUser
 from corral.identity.reauthentication import confirm_password
 from corral.identity.sign_in import has_password
 from corral.people import invitations, members
-from corral.people.members import Person
+from corral.people.members import Member
 from corral.people.problems import InvitationNotFound, PersonNotFound
 from corral.people.schemas import NewInvitation, PasswordConfirmation
 from corral.secret import Secret
@@ -137,7 +137,7 @@ async def _action_page(request: Request, user: AuthUser, person_id: UUID, action
     )
 
 
-def _find(members: list[Person], person_id: UUID) -> Person:
+def _find(members: list[Member], person_id: UUID) -> Member:
     for person in members:
         if person.id == person_id:
             return person

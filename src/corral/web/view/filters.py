@@ -105,7 +105,7 @@ class _ListParams(PageParams):
         }
 
 
-class OrdersParams(_ListParams):
+class OrdersFilter(_ListParams):
     status: OrderStatusFilter = OrderStatusFilter.ALL
 
     @property
@@ -119,7 +119,7 @@ class OrdersParams(_ListParams):
         )
 
 
-class ActivitiesParams(_ListParams):
+class ActivitiesFilter(_ListParams):
     kind: str = Field("", pattern=f"^({'|'.join(ACTIVITY_FILTERS)})?$")
 
     @property
