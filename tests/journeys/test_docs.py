@@ -4,6 +4,7 @@ import ast
 import asyncio
 import json
 import re
+import shlex
 import shutil
 import stat
 import subprocess
@@ -126,7 +127,7 @@ async def workplace(first_data: Path, tmp_path_factory: pytest.TempPathFactory) 
     (data / "SANDBOX").touch()
     (folder / "bin").mkdir()
     for name, module in (("corral", "-m corral"), ("python", "")):
-        _make_program(folder / ".venv" / "bin" / name, f'exec {sys.executable} {module} "$@"\n')
+        _make_program(folder / ".venv" / "bin" / name, f'exec {shlex.quote(sys.executable)} {module} "$@"\n')
     arguments = ("--data-dir", data, "--port", free_port(), "--sandbox-port", free_port())
     async with running("demo", *arguments) as demo:
         yield await _workplace_of(demo, folder, data)
