@@ -46,7 +46,7 @@ STARTED: Final = {
     ".venv/bin/corral serve\n": (r"listens on (http://\S+)", "/healthz"),
     ".venv/bin/corral sandbox --port 8003 --seed 7 --speed 1440\n": (r"SANDBOX broker: (\S+/paper)", "/v2/clock"),
 }
-# The blocks of this form are the files of a test suite, which tests/sandbox/test_docs_page.py runs.
+# The blocks of this form are the files of a test suite, which tests/sandbox/test_docs_examples.py runs.
 _FILE_OF_A_SUITE: Final = re.compile(r"# (conftest|test_\w+)\.py\n")
 
 
@@ -247,7 +247,9 @@ def test_the_answer_in_the_readme_is_account_data() -> None:
 @SYSTEMD.mark
 def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     (unit,) = (block.text for block in BLOCKS if "[Service]" in block.text)
-    runnable = unit.replace("/opt/corral/.venv/bin/corral", sys.executable).replace("User=corral\nGroup=corral\n", "")
+    program = tmp_path / "corral"
+    program.symlink_to(sys.executable)  # whose own path may have blanks
+    runnable = unit.replace("/opt/corral/.venv/bin/corral", str(program)).replace("User=corral\nGroup=corral\n", "")
     (tmp_path / "corral.service").write_text(runnable, encoding="utf-8")
     verified = subprocess.run(
         ["systemd-analyze", "verify", tmp_path / "corral.service"], capture_output=True, text=True, check=False
