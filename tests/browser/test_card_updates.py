@@ -8,6 +8,8 @@ from tests.people import Person, live_key, paper_key
 
 _MINUS = "\N{MINUS SIGN}"
 
+_RESTRICTIONS = ("account_blocked", "trading_blocked", "transfers_blocked", "trade_suspended_by_user")
+
 
 class Accounts:
     """Two paper accounts and a live one, with the equity that a test sets."""
@@ -23,7 +25,7 @@ class Accounts:
         await self._answer({"rising": "1000.01", "falling": "1000.01", "real": "4000000.01"}, {})
 
     async def _answer(self, worth: dict[str, str], flags: dict[str, str]) -> None:
-        usual = {"last_equity": '"1000.00"', "account_blocked": "false", "trading_blocked": "false"}
+        usual = {"last_equity": '"1000.00"'} | dict.fromkeys(_RESTRICTIONS, "false")
         await self._faults.set_all(
             [
                 {
