@@ -278,9 +278,8 @@ def _exporter(user: AuthUser, credential_id: UUID, request: Request) -> Exporter
 
 def _csv(file: CsvFile) -> CsvResponse:
     headers = {"content-disposition": f'attachment; filename="{file.name}"'}
-    return CsvResponse(
-        file.chunks, headers=headers, media_type="text/csv; charset=utf-8; header=present"
-    )  # RFC 4180, 3
+    media_type = "text/csv; charset=utf-8; header=present"  # RFC 4180, 3
+    return CsvResponse(file.chunks, headers=headers, media_type=media_type)
 
 
 def _json(body: bytes) -> Response:

@@ -1,4 +1,4 @@
-"""The vault's desk: store, list, rename, replace keys, switch on and off, delete."""
+"""Manages stored credentials: stores, lists, renames, pauses and deletes them, and replaces their keys."""
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ async def store_credential(
 ) -> Credential:
     """Asks Alpaca first; stores sealed keys only when it answered, and as what it answered.
 
-    Raises Unauthenticated if whoever asked is not let in any more by then.
+    Raises Unauthenticated if the session or token has ended by then.
     """
     user_id = user.id
     validated = await validate_keys(user_id, alpaca, api_key, secret_key)
