@@ -6,10 +6,11 @@ the seed and the key id, and its values follow prices that move. Imports nothing
 Imports point down:
 
     server        HTTP: `serve_sandbox` inside an event loop, `run_sandbox` beside it
+    control       what tests set and read beside Alpaca's API: faults, counts of requests
     trading_api   authenticates a request and calls the handler of its path
     stream        the socket that publishes trade updates
     api           the handlers, by resource: account, orders, positions, assets, calendar ...
-    faults        what goes wrong on demand: the fault plan, its effects, and the endpoints that set it
+    faults        what goes wrong on demand: the fault plan and its effects
     http          requests and responses, API keys, rate limit, request counts
     broker        accounts, orders and how they are executed, ledger, buying power
     market        time and the trading calendar, prices, assets, option contracts, amounts

@@ -13,8 +13,10 @@ from typing import Any
 from aiohttp import web
 
 from corral_sandbox.broker.initial_state import KEY_ID_PREFIXES
+from corral_sandbox.control.faults import FaultsControl
+from corral_sandbox.control.requests import RequestsControl
+from corral_sandbox.control.routes import ControlApi
 from corral_sandbox.errors import ApiError, EndpointNotFoundError
-from corral_sandbox.faults.control import ControlApi
 from corral_sandbox.faults.effects import apply_fault, replacement_response, send_response
 from corral_sandbox.faults.plan import STREAM_PATH, FaultPlan, FaultRule
 from corral_sandbox.http.access import RequestCounts, claimed_key_id
@@ -94,7 +96,9 @@ class _SandboxServer:
         self._clock = clock
         self._faults = FaultPlan()
         self._counts = RequestCounts()
-        self._control = ControlApi(self._faults, self._counts)
+        self._control = ControlApi(
+            {"_faults": FaultsControl(self._faults).handle, "_requests": RequestsControl(self._counts).handle}
+        )
         self._streams = TradeUpdatesServer(
             api.accounts, self._faults, self._counts, max_connections=streams_per_account, delay=self._delay
         )
@@ -106,13 +110,9 @@ class _SandboxServer:
             return await self._handle_stream(request, environment)
         if environment in KEY_ID_PREFIXES:
             return await self._handle_trading(request, environment, f"/{rest}")
-        try:
-            if not path.startswith("/_"):
-                raise EndpointNotFoundError
-            response = await self._control.handle(request, path)
-        except ApiError as error:
-            response = Response.of_error(error)
-        return await self._send(request, response, None)
+        if path.startswith("/_"):
+            return await self._send(request, await self._control.handle(request, path), None)
+        return await self._send(request, Response.of_error(EndpointNotFoundError()), None)
 
     async def _handle_trading(self, request: web.BaseRequest, environment: str, path: str) -> web.StreamResponse:
         route, key_id = ROUTES.find(path), claimed_key_id(request.headers)
