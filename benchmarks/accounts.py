@@ -19,7 +19,8 @@ from corral.identity.sessions import start_session
 from corral.secret import Secret
 from corral.vault import Vault
 from corral_sandbox import secret_of
-from corral_sandbox.broker.initial_state import AccountTerms, open_account
+from corral_sandbox.broker.characters import open_account_with_character
+from corral_sandbox.broker.initial_state import AccountTerms
 from corral_sandbox.market.money import format_amount
 
 SANDBOX_SEED = 0
@@ -109,7 +110,7 @@ class Desk:
 
 
 async def _store_account(connection: Connection, vault: Vault, user_id: UUID, token: Secret, key_id: str) -> Question:
-    account, credential_id = open_account(SANDBOX_SEED, key_id), uuid4()
+    account, credential_id = open_account_with_character(SANDBOX_SEED, key_id), uuid4()
     api_key, secret_key = Secret(key_id), Secret(secret_of(key_id))
     await queries.insert_credential(
         connection,

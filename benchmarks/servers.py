@@ -58,7 +58,7 @@ async def main() -> None:
     order = Order.model_validate_json(await orders.readline())
     if order.kind == "sandbox":
         async with serve_sandbox(
-            port=0, seed=SANDBOX_SEED, latency_seconds=LATENCY_SECONDS, rate_limit_per_minute=0
+            port=0, seed=SANDBOX_SEED, latency_seconds=LATENCY_SECONDS, rate_limit_per_minute=0, characters=True
         ) as sandbox:
             _say(sandbox.url)
             await _answer(orders)

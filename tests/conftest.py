@@ -162,7 +162,7 @@ async def postgres(run_dir: Path) -> AsyncGenerator[EmbeddedDatabase]:
 
 @pytest.fixture(scope="session")
 async def sandbox() -> AsyncGenerator[Sandbox]:
-    async with serve_sandbox(port=0, start=start_of_sandboxes()) as sandbox:
+    async with serve_sandbox(port=0, start=start_of_sandboxes(), characters=True) as sandbox:
         yield sandbox
 
 

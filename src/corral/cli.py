@@ -143,16 +143,20 @@ def demo(
 
 @app.command()
 def sandbox(
+    *,
     port: SandboxPort = 8003,
     seed: Annotated[int, typer.Option(help="The same seed gives the same accounts and prices.")] = 0,
     latency_ms: Annotated[int, typer.Option(min=0, help="Delay of each answer of the Trading API.")] = 0,
     speed: Annotated[
         int, typer.Option(min=1, max=86_400, help="How fast its time runs: at 1440 a day takes a minute.")
     ] = 1,
+    characters: Annotated[
+        bool, typer.Option("--characters", help="Open each account with cash, holdings and restrictions of its own.")
+    ] = False,
     data_dir: DataDir = None,  # noqa: ARG001 - every command takes it; the sandbox keeps no data
 ) -> None:
     """Run only the Alpaca-compatible SANDBOX broker. Use it for your own tests, for example."""
-    _run(broker.run_sandbox(port, seed, latency_ms / 1000, speed))
+    _run(broker.run_sandbox(port, seed, latency_ms / 1000, speed, characters=characters))
 
 
 @users.command("add")

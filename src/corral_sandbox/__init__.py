@@ -1,12 +1,12 @@
 """An Alpaca-compatible broker for tests and for trying Corral without an account.
 
-Every key id that looks like Alpaca's (PK… for paper, AK… for live) is an account. Its initial state follows from
-the seed and the key id, and its values follow prices that move. Imports nothing of Corral.
+Every key id that looks like Alpaca's (PK… for paper, AK… for live) is an account. It opens with 100,000 dollars and
+nothing else; a test may set what it holds. Its values follow prices that move. Imports nothing of Corral.
 
 Imports point down:
 
     server        HTTP: `serve_sandbox` inside an event loop, `run_sandbox` beside it
-    control       what tests set and read beside Alpaca's API: faults, counts of requests
+    control       what tests set and read beside Alpaca's API: accounts, faults, counts of requests
     trading_api   authenticates a request and calls the handler of its path
     stream        the socket that publishes trade updates
     api           the handlers, by resource: account, orders, positions, assets, calendar ...
@@ -18,6 +18,7 @@ Imports point down:
 """
 
 from corral_sandbox.http.access import secret_of
+from corral_sandbox.market.trading_hours import start_in_trading_hours
 from corral_sandbox.server import Sandbox, run_sandbox, serve_sandbox
 
-__all__ = ["Sandbox", "run_sandbox", "secret_of", "serve_sandbox"]
+__all__ = ["Sandbox", "run_sandbox", "secret_of", "serve_sandbox", "start_in_trading_hours"]

@@ -13,8 +13,10 @@ from typing import Any
 from aiohttp import web
 
 from corral_sandbox.broker.initial_state import KEY_ID_PREFIXES
+from corral_sandbox.control.accounts import AccountsControl
 from corral_sandbox.control.faults import FaultsControl
 from corral_sandbox.control.requests import RequestsControl
+from corral_sandbox.control.reset import ResetControl
 from corral_sandbox.control.routes import ControlApi
 from corral_sandbox.errors import ApiError, EndpointNotFoundError
 from corral_sandbox.faults.effects import apply_fault, replacement_response, send_response
@@ -55,18 +57,20 @@ async def serve_sandbox(
     start: datetime | None = None,
     speed: int = 1,
     clock: Callable[[], int] | None = None,
+    characters: bool = False,
 ) -> AsyncGenerator[Sandbox]:
     """Serves an Alpaca-compatible broker while the block runs. Raises OSError if the port is taken.
 
     Every response of the Trading API is delayed by `latency_seconds`. `port` 0 takes a free one, and
     `rate_limit_per_minute` or `streams_per_account` 0 sets no limit. The sandbox's time starts at `start`, by
     default the real time, and runs `speed` times as fast; latency and rate limit use real time. `clock` replaces
-    the real time and returns nanoseconds since 1970.
+    the real time and returns nanoseconds since 1970. Accounts open plain, or with `characters` each with cash,
+    holdings and restrictions of its own.
     """
     if start is not None and start.tzinfo is None:
         raise ValueError("start needs a time zone, as in 2026-11-27T12:00-05:00")
     sandbox_clock = Clock(start=None if start is None else to_nanoseconds(start), speed=speed, real=clock)
-    api = TradingApi(seed=seed, rate_limit_per_minute=rate_limit_per_minute, clock=sandbox_clock)
+    api = TradingApi(seed=seed, rate_limit_per_minute=rate_limit_per_minute, clock=sandbox_clock, characters=characters)
     sandbox_server = _SandboxServer(api, latency_seconds, streams_per_account, sandbox_clock)
     # Without cancellation a delayed request would keep waiting after its client has disconnected.
     server = web.Server(sandbox_server.handle, handler_cancellation=True, access_log=None)
@@ -97,7 +101,18 @@ class _SandboxServer:
         self._faults = FaultPlan()
         self._counts = RequestCounts()
         self._control = ControlApi(
-            {"_faults": FaultsControl(self._faults).handle, "_requests": RequestsControl(self._counts).handle}
+            {
+                "_accounts": AccountsControl(api.accounts, clock).handle,
+                "_faults": FaultsControl(self._faults).handle,
+                "_requests": RequestsControl(self._counts).handle,
+                "_reset": ResetControl(
+                    {
+                        "accounts": api.accounts.reset_all,
+                        "faults": self._faults.clear,
+                        "requests": self._counts.reset,
+                    }
+                ).handle,
+            }
         )
         self._streams = TradeUpdatesServer(
             api.accounts, self._faults, self._counts, max_connections=streams_per_account, delay=self._delay
@@ -169,6 +184,7 @@ def run_sandbox(
     speed: int = 1,
     latency_seconds: float = 0.0,
     rate_limit_per_minute: int = 200,
+    characters: bool = False,
 ) -> Generator[Sandbox]:
     """Serves on a free port in a thread of its own while the block runs; otherwise like `serve_sandbox`."""
     started: Future[tuple[Sandbox, Callable[[], object]]] = Future()
@@ -182,6 +198,7 @@ def run_sandbox(
             speed=speed,
             latency_seconds=latency_seconds,
             rate_limit_per_minute=rate_limit_per_minute,
+            characters=characters,
         ) as sandbox:
             started.set_result((sandbox, lambda: loop.call_soon_threadsafe(stop.set)))
             await stop.wait()

@@ -87,9 +87,11 @@ ROUTES = Routes(
 class TradingApi:
     """A `rate_limit_per_minute` of 0 sets no limit; its minutes are real ones, at whatever speed the sandbox runs."""
 
-    def __init__(self, *, seed: int, rate_limit_per_minute: int, clock: Clock) -> None:
+    def __init__(self, *, seed: int, rate_limit_per_minute: int, clock: Clock, characters: bool = False) -> None:
         self.scheduler = OrderScheduler(clock)
-        self.accounts = TradingAccounts(seed, self.scheduler.schedule)
+        self.accounts = TradingAccounts(
+            seed, self.scheduler.schedule, on_dropped=self.scheduler.forget, characters=characters
+        )
         self._rate_limit = RateLimit(rate_limit_per_minute) if rate_limit_per_minute else None
         self._clock = clock
 

@@ -18,7 +18,8 @@ def clock() -> Iterator[None]:
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
-    async with serve_sandbox(port=0, rate_limit_per_minute=0) as running:
+    """Its accounts differ: some hold shares, some owe, some are restricted."""
+    async with serve_sandbox(port=0, rate_limit_per_minute=0, characters=True) as running:
         yield running
 
 

@@ -19,6 +19,7 @@ from corral.people import operators
 from corral.secret import Secret
 from corral.serving import Services, serve
 from corral.settings import Settings, absolute
+from corral_sandbox import start_in_trading_hours
 
 EMAIL = "demo@corral.example"
 _ACCOUNTS = (("SANDBOX paper account", "PKSANDBOXDEMO13"), ("SANDBOX live account", "AKSANDBOXDEMO1"))
@@ -44,7 +45,8 @@ class DemoAccess:
 
 async def run_demo(folder: Path, port: int, sandbox_port: int) -> None:
     say_that_first_start_takes_long(folder)
-    async with open_sandbox(sandbox_port, "corral demo --sandbox-port N") as broker:
+    start = start_in_trading_hours(datetime.now(UTC))
+    async with open_sandbox(sandbox_port, "corral demo --sandbox-port N", start=start, characters=True) as broker:
         settings = demo_settings(folder, port=port, sandbox_url=broker.url)
         await serve(settings, announce_demo, out.print, sandbox=True)
 

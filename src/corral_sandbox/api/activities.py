@@ -24,6 +24,7 @@ class _Activity:
     at: int
     kind: str
     entry: Execution | CashTransfer
+    currency: str
 
     @property
     def order_id(self) -> str | None:
@@ -60,10 +61,9 @@ def list_activities(request: Request) -> Document:
 
 def _all_activities(manager: OrderManager, now: int) -> Iterator[_Activity]:
     manager.advance(now)
-    for transfer in initial_transfers(manager.terms):
-        yield _Activity(_activity_id(transfer.at, transfer.id), transfer.at, transfer.kind, transfer)
-    for execution in manager.executions():
-        yield _Activity(_activity_id(execution.at, execution.id), execution.at, execution.kind, execution)
+    currency = str(manager.terms.profile["currency"])
+    for entry in (*initial_transfers(manager.terms), *manager.executions()):
+        yield _Activity(_activity_id(entry.at, entry.id), entry.at, entry.kind, entry, currency)
 
 
 def _activity_id(at: int, unique: str) -> str:
@@ -139,7 +139,7 @@ def _non_trade(activity: _Activity, amount: Decimal) -> dict[str, object]:
         "net_amount": format_amount(amount),
         "status": "executed",
         "created_at": format_timestamp(activity.at),
-        "currency": "USD",
+        "currency": activity.currency,
     }
 
 

@@ -6,7 +6,7 @@ an account depends only on the requests that changed it and their times, not on 
 
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 from corral_sandbox.broker.initial_state import AccountTerms, initial_trades
@@ -50,7 +50,7 @@ class OrderManager:
         self.on_change: Callable[[OrderManager], None] | None = None
         self._next_steps: dict[BrokerOrder, OrderStep] = {}
         self._due: list[tuple[int, int, OrderStep, BrokerOrder]] = []
-        self._expiries: list[tuple[int, str]] = []
+        self._expiries = _expiries_of(terms)
         self._do_not_exercise: set[str] = set()
         self._factory = OrderFactory(str(terms.profile["id"]))
 
@@ -288,6 +288,14 @@ class OrderManager:
     def _notify_change(self) -> None:
         if self.on_change is not None:
             self.on_change(self)
+
+
+def _expiries_of(terms: AccountTerms) -> list[tuple[int, str]]:
+    """Returns a heap of the times at which the options of the initial holdings expire."""
+    contracts = [contract_of(holding.symbol) for holding in terms.holdings]
+    expiries = [(contract.expires_at, contract.symbol) for contract in contracts if contract is not None]
+    heapify(expiries)
+    return expiries
 
 
 def _initial_ledger_state(terms: AccountTerms) -> LedgerState:
