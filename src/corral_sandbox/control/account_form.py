@@ -11,12 +11,13 @@ What follows from these, such as equity, is refused. Only `derived`, under which
 ignored.
 """
 
+import re
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from difflib import get_close_matches
 from typing import Annotated, Literal, Never, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from corral_sandbox.broker.account_settings import AccountConfigurations
@@ -26,6 +27,8 @@ from corral_sandbox.errors import ApiError
 from corral_sandbox.http.requests import JsonValue, read_json_object
 
 DERIVED = "derived"
+
+_CURRENCY = re.compile("[A-Z]{3}")
 
 # Those of Alpaca's OpenAPI document, and those that only its SDK for Python knows.
 _Status = Literal[
@@ -66,11 +69,18 @@ def _text(value: JsonValue) -> JsonValue:
     return str(value) if isinstance(value, Decimal) else value
 
 
+def _currency(code: str) -> str:
+    if _CURRENCY.fullmatch(code) is None:
+        raise ValueError("must be a code of three capital letters, such as USD")
+    return code
+
+
 _Cash = Annotated[Decimal, BeforeValidator(_number), Field(ge=-(10**12), le=10**12, max_digits=60)]
 _Quantity = Annotated[Decimal, BeforeValidator(_number), Field(ge=-(10**9), le=10**9, decimal_places=9)]
 _Price = Annotated[Decimal, BeforeValidator(_number), Field(gt=0, le=10**9, decimal_places=12)]
 _Level = Annotated[int, BeforeValidator(_number), Field(ge=0, le=3)]
 _Count = Annotated[int, BeforeValidator(_number), Field(ge=0, le=10_000)]
+_Currency = Annotated[str, AfterValidator(_currency)]
 _Multiplier = Annotated[Literal["1", "2", "4"], BeforeValidator(_text)]
 
 
@@ -92,7 +102,7 @@ class WatchlistForm(_Part):
 class _Body(_Part):
     character: Character | None = None
     cash: _Cash | None = None
-    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] | None = None
+    currency: _Currency | None = None
     multiplier: _Multiplier | None = None
     status: _Status | None = None
     options_level: _Level | None = None
