@@ -145,7 +145,7 @@ def demo(
 def sandbox(
     *,
     port: SandboxPort = 8003,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same accounts and prices.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same ids and prices.")] = 0,
     latency_ms: Annotated[int, typer.Option(min=0, help="Delay of each answer of the Trading API.")] = 0,
     speed: Annotated[
         int, typer.Option(min=1, max=86_400, help="How fast its time runs: at 1440 a day takes a minute.")
