@@ -7,8 +7,9 @@ paper and live accounts get the same data, and coins need none.
 from base64 import b64decode
 from collections.abc import Callable, Mapping
 
+from corral_sandbox.api import crypto_data, news_data, option_data, stock_data
 from corral_sandbox.api import market_data_codes as codes
-from corral_sandbox.api import stock_data
+from corral_sandbox.api.corporate_action_data import list_corporate_actions
 from corral_sandbox.api.market_data_query import DataRequest
 from corral_sandbox.broker.initial_state import KEY_ID_PREFIXES
 from corral_sandbox.errors import ApiError, EndpointNotFoundError, MethodNotAllowedError
@@ -37,6 +38,27 @@ _HANDLERS: dict[str, _Handler] = {
     "/v2/stocks/{symbol}/snapshot": stock_data.get_snapshot,
     "/v2/stocks/meta/conditions/{type}": codes.stock_conditions,
     "/v2/stocks/meta/exchanges": lambda _: codes.STOCK_EXCHANGES,
+    "/v1beta3/crypto/{loc}/bars": crypto_data.list_bars,
+    "/v1beta3/crypto/{loc}/quotes": crypto_data.list_quotes,
+    "/v1beta3/crypto/{loc}/trades": crypto_data.list_trades,
+    "/v1beta3/crypto/{loc}/latest/bars": crypto_data.latest_bars,
+    "/v1beta3/crypto/{loc}/latest/orderbooks": crypto_data.latest_order_books,
+    "/v1beta3/crypto/{loc}/latest/quotes": crypto_data.latest_quotes,
+    "/v1beta3/crypto/{loc}/latest/trades": crypto_data.latest_trades,
+    "/v1beta3/crypto/{loc}/snapshots": crypto_data.list_snapshots,
+    "/v1beta1/options/bars": option_data.list_bars,
+    "/v1beta1/options/trades": option_data.list_trades,
+    "/v1beta1/options/quotes/latest": option_data.latest_quotes,
+    "/v1beta1/options/trades/latest": option_data.latest_trades,
+    "/v1beta1/options/snapshots": option_data.list_snapshots,
+    "/v1beta1/options/snapshots/{underlying_symbol}": option_data.get_chain,
+    "/v1beta1/options/meta/conditions/{type}": codes.option_conditions,
+    "/v1beta1/options/meta/exchanges": lambda _: codes.OPTION_EXCHANGES,
+    "/v1/corporate-actions": list_corporate_actions,
+    "/v1beta1/corporate-actions": list_corporate_actions,
+    "/v1beta1/news": news_data.list_news,
+    "/v1beta1/screener/stocks/most-actives": news_data.most_actives,
+    "/v1beta1/screener/{market_type}/movers": news_data.movers,
 }
 DATA_ROUTES = Routes({pattern: {} for pattern in _HANDLERS})
 
