@@ -35,7 +35,7 @@ from corral_sandbox.market.time import (
 )
 from corral_sandbox.market.traded_volume import LOWEST_MEAN, volume_before
 
-COIN_UNITS = 1_000_000_000  # a coin's volume is counted in billionths
+COIN_UNITS = 1_000_000  # a volume of coins is counted in millionths
 
 _CHICAGO = ZoneInfo("America/Chicago")  # where the day of coins begins
 _FIRST_DAYS = {"us_equity": date(2016, 1, 1), "crypto": date(2021, 1, 1), "us_option": date(2024, 2, 1)}
@@ -336,7 +336,7 @@ def _volume_before(seed: int, asset: Asset, tick: int) -> int:
     return volume_before(seed, symbol, _mean_volume(seed, asset), tick)
 
 
-_DOLLARS_IN_COINS = 20  # the mean size of a trade in coins
+_DOLLARS_IN_COINS = 2  # the mean size of a trade in coins
 
 
 @lru_cache(maxsize=8_192)
