@@ -8,6 +8,7 @@ Imports point down:
     server        HTTP: `serve_sandbox` inside an event loop, `run_sandbox` beside it
     control       what tests set and read beside Alpaca's API: accounts, faults, counts of requests
     trading_api   authenticates a request and calls the handler of its path
+    market_data_api  the same for market data
     stream        the socket that publishes trade updates
     api           the handlers, by resource: account, orders, positions, assets, calendar ...
     faults        what goes wrong on demand: the fault plan and its effects

@@ -24,6 +24,7 @@ from corral_sandbox.faults.plan import STREAM_PATH, FaultPlan, FaultRule
 from corral_sandbox.http.access import RequestCounts, claimed_key_id
 from corral_sandbox.http.requests import Response
 from corral_sandbox.market.time import Clock, to_nanoseconds
+from corral_sandbox.market_data_api import DATA_ROUTES, MarketDataApi, data_path
 from corral_sandbox.stream.trade_updates import TradeUpdatesServer
 from corral_sandbox.trading_api import ROUTES, TradingApi
 
@@ -71,7 +72,8 @@ async def serve_sandbox(
         raise ValueError("start needs a time zone, as in 2026-11-27T12:00-05:00")
     sandbox_clock = Clock(start=None if start is None else to_nanoseconds(start), speed=speed, real=clock)
     api = TradingApi(seed=seed, rate_limit_per_minute=rate_limit_per_minute, clock=sandbox_clock, characters=characters)
-    sandbox_server = _SandboxServer(api, latency_seconds, streams_per_account, sandbox_clock)
+    data_api = MarketDataApi(seed=seed, rate_limit_per_minute=rate_limit_per_minute, clock=sandbox_clock)
+    sandbox_server = _SandboxServer(api, data_api, latency_seconds, streams_per_account, sandbox_clock)
     # Without cancellation a delayed request would keep waiting after its client has disconnected.
     server = web.Server(sandbox_server.handle, handler_cancellation=True, access_log=None)
     runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=0.1)
@@ -94,8 +96,11 @@ def _url(host: str, port: int) -> str:
 class _SandboxServer:
     """Receives every request: to the Trading API of both environments, the streams, and the control endpoints."""
 
-    def __init__(self, api: TradingApi, latency_seconds: float, streams_per_account: int, clock: Clock) -> None:
+    def __init__(
+        self, api: TradingApi, data_api: MarketDataApi, latency_seconds: float, streams_per_account: int, clock: Clock
+    ) -> None:
         self._api = api
+        self._data_api = data_api
         self._latency_seconds = latency_seconds
         self._clock = clock
         self._faults = FaultPlan()
@@ -120,6 +125,8 @@ class _SandboxServer:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path = _normalized(request.rel_url.raw_path)
+        if (asked := data_path(path)) is not None:
+            return await self._handle_market_data(request, asked)
         environment, _, rest = path[1:].partition("/")
         if environment in KEY_ID_PREFIXES and rest == STREAM_PATH[1:]:
             return await self._handle_stream(request, environment)
@@ -142,6 +149,18 @@ class _SandboxServer:
                 response = self._api.handle(
                     environment, request.method, route, request.headers, query_string=query, body=body
                 )
+            return await self._send(request, response, fault)
+
+    async def _handle_market_data(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
+        route, key_id = DATA_ROUTES.find(path), claimed_key_id(request.headers)
+        pattern = route.pattern if route else None
+        with self._counts.counting(key_id, pattern):
+            fault = self._faults.take(key_id, path, pattern)
+            await self._delay(fault)
+            response = replacement_response(fault, request.headers, self._clock.real()) if fault else None
+            if response is None:
+                query = request.rel_url.raw_query_string
+                response = self._data_api.handle(request.method, route, request.headers, query)
             return await self._send(request, response, fault)
 
     async def _handle_stream(self, request: web.BaseRequest, environment: str) -> web.StreamResponse:

@@ -38,3 +38,9 @@ def caller(http: ClientSession, sandbox: Sandbox) -> Caller:
 def official() -> dict[str, Any]:
     """Alpaca's own description of its Trading API."""
     return official_document()
+
+
+@pytest.fixture(scope="session")
+def official_data() -> dict[str, Any]:
+    """Alpaca's own description of its market data."""
+    return official_document("market-data-api.json")
