@@ -258,7 +258,7 @@ async def test_a_web_page_cannot_use_the_control_endpoints(
     assert (await _get(http, sandbox)).status == 418
 
 
-@pytest.mark.parametrize(("path", "allowed"), [("/_faults", "GET, PUT, DELETE"), ("/_requests", "GET, PUT")])
+@pytest.mark.parametrize(("path", "allowed"), [("/_faults", "GET, PUT, DELETE"), ("/_requests", "GET, PUT, DELETE")])
 async def test_controls_take_no_other_method(sandbox: Sandbox, http: ClientSession, path: str, allowed: str) -> None:
     async with http.post(f"{sandbox.url}{path}") as response:
         assert (response.status, response.headers["Allow"]) == (405, allowed)

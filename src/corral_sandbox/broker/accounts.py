@@ -52,6 +52,7 @@ class TradingAccounts:
     """Keeps every account that was opened for changes. `on_due` is called when orders of one have something due."""
 
     def __init__(self, seed: int, on_due: Callable[[OrderManager], None] | None = None) -> None:
+        self.seed = seed
         self._on_due = on_due
         self._changed: dict[str, TradingAccount] = {}
         self._open = lru_cache(_UNCHANGED_ACCOUNTS_KEPT)(partial(_open, seed))
