@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from aiohttp import web
 from corral_sandbox.broker.initial_state import KEY_ID_PREFIXES
 from corral_sandbox.control.accounts import AccountsControl
 from corral_sandbox.control.faults import FaultsControl
+from corral_sandbox.control.health import HealthControl
 from corral_sandbox.control.requests import RequestsControl
 from corral_sandbox.control.reset import ResetControl
 from corral_sandbox.control.routes import ControlApi
@@ -22,13 +23,15 @@ from corral_sandbox.errors import ApiError, EndpointNotFoundError
 from corral_sandbox.faults.effects import apply_fault, replacement_response, send_response
 from corral_sandbox.faults.plan import STREAM_PATH, FaultPlan, FaultRule
 from corral_sandbox.http.access import RequestCounts, claimed_key_id
-from corral_sandbox.http.requests import Response
-from corral_sandbox.market.time import Clock, to_nanoseconds
+from corral_sandbox.http.journal import Journal, JournalEntry
+from corral_sandbox.http.requests import EventStream, Response, Route
+from corral_sandbox.market.time import Clock, format_timestamp, to_nanoseconds
 from corral_sandbox.market_data_api import DATA_ROUTES, MarketDataApi, data_path
 from corral_sandbox.stream.trade_updates import TradeUpdatesServer
 from corral_sandbox.trading_api import ROUTES, TradingApi
 
 _REPEATED_SLASHES = re.compile("/{2,}")
+_DATA_PATH = re.compile(r"/(v2/(stocks|iex|sip|test)|v1beta1|v1beta3)(/|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +106,15 @@ class _SandboxServer:
         self._data_api = data_api
         self._latency_seconds = latency_seconds
         self._clock = clock
-        self._faults = FaultPlan()
+        self._faults = FaultPlan(_methods_of)
         self._counts = RequestCounts()
+        self._journal = Journal()
         self._control = ControlApi(
             {
                 "_accounts": AccountsControl(api.accounts, clock).handle,
                 "_faults": FaultsControl(self._faults).handle,
-                "_requests": RequestsControl(self._counts).handle,
+                "_health": HealthControl(self._facts).handle,
+                "_requests": RequestsControl(self._counts, self._journal).handle,
                 "_reset": ResetControl(
                     {
                         "accounts": api.accounts.reset_all,
@@ -120,74 +125,156 @@ class _SandboxServer:
             }
         )
         self._streams = TradeUpdatesServer(
-            api.accounts, self._faults, self._counts, max_connections=streams_per_account, delay=self._delay
+            api.accounts,
+            self._faults,
+            self._counts,
+            self._journal,
+            max_connections=streams_per_account,
+            delay=self._delay,
+            now=clock.now,
         )
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path = _normalized(request.rel_url.raw_path)
         if (asked := data_path(path)) is not None:
             return await self._handle_market_data(request, asked)
-        environment, _, rest = path[1:].partition("/")
-        if environment in KEY_ID_PREFIXES and rest == STREAM_PATH[1:]:
-            return await self._handle_stream(request, environment)
-        if environment in KEY_ID_PREFIXES:
-            return await self._handle_trading(request, environment, f"/{rest}")
         if path.startswith("/_"):
             return await self._send(request, await self._control.handle(request, path), None)
+        environment, rest = split_environment(path)
+        if rest == STREAM_PATH:
+            return await self._handle_stream(request, environment)
+        route = ROUTES.find(rest)
+        if environment is not None or route is not None:
+            return await self._handle_trading(request, environment, rest, route)
         return await self._send(request, Response.of_error(EndpointNotFoundError()), None)
 
-    async def _handle_trading(self, request: web.BaseRequest, environment: str, path: str) -> web.StreamResponse:
-        route, key_id = ROUTES.find(path), claimed_key_id(request.headers)
-        pattern = route.pattern if route else None
+    async def _handle_trading(
+        self, request: web.BaseRequest, environment: str | None, path: str, route: Route | None
+    ) -> web.StreamResponse:
+        key_id, pattern, method = claimed_key_id(request.headers), route.pattern if route else None, request.method
         with self._counts.counting(key_id, pattern):
-            fault = self._faults.take(key_id, path, pattern)
-            await self._delay(fault)
-            response = replacement_response(fault, request.headers, self._clock.real()) if fault else None
-            if response is None:
-                body = await request.read() if request.can_read_body else b""
-                query = request.rel_url.raw_query_string
-                response = self._api.handle(
-                    environment, request.method, route, request.headers, query_string=query, body=body
+            body = await request.read() if request.can_read_body else b""
+            query = request.rel_url.raw_query_string
+            entry = self._journal.begin(key_id, self._clock.now(), method=method, path=path, query=query, body=body)
+            fault = self._faults.take(key_id, method, path, pattern)
+            if fault is None or not fault.after:
+                await self._delay(fault)
+            response = self._replacement(fault, request.headers)
+            if response is None or (fault is not None and fault.after):
+                outcome = fault.order.to_outcome() if fault and fault.order else None
+                done = self._api.handle(
+                    environment, method, route, request.headers, query_string=query, body=body, order_outcome=outcome
                 )
-            return await self._send(request, response, fault)
+                response = _either(done, response)
+            if fault is not None and fault.after:
+                await self._delay(fault)
+            if response.stream is None or (fault is not None and fault.cut):
+                return await self._send(request, response, fault, entry)
+        return await self._send_stream(request, response, response.stream, fault, entry)
 
     async def _handle_market_data(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
-        route, key_id = DATA_ROUTES.find(path), claimed_key_id(request.headers)
-        pattern = route.pattern if route else None
+        route, key_id, method = DATA_ROUTES.find(path), claimed_key_id(request.headers), request.method
+        pattern, query = route.pattern if route else None, request.rel_url.raw_query_string
         with self._counts.counting(key_id, pattern):
-            fault = self._faults.take(key_id, path, pattern)
+            entry = self._journal.begin(key_id, self._clock.now(), method=method, path=path, query=query)
+            fault = self._faults.take(key_id, method, path, pattern)
             await self._delay(fault)
-            response = replacement_response(fault, request.headers, self._clock.real()) if fault else None
+            response = self._replacement(fault, request.headers)
             if response is None:
-                query = request.rel_url.raw_query_string
-                response = self._data_api.handle(request.method, route, request.headers, query)
-            return await self._send(request, response, fault)
+                response = self._data_api.handle(method, route, request.headers, query)
+            return await self._send(request, response, fault, entry)
 
-    async def _handle_stream(self, request: web.BaseRequest, environment: str) -> web.StreamResponse:
+    async def _handle_stream(self, request: web.BaseRequest, environment: str | None) -> web.StreamResponse:
         """Serves a connection until it ends, or returns the response that refuses it."""
         key_id = claimed_key_id(request.headers)
-        fault = self._faults.take(key_id, STREAM_PATH, STREAM_PATH)
+        fault = self._faults.take(key_id, request.method, STREAM_PATH, STREAM_PATH)
         try:
             if fault is None or not fault.refuses_handshake:
                 return await self._streams.serve(request, environment, fault)
-            response = replacement_response(fault, request.headers, self._clock.real()) or Response(400, b"")
+            response = self._replacement(fault, request.headers) or Response(400, b"")
         except ApiError as error:
             response = Response.of_error(error)
         with self._counts.counting(key_id, STREAM_PATH):
+            entry = self._journal.begin(key_id, self._clock.now(), method=request.method, path=STREAM_PATH)
             await self._delay(fault)
-            return await self._send(request, response, fault)
+            return await self._send(request, response, fault, entry)
+
+    def _replacement(self, fault: FaultRule | None, headers: Mapping[str, str]) -> Response | None:
+        return replacement_response(fault, headers, self._clock.real()) if fault else None
 
     async def _delay(self, fault: FaultRule | None) -> None:
         seconds = self._latency_seconds + (fault.latency_ms / 1_000 if fault else 0)
         if seconds:
             await asyncio.sleep(seconds)
 
-    async def _send(self, request: web.BaseRequest, response: Response, fault: FaultRule | None) -> web.StreamResponse:
+    async def _send(
+        self, request: web.BaseRequest, response: Response, fault: FaultRule | None, entry: JournalEntry | None = None
+    ) -> web.StreamResponse:
+        if response.stream is not None:
+            response.stream.close()
         response.headers["X-Request-ID"] = token_hex(16)
+        if fault is not None:
+            apply_fault(response, fault)
+        response.body = response.to_bytes()
         if fault is None:
+            self._journal.finish(entry, response.status, response.body)
             return response.to_web()
-        apply_fault(response, fault)
+        is_answered = fault.cut != "before_headers"
+        self._journal.finish(entry, response.status if is_answered else None, response.body if is_answered else b"")
         return await send_response(request, response, fault)
+
+    async def _send_stream(
+        self,
+        request: web.BaseRequest,
+        response: Response,
+        stream: EventStream,
+        fault: FaultRule | None,
+        entry: JournalEntry | None,
+    ) -> web.StreamResponse:
+        """Sends events until the stream ends or the client disconnects."""
+        self._journal.finish(entry, response.status)
+        response.headers["X-Request-ID"] = token_hex(16)
+        if fault is not None:
+            apply_fault(response, fault)
+        sent = web.StreamResponse(status=response.status, headers=response.all_headers())
+        try:
+            await sent.prepare(request)
+            async for piece in stream:
+                await sent.write(piece)
+        except ConnectionError:
+            pass  # the client has disconnected
+        finally:
+            stream.close()
+        return sent
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "at": format_timestamp(self._clock.now()),
+            "seed": self._api.accounts.seed,
+            "requests": self._counts.total,
+            "streams": self._streams.connection_count,
+            "faults": len(self._faults),
+        }
+
+
+def split_environment(path: str) -> tuple[str | None, str]:
+    """Returns the environment that a path begins with, None at the root, and the rest: of "/paper/v2/account", "paper"
+    and "/v2/account".
+    """
+    environment, _, rest = path[1:].partition("/")
+    return (environment, f"/{rest}") if environment in KEY_ID_PREFIXES else (None, path)
+
+
+def _methods_of(path: str) -> frozenset[str]:
+    """Returns the methods of a path, or of a route's pattern, that a fault may name; none if it is not served."""
+    return frozenset({"GET"}) if path == STREAM_PATH or _DATA_PATH.match(path) else ROUTES.methods_of(path)
+
+
+def _either(done: Response, replacement: Response | None) -> Response:
+    """Returns what is sent of a request that was done. A stream that is not sent is closed."""
+    if replacement is not None and done.stream is not None:
+        done.stream.close()
+    return replacement or done
 
 
 def _normalized(path: str) -> str:

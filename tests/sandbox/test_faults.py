@@ -258,10 +258,134 @@ async def test_a_web_page_cannot_use_the_control_endpoints(
     assert (await _get(http, sandbox)).status == 418
 
 
-@pytest.mark.parametrize(("path", "allowed"), [("/_faults", "GET, PUT, DELETE"), ("/_requests", "GET, PUT")])
+@pytest.mark.parametrize(("path", "allowed"), [("/_faults", "GET, PUT, DELETE"), ("/_requests", "GET, PUT, DELETE")])
 async def test_controls_take_no_other_method(sandbox: Sandbox, http: ClientSession, path: str, allowed: str) -> None:
     async with http.post(f"{sandbox.url}{path}") as response:
         assert (response.status, response.headers["Allow"]) == (405, allowed)
+
+
+_ORDER = {"symbol": "KO", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day"}
+
+
+async def _orders(http: ClientSession, sandbox: Sandbox) -> list[Any]:
+    url = f"{sandbox.paper_url}/v2/orders?status=all&symbols=KO"
+    async with http.get(url, headers=keys_of("PKTRADER0001")) as response:
+        return await response.json()
+
+
+async def _post_order(http: ClientSession, sandbox: Sandbox) -> int:
+    url = f"{sandbox.paper_url}/v2/orders"
+    async with http.post(url, headers=keys_of("PKTRADER0001"), json=_ORDER) as response:
+        await response.read()
+        return response.status
+
+
+async def test_a_fault_of_one_method_does_not_apply_to_another(sandbox: Sandbox, http: ClientSession) -> None:
+    await _set(http, sandbox, {"path": "/v2/orders", "method": "POST", "status": 503})
+    assert await _post_order(http, sandbox) == 503
+    assert await _orders(http, sandbox) == []
+    await _set(http, sandbox, {"method": "GET", "status": 503})
+    assert await _post_order(http, sandbox) == 200
+
+
+@pytest.mark.parametrize("status", [504, 502])
+async def test_an_order_stands_although_its_answer_is_an_error(
+    sandbox: Sandbox, http: ClientSession, status: int
+) -> None:
+    await _set(http, sandbox, {"path": "/v2/orders", "method": "POST", "after": True, "status": status, "times": 1})
+    assert await _post_order(http, sandbox) == status
+    assert len(await _orders(http, sandbox)) == 1
+    assert await _post_order(http, sandbox) == 200
+
+
+async def test_an_order_stands_although_its_answer_is_cut(sandbox: Sandbox, http: ClientSession) -> None:
+    await _set(http, sandbox, {"path": "/v2/orders", "method": "POST", "after": True, "cut": "before_headers"})
+    with pytest.raises(ClientError):
+        await _post_order(http, sandbox)
+    assert len(await _orders(http, sandbox)) == 1
+
+
+async def test_latency_after_a_request_leaves_its_effect_to_be_seen_before(
+    sandbox: Sandbox, http: ClientSession
+) -> None:
+    fault = {"path": "/v2/orders", "method": "POST", "after": True, "status": 504, "latency_ms": 600_000}
+    await _set(http, sandbox, fault)
+    waiting = asyncio.create_task(_post_order(http, sandbox))
+    async with asyncio.timeout(20):
+        while not await _orders(http, sandbox):  # noqa: ASYNC110 - known only by asking
+            await asyncio.sleep(0.01)
+    assert not waiting.done()
+    waiting.cancel()
+
+
+async def test_a_request_that_was_done_is_authenticated(sandbox: Sandbox, http: ClientSession) -> None:
+    await _set(http, sandbox, {"path": "/v2/orders", "method": "POST", "after": True, "status": 504})
+    url, headers = f"{sandbox.paper_url}/v2/orders", keys_of("PKTRADER0001") | {"APCA-API-SECRET-KEY": "wrong"}
+    async with http.post(url, headers=headers, json=_ORDER) as response:
+        assert response.status == 504
+    assert await _orders(http, sandbox) == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ({"path": "/v2/acount", "status": 503}, "faults.0.path: the sandbox serves no /v2/acount. Write the path"),
+        ({"path": "/paper/v2/account", "status": 503}, "without /paper or /live"),
+        ({"path": "/v2/account/", "status": 503}, "faults.0.path: the sandbox serves no /v2/account/"),
+        ({"path": "/v2/orders/", "status": 503}, "faults.0.path: "),
+        ({"path": "/v2/assets/{symbol}", "status": 503}, "faults.0.path: "),
+        ({"path": "/", "status": 503}, "faults.0.path: "),
+        (
+            {"path": "/v2/account", "method": "POST", "status": 503},
+            "faults.0.method: /v2/account has no POST",
+        ),
+        ({"path": "/stream", "method": "POST", "status": 503}, "faults.0.method: /stream has no POST, only GET"),
+        ({"method": "post", "status": 503}, "faults.0.method: "),
+        ({"method": "POST"}, "a fault must do something"),
+        ({"after": True}, "a fault must do something"),
+        ({"after": True, "latency_ms": 5}, "after needs the answer that follows"),
+        ({"after": True, "path": "/stream", "status": 504}, "after is for requests, not for /stream"),
+        ({"after": False, "status": 504}, "faults.0.after: "),
+        ({"order": {"outcome": "lost"}}, "faults.0.order.outcome: "),
+        ({"order": {"outcome": "partially_filled"}}, 'filled_qty belongs to the outcome "partially_filled"'),
+        ({"order": {"outcome": "rejected", "filled_qty": "3"}}, 'filled_qty belongs to the outcome "partially_filled"'),
+        ({"order": {"outcome": "partially_filled", "filled_qty": "0"}}, "must be above 0"),
+        ({"order": {"outcome": "partially_filled", "filled_qty": 3}}, "faults.0.order.filled_qty: "),
+        ({"order": {"outcome": "partially_filled", "filled_qty": "-3"}}, "faults.0.order.filled_qty: "),
+        ({"order": {"outcome": "trade_correct"}}, 'price belongs to the outcome "trade_correct"'),
+        ({"order": {"outcome": "pending_new", "after_seconds": 5}}, "leave out after_seconds"),
+        ({"order": {"outcome": "rejected"}, "path": "/v2/account"}, "order is for POST /v2/orders only"),
+        ({"order": {"outcome": "rejected"}, "method": "GET"}, "order is for POST /v2/orders only"),
+        ({"order": {"outcome": "rejected"}, "status": 504}, "status leaves no order: say after as well"),
+    ],
+)
+async def test_a_fault_that_would_never_apply_is_refused_with_a_sentence(
+    sandbox: Sandbox, http: ClientSession, fault: dict[str, Any], reason: str
+) -> None:
+    async with http.put(f"{sandbox.url}/_faults", json={"faults": [fault]}) as response:
+        assert response.status == 400
+        assert reason in (await response.json())["message"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/stream", "/v2/orders/{order_id}", "/v2/assets/BTC%2FUSD", "/v2/events/trades", "/v1/locates"),
+        *("/v2/stocks/AAPL/bars", "/v2/iex", "/v1beta3/crypto/us/bars", "/v1beta1/news"),
+    ],
+)
+async def test_a_fault_may_name_a_path_a_pattern_and_a_stream(sandbox: Sandbox, http: ClientSession, path: str) -> None:
+    await _set(http, sandbox, {"path": path, "status": 503})
+
+
+async def test_new_members_are_shown_as_they_were_put(sandbox: Sandbox, http: ClientSession) -> None:
+    faults = [
+        {"path": "/v2/orders", "method": "POST", "after": True, "status": 504},
+        {"order": {"outcome": "partially_filled", "filled_qty": "3"}},
+    ]
+    await _set(http, sandbox, *faults)
+    async with http.get(f"{sandbox.url}/_faults") as response:
+        assert await response.json() == {"faults": faults}
 
 
 async def _exchange(sandbox: Sandbox, request: bytes) -> bytes:

@@ -177,7 +177,7 @@ def test_coins_trade_on_a_sunday() -> None:
     order = broker.place(symbol="BTC/USD", qty="0.01", time_in_force="gtc")
 
     assert broker.look(order)["status"] == "filled"
-    assert broker.held("BTCUSD") == Decimal("0.01")
+    assert broker.held("BTCUSD") == Decimal("0.009975")  # less the fee
 
 
 def test_a_day_order_expires_at_the_close_and_a_gtc_order_does_not() -> None:

@@ -59,7 +59,7 @@ async def test_an_order_is_published_step_by_step(sandbox: Sandbox, http: Client
     assert [update["order"]["status"] for update in told] == ["pending_new", "new", "filled"]
     assert {update["order"]["id"] for update in told} == {order["id"]}
     fill = told[2]
-    assert (fill["qty"], fill["position_qty"]) == ("0.01", "0.01")
+    assert (fill["qty"], fill["position_qty"]) == ("0.01", "0.009975")
     assert fill["price"] == fill["order"]["filled_avg_price"]
     assert fill["timestamp"] == fill["order"]["filled_at"]
     assert [name in told[0] for name in ("price", "qty", "position_qty", "execution_id")] == [False] * 4

@@ -6,7 +6,7 @@ import orjson
 import pytest
 from aiohttp import ClientConnectionError, ClientSession, WSMsgType, WSServerHandshakeError
 
-from corral_sandbox import Sandbox, secret_of
+from corral_sandbox import Sandbox, secret_of, serve_sandbox
 from tests.sandbox.broker import CASH_TRADER, TRADER
 from tests.sandbox.listeners import (
     PATIENCE,
@@ -16,6 +16,7 @@ from tests.sandbox.listeners import (
     next_message,
     place_order,
 )
+from tests.sandbox.people import keys_of
 
 
 async def _fault(http: ClientSession, sandbox: Sandbox, **fault: object) -> None:
@@ -119,6 +120,58 @@ async def test_a_fault_delays_the_authorization(sandbox: Sandbox, http: ClientSe
         assert asyncio.get_running_loop().time() - started >= 0.3
 
 
+@pytest.mark.parametrize("refusal", [{"status": 429}, {"rate_limited": {"retry_after": 7}}])
+async def test_a_fault_answers_the_handshake_with_429(
+    sandbox: Sandbox, http: ClientSession, refusal: dict[str, object]
+) -> None:
+    await _fault(http, sandbox, key_id=TRADER, times=1, **refusal)
+    with pytest.raises(WSServerHandshakeError) as refused:
+        await http.ws_connect(f"{sandbox.paper_url}/stream", headers=keys_of(TRADER))
+    assert refused.value.status == 429
+    async with listening(http, sandbox, TRADER):
+        pass
+
+
+async def test_a_slot_stays_taken_after_its_connection_has_closed(sandbox: Sandbox, http: ClientSession) -> None:
+    await _fault(http, sandbox, stream={"slot_held_ms": 1_500}, times=1)
+    async with listening(http, sandbox, TRADER):
+        pass
+    await _until_gone(http, sandbox)
+    with pytest.raises(WSServerHandshakeError) as refused:
+        await http.ws_connect(f"{sandbox.paper_url}/stream", headers=keys_of(TRADER))
+    assert refused.value.status == 429
+    async with http.ws_connect(f"{sandbox.paper_url}/stream") as socket:
+        assert (await authenticate(socket, TRADER))["data"] == {"error_message": "connection limit exceeded"}
+    async with listening(http, sandbox, CASH_TRADER):
+        pass
+    await asyncio.sleep(1.5)
+    async with listening(http, sandbox, TRADER):
+        pass
+
+
+async def test_a_slot_is_held_although_connections_are_not_limited(http: ClientSession) -> None:
+    async with serve_sandbox(port=0, streams_per_account=0) as sandbox:
+        await _fault(http, sandbox, stream={"slot_held_ms": 500}, times=1)
+        async with listening(http, sandbox, TRADER):
+            pass
+        await _until_gone(http, sandbox)
+        async with http.ws_connect(f"{sandbox.paper_url}/stream") as socket:
+            assert (await authenticate(socket, TRADER))["data"] == {"error_message": "connection limit exceeded"}
+        await asyncio.sleep(0.5)
+        async with listening(http, sandbox, TRADER):
+            pass
+
+
+async def _until_gone(http: ClientSession, sandbox: Sandbox) -> None:
+    """The server notices a disconnect a little later than the client."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            async with http.get(f"{sandbox.url}/_health") as response:
+                if not (await response.json())["streams"]:
+                    return
+            await asyncio.sleep(0.01)
+
+
 @pytest.mark.parametrize(
     "fault",
     [
@@ -126,6 +179,7 @@ async def test_a_fault_delays_the_authorization(sandbox: Sandbox, http: ClientSe
         {"stream": {"refuses": True}, "status": 503},
         {"stream": {"loses_every": 0}},
         {"stream": {"made_up": True}},
+        {"stream": {"slot_held_ms": -1}},
     ],
 )
 async def test_an_invalid_fault_is_refused(sandbox: Sandbox, http: ClientSession, fault: dict[str, object]) -> None:

@@ -80,7 +80,7 @@ async def test_repeated_and_trailing_slashes_are_served_without_a_redirect(
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/paper", "/paper/v2", "/paper/v2/accounts", "/v2/account", "/_nothing", "/other/v2/account"]
+    "path", ["/", "/paper", "/paper/v2", "/paper/v2/accounts", "/v2/accounts", "/_nothing", "/other/v2/account"]
 )
 async def test_an_unknown_path_is_alpacas_404(sandbox: Sandbox, http: ClientSession, path: str) -> None:
     assert await _answer(http, f"{sandbox.url}{path}", keys_of(ALICE)) == (404, {"message": "endpoint not found."})

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from corral_sandbox.broker.initial_state import CashTransfer, initial_transfers
-from corral_sandbox.broker.ledger import Execution
+from corral_sandbox.broker.ledger import COIN_FEE, FILL, Execution
 from corral_sandbox.broker.order_manager import OrderManager
 from corral_sandbox.errors import InvalidParameterError
 from corral_sandbox.http.requests import Document, Request, as_choice, as_date, as_limit, as_list
@@ -13,12 +13,11 @@ from corral_sandbox.market.money import format_amount
 from corral_sandbox.market.time import SECOND, format_timestamp, new_york_time, parse_timestamp
 
 _HIGHEST_PAGE_SIZE = 100
-_FILL = "FILL"
 
 
 @dataclass(frozen=True, slots=True)
-class _Activity:
-    """`at` is in nanoseconds since 1970; several may have the same."""
+class Activity:
+    """A trade, transfer, fee or option event. `at` is in nanoseconds since 1970; several may have the same."""
 
     id: str
     at: int
@@ -34,8 +33,10 @@ class _Activity:
         entry = self.entry
         if isinstance(entry, CashTransfer):
             return _non_trade(self, entry.amount)
-        if entry.kind == _FILL:
+        if entry.kind == FILL:
             return _trade(self, entry)
+        if entry.kind == COIN_FEE:
+            return _coin_fee(self, entry)
         return {
             **_non_trade(self, entry.cash),
             "symbol": entry.symbol,
@@ -51,7 +52,7 @@ def list_activities(request: Request) -> Document:
     """
     query = request.query()
     fits = _filter(query, _kinds(request, query))
-    found = [activity for activity in _all_activities(request.account.order_manager, request.now) if fits(activity)]
+    found = [activity for activity in all_activities(request.account.order_manager, request.now) if fits(activity)]
     if as_choice("direction", query.get("direction") or "desc", "asc", "desc") == "desc":
         found.reverse()
     start = _after_token(found, query["page_token"]) if query.get("page_token") else 0
@@ -59,11 +60,18 @@ def list_activities(request: Request) -> Document:
     return [activity.document() for activity in found[start : start + size]]
 
 
-def _all_activities(manager: OrderManager, now: int) -> Iterator[_Activity]:
+def all_activities(manager: OrderManager, now: int) -> Iterator[Activity]:
+    """Yields every activity up to `now`, in nanoseconds since 1970, the earliest first."""
     manager.advance(now)
     currency = str(manager.terms.profile["currency"])
-    for entry in (*initial_transfers(manager.terms), *manager.executions()):
-        yield _Activity(_activity_id(entry.at, entry.id), entry.at, entry.kind, entry, currency)
+    for transfer in initial_transfers(manager.terms):
+        yield Activity(_activity_id(transfer.at, transfer.id), transfer.at, transfer.kind, transfer, currency)
+    for execution in manager.executions():
+        yield activity_of(execution, currency)
+
+
+def activity_of(execution: Execution, currency: str) -> Activity:
+    return Activity(_activity_id(execution.at, execution.id), execution.at, execution.kind, execution, currency)
 
 
 def _activity_id(at: int, unique: str) -> str:
@@ -81,7 +89,7 @@ def _kinds(request: Request, query: dict[str, str]) -> set[str]:
     return kinds
 
 
-def _filter(query: dict[str, str], kinds: set[str]) -> Callable[[_Activity], bool]:
+def _filter(query: dict[str, str], kinds: set[str]) -> Callable[[Activity], bool]:
     category = query.get("category") and as_choice(
         "category", query["category"], "trade_activity", "non_trade_activity"
     )
@@ -90,7 +98,7 @@ def _filter(query: dict[str, str], kinds: set[str]) -> Callable[[_Activity], boo
     order_id = query.get("order_id")
     return lambda activity: (
         (not kinds or activity.kind in kinds)
-        and (not category or (activity.kind == _FILL) == (category == "trade_activity"))
+        and (not category or (activity.kind == FILL) == (category == "trade_activity"))
         and (after is None or activity.at > after)
         and (until is None or activity.at < until)
         and (day is None or new_york_time(activity.at).date() == day)
@@ -107,17 +115,17 @@ def _moment(query: dict[str, str], name: str) -> int | None:
         raise InvalidParameterError(f"invalid {name}: {query[name]}") from None
 
 
-def _after_token(found: list[_Activity], token: str) -> int:
+def _after_token(found: list[Activity], token: str) -> int:
     for index, activity in enumerate(found):
         if activity.id == token:
             return index + 1
     raise InvalidParameterError("invalid page_token")
 
 
-def _trade(activity: _Activity, execution: Execution) -> dict[str, object]:
+def _trade(activity: Activity, execution: Execution) -> dict[str, object]:
     return {
         "id": activity.id,
-        "activity_type": _FILL,
+        "activity_type": FILL,
         "transaction_time": format_timestamp(execution.at),
         "type": "partial_fill" if execution.left else "fill",
         "price": format_amount(execution.price),
@@ -131,7 +139,7 @@ def _trade(activity: _Activity, execution: Execution) -> dict[str, object]:
     }
 
 
-def _non_trade(activity: _Activity, amount: Decimal) -> dict[str, object]:
+def _non_trade(activity: Activity, amount: Decimal) -> dict[str, object]:
     return {
         "id": activity.id,
         "activity_type": activity.kind,
@@ -140,6 +148,20 @@ def _non_trade(activity: _Activity, amount: Decimal) -> dict[str, object]:
         "status": "executed",
         "created_at": format_timestamp(activity.at),
         "currency": activity.currency,
+    }
+
+
+def _coin_fee(activity: Activity, fee: Execution) -> dict[str, object]:
+    """A fee in dollars names no symbol, as at Alpaca."""
+    document = _non_trade(activity, fee.cash)
+    if not fee.quantity:
+        return {**document, "description": "Coin Pair Transaction Fee (USD)"}
+    return {
+        **document,
+        "description": "Coin Pair Transaction Fee (Non USD)",
+        "symbol": fee.symbol.replace("/", ""),
+        "qty": format_amount(fee.quantity),
+        "price": format_amount(fee.price),
     }
 
 

@@ -13,7 +13,7 @@ from corral_sandbox.broker.order_checks import (
     inferred_intent,
 )
 from corral_sandbox.broker.order_manager import OrderManager
-from corral_sandbox.broker.orders import BrokerOrder, OrderRequest
+from corral_sandbox.broker.orders import BrokerOrder, OrderOutcome, OrderRequest
 from corral_sandbox.errors import ApiError, InvalidParameterError, UnprocessableError
 from corral_sandbox.http.requests import Document, Request, Response, as_choice, as_flag, as_limit, as_list
 from corral_sandbox.market.assets import Asset
@@ -25,16 +25,18 @@ def place_order(request: Request) -> Document:
     manager = advanced_manager(request)
     order_request = read_order(request.json_object())
     check_account(manager)
-    return submit_order(request, manager, order_request)
+    return submit_order(request, manager, order_request, request.order_outcome)
 
 
-def submit_order(request: Request, manager: OrderManager, order_request: OrderRequest) -> dict[str, object]:
+def submit_order(
+    request: Request, manager: OrderManager, order_request: OrderRequest, outcome: OrderOutcome | None = None
+) -> dict[str, object]:
     check_rules(order_request, request.now)
     check_client_order_id(manager, order_request.client_order_id)
     check_order(manager, order_request, request.account.configurations, request.now)
     if order_request.asset is not None and order_request.asset.contract is not None:
         order_request = replace(order_request, intent=inferred_intent(manager, order_request))
-    order = manager.place(order_request, request.now)
+    order = manager.place(order_request, request.now, outcome)
     document = order_document(order)
     manager.advance(request.now)
     return document

@@ -14,6 +14,7 @@ from corral_sandbox.market.prices import price
 
 _INITIAL, _MAINTENANCE = Decimal("0.5"), Decimal("0.3")  # of every dollar long or short (Regulation T; FINRA 4210)
 INTRADAY_MULTIPLIER = 4
+FILL, COIN_FEE = "FILL", "CFEE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ class Execution:
     """A part of an order that was filled at `at`, in nanoseconds since 1970. A sale has a negative quantity.
 
     `multiplier` is 100 for an option on shares. An execution without an order has another `kind`, which is
-    Alpaca's type of activity.
+    Alpaca's type of activity. A fee for coins takes coins (a negative quantity) or dollars (`fee`). An execution that
+    takes back or corrects an earlier one has its id as `previous_id`.
     """
 
     id: str
@@ -49,11 +51,15 @@ class Execution:
     cumulative: Decimal
     left: Decimal
     multiplier: int = 1
-    kind: str = "FILL"
+    kind: str = FILL
+    fee: Decimal = ZERO
+    previous_id: str | None = None
 
     @property
     def cash(self) -> Decimal:
         """The change of the account's cash."""
+        if self.kind == COIN_FEE:
+            return -self.fee
         return EXACT.multiply(EXACT.multiply(-self.quantity, self.price), Decimal(self.multiplier))
 
 
@@ -69,6 +75,8 @@ class LedgerState:
         return position.quantity if position else ZERO
 
     def after(self, execution: Execution) -> "LedgerState":
+        if not execution.quantity:
+            return LedgerState(EXACT.add(self.cash, execution.cash), self.positions)
         held = self.positions.get(execution.symbol, LedgerPosition(ZERO, ZERO))
         position = held.after(execution.quantity, execution.price)
         positions = {**self.positions, execution.symbol: position}

@@ -9,7 +9,7 @@ the next fill comes `LIQUIDITY_RETURNS_AFTER` later.
 from decimal import ROUND_DOWN, Decimal
 from typing import Literal, NamedTuple
 
-from corral_sandbox.broker.orders import BrokerOrder, OrderRequest, can_trade, next_opening, window_of
+from corral_sandbox.broker.orders import BrokerOrder, OrderOutcome, OrderRequest, can_trade, next_opening, window_of
 from corral_sandbox.broker.price_search import Bounds, first_drop_to_stop, first_time, highest
 from corral_sandbox.market.money import BILLIONTH, ZERO
 from corral_sandbox.market.prices import price, price_range
@@ -24,7 +24,7 @@ class OrderStep(NamedTuple):
     """`release` sends an order to the market; `look` only continues the search for the next step."""
 
     at: int
-    action: Literal["release", "trigger", "execute", "cancel", "expire", "look"]
+    action: Literal["release", "trigger", "execute", "cancel", "expire", "reject", "look"]
     peak: Decimal | None = None
 
 
@@ -33,6 +33,8 @@ def next_step(seed: int, order: BrokerOrder) -> OrderStep | None:
     order_request, at = order.request, order.ready_at
     if not (order.is_open and order.is_working):
         return None
+    if order.outcome is not None and order.outcome.kind in {"rejected", "pending_new", "partially_filled"}:
+        return _outcome_step(order, order.outcome)
     if order.status in {"accepted", "pending_new"}:
         return OrderStep(_release_time(order_request, at), "release")
     if order_request.time_in_force in {"opg", "cls"}:
@@ -40,6 +42,17 @@ def next_step(seed: int, order: BrokerOrder) -> OrderStep | None:
     if order_request.time_in_force in {"ioc", "fok"}:
         return OrderStep(at, "execute" if _executes_at_once(seed, order, at) else "cancel")
     return _next_look(seed, order)
+
+
+def _outcome_step(order: BrokerOrder, outcome: OrderOutcome) -> OrderStep | None:
+    """Returns the next step towards an outcome that a test asked for; an order that is stuck only expires."""
+    if outcome.kind == "rejected":
+        return OrderStep(order.submitted_at + outcome.after, "reject")
+    if outcome.kind == "partially_filled" and order.status in {"accepted", "pending_new"}:
+        return OrderStep(_release_time(order.request, order.ready_at), "release")
+    if outcome.kind == "partially_filled" and order.filled_quantity < outcome.quantity:
+        return OrderStep(max(order.ready_at, window_of(order.request, order.ready_at).opens), "execute")
+    return None if order.expires_at is None else OrderStep(order.expires_at, "expire")
 
 
 def best_price(seed: int, order: BrokerOrder, now: int) -> Decimal | None:
@@ -59,6 +72,8 @@ def executions(order: BrokerOrder, price: Decimal) -> list[Decimal]:
     left = quantity_left(order, price)
     if not left:
         return []
+    if order.outcome is not None and order.outcome.kind == "partially_filled":
+        return [min(left, order.outcome.quantity - order.filled_quantity)]
     if order.request.asset is None:
         return [left]
     unit = _quantity_increment(order)
@@ -67,6 +82,15 @@ def executions(order: BrokerOrder, price: Decimal) -> list[Decimal]:
     taken = left if whole else min(left, deep)
     first = max((deep / _EXECUTIONS_AT_ONCE).quantize(unit, ROUND_DOWN), unit)
     return [part for part in (min(first, taken), max(taken - first, ZERO)) if part]
+
+
+def execution_price(seed: int, order: BrokerOrder, at: int) -> Decimal:
+    """Returns the price at which an order is filled at `at`: the market's, or the limit of an order that a test has
+    filled while the price is not there.
+    """
+    price, limit = quote(seed, order.request, at), order.request.limit_price
+    is_there = order.outcome is None or limit is None or _reaches_limit(order.request, price, price)
+    return price if is_there or limit is None else limit
 
 
 def _release_time(order_request: OrderRequest, at: int) -> int:

@@ -113,10 +113,16 @@ def _check_size(order_request: OrderRequest, asset: Asset) -> None:
             raise ApiError(403, "minimal amount of notional is 1", code=40310000)
         if order_request.notional % CENT:
             raise UnprocessableError("notional value must be limited to 2 decimal places")
-    elif order_request.quantity is not None and order_request.quantity < asset.minimum_quantity:
+    elif order_request.quantity is not None and order_request.quantity < _minimum(order_request, asset):
         raise ApiError(403, f"minimal qty is {format_amount(asset.minimum_quantity)}", code=40310000)
     if asset.asset_class == "us_equity" and is_fractional(order_request):
         _check_fraction(order_request)
+
+
+def _minimum(order_request: OrderRequest, asset: Asset) -> Decimal:
+    """Coins that a fee has left below the minimum can still be sold, by an order that says it closes."""
+    closes_coins = asset.asset_class == "crypto" and order_request.intent == "sell_to_close"
+    return asset.quantity_increment if closes_coins else asset.minimum_quantity
 
 
 def _check_fraction(order_request: OrderRequest) -> None:

@@ -4,41 +4,52 @@
 an account depends only on the requests that changed it and their times, not on who reads it or how often.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
+from copy import copy
+from dataclasses import replace
 from decimal import Decimal
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
+from corral_sandbox.broker.fees import coin_fee
 from corral_sandbox.broker.initial_state import AccountTerms, initial_trades
-from corral_sandbox.broker.ledger import Execution, Ledger, LedgerPosition, LedgerState
+from corral_sandbox.broker.ledger import FILL, Execution, Ledger, LedgerPosition, LedgerState
 from corral_sandbox.broker.matching import (
     LIQUIDITY_RETURNS_AFTER,
     OrderStep,
     best_price,
+    execution_price,
     executions,
     next_step,
     quantity_left,
     quote,
 )
-from corral_sandbox.broker.orders import BrokerOrder, OrderFactory, OrderRequest, Status
+from corral_sandbox.broker.orders import BrokerOrder, OrderFactory, OrderOutcome, OrderRequest, Status
 from corral_sandbox.broker.settlement import Settlement, settle_exercised, settle_expired
 from corral_sandbox.market.money import ZERO
 from corral_sandbox.market.option_contracts import OptionContract, contract_of
 from corral_sandbox.market.prices import price
 
+_EVENTS_KEPT = 10_000
+_CLOSING: dict[str, Status] = {"cancel": "canceled", "expire": "expired", "reject": "rejected"}
+
 
 class OrderEvent(NamedTuple):
-    """A trade update, named as Alpaca names it."""
+    """A trade update, named as Alpaca names it. Those of an account are numbered from 1."""
 
     name: str
     at: int
     order: BrokerOrder
     execution: Execution | None = None
     position: Decimal = ZERO
+    number: int = 0
 
 
 class OrderManager:
-    """`on_event` is called with each event, `on_change` when the next due time may have changed."""
+    """`on_event` is called with each event, `on_execution` with each execution, settlement and fee, and `on_change`
+    when the next due time may have changed. `events` are the last ones, with each order as it was then.
+    """
 
     def __init__(self, terms: AccountTerms) -> None:
         self.terms = terms
@@ -46,11 +57,15 @@ class OrderManager:
         self.orders = {order.id: order for order, _ in self._opening_trades}
         self.by_client_order_id = {order.client_order_id: order for order, _ in self._opening_trades}
         self.ledger = Ledger(_initial_ledger_state(terms))
+        self.events: deque[OrderEvent] = deque(maxlen=_EVENTS_KEPT)
         self.on_event: set[Callable[[OrderEvent], None]] = set()
+        self.on_execution: set[Callable[[Execution], None]] = set()
         self.on_change: Callable[[OrderManager], None] | None = None
         self._next_steps: dict[BrokerOrder, OrderStep] = {}
         self._due: list[tuple[int, int, OrderStep, BrokerOrder]] = []
         self._expiries = _expiries_of(terms)
+        self._corrections: list[tuple[int, int, BrokerOrder]] = []
+        self._events = 0
         self._do_not_exercise: set[str] = set()
         self._factory = OrderFactory(str(terms.profile["id"]))
 
@@ -61,7 +76,7 @@ class OrderManager:
     @property
     def next_due(self) -> int | None:
         self._drop_finished_steps()
-        ends = [heap[0][0] for heap in (self._due, self._expiries) if heap]
+        ends = [heap[0][0] for heap in (self._due, self._corrections, self._expiries) if heap]
         return min(ends, default=None)
 
     def open_orders(self) -> Iterator[BrokerOrder]:
@@ -73,12 +88,19 @@ class OrderManager:
         yield from (execution for _, execution in self._opening_trades)
         yield from self.ledger.executions
 
+    @property
+    def execution_count(self) -> int:
+        return len(self._opening_trades) + len(self.ledger.executions)
+
     def advance(self, now: int) -> None:
         """Processes everything that is due by `now`, in nanoseconds since 1970."""
         while (due := self.next_due) is not None and due <= now:
             if self._due and self._due[0][0] == due:
                 _, _, step, order = heappop(self._due)
                 self._perform(order, step)
+            elif self._corrections and self._corrections[0][0] == due:
+                at, _, order = heappop(self._corrections)
+                self._correct(order, at)
             else:
                 self._expire(*heappop(self._expiries))
 
@@ -90,9 +112,12 @@ class OrderManager:
         """Marks a contract to expire even if it is in the money."""
         self._do_not_exercise.add(contract.symbol)
 
-    def place(self, order_request: OrderRequest, now: int) -> BrokerOrder:
+    def place(self, order_request: OrderRequest, now: int, outcome: OrderOutcome | None = None) -> BrokerOrder:
         """Adds an order that has passed every check. It is first processed by the next `advance`."""
         order, *others = self._factory.make_with_legs(order_request, now)
+        order.outcome = outcome
+        if outcome is not None and outcome.kind == "pending_new":
+            order.status = "pending_new"  # also while the market is closed
         for member in (order, *others):
             self._add(member)
         self._start(order, now)
@@ -157,8 +182,8 @@ class OrderManager:
             self._trigger(order, step.at)
         elif step.action == "execute":
             self._execute(order, step.at)
-        elif step.action in {"cancel", "expire"}:
-            self._close(order, "canceled" if step.action == "cancel" else "expired", step.at)
+        elif step.action in _CLOSING:
+            self._close(order, _CLOSING[step.action], step.at)
         if order.is_open:
             self._schedule_next_step(order)
 
@@ -175,7 +200,7 @@ class OrderManager:
             self._close_others(order, "canceled", at)
 
     def _execute(self, order: BrokerOrder, at: int) -> None:
-        at_price = quote(self.terms.seed, order.request, at)
+        at_price = execution_price(self.terms.seed, order, at)
         for quantity in executions(order, at_price):
             if not self._can_pay(order, quantity, at_price):
                 self._close(order, "canceled" if order.filled_quantity else "rejected", at)
@@ -221,7 +246,11 @@ class OrderManager:
             left=ZERO if order.status == "filled" else quantity_left(order, price),
             multiplier=order_request.multiplier,
         )
-        self.ledger.record(execution)
+        self._enter(execution)
+        if order_request.asset is not None and order_request.asset.asset_class == "crypto":
+            fee = coin_fee(execution, self._factory.new_id("fee"))
+            if fee is not None:
+                self._enter(fee)
         if order_request.asset is not None and order_request.asset.contract is not None:
             heappush(self._expiries, (order_request.asset.contract.expires_at, execution.symbol))
         return execution
@@ -238,12 +267,59 @@ class OrderManager:
     def _settle_option(self, settlements: list[Settlement], at: int) -> None:
         for kind, symbol, quantity, at_price, multiplier in settlements:
             new_id = self._factory.new_id("settlement")
-            self.ledger.record(
-                Execution(new_id, at, "", symbol, quantity, at_price, abs(quantity), ZERO, multiplier, kind)
-            )
+            self._enter(Execution(new_id, at, "", symbol, quantity, at_price, abs(quantity), ZERO, multiplier, kind))
+
+    def _enter(self, execution: Execution) -> None:
+        self.ledger.record(execution)
+        for listener in tuple(self.on_execution):
+            listener(execution)
+
+    def _correct(self, order: BrokerOrder, at: int) -> None:
+        """Busts every fill of an order, or corrects the price of the last one."""
+        outcome = order.outcome
+        if outcome is None:
+            return
+        for part in order.legs or (order,):
+            fills = [fill for fill in self.ledger.executions if fill.order_id == part.id and fill.kind == FILL]
+            if outcome.kind == "trade_bust":
+                for fill in fills:
+                    self._publish("trade_bust", at, part, self._take_back(part, fill, at))
+            else:
+                self._take_back(part, fills[-1], at)
+                self._publish("trade_correct", at, part, self._fill_again(part, fills[-1], outcome.price, at))
+
+    def _take_back(self, order: BrokerOrder, fill: Execution, at: int) -> Execution:
+        order.take_back(abs(fill.quantity), fill.price, at)
+        reversal = replace(
+            fill,
+            id=self._factory.new_id("execution"),
+            at=at,
+            quantity=-fill.quantity,
+            cumulative=order.filled_quantity,
+            left=ZERO,
+            previous_id=fill.id,
+        )
+        self._enter(reversal)
+        return reversal
+
+    def _fill_again(self, order: BrokerOrder, fill: Execution, price: Decimal, at: int) -> Execution:
+        order.take(abs(fill.quantity), price, at)
+        corrected = replace(
+            fill,
+            id=self._factory.new_id("execution"),
+            at=at,
+            price=price,
+            cumulative=order.filled_quantity,
+            previous_id=fill.id,
+        )
+        self._enter(corrected)
+        return corrected
 
     def _settle_filled(self, order: BrokerOrder, at: int) -> None:
         self._next_steps.pop(order, None)
+        if order.outcome is not None and order.outcome.kind in {"trade_bust", "trade_correct"}:
+            heappush(self._corrections, (at + order.outcome.after, order.number, order))
+            self._notify_change()
         if order.role != "entry" or order.group is None:
             return
         for leg in order.group.others(order):
@@ -278,10 +354,10 @@ class OrderManager:
         self._publish(status, at, order)
 
     def _publish(self, name: str, at: int, order: BrokerOrder, execution: Execution | None = None) -> None:
-        if not self.on_event:
-            return
         held = self.ledger.state.positions.get(execution.symbol) if execution else None
-        event = OrderEvent(name, at, order, execution, held.quantity if held else ZERO)
+        self._events += 1
+        event = OrderEvent(name, at, order, execution, held.quantity if held else ZERO, self._events)
+        self.events.append(event._replace(order=copy(order)))
         for listener in tuple(self.on_event):
             listener(event)
 

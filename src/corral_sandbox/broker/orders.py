@@ -98,6 +98,20 @@ class OrderRequest:
         return peak + trail * self.sign
 
 
+@dataclass(frozen=True, slots=True)
+class OrderOutcome:
+    """What is to happen to an order whatever the market does, for tests.
+
+    It is rejected, stays pending, is filled up to `quantity` and no further, or is filled as usual and then busted or
+    corrected to `price` dollars. Rejection, bust and correction come `after` nanoseconds.
+    """
+
+    kind: Literal["rejected", "pending_new", "partially_filled", "trade_bust", "trade_correct"]
+    quantity: Decimal = ZERO
+    price: Decimal = ZERO
+    after: int = 0
+
+
 @dataclass(slots=True)
 class OrderGroup:
     """The orders of a bracket, OTO or OCO. The others are shown as legs of `top`."""
@@ -142,6 +156,8 @@ class BrokerOrder:
     role: Role | None = None
     legs: tuple["BrokerOrder", ...] = ()
     ratio: Decimal | None = None
+    outcome: OrderOutcome | None = None
+    busted_average: Decimal | None = None
 
     @property
     def is_open(self) -> bool:
@@ -154,7 +170,8 @@ class BrokerOrder:
 
     @property
     def filled_average(self) -> Decimal | None:
-        return average(self.filled_value, self.filled_quantity) if self.filled_quantity else None
+        """Alpaca keeps the price of a fill that was busted."""
+        return average(self.filled_value, self.filled_quantity) if self.filled_quantity else self.busted_average
 
     @property
     def is_exit(self) -> bool:
@@ -176,6 +193,13 @@ class BrokerOrder:
         self.filled_quantity += quantity
         self.filled_value += quantity * price
         self.filled_at = self.updated_at = at
+
+    def take_back(self, quantity: Decimal, price: Decimal, at: int) -> None:
+        """Removes a fill."""
+        self.busted_average = self.filled_average
+        self.filled_quantity -= quantity
+        self.filled_value -= quantity * price
+        self.updated_at = at
 
 
 def window_of(order_request: OrderRequest, at: int) -> TradingWindow:

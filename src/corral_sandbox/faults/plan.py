@@ -9,7 +9,9 @@ The first fault that matches a request to the Trading API applies to it. A fault
 
   which requests it matches
     key_id         the key id that the request carries (default: any or none)
-    path           "/v2/account", without the prefix, or a pattern like "/v2/assets/{symbol_or_id}" (default: any)
+    method         "POST" (default: any)
+    path           "/v2/account", without /paper or /live, or a pattern like "/v2/assets/{symbol_or_asset_id}"
+                   (default: any). One that the sandbox does not serve is refused
     times          how many requests it applies to (default: all, until cleared)
 
   the response that replaces the API's, at most one of
@@ -20,6 +22,18 @@ The first fault that matches a request to the Trading API applies to it. A fault
     redirect_to    an address; 302, or the `status` beside it
     rate_limited   {"retry_after": 30}: Alpaca's 429 with a Retry-After in seconds, or with none for {}
     echo           true: 200, or the `status` beside it, with the request's headers in the body and in X-Echo
+
+  or when that happens
+    after          true: the request is done first, and only its answer is replaced or cut. So an order stands although
+                   its POST is answered with 504
+
+  or what happens to the order of a POST /v2/orders
+    order          {"outcome": "rejected"}            accepted, then rejected
+                   {"outcome": "pending_new"}         stays pending until it is canceled or expires
+                   {"outcome": "partially_filled", "filled_qty": "3"}    filled so far and no further
+                   {"outcome": "trade_bust"}          filled as usual, then every fill is busted
+                   {"outcome": "trade_correct", "price": "270.5"}        filled, then the last fill is corrected
+                   and "after_seconds", in sandbox time, before the rejection, bust or correction (default 0)
 
   or what changes in a successful response of /v2/account
     account_raw      {"cash": "1e5"}: JSON texts that replace a field's value digit for digit
@@ -33,8 +47,8 @@ The first fault that matches a request to the Trading API applies to it. A fault
     cut            "before_headers": the connection is reset without a response;
                    "mid_body": it is closed after half the body
 
-On "/stream" a fault may name a response, which refuses the handshake, `cut`, which resets the connection, or
-`latency_ms`, a delay before the reply to the authentication, and
+On "/stream" a fault may name a response, such as the status 429, which refuses the handshake, `cut`, which resets the
+connection, or `latency_ms`, a delay before the reply to the authentication, and
 
     stream         what goes wrong on the socket, one or more of
                    {"never_answers": true}      nothing is ever sent
@@ -45,24 +59,33 @@ On "/stream" a fault may name a response, which refuses the handshake, `cut`, wh
                    {"loses_every": 2}           every second event is not sent
                    {"drop_after_ms": 500}       the connection is reset that long after the authorization
                    {"silent_after_ms": 500}     from then on nothing is sent, not even a pong
+                   {"slot_held_ms": 5000}       after the connection has closed, its slot stays taken that long: the
+                                                next ones get what Alpaca answers to too many connections
 
 If a fault names a key id and the handshake carries none, it applies at the authentication; one that would have
 refused the handshake resets the connection then.
 
-A request with a replaced response is not authenticated and does not count towards the rate limit.
+A request with a replaced response is not authenticated and does not count towards the rate limit, unless the fault
+says `after`.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Annotated, Literal, Never, Self
 
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
+from corral_sandbox.broker.orders import OrderOutcome
+from corral_sandbox.market.money import ZERO
+from corral_sandbox.market.time import SECOND
+
 _ANSWERS = ("body", "body_text", "body_bytes", "redirect_to", "rate_limited", "echo")
-_MATCHES = frozenset({"key_id", "path", "times"})
+_MATCHES = frozenset({"key_id", "method", "path", "times", "after"})
 _REFUSALS = frozenset({*_ANSWERS, "status", "cut"})
-ACCOUNT_PATH = "/v2/account"
+ACCOUNT_PATH, ORDERS_PATH = "/v2/account", "/v2/orders"
 STREAM_PATH = "/stream"
 
 
@@ -103,9 +126,16 @@ def _free_of_framing(headers: dict[str, str]) -> dict[str, str]:
     return headers
 
 
+def _positive(number: str) -> str:
+    if not Decimal(number):
+        raise ValueError("must be above 0")
+    return number
+
+
 _HeaderName = Annotated[str, Field(pattern=r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$")]
 _HeaderValue = Annotated[str, Field(pattern=r"^[^\x00-\x08\x0a-\x1f\x7f]*$")]
 _Milliseconds = Annotated[int, Field(ge=0, le=600_000)]
+_PositiveNumber = Annotated[str, Field(pattern=r"^[0-9]{1,9}([.][0-9]{1,9})?$"), AfterValidator(_positive)]
 
 
 class Drip(_Part):
@@ -128,14 +158,43 @@ class StreamFault(_Part):
     loses_every: Annotated[int, Field(ge=1)] | None = None
     drop_after_ms: _Milliseconds | None = None
     silent_after_ms: _Milliseconds | None = None
+    slot_held_ms: _Milliseconds | None = None
+
+
+class OrderFault(_Part):
+    """What happens to an order."""
+
+    outcome: Literal["rejected", "pending_new", "partially_filled", "trade_bust", "trade_correct"]
+    filled_qty: _PositiveNumber | None = None
+    price: _PositiveNumber | None = None
+    after_seconds: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
+
+    @model_validator(mode="after")
+    def _has_what_it_needs(self) -> Self:
+        for name, outcome in (("filled_qty", "partially_filled"), ("price", "trade_correct")):
+            if (getattr(self, name) is None) == (self.outcome == outcome):
+                raise ValueError(f'{name} belongs to the outcome "{outcome}", which needs it')
+        if self.after_seconds is not None and self.outcome in {"pending_new", "partially_filled"}:
+            raise ValueError(f"nothing happens later to an order that is {self.outcome}: leave out after_seconds")
+        return self
+
+    def to_outcome(self) -> OrderOutcome:
+        return OrderOutcome(
+            self.outcome,
+            quantity=Decimal(self.filled_qty) if self.filled_qty else ZERO,
+            price=Decimal(self.price) if self.price else ZERO,
+            after=(self.after_seconds or 0) * SECOND,
+        )
 
 
 class FaultRule(_Part):
     """One entry of the document; its fields are described at the head of this module."""
 
     key_id: Annotated[str, Field(pattern=r"^(PK|AK)[A-Z0-9]{6,38}$")] | None = None
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] | None = None
     path: Annotated[str, Field(pattern=r"^/")] | None = None
     times: Annotated[int, Field(ge=1)] | None = None
+    after: Literal[True] | None = None
 
     status: Annotated[int, Field(ge=200, le=599)] | None = None
     body: Annotated[JsonValue, AfterValidator(_writable)] = None
@@ -154,6 +213,7 @@ class FaultRule(_Part):
     drip: Drip | None = None
     cut: Literal["before_headers", "mid_body"] | None = None
     stream: StreamFault | None = None
+    order: OrderFault | None = None
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
@@ -168,9 +228,21 @@ class FaultRule(_Part):
             raise ValueError(f"{answers[0] if answers else 'status'} leaves no account to change")
         if self.changes_account and self.path not in {None, ACCOUNT_PATH}:
             raise ValueError(f"account_raw and account_without change {ACCOUNT_PATH}, not {self.path}")
+        if self.after and not self.refuses_handshake:
+            raise ValueError("after needs the answer that follows: a status, a body or a cut, for example")
+        if self.after and self.path == STREAM_PATH:
+            raise ValueError(f"after is for requests, not for {STREAM_PATH}")
+        if self.order is not None:
+            self._check_order(answers)
         if self.stream is not None and (self.path not in {None, STREAM_PATH} or self.refuses_handshake):
             raise ValueError(f"stream is for connections of {STREAM_PATH} that come about")
         return self
+
+    def _check_order(self, answers: list[str]) -> None:
+        if self.path not in {None, ORDERS_PATH} or self.method not in {None, "POST"}:
+            raise ValueError(f"order is for POST {ORDERS_PATH} only")
+        if (answers or self.status) and not self.after:
+            raise ValueError(f"{answers[0] if answers else 'status'} leaves no order: say after as well")
 
     @property
     def refuses_handshake(self) -> bool:
@@ -180,12 +252,14 @@ class FaultRule(_Part):
     def changes_account(self) -> bool:
         return self.account_raw is not None or self.account_without is not None
 
-    def matches(self, key_id: str | None, path: str, pattern: str | None) -> bool:
+    def matches(self, key_id: str | None, method: str, path: str, pattern: str | None) -> bool:
         if self.changes_account and path != ACCOUNT_PATH:
             return False
-        if self.stream is not None and path != STREAM_PATH:
+        if self.order is not None and (path, method) != (ORDERS_PATH, "POST"):
             return False
-        return self.key_id in {None, key_id} and self.path in {None, path, pattern}
+        if (path == STREAM_PATH and self.after) or (path != STREAM_PATH and self.stream is not None):
+            return False
+        return self.key_id in {None, key_id} and self.method in {None, method} and self.path in {None, path, pattern}
 
 
 class _Document(_Part):
@@ -203,9 +277,10 @@ class _Pending:
 
 
 class FaultPlan:
-    """The rules in force."""
+    """The rules in force. `methods_of` returns the methods of a path or a route's pattern, none if it is not served."""
 
-    def __init__(self) -> None:
+    def __init__(self, methods_of: Callable[[str], frozenset[str]]) -> None:
+        self._methods_of = methods_of
         self._pending: list[_Pending] = []
 
     def replace(self, document: bytes) -> None:
@@ -213,19 +288,39 @@ class FaultPlan:
             faults = _Document.model_validate_json(document).faults
         except ValidationError as rejected:
             raise FaultPlanError(_reason(rejected)) from None
+        for index, fault in enumerate(faults):
+            self._check_path(f"faults.{index}", fault)
         self._pending = [_Pending(fault, fault.times) for fault in faults]
+
+    def _check_path(self, where: str, fault: FaultRule) -> None:
+        """A fault that never matches would pass unnoticed."""
+        if fault.path is None:
+            return
+        methods = self._methods_of(fault.path)
+        if not methods:
+            raise FaultPlanError(
+                f"{where}.path: the sandbox serves no {fault.path}. Write the path without /paper or /live, as in "
+                "/v2/orders, or its pattern, as in /v2/orders/{order_id}"
+            )
+        if fault.method is not None and fault.method not in methods:
+            raise FaultPlanError(
+                f"{where}.method: {fault.path} has no {fault.method}, only {', '.join(sorted(methods))}"
+            )
 
     def clear(self) -> None:
         self._pending = []
+
+    def __len__(self) -> int:
+        return len(self._pending)
 
     def document(self) -> dict[str, object]:
         """Returns what is left: rules that are used up are gone, `times` counts down."""
         return {"faults": [pending.document() for pending in self._pending]}
 
-    def take(self, key_id: str | None, path: str, pattern: str | None) -> FaultRule | None:
+    def take(self, key_id: str | None, method: str, path: str, pattern: str | None) -> FaultRule | None:
         """Returns the first rule that matches, and counts its use. `pattern` is that of the path's route."""
         for pending in self._pending:
-            if pending.fault.matches(key_id, path, pattern):
+            if pending.fault.matches(key_id, method, path, pattern):
                 self._use_up(pending)
                 return pending.fault
         return None

@@ -13,6 +13,7 @@ from corral_sandbox.market.time import MINUTE
 
 _KEY_ID = re.compile(r"(?:PK|AK)[A-Z0-9]{6,38}")
 _KEY_ID_HEADER, _SECRET_HEADER = "APCA-API-KEY-ID", "APCA-API-SECRET-KEY"
+_TOKEN_PREFIX = "sandbox-token-for-"  # noqa: S105 - the same for everybody
 
 
 def secret_of(key_id: str) -> str:
@@ -20,37 +21,62 @@ def secret_of(key_id: str) -> str:
     return f"sandbox-secret-for-{key_id}"
 
 
+def token_of(key_id: str) -> str:
+    """Returns the bearer token, as of OAuth, that belongs to a key id of the sandbox."""
+    return f"{_TOKEN_PREFIX}{key_id}"
+
+
+def is_key_id(text: str) -> bool:
+    """Whether it is well formed, and so an account of the sandbox."""
+    return _KEY_ID.fullmatch(text) is not None
+
+
 def claimed_key_id(headers: Mapping[str, str]) -> str | None:
-    """Returns the key id of a request if it is well formed, authenticated or not."""
-    key_id = headers.get(_KEY_ID_HEADER, "")
-    return key_id if _KEY_ID.fullmatch(key_id) else None
+    """Returns the key id of a request, or that of its bearer token, if it is well formed, authenticated or not."""
+    token = _bearer_token(headers)
+    key_id = headers.get(_KEY_ID_HEADER, "") if token is None else token.removeprefix(_TOKEN_PREFIX)
+    return key_id if is_key_id(key_id) else None
 
 
 def headers_from_message(data: Mapping[str, object]) -> dict[str, str]:
-    """Returns the keys of a message to the stream as HTTP headers would carry them."""
+    """Returns the keys or the OAuth token of a message to the stream as HTTP headers would carry them."""
+    token = data.get("oauth_token")
+    if "key_id" not in data and isinstance(token, str) and token.isascii():
+        return {"Authorization": f"Bearer {token}"}
     named = {_KEY_ID_HEADER: data.get("key_id"), _SECRET_HEADER: data.get("secret_key")}
     return {name: key for name, key in named.items() if isinstance(key, str) and key.isascii()}
 
 
-def authenticate(environment: str, headers: Mapping[str, str]) -> str:
-    """Returns the authenticated key id, or raises Alpaca's error.
+def authenticate(environment: str | None, headers: Mapping[str, str]) -> str:
+    """Returns the authenticated key id, or raises Alpaca's error. Without an environment, keys of both are valid.
 
-    403 without keys, 401 for an unknown key or a wrong secret, and 401 with a code for valid keys of the other
-    environment.
+    403 without keys and without a bearer token, 401 for an unknown key or a wrong secret, and 401 with a code for
+    valid keys of the other environment.
     """
-    if not headers.get(_KEY_ID_HEADER) or not headers.get(_SECRET_HEADER):
+    token = _bearer_token(headers)
+    if token is None and not (headers.get(_KEY_ID_HEADER) and headers.get(_SECRET_HEADER)):
         raise ApiError(403, "forbidden.")
     key_id = claimed_key_id(headers)
-    if key_id is None or not _is_secret_of(key_id, headers[_SECRET_HEADER]):
+    if key_id is None or not _is_genuine(key_id, headers.get(_SECRET_HEADER, ""), token):
         raise ApiError(401, "unauthorized.")
-    if not key_id.startswith(KEY_ID_PREFIXES[environment]):
+    if environment is not None and not key_id.startswith(KEY_ID_PREFIXES[environment]):
         raise ApiError(401, "request is not authorized", code=40110000)
     return key_id
 
 
-def _is_secret_of(key_id: str, presented: str) -> bool:
+def _bearer_token(headers: Mapping[str, str]) -> str | None:
+    """Returns None for a request with key headers, which count before a token."""
+    if _KEY_ID_HEADER in headers or _SECRET_HEADER in headers:
+        return None
+    scheme, _, token = headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def _is_genuine(key_id: str, secret: str, token: str | None) -> bool:
+    """Whether the secret, or the token if there is one, belongs to the key id."""
+    expected, presented = (secret_of(key_id), secret) if token is None else (token_of(key_id), token)
     # Bytes, because compare_digest refuses text beyond ASCII, and headers may carry any byte.
-    return compare_digest(secret_of(key_id).encode(), presented.encode("utf-8", "surrogateescape"))
+    return compare_digest(expected.encode(), presented.encode("utf-8", "surrogateescape"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +165,10 @@ class RequestCounts:
         finally:
             for tally in tallies:
                 tally.in_flight -= 1
+
+    @property
+    def total(self) -> int:
+        return self._all.requests
 
     def document(self) -> dict[str, object]:
         by_key_id = {key_id: tally.document() for key_id, tally in self._by_key_id.items()}

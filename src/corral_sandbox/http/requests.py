@@ -2,30 +2,42 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal, DecimalException
-from typing import Never, Self
+from typing import Never, Protocol, Self
 from urllib.parse import parse_qsl, unquote
 
 import orjson
 from aiohttp import web
 
 from corral_sandbox.broker.accounts import TradingAccount
+from corral_sandbox.broker.orders import OrderOutcome
 from corral_sandbox.errors import ApiError, InvalidParameterError
-from corral_sandbox.market.time import NEW_YORK, to_nanoseconds
+from corral_sandbox.market.time import NEW_YORK, Clock, to_nanoseconds
 
 Document = dict[str, object] | list[dict[str, object]]
 
 
+class EventStream(Protocol):
+    """The body of a response that goes on: yields pieces until it ends or is closed."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+    def close(self) -> None: ...
+
+
 @dataclass(slots=True)
 class Response:
-    """Sends bytes as they are, anything else as JSON. The content type is JSON unless the headers name another."""
+    """Sends bytes as they are, anything else as JSON. The content type is JSON unless the headers name another.
+
+    With `stream`, the status is followed by its pieces, and the body is not sent.
+    """
 
     status: int
     body: Document | bytes
     headers: dict[str, str] = field(default_factory=dict[str, str])
+    stream: EventStream | None = None
 
     @classmethod
     def of_error(cls, error: ApiError) -> Self:
@@ -48,13 +60,17 @@ JsonValue = str | Decimal | bool | list["JsonValue"] | dict[str, "JsonValue"] | 
 
 @dataclass(slots=True)
 class Request:
-    """`now` is in nanoseconds since 1970; `path_parameters` are percent-decoded."""
+    """`now` is in nanoseconds since 1970; `path_parameters` are percent-decoded. `order_outcome` is what a fault does
+    to an order that the request places.
+    """
 
     account: TradingAccount
     now: int
     path_parameters: dict[str, str]
     query_string: str = ""
     body: bytes = b""
+    order_outcome: OrderOutcome | None = None
+    clock: Clock | None = None
 
     def query(self) -> dict[str, str]:
         """Returns the decoded query parameters; of a repeated one the last."""
@@ -177,6 +193,13 @@ class Routes:
 
     def patterns(self) -> frozenset[str]:
         return frozenset(self._plain)
+
+    def methods_of(self, path: str) -> frozenset[str]:
+        """Returns the methods of a path or pattern; none for an unknown one, or one that no request has."""
+        is_pattern = "{" in path
+        route = self._plain.get(path) if is_pattern else self.find(path)
+        is_written_otherwise = path.endswith("/") or "//" in path
+        return frozenset() if route is None or is_written_otherwise else frozenset(route.handlers)
 
     def find(self, path: str) -> Route | None:
         if (route := self._plain.get(path)) is not None:

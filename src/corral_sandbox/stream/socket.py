@@ -7,12 +7,10 @@ import orjson
 from aiohttp import WSCloseCode, WSMsgType, web
 from pydantic import BaseModel, JsonValue, ValidationError
 
-from corral_sandbox.api.order_messages import order_document
 from corral_sandbox.broker.order_manager import OrderEvent
 from corral_sandbox.faults.effects import reset_connection
 from corral_sandbox.faults.plan import FaultRule, StreamFault
-from corral_sandbox.market.money import format_amount
-from corral_sandbox.market.time import format_timestamp
+from corral_sandbox.stream.messages import update_document
 
 _MAX_MESSAGE_BYTES = 65_536
 _MAX_UNSENT = 10_000  # frames; a client that is further behind is disconnected
@@ -42,6 +40,11 @@ class TradeUpdatesSocket:
     @property
     def refuses(self) -> bool:
         return bool(self._fault.refuses)
+
+    @property
+    def slot_held_ms(self) -> int:
+        """For how long the connection's slot stays taken after it has closed."""
+        return self._fault.slot_held_ms or 0
 
     def apply_fault(self, fault: FaultRule) -> None:
         """A fault that refuses handshakes comes too late here and resets the connection."""
@@ -163,22 +166,5 @@ def error(message: str) -> bytes:
 
 
 def trade_update(event: OrderEvent, *, name: str | None = None) -> bytes:
-    """Returns the payload of an event, under another name if one is given. Legs are published on their own."""
-    data = {
-        "event": name or event.name,
-        "timestamp": format_timestamp(event.at),
-        **_execution(event),
-        "order": {**order_document(event.order), "legs": None},
-    }
-    return orjson.dumps({"stream": TRADE_UPDATES, "data": data})
-
-
-def _execution(event: OrderEvent) -> dict[str, object]:
-    if event.execution is None:
-        return {}
-    return {
-        "execution_id": event.execution.id,
-        "price": format_amount(event.execution.price),
-        "qty": format_amount(abs(event.execution.quantity)),
-        "position_qty": format_amount(event.position),
-    }
+    """Returns the frame of an event, under another name if one is given."""
+    return orjson.dumps({"stream": TRADE_UPDATES, "data": update_document(event, name=name)})

@@ -1,6 +1,7 @@
 """The WebSocket `/stream`, which publishes the trade updates of an account.
 
-A client authenticates with its first message and then subscribes to streams, of which `trade_updates` is the only one.
+A client authenticates with its first message, by keys or by OAuth token, and then subscribes to streams, of which
+`trade_updates` is the only one.
 An account has a limited number of connections. One too many is refused: with 429 if the handshake carries the keys,
 otherwise with an error instead of the authorization.
 """
@@ -16,6 +17,7 @@ from corral_sandbox.broker.accounts import TradingAccounts
 from corral_sandbox.errors import ApiError
 from corral_sandbox.faults.plan import STREAM_PATH, FaultPlan, FaultRule
 from corral_sandbox.http.access import RequestCounts, authenticate, claimed_key_id, headers_from_message
+from corral_sandbox.http.journal import Journal
 from corral_sandbox.stream.socket import TRADE_UPDATES, TradeUpdatesSocket, authorization, error, listening
 
 
@@ -29,18 +31,29 @@ class TradeUpdatesServer:
         accounts: TradingAccounts,
         faults: FaultPlan,
         counts: RequestCounts,
+        journal: Journal,
         *,
         max_connections: int,
         delay: Callable[[FaultRule | None], Awaitable[None]],
+        now: Callable[[], int],
     ) -> None:
         self._accounts = accounts
         self._faults = faults
         self._counts = counts
+        self._journal = journal
         self._max_connections = max_connections
         self._delay = delay
+        self._now = now
         self._connections: Counter[str] = Counter()
+        self._held: Counter[str] = Counter()
 
-    async def serve(self, request: web.BaseRequest, environment: str, fault: FaultRule | None) -> web.StreamResponse:
+    @property
+    def connection_count(self) -> int:
+        return self._connections.total()
+
+    async def serve(
+        self, request: web.BaseRequest, environment: str | None, fault: FaultRule | None
+    ) -> web.StreamResponse:
         """Serves one connection until it ends; `fault` is the one that matched the handshake, if any.
 
         Raises `ApiError` if it is not a handshake, and if its keys have no connection left.
@@ -59,7 +72,7 @@ class TradeUpdatesServer:
                 socket.stop()
         return response
 
-    async def _converse(self, socket: TradeUpdatesSocket, environment: str, fault: FaultRule | None) -> None:
+    async def _converse(self, socket: TradeUpdatesSocket, environment: str | None, fault: FaultRule | None) -> None:
         """A client may retry until it is authorized."""
         async for action, data in socket.messages():
             if action == "authenticate":
@@ -70,21 +83,25 @@ class TradeUpdatesServer:
             socket.send(authorization(action, is_authorized=False))
 
     async def _authenticate(
-        self, socket: TradeUpdatesSocket, environment: str, data: dict[str, object], fault: FaultRule | None
+        self, socket: TradeUpdatesSocket, environment: str | None, data: dict[str, object], fault: FaultRule | None
     ) -> str | None:
         keys = headers_from_message(data)
         key_id = claimed_key_id(keys)
         with self._counts.counting(key_id, STREAM_PATH):
-            rule = fault or self._faults.take(key_id, STREAM_PATH, STREAM_PATH)
+            rule = fault or self._faults.take(key_id, "GET", STREAM_PATH, STREAM_PATH)
+        entry = self._journal.begin(key_id, self._now(), method="GET", path=STREAM_PATH)
         await self._delay(rule)
         if rule is not None:
             socket.apply_fault(rule)
-        if socket.refuses:
-            return None
         try:
-            return authenticate(environment, keys)
+            if not socket.refuses:
+                authenticated = authenticate(environment, keys)
+                self._journal.finish(entry, 101)
+                return authenticated
         except ApiError:
-            return None
+            pass
+        self._journal.finish(entry, 101, authorization("authenticate", is_authorized=False))
+        return None
 
     async def _serve_account(self, socket: TradeUpdatesSocket, key_id: str) -> None:
         if self._is_full(key_id):
@@ -108,9 +125,22 @@ class TradeUpdatesServer:
         finally:
             manager.on_event.discard(socket.publish)
             self._connections[key_id] -= 1
+            self._hold_slot(key_id, socket.slot_held_ms)
+
+    def _hold_slot(self, key_id: str, milliseconds: int) -> None:
+        """Keeps the slot of a closed connection taken, as Alpaca does when it has not noticed yet."""
+        if milliseconds:
+            self._held[key_id] += 1
+            asyncio.get_running_loop().call_later(milliseconds / 1_000, self._release_slot, key_id)
+
+    def _release_slot(self, key_id: str) -> None:
+        self._held[key_id] -= 1
 
     def _is_full(self, key_id: str) -> bool:
-        return bool(self._max_connections) and self._connections[key_id] >= self._max_connections
+        held = self._held[key_id]
+        if not self._max_connections:
+            return held > 0
+        return self._connections[key_id] + held >= self._max_connections
 
 
 def _names(data: dict[str, object]) -> list[object]:

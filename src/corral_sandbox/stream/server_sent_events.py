@@ -1,0 +1,205 @@
+"""Server-sent events: `/v2/events/trades` publishes trade updates, `/v2beta1/events/activities` account activities.
+
+Without `since` or `since_id` a stream begins with the next event, otherwise with those from then on. With `until` or
+`until_id` it ends there. A client that reads too slowly misses events, and a comment says how many.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import orjson
+
+from corral_sandbox.api.activities import Activity, activity_of, all_activities
+from corral_sandbox.broker.initial_state import initial_transfers
+from corral_sandbox.broker.ledger import Execution
+from corral_sandbox.broker.order_manager import OrderEvent, OrderManager
+from corral_sandbox.errors import ApiError
+from corral_sandbox.http.requests import Request, Response
+from corral_sandbox.market.time import Clock, parse_timestamp
+from corral_sandbox.stream.messages import (
+    activity_event_document,
+    end_of_event_id,
+    event_id,
+    trade_event_document,
+)
+
+TRADE_EVENTS_PATH, ACTIVITY_EVENTS_PATH = "/v2/events/trades", "/v2beta1/events/activities"
+_MAX_UNSENT = 10_000
+_HEARTBEAT_SECONDS = 30.0
+_LOOK_AT_THE_CLOCK_SECONDS = 0.05
+_HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
+
+
+class _Event(NamedTuple):
+    id: str
+    at: int
+    document: Callable[[], dict[str, object]]
+
+    def to_bytes(self) -> bytes:
+        return b"data: " + orjson.dumps(self.document()) + b"\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    """Which events a client asked for. Times are in nanoseconds since 1970; all ends are included."""
+
+    since: int | None = None
+    until: int | None = None
+    since_id: str | None = None
+    until_id: str | None = None
+
+    @property
+    def has_history(self) -> bool:
+        return self.since is not None or self.since_id is not None
+
+    def includes(self, event: _Event) -> bool:
+        return (
+            (self.since is None or event.at >= self.since)
+            and (self.until is None or event.at <= self.until)
+            and (self.since_id is None or event.id >= self.since_id)
+            and (self.until_id is None or event.id <= self.until_id)
+        )
+
+
+def stream_trade_events(request: Request) -> Response:
+    manager = request.account.order_manager
+    manager.advance(request.now)
+
+    def as_event(event: OrderEvent) -> _Event:
+        identity = event_id(str(manager.terms.profile["id"]), event.number, event.at)
+        return _Event(identity, event.at, lambda: trade_event_document(manager, event))
+
+    stream = _Stream(_requested_range(request), request.clock)
+    stream.send_history(map(as_event, manager.events))
+
+    def publish(event: OrderEvent) -> None:
+        stream.publish(as_event(event))
+
+    manager.on_event.add(publish)
+    stream.on_close = lambda: manager.on_event.discard(publish)
+    return Response(200, b"", dict(_HEADERS), stream)
+
+
+def stream_activity_events(request: Request) -> Response:
+    manager = request.account.order_manager
+
+    def as_event(number: int, activity: Activity) -> _Event:
+        identity = event_id(str(manager.terms.profile["id"]), number, activity.at)
+        return _Event(identity, activity.at, lambda: activity_event_document(manager, activity, number))
+
+    stream = _Stream(_requested_range(request), request.clock)
+    stream.send_history(as_event(number, each) for number, each in enumerate(all_activities(manager, request.now), 1))
+
+    def publish(execution: Execution) -> None:
+        stream.publish(as_event(_activities_so_far(manager), activity_of(execution, currency)))
+
+    manager.on_execution.add(publish)
+    stream.on_close = lambda: manager.on_execution.discard(publish)
+    return Response(200, b"", dict(_HEADERS), stream)
+
+
+def _activities_so_far(manager: OrderManager) -> int:
+    return len(initial_transfers(manager.terms)) + manager.execution_count
+
+
+def _requested_range(request: Request) -> _Range:
+    query = request.query()
+    texts = {name: query[name] for name in ("since", "until", "since_id", "until_id") if query.get(name)}
+    if "since" in texts and "since_id" in texts:
+        raise _refusal("since and since_id cannot be used together")
+    for end, start in (("until", "since"), ("until_id", "since_id")):
+        if end in texts and start not in texts:
+            raise _refusal(f"{start} is required if {end} is specified")
+    until_id = texts.get("until_id")
+    until = _moment("until", texts["until"]) if "until" in texts else None
+    if until_id is not None:
+        until = _end_of_id("until_id", until_id)
+    if "since_id" in texts:
+        _end_of_id("since_id", texts["since_id"])
+    return _Range(
+        since=_moment("since", texts["since"]) if "since" in texts else None,
+        until=until,
+        since_id=texts.get("since_id"),
+        until_id=until_id,
+    )
+
+
+def _moment(name: str, text: str) -> int:
+    try:
+        return parse_timestamp(text)
+    except ValueError:
+        raise _refusal(f"invalid {name}: {text} is neither RFC 3339 nor YYYY-MM-DD") from None
+
+
+def _end_of_id(name: str, text: str) -> int:
+    try:
+        return end_of_event_id(text)
+    except ValueError:
+        raise _refusal(f"invalid {name}: {text} is not a ULID") from None
+
+
+def _refusal(message: str) -> ApiError:
+    return ApiError(400, message, code=40010000)
+
+
+class _Stream:
+    """The events of one client. Whoever publishes never waits for it."""
+
+    def __init__(self, requested: _Range, clock: Clock | None) -> None:
+        self._requested = requested
+        self._clock = clock
+        self._unsent: deque[bytes] = deque()
+        self._has_unsent = asyncio.Event()
+        self._dropped = 0
+        self.on_close: Callable[[], None] | None = None
+
+    def send_history(self, events: Iterable[_Event]) -> None:
+        if self._requested.has_history:
+            self._unsent.extend(event.to_bytes() for event in events if self._requested.includes(event))
+            self._has_unsent.set()
+
+    def publish(self, event: _Event) -> None:
+        if not self._requested.includes(event):
+            return
+        if len(self._unsent) >= _MAX_UNSENT:
+            self._dropped += 1
+            return
+        self._unsent.append(event.to_bytes())
+        self._has_unsent.set()
+
+    def close(self) -> None:
+        if self.on_close is not None:
+            self.on_close()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        loop = asyncio.get_running_loop()
+        last = loop.time()
+        while True:
+            while self._unsent:
+                yield self._unsent.popleft()
+                last = loop.time()
+            if self._dropped:
+                dropped, self._dropped = self._dropped, 0
+                yield f": you are reading too slowly, dropped {dropped} messages\n\n".encode()
+            if self._is_over():
+                return
+            await self._wait()
+            if loop.time() - last >= _HEARTBEAT_SECONDS:
+                yield b":heartbeat\n\n"
+                last = loop.time()
+
+    def _is_over(self) -> bool:
+        until = self._requested.until
+        return until is not None and self._clock is not None and self._clock.now() > until
+
+    async def _wait(self) -> None:
+        if self._unsent:
+            return
+        self._has_unsent.clear()
+        seconds = _HEARTBEAT_SECONDS if self._requested.until is None else _LOOK_AT_THE_CLOCK_SECONDS
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._has_unsent.wait(), seconds)
