@@ -148,15 +148,21 @@ def sandbox(
     seed: Annotated[int, typer.Option(help="The same seed gives the same ids and prices.")] = 0,
     latency_ms: Annotated[int, typer.Option(min=0, help="Delay of each answer of the Trading API.")] = 0,
     speed: Annotated[
-        int, typer.Option(min=1, max=86_400, help="How fast its time runs: at 1440 a day takes a minute.")
+        int,
+        typer.Option(
+            min=0, max=86_400, help="How fast its time runs: at 1440 a day takes a minute, at 0 it stands still."
+        ),
     ] = 1,
+    start: Annotated[
+        str | None, typer.Option(help="When its time starts, such as 2026-11-24T09:29-05:00. Default: now.")
+    ] = None,
     characters: Annotated[
         bool, typer.Option("--characters", help="Open each account with cash, holdings and restrictions of its own.")
     ] = False,
     data_dir: DataDir = None,  # noqa: ARG001 - every command takes it; the sandbox keeps no data
 ) -> None:
     """Run only the Alpaca-compatible SANDBOX broker. Use it for your own tests, for example."""
-    _run(broker.run_sandbox(port, seed, latency_ms / 1000, speed, characters=characters))
+    _run(broker.run_sandbox(port, seed, latency_ms / 1000, start=_moment_of(start), speed=speed, characters=characters))
 
 
 @users.command("add")
@@ -301,6 +307,18 @@ def _token_name(text: str) -> str:
         return TypeAdapter(Name).validate_python(text)
     except ValidationError:
         raise ValueError("--name takes 1 to 100 printable characters") from None
+
+
+def _moment_of(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise ValueError("--start takes a time with its time zone, such as 2026-11-24T09:29-05:00")
+    return moment
 
 
 def _duration(text: str) -> timedelta:

@@ -18,8 +18,21 @@ Imports point down:
     errors        how Alpaca refuses a request
 """
 
+from corral_sandbox.control.clock import BlockingClock, ClockMovedError, ClockState, SandboxClock
 from corral_sandbox.http.access import secret_of, token_of
 from corral_sandbox.market.trading_hours import start_in_trading_hours
-from corral_sandbox.server import Sandbox, run_sandbox, serve_sandbox
+from corral_sandbox.server import BlockingSandbox, Sandbox, run_sandbox, serve_sandbox
 
-__all__ = ["Sandbox", "run_sandbox", "secret_of", "serve_sandbox", "start_in_trading_hours", "token_of"]
+__all__ = [
+    "BlockingClock",
+    "BlockingSandbox",
+    "ClockMovedError",
+    "ClockState",
+    "Sandbox",
+    "SandboxClock",
+    "run_sandbox",
+    "secret_of",
+    "serve_sandbox",
+    "start_in_trading_hours",
+    "token_of",
+]

@@ -7,6 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from secrets import token_hex
 from typing import Any
 
@@ -14,6 +15,7 @@ from aiohttp import web
 
 from corral_sandbox.broker.initial_state import KEY_ID_PREFIXES
 from corral_sandbox.control.accounts import AccountsControl
+from corral_sandbox.control.clock import BlockingClock, ClockControl, SandboxClock
 from corral_sandbox.control.faults import FaultsControl
 from corral_sandbox.control.health import HealthControl
 from corral_sandbox.control.requests import RequestsControl
@@ -31,12 +33,12 @@ from corral_sandbox.stream.trade_updates import TradeUpdatesServer
 from corral_sandbox.trading_api import ROUTES, TradingApi
 
 _REPEATED_SLASHES = re.compile("/{2,}")
-_DATA_PATH = re.compile(r"/(v2/(stocks|iex|sip|test)|v1beta1|v1beta3)(/|$)")
+_DATA_SOCKET = re.compile(r"/v2/(iex|sip|test)|/v1beta3/crypto/[^/]+|/v1beta1/(indicative|opra)")
 
 
 @dataclass(frozen=True, slots=True)
-class Sandbox:
-    """A running sandbox; `url` is http://HOST:PORT with the port that was bound."""
+class _Addresses:
+    """`url` is http://HOST:PORT with the port that was bound."""
 
     url: str
 
@@ -47,6 +49,20 @@ class Sandbox:
     @property
     def live_url(self) -> str:
         return f"{self.url}/live"
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox(_Addresses):
+    """A running sandbox: `await sandbox.clock.advance(seconds=60)`."""
+
+    clock: SandboxClock
+
+
+@dataclass(frozen=True, slots=True)
+class BlockingSandbox(_Addresses):
+    """A sandbox that runs in a thread: `sandbox.clock.advance(seconds=60)`."""
+
+    clock: BlockingClock
 
 
 @asynccontextmanager
@@ -62,19 +78,27 @@ async def serve_sandbox(
     speed: int = 1,
     clock: Callable[[], int] | None = None,
     characters: bool = False,
+    depth: Decimal | None = None,
 ) -> AsyncGenerator[Sandbox]:
     """Serves an Alpaca-compatible broker while the block runs. Raises OSError if the port is taken.
 
     Every response of the Trading API is delayed by `latency_seconds`. `port` 0 takes a free one, and
     `rate_limit_per_minute` or `streams_per_account` 0 sets no limit. The sandbox's time starts at `start`, by
-    default the real time, and runs `speed` times as fast; latency and rate limit use real time. `clock` replaces
-    the real time and returns nanoseconds since 1970. Accounts open plain, or with `characters` each with cash,
-    holdings and restrictions of its own.
+    default the real time, and runs `speed` times as fast; at 0 it stands still until it is moved. Latency and rate
+    limit use real time. `clock` replaces the real time and returns nanoseconds since 1970. `depth` is how many dollars
+    of an order are filled at one instant: by default 20,000, and at speed 0 all of it. Accounts open plain, or with
+    `characters` each with cash, holdings and restrictions of its own.
     """
     if start is not None and start.tzinfo is None:
         raise ValueError("start needs a time zone, as in 2026-11-27T12:00-05:00")
     sandbox_clock = Clock(start=None if start is None else to_nanoseconds(start), speed=speed, real=clock)
-    api = TradingApi(seed=seed, rate_limit_per_minute=rate_limit_per_minute, clock=sandbox_clock, characters=characters)
+    api = TradingApi(
+        seed=seed,
+        rate_limit_per_minute=rate_limit_per_minute,
+        clock=sandbox_clock,
+        characters=characters,
+        depth=depth,
+    )
     data_api = MarketDataApi(seed=seed, rate_limit_per_minute=rate_limit_per_minute, clock=sandbox_clock)
     sandbox_server = _SandboxServer(api, data_api, latency_seconds, streams_per_account, sandbox_clock)
     # Without cancellation a delayed request would keep waiting after its client has disconnected.
@@ -84,7 +108,7 @@ async def serve_sandbox(
     scheduler_task = asyncio.create_task(api.scheduler.run())
     try:
         await web.TCPSite(runner, host, port).start()
-        yield Sandbox(_url(host, runner.addresses[0][1]))
+        yield Sandbox(_url(host, runner.addresses[0][1]), sandbox_server.clock)
     finally:
         await runner.cleanup()
         scheduler_task.cancel()
@@ -109,21 +133,6 @@ class _SandboxServer:
         self._faults = FaultPlan(_methods_of)
         self._counts = RequestCounts()
         self._journal = Journal()
-        self._control = ControlApi(
-            {
-                "_accounts": AccountsControl(api.accounts, clock).handle,
-                "_faults": FaultsControl(self._faults).handle,
-                "_health": HealthControl(self._facts).handle,
-                "_requests": RequestsControl(self._counts, self._journal).handle,
-                "_reset": ResetControl(
-                    {
-                        "accounts": api.accounts.reset_all,
-                        "faults": self._faults.clear,
-                        "requests": self._counts.reset,
-                    }
-                ).handle,
-            }
-        )
         self._streams = TradeUpdatesServer(
             api.accounts,
             self._faults,
@@ -133,13 +142,32 @@ class _SandboxServer:
             delay=self._delay,
             now=clock.now,
         )
+        self.clock = SandboxClock(clock, api.scheduler, self._streams.flush)
+        self._control = ControlApi(
+            {
+                "_clock": ClockControl(self.clock).handle,
+                "_accounts": AccountsControl(api.accounts, clock).handle,
+                "_faults": FaultsControl(self._faults).handle,
+                "_health": HealthControl(self._facts).handle,
+                "_requests": RequestsControl(self._counts, self._journal).handle,
+                "_reset": ResetControl(
+                    {
+                        "accounts": api.accounts.reset_all,
+                        "clock": self.clock.reset,
+                        "faults": self._faults.clear,
+                        "requests": self._counts.reset,
+                    }
+                ).handle,
+            }
+        )
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path = _normalized(request.rel_url.raw_path)
         if (asked := data_path(path)) is not None:
             return await self._handle_market_data(request, asked)
         if path.startswith("/_"):
-            return await self._send(request, await self._control.handle(request, path), None)
+            done = await self._control.handle(request, path)
+            return done if isinstance(done, web.StreamResponse) else await self._send(request, done, None)
         environment, rest = split_environment(path)
         if rest == STREAM_PATH:
             return await self._handle_stream(request, environment)
@@ -162,6 +190,7 @@ class _SandboxServer:
             response = self._replacement(fault, request.headers)
             if response is None or (fault is not None and fault.after):
                 outcome = fault.order.to_outcome() if fault and fault.order else None
+                await self.clock.turn()
                 done = self._api.handle(
                     environment, method, route, request.headers, query_string=query, body=body, order_outcome=outcome
                 )
@@ -181,6 +210,7 @@ class _SandboxServer:
             await self._delay(fault)
             response = self._replacement(fault, request.headers)
             if response is None:
+                await self.clock.turn()
                 response = self._data_api.handle(method, route, request.headers, query)
             return await self._send(request, response, fault, entry)
 
@@ -267,7 +297,9 @@ def split_environment(path: str) -> tuple[str | None, str]:
 
 def _methods_of(path: str) -> frozenset[str]:
     """Returns the methods of a path, or of a route's pattern, that a fault may name; none if it is not served."""
-    return frozenset({"GET"}) if path == STREAM_PATH or _DATA_PATH.match(path) else ROUTES.methods_of(path)
+    if path == STREAM_PATH or _DATA_SOCKET.fullmatch(path):
+        return frozenset({"GET"})
+    return ROUTES.methods_of(path) | DATA_ROUTES.methods_of(path)
 
 
 def _either(done: Response, replacement: Response | None) -> Response:
@@ -291,9 +323,10 @@ def run_sandbox(
     latency_seconds: float = 0.0,
     rate_limit_per_minute: int = 200,
     characters: bool = False,
-) -> Generator[Sandbox]:
+    depth: Decimal | None = None,
+) -> Generator[BlockingSandbox]:
     """Serves on a free port in a thread of its own while the block runs; otherwise like `serve_sandbox`."""
-    started: Future[tuple[Sandbox, Callable[[], object]]] = Future()
+    started: Future[tuple[BlockingSandbox, Callable[[], object]]] = Future()
 
     async def serve() -> None:
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
@@ -305,8 +338,10 @@ def run_sandbox(
             latency_seconds=latency_seconds,
             rate_limit_per_minute=rate_limit_per_minute,
             characters=characters,
+            depth=depth,
         ) as sandbox:
-            started.set_result((sandbox, lambda: loop.call_soon_threadsafe(stop.set)))
+            blocking = BlockingSandbox(sandbox.url, BlockingClock(sandbox.clock, loop))
+            started.set_result((blocking, lambda: loop.call_soon_threadsafe(stop.set)))
             await stop.wait()
 
     with ThreadPoolExecutor(1, "sandbox") as thread:

@@ -15,11 +15,13 @@ class SandboxCannotListen(Exception):  # noqa: N818 - a condition
     """The sandbox's port is not available. One line that says what to do."""
 
 
-async def run_sandbox(port: int, seed: int, latency_seconds: float, speed: int, *, characters: bool) -> None:
+async def run_sandbox(
+    port: int, seed: int, latency_seconds: float, *, start: datetime | None, speed: int, characters: bool
+) -> None:
     signals = Signals()
     way_out = "corral sandbox --port N"
     async with open_sandbox(
-        port, way_out, seed=seed, latency_seconds=latency_seconds, speed=speed, characters=characters
+        port, way_out, seed=seed, latency_seconds=latency_seconds, start=start, speed=speed, characters=characters
     ) as broker:
         out.print(f"SANDBOX broker: {broker.paper_url} (paper), {broker.live_url} (live)")
         out.print("  key ID PK… (paper) or AK… (live), secret: sandbox-secret-for-<key ID>. Press Ctrl-C to stop.")

@@ -12,7 +12,8 @@ from corral_sandbox.broker.account_settings import AccountConfigurations, Watchl
 from corral_sandbox.broker.characters import open_account_with_character
 from corral_sandbox.broker.initial_state import AccountTerms, initial_value_at, open_plain_account
 from corral_sandbox.broker.ledger import AccountValue, value_of
-from corral_sandbox.broker.order_manager import OrderEvent, OrderManager
+from corral_sandbox.broker.matching import LIQUIDITY
+from corral_sandbox.broker.order_manager import Depth, OrderEvent, OrderManager
 from corral_sandbox.market.money import EXACT
 from corral_sandbox.market.time import Clock
 
@@ -30,12 +31,13 @@ class TradingAccount:
     terms: AccountTerms
     configurations: AccountConfigurations
     watchlists: Watchlists
+    depth: Depth = lambda: LIQUIDITY
     _order_manager: OrderManager | None = None
 
     @property
     def order_manager(self) -> OrderManager:
         if self._order_manager is None:
-            self._order_manager = OrderManager(self.terms)
+            self._order_manager = OrderManager(self.terms, self.depth)
         return self._order_manager
 
     @property
@@ -66,9 +68,11 @@ class TradingAccounts:
         *,
         on_dropped: Callable[[OrderManager], None] | None = None,
         characters: bool = False,
+        depth: Depth = lambda: LIQUIDITY,
     ) -> None:
         self.seed = seed
         self._on_due = on_due
+        self._depth = depth
         self._on_dropped = on_dropped
         self._open_terms = partial(open_account_with_character if characters else open_plain_account, seed)
         self._changed: dict[str, TradingAccount] = {}
@@ -111,12 +115,12 @@ class TradingAccounts:
             self._on_dropped(account.order_manager)
 
     def _open_anew(self, key_id: str) -> TradingAccount:
-        return account_of(self._open_terms(key_id))
+        return self.new_account(self._open_terms(key_id))
 
-
-def account_of(terms: AccountTerms) -> TradingAccount:
-    """Returns a new account with these terms, without orders."""
-    return TradingAccount(terms, terms, initial_configurations(terms), Watchlists(str(terms.profile["id"])))
+    def new_account(self, terms: AccountTerms) -> TradingAccount:
+        """Returns an account with these terms, without orders, which is not kept yet."""
+        watchlists = Watchlists(str(terms.profile["id"]))
+        return TradingAccount(terms, terms, initial_configurations(terms), watchlists, self._depth)
 
 
 class OrderScheduler:
@@ -139,6 +143,11 @@ class OrderScheduler:
         self._next_due[manager] = due
         heappush(self._entries, (due, next(self._numbers), manager))
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is due at any time."""
+        return not self._next_due
+
     def forget(self, manager: OrderManager) -> None:
         """Call when an account is replaced: its orders stop."""
         self._next_due.pop(manager, None)
@@ -147,14 +156,14 @@ class OrderScheduler:
         """Runs until it is cancelled."""
         while True:
             self._next_due_changed.clear()
-            self._advance()
+            self.advance_to(self._clock.now())
             if not self._entries:
                 await self._next_due_changed.wait()
             else:
                 await self._sleep_until(self._entries[0][0])
 
-    def _advance(self) -> None:
-        now = self._clock.now()
+    def advance_to(self, now: int) -> None:
+        """Lets everything happen in all accounts that is due by `now`, in nanoseconds since 1970."""
         while self._entries and self._entries[0][0] <= now:
             due, _, manager = heappop(self._entries)
             if self._next_due.get(manager) != due:
@@ -162,6 +171,7 @@ class OrderScheduler:
             del self._next_due[manager]
             with localcontext(EXACT):
                 manager.advance(now)
+            self._clock.note_change(due)
             self.schedule(manager)
 
     async def _sleep_until(self, due: int) -> None:

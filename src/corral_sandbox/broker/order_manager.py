@@ -16,6 +16,7 @@ from corral_sandbox.broker.fees import coin_fee
 from corral_sandbox.broker.initial_state import AccountTerms, initial_trades
 from corral_sandbox.broker.ledger import FILL, Execution, Ledger, LedgerPosition, LedgerState
 from corral_sandbox.broker.matching import (
+    LIQUIDITY,
     LIQUIDITY_RETURNS_AFTER,
     OrderStep,
     best_price,
@@ -35,6 +36,10 @@ _EVENTS_KEPT = 10_000
 _CLOSING: dict[str, Status] = {"cancel": "canceled", "expire": "expired", "reject": "rejected"}
 
 
+Depth = Callable[[], Decimal | None]
+"""Returns how many dollars of an order are filled at one instant; None is all of it."""
+
+
 class OrderEvent(NamedTuple):
     """A trade update, named as Alpaca names it. Those of an account are numbered from 1."""
 
@@ -51,8 +56,9 @@ class OrderManager:
     when the next due time may have changed. `events` are the last ones, with each order as it was then.
     """
 
-    def __init__(self, terms: AccountTerms) -> None:
+    def __init__(self, terms: AccountTerms, depth: Depth = lambda: LIQUIDITY) -> None:
         self.terms = terms
+        self._depth = depth
         self._opening_trades = initial_trades(terms)
         self.orders = {order.id: order for order, _ in self._opening_trades}
         self.by_client_order_id = {order.client_order_id: order for order, _ in self._opening_trades}
@@ -161,7 +167,7 @@ class OrderManager:
         self._schedule_next_step(order)
 
     def _schedule_next_step(self, order: BrokerOrder) -> None:
-        step = next_step(self.terms.seed, order)
+        step = next_step(self.terms.seed, order, self._depth())
         if step is not None:
             self._next_steps[order] = step
             heappush(self._due, (step.at, order.number, step, order))
@@ -201,7 +207,7 @@ class OrderManager:
 
     def _execute(self, order: BrokerOrder, at: int) -> None:
         at_price = execution_price(self.terms.seed, order, at)
-        for quantity in executions(order, at_price):
+        for quantity in executions(order, at_price, self._depth()):
             if not self._can_pay(order, quantity, at_price):
                 self._close(order, "canceled" if order.filled_quantity else "rejected", at)
                 return

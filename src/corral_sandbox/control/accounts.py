@@ -8,7 +8,7 @@ from corral_sandbox.api.account import apply_configurations
 from corral_sandbox.api.assets import find_listed_asset
 from corral_sandbox.api.order_messages import read_order
 from corral_sandbox.api.orders import submit_order
-from corral_sandbox.broker.accounts import TradingAccount, TradingAccounts, account_of
+from corral_sandbox.broker.accounts import TradingAccount, TradingAccounts
 from corral_sandbox.broker.initial_state import is_key_id
 from corral_sandbox.broker.seeding import SeedError, seeded_account
 from corral_sandbox.control.account_form import AccountForm, read_form
@@ -38,9 +38,9 @@ class AccountsControl:
 
     def _put(self, key_id: str, form: AccountForm) -> None:
         """The new account takes the place of the present one when everything about it has succeeded."""
-        now = self._clock.now()
+        now = self._clock.begin_change()
         try:
-            account = account_of(seeded_account(self._accounts.seed, key_id, form.seed, now))
+            account = self._accounts.new_account(seeded_account(self._accounts.seed, key_id, form.seed, now))
         except SeedError as impossible:
             raise ApiError(400, str(impossible)) from None
         _configure(account, form)

@@ -87,6 +87,8 @@ def stream_trade_events(request: Request) -> Response:
 def stream_activity_events(request: Request) -> Response:
     manager = request.account.order_manager
 
+    currency = str(manager.terms.profile["currency"])
+
     def as_event(number: int, activity: Activity) -> _Event:
         identity = event_id(str(manager.terms.profile["id"]), number, activity.at)
         return _Event(identity, activity.at, lambda: activity_event_document(manager, activity, number))
