@@ -40,6 +40,7 @@ _FORMS: dict[str, dict[str, Any]] = {
     "orders": {
         "orders": [_RESTING, {"symbol": "GLD", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day"}]
     },
+    "changed character": {"character": "margin_borrower", "cash": "12.5", "status": "ACCOUNT_UPDATED"},
     **{character: {"character": character} for character in CHARACTERS},
 }
 
@@ -345,7 +346,10 @@ async def test_seeded_options_expire(control: AccountControl) -> None:
         ({"positions": [{"symbol": "BTC/USD", "qty": "-1"}]}, "BTC/USD cannot be sold short"),
         ({"positions": [{"symbol": "AAPL", "qty": "-1.5"}]}, "fractions of a share cannot be sold short"),
         ({"positions": [{"symbol": _CALL, "qty": "-1"}]}, "1 short calls on AAPL are uncovered"),
-        ({"cash": "22999.99", "positions": [{"symbol": _PUT, "qty": "-1"}]}, "short puts need 23000 in cash"),
+        (
+            {"cash": "22999.99", "positions": [{"symbol": _PUT, "qty": "-1"}]},
+            "short puts are uncovered, which Alpaca does not allow: their shares would cost 23000",
+        ),
         ({"cash": "-1"}, "equity = cash + long_market_value + short_market_value = -1 + 0 + 0 = -1 is below 0"),
         (
             {"cash": "-1", "multiplier": 1, "positions": [{"symbol": "AAPL", "qty": "1"}]},

@@ -142,11 +142,11 @@ def _check_identities(terms: AccountTerms, now: int) -> None:
             "positions: with multiplier 1 shorting_enabled is false and short_market_value = 0; set multiplier 2 or 4"
         )
     _check_equity(terms, now)
-    _check_cover(terms)
+    _check_cover(terms, now)
 
 
 def _check_equity(terms: AccountTerms, now: int) -> None:
-    """At every time that a client may ask about without a history."""
+    """Checks equity and last_equity, and the deposit that the history begins with."""
     for name, at in (("equity", now), ("last_equity", close_before_today(now))):
         value = initial_value_at(terms, at)
         if value.equity < 0:
@@ -163,8 +163,8 @@ def _check_equity(terms: AccountTerms, now: int) -> None:
         )
 
 
-def _check_cover(terms: AccountTerms) -> None:
-    """A short call needs a hundred shares or a long call, a short put the cash of its strike or a long put."""
+def _check_cover(terms: AccountTerms, now: int) -> None:
+    """A short call needs a hundred shares or a long call, a short put the money of its strike or a long put."""
     options = [
         (contract, holding.quantity)
         for holding in terms.holdings
@@ -179,10 +179,11 @@ def _check_cover(terms: AccountTerms) -> None:
                 f"allow; hold {format_amount(-calls * SHARES_PER_CONTRACT)} shares or as many long calls"
             )
     needed = sum((_cash_for_puts(options, name) for name in {contract.underlying for contract, _ in options}), ZERO)
-    if needed > max(terms.cash, ZERO):
+    available = max(terms.cash, initial_value_at(terms, now).equity)
+    if needed > available:
         raise SeedError(
-            f"positions: short puts need {format_amount(needed)} in cash, which Alpaca demands; "
-            f"cash is {format_amount(terms.cash)}"
+            f"positions: short puts are uncovered, which Alpaca does not allow: their shares would cost "
+            f"{format_amount(needed)}, and the account has {format_amount(available)}; give more cash or long puts"
         )
 
 

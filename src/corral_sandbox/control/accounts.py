@@ -26,18 +26,25 @@ class AccountsControl:
 
     async def handle(self, request: web.BaseRequest, rest: str) -> Document:
         key_id = _key_id(rest)
-        body = await request.read()
+        if request.method == "PUT":
+            self.put(key_id, await request.read())
+        elif request.method == "DELETE":
+            self._accounts.reset(key_id)
+        elif request.method != "GET":
+            raise MethodNotAllowedError(["GET", "PUT", "DELETE"])
+        return self.state(key_id)
+
+    def state(self, key_id: str) -> dict[str, object]:
         with localcontext(EXACT):
-            if request.method == "PUT":
-                self._put(key_id, read_form(body))
-            elif request.method == "DELETE":
-                self._accounts.reset(key_id)
-            elif request.method != "GET":
-                raise MethodNotAllowedError(["GET", "PUT", "DELETE"])
             return account_state(key_id, self._accounts.find(key_id), self._clock.now())
 
-    def _put(self, key_id: str, form: AccountForm) -> None:
-        """The new account takes the place of the present one when everything about it has succeeded."""
+    def put(self, key_id: str, body: bytes) -> None:
+        """Replaces an account when everything about the new one has succeeded. Raises a 400 for a bad one."""
+        form = read_form(body)
+        with localcontext(EXACT):
+            self._accounts.replace(key_id, self._account_of(key_id, form))
+
+    def _account_of(self, key_id: str, form: AccountForm) -> TradingAccount:
         now = self._clock.begin_change()
         try:
             account = self._accounts.new_account(seeded_account(self._accounts.seed, key_id, form.seed, now))
@@ -47,7 +54,7 @@ class AccountsControl:
         _add_watchlists(account, form, now)
         for index, order in enumerate(form.orders):
             _place(account, index, order, now)
-        self._accounts.replace(key_id, account)
+        return account
 
 
 def _key_id(rest: str) -> str:
