@@ -206,6 +206,22 @@ def auctions(seed: int, asset: Asset, during: TimeRange) -> Iterator[Auctions]:
             )
 
 
+def bar_of_minute(seed: int, asset: Asset, at: int, now: int) -> Bar:
+    """Returns the bar of the minute that begins at `at`, whether or not the market is open."""
+    return _bar(seed, asset, at, TradingWindow(at, at + MINUTE), now)
+
+
+def bar_of_day(seed: int, asset: Asset, now: int) -> Bar | None:
+    """Returns the running bar of today, None before the opening and on a day without a session."""
+    return _day_bar(seed, asset, datetime.fromtimestamp(now // SECOND, _zone(asset.asset_class)).date(), now)
+
+
+def is_trading(asset: Asset, at: int) -> bool:
+    """Whether an asset trades at `at`, shares also in the extended hours."""
+    hours = _hours(asset, datetime.fromtimestamp(at // SECOND, _zone(asset.asset_class)).date(), extended=True)
+    return hours is not None and hours.opens <= at < hours.closes
+
+
 def midnight_of(asset_class: str, day: date) -> int:
     """Returns when a day begins: in New York, for coins in Chicago."""
     return _midnight(day, _zone(asset_class))
