@@ -72,9 +72,10 @@ def without_environment(path: str) -> str:
     return f"/{rest}" if environment in KEY_ID_PREFIXES else path
 
 
-def is_data_path(path: str) -> bool:
-    """Whether a path without /paper or /live is one of market data, known or not."""
-    return path.startswith(_PREFIXES)
+def data_path(path: str) -> str | None:
+    """Returns the path of a request for market data, without /paper or /live; None for any other request."""
+    path = without_environment(path)
+    return path if path.startswith(_PREFIXES) else None
 
 
 class MarketDataApi:

@@ -22,7 +22,7 @@ from corral_sandbox.faults.plan import STREAM_PATH, FaultPlan, FaultRule
 from corral_sandbox.http.access import RequestCounts, claimed_key_id
 from corral_sandbox.http.requests import Response
 from corral_sandbox.market.time import Clock, to_nanoseconds
-from corral_sandbox.market_data_api import DATA_ROUTES, MarketDataApi, is_data_path, without_environment
+from corral_sandbox.market_data_api import DATA_ROUTES, MarketDataApi, data_path, without_environment
 from corral_sandbox.stream.data_feeds import DataFeed, feed_of
 from corral_sandbox.stream.market_data import MarketDataStreams
 from corral_sandbox.stream.trade_updates import TradeUpdatesServer
@@ -99,6 +99,7 @@ class _SandboxServer:
     ) -> None:
         self._api = api
         self._data_api = data_api
+        self._data_streams = MarketDataStreams(data_api.seed, clock, max_connections=streams_per_account)
         self._latency_seconds = latency_seconds
         self._clock = clock
         self._faults = FaultPlan()
@@ -106,18 +107,15 @@ class _SandboxServer:
         self._control = ControlApi(
             {"_faults": FaultsControl(self._faults).handle, "_requests": RequestsControl(self._counts).handle}
         )
-        self._data_streams = MarketDataStreams(data_api.seed, clock, max_connections=streams_per_account)
         self._streams = TradeUpdatesServer(
             api.accounts, self._faults, self._counts, max_connections=streams_per_account, delay=self._delay
         )
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path = _normalized(request.rel_url.raw_path)
-        asked = without_environment(path)
-        feed = feed_of(asked)
-        if feed is not None and ("Upgrade" in request.headers or not is_data_path(asked)):
+        if (feed := feed_of(without_environment(path))) is not None and "Upgrade" in request.headers:
             return await self._handle_data_stream(request, feed)
-        if is_data_path(asked):
+        if (asked := data_path(path)) is not None:
             return await self._handle_market_data(request, asked)
         environment, _, rest = path[1:].partition("/")
         if environment in KEY_ID_PREFIXES and rest == STREAM_PATH[1:]:
@@ -155,19 +153,6 @@ class _SandboxServer:
                 response = self._data_api.handle(request.method, route, request.headers, query)
             return await self._send(request, response, fault)
 
-    async def _handle_data_stream(self, request: web.BaseRequest, feed: DataFeed) -> web.StreamResponse:
-        key_id = claimed_key_id(request.headers)
-        with self._counts.counting(key_id, feed.path):
-            fault = self._faults.take(key_id, feed.path, feed.path)
-            await self._delay(fault)
-        try:
-            if fault is None or not fault.refuses_handshake:
-                return await self._data_streams.serve(request, feed)
-            response = replacement_response(fault, request.headers, self._clock.real()) or Response(400, b"")
-        except ApiError as error:
-            response = Response.of_error(error)
-        return await self._send(request, response, fault)
-
     async def _handle_stream(self, request: web.BaseRequest, environment: str) -> web.StreamResponse:
         """Serves a connection until it ends, or returns the response that refuses it."""
         key_id = claimed_key_id(request.headers)
@@ -186,6 +171,20 @@ class _SandboxServer:
         seconds = self._latency_seconds + (fault.latency_ms / 1_000 if fault else 0)
         if seconds:
             await asyncio.sleep(seconds)
+
+    async def _handle_data_stream(self, request: web.BaseRequest, feed: DataFeed) -> web.StreamResponse:
+        """Serves a connection until it ends, or returns the response that refuses it."""
+        key_id = claimed_key_id(request.headers)
+        with self._counts.counting(key_id, feed.path):
+            fault = self._faults.take(key_id, feed.path, feed.path)
+            await self._delay(fault)
+        try:
+            if fault is None or not fault.refuses_handshake:
+                return await self._data_streams.serve(request, feed)
+            response = replacement_response(fault, request.headers, self._clock.real()) or Response(400, b"")
+        except ApiError as error:
+            response = Response.of_error(error)
+        return await self._send(request, response, fault)
 
     async def _send(self, request: web.BaseRequest, response: Response, fault: FaultRule | None) -> web.StreamResponse:
         response.headers["X-Request-ID"] = token_hex(16)

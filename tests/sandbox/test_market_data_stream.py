@@ -256,6 +256,19 @@ async def test_trades_quotes_and_bars_of_stocks(http: ClientSession, streams: Sa
         assert passed[1]["t"] == passed[3]["t"] == "2026-11-20T05:00:00Z"
 
 
+async def test_of_a_leap_of_the_clock_the_bars_of_a_day_are_sent(http: ClientSession) -> None:
+    now = nanoseconds("2026-11-20T19:58:30-05:00")  # a Friday
+    async with (
+        serve_sandbox(port=0, clock=lambda: now) as running,
+        _authenticated(http, running, "/v2/iex") as socket,
+    ):
+        await _ask(socket, action="subscribe", bars=["KO"])
+        now = nanoseconds("2026-11-23T04:01:00-05:00")  # a minute of Friday is too long ago
+        assert [bar["t"] for bar in await _next(socket)] == ["2026-11-23T09:00:00Z"]
+        now = nanoseconds("2026-11-23T05:00:30-05:00")
+        assert [bar["t"][11:16] for bar in await _next(socket)] == [f"09:{minute:02}" for minute in range(1, 60)]
+
+
 async def test_no_trades_at_night_except_of_coins_and_on_the_test_feed(http: ClientSession) -> None:
     night = nanoseconds("2026-11-21T03:00:00-05:00")
     async with serve_sandbox(port=0, clock=lambda: night) as closed:
@@ -330,8 +343,10 @@ async def test_a_fragmented_message_is_put_together(http: ClientSession, streams
         assert len(msgpack.unpackb(await socket.recv())[0]["statuses"]) == 26
 
 
-async def test_a_plain_request_is_told_that_a_handshake_is_expected(http: ClientSession, streams: Sandbox) -> None:
+async def test_without_a_handshake_there_is_nothing(http: ClientSession, streams: Sandbox) -> None:
     async with http.get(f"{streams.url}/v2/iex") as response:
+        assert response.status == 404
+    async with http.get(f"{streams.url}/v2/iex", headers={"Upgrade": "something"}) as response:
         assert (response.status, await response.json()) == (400, {"message": "websocket handshake expected"})
 
 

@@ -143,7 +143,7 @@ class Subscriptions:
 
     def due(self, now: int) -> Iterator[DataMessage]:
         """Yields the bars of the minutes that have passed, and then the latest trades, quotes and order books."""
-        minute, self._minute = self._minute, max(now // MINUTE, self._minute)
+        minute, self._minute = self._minute, now // MINUTE
         for passed in range(max(minute, self._minute - _MOST_MINUTES), self._minute):
             yield from self._bars_of_minute(passed * MINUTE)
         for channel, message in _LATEST.items():
