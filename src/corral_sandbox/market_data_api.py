@@ -4,7 +4,6 @@ A handler is a function of a `DataRequest` that returns a JSON document. A new o
 paper and live accounts get the same data, and coins need none.
 """
 
-from base64 import b64decode
 from collections.abc import Callable, Mapping
 
 from corral_sandbox.api import crypto_data, news_data, option_data, stock_data
@@ -13,7 +12,8 @@ from corral_sandbox.api.corporate_action_data import list_corporate_actions
 from corral_sandbox.api.market_data_query import DataRequest
 from corral_sandbox.broker.initial_state import KEY_ID_PREFIXES
 from corral_sandbox.errors import ApiError, EndpointNotFoundError, MethodNotAllowedError
-from corral_sandbox.http.access import RateLimit, authenticate, claimed_key_id
+from corral_sandbox.http.access import RateLimit
+from corral_sandbox.http.data_access import authenticate_for_data, has_credentials
 from corral_sandbox.http.requests import Document, Response, Route, Routes
 from corral_sandbox.market.time import Clock
 
@@ -66,10 +66,15 @@ _PREFIXES = ("/v2/stocks/", "/v1beta1/", "/v1beta3/", "/v1/")
 _NEEDS_NO_KEYS = "/v1beta3/crypto/"
 
 
+def without_environment(path: str) -> str:
+    """Returns a path without /paper or /live."""
+    environment, _, rest = path[1:].partition("/")
+    return f"/{rest}" if environment in KEY_ID_PREFIXES else path
+
+
 def data_path(path: str) -> str | None:
     """Returns the path of a request for market data, without /paper or /live; None for any other request."""
-    environment, _, rest = path[1:].partition("/")
-    path = f"/{rest}" if environment in KEY_ID_PREFIXES else path
+    path = without_environment(path)
     return path if path.startswith(_PREFIXES) else None
 
 
@@ -77,7 +82,7 @@ class MarketDataApi:
     """A `rate_limit_per_minute` of 0 sets no limit. The limit is separate from that of the Trading API."""
 
     def __init__(self, *, seed: int, rate_limit_per_minute: int, clock: Clock) -> None:
-        self._seed = seed
+        self.seed = seed
         self._clock = clock
         self._rate_limit = RateLimit(rate_limit_per_minute) if rate_limit_per_minute else None
 
@@ -107,37 +112,12 @@ class MarketDataApi:
             raise EndpointNotFoundError
         if method != "GET":
             raise MethodNotAllowedError(["GET"])
-        request = DataRequest(self._seed, self._clock.now(), route.parameters, query_string)
+        request = DataRequest(self.seed, self._clock.now(), route.parameters, query_string)
         return dict(_HANDLERS[route.pattern](request))
 
 
 def _authenticated_key_id(route: Route | None, headers: Mapping[str, str]) -> str | None:
     """Returns None for a request without keys, which may ask for coins."""
-    named = _with_basic_credentials(headers)
-    if route is not None and route.pattern.startswith(_NEEDS_NO_KEYS) and not _has_credentials(named):
+    if route is not None and route.pattern.startswith(_NEEDS_NO_KEYS) and not has_credentials(headers):
         return None
-    key_id = claimed_key_id(named) or ""
-    environment = next((name for name, prefix in KEY_ID_PREFIXES.items() if key_id.startswith(prefix)), "paper")
-    try:
-        return authenticate(environment, named)
-    except ApiError:
-        raise ApiError(401, "unauthorized.") from None
-
-
-_KEY_ID_HEADER, _SECRET_HEADER = "APCA-API-KEY-ID", "APCA-API-SECRET-KEY"
-
-
-def _has_credentials(headers: Mapping[str, str]) -> bool:
-    return any(name in headers for name in (_KEY_ID_HEADER, _SECRET_HEADER, "Authorization"))
-
-
-def _with_basic_credentials(headers: Mapping[str, str]) -> Mapping[str, str]:
-    """Returns the keys of `Authorization: Basic` as headers of their own."""
-    scheme, _, encoded = headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "basic":
-        return headers
-    try:
-        key_id, _, secret = b64decode(encoded, validate=True).decode("ascii").partition(":")
-    except ValueError:
-        return headers
-    return {_KEY_ID_HEADER: key_id, _SECRET_HEADER: secret}
+    return authenticate_for_data(headers)

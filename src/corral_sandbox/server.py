@@ -28,12 +28,13 @@ from corral_sandbox.http.access import RequestCounts, claimed_key_id
 from corral_sandbox.http.journal import Journal, JournalEntry
 from corral_sandbox.http.requests import EventStream, Response, Route
 from corral_sandbox.market.time import Clock, format_timestamp, to_nanoseconds
-from corral_sandbox.market_data_api import DATA_ROUTES, MarketDataApi, data_path
+from corral_sandbox.market_data_api import DATA_ROUTES, MarketDataApi, data_path, without_environment
+from corral_sandbox.stream.data_feeds import DataFeed, feed_of
+from corral_sandbox.stream.market_data import MarketDataStreams
 from corral_sandbox.stream.trade_updates import TradeUpdatesServer
 from corral_sandbox.trading_api import ROUTES, TradingApi
 
 _REPEATED_SLASHES = re.compile("/{2,}")
-_DATA_SOCKET = re.compile(r"/v2/(iex|sip|test)|/v1beta3/crypto/[^/]+|/v1beta1/(indicative|opra)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,7 @@ class _SandboxServer:
     ) -> None:
         self._api = api
         self._data_api = data_api
+        self._data_streams = MarketDataStreams(data_api.seed, clock, max_connections=streams_per_account)
         self._latency_seconds = latency_seconds
         self._clock = clock
         self._faults = FaultPlan(_methods_of)
@@ -163,6 +165,8 @@ class _SandboxServer:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path = _normalized(request.rel_url.raw_path)
+        if (feed := feed_of(without_environment(path))) is not None and "Upgrade" in request.headers:
+            return await self._handle_data_stream(request, feed)
         if (asked := data_path(path)) is not None:
             return await self._handle_market_data(request, asked)
         if path.startswith("/_"):
@@ -237,6 +241,21 @@ class _SandboxServer:
         if seconds:
             await asyncio.sleep(seconds)
 
+    async def _handle_data_stream(self, request: web.BaseRequest, feed: DataFeed) -> web.StreamResponse:
+        """Serves a connection until it ends, or returns the response that refuses it."""
+        key_id, method = claimed_key_id(request.headers), request.method
+        with self._counts.counting(key_id, feed.path):
+            entry = self._journal.begin(key_id, self._clock.now(), method=method, path=feed.path)
+            fault = self._faults.take(key_id, method, feed.path, feed.path)
+            await self._delay(fault)
+        try:
+            if fault is None or not fault.refuses_handshake:
+                return await self._data_streams.serve(request, feed)
+            response = self._replacement(fault, request.headers) or Response(400, b"")
+        except ApiError as error:
+            response = Response.of_error(error)
+        return await self._send(request, response, fault, entry)
+
     async def _send(
         self, request: web.BaseRequest, response: Response, fault: FaultRule | None, entry: JournalEntry | None = None
     ) -> web.StreamResponse:
@@ -297,7 +316,7 @@ def split_environment(path: str) -> tuple[str | None, str]:
 
 def _methods_of(path: str) -> frozenset[str]:
     """Returns the methods of a path, or of a route's pattern, that a fault may name; none if it is not served."""
-    if path == STREAM_PATH or _DATA_SOCKET.fullmatch(path):
+    if path == STREAM_PATH or feed_of(path) is not None:
         return frozenset({"GET"})
     return ROUTES.methods_of(path) | DATA_ROUTES.methods_of(path)
 

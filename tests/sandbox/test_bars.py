@@ -76,6 +76,17 @@ def test_a_day_is_made_of_the_minutes_of_its_session_and_of_the_closing_auction(
     assert Decimal(str(day["c"])) == caller.price(symbol, "2026-11-20T16:00:00-05:00")
 
 
+def test_a_day_opens_and_closes_with_its_auctions() -> None:
+    caller = DataCaller(at="2026-11-21T12:00:00-05:00")
+    days = caller.bars("AAPL", "1Day", "2026-10-01")
+    auctions = caller.get("/v2/stocks/AAPL/auctions", start="2026-10-01")["auctions"]
+    assert len(days) > 30
+    for day, auction in zip(days, auctions, strict=True):
+        assert (day["o"], day["c"]) == (auction["o"][0]["p"], auction["c"][0]["p"])
+        assert auction["d"] == day["t"][:10]
+    assert Decimal(str(days[-1]["c"])) == caller.price("AAPL", "2026-11-20T16:00:00-05:00")
+
+
 @pytest.mark.parametrize("symbol", _SYMBOLS)
 def test_weeks_and_months_are_made_of_days(symbol: str) -> None:
     caller = DataCaller()

@@ -8,6 +8,7 @@ from yarl import URL
 
 from corral_sandbox import Sandbox, secret_of, serve_sandbox
 from corral_sandbox.market_data_api import DATA_ROUTES, data_path
+from corral_sandbox.stream.data_feeds import feed_of
 from corral_sandbox.trading_api import ROUTES
 from tests.sandbox.people import ALICE, ALICE_LIVE, keys_of
 
@@ -28,8 +29,9 @@ async def test_market_data_is_at_the_root_and_beside_the_trading_api(
 
 
 def test_no_path_is_both_trading_and_market_data() -> None:
-    assert not [pattern for pattern in ROUTES.patterns() if data_path(pattern)]
+    assert not [pattern for pattern in ROUTES.patterns() if data_path(pattern) or feed_of(pattern)]
     assert all(data_path(pattern) == data_path(f"/live{pattern}") == pattern for pattern in DATA_ROUTES.patterns())
+    assert [pattern for pattern in DATA_ROUTES.patterns() if feed_of(pattern)] == ["/v1beta1/news"]
     assert data_path("/paper/live/v2/stocks/bars") is data_path("/v2/account") is data_path("/v1beta1") is None
 
 
@@ -96,3 +98,10 @@ async def test_requests_are_counted_under_the_pattern_of_their_path(sandbox: San
     async with http.get(f"{sandbox.url}/_requests") as response:
         counts = await response.json()
     assert counts["key_ids"][ALICE]["paths"] == {"/v2/stocks/{symbol}/trades/latest": 1}
+
+
+async def test_the_path_of_news_is_also_that_of_their_stream(sandbox: Sandbox, http: ClientSession) -> None:
+    async with http.get(f"{sandbox.url}/v1beta1/news", headers=keys_of(ALICE)) as response:
+        assert await response.json() == {"news": [], "next_page_token": None}
+    async with http.ws_connect(f"{sandbox.url}/v1beta1/news") as socket:
+        assert await socket.receive_json(timeout=5) == [{"T": "success", "msg": "connected"}]

@@ -1,7 +1,7 @@
 """Every method of Alpaca's SDK for Python that reads market data works, unmodified."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -248,3 +248,46 @@ async def test_the_sdk_raises_its_own_error_for_a_wrong_secret_and_for_a_bad_sym
             await _call(client, "get_stock_latest_trade", StockLatestTradeRequest(symbol_or_symbols=symbol))
         error: Any = refused.value
         assert (error.status_code, error.message) == (status, message)
+
+
+@pytest.mark.parametrize(
+    ("stream", "path", "channels", "symbol"),
+    [
+        ("StockDataStream", "/v2/iex", "trades quotes bars updated_bars daily_bars", "AAPL"),
+        ("StockDataStream", "/v2/test", "trades quotes bars", "FAKEPACA"),
+        ("CryptoDataStream", "/v1beta3/crypto/us", "trades quotes bars daily_bars orderbooks", "BTC/USD"),
+        ("OptionDataStream", "/v1beta1/indicative", "trades quotes", _CALL),
+        ("NewsDataStream", "/v1beta1/news", "news", "*"),
+    ],
+)
+async def test_the_streams_of_the_sdk(stream: str, path: str, channels: str, symbol: str) -> None:
+    import alpaca.data.live as clients
+
+    now = nanoseconds(_NOON)
+    async with serve_sandbox(port=0, clock=lambda: now) as running:
+        client: Any = getattr(clients, stream)(*_ALICES, url_override=running.url.replace("http", "ws") + path)
+        received: dict[str, Any] = {}
+        for channel in channels.split():
+            getattr(client, f"subscribe_{channel}")(_keeping(received, channel), symbol)
+        listening = asyncio.create_task(client._run_forever())
+        expected = set(channels.split()) - {"updated_bars", "news"}
+        await _until(lambda: client._running and not {"trades"} & expected - received.keys())
+        now += 60_000_000_000
+        await _until(lambda: expected <= received.keys())
+        assert {message.symbol for message in received.values()} <= {symbol}
+        await client.stop_ws()
+        await client.close()
+        listening.cancel()
+
+
+async def _until(is_true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not is_true():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+def _keeping(received: dict[str, Any], channel: str) -> Callable[[Any], Awaitable[None]]:
+    async def keep(message: object) -> None:
+        received[channel] = message
+
+    return keep

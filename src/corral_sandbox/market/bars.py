@@ -18,7 +18,7 @@ from itertools import takewhile
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
-from corral_sandbox.market.assets import Asset
+from corral_sandbox.market.assets import Asset, AssetClass
 from corral_sandbox.market.mean_prices import MEAN_PRICES
 from corral_sandbox.market.money import ZERO
 from corral_sandbox.market.prices import TICK, price, price_range
@@ -206,6 +206,22 @@ def auctions(seed: int, asset: Asset, during: TimeRange) -> Iterator[Auctions]:
             )
 
 
+def bar_of_minute(seed: int, asset: Asset, at: int, now: int) -> Bar:
+    """Returns the bar of the minute that begins at `at`, whether or not the market is open."""
+    return _bar(seed, asset, at, TradingWindow(at, at + MINUTE), now)
+
+
+def bar_of_day(seed: int, asset: Asset, now: int) -> Bar | None:
+    """Returns the running bar of today, None before the opening and on a day without a session."""
+    return _day_bar(seed, asset, datetime.fromtimestamp(now // SECOND, _zone(asset.asset_class)).date(), now)
+
+
+def is_trading(asset: Asset, at: int) -> bool:
+    """Whether an asset trades at `at`, shares also in the extended hours."""
+    hours = _hours(asset, datetime.fromtimestamp(at // SECOND, _zone(asset.asset_class)).date(), extended=True)
+    return hours is not None and hours.opens <= at < hours.closes
+
+
 def midnight_of(asset_class: str, day: date) -> int:
     """Returns when a day begins: in New York, for coins in Chicago."""
     return _midnight(day, _zone(asset_class))
@@ -271,7 +287,7 @@ def _bar(seed: int, asset: Asset, at: int, window: TradingWindow, now: int, *, h
     first, end = window.opens // TICK, min(window.closes // TICK, now // TICK + 1)
     last = end if has_auction and now >= window.closes else end - 1
     low, high = price_range(seed, asset.symbol, first * TICK, last * TICK)
-    opening, closing = (price(seed, asset.symbol, tick * TICK) for tick in (first, last))
+    opening, closing = price(seed, asset.symbol, first * TICK), price(seed, asset.symbol, last * TICK)
     volume = _volume_before(seed, asset, end) - _volume_before(seed, asset, first)
     return Bar(at, opening, high, low, closing, volume, end - first, (opening + high + low + closing) / 4)
 
@@ -336,15 +352,19 @@ def _volume_before(seed: int, asset: Asset, tick: int) -> int:
     return volume_before(seed, symbol, _mean_volume(seed, asset), tick)
 
 
+def _mean_volume(seed: int, asset: Asset) -> int:
+    """Returns the mean size of a trade."""
+    return _mean_volume_of(seed, asset.symbol, asset.asset_class)
+
+
 _DOLLARS_IN_COINS = 2  # the mean size of a trade in coins
 
 
 @lru_cache(maxsize=8_192)
-def _mean_volume(seed: int, asset: Asset) -> int:
-    """Returns the mean size of a trade."""
-    if asset.contract is not None:
-        return LOWEST_MEAN + seeded_random(4, seed, asset.symbol, "mean volume")
-    if asset.asset_class == "us_equity":
-        return 20 + seeded_random(80, seed, asset.symbol, "mean volume")
-    mean, decimals = MEAN_PRICES.get(asset.symbol, (100, 0))
+def _mean_volume_of(seed: int, symbol: str, asset_class: AssetClass) -> int:
+    if asset_class == "us_option":
+        return LOWEST_MEAN + seeded_random(4, seed, symbol, "mean volume")
+    if asset_class == "us_equity":
+        return 20 + seeded_random(80, seed, symbol, "mean volume")
+    mean, decimals = MEAN_PRICES.get(symbol, (100, 0))
     return max(_DOLLARS_IN_COINS * COIN_UNITS * 10**decimals // mean, LOWEST_MEAN)
