@@ -165,7 +165,7 @@ class _SandboxServer:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path = _normalized(request.rel_url.raw_path)
-        if (feed := feed_of(without_environment(path))) is not None and "Upgrade" in request.headers:
+        if "Upgrade" in request.headers and (feed := feed_of(without_environment(path))) is not None:
             return await self._handle_data_stream(request, feed)
         if (asked := data_path(path)) is not None:
             return await self._handle_market_data(request, asked)

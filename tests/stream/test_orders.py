@@ -22,16 +22,17 @@ async def test_an_order_is_told_as_it_fills_and_what_is_held_after_it(
 ) -> None:
     key_id = await trading_key(sandbox)
     credential = await alice.store(key_id)
+    left = "0.0009975"  # of a thousandth of a coin, after the fee
     async with trader(sandbox, key_id) as her, listening_to(alice.client) as ears, listening_to(bob.client) as bobs:
         await ears.until("position")
         await ears.until("account-data")
         placed = await her.order()
         fill = await ears.until("order", id=placed["id"], status="filled")
-        position = await ears.until("position", symbol="BTCUSD", qty="0.001")
+        position = await ears.until("position", symbol="BTCUSD", qty=left)
         assert fill.data["event"] == "fill"
         assert fill.data["credential_id"] == position.data["credential_id"] == credential["id"]
         assert told_filled(ears, credential["id"]) == {placed["id"]: Decimal("0.001")}
-        await her.order(side="sell")
+        await her.order(side="sell", qty=left)
         await ears.until("position", symbol="BTCUSD", qty="0")
     assert {event.kind for event in bobs.heard} == {"heartbeat"}
 

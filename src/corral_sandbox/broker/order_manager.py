@@ -6,7 +6,6 @@ an account depends only on the requests that changed it and their times, not on 
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from copy import copy
 from dataclasses import replace
 from decimal import Decimal
 from heapq import heapify, heappop, heappush
@@ -26,7 +25,15 @@ from corral_sandbox.broker.matching import (
     quantity_left,
     quote,
 )
-from corral_sandbox.broker.orders import BrokerOrder, OrderFactory, OrderOutcome, OrderRequest, Status
+from corral_sandbox.broker.orders import (
+    BrokerOrder,
+    OrderFactory,
+    OrderOutcome,
+    OrderRequest,
+    OrderState,
+    Status,
+    state_of,
+)
 from corral_sandbox.broker.settlement import Settlement, settle_exercised, settle_expired
 from corral_sandbox.market.money import ZERO
 from corral_sandbox.market.option_contracts import OptionContract, contract_of
@@ -53,7 +60,7 @@ class OrderEvent(NamedTuple):
 
 class OrderManager:
     """`on_event` is called with each event, `on_execution` with each execution, settlement and fee, and `on_change`
-    when the next due time may have changed. `events` are the last ones, with each order as it was then.
+    when the next due time may have changed.
     """
 
     def __init__(self, terms: AccountTerms, depth: Depth = lambda: LIQUIDITY) -> None:
@@ -63,7 +70,7 @@ class OrderManager:
         self.orders = {order.id: order for order, _ in self._opening_trades}
         self.by_client_order_id = {order.client_order_id: order for order, _ in self._opening_trades}
         self.ledger = Ledger(_initial_ledger_state(terms))
-        self.events: deque[OrderEvent] = deque(maxlen=_EVENTS_KEPT)
+        self._past_events: deque[tuple[OrderEvent, OrderState]] = deque(maxlen=_EVENTS_KEPT)
         self.on_event: set[Callable[[OrderEvent], None]] = set()
         self.on_execution: set[Callable[[Execution], None]] = set()
         self.on_change: Callable[[OrderManager], None] | None = None
@@ -97,6 +104,11 @@ class OrderManager:
     @property
     def execution_count(self) -> int:
         return len(self._opening_trades) + len(self.ledger.executions)
+
+    def past_events(self) -> Iterator[OrderEvent]:
+        """Yields the last events, the earliest first, each with its order as it was then."""
+        for event, state in self._past_events:
+            yield event._replace(order=event.order.as_of(state))
 
     def advance(self, now: int) -> None:
         """Processes everything that is due by `now`, in nanoseconds since 1970."""
@@ -363,7 +375,7 @@ class OrderManager:
         held = self.ledger.state.positions.get(execution.symbol) if execution else None
         self._events += 1
         event = OrderEvent(name, at, order, execution, held.quantity if held else ZERO, self._events)
-        self.events.append(event._replace(order=copy(order)))
+        self._past_events.append((event, state_of(order)))
         for listener in tuple(self.on_event):
             listener(event)
 

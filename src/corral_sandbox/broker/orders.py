@@ -1,7 +1,10 @@
 """Orders: what a client requested, the orders made of it, and their status."""
 
+from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from operator import attrgetter
 from typing import Literal
 from uuid import UUID, uuid5
 
@@ -127,6 +130,14 @@ class OrderGroup:
         return [member for role, member in self.members.items() if role != self.top]
 
 
+OrderState = tuple[object, ...]  # what changes of an order after it has been submitted
+_CHANGING = (
+    *("status", "updated_at", "filled_at", "canceled_at", "expired_at", "failed_at", "replaced_at", "replaced_by"),
+    *("filled_quantity", "filled_value", "peak", "busted_average"),
+)
+state_of: Callable[["BrokerOrder"], OrderState] = attrgetter(*_CHANGING)
+
+
 @dataclass(slots=True, eq=False)
 class BrokerOrder:
     """Times are nanoseconds since 1970. An order that `is_working` is matched from `ready_at` on."""
@@ -193,6 +204,13 @@ class BrokerOrder:
         self.filled_quantity += quantity
         self.filled_value += quantity * price
         self.filled_at = self.updated_at = at
+
+    def as_of(self, state: OrderState) -> "BrokerOrder":
+        """Returns the order as it was when it was in this state."""
+        order = copy(self)
+        for name, value in zip(_CHANGING, state, strict=True):
+            setattr(order, name, value)
+        return order
 
     def take_back(self, quantity: Decimal, price: Decimal, at: int) -> None:
         """Removes a fill."""

@@ -74,7 +74,7 @@ def stream_trade_events(request: Request) -> Response:
         return _Event(identity, event.at, lambda: trade_event_document(manager, event))
 
     stream = _Stream(_requested_range(request), request.clock)
-    stream.send_history(map(as_event, manager.events))
+    stream.send_history(map(as_event, manager.past_events()))
 
     def publish(event: OrderEvent) -> None:
         stream.publish(as_event(event))
