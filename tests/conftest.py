@@ -96,7 +96,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _share(item: pytest.Item) -> str:
     parameters: dict[str, object] = getattr(getattr(item, "callspec", None), "params", {})
-    scene = parameters.get("page")
+    scene = parameters.get("scene")
     return (
         f" {zlib.crc32(str(scene).encode()) % SHARES_OF_SCENES}"
         if item.path.name == "test_every_page.py" and scene

@@ -41,7 +41,9 @@ class Need:
 
 
 def browser_program() -> str | None:
-    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    """Chromium without windows, of which each costs more than most pages; or else a whole one."""
+    names = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+    return next(filter(None, map(shutil.which, names)), None)
 
 
 def postgresql_of(version: int) -> Path | None:

@@ -29,7 +29,8 @@ from corral.edge.services import Resources
 from corral.health import routes as health
 from corral.health.readiness import ReadinessMonitor
 from corral.identity import routes as identity
-from corral.identity.authenticator import Authenticator, session_cookie_name
+from corral.identity.session_cookie import session_cookie_name
+from corral.identity.tokens import Authenticator
 from corral.people import routes as people
 from corral.settings import Settings
 from corral.stream import routes as stream_routes

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from corral.database.connection import Connection, Database, open_owner_connection
 from corral.identity.queries import UserRow, find_user_by_email
-from corral.identity.sealed_tokens import admin_seal
+from corral.identity.tokens import admin_seal
 from corral.logs import get_logger
 from corral.people import queries
 from corral.people.members import Member, person_of
