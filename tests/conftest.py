@@ -17,7 +17,8 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from platformdirs import user_data_path
 
-from corral.app import DatabaseAddresses, create_app, open_state
+from corral.app import create_app, open_state
+from corral.core import DatabaseAddresses
 from corral.database.embedded.instance import EmbeddedDatabase, embedded_postgres
 from corral.database.migrate import apply_migrations
 from corral.edge.server import reserve_port, serve_http

@@ -19,7 +19,7 @@ from functools import partial
 from typing import final
 from uuid import UUID
 
-from fastapi import Request
+from starlette.requests import Request
 
 from corral.database.batching import BatchedLookup, WriteBehindBuffer
 from corral.database.connection import Database
