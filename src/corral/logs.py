@@ -6,14 +6,17 @@ only then is the line put together. Cutting comes before escaping, because an es
 a line break) would hide where a secret begins.
 """
 
+import asyncio
+import atexit
 import logging
 import re
 import sys
 import traceback
+from collections import deque
 from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import BinaryIO, Final, Literal, cast
+from typing import BinaryIO, Final, Literal
 
 import orjson
 import structlog
@@ -86,11 +89,12 @@ def configure_logging(
     least a warning, in local time. A traceback follows its event on lines that begin with `  |`, which no event's
     line does.
     """
+    lines = _LineLogger(_Unbroken(stream))
     render = _render_json if log_format == "json" else _Console(has_colors=has_colors)
     structlog.configure(
         processors=[_compose, render],
         wrapper_class=structlog.make_filtering_bound_logger(lowest),
-        logger_factory=structlog.BytesLoggerFactory(cast("BinaryIO", _Unbroken(stream))),
+        logger_factory=lambda *_: lines,
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_Bridge(logging.WARNING)], level=logging.WARNING, force=True)
@@ -226,18 +230,46 @@ class _Console:
 
 
 class _Unbroken:
-    """A log that cannot be written (full disk, closed terminal) must not stop the program."""
+    """A log that cannot be written (full disk, closed terminal) must not stop the program.
+
+    The lines of one pass of the event loop are written together: under load a system call for each would cost more
+    than all that is in them.
+    """
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
+        self._lines: deque[bytes] = deque()
+        atexit.register(self.flush)
 
     def write(self, line: bytes) -> None:
-        with suppress(OSError):
-            self._stream.write(line)
+        self._lines.append(line)
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.flush()
+            return
+        if len(self._lines) == 1:
+            loop.call_soon(self.flush)
 
     def flush(self) -> None:
-        with suppress(OSError):
+        lines: list[bytes] = []
+        while self._lines:
+            lines.append(self._lines.popleft())
+        with suppress(OSError, ValueError):  # ValueError: it is closed
+            self._stream.write(b"".join(lines))
             self._stream.flush()
+
+
+class _LineLogger:
+    """structlog's last step, in place of its BytesLogger, which flushes after each line."""
+
+    def __init__(self, stream: _Unbroken) -> None:
+        self._stream = stream
+
+    def msg(self, line: bytes) -> None:
+        self._stream.write(line + b"\n")
+
+    debug = info = warning = error = critical = exception = log = msg
 
 
 class _Bridge(logging.Handler):
