@@ -337,7 +337,7 @@ class _Writes(io.BytesIO):
         super().__init__()
         self.times = 0
 
-    def write(self, data: Any, /) -> int:
+    def write(self, data: Any, /) -> int:  # noqa: ANN401 - whatever io.BytesIO takes
         self.times += 1
         return super().write(data)
 
