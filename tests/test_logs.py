@@ -17,6 +17,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
+from corral import logs
 from corral.logs import (
     REDACTED,
     added_to_request_line,
@@ -37,9 +38,10 @@ FORMATS: list[Literal["console", "json"]] = ["console", "json"]
 def unconfigured() -> Iterator[None]:
     """What stands after these tests is what stood before: others look for what the run logs."""
     handlers, level = logging.getLogger().handlers[:], logging.getLogger().level
-    configuration = structlog.get_config()
+    configuration, output = structlog.get_config(), vars(logs.request_line_output).copy()
     yield
     structlog.configure(**configuration)
+    vars(logs.request_line_output).update(output)
     logging.getLogger().handlers[:], logging.getLogger().level = handlers, level
 
 

@@ -13,10 +13,11 @@ import re
 import sys
 import traceback
 from collections import deque
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import BinaryIO, Final, Literal
+from typing import Any, BinaryIO, Final, Literal
 
 import orjson
 import structlog
@@ -90,13 +91,14 @@ def configure_logging(
     line does.
     """
     lines = _LineLogger(_Unbroken(stream))
-    render = _render_json if log_format == "json" else _Console(has_colors=has_colors)
+    render: _Render = _render_json if log_format == "json" else _Console(has_colors=has_colors)
     structlog.configure(
         processors=[_compose, render],
         wrapper_class=structlog.make_filtering_bound_logger(lowest),
         logger_factory=lambda *_: lines,
         cache_logger_on_first_use=True,
     )
+    request_line_output.render, request_line_output.lines = render, lines if lowest <= logging.INFO else None
     logging.basicConfig(handlers=[_Bridge(logging.WARNING)], level=logging.WARNING, force=True)
     logging.getLogger("uvicorn.access").disabled = True  # its lines hold query strings; the edge writes ours
 
@@ -104,6 +106,14 @@ def configure_logging(
 def get_logger() -> FilteringBoundLogger:
     """Writes events: `log.info("credential stored", credential_id=…)`. Values are flat; others become text."""
     return structlog.get_logger()
+
+
+def write_request_line(line: RequestLine, **fields: object) -> None:
+    """Writes the one line about a request that has been served. It goes past structlog: no event is as frequent."""
+    if request_line_output.lines is not None:
+        line_of_facts = fields | line.take_facts()
+        event = _composed("info", "request", line.request_id, line_of_facts)
+        request_line_output.lines.msg(request_line_output.render(None, "info", event))
 
 
 def current_request_id() -> str | None:
@@ -142,18 +152,23 @@ def _mask(found: re.Match[str]) -> str:
 
 def _compose(_logger: WrappedLogger, level: str, event: EventDict) -> EventDict:
     raised = event.pop("exc_info", None)
-    line: EventDict = {
-        "at": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
-        "level": level,
-        "event": _safe("event", event.pop("event")),
-    }
     request_line = _request_line.get()
-    if request_line is not None:
-        line["request_id"] = request_line.request_id
-    for name, value in event.items():
-        line[name] = _safe(name, value)
+    line = _composed(level, event.pop("event"), request_line.request_id if request_line else None, event)
     if raised:
         line["exception"] = _traceback_text(raised)
+    return line
+
+
+def _composed(level: str, name: object, request_id: str | None, fields: Mapping[str, object]) -> EventDict:
+    line: EventDict = {
+        "at": datetime.now(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z",
+        "level": level,
+        "event": _safe("event", name),
+    }
+    if request_id is not None:
+        line["request_id"] = request_id
+    for field, value in fields.items():
+        line[field] = _safe(field, value)
     return line
 
 
@@ -283,3 +298,16 @@ class _Bridge(logging.Handler):
         level = min(record.levelno // 10 * 10, logging.CRITICAL)
         raised = record.exc_info[1] if record.exc_info else None
         get_logger().log(level, message.strip(), logger=record.name, exc_info=raised)
+
+
+_Render = Callable[[Any, str, EventDict], bytes]
+
+
+class RequestLineOutput:
+    """Where request lines go: nowhere until logging is configured, or if it is for warnings only."""
+
+    render: _Render = staticmethod(_render_json)
+    lines: _LineLogger | None = None
+
+
+request_line_output: Final = RequestLineOutput()
