@@ -55,7 +55,7 @@ def postgresql_of(version: int) -> Path | None:
     return next((folder for folder in folders if (folder / "initdb").exists()), None)
 
 
-BROWSER: Final = Need("a browser", "apt-get install chromium", browser_program() is not None)
+BROWSER: Final = Need("a browser", "apt-get install chromium-headless-shell", browser_program() is not None)
 CHART: Final = Need("the chart's library", "apt-get install npm && make clean dev", HAS_CHART)
 AXE: Final = Need("axe-core", "apt-get install npm && make clean dev", AXE_FILE.exists())
 OPENSSL: Final = Need("openssl", "apt-get install openssl", shutil.which("openssl") is not None)
