@@ -12,9 +12,9 @@ from corral.credentials.reader import seal_keys
 from corral.credentials.validation import hint_of_key
 from corral.database.connection import Connection, Database, get_connection_with_rls
 from corral.identity import api_tokens, sign_in
-from corral.identity.authenticator import session_cookie_name
 from corral.identity.models import VerifiedUser
 from corral.identity.queries import FIRST_EPOCH
+from corral.identity.session_cookie import session_cookie_name
 from corral.identity.sessions import start_session
 from corral.secret import Secret
 from corral.vault import Vault

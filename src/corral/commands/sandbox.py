@@ -8,10 +8,11 @@ from datetime import datetime
 
 from corral.commands.console import out
 from corral.ending import Signals
+from corral.errors import OperatorError
 from corral_sandbox import Sandbox, serve_sandbox
 
 
-class SandboxCannotListen(Exception):  # noqa: N818 - a condition
+class SandboxCannotListen(OperatorError):  # noqa: N818 - a condition
     """The sandbox's port is not available. One line that says what to do."""
 
 
