@@ -23,10 +23,10 @@ class Broker:
     """One sandbox at speed 0, over HTTP."""
 
     def __init__(self, client: ClientSession) -> None:
-        self._client = client
+        self.client = client
 
     async def call(self, method: str, path: str, body: object = None, *, status: int = 200) -> Any:  # noqa: ANN401 - JSON
-        async with self._client.request(method, path, json=body, headers=HEADERS) as answer:
+        async with self.client.request(method, path, json=body, headers=HEADERS) as answer:
             text = await answer.text()
             assert answer.status == status, text
             return await answer.json() if text else None
@@ -167,7 +167,7 @@ async def test_the_same_calls_give_the_same_answers_twice() -> None:
 
 async def test_a_long_advance_tells_how_far_it_is(broker: Broker) -> None:
     await broker.call("POST", "/v2/orders", BUY | {"type": "limit", "limit_price": "1", "time_in_force": "gtc"})
-    async with broker._client.post("/_clock/advance", json={"seconds": 86_400 * 40, "progress": True}) as answer:
+    async with broker.client.post("/_clock/advance", json={"seconds": 86_400 * 40, "progress": True}) as answer:
         lines = [line async for line in answer.content]
     assert len(lines) == 40
     assert b'"moved_by":3456000' in lines[-1]
