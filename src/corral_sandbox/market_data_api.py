@@ -62,7 +62,7 @@ _HANDLERS: dict[str, _Handler] = {
 }
 DATA_ROUTES = Routes({pattern: {} for pattern in _HANDLERS})
 
-_PREFIXES = ("/v2/stocks/", "/v1beta1/", "/v1beta3/", "/v1/")
+_PREFIXES = ("/v2/stocks/", "/v1beta1/", "/v1beta3/", "/v1/corporate-actions")
 _NEEDS_NO_KEYS = "/v1beta3/crypto/"
 
 

@@ -316,9 +316,9 @@ def split_environment(path: str) -> tuple[str | None, str]:
 
 def _methods_of(path: str) -> frozenset[str]:
     """Returns the methods of a path, or of a route's pattern, that a fault may name; none if it is not served."""
-    if path == STREAM_PATH or feed_of(path) is not None:
+    if path == STREAM_PATH or feed_of(path) is not None or DATA_ROUTES.find(path) is not None:
         return frozenset({"GET"})
-    return ROUTES.methods_of(path) | DATA_ROUTES.methods_of(path)
+    return ROUTES.methods_of(path)
 
 
 def _either(done: Response, replacement: Response | None) -> Response:
