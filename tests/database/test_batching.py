@@ -123,17 +123,25 @@ async def test_a_trip_takes_a_bounded_number_of_keys(table: Table) -> None:
     assert max(map(len, table.trips)) == KEYS_PER_BATCH
 
 
-async def test_a_query_that_gathers_takes_all_who_wait_and_those_about_to_ask(table: Table) -> None:
+async def test_a_query_that_gathers_answers_those_who_were_about_to_ask(table: Table) -> None:
     lookup = table.lookup(gathers=True)
+    table.rows[1] = "one"
     table.road.set()
 
-    async def ask_after(passes: int) -> None:
+    async def ask_after(passes: int) -> str | None:
         for _ in range(passes):
             await asyncio.sleep(0)
-        await lookup(passes)
+        return await lookup(1)
 
-    await asyncio.gather(*map(ask_after, range(40)))
-    assert table.trips == [[*range(40)]]
+    assert await asyncio.gather(*map(ask_after, range(40))) == 40 * ["one"]
+    assert table.trips == [[1]]
+
+
+async def test_with_enough_keys_a_query_that_gathers_leaves_at_once_with_half_of_them(table: Table) -> None:
+    lookup = table.lookup(gathers=True)
+    table.road.set()
+    await asyncio.gather(*map(lookup, range(40)))
+    assert [len(trip) for trip in table.trips] == [20, 10, 5, 3, 1, 1]
 
 
 async def test_a_query_that_gathers_leaves_when_nobody_comes_any_more(table: Table) -> None:

@@ -25,7 +25,11 @@ SHARE_OF_A_BATCH = 16
 KEYS_PER_BATCH = 200  # at most
 
 # What does not go on to Alpaca is better asked for together. Such a query leaves when so many passes of the event loop
-# have brought no further caller, for then no request is on its way to it.
+# have brought no further caller, for then no request is on its way to it, and at once when enough keys wait. It takes
+# half of them: the others are asked for while its callers are served, so that neither the database nor this process
+# waits for the other.
+SHARE_OF_A_GATHERING = 2
+ENOUGH_KEYS = 8
 QUIET_PASSES = 2
 MOST_PASSES = 64  # that a query waits
 
@@ -92,15 +96,15 @@ class BatchedLookup(Generic[Key, Found]):
     async def _gather_callers(self) -> None:
         quiet = 0
         for _ in range(MOST_PASSES):
+            if quiet == QUIET_PASSES or len(self._waiting) >= ENOUGH_KEYS:
+                return
             before = self._callers
             await asyncio.sleep(0)
             quiet = quiet + 1 if self._callers == before else 0
-            if quiet == QUIET_PASSES or len(self._waiting) >= KEYS_PER_BATCH:
-                return
 
     def _take_batch(self) -> dict[Key, list[asyncio.Future[Found | None]]]:
         """The keys that have waited longest, just before the query is sent."""
-        share = 1 if self._gathers else SHARE_OF_A_BATCH
+        share = SHARE_OF_A_GATHERING if self._gathers else SHARE_OF_A_BATCH
         size = min(-(-len(self._waiting) // share), KEYS_PER_BATCH)
         return {key: self._waiting.pop(key) for key in list(islice(self._waiting, size))}
 
