@@ -201,6 +201,16 @@ async def test_a_client_that_reads_too_slowly_is_told_how_much_it_missed(
             assert await response.content.readline() == b": you are reading too slowly, dropped 1 messages\n"
 
 
+async def test_a_quiet_stream_sends_heartbeats(
+    sandbox: Sandbox, http: ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_sent_events, "_HEARTBEAT_SECONDS", 0.05)
+    async with _reading(http, sandbox, _TRADES) as response, asyncio.timeout(PATIENCE):
+        assert [await response.content.readline() for _ in range(4)] == [b":heartbeat\n", b"\n"] * 2
+        await place_order(http, sandbox)
+        assert (await _next(response, 1))[0]["event"] == "pending_new"
+
+
 def test_event_ids_are_ulids_that_sort_in_the_order_of_the_events() -> None:
     at = nanoseconds(TUESDAY_TEN)
     ids = [event_id(_ACCOUNT, number, at + number // 3 * 1_000_000) for number in range(1, 200)]
