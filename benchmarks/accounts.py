@@ -12,14 +12,15 @@ from corral.credentials.reader import seal_keys
 from corral.credentials.validation import hint_of_key
 from corral.database.connection import Connection, Database, get_connection_with_rls
 from corral.identity import api_tokens, sign_in
-from corral.identity.authenticator import session_cookie_name
 from corral.identity.models import VerifiedUser
 from corral.identity.queries import FIRST_EPOCH
+from corral.identity.session_cookie import session_cookie_name
 from corral.identity.sessions import start_session
 from corral.secret import Secret
 from corral.vault import Vault
 from corral_sandbox import secret_of
-from corral_sandbox.broker.initial_state import AccountTerms, open_account
+from corral_sandbox.broker.characters import open_account_with_character
+from corral_sandbox.broker.initial_state import AccountTerms
 from corral_sandbox.market.money import format_amount
 
 SANDBOX_SEED = 0
@@ -109,7 +110,7 @@ class Desk:
 
 
 async def _store_account(connection: Connection, vault: Vault, user_id: UUID, token: Secret, key_id: str) -> Question:
-    account, credential_id = open_account(SANDBOX_SEED, key_id), uuid4()
+    account, credential_id = open_account_with_character(SANDBOX_SEED, key_id), uuid4()
     api_key, secret_key = Secret(key_id), Secret(secret_of(key_id))
     await queries.insert_credential(
         connection,

@@ -19,6 +19,7 @@ from fastapi import Depends, FastAPI, HTTPException, Request
 
 from corral.accounts.schemas import AccountDataResponse
 from corral.alpaca.environments import Environment
+from corral.alpaca.fields import written_in_utc
 from corral.credentials.models import SealedCredential
 from corral.credentials.reader import get_decrypted_alpaca_credential
 from corral.secret import Secret
@@ -106,5 +107,5 @@ def _fetch_account_data(api_key: Secret, secret_key: Secret, environment: Enviro
         account_blocked=bool(account.account_blocked),
         pattern_day_trader=bool(account.pattern_day_trader),
         daytrade_count=account.daytrade_count or 0,
-        last_updated=datetime.now(UTC),
+        last_updated=written_in_utc(datetime.now(UTC)),
     )

@@ -24,8 +24,8 @@ from benchmarks.plan_as_written import CONNECTIONS, THREADS, create_plan
 from corral.app import create_app
 from corral.credentials.keyring_check import open_vault
 from corral.database.connection import Database
-from corral.edge import ASGIApp, reserve_port, serve_http
-from corral.edge.edge import Message, Receive, Scope, Send
+from corral.edge.edge import ASGIApp, Message, Receive, Scope, Send
+from corral.edge.server import reserve_port, serve_http
 from corral.hardening import raise_file_limit
 from corral.logs import configure_logging
 from corral.serving import open_services
@@ -58,7 +58,7 @@ async def main() -> None:
     order = Order.model_validate_json(await orders.readline())
     if order.kind == "sandbox":
         async with serve_sandbox(
-            port=0, seed=SANDBOX_SEED, latency_seconds=LATENCY_SECONDS, rate_limit_per_minute=0
+            port=0, seed=SANDBOX_SEED, latency_seconds=LATENCY_SECONDS, rate_limit_per_minute=0, characters=True
         ) as sandbox:
             _say(sandbox.url)
             await _answer(orders)

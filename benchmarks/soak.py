@@ -114,7 +114,7 @@ async def _soak(folder: Path, minutes: float, speed: int) -> bool:
     data_dir = folder / "data"
     async with (
         embedded_postgres(data_dir) as embedded,
-        serve_sandbox(port=0, speed=speed, rate_limit_per_minute=0) as sandbox,
+        serve_sandbox(port=0, speed=speed, rate_limit_per_minute=0, characters=True) as sandbox,
         running("benchmarks.servers", log=folder / "log") as corral,
     ):
         await apply_migrations(embedded.dsn("corral_owner"))

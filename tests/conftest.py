@@ -17,7 +17,8 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from platformdirs import user_data_path
 
-from corral.app import DatabaseAddresses, create_app, open_state
+from corral.app import create_app, open_state
+from corral.core import DatabaseAddresses
 from corral.database.embedded.instance import EmbeddedDatabase, embedded_postgres
 from corral.database.migrate import apply_migrations
 from corral.edge.server import reserve_port, serve_http
@@ -96,7 +97,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _share(item: pytest.Item) -> str:
     parameters: dict[str, object] = getattr(getattr(item, "callspec", None), "params", {})
-    scene = parameters.get("page")
+    scene = parameters.get("scene")
     return (
         f" {zlib.crc32(str(scene).encode()) % SHARES_OF_SCENES}"
         if item.path.name == "test_every_page.py" and scene
@@ -162,7 +163,7 @@ async def postgres(run_dir: Path) -> AsyncGenerator[EmbeddedDatabase]:
 
 @pytest.fixture(scope="session")
 async def sandbox() -> AsyncGenerator[Sandbox]:
-    async with serve_sandbox(port=0, start=start_of_sandboxes()) as sandbox:
+    async with serve_sandbox(port=0, start=start_of_sandboxes(), characters=True) as sandbox:
         yield sandbox
 
 

@@ -41,7 +41,9 @@ class Need:
 
 
 def browser_program() -> str | None:
-    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    """Chromium without windows, of which each costs more than most pages; or else a whole one."""
+    names = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+    return next(filter(None, map(shutil.which, names)), None)
 
 
 def postgresql_of(version: int) -> Path | None:
@@ -53,7 +55,7 @@ def postgresql_of(version: int) -> Path | None:
     return next((folder for folder in folders if (folder / "initdb").exists()), None)
 
 
-BROWSER: Final = Need("a browser", "apt-get install chromium", browser_program() is not None)
+BROWSER: Final = Need("a browser", "apt-get install chromium-headless-shell", browser_program() is not None)
 CHART: Final = Need("the chart's library", "apt-get install npm && make clean dev", HAS_CHART)
 AXE: Final = Need("axe-core", "apt-get install npm && make clean dev", AXE_FILE.exists())
 OPENSSL: Final = Need("openssl", "apt-get install openssl", shutil.which("openssl") is not None)

@@ -4,21 +4,21 @@ from pathlib import Path
 
 import pytest
 
-from corral.commands import demo
+from corral.commands import demo_folder
 from tests.machine import ROOT
 
 
 def test_it_is_in_the_current_folder(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(run_dir)
-    assert demo.demo_folder(None) == run_dir / ".corral-demo"
+    assert demo_folder.demo_folder(None) == run_dir / ".corral-demo"
 
 
 @pytest.mark.parametrize("of_real_data", ["keyring.json", "postgres"])
 def test_real_data_is_refused_and_not_marked_as_the_demo_s(tmp_path: Path, of_real_data: str) -> None:
     (tmp_path / of_real_data).touch()
-    with pytest.raises(demo.MixedUp, match="contains real data"):
-        demo.demo_folder(tmp_path)
-    demo.refuse_demo_folder(tmp_path)  # it is still `serve`'s
+    with pytest.raises(demo_folder.MixedUp, match="contains real data"):
+        demo_folder.demo_folder(tmp_path)
+    demo_folder.refuse_demo_folder(tmp_path)  # it is still `serve`'s
     assert [path.name for path in tmp_path.iterdir()] == [of_real_data]
 
 
@@ -28,6 +28,6 @@ def test_it_is_where_the_database_s_user_can_go_when_root_stands_in_a_closed_fol
 ) -> None:
     tmp_path.chmod(0o700)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(demo, "_FOLDER_OF_ROOT", run_dir / "elsewhere")
-    assert demo.demo_folder(None) == run_dir / "elsewhere"
+    monkeypatch.setattr(demo_folder, "_FOLDER_OF_ROOT", run_dir / "elsewhere")
+    assert demo_folder.demo_folder(None) == run_dir / "elsewhere"
     assert list(tmp_path.iterdir()) == []

@@ -12,9 +12,9 @@ SOURCES = {
     for path in sorted((ROOT / "src/corral").rglob("*.py"))
 }
 
-# Where a secret's text comes out, and why. Alpaca's keys leave by one function, in alpaca/transport.py.
+# Where a secret's text comes out, and why. Alpaca's keys leave by one function, in alpaca/requests.py.
 REVEALED = {
-    "alpaca/transport.py": 2,  # onto a request to Alpaca: key id and secret
+    "alpaca/requests.py": 2,  # onto a request to Alpaca: key id and secret
     "alpaca/trade_updates.py": 2,  # into the first message of a WebSocket to Alpaca
     "commands/demo.py": 2,  # links and tokens: what these commands exist to print
     "commands/people.py": 1,
@@ -63,7 +63,7 @@ def test_what_runs_while_somebody_listens_reads_no_clock_that_jumps() -> None:
     wall_clocks = places(r"datetime\.now\(|\btime\.time(_ns)?\(|\btime\.localtime\(")
     assert not {path for path in wall_clocks if path.startswith("stream/")}
     assert not {path for path in wall_clocks if path.startswith(("identity/", "people/"))}  # the database's decides
-    assert "alpaca/transport.py" in wall_clocks  # and such a clock would be found
+    assert "alpaca/requests.py" in wall_clocks  # and such a clock would be found
 
 
 def test_no_tracked_file_names_a_registry_or_carries_a_lock_with_one() -> None:

@@ -1,5 +1,6 @@
 """What a log line holds, and what it never holds."""
 
+import asyncio
 import io
 import logging
 import re
@@ -16,6 +17,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
+from corral import logs
 from corral.logs import (
     REDACTED,
     added_to_request_line,
@@ -36,9 +38,10 @@ FORMATS: list[Literal["console", "json"]] = ["console", "json"]
 def unconfigured() -> Iterator[None]:
     """What stands after these tests is what stood before: others look for what the run logs."""
     handlers, level = logging.getLogger().handlers[:], logging.getLogger().level
-    configuration = structlog.get_config()
+    configuration, output = structlog.get_config(), vars(logs.request_line_output).copy()
     yield
     structlog.configure(**configuration)
+    vars(logs.request_line_output).update(output)
     logging.getLogger().handlers[:], logging.getLogger().level = handlers, level
 
 
@@ -327,3 +330,34 @@ def test_a_hostile_text_of_8_kilobytes_is_searched_in_a_moment() -> None:
         began = process_time()
         redact(text * (8192 // len(text)))
         assert process_time() - began < 0.05, text
+
+
+class _Writes(io.BytesIO):
+    """Counts how often something is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times = 0
+
+    def write(self, data: Any, /) -> int:  # noqa: ANN401 - whatever io.BytesIO takes
+        self.times += 1
+        return super().write(data)
+
+
+async def test_the_lines_of_one_pass_of_the_event_loop_are_written_together() -> None:
+    stream = _Writes()
+    configure_logging("json", stream)
+    for number in range(3):
+        get_logger().info("happened", number=number)
+    assert stream.times == 0
+    await asyncio.sleep(0)
+    assert [orjson.loads(line)["number"] for line in stream.getvalue().splitlines()] == [0, 1, 2]
+    assert stream.times == 1
+
+
+async def test_a_thread_without_a_loop_writes_its_line_at_once_and_those_that_wait() -> None:
+    stream = io.BytesIO()
+    configure_logging("json", stream)
+    get_logger().info("first")
+    await asyncio.to_thread(get_logger().info, "second")
+    assert [orjson.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["first", "second"]

@@ -8,7 +8,8 @@ from tests.machine import BROWSER, ROOT, refused_skips, told_skips
 def test_skips_are_counted_with_the_command_that_installs_what_is_missing() -> None:
     assert told_skips([]) == "No test was skipped."
     assert told_skips([ROOT.reason, BROWSER.reason, BROWSER.reason]) == (
-        "Skipped tests: 2 that need a browser (apt-get install chromium); 1 that need root (sudo make test)."
+        "Skipped tests: 2 that need a browser (apt-get install chromium-headless-shell); "
+        "1 that need root (sudo make test)."
     )
 
 

@@ -1,8 +1,7 @@
 """The composition root: what lives as long as the process, and the application over it."""
 
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TypedDict
 
@@ -13,15 +12,13 @@ from corral.accounts import routes as account_routes
 from corral.accounts.cache import AnswerCache, LastKnownAccounts
 from corral.accounts.reader import AccountReader
 from corral.accounts.routes import FastLane
-from corral.alpaca.client import AlpacaClient, open_alpaca
-from corral.alpaca.environments import Hosts
-from corral.alpaca.trade_updates import TradeUpdates, open_trade_updates
+from corral.alpaca.client import open_alpaca
+from corral.alpaca.environments import configured_hosts
+from corral.alpaca.trade_updates import open_trade_updates
+from corral.core import open_core
 from corral.credentials import routes as credential_routes
-from corral.credentials.keyring_check import open_vault
 from corral.credentials.reader import CredentialReader
 from corral.credentials.rechecking import rechecking
-from corral.database.connection import Database
-from corral.database.embedded.instance import embedded_postgres
 from corral.edge.edge import Edge
 from corral.edge.error_handlers import install_problem_handlers
 from corral.edge.problems import PROBLEM_RESPONSES
@@ -29,7 +26,8 @@ from corral.edge.services import Resources
 from corral.health import routes as health
 from corral.health.readiness import ReadinessMonitor
 from corral.identity import routes as identity
-from corral.identity.authenticator import Authenticator, session_cookie_name
+from corral.identity.session_cookie import session_cookie_name
+from corral.identity.tokens import Authenticator
 from corral.people import routes as people
 from corral.settings import Settings
 from corral.stream import routes as stream_routes
@@ -51,34 +49,14 @@ class State(TypedDict):
     sandbox: bool
 
 
-@dataclass(frozen=True, slots=True)
-class DatabaseAddresses:
-    """The serving role's address, and the owner's, which nothing but migrations and the operator's commands use."""
-
-    app: str
-    owner: str | None
-
-
-@asynccontextmanager
-async def database_addresses(settings: Settings) -> AsyncGenerator[DatabaseAddresses]:
-    """The configured PostgreSQL, or the embedded one, which runs as long as the block does."""
-    if settings.database_url is not None:
-        owner = settings.database_owner_url
-        yield DatabaseAddresses(settings.database_url.get_secret_value(), owner.get_secret_value() if owner else None)
-        return
-    async with embedded_postgres(settings.data_dir) as embedded:
-        yield DatabaseAddresses(embedded.dsn("corral_app"), embedded.dsn("corral_owner"))
-
-
 @asynccontextmanager
 async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = False) -> AsyncGenerator[State]:
     """Opens everything in the order in which it is needed, proves the database, and closes it in reverse."""
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(Database.open(database_dsn))
-        readiness = ReadinessMonitor(database)
-        await stack.enter_async_context(readiness.running())
-        vault = await open_vault(database, settings.keyring_path)
-        alpaca = await stack.enter_async_context(open_configured_alpaca(settings))
+        core = await stack.enter_async_context(open_core(settings, database_dsn))
+        database, vault = core.database, core.vault
+        hosts, timeout = configured_hosts(settings), settings.upstream_timeout_seconds
+        alpaca = await stack.enter_async_context(open_alpaca(hosts, timeout_seconds=timeout))
         authenticator = Authenticator(database, vault, cookie_name=session_cookie_name(settings.browser_url))
         stack.push_async_callback(authenticator.close)
         credentials = CredentialReader(database, vault, alpaca)
@@ -87,7 +65,7 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
         cache = AnswerCache(settings.cache_seconds)
         stack.push_async_callback(cache.close)
         accounts = AccountReader(credentials, alpaca, cache, LastKnownAccounts())
-        trade_updates = await stack.enter_async_context(open_configured_trade_updates(settings))
+        trade_updates = await stack.enter_async_context(open_trade_updates(hosts, timeout_seconds=timeout))
         interval = settings.stream_poll_seconds
         service = open_stream_service(database, credentials, accounts, trade_updates, interval_seconds=interval)
         stream = await stack.enter_async_context(service)
@@ -97,29 +75,9 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
             credentials=credentials,
             accounts=accounts,
             stream=stream,
-            readiness=readiness,
+            readiness=core.readiness,
             sandbox=sandbox,
         )
-
-
-def open_configured_alpaca(settings: Settings) -> AbstractAsyncContextManager[AlpacaClient]:
-    """A client of the hosts that the settings name. Raises ValueError as `configured_hosts` does."""
-    return open_alpaca(configured_hosts(settings), timeout_seconds=settings.upstream_timeout_seconds)
-
-
-def open_configured_trade_updates(settings: Settings) -> AbstractAsyncContextManager[TradeUpdates]:
-    return open_trade_updates(configured_hosts(settings), timeout_seconds=settings.upstream_timeout_seconds)
-
-
-def configured_hosts(settings: Settings) -> Hosts:
-    """Raises ValueError for an address that is none, and for two that must not go together."""
-    proxy = settings.alpaca_proxy
-    return Hosts.from_urls(
-        paper=settings.alpaca_paper_url,
-        live=settings.alpaca_live_url,
-        data=settings.alpaca_data_url,
-        proxy=proxy.get_secret_value() if proxy else None,
-    )
 
 
 def create_app(settings: Settings, state: State) -> Edge:

@@ -1,4 +1,7 @@
-"""The command line. Only this module reads the environment."""
+"""The command line. Only this module reads the environment.
+
+Each command imports what it does when it is called: the small ones do not wait for the web framework.
+"""
 
 import asyncio
 import logging
@@ -17,45 +20,16 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from corral import __version__
-from corral.app import configured_hosts, create_api
-from corral.commands import demo as demonstration
-from corral.commands import doctor as examination
-from corral.commands import people, serve
-from corral.commands import sandbox as broker
-from corral.commands import tokens as api_tokens
-from corral.database.connection import DatabaseRefused
-from corral.database.embedded.errors import EmbeddedPostgresError
-from corral.database.migrate import MigrationRefused
+from corral.alpaca.environments import configured_hosts
 from corral.edge.field_types import Name, canonical_email
 from corral.ending import ended_in_order
-from corral.errors import DatabaseUnavailable, Problem
+from corral.errors import DatabaseUnavailable, OperatorError, Problem
 from corral.hardening import forget_variable, harden_process
-from corral.health.readiness import TakesNoWrites, Weakened
 from corral.identity.models import Scope
 from corral.logs import configure_logging
-from corral.people.operators import NoSuchPerson, OwnerUnknown
 from corral.secret import Secret
-from corral.serving import CannotListen
 from corral.settings import HOLDING_PASSWORDS, Settings, describe_settings, take_settings
 from corral.surroundings import Surroundings
-from corral.vault import KeyringRefused
-
-# Printed as they are: each is one line that says what to do.
-_PRINTED_AS_THEY_ARE = (
-    Problem,
-    KeyringRefused,
-    EmbeddedPostgresError,
-    DatabaseRefused,
-    MigrationRefused,
-    TakesNoWrites,
-    Weakened,
-    CannotListen,
-    demonstration.MixedUp,
-    NoSuchPerson,
-    OwnerUnknown,
-    examination.ChecksFailed,
-    broker.SandboxCannotListen,
-)
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of the data. Default: CORRAL_DATA_DIR.")]
 EmailArgument = Annotated[str, typer.Argument(metavar="EMAIL", show_default=False)]
@@ -108,7 +82,7 @@ def main() -> None:
         _fail("interrupted")
     except DatabaseUnavailable as unavailable:
         _fail(unavailable.reason)
-    except _PRINTED_AS_THEY_ARE as error:
+    except (Problem, OperatorError) as error:
         _fail(str(error))
 
 
@@ -119,11 +93,14 @@ def serve_command(
     data_dir: DataDir = None,
 ) -> None:
     """Run the service against Alpaca."""
+    from corral.commands.demo_folder import refuse_demo_folder
+    from corral.commands.serve import run_service
+
     settings = _taken_settings(host=host, port=port, data_dir=data_dir)
-    demonstration.refuse_demo_folder(settings.data_dir)
+    refuse_demo_folder(settings.data_dir)
     _configure_logging(settings)
     harden_process()
-    _run(serve.run_service(settings, _surroundings(settings)))
+    _run(run_service(settings, _surroundings(settings)))
 
 
 @app.command()
@@ -133,26 +110,41 @@ def demo(
     data_dir: DataDir = None,
 ) -> None:
     """Try Corral with a built-in SANDBOX broker. It has a user and two accounts, and no real money."""
-    folder = demonstration.demo_folder(data_dir)
-    settings = demonstration.demo_settings(folder, port=port, sandbox_url=f"http://127.0.0.1:{sandbox_port}")
+    from corral.commands.demo import demo_settings, run_demo
+    from corral.commands.demo_folder import demo_folder
+
+    folder = demo_folder(data_dir)
+    settings = demo_settings(folder, port=port, sandbox_url=f"http://127.0.0.1:{sandbox_port}")
     _forget_variables(is_embedded=True)
     _configure_logging(settings)
     harden_process()
-    _run(demonstration.run_demo(folder, port, sandbox_port))
+    _run(run_demo(folder, port, sandbox_port))
 
 
 @app.command()
 def sandbox(
+    *,
     port: SandboxPort = 8003,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same accounts and prices.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same ids and prices.")] = 0,
     latency_ms: Annotated[int, typer.Option(min=0, help="Delay of each answer of the Trading API.")] = 0,
     speed: Annotated[
-        int, typer.Option(min=1, max=86_400, help="How fast its time runs: at 1440 a day takes a minute.")
+        int,
+        typer.Option(
+            min=0, max=86_400, help="How fast its time runs: at 1440 a day takes a minute, at 0 it stands still."
+        ),
     ] = 1,
+    start: Annotated[
+        str | None, typer.Option(help="When its time starts, such as 2026-11-24T09:29-05:00. Default: now.")
+    ] = None,
+    characters: Annotated[
+        bool, typer.Option("--characters", help="Open each account with cash, holdings and restrictions of its own.")
+    ] = False,
     data_dir: DataDir = None,  # noqa: ARG001 - every command takes it; the sandbox keeps no data
 ) -> None:
     """Run only the Alpaca-compatible SANDBOX broker. Use it for your own tests, for example."""
-    _run(broker.run_sandbox(port, seed, latency_ms / 1000, speed))
+    from corral.commands.sandbox import run_sandbox
+
+    _run(run_sandbox(port, seed, latency_ms / 1000, start=_moment_of(start), speed=speed, characters=characters))
 
 
 @users.command("add")
@@ -168,51 +160,60 @@ def users_add(
     data_dir: DataDir = None,
 ) -> None:
     """Add a person. Without a password, print a one-time sign-in link."""
+    from corral.commands.people import add_administrator, add_user
+
     email = canonical_email(email)
     password = Secret(sys.stdin.readline().rstrip("\n")) if password_stdin else None
-    add = people.add_administrator if admin else people.add_user
+    add = add_administrator if admin else add_user
     _run(add(_command_settings(data_dir), email, password))
 
 
 @users.command("list")
 def users_list(data_dir: DataDir = None) -> None:
     """List people."""
-    _run(people.list_users(_command_settings(data_dir)))
+    from corral.commands.people import list_users
+
+    _run(list_users(_command_settings(data_dir)))
 
 
 @users.command("disable")
 def users_disable(email: EmailArgument, data_dir: DataDir = None) -> None:
     """Disable a person. Their sessions and API tokens end now, and they cannot sign in."""
-    email = canonical_email(email)
-    _run(people.disable_user(_command_settings(data_dir), email))
+    from corral.commands.people import disable_user
+
+    _run(disable_user(_command_settings(data_dir), canonical_email(email)))
 
 
 @users.command("enable")
 def users_enable(email: EmailArgument, data_dir: DataDir = None) -> None:
     """Let a disabled person sign in again. Earlier sessions and API tokens stay ended."""
-    email = canonical_email(email)
-    _run(people.enable_user(_command_settings(data_dir), email))
+    from corral.commands.people import enable_user
+
+    _run(enable_user(_command_settings(data_dir), canonical_email(email)))
 
 
 @users.command("promote")
 def users_promote(email: EmailArgument, data_dir: DataDir = None) -> None:
     """Make a person an administrator. Administrators may invite and disable people."""
-    email = canonical_email(email)
-    _run(people.promote_user(_command_settings(data_dir), email))
+    from corral.commands.people import promote_user
+
+    _run(promote_user(_command_settings(data_dir), canonical_email(email)))
 
 
 @users.command("demote")
 def users_demote(email: EmailArgument, data_dir: DataDir = None) -> None:
     """Make an administrator an ordinary person again. Their open invitations end."""
-    email = canonical_email(email)
-    _run(people.demote_user(_command_settings(data_dir), email))
+    from corral.commands.people import demote_user
+
+    _run(demote_user(_command_settings(data_dir), canonical_email(email)))
 
 
 @users.command("link")
 def users_link(email: EmailArgument, data_dir: DataDir = None) -> None:
     """Print a one-time recovery link. For an hour, it sets a new password without the old one."""
-    email = canonical_email(email)
-    _run(people.print_recovery_link(_command_settings(data_dir), email))
+    from corral.commands.people import print_recovery_link
+
+    _run(print_recovery_link(_command_settings(data_dir), canonical_email(email)))
 
 
 @tokens.command("create")
@@ -231,21 +232,27 @@ def tokens_create(
     data_dir: DataDir = None,
 ) -> None:
     """Create an API token and print it, and nothing else, on standard output."""
+    from corral.commands.tokens import create_token
+
     expires_at = None if expires_in is None else datetime.now(UTC) + _duration(expires_in)
     email, name = canonical_email(email), _token_name(name)
-    _run(api_tokens.create_token(_command_settings(data_dir), email, name, scope or None, expires_at))
+    _run(create_token(_command_settings(data_dir), email, name, scope or None, expires_at))
 
 
 @app.command()
 def doctor(data_dir: DataDir = None) -> None:
     """Check the installation. Covers the database, tenant isolation, keyring, clock and Alpaca, and says what to do."""
+    from corral.commands.doctor import print_findings
+
     settings = _command_settings(data_dir)
-    _run(examination.print_findings(settings, _surroundings(settings)))
+    _run(print_findings(settings, _surroundings(settings)))
 
 
 @app.command()
 def openapi(data_dir: DataDir = None) -> None:  # noqa: ARG001 - every command takes it
     """Print the OpenAPI document."""
+    from corral.app import create_api
+
     sys.stdout.buffer.write(orjson.dumps(create_api().openapi(), option=orjson.OPT_INDENT_2) + b"\n")
 
 
@@ -297,6 +304,18 @@ def _token_name(text: str) -> str:
         return TypeAdapter(Name).validate_python(text)
     except ValidationError:
         raise ValueError("--name takes 1 to 100 printable characters") from None
+
+
+def _moment_of(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise ValueError("--start takes a time with its time zone, such as 2026-11-24T09:29-05:00")
+    return moment
 
 
 def _duration(text: str) -> timedelta:

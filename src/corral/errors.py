@@ -25,6 +25,10 @@ class Problem(Exception):  # noqa: N818 - it is the standard's word (RFC 9457)
         super().__init__(self.detail)
 
 
+class OperatorError(Exception):
+    """What a command prints as it is, in one line: what happened, and what to do."""
+
+
 class InternalError(Problem):
     """Something went wrong in Corral. Its log has the details under this request ID."""
 

@@ -6,14 +6,18 @@ only then is the line put together. Cutting comes before escaping, because an es
 a line break) would hide where a secret begins.
 """
 
+import asyncio
+import atexit
 import logging
 import re
 import sys
 import traceback
+from collections import deque
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import BinaryIO, Final, Literal, cast
+from typing import Any, BinaryIO, Final, Literal
 
 import orjson
 import structlog
@@ -86,13 +90,15 @@ def configure_logging(
     least a warning, in local time. A traceback follows its event on lines that begin with `  |`, which no event's
     line does.
     """
-    render = _render_json if log_format == "json" else _Console(has_colors=has_colors)
+    lines = _LineLogger(_Unbroken(stream))
+    render: _Render = _render_json if log_format == "json" else _Console(has_colors=has_colors)
     structlog.configure(
         processors=[_compose, render],
         wrapper_class=structlog.make_filtering_bound_logger(lowest),
-        logger_factory=structlog.BytesLoggerFactory(cast("BinaryIO", _Unbroken(stream))),
+        logger_factory=lambda *_: lines,
         cache_logger_on_first_use=True,
     )
+    request_line_output.render, request_line_output.lines = render, lines if lowest <= logging.INFO else None
     logging.basicConfig(handlers=[_Bridge(logging.WARNING)], level=logging.WARNING, force=True)
     logging.getLogger("uvicorn.access").disabled = True  # its lines hold query strings; the edge writes ours
 
@@ -100,6 +106,14 @@ def configure_logging(
 def get_logger() -> FilteringBoundLogger:
     """Writes events: `log.info("credential stored", credential_id=…)`. Values are flat; others become text."""
     return structlog.get_logger()
+
+
+def write_request_line(line: RequestLine, **fields: object) -> None:
+    """Writes the one line about a request that has been served. It goes past structlog: no event is as frequent."""
+    if request_line_output.lines is not None:
+        line_of_facts = fields | line.take_facts()
+        event = _composed("info", "request", line.request_id, line_of_facts)
+        request_line_output.lines.msg(request_line_output.render(None, "info", event))
 
 
 def current_request_id() -> str | None:
@@ -138,18 +152,23 @@ def _mask(found: re.Match[str]) -> str:
 
 def _compose(_logger: WrappedLogger, level: str, event: EventDict) -> EventDict:
     raised = event.pop("exc_info", None)
-    line: EventDict = {
-        "at": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
-        "level": level,
-        "event": _safe("event", event.pop("event")),
-    }
     request_line = _request_line.get()
-    if request_line is not None:
-        line["request_id"] = request_line.request_id
-    for name, value in event.items():
-        line[name] = _safe(name, value)
+    line = _composed(level, event.pop("event"), request_line.request_id if request_line else None, event)
     if raised:
         line["exception"] = _traceback_text(raised)
+    return line
+
+
+def _composed(level: str, name: object, request_id: str | None, fields: Mapping[str, object]) -> EventDict:
+    line: EventDict = {
+        "at": datetime.now(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z",
+        "level": level,
+        "event": _safe("event", name),
+    }
+    if request_id is not None:
+        line["request_id"] = request_id
+    for field, value in fields.items():
+        line[field] = _safe(field, value)
     return line
 
 
@@ -226,18 +245,46 @@ class _Console:
 
 
 class _Unbroken:
-    """A log that cannot be written (full disk, closed terminal) must not stop the program."""
+    """A log that cannot be written (full disk, closed terminal) must not stop the program.
+
+    The lines of one pass of the event loop are written together: under load a system call for each would cost more
+    than all that is in them.
+    """
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
+        self._lines: deque[bytes] = deque()
+        atexit.register(self.flush)
 
     def write(self, line: bytes) -> None:
-        with suppress(OSError):
-            self._stream.write(line)
+        self._lines.append(line)
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.flush()
+            return
+        if len(self._lines) == 1:
+            loop.call_soon(self.flush)
 
     def flush(self) -> None:
-        with suppress(OSError):
+        lines: list[bytes] = []
+        while self._lines:
+            lines.append(self._lines.popleft())
+        with suppress(OSError, ValueError):  # ValueError: it is closed
+            self._stream.write(b"".join(lines))
             self._stream.flush()
+
+
+class _LineLogger:
+    """structlog's last step, in place of its BytesLogger, which flushes after each line."""
+
+    def __init__(self, stream: _Unbroken) -> None:
+        self._stream = stream
+
+    def msg(self, line: bytes) -> None:
+        self._stream.write(line + b"\n")
+
+    debug = info = warning = error = critical = exception = log = msg
 
 
 class _Bridge(logging.Handler):
@@ -251,3 +298,16 @@ class _Bridge(logging.Handler):
         level = min(record.levelno // 10 * 10, logging.CRITICAL)
         raised = record.exc_info[1] if record.exc_info else None
         get_logger().log(level, message.strip(), logger=record.name, exc_info=raised)
+
+
+_Render = Callable[[Any, str, EventDict], bytes]
+
+
+class RequestLineOutput:
+    """Where request lines go: nowhere until logging is configured, or if it is for warnings only."""
+
+    render: _Render = staticmethod(_render_json)
+    lines: _LineLogger | None = None
+
+
+request_line_output: Final = RequestLineOutput()

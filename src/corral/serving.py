@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from corral import __version__
-from corral.app import DatabaseAddresses, State, create_app, database_addresses, open_state
+from corral.app import State, create_app, open_state
+from corral.core import DatabaseAddresses, migrated_database
 from corral.database.embedded.files import exclusive_serve_lock
-from corral.database.migrate import apply_migrations
 from corral.edge.server import PortTaken, reserve_port, serve_http
 from corral.ending import Signals
+from corral.errors import OperatorError
 from corral.hardening import raise_file_limit
 from corral.logs import get_logger
 from corral.settings import Settings
@@ -26,7 +27,7 @@ _GRACE_BEYOND_UPSTREAM_SECONDS = 5.0
 _USUAL_DRAIN_SECONDS = 3.0
 
 
-class CannotListen(Exception):  # noqa: N818 - a condition
+class CannotListen(OperatorError):  # noqa: N818 - a condition
     """The address is in use, not on this machine, or not allowed for this user. One line that says what to do."""
 
 
@@ -41,12 +42,12 @@ class Services:
 
 @asynccontextmanager
 async def open_services(settings: Settings, *, sandbox: bool = False) -> AsyncGenerator[Services]:
-    """Starts, migrates, checks and opens the database. Commands use it like `corral serve`, also while that runs."""
-    async with database_addresses(settings) as addresses:
-        if addresses.owner is not None:
-            await apply_migrations(addresses.owner)
-        async with open_state(settings, addresses.app, sandbox=sandbox) as state:
-            yield Services(settings, addresses, state)
+    """Starts, migrates, checks and opens the database, and all that the service needs over it."""
+    async with (
+        migrated_database(settings) as addresses,
+        open_state(settings, addresses.app, sandbox=sandbox) as state,
+    ):
+        yield Services(settings, addresses, state)
 
 
 async def serve(

@@ -7,15 +7,19 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from secrets import token_hex
 from typing import Any
 
 from aiohttp import web
 
 from corral_sandbox.broker.initial_state import KEY_ID_PREFIXES
+from corral_sandbox.control.accounts import AccountsControl
+from corral_sandbox.control.clock import BlockingClock, ClockControl, SandboxClock
 from corral_sandbox.control.faults import FaultsControl
 from corral_sandbox.control.health import HealthControl
 from corral_sandbox.control.requests import RequestsControl
+from corral_sandbox.control.reset import ResetControl
 from corral_sandbox.control.routes import ControlApi
 from corral_sandbox.errors import ApiError, EndpointNotFoundError
 from corral_sandbox.faults.effects import apply_fault, replacement_response, send_response
@@ -24,16 +28,18 @@ from corral_sandbox.http.access import RequestCounts, claimed_key_id
 from corral_sandbox.http.journal import Journal, JournalEntry
 from corral_sandbox.http.requests import EventStream, Response, Route
 from corral_sandbox.market.time import Clock, format_timestamp, to_nanoseconds
+from corral_sandbox.market_data_api import DATA_ROUTES, MarketDataApi, data_path, without_environment
+from corral_sandbox.stream.data_feeds import DataFeed, feed_of
+from corral_sandbox.stream.market_data import MarketDataStreams
 from corral_sandbox.stream.trade_updates import TradeUpdatesServer
 from corral_sandbox.trading_api import ROUTES, TradingApi
 
 _REPEATED_SLASHES = re.compile("/{2,}")
-_DATA_PATH = re.compile(r"/(v2/(stocks|iex|sip|test)|v1beta1|v1beta3)(/|$)")
 
 
 @dataclass(frozen=True, slots=True)
-class Sandbox:
-    """A running sandbox; `url` is http://HOST:PORT with the port that was bound."""
+class _Addresses:
+    """`url` is http://HOST:PORT with the port that was bound."""
 
     url: str
 
@@ -44,6 +50,20 @@ class Sandbox:
     @property
     def live_url(self) -> str:
         return f"{self.url}/live"
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox(_Addresses):
+    """A running sandbox: `await sandbox.clock.advance(seconds=60)`."""
+
+    clock: SandboxClock
+
+
+@dataclass(frozen=True, slots=True)
+class BlockingSandbox(_Addresses):
+    """A sandbox that runs in a thread: `sandbox.clock.advance(seconds=60)`."""
+
+    clock: BlockingClock
 
 
 @asynccontextmanager
@@ -58,19 +78,30 @@ async def serve_sandbox(
     start: datetime | None = None,
     speed: int = 1,
     clock: Callable[[], int] | None = None,
+    characters: bool = False,
+    depth: Decimal | None = None,
 ) -> AsyncGenerator[Sandbox]:
     """Serves an Alpaca-compatible broker while the block runs. Raises OSError if the port is taken.
 
     Every response of the Trading API is delayed by `latency_seconds`. `port` 0 takes a free one, and
     `rate_limit_per_minute` or `streams_per_account` 0 sets no limit. The sandbox's time starts at `start`, by
-    default the real time, and runs `speed` times as fast; latency and rate limit use real time. `clock` replaces
-    the real time and returns nanoseconds since 1970.
+    default the real time, and runs `speed` times as fast; at 0 it stands still until it is moved. Latency and rate
+    limit use real time. `clock` replaces the real time and returns nanoseconds since 1970. `depth` is how many dollars
+    of an order are filled at one instant: by default 20,000, and at speed 0 all of it. Accounts open plain, or with
+    `characters` each with cash, holdings and restrictions of its own.
     """
     if start is not None and start.tzinfo is None:
         raise ValueError("start needs a time zone, as in 2026-11-27T12:00-05:00")
     sandbox_clock = Clock(start=None if start is None else to_nanoseconds(start), speed=speed, real=clock)
-    api = TradingApi(seed=seed, rate_limit_per_minute=rate_limit_per_minute, clock=sandbox_clock)
-    sandbox_server = _SandboxServer(api, latency_seconds, streams_per_account, sandbox_clock)
+    api = TradingApi(
+        seed=seed,
+        rate_limit_per_minute=rate_limit_per_minute,
+        clock=sandbox_clock,
+        characters=characters,
+        depth=depth,
+    )
+    data_api = MarketDataApi(seed=seed, rate_limit_per_minute=rate_limit_per_minute, clock=sandbox_clock)
+    sandbox_server = _SandboxServer(api, data_api, latency_seconds, streams_per_account, sandbox_clock)
     # Without cancellation a delayed request would keep waiting after its client has disconnected.
     server = web.Server(sandbox_server.handle, handler_cancellation=True, access_log=None)
     runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=0.1)
@@ -78,7 +109,7 @@ async def serve_sandbox(
     scheduler_task = asyncio.create_task(api.scheduler.run())
     try:
         await web.TCPSite(runner, host, port).start()
-        yield Sandbox(_url(host, runner.addresses[0][1]))
+        yield Sandbox(_url(host, runner.addresses[0][1]), sandbox_server.clock)
     finally:
         await runner.cleanup()
         scheduler_task.cancel()
@@ -93,20 +124,17 @@ def _url(host: str, port: int) -> str:
 class _SandboxServer:
     """Receives every request: to the Trading API of both environments, the streams, and the control endpoints."""
 
-    def __init__(self, api: TradingApi, latency_seconds: float, streams_per_account: int, clock: Clock) -> None:
+    def __init__(
+        self, api: TradingApi, data_api: MarketDataApi, latency_seconds: float, streams_per_account: int, clock: Clock
+    ) -> None:
         self._api = api
+        self._data_api = data_api
+        self._data_streams = MarketDataStreams(data_api.seed, clock, max_connections=streams_per_account)
         self._latency_seconds = latency_seconds
         self._clock = clock
         self._faults = FaultPlan(_methods_of)
         self._counts = RequestCounts()
         self._journal = Journal()
-        self._control = ControlApi(
-            {
-                "_faults": FaultsControl(self._faults).handle,
-                "_health": HealthControl(self._facts).handle,
-                "_requests": RequestsControl(self._counts, self._journal).handle,
-            }
-        )
         self._streams = TradeUpdatesServer(
             api.accounts,
             self._faults,
@@ -116,11 +144,34 @@ class _SandboxServer:
             delay=self._delay,
             now=clock.now,
         )
+        self.clock = SandboxClock(clock, api.scheduler, self._streams.flush)
+        self._control = ControlApi(
+            {
+                "_clock": ClockControl(self.clock).handle,
+                "_accounts": AccountsControl(api.accounts, clock).handle,
+                "_faults": FaultsControl(self._faults).handle,
+                "_health": HealthControl(self._facts).handle,
+                "_requests": RequestsControl(self._counts, self._journal).handle,
+                "_reset": ResetControl(
+                    {
+                        "accounts": api.accounts.reset_all,
+                        "clock": self.clock.reset,
+                        "faults": self._faults.clear,
+                        "requests": self._counts.reset,
+                    }
+                ).handle,
+            }
+        )
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path = _normalized(request.rel_url.raw_path)
+        if "Upgrade" in request.headers and (feed := feed_of(without_environment(path))) is not None:
+            return await self._handle_data_stream(request, feed)
+        if (asked := data_path(path)) is not None:
+            return await self._handle_market_data(request, asked)
         if path.startswith("/_"):
-            return await self._send(request, await self._control.handle(request, path), None)
+            done = await self._control.handle(request, path)
+            return done if isinstance(done, web.StreamResponse) else await self._send(request, done, None)
         environment, rest = split_environment(path)
         if rest == STREAM_PATH:
             return await self._handle_stream(request, environment)
@@ -143,6 +194,7 @@ class _SandboxServer:
             response = self._replacement(fault, request.headers)
             if response is None or (fault is not None and fault.after):
                 outcome = fault.order.to_outcome() if fault and fault.order else None
+                await self.clock.turn()
                 done = self._api.handle(
                     environment, method, route, request.headers, query_string=query, body=body, order_outcome=outcome
                 )
@@ -152,6 +204,19 @@ class _SandboxServer:
             if response.stream is None or (fault is not None and fault.cut):
                 return await self._send(request, response, fault, entry)
         return await self._send_stream(request, response, response.stream, fault, entry)
+
+    async def _handle_market_data(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
+        route, key_id, method = DATA_ROUTES.find(path), claimed_key_id(request.headers), request.method
+        pattern, query = route.pattern if route else None, request.rel_url.raw_query_string
+        with self._counts.counting(key_id, pattern):
+            entry = self._journal.begin(key_id, self._clock.now(), method=method, path=path, query=query)
+            fault = self._faults.take(key_id, method, path, pattern)
+            await self._delay(fault)
+            response = self._replacement(fault, request.headers)
+            if response is None:
+                await self.clock.turn()
+                response = self._data_api.handle(method, route, request.headers, query)
+            return await self._send(request, response, fault, entry)
 
     async def _handle_stream(self, request: web.BaseRequest, environment: str | None) -> web.StreamResponse:
         """Serves a connection until it ends, or returns the response that refuses it."""
@@ -175,6 +240,21 @@ class _SandboxServer:
         seconds = self._latency_seconds + (fault.latency_ms / 1_000 if fault else 0)
         if seconds:
             await asyncio.sleep(seconds)
+
+    async def _handle_data_stream(self, request: web.BaseRequest, feed: DataFeed) -> web.StreamResponse:
+        """Serves a connection until it ends, or returns the response that refuses it."""
+        key_id, method = claimed_key_id(request.headers), request.method
+        with self._counts.counting(key_id, feed.path):
+            entry = self._journal.begin(key_id, self._clock.now(), method=method, path=feed.path)
+            fault = self._faults.take(key_id, method, feed.path, feed.path)
+            await self._delay(fault)
+        try:
+            if fault is None or not fault.refuses_handshake:
+                return await self._data_streams.serve(request, feed)
+            response = self._replacement(fault, request.headers) or Response(400, b"")
+        except ApiError as error:
+            response = Response.of_error(error)
+        return await self._send(request, response, fault, entry)
 
     async def _send(
         self, request: web.BaseRequest, response: Response, fault: FaultRule | None, entry: JournalEntry | None = None
@@ -236,7 +316,9 @@ def split_environment(path: str) -> tuple[str | None, str]:
 
 def _methods_of(path: str) -> frozenset[str]:
     """Returns the methods of a path, or of a route's pattern, that a fault may name; none if it is not served."""
-    return frozenset({"GET"}) if path == STREAM_PATH or _DATA_PATH.match(path) else ROUTES.methods_of(path)
+    if path == STREAM_PATH or feed_of(path) is not None or DATA_ROUTES.find(path) is not None:
+        return frozenset({"GET"})
+    return ROUTES.methods_of(path)
 
 
 def _either(done: Response, replacement: Response | None) -> Response:
@@ -259,9 +341,11 @@ def run_sandbox(
     speed: int = 1,
     latency_seconds: float = 0.0,
     rate_limit_per_minute: int = 200,
-) -> Generator[Sandbox]:
+    characters: bool = False,
+    depth: Decimal | None = None,
+) -> Generator[BlockingSandbox]:
     """Serves on a free port in a thread of its own while the block runs; otherwise like `serve_sandbox`."""
-    started: Future[tuple[Sandbox, Callable[[], object]]] = Future()
+    started: Future[tuple[BlockingSandbox, Callable[[], object]]] = Future()
 
     async def serve() -> None:
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
@@ -272,8 +356,11 @@ def run_sandbox(
             speed=speed,
             latency_seconds=latency_seconds,
             rate_limit_per_minute=rate_limit_per_minute,
+            characters=characters,
+            depth=depth,
         ) as sandbox:
-            started.set_result((sandbox, lambda: loop.call_soon_threadsafe(stop.set)))
+            blocking = BlockingSandbox(sandbox.url, BlockingClock(sandbox.clock, loop))
+            started.set_result((blocking, lambda: loop.call_soon_threadsafe(stop.set)))
             await stop.wait()
 
     with ThreadPoolExecutor(1, "sandbox") as thread:

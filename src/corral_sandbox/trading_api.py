@@ -4,7 +4,8 @@ A handler is a function of a `Request` that returns a JSON document or a `Respon
 """
 
 from collections.abc import Mapping
-from decimal import localcontext
+from decimal import Decimal, localcontext
+from functools import partial
 
 from corral_sandbox.api.account import get_account, get_configurations, update_configurations
 from corral_sandbox.api.activities import list_activities
@@ -48,6 +49,7 @@ from corral_sandbox.api.watchlists import (
     update_watchlist,
 )
 from corral_sandbox.broker.accounts import OrderScheduler, TradingAccounts
+from corral_sandbox.broker.matching import LIQUIDITY
 from corral_sandbox.broker.orders import OrderOutcome
 from corral_sandbox.errors import ApiError, EndpointNotFoundError, MethodNotAllowedError
 from corral_sandbox.http.access import RateLimit, authenticate
@@ -118,11 +120,28 @@ _STREAMS = frozenset({stream_trade_events, stream_activity_events})  # they go o
 
 
 class TradingApi:
-    """A `rate_limit_per_minute` of 0 sets no limit; its minutes are real ones, at whatever speed the sandbox runs."""
+    """A `rate_limit_per_minute` of 0 sets no limit; its minutes are real ones, at whatever speed the sandbox runs.
 
-    def __init__(self, *, seed: int, rate_limit_per_minute: int, clock: Clock) -> None:
+    `depth` is how many dollars of an order are filled at one instant, by default `LIQUIDITY`, and all at speed 0.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        rate_limit_per_minute: int,
+        clock: Clock,
+        characters: bool = False,
+        depth: Decimal | None = None,
+    ) -> None:
         self.scheduler = OrderScheduler(clock)
-        self.accounts = TradingAccounts(seed, self.scheduler.schedule)
+        self.accounts = TradingAccounts(
+            seed,
+            self.scheduler.schedule,
+            on_dropped=self.scheduler.forget,
+            characters=characters,
+            depth=partial(_depth, depth, clock),
+        )
         self._rate_limit = RateLimit(rate_limit_per_minute) if rate_limit_per_minute else None
         self._clock = clock
 
@@ -172,13 +191,18 @@ class TradingApi:
             handler, parameters = _find_handler(method, route)
             is_read = method == "GET" and handler not in _STREAMS
             account = self.accounts.find(key_id) if is_read else self.accounts.open_for_changes(key_id)
-            now = self._clock.now()
+            now = self._clock.now() if method == "GET" else self._clock.begin_change()
             request = Request(account, now, parameters, query_string, body, order_outcome, self._clock)
             with localcontext(EXACT):
                 response = handler(request)
         except ApiError as error:
             return Response.of_error(error)
         return response if isinstance(response, Response) else Response(200, response)
+
+
+def _depth(chosen: Decimal | None, clock: Clock) -> Decimal | None:
+    """Where the clock stands still no further liquidity comes, so all of an order is filled at once."""
+    return LIQUIDITY if chosen is None and clock.speed else chosen
 
 
 def _find_handler(method: str, route: Route | None) -> tuple[Handler, dict[str, str]]:

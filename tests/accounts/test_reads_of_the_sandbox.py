@@ -43,7 +43,7 @@ def hands() -> Hands:
 
 @pytest.fixture
 async def still(hands: Hands) -> AsyncGenerator[Sandbox]:
-    async with serve_sandbox(port=0, clock=hands, rate_limit_per_minute=0) as sandbox:
+    async with serve_sandbox(port=0, clock=hands, rate_limit_per_minute=0, characters=True) as sandbox:
         yield sandbox
 
 

@@ -73,7 +73,7 @@ async def open_sample_app(folder: Path) -> AsyncGenerator[SampleApp]:
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(embedded_postgres(folder))
         await apply_migrations(database.dsn("corral_owner"))
-        sandbox = await stack.enter_async_context(serve_sandbox(port=0, start=start_of_sandboxes()))
+        sandbox = await stack.enter_async_context(serve_sandbox(port=0, start=start_of_sandboxes(), characters=True))
         start = service_starter(database, sandbox, folder)
         service = await stack.enter_async_context(start(upstream_timeout_seconds=30, stream_poll_seconds=60))
         administrator = await stack.enter_async_context(make_person(service, "administrator"))

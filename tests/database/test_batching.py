@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from corral.database.batching import KEYS_PER_BATCH, SHARE_OF_A_BATCH, BatchedLookup
+from corral.database.batching import KEYS_PER_BATCH, MOST_PASSES, SHARE_OF_A_BATCH, BatchedLookup
 from corral.database.connection import Connection
 
 
@@ -22,8 +22,8 @@ class Table:
         self.refusal: Exception | None = None
         self.failure: Exception | None = None
 
-    def lookup(self, *, share: int = SHARE_OF_A_BATCH) -> BatchedLookup[int, str]:
-        return BatchedLookup(self.connect, self.fetch_many, share=share)
+    def lookup(self, *, gathers: bool = False) -> BatchedLookup[int, str]:
+        return BatchedLookup(self.connect, self.fetch_many, gathers=gathers)
 
     @asynccontextmanager
     async def connect(self) -> AsyncGenerator[Connection]:
@@ -123,11 +123,36 @@ async def test_a_trip_takes_a_bounded_number_of_keys(table: Table) -> None:
     assert max(map(len, table.trips)) == KEYS_PER_BATCH
 
 
-async def test_with_a_share_of_one_a_batch_takes_all_that_wait(table: Table) -> None:
-    lookup = table.lookup(share=1)
+async def test_a_query_that_gathers_takes_all_who_wait_and_those_about_to_ask(table: Table) -> None:
+    lookup = table.lookup(gathers=True)
     table.road.set()
-    await asyncio.gather(*map(lookup, range(40)))
+
+    async def ask_after(passes: int) -> None:
+        for _ in range(passes):
+            await asyncio.sleep(0)
+        await lookup(passes)
+
+    await asyncio.gather(*map(ask_after, range(40)))
     assert table.trips == [[*range(40)]]
+
+
+async def test_a_query_that_gathers_leaves_when_nobody_comes_any_more(table: Table) -> None:
+    lookup = table.lookup(gathers=True)
+    table.road.set()
+    first = await ask(lookup, 1)
+    await asyncio.sleep(0.001)
+    await asyncio.gather(first, lookup(2))
+    assert table.trips == [[1], [2]]
+
+
+async def test_a_query_that_gathers_does_not_wait_for_ever(table: Table) -> None:
+    lookup = table.lookup(gathers=True)
+    table.road.set()
+    asked: list[asyncio.Task[str | None]] = []
+    while not table.trips:
+        asked.append(await ask(lookup, len(asked) % 10))
+    assert len(asked) <= MOST_PASSES + 10
+    await asyncio.gather(*asked)
 
 
 async def test_without_a_connection_all_who_wait_are_told_and_the_next_one_tries_again(table: Table) -> None:

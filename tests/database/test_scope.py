@@ -12,7 +12,7 @@ from corral.credentials import queries
 from corral.database.connection import Connection, Database, get_connection_with_rls
 from corral.database.embedded.instance import EmbeddedDatabase
 from corral.errors import DatabaseUnavailable, Overloaded
-from corral.identity.sealed_tokens import token_lookups
+from corral.identity.tokens import token_lookups
 from tests.conftest import Service
 from tests.people import Person
 

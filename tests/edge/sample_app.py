@@ -10,7 +10,8 @@ from fastapi.responses import HTMLResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.exceptions import HTTPException
 
-from corral.edge import PROBLEM_RESPONSES, install_problem_handlers, responses_for
+from corral.edge.error_handlers import install_problem_handlers
+from corral.edge.problems import PROBLEM_RESPONSES, responses_for
 from corral.errors import DatabaseUnavailable, NotFound, Problem
 from tests.edge.wire import CANARY
 

@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from corral.edge import Limits
+from corral.edge.connection import Limits
 from tests.edge.sample_app import sample_app
 from tests.edge.wire import Client, Served, request, served
 

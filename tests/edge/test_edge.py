@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from corral.edge import Edge
-from corral.edge.edge import Message, Receive, Scope, Send, security_headers
+from corral.edge.edge import Edge, Message, Receive, Scope, Send, security_headers
 from tests.edge.sample_app import sample_app
 from tests.edge.wire import CANARY, Served, request, served
 

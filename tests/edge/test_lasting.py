@@ -3,7 +3,7 @@
 import asyncio
 import io
 
-from corral.edge import Limits
+from corral.edge.connection import Limits
 from corral.edge.edge import Receive, Scope, Send
 from corral.edge.long_lived import connection_of
 from tests.edge.wire import request, served

@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from corral.edge import is_cross_origin, origin_of
+from corral.edge.csrf import is_cross_origin, origin_of
 from tests.edge.wire import PUBLIC_URL, Served, request
 
 METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE"]

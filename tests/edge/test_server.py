@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 import pytest
 from fastapi import FastAPI
 
-from corral.edge import PortTaken, install_problem_handlers, reserve_port, serve_http
+from corral.edge.error_handlers import install_problem_handlers
+from corral.edge.server import PortTaken, reserve_port, serve_http
 from tests.edge.sample_app import sample_app
 from tests.edge.wire import request, served
 

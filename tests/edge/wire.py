@@ -9,7 +9,9 @@ from typing import Any
 
 import orjson
 
-from corral.edge import ASGIApp, Edge, Limits, reserve_port, serve_http
+from corral.edge.connection import Limits
+from corral.edge.edge import ASGIApp, Edge
+from corral.edge.server import reserve_port, serve_http
 
 PUBLIC_URL = "https://corral.example.com"
 CANARY = "canary-3f9a7c"

@@ -7,7 +7,8 @@ import asyncpg
 import pytest
 from aiohttp import ClientSession
 
-from corral.app import DatabaseAddresses, open_state
+from corral.app import open_state
+from corral.core import DatabaseAddresses
 from corral.database.embedded.instance import EmbeddedDatabase, embedded_postgres
 from corral.database.migrate import apply_migrations
 from corral.serving import Services

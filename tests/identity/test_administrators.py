@@ -15,7 +15,7 @@ from corral.identity.links import issue_link
 from corral.identity.models import Scope
 from corral.identity.problems import AlreadySetUp, NotAnAdministrator
 from corral.identity.queries import insert_first_user
-from corral.identity.sealed_tokens import admin_seal
+from corral.identity.tokens import admin_seal
 from corral.people import queries
 from tests.access import browser, fingerprints, link_code, sign_in_by_link
 from tests.conftest import Service

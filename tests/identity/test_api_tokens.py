@@ -12,7 +12,7 @@ import pytest
 from aiohttp import ClientSession
 
 from corral.identity.models import Scope
-from corral.identity.sealed_tokens import new_token
+from corral.identity.tokens import new_token
 from tests.access import browser, sign_in_by_link
 from tests.conftest import Service
 from tests.log_lines import LogSince

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from aiohttp import ClientSession
 
-from corral.identity.sealed_tokens import new_token
+from corral.identity.tokens import new_token
 from corral.people import operators, queries
 from tests.access import browser, fingerprints, sign_in_by_link
 from tests.conftest import Service

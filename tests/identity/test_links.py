@@ -9,7 +9,7 @@ import pytest
 from aiohttp import ClientSession
 
 from corral.identity.links import issue_link
-from corral.identity.sealed_tokens import new_token
+from corral.identity.tokens import new_token
 from tests.access import browser, link_code
 from tests.conftest import Service
 from tests.identity.members import PASSWORD, Reply, post, status_of

@@ -7,7 +7,7 @@ import zlib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corral.identity.sealed_tokens import is_well_formed, new_token
+from corral.identity.tokens import is_well_formed, new_token
 
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _steady = settings(derandomize=True, database=None, deadline=None, max_examples=300)

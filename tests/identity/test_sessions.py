@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from aiohttp import ClientSession
 
-from corral.identity.sealed_tokens import new_token
+from corral.identity.tokens import new_token
 from tests.access import browser, cookie_of, link_code, sign_in_by_link
 from tests.conftest import Service, StartService
 from tests.identity.members import PASSWORD, Member, post, sign_in_as, status_of

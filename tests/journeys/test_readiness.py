@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from corral.app import DatabaseAddresses, open_state
+from corral.app import open_state
+from corral.core import DatabaseAddresses
 from corral.database import selfcheck
 from corral.database.migrate import apply_migrations
 from corral.health.readiness import TakesNoWrites

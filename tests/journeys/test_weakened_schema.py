@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
-from corral.app import DatabaseAddresses, create_app, open_state
+from corral.app import create_app, open_state
+from corral.core import DatabaseAddresses
 from corral.database.connection import open_owner_connection
 from corral.database.embedded.instance import embedded_postgres
 from corral.edge.server import reserve_port, serve_http

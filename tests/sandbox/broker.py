@@ -20,7 +20,7 @@ class Broker:
     def __init__(self, key_id: str = TRADER, *, at: str = TUESDAY_TEN, seed: int = 0) -> None:
         self.now = nanoseconds(at)
         self.seed = seed
-        self.api = TradingApi(seed=seed, rate_limit_per_minute=0, clock=Clock(real=lambda: self.now))
+        self.api = TradingApi(seed=seed, rate_limit_per_minute=0, clock=Clock(real=lambda: self.now), characters=True)
         self.headers = keys_of(key_id)
 
     def ask(self, method: str, path: str, body: object = None) -> tuple[int, Any]:

@@ -18,7 +18,8 @@ def clock() -> Iterator[None]:
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
-    async with serve_sandbox(port=0, rate_limit_per_minute=0) as running:
+    """Its accounts differ: some hold shares, some owe, some are restricted."""
+    async with serve_sandbox(port=0, rate_limit_per_minute=0, characters=True) as running:
         yield running
 
 
@@ -37,3 +38,9 @@ def caller(http: ClientSession, sandbox: Sandbox) -> Caller:
 def official() -> dict[str, Any]:
     """Alpaca's own description of its Trading API."""
     return official_document()
+
+
+@pytest.fixture(scope="session")
+def official_data() -> dict[str, Any]:
+    """Alpaca's own description of its market data."""
+    return official_document("market-data-api.json")

@@ -31,14 +31,23 @@ def sdk(url: str, key_id: str, secret: str | None = None, *, raw_data: bool = Fa
         client._session.close()  # pyright: ignore[reportPrivateUsage]  # the SDK offers no way to close it
 
 
-def official_document() -> dict[str, Any]:
+def official_document(name: str = "trading-api.json") -> dict[str, Any]:
     package = find_spec("alpaca_mcp_server")
     assert package
     assert package.origin
-    return json.loads((Path(package.origin).parent / "specs" / "trading-api.json").read_bytes())
+    return json.loads((Path(package.origin).parent / "specs" / name).read_bytes())
 
 
 def judge(official: dict[str, Any], path: str, method: str = "get", status: str = "200") -> Any:  # noqa: ANN401 - jsonschema types its calls by half
     content = official["paths"][path][method]["responses"][status]["content"]["application/json"]
     schema = {"components": official["components"], **content["schema"]}
+    return Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+def judge_of_data(official: dict[str, Any], path: str) -> Any:  # noqa: ANN401 - jsonschema types its calls by half
+    """Like `judge`, for a GET of Alpaca's description of its market data, where responses are shared."""
+    response = official["paths"][path]["get"]["responses"]["200"]
+    if "$ref" in response:
+        response = official["components"]["responses"][response["$ref"].rpartition("/")[2]]
+    schema = {"components": official["components"], **response["content"]["application/json"]["schema"]}
     return Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corral_sandbox.api.account import account_document
-from corral_sandbox.broker.initial_state import open_account
+from corral_sandbox.broker.characters import open_account_with_character
 from corral_sandbox.broker.ledger import AccountValue, buying_power, options_buying_power
 from corral_sandbox.market.mean_prices import MEAN_CENTS
 from corral_sandbox.market.money import format_amount
@@ -26,7 +26,7 @@ _laws = settings(deadline=None, max_examples=150)
 
 
 def _document(seed: int, key_id: str, now: int) -> dict[str, object]:
-    return account_document(open_account(seed, key_id), now)
+    return account_document(open_account_with_character(seed, key_id), now)
 
 
 def _amounts(document: dict[str, object]) -> dict[str, Decimal]:
@@ -151,7 +151,7 @@ def test_prices_move_visibly_within_seconds() -> None:
 
 
 def test_a_fair_share_of_accounts_owes_a_margin_loan_and_some_are_short() -> None:
-    accounts = [open_account(0, f"PKCROWD{number:05}") for number in range(2_000)]
+    accounts = [open_account_with_character(0, f"PKCROWD{number:05}") for number in range(2_000)]
     in_debt = sum(account.cash < 0 for account in accounts)
     short = sum(any(holding.quantity < 0 for holding in account.holdings) for account in accounts)
     assert 200 < in_debt < 300

@@ -87,11 +87,11 @@ async def test_a_day_passes_in_a_minute_at_1440(http: ClientSession) -> None:
 
 async def test_prices_move_with_the_sandboxs_time(http: ClientSession) -> None:
     outside = _START
-    async with serve_sandbox(port=0, seed=3, speed=60, clock=lambda: outside) as fast:
+    async with serve_sandbox(port=0, seed=3, speed=60, clock=lambda: outside, characters=True) as fast:
         await _account(http, fast)
         outside += _SECOND
         accelerated = await _account(http, fast)
-    async with serve_sandbox(port=0, seed=3, clock=lambda: _START + 60 * _SECOND) as a_minute_later:
+    async with serve_sandbox(port=0, seed=3, clock=lambda: _START + 60 * _SECOND, characters=True) as a_minute_later:
         assert accelerated == await _account(http, a_minute_later)
 
 

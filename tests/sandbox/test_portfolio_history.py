@@ -42,12 +42,12 @@ def _open_moments(draw: st.DrawFn) -> int:
 
 
 def _history(query: str, now: int = _TUESDAY, key_id: str = ALICE) -> Any:  # noqa: ANN401 - JSON
-    page = get_portfolio_history(Request(TradingAccounts(0).find(key_id), now, {}, query))
+    page = get_portfolio_history(Request(TradingAccounts(0, characters=True).find(key_id), now, {}, query))
     return json.loads(Response(200, page).to_bytes(), parse_float=Decimal)
 
 
 def _account(now: int, key_id: str = ALICE) -> Any:  # noqa: ANN401 - JSON
-    return account_document(TradingAccounts(0).find(key_id).terms, now)
+    return account_document(TradingAccounts(0, characters=True).find(key_id).terms, now)
 
 
 def _new_york(label: int) -> datetime:
@@ -282,6 +282,6 @@ def test_any_query_is_served_or_refused(query: dict[str, str]) -> None:
 async def test_a_history_is_the_same_for_the_same_seed(http: ClientSession) -> None:
     answers: list[Any] = []
     for seed in (7, 7, 8):
-        async with serve_sandbox(port=0, seed=seed, clock=lambda: _TUESDAY) as sandbox:
+        async with serve_sandbox(port=0, seed=seed, clock=lambda: _TUESDAY, characters=True) as sandbox:
             answers.append(await Caller(http, sandbox).get(_PATH))
     assert answers[0] == answers[1] != answers[2]

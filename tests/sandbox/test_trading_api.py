@@ -141,7 +141,7 @@ async def test_latency_delays_the_trading_api_but_not_the_control_endpoints(http
 
 async def test_equity_moves_while_cash_stays(http: ClientSession) -> None:
     now = nanoseconds("2026-11-24T14:30:05Z")
-    async with serve_sandbox(port=0, clock=lambda: now) as sandbox:
+    async with serve_sandbox(port=0, clock=lambda: now, characters=True) as sandbox:
         before = await _account(http, sandbox.paper_url, ALICE)
         now += 3_000_000_000
         after = await _account(http, sandbox.paper_url, ALICE)

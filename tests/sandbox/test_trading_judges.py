@@ -143,7 +143,7 @@ def test_each_type_of_activity_matches_the_openapi_document(official: dict[str, 
 @of_the_sdk
 async def test_the_sdk_trades_with_every_method_that_it_has() -> None:
     now = nanoseconds(TUESDAY_TEN)
-    async with serve_sandbox(port=0, rate_limit_per_minute=0, clock=lambda: now) as running:
+    async with serve_sandbox(port=0, rate_limit_per_minute=0, clock=lambda: now, characters=True) as running:
         with sdk(running.paper_url, OPTIONS_TRADER) as client:
             await asyncio.to_thread(_trade, client)
 

@@ -74,7 +74,10 @@ _STEPS = st.one_of(
     st.sampled_from(_SHARES + _COINS).map(lambda symbol: ("close", symbol)),
     st.booleans().map(lambda cancel: ("close all", cancel)),
 )
-_RUNS = st.tuples(
+Run = tuple[str, int, str, list[tuple[str, Any]]]
+"""A key id, a seed, a time to start at, and steps."""
+
+RUNS: st.SearchStrategy[Run] = st.tuples(
     st.sampled_from([TRADER, CASH_TRADER, OPTIONS_TRADER, "PKTRADER0002", "PKTRADER0008"]),
     st.just(0),
     st.sampled_from(["2026-11-24T15:00:00Z", "2026-11-25T20:58:00Z", "2026-11-29T12:00:00Z"]),
@@ -83,7 +86,7 @@ _RUNS = st.tuples(
 _laws = settings(deadline=None, max_examples=120)
 
 
-def _do(broker: Broker, step: tuple[str, Any]) -> tuple[int, Any]:
+def do(broker: Broker, step: tuple[str, Any]) -> tuple[int, Any]:
     kind, what = step
     if kind == "wait":
         broker.pass_time(seconds=what)
@@ -126,21 +129,21 @@ def _body(broker: Broker, drawn: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
-def _run(run: tuple[str, int, str, list[tuple[str, Any]]]) -> tuple[Broker, list[bytes]]:
+def _run(run: Run) -> tuple[Broker, list[bytes]]:
     key_id, seed, start, steps = run
     broker, answers = Broker(key_id, seed=seed, at=start), list[bytes]()
     for step in steps:
-        answers.append(orjson.dumps(_do(broker, step)))
+        answers.append(orjson.dumps(do(broker, step)))
     return broker, answers
 
 
-@given(_RUNS)
+@given(RUNS)
 @_laws
-def test_the_identities_hold(run: tuple[str, int, str, list[tuple[str, Any]]]) -> None:
+def test_the_identities_hold(run: Run) -> None:
     key_id, seed, start, steps = run
     broker = Broker(key_id, seed=seed, at=start)
     for step in steps:
-        _do(broker, step)
+        do(broker, step)
         with localcontext(prec=100):
             _check_account(broker)
             _check_positions(broker)
@@ -230,15 +233,15 @@ def _all_activities(broker: Broker) -> list[Any]:
             return found
 
 
-@given(_RUNS)
+@given(RUNS)
 @_laws
-def test_the_same_run_gives_the_same_bytes(run: tuple[str, int, str, list[tuple[str, Any]]]) -> None:
+def test_the_same_run_gives_the_same_bytes(run: Run) -> None:
     assert _run(run)[1] == _run(run)[1]
 
 
-@given(_RUNS, st.integers(60, 7_200))
+@given(RUNS, st.integers(60, 7_200))
 @settings(deadline=None, max_examples=40)
-def test_reading_does_not_change_the_result(run: tuple[str, int, str, list[tuple[str, Any]]], seconds: int) -> None:
+def test_reading_does_not_change_the_result(run: Run, seconds: int) -> None:
     seldom, _ = _run(run)
     key_id, seed, start, steps = run
     often = Broker(key_id, seed=seed, at=start)
@@ -249,6 +252,6 @@ def test_reading_does_not_change_the_result(run: tuple[str, int, str, list[tuple
                 often.get("/v2/orders")
             often.pass_time(seconds=what - min(what // seconds, 20) * seconds)
         else:
-            _do(often, (kind, what))
+            do(often, (kind, what))
     for page in ("/v2/account", "/v2/positions", "/v2/orders?status=all&limit=500", "/v2/account/activities"):
         assert often.get(page) == seldom.get(page)

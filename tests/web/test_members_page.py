@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from aiohttp import ClientSession, CookieJar
 
-from corral.identity.sealed_tokens import new_token
+from corral.identity.tokens import new_token
 from tests.conftest import Service
 from tests.identity.members import PASSWORD, Member, add_member, make_administrator
 from tests.people import Person

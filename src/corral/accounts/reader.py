@@ -18,6 +18,7 @@ from corral.accounts.schemas import AccountDataResponse
 from corral.alpaca.activities import ACTIVITY_LISTING, Activity, ActivityQuery
 from corral.alpaca.client import AlpacaClient
 from corral.alpaca.errors import AlpacaError
+from corral.alpaca.fields import written_in_utc
 from corral.alpaca.items import UnreadableItem
 from corral.alpaca.models import Account, AccountFacts, MarketClock
 from corral.alpaca.orders import Order, OrderQuery, order_listing
@@ -78,16 +79,18 @@ class AccountReader:
 
         A call that leaves requests of the minute to others may be refused where theirs is not: they don't share it.
         """
-        fetch = partial(self._fetch_account_data, credential)
         key = credential.cache_key
         if is_fresh:
-            return await fetch()
+            return await self._fetch_account_data(credential)
         if len(self._latest_keys) >= MOST_HINTS:
             self._latest_keys.clear()
         self._latest_keys[credential.stored.id] = key
+        kept: Answer[AccountDataResponse] | None = self._cache.kept(key)
+        if kept is not None:
+            return kept
+        fetch = partial(self._fetch_account_data, credential)
         if credential.purpose.leaves:
-            kept: Answer[AccountDataResponse] | None = self._cache.kept(key)
-            return kept or await self._cache.get((*key, credential.purpose.name), fetch)
+            return await self._cache.get((*key, credential.purpose.name), fetch)
         return await self._cache.get(key, fetch, may_refresh=partial(self._has_spare_requests, credential))
 
     async def each_account_data(
@@ -226,7 +229,7 @@ async def fetch_alpaca_account_data(
         account_blocked=account.account_blocked,
         pattern_day_trader=account.pattern_day_trader,
         daytrade_count=account.daytrade_count,
-        last_updated=answer.answered_at,
+        last_updated=written_in_utc(answer.answered_at),
     )
 
 

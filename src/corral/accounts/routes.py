@@ -48,10 +48,11 @@ from corral.credentials.reader import READ, CredentialReader
 from corral.edge.problems import responses_for
 from corral.edge.services import ServiceKey, resources
 from corral.errors import DatabaseUnavailable, InvalidRequest
-from corral.identity.authenticator import AccountsRead, Authenticator, get_accounts_reader, require_scope
+from corral.identity.dependencies import AccountsRead, get_accounts_reader
 from corral.identity.models import AuthUser
 from corral.identity.models import Scope as TokenScope
 from corral.identity.problems import InsufficientScope, Unauthenticated
+from corral.identity.tokens import Authenticator, require_scope
 
 ACCOUNTS: Final = ServiceKey[AccountReader]("accounts")
 

@@ -16,7 +16,6 @@ from corral.alpaca.models import MarketClock
 from corral.alpaca.orders import Order
 from corral.alpaca.portfolio_history import PortfolioHistory
 from corral.alpaca.positions import Position
-from corral.edge.field_types import UtcTime
 
 _MONEY = "A decimal, exactly as Alpaca returned it"
 Decimal = Annotated[str, Field(description=_MONEY, examples=["240.5"])]
@@ -37,7 +36,7 @@ class AccountDataResponse(BaseModel):
     account_blocked: bool
     pattern_day_trader: bool = Field(description="false if Alpaca no longer returns it (since 2026-07-06)")
     daytrade_count: int = Field(description="0 if Alpaca no longer returns it (since 2026-07-06)")
-    last_updated: UtcTime = Field(description="When Alpaca responded, which may be before the request")
+    last_updated: Moment = Field(description="When Alpaca responded, which may be before the request")
 
 
 class _OfAlpaca(BaseModel):

@@ -22,8 +22,8 @@ from corral.alpaca.orders import Order, OrderQuery, read_orders
 from corral.alpaca.portfolio_history import HistoryQuery, PortfolioHistory, read_portfolio_history
 from corral.alpaca.positions import Position, read_positions
 from corral.alpaca.rate_budget import BudgetLeft
-from corral.alpaca.requests import ApiRequest, RequestRunner
-from corral.alpaca.transport import Keys, RawAnswer, open_session
+from corral.alpaca.requests import ApiRequest, Keys, RawAnswer, RequestRunner, send_once
+from corral.alpaca.transport import open_session
 from corral.secret import Secret
 
 # What Alpaca has been seen to say about keys that it does not accept, by status. Sources:
@@ -97,7 +97,7 @@ async def open_alpaca(
     hosts: Hosts, *, timeout_seconds: float = 8.0, max_body_bytes: int = 1024 * 1024
 ) -> AsyncGenerator["AlpacaClient"]:
     """Opens the pool of connections; one client serves the whole process, and every call ends in `timeout_seconds`."""
-    async with open_session(connect_seconds=timeout_seconds / 4, proxy=hosts.proxy) as session:
+    async with open_session(send_once, connect_seconds=timeout_seconds / 4, proxy=hosts.proxy) as session:
         yield AlpacaClient(session, hosts, timeout_seconds=timeout_seconds, max_body_bytes=max_body_bytes)
 
 

@@ -12,6 +12,8 @@ from typing import Self
 
 from yarl import URL
 
+from corral.settings import Settings
+
 _PAPER_HOST = "paper-api.alpaca.markets"
 _LIVE_HOST = "api.alpaca.markets"
 
@@ -126,3 +128,14 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def configured_hosts(settings: Settings) -> Hosts:
+    """Raises ValueError for an address that is none, and for two that must not go together."""
+    proxy = settings.alpaca_proxy
+    return Hosts.from_urls(
+        paper=settings.alpaca_paper_url,
+        live=settings.alpaca_live_url,
+        data=settings.alpaca_data_url,
+        proxy=proxy.get_secret_value() if proxy else None,
+    )

@@ -38,6 +38,11 @@ def since_1970(seconds: int) -> str | None:
         return None
 
 
+def written_in_utc(moment: datetime) -> str:
+    """A moment that is in UTC, written like the others, with six digits of a second."""
+    return moment.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+
+
 def instant(moment: str) -> str:
     """A key that sorts as time does, for a moment that is in UTC: fractions differ in length."""
     fraction = moment[_SECONDS:-1] or "."

@@ -13,7 +13,7 @@ from structlog.typing import FilteringBoundLogger
 from corral.alpaca.environments import Environment
 from corral.alpaca.errors import Fault, WrongShape
 from corral.alpaca.fields import Fields, Read, required
-from corral.alpaca.transport import RawAnswer
+from corral.alpaca.requests import RawAnswer
 
 Item = TypeVar("Item")
 

@@ -1,15 +1,28 @@
-"""One call to Alpaca, however often it has to be put: deadline, retries, budget and one log line."""
+"""One call to Alpaca, however often it has to be sent: exchange, deadline, retries, budget and one log line."""
 
+import re
 import time
 from asyncio import get_running_loop, timeout_at
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
-from aiohttp import ClientSession
+from aiohttp import (
+    ClientConnectorError,
+    ClientError,
+    ClientHandlerType,
+    ClientOSError,
+    ClientRequest,
+    ClientResponse,
+    ClientSession,
+    ConnectionTimeoutError,
+    ServerDisconnectedError,
+)
+from multidict import istr
 from structlog.typing import FilteringBoundLogger
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_attempt, stop_before_delay
 from tenacity.wait import wait_random_exponential
@@ -23,18 +36,31 @@ from corral.alpaca.errors import (
     CertificateRefused,
     ConnectionDropped,
     DeadlineExceeded,
+    Fault,
     Unreachable,
     WrongShape,
 )
 from corral.alpaca.rate_budget import Budgets
-from corral.alpaca.transport import Keys, RawAnswer, ask
+from corral.alpaca.transport import HungUp, failure_of
 from corral.logs import added_to_request_line
+from corral.secret import Secret
 
 MOST_ATTEMPTS: Final = 3
 LARGEST_ANSWER_BYTES: Final = 4 * 1024 * 1024  # 500 orders with four legs each, or 6,000 positions
 _PASSING: Final = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
 _BACKOFF: Final = wait_random_exponential(multiplier=0.2, max=1.0)  # full jitter
+_KEY_ID: Final = istr("APCA-API-KEY-ID")
+_SECRET_KEY: Final = istr("APCA-API-SECRET-KEY")
+_SENDABLE: Final = re.compile(r"[\x21-\x7e]{1,256}")
+# Alpaca's ids are hex. Nothing else is taken over into our log, least of all a key that is echoed.
+_REQUEST_ID: Final = re.compile(r"[0-9a-fA-F-]{8,64}")
+
 _log: FilteringBoundLogger = structlog.get_logger("corral.alpaca")
+
+
+class Keys(NamedTuple):
+    api_key: Secret
+    secret_key: Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +77,17 @@ class ApiRequest:
     parameters: Mapping[str, str] = field(default_factory=dict[str, str])
     leaving: int = 0
     max_body_bytes: int = LARGEST_ANSWER_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class RawAnswer:
+    """A complete answer of whatever status. The body is empty where it was not worth reading."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    answered_at: datetime
+    alpaca_request_id: str | None
 
 
 @dataclass(slots=True)
@@ -95,7 +132,7 @@ class RequestRunner:
         if wait := self.budgets.take(request.budget_key, leaving=request.leaving):
             return AlpacaRateLimited(retry_after_seconds=wait, from_us=True)
         call.attempts += 1
-        outcome = await ask(self._session, call.url, request.keys, max_body_bytes=request.max_body_bytes)
+        outcome = await _exchange(self._session, call.url, request.keys, max_body_bytes=request.max_body_bytes)
         if isinstance(outcome, RawAnswer):
             return self._charge(request.budget_key, outcome)
         if isinstance(outcome, Unreachable | AlpacaAuthError):
@@ -185,3 +222,70 @@ def _log_outcome(request: ApiRequest, outcome: RawAnswer | AlpacaError, attempts
         attempts=attempts,
         **({"fault": outcome.fault.value} if isinstance(outcome, WrongShape) else {}),
     )
+
+
+async def send_once(request: ClientRequest, send: ClientHandlerType) -> ClientResponse:
+    """Keeps aiohttp from quietly sending a request twice, which it does when it sees one of these errors.
+
+    Retries are the client's: counted, bounded and charged to the account's budget.
+    """
+    try:
+        return await send(request)
+    except (ClientConnectorError, ConnectionTimeoutError):
+        raise
+    except (ServerDisconnectedError, ClientOSError) as error:
+        raise HungUp from error
+
+
+async def _exchange(session: ClientSession, url: URL, keys: Keys, *, max_body_bytes: int) -> RawAnswer | AlpacaError:
+    """Sends one GET and reads at most `max_body_bytes` of the answer; the caller sets the deadline."""
+    headers = _key_headers(keys)
+    if headers is None:
+        return AlpacaAuthError()
+    try:
+        response = await session.get(url, headers=headers, allow_redirects=False)
+        try:
+            return await _read(response, max_body_bytes)
+        finally:
+            response.release()  # back into the pool, or closed if there is more to come
+    except ClientError as error:
+        return failure_of(error)
+
+
+def _key_headers(keys: Keys) -> dict[str, str] | None:
+    """The only place where keys are put on a request. None for values that could end a header or its line."""
+    headers: dict[str, str] = {_KEY_ID: keys.api_key.reveal(), _SECRET_KEY: keys.secret_key.reveal()}
+    return headers if all(map(_SENDABLE.fullmatch, headers.values())) else None
+
+
+async def _read(response: ClientResponse, max_body_bytes: int) -> RawAnswer | WrongShape:
+    answered_at = datetime.now(UTC)
+    status, headers = response.status, response.headers
+    request_id = _request_id(headers.get("X-Request-ID"))
+    body = await _bounded_body(response, max_body_bytes)
+    if body is None and status == HTTPStatus.OK:
+        return WrongShape(Fault.TOO_LONG, status=status, alpaca_request_id=request_id)
+    return RawAnswer(status, headers, body or b"", answered_at, request_id)
+
+
+async def _bounded_body(response: ClientResponse, max_body_bytes: int) -> bytes | None:
+    """None for a body that is too large, or compressed: that is never unpacked, since a few bytes may be a flood."""
+    announced = response.content_length or 0
+    if announced > max_body_bytes or response.headers.get("Content-Encoding", "identity") != "identity":
+        return None
+    body = await response.content.readany()  # nearly always all of it
+    if response.content.at_eof():
+        return body if len(body) <= max_body_bytes else None
+    return await _rest_of_body(response, bytearray(body), max_body_bytes)
+
+
+async def _rest_of_body(response: ClientResponse, body: bytearray, max_body_bytes: int) -> bytes | None:
+    while len(body) <= max_body_bytes:
+        if not (chunk := await response.content.readany()):
+            return bytes(body)
+        body += chunk
+    return None
+
+
+def _request_id(text: str | None) -> str | None:
+    return text if text is not None and _REQUEST_ID.fullmatch(text) else None

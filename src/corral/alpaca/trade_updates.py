@@ -14,7 +14,16 @@ from http import HTTPStatus
 from typing import Final, cast, final
 
 import structlog
-from aiohttp import ClientError, ClientSession, ClientWebSocketResponse, ClientWSTimeout, WSMsgType
+from aiohttp import (
+    ClientError,
+    ClientHandlerType,
+    ClientRequest,
+    ClientResponse,
+    ClientSession,
+    ClientWebSocketResponse,
+    ClientWSTimeout,
+    WSMsgType,
+)
 from structlog.typing import FilteringBoundLogger
 
 from corral.alpaca.environments import Environment, Hosts
@@ -31,7 +40,8 @@ from corral.alpaca.errors import (
 )
 from corral.alpaca.fields import Fields, read_object, required, text
 from corral.alpaca.orders import Order, read_order
-from corral.alpaca.transport import Keys, NotSwitched, failure_of, open_socket_session
+from corral.alpaca.requests import Keys, send_once
+from corral.alpaca.transport import UNLIMITED, failure_of, open_session
 from corral.secret import Secret
 
 PING_SECONDS: Final = 10.0  # as Alpaca's own SDK does; half of it later, an answer is overdue
@@ -43,6 +53,15 @@ _STREAM: Final = "trade_updates"
 _SECONDS: Final = re.compile(r"\d{1,3}", re.ASCII)  # of a Retry-After that may be believed
 
 _log: FilteringBoundLogger = structlog.get_logger("corral.alpaca")
+
+
+class _NotSwitched(ClientError):  # noqa: N818 - named after the condition
+    """The answer to a WebSocket's handshake was of this status, and not 101. `retry_after` is its header's text."""
+
+    def __init__(self, status: int, retry_after: str) -> None:
+        self.status = status
+        self.retry_after = retry_after
+        super().__init__(status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +77,10 @@ async def open_trade_updates(
     hosts: Hosts, *, timeout_seconds: float = 8.0, ping_seconds: float = PING_SECONDS
 ) -> AsyncGenerator["TradeUpdates"]:
     """Opens the way to the sockets of all accounts; a handshake ends in `timeout_seconds`."""
-    async with open_socket_session(connect_seconds=timeout_seconds / 4, proxy=hosts.proxy) as session:
+    connections = open_session(
+        _switched, connect_seconds=timeout_seconds / 4, proxy=hosts.proxy, most_connections=UNLIMITED
+    )
+    async with connections as session:
         yield TradeUpdates(session, hosts, timeout_seconds=timeout_seconds, ping_seconds=ping_seconds)
 
 
@@ -86,13 +108,13 @@ class TradeUpdates:
         return outcome
 
     async def _connect(self, environment: Environment, keys: Keys) -> "TradeUpdatesConnection | AlpacaError":
-        """Answers with failures, as `corral.alpaca.transport` does: their frames hold the message with the keys."""
+        """Answers with failures, as `corral.alpaca.requests` does: their frames hold the message with the keys."""
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 return await self._introduced(TradeUpdatesConnection(await self._open(environment)), keys)
         except TimeoutError:
             return DeadlineExceeded()
-        except NotSwitched as refused:
+        except _NotSwitched as refused:
             return _refusal(refused)
         except ClientError as error:
             return failure_of(error)
@@ -208,7 +230,7 @@ def _told_error(fields: Fields) -> AlpacaError:
     return SlotTaken() if "limit exceeded" in str(fields.get("data")) else AlpacaServerError()
 
 
-def _refusal(refused: NotSwitched) -> AlpacaError:
+def _refusal(refused: _NotSwitched) -> AlpacaError:
     """A 429 may mean that the place is taken, and may as well be a rate limit. Nothing else here comes from Alpaca for
     certain: a proxy that knows no WebSockets answers 401 and 403, too.
     """
@@ -216,3 +238,12 @@ def _refusal(refused: NotSwitched) -> AlpacaError:
         seconds = refused.retry_after if _SECONDS.fullmatch(refused.retry_after) else "1"
         return AlpacaRateLimited(retry_after_seconds=int(seconds), from_us=False, status=refused.status)
     return AlpacaServerError(status=refused.status)
+
+
+async def _switched(request: ClientRequest, send: ClientHandlerType) -> ClientResponse:
+    """Keeps aiohttp from following a redirect with a WebSocket, over which the keys go once it is open."""
+    response = await send_once(request, send)
+    if response.status != HTTPStatus.SWITCHING_PROTOCOLS:
+        response.close()
+        raise _NotSwitched(response.status, response.headers.get("Retry-After", ""))
+    return response

@@ -1,6 +1,5 @@
 """`corral demo`: the whole service with the built-in sandbox, a user and two accounts."""
 
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,27 +9,18 @@ from corral.commands.console import out, say_that_first_start_takes_long
 from corral.commands.sandbox import open_sandbox
 from corral.credentials import management
 from corral.credentials.models import Credential
-from corral.database.embedded.files import opened_data_folder
-from corral.database.embedded.os_user import postgres_user
 from corral.identity import api_tokens, queries, sign_in
 from corral.identity.links import issue_link
 from corral.identity.security_events import OPERATOR
 from corral.people import operators
 from corral.secret import Secret
 from corral.serving import Services, serve
-from corral.settings import Settings, absolute
+from corral.settings import Settings
+from corral_sandbox import start_in_trading_hours
 
 EMAIL = "demo@corral.example"
 _ACCOUNTS = (("SANDBOX paper account", "PKSANDBOXDEMO13"), ("SANDBOX live account", "AKSANDBOXDEMO1"))
 _TOKEN_NAME = "SANDBOX demo"  # noqa: S105 - a name
-_MARK = "SANDBOX"
-
-# When root's database user cannot reach the current folder (below /root, say), the demo goes where it can.
-_FOLDER_OF_ROOT = Path("/var/lib/corral-demo")
-
-
-class MixedUp(Exception):  # noqa: N818 - a condition
-    """Real and sandbox data would be mixed in this folder. One line that says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +34,8 @@ class DemoAccess:
 
 async def run_demo(folder: Path, port: int, sandbox_port: int) -> None:
     say_that_first_start_takes_long(folder)
-    async with open_sandbox(sandbox_port, "corral demo --sandbox-port N") as broker:
+    start = start_in_trading_hours(datetime.now(UTC))
+    async with open_sandbox(sandbox_port, "corral demo --sandbox-port N", start=start, characters=True) as broker:
         settings = demo_settings(folder, port=port, sandbox_url=broker.url)
         await serve(settings, announce_demo, out.print, sandbox=True)
 
@@ -62,26 +53,6 @@ async def announce_demo(services: Services, url: str) -> str:
             "Press Ctrl-C to stop.",
         )
     )
-
-
-def demo_folder(chosen: Path | None) -> Path:
-    """Returns the demo's own data folder, marked so that real and sandbox keys are never mixed in one."""
-    folder = absolute(chosen) if chosen else _default_folder()
-    mark = folder / _MARK
-    # The keyring of real data may be elsewhere, so a database alone counts, too.
-    if not mark.exists() and any((folder / name).exists() for name in ("keyring.json", "postgres")):
-        raise MixedUp(f"{folder} contains real data, which the demo never touches: choose another --data-dir")
-    try:
-        opened_data_folder(folder)
-        mark.write_text("This data belongs to `corral demo`: sandbox accounts only.\n", encoding="utf-8")
-    except OSError as error:
-        raise MixedUp(f"{folder} cannot hold the demo's data ({error.strerror}): choose another --data-dir") from None
-    return folder
-
-
-def refuse_demo_folder(folder: Path) -> None:
-    if (folder / _MARK).exists():
-        raise MixedUp(f"{folder} contains the demo's SANDBOX data: choose another --data-dir for real accounts")
 
 
 def demo_settings(folder: Path, *, port: int, sandbox_url: str) -> Settings:
@@ -114,13 +85,6 @@ async def invite(services: Services, url: str) -> DemoAccess:
     )
     link = await issue_link(database, vault, "sign_in", user_id, url)
     return DemoAccess(link, token, credentials)
-
-
-def _default_folder() -> Path:
-    here = Path.cwd()
-    if os.geteuid() == 0 and postgres_user().first_barred(here) is not None:
-        return _FOLDER_OF_ROOT
-    return here / ".corral-demo"
 
 
 async def _demo_user(services: Services) -> UUID:

@@ -8,18 +8,18 @@ from datetime import UTC, datetime
 
 from rich.markup import escape
 
-from corral.alpaca.client import AlpacaClient
-from corral.alpaca.environments import Environment
+from corral.alpaca.client import AlpacaClient, open_alpaca
+from corral.alpaca.environments import Environment, configured_hosts
 from corral.alpaca.errors import AlpacaAuthError, AlpacaError
-from corral.app import database_addresses, open_configured_alpaca
 from corral.commands.console import out
+from corral.core import database_addresses
 from corral.credentials.keyring_check import open_vault, opens_whole
 from corral.credentials.queries import load_all_sealed
 from corral.database.connection import Database, DatabaseRefused, open_owner_connection
 from corral.database.embedded.errors import EmbeddedPostgresError
 from corral.database.migrate import MigrationRefused, apply_migrations, pending_migrations, refuse_newer_release
 from corral.database.selfcheck import attempt_crossing, find_role_weaknesses, find_schema_differences, prove_writes
-from corral.errors import DatabaseUnavailable
+from corral.errors import DatabaseUnavailable, OperatorError
 from corral.secret import Secret
 from corral.settings import Settings
 from corral.surroundings import Surroundings
@@ -34,7 +34,7 @@ class Finding:
     problem: str | None  # None: the check passed
 
 
-class ChecksFailed(Exception):  # noqa: N818 - a condition
+class ChecksFailed(OperatorError):  # noqa: N818 - a condition
     """A check of `corral doctor` failed. One line."""
 
 
@@ -78,7 +78,9 @@ async def examine(settings: Settings, surroundings: Surroundings) -> AsyncIterat
         if settings.alpaca_proxy is None and surroundings.proxies:
             named = " and ".join(surroundings.proxies)
             yield Finding(f"no proxy is used: {named} is set but ignored; set CORRAL_ALPACA_PROXY instead", None)
-        alpaca = await stack.enter_async_context(open_configured_alpaca(settings))
+        alpaca = await stack.enter_async_context(
+            open_alpaca(configured_hosts(settings), timeout_seconds=settings.upstream_timeout_seconds)
+        )
         for environment in Environment:
             problem = await _reachable(alpaca, environment)
             yield Finding(f"Alpaca's {environment.value} host is reachable", problem)

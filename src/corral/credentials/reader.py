@@ -30,8 +30,8 @@ from corral.credentials.queries import Access, AccessKey
 from corral.database.batching import BatchedLookup, WriteBehindBuffer
 from corral.database.connection import Database
 from corral.errors import InternalError
-from corral.identity.authenticator import Presented
 from corral.identity.problems import Unauthenticated
+from corral.identity.tokens import Presented
 from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Context, SealBroken, Vault
@@ -163,7 +163,7 @@ class CredentialReader:
         self._alpaca = alpaca
         self._load = BatchedLookup(database.connection, queries.load_sealed_credentials)
         self._load_access = BatchedLookup(database.connection, queries.load_access)
-        self._load_access_at_once = BatchedLookup(database.connection, queries.load_access, share=1)
+        self._load_access_together = BatchedLookup(database.connection, queries.load_access, gathers=True)
         self._used = WriteBehindBuffer(partial(queries.note_credentials_used, database))
         self._suspected = WriteBehindBuffer(partial(queries.note_credentials_suspected, database))
 
@@ -180,7 +180,7 @@ class CredentialReader:
         `is_kept` is whether an answer is probably at hand, so that the request does not go on to Alpaca. Raises
         Unauthenticated where there is no such session or token.
         """
-        load = self._load_access_at_once if is_kept else self._load_access
+        load = self._load_access_together if is_kept else self._load_access
         for lookup in presented.lookups:
             if access := await load(AccessKey(presented.is_session, lookup, credential_id)):
                 return access
@@ -264,7 +264,8 @@ def refuse_echo(account: AccountFacts, *secrets: Secret) -> None:
     Raises UpstreamFailed.
     """
     texts = (account.id, account.account_number or "", account.status or "", account.crypto_status or "")
-    if any(secret.reveal() in text for secret in secrets for text in texts):
+    keys = [secret.reveal() for secret in secrets]
+    if any(key in text for key in keys for text in texts):
         raise UpstreamFailed
 
 

@@ -34,7 +34,7 @@ from corral.credentials.validation import validate_stored_keys
 from corral.edge.problems import responses_for
 from corral.edge.services import ServiceKey, resources
 from corral.errors import DatabaseUnavailable, InvalidRequest
-from corral.identity.authenticator import CredentialsRead, CredentialsWrite
+from corral.identity.dependencies import CredentialsRead, CredentialsWrite
 from corral.identity.models import AuthUser
 from corral.identity.problems import InsufficientScope, Unauthenticated
 

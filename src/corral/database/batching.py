@@ -20,9 +20,14 @@ Found = TypeVar("Found")
 
 # A query takes one in so many of the keys that wait. If it took all, requests that came at once would go on at once, to
 # Alpaca and back, and again, each waiting for the work of all of them. The more wait, the larger the batch: after some
-# dozens of queries none does, however many they were. For what does not go on to Alpaca a share of 1 is better.
+# dozens of queries none does, however many they were.
 SHARE_OF_A_BATCH = 16
 KEYS_PER_BATCH = 200  # at most
+
+# What does not go on to Alpaca is better asked for together. Such a query leaves when so many passes of the event loop
+# have brought no further caller, for then no request is on its way to it.
+QUIET_PASSES = 2
+MOST_PASSES = 64  # that a query waits
 
 FLUSH_SECONDS = 1.0
 
@@ -34,25 +39,27 @@ class BatchedLookup(Generic[Key, Found]):
     """`await lookup(key)` returns what `fetch_many` found for the key, or None.
 
     Lives on one event loop. Queries that follow each other share a connection. If a query fails, only its callers get
-    the error.
+    the error. One that `gathers` lets callers who are about to ask come along.
     """
 
-    __slots__ = ("_connect", "_fetch_many", "_flushing", "_share", "_waiting")
+    __slots__ = ("_callers", "_connect", "_fetch_many", "_flushing", "_gathers", "_waiting")
 
     def __init__(
         self,
         connect: Callable[[], AbstractAsyncContextManager[Connection]],
         fetch_many: Callable[[Connection, Sequence[Key]], Awaitable[Mapping[Key, Found]]],
         *,
-        share: int = SHARE_OF_A_BATCH,
+        gathers: bool = False,
     ) -> None:
         self._connect = connect
-        self._share = share
         self._fetch_many = fetch_many
+        self._gathers = gathers
+        self._callers = 0  # so far
         self._waiting: dict[Key, list[asyncio.Future[Found | None]]] = {}
         self._flushing: asyncio.Task[None] | None = None  # one at a time, until no key waits
 
     async def __call__(self, key: Key) -> Found | None:
+        self._callers += 1
         # A future for each caller: one that gives up cancels its own, and takes the result from no other.
         result: asyncio.Future[Found | None] = asyncio.get_running_loop().create_future()
         callers = self._waiting.get(key)
@@ -73,6 +80,8 @@ class BatchedLookup(Generic[Key, Found]):
         try:
             async with self._connect() as connection:
                 while self._waiting:
+                    if self._gathers:
+                        await self._gather_callers()
                     batch = self._take_batch()
                     _resolve(batch, await self._fetch_many(connection, list(batch)))
         except BaseException as error:
@@ -80,9 +89,19 @@ class BatchedLookup(Generic[Key, Found]):
             if not isinstance(error, Exception):
                 raise
 
+    async def _gather_callers(self) -> None:
+        quiet = 0
+        for _ in range(MOST_PASSES):
+            before = self._callers
+            await asyncio.sleep(0)
+            quiet = quiet + 1 if self._callers == before else 0
+            if quiet == QUIET_PASSES or len(self._waiting) >= KEYS_PER_BATCH:
+                return
+
     def _take_batch(self) -> dict[Key, list[asyncio.Future[Found | None]]]:
         """The keys that have waited longest, just before the query is sent."""
-        size = min(-(-len(self._waiting) // self._share), KEYS_PER_BATCH)
+        share = 1 if self._gathers else SHARE_OF_A_BATCH
+        size = min(-(-len(self._waiting) // share), KEYS_PER_BATCH)
         return {key: self._waiting.pop(key) for key in list(islice(self._waiting, size))}
 
     def _take_all(self) -> dict[Key, list[asyncio.Future[Found | None]]]:

@@ -14,7 +14,7 @@ from uuid import UUID
 import asyncpg
 
 from corral.database.connection_checks import SharedSessions, refuse_shared_sessions, unusable_file
-from corral.errors import DatabaseUnavailable, Overloaded
+from corral.errors import DatabaseUnavailable, OperatorError, Overloaded
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -97,7 +97,7 @@ _SENTENCES: Final[tuple[tuple[tuple[type[BaseException], ...], str], ...]] = (
 )
 
 
-class DatabaseRefused(Exception):  # noqa: N818 - a condition
+class DatabaseRefused(OperatorError):  # noqa: N818 - a condition
     """The database does not take this role, password or name. One line."""
 
 

@@ -6,6 +6,7 @@ import asyncpg
 
 from corral import __version__
 from corral.database.connection import Connection, open_owner_connection
+from corral.errors import OperatorError
 from corral.logs import get_logger
 
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -43,7 +44,7 @@ EXPECTED_SETUP = (
 )
 
 
-class MigrationRefused(Exception):  # noqa: N818 - a condition
+class MigrationRefused(OperatorError):  # noqa: N818 - a condition
     """The database cannot be brought to this version. One line: why, and the way out."""
 
 

@@ -53,6 +53,57 @@ class _Awaited(Enum):
 
 
 _HEADERS: Final = security_headers(public_url="")
+_MOST_GATHERED_BYTES: Final = 16 * 1024
+
+
+class _GatheringTransport(asyncio.Transport):
+    """Sends what is written in one pass of the event loop with one system call: uvicorn writes head and body apart."""
+
+    __slots__ = ("_gathered", "_loop", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._gathered = b""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if not self._gathered:
+            self._loop.call_soon(self._flush)
+        self._gathered += data
+        if len(self._gathered) >= _MOST_GATHERED_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._gathered:
+            self._transport.write(self._gathered)
+            self._gathered = b""
+
+    def write_eof(self) -> None:
+        self._flush()
+        self._transport.write_eof()
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def abort(self) -> None:
+        self._gathered = b""
+        self._transport.abort()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - asyncio's own signature
+        return self._transport.get_extra_info(name, default)
+
+    def pause_reading(self) -> None:
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._transport.resume_reading()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self._transport.set_write_buffer_limits(high, low)
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -80,7 +131,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._running: RequestResponseCycle | None = None  # `self.cycle` is the last one that arrived
 
     def connection_made(self, transport: asyncio.Transport) -> None:
-        super().connection_made(transport)
+        super().connection_made(_GatheringTransport(transport, self.loop))
         if self._short_lived() > self._limits.connections + self._limits.spare_connections:
             transport.abort()
             return

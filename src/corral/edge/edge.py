@@ -6,7 +6,7 @@ What a request must be like before the application sees it is decided here. Plai
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
-from secrets import token_hex
+from random import Random
 from time import perf_counter
 from typing import Any, Final
 
@@ -34,6 +34,7 @@ MAX_BODY_BYTES: Final = 64 * 1024
 _LONGEST_LOGGED_PATH: Final = 256
 _API: Final = ("/api/", "/openapi.json")
 _DRAIN_SECONDS: Final = 0.5
+_request_ids: Final = Random()  # noqa: S311 - they guard nothing, and the system's take a call to the kernel each
 # Two of one of these and two programs on the way may each believe another one (RFC 9112, 11.2).
 _AT_MOST_ONCE: Final = frozenset(
     {b"host", b"content-length", b"transfer-encoding", b"content-type", b"authorization", b"origin", b"sec-fetch-site"}
@@ -75,7 +76,7 @@ class Edge:
         started = perf_counter()
         # Of our own making: an id that a client chose could repeat or forge another's in the log. Each
         # request is served by a task of its own, so there is nothing to reset afterwards.
-        request_id = token_hex(16)
+        request_id = f"{_request_ids.getrandbits(128):032x}"
         line = logs.begin_request_line(request_id)
         render = self._problem_page if reads_pages(scope) else render_problem
         exchange = _Exchange(
@@ -93,14 +94,13 @@ class Edge:
         except Exception as bug:  # noqa: BLE001 - what is not a Problem ends here: logged once, told to nobody
             self._log.error("unexpected_exception", exc_info=bug)
             await exchange.answer(InternalError())
-        self._log.info(
-            "request",
+        logs.write_request_line(
+            line,
             method=scope["method"],
             path=_logged_path(scope),
             status=exchange.status,
             duration_ms=round((perf_counter() - started) * 1000, 3),
             user_id=scope.get("state", {}).get("user_id"),
-            **line.take_facts(),
         )
 
 

@@ -11,7 +11,7 @@ from typing import final
 from corral.database.connection import READ_ONLY, Database
 from corral.database.migrate import MigrationRefused, pending_migrations, refuse_newer_release
 from corral.database.selfcheck import find_weaknesses, prove_writes
-from corral.errors import DatabaseUnavailable, Overloaded
+from corral.errors import DatabaseUnavailable, OperatorError, Overloaded
 from corral.logs import get_logger
 
 _log = get_logger()
@@ -21,11 +21,11 @@ _STOPPING = "this process is stopping"
 _SHOWN = 3  # a database that is wrong altogether has a finding for every table
 
 
-class Weakened(Exception):  # noqa: N818 - a condition
+class Weakened(OperatorError):  # noqa: N818 - a condition
     """The database does not keep tenants apart. One line with the gravest findings; `corral doctor` has them all."""
 
 
-class TakesNoWrites(Exception):  # noqa: N818 - a condition
+class TakesNoWrites(OperatorError):  # noqa: N818 - a condition
     """The database is read-only, or its disk is full. One line."""
 
 

@@ -10,8 +10,8 @@ from corral.identity.models import ALL_SCOPES, EVERYTHING, AuthUser, scopes_from
 from corral.identity.problems import PersonDisabled, TokenNotFound, WiderThanItsMaker
 from corral.identity.queries import TokenMetadata
 from corral.identity.revalidation import authorized_connection
-from corral.identity.sealed_tokens import new_token, token_verifiers
 from corral.identity.security_events import OPERATOR, Source, note_event
+from corral.identity.tokens import new_token, token_verifiers
 from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Vault
@@ -103,7 +103,7 @@ def refuse_wider_than_its_maker(maker: AuthUser, scopes: Sequence[str] | None, e
     """A signed-in person may make any token; a token only one that does no more and lives no longer."""
     if maker.authenticated_by == "session":
         return
-    wanted = ALL_SCOPES if scopes is None else scopes_from_stored(scopes)
+    wanted = ALL_SCOPES if scopes is None else scopes_from_stored(tuple(scopes))
     outlives = maker.expires_at is not None and (expires_at is None or expires_at > maker.expires_at)
     if not wanted <= maker.scopes or outlives:
         raise WiderThanItsMaker

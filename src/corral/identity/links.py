@@ -13,8 +13,8 @@ from uuid import UUID
 from corral.database.connection import Connection, Database, get_connection_with_rls
 from corral.identity import queries
 from corral.identity.problems import LinkRefused, PersonDisabled
-from corral.identity.sealed_tokens import is_well_formed, new_token, sealed_moment
 from corral.identity.security_events import OPERATOR, note_event
+from corral.identity.tokens import is_well_formed, new_token, sealed_moment
 from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Vault

@@ -3,11 +3,11 @@
 Who is asking, and who was let in a moment ago.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Literal
+from functools import lru_cache
+from typing import Final, Literal
 from uuid import UUID
 
 from corral.errors import Problem
@@ -28,10 +28,18 @@ ALL_SCOPES = frozenset(Scope)
 EVERYTHING = "*"
 
 
-def scopes_from_stored(stored: Iterable[str]) -> frozenset[Scope]:
+@lru_cache(maxsize=256)
+def scopes_from_stored(stored: tuple[str, ...]) -> frozenset[Scope]:
     """A name that this release does not know grants nothing."""
-    names = set(stored)
-    return ALL_SCOPES if EVERYTHING in names else frozenset(scope for scope in Scope if scope in names)
+    return ALL_SCOPES if EVERYTHING in stored else frozenset(scope for scope in Scope if scope in stored)
+
+
+# A session that was not used for so long is over (OWASP Session Management). It suits a page that is looked at all day.
+IDLE: Final = timedelta(minutes=30)
+
+
+def is_idle_too_long(rested: timedelta) -> bool:
+    return rested > IDLE
 
 
 @dataclass(frozen=True, slots=True)

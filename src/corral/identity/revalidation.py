@@ -62,7 +62,7 @@ def _is_same_session(user: AuthUser, row: SessionRow) -> bool:
 
 
 def _is_same_token(user: AuthUser, row: TokenRow) -> bool:
-    return _is_same(user, row) and user.scopes == scopes_from_stored(row.scopes)
+    return _is_same(user, row) and user.scopes == scopes_from_stored(tuple(row.scopes))
 
 
 def _is_same(user: AuthUser, row: SessionRow | TokenRow) -> bool:

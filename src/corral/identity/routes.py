@@ -8,7 +8,8 @@ from corral.edge.problems import responses_for
 from corral.edge.services import resources
 from corral.errors import DatabaseUnavailable, InvalidRequest
 from corral.identity import api_tokens, queries, sessions, sign_in
-from corral.identity.authenticator import CurrentUser, SignedInPerson, TokensRead, TokensWrite
+from corral.identity.dependencies import CurrentUser, SignedInPerson, TokensRead, TokensWrite
+from corral.identity.models import is_idle_too_long
 from corral.identity.problems import (
     AlreadySetUp,
     InsufficientScope,
@@ -233,7 +234,7 @@ async def list_sessions(user: SignedInPerson, request: Request) -> SessionList:
                 id=session.id,
                 device=device_of(session.user_agent),
                 is_current=session.id == user.session_or_token_id,
-                is_idle=sessions.is_idle_too_long(session),
+                is_idle=is_idle_too_long(session.rested),
                 created_at=session.created_at,
                 last_seen_at=session.last_seen_at,
                 expires_at=session.expires_at,

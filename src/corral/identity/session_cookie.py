@@ -6,7 +6,7 @@ from fastapi import Request, Response
 
 from corral.edge.services import Resources, resources
 from corral.identity import sessions
-from corral.identity.authenticator import AUTHENTICATOR, session_cookie_name
+from corral.identity.dependencies import AUTHENTICATOR
 from corral.identity.models import AuthUser, VerifiedUser
 from corral.identity.problems import SessionNotFound
 from corral.identity.security_events import MadeBy, Source, device_of
@@ -35,6 +35,11 @@ async def finish_session(user: AuthUser, request: Request, response: Response) -
         await sessions.end_session(user.id, core.database, user.session_or_token_id)
     forget_session_cookie(core, response)
     response.headers["clear-site-data"] = '"cache", "storage"'
+
+
+def session_cookie_name(public_url: str) -> str:
+    """`__Host-` binds the cookie to this very host (RFC 6265bis §4.1.3.2); browsers take it over https only."""
+    return "__Host-corral_session" if public_url.startswith("https://") else "corral_session"
 
 
 def forget_session_cookie(core: Resources, response: Response) -> None:

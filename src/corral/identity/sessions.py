@@ -9,14 +9,13 @@ from corral.database.connection import Database, get_connection_with_rls
 from corral.identity import queries
 from corral.identity.models import VerifiedUser
 from corral.identity.problems import SessionNotFound
-from corral.identity.queries import SessionMetadata, SessionRow
-from corral.identity.sealed_tokens import is_well_formed, new_token, session_lookups, session_verifiers
+from corral.identity.queries import SessionMetadata
+from corral.identity.tokens import is_well_formed, new_token, session_lookups, session_verifiers
 from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Vault
 
-# OWASP Session Management: both kinds of expiry; ours suit a page that is looked at through a trading day.
-IDLE = timedelta(minutes=30)
+# The other kind of expiry that OWASP Session Management asks for, beside IDLE.
 ABSOLUTE = timedelta(hours=12)
 
 _log = get_logger()
@@ -26,10 +25,6 @@ _log = get_logger()
 class NewSession:
     cookie_value: Secret
     expires_at: datetime
-
-
-def is_idle_too_long(row: SessionRow | SessionMetadata) -> bool:
-    return row.rested > IDLE
 
 
 async def start_session(database: Database, vault: Vault, verified: VerifiedUser, user_agent: str) -> NewSession:

@@ -9,9 +9,9 @@ from corral.identity.models import AuthUser, VerifiedUser
 from corral.identity.passwords import hash_password, is_password_of, refuse_weak
 from corral.identity.problems import AlreadySetUp, LinkRefused, SignInRefused
 from corral.identity.reauthentication import confirm_password, confirmed_connection
-from corral.identity.sealed_tokens import admin_seal
 from corral.identity.security_events import Source, note_event
 from corral.identity.throttling import FREE_ATTEMPTS_PER_ACCOUNT, FREE_ATTEMPTS_PER_ADDRESS, admit_attempt
+from corral.identity.tokens import admin_seal
 from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Vault

@@ -7,7 +7,7 @@ import math
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
-from fastapi import Request
+from starlette.requests import Request
 
 from corral.database.connection import Database
 from corral.identity import queries

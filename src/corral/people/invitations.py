@@ -13,7 +13,7 @@ from corral.identity.passwords import hash_password, refuse_weak
 from corral.identity.problems import LinkRefused
 from corral.identity.queries import FIRST_EPOCH, insert_user, read_clock
 from corral.identity.reauthentication import confirmed_connection
-from corral.identity.sealed_tokens import is_well_formed, new_token, sealed_moment
+from corral.identity.tokens import is_well_formed, new_token, sealed_moment
 from corral.logs import get_logger
 from corral.people import queries
 from corral.people.problems import InvitationNotFound

@@ -11,7 +11,7 @@ from uuid import UUID
 from corral.database.connection import Database, get_connection_with_rls
 from corral.identity.models import AuthUser
 from corral.identity.reauthentication import confirmed_connection
-from corral.identity.sealed_tokens import is_administrator
+from corral.identity.tokens import is_administrator
 from corral.logs import get_logger
 from corral.people import queries
 from corral.people.problems import AdministratorProtected, PersonNotFound

@@ -5,8 +5,9 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 from corral.database.connection import Connection, Database, open_owner_connection
+from corral.errors import OperatorError
 from corral.identity.queries import UserRow, find_user_by_email
-from corral.identity.sealed_tokens import admin_seal
+from corral.identity.tokens import admin_seal
 from corral.logs import get_logger
 from corral.people import queries
 from corral.people.members import Member, person_of
@@ -15,11 +16,11 @@ from corral.vault import Vault
 _log = get_logger()
 
 
-class OwnerUnknown(Exception):  # noqa: N818 - a condition
+class OwnerUnknown(OperatorError):  # noqa: N818 - a condition
     """The command needs the owner's address. One line."""
 
 
-class NoSuchPerson(Exception):  # noqa: N818 - a condition
+class NoSuchPerson(OperatorError):  # noqa: N818 - a condition
     """There is nobody of this address. One line."""
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from corral.edge.problems import responses_for
 from corral.edge.services import resources
 from corral.errors import DatabaseUnavailable, InvalidRequest
-from corral.identity.authenticator import Administrator
+from corral.identity.dependencies import Administrator
 from corral.identity.problems import (
     EmailTaken,
     LinkRefused,

@@ -9,7 +9,7 @@ from corral.edge.long_lived import connection_of
 from corral.edge.problems import responses_for
 from corral.edge.services import ServiceKey
 from corral.errors import CrossOriginRefused, DatabaseUnavailable, Overloaded
-from corral.identity.authenticator import AccountsRead
+from corral.identity.dependencies import AccountsRead
 from corral.identity.models import AuthUser
 from corral.identity.problems import InsufficientScope, Unauthenticated
 from corral.stream.problems import StreamStopping, TooManyStreams

@@ -21,6 +21,8 @@ from tink import (
     secret_key_access,
 )
 
+from corral.errors import OperatorError
+
 FORMAT = 1
 
 _LARGEST_BYTES = 1024 * 1024  # a keyset has less than 1 KiB for each of its keys
@@ -36,7 +38,7 @@ aead.register()
 prf.register()
 
 
-class KeyringRefused(Exception):  # noqa: N818 - a condition, as everywhere in Corral
+class KeyringRefused(OperatorError):  # noqa: N818 - a condition, as everywhere in Corral
     """The keyring may not be used. One line: what is wrong, and the way out."""
 
 

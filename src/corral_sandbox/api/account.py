@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from corral_sandbox.broker.account_settings import configured
+from corral_sandbox.broker.accounts import TradingAccount
 from corral_sandbox.broker.initial_state import AccountTerms, initial_value_at
 from corral_sandbox.broker.ledger import AccountValue, buying_power, options_buying_power, overnight_buying_power
 from corral_sandbox.errors import InvalidParameterError
@@ -15,9 +16,9 @@ from corral_sandbox.market.money import format_amount
 from corral_sandbox.market.time import SECOND, close_before_today, last_session_before, new_york_time
 
 
-def get_account(request: Request) -> Document:
+def get_account(request: Request) -> dict[str, object]:
     account, now = request.account, request.now
-    if not account.has_orders:
+    if account.is_as_opened:
         return account_document(account.terms, now)
     account.order_manager.advance(now)
     day, closed_at = _last_session(now // SECOND)
@@ -77,15 +78,16 @@ def get_configurations(request: Request) -> Document:
 
 def update_configurations(request: Request) -> Document:
     """Ignores fields that are null or unknown: Alpaca's SDK for Python sends whole objects back, nulls included."""
+    apply_configurations(request.account, request.json_object())
+    return request.account.configurations.document()
+
+
+def apply_configurations(account: TradingAccount, values: Mapping[str, JsonValue]) -> None:
     changes: dict[str, Any] = {
-        name: _READERS[name](name, value)
-        for name, value in request.json_object().items()
-        if name in _READERS and value is not None
+        name: _READERS[name](name, value) for name, value in values.items() if name in _READERS and value is not None
     }
-    account = request.account
     account.configurations = replace(account.configurations, **changes)
     account.terms = account.order_manager.terms = configured(account.initial_terms, account.configurations)
-    return account.configurations.document()
 
 
 def _flag(name: str, value: JsonValue) -> bool:

@@ -23,6 +23,7 @@ class Activity:
     at: int
     kind: str
     entry: Execution | CashTransfer
+    currency: str
 
     @property
     def order_id(self) -> str | None:
@@ -62,13 +63,15 @@ def list_activities(request: Request) -> Document:
 def all_activities(manager: OrderManager, now: int) -> Iterator[Activity]:
     """Yields every activity up to `now`, in nanoseconds since 1970, the earliest first."""
     manager.advance(now)
+    currency = str(manager.terms.profile["currency"])
     for transfer in initial_transfers(manager.terms):
-        yield Activity(_activity_id(transfer.at, transfer.id), transfer.at, transfer.kind, transfer)
-    yield from map(activity_of, manager.executions())
+        yield Activity(_activity_id(transfer.at, transfer.id), transfer.at, transfer.kind, transfer, currency)
+    for execution in manager.executions():
+        yield activity_of(execution, currency)
 
 
-def activity_of(execution: Execution) -> Activity:
-    return Activity(_activity_id(execution.at, execution.id), execution.at, execution.kind, execution)
+def activity_of(execution: Execution, currency: str) -> Activity:
+    return Activity(_activity_id(execution.at, execution.id), execution.at, execution.kind, execution, currency)
 
 
 def _activity_id(at: int, unique: str) -> str:
@@ -144,7 +147,7 @@ def _non_trade(activity: Activity, amount: Decimal) -> dict[str, object]:
         "net_amount": format_amount(amount),
         "status": "executed",
         "created_at": format_timestamp(activity.at),
-        "currency": "USD",
+        "currency": activity.currency,
     }
 
 

@@ -76,7 +76,7 @@ def list_corporate_actions(request: Request) -> Document:
     date_type = as_choice("date_type", query.get("date_type", "declaration_date"), *_DATE_TYPES)
     return [
         each.document()
-        for each in _announcements_until(request)
+        for each in announcements(request.account.terms.seed, request.now)
         if each.ca_type in types
         and since.isoformat() <= each.dates()[date_type] <= until.isoformat()
         and query.get("symbol", each.symbol) == each.symbol
@@ -85,15 +85,15 @@ def list_corporate_actions(request: Request) -> Document:
 
 
 def get_corporate_action(request: Request) -> Document:
-    for each in _announcements_until(request):
+    for each in announcements(request.account.terms.seed, request.now):
         if each.id == request.path_parameters["id"].lower():
             return each.document()
     raise ApiError(404, "announcement not found", code=40410000)
 
 
-def _announcements_until(request: Request) -> tuple[CorporateAction, ...]:
+def announcements(seed: int, now: int) -> tuple[CorporateAction, ...]:
     """Returns all up to the end of the next year."""
-    return _announcements(request.account.terms.seed, new_york_time(request.now).year + 1)
+    return _announcements(seed, new_york_time(now).year + 1)
 
 
 @lru_cache(maxsize=4)

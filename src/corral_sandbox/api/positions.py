@@ -21,7 +21,7 @@ from corral_sandbox.market.time import close_before_today
 _HUNDRED, _MOST = Decimal(100), Decimal(10**9)
 
 
-def list_positions(request: Request) -> Document:
+def list_positions(request: Request) -> list[dict[str, object]]:
     manager = advanced_manager(request)
     return [_document(manager, symbol, request.now) for symbol in sorted(manager.ledger.state.positions)]
 

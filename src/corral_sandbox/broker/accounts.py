@@ -9,9 +9,11 @@ from heapq import heappop, heappush
 from itertools import count
 
 from corral_sandbox.broker.account_settings import AccountConfigurations, Watchlists, initial_configurations
-from corral_sandbox.broker.initial_state import AccountTerms, initial_value_at, open_account
+from corral_sandbox.broker.characters import open_account_with_character
+from corral_sandbox.broker.initial_state import AccountTerms, initial_value_at, open_plain_account
 from corral_sandbox.broker.ledger import AccountValue, value_of
-from corral_sandbox.broker.order_manager import OrderManager
+from corral_sandbox.broker.matching import LIQUIDITY
+from corral_sandbox.broker.order_manager import Depth, OrderEvent, OrderManager
 from corral_sandbox.market.money import EXACT
 from corral_sandbox.market.time import Clock
 
@@ -22,53 +24,103 @@ _UNCHANGED_ACCOUNTS_KEPT = 10_000  # one that is evicted opens again in the same
 class TradingAccount:
     """What one key id sees: `terms` are its initial terms under its configurations.
 
-    Everything but `initial_terms` changes with its requests and lasts until the sandbox ends.
+    Everything but `initial_terms` changes with its requests and lasts until the account is replaced.
     """
 
     initial_terms: AccountTerms
     terms: AccountTerms
     configurations: AccountConfigurations
     watchlists: Watchlists
+    depth: Depth = lambda: LIQUIDITY
     _order_manager: OrderManager | None = None
 
     @property
     def order_manager(self) -> OrderManager:
         if self._order_manager is None:
-            self._order_manager = OrderManager(self.terms)
+            self._order_manager = OrderManager(self.terms, self.depth)
         return self._order_manager
 
     @property
-    def has_orders(self) -> bool:
-        return self._order_manager is not None and not self._order_manager.has_no_orders
+    def is_as_opened(self) -> bool:
+        """Whether it has had no orders, so that its value follows from its terms."""
+        if self._order_manager is not None and not self._order_manager.has_no_orders:
+            return False
+        return not self.terms.holds_options
 
     def value_at(self, at: int) -> AccountValue:
         """Returns the value at a time, in nanoseconds since 1970, to which the orders have been advanced."""
-        if not self.has_orders:
+        if self.is_as_opened:
             return initial_value_at(self.terms, at)
         return value_of(self.terms.seed, self.order_manager.ledger.state_at(at), at)
 
 
 class TradingAccounts:
-    """Keeps every account that was opened for changes. `on_due` is called when orders of one have something due."""
+    """Keeps every account that was opened for changes.
 
-    def __init__(self, seed: int, on_due: Callable[[OrderManager], None] | None = None) -> None:
+    A key opens a plain account, with `characters` one of its own kind. `on_due` is called when orders of an account
+    have something due, `on_dropped` when an account is replaced, whose orders must not go on.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        on_due: Callable[[OrderManager], None] | None = None,
+        *,
+        on_dropped: Callable[[OrderManager], None] | None = None,
+        characters: bool = False,
+        depth: Depth = lambda: LIQUIDITY,
+    ) -> None:
         self.seed = seed
         self._on_due = on_due
+        self._depth = depth
+        self._on_dropped = on_dropped
+        self._open_terms = partial(open_account_with_character if characters else open_plain_account, seed)
         self._changed: dict[str, TradingAccount] = {}
-        self._open = lru_cache(_UNCHANGED_ACCOUNTS_KEPT)(partial(_open, seed))
+        self._listeners: dict[str, set[Callable[[OrderEvent], None]]] = {}
+        self._open = lru_cache(_UNCHANGED_ACCOUNTS_KEPT)(self._open_anew)
 
     def find(self, key_id: str) -> TradingAccount:
         return self._changed.get(key_id) or self._open(key_id)
 
     def open_for_changes(self, key_id: str) -> TradingAccount:
-        account = self._changed.setdefault(key_id, self.find(key_id))
+        account = self._changed.get(key_id)
+        return account or self._keep(key_id, self._open(key_id))
+
+    def replace(self, key_id: str, account: TradingAccount) -> None:
+        """Puts another account in the place of the present one. Who listens hears only of what happens from now on."""
+        self._drop(key_id)
+        manager = self._keep(key_id, account).order_manager
+        if self._on_due is not None:
+            self._on_due(manager)
+
+    def reset(self, key_id: str) -> None:
+        """Opens the account of a key anew."""
+        self.replace(key_id, self._open_anew(key_id))
+
+    def reset_all(self) -> None:
+        for key_id in list(self._changed):
+            self._drop(key_id)
+        self._open.cache_clear()
+
+    def _keep(self, key_id: str, account: TradingAccount) -> TradingAccount:
+        """Sockets keep the set of listeners, so it is the same for all accounts that a key ever opens."""
         account.order_manager.on_change = self._on_due
+        account.order_manager.on_event = self._listeners.setdefault(key_id, set())
+        self._changed[key_id] = account
         return account
 
+    def _drop(self, key_id: str) -> None:
+        account = self._changed.pop(key_id, None)
+        if account is not None and self._on_dropped is not None:
+            self._on_dropped(account.order_manager)
 
-def _open(seed: int, key_id: str) -> TradingAccount:
-    terms = open_account(seed, key_id)
-    return TradingAccount(terms, terms, initial_configurations(terms), Watchlists(str(terms.profile["id"])))
+    def _open_anew(self, key_id: str) -> TradingAccount:
+        return self.new_account(self._open_terms(key_id))
+
+    def new_account(self, terms: AccountTerms) -> TradingAccount:
+        """Returns an account with these terms, without orders, which is not kept yet."""
+        watchlists = Watchlists(str(terms.profile["id"]))
+        return TradingAccount(terms, terms, initial_configurations(terms), watchlists, self._depth)
 
 
 class OrderScheduler:
@@ -91,18 +143,27 @@ class OrderScheduler:
         self._next_due[manager] = due
         heappush(self._entries, (due, next(self._numbers), manager))
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is due at any time."""
+        return not self._next_due
+
+    def forget(self, manager: OrderManager) -> None:
+        """Call when an account is replaced: its orders stop."""
+        self._next_due.pop(manager, None)
+
     async def run(self) -> None:
         """Runs until it is cancelled."""
         while True:
             self._next_due_changed.clear()
-            self._advance()
+            self.advance_to(self._clock.now())
             if not self._entries:
                 await self._next_due_changed.wait()
             else:
                 await self._sleep_until(self._entries[0][0])
 
-    def _advance(self) -> None:
-        now = self._clock.now()
+    def advance_to(self, now: int) -> None:
+        """Lets everything happen in all accounts that is due by `now`, in nanoseconds since 1970."""
         while self._entries and self._entries[0][0] <= now:
             due, _, manager = heappop(self._entries)
             if self._next_due.get(manager) != due:
@@ -110,6 +171,7 @@ class OrderScheduler:
             del self._next_due[manager]
             with localcontext(EXACT):
                 manager.advance(now)
+            self._clock.note_change(due)
             self.schedule(manager)
 
     async def _sleep_until(self, due: int) -> None:

@@ -2,8 +2,8 @@
 
 Shares and options trade in the regular session, shares with `extended_hours` from 04:00 to 20:00, coins always.
 A market order fills at once, a limit order when the price is at its limit or better, and a stop becomes one of them
-when the price reaches it. At one instant the market fills up to `LIQUIDITY` dollars of an order, in two executions;
-the next fill comes `LIQUIDITY_RETURNS_AFTER` later.
+when the price reaches it. `depth` is how many dollars of an order the market fills at one instant, in two executions;
+the next fill comes `LIQUIDITY_RETURNS_AFTER` later. With a depth of None it fills all of it at once.
 """
 
 from decimal import ROUND_DOWN, Decimal
@@ -28,7 +28,7 @@ class OrderStep(NamedTuple):
     peak: Decimal | None = None
 
 
-def next_step(seed: int, order: BrokerOrder) -> OrderStep | None:
+def next_step(seed: int, order: BrokerOrder, depth: Decimal | None) -> OrderStep | None:
     """Returns None for an order that is closed, or that waits for another order."""
     order_request, at = order.request, order.ready_at
     if not (order.is_open and order.is_working):
@@ -40,7 +40,7 @@ def next_step(seed: int, order: BrokerOrder) -> OrderStep | None:
     if order_request.time_in_force in {"opg", "cls"}:
         return _auction(seed, order)
     if order_request.time_in_force in {"ioc", "fok"}:
-        return OrderStep(at, "execute" if _executes_at_once(seed, order, at) else "cancel")
+        return OrderStep(at, "execute" if _executes_at_once(seed, order, at, depth) else "cancel")
     return _next_look(seed, order)
 
 
@@ -67,18 +67,18 @@ def best_price(seed: int, order: BrokerOrder, now: int) -> Decimal | None:
     return -highest(negated(bounds), -order.peak, start, end)
 
 
-def executions(order: BrokerOrder, price: Decimal) -> list[Decimal]:
+def executions(order: BrokerOrder, price: Decimal, depth: Decimal | None) -> list[Decimal]:
     """Returns the quantities that are filled at one instant."""
     left = quantity_left(order, price)
     if not left:
         return []
     if order.outcome is not None and order.outcome.kind == "partially_filled":
         return [min(left, order.outcome.quantity - order.filled_quantity)]
-    if order.request.asset is None:
+    if order.request.asset is None or depth is None:
         return [left]
     unit = _quantity_increment(order)
     whole = order.request.time_in_force in {"opg", "cls", "fok"}
-    deep = max((LIQUIDITY / price / order.request.multiplier).quantize(unit, ROUND_DOWN), unit)
+    deep = max((depth / price / order.request.multiplier).quantize(unit, ROUND_DOWN), unit)
     taken = left if whole else min(left, deep)
     first = max((deep / _EXECUTIONS_AT_ONCE).quantize(unit, ROUND_DOWN), unit)
     return [part for part in (min(first, taken), max(taken - first, ZERO)) if part]
@@ -107,14 +107,15 @@ def _auction(seed: int, order: BrokerOrder) -> OrderStep:
     return OrderStep(at, "execute" if _is_at_limit(seed, order.request, at) else "expire")
 
 
-def _executes_at_once(seed: int, order: BrokerOrder, at: int) -> bool:
+def _executes_at_once(seed: int, order: BrokerOrder, at: int, depth: Decimal | None) -> bool:
     order_request = order.request
     if not can_trade(order_request, at) or not _is_at_limit(seed, order_request, at):
         return False
     price = quote(seed, order_request, at)
     return (
         order_request.time_in_force == "ioc"
-        or quantity_left(order, price) * price * order_request.multiplier <= LIQUIDITY
+        or depth is None
+        or quantity_left(order, price) * price * order_request.multiplier <= depth
     )
 
 

@@ -7,6 +7,7 @@ bodies are Alpaca's.
 from decimal import Decimal
 
 from corral_sandbox.broker.account_settings import AccountConfigurations
+from corral_sandbox.broker.initial_state import ACTIVE
 from corral_sandbox.broker.matching import quote
 from corral_sandbox.broker.option_checks import check_option_opening, check_strategy, insufficient_quantity
 from corral_sandbox.broker.order_manager import OrderManager
@@ -205,6 +206,8 @@ def check_account(manager: OrderManager) -> None:
     profile = manager.terms.profile
     if profile["account_blocked"] or profile["trading_blocked"]:
         raise ForbiddenError("account is restricted from trading")
+    if profile["status"] != ACTIVE:
+        raise ForbiddenError("account is not active")
     if profile["trade_suspended_by_user"]:
         raise ForbiddenError("new orders are rejected by user request")
 

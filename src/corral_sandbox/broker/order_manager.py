@@ -8,13 +8,14 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 from corral_sandbox.broker.fees import coin_fee
 from corral_sandbox.broker.initial_state import AccountTerms, initial_trades
 from corral_sandbox.broker.ledger import FILL, Execution, Ledger, LedgerPosition, LedgerState
 from corral_sandbox.broker.matching import (
+    LIQUIDITY,
     LIQUIDITY_RETURNS_AFTER,
     OrderStep,
     best_price,
@@ -42,6 +43,10 @@ _EVENTS_KEPT = 10_000
 _CLOSING: dict[str, Status] = {"cancel": "canceled", "expire": "expired", "reject": "rejected"}
 
 
+Depth = Callable[[], Decimal | None]
+"""Returns how many dollars of an order are filled at one instant; None is all of it."""
+
+
 class OrderEvent(NamedTuple):
     """A trade update, named as Alpaca names it. Those of an account are numbered from 1."""
 
@@ -58,8 +63,9 @@ class OrderManager:
     when the next due time may have changed.
     """
 
-    def __init__(self, terms: AccountTerms) -> None:
+    def __init__(self, terms: AccountTerms, depth: Depth = lambda: LIQUIDITY) -> None:
         self.terms = terms
+        self._depth = depth
         self._opening_trades = initial_trades(terms)
         self.orders = {order.id: order for order, _ in self._opening_trades}
         self.by_client_order_id = {order.client_order_id: order for order, _ in self._opening_trades}
@@ -70,7 +76,7 @@ class OrderManager:
         self.on_change: Callable[[OrderManager], None] | None = None
         self._next_steps: dict[BrokerOrder, OrderStep] = {}
         self._due: list[tuple[int, int, OrderStep, BrokerOrder]] = []
-        self._expiries: list[tuple[int, str]] = []
+        self._expiries = _expiries_of(terms)
         self._corrections: list[tuple[int, int, BrokerOrder]] = []
         self._events = 0
         self._do_not_exercise: set[str] = set()
@@ -173,7 +179,7 @@ class OrderManager:
         self._schedule_next_step(order)
 
     def _schedule_next_step(self, order: BrokerOrder) -> None:
-        step = next_step(self.terms.seed, order)
+        step = next_step(self.terms.seed, order, self._depth())
         if step is not None:
             self._next_steps[order] = step
             heappush(self._due, (step.at, order.number, step, order))
@@ -213,7 +219,7 @@ class OrderManager:
 
     def _execute(self, order: BrokerOrder, at: int) -> None:
         at_price = execution_price(self.terms.seed, order, at)
-        for quantity in executions(order, at_price):
+        for quantity in executions(order, at_price, self._depth()):
             if not self._can_pay(order, quantity, at_price):
                 self._close(order, "canceled" if order.filled_quantity else "rejected", at)
                 return
@@ -376,6 +382,14 @@ class OrderManager:
     def _notify_change(self) -> None:
         if self.on_change is not None:
             self.on_change(self)
+
+
+def _expiries_of(terms: AccountTerms) -> list[tuple[int, str]]:
+    """Returns a heap of the times at which the options of the initial holdings expire."""
+    contracts = [contract_of(holding.symbol) for holding in terms.holdings]
+    expiries = [(contract.expires_at, contract.symbol) for contract in contracts if contract is not None]
+    heapify(expiries)
+    return expiries
 
 
 def _initial_ledger_state(terms: AccountTerms) -> LedgerState:

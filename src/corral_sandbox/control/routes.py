@@ -11,7 +11,7 @@ from aiohttp import web
 from corral_sandbox.errors import ApiError, EndpointNotFoundError
 from corral_sandbox.http.requests import Document, Response
 
-ControlHandler = Callable[[web.BaseRequest, str], Awaitable[Document | Response]]
+ControlHandler = Callable[[web.BaseRequest, str], Awaitable[Document | Response | web.StreamResponse]]
 
 
 class ControlApi:
@@ -20,14 +20,14 @@ class ControlApi:
     def __init__(self, handlers: Mapping[str, ControlHandler]) -> None:
         self._handlers = handlers
 
-    async def handle(self, request: web.BaseRequest, path: str) -> Response:
+    async def handle(self, request: web.BaseRequest, path: str) -> Response | web.StreamResponse:
         """`path` begins with `/_`. Returns errors as responses, too."""
         name, slash, rest = path[1:].partition("/")
         try:
             response = await self._find_handler(request, name)(request, slash + rest)
         except ApiError as error:
             return Response.of_error(error)
-        return response if isinstance(response, Response) else Response(200, response)
+        return response if isinstance(response, Response | web.StreamResponse) else Response(200, response)
 
     def _find_handler(self, request: web.BaseRequest, name: str) -> ControlHandler:
         if "Origin" in request.headers:

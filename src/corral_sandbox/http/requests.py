@@ -78,15 +78,19 @@ class Request:
 
     def json_object(self) -> dict[str, JsonValue]:
         """Returns the JSON object in the body, with exact numbers. Raises a 400 for anything else."""
-        try:
-            document: JsonValue = json.loads(
-                self.body, parse_float=Decimal, parse_int=Decimal, parse_constant=_refuse_constant
-            )
-        except (ValueError, DecimalException, RecursionError):
-            document = None
-        if not isinstance(document, dict):
+        document = read_json_object(self.body)
+        if document is None:
             raise ApiError(400, "request body format is invalid", code=40010000)
         return document
+
+
+def read_json_object(body: bytes) -> dict[str, JsonValue] | None:
+    """Returns a JSON object with exact numbers, None if the body is anything else."""
+    try:
+        document: JsonValue = json.loads(body, parse_float=Decimal, parse_int=Decimal, parse_constant=_refuse_constant)
+    except (ValueError, DecimalException, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
 
 
 def _refuse_constant(name: str) -> Never:

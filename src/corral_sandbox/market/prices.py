@@ -12,7 +12,7 @@ from math import isqrt
 
 from corral_sandbox.market.mean_prices import MEAN_PRICES
 from corral_sandbox.market.option_contracts import OptionContract, contract_of
-from corral_sandbox.market.seeded_random import seeded_random
+from corral_sandbox.market.seeded_random import SeededSeries
 from corral_sandbox.market.time import DAY, HOUR, MINUTE, SECOND
 
 # Period of each noise, and its amplitude in millionths of the mean.
@@ -63,6 +63,8 @@ def _dollars(symbol: str, swing: int) -> Decimal:
 def _noise(seed: int, symbol: str, period: int, at: int) -> int:
     """Returns -_ONE to _ONE, flat at every multiple of the period and smooth between (smoothstep)."""
     index, within = divmod(at, period)
+    if not within:
+        return _height(seed, symbol, period, index)
     along = within * _ONE // period
     eased = along * along * (3 * _ONE - 2 * along) // (_ONE * _ONE)
     here, there = _height(seed, symbol, period, index), _height(seed, symbol, period, index + 1)
@@ -71,7 +73,12 @@ def _noise(seed: int, symbol: str, period: int, at: int) -> int:
 
 @lru_cache(maxsize=8_192)
 def _height(seed: int, symbol: str, period: int, index: int) -> int:
-    return seeded_random(2 * _ONE + 1, seed, symbol, period, index) - _ONE
+    return _heights(seed, symbol, period).number(2 * _ONE + 1, index) - _ONE
+
+
+@lru_cache(maxsize=1_024)
+def _heights(seed: int, symbol: str, period: int) -> SeededSeries:
+    return SeededSeries(seed, symbol, period)
 
 
 def price_range(seed: int, symbol: str, start: int, end: int) -> tuple[Decimal, Decimal]:

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
@@ -42,35 +43,87 @@ def parse_timestamp(text: str) -> int:
 
 # The longest sleep between two looks at the clock; a test may turn the clock that it provides at any time.
 _NAP, _NAP_BESIDE_A_GIVEN_CLOCK = 1.0, 0.02
+FASTEST = 86_400  # a day a second
+_MICROSECOND = 1_000
+
+
+class ClockTurnedBackError(Exception):
+    """Something has happened at a later time. The text says what to do."""
 
 
 class Clock:
-    """Starts at `start`, by default the real time, and runs `speed` times as fast; it never goes back.
+    """The sandbox's time: from `start` on, by default the real time, it runs `speed` times as fast.
 
-    Times are nanoseconds since 1970. `real` returns the real time, by default the machine's.
+    At speed 0 it stands still and is moved by `set`, `advance_to` and, by a microsecond, each change. It goes back only
+    as far as to the latest change. Times are nanoseconds since 1970. `real` returns the real time, by default the
+    machine's.
     """
 
     def __init__(self, *, start: int | None = None, speed: int = 1, real: Callable[[], int] | None = None) -> None:
-        self.real = real or (time_ns if speed == 1 else _steady_clock())
+        self.real = real or time_ns
+        self._steady = real or _steady_clock()
         self._nap = _NAP if real is None else _NAP_BESIDE_A_GIVEN_CLOCK
-        self._speed = speed
-        self._started = self.real()
-        self._start = self._latest = self._started if start is None else start
+        self._turned = asyncio.Event()  # a sleeper has to look again
+        self._beginning = start, speed
+        self._changed_at = 0
+        self._turn(self.real() if start is None else start, speed)
+
+    @property
+    def speed(self) -> int:
+        return self._speed
 
     def now(self) -> int:
-        moment = self._start + (self.real() - self._started) * self._speed
+        moment = self._start + (self._elapsing() - self._started) * self._speed
         if moment > self._latest:  # noqa: PLR1730 - on the path of each request, and max() takes twice as long
             self._latest = moment
         return self._latest
 
+    def begin_change(self) -> int:
+        """Returns the time of a request that changes something, which is later than that of every one before."""
+        if self._speed == 0:
+            self._latest = self._start = self._latest + _MICROSECOND
+        self._changed_at = self.now()
+        return self._changed_at
+
+    def set(self, *, at: int | None = None, speed: int | None = None) -> None:
+        """Raises ClockTurnedBackError."""
+        moment = self.now() if at is None else at
+        if moment < self._changed_at:
+            raise ClockTurnedBackError(
+                f"the clock cannot go back to {format_timestamp(moment)}: the last change was at "
+                f"{format_timestamp(self._changed_at)}; POST /_reset goes back to the start"
+            )
+        self._turn(moment, self._speed if speed is None else speed)
+
+    def note_change(self, at: int) -> None:
+        """What happened at a time cannot be undone by going back."""
+        self._changed_at = max(self._changed_at, at)
+
+    def reset(self) -> None:
+        """Goes back to the start."""
+        start, speed = self._beginning
+        self._changed_at = 0
+        self._turn(self.real() if start is None else start, speed)
+
     async def sleep_until(self, at: int) -> None:
-        """Returns at once if `at` has passed."""
-        while (left := at - self.now()) > 0:  # noqa: ASYNC110 - time sets no event
-            await asyncio.sleep(min(left / SECOND / self._speed, self._nap))
+        """Returns at once if `at` has passed; at speed 0 only after the clock was moved there."""
+        while (left := at - self.now()) > 0:
+            self._turned.clear()
+            nap = self._nap if self._speed == 0 else min(left / SECOND / self._speed, self._nap)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._turned.wait(), nap)
+
+    def _turn(self, at: int, speed: int) -> None:
+        self._speed = speed
+        # The real time may be corrected, which a speed would multiply.
+        self._elapsing = self.real if speed == 1 else self._steady
+        self._started = self._elapsing()
+        self._start = self._latest = at
+        self._turned.set()
 
 
 def _steady_clock() -> Callable[[], int]:
-    """Starts with the real time and ignores later corrections of it, which `speed` would multiply."""
+    """Starts with the real time and ignores later corrections of it."""
     offset = time_ns() - monotonic_ns()
     return lambda: offset + monotonic_ns()
 

@@ -87,6 +87,8 @@ def stream_trade_events(request: Request) -> Response:
 def stream_activity_events(request: Request) -> Response:
     manager = request.account.order_manager
 
+    currency = str(manager.terms.profile["currency"])
+
     def as_event(number: int, activity: Activity) -> _Event:
         identity = event_id(str(manager.terms.profile["id"]), number, activity.at)
         return _Event(identity, activity.at, lambda: activity_event_document(manager, activity, number))
@@ -95,7 +97,7 @@ def stream_activity_events(request: Request) -> Response:
     stream.send_history(as_event(number, each) for number, each in enumerate(all_activities(manager, request.now), 1))
 
     def publish(execution: Execution) -> None:
-        stream.publish(as_event(_activities_so_far(manager), activity_of(execution)))
+        stream.publish(as_event(_activities_so_far(manager), activity_of(execution, currency)))
 
     manager.on_execution.add(publish)
     stream.on_close = lambda: manager.on_execution.discard(publish)

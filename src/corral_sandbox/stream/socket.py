@@ -15,6 +15,7 @@ from corral_sandbox.stream.messages import update_document
 _MAX_MESSAGE_BYTES = 65_536
 _MAX_UNSENT = 10_000  # frames; a client that is further behind is disconnected
 _HEARTBEAT_SECONDS = 30  # a client that is silent for two of them is disconnected
+_FLUSH_SECONDS = 5
 _NO_FAULT = StreamFault()
 
 
@@ -92,9 +93,20 @@ class TradeUpdatesSocket:
         await self._unsent.join()
         await self._web_socket.close(code=code, message=reason.encode())
 
+    async def flush(self) -> None:
+        """Returns when everything has been sent. A client that does not read is disconnected."""
+        try:
+            async with asyncio.timeout(_FLUSH_SECONDS):
+                await self._unsent.join()
+        except TimeoutError:
+            reset_connection(self._request)
+
     def stop(self) -> None:
         for task in self._running:
             task.cancel()
+        while not self._unsent.empty():
+            self._unsent.get_nowait()
+            self._unsent.task_done()
 
     def _go_silent(self) -> None:
         self._is_silent = True
@@ -114,8 +126,10 @@ class TradeUpdatesSocket:
             except TimeoutError:
                 await self._send_heartbeat()
                 continue
-            await self._send(frame)
-            self._unsent.task_done()
+            try:
+                await self._send(frame)
+            finally:
+                self._unsent.task_done()
 
     async def _send_heartbeat(self) -> None:
         if not self._client_is_alive:

@@ -44,12 +44,17 @@ class TradeUpdatesServer:
         self._max_connections = max_connections
         self._delay = delay
         self._now = now
+        self._sockets: set[TradeUpdatesSocket] = set()
         self._connections: Counter[str] = Counter()
         self._held: Counter[str] = Counter()
 
     @property
     def connection_count(self) -> int:
         return self._connections.total()
+
+    async def flush(self) -> None:
+        """Returns when every event has been written to its socket."""
+        await asyncio.gather(*(socket.flush() for socket in self._sockets))
 
     async def serve(
         self, request: web.BaseRequest, environment: str | None, fault: FaultRule | None
@@ -66,9 +71,11 @@ class TradeUpdatesServer:
         async with asyncio.TaskGroup() as tasks:
             socket = TradeUpdatesSocket(request, tasks)
             response = await socket.open()
+            self._sockets.add(socket)
             try:
                 await self._converse(socket, environment, fault)
             finally:
+                self._sockets.discard(socket)
                 socket.stop()
         return response
 

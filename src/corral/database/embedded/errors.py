@@ -1,7 +1,9 @@
 """What can go wrong with the embedded PostgreSQL."""
 
+from corral.errors import OperatorError
 
-class EmbeddedPostgresError(Exception):
+
+class EmbeddedPostgresError(OperatorError):
     """The embedded database cannot be used. The message is one line: what happened, and what to do."""
 
 

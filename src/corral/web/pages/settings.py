@@ -12,7 +12,7 @@ from corral.database.connection import Database
 from corral.edge.field_types import Body, Name
 from corral.edge.services import resources
 from corral.identity import api_tokens, sessions
-from corral.identity.models import EVERYTHING, AuthUser, Scope
+from corral.identity.models import EVERYTHING, AuthUser, Scope, is_idle_too_long
 from corral.identity.problems import TokenNotFound
 from corral.identity.schemas import PasswordChange
 from corral.identity.security_events import Kind, device_of, load_events
@@ -225,7 +225,7 @@ async def _settings_page(
         user=user,
         status=rejected.status if rejected else 200,
         sessions=[
-            (session, device_of(session.user_agent), sessions.is_idle_too_long(session))
+            (session, device_of(session.user_agent), is_idle_too_long(session.rested))
             for session in await sessions.load_sessions(user.id, services.database)
         ],
         tokens=await api_tokens.load_api_tokens(user.id, services.database),

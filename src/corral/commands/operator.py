@@ -1,0 +1,26 @@
+"""What the commands for operators work with. They also run while `corral serve` does."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from corral.core import migrated_database, open_core
+from corral.database.connection import Database
+from corral.settings import Settings
+from corral.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """`owner_dsn` is None where only the serving role's address is configured."""
+
+    database: Database
+    vault: Vault
+    public_url: str
+    owner_dsn: str | None
+
+
+@asynccontextmanager
+async def open_for_operator(settings: Settings) -> AsyncGenerator[Operator]:
+    async with migrated_database(settings) as addresses, open_core(settings, addresses.app) as core:
+        yield Operator(core.database, core.vault, settings.browser_url, addresses.owner)

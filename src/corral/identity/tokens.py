@@ -1,0 +1,227 @@
+"""Tokens that Corral hands out, the keyed hashes by which their rows are found and believed, and who presents one.
+
+The format is `corral_` + 32 base62 characters (190 bits) + a 6-character checksum, for API tokens, sessions and
+one-time links alike. The prefix lets secret scanners find a leaked one. The checksum lets them, and us, recognize a
+mistyped or truncated one without asking the database.
+
+A row is found by one keyed hash of the token. A second one, its seal, binds all that the row grants: whoever can write
+to the database but has no keyring can neither make a row nor move, widen or prolong one.
+"""
+
+import re
+import secrets
+import string
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from typing import final
+from uuid import UUID
+
+from starlette.requests import Request
+
+from corral.database.batching import BatchedLookup, WriteBehindBuffer
+from corral.database.connection import Database
+from corral.edge.field_types import in_utc
+from corral.identity import queries
+from corral.identity.models import ALL_SCOPES, AuthUser, Scope, is_idle_too_long, scopes_from_stored
+from corral.identity.problems import InsufficientScope, Unauthenticated
+from corral.identity.queries import SessionRow, TokenRow
+from corral.logs import get_logger
+from corral.vault import Vault
+
+PREFIX = "corral_"
+_ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_SECRET_LENGTH = 32
+_CHECKSUM_LENGTH = 6
+_FORM = re.compile(rf"{PREFIX}([0-9A-Za-z]{{{_SECRET_LENGTH}}})([0-9A-Za-z]{{{_CHECKSUM_LENGTH}}})", re.ASCII)
+
+# How precisely "last seen" and "last used" are kept: not every request is worth a write.
+_TOUCH_AFTER = timedelta(minutes=1)
+
+
+_log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """What a request presents to prove who sends it: an API token, or the cookie of a session."""
+
+    is_session: bool
+    value: str = field(repr=False)
+    lookups: list[bytes] = field(repr=False)  # by every key of the keyring
+
+
+@final
+class Authenticator:
+    """Finds the user of a token or session cookie. Lives as long as the process; keeps nothing of what it found."""
+
+    def __init__(self, database: Database, vault: Vault, *, cookie_name: str) -> None:
+        self._cookie_name = cookie_name
+        self._vault = vault
+        self._find_session = BatchedLookup(database.connection, queries.find_sessions)
+        self._find_token = BatchedLookup(database.connection, queries.find_api_tokens)
+        self._seen = WriteBehindBuffer(partial(queries.note_sessions_seen, database))
+        self._used = WriteBehindBuffer(partial(queries.note_api_tokens_used, database))
+
+    def presented(self, request: Request) -> Presented:
+        """Raises Unauthenticated. With an Authorization header the cookie is not looked at: never both."""
+        authorization = request.headers.get("authorization")
+        if authorization is not None:
+            scheme, _, token = authorization.partition(" ")
+            if scheme.lower() != "bearer":
+                raise Unauthenticated
+            return self._presented_token(token.strip())
+        cookie = request.cookies.get(self._cookie_name)
+        if cookie is None:
+            raise Unauthenticated
+        return self._presented_session(cookie)
+
+    async def authenticate(self, presented: Presented) -> AuthUser:
+        """The user, as the database knows them now. Raises Unauthenticated."""
+        find = self._find_session if presented.is_session else self._find_token
+        for lookup in presented.lookups:
+            if row := await find(lookup):
+                return self.verify(presented, row)
+        raise Unauthenticated
+
+    def verify(self, presented: Presented, row: SessionRow | TokenRow) -> AuthUser:
+        """The user of a row that was loaded for this very request. Raises Unauthenticated for one that is not whole."""
+        if isinstance(row, SessionRow):
+            return self._verify_session(presented.value, row)
+        return self._verify_token(presented.value, row)
+
+    async def authenticate_token(self, token: str) -> AuthUser:
+        return await self.authenticate(self._presented_token(token))
+
+    async def authenticate_session(self, cookie_value: str) -> AuthUser:
+        return await self.authenticate(self._presented_session(cookie_value))
+
+    async def close(self) -> None:
+        await self._seen.close()
+        await self._used.close()
+
+    def _presented_token(self, token: str) -> Presented:
+        if not is_well_formed(token):
+            raise Unauthenticated
+        return Presented(is_session=False, value=token, lookups=token_lookups(self._vault, token))
+
+    def _presented_session(self, cookie_value: str) -> Presented:
+        if not is_well_formed(cookie_value):
+            raise Unauthenticated
+        return Presented(is_session=True, value=cookie_value, lookups=session_lookups(self._vault, cookie_value))
+
+    def _verify_token(self, token: str, row: TokenRow) -> AuthUser:
+        if not is_sealed_token(self._vault, token, row):
+            raise Unauthenticated
+        if row.rested is None or row.rested > _TOUCH_AFTER:
+            self._used.add((row.user_id, row.id))
+        scopes = scopes_from_stored(tuple(row.scopes))
+        return AuthUser(row.user_id, row.email, scopes, "token", row.id, row.expires_at, row.lookup)
+
+    def _verify_session(self, cookie_value: str, row: SessionRow) -> AuthUser:
+        if is_idle_too_long(row.rested) or not is_sealed_session(self._vault, cookie_value, row):
+            raise Unauthenticated
+        if row.rested > _TOUCH_AFTER:
+            self._seen.add((row.user_id, row.id))
+        may_administer = is_administrator(self._vault, row.user_id, row.admin_seal)
+        return AuthUser(
+            row.user_id, row.email, ALL_SCOPES, "session", row.id, row.expires_at, row.lookup, may_administer
+        )
+
+
+def require_scope(user: AuthUser, scope: Scope) -> AuthUser:
+    """The same user. Raises InsufficientScope."""
+    if scope not in user.scopes:
+        raise InsufficientScope(f"This API token lacks the scope {scope}.", scope=scope.value)
+    return user
+
+
+def new_token() -> str:
+    secret = "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_LENGTH))
+    return f"{PREFIX}{secret}{_checksum(secret)}"
+
+
+def is_well_formed(token: str) -> bool:
+    found = _FORM.fullmatch(token)
+    return found is not None and _checksum(found[1]) == found[2]
+
+
+def sealed_moment(moment: datetime) -> str:
+    """An expiry as a seal binds it."""
+    return in_utc(moment).isoformat()
+
+
+def session_lookups(vault: Vault, cookie_value: str) -> list[bytes]:
+    """By every key of the keyring, so that a rotation ends no session."""
+    return vault.verifiers("session", cookie_value)
+
+
+def session_verifiers(
+    vault: Vault, cookie_value: str, *, user_id: UUID, session_id: UUID, expires_at: datetime
+) -> tuple[bytes, bytes]:
+    """Look-up and seal of a new session's row."""
+    bound = _bound_session(user_id, session_id, expires_at)
+    return vault.verifier("session", cookie_value), vault.verifier("session_row", cookie_value, *bound)
+
+
+def is_sealed_session(vault: Vault, cookie_value: str, row: SessionRow) -> bool:
+    """Whether the row says what it said when it was made."""
+    if vault.verify(row.seal, "session_row", cookie_value, *_bound_session(row.user_id, row.id, row.expires_at)):
+        return True
+    _log.error("session_seal_broken", session_id=str(row.id), user_id=str(row.user_id))
+    return False
+
+
+def token_lookups(vault: Vault, token: str) -> list[bytes]:
+    """By every key of the keyring, so that a rotation ends no token."""
+    return vault.verifiers("api_token", token)
+
+
+def token_verifiers(
+    vault: Vault, token: str, *, user_id: UUID, token_id: UUID, scopes: Sequence[str], expires_at: datetime | None
+) -> tuple[bytes, bytes]:
+    """Look-up and seal of a new token's row."""
+    bound = _bound_token(user_id, token_id, scopes, expires_at)
+    return vault.verifier("api_token", token), vault.verifier("api_token_row", token, *bound)
+
+
+def is_sealed_token(vault: Vault, token: str, row: TokenRow) -> bool:
+    """Whether the row grants what it granted when it was made."""
+    if vault.verify(row.seal, "api_token_row", token, *_bound_token(row.user_id, row.id, row.scopes, row.expires_at)):
+        return True
+    _log.error("api_token_seal_broken", token_id=str(row.id), user_id=str(row.user_id))
+    return False
+
+
+def admin_seal(vault: Vault, user_id: UUID) -> bytes:
+    return vault.verifier("administrator", str(user_id))
+
+
+def is_administrator(vault: Vault, user_id: UUID, seal: bytes | None) -> bool:
+    """Not by a seal that was written by hand, or is another person's."""
+    if seal is None:
+        return False
+    if vault.verify(seal, "administrator", str(user_id)):
+        return True
+    _log.error("admin_seal_broken", user_id=str(user_id))
+    return False
+
+
+def _bound_session(user_id: UUID, session_id: UUID, expires_at: datetime) -> tuple[str, ...]:
+    return str(user_id), str(session_id), sealed_moment(expires_at)
+
+
+def _bound_token(user_id: UUID, token_id: UUID, scopes: Sequence[str], expires_at: datetime | None) -> tuple[str, ...]:
+    return str(user_id), str(token_id), " ".join(scopes), sealed_moment(expires_at) if expires_at else "never"
+
+
+def _checksum(secret: str) -> str:
+    """CRC-32 in base62; it guards against typing errors only, so it need not be keyed."""
+    number = zlib.crc32(secret.encode())
+    digits: list[str] = []
+    for _ in range(_CHECKSUM_LENGTH):
+        number, digit = divmod(number, len(_ALPHABET))
+        digits.append(_ALPHABET[digit])
+    return "".join(reversed(digits))

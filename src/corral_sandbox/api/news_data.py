@@ -1,0 +1,35 @@
+"""/v1beta1/news and /v1beta1/screener: well formed and empty. Nothing happens in the sandbox that would be news."""
+
+from corral_sandbox.api.market_data_query import BadDataRequestError, DataRequest, read_token
+from corral_sandbox.market.time import format_timestamp
+
+_NEWS, _MOST_NEWS = 10, 50
+_ROWS, _MOST_ACTIVES, _MOST_MOVERS = 10, 100, 50
+
+
+def list_news(request: DataRequest) -> dict[str, object]:
+    request.limit(_NEWS, _MOST_NEWS)
+    request.choice("sort", "desc", "asc")
+    for name in ("include_content", "exclude_contentless"):
+        request.check_flag(name)
+    start = request.moment("start", "us_equity")
+    end = request.moment("end", "us_equity", at_end_of_day=True)
+    if start is not None and end is not None and end < start:
+        raise BadDataRequestError("end should not be before start")
+    read_token(request)
+    return {"news": [], "next_page_token": None}
+
+
+def most_actives(request: DataRequest) -> dict[str, object]:
+    request.choice("by", "volume", "trades")
+    request.limit(_ROWS, _MOST_ACTIVES, "top")
+    return {"most_actives": [], "last_updated": format_timestamp(request.now)}
+
+
+def movers(request: DataRequest) -> dict[str, object]:
+    market_type = request.path_parameters["market_type"]
+    if market_type not in {"stocks", "crypto"}:
+        raise BadDataRequestError(f"invalid market_type: {market_type} (must be stocks or crypto)")
+    request.limit(_ROWS, _MOST_MOVERS, "top")
+    updated = format_timestamp(request.now)
+    return {"gainers": [], "losers": [], "market_type": market_type, "last_updated": updated}
