@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from copy import deepcopy
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -20,6 +21,7 @@ from tests.sandbox.listeners import PATIENCE, listening, next_message, place_ord
 from tests.sandbox.people import keys_of, nanoseconds
 
 _TRADES, _ACTIVITIES = "/v2/events/trades", "/v2beta1/events/activities"
+_TUESDAY = datetime.fromisoformat(TUESDAY_TEN)
 _ACCOUNT = "98bb22b5-4326-5e84-bc74-6ee07098acb0"
 
 
@@ -179,6 +181,45 @@ async def test_a_client_that_leaves_disturbs_nobody(sandbox: Sandbox, http: Clie
     async with http.get(f"{sandbox.url}/_requests") as answer:
         counts = (await answer.json())["key_ids"][TRADER]
     assert counts["paths"] == {_TRADES: 1, "/v2/orders": 2}
+
+
+async def test_a_stream_until_now_ends_although_the_clock_stands_still(http: ClientSession) -> None:
+    async with serve_sandbox(port=0, rate_limit_per_minute=0, speed=0, start=_TUESDAY) as sandbox:
+        await place_order(http, sandbox)
+        async with http.get(f"{sandbox.url}/_clock") as response:
+            at = (await response.json())["at"].replace("+", "%2B")
+        whole = await _all(http, sandbox, f"{_TRADES}?since=2026-11-24&until={at}")
+        assert [event["event"] for event in whole] == ["pending_new", "new", "fill"]
+        first, last = whole[0]["event_id"], whole[1]["event_id"]
+        assert await _all(http, sandbox, f"{_TRADES}?since_id={first}&until_id={last}") == whole[:2]
+
+
+async def test_events_are_written_before_an_advance_is_answered(http: ClientSession) -> None:
+    async with (
+        serve_sandbox(port=0, rate_limit_per_minute=0, speed=0, start=_TUESDAY) as sandbox,
+        _reading(http, sandbox, _TRADES) as response,
+    ):
+        await place_order(http, sandbox, symbol="KO", qty="1", time_in_force="day", type="limit", limit_price="1")
+        assert [event["event"] for event in await _next(response, 2)] == ["pending_new", "new"]
+        async with http.post(f"{sandbox.url}/_clock/advance", json={"to": "close"}) as advanced:
+            assert advanced.status == 200
+        assert (await _next(response, 1))[0]["event"] == "expired"
+
+
+@pytest.mark.parametrize("path", [_TRADES, _ACTIVITIES])
+async def test_a_stream_goes_on_with_the_account_that_replaces_its_own(
+    sandbox: Sandbox, http: ClientSession, path: str
+) -> None:
+    async with _reading(http, sandbox, path) as response:
+        await place_order(http, sandbox)
+        await _next(response, 1)
+        async with http.delete(f"{sandbox.url}/_accounts/{TRADER}") as reset:
+            assert reset.status == 200
+        order = await place_order(http, sandbox)
+        async with asyncio.timeout(PATIENCE):
+            async for event in _events(response):
+                if order["id"] in str(event):
+                    return
 
 
 async def test_faults_answer_in_place_of_events(sandbox: Sandbox, http: ClientSession) -> None:
