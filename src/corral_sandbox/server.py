@@ -22,7 +22,7 @@ from corral_sandbox.control.requests import RequestsControl
 from corral_sandbox.control.reset import ResetControl
 from corral_sandbox.control.routes import ControlApi
 from corral_sandbox.errors import ApiError, EndpointNotFoundError
-from corral_sandbox.faults.effects import apply_fault, replacement_response, send_response
+from corral_sandbox.faults.effects import apply_fault, replacement_response, reset_connection, send_response
 from corral_sandbox.faults.plan import STREAM_PATH, FaultPlan, FaultRule
 from corral_sandbox.http.access import RequestCounts, claimed_key_id
 from corral_sandbox.http.journal import Journal, JournalEntry
@@ -144,20 +144,22 @@ class _SandboxServer:
             delay=self._delay,
             now=clock.now,
         )
-        self.clock = SandboxClock(clock, api.scheduler, self._streams.flush)
+        self._event_streams: dict[EventStream, web.BaseRequest] = {}
+        self.clock = SandboxClock(clock, api.scheduler, self._flush)
+        requests = RequestsControl(self._counts, self._journal)
         self._control = ControlApi(
             {
                 "_clock": ClockControl(self.clock).handle,
                 "_accounts": AccountsControl(api.accounts, clock).handle,
-                "_faults": FaultsControl(self._faults).handle,
+                "_faults": FaultsControl(self._clear_faults, self._faults).handle,
                 "_health": HealthControl(self._facts).handle,
-                "_requests": RequestsControl(self._counts, self._journal).handle,
+                "_requests": requests.handle,
                 "_reset": ResetControl(
                     {
                         "accounts": api.accounts.reset_all,
                         "clock": self.clock.reset,
-                        "faults": self._faults.clear,
-                        "requests": self._counts.reset,
+                        "faults": self._clear_faults,
+                        "requests": requests.reset,
                     }
                 ).handle,
             }
@@ -288,13 +290,30 @@ class _SandboxServer:
         sent = web.StreamResponse(status=response.status, headers=response.all_headers())
         try:
             await sent.prepare(request)
+            self._event_streams[stream] = request
             async for piece in stream:
                 await sent.write(piece)
         except ConnectionError:
             pass  # the client has disconnected
         finally:
+            self._event_streams.pop(stream, None)
             stream.close()
         return sent
+
+    async def _flush(self) -> None:
+        """Returns when every event has been written. A client that does not read is disconnected."""
+        await asyncio.gather(self._streams.flush(), *map(self._flush_events, list(self._event_streams)))
+
+    async def _flush_events(self, stream: EventStream) -> None:
+        try:
+            await stream.flush()
+        except TimeoutError:
+            if stream in self._event_streams:
+                reset_connection(self._event_streams[stream])
+
+    def _clear_faults(self) -> None:
+        self._faults.clear()
+        self._streams.release_slots()
 
     def _facts(self) -> dict[str, object]:
         return {

@@ -144,6 +144,13 @@ async def test_put_and_delete_begin_anew(sandbox: Sandbox, http: ClientSession, 
     assert [item["n"] for item in await _read(http, sandbox)] == [1]
 
 
+async def test_a_reset_of_everything_begins_the_journal_anew(sandbox: Sandbox, http: ClientSession) -> None:
+    await _ask(http, f"{sandbox.paper_url}/v2/clock")
+    async with http.post(f"{sandbox.url}/_reset") as response:
+        assert response.status == 200
+    assert await _read(http, sandbox) == []
+
+
 @pytest.mark.parametrize(
     ("path", "status", "reason"),
     [

@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from copy import deepcopy
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -20,6 +21,7 @@ from tests.sandbox.listeners import PATIENCE, listening, next_message, place_ord
 from tests.sandbox.people import keys_of, nanoseconds
 
 _TRADES, _ACTIVITIES = "/v2/events/trades", "/v2beta1/events/activities"
+_TUESDAY = datetime.fromisoformat(TUESDAY_TEN)
 _ACCOUNT = "98bb22b5-4326-5e84-bc74-6ee07098acb0"
 
 
@@ -181,6 +183,45 @@ async def test_a_client_that_leaves_disturbs_nobody(sandbox: Sandbox, http: Clie
     assert counts["paths"] == {_TRADES: 1, "/v2/orders": 2}
 
 
+async def test_a_stream_until_now_ends_although_the_clock_stands_still(http: ClientSession) -> None:
+    async with serve_sandbox(port=0, rate_limit_per_minute=0, speed=0, start=_TUESDAY) as sandbox:
+        await place_order(http, sandbox)
+        async with http.get(f"{sandbox.url}/_clock") as response:
+            at = (await response.json())["at"].replace("+", "%2B")
+        whole = await _all(http, sandbox, f"{_TRADES}?since=2026-11-24&until={at}")
+        assert [event["event"] for event in whole] == ["pending_new", "new", "fill"]
+        first, last = whole[0]["event_id"], whole[1]["event_id"]
+        assert await _all(http, sandbox, f"{_TRADES}?since_id={first}&until_id={last}") == whole[:2]
+
+
+async def test_events_are_written_before_an_advance_is_answered(http: ClientSession) -> None:
+    async with (
+        serve_sandbox(port=0, rate_limit_per_minute=0, speed=0, start=_TUESDAY) as sandbox,
+        _reading(http, sandbox, _TRADES) as response,
+    ):
+        await place_order(http, sandbox, symbol="KO", qty="1", time_in_force="day", type="limit", limit_price="1")
+        assert [event["event"] for event in await _next(response, 2)] == ["pending_new", "new"]
+        async with http.post(f"{sandbox.url}/_clock/advance", json={"to": "close"}) as advanced:
+            assert advanced.status == 200
+        assert (await _next(response, 1))[0]["event"] == "expired"
+
+
+@pytest.mark.parametrize("path", [_TRADES, _ACTIVITIES])
+async def test_a_stream_goes_on_with_the_account_that_replaces_its_own(
+    sandbox: Sandbox, http: ClientSession, path: str
+) -> None:
+    async with _reading(http, sandbox, path) as response:
+        await place_order(http, sandbox)
+        await _next(response, 1)
+        async with http.delete(f"{sandbox.url}/_accounts/{TRADER}") as reset:
+            assert reset.status == 200
+        order = await place_order(http, sandbox)
+        async with asyncio.timeout(PATIENCE):
+            async for event in _events(response):
+                if order["id"] in str(event):
+                    return
+
+
 async def test_faults_answer_in_place_of_events(sandbox: Sandbox, http: ClientSession) -> None:
     await http.put(f"{sandbox.url}/_faults", json={"faults": [{"path": _TRADES, "status": 429, "times": 1}]})
     async with http.get(f"{sandbox.url}{_TRADES}", headers=keys_of(TRADER)) as response:
@@ -199,6 +240,16 @@ async def test_a_client_that_reads_too_slowly_is_told_how_much_it_missed(
         async with asyncio.timeout(PATIENCE):
             assert await response.content.readline() == b"\n"
             assert await response.content.readline() == b": you are reading too slowly, dropped 1 messages\n"
+
+
+async def test_a_quiet_stream_sends_heartbeats(
+    sandbox: Sandbox, http: ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_sent_events, "_HEARTBEAT_SECONDS", 0.05)
+    async with _reading(http, sandbox, _TRADES) as response, asyncio.timeout(PATIENCE):
+        assert [await response.content.readline() for _ in range(4)] == [b":heartbeat\n", b"\n"] * 2
+        await place_order(http, sandbox)
+        assert (await _next(response, 1))[0]["event"] == "pending_new"
 
 
 def test_event_ids_are_ulids_that_sort_in_the_order_of_the_events() -> None:

@@ -162,6 +162,18 @@ async def test_a_slot_is_held_although_connections_are_not_limited(http: ClientS
             pass
 
 
+async def test_a_slot_is_free_again_when_the_faults_are_cleared(sandbox: Sandbox, http: ClientSession) -> None:
+    await _fault(http, sandbox, stream={"slot_held_ms": 600_000}, times=1)
+    async with listening(http, sandbox, TRADER):
+        pass
+    await _until_gone(http, sandbox)
+    async with http.ws_connect(f"{sandbox.paper_url}/stream") as socket:
+        assert "error_message" in (await authenticate(socket, TRADER))["data"]
+    await http.delete(f"{sandbox.url}/_faults")
+    async with listening(http, sandbox, TRADER):
+        pass
+
+
 async def _until_gone(http: ClientSession, sandbox: Sandbox) -> None:
     """The server notices a disconnect a little later than the client."""
     async with asyncio.timeout(PATIENCE):

@@ -1,6 +1,7 @@
 """The accounts in use, and the scheduler that advances their orders when something is due."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import localcontext
@@ -13,7 +14,7 @@ from corral_sandbox.broker.characters import open_account_with_character
 from corral_sandbox.broker.initial_state import AccountTerms, initial_value_at, open_plain_account
 from corral_sandbox.broker.ledger import AccountValue, value_of
 from corral_sandbox.broker.matching import LIQUIDITY
-from corral_sandbox.broker.order_manager import Depth, OrderEvent, OrderManager
+from corral_sandbox.broker.order_manager import Depth, EventListener, ExecutionListener, OrderManager
 from corral_sandbox.market.money import EXACT
 from corral_sandbox.market.time import Clock
 
@@ -76,7 +77,8 @@ class TradingAccounts:
         self._on_dropped = on_dropped
         self._open_terms = partial(open_account_with_character if characters else open_plain_account, seed)
         self._changed: dict[str, TradingAccount] = {}
-        self._listeners: dict[str, set[Callable[[OrderEvent], None]]] = {}
+        self._event_listeners: defaultdict[str, set[EventListener]] = defaultdict(set)
+        self._execution_listeners: defaultdict[str, set[ExecutionListener]] = defaultdict(set)
         self._open = lru_cache(_UNCHANGED_ACCOUNTS_KEPT)(self._open_anew)
 
     def find(self, key_id: str) -> TradingAccount:
@@ -103,9 +105,10 @@ class TradingAccounts:
         self._open.cache_clear()
 
     def _keep(self, key_id: str, account: TradingAccount) -> TradingAccount:
-        """Sockets keep the set of listeners, so it is the same for all accounts that a key ever opens."""
+        """Streams keep the sets of listeners, so they are the same for all accounts that a key ever opens."""
         account.order_manager.on_change = self._on_due
-        account.order_manager.on_event = self._listeners.setdefault(key_id, set())
+        account.order_manager.on_event = self._event_listeners[key_id]
+        account.order_manager.on_execution = self._execution_listeners[key_id]
         self._changed[key_id] = account
         return account
 

@@ -58,6 +58,10 @@ class OrderEvent(NamedTuple):
     number: int = 0
 
 
+EventListener = Callable[[OrderEvent], None]
+ExecutionListener = Callable[["OrderManager", Execution], None]
+
+
 class OrderManager:
     """`on_event` is called with each event, `on_execution` with each execution, settlement and fee, and `on_change`
     when the next due time may have changed.
@@ -71,8 +75,8 @@ class OrderManager:
         self.by_client_order_id = {order.client_order_id: order for order, _ in self._opening_trades}
         self.ledger = Ledger(_initial_ledger_state(terms))
         self._past_events: deque[tuple[OrderEvent, OrderState]] = deque(maxlen=_EVENTS_KEPT)
-        self.on_event: set[Callable[[OrderEvent], None]] = set()
-        self.on_execution: set[Callable[[Execution], None]] = set()
+        self.on_event: set[EventListener] = set()
+        self.on_execution: set[ExecutionListener] = set()
         self.on_change: Callable[[OrderManager], None] | None = None
         self._next_steps: dict[BrokerOrder, OrderStep] = {}
         self._due: list[tuple[int, int, OrderStep, BrokerOrder]] = []
@@ -290,7 +294,7 @@ class OrderManager:
     def _enter(self, execution: Execution) -> None:
         self.ledger.record(execution)
         for listener in tuple(self.on_execution):
-            listener(execution)
+            listener(self, execution)
 
     def _correct(self, order: BrokerOrder, at: int) -> None:
         """Busts every fill of an order, or corrects the price of the last one."""

@@ -1,5 +1,7 @@
 """`/_faults`: PUT a fault plan (see `faults.plan`), GET what is left of it, DELETE it."""
 
+from collections.abc import Callable
+
 from aiohttp import web
 
 from corral_sandbox.control.routes import refuse_rest
@@ -9,7 +11,8 @@ from corral_sandbox.http.requests import Document
 
 
 class FaultsControl:
-    def __init__(self, faults: FaultPlan) -> None:
+    def __init__(self, clear: Callable[[], None], faults: FaultPlan) -> None:
+        self._clear = clear
         self._faults = faults
 
     async def handle(self, request: web.BaseRequest, rest: str) -> Document:
@@ -20,7 +23,7 @@ class FaultsControl:
             except FaultPlanError as rejected:
                 raise ApiError(400, str(rejected)) from None
         elif request.method == "DELETE":
-            self._faults.clear()
+            self._clear()
         elif request.method != "GET":
             raise MethodNotAllowedError(["GET", "PUT", "DELETE"])
         return self._faults.document()

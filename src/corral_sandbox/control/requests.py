@@ -21,11 +21,14 @@ class RequestsControl:
         if rest:
             return self._read_journal(request, rest.removeprefix("/"))
         if request.method in {"PUT", "DELETE"}:
-            self._counts.reset()
-            self._journal.clear()
+            self.reset()
         elif request.method != "GET":
             raise MethodNotAllowedError(["GET", "PUT", "DELETE"])
         return self._counts.document()
+
+    def reset(self) -> None:
+        self._counts.reset()
+        self._journal.clear()
 
     def _read_journal(self, request: web.BaseRequest, key_id: str) -> Document:
         if request.method != "GET":

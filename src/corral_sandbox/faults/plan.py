@@ -60,7 +60,8 @@ connection, or `latency_ms`, a delay before the reply to the authentication, and
                    {"drop_after_ms": 500}       the connection is reset that long after the authorization
                    {"silent_after_ms": 500}     from then on nothing is sent, not even a pong
                    {"slot_held_ms": 5000}       after the connection has closed, its slot stays taken that long: the
-                                                next ones get what Alpaca answers to too many connections
+                                                next ones get what Alpaca answers to too many connections.
+                                                Clearing the faults frees it
 
 If a fault names a key id and the handshake carries none, it applies at the authentication; one that would have
 refused the handshake resets the connection then.

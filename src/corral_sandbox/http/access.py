@@ -34,7 +34,10 @@ def is_key_id(text: str) -> bool:
 def claimed_key_id(headers: Mapping[str, str]) -> str | None:
     """Returns the key id of a request, or that of its bearer token, if it is well formed, authenticated or not."""
     token = _bearer_token(headers)
-    key_id = headers.get(_KEY_ID_HEADER, "") if token is None else token.removeprefix(_TOKEN_PREFIX)
+    if token is None:
+        key_id = headers.get(_KEY_ID_HEADER, "")
+    else:
+        key_id = token.removeprefix(_TOKEN_PREFIX) if token.startswith(_TOKEN_PREFIX) else ""
     return key_id if is_key_id(key_id) else None
 
 

@@ -25,10 +25,11 @@ _REMOVED = "[removed]"
 class JournalEntry:
     """One request. Status and answer are None until it has been answered, and for one that was not."""
 
-    __slots__ = ("answer", "at", "body", "is_kept", "method", "number", "path", "query", "size", "status")
+    __slots__ = ("answer", "at", "body", "journal", "method", "number", "path", "query", "size", "status")
 
-    def __init__(self, number: int, at: int, *, method: str, path: str, query: str, body: bytes) -> None:
-        self.number = number
+    def __init__(self, journal: "_KeyJournal", at: int, *, method: str, path: str, query: str, body: bytes) -> None:
+        self.journal: _KeyJournal | None = journal  # None once it was dropped
+        self.number = journal.last_number
         self.at = at
         self.method = method
         self.path = path
@@ -36,7 +37,6 @@ class JournalEntry:
         self.body = body
         self.status: int | None = None
         self.answer = b""
-        self.is_kept = True
         self.size = _REQUEST_SIZE + len(path) + len(query) + len(body)
 
     def document(self) -> dict[str, object]:
@@ -63,7 +63,7 @@ class _KeyJournal:
 class Journal:
     def __init__(self) -> None:
         self._by_key_id: dict[str, _KeyJournal] = {}
-        self._oldest_first: deque[tuple[_KeyJournal, JournalEntry]] = deque()
+        self._oldest_first: deque[JournalEntry] = deque()
         self._size = 0
 
     def begin(
@@ -81,13 +81,11 @@ class Journal:
                 return None
             journal = self._by_key_id[key_id] = _KeyJournal()
         journal.last_number += 1
-        entry = JournalEntry(
-            journal.last_number, at, method=method, path=_clean(path), query=_clean(query), body=_clean_body(body)
-        )
+        entry = JournalEntry(journal, at, method=method, path=_clean(path), query=_clean(query), body=_clean_body(body))
         if len(journal.entries) >= REQUESTS_KEPT:
             self._drop(journal.entries.popleft())
         journal.entries.append(entry)
-        self._oldest_first.append((journal, entry))
+        self._oldest_first.append(entry)
         self._grow(entry.size)
         return entry
 
@@ -96,7 +94,7 @@ class Journal:
         if entry is None:
             return
         entry.status = status
-        if answer and entry.is_kept:
+        if answer and entry.journal is not None:
             entry.answer = _clean_body(answer)
             entry.size += len(entry.answer)
             self._grow(len(entry.answer))
@@ -109,8 +107,8 @@ class Journal:
 
     def clear(self) -> None:
         """Begins anew; requests under way are forgotten."""
-        for _, entry in self._oldest_first:
-            entry.is_kept = False
+        for entry in self._oldest_first:
+            entry.journal = None
         self._by_key_id.clear()
         self._oldest_first.clear()
         self._size = 0
@@ -118,15 +116,15 @@ class Journal:
     def _grow(self, size: int) -> None:
         self._size += size
         while self._size > BYTES_KEPT:
-            journal, entry = self._oldest_first.popleft()
-            if entry.is_kept:
-                journal.entries.popleft()  # the oldest of all is the oldest of its key
+            entry = self._oldest_first.popleft()
+            if entry.journal is not None:
+                entry.journal.entries.popleft()  # the oldest of all is the oldest of its key
                 self._drop(entry)
             self._size -= entry.size
 
     def _drop(self, entry: JournalEntry) -> None:
         """Frees what an entry holds. It stays in `_oldest_first` until its turn."""
-        entry.is_kept = False
+        entry.journal = None
         entry.body = entry.answer = b""
         self._size -= entry.size - _GONE_SIZE
         entry.size = _GONE_SIZE

@@ -21,9 +21,12 @@ Document = dict[str, object] | list[dict[str, object]]
 
 
 class EventStream(Protocol):
-    """The body of a response that goes on: yields pieces until it ends or is closed."""
+    """The body of a response that goes on: yields pieces until it ends or is closed. `flush` returns when all have
+    been written, and raises TimeoutError for a client that does not read.
+    """
 
     def __aiter__(self) -> AsyncIterator[bytes]: ...
+    async def flush(self) -> None: ...
     def close(self) -> None: ...
 
 

@@ -42,9 +42,8 @@ def _execution(event: OrderEvent) -> dict[str, object]:
     }
 
 
-def trade_event_document(manager: OrderManager, event: OrderEvent) -> dict[str, object]:
+def trade_event_document(account_id: str, event: OrderEvent) -> dict[str, object]:
     """Returns a trade update as Alpaca sends it as a server-sent event."""
-    account_id = str(manager.terms.profile["id"])
     return {
         "account_id": account_id,
         "at": format_timestamp(event.at),

@@ -30,6 +30,7 @@ from corral_sandbox.stream.messages import (
 TRADE_EVENTS_PATH, ACTIVITY_EVENTS_PATH = "/v2/events/trades", "/v2beta1/events/activities"
 _MAX_UNSENT = 10_000
 _HEARTBEAT_SECONDS = 30.0
+_FLUSH_SECONDS = 5.0
 _LOOK_AT_THE_CLOCK_SECONDS = 0.05
 _HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
 
@@ -64,14 +65,21 @@ class _Range:
             and (self.until_id is None or event.id <= self.until_id)
         )
 
+    def ends_with(self, event: _Event) -> bool:
+        """Whether nothing after an event is included."""
+        return (self.until is not None and event.at > self.until) or (
+            self.until_id is not None and event.id >= self.until_id
+        )
+
 
 def stream_trade_events(request: Request) -> Response:
     manager = request.account.order_manager
+    account_id = str(manager.terms.profile["id"])
     manager.advance(request.now)
 
     def as_event(event: OrderEvent) -> _Event:
-        identity = event_id(str(manager.terms.profile["id"]), event.number, event.at)
-        return _Event(identity, event.at, lambda: trade_event_document(manager, event))
+        identity = event_id(account_id, event.number, event.at)
+        return _Event(identity, event.at, lambda: trade_event_document(account_id, event))
 
     stream = _Stream(_requested_range(request), request.clock)
     stream.send_history(map(as_event, manager.past_events()))
@@ -79,33 +87,33 @@ def stream_trade_events(request: Request) -> Response:
     def publish(event: OrderEvent) -> None:
         stream.publish(as_event(event))
 
-    manager.on_event.add(publish)
-    stream.on_close = lambda: manager.on_event.discard(publish)
+    listeners = manager.on_event
+    listeners.add(publish)
+    stream.on_close = lambda: listeners.discard(publish)
     return Response(200, b"", dict(_HEADERS), stream)
 
 
 def stream_activity_events(request: Request) -> Response:
-    manager = request.account.order_manager
-
-    currency = str(manager.terms.profile["currency"])
-
-    def as_event(number: int, activity: Activity) -> _Event:
-        identity = event_id(str(manager.terms.profile["id"]), number, activity.at)
-        return _Event(identity, activity.at, lambda: activity_event_document(manager, activity, number))
-
+    opened = request.account.order_manager
     stream = _Stream(_requested_range(request), request.clock)
-    stream.send_history(as_event(number, each) for number, each in enumerate(all_activities(manager, request.now), 1))
+    numbered = enumerate(all_activities(opened, request.now), 1)
+    stream.send_history(_activity_event(opened, number, activity) for number, activity in numbered)
 
-    def publish(execution: Execution) -> None:
-        stream.publish(as_event(_activities_so_far(manager), activity_of(execution, currency)))
+    def publish(manager: OrderManager, execution: Execution) -> None:
+        """A test may have replaced the account, so the manager may be another one."""
+        number = len(initial_transfers(manager.terms)) + manager.execution_count
+        activity = activity_of(execution, str(manager.terms.profile["currency"]))
+        stream.publish(_activity_event(manager, number, activity))
 
-    manager.on_execution.add(publish)
-    stream.on_close = lambda: manager.on_execution.discard(publish)
+    listeners = opened.on_execution
+    listeners.add(publish)
+    stream.on_close = lambda: listeners.discard(publish)
     return Response(200, b"", dict(_HEADERS), stream)
 
 
-def _activities_so_far(manager: OrderManager) -> int:
-    return len(initial_transfers(manager.terms)) + manager.execution_count
+def _activity_event(manager: OrderManager, number: int, activity: Activity) -> _Event:
+    identity = event_id(str(manager.terms.profile["id"]), number, activity.at)
+    return _Event(identity, activity.at, lambda: activity_event_document(manager, activity, number))
 
 
 def _requested_range(request: Request) -> _Range:
@@ -156,24 +164,39 @@ class _Stream:
         self._clock = clock
         self._unsent: deque[bytes] = deque()
         self._has_unsent = asyncio.Event()
+        self._has_sent_all = asyncio.Event()
+        self._has_ended = False
         self._dropped = 0
         self.on_close: Callable[[], None] | None = None
 
     def send_history(self, events: Iterable[_Event]) -> None:
-        if self._requested.has_history:
-            self._unsent.extend(event.to_bytes() for event in events if self._requested.includes(event))
-            self._has_unsent.set()
+        if not self._requested.has_history:
+            return
+        for event in events:
+            self._has_ended = self._has_ended or self._requested.ends_with(event)
+            if self._requested.includes(event):
+                self._unsent.append(event.to_bytes())
 
     def publish(self, event: _Event) -> None:
+        if self._has_ended:
+            return
+        self._has_ended = self._requested.ends_with(event)
+        self._has_unsent.set()
         if not self._requested.includes(event):
             return
         if len(self._unsent) >= _MAX_UNSENT:
             self._dropped += 1
             return
         self._unsent.append(event.to_bytes())
-        self._has_unsent.set()
+        self._has_sent_all.clear()
+
+    async def flush(self) -> None:
+        """Returns when everything has been written. Raises TimeoutError if the client does not read."""
+        async with asyncio.timeout(_FLUSH_SECONDS):
+            await self._has_sent_all.wait()
 
     def close(self) -> None:
+        self._has_sent_all.set()
         if self.on_close is not None:
             self.on_close()
 
@@ -196,11 +219,12 @@ class _Stream:
 
     def _is_over(self) -> bool:
         until = self._requested.until
-        return until is not None and self._clock is not None and self._clock.now() > until
+        return self._has_ended or (until is not None and self._clock is not None and self._clock.now() >= until)
 
     async def _wait(self) -> None:
-        if self._unsent:
+        if self._unsent or self._has_ended:
             return
+        self._has_sent_all.set()
         self._has_unsent.clear()
         seconds = _HEARTBEAT_SECONDS if self._requested.until is None else _LOOK_AT_THE_CLOCK_SECONDS
         with suppress(TimeoutError):

@@ -7,7 +7,7 @@ otherwise with an error instead of the authorization.
 """
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from typing import cast
 
@@ -46,7 +46,7 @@ class TradeUpdatesServer:
         self._now = now
         self._sockets: set[TradeUpdatesSocket] = set()
         self._connections: Counter[str] = Counter()
-        self._held: Counter[str] = Counter()
+        self._held: defaultdict[str, set[asyncio.TimerHandle]] = defaultdict(set)
 
     @property
     def connection_count(self) -> int:
@@ -137,14 +137,19 @@ class TradeUpdatesServer:
     def _hold_slot(self, key_id: str, milliseconds: int) -> None:
         """Keeps the slot of a closed connection taken, as Alpaca does when it has not noticed yet."""
         if milliseconds:
-            self._held[key_id] += 1
-            asyncio.get_running_loop().call_later(milliseconds / 1_000, self._release_slot, key_id)
+            held = self._held[key_id]
+            timer = asyncio.get_running_loop().call_later(milliseconds / 1_000, lambda: held.discard(timer))
+            held.add(timer)
 
-    def _release_slot(self, key_id: str) -> None:
-        self._held[key_id] -= 1
+    def release_slots(self) -> None:
+        """Frees the slots that faults keep taken."""
+        for timers in self._held.values():
+            for timer in timers:
+                timer.cancel()
+            timers.clear()
 
     def _is_full(self, key_id: str) -> bool:
-        held = self._held[key_id]
+        held = len(self._held[key_id])
         if not self._max_connections:
             return held > 0
         return self._connections[key_id] + held >= self._max_connections
