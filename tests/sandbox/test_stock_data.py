@@ -147,5 +147,5 @@ def test_the_closing_auction_comes_with_the_close() -> None:
     for at, prices in (("09:29:59", []), ("09:30:00", [1, 0]), ("15:59:59", [1, 0]), ("16:00:00", [1, 1])):
         asked = {"start": "2026-11-20T14:30:00Z", "end": "2026-11-20T21:00:00Z"}
         caller = DataCaller(at=f"2026-11-20T{at}-05:00")
-        found = caller.get("/v2/stocks/KO/auctions", **asked)["auctions"] or []
+        found: list[Any] = caller.get("/v2/stocks/KO/auctions", **asked)["auctions"] or []
         assert [len(day[side]) for day in found for side in "oc"] == prices
