@@ -295,7 +295,7 @@ async def test_a_flush_writes_what_is_due_and_cuts_a_client_that_does_not_read(
         await _ask(reading, action="subscribe", bars=["KO"])
         now += 60_000_000_000
         await _Kept.latest.flush()
-        assert (await asyncio.wait_for(_next(reading), 0.5))[0]["T"] == "b"
+        assert (await _next(reading))[0]["T"] == "b"
         for message in (
             {"action": "auth", "key": BOB, "secret": secret_of(BOB)},
             {"action": "subscribe", "bars": ["*"]},
