@@ -6,7 +6,7 @@ paper and live accounts get the same data, and coins need none.
 
 from collections.abc import Callable, Mapping
 
-from corral_sandbox.api import crypto_data, news_data, option_data, stock_data
+from corral_sandbox.api import crypto_data, empty_data, option_data, stock_data
 from corral_sandbox.api import market_data_codes as codes
 from corral_sandbox.api.corporate_action_data import list_corporate_actions
 from corral_sandbox.api.market_data_query import DataRequest
@@ -56,9 +56,13 @@ _HANDLERS: dict[str, _Handler] = {
     "/v1beta1/options/meta/exchanges": lambda _: codes.OPTION_EXCHANGES,
     "/v1/corporate-actions": list_corporate_actions,
     "/v1beta1/corporate-actions": list_corporate_actions,
-    "/v1beta1/news": news_data.list_news,
-    "/v1beta1/screener/stocks/most-actives": news_data.most_actives,
-    "/v1beta1/screener/{market_type}/movers": news_data.movers,
+    "/v1beta1/news": empty_data.list_news,
+    "/v1beta1/fixed_income/latest/prices": empty_data.latest_bond_prices,
+    "/v1beta1/fixed_income/latest/quotes": empty_data.latest_bond_quotes,
+    "/v1beta1/forex/latest/rates": empty_data.latest_rates,
+    "/v1beta1/forex/rates": empty_data.list_rates,
+    "/v1beta1/screener/stocks/most-actives": empty_data.most_actives,
+    "/v1beta1/screener/{market_type}/movers": empty_data.movers,
 }
 DATA_ROUTES = Routes({pattern: {} for pattern in _HANDLERS})
 

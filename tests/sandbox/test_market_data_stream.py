@@ -11,9 +11,10 @@ import orjson
 import pytest
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, WSServerHandshakeError, encode_basic_auth
 
-from corral_sandbox import Sandbox, secret_of, serve_sandbox
+from corral_sandbox import Sandbox, secret_of, serve_sandbox, server
 from corral_sandbox.market.prices import price
-from corral_sandbox.stream import market_data
+from corral_sandbox.market.time import Clock
+from corral_sandbox.stream import data_socket, market_data
 from tests.sandbox.data_asking import DataCaller
 from tests.sandbox.people import ALICE, ALICE_LIVE, BOB, keys_of, nanoseconds
 
@@ -267,6 +268,51 @@ async def test_of_a_leap_of_the_clock_the_bars_of_a_day_are_sent(http: ClientSes
         assert [bar["t"] for bar in await _next(socket)] == ["2026-11-23T09:00:00Z"]
         now = nanoseconds("2026-11-23T05:00:30-05:00")
         assert [bar["t"][11:16] for bar in await _next(socket)] == [f"09:{minute:02}" for minute in range(1, 60)]
+
+
+class _Kept(market_data.MarketDataStreams):
+    """Keeps the one of the sandbox that was started last."""
+
+    latest: "_Kept"
+
+    def __init__(self, seed: int, clock: Clock, *, max_connections: int) -> None:
+        super().__init__(seed, clock, max_connections=max_connections)
+        type(self).latest = self
+
+
+async def test_a_flush_writes_what_is_due_and_cuts_a_client_that_does_not_read(
+    http: ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(market_data, "_SECONDS_BETWEEN_ROUNDS", 3_600)
+    monkeypatch.setattr(data_socket, "_FLUSH_SECONDS", 0.2)
+    monkeypatch.setattr(server, "MarketDataStreams", _Kept)
+    now = nanoseconds(_NOON)
+    async with (
+        serve_sandbox(port=0, clock=lambda: now) as running,
+        _authenticated(http, running, "/v2/iex") as reading,
+        http.ws_connect(f"{running.url}/v2/sip", max_msg_size=0) as deaf,
+    ):
+        await _ask(reading, action="subscribe", bars=["KO"])
+        now += 60_000_000_000
+        await _Kept.latest.flush()
+        assert (await _next(reading))[0]["T"] == "b"
+        for message in (
+            {"action": "auth", "key": BOB, "secret": secret_of(BOB)},
+            {"action": "subscribe", "bars": ["*"]},
+        ):
+            await deaf.send_json(message)
+            await deaf.receive(timeout=_PATIENCE)
+        await deaf.receive(timeout=_PATIENCE)
+        _stop_reading(deaf)
+        async with asyncio.timeout(_PATIENCE):
+            while _Kept.latest.connection_count == 2:
+                now += 86_400_000_000_000
+                await _Kept.latest.flush()
+
+
+def _stop_reading(socket: ClientWebSocketResponse) -> None:
+    response: Any = socket._response  # pyright: ignore[reportPrivateUsage]
+    response.connection.transport.pause_reading()
 
 
 async def test_no_trades_at_night_except_of_coins_and_on_the_test_feed(http: ClientSession) -> None:

@@ -38,6 +38,10 @@ _COINS, _OPTIONS = {"symbols": "BTC/USD,DOGE/USD,ZZ/USD"}, {"symbols": f"{_CALL}
         ("/v1beta1/news", {"symbols": "AAPL", "include_content": "True"}),
         ("/v1beta1/screener/stocks/most-actives", {"by": "trades", "top": "100"}),
         ("/v1beta1/screener/crypto/movers", {"top": "50"}),
+        ("/v1beta1/forex/latest/rates", {"currency_pairs": "USDJPY"}),
+        ("/v1beta1/forex/rates", {"currency_pairs": "USDJPY", "timeframe": "1D", "limit": "10000"}),
+        ("/v1beta1/fixed_income/latest/prices", {"isins": "US912797KJ59"}),
+        ("/v1beta1/fixed_income/latest/quotes", {"isins": "US912797KJ59", "trade_size": "10"}),
     ],
 )
 def test_the_responses_match_the_openapi_document(
@@ -50,7 +54,7 @@ def test_the_responses_match_the_openapi_document(
         "/v1beta3/{loc}", "/v1beta3/crypto/{loc}"
     )
     judge_of_data(official_data, described).validate(document)
-    if not {"news", "last_updated"} & document.keys():
+    if not {"news", "last_updated", "rates", "prices"} & document.keys() and "isins" not in query:
         (name,) = document.keys() - {"next_page_token"}
         assert document[name]
         assert not {"ZZ/USD", "AAPL261218C00250001"} & document[name].keys()
@@ -203,6 +207,12 @@ def test_the_filters_of_corporate_actions() -> None:
         ("/v1beta1/news", {"limit": "51"}, "invalid limit: 51 (must be from 1 to 50)"),
         ("/v1beta1/news", {"include_content": "yes"}, "invalid include_content: yes (must be true or false)"),
         ("/v1beta1/screener/stocks/most-actives", {"by": "price"}, "invalid by: price"),
+        ("/v1beta1/forex/rates", {"currency_pairs": "USDJPY", "timeframe": "1Hour"}, "invalid timeframe: 1Hour"),
+        (
+            "/v1beta1/fixed_income/latest/prices",
+            {},
+            "Invalid format for parameter isins: query parameter 'isins' is required",
+        ),
         ("/v1beta1/screener/bonds/movers", {}, "invalid market_type: bonds (must be stocks or crypto)"),
     ],
     ids=str,

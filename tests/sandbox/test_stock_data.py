@@ -141,3 +141,11 @@ def test_adjustment_name_date_and_feed_change_no_bar(adjustment: str, asof: str,
     caller = DataCaller()
     asked = {"adjustment": adjustment, "asof": asof, "feed": feed}
     assert caller.bars("KO", "1Day", "2026-11-02", **asked) == caller.bars("KO", "1Day", "2026-11-02")
+
+
+def test_the_closing_auction_comes_with_the_close() -> None:
+    for at, prices in (("09:29:59", []), ("09:30:00", [1, 0]), ("15:59:59", [1, 0]), ("16:00:00", [1, 1])):
+        asked = {"start": "2026-11-20T14:30:00Z", "end": "2026-11-20T21:00:00Z"}
+        caller = DataCaller(at=f"2026-11-20T{at}-05:00")
+        found: list[Any] = caller.get("/v2/stocks/KO/auctions", **asked)["auctions"] or []
+        assert [len(day[side]) for day in found for side in "oc"] == prices

@@ -114,7 +114,7 @@ class Quote(NamedTuple):
 
 
 class Auctions(NamedTuple):
-    """The opening and the closing auction of a day that begins at `at`; `closing` is None until the close."""
+    """The opening auction of a day, at `at`, and the closing one, None until the close."""
 
     at: int
     day: date
@@ -196,14 +196,12 @@ def order_book_at(seed: int, asset: Asset, at: int) -> OrderBook:
 
 
 def auctions(seed: int, asset: Asset, during: TimeRange) -> Iterator[Auctions]:
-    """Yields the auctions of the days that begin within a time range."""
+    """Yields the auctions of the days whose opening lies within a time range."""
     for day in _days(asset, during):
-        at, hours = midnight_of(asset.asset_class, day), _hours(asset, day, extended=False)
-        if hours is not None and during.start <= at and hours.opens <= during.now:
-            opening = trade_at(seed, asset, hours.opens)
-            yield Auctions(
-                at, day, opening, trade_at(seed, asset, hours.closes) if hours.closes <= during.now else None
-            )
+        hours = _hours(asset, day, extended=False)
+        if hours is not None and during.start <= hours.opens <= during.last:
+            closing = trade_at(seed, asset, hours.closes) if hours.closes <= during.now else None
+            yield Auctions(hours.opens, day, trade_at(seed, asset, hours.opens), closing)
 
 
 def bar_of_minute(seed: int, asset: Asset, at: int, now: int) -> Bar:

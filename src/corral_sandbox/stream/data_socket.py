@@ -16,6 +16,7 @@ _MAX_MESSAGE_BYTES = 1_048_576
 _MAX_UNSENT = 1_000  # frames; a client that is further behind is disconnected
 _MESSAGES_IN_A_FRAME = 500  # so that a frame stays below the 1 MiB that clients accept
 _HEARTBEAT_SECONDS = 30
+_FLUSH_SECONDS = 5.0
 _MESSAGE_PACK, _JSON = "application/msgpack", "application/json"
 _JSON_BEGINS = (b"{", b"[")
 
@@ -60,10 +61,26 @@ class DataSocket:
         """Sends what there is to send until it is canceled."""
         while True:
             frame = await self._unsent.get()
-            with suppress(ConnectionError):  # the client has disconnected
-                await (
-                    self._web_socket.send_bytes(frame) if self.is_packed else self._web_socket.send_str(frame.decode())
-                )
+            try:
+                await self._send_frame(frame)
+            finally:
+                self._unsent.task_done()
+
+    async def _send_frame(self, frame: bytes) -> None:
+        with suppress(ConnectionError):  # the client has disconnected
+            await (self._web_socket.send_bytes(frame) if self.is_packed else self._web_socket.send_str(frame.decode()))
+
+    async def flush(self) -> None:
+        """Returns when everything has been sent. A client that does not read is disconnected."""
+        try:
+            async with asyncio.timeout(_FLUSH_SECONDS):
+                await self._unsent.join()
+        except TimeoutError:
+            reset_connection(self._request)
+
+    def discard_unsent(self) -> None:
+        while not self._unsent.empty():
+            self._unsent.get_nowait()
             self._unsent.task_done()
 
     async def close(self) -> None:

@@ -89,6 +89,11 @@ class MarketDataStreams:
         self._slots: Counter[tuple[str, str]] = Counter()
         self._connections: set[_Connection] = set()
 
+    @property
+    def connection_count(self) -> int:
+        """How many clients are authenticated."""
+        return len(self._connections)
+
     async def serve(self, request: web.BaseRequest, feed: DataFeed) -> web.StreamResponse:
         """Serves one connection until it ends. Raises `ApiError` if it is not a handshake.
 
@@ -114,13 +119,15 @@ class MarketDataStreams:
                 self._release(connection)
                 for task in running:
                     task.cancel()
+                connection.socket.discard_unsent()
         return response
 
-    def publish_due(self) -> None:
-        """Queues what is due on every connection at the present time of the clock."""
-        now = self._clock.now()
-        for connection in self._connections:
+    async def flush(self) -> None:
+        """Returns when everything that is due by now has been written to every connection."""
+        now, connections = self._clock.now(), list(self._connections)
+        for connection in connections:
             connection.socket.send_data(connection.subscriptions.due(now))
+        await asyncio.gather(*(connection.socket.flush() for connection in connections))
 
     async def _publish(self, connection: _Connection) -> None:
         while True:
