@@ -302,7 +302,9 @@ class _SandboxServer:
 
     async def _flush(self) -> None:
         """Returns when every event has been written. A client that does not read is disconnected."""
-        await asyncio.gather(self._streams.flush(), *map(self._flush_events, list(self._event_streams)))
+        await asyncio.gather(
+            self._streams.flush(), self._data_streams.flush(), *map(self._flush_events, list(self._event_streams))
+        )
 
     async def _flush_events(self, stream: EventStream) -> None:
         try:

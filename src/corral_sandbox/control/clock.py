@@ -133,6 +133,7 @@ class SandboxClock:
         now = self._clock.now()
         if target > now and self._scheduler.is_idle:
             self._clock.set(at=target)
+            await self._flush()
             return
         if target - now > LONGEST_ADVANCE:
             raise ValueError("an advance of more than a year is refused: advance several times")
