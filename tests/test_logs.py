@@ -355,6 +355,24 @@ async def test_the_lines_of_one_pass_of_the_event_loop_are_written_together() ->
     assert stream.times == 1
 
 
+def test_a_loop_that_ends_before_it_has_written_keeps_no_line_of_the_next_one() -> None:
+    stream = io.BytesIO()
+    configure_logging("json", stream)
+    for name in ("first", "second"):
+        loop = asyncio.new_event_loop()
+        loop.call_soon(lambda: get_logger().info(name))  # noqa: B023 - it is called at once
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+        loop.close()
+    asyncio.run(_log_and_wait("third"))
+    assert [orjson.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["first", "second", "third"]
+
+
+async def _log_and_wait(name: str) -> None:
+    get_logger().info(name)
+    await asyncio.sleep(0)
+
+
 async def test_a_thread_without_a_loop_writes_its_line_at_once_and_those_that_wait() -> None:
     stream = io.BytesIO()
     configure_logging("json", stream)

@@ -254,6 +254,7 @@ class _Unbroken:
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._lines: deque[bytes] = deque()
+        self._flushed_by: asyncio.AbstractEventLoop | None = None  # it will, unless it ends before
         atexit.register(self.flush)
 
     def write(self, line: bytes) -> None:
@@ -263,10 +264,12 @@ class _Unbroken:
         except RuntimeError:
             self.flush()
             return
-        if len(self._lines) == 1:
+        if self._flushed_by is not loop:
+            self._flushed_by = loop
             loop.call_soon(self.flush)
 
     def flush(self) -> None:
+        self._flushed_by = None
         lines: list[bytes] = []
         while self._lines:
             lines.append(self._lines.popleft())

@@ -15,6 +15,7 @@ from corral_sandbox.errors import ApiError, EndpointNotFoundError, MethodNotAllo
 from corral_sandbox.http.access import RateLimit
 from corral_sandbox.http.data_access import authenticate_for_data, has_credentials
 from corral_sandbox.http.requests import Document, Response, Route, Routes
+from corral_sandbox.market.prices import Market
 from corral_sandbox.market.time import Clock
 
 _Handler = Callable[[DataRequest], Mapping[str, object]]
@@ -85,8 +86,8 @@ def data_path(path: str) -> str | None:
 class MarketDataApi:
     """A `rate_limit_per_minute` of 0 sets no limit. The limit is separate from that of the Trading API."""
 
-    def __init__(self, *, seed: int, rate_limit_per_minute: int, clock: Clock) -> None:
-        self.seed = seed
+    def __init__(self, *, market: Market, rate_limit_per_minute: int, clock: Clock) -> None:
+        self.market = market
         self._clock = clock
         self._rate_limit = RateLimit(rate_limit_per_minute) if rate_limit_per_minute else None
 
@@ -116,7 +117,7 @@ class MarketDataApi:
             raise EndpointNotFoundError
         if method != "GET":
             raise MethodNotAllowedError(["GET"])
-        request = DataRequest(self.seed, self._clock.now(), route.parameters, query_string)
+        request = DataRequest(self.market, self._clock.now(), route.parameters, query_string)
         return dict(_HANDLERS[route.pattern](request))
 
 

@@ -18,6 +18,7 @@ from corral_sandbox.control.accounts import AccountsControl
 from corral_sandbox.control.clock import BlockingClock, ClockControl, SandboxClock
 from corral_sandbox.control.faults import FaultsControl
 from corral_sandbox.control.health import HealthControl
+from corral_sandbox.control.prices import PricesControl
 from corral_sandbox.control.requests import RequestsControl
 from corral_sandbox.control.reset import ResetControl
 from corral_sandbox.control.routes import ControlApi
@@ -27,6 +28,7 @@ from corral_sandbox.faults.plan import STREAM_PATH, FaultPlan, FaultRule
 from corral_sandbox.http.access import RequestCounts, claimed_key_id
 from corral_sandbox.http.journal import Journal, JournalEntry
 from corral_sandbox.http.requests import EventStream, Response, Route
+from corral_sandbox.market.prices import Market
 from corral_sandbox.market.time import Clock, format_timestamp, to_nanoseconds
 from corral_sandbox.market_data_api import DATA_ROUTES, MarketDataApi, data_path, without_environment
 from corral_sandbox.stream.data_feeds import DataFeed, feed_of
@@ -93,14 +95,15 @@ async def serve_sandbox(
     if start is not None and start.tzinfo is None:
         raise ValueError("start needs a time zone, as in 2026-11-27T12:00-05:00")
     sandbox_clock = Clock(start=None if start is None else to_nanoseconds(start), speed=speed, real=clock)
+    market = Market(seed)
     api = TradingApi(
-        seed=seed,
+        market=market,
         rate_limit_per_minute=rate_limit_per_minute,
         clock=sandbox_clock,
         characters=characters,
         depth=depth,
     )
-    data_api = MarketDataApi(seed=seed, rate_limit_per_minute=rate_limit_per_minute, clock=sandbox_clock)
+    data_api = MarketDataApi(market=market, rate_limit_per_minute=rate_limit_per_minute, clock=sandbox_clock)
     sandbox_server = _SandboxServer(api, data_api, latency_seconds, streams_per_account, sandbox_clock)
     # Without cancellation a delayed request would keep waiting after its client has disconnected.
     server = web.Server(sandbox_server.handle, handler_cancellation=True, access_log=None)
@@ -129,7 +132,7 @@ class _SandboxServer:
     ) -> None:
         self._api = api
         self._data_api = data_api
-        self._data_streams = MarketDataStreams(data_api.seed, clock, max_connections=streams_per_account)
+        self._data_streams = MarketDataStreams(api.accounts.market, clock, max_connections=streams_per_account)
         self._latency_seconds = latency_seconds
         self._clock = clock
         self._faults = FaultPlan(_methods_of)
@@ -152,12 +155,14 @@ class _SandboxServer:
                 "_clock": ClockControl(self.clock).handle,
                 "_accounts": AccountsControl(api.accounts, clock).handle,
                 "_faults": FaultsControl(self._clear_faults, self._faults).handle,
+                "_prices": PricesControl(api.accounts, clock).handle,
                 "_health": HealthControl(self._facts).handle,
                 "_requests": requests.handle,
                 "_reset": ResetControl(
                     {
                         "accounts": api.accounts.reset_all,
                         "clock": self.clock.reset,
+                        "prices": api.accounts.market.reset,
                         "faults": self._clear_faults,
                         "requests": requests.reset,
                     }
@@ -320,7 +325,7 @@ class _SandboxServer:
     def _facts(self) -> dict[str, object]:
         return {
             "at": format_timestamp(self._clock.now()),
-            "seed": self._api.accounts.seed,
+            "seed": self._api.accounts.market.seed,
             "requests": self._counts.total,
             "streams": self._streams.connection_count,
             "faults": len(self._faults),

@@ -55,6 +55,7 @@ from corral_sandbox.errors import ApiError, EndpointNotFoundError, MethodNotAllo
 from corral_sandbox.http.access import RateLimit, authenticate
 from corral_sandbox.http.requests import Handler, Request, Response, Route, Routes
 from corral_sandbox.market.money import EXACT
+from corral_sandbox.market.prices import Market
 from corral_sandbox.market.time import Clock
 from corral_sandbox.stream.server_sent_events import (
     ACTIVITY_EVENTS_PATH,
@@ -128,7 +129,7 @@ class TradingApi:
     def __init__(
         self,
         *,
-        seed: int,
+        market: Market,
         rate_limit_per_minute: int,
         clock: Clock,
         characters: bool = False,
@@ -136,7 +137,7 @@ class TradingApi:
     ) -> None:
         self.scheduler = OrderScheduler(clock)
         self.accounts = TradingAccounts(
-            seed,
+            market,
             self.scheduler.schedule,
             on_dropped=self.scheduler.forget,
             characters=characters,

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from corral_sandbox.market.prices import TICK, price
+from corral_sandbox.market.prices import TICK, Market, price
 from corral_sandbox.market.time import SECOND, Clock
 from corral_sandbox.trading_api import ROUTES, TradingApi
 from tests.sandbox.people import keys_of, nanoseconds
@@ -20,7 +20,9 @@ class Broker:
     def __init__(self, key_id: str = TRADER, *, at: str = TUESDAY_TEN, seed: int = 0) -> None:
         self.now = nanoseconds(at)
         self.seed = seed
-        self.api = TradingApi(seed=seed, rate_limit_per_minute=0, clock=Clock(real=lambda: self.now), characters=True)
+        self.api = TradingApi(
+            market=Market(seed), rate_limit_per_minute=0, clock=Clock(real=lambda: self.now), characters=True
+        )
         self.headers = keys_of(key_id)
 
     def ask(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
@@ -61,12 +63,12 @@ class Broker:
         self.now = nanoseconds(until) if until else self.now + int(seconds * SECOND)
 
     def price(self, symbol: str) -> Decimal:
-        return price(self.seed, symbol, self.now)
+        return price(Market(self.seed), symbol, self.now)
 
     def first(self, symbol: str, hours: float, *, below: Decimal | None = None, above: Decimal | None = None) -> int:
         """Returns the first time, tick by tick, at which a price is at or beyond a level."""
         for at in range(self.now, self.now + int(hours * 3_600) * SECOND, TICK):
-            quoted = price(self.seed, symbol, at)
+            quoted = price(Market(self.seed), symbol, at)
             if (below is not None and quoted <= below) or (above is not None and quoted >= above):
                 return at
         raise AssertionError("the price does not go there")

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 import orjson
 
-from corral_sandbox.market.prices import price
+from corral_sandbox.market.prices import Market, price
 from corral_sandbox.market.time import SECOND, Clock
 from corral_sandbox.market_data_api import DATA_ROUTES, MarketDataApi
 from tests.sandbox.people import ALICE, keys_of, nanoseconds
@@ -19,7 +19,7 @@ class DataCaller:
         self.now = nanoseconds(at)
         self.seed = seed
         self._headers = keys_of(key_id) if key_id else {}
-        self._api = MarketDataApi(seed=seed, rate_limit_per_minute=0, clock=Clock(real=lambda: self.now))
+        self._api = MarketDataApi(market=Market(seed), rate_limit_per_minute=0, clock=Clock(real=lambda: self.now))
 
     def ask(self, path: str, **query: object) -> tuple[int, Any]:
         """Returns the status and the document."""
@@ -57,7 +57,7 @@ class DataCaller:
 
     def price(self, symbol: str, at: str | None = None, *, seconds: float = 0) -> Decimal:
         """Returns the price at a time, or now, and `seconds` later."""
-        return price(self.seed, symbol, (nanoseconds(at) if at else self.now) + int(seconds * SECOND))
+        return price(Market(self.seed), symbol, (nanoseconds(at) if at else self.now) + int(seconds * SECOND))
 
 
 _BARS = ("/v2/stocks/bars", "/v1beta3/crypto/us/bars", "/v1beta1/options/bars")

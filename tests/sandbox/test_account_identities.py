@@ -13,7 +13,7 @@ from corral_sandbox.broker.characters import open_account_with_character
 from corral_sandbox.broker.ledger import AccountValue, buying_power, options_buying_power
 from corral_sandbox.market.mean_prices import MEAN_CENTS
 from corral_sandbox.market.money import format_amount
-from corral_sandbox.market.prices import WIDEST_SWING, price
+from corral_sandbox.market.prices import WIDEST_SWING, Market, price
 from corral_sandbox.market.time import SECOND
 from tests.sandbox.people import nanoseconds
 
@@ -26,7 +26,7 @@ _laws = settings(deadline=None, max_examples=150)
 
 
 def _document(seed: int, key_id: str, now: int) -> dict[str, object]:
-    return account_document(open_account_with_character(seed, key_id), now)
+    return account_document(open_account_with_character(Market(seed), key_id), now)
 
 
 def _amounts(document: dict[str, object]) -> dict[str, Decimal]:
@@ -126,13 +126,13 @@ def test_seeds_differ() -> None:
 
 
 def test_prices_differ_between_seeds() -> None:
-    assert len({price(seed, "AAPL", nanoseconds("2026-11-24T14:30:05Z")) for seed in range(20)}) > 10
+    assert len({price(Market(seed), "AAPL", nanoseconds("2026-11-24T14:30:05Z")) for seed in range(20)}) > 10
 
 
 @given(_SEEDS, st.sampled_from(sorted(MEAN_CENTS)), _MOMENTS)
 @_laws
 def test_a_price_stays_within_its_swing_and_in_whole_cents(seed: int, symbol: str, now: int) -> None:
-    mean, quoted = Decimal(MEAN_CENTS[symbol]) / 100, price(seed, symbol, now)
+    mean, quoted = Decimal(MEAN_CENTS[symbol]) / 100, price(Market(seed), symbol, now)
     assert abs(quoted - mean) <= mean * WIDEST_SWING + Decimal("0.01")
     assert quoted == quoted.quantize(Decimal("0.01"))
 
@@ -140,18 +140,18 @@ def test_a_price_stays_within_its_swing_and_in_whole_cents(seed: int, symbol: st
 @given(_SEEDS, st.sampled_from(sorted(MEAN_CENTS)), _MOMENTS)
 @_laws
 def test_a_price_never_jumps(seed: int, symbol: str, now: int) -> None:
-    before, after = price(seed, symbol, now), price(seed, symbol, now + SECOND // 10)
+    before, after = price(Market(seed), symbol, now), price(Market(seed), symbol, now + SECOND // 10)
     assert abs(after - before) <= before * Decimal("0.001") + Decimal("0.01")
 
 
 def test_prices_move_visibly_within_seconds() -> None:
     start = nanoseconds("2026-11-24T14:30:00Z")
-    seconds = [price(0, "AAPL", start + second * SECOND) for second in range(60)]
+    seconds = [price(Market(0), "AAPL", start + second * SECOND) for second in range(60)]
     assert sum(now != then for then, now in pairwise(seconds)) > 45
 
 
 def test_a_fair_share_of_accounts_owes_a_margin_loan_and_some_are_short() -> None:
-    accounts = [open_account_with_character(0, f"PKCROWD{number:05}") for number in range(2_000)]
+    accounts = [open_account_with_character(Market(0), f"PKCROWD{number:05}") for number in range(2_000)]
     in_debt = sum(account.cash < 0 for account in accounts)
     short = sum(any(holding.quantity < 0 for holding in account.holdings) for account in accounts)
     assert 200 < in_debt < 300

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corral_sandbox.broker.characters import open_account_with_character
+from corral_sandbox.market.prices import Market
 from tests.sandbox.broker import TRADER, Broker
 
 
@@ -112,7 +113,7 @@ def test_the_activities_of_the_opening_day_add_up_to_the_cash(key_id: str) -> No
         if fill["activity_type"] == "FILL"
     )
     assert transfers - spent == Decimal(broker.get("/v2/account")["cash"])
-    assert told[0]["net_amount"] == f"{open_account_with_character(0, key_id).deposit.normalize():f}"
+    assert told[0]["net_amount"] == f"{open_account_with_character(Market(0), key_id).deposit.normalize():f}"
     orders = broker.get("/v2/orders?status=closed&direction=asc")
     assert [order["id"] for order in orders] == [
         activity["order_id"] for activity in told if activity["activity_type"] == "FILL"

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from corral_sandbox.market.prices import TICK, price
+from corral_sandbox.market.prices import TICK, Market, price
 from tests.sandbox.broker import OPTIONS_TRADER, TRADER, Broker
 from tests.sandbox.data_asking import FRIDAY_NOON, DataCaller
 from tests.sandbox.people import nanoseconds
@@ -124,7 +124,7 @@ def test_every_price_of_a_day_lies_within_its_bars() -> None:
     day = caller.bars("F", "1Day", _UNTIL, _UNTIL)[0]
     for minute in caller.bars("F", "1Min", "2026-11-20T14:30:00Z", "2026-11-20T20:59:00Z"):
         at = nanoseconds(minute["t"])
-        prices = [float(price(0, "F", at + second * 1_000_000_000)) for second in range(60)]
+        prices = [float(price(Market(0), "F", at + second * 1_000_000_000)) for second in range(60)]
         assert day["l"] <= minute["l"] <= min(prices)
         assert max(prices) <= minute["h"] <= day["h"]
 

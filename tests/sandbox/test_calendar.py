@@ -13,6 +13,7 @@ from corral_sandbox import Sandbox
 from corral_sandbox.api.calendar import clock_document, list_calendar, list_market_calendar, list_market_clocks
 from corral_sandbox.broker.accounts import TradingAccounts
 from corral_sandbox.http.requests import Request
+from corral_sandbox.market.prices import Market
 from corral_sandbox.market.time import last_session_before, settlement_date
 from tests.sandbox.asking import Caller
 from tests.sandbox.judges import judge, of_the_sdk, sdk
@@ -23,7 +24,7 @@ _MOMENTS = st.integers(nanoseconds("2013-01-01T00:00:00Z"), nanoseconds("2029-12
 
 
 def _request(query: str, now: int = 0, market: str = "NYSE") -> Request:
-    return Request(TradingAccounts(0).find(ALICE), now, {"market": market}, query)
+    return Request(TradingAccounts(Market(0)).find(ALICE), now, {"market": market}, query)
 
 
 def _calendar(query: str) -> list[Any]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from corral_sandbox.market.assets import Asset, find_asset, listed_assets, option_asset
 from corral_sandbox.market.mean_prices import MEAN_CENTS, MEAN_PRICES
 from corral_sandbox.market.option_contracts import OptionContract, contract_of, expiries_on, strikes_of
-from corral_sandbox.market.prices import WIDEST_SWING, price
+from corral_sandbox.market.prices import WIDEST_SWING, Market, price
 from corral_sandbox.market.time import SECOND
 from tests.sandbox.people import nanoseconds
 
@@ -78,7 +78,7 @@ def test_every_asset_has_a_mean_price() -> None:
 
 @given(_SEEDS, st.sampled_from(sorted(MEAN_PRICES)), _MOMENTS)
 def test_a_price_is_a_whole_multiple_of_its_increment_and_near_its_mean(seed: int, symbol: str, at: int) -> None:
-    asset, quoted = find_asset(symbol), price(seed, symbol, at)
+    asset, quoted = find_asset(symbol), price(Market(seed), symbol, at)
     mean, decimals = MEAN_PRICES[symbol]
     assert asset
     assert quoted % asset.price_increment == 0
@@ -90,26 +90,26 @@ def test_an_option_costs_at_least_a_cent_and_never_less_than_its_intrinsic_value
     seed: int, contract: OptionContract, at: int
 ) -> None:
     at = min(at, contract.expires_at - SECOND)
-    premium = price(seed, contract.symbol, at)
-    assert premium >= max(_pays(contract, price(seed, contract.underlying, at)), Decimal("0.01"))
+    premium = price(Market(seed), contract.symbol, at)
+    assert premium >= max(_pays(contract, price(Market(seed), contract.underlying, at)), Decimal("0.01"))
 
 
 @given(_SEEDS, _contracts(), st.integers(0, 10**18))
 def test_an_expired_option_keeps_its_intrinsic_value_at_the_close(
     seed: int, contract: OptionContract, later: int
 ) -> None:
-    share = price(seed, contract.underlying, contract.expires_at)
-    assert price(seed, contract.symbol, contract.expires_at + later) == max(_pays(contract, share), Decimal())
+    share = price(Market(seed), contract.underlying, contract.expires_at)
+    assert price(Market(seed), contract.symbol, contract.expires_at + later) == max(_pays(contract, share), Decimal())
 
 
 @given(_SEEDS, _contracts(), _MOMENTS)
 def test_put_call_parity_holds(seed: int, contract: OptionContract, at: int) -> None:
     at = min(at, contract.expires_at)
     call, put = (
-        price(seed, OptionContract(contract.underlying, contract.expires_on, kind, contract.strike).symbol, at)
+        price(Market(seed), OptionContract(contract.underlying, contract.expires_on, kind, contract.strike).symbol, at)
         for kind in ("call", "put")
     )
-    share = price(seed, contract.underlying, at)
+    share = price(Market(seed), contract.underlying, at)
     assert abs((call - put) - (share - contract.strike)) <= Decimal("0.01")
 
 
@@ -117,13 +117,13 @@ def test_put_call_parity_holds(seed: int, contract: OptionContract, at: int) -> 
 def test_a_later_expiry_never_costs_less(seed: int, underlying: str, at: int) -> None:
     strike = strikes_of(underlying)[9]
     expiries = [date(2027, 1, 15), date(2027, 2, 19), date(2027, 6, 17)]
-    premiums = [price(seed, OptionContract(underlying, day, "call", strike).symbol, at) for day in expiries]
+    premiums = [price(Market(seed), OptionContract(underlying, day, "call", strike).symbol, at) for day in expiries]
     assert premiums == sorted(premiums)
 
 
 def test_an_unknown_symbol_has_no_price() -> None:
     with pytest.raises(KeyError):
-        price(0, "AAPL261217C00250000", _BEFORE)
+        price(Market(0), "AAPL261217C00250000", _BEFORE)
 
 
 def _pays(contract: OptionContract, share: Decimal) -> Decimal:

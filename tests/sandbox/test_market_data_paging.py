@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from corral_sandbox.market import bars
-from corral_sandbox.market.prices import price
+from corral_sandbox.market.prices import Market, price
 from tests.sandbox.data_asking import DataCaller
 
 _STOCKS: dict[str, Any] = {"symbols": "KO,AAPL,ZZZZ,F", "start": "2026-11-16", "end": "2026-11-20"}
@@ -110,7 +110,7 @@ def test_a_year_of_days_needs_two_prices_for_each(monkeypatch: pytest.MonkeyPatc
 
     def counted(seed: int, symbol: str, at: int) -> Decimal:
         asked.append(at)
-        return price(seed, symbol, at)
+        return price(Market(seed), symbol, at)
 
     monkeypatch.setattr(bars, "price", counted)
     assert len(DataCaller().bars("MSFT", "1Day", "2025-11-21")) == 251

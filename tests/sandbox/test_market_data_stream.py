@@ -12,7 +12,7 @@ import pytest
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, WSServerHandshakeError, encode_basic_auth
 
 from corral_sandbox import Sandbox, secret_of, serve_sandbox, server
-from corral_sandbox.market.prices import price
+from corral_sandbox.market.prices import Market, price
 from corral_sandbox.market.time import Clock
 from corral_sandbox.stream import data_socket, market_data
 from tests.sandbox.data_asking import DataCaller
@@ -244,7 +244,7 @@ async def test_trades_quotes_and_bars_of_stocks(http: ClientSession, streams: Sa
         assert [message["T"] for message in first] == ["t", "q"]
         trade, quote = first
         assert list(trade) == ["T", "S", "t", "p", "s", "x", "c", "i", "z"]
-        assert Decimal(str(trade["p"])) == price(0, "KO", turned.now)
+        assert Decimal(str(trade["p"])) == price(Market(0), "KO", turned.now)
         assert quote["bp"] < trade["p"] < quote["ap"]
         assert trade["x"] == "V"
         turned.pass_time(120)
@@ -275,8 +275,8 @@ class _Kept(market_data.MarketDataStreams):
 
     latest: "_Kept"
 
-    def __init__(self, seed: int, clock: Clock, *, max_connections: int) -> None:
-        super().__init__(seed, clock, max_connections=max_connections)
+    def __init__(self, market: Market, clock: Clock, *, max_connections: int) -> None:
+        super().__init__(market, clock, max_connections=max_connections)
         type(self).latest = self
 
 

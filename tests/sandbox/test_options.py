@@ -15,7 +15,7 @@ from corral_sandbox.api.options import list_contracts
 from corral_sandbox.broker.accounts import TradingAccounts
 from corral_sandbox.http.requests import Request
 from corral_sandbox.market.mean_prices import MEAN_CENTS
-from corral_sandbox.market.prices import price
+from corral_sandbox.market.prices import Market, price
 from tests.sandbox.asking import Caller
 from tests.sandbox.judges import judge, of_the_sdk, sdk
 from tests.sandbox.people import ALICE, nanoseconds
@@ -25,7 +25,7 @@ _NOW = nanoseconds("2026-11-24T14:30:05Z")  # a Tuesday
 
 
 def _page(query: str, now: int = _NOW) -> Any:  # noqa: ANN401 - JSON
-    return list_contracts(Request(TradingAccounts(0).find(ALICE), now, {}, query))
+    return list_contracts(Request(TradingAccounts(Market(0)).find(ALICE), now, {}, query))
 
 
 def _symbols(query: str, now: int = _NOW) -> list[str]:
@@ -146,7 +146,7 @@ def test_a_contract_is_inactive_from_the_close_of_its_last_session() -> None:
 
 def test_a_contract_has_its_last_close() -> None:
     contract = _page("underlying_symbols=AAPL&limit=1")["option_contracts"][0]
-    close = price(0, contract["symbol"], nanoseconds("2026-11-23T16:00:00-05:00"))
+    close = price(Market(0), contract["symbol"], nanoseconds("2026-11-23T16:00:00-05:00"))
     assert (contract["close_price"], contract["close_price_date"]) == (str(close), "2026-11-23")
     assert Decimal(contract["close_price"]) >= Decimal("0.01")
 
@@ -155,7 +155,7 @@ def test_an_expired_contract_has_the_close_of_its_last_session() -> None:
     query = "status=inactive&underlying_symbols=AAPL&expiration_date=2026-11-13&limit=1"
     contract = _page(query)["option_contracts"][0]
     assert contract["close_price_date"] == "2026-11-13"
-    assert contract["close_price"] == str(price(0, contract["symbol"], _NOW))
+    assert contract["close_price"] == str(price(Market(0), contract["symbol"], _NOW))
 
 
 def test_every_share_that_accounts_open_with_has_options() -> None:

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from corral_sandbox.market.mean_prices import MEAN_CENTS
-from corral_sandbox.market.prices import price
+from corral_sandbox.market.prices import Market, price
 from corral_sandbox.market.time import SECOND
 from tests.sandbox.broker import CASH_TRADER, Broker
 from tests.sandbox.people import nanoseconds
@@ -293,7 +293,9 @@ def test_all_orders_are_canceled_at_once() -> None:
 def test_a_cash_account_cannot_borrow_when_the_price_rises_overnight() -> None:
     broker = Broker(CASH_TRADER, at="2026-11-22T18:00:00Z")
     opens = nanoseconds("2026-11-23T14:30:00Z")
-    symbol = next(name for name in sorted(MEAN_CENTS) if price(0, name, opens) > broker.price(name) * Decimal("1.001"))
+    symbol = next(
+        name for name in sorted(MEAN_CENTS) if price(Market(0), name, opens) > broker.price(name) * Decimal("1.001")
+    )
     cash = Decimal(broker.get("/v2/account")["cash"])
     orders = [broker.place(symbol=symbol, qty=str(round(cash / 4 / broker.price(symbol), 4))) for _ in range(4)]
     before = broker.held(symbol)

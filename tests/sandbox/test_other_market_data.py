@@ -7,7 +7,7 @@ import pytest
 
 from corral_sandbox.market.option_contracts import contract_of
 from corral_sandbox.market.option_greeks import greeks_of
-from corral_sandbox.market.prices import premium, price
+from corral_sandbox.market.prices import Market, premium, price
 from corral_sandbox.market.time import DAY
 from tests.sandbox.data_asking import DataCaller
 from tests.sandbox.judges import judge_of_data
@@ -116,9 +116,9 @@ def test_a_contract_has_no_greeks_on_its_last_day() -> None:
 def test_greeks_are_how_the_premium_changes(symbol: str) -> None:
     now, contract = DataCaller().now, contract_of(symbol)
     assert contract
-    greeks = greeks_of(0, contract, now)
+    greeks = greeks_of(Market(0), contract, now)
     assert greeks
-    share = price(0, "AAPL", now)
+    share = price(Market(0), "AAPL", now)
     at = {moved: float(premium(contract, share + moved, now)) for moved in (-2, 0, 2)}
     assert greeks.delta == pytest.approx((at[2] - at[-2]) / 4, abs=0.01)
     assert greeks.gamma == pytest.approx((at[2] + at[-2] - 2 * at[0]) / 4, abs=0.006)

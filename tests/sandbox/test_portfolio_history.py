@@ -20,6 +20,7 @@ from corral_sandbox.api.portfolio_history import get_portfolio_history
 from corral_sandbox.broker.accounts import TradingAccounts
 from corral_sandbox.errors import ApiError
 from corral_sandbox.http.requests import Request, Response
+from corral_sandbox.market.prices import Market
 from corral_sandbox.market.time import NEW_YORK, last_session_before, session_on
 from tests.sandbox.asking import Caller
 from tests.sandbox.judges import judge, of_the_sdk, sdk
@@ -42,12 +43,12 @@ def _open_moments(draw: st.DrawFn) -> int:
 
 
 def _history(query: str, now: int = _TUESDAY, key_id: str = ALICE) -> Any:  # noqa: ANN401 - JSON
-    page = get_portfolio_history(Request(TradingAccounts(0, characters=True).find(key_id), now, {}, query))
+    page = get_portfolio_history(Request(TradingAccounts(Market(0), characters=True).find(key_id), now, {}, query))
     return json.loads(Response(200, page).to_bytes(), parse_float=Decimal)
 
 
 def _account(now: int, key_id: str = ALICE) -> Any:  # noqa: ANN401 - JSON
-    return account_document(TradingAccounts(0, characters=True).find(key_id).terms, now)
+    return account_document(TradingAccounts(Market(0), characters=True).find(key_id).terms, now)
 
 
 def _new_york(label: int) -> datetime:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from corral_sandbox.broker.ledger import LedgerPosition
-from corral_sandbox.market.prices import price
+from corral_sandbox.market.prices import Market, price
 from tests.sandbox.broker import OPTIONS_TRADER, Broker
 from tests.sandbox.people import nanoseconds
 
@@ -36,7 +36,7 @@ def test_a_purchase_changes_the_average_and_a_sale_does_not() -> None:
 def test_a_days_profit_counts_from_the_close_and_from_what_was_paid_since() -> None:
     broker = Broker()
     closed_at = nanoseconds("2026-11-23T21:00:00Z")
-    at_close = price(0, "GLD", closed_at)
+    at_close = price(Market(0), "GLD", closed_at)
     broker.place(symbol="GLD", qty="10")
     paid = broker.price("GLD")
     broker.pass_time(seconds=3_000)

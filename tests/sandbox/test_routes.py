@@ -9,6 +9,7 @@ from corral_sandbox import Sandbox
 from corral_sandbox.broker.accounts import TradingAccounts
 from corral_sandbox.errors import ApiError
 from corral_sandbox.http.requests import Request
+from corral_sandbox.market.prices import Market
 from corral_sandbox.market.time import Clock
 from corral_sandbox.trading_api import ROUTES, TradingApi
 from tests.sandbox.asking import Caller
@@ -99,7 +100,7 @@ async def test_an_unsupported_method_is_405_with_the_allowed_ones(sandbox: Sandb
 
 
 def test_a_changed_account_is_kept_however_many_others_are_read() -> None:
-    api = TradingApi(seed=0, rate_limit_per_minute=0, clock=Clock())
+    api = TradingApi(market=Market(0), rate_limit_per_minute=0, clock=Clock())
     lists, clock = ROUTES.find("/v2/watchlists"), ROUTES.find("/v2/clock")
     created = api.handle("paper", "POST", lists, keys_of(ALICE), body=b'{"name": "mine"}')
     assert created.status == 200
@@ -112,4 +113,4 @@ def test_a_changed_account_is_kept_however_many_others_are_read() -> None:
 
 
 def _request(body: bytes = b"", query: str = "") -> Request:
-    return Request(TradingAccounts(0).find(ALICE), 0, {}, query, body)
+    return Request(TradingAccounts(Market(0)).find(ALICE), 0, {}, query, body)

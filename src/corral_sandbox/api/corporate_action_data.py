@@ -43,7 +43,7 @@ def _matching(request: DataRequest) -> list[CorporateAction]:
     ids = request.names("ids")
     if ids and (others := [name for name in _FILTERS if name in request.query]):
         raise BadDataRequestError(f"ids cannot be combined with {others[0]}: leave one of them out")
-    everything = announcements(request.seed, request.now) if not is_foreign else ()
+    everything = announcements(request.market.seed, request.now) if not is_foreign else ()
     found = [each for each in everything if each.id in ids] if ids else list(_filtered(request, everything))
     return sorted(found, key=lambda each: (_process_date(each), each.id), reverse=newest_first)
 

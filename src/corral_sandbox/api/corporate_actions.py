@@ -76,7 +76,7 @@ def list_corporate_actions(request: Request) -> Document:
     date_type = as_choice("date_type", query.get("date_type", "declaration_date"), *_DATE_TYPES)
     return [
         each.document()
-        for each in announcements(request.account.terms.seed, request.now)
+        for each in announcements(request.account.terms.market.seed, request.now)
         if each.ca_type in types
         and since.isoformat() <= each.dates()[date_type] <= until.isoformat()
         and query.get("symbol", each.symbol) == each.symbol
@@ -85,7 +85,7 @@ def list_corporate_actions(request: Request) -> Document:
 
 
 def get_corporate_action(request: Request) -> Document:
-    for each in announcements(request.account.terms.seed, request.now):
+    for each in announcements(request.account.terms.market.seed, request.now):
         if each.id == request.path_parameters["id"].lower():
             return each.document()
     raise ApiError(404, "announcement not found", code=40410000)

@@ -21,7 +21,7 @@ def list_bars(request: DataRequest) -> dict[str, object]:
         request,
         "crypto",
         "bars",
-        lambda asset, during: bars(request.seed, asset, timeframe, during),
+        lambda asset, during: bars(request.market, asset, timeframe, during),
         bar_document,
     )
 
@@ -29,33 +29,33 @@ def list_bars(request: DataRequest) -> dict[str, object]:
 def list_trades(request: DataRequest) -> dict[str, object]:
     _check_location(request)
     return history(
-        request, "crypto", "trades", lambda asset, during: trades(request.seed, asset, during), trade_document
+        request, "crypto", "trades", lambda asset, during: trades(request.market, asset, during), trade_document
     )
 
 
 def list_quotes(request: DataRequest) -> dict[str, object]:
     _check_location(request)
     return history(
-        request, "crypto", "quotes", lambda asset, during: quotes(request.seed, asset, during), quote_document
+        request, "crypto", "quotes", lambda asset, during: quotes(request.market, asset, during), quote_document
     )
 
 
 def latest_bars(request: DataRequest) -> dict[str, object]:
     _check_location(request)
-    return latest(request, "crypto", "bars", lambda asset: latest_bar_document(request.seed, asset, request.now))
+    return latest(request, "crypto", "bars", lambda asset: latest_bar_document(request.market, asset, request.now))
 
 
 def latest_trades(request: DataRequest) -> dict[str, object]:
     _check_location(request)
     return latest(
-        request, "crypto", "trades", lambda asset: trade_document(asset, trade_at(request.seed, asset, request.now))
+        request, "crypto", "trades", lambda asset: trade_document(asset, trade_at(request.market, asset, request.now))
     )
 
 
 def latest_quotes(request: DataRequest) -> dict[str, object]:
     _check_location(request)
     return latest(
-        request, "crypto", "quotes", lambda asset: quote_document(asset, quote_at(request.seed, asset, request.now))
+        request, "crypto", "quotes", lambda asset: quote_document(asset, quote_at(request.market, asset, request.now))
     )
 
 
@@ -65,13 +65,13 @@ def latest_order_books(request: DataRequest) -> dict[str, object]:
         request,
         "crypto",
         "orderbooks",
-        lambda asset: order_book_document(asset, order_book_at(request.seed, asset, request.now)),
+        lambda asset: order_book_document(asset, order_book_at(request.market, asset, request.now)),
     )
 
 
 def list_snapshots(request: DataRequest) -> dict[str, object]:
     _check_location(request)
-    return latest(request, "crypto", "snapshots", lambda asset: snapshot_document(request.seed, asset, request.now))
+    return latest(request, "crypto", "snapshots", lambda asset: snapshot_document(request.market, asset, request.now))
 
 
 def _check_location(request: DataRequest) -> None:

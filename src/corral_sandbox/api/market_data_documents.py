@@ -18,6 +18,7 @@ from corral_sandbox.market.bars import (
     quote_at,
     trade_at,
 )
+from corral_sandbox.market.prices import Market
 
 _FIRST_COIN_TRADE_ID = 3_000_000_000_000_000_000  # Alpaca's are as long: a program must not read them as a double
 _EXCHANGES = {"NASDAQ": "Q", "NYSE": "N", "ARCA": "P", "AMEX": "A"}
@@ -84,24 +85,24 @@ def order_book_document(asset: Asset, book: OrderBook) -> dict[str, object]:
     }
 
 
-def snapshot_document(seed: int, asset: Asset, now: int, feed: str = "") -> dict[str, object]:
+def snapshot_document(market: Market, asset: Asset, now: int, feed: str = "") -> dict[str, object]:
     """Returns the latest trade, quote, minute and day, and the day before; leaves out what there is not yet."""
-    days = bars(seed, asset, ONE_DAY, everything_until(now))
+    days = bars(market, asset, ONE_DAY, everything_until(now))
     bars_by_name = {
-        "minuteBar": latest_bar_document(seed, asset, now),
+        "minuteBar": latest_bar_document(market, asset, now),
         "dailyBar": _next_bar_document(asset, days),
         "prevDailyBar": _next_bar_document(asset, days),
     }
     return {
-        "latestTrade": trade_document(asset, trade_at(seed, asset, now), feed),
-        "latestQuote": quote_document(asset, quote_at(seed, asset, now), feed),
+        "latestTrade": trade_document(asset, trade_at(market, asset, now), feed),
+        "latestQuote": quote_document(asset, quote_at(market, asset, now), feed),
         **{name: bar for name, bar in bars_by_name.items() if bar is not None},
     }
 
 
-def latest_bar_document(seed: int, asset: Asset, now: int) -> dict[str, object] | None:
+def latest_bar_document(market: Market, asset: Asset, now: int) -> dict[str, object] | None:
     """Returns the latest bar of a minute."""
-    return _next_bar_document(asset, bars(seed, asset, ONE_MINUTE, everything_until(now)))
+    return _next_bar_document(asset, bars(market, asset, ONE_MINUTE, everything_until(now)))
 
 
 def _next_bar_document(asset: Asset, found: Iterator[Bar]) -> dict[str, object] | None:

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl
 from corral_sandbox.errors import ApiError
 from corral_sandbox.market.assets import Asset, AssetClass, find_asset
 from corral_sandbox.market.bars import Timeframe, TimeRange, midnight_of, timeframe_of
+from corral_sandbox.market.prices import Market
 from corral_sandbox.market.time import SECOND, new_york_time, parse_timestamp
 
 _SYMBOLS: dict[AssetClass, str] = {
@@ -40,7 +41,7 @@ class BadDataRequestError(ApiError):
 class DataRequest:
     """A request for market data, which needs no account. `now` is in nanoseconds since 1970."""
 
-    seed: int
+    market: Market
     now: int
     path_parameters: dict[str, str] = field(default_factory=dict[str, str])
     query_string: str = ""

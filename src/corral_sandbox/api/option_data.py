@@ -40,28 +40,34 @@ def list_bars(request: DataRequest) -> dict[str, object]:
         request,
         "us_option",
         "bars",
-        lambda asset, during: bars(request.seed, asset, timeframe, during),
+        lambda asset, during: bars(request.market, asset, timeframe, during),
         bar_document,
     )
 
 
 def list_trades(request: DataRequest) -> dict[str, object]:
     return history(
-        request, "us_option", "trades", lambda asset, during: trades(request.seed, asset, during), trade_document
+        request, "us_option", "trades", lambda asset, during: trades(request.market, asset, during), trade_document
     )
 
 
 def latest_trades(request: DataRequest) -> dict[str, object]:
     request.choice("feed", *_FEEDS)
     return latest(
-        request, "us_option", "trades", lambda asset: trade_document(asset, trade_at(request.seed, asset, request.now))
+        request,
+        "us_option",
+        "trades",
+        lambda asset: trade_document(asset, trade_at(request.market, asset, request.now)),
     )
 
 
 def latest_quotes(request: DataRequest) -> dict[str, object]:
     request.choice("feed", *_FEEDS)
     return latest(
-        request, "us_option", "quotes", lambda asset: quote_document(asset, quote_at(request.seed, asset, request.now))
+        request,
+        "us_option",
+        "quotes",
+        lambda asset: quote_document(asset, quote_at(request.market, asset, request.now)),
     )
 
 
@@ -89,8 +95,8 @@ def _snapshots(request: DataRequest, assets: Iterator[Asset]) -> dict[str, objec
 
 
 def _snapshot_document(request: DataRequest, asset: Asset) -> dict[str, object]:
-    document = snapshot_document(request.seed, asset, request.now)
-    greeks = greeks_of(request.seed, asset.contract, request.now) if asset.contract else None
+    document = snapshot_document(request.market, asset, request.now)
+    greeks = greeks_of(request.market, asset.contract, request.now) if asset.contract else None
     if greeks is None:
         return document
     rounded = {name: round(value, _GREEK_DECIMALS) for name, value in greeks._asdict().items()}

@@ -80,13 +80,13 @@ def _document(request: Request, contract: OptionContract, *, has_deliverables: b
 
 def _last_close(request: Request, contract: OptionContract) -> dict[str, object]:
     """Returns the last closing price, or that of the expiration day, and a seeded open interest as of then."""
-    seed = request.account.terms.seed
+    market = request.account.terms.market
     session = last_session_before(min(new_york_time(request.now).date(), contract.expires_on + timedelta(days=1)))
     day = session.day.isoformat()
     return {
-        "close_price": str(price(seed, contract.symbol, session_window(session, extended=False).closes)),
+        "close_price": str(price(market, contract.symbol, session_window(session, extended=False).closes)),
         "close_price_date": day,
-        "open_interest": str(seeded_random(20_000, seed, contract.symbol, "open interest", day)),
+        "open_interest": str(seeded_random(20_000, market.seed, contract.symbol, "open interest", day)),
         "open_interest_date": day,
     }
 

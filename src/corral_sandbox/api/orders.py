@@ -109,8 +109,8 @@ def advanced_manager(request: Request) -> OrderManager:
 
 
 def current_document(request: Request, order: BrokerOrder, *, nested: bool = True) -> dict[str, object]:
-    seed = request.account.terms.seed
-    return order_document(order, nested=nested, peak=best_price(seed, order, request.now))
+    market = request.account.terms.market
+    return order_document(order, nested=nested, peak=best_price(market, order, request.now))
 
 
 def _replacement_request(order: BrokerOrder, change: OrderChange) -> OrderRequest:

@@ -139,9 +139,9 @@ def _document(manager: OrderManager, symbol: str, now: int) -> dict[str, object]
     asset, position = find_asset(symbol), manager.ledger.state.positions[symbol]
     if asset is None:
         raise AssertionError("what is held is listed")
-    seed = manager.terms.seed
+    market = manager.terms.market
     closed_at = close_before_today(now)
-    current, last = price(seed, symbol, now), price(seed, symbol, closed_at)
+    current, last = price(market, symbol, now), price(market, symbol, closed_at)
     since_close = _position_since_close(manager, symbol, closed_at, last)
     available = abs(position.quantity) - reserved_quantity(manager, symbol, now)
     return {

@@ -46,7 +46,7 @@ def list_bars(request: DataRequest) -> dict[str, object]:
         request,
         "us_equity",
         "bars",
-        lambda asset, during: bars(request.seed, asset, timeframe, during),
+        lambda asset, during: bars(request.market, asset, timeframe, during),
         bar_document,
     )
 
@@ -57,7 +57,7 @@ def list_trades(request: DataRequest) -> dict[str, object]:
         request,
         "us_equity",
         "trades",
-        lambda asset, during: trades(request.seed, asset, during),
+        lambda asset, during: trades(request.market, asset, during),
         lambda asset, trade: trade_document(asset, trade, feed),
     )
 
@@ -68,7 +68,7 @@ def list_quotes(request: DataRequest) -> dict[str, object]:
         request,
         "us_equity",
         "quotes",
-        lambda asset, during: quotes(request.seed, asset, during),
+        lambda asset, during: quotes(request.market, asset, during),
         lambda asset, quote: quote_document(asset, quote, feed),
     )
 
@@ -81,14 +81,14 @@ def list_auctions(request: DataRequest) -> dict[str, object]:
         request,
         "us_equity",
         "auctions",
-        lambda asset, during: auctions(request.seed, asset, during),
+        lambda asset, during: auctions(request.market, asset, during),
         _auctions_document,
     )
 
 
 def latest_bars(request: DataRequest) -> dict[str, object]:
     request.choice("feed", *_LATEST_FEEDS)
-    return latest(request, "us_equity", "bars", lambda asset: latest_bar_document(request.seed, asset, request.now))
+    return latest(request, "us_equity", "bars", lambda asset: latest_bar_document(request.market, asset, request.now))
 
 
 def latest_trades(request: DataRequest) -> dict[str, object]:
@@ -97,7 +97,7 @@ def latest_trades(request: DataRequest) -> dict[str, object]:
         request,
         "us_equity",
         "trades",
-        lambda asset: trade_document(asset, trade_at(request.seed, asset, request.now), feed),
+        lambda asset: trade_document(asset, trade_at(request.market, asset, request.now), feed),
     )
 
 
@@ -107,7 +107,7 @@ def latest_quotes(request: DataRequest) -> dict[str, object]:
         request,
         "us_equity",
         "quotes",
-        lambda asset: quote_document(asset, quote_at(request.seed, asset, request.now), feed),
+        lambda asset: quote_document(asset, quote_at(request.market, asset, request.now), feed),
     )
 
 
@@ -116,7 +116,7 @@ def list_snapshots(request: DataRequest) -> dict[str, dict[str, object]]:
     feed = request.choice("feed", *_LATEST_FEEDS)
     request.currency()
     return documents_by_symbol(
-        request, "us_equity", lambda asset: snapshot_document(request.seed, asset, request.now, feed)
+        request, "us_equity", lambda asset: snapshot_document(request.market, asset, request.now, feed)
     )
 
 

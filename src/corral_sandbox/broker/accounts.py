@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from decimal import localcontext
 from functools import lru_cache, partial
@@ -16,6 +17,7 @@ from corral_sandbox.broker.ledger import AccountValue, value_of
 from corral_sandbox.broker.matching import LIQUIDITY
 from corral_sandbox.broker.order_manager import Depth, EventListener, ExecutionListener, OrderManager
 from corral_sandbox.market.money import EXACT
+from corral_sandbox.market.prices import Market
 from corral_sandbox.market.time import Clock
 
 _UNCHANGED_ACCOUNTS_KEPT = 10_000  # one that is evicted opens again in the same state
@@ -52,7 +54,7 @@ class TradingAccount:
         """Returns the value at a time, in nanoseconds since 1970, to which the orders have been advanced."""
         if self.is_as_opened:
             return initial_value_at(self.terms, at)
-        return value_of(self.terms.seed, self.order_manager.ledger.state_at(at), at)
+        return value_of(self.terms.market, self.order_manager.ledger.state_at(at), at)
 
 
 class TradingAccounts:
@@ -64,18 +66,18 @@ class TradingAccounts:
 
     def __init__(
         self,
-        seed: int,
+        market: Market,
         on_due: Callable[[OrderManager], None] | None = None,
         *,
         on_dropped: Callable[[OrderManager], None] | None = None,
         characters: bool = False,
         depth: Depth = lambda: LIQUIDITY,
     ) -> None:
-        self.seed = seed
+        self.market = market
         self._on_due = on_due
         self._depth = depth
         self._on_dropped = on_dropped
-        self._open_terms = partial(open_account_with_character if characters else open_plain_account, seed)
+        self._open_terms = partial(open_account_with_character if characters else open_plain_account, market)
         self._changed: dict[str, TradingAccount] = {}
         self._event_listeners: defaultdict[str, set[EventListener]] = defaultdict(set)
         self._execution_listeners: defaultdict[str, set[ExecutionListener]] = defaultdict(set)
@@ -103,6 +105,16 @@ class TradingAccounts:
         for key_id in list(self._changed):
             self._drop(key_id)
         self._open.cache_clear()
+
+    def change_prices(self, symbols: AbstractSet[str], change: Callable[[], None], now: int) -> None:
+        """Lets `change` set other prices of `symbols` from now on; open orders then look at the new ones."""
+        managers = [account.order_manager for account in self._changed.values()]
+        waiting = [(manager, manager.pause_orders(symbols, now)) for manager in managers]
+        change()
+        for manager, orders in waiting:
+            manager.resume_orders(orders, now)
+            if self._on_due is not None:
+                self._on_due(manager)
 
     def _keep(self, key_id: str, account: TradingAccount) -> TradingAccount:
         """Streams keep the sets of listeners, so they are the same for all accounts that a key ever opens."""

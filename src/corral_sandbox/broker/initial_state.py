@@ -10,7 +10,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from corral_sandbox.broker.ledger import AccountValue, Execution
 from corral_sandbox.broker.orders import BrokerOrder, OrderRequest
 from corral_sandbox.market.assets import find_asset
-from corral_sandbox.market.prices import price
+from corral_sandbox.market.prices import Market, price
 from corral_sandbox.market.seeded_random import seeded_random
 from corral_sandbox.market.time import to_nanoseconds
 
@@ -52,7 +52,7 @@ class AccountTerms:
     1970; the holdings were bought then, from the deposit.
     """
 
-    seed: int
+    market: Market
     opened_at: int
     deposit: Decimal
     profile: dict[str, object]
@@ -70,13 +70,13 @@ class AccountTerms:
         return at >= self.opened_at
 
 
-def open_plain_account(seed: int, key_id: str) -> AccountTerms:
+def open_plain_account(market: Market, key_id: str) -> AccountTerms:
     """Returns the account that every key opens: cash only, and nothing forbidden. Only its id and number differ."""
     return AccountTerms(
-        seed=seed,
+        market=market,
         opened_at=to_nanoseconds(PLAIN_CREATED_AT),
         deposit=PLAIN_CASH,
-        profile=account_profile(seed, key_id, created_at=PLAIN_CREATED_AT),
+        profile=account_profile(market, key_id, created_at=PLAIN_CREATED_AT),
         multiplier=PLAIN_MULTIPLIER,
         cash=PLAIN_CASH,
         holdings=(),
@@ -87,13 +87,13 @@ def initial_value_at(account: AccountTerms, at: int) -> AccountValue:
     """Returns the value at `at`, in nanoseconds since 1970, of an account without orders."""
     long = short = Decimal()
     for holding in account.holdings:
-        value = holding.quantity * holding.multiplier * price(account.seed, holding.symbol, at)
+        value = holding.quantity * holding.multiplier * price(account.market, holding.symbol, at)
         long, short = (long + value, short) if value > 0 else (long, short + value)
     return AccountValue(account.cash, long, short)
 
 
 def account_profile(
-    seed: int,
+    market: Market,
     key_id: str,
     *,
     created_at: datetime,
@@ -102,10 +102,10 @@ def account_profile(
     restrictions: Collection[str] = (),
 ) -> dict[str, object]:
     return {
-        "id": str(uuid5(_ACCOUNT_IDS, f"{seed}/{key_id}")),
+        "id": str(uuid5(_ACCOUNT_IDS, f"{market.seed}/{key_id}")),
         "admin_configurations": {},
         "user_configurations": None,
-        "account_number": _account_number(seed, key_id),
+        "account_number": _account_number(market, key_id),
         "status": ACTIVE,
         "crypto_status": ACTIVE,
         "options_approved_level": options_level,
@@ -122,10 +122,10 @@ def account_profile(
     }
 
 
-def _account_number(seed: int, key_id: str) -> str:
+def _account_number(market: Market, key_id: str) -> str:
     """Returns nine digits, after PA3 for a paper account (a convention that Alpaca does not document)."""
     prefix = "PA3" if key_id.startswith(KEY_ID_PREFIXES["paper"]) else ""
-    return f"{prefix}{seeded_random(10**9, seed, key_id, 'number'):09}"
+    return f"{prefix}{seeded_random(10**9, market.seed, key_id, 'number'):09}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from corral_sandbox.market.assets import find_asset
 from corral_sandbox.market.money import EXACT, ZERO, average
-from corral_sandbox.market.prices import price
+from corral_sandbox.market.prices import Market, price
 
 _INITIAL, _MAINTENANCE = Decimal("0.5"), Decimal("0.3")  # of every dollar long or short (Regulation T; FINRA 4210)
 INTRADAY_MULTIPLIER = 4
@@ -165,15 +165,15 @@ def options_buying_power(multiplier: int, now: AccountValue) -> Decimal:
     return now.spendable_cash if multiplier == 1 else now.excess
 
 
-def value_of(seed: int, state: LedgerState, at: int) -> AccountValue:
+def value_of(market: Market, state: LedgerState, at: int) -> AccountValue:
     """Returns the value of a state at the prices of `at`."""
     long = short = ZERO
     for symbol, position in state.positions.items():
-        value = market_value(seed, symbol, position.quantity, at)
+        value = market_value(market, symbol, position.quantity, at)
         long, short = (long + value, short) if value > 0 else (long, short + value)
     return AccountValue(state.cash, long, short)
 
 
-def market_value(seed: int, symbol: str, quantity: Decimal, at: int) -> Decimal:
+def market_value(market: Market, symbol: str, quantity: Decimal, at: int) -> Decimal:
     asset = find_asset(symbol)
-    return quantity * (asset.multiplier if asset else 1) * price(seed, symbol, at)
+    return quantity * (asset.multiplier if asset else 1) * price(market, symbol, at)

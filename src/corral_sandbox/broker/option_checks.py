@@ -51,7 +51,7 @@ def check_strategy(manager: OrderManager, order_request: OrderRequest, now: int,
     if most is None:
         raise ForbiddenError("account not eligible to trade uncovered option contracts")
     net = (
-        quote(manager.terms.seed, order_request, now)
+        quote(manager.terms.market, order_request, now)
         if order_request.limit_price is None
         else order_request.limit_price
     )

@@ -258,7 +258,7 @@ def inferred_intent(manager: OrderManager, order_request: OrderRequest) -> Inten
 def _quantity(manager: OrderManager, order_request: OrderRequest, now: int) -> Decimal:
     if order_request.quantity is not None:
         return order_request.quantity
-    return (order_request.notional or ZERO) / quote(manager.terms.seed, order_request, now)
+    return (order_request.notional or ZERO) / quote(manager.terms.market, order_request, now)
 
 
 def _check_available(

@@ -5,7 +5,8 @@ an account depends only on the requests that changed it and their times, not on 
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from decimal import Decimal
 from heapq import heapify, heappop, heappush
@@ -21,6 +22,7 @@ from corral_sandbox.broker.matching import (
     best_price,
     execution_price,
     executions,
+    follows,
     next_step,
     quantity_left,
     quote,
@@ -126,6 +128,21 @@ class OrderManager:
             else:
                 self._expire(*heappop(self._expiries))
 
+    def pause_orders(self, symbols: AbstractSet[str], now: int) -> list[BrokerOrder]:
+        """Returns the open orders that follow the prices of `symbols`, whose steps ahead count no more."""
+        self.advance(now)
+        orders = [order for order in self.open_orders() if follows(order.request, symbols)]
+        for order in orders:
+            order.peak = best_price(self.terms.market, order, now)
+        return orders
+
+    def resume_orders(self, orders: Iterable[BrokerOrder], now: int) -> None:
+        """Looks for the next steps of orders at the prices of now, and performs those that are due."""
+        for order in orders:
+            order.ready_at = max(order.ready_at, now)
+            self._schedule_next_step(order)
+        self.advance(now)
+
     def exercise(self, contract: OptionContract, now: int) -> None:
         """Exercises the whole position in a contract."""
         self._settle_option(settle_exercised(contract, self.ledger.state.quantity_of(contract.symbol)), now)
@@ -178,12 +195,12 @@ class OrderManager:
 
     def _start(self, order: BrokerOrder, now: int) -> None:
         if order.request.type == "trailing_stop" and order.peak is None:
-            order.peak = quote(self.terms.seed, order.request, now)
+            order.peak = quote(self.terms.market, order.request, now)
         self._publish(order.status, now, order)
         self._schedule_next_step(order)
 
     def _schedule_next_step(self, order: BrokerOrder) -> None:
-        step = next_step(self.terms.seed, order, self._depth())
+        step = next_step(self.terms.market, order, self._depth())
         if step is not None:
             self._next_steps[order] = step
             heappush(self._due, (step.at, order.number, step, order))
@@ -222,7 +239,7 @@ class OrderManager:
             self._close_others(order, "canceled", at)
 
     def _execute(self, order: BrokerOrder, at: int) -> None:
-        at_price = execution_price(self.terms.seed, order, at)
+        at_price = execution_price(self.terms.market, order, at)
         for quantity in executions(order, at_price, self._depth()):
             if not self._can_pay(order, quantity, at_price):
                 self._close(order, "canceled" if order.filled_quantity else "rejected", at)
@@ -248,7 +265,7 @@ class OrderManager:
         execution: Execution | None = None
         for leg in order.legs:
             part = quantity * (leg.ratio or ZERO)
-            leg.take(part, leg_price := quote(self.terms.seed, leg.request, at), at)
+            leg.take(part, leg_price := quote(self.terms.market, leg.request, at), at)
             leg.status = order.status
             self._record(leg, part, leg_price, at)
         if order.request.asset is not None:
@@ -281,7 +298,7 @@ class OrderManager:
         contract, held = contract_of(symbol), self.ledger.state.quantity_of(symbol)
         if contract is None or not held:
             return
-        pays = price(self.terms.seed, symbol, at)
+        pays = price(self.terms.market, symbol, at)
         is_declined = symbol in self._do_not_exercise
         settlements = settle_expired(self.terms, self.ledger.state, contract, pays=pays, at=at, is_declined=is_declined)
         self._settle_option(settlements, at)
@@ -361,7 +378,7 @@ class OrderManager:
         self._close_others(order, "canceled" if status == "rejected" else status, at)
 
     def _finish(self, order: BrokerOrder, status: Status, at: int) -> None:
-        order.peak = best_price(self.terms.seed, order, at)
+        order.peak = best_price(self.terms.market, order, at)
         for part in (order, *order.legs):
             part.status, part.updated_at = status, at
             if status == "canceled":

@@ -26,7 +26,7 @@ def reserved_quantity(manager: OrderManager, symbol: str, now: int, replacing: B
             and order_request.asset.symbol == symbol
             and position * order_request.sign < 0
         ):
-            total += quantity_left(order, quote(manager.terms.seed, order_request, now))
+            total += quantity_left(order, quote(manager.terms.market, order_request, now))
     return min(total, abs(position))
 
 
@@ -38,7 +38,7 @@ def available_buying_power(
     Marginable shares use the full buying power, options half of it, everything else cash only.
     """
     account, asset = manager.terms, order_request.asset
-    value = value_of(account.seed, manager.ledger.state, now)
+    value = value_of(account.market, manager.ledger.state, now)
     if asset is not None and asset.asset_class != "us_option" and not asset.marginable:
         power = value.spendable_cash
     elif asset is None or asset.asset_class == "us_option":
@@ -55,7 +55,7 @@ def available_buying_power(
 
 def _value_at_last_close(manager: OrderManager, now: int) -> AccountValue:
     closed_at = close_before_today(now)
-    return value_of(manager.terms.seed, manager.ledger.state_at(closed_at), closed_at)
+    return value_of(manager.terms.market, manager.ledger.state_at(closed_at), closed_at)
 
 
 def order_cost(manager: OrderManager, order_request: OrderRequest, quantity: Decimal, now: int) -> Decimal:
@@ -66,7 +66,7 @@ def order_cost(manager: OrderManager, order_request: OrderRequest, quantity: Dec
     contract = order_request.asset.contract if order_request.asset else None
     if contract is not None and order_request.side == "sell":
         return quantity * SHARES_PER_CONTRACT * contract.strike if contract.type == "put" else ZERO
-    price = order_request.limit_price or order_request.stop_price or quote(manager.terms.seed, order_request, now)
+    price = order_request.limit_price or order_request.stop_price or quote(manager.terms.market, order_request, now)
     return max(quantity * price * order_request.multiplier, ZERO)
 
 
@@ -76,7 +76,7 @@ def _reserved_cash(manager: OrderManager, now: int, replacing: BrokerOrder | Non
         asset = order.request.asset
         if asset is not None and manager.ledger.state.quantity_of(asset.symbol) * order.request.sign < 0:
             continue
-        left = quantity_left(order, quote(manager.terms.seed, order.request, now))
+        left = quantity_left(order, quote(manager.terms.market, order.request, now))
         total += order_cost(manager, order.request, left, now)
     return total
 

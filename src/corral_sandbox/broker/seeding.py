@@ -17,7 +17,7 @@ from corral_sandbox.broker.initial_state import (
 from corral_sandbox.market.assets import Asset, find_asset
 from corral_sandbox.market.money import ZERO, format_amount
 from corral_sandbox.market.option_contracts import SHARES_PER_CONTRACT, OptionContract, contract_of
-from corral_sandbox.market.prices import price
+from corral_sandbox.market.prices import Market, price
 from corral_sandbox.market.time import close_before_today
 
 
@@ -49,15 +49,15 @@ class AccountSeed:
     positions: tuple[SeedPosition, ...] | None = None
 
 
-def seeded_account(seed: int, key_id: str, wanted: AccountSeed, now: int) -> AccountTerms:
+def seeded_account(market: Market, key_id: str, wanted: AccountSeed, now: int) -> AccountTerms:
     """Returns the terms of the wanted account. The deposit is what its cash and its positions cost.
 
     Raises SeedError if Alpaca could not have such an account at `now`, in nanoseconds since 1970.
     """
-    opened = _opened(seed, key_id, wanted.character)
+    opened = _opened(market, key_id, wanted.character)
     cash, holdings, deposit = opened.cash, opened.holdings, opened.deposit
     if wanted.positions is not None:
-        holdings = tuple(_holding(seed, index, position, now) for index, position in enumerate(wanted.positions))
+        holdings = tuple(_holding(market, index, position, now) for index, position in enumerate(wanted.positions))
         _check_distinct(holdings)
     if wanted.cash is not None or wanted.positions is not None:
         cash = opened.cash if wanted.cash is None else wanted.cash
@@ -74,10 +74,10 @@ def seeded_account(seed: int, key_id: str, wanted: AccountSeed, now: int) -> Acc
     return terms
 
 
-def _opened(seed: int, key_id: str, character: Character | None) -> AccountTerms:
+def _opened(market: Market, key_id: str, character: Character | None) -> AccountTerms:
     if character is None:
-        return open_plain_account(seed, key_id)
-    return open_account_with_character(seed, key_id, character)
+        return open_plain_account(market, key_id)
+    return open_account_with_character(market, key_id, character)
 
 
 def _profile(opened: dict[str, object], wanted: AccountSeed) -> dict[str, object]:
@@ -98,12 +98,12 @@ def _profile(opened: dict[str, object], wanted: AccountSeed) -> dict[str, object
     return profile
 
 
-def _holding(seed: int, index: int, position: SeedPosition, now: int) -> InitialHolding:
+def _holding(market: Market, index: int, position: SeedPosition, now: int) -> InitialHolding:
     asset = find_asset(position.symbol)
     if asset is None:
         raise SeedError(f"positions.{index}.symbol: there is no {position.symbol} here; GET /v2/assets lists what is")
     _check_holding(index, position.quantity, asset, now)
-    paid = price(seed, asset.symbol, close_before_today(now)) if position.paid is None else position.paid
+    paid = price(market, asset.symbol, close_before_today(now)) if position.paid is None else position.paid
     return InitialHolding(asset.symbol, position.quantity, paid, asset.multiplier)
 
 

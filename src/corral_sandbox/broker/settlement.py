@@ -53,6 +53,6 @@ def can_exercise(account: AccountTerms, state: LedgerState, contract: OptionCont
     shares = held * SHARES_PER_CONTRACT
     if contract.type == "put":
         return state.quantity_of(contract.underlying) >= shares or bool(account.profile["shorting_enabled"])
-    value = value_of(account.seed, state, at)
+    value = value_of(account.market, state, at)
     power = state.cash if account.multiplier == 1 else value.equity * account.multiplier - value.position_market_value
     return shares * contract.strike <= power

@@ -47,7 +47,7 @@ class AccountsControl:
     def _account_of(self, key_id: str, form: AccountForm) -> TradingAccount:
         now = self._clock.begin_change()
         try:
-            account = self._accounts.new_account(seeded_account(self._accounts.seed, key_id, form.seed, now))
+            account = self._accounts.new_account(seeded_account(self._accounts.market, key_id, form.seed, now))
         except SeedError as impossible:
             raise ApiError(400, str(impossible)) from None
         _configure(account, form)

@@ -1,4 +1,4 @@
-"""Bars, trades and quotes: pure functions of seed, asset and time.
+"""Bars, trades and quotes: pure functions of market, asset and time.
 
 While its market is open, an asset has one trade in each tick of its price (`prices.TICK`), at that price. The bars of
 shares and options cover the hours in which they trade, those of coins every hour. Bars of minutes and hours include
@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 from corral_sandbox.market.assets import Asset, AssetClass
 from corral_sandbox.market.mean_prices import MEAN_PRICES
 from corral_sandbox.market.money import ZERO
-from corral_sandbox.market.prices import TICK, price, price_range
+from corral_sandbox.market.prices import TICK, Market, price, price_range
 from corral_sandbox.market.seeded_random import seeded_random
 from corral_sandbox.market.time import (
     HOUR,
@@ -149,34 +149,36 @@ def everything_until(now: int) -> TimeRange:
     return TimeRange(0, now, now, newest_first=True)
 
 
-def bars(seed: int, asset: Asset, timeframe: Timeframe, during: TimeRange) -> Iterator[Bar]:
+def bars(market: Market, asset: Asset, timeframe: Timeframe, during: TimeRange) -> Iterator[Bar]:
     """Yields the bars that begin within a time range; the last one may still be running."""
     if timeframe.unit in _LENGTHS:
-        return _intraday_bars(seed, asset, timeframe.count * _LENGTHS[timeframe.unit], during)
-    return _bars_of_days(seed, asset, timeframe, during)
+        return _intraday_bars(market, asset, timeframe.count * _LENGTHS[timeframe.unit], during)
+    return _bars_of_days(market, asset, timeframe, during)
 
 
-def trades(seed: int, asset: Asset, during: TimeRange) -> Iterator[Trade]:
-    return (trade_at(seed, asset, tick * TICK) for tick in _ticks(asset, during))
+def trades(market: Market, asset: Asset, during: TimeRange) -> Iterator[Trade]:
+    return (trade_at(market, asset, tick * TICK) for tick in _ticks(asset, during))
 
 
-def quotes(seed: int, asset: Asset, during: TimeRange) -> Iterator[Quote]:
-    return (quote_at(seed, asset, tick * TICK) for tick in _ticks(asset, during))
+def quotes(market: Market, asset: Asset, during: TimeRange) -> Iterator[Quote]:
+    return (quote_at(market, asset, tick * TICK) for tick in _ticks(asset, during))
 
 
-def trade_at(seed: int, asset: Asset, at: int) -> Trade:
+def trade_at(market: Market, asset: Asset, at: int) -> Trade:
     """Returns the trade of the tick that `at` lies in."""
     tick = at // TICK
-    size = _volume_before(seed, asset, tick + 1) - _volume_before(seed, asset, tick)
-    is_bought = bool(seeded_random(2, seed, asset.symbol, "side", tick))
-    return Trade(tick * TICK, price(seed, asset.symbol, tick * TICK), size, tick, is_bought)
+    size = _volume_before(market, asset, tick + 1) - _volume_before(market, asset, tick)
+    is_bought = bool(seeded_random(2, market.seed, asset.symbol, "side", tick))
+    return Trade(tick * TICK, price(market, asset.symbol, tick * TICK), size, tick, is_bought)
 
 
-def quote_at(seed: int, asset: Asset, at: int) -> Quote:
+def quote_at(market: Market, asset: Asset, at: int) -> Quote:
     """Returns bid and ask one increment below and above the price, at which a market order would be filled."""
     tick = at // TICK
-    middle, typical = price(seed, asset.symbol, tick * TICK), _mean_volume(seed, asset)
-    bid_size, ask_size = (1 + seeded_random(3 * typical, seed, asset.symbol, side, tick) for side in ("bid", "ask"))
+    middle, typical = price(market, asset.symbol, tick * TICK), _mean_volume(market, asset)
+    bid_size, ask_size = (
+        1 + seeded_random(3 * typical, market.seed, asset.symbol, side, tick) for side in ("bid", "ask")
+    )
     bid = max(middle - asset.price_increment, ZERO)
     return Quote(tick * TICK, bid, bid_size if bid else 0, middle + asset.price_increment, ask_size)
 
@@ -184,34 +186,36 @@ def quote_at(seed: int, asset: Asset, at: int) -> Quote:
 _LEVELS = 10
 
 
-def order_book_at(seed: int, asset: Asset, at: int) -> OrderBook:
+def order_book_at(market: Market, asset: Asset, at: int) -> OrderBook:
     """Returns ten levels on each side, of which the best are the quote."""
-    best = quote_at(seed, asset, at)
+    best = quote_at(market, asset, at)
     step = max((best.ask / 10_000).quantize(asset.price_increment), asset.price_increment)
-    sizes = [1 + seeded_random(9 * best.ask_size, seed, asset.symbol, "level", best.at, n) for n in range(1, _LEVELS)]
+    sizes = [
+        1 + seeded_random(9 * best.ask_size, market.seed, asset.symbol, "level", best.at, n) for n in range(1, _LEVELS)
+    ]
     deeper = [(n * step, size) for n, size in enumerate(sizes, 1)]
     bids = [(best.bid - distance, size) for distance, size in deeper if distance < best.bid]
     asks = [(best.ask + distance, size) for distance, size in deeper]
     return OrderBook(best.at, [(best.bid, best.bid_size), *bids], [(best.ask, best.ask_size), *asks])
 
 
-def auctions(seed: int, asset: Asset, during: TimeRange) -> Iterator[Auctions]:
+def auctions(market: Market, asset: Asset, during: TimeRange) -> Iterator[Auctions]:
     """Yields the auctions of the days whose opening lies within a time range."""
     for day in _days(asset, during):
         hours = _hours(asset, day, extended=False)
         if hours is not None and during.start <= hours.opens <= during.last:
-            closing = trade_at(seed, asset, hours.closes) if hours.closes <= during.now else None
-            yield Auctions(hours.opens, day, trade_at(seed, asset, hours.opens), closing)
+            closing = trade_at(market, asset, hours.closes) if hours.closes <= during.now else None
+            yield Auctions(hours.opens, day, trade_at(market, asset, hours.opens), closing)
 
 
-def bar_of_minute(seed: int, asset: Asset, at: int, now: int) -> Bar:
+def bar_of_minute(market: Market, asset: Asset, at: int, now: int) -> Bar:
     """Returns the bar of the minute that begins at `at`, whether or not the market is open."""
-    return _bar(seed, asset, at, TradingWindow(at, at + MINUTE), now)
+    return _bar(market, asset, at, TradingWindow(at, at + MINUTE), now)
 
 
-def bar_of_day(seed: int, asset: Asset, now: int) -> Bar | None:
+def bar_of_day(market: Market, asset: Asset, now: int) -> Bar | None:
     """Returns the running bar of today, None before the opening and on a day without a session."""
-    return _day_bar(seed, asset, datetime.fromtimestamp(now // SECOND, _zone(asset.asset_class)).date(), now)
+    return _day_bar(market, asset, datetime.fromtimestamp(now // SECOND, _zone(asset.asset_class)).date(), now)
 
 
 def is_trading(asset: Asset, at: int) -> bool:
@@ -225,7 +229,7 @@ def midnight_of(asset_class: str, day: date) -> int:
     return _midnight(day, _zone(asset_class))
 
 
-def _intraday_bars(seed: int, asset: Asset, length: int, during: TimeRange) -> Iterator[Bar]:
+def _intraday_bars(market: Market, asset: Asset, length: int, during: TimeRange) -> Iterator[Bar]:
     """Bars count from midnight, and the first and the last of a day may be cut by its trading hours."""
     for day in _days(asset, during):
         hours = _hours(asset, day, extended=True)
@@ -239,28 +243,28 @@ def _intraday_bars(seed: int, asset: Asset, length: int, during: TimeRange) -> I
             at = midnight + number * length
             window = TradingWindow(max(at, hours.opens), min(at + length, hours.closes))
             if window.opens <= during.now:
-                yield _bar(seed, asset, at, window, during.now)
+                yield _bar(market, asset, at, window, during.now)
 
 
-def _bars_of_days(seed: int, asset: Asset, timeframe: Timeframe, during: TimeRange) -> Iterator[Bar]:
+def _bars_of_days(market: Market, asset: Asset, timeframe: Timeframe, during: TimeRange) -> Iterator[Bar]:
     for day in _days(asset, during):
         at = midnight_of(asset.asset_class, day)
         if not during.start <= at <= during.last or day != _first_day(timeframe, day):
             continue
         if timeframe.unit == "Day":
-            bar = _day_bar(seed, asset, day, during.now)
+            bar = _day_bar(market, asset, day, during.now)
         else:
-            bar = _combined(at, filter(None, _bars_of_period(seed, asset, timeframe, day, during.now)))
+            bar = _combined(at, filter(None, _bars_of_period(market, asset, timeframe, day, during.now)))
         if bar is not None:
             yield bar
 
 
-def _bars_of_period(seed: int, asset: Asset, timeframe: Timeframe, first: date, now: int) -> Iterator[Bar | None]:
+def _bars_of_period(market: Market, asset: Asset, timeframe: Timeframe, first: date, now: int) -> Iterator[Bar | None]:
     days = takewhile(
         lambda day: _first_day(timeframe, day) == first and midnight_of(asset.asset_class, day) <= now,
         (first + number * _ONE_DAY for number in range(366)),
     )
-    return (_day_bar(seed, asset, day, now) for day in days)
+    return (_day_bar(market, asset, day, now) for day in days)
 
 
 def _first_day(timeframe: Timeframe, day: date) -> date:
@@ -272,21 +276,21 @@ def _first_day(timeframe: Timeframe, day: date) -> date:
     return day.replace(month=(day.month - 1) // timeframe.count * timeframe.count + 1, day=1)
 
 
-def _day_bar(seed: int, asset: Asset, day: date, now: int) -> Bar | None:
+def _day_bar(market: Market, asset: Asset, day: date, now: int) -> Bar | None:
     hours = _hours(asset, day, extended=False)
     if hours is None or hours.opens > now:
         return None
     at, has_auction = midnight_of(asset.asset_class, day), asset.asset_class != "crypto"
-    return _bar(seed, asset, at, hours, now, has_auction=has_auction)
+    return _bar(market, asset, at, hours, now, has_auction=has_auction)
 
 
-def _bar(seed: int, asset: Asset, at: int, window: TradingWindow, now: int, *, has_auction: bool = False) -> Bar:
+def _bar(market: Market, asset: Asset, at: int, window: TradingWindow, now: int, *, has_auction: bool = False) -> Bar:
     """The price of a closing auction belongs to the day, its volume to the hours after."""
     first, end = window.opens // TICK, min(window.closes // TICK, now // TICK + 1)
     last = end if has_auction and now >= window.closes else end - 1
-    low, high = price_range(seed, asset.symbol, first * TICK, last * TICK)
-    opening, closing = price(seed, asset.symbol, first * TICK), price(seed, asset.symbol, last * TICK)
-    volume = _volume_before(seed, asset, end) - _volume_before(seed, asset, first)
+    low, high = price_range(market, asset.symbol, first * TICK, last * TICK)
+    opening, closing = price(market, asset.symbol, first * TICK), price(market, asset.symbol, last * TICK)
+    volume = _volume_before(market, asset, end) - _volume_before(market, asset, first)
     return Bar(at, opening, high, low, closing, volume, end - first, (opening + high + low + closing) / 4)
 
 
@@ -344,25 +348,25 @@ def _midnight(day: date, zone: ZoneInfo) -> int:
     return to_nanoseconds(datetime.combine(day, time(), zone))
 
 
-def _volume_before(seed: int, asset: Asset, tick: int) -> int:
+def _volume_before(market: Market, asset: Asset, tick: int) -> int:
     """The contracts of an underlying share their waves, so that a chain of them costs little."""
     symbol = asset.symbol if asset.contract is None else asset.contract.underlying
-    return volume_before(seed, symbol, _mean_volume(seed, asset), tick)
+    return volume_before(market.seed, symbol, _mean_volume(market, asset), tick)
 
 
-def _mean_volume(seed: int, asset: Asset) -> int:
+def _mean_volume(market: Market, asset: Asset) -> int:
     """Returns the mean size of a trade."""
-    return _mean_volume_of(seed, asset.symbol, asset.asset_class)
+    return _mean_volume_of(market, asset.symbol, asset.asset_class)
 
 
 _DOLLARS_IN_COINS = 2  # the mean size of a trade in coins
 
 
 @lru_cache(maxsize=8_192)
-def _mean_volume_of(seed: int, symbol: str, asset_class: AssetClass) -> int:
+def _mean_volume_of(market: Market, symbol: str, asset_class: AssetClass) -> int:
     if asset_class == "us_option":
-        return LOWEST_MEAN + seeded_random(4, seed, symbol, "mean volume")
+        return LOWEST_MEAN + seeded_random(4, market.seed, symbol, "mean volume")
     if asset_class == "us_equity":
-        return 20 + seeded_random(80, seed, symbol, "mean volume")
+        return 20 + seeded_random(80, market.seed, symbol, "mean volume")
     mean, decimals = MEAN_PRICES.get(symbol, (100, 0))
     return max(_DOLLARS_IN_COINS * COIN_UNITS * 10**decimals // mean, LOWEST_MEAN)

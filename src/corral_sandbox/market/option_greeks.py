@@ -4,7 +4,7 @@ from math import sqrt
 from typing import NamedTuple
 
 from corral_sandbox.market.option_contracts import OptionContract
-from corral_sandbox.market.prices import price
+from corral_sandbox.market.prices import Market, price
 from corral_sandbox.market.time import DAY, new_york_time
 
 IMPLIED_VOLATILITY = 0.3  # of every contract
@@ -22,12 +22,12 @@ class Greeks(NamedTuple):
     rho: float = 0.0
 
 
-def greeks_of(seed: int, contract: OptionContract, now: int) -> Greeks | None:
+def greeks_of(market: Market, contract: OptionContract, now: int) -> Greeks | None:
     """Returns None on the day on which a contract expires and after it."""
     if new_york_time(now).date() >= contract.expires_on:
         return None
     sign = 1 if contract.type == "call" else -1
-    share, years = float(price(seed, contract.underlying, now)), (contract.expires_at - now) / DAY / _DAYS_IN_A_YEAR
+    share, years = float(price(market, contract.underlying, now)), (contract.expires_at - now) / DAY / _DAYS_IN_A_YEAR
     gain = sign * (share - float(contract.strike))
     variance = _SPREAD * IMPLIED_VOLATILITY**2 * years
     root = sqrt(gain * gain + variance * share * share)

@@ -1,4 +1,4 @@
-"""Prices: pure functions of seed, symbol and time.
+"""Prices: functions of symbol and time that follow from the seed, unless a test fixes them.
 
 A price swings around its mean by a sum of smooth noises, from slow and wide to fast and narrow. Each noise
 interpolates between random heights at multiples of its period, so that any time costs the same and no state is kept.
@@ -6,8 +6,11 @@ Prices move at night and on holidays, too: a person who tries Corral on a Sunday
 integer arithmetic, so that every machine computes the same cents.
 """
 
+from bisect import bisect_right
+from collections.abc import Iterable
 from decimal import Decimal
 from functools import lru_cache
+from itertools import pairwise
 from math import isqrt
 
 from corral_sandbox.market.mean_prices import MEAN_PRICES
@@ -30,13 +33,15 @@ TICK = SECOND // 10  # a price holds for a tenth of a second, so that simultaneo
 _ONE = 1 << 20  # 1.0 in the fixed-point arithmetic of the noises
 
 
-def price(seed: int, symbol: str, at: int) -> Decimal:
+def price(market: "Market", symbol: str, at: int) -> Decimal:
     """Returns dollars per share or coin at `at`, in nanoseconds since 1970.
 
-    Shares and coins stay within `WIDEST_SWING` of the mean; the price of an option, by its OCC symbol, is its
-    `premium`. Raises KeyError for an unknown symbol.
+    Drawn prices of shares and coins stay within `WIDEST_SWING` of the mean; the price of an option, by its OCC symbol,
+    is its `premium`. Raises KeyError for an unknown symbol.
     """
-    return _price_at_tick(seed, symbol, at // TICK)
+    if market.is_untouched:
+        return _price_at_tick(market.seed, symbol, at // TICK)
+    return market.fixed_price(symbol, at)
 
 
 @lru_cache(maxsize=8_192)
@@ -44,7 +49,7 @@ def _price_at_tick(seed: int, symbol: str, tick: int) -> Decimal:
     if symbol not in MEAN_PRICES:
         contract = _contract(symbol)
         at = min(tick * TICK, contract.expires_at)
-        return premium(contract, price(seed, contract.underlying, at), at)
+        return premium(contract, _price_at_tick(seed, contract.underlying, at // TICK), at)
     return _dollars(symbol, sum(height * _noise(seed, symbol, period, tick * TICK) for period, height in _SWINGS))
 
 
@@ -81,13 +86,15 @@ def _heights(seed: int, symbol: str, period: int) -> SeededSeries:
     return SeededSeries(seed, symbol, period)
 
 
-def price_range(seed: int, symbol: str, start: int, end: int) -> tuple[Decimal, Decimal]:
+def price_range(market: "Market", symbol: str, start: int, end: int) -> tuple[Decimal, Decimal]:
     """Returns bounds of the price from `start` to `end`, both included.
 
     They are narrow for a short time and exact within one tick. With them a search can skip hours in which nothing can
     happen (see `price_search`).
     """
-    return _range_of_ticks(seed, symbol, start // TICK, end // TICK)
+    if market.is_untouched:
+        return _range_of_ticks(market.seed, symbol, start // TICK, end // TICK)
+    return market.fixed_range(symbol, start, end)
 
 
 @lru_cache(maxsize=8_192)
@@ -103,7 +110,7 @@ def _range_of_ticks(seed: int, symbol: str, first: int, last: int) -> tuple[Deci
 
 def _option_range(seed: int, contract: OptionContract, start: int, end: int) -> tuple[Decimal, Decimal]:
     start, end = min(start, contract.expires_at), min(end, contract.expires_at)
-    return premium_range(contract, price_range(seed, contract.underlying, start, end), start, end)
+    return premium_range(contract, _range_of_ticks(seed, contract.underlying, start // TICK, end // TICK), start, end)
 
 
 _MANY = 4  # heights of a noise; between more than these it may be anywhere
@@ -156,3 +163,102 @@ def _premium(pays: int, share: Decimal, left: int) -> Decimal:
     cents = int(share.scaleb(2))
     spread = cents * cents * 576 * left // (10_000 * 365 * DAY)  # (2 · 0.4 · 0.3)² = 0.0576 of the share's square
     return Decimal(max((pays + isqrt(pays * pays + spread)) // 2, 1)).scaleb(-2)
+
+
+Step = tuple[int, Decimal | None]
+"""From when, in nanoseconds since 1970, and what a price is; None is the drawn one."""
+
+
+class Market:
+    """The prices of one sandbox: drawn from its seed, but for the symbols whose prices a test has fixed."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.is_untouched = True
+        self._steps: dict[str, list[Step]] = {}
+        self._halted: set[str] = set()
+
+    def is_halted(self, symbol: str) -> bool:
+        """Whether nothing trades in it. An option is halted with its underlying."""
+        if not self._halted:
+            return False
+        contract = None if symbol in MEAN_PRICES else contract_of(symbol)
+        return symbol in self._halted or (contract is not None and contract.underlying in self._halted)
+
+    def fix(self, symbol: str, steps: Iterable[Step], now: int) -> None:
+        """Fixes the price from now on. Of the steps that have passed, the latest holds now. Ends a halt."""
+        self._halted.discard(symbol)
+        # A price holds for a whole tick, so that orders see the new one at once.
+        known = [(at // TICK * TICK, dollars) for at, dollars in sorted(steps, key=lambda step: step[0])]
+        passed = [step for step in known if step[0] <= now]
+        begins = [(now // TICK * TICK, passed[-1][1])] if passed else []
+        kept = [step for step in self._steps.get(symbol, []) if step[0] < now // TICK * TICK]
+        self._steps[symbol] = [*kept, *begins, *(step for step in known if step[0] > now)]
+        self.is_untouched = False
+
+    def halt(self, symbol: str, now: int) -> None:
+        """Holds the price, and lets nothing trade, until the price is fixed or freed."""
+        self.fix(symbol, [(now, price(self, symbol, now))], now)
+        self._halted.add(symbol)
+
+    def free(self, symbol: str, now: int) -> None:
+        """Goes back to the drawn price from now on."""
+        self.fix(symbol, [(now, None)], now)
+
+    def reset(self) -> None:
+        self._steps.clear()
+        self._halted.clear()
+        self.is_untouched = True
+
+    def touched(self, now: int) -> dict[str, list[Step] | None]:
+        """Returns the steps from now on of each symbol whose price is fixed, None for one that is halted."""
+        found: dict[str, list[Step] | None] = {}
+        for symbol, steps in self._steps.items():
+            passed = [step for step in steps if step[0] <= now][-1:]
+            following = [*passed, *(step for step in steps if step[0] > now)]
+            if any(dollars is not None for _, dollars in following):
+                found[symbol] = None if symbol in self._halted else following
+        return found
+
+    def fixed_price(self, symbol: str, at: int) -> Decimal:
+        if symbol not in self._steps:
+            return self._drawn_price(symbol, at)
+        steps = self._steps[symbol]
+        passed = bisect_right(steps, at, key=_step_time)
+        dollars = steps[passed - 1][1] if passed else None
+        return self._drawn_price(symbol, at) if dollars is None else dollars
+
+    def fixed_range(self, symbol: str, start: int, end: int) -> tuple[Decimal, Decimal]:
+        if symbol not in self._steps:
+            return self._drawn_range(symbol, start, end)
+        steps = self._steps[symbol]
+        first, last = bisect_right(steps, start, key=_step_time), bisect_right(steps, end, key=_step_time)
+        times = [start, *(at for at, _ in steps[first:last]), end + 1]
+        bounds = [self._part_range(symbol, begin, after - 1) for begin, after in pairwise(times)]
+        return min(low for low, _ in bounds), max(high for _, high in bounds)
+
+    def _part_range(self, symbol: str, start: int, end: int) -> tuple[Decimal, Decimal]:
+        """Of a time within which no step lies."""
+        steps = self._steps[symbol]
+        passed = bisect_right(steps, start, key=_step_time)
+        dollars = steps[passed - 1][1] if passed else None
+        return self._drawn_range(symbol, start, end) if dollars is None else (dollars, dollars)
+
+    def _drawn_price(self, symbol: str, at: int) -> Decimal:
+        """An option follows its underlying, whose price may be fixed."""
+        if symbol in MEAN_PRICES:
+            return _price_at_tick(self.seed, symbol, at // TICK)
+        contract = _contract(symbol)
+        at = min(at // TICK * TICK, contract.expires_at)
+        return premium(contract, self.fixed_price(contract.underlying, at), at)
+
+    def _drawn_range(self, symbol: str, start: int, end: int) -> tuple[Decimal, Decimal]:
+        if symbol in MEAN_PRICES:
+            return _range_of_ticks(self.seed, symbol, start // TICK, end // TICK)
+        contract = _contract(symbol)
+        start, end = (min(at // TICK * TICK, contract.expires_at) for at in (start, end))
+        return premium_range(contract, self.fixed_range(contract.underlying, start, end), start, end)
+
+
+def _step_time(step: Step) -> int:
+    return step[0]

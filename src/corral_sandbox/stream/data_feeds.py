@@ -24,7 +24,7 @@ from corral_sandbox.market.bars import (
 )
 from corral_sandbox.market.mean_prices import MEAN_CENTS
 from corral_sandbox.market.option_contracts import OptionContract, OptionType, expiries_on, strikes_of
-from corral_sandbox.market.prices import TICK
+from corral_sandbox.market.prices import TICK, Market
 from corral_sandbox.market.time import MINUTE, close_before, new_york_time
 
 Kind = Literal["stocks", "test", "crypto", "options", "news"]
@@ -127,9 +127,9 @@ class DataMessage(NamedTuple):
 class Subscriptions:
     """What one client has subscribed to, and which messages it was sent."""
 
-    def __init__(self, seed: int, feed: DataFeed, now: int) -> None:
+    def __init__(self, market: Market, feed: DataFeed, now: int) -> None:
         self.symbols: dict[str, list[str]] = {channel: [] for channel in feed.channels}
-        self._seed = seed
+        self._market = market
         self._feed = feed
         self._minute = now // MINUTE
         self._latest: dict[tuple[str, str], int] = {}
@@ -149,15 +149,15 @@ class Subscriptions:
         for channel, message in _LATEST.items():
             for asset in self._assets(channel, now):
                 if self._is_new(channel, asset, now) and self._feed.is_trading(asset, now):
-                    yield message(self._feed, self._seed, asset, now)
+                    yield message(self._feed, self._market, asset, now)
 
     def _bars_of_minute(self, at: int) -> Iterator[DataMessage]:
         last = at + MINUTE - 1
         for asset in self._assets("bars", last):
             if self._feed.is_trading(asset, at):
-                yield _bar_message(self._feed, "b", asset, bar_of_minute(self._seed, asset, at, last))
+                yield _bar_message(self._feed, "b", asset, bar_of_minute(self._market, asset, at, last))
         for asset in self._assets("dailyBars", last):
-            bar = bar_of_day(self._seed, asset, last) if self._feed.is_trading(asset, at) else None
+            bar = bar_of_day(self._market, asset, last) if self._feed.is_trading(asset, at) else None
             if bar is not None:
                 yield _bar_message(self._feed, "d", asset, bar)
 
@@ -176,19 +176,19 @@ def _bar_message(feed: DataFeed, kind: str, asset: Asset, bar: Bar) -> DataMessa
     return DataMessage(bar.at, {"T": kind, "S": feed.symbol_of(asset), **bar_document(asset, bar)})
 
 
-def _trade_message(feed: DataFeed, seed: int, asset: Asset, now: int) -> DataMessage:
-    trade = trade_at(seed, asset, now)
+def _trade_message(feed: DataFeed, market: Market, asset: Asset, now: int) -> DataMessage:
+    trade = trade_at(market, asset, now)
     return DataMessage(trade.at, {"T": "t", "S": feed.symbol_of(asset), **trade_document(asset, trade, feed.name)})
 
 
-def _quote_message(feed: DataFeed, seed: int, asset: Asset, now: int) -> DataMessage:
-    quote = quote_at(seed, asset, now)
+def _quote_message(feed: DataFeed, market: Market, asset: Asset, now: int) -> DataMessage:
+    quote = quote_at(market, asset, now)
     return DataMessage(quote.at, {"T": "q", "S": feed.symbol_of(asset), **quote_document(asset, quote, feed.name)})
 
 
-def _order_book_message(feed: DataFeed, seed: int, asset: Asset, now: int) -> DataMessage:
+def _order_book_message(feed: DataFeed, market: Market, asset: Asset, now: int) -> DataMessage:
     """Sends the whole book each time, and says so."""
-    book = order_book_at(seed, asset, now)
+    book = order_book_at(market, asset, now)
     return DataMessage(book.at, {"T": "o", "S": feed.symbol_of(asset), **order_book_document(asset, book), "r": True})
 
 

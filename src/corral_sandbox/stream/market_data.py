@@ -15,6 +15,7 @@ from aiohttp import web
 
 from corral_sandbox.errors import ApiError
 from corral_sandbox.http.data_access import authenticate_for_data, has_credentials, headers_from_data_message
+from corral_sandbox.market.prices import Market
 from corral_sandbox.market.time import Clock
 from corral_sandbox.stream.data_feeds import DataFeed, Subscriptions
 from corral_sandbox.stream.data_socket import DataSocket
@@ -82,8 +83,8 @@ class _Connection:
 class MarketDataStreams:
     """An account may have `max_connections` to a feed at once, 0 for any number."""
 
-    def __init__(self, seed: int, clock: Clock, *, max_connections: int) -> None:
-        self._seed = seed
+    def __init__(self, market: Market, clock: Clock, *, max_connections: int) -> None:
+        self._market = market
         self._clock = clock
         self._max_connections = max_connections
         self._slots: Counter[tuple[str, str]] = Counter()
@@ -104,7 +105,7 @@ class MarketDataStreams:
         connection = _Connection(
             DataSocket(request, is_packed_by_default=feed.kind == "options"),
             feed,
-            Subscriptions(self._seed, feed, self._clock.now()),
+            Subscriptions(self._market, feed, self._clock.now()),
         )
         response = await connection.socket.open()
         async with asyncio.TaskGroup() as tasks:
