@@ -22,6 +22,7 @@ from corral_sandbox import secret_of
 from corral_sandbox.broker.characters import open_account_with_character
 from corral_sandbox.broker.initial_state import AccountTerms
 from corral_sandbox.market.money import format_amount
+from corral_sandbox.market.prices import Market
 
 SANDBOX_SEED = 0
 PEOPLE = 10
@@ -110,7 +111,7 @@ class Desk:
 
 
 async def _store_account(connection: Connection, vault: Vault, user_id: UUID, token: Secret, key_id: str) -> Question:
-    account, credential_id = open_account_with_character(SANDBOX_SEED, key_id), uuid4()
+    account, credential_id = open_account_with_character(Market(SANDBOX_SEED), key_id), uuid4()
     api_key, secret_key = Secret(key_id), Secret(secret_of(key_id))
     await queries.insert_credential(
         connection,

@@ -10,6 +10,7 @@ from benchmarks.accounts import SANDBOX_SEED, Owner
 from benchmarks.listening import Crowd, Errand, Heard
 from benchmarks.processes import Child
 from corral_sandbox.broker.characters import open_account_with_character
+from corral_sandbox.market.prices import Market
 
 STREAMS_OF_EACH = 10
 _SETTLE_SECONDS = 8.0
@@ -59,5 +60,5 @@ async def _most_calls(sandbox_url: str) -> int:
 
 
 def _may_trade(key_id: str) -> bool:
-    account = open_account_with_character(SANDBOX_SEED, key_id)
+    account = open_account_with_character(Market(SANDBOX_SEED), key_id)
     return not any(account.profile[name] for name in _RESTRICTIONS) and account.cash > 0
