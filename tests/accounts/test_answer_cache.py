@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from uuid import uuid4
 
 import pytest
 from pydantic import BaseModel
@@ -45,7 +46,7 @@ class Read:
 async def read(cache: AnswerCache, alpaca: Alpaca, *, may_refresh: Callable[[], bool] = lambda: True) -> Read:
     loop = asyncio.get_running_loop()
     began = loop.time()
-    answer = await cache.get("key", alpaca, may_refresh=may_refresh)
+    answer = await cache.get(("alice", "key"), alpaca, may_refresh=may_refresh)
     return Read(loop.time() - began, loop.time() - answer.value.at)
 
 
@@ -184,7 +185,7 @@ def test_closing_ends_calls_and_timers() -> None:
     async def work() -> None:
         cache, alpaca = AnswerCache(1), Alpaca()
         await read(cache, alpaca)
-        waiting = asyncio.ensure_future(cache.get("another", alpaca))
+        waiting = asyncio.ensure_future(cache.get(("alice", "another"), alpaca))
         await asyncio.sleep(CALL_SECONDS / 2)
         await cache.close()
         with pytest.raises(asyncio.CancelledError):
@@ -198,16 +199,31 @@ def test_no_more_is_kept_than_there_is_room_for_and_room_comes_back() -> None:
     async def work() -> None:
         alpaca, size = Alpaca(), len(Answer(Moment(at=0.08)).json)
         cache = AnswerCache(3, most_bytes=2 * size - 1)
-        first = await cache.get("first", alpaca)
-        await cache.get("second", alpaca)
-        assert await cache.get("first", alpaca) is first
+        first = await cache.get(("alice", "first"), alpaca)
+        await cache.get(("alice", "second"), alpaca)
+        assert await cache.get(("alice", "first"), alpaca) is first
         assert len(alpaca.began_at) == 2
-        await cache.get("second", alpaca)  # answered before, and not kept
+        await cache.get(("alice", "second"), alpaca)  # answered before, and not kept
         assert len(alpaca.began_at) == 3
         await asyncio.sleep(3)
-        await cache.get("second", alpaca)
-        await cache.get("second", alpaca)
+        await cache.get(("alice", "second"), alpaca)
+        await cache.get(("alice", "second"), alpaca)
         assert len(alpaca.began_at) == 4
         await cache.close()
+
+    in_virtual_time(work)
+
+
+def test_whether_an_answer_of_a_credential_is_kept_is_known_as_long_as_one_is() -> None:
+    async def work() -> None:
+        cache, credential_id = AnswerCache(1), uuid4()
+        assert not cache.keeps_any_of(credential_id)
+        await cache.get(("alice", credential_id, 1), Alpaca())
+        await cache.get(("alice", credential_id, 1, "positions"), Alpaca(), keep_seconds=2)
+        assert cache.keeps_any_of(credential_id)
+        await asyncio.sleep(1.5)
+        assert cache.keeps_any_of(credential_id)
+        await asyncio.sleep(1)
+        assert not cache.keeps_any_of(credential_id)
 
     in_virtual_time(work)

@@ -2,13 +2,14 @@
 
 import asyncio
 import zlib
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from contextvars import Context
 from dataclasses import dataclass, fields
 from functools import cached_property
 from math import inf
 from typing import Any, Final, Generic, TypeVar, final
+from uuid import UUID
 
 import orjson
 from pydantic import BaseModel
@@ -21,6 +22,9 @@ MOST_ACCOUNTS_KEPT: Final = 20_000
 _REFRESH_MARGIN_SECONDS: Final = 0.02
 
 _NAMES: Final = [field.name for field in fields(Account)]
+
+Key = tuple[Hashable, ...]
+"""Begins with the owner, the credential and its revision."""
 
 Value = TypeVar("Value", bound=BaseModel)
 Value_co = TypeVar("Value_co", bound=BaseModel, covariant=True)
@@ -66,19 +70,21 @@ class AnswerCache:
     ends, so that no reader waits for Alpaca. One that is not costs nothing: its entry goes when its time is over.
     """
 
-    __slots__ = ("_bytes_kept", "_calls", "_entries", "_keep_seconds", "_most_bytes")
+    __slots__ = ("_bytes_kept", "_calls", "_entries", "_keep_seconds", "_kept_of", "_most_bytes")
 
     def __init__(self, keep_seconds: float, *, most_bytes: int = MOST_BYTES_KEPT) -> None:
         self._keep_seconds = keep_seconds
         self._most_bytes = most_bytes
         self._bytes_kept = 0
-        self._entries: dict[Hashable, _Entry] = {}
-        self._calls: dict[Hashable, asyncio.Task[Answer[Any]]] = {}
+        self._entries: dict[Key, _Entry] = {}
+        self._kept_of: Counter[Hashable] = Counter()  # how many entries a credential has
+        self._calls: dict[Key, asyncio.Task[Answer[Any]]] = {}
 
-    def __contains__(self, key: Hashable) -> bool:
-        return key in self._entries
+    def keeps_any_of(self, credential_id: UUID) -> bool:
+        """Whether an answer to anything about a credential is kept, whoever asks."""
+        return credential_id in self._kept_of
 
-    def kept(self, key: Hashable) -> Answer[Any] | None:
+    def kept(self, key: Key) -> Answer[Any] | None:
         """The answer that is kept, without a call."""
         entry = self._entries.get(key)
         if entry is None:
@@ -88,7 +94,7 @@ class AnswerCache:
 
     async def get(
         self,
-        key: Hashable,
+        key: Key,
         fetch: Callable[[], Awaitable[Answer[Value]]],
         *,
         keep_seconds: float | None = None,
@@ -117,14 +123,14 @@ class AnswerCache:
         await asyncio.gather(*self._calls.values(), return_exceptions=True)
 
     def _start(
-        self, key: Hashable, question: _Question[Value], context: Context | None = None
+        self, key: Key, question: _Question[Value], context: Context | None = None
     ) -> "asyncio.Task[Answer[Value]]":
         loop = asyncio.get_running_loop()
         call = self._calls[key] = loop.create_task(self._call(key, question), context=context)
         call.add_done_callback(_retrieve_exception)
         return call
 
-    async def _call(self, key: Hashable, question: _Question[Value]) -> Answer[Value]:
+    async def _call(self, key: Key, question: _Question[Value]) -> Answer[Value]:
         began = asyncio.get_running_loop().time()
         try:
             answer = await question.fetch()
@@ -135,7 +141,7 @@ class AnswerCache:
             self._keep(key, question, answer, asyncio.get_running_loop().time() - began)
         return answer
 
-    def _keep(self, key: Hashable, question: _Question[Any], answer: Answer[Any], call_seconds: float) -> None:
+    def _keep(self, key: Key, question: _Question[Any], answer: Answer[Any], call_seconds: float) -> None:
         """Refreshes so long before the end as the call took, and half as long again: the next one may be slower."""
         loop, seconds = asyncio.get_running_loop(), question.keep_seconds
         ahead = min(seconds / 2, 1.5 * call_seconds + _REFRESH_MARGIN_SECONDS)
@@ -145,18 +151,22 @@ class AnswerCache:
             loop.call_later(seconds - ahead, self._refresh, key, question, context=Context()),
         )
         self._entries[key] = _Entry(answer, timers)
+        self._kept_of[key[1]] += 1
         self._bytes_kept += len(answer.json)
 
-    def _refresh(self, key: Hashable, question: _Question[Any]) -> None:
+    def _refresh(self, key: Key, question: _Question[Any]) -> None:
         """If it was read in the last half of its time, and no call is under way."""
         since = asyncio.get_running_loop().time() - question.keep_seconds / 2
         if self._entries[key].read_at >= since and key not in self._calls and question.may_refresh():
             self._start(key, question, Context())
 
-    def _forget(self, key: Hashable) -> None:
+    def _forget(self, key: Key) -> None:
         entry = self._entries.pop(key, None)
         if entry is not None:
             self._bytes_kept -= len(entry.answer.json)
+            self._kept_of[key[1]] -= 1
+            if not self._kept_of[key[1]]:
+                del self._kept_of[key[1]]
             for timer in entry.timers:
                 timer.cancel()
 

@@ -32,7 +32,6 @@ from corral.errors import Problem
 
 # A sixteenth of the connections to Alpaca: one overview of dead accounts leaves the rest to everybody else.
 MOST_CALLS_AT_ONCE: Final = 64
-MOST_HINTS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,6 @@ class AccountReader:
         self._alpaca = alpaca
         self._cache = cache
         self._last_known = last_known
-        self._latest_keys: dict[UUID, Hashable] = {}
 
     async def open(self, user_id: UUID, credential_id: UUID, purpose: Purpose = READ) -> OpenCredential:
         """Raises a Problem as `CredentialReader.open_credential` does. The database is asked for every request."""
@@ -69,8 +67,8 @@ class AccountReader:
         return await self.account_data_of(await self._credentials.open_credential(user_id, credential_id, READ))
 
     def is_kept(self, credential_id: UUID) -> bool:
-        """Whether an answer is kept of this credential as it was last asked for. A hint, whoever asks."""
-        return self._latest_keys.get(credential_id) in self._cache
+        """Whether an answer is probably kept of this credential. A hint, whoever asks."""
+        return self._cache.keeps_any_of(credential_id)
 
     async def account_data_of(
         self, credential: OpenCredential, *, is_fresh: bool = False
@@ -82,9 +80,6 @@ class AccountReader:
         key = credential.cache_key
         if is_fresh:
             return await self._fetch_account_data(credential)
-        if len(self._latest_keys) >= MOST_HINTS:
-            self._latest_keys.clear()
-        self._latest_keys[credential.stored.id] = key
         kept: Answer[AccountDataResponse] | None = self._cache.kept(key)
         if kept is not None:
             return kept
