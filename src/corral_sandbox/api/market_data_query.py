@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 
 from corral_sandbox.errors import ApiError
 from corral_sandbox.market.assets import Asset, AssetClass, find_asset
-from corral_sandbox.market.bars import Timeframe, TimeRange, midnight_of, timeframe_of
+from corral_sandbox.market.bars import BarTimeframe, TimeRange, midnight_of, timeframe_of
 from corral_sandbox.market.prices import Market
 from corral_sandbox.market.time import SECOND, new_york_time, parse_timestamp
 
@@ -101,7 +101,7 @@ class DataRequest:
         day = _day(name, text)
         return midnight_of(asset_class, day + _ONE_DAY) - 1 if at_end_of_day else midnight_of(asset_class, day)
 
-    def timeframe(self) -> Timeframe:
+    def timeframe(self) -> BarTimeframe:
         text = self.required("timeframe")
         timeframe = timeframe_of(text)
         if timeframe is None:
@@ -179,7 +179,7 @@ _DEFAULT_LIMIT, _HIGHEST_LIMIT = 1_000, 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class HistoryQuery:
+class HistoricalDataQuery:
     """Asks for one page of a history: `limit` items of all assets together, sorted by symbol and then by time.
 
     `after` names symbol and time of the last item of the previous page.
@@ -218,7 +218,7 @@ class HistoryQuery:
         return TimeRange(max(during.start, at + 1), during.end, during.now)
 
 
-def history_query(request: DataRequest, asset_class: AssetClass) -> HistoryQuery:
+def history_query(request: DataRequest, asset_class: AssetClass) -> HistoricalDataQuery:
     """Reads `symbols`, `start` (default: today), `end` (default: now), `limit`, `page_token` and `sort`."""
     start, end = request.moment("start", asset_class), request.moment("end", asset_class, at_end_of_day=True)
     if start is None:
@@ -226,7 +226,7 @@ def history_query(request: DataRequest, asset_class: AssetClass) -> HistoryQuery
     if end is not None and end < start:
         raise BadDataRequestError("end should not be before start")
     newest_first = request.choice("sort", "asc", "desc") == "desc"
-    return HistoryQuery(
+    return HistoricalDataQuery(
         assets=request.assets(asset_class),
         during=TimeRange(start, request.now if end is None else end, request.now, newest_first=newest_first),
         limit=request.limit(_DEFAULT_LIMIT, _HIGHEST_LIMIT),

@@ -47,12 +47,12 @@ TimeUnit = Literal["Min", "Hour", "Day", "Week", "Month"]
 
 
 @dataclass(frozen=True, slots=True)
-class Timeframe:
+class BarTimeframe:
     count: int
     unit: TimeUnit
 
 
-ONE_MINUTE, ONE_DAY = Timeframe(1, "Min"), Timeframe(1, "Day")
+ONE_MINUTE, ONE_DAY = BarTimeframe(1, "Min"), BarTimeframe(1, "Day")
 
 _TIMEFRAME = re.compile(r"([1-9][0-9]?)(Min|Hour|Day|Week|Month|[THDWM])")
 _UNITS: dict[str, TimeUnit] = {
@@ -71,13 +71,13 @@ _COUNTS = {"Min": range(1, 60), "Hour": range(1, 24), "Day": (1,), "Week": (1,),
 _LENGTHS = {"Min": MINUTE, "Hour": HOUR}
 
 
-def timeframe_of(text: str) -> Timeframe | None:
+def timeframe_of(text: str) -> BarTimeframe | None:
     """Reads `5Min`, `1Hour`, `1Day`, `1Week` or `3Month`, also as `5T`, `1H`, `1D`, `1W` or `3M`."""
     parts = _TIMEFRAME.fullmatch(text)
     if parts is None:
         return None
     count, unit = int(parts[1]), _UNITS[parts[2]]
-    return Timeframe(count, unit) if count in _COUNTS[unit] else None
+    return BarTimeframe(count, unit) if count in _COUNTS[unit] else None
 
 
 class Bar(NamedTuple):
@@ -149,7 +149,7 @@ def everything_until(now: int) -> TimeRange:
     return TimeRange(0, now, now, newest_first=True)
 
 
-def bars(market: Market, asset: Asset, timeframe: Timeframe, during: TimeRange) -> Iterator[Bar]:
+def bars(market: Market, asset: Asset, timeframe: BarTimeframe, during: TimeRange) -> Iterator[Bar]:
     """Yields the bars that begin within a time range; the last one may still be running."""
     if timeframe.unit in _LENGTHS:
         return _intraday_bars(market, asset, timeframe.count * _LENGTHS[timeframe.unit], during)
@@ -246,7 +246,7 @@ def _intraday_bars(market: Market, asset: Asset, length: int, during: TimeRange)
                 yield _bar(market, asset, at, window, during.now)
 
 
-def _bars_of_days(market: Market, asset: Asset, timeframe: Timeframe, during: TimeRange) -> Iterator[Bar]:
+def _bars_of_days(market: Market, asset: Asset, timeframe: BarTimeframe, during: TimeRange) -> Iterator[Bar]:
     for day in _days(asset, during):
         at = midnight_of(asset.asset_class, day)
         if not during.start <= at <= during.last or day != _first_day(timeframe, day):
@@ -259,7 +259,7 @@ def _bars_of_days(market: Market, asset: Asset, timeframe: Timeframe, during: Ti
             yield bar
 
 
-def _bars_of_period(market: Market, asset: Asset, timeframe: Timeframe, first: date, now: int) -> Iterator[Bar | None]:
+def _bars_of_period(market: Market, asset: Asset, timeframe: BarTimeframe, first: date, now: int) -> Iterator[Bar | None]:
     days = takewhile(
         lambda day: _first_day(timeframe, day) == first and midnight_of(asset.asset_class, day) <= now,
         (first + number * _ONE_DAY for number in range(366)),
@@ -267,7 +267,7 @@ def _bars_of_period(market: Market, asset: Asset, timeframe: Timeframe, first: d
     return (_day_bar(market, asset, day, now) for day in days)
 
 
-def _first_day(timeframe: Timeframe, day: date) -> date:
+def _first_day(timeframe: BarTimeframe, day: date) -> date:
     """Returns the day with which the bar of a day begins: weeks on Monday, months with the year's first."""
     if timeframe.unit == "Day":
         return day

@@ -124,7 +124,7 @@ class DataMessage(NamedTuple):
     fields: dict[str, object]
 
 
-class Subscriptions:
+class FeedSubscriptions:
     """What one client has subscribed to, and which messages it was sent."""
 
     def __init__(self, market: Market, feed: DataFeed, now: int) -> None:

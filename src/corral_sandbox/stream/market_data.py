@@ -17,7 +17,7 @@ from corral_sandbox.errors import ApiError
 from corral_sandbox.http.data_access import authenticate_for_data, has_credentials, headers_from_data_message
 from corral_sandbox.market.prices import Market
 from corral_sandbox.market.time import Clock
-from corral_sandbox.stream.data_feeds import DataFeed, Subscriptions
+from corral_sandbox.stream.data_feeds import DataFeed, FeedSubscriptions
 from corral_sandbox.stream.data_socket import DataSocket
 
 _SECONDS_TO_AUTHENTICATE = 10.0
@@ -42,7 +42,7 @@ class _Connection:
 
     socket: DataSocket
     feed: DataFeed
-    subscriptions: Subscriptions
+    subscriptions: FeedSubscriptions
     key_id: str | None = None
 
     def send_error(self, code: int) -> None:
@@ -105,7 +105,7 @@ class MarketDataStreams:
         connection = _Connection(
             DataSocket(request, is_packed_by_default=feed.kind == "options"),
             feed,
-            Subscriptions(self._market, feed, self._clock.now()),
+            FeedSubscriptions(self._market, feed, self._clock.now()),
         )
         response = await connection.socket.open()
         async with asyncio.TaskGroup() as tasks:
