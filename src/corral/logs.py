@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from time import time_ns
 from typing import Any, BinaryIO, Final, Literal
 
 import orjson
@@ -159,9 +160,26 @@ def _compose(_logger: WrappedLogger, level: str, event: EventDict) -> EventDict:
     return line
 
 
+class _Now:
+    """Writes the time in UTC, with microseconds. What is before the point is made once a second."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._text = ""
+
+    def __call__(self) -> str:
+        second, nanoseconds = divmod(time_ns(), 1_000_000_000)
+        if second != self._second:
+            self._second, self._text = second, f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
+        return f"{self._text}.{nanoseconds // 1_000:06}Z"
+
+
+_now: Final = _Now()
+
+
 def _composed(level: str, name: object, request_id: str | None, fields: Mapping[str, object]) -> EventDict:
     line: EventDict = {
-        "at": datetime.now(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z",
+        "at": _now(),
         "level": level,
         "event": _safe("event", name),
     }
@@ -173,7 +191,9 @@ def _composed(level: str, name: object, request_id: str | None, fields: Mapping[
 
 
 def _safe(name: str, value: object) -> object:
-    if value is None or isinstance(value, float) or (isinstance(value, int) and -_INT64 <= value < _INT64):
+    if type(value) is not str and (
+        value is None or isinstance(value, float) or (isinstance(value, int) and -_INT64 <= value < _INT64)
+    ):
         return value
     if name in _TELLING_NAMES:
         return REDACTED

@@ -259,7 +259,9 @@ def _bars_of_days(market: Market, asset: Asset, timeframe: BarTimeframe, during:
             yield bar
 
 
-def _bars_of_period(market: Market, asset: Asset, timeframe: BarTimeframe, first: date, now: int) -> Iterator[Bar | None]:
+def _bars_of_period(
+    market: Market, asset: Asset, timeframe: BarTimeframe, first: date, now: int
+) -> Iterator[Bar | None]:
     days = takewhile(
         lambda day: _first_day(timeframe, day) == first and midnight_of(asset.asset_class, day) <= now,
         (first + number * _ONE_DAY for number in range(366)),
