@@ -8,7 +8,7 @@ import zlib
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Final, cast
 
 import pytest
 from aiohttp import ClientSession
@@ -37,6 +37,8 @@ hypothesis_settings.register_profile("corral", deadline=None, suppress_health_ch
 hypothesis_settings.load_profile("corral")
 
 SHARES_OF_SCENES = 6
+# These wait most. They begin first, so that others compute meanwhile and nobody waits alone at the end.
+_FIRST: Final = ("stream", "journeys", "browser", "credentials", "database")
 
 StartService = Callable[..., AbstractAsyncContextManager["Service"]]
 
@@ -93,6 +95,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     for item in items:
         item.add_marker(pytest.mark.xdist_group(f"{item.path}{_share(item)}"))
+    items.sort(key=_place_in_line)
+
+
+def _place_in_line(item: pytest.Item) -> int:
+    folder = item.path.parent.name
+    return _FIRST.index(folder) if folder in _FIRST else len(_FIRST)
 
 
 def _share(item: pytest.Item) -> str:
