@@ -13,11 +13,9 @@ from uuid import UUID
 
 import orjson
 import pytest
-import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corral import logs
 from corral.logs import (
     REDACTED,
     added_to_request_line,
@@ -27,6 +25,7 @@ from corral.logs import (
     redact,
 )
 from corral.secret import Secret
+from tests.kept_logging import kept_logging
 
 KEY_ID = "PK7Q2ZJ4M8X1C5V9B3N6"
 SECRET = "wq8ZpT3rYkLm5Xv1Nc7Bd9Hs2Jf4Ga6Qe0UiOyRt"
@@ -36,13 +35,8 @@ FORMATS: list[Literal["console", "json"]] = ["console", "json"]
 
 @pytest.fixture(autouse=True)
 def unconfigured() -> Iterator[None]:
-    """What stands after these tests is what stood before: others look for what the run logs."""
-    handlers, level = logging.getLogger().handlers[:], logging.getLogger().level
-    configuration, output = structlog.get_config(), vars(logs.request_line_output).copy()
-    yield
-    structlog.configure(**configuration)
-    vars(logs.request_line_output).update(output)
-    logging.getLogger().handlers[:], logging.getLogger().level = handlers, level
+    with kept_logging():
+        yield
 
 
 @pytest.fixture(params=FORMATS)

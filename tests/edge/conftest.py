@@ -1,25 +1,21 @@
 import io
-import logging
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
-import structlog
 
 from corral.logs import configure_logging
 from tests.edge.sample_app import sample_app
 from tests.edge.wire import Served, served
+from tests.kept_logging import kept_logging
 
 
 @pytest.fixture(scope="module")
 def log_of_all() -> Iterator[io.BytesIO]:
-    configured = structlog.get_config()
-    handlers, level = logging.getLogger().handlers[:], logging.getLogger().level
     stream = io.BytesIO()
-    configure_logging("json", stream)
-    yield stream
-    structlog.configure(**configured)  # the run's own log goes on
-    logging.getLogger().handlers[:], logging.getLogger().level = handlers, level
+    with kept_logging():
+        configure_logging("json", stream)
+        yield stream
 
 
 @pytest.fixture
