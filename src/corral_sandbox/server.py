@@ -177,6 +177,9 @@ class _SandboxServer:
         if (asked := data_path(path)) is not None:
             return await self._handle_market_data(request, asked)
         if path.startswith("/_"):
+            if not path.startswith(("/_clock", "/_health")):
+                await request.read()  # so that nothing comes between the turn and the change
+                await self.clock.turn()
             done = await self._control.handle(request, path)
             return done if isinstance(done, web.StreamResponse) else await self._send(request, done, None)
         environment, rest = split_environment(path)

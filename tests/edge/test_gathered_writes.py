@@ -13,6 +13,10 @@ class Wire(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.sent: list[bytes] = []
+        self.is_gone = False
+
+    def is_closing(self) -> bool:
+        return self.is_gone
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.sent.append(bytes(data))
@@ -68,3 +72,10 @@ async def test_an_aborted_connection_gets_nothing_more(wire: Wire, transport: _G
     transport.abort()
     await asyncio.sleep(0)
     assert wire.sent == [b"<abort>"]
+
+
+async def test_nothing_is_written_to_a_client_that_has_gone(wire: Wire, transport: _GatheringTransport) -> None:
+    transport.write(b"too late")
+    wire.is_gone = True
+    await asyncio.sleep(0)
+    assert wire.sent == []

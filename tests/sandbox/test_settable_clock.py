@@ -173,6 +173,33 @@ async def test_a_long_advance_tells_how_far_it_is(broker: Broker) -> None:
     assert b'"moved_by":3456000' in lines[-1]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/v2/orders", BUY),
+        ("PUT", "/_accounts/PKCLOCK0002", {"cash": "1"}),
+        ("PUT", "/_prices", {"MSFT": "400"}),
+        ("POST", "/_clock/advance", {"seconds": 1}),
+    ],
+)
+async def test_changes_and_further_advances_wait_in_line(
+    broker: Broker, method: str, path: str, body: dict[str, object]
+) -> None:
+    await broker.call("POST", "/v2/orders", BUY | {"type": "limit", "limit_price": "1", "time_in_force": "gtc"})
+    over: list[str] = []
+
+    async def call(name: str, method: str, path: str, body: dict[str, object]) -> None:
+        await broker.call(method, path, body)
+        over.append(name)
+
+    long = asyncio.ensure_future(call("advance", "POST", "/_clock/advance", {"seconds": 86_400 * 150}))
+    while not over and (await broker.call("GET", "/_health"))["at"].startswith("2026-11-24"):  # noqa: ASYNC110 - the sandbox tells of nothing by itself
+        await asyncio.sleep(0)
+    assert over == [], "the advance was over before anything else could be asked"
+    await asyncio.gather(long, call("change", method, path, body))
+    assert over == ["advance", "change"]
+
+
 async def test_events_are_written_before_an_advance_is_answered() -> None:
     async with serve_sandbox(port=0, start=BEFORE_THE_OPEN, speed=0) as sandbox, ClientSession(sandbox.url) as client:
         broker = Broker(client)

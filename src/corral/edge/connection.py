@@ -74,9 +74,9 @@ class _GatheringTransport(asyncio.Transport):
             self._flush()
 
     def _flush(self) -> None:
-        if self._gathered:
-            self._transport.write(self._gathered)
-            self._gathered = b""
+        gathered, self._gathered = self._gathered, b""
+        if gathered and not self._transport.is_closing():  # which it is when the client has gone
+            self._transport.write(gathered)
 
     def write_eof(self) -> None:
         self._flush()
