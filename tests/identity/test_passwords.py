@@ -1,5 +1,6 @@
 """Passwords at rest, and what a refused one tells."""
 
+import asyncio
 import threading
 from typing import Any
 
@@ -8,6 +9,7 @@ import asyncpg
 import pytest
 from aiohttp import ClientSession
 
+from corral.errors import Overloaded
 from corral.identity import passwords
 from corral.identity.problems import PasswordTooWeak
 from corral.secret import Secret
@@ -192,3 +194,23 @@ async def test_judging_a_password_is_bounded_and_off_the_event_loop(
         with pytest.raises(PasswordTooWeak):
             await passwords.refuse_weak(Secret(too_long), "carol@corral.example")
     assert len(judged) == 1
+
+
+async def test_whoever_is_beyond_the_end_of_the_line_is_sent_away_and_asked_to_come_back(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_end = threading.Event()
+    monkeypatch.setattr(passwords, "_LONGEST_QUEUE", 1)
+    monkeypatch.setattr(passwords, "_under_way", set())
+    monkeypatch.setattr(passwords, "_verify", lambda *_: may_end.wait(60))
+    vault, password = service.resources.vault, Secret("correct horse battery staple")
+    in_line = [
+        asyncio.ensure_future(passwords.is_password_of(vault, None, None, password))
+        for _ in range(passwords._WORKERS + 1)
+    ]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded) as sent_away:
+        await passwords.is_password_of(vault, None, None, password)
+    assert sent_away.value.retry_after == 2
+    may_end.set()
+    assert await asyncio.gather(*in_line) == [False] * len(in_line)
