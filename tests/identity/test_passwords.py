@@ -201,13 +201,16 @@ async def test_whoever_is_beyond_the_end_of_the_line_is_sent_away_and_asked_to_c
 ) -> None:
     may_end = threading.Event()
     monkeypatch.setattr(passwords, "_LONGEST_QUEUE", 1)
-    monkeypatch.setattr(passwords, "_under_way", set())
-    monkeypatch.setattr(passwords, "_verify", lambda *_: may_end.wait(60))
+    monkeypatch.setattr(passwords, "_WORKERS", 2)
+    under_way: set[asyncio.Future[bool]] = set()
+    monkeypatch.setattr(passwords, "_under_way", under_way)
+
+    def wait(_hashed: str, _password: str) -> bool:
+        return may_end.wait(60)
+
+    monkeypatch.setattr(passwords, "_verify", wait)
     vault, password = service.resources.vault, Secret("correct horse battery staple")
-    in_line = [
-        asyncio.ensure_future(passwords.is_password_of(vault, None, None, password))
-        for _ in range(passwords._WORKERS + 1)
-    ]
+    in_line = [asyncio.ensure_future(passwords.is_password_of(vault, None, None, password)) for _ in range(3)]
     await asyncio.sleep(0)
     with pytest.raises(Overloaded) as sent_away:
         await passwords.is_password_of(vault, None, None, password)
