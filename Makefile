@@ -6,7 +6,7 @@ BIN := .venv/bin
 CHART := src/corral/web/static/vendor/lightweight-charts.js
 AXE := .tools/axe/axe.min.js
 # Compiled tests are kept whatever the surroundings say: to compile them anew takes each worker longer than to run them.
-PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses=8 --dist=loadgroup --no-loadscope-reorder
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses=6 --dist=loadgroup --no-loadscope-reorder
 EVERY_LINE := $(BIN)/coverage report --fail-under=100 \
   --include='src/corral/vault/*,src/corral/database/*,src/corral/identity/*,src/corral/people/*,src/corral/credentials/*'
 # A Friday's close, its weekend, a half day, turns of years, both changes of daylight saving time, holidays, a leap day.
