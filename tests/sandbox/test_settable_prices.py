@@ -172,5 +172,7 @@ async def test_prices_of_two_sandboxes_are_apart(broker: Broker) -> None:
     ],
 )
 async def test_bad_prices_are_refused_and_change_nothing(broker: Broker, body: object, told: str) -> None:
+    before = await broker.call("GET", "/_clock")
     assert told in (await broker.call("PUT", "/_prices", body, status=400))["message"]
     assert await broker.call("GET", "/_prices") == {}
+    assert await broker.call("GET", "/_clock") == before

@@ -84,7 +84,7 @@ def reserve_port(host: str, port: int) -> socket.socket:
         listener.close()
         raise
     # Accepted sockets inherit it. asyncio sets it only on sockets that were made with the protocol named, and
-    # without it an answer, which is written in two parts, waits 40 ms for the client's acknowledgement.
+    # without it an answer that is written in parts waits 40 ms for the client's acknowledgement.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 

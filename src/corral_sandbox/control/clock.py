@@ -6,6 +6,7 @@ change something come one at a time: each waits until those before it are over.
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
@@ -218,12 +219,13 @@ class ClockControl:
         steps = self._clock.advance_in_steps(seconds=form.seconds, to=form.to, if_at=form.if_at)
         if not form.progress:
             return [_document(state) async for state in steps][-1]
-        first = await anext(steps)  # what is refused is refused before the status is sent
-        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
-        await response.prepare(request)
-        await response.write(orjson.dumps(_document(first)) + b"\n")
-        async for state in steps:
-            await response.write(orjson.dumps(_document(state)) + b"\n")
+        async with aclosing(steps):  # a client that goes away ends the advance, and others need not wait for it
+            first = await anext(steps)  # what is refused is refused before the status is sent
+            response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+            await response.prepare(request)
+            await response.write(orjson.dumps(_document(first)) + b"\n")
+            async for state in steps:
+                await response.write(orjson.dumps(_document(state)) + b"\n")
         return response
 
 

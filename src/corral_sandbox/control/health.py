@@ -10,7 +10,7 @@ from corral_sandbox.http.requests import Document
 
 
 class HealthControl:
-    """`facts` returns what is told beside the status."""
+    """`facts` returns the members beside the status."""
 
     def __init__(self, facts: Callable[[], dict[str, object]]) -> None:
         self._facts = facts

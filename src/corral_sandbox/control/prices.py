@@ -50,8 +50,8 @@ class PricesControl:
 
     def _put(self, body: bytes) -> None:
         wanted = _read(body)
+        steps = {symbol: _steps(symbol, value, self._clock.now()) for symbol, value in wanted.items()}
         now = self._clock.begin_change()
-        steps = {symbol: _steps(symbol, value, now) for symbol, value in wanted.items()}
 
         def change() -> None:
             for symbol, path in steps.items():

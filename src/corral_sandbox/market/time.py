@@ -54,8 +54,8 @@ class ClockTurnedBackError(Exception):
 class Clock:
     """The sandbox's time: from `start` on, by default the real time, it runs `speed` times as fast.
 
-    At speed 0 it stands still and is moved by `set`, `advance_to` and, by a microsecond, each change. It goes back only
-    as far as to the latest change. Times are nanoseconds since 1970. `real` returns the real time, by default the
+    At speed 0 it stands still and is moved by `set` and, by a microsecond, by each change. It goes back only as far as
+    to the latest change. Times are nanoseconds since 1970. `real` returns the real time, by default the
     machine's.
     """
 
