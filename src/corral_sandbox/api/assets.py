@@ -2,7 +2,7 @@
 
 from corral_sandbox.errors import ApiError
 from corral_sandbox.http.requests import Document, Request, as_choice, as_list
-from corral_sandbox.market.assets import Asset, find_asset, listed_assets
+from corral_sandbox.market.assets import Asset, ListedAssets
 
 _HUNDRED = 100
 
@@ -15,7 +15,7 @@ def list_assets(request: Request) -> Document:
     attributes = set(as_list(query.get("attributes", "")))
     return [
         asset_document(asset, request.now)
-        for asset in listed_assets()
+        for asset in request.assets.all()
         if asset.asset_class == asset_class
         and status in {None, _status(asset, request.now)}
         and exchange in {None, asset.exchange}
@@ -24,11 +24,13 @@ def list_assets(request: Request) -> Document:
 
 
 def get_asset(request: Request) -> Document:
-    return asset_document(find_listed_asset(request.path_parameters["symbol_or_asset_id"]), request.now)
+    asset = find_listed_asset(request.assets, request.path_parameters["symbol_or_asset_id"])
+    return asset_document(asset, request.now)
 
 
-def find_listed_asset(symbol_or_id: str) -> Asset:
-    asset = find_asset(symbol_or_id)
+def find_listed_asset(assets: ListedAssets, symbol_or_id: str) -> Asset:
+    """Raises a 404 for an option, too."""
+    asset = assets.find(symbol_or_id)
     if asset is None or asset.contract is not None:
         raise ApiError(404, f"asset not found for {symbol_or_id}", code=40410000)
     return asset

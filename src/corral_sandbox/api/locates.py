@@ -4,7 +4,7 @@ from uuid import UUID
 
 from corral_sandbox.errors import ApiError
 from corral_sandbox.http.requests import Document, JsonValue, Request, as_list
-from corral_sandbox.market.assets import Asset, find_asset
+from corral_sandbox.market.assets import Asset
 from corral_sandbox.market.time import format_timestamp
 
 _MOST_SYMBOLS = 100
@@ -36,11 +36,13 @@ def list_locate_quotes(request: Request) -> Document:
         raise _LocateError(400, "invalid_symbols", f"symbols must contain 1 to {_MOST_SYMBOLS} unique symbols")
     at = format_timestamp(request.now)
     return {
-        "quotes": [{"symbol": symbol, "available_qty": 0, "quoted_at": at} for symbol in symbols if _share(symbol)],
+        "quotes": [
+            {"symbol": symbol, "available_qty": 0, "quoted_at": at} for symbol in symbols if _share(request, symbol)
+        ],
         "errors": [
             {"symbol": symbol, "code": "symbol_not_found", "message": "symbol not found"}
             for symbol in symbols
-            if not _share(symbol)
+            if not _share(request, symbol)
         ],
     }
 
@@ -51,7 +53,7 @@ def create_locate(request: Request) -> Document:
         body = request.json_object()
     except ApiError:
         raise _LocateError(400, "invalid_request_body", "invalid request body") from None
-    share = _share(body.get("symbol"))
+    share = _share(request, body.get("symbol"))
     if share is None:
         raise _LocateError(422, "symbol_not_found", "symbol not found")
     if share.borrow_status == "easy_to_borrow":
@@ -59,6 +61,6 @@ def create_locate(request: Request) -> Document:
     raise _LocateError(422, "quote_unavailable", "no shares are available to borrow")
 
 
-def _share(symbol: JsonValue) -> Asset | None:
-    asset = find_asset(symbol) if isinstance(symbol, str) else None
+def _share(request: Request, symbol: JsonValue) -> Asset | None:
+    asset = request.assets.find(symbol) if isinstance(symbol, str) else None
     return asset if asset is not None and asset.asset_class == "us_equity" else None

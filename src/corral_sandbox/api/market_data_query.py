@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 from urllib.parse import parse_qsl
 
 from corral_sandbox.errors import ApiError
-from corral_sandbox.market.assets import Asset, AssetClass, find_asset
+from corral_sandbox.market.assets import Asset, AssetClass, ListedAssets
 from corral_sandbox.market.bars import BarTimeframe, TimeRange, midnight_of, timeframe_of
 from corral_sandbox.market.prices import Market
 from corral_sandbox.market.time import SECOND, new_york_time, parse_timestamp
@@ -128,16 +128,16 @@ class DataRequest:
             symbols = self.names("symbols")
         if asset_class == "us_option" and len(symbols) > _MOST_OPTIONS:
             raise BadDataRequestError(f"too many symbols: {len(symbols)} (at most {_MOST_OPTIONS})")
-        found = (_find(symbol, asset_class) for symbol in symbols)
+        found = (_find(self.market.assets, symbol, asset_class) for symbol in symbols)
         return [asset for asset in found if asset is not None]
 
 
-def _find(symbol: str, asset_class: AssetClass) -> Asset | None:
+def _find(assets: ListedAssets, symbol: str, asset_class: AssetClass) -> Asset | None:
     """Returns None for a symbol that is well formed and unknown, or whose asset is delisted."""
     if not re.fullmatch(_SYMBOLS[asset_class], symbol):
         reason = f" does not match {_SYMBOLS[asset_class]}" if asset_class == "crypto" else ""
         raise BadDataRequestError(f"invalid symbol: {symbol}{reason}")
-    asset = find_asset(symbol)
+    asset = assets.find(symbol)
     return asset if asset is not None and asset.asset_class == asset_class and not asset.is_delisted else None
 
 

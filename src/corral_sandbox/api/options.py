@@ -9,7 +9,7 @@ from itertools import islice
 
 from corral_sandbox.errors import ApiError, InvalidParameterError
 from corral_sandbox.http.requests import Document, Request, as_choice, as_date, as_flag, as_limit, as_list, as_number
-from corral_sandbox.market.assets import asset_id_of, find_asset, option_asset
+from corral_sandbox.market.assets import asset_id_of, option_asset
 from corral_sandbox.market.mean_prices import MEAN_CENTS
 from corral_sandbox.market.option_contracts import (
     SHARES_PER_CONTRACT,
@@ -46,7 +46,7 @@ def list_contracts(request: Request) -> Document:
 
 def get_contract(request: Request) -> Document:
     symbol_or_id = request.path_parameters["symbol_or_id"]
-    asset = find_asset(symbol_or_id)
+    asset = request.assets.find(symbol_or_id)
     if asset is None or asset.contract is None:
         raise ApiError(404, f"option contract not found for {symbol_or_id}", code=40410000)
     return _document(request, asset.contract, has_deliverables=True)

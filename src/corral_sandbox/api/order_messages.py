@@ -18,7 +18,7 @@ from corral_sandbox.broker.orders import (
 )
 from corral_sandbox.errors import InvalidParameterError
 from corral_sandbox.http.requests import JsonValue
-from corral_sandbox.market.assets import Asset, find_asset
+from corral_sandbox.market.assets import Asset, ListedAssets
 from corral_sandbox.market.money import format_amount, format_optional_amount
 from corral_sandbox.market.time import format_optional_timestamp, format_timestamp
 
@@ -100,10 +100,10 @@ class OrderChange(_Part):
     client_order_id: _ClientOrderId = None
 
 
-def read_order(raw: dict[str, JsonValue]) -> OrderRequest:
+def read_order(raw: dict[str, JsonValue], assets: ListedAssets) -> OrderRequest:
     """Raises a 422 for a field with an invalid value and for an asset that is not listed."""
     body = _read(_OrderBody, raw)
-    legs = tuple(map(_leg, body.legs or ())) if body.order_class == "mleg" else ()
+    legs = tuple(_leg(leg, assets) for leg in body.legs or ()) if body.order_class == "mleg" else ()
     if not legs and body.symbol is None:
         raise InvalidParameterError("symbol is required")
     side = body.side or _side_of(body.position_intent) or ("buy" if legs else None)
@@ -113,7 +113,7 @@ def read_order(raw: dict[str, JsonValue]) -> OrderRequest:
         side=side,
         type=body.type,
         time_in_force=body.time_in_force,
-        asset=None if legs else _asset(body.symbol or ""),
+        asset=None if legs else _asset(assets, body.symbol or ""),
         quantity=body.qty,
         notional=body.notional,
         limit_price=body.limit_price,
@@ -145,18 +145,18 @@ def _read(kind: type[_Body], raw: dict[str, JsonValue]) -> _Body:
         ) from None
 
 
-def _asset(symbol: str) -> Asset:
-    asset = find_asset(symbol)
+def _asset(assets: ListedAssets, symbol: str) -> Asset:
+    asset = assets.find(symbol)
     if asset is None:
         raise InvalidParameterError(f"could not find us_equity '{symbol}'")
     return asset
 
 
-def _leg(leg: _OptionLeg) -> OptionLeg:
+def _leg(leg: _OptionLeg, assets: ListedAssets) -> OptionLeg:
     side = leg.side or _side_of(leg.position_intent)
     if side is None or leg.ratio_qty is None:
         raise InvalidParameterError("legs need a side and a ratio_qty")
-    return OptionLeg(_asset(leg.symbol), side, leg.ratio_qty, leg.position_intent)
+    return OptionLeg(_asset(assets, leg.symbol), side, leg.ratio_qty, leg.position_intent)
 
 
 def _side_of(intent: Intent | None) -> Side | None:

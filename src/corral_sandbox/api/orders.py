@@ -23,7 +23,7 @@ from corral_sandbox.market.time import parse_timestamp
 def place_order(request: Request) -> Document:
     """Returns the order as accepted. What happens to it next is published on the stream and shown by later requests."""
     manager = advanced_manager(request)
-    order_request = read_order(request.json_object())
+    order_request = read_order(request.json_object(), request.assets)
     check_account(manager)
     return submit_order(request, manager, order_request, request.order_outcome)
 

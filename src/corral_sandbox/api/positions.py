@@ -12,7 +12,7 @@ from corral_sandbox.broker.reservations import reserved_quantity
 from corral_sandbox.broker.settlement import can_exercise
 from corral_sandbox.errors import ApiError, ForbiddenError, InvalidParameterError, UnprocessableError
 from corral_sandbox.http.requests import Document, Request, Response, as_flag, as_number
-from corral_sandbox.market.assets import Asset, find_asset
+from corral_sandbox.market.assets import Asset
 from corral_sandbox.market.money import BILLIONTH, ZERO, average, format_amount
 from corral_sandbox.market.option_contracts import OptionContract, contract_of
 from corral_sandbox.market.prices import price
@@ -77,7 +77,7 @@ def _requested_option(manager: OrderManager, request: Request) -> tuple[OptionCo
 
 
 def _close_one(request: Request, manager: OrderManager, symbol: str) -> dict[str, object]:
-    asset, held = find_asset(symbol), abs(manager.ledger.state.positions[symbol].quantity)
+    asset, held = request.assets.find(symbol), abs(manager.ledger.state.positions[symbol].quantity)
     if asset is None:
         raise AssertionError("what is held is listed")
     try:
@@ -119,7 +119,7 @@ def _number(name: str, text: str) -> Decimal:
 
 def _requested_asset(manager: OrderManager, request: Request) -> Asset:
     text = request.path_parameters["symbol_or_asset_id"]
-    asset = find_asset(text)
+    asset = request.assets.find(text)
     if asset is None and not _is_id(text):
         raise ApiError(404, f"symbol not found: {text}", code=40410000)
     if asset is None or asset.symbol not in manager.ledger.state.positions:
@@ -136,10 +136,10 @@ def _is_id(text: str) -> bool:
 
 
 def _document(manager: OrderManager, symbol: str, now: int) -> dict[str, object]:
-    asset, position = find_asset(symbol), manager.ledger.state.positions[symbol]
+    market = manager.terms.market
+    asset, position = market.assets.find(symbol), manager.ledger.state.positions[symbol]
     if asset is None:
         raise AssertionError("what is held is listed")
-    market = manager.terms.market
     closed_at = close_before_today(now)
     current, last = price(market, symbol, now), price(market, symbol, closed_at)
     since_close = _position_since_close(manager, symbol, closed_at, last)

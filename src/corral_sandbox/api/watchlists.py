@@ -14,7 +14,7 @@ def list_watchlists(request: Request) -> Document:
 
 def create_watchlist(request: Request) -> Document:
     document = request.json_object()
-    name, assets = _name(document.get("name")), _assets(document.get("symbols") or [])
+    name, assets = _name(document.get("name")), _assets(request, document.get("symbols") or [])
     return _document(request, request.account.watchlists.create(name, assets, request.now))
 
 
@@ -32,13 +32,13 @@ def update_watchlist(request: Request) -> Document:
         request,
         watchlist,
         name=None if name is None else _name(name),
-        assets=None if symbols is None else _assets(symbols),
+        assets=None if symbols is None else _assets(request, symbols),
     )
 
 
 def add_to_watchlist(request: Request) -> Document:
     watchlist, symbol = _requested_watchlist(request), request.json_object().get("symbol")
-    return _changed(request, watchlist, assets=[*watchlist.assets, _asset(symbol)])
+    return _changed(request, watchlist, assets=[*watchlist.assets, _asset(request, symbol)])
 
 
 def delete_watchlist(request: Request) -> Response:
@@ -47,7 +47,8 @@ def delete_watchlist(request: Request) -> Response:
 
 
 def remove_from_watchlist(request: Request) -> Document:
-    watchlist, asset = _requested_watchlist(request), find_listed_asset(request.path_parameters["symbol"])
+    watchlist = _requested_watchlist(request)
+    asset = find_listed_asset(request.assets, request.path_parameters["symbol"])
     if asset not in watchlist.assets:
         raise ApiError(404, f"{asset.symbol} is not in the watchlist", code=40410000)
     return _changed(request, watchlist, assets=[other for other in watchlist.assets if other != asset])
@@ -73,17 +74,17 @@ def _name(name: JsonValue) -> str:
     return name
 
 
-def _assets(symbols: JsonValue) -> list[Asset]:
+def _assets(request: Request, symbols: JsonValue) -> list[Asset]:
     if not isinstance(symbols, list):
         raise InvalidParameterError("symbols must be a list")
-    return [_asset(symbol) for symbol in symbols]
+    return [_asset(request, symbol) for symbol in symbols]
 
 
-def _asset(symbol: JsonValue) -> Asset:
+def _asset(request: Request, symbol: JsonValue) -> Asset:
     if not isinstance(symbol, str):
         raise InvalidParameterError("symbol must be a text")
     try:
-        return find_listed_asset(symbol)
+        return find_listed_asset(request.assets, symbol)
     except ApiError:
         raise InvalidParameterError(f"asset not found for {symbol}") from None
 

@@ -50,6 +50,12 @@ class TradingAccount:
             return False
         return not self.terms.holds_options
 
+    def uses(self, symbol: str) -> bool:
+        """Whether it holds a share or coin, has ever had an order in it, or has it in a watchlist."""
+        assets = [order.request.asset for order in self.order_manager.orders.values()]
+        assets += [asset for watchlist in self.watchlists.all() for asset in watchlist.assets]
+        return any(asset is not None and asset.symbol == symbol for asset in assets)
+
     def value_at(self, at: int) -> AccountValue:
         """Returns the value at a time, in nanoseconds since 1970, to which the orders have been advanced."""
         if self.is_as_opened:
@@ -115,6 +121,10 @@ class TradingAccounts:
             manager.resume_orders(orders, now)
             if self._on_due is not None:
                 self._on_due(manager)
+
+    def is_used(self, symbol: str) -> bool:
+        """Whether any account uses a share or coin (see `TradingAccount.uses`)."""
+        return any(account.uses(symbol) for account in self._changed.values())
 
     def _keep(self, key_id: str, account: TradingAccount) -> TradingAccount:
         """Streams keep the sets of listeners, so they are the same for all accounts that a key ever opens."""

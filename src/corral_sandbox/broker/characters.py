@@ -30,6 +30,8 @@ _INVESTED_PERCENT = {
     "restricted": (10, 90),
 }
 _RESTRICTED_ONE_IN = 4
+# Another one would change every account.
+_SHARES = ("AAPL", "AMZN", "BRK.B", "F", "GLD", "JPM", "KO", "MSFT", "NVDA", "PLTR", "SPY", "TSLA", "XOM")
 
 _FIRST_DAY = datetime(2019, 1, 2, 14, 30, tzinfo=UTC)
 _NANO = 1_000_000_000  # quantities are whole billionths of a share
@@ -69,7 +71,7 @@ def _restrictions(market: Market, key_id: str, character: Character) -> tuple[st
 
 def _buy(market: Market, key_id: str, kind: str, deposit: int) -> tuple[tuple[InitialHolding, ...], int]:
     """Returns the holdings and their cost in cents."""
-    symbols = sorted(MEAN_CENTS, key=lambda symbol: seeded_random(1 << 62, market.seed, key_id, "rank", symbol))
+    symbols = sorted(_SHARES, key=lambda symbol: seeded_random(1 << 62, market.seed, key_id, "rank", symbol))
     low, high = _INVESTED_PERCENT[kind]
     invested = deposit * (low + seeded_random(high - low + 1, market.seed, key_id, "invested")) // 100
     chosen = symbols[: 1 + seeded_random(5, market.seed, key_id, "symbols")]

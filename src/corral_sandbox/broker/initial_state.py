@@ -9,7 +9,6 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from corral_sandbox.broker.ledger import AccountValue, Execution
 from corral_sandbox.broker.orders import BrokerOrder, OrderRequest
-from corral_sandbox.market.assets import find_asset
 from corral_sandbox.market.prices import Market, price
 from corral_sandbox.market.seeded_random import seeded_random
 from corral_sandbox.market.time import to_nanoseconds
@@ -157,7 +156,7 @@ def initial_trades(account: AccountTerms) -> list[tuple[BrokerOrder, Execution]]
 
 
 def _trade(account: AccountTerms, holding: InitialHolding, number: int) -> tuple[BrokerOrder, Execution]:
-    at, quantity, asset = account.opened_at, abs(holding.quantity), find_asset(holding.symbol)
+    at, quantity, asset = account.opened_at, abs(holding.quantity), account.market.assets.find(holding.symbol)
     order_request = OrderRequest(
         side="buy" if holding.quantity > 0 else "sell",
         type="market",

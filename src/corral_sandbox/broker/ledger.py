@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from corral_sandbox.market.assets import find_asset
 from corral_sandbox.market.money import EXACT, ZERO, average
 from corral_sandbox.market.prices import Market, price
 
@@ -175,5 +174,5 @@ def value_of(market: Market, state: LedgerState, at: int) -> AccountValue:
 
 
 def market_value(market: Market, symbol: str, quantity: Decimal, at: int) -> Decimal:
-    asset = find_asset(symbol)
+    asset = market.assets.find(symbol)
     return quantity * (asset.multiplier if asset else 1) * price(market, symbol, at)

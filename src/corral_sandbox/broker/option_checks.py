@@ -10,7 +10,7 @@ from corral_sandbox.broker.order_manager import OrderManager
 from corral_sandbox.broker.orders import BrokerOrder, OrderRequest
 from corral_sandbox.broker.reservations import available_buying_power, reserved_quantity
 from corral_sandbox.errors import ForbiddenError
-from corral_sandbox.market.assets import Asset, find_asset
+from corral_sandbox.market.assets import Asset, asset_id_of
 from corral_sandbox.market.money import ZERO, format_amount
 from corral_sandbox.market.option_contracts import SHARES_PER_CONTRACT, OptionContract
 
@@ -94,14 +94,13 @@ def _check_cover(
     free = held - reserved_quantity(manager, contract.underlying, now, replacing) - written * SHARES_PER_CONTRACT
     required, available = quantity * SHARES_PER_CONTRACT, max(free, ZERO)
     if required > available:
-        share = find_asset(contract.underlying)
         raise ForbiddenError(
             "insufficient underlying qty available for covered call "
             f"(required: {format_amount(required)}, available: {format_amount(available)})",
             available_qty=format_amount(available),
             required_qty=format_amount(required),
             symbol=contract.symbol,
-            underlying_asset_id=share.id if share else "",
+            underlying_asset_id=asset_id_of(contract.underlying),
         )
 
 

@@ -14,7 +14,7 @@ from corral_sandbox.broker.initial_state import (
     initial_value_at,
     open_plain_account,
 )
-from corral_sandbox.market.assets import Asset, find_asset
+from corral_sandbox.market.assets import Asset
 from corral_sandbox.market.money import ZERO, format_amount
 from corral_sandbox.market.option_contracts import SHARES_PER_CONTRACT, OptionContract, contract_of
 from corral_sandbox.market.prices import Market, price
@@ -99,9 +99,12 @@ def _profile(opened: dict[str, object], wanted: AccountSeed) -> dict[str, object
 
 
 def _holding(market: Market, index: int, position: SeedPosition, now: int) -> InitialHolding:
-    asset = find_asset(position.symbol)
+    asset = market.assets.find(position.symbol)
     if asset is None:
-        raise SeedError(f"positions.{index}.symbol: there is no {position.symbol} here; GET /v2/assets lists what is")
+        raise SeedError(
+            f"positions.{index}.symbol: there is no {position.symbol} here; GET /v2/assets lists what is, and "
+            "PUT /_prices with a symbol and its price lists a new one"
+        )
     _check_holding(index, position.quantity, asset, now)
     paid = price(market, asset.symbol, close_before_today(now)) if position.paid is None else position.paid
     return InitialHolding(asset.symbol, position.quantity, paid, asset.multiplier)

@@ -76,7 +76,8 @@ def _configure(account: TradingAccount, form: AccountForm) -> None:
 def _add_watchlists(account: TradingAccount, form: AccountForm, now: int) -> None:
     for index, watchlist in enumerate(form.watchlists):
         try:
-            assets = [find_listed_asset(symbol) for symbol in watchlist.symbols]
+            listed = account.terms.market.assets
+            assets = [find_listed_asset(listed, symbol) for symbol in watchlist.symbols]
             account.watchlists.create(watchlist.name, assets, now)
         except ApiError as error:
             raise ApiError(400, f"watchlists.{index}: {error}") from None
@@ -85,6 +86,7 @@ def _add_watchlists(account: TradingAccount, form: AccountForm, now: int) -> Non
 def _place(account: TradingAccount, index: int, order: dict[str, JsonValue], now: int) -> None:
     """A restriction is for later orders: Alpaca leaves the open ones in an account that it blocks."""
     try:
-        submit_order(Request(account, now, {}), account.order_manager, read_order(order))
+        request = Request(account, now, {})
+        submit_order(request, account.order_manager, read_order(order, request.assets))
     except ApiError as error:
         raise ApiError(400, f"orders.{index}: Alpaca would refuse it: {error}", refusal=error.body) from None

@@ -132,12 +132,14 @@ class SandboxClock:
     async def _move(self, target: int) -> AsyncGenerator[None]:
         """Yields between the steps of a long way, and does nothing for a time that has passed."""
         now = self._clock.now()
+        if target - now > LONGEST_ADVANCE:
+            raise ValueError(
+                "an advance of more than a year is refused: advance several times, or start the sandbox at another time"
+            )
         if target > now and self._scheduler.is_idle:
             self._clock.set(at=target)
             await self._flush()
             return
-        if target - now > LONGEST_ADVANCE:
-            raise ValueError("an advance of more than a year is refused: advance several times")
         while target - now > _STEP:
             now += _STEP
             await self._advance_to(now)

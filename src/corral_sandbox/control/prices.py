@@ -1,4 +1,4 @@
-"""`/_prices`: PUT fixes prices, GET returns those that are fixed, DELETE goes back to the drawn ones.
+"""`/_prices`: PUT fixes prices and lists new symbols, GET returns what is fixed, DELETE goes back to the drawn prices.
 
     {"AAPL": "270.00"}                                          from now on
     {"AAPL": [["2026-11-24T10:05-05:00", "271"], …]}            stepwise, each from its time on
@@ -6,6 +6,9 @@
 
 A PUT merges by symbol. The price of an option follows its underlying unless it is fixed itself. Orders see a new price
 at once: what it crosses is filled before the next request is answered, if the market is open.
+
+A symbol that the sandbox does not know is listed as a new share or coin. It has no drawn price: before its first price
+it has that price. DELETE removes it, unless an account uses it: then it keeps its last price until `POST /_reset`.
 """
 
 import json
@@ -18,15 +21,15 @@ from aiohttp import web
 from corral_sandbox.broker.accounts import TradingAccounts
 from corral_sandbox.errors import ApiError, EndpointNotFoundError, MethodNotAllowedError
 from corral_sandbox.http.requests import Document, as_timestamp
-from corral_sandbox.market.assets import find_asset
-from corral_sandbox.market.money import EXACT, format_amount
-from corral_sandbox.market.prices import Market, Step
+from corral_sandbox.market.assets import Asset, new_asset
+from corral_sandbox.market.money import EXACT, ONE, format_amount
+from corral_sandbox.market.option_contracts import is_occ_symbol
+from corral_sandbox.market.prices import MOST_DECIMALS, Market, Step, step_time
 from corral_sandbox.market.time import Clock, format_timestamp
 
 HALTED: Final = "halted"
 MOST_STEPS: Final = 10_000
 _HIGHEST: Final = Decimal(10_000_000)
-_MOST_DECIMALS: Final = 9
 
 
 class PricesControl:
@@ -49,27 +52,35 @@ class PricesControl:
             return _document(self._market, self._clock.now())
 
     def _put(self, body: bytes) -> None:
-        wanted = _read(body)
-        steps = {symbol: _steps(symbol, value, self._clock.now()) for symbol, value in wanted.items()}
+        wanted, present = _read(body), self._clock.now()
+        paths = {self._symbol(name): _path(name, value, present) for name, value in wanted.items()}
+        added = dict(_new_asset(symbol, path) for symbol, path in paths.items() if not self._is_listed(symbol))
         now = self._clock.begin_change()
 
         def change() -> None:
-            for symbol, path in steps.items():
+            if added:
+                self._market.add_assets(added)
+            for symbol, path in paths.items():
                 if path is None:
                     self._market.halt(symbol, now)
                 else:
                     self._market.fix(symbol, path, now)
 
-        self._accounts.change_prices(set(steps), change, now)
+        self._accounts.change_prices(set(paths), change, now)
 
     def _delete_one(self, method: str, rest: str) -> None:
         if rest.count("/") != 1:
             raise EndpointNotFoundError
         if method != "DELETE":
             raise MethodNotAllowedError(["DELETE"])
-        self._free([_listed(unquote(rest[1:]))])
+        name = unquote(rest[1:])
+        symbol = self._symbol(name)
+        if not self._is_listed(symbol):
+            raise ApiError(400, f"{name}: the sandbox lists no such symbol; GET /v2/assets has them all")
+        self._free([symbol])
 
     def _free(self, symbols: list[str]) -> None:
+        """Frees the prices of listed symbols, and removes what a test has listed and no account uses."""
         now = self._clock.begin_change()
 
         def change() -> None:
@@ -77,6 +88,19 @@ class PricesControl:
                 self._market.free(symbol, now)
 
         self._accounts.change_prices(set(symbols), change, now)
+        for symbol in symbols:
+            if self._market.is_added(symbol) and not self._accounts.is_used(symbol):
+                self._market.remove_asset(symbol)
+
+    def _is_listed(self, symbol: str) -> bool:
+        return self._market.assets.find(symbol) is not None
+
+    def _symbol(self, name: str) -> str:
+        """Returns the symbol that a name stands for: an id, or a coin's symbol without its slash."""
+        asset = self._market.assets.find(name)
+        if asset is not None and asset.is_delisted:
+            raise ApiError(400, f"{name}: is delisted, and has no price to set")
+        return name if asset is None else asset.symbol
 
 
 def _read(body: bytes) -> dict[str, object]:
@@ -86,18 +110,28 @@ def _read(body: bytes) -> dict[str, object]:
         document = None
     if not isinstance(document, dict):
         raise ApiError(400, 'the body is an object of prices by symbol, as in {"AAPL": "270.00"}')
-    wanted = cast("dict[str, object]", document)
-    return {_listed(symbol): value for symbol, value in wanted.items()}
+    return cast("dict[str, object]", document)
 
 
-def _listed(symbol: str) -> str:
-    asset = find_asset(symbol)
-    if asset is None or asset.is_delisted:
-        raise ApiError(400, f"{symbol}: the sandbox lists no such symbol; GET /v2/assets has them all")
-    return asset.symbol
+def _new_asset(symbol: str, path: list[Step] | None) -> tuple[Asset, Decimal]:
+    """Returns a share or coin that is not listed yet, and its first price."""
+    if is_occ_symbol(symbol):
+        raise ApiError(400, f"{symbol}: there is no such option; GET /v2/options/contracts lists them")
+    prices = [dollars for _, dollars in sorted(path or [], key=step_time) if dollars is not None]
+    first = prices[0] if prices else None
+    asset = new_asset(symbol, first or ONE)
+    if asset is None:
+        raise ApiError(
+            400,
+            f"{symbol}: is not listed, and cannot be: a new share has 1 to 5 capital letters, as in ACME or ACME.B, "
+            "and a new coin 3 to 10 before /USD, as in XYZ/USD",
+        )
+    if first is None:
+        raise ApiError(400, f"{symbol}: is not listed; list it with a price first, and then halt it")
+    return asset, first
 
 
-def _steps(symbol: str, value: object, now: int) -> list[Step] | None:
+def _path(symbol: str, value: object, now: int) -> list[Step] | None:
     """Returns None for a halt."""
     if value == HALTED:
         return None
@@ -127,8 +161,8 @@ def _dollars(symbol: str, value: object) -> Decimal:
         dollars = Decimal("NaN")
     if not dollars.is_finite() or not 0 < dollars <= _HIGHEST:
         raise ApiError(400, f"{symbol}: a price is above 0 and at most {_HIGHEST:,}")
-    if -cast("int", dollars.as_tuple().exponent) > _MOST_DECIMALS:
-        raise ApiError(400, f"{symbol}: a price has at most {_MOST_DECIMALS} decimals")
+    if -cast("int", dollars.as_tuple().exponent) > MOST_DECIMALS:
+        raise ApiError(400, f"{symbol}: a price has at most {MOST_DECIMALS} decimals")
     return dollars
 
 

@@ -15,6 +15,7 @@ from aiohttp import web
 from corral_sandbox.broker.accounts import TradingAccount
 from corral_sandbox.broker.orders import OrderOutcome
 from corral_sandbox.errors import ApiError, InvalidParameterError
+from corral_sandbox.market.assets import ListedAssets
 from corral_sandbox.market.time import NEW_YORK, Clock, to_nanoseconds
 
 Document = dict[str, object] | list[dict[str, object]]
@@ -74,6 +75,11 @@ class Request:
     body: bytes = b""
     order_outcome: OrderOutcome | None = None
     clock: Clock | None = None
+
+    @property
+    def assets(self) -> ListedAssets:
+        """What the sandbox lists."""
+        return self.account.terms.market.assets
 
     def query(self) -> dict[str, str]:
         """Returns the decoded query parameters; of a repeated one the last."""

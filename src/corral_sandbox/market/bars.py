@@ -19,7 +19,6 @@ from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 from corral_sandbox.market.assets import Asset, AssetClass
-from corral_sandbox.market.mean_prices import MEAN_PRICES
 from corral_sandbox.market.money import ZERO
 from corral_sandbox.market.prices import TICK, Market, price, price_range
 from corral_sandbox.market.seeded_random import seeded_random
@@ -358,17 +357,17 @@ def _volume_before(market: Market, asset: Asset, tick: int) -> int:
 
 def _mean_volume(market: Market, asset: Asset) -> int:
     """Returns the mean size of a trade."""
-    return _mean_volume_of(market, asset.symbol, asset.asset_class)
+    if asset.asset_class != "crypto":
+        return _seeded_mean_volume(market.seed, asset.symbol, asset.asset_class)
+    mean, decimals = market.mean_price(asset.symbol)
+    return max(_DOLLARS_IN_COINS * COIN_UNITS * 10**decimals // mean, LOWEST_MEAN)
 
 
 _DOLLARS_IN_COINS = 2  # the mean size of a trade in coins
 
 
 @lru_cache(maxsize=8_192)
-def _mean_volume_of(market: Market, symbol: str, asset_class: AssetClass) -> int:
+def _seeded_mean_volume(seed: int, symbol: str, asset_class: AssetClass) -> int:
     if asset_class == "us_option":
-        return LOWEST_MEAN + seeded_random(4, market.seed, symbol, "mean volume")
-    if asset_class == "us_equity":
-        return 20 + seeded_random(80, market.seed, symbol, "mean volume")
-    mean, decimals = MEAN_PRICES.get(symbol, (100, 0))
-    return max(_DOLLARS_IN_COINS * COIN_UNITS * 10**decimals // mean, LOWEST_MEAN)
+        return LOWEST_MEAN + seeded_random(4, seed, symbol, "mean volume")
+    return 20 + seeded_random(80, seed, symbol, "mean volume")

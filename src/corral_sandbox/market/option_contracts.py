@@ -70,6 +70,11 @@ class OptionContract:
         return self.expires_on - timedelta(days=_listed_days(self.expires_on)) <= on <= self.expires_on
 
 
+def is_occ_symbol(symbol: str) -> bool:
+    """Whether it has the form of an option's symbol; there need not be such an option."""
+    return _OCC_SYMBOL.fullmatch(symbol) is not None
+
+
 @lru_cache(maxsize=4_096)
 def contract_of(symbol: str) -> OptionContract | None:
     """Returns the contract of an OCC symbol, None if it is never listed."""

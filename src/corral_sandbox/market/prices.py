@@ -1,4 +1,4 @@
-"""Prices: functions of symbol and time that follow from the seed, unless a test fixes them.
+"""Prices: functions of symbol and time that follow from the seed, unless a test fixes them or has listed the symbol.
 
 A price swings around its mean by a sum of smooth noises, from slow and wide to fast and narrow. Each noise
 interpolates between random heights at multiples of its period, so that any time costs the same and no state is kept.
@@ -7,13 +7,14 @@ integer arithmetic, so that every machine computes the same cents.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from functools import lru_cache
 from itertools import pairwise
 from math import isqrt
 
-from corral_sandbox.market.mean_prices import MEAN_PRICES
+from corral_sandbox.market.assets import Asset, ListedAssets
+from corral_sandbox.market.mean_prices import MEAN_PRICES, STABLE_COINS
 from corral_sandbox.market.option_contracts import OptionContract, contract_of
 from corral_sandbox.market.seeded_random import SeededSeries
 from corral_sandbox.market.time import DAY, HOUR, MINUTE, SECOND
@@ -29,6 +30,7 @@ _SWINGS = (
 )
 WIDEST_SWING = Decimal(sum(height for _, height in _SWINGS)) / 1_000_000
 
+MOST_DECIMALS = 9  # of a fixed price
 TICK = SECOND // 10  # a price holds for a tenth of a second, so that simultaneous requests share it
 _ONE = 1 << 20  # 1.0 in the fixed-point arithmetic of the noises
 
@@ -62,6 +64,8 @@ def _contract(symbol: str) -> OptionContract:
 
 def _dollars(symbol: str, swing: int) -> Decimal:
     mean, decimals = MEAN_PRICES[symbol]
+    if symbol in STABLE_COINS:
+        swing //= 100
     return Decimal(mean + mean * swing // (1_000_000 * _ONE)).scaleb(-decimals)
 
 
@@ -170,11 +174,16 @@ Step = tuple[int, Decimal | None]
 
 
 class Market:
-    """The prices of one sandbox: drawn from its seed, but for the symbols whose prices a test has fixed."""
+    """What one sandbox lists, and its prices: drawn from its seed, but for the symbols whose prices a test has fixed.
+
+    What a test has listed has no drawn price. Before its first fixed price, it has that price.
+    """
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
+        self.assets = ListedAssets()
         self.is_untouched = True
+        self._first_prices: dict[str, Decimal] = {}  # of what a test has listed
         self._steps: dict[str, list[Step]] = {}
         self._halted: set[str] = set()
 
@@ -184,6 +193,30 @@ class Market:
             return False
         contract = None if symbol in MEAN_PRICES else contract_of(symbol)
         return symbol in self._halted or (contract is not None and contract.underlying in self._halted)
+
+    def add_assets(self, first_prices: Mapping[Asset, Decimal]) -> None:
+        """Lists assets that are not listed yet. Fix their prices next."""
+        self.assets.add(first_prices)
+        self._first_prices |= {asset.symbol: dollars for asset, dollars in first_prices.items()}
+        self.is_untouched = False
+
+    def is_added(self, symbol: str) -> bool:
+        """Whether a test has listed it."""
+        return symbol in self._first_prices
+
+    def remove_asset(self, symbol: str) -> None:
+        """Removes what a test has listed, with its prices."""
+        self.assets.remove(symbol)
+        self._halted.discard(symbol)
+        del self._first_prices[symbol], self._steps[symbol]
+
+    def mean_price(self, symbol: str) -> tuple[int, int]:
+        """Returns the mean price of a share or coin, or its first one, in units of its last decimal, and the number of
+        decimals.
+        """
+        if symbol not in self._first_prices:
+            return MEAN_PRICES[symbol]
+        return int(self._first_prices[symbol].scaleb(MOST_DECIMALS)), MOST_DECIMALS
 
     def fix(self, symbol: str, steps: Iterable[Step], now: int) -> None:
         """Fixes the price from now on. Of the steps that have passed, the latest holds now. Ends a halt."""
@@ -202,10 +235,12 @@ class Market:
         self._halted.add(symbol)
 
     def free(self, symbol: str, now: int) -> None:
-        """Goes back to the drawn price from now on."""
-        self.fix(symbol, [(now, None)], now)
+        """Goes back to the drawn price from now on. What a test has listed keeps its present price."""
+        self.fix(symbol, [(now, price(self, symbol, now) if self.is_added(symbol) else None)], now)
 
     def reset(self) -> None:
+        self.assets.reset()
+        self._first_prices.clear()
         self._steps.clear()
         self._halted.clear()
         self.is_untouched = True
@@ -224,7 +259,7 @@ class Market:
         if symbol not in self._steps:
             return self._drawn_price(symbol, at)
         steps = self._steps[symbol]
-        passed = bisect_right(steps, at, key=_step_time)
+        passed = bisect_right(steps, at, key=step_time)
         dollars = steps[passed - 1][1] if passed else None
         return self._drawn_price(symbol, at) if dollars is None else dollars
 
@@ -232,7 +267,7 @@ class Market:
         if symbol not in self._steps:
             return self._drawn_range(symbol, start, end)
         steps = self._steps[symbol]
-        first, last = bisect_right(steps, start, key=_step_time), bisect_right(steps, end, key=_step_time)
+        first, last = bisect_right(steps, start, key=step_time), bisect_right(steps, end, key=step_time)
         times = [start, *(at for at, _ in steps[first:last]), end + 1]
         bounds = [self._part_range(symbol, begin, after - 1) for begin, after in pairwise(times)]
         return min(low for low, _ in bounds), max(high for _, high in bounds)
@@ -240,7 +275,7 @@ class Market:
     def _part_range(self, symbol: str, start: int, end: int) -> tuple[Decimal, Decimal]:
         """Of a time within which no step lies."""
         steps = self._steps[symbol]
-        passed = bisect_right(steps, start, key=_step_time)
+        passed = bisect_right(steps, start, key=step_time)
         dollars = steps[passed - 1][1] if passed else None
         return self._drawn_range(symbol, start, end) if dollars is None else (dollars, dollars)
 
@@ -248,6 +283,8 @@ class Market:
         """An option follows its underlying, whose price may be fixed."""
         if symbol in MEAN_PRICES:
             return _price_at_tick(self.seed, symbol, at // TICK)
+        if symbol in self._first_prices:
+            return self._first_prices[symbol]
         contract = _contract(symbol)
         at = min(at // TICK * TICK, contract.expires_at)
         return premium(contract, self.fixed_price(contract.underlying, at), at)
@@ -255,10 +292,12 @@ class Market:
     def _drawn_range(self, symbol: str, start: int, end: int) -> tuple[Decimal, Decimal]:
         if symbol in MEAN_PRICES:
             return _range_of_ticks(self.seed, symbol, start // TICK, end // TICK)
+        if symbol in self._first_prices:
+            return self._first_prices[symbol], self._first_prices[symbol]
         contract = _contract(symbol)
         start, end = (min(at // TICK * TICK, contract.expires_at) for at in (start, end))
         return premium_range(contract, self.fixed_range(contract.underlying, start, end), start, end)
 
 
-def _step_time(step: Step) -> int:
+def step_time(step: Step) -> int:
     return step[0]

@@ -12,7 +12,7 @@ from corral_sandbox.api.market_data_documents import (
     quote_document,
     trade_document,
 )
-from corral_sandbox.market.assets import Asset, AssetClass, find_asset, listed_assets, option_asset
+from corral_sandbox.market.assets import Asset, AssetClass, ListedAssets, option_asset
 from corral_sandbox.market.bars import (
     Bar,
     bar_of_day,
@@ -76,15 +76,15 @@ class DataFeed:
         """Whether a symbol is well formed; it need not exist."""
         return re.fullmatch(_SYMBOLS[self.kind], text) is not None
 
-    def find(self, symbols: Iterable[str], now: int) -> list[Asset]:
-        """Returns the known assets among `symbols`, of which `*` stands for all."""
+    def find(self, assets: ListedAssets, symbols: Iterable[str], now: int) -> list[Asset]:
+        """Returns the listed assets among `symbols`, of which `*` stands for all."""
         if self.kind == "test":
-            return list(filter(None, [find_asset(_PRICED_LIKE)])) if {"*", _TEST_SYMBOL} & set(symbols) else []
+            return list(filter(None, [assets.find(_PRICED_LIKE)])) if {"*", _TEST_SYMBOL} & set(symbols) else []
         if self.kind == "news":
             return []
         found: dict[str, Asset] = {}
         for symbol in symbols:
-            matching = self._all(now) if symbol == "*" else filter(None, [find_asset(symbol)])
+            matching = self._all(assets, now) if symbol == "*" else filter(None, [assets.find(symbol)])
             found |= {asset.symbol: asset for asset in matching}
         return [
             each for each in found.values() if each.asset_class == _ASSET_CLASSES[self.kind] and each.is_active(now)
@@ -96,8 +96,8 @@ class DataFeed:
     def is_trading(self, asset: Asset, at: int) -> bool:
         return self.kind == "test" or is_trading(asset, at)
 
-    def _all(self, now: int) -> Iterable[Asset]:
-        return _options_at_the_money(now) if self.kind == "options" else listed_assets()
+    def _all(self, assets: ListedAssets, now: int) -> Iterable[Asset]:
+        return _options_at_the_money(now) if self.kind == "options" else assets.all()
 
 
 def feed_of(path: str) -> DataFeed | None:
@@ -163,7 +163,7 @@ class FeedSubscriptions:
 
     def _assets(self, channel: str, now: int) -> list[Asset]:
         symbols = self.symbols.get(channel)
-        return self._feed.find(symbols, now) if symbols else []
+        return self._feed.find(self._market.assets, symbols, now) if symbols else []
 
     def _is_new(self, channel: str, asset: Asset, now: int) -> bool:
         tick, name = now // TICK, (channel, asset.symbol)

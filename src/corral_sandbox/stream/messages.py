@@ -9,7 +9,6 @@ from corral_sandbox.broker.initial_state import CashTransfer
 from corral_sandbox.broker.ledger import COIN_FEE, FILL, Execution
 from corral_sandbox.broker.order_manager import OrderEvent, OrderManager
 from corral_sandbox.broker.orders import BrokerOrder
-from corral_sandbox.market.assets import find_asset
 from corral_sandbox.market.money import format_amount
 from corral_sandbox.market.time import SECOND, format_timestamp, new_york_time, settlement_date
 
@@ -96,7 +95,7 @@ def _details(manager: OrderManager, entry: Execution | CashTransfer, day: str) -
 
 
 def _trade_details(order: BrokerOrder, execution: Execution) -> dict[str, object]:
-    asset = find_asset(execution.symbol)
+    asset = order.request.asset
     return {
         "order_id": order.id,
         "client_order_id": order.client_order_id,
