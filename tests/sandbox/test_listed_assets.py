@@ -34,6 +34,15 @@ def test_a_share_or_coin_is_found_by_symbol_and_by_id(asset: Asset) -> None:
     assert _LISTED.find(asset.symbol) is _LISTED.find(asset.id) is asset
 
 
+def test_what_alpacas_documentation_and_postman_collections_name_is_listed() -> None:
+    shares = "AAPL AMZN BABA DIS GLD GOOG GOOGL KKR META MSFT NFLX NVDA PTON SHOP SPY T TDOC TLT TSLA TWTR WBD"
+    coins = "AAVE AVAX BAT BCH BTC CRV DOGE DOT ETH GRT LINK LTC MKR PEPE SHIB SOL SUSHI TRUMP UNI XRP XTZ YFI"
+    assert [name for name in shares.split() if not _LISTED.find(name)] == []
+    assert {asset.symbol for asset in _LISTED.all() if asset.asset_class == "crypto"} == {
+        f"{coin}/USD" for coin in f"{coins} USDC USDG USDT".split()
+    }
+
+
 def test_a_coin_is_found_without_its_slash() -> None:
     assert _LISTED.find("BTCUSD") is _LISTED.find("BTC/USD") is not None
 

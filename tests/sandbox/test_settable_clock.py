@@ -120,10 +120,23 @@ async def test_bad_input_is_refused_and_moves_nothing(
     assert await broker.call("GET", "/_clock") == before
 
 
-async def test_with_orders_an_advance_of_more_than_a_year_is_refused(broker: Broker) -> None:
-    await broker.call("POST", "/v2/orders", BUY | {"type": "limit", "limit_price": "1", "time_in_force": "gtc"})
-    refused = await broker.call("POST", "/_clock/advance", {"seconds": 400 * 86_400}, status=400)
-    assert "more than a year" in refused["message"]
+@pytest.mark.parametrize("has_order", [False, True])
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/_clock/advance", {"seconds": 367 * 86_400}),
+        ("POST", "/_clock/advance", {"to": "2028-01-01T00:00Z", "progress": True}),
+        ("PUT", "/_clock", {"at": "2028-01-01T00:00Z"}),
+    ],
+)
+async def test_an_advance_of_more_than_a_year_is_refused(
+    broker: Broker, method: str, path: str, body: object, *, has_order: bool
+) -> None:
+    if has_order:
+        await broker.call("POST", "/v2/orders", BUY | {"type": "limit", "limit_price": "1", "time_in_force": "gtc"})
+    before = await broker.call("GET", "/_clock")
+    assert "more than a year" in (await broker.call(method, path, body, status=400))["message"]
+    assert await broker.call("GET", "/_clock") == before
 
 
 async def test_the_clock_goes_back_only_as_far_as_to_the_latest_change(broker: Broker) -> None:

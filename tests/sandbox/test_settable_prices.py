@@ -166,7 +166,7 @@ async def test_prices_of_two_sandboxes_are_apart(broker: Broker) -> None:
         ({"AAPL": []}, "from 1 to 10,000 steps"),
         ({"AAPL": [["2026-11-24T10:05-05:00"]]}, "a step is a time and a price"),
         ({"AAPL": [["2026-11-24T10:05", "1"]]}, "AAPL: invalid time"),
-        ({"NOSUCH": "1"}, "NOSUCH: the sandbox lists no such symbol"),
+        ({"ACME": "-1"}, "ACME: a price is above 0"),
         ({"MSFT": "1", "AAPL": "x"}, "AAPL: a price is above 0"),
         (["AAPL"], "an object of prices by symbol"),
     ],

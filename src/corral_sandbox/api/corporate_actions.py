@@ -15,7 +15,11 @@ from corral_sandbox.market.mean_prices import MEAN_CENTS
 from corral_sandbox.market.seeded_random import seeded_random
 from corral_sandbox.market.time import new_york_time, sessions_from
 
-_PAYERS = ("AAPL", "F", "JPM", "KO", "MSFT", "NVDA", "SPY", "XOM")
+_PAYERS = (
+    *("AAPL", "BAC", "C", "COST", "CSCO", "DIA", "DIS", "F", "GE", "GM", "GOOG", "GOOGL", "IBM", "IWM", "JNJ", "JPM"),
+    *("KKR", "KO", "MA", "META", "MSFT", "NKE", "NVDA", "PFE", "PG", "QQQ", "SBUX", "SPY", "T", "TLT", "V", "VOO"),
+    *("VTI", "VZ", "WMT", "XOM"),
+)
 _FIRST_YEAR = 2019
 _TYPES = ("dividend", "merger", "spinoff", "split")
 _DATE_TYPES = ("declaration_date", "ex_date", "record_date", "payable_date")

@@ -102,7 +102,7 @@ class SandboxClock:
         self, *, seconds: float | None = None, to: Literal["open", "close"] | datetime | None = None,
         if_at: datetime | None = None,
     ) -> ClockState:  # fmt: skip
-        """Moves the clock on by `seconds`, or to the next open or close or another time later than now.
+        """Moves the clock on by `seconds`, or to the next open or close or another time later than now, at most a year on.
 
         Raises ValueError for anything else, and ClockMovedError if it is not at `if_at`, because somebody moved it.
         """

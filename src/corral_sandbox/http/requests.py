@@ -48,7 +48,12 @@ class Response:
         return cls(error.status, error.body, error.headers)
 
     def to_bytes(self) -> bytes:
-        return self.body if isinstance(self.body, bytes) else orjson.dumps(self.body)
+        if isinstance(self.body, bytes):
+            return self.body
+        try:
+            return orjson.dumps(self.body)
+        except TypeError:  # an error may repeat a client's text with half of a surrogate pair
+            return json.dumps(self.body).encode()
 
     def all_headers(self) -> dict[str, str]:
         if "Content-Type" in self.headers:
