@@ -102,9 +102,10 @@ class SandboxClock:
         self, *, seconds: float | None = None, to: Literal["open", "close"] | datetime | None = None,
         if_at: datetime | None = None,
     ) -> ClockState:  # fmt: skip
-        """Moves the clock on by `seconds`, or to the next open or close or another time later than now, at most a year on.
+        """Moves the clock on by `seconds`, to the next open or close, or to another time later than now.
 
-        Raises ValueError for anything else, and ClockMovedError if it is not at `if_at`, because somebody moved it.
+        Raises ValueError for anything else and for more than a year, and ClockMovedError if it is not at `if_at`,
+        because somebody moved it.
         """
         return [state async for state in self.advance_in_steps(seconds=seconds, to=to, if_at=if_at)][-1]
 
