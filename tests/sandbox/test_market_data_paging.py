@@ -97,7 +97,7 @@ def test_a_chain_comes_in_pages() -> None:
 def test_corporate_actions_come_in_pages() -> None:
     caller = DataCaller()
     asked = {"start": "2026-01-01", "end": "2026-12-31"}
-    whole = caller.get("/v1/corporate-actions", **asked)
+    whole = caller.get("/v1/corporate-actions", **asked, limit=1_000)
     for sort in ("asc", "desc"):
         pages = caller.pages("/v1/corporate-actions", "corporate_actions", **asked, sort=sort, limit=7)
         found = _joined(pages)
