@@ -169,8 +169,10 @@ async def test_all_prices_are_listed_with_what_moves_them(broker: Broker) -> Non
     assert [float(prices[symbol]["price"]) for symbol in ("MSFT", "TSLA")] == [
         await broker.latest("MSFT"), await broker.latest("TSLA")
     ]  # fmt: skip
-    listed = await broker.call("GET", "/v2/assets?status=active")
-    assert set(prices) == {asset["symbol"] for asset in listed} | {call}
+    shares, coins = [
+        await broker.call("GET", f"/v2/assets?status=active&asset_class={each}") for each in ("us_equity", "crypto")
+    ]
+    assert set(prices) == {asset["symbol"] for asset in [*shares, *coins]} | {call}
     await broker.advance(to="2026-11-24T11:00-05:00")
     assert (await broker.call("GET", "/_prices?all=true"))["BTC/USD"] == {"price": "92000.5", "state": "fixed"}
     assert call in await broker.call("GET", "/_prices?all=false")

@@ -93,6 +93,7 @@ function showBusy() {
 
 function showConnectionLost() {
   clockSeen = null; // another sandbox may come back
+  setText(byId("moved"), NOT_MOVED);
   const since = answeredAt && `Disconnected at ${READERS_TIME.format(answeredAt)}. Reconnecting…`;
   showConnection("gone", since ?? "The sandbox isn’t responding. Trying again…");
 }
@@ -126,10 +127,11 @@ byId("token-form").addEventListener("submit", (event) => {
 
 // The clock
 
+const NOT_MOVED = byId("moved").textContent;
 let clockSeen = null; // its time and speed at the last answer, and when that came
 
 function showClock({ at, speed, is_open: isOpen, next_open: nextOpen, next_close: nextClose }) {
-  const time = new Date(at);
+  const time = dateOf(at);
   showTime(byId("time"), at, TIME);
   setText(byId("date"), `${DATE.format(time)}, New York`);
   setText(byId("session"), isOpen ? "Open" : "Closed");
@@ -219,7 +221,7 @@ function showPrice(row, { price, state, next }, symbol) {
 }
 
 function stepText([at, dollars]) {
-  return `Next: ${dollars === null ? "moving" : priceText(dollars)} at ${MOMENT.format(new Date(at))}`;
+  return `Next: ${dollars === null ? "moving" : priceText(dollars)} at ${MOMENT.format(dateOf(at))}`;
 }
 
 /** Rounded half to even, for display only. Given a string, `format` uses every digit of it. */
@@ -267,7 +269,12 @@ function write(row, texts) {
 
 function showTime(node, iso, format) {
   node.dateTime = iso;
-  setText(node, format.format(new Date(iso)));
+  setText(node, format.format(dateOf(iso)));
+}
+
+/** ECMAScript knows milliseconds; the sandbox writes micro- and nanoseconds. */
+function dateOf(iso) {
+  return new Date(iso.replace(/(\.\d{3})\d+/, "$1"));
 }
 
 function setText(node, text) {
