@@ -27,6 +27,7 @@ async def _looking(browser: Browser, sandbox: Sandbox) -> AsyncGenerator[tuple[P
     """The page in a browser, and the errors of its script and of its policy until now."""
     context = await browser.new_context(base_url=sandbox.url, locale="en-US", timezone_id="Asia/Tokyo", has_touch=True)
     context.set_default_timeout(TIMEOUT_MS)
+    await context.grant_permissions(["clipboard-read", "clipboard-write"])
     errors: list[str] = []
     context.on("weberror", lambda error: errors.append(str(error.error)))
     context.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
@@ -57,6 +58,9 @@ async def test_the_page_of_the_sandbox_shows_what_happens_and_passes_every_check
 
         command = await page.locator("#command").inner_text()
         assert command.endswith(f'{secret_of(_ALICE)}" {sandbox.paper_url}/v2/account')
+        await page.get_by_role("button", name="Copy").click()
+        await expect(page.locator("#copy")).to_have_text("Copied")
+        assert await page.evaluate("navigator.clipboard.readText()") == command
         headers = {"APCA-API-KEY-ID": _ALICE, "APCA-API-SECRET-KEY": secret_of(_ALICE)}
         async with ClientSession() as http, http.get(f"{sandbox.paper_url}/v2/account", headers=headers) as response:
             assert response.status == 200
@@ -124,7 +128,9 @@ async def test_the_page_asks_for_a_control_token_where_one_is_needed(browser: Br
         await expect(page.locator("#connection")).to_have_text("Live")
         for path in ("_clock", "_accounts", "_prices?all=true"):
             await page.context.route(f"**/{path}", guard)
+        await page.context.route("**/_clock", lambda route: route.fulfill(status=500, body="{"), times=1)
         await page.reload()
+        await expect(page.locator("#connection")).to_have_text("The sandbox returned an error (500). Trying again…")
         field, problem = page.get_by_label("Control token", exact=True), page.locator("#token-problem")
         await expect(page.locator("#clock")).to_be_hidden()
         for typed, told in (("", "Enter the token."), ("two words", "no spaces"), ("wrong", "does not accept")):

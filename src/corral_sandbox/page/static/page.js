@@ -31,6 +31,7 @@ let answeredAt = null;
 
 class TokenNeeded extends Error {}
 class BadAnswer extends Error {}
+class PageHidden extends Error {}
 
 /** One round of requests at a time: the next begins a while after the end of this one. */
 async function refresh() {
@@ -42,7 +43,7 @@ async function refresh() {
   const answers = await askForAll(signal).catch((error) => error);
   timers.forEach(clearTimeout);
   asking = null;
-  if (document.hidden) return;
+  if (answers instanceof PageHidden) return refresh(); // it may be seen again by now
   if (answers instanceof TokenNeeded) return askForToken();
   nextRound = setTimeout(refresh, answers instanceof Error ? RECONNECT_MS : ASK_AGAIN_MS);
   if (answers instanceof BadAnswer) return showConnection("failing", answers.message);
@@ -74,7 +75,7 @@ async function ask(path, signal) {
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden) return void refresh();
   clearTimeout(nextRound);
-  asking?.abort();
+  asking?.abort(new PageHidden());
 });
 
 // The connection
