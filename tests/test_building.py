@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 CHART = Path("src/corral/web/static/vendor/lightweight-charts.js")
 PACKAGES = {"corral", "corral_sandbox"}
+SANDBOX_PAGE = [f"corral_sandbox/page/static/{name}" for name in ("index.html", "page.css", "page.js", "icon.svg")]
 TOOLS = ("sh", "cat", "cp", "dirname", "grep", "mkdir", "mv", "rm")
 
 
@@ -49,10 +50,12 @@ def test_a_distribution_has_both_packages_and_the_chart(clone: Path) -> None:
     with zipfile.ZipFile(clone / built("wheel", clone).stdout.strip()) as wheel:
         assert wheel.read(str(CHART.relative_to("src"))) == b"// the chart"
         assert {path.partition("/")[0] for path in wheel.namelist() if ".dist-info/" not in path} == PACKAGES
+        assert set(SANDBOX_PAGE) <= set(wheel.namelist())
     with tarfile.open(clone / built("sdist", clone).stdout.strip()) as source:
         assert {path.partition("/")[2] for path in source.getnames()} >= {
             str(CHART),
             *(f"src/{package}/__init__.py" for package in PACKAGES),
+            *(f"src/{file}" for file in SANDBOX_PAGE),
             "requirements/wheel_with_chart.py",  # without it no wheel could be built of it
         }
 

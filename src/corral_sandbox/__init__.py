@@ -7,6 +7,7 @@ Imports point down:
 
     server        HTTP: `serve_sandbox` inside an event loop, `run_sandbox` beside it
     control       what tests set and read beside Alpaca's API: accounts, faults, the journal of requests, health
+    page          the page at `/`, for people
     trading_api   authenticates a request and calls the handler of its path
     market_data_api  the same for market data
     stream        the socket and the server-sent events that publish trade updates and activities

@@ -31,6 +31,7 @@ from corral_sandbox.http.requests import EventStream, Response, Route
 from corral_sandbox.market.prices import Market
 from corral_sandbox.market.time import Clock, format_timestamp, to_nanoseconds
 from corral_sandbox.market_data_api import DATA_ROUTES, MarketDataApi, data_path, without_environment
+from corral_sandbox.page.files import is_page, page_response
 from corral_sandbox.stream.data_feeds import DataFeed, feed_of
 from corral_sandbox.stream.market_data import MarketDataStreams
 from corral_sandbox.stream.trade_updates import TradeUpdatesServer
@@ -125,7 +126,7 @@ def _url(host: str, port: int) -> str:
 
 
 class _SandboxServer:
-    """Receives every request: to the Trading API of both environments, the streams, and the control endpoints."""
+    """Receives every request: to the Trading API of both environments, the streams, the control endpoints, the page."""
 
     def __init__(
         self, api: TradingApi, data_api: MarketDataApi, latency_seconds: float, streams_per_account: int, clock: Clock
@@ -176,12 +177,8 @@ class _SandboxServer:
             return await self._handle_data_stream(request, feed)
         if (asked := data_path(path)) is not None:
             return await self._handle_market_data(request, asked)
-        if path.startswith("/_"):
-            if not path.startswith(("/_clock", "/_health")):
-                await request.read()  # so that nothing comes between the turn and the change
-                await self.clock.turn()
-            done = await self._control.handle(request, path)
-            return done if isinstance(done, web.StreamResponse) else await self._send(request, done, None)
+        if not path or path.startswith("/_"):
+            return await self._handle_own(request, path)
         environment, rest = split_environment(path)
         if rest == STREAM_PATH:
             return await self._handle_stream(request, environment)
@@ -189,6 +186,16 @@ class _SandboxServer:
         if environment is not None or route is not None:
             return await self._handle_trading(request, environment, rest, route)
         return await self._send(request, Response.of_error(EndpointNotFoundError()), None)
+
+    async def _handle_own(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
+        """What Alpaca does not have: the page and the control endpoints."""
+        if is_page(path):
+            return await self._send(request, page_response(request.method, path, request.headers), None)
+        if not path.startswith(("/_clock", "/_health")):
+            await request.read()  # so that nothing comes between the turn and the change
+            await self.clock.turn()
+        done = await self._control.handle(request, path)
+        return done if isinstance(done, web.StreamResponse) else await self._send(request, done, None)
 
     async def _handle_trading(
         self, request: web.BaseRequest, environment: str | None, path: str, route: Route | None

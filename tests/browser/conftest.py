@@ -10,10 +10,10 @@ from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, 
 from tests.access import sign_in_by_link
 from tests.browser.foreign_page import FOREIGN_PATH
 from tests.conftest import Service
-from tests.machine import BROWSER, CHART, browser_program
+from tests.machine import AXE, AXE_FILE, BROWSER, CHART, browser_program
 from tests.people import Person
 
-_REPORT_POLICY_VIOLATIONS = """addEventListener("securitypolicyviolation",
+REPORT_POLICY_VIOLATIONS = """addEventListener("securitypolicyviolation",
   ({ effectiveDirective, blockedURI, sample }) => console.error("blocked:", effectiveDirective, blockedURI, sample))"""
 TIMEOUT_MS = 120_000  # a busy machine is slow
 
@@ -29,6 +29,11 @@ def chromium() -> str:
 def chart() -> None:
     if not CHART.is_here:
         CHART.lacks()
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    return AXE_FILE.read_text(encoding="utf-8") if AXE.is_here else AXE.lacks()
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +60,7 @@ def browsing(browser: Browser, service: Service) -> Browsing:
         context.set_default_timeout(TIMEOUT_MS)
         errors: list[str] = []
         context.on("weberror", lambda error: errors.append(str(error.error)))
-        await context.add_init_script(_REPORT_POLICY_VIOLATIONS)
+        await context.add_init_script(REPORT_POLICY_VIOLATIONS)
         context.on("console", lambda message: errors.append(message.text) if _is_ours(message) else None)
         if person is not None:
             await sign_in(context, service, person)

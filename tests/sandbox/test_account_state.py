@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
+from corral_sandbox.broker.accounts import TradingAccounts
 from corral_sandbox.broker.characters import CHARACTERS
+from corral_sandbox.market.prices import Market
 from tests.sandbox.account_control import AccountControl, account_control, check_identities
 from tests.sandbox.judges import judge, of_the_sdk, sdk
 from tests.sandbox.listeners import listening, next_message
@@ -413,9 +415,10 @@ async def test_another_form_of_key_id_is_refused(control: AccountControl, key_id
 
 
 async def test_other_paths_and_methods_are_refused(control: AccountControl, http: ClientSession) -> None:
-    for path in ("/_accounts", "/_accounts/", f"/_accounts/{ALICE}/cash", "/_reset/accounts"):
+    for path in (f"/_accounts/{ALICE}/cash", "/_reset/accounts"):
         assert (await control.ask("GET", path))[0] == 404
     assert (await control.ask("POST", f"/_accounts/{ALICE}"))[0] == 405
+    assert (await control.ask("PUT", "/_accounts", {}))[0] == 405
     assert (await control.ask("GET", "/_reset"))[0] == 405
     url = f"{control.sandbox.url}/_accounts/{ALICE}"
     async with http.put(url, headers={"Origin": "https://example.com"}, json={"cash": "1"}) as response:
@@ -427,3 +430,57 @@ async def test_keys_do_not_matter_to_control_calls(control: AccountControl, http
     """A client library may send them everywhere."""
     async with http.get(f"{control.sandbox.url}/_accounts/{BOB}", headers=keys_of(ALICE)) as response:
         assert (await response.json())["derived"]["key_id"] == BOB
+
+
+async def test_the_open_accounts_are_listed_the_one_used_last_first(control: AccountControl) -> None:
+    assert await control.ask("GET", "/_accounts") == (200, {"items": [], "total": 0})
+    await control.put({"cash": "500", "orders": [_RESTING], "positions": [{"symbol": "F", "qty": "3"}]})
+    await control.api.get("/v2/account", BOB)
+    await control.put({"restrictions": ["trading_blocked"]}, ALICE_LIVE)
+    equity = (await control.api.get("/v2/account"))["equity"]
+    _, listed = await control.ask("GET", "/_accounts")
+    plain = {"status": "ACTIVE", "currency": "USD", "equity": "100000", "cash": "100000", "buying_power": "400000"}
+    assert listed["total"] == 3
+    alice, live, bob = listed["items"]
+    assert (alice["key_id"], alice["equity"], alice["cash"]) == (ALICE, equity, "500")
+    assert (alice["positions"], alice["open_orders"], alice["restrictions"]) == (1, 1, [])
+    none_held = {"positions": 0, "open_orders": 0}
+    assert live == {
+        "key_id": ALICE_LIVE, "environment": "live", **plain, **none_held, "restrictions": ["trading_blocked"]
+    }  # fmt: skip
+    assert bob == {"key_id": BOB, "environment": "paper", **plain, **none_held, "restrictions": []}
+    assert await control.ask("GET", "/_accounts?limit=1") == (200, {"items": [alice], "total": 3})
+    await control.reset()
+    assert await control.ask("GET", "/_accounts") == (200, {"items": [], "total": 0})
+
+
+async def test_a_listed_account_is_that_of_alpacas_api(http: ClientSession) -> None:
+    async with account_control(http, characters=True) as control:
+        for number in range(12):
+            await control.api.get("/v2/account", f"PKCROWD{number:05}")
+        for listed in (await control.ask("GET", "/_accounts"))[1]["items"]:
+            account = await control.api.get("/v2/account", listed["key_id"])
+            shared = ("status", "currency", "equity", "cash", "buying_power")
+            assert {name: listed[name] for name in shared} == {name: account[name] for name in shared}
+            assert all(account[name] is True for name in listed["restrictions"])
+            assert listed["positions"] == len(await control.api.get("/v2/positions", listed["key_id"]))
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x", "limit=", "first=1"])
+async def test_another_limit_of_a_list_of_accounts_is_refused(control: AccountControl, query: str) -> None:
+    status, answer = await control.ask("GET", f"/_accounts?{query}")
+    assert status == 400
+    assert "limit" in answer["message"]
+
+
+def test_an_account_that_was_only_read_is_forgotten_when_many_others_are_read_later() -> None:
+    accounts = TradingAccounts(Market(0))
+    accounts.open_for_changes(ALICE)
+    for number in range(10_001):
+        accounts.find(f"PKCROWD{number:05}")
+        accounts.find("PKCROWD00000")
+    assert accounts.open_count == 10_001
+    assert [key_id for key_id, _ in accounts.latest(2)] == ["PKCROWD00000", "PKCROWD10000"]
+    listed = {key_id for key_id, _ in accounts.latest(20_000)}
+    assert ALICE in listed
+    assert "PKCROWD00001" not in listed

@@ -154,6 +154,35 @@ async def test_prices_of_two_sandboxes_are_apart(broker: Broker) -> None:
         assert await Broker(client).latest() > 100
 
 
+async def test_all_prices_are_listed_with_what_moves_them(broker: Broker) -> None:
+    call = "AAPL261218C00250000"
+    path = [["2026-11-24T10:00-05:00", "91000"], ["2026-11-24T11:00-05:00", "92000.5"]]
+    await broker.call("PUT", "/_prices", {"AAPL": "270.00", "TSLA": "halted", "BTC/USD": path, call: "9.5"})
+    prices = await broker.call("GET", "/_prices?all=true")
+    assert prices["AAPL"] == {"price": "270", "state": "fixed"}
+    assert prices[call] == {"price": "9.5", "state": "fixed"}
+    assert prices["BTC/USD"] == {
+        "price": "91000", "state": "path", "next": ["2026-11-24T16:00:00.000000000Z", "92000.5"]
+    }  # fmt: skip
+    assert {symbol for symbol, shown in prices.items() if shown["state"] == "halted"} == {"TSLA"}
+    assert prices["MSFT"]["state"] == "drawn"
+    assert [float(prices[symbol]["price"]) for symbol in ("MSFT", "TSLA")] == [
+        await broker.latest("MSFT"), await broker.latest("TSLA")
+    ]  # fmt: skip
+    shares, coins = [
+        await broker.call("GET", f"/v2/assets?status=active&asset_class={each}") for each in ("us_equity", "crypto")
+    ]
+    assert set(prices) == {asset["symbol"] for asset in [*shares, *coins]} | {call}
+    await broker.advance(to="2026-11-24T11:00-05:00")
+    assert (await broker.call("GET", "/_prices?all=true"))["BTC/USD"] == {"price": "92000.5", "state": "fixed"}
+    assert call in await broker.call("GET", "/_prices?all=false")
+
+
+@pytest.mark.parametrize("query", ["all=yes", "all=", "every=true"])
+async def test_another_list_of_prices_is_refused(broker: Broker, query: str) -> None:
+    assert "all" in (await broker.call("GET", f"/_prices?{query}", status=400))["message"]
+
+
 @pytest.mark.parametrize(
     ("body", "told"),
     [

@@ -1,14 +1,14 @@
 """The accounts in use, and the scheduler that advances their orders when something is due."""
 
 import asyncio
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from decimal import localcontext
-from functools import lru_cache, partial
-from heapq import heappop, heappush
-from itertools import count
+from functools import partial
+from heapq import heappop, heappush, nlargest
+from itertools import chain, count
 
 from corral_sandbox.broker.account_settings import AccountConfigurations, Watchlists, initial_configurations
 from corral_sandbox.broker.characters import open_account_with_character
@@ -27,7 +27,8 @@ _UNCHANGED_ACCOUNTS_KEPT = 10_000  # one that is evicted opens again in the same
 class TradingAccount:
     """What one key id sees: `terms` are its initial terms under its configurations.
 
-    Everything but `initial_terms` changes with its requests and lasts until the account is replaced.
+    Everything but `initial_terms` changes with its requests and lasts until the account is replaced. `last_use` is
+    greater than that of every account that was used before.
     """
 
     initial_terms: AccountTerms
@@ -35,6 +36,7 @@ class TradingAccount:
     configurations: AccountConfigurations
     watchlists: Watchlists
     depth: Depth = lambda: LIQUIDITY
+    last_use: int = 0
     _order_manager: OrderManager | None = None
 
     @property
@@ -85,16 +87,25 @@ class TradingAccounts:
         self._on_dropped = on_dropped
         self._open_terms = partial(open_account_with_character if characters else open_plain_account, market)
         self._changed: dict[str, TradingAccount] = {}
+        self._unchanged: OrderedDict[str, TradingAccount] = OrderedDict()  # the one used longest ago comes first
+        self._uses = count(1)
         self._event_listeners: defaultdict[str, set[EventListener]] = defaultdict(set)
         self._execution_listeners: defaultdict[str, set[ExecutionListener]] = defaultdict(set)
-        self._open = lru_cache(_UNCHANGED_ACCOUNTS_KEPT)(self._open_anew)
 
     def find(self, key_id: str) -> TradingAccount:
-        return self._changed.get(key_id) or self._open(key_id)
+        return self._used(self._changed.get(key_id) or self._open(key_id))
 
     def open_for_changes(self, key_id: str) -> TradingAccount:
-        account = self._changed.get(key_id)
-        return account or self._keep(key_id, self._open(key_id))
+        return self._used(self._changed.get(key_id) or self._keep(key_id, self._open(key_id)))
+
+    def latest(self, limit: int) -> list[tuple[str, TradingAccount]]:
+        """Returns the key ids and accounts that are open, the one used last first. This is no use of them."""
+        opened = chain(self._changed.items(), self._unchanged.items())
+        return nlargest(limit, opened, key=lambda item: item[1].last_use)
+
+    @property
+    def open_count(self) -> int:
+        return len(self._changed) + len(self._unchanged)
 
     def replace(self, key_id: str, account: TradingAccount) -> None:
         """Puts another account in the place of the present one. Who listens hears only of what happens from now on."""
@@ -110,7 +121,7 @@ class TradingAccounts:
     def reset_all(self) -> None:
         for key_id in list(self._changed):
             self._drop(key_id)
-        self._open.cache_clear()
+        self._unchanged.clear()
 
     def change_prices(self, symbols: AbstractSet[str], change: Callable[[], None], now: int) -> None:
         """Lets `change` set other prices of `symbols` from now on; open orders then look at the new ones."""
@@ -131,13 +142,28 @@ class TradingAccounts:
         account.order_manager.on_change = self._on_due
         account.order_manager.on_event = self._event_listeners[key_id]
         account.order_manager.on_execution = self._execution_listeners[key_id]
+        self._unchanged.pop(key_id, None)
         self._changed[key_id] = account
+        return self._used(account)
+
+    def _used(self, account: TradingAccount) -> TradingAccount:
+        account.last_use = next(self._uses)
         return account
 
     def _drop(self, key_id: str) -> None:
         account = self._changed.pop(key_id, None)
         if account is not None and self._on_dropped is not None:
             self._on_dropped(account.order_manager)
+
+    def _open(self, key_id: str) -> TradingAccount:
+        account = self._unchanged.get(key_id)
+        if account is not None:
+            self._unchanged.move_to_end(key_id)
+            return account
+        account = self._unchanged[key_id] = self._open_anew(key_id)
+        if len(self._unchanged) > _UNCHANGED_ACCOUNTS_KEPT:
+            self._unchanged.popitem(last=False)
+        return account
 
     def _open_anew(self, key_id: str) -> TradingAccount:
         return self.new_account(self._open_terms(key_id))

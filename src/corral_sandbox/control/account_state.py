@@ -1,4 +1,6 @@
-"""All of an account as a document that a failing test can print, and that `PUT /_accounts/{key_id}` takes again."""
+"""All of an account as a document that a failing test can print, and that `PUT /_accounts/{key_id}` takes again; and
+the few figures of it for a list of accounts.
+"""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -7,7 +9,7 @@ from decimal import ROUND_DOWN, Decimal
 from corral_sandbox.api.account import get_account
 from corral_sandbox.api.positions import list_positions
 from corral_sandbox.broker.accounts import TradingAccount
-from corral_sandbox.broker.initial_state import RESTRICTIONS
+from corral_sandbox.broker.initial_state import KEY_ID_PREFIXES, RESTRICTIONS
 from corral_sandbox.broker.order_manager import OrderManager
 from corral_sandbox.broker.orders import BrokerOrder, OrderGroup, OrderRequest
 from corral_sandbox.control.account_form import DERIVED
@@ -44,7 +46,7 @@ def account_state(key_id: str, account: TradingAccount, now: int) -> dict[str, o
         "status": profile["status"],
         "options_level": opened.profile["options_approved_level"],
         "daytrade_count": profile.get("daytrade_count"),
-        "restrictions": [name for name in RESTRICTIONS if profile[name]],
+        "restrictions": _restrictions(account),
         "positions": _positions(manager),
         "orders": list(_open_orders(manager)),
         "configurations": account.configurations.document(),
@@ -54,6 +56,29 @@ def account_state(key_id: str, account: TradingAccount, now: int) -> dict[str, o
         ],
         DERIVED: {"key_id": key_id, **_derived(account, now)},
     }
+
+
+def account_summary(key_id: str, account: TradingAccount, now: int) -> dict[str, object]:
+    """Returns what a list of accounts shows of each, as of `now`, in nanoseconds since 1970."""
+    manager, profile = account.order_manager, account.terms.profile
+    manager.advance(now)
+    figures = get_account(Request(account, now, {}))
+    return {
+        "key_id": key_id,
+        "environment": next(name for name, prefix in KEY_ID_PREFIXES.items() if key_id.startswith(prefix)),
+        "status": profile["status"],
+        "currency": profile["currency"],
+        "equity": figures["equity"],
+        "cash": figures["cash"],
+        "buying_power": figures["buying_power"],
+        "positions": len(manager.ledger.state.positions),
+        "open_orders": sum(1 for _ in manager.open_orders()),
+        "restrictions": _restrictions(account),
+    }
+
+
+def _restrictions(account: TradingAccount) -> list[str]:
+    return [name for name in RESTRICTIONS if account.terms.profile[name]]
 
 
 def _positions(manager: OrderManager) -> list[dict[str, object]]:

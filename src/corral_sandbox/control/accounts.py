@@ -1,6 +1,9 @@
-"""`/_accounts/{key_id}`: PUT replaces an account, GET returns all of it, DELETE opens it anew. See `account_form`."""
+"""`/_accounts?limit=N`: GET the open accounts, the one used last first. `/_accounts/{key_id}`: PUT replaces an account,
+GET returns all of it, DELETE opens it anew. See `account_form`.
+"""
 
 from decimal import localcontext
+from typing import Final
 
 from aiohttp import web
 
@@ -12,11 +15,14 @@ from corral_sandbox.broker.accounts import TradingAccount, TradingAccounts
 from corral_sandbox.broker.initial_state import is_key_id
 from corral_sandbox.broker.seeding import SeedError, seeded_account
 from corral_sandbox.control.account_form import AccountForm, read_form
-from corral_sandbox.control.account_state import account_state
+from corral_sandbox.control.account_state import account_state, account_summary
 from corral_sandbox.errors import ApiError, EndpointNotFoundError, MethodNotAllowedError
-from corral_sandbox.http.requests import Document, JsonValue, Request
+from corral_sandbox.http.requests import Document, JsonValue, Request, as_limit
 from corral_sandbox.market.money import EXACT
 from corral_sandbox.market.time import Clock
+
+MOST_LISTED: Final = 1_000
+_LISTED: Final = 100
 
 
 class AccountsControl:
@@ -25,6 +31,8 @@ class AccountsControl:
         self._clock = clock
 
     async def handle(self, request: web.BaseRequest, rest: str) -> Document:
+        if not rest:
+            return self._list(request)
         key_id = _key_id(rest)
         if request.method == "PUT":
             self.put(key_id, await request.read())
@@ -37,6 +45,18 @@ class AccountsControl:
     def state(self, key_id: str) -> dict[str, object]:
         with localcontext(EXACT):
             return account_state(key_id, self._accounts.find(key_id), self._clock.now())
+
+    def _list(self, request: web.BaseRequest) -> Document:
+        if request.method != "GET":
+            raise MethodNotAllowedError(["GET"])
+        query = request.rel_url.query
+        if unknown := set(query) - {"limit"}:
+            raise ApiError(400, f"{min(unknown)} is not a parameter here, only limit")
+        limit = _limit(query.get("limit", str(_LISTED)))
+        with localcontext(EXACT):
+            now = self._clock.now()
+            items = [account_summary(key_id, account, now) for key_id, account in self._accounts.latest(limit)]
+        return {"items": items, "total": self._accounts.open_count}
 
     def put(self, key_id: str, body: bytes) -> None:
         """Replaces an account when everything about the new one has succeeded. Raises a 400 for a bad one."""
@@ -55,6 +75,13 @@ class AccountsControl:
         for index, order in enumerate(form.orders):
             _place(account, index, order, now)
         return account
+
+
+def _limit(text: str) -> int:
+    try:
+        return as_limit("limit", text, MOST_LISTED)
+    except ApiError as error:
+        raise ApiError(400, str(error)) from None
 
 
 def _key_id(rest: str) -> str:

@@ -1,4 +1,5 @@
-"""`/_prices`: PUT fixes prices and lists new symbols, GET returns what is fixed, DELETE goes back to the drawn prices.
+"""`/_prices`: PUT fixes prices and lists new symbols, GET returns those that are fixed, DELETE goes back to the drawn
+ones. GET `/_prices?all=true` returns the price of every symbol at this moment, and where it comes from.
 
     {"AAPL": "270.00"}                                          from now on
     {"AAPL": [["2026-11-24T10:05-05:00", "271"], …]}            stepwise, each from its time on
@@ -12,6 +13,7 @@ it has that price. DELETE removes it, unless an account uses it: then it keeps i
 """
 
 import json
+from collections.abc import Mapping
 from decimal import Decimal, DecimalException, localcontext
 from typing import Final, cast
 from urllib.parse import unquote
@@ -24,7 +26,7 @@ from corral_sandbox.http.requests import Document, as_timestamp
 from corral_sandbox.market.assets import Asset, new_asset
 from corral_sandbox.market.money import EXACT, ONE, format_amount
 from corral_sandbox.market.option_contracts import is_occ_symbol
-from corral_sandbox.market.prices import MOST_DECIMALS, Market, Step, step_time
+from corral_sandbox.market.prices import MOST_DECIMALS, Market, Step, price, step_time
 from corral_sandbox.market.time import Clock, format_timestamp
 
 HALTED: Final = "halted"
@@ -49,6 +51,8 @@ class PricesControl:
                 self._free(list(self._market.touched(self._clock.now())))
             elif request.method != "GET":
                 raise MethodNotAllowedError(["GET", "PUT", "DELETE"])
+            elif _asks_for_all(request.rel_url.query):
+                return _all_prices(self._market, self._clock.now())
             return _document(self._market, self._clock.now())
 
     def _put(self, body: bytes) -> None:
@@ -101,6 +105,14 @@ class PricesControl:
         if asset is not None and asset.is_delisted:
             raise ApiError(400, f"{name}: is delisted, and has no price to set")
         return name if asset is None else asset.symbol
+
+
+def _asks_for_all(query: Mapping[str, str]) -> bool:
+    if unknown := set(query) - {"all"}:
+        raise ApiError(400, f"{min(unknown)} is not a parameter here, only all")
+    if (wanted := query.get("all", "false")) not in {"true", "false"}:
+        raise ApiError(400, f"all is true or false, not {wanted}")
+    return wanted == "true"
 
 
 def _read(body: bytes) -> dict[str, object]:
@@ -170,9 +182,36 @@ def _document(market: Market, now: int) -> Document:
     return {symbol: _value(steps, now) for symbol, steps in market.touched(now).items()}
 
 
+def _all_prices(market: Market, now: int) -> Document:
+    """Options are there only if their own price is fixed: of those that follow their underlying there are too many."""
+    touched = market.touched(now)
+    listed = [asset for asset in market.assets.all() if not asset.is_delisted]
+    shares_first = sorted(listed, key=lambda asset: (asset.asset_class != "us_equity", asset.symbol))
+    return {
+        symbol: {"price": format_amount(price(market, symbol, now)), **_state(market, symbol, touched, now)}
+        for symbol in dict.fromkeys([*(asset.symbol for asset in shares_first), *touched])
+    }
+
+
+def _state(market: Market, symbol: str, touched: Mapping[str, list[Step] | None], now: int) -> dict[str, object]:
+    """Returns what moves a price, if anything, and of a path the next step."""
+    if market.is_halted(symbol):
+        return {"state": HALTED}
+    steps = touched.get(symbol)
+    if steps is None:
+        return {"state": "drawn"}
+    following = [step for step in steps if step[0] > now]
+    return {"state": "path", "next": _pair(following[0])} if following else {"state": "fixed"}
+
+
 def _value(steps: list[Step] | None, now: int) -> object:
     if steps is None:
         return HALTED
     if len(steps) == 1 and steps[0][0] <= now and steps[0][1] is not None:
         return format_amount(steps[0][1])
-    return [[format_timestamp(at), None if dollars is None else format_amount(dollars)] for at, dollars in steps]
+    return [_pair(step) for step in steps]
+
+
+def _pair(step: Step) -> list[str | None]:
+    at, dollars = step
+    return [format_timestamp(at), None if dollars is None else format_amount(dollars)]
