@@ -211,7 +211,8 @@ function statusText(status) {
 const STATES = { drawn: "Moving", fixed: "Fixed", path: "Path", halted: "Halted" };
 
 function showPrices(prices) {
-  const symbols = Object.entries(prices);
+  // What a test has set comes first.
+  const symbols = Object.entries(prices).toSorted(([, one], [, other]) => (one.state === "drawn") - (other.state === "drawn"));
   showRows("price", symbols.slice(0, MOST_PRICES), showPrice);
   showLeftOut(byId("prices-left-out"), symbols.length - MOST_PRICES, "of options");
 }
