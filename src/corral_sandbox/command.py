@@ -149,7 +149,10 @@ def _parser(program: str) -> ArgumentParser:
     ):
         told = "" if default is None else f" Default: {default}."
         parser.add_argument(option, default=default, type=read, metavar=value, help=meaning + told)
-    for option, meaning in (("--characters", "Open each account with cash, holdings and restrictions of its own."),):
+    for option, meaning in (
+        ("--characters", "Open each account with cash, holdings and restrictions of its own."),
+        ("--log-requests", "Print a line for each request on standard error."),
+    ):
         parser.add_argument(option, action="store_true", help=meaning)
     token = parser.add_mutually_exclusive_group()
     token.add_argument(
