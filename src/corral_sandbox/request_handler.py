@@ -95,11 +95,8 @@ class RequestHandler:
             return await self._handle_data_stream(request, feed)
         if (asked := data_path(path)) is not None:
             return await self._handle_market_data(request, asked)
-        if is_page(path):
-            return await self._send(request, page_response(request.method, path, request.headers), None)
-        if path.startswith("/_"):
-            done = await self._control.handle(request, path)
-            return done if isinstance(done, web.StreamResponse) else await self._send(request, done, None)
+        if not path or path.startswith("/_"):
+            return await self._handle_own(request, path)
         environment, rest = split_environment(path)
         if rest == STREAM_PATH:
             return await self._handle_stream(request, environment)
@@ -107,6 +104,13 @@ class RequestHandler:
         if environment is not None or route is not None:
             return await self._handle_trading(request, environment, rest, route)
         return await self._send(request, Response.of_error(EndpointNotFoundError()), None)
+
+    async def _handle_own(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
+        """What Alpaca does not have: the page and the control endpoints."""
+        if is_page(path):
+            return await self._send(request, page_response(request.method, path, request.headers), None)
+        done = await self._control.handle(request, path)
+        return done if isinstance(done, web.StreamResponse) else await self._send(request, done, None)
 
     async def _handle_trading(
         self, request: web.BaseRequest, environment: str | None, path: str, route: Route | None
