@@ -232,15 +232,18 @@ async def test_a_client_works_unmodified(client: Client, tmp_path: Path, request
 
 async def _run(client: Client, sandbox: Sandbox, recorder: Recorder) -> dict[str, list[Any]]:
     """Returns what the client's program has printed."""
-    addresses = {"SANDBOX_URL": recorder.url, "SANDBOX_TLS_URL": recorder.tls_url, "PROXY_URL": recorder.proxy_url}
-    trusted = {"CERTIFICATE": str(recorder.certificate), "NODE_EXTRA_CA_CERTS": str(recorder.certificate)}
-    keys = {"KEY_ID": KEY_ID, "SECRET": secret_of(KEY_ID)}
     environment = {
         **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
-        **{"CONTROL_URL": sandbox.url, "NO_PROXY": "127.0.0.1", "PYTHONDONTWRITEBYTECODE": "1"},
-        **addresses,
-        **trusted,
-        **keys,
+        "KEY_ID": KEY_ID,
+        "SECRET": secret_of(KEY_ID),
+        "SANDBOX_URL": recorder.url,
+        "SANDBOX_TLS_URL": recorder.tls_url,
+        "PROXY_URL": recorder.proxy_url,
+        "CONTROL_URL": sandbox.url,
+        "CERTIFICATE": str(recorder.certificate),
+        "NODE_EXTRA_CA_CERTS": str(recorder.certificate),
+        "NO_PROXY": "127.0.0.1",
+        "PYTHONDONTWRITEBYTECODE": "1",
     }
     program = await asyncio.create_subprocess_exec(
         *client.command(), env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE

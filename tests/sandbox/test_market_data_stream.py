@@ -206,6 +206,15 @@ async def test_a_subscription_is_confirmed_with_all_channels(
         assert await _ask(socket, action="subscribe", **asked) == [{"T": "subscription", **confirmed}]
 
 
+async def test_channels_of_other_feeds_may_be_named_without_symbols(http: ClientSession, streams: Sandbox) -> None:
+    """The SDK for Go does so in each message."""
+    async with _authenticated(http, streams, "/v2/sip") as socket:
+        added = await _ask(socket, action="subscribe", bars=["AAPL"], trades=None, orderbooks=None, news=None)
+        assert (added[0]["bars"], added[0]["trades"]) == (["AAPL"], [])
+        left = await _ask(socket, action="unsubscribe", bars=["AAPL"], quotes=None, orderbooks=None, news=[])
+        assert left[0]["bars"] == []
+
+
 async def test_subscriptions_add_up_and_unsubscribing_takes_away(http: ClientSession, streams: Sandbox) -> None:
     async with _authenticated(http, streams, "/v2/sip") as socket:
         await _ask(socket, action="subscribe", bars=["AAPL", "KO"])

@@ -39,8 +39,8 @@ _NEEDED_IN_CSHARP = {
     r"/v2/assets(/.*)?": "id exchange symbol name status tradable",
     r"/v2/orders(/.*|:.*)?": "id asset_id symbol asset_class filled_qty type order_class side time_in_force status",
     r"/v2/positions(/.*)?": (
-        "asset_id symbol exchange asset_class avg_entry_price qty market_value cost_basis unrealized_pl unrealized_plpc "
-        "unrealized_intraday_pl unrealized_intraday_plpc lastday_price change_today"
+        "asset_id symbol exchange asset_class avg_entry_price qty market_value cost_basis unrealized_pl "
+        "unrealized_plpc unrealized_intraday_pl unrealized_intraday_plpc lastday_price change_today"
     ),
     r"/v2/account/portfolio/history": "equity profit_loss profit_loss_pct timestamp timeframe base_value",
 }
@@ -67,7 +67,7 @@ async def test_a_recorded_client_gets_what_it_needs(
 ) -> None:
     async with http.put(f"{still.url}/_prices", json=_PRICES) as answer:
         assert answer.status == 200
-    replay = _Replay(http, still, f"PK{client.upper().replace('_', '')}"[:24])
+    replay = _Replay(http, still, f"PKCLIENT{client.upper().replace('_', '')}")
     for line in recordings.read(client):
         if "socket" in line:
             await replay.listen(line)
@@ -168,31 +168,38 @@ async def _judge_data(
 
 
 def _judge_officially(official: dict[str, Any], method: str, path: str, answer: object, *, is_data: bool) -> None:
-    """Compares an answer with Alpaca's OpenAPI document, if that has its path."""
-    known = (each for each in official["paths"] if re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", each), path))
-    pattern = min(known, key=lambda each: each.count("{"), default=None)
-    if pattern is None:
+    """Compares an answer with Alpaca's OpenAPI document, if that has its path.
+
+    Two of its schemas fit no answer of Alpaca's own: in one a fill is two things at once, and its example of an order
+    with several legs breaks the other.
+    """
+    is_of_legs = isinstance(answer, dict) and cast("dict[str, Any]", answer).get("order_class") == "mleg"
+    if path.startswith("/v2/account/activities") or is_of_legs:
         return
-    operation = official["paths"][pattern][method.lower()]
-    if "200" in operation["responses"]:
-        judge_of_data(official, pattern).validate(answer) if is_data else judge(
-            official, pattern, method.lower()
-        ).validate(answer)
+    operations = official["paths"].items()
+    known = [each for each, operation in operations if method.lower() in operation and _is_like(each, path)]
+    pattern = min(known, key=lambda each: each.count("{"), default=None)
+    if pattern is not None:
+        judged_by = judge_of_data(official, pattern) if is_data else judge(official, pattern, method.lower())
+        judged_by.validate(answer)
+
+
+def _is_like(pattern: str, path: str) -> bool:
+    return re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", pattern), path) is not None
 
 
 def _judge_for_csharp(method: str, path: str, answer: Any) -> None:  # noqa: ANN401 - any JSON
-    patterns = [pattern for pattern in _NEEDED_IN_CSHARP if re.fullmatch(pattern, path)]
-    kind = "/v2/orders" if method == "DELETE" else next(iter(patterns), None)  # closing a position answers an order
-    for document in answer if isinstance(answer, list) else [answer]:
-        if kind is not None:
-            assert set(_NEEDED_IN_CSHARP[kind if kind in _NEEDED_IN_CSHARP else patterns[0]].split()) <= document.keys()
-    for name, needed in _PAGE_IN_CSHARP.items():
-        page = answer.get(name, []) if isinstance(answer, dict) else []
-        for document in page if isinstance(page, list) else _flat(page.values()):
-            assert set(needed.split()) <= document.keys()
+    kind = "/v2/orders" if (method, "/v2/positions/" in path) == ("DELETE", True) else path  # it answers with an order
+    needed = next((names for pattern, names in _NEEDED_IN_CSHARP.items() if re.fullmatch(pattern, kind)), "")
+    documents: list[Any] = list(_flat(answer)) if isinstance(answer, list) else [answer]
+    for document in documents:
+        assert set(needed.split()) <= document.keys()
+        for name, names in _PAGE_IN_CSHARP.items():
+            assert all(set(names.split()) <= each.keys() for each in _flat(document.get(name, [])))
 
 
-def _flat(values: Any) -> Iterator[Any]:  # noqa: ANN401 - lists, or single documents
+def _flat(found: Any) -> Iterator[Any]:  # noqa: ANN401 - a list of documents, or such lists or single ones by symbol
+    values: list[Any] = list(found.values()) if hasattr(found, "values") else [found]
     for value in values:
         yield from value if isinstance(value, list) else [value]
 

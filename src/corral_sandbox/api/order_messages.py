@@ -43,6 +43,10 @@ def _simple_to_empty(value: JsonValue) -> JsonValue:
 _Number = Annotated[Decimal, Field(ge=-(10**9), le=10**9, max_digits=18, decimal_places=9)]
 _Amount = Annotated[Annotated[_Number, Field(gt=0)] | None, BeforeValidator(_reject_boolean)]
 _Net = Annotated[_Number | None, BeforeValidator(_reject_boolean)]
+# The SDK for Go writes "" for what it leaves open.
+_Side = Annotated[Side | None, BeforeValidator(_empty_to_none)]
+_Intent = Annotated[Intent | None, BeforeValidator(_empty_to_none)]
+_NewTimeInForce = Annotated[TimeInForce | None, BeforeValidator(_empty_to_none)]
 _ClientOrderId = Annotated[Annotated[str, Field(max_length=128)] | None, BeforeValidator(_empty_to_none)]
 
 
@@ -64,15 +68,15 @@ class _StopLoss(_Part):
 class _OptionLeg(_Part):
     symbol: str
     ratio_qty: _Amount
-    side: Side | None = None
-    position_intent: Intent | None = None
+    side: _Side = None
+    position_intent: _Intent = None
 
 
 class _OrderBody(_Part):
     symbol: Annotated[str | None, BeforeValidator(_empty_to_none)] = None
     qty: _Amount = None
     notional: _Amount = None
-    side: Annotated[Side | None, BeforeValidator(_empty_to_none)] = None
+    side: _Side = None
     type: OrderType
     time_in_force: TimeInForce
     limit_price: _Net = None
@@ -82,7 +86,7 @@ class _OrderBody(_Part):
     extended_hours: bool | None = None
     client_order_id: _ClientOrderId = None
     order_class: Annotated[OrderClass, BeforeValidator(_simple_to_empty)] = ""
-    position_intent: Annotated[Intent | None, BeforeValidator(_empty_to_none)] = None
+    position_intent: _Intent = None
     take_profit: _TakeProfit | None = None
     stop_loss: _StopLoss | None = None
     legs: Annotated[list[_OptionLeg] | None, Field(min_length=2, max_length=4)] = None
@@ -92,7 +96,7 @@ class OrderChange(_Part):
     """What a replacement changes; None keeps the old value."""
 
     qty: _Amount = None
-    time_in_force: TimeInForce | None = None
+    time_in_force: _NewTimeInForce = None
     limit_price: _Net = None
     stop_price: _Amount = None
     trail: _Amount = None

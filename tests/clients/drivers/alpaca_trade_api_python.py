@@ -92,7 +92,9 @@ def use_positions(api: Any) -> None:
     tell("history", len(history.df) > 10)
     fills = api.get_activities("FILL", direction="asc")
     tell("activities", [[fill.side, float(fill.qty)] for fill in fills if fill.symbol == "AAPL"])
-    tell("activities by type", {each.activity_type for each in api.get_activities(["FILL", "CFEE"])} == {"FILL", "CFEE"})
+    tell(
+        "activities by type", {each.activity_type for each in api.get_activities(["FILL", "CFEE"])} == {"FILL", "CFEE"}
+    )
 
 
 def use_watchlists(api: Any) -> None:
@@ -167,7 +169,7 @@ def use_streams(api: Any) -> None:
     stream.subscribe_bars(take("bar", lambda bar: bar.close), "AAPL")
     stream.subscribe_crypto_trades(take("coin", lambda trade: trade.price), "BTC/USD")
     threading.Thread(target=stream.run, daemon=True).start()
-    while not (stream._trading_ws._running and stream._data_ws._running and stream._crypto_ws._running):  # noqa: SLF001
+    while not (stream._trading_ws._running and stream._data_ws._running and stream._crypto_ws._running):
         arrived.wait(0.05)
     arrived.wait(0.3)  # for the sandbox to have read what the client subscribed to
     api.submit_order("AAPL", qty=1)

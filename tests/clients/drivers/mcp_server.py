@@ -46,8 +46,8 @@ class Assistant:
         answer = await self._session.call_tool(tool, arguments)
         if answer.isError:
             raise RuntimeError(answer.content[0].text)
-        data = answer.structuredContent["data"]
-        return data["result"] if isinstance(data, dict) and data.keys() == {"result"} else data
+        data: Any = answer.structuredContent["data"]
+        return data["result"] if list(data) == ["result"] else data  # lists are wrapped
 
 
 async def use_accounts_and_assets(use: Any) -> None:
