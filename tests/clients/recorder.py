@@ -54,7 +54,9 @@ async def recording(sandbox_url: str, key_id: str, folder: Path) -> AsyncGenerat
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
         plain_port, tls_port = (address[1] for address in runner.addresses)
-        proxy = await asyncio.start_server(_Tunnel(tls_port).accept, "127.0.0.1", 0)
+        tunnels = _Tunnels(tls_port)
+        proxy = await asyncio.start_server(tunnels.accept, "127.0.0.1", 0)
+        stack.push_async_callback(tunnels.close)
         stack.callback(proxy.close)
         yield Recorder(
             f"http://127.0.0.1:{plain_port}",
@@ -131,19 +133,36 @@ async def _pass_back(upstream: ClientWebSocketResponse, downstream: web.WebSocke
         await downstream.close()
 
 
-class _Tunnel:
+class _Tunnels:
     """A proxy for `CONNECT`: whatever host is asked for, the recorder answers."""
 
     def __init__(self, tls_port: int) -> None:
         self._tls_port = tls_port
+        self._running: set[asyncio.Task[None]] = set()
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
+        task = asyncio.current_task()
+        assert task
+        self._running.add(task)
+        writers = [writer]
+        try:
             await reader.readuntil(b"\r\n\r\n")
             writer.write(b"HTTP/1.1 200 Connection Established\r\n\r\n")
             answers, requests = await asyncio.open_connection("127.0.0.1", self._tls_port)
+            writers.append(requests)
             await asyncio.gather(_copy(reader, requests), _copy(answers, writer))
-        writer.close()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # one side has gone
+        finally:
+            self._running.discard(task)
+            for each in writers:
+                each.transport.abort()
+
+    async def close(self) -> None:
+        running = list(self._running)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -38,7 +38,7 @@ class Exchange:
 
     def finish(self, status: int, answer: bytes) -> None:
         self.status = status
-        self.answer = json.loads(answer) if answer else None
+        self.answer = _as_json(answer.decode())
 
     def line(self, known: dict[str, str]) -> dict[str, Json]:
         body = {"body": _as_json(_with_places(self.body, known))} if self.body else {}

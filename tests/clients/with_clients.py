@@ -71,11 +71,45 @@ _STREAMS: Final[dict[str, list[Any]]] = {
     "coin stream": [60_000],
 }
 _OPTION_STREAM: Final[dict[str, list[Any]]] = {"option stream": ["AAPL261218C00250000"]}
+_LATEST_OF_SEVERAL: Final[dict[str, list[Any]]] = {
+    "latest trades": [270],
+    "latest quotes": [["AAPL", "KO"]],
+    "latest bars": [["AAPL", "KO"]],
+}
+_COINS: Final[dict[str, list[Any]]] = {"coin quotes": [5], "latest coin quote": [True], "latest coin bar": [True]}
+_OPTIONS: Final[dict[str, list[Any]]] = {"option quote": [True], "option trade": [True], "option snapshot": [True]}
+_EMPTY: Final[dict[str, list[Any]]] = {"most actives": [[]]}
+_NO_WALLETS: Final = "crypto transfers are not enabled for this account"
+_BEHIND_OTHERS: Final = [  # calls that are used by those that are called
+    "close",
+    "delete",
+    "get_bars_iter",
+    "get_crypto_bars_iter",
+    "get_crypto_quotes_iter",
+    "get_crypto_trades_iter",
+    "get_news_iter",
+    "get_quotes_iter",
+    "get_trades_iter",
+    "patch",
+    "post",
+    "put",
+    "response_wrapper",
+]
+_OF_DOCUMENTATION: Final = [
+    "fetch_alpaca_doc",
+    "get_alpaca_endpoint_docs",
+    "list_alpaca_api_endpoints",
+    "search_alpaca_api_specs",
+    "search_alpaca_docs",
+]
 
 
 @dataclass(frozen=True)
 class Client:
-    """A driver, and what it prints beside `_EXPECTED` or in its place. `without` has no call in this client."""
+    """A driver, and what it prints beside `_EXPECTED` or in its place. `without` has no call in this client.
+
+    The drivers print which calls of their client they have left out.
+    """
 
     driver: str
     environment: str
@@ -111,11 +145,16 @@ CLIENTS: Final = (
             "activities": [[["buy", 10], ["buy", 0.5], ["sell", 4], ["sell", 6.5]]],
             "activities by type": [True],
             "watchlist by name": [["BTC/USD"]],
+            "watchlist updated": [["KO"]],
             "bars of several": [["AAPL", "KO"], 100],
-            "latest trades": [270],
+            **_LATEST_OF_SEVERAL,
             "snapshots": [["AAPL", "KO"], True],
             "coin bars": [5, "BTC/USD"],
+            **_COINS,
+            "one order book": [True],
+            "one coin snapshot": [60_000],
             "bars, asynchronously": [5],
+            "left out": [_BEHIND_OTHERS],
         },
     ),
     Client(
@@ -128,10 +167,17 @@ CLIENTS: Final = (
             "activities": [[["buy", 10], ["sell", 10]]],
             "watchlist updated": ["ours", ["KO"]],
             "bars of several": [["AAPL", "KO"], 5],
-            "latest trades": [270],
+            "trades of several": [5, 5],
+            "quotes of several": [5, 5],
+            "bars one by one": [10],
+            **_LATEST_OF_SEVERAL,
             "snapshots": [["AAPL", "KO"]],
-            "option quote": [True],
+            **_COINS,
+            **_OPTIONS,
+            "option bars": [True],
+            "option trades": [5],
             "corporate actions": ["object"],
+            "left out": [["dataHttpRequest"]],  # of a market data API that is gone
         },
     ),
     Client(
@@ -141,10 +187,38 @@ CLIENTS: Final = (
             **_STREAMS,
             **_OPTION_STREAM,
             "trailing stop": [270],
+            "contract": [True, "AAPL"],
+            "market clock": [1],
+            "market calendar": [True],
+            "announcement": [True],
+            "activities by type": [2],
+            "activity events": [True],
             "watchlist by name": [["BTC/USD"]],
+            "watchlist updated": [["KO", "AAPL"]],
             "bars of several": [["AAPL", "KO"], 5],
+            "latest of several": [["AAPL", "KO"], ["AAPL", "KO"]],
+            "latest trades": [270],
+            "snapshots": [["AAPL", "KO"]],
+            "auctions": [True],
+            "codes": [True],
             "coin trades": [5, True],
+            **_COINS,
+            **_OPTIONS,
+            "option bars": [6],
+            "option trades": [11],
+            "option codes": [True],
+            "corporate actions": ["object"],
+            **_EMPTY,
+            "movers": [[]],
+            "currencies": [{}, {}],
+            "bonds": [{}, {}],
             "submitted and waited": ["filled", 270],
+            "wallets": [403] * 8,
+            "locates": [200, 200, 404, 422],
+            "tokens": [200, 404, 404, 403],
+            "not held": [404, 404],
+            "not there": [404, 404, 401, 401, 401, 401, 401, 404],
+            "left out": [[]],
         },
     ),
     Client(
@@ -158,11 +232,27 @@ CLIENTS: Final = (
             "activities": [[["buy", 10], ["sell", 10]]],
             "watchlist": [["AAPL"]],
             "no PATCH": ['{"message":"method not allowed."}'],
-            "no such path": [{"message": "endpoint not found."}],
+            **{name: got for name, got in (_COINS | _OPTIONS).items() if name not in {"coin quotes", "option quote"}},
+            "option bars": [True],
+            "option trades": [5],
+            "option exchanges": [True],
+            "auctions": [1],
+            "codes": [True, True],
+            "announcement": [True],
+            "corporate actions": ["object"],
+            **_EMPTY,
+            "currencies": [{}, {}],
+            "activities of all types": [3],
+            "no such path": [
+                *["endpoint not found."] * 4,
+                "invalid loc: :loc (must be one of us, us-1, us-2, eu-1, bs-1, global)",
+                *["endpoint not found."] * 2,
+            ],
+            "not held": ["position does not exist"],
+            "wallets": [_NO_WALLETS, "endpoint not found.", *[_NO_WALLETS] * 8],
+            "left out": [[]],
         },
-        frozenset(
-            ("coins", "latest quote", "latest bar", "snapshot", "coin bars", "coin trades", "coin snapshot", "chain")
-        ),
+        frozenset(("coins", "snapshot", "coin bars", "coin trades", "coin snapshot", "chain")),
     ),
     Client(
         "ccxt_python.py",
@@ -189,6 +279,7 @@ CLIENTS: Final = (
             "orders": [5],
             "own trades": [[["buy", 0.01, 60_000], ["buy", 0.1, 60_000]]],
             "refused": ["InsufficientFunds"],
+            "wallets": ["ExchangeNotAvailable"],
         },
         frozenset(_EXPECTED),
     ),
@@ -196,12 +287,27 @@ CLIENTS: Final = (
         "mcp_server.py",
         "alpaca-mcp-server",
         {
-            "tools": [True],
+            "contract": [True],
+            "announcement": [True],
             "refused": [403, 40_310_000],
             "option": ["filled"],
-            "option quote": [True],
+            "exercised": [100],
+            "activities by type": [["CFEE", "FILL"]],
+            "watchlist updated": ["ours", ["KO"]],
+            **_COINS,
+            **_OPTIONS,
+            "option bars": [True, True],
+            "option trades": [5],
+            "option exchanges": [True],
+            **_EMPTY,
             "movers": [[]],
+            "bonds": [{}],
             "corporate actions": [True],
+            "locates": [[]],
+            "locate quotes": [True],
+            "create_locate": ["security is easy-to-borrow and does not require a locate"],
+            "get_locate": ["locate not found"],
+            "left out": [_OF_DOCUMENTATION],
         },
     ),
 )

@@ -6,7 +6,7 @@
 import Alpaca from "alpaca-trade-api-3";
 
 const url = process.env.SANDBOX_URL;
-const alpaca = new Alpaca({
+const client = new Alpaca({
   keyId: process.env.KEY_ID,
   secretKey: process.env.SECRET,
   baseUrl: `${url}/paper`,
@@ -14,6 +14,8 @@ const alpaca = new Alpaca({
   dataStreamUrl: process.env.SANDBOX_TLS_URL,
   feed: "iex",
 });
+const used = new Set();
+const alpaca = new Proxy(client, { get: (target, name) => (used.add(name), target[name]) });
 const week = { start: "2026-11-16", end: "2026-11-20T23:00:00Z" };
 const tenSeconds = { start: "2026-11-24T14:59:50Z", end: "2026-11-24T14:59:59Z", limit: 5 };
 
@@ -106,8 +108,18 @@ async function useMarketData() {
   tell("trades", (await all(alpaca.getTradesV2("AAPL", { ...tenSeconds }))).length);
   const quotes = await all(alpaca.getQuotesV2("AAPL", { ...tenSeconds }));
   tell("quotes", quotes.length, quotes.every((quote) => quote.BidPrice < quote.AskPrice));
+  const trades = await alpaca.getMultiTradesV2(["AAPL"], { ...tenSeconds });
+  const tradesOneByOne = await all(alpaca.getMultiTradesAsyncV2(["AAPL"], { ...tenSeconds }));
+  tell("trades of several", trades.get("AAPL").length, tradesOneByOne.length);
+  const quotesOneByOne = await all(alpaca.getMultiQuotesAsyncV2(["AAPL"], { ...tenSeconds }));
+  const quotesOfSeveral = await alpaca.getMultiQuotesV2(["AAPL"], { ...tenSeconds });
+  tell("quotes of several", quotesOfSeveral.get("AAPL").length, quotesOneByOne.length);
+  const barsOneByOne = await all(alpaca.getMultiBarsAsyncV2(["AAPL", "KO"], { ...week, timeframe: day }));
+  tell("bars one by one", barsOneByOne.length);
   tell("latest trade", (await alpaca.getLatestTrade("AAPL")).Price);
   tell("latest trades", (await alpaca.getLatestTrades(["AAPL", "KO"])).get("AAPL").Price);
+  tell("latest quotes", [...(await alpaca.getLatestQuotes(["AAPL", "KO"])).keys()].sort());
+  tell("latest bars", [...(await alpaca.getLatestBars(["AAPL", "KO"])).keys()].sort());
   const quote = await alpaca.getLatestQuote("AAPL");
   tell("latest quote", quote.BidPrice < 270 && 270 < quote.AskPrice);
   tell("latest bar", (await alpaca.getLatestBar("AAPL")).ClosePrice > 0);
@@ -118,6 +130,9 @@ async function useMarketData() {
   tell("coin bars", coins.get("BTC/USD").length);
   tell("coin trades", (await alpaca.getCryptoTrades(["BTC/USD"], { ...tenSeconds })).get("BTC/USD").length);
   tell("latest coin trade", (await alpaca.getLatestCryptoTrades(["BTC/USD"])).get("BTC/USD").Price);
+  tell("coin quotes", (await alpaca.getCryptoQuotes(["BTC/USD"], { ...tenSeconds })).get("BTC/USD").length);
+  tell("latest coin quote", (await alpaca.getLatestCryptoQuotes(["BTC/USD"])).get("BTC/USD").BidPrice < 60000);
+  tell("latest coin bar", (await alpaca.getLatestCryptoBars(["BTC/USD"])).get("BTC/USD").Close > 0);
   const book = (await alpaca.getCryptoOrderbooks(["BTC/USD"])).get("BTC/USD");
   tell("order book", book.Bids[0].Price < book.Asks[0].Price);
   tell("coin snapshot", (await alpaca.getCryptoSnapshots(["BTC/USD"])).get("BTC/USD").LatestTrade.Price);
@@ -125,6 +140,11 @@ async function useMarketData() {
   tell("chain", chain.length);
   const option = chain[0].Symbol;
   tell("option quote", (await alpaca.getOptionLatestQuotes([option])).get(option).BidPrice > 0);
+  tell("option trade", (await alpaca.getOptionLatestTrades([option])).get(option).Price > 0);
+  const hours = { timeframe: alpaca.newTimeframe(1, alpaca.timeframeUnit.HOUR), start: "2026-11-23" };
+  tell("option bars", (await alpaca.getOptionBars([option], hours)).get(option).length > 0);
+  tell("option trades", (await alpaca.getOptionTrades([option], { start: "2026-11-23", limit: 5 })).get(option).length);
+  tell("option snapshot", (await alpaca.getOptionSnapshots([option]))[0].LatestQuote.BidPrice > 0);
   tell("corporate actions", typeof (await alpaca.getCorporateActions(["AAPL"], { start: "2026-11-01", end: "2026-11-20" })));
   tell("news", (await alpaca.getNews({ symbols: ["AAPL"], totalLimit: 5 })).length);
 }
@@ -170,4 +190,7 @@ await usePositions();
 await useWatchlists();
 await useMarketData();
 await useStreams();
+const own = Object.getOwnPropertyNames(client).filter((name) => typeof client[name] === "function");
+const methods = [...own, ...Object.getOwnPropertyNames(Alpaca.prototype)];
+tell("left out", methods.filter((name) => name !== "constructor" && !used.has(name)).sort());
 process.exit(0);

@@ -1,7 +1,8 @@
 """alpaca-trade-api 3.2.0 for Python.
 
 Everything is pointed at the sandbox by `base_url`, `data_stream_url` and, for market data, `APCA_API_DATA_URL`.
-At fault in the client: `REST` has no call for option contracts and option chains; they are read by its `get`.
+At fault in the client: `REST` has no calls for options and announcements; its `get` and `data_get` read them. Its
+`AsyncRest.get_latest_trade_async` returns nothing, because it looks for a quote in the answer.
 """
 
 import asyncio
@@ -25,6 +26,22 @@ TEN_SECONDS = {"start": "2026-11-24T14:59:50Z", "end": "2026-11-24T14:59:59.9Z"}
 
 def tell(name: str, *got: object) -> None:
     print(json.dumps({"name": name, "got": got}), flush=True)
+
+
+class Watched:
+    """Passes everything on to the client, and knows which of its methods have been called."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.called: set[str] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        self.called.add(name)
+        return getattr(self._client, name)
+
+    def left_out(self) -> list[str]:
+        methods = {name for name in dir(self._client) if not name.startswith("_")} - self.called
+        return sorted(name for name in methods if callable(getattr(self._client, name)))
 
 
 def use_accounts_and_assets(api: Any) -> None:
@@ -103,6 +120,7 @@ def use_watchlists(api: Any) -> None:
     tell("watchlist", [asset["symbol"] for asset in api.get_watchlist(created.id).assets])
     api.delete_from_watchlist(created.id, "AAPL")
     tell("watchlist by name", [asset["symbol"] for asset in api.get_watchlist_by_name("mine").assets])
+    tell("watchlist updated", [asset["symbol"] for asset in api.update_watchlist(created.id, "ours", ["KO"]).assets])
     api.delete_watchlist(created.id)
     tell("watchlists", len(api.get_watchlists()))
 
@@ -121,12 +139,19 @@ def use_market_data(api: Any) -> None:
     tell("latest quote", quote.bid_price < 270 < quote.ask_price)
     tell("latest bar", api.get_latest_bar("AAPL").close > 0)
     tell("snapshot", api.get_snapshot("AAPL").latest_trade.price)
+    tell("latest quotes", sorted(api.get_latest_quotes(["AAPL", "KO"])))
+    tell("latest bars", sorted(api.get_latest_bars(["AAPL", "KO"])))
     snapshots = api.get_snapshots(["AAPL", "KO"])
     tell("snapshots", sorted(snapshots), snapshots["AAPL"].prev_daily_bar.close > 0)
     coins = api.get_crypto_bars("BTC/USD", DAY, **WEEK)
     tell("coin bars", len(coins), coins[0].S)
     tell("latest coin trade", api.get_latest_crypto_trades(["BTC/USD"])["BTC/USD"].price)
     tell("coin trades", len(api.get_crypto_trades("BTC/USD", limit=5, **TEN_SECONDS)))
+    tell("coin quotes", len(api.get_crypto_quotes("BTC/USD", limit=5, **TEN_SECONDS)))
+    tell("latest coin quote", api.get_latest_crypto_quotes(["BTC/USD"])["BTC/USD"].bp < 60_000)
+    tell("latest coin bar", api.get_latest_crypto_bars(["BTC/USD"])["BTC/USD"].c > 0)
+    tell("one order book", "BTC/USD" in api.get_latest_crypto_orderbook("BTC/USD"))
+    tell("one coin snapshot", api.get_crypto_snapshot("BTC/USD")["BTC/USD"].latest_trade.price)
     book = api.get_latest_crypto_orderbooks(["BTC/USD"])["BTC/USD"]
     tell("order book", book.bids[0].p < book.asks[0].p)
     tell("coin snapshot", api.get_crypto_snapshots(["BTC/USD"])["BTC/USD"].latest_trade.price)
@@ -150,20 +175,17 @@ def use_streams(api: Any) -> None:
 
     def take(name: str, read: Callable[[Any], object]) -> Callable[[Any], Any]:
         async def handler(message: Any) -> None:
-            got.setdefault(name, read(message))
+            if name != "updates" or message.event == "fill":
+                got.setdefault(name, read(message))
             if got.keys() == wanted:
                 arrived.set()
 
         return handler
 
-    events: list[str] = []
+    def read_fill(update: Any) -> list[object]:
+        return [update.event, float(update.price), float(update.position_qty)]
 
-    async def on_update(update: Any) -> None:
-        events.append(update.event)
-        if update.event == "fill":
-            got["updates"] = [events[-1], float(update.price), float(update.position_qty)]
-
-    stream.subscribe_trade_updates(on_update)
+    stream.subscribe_trade_updates(take("updates", read_fill))
     stream.subscribe_trades(take("trade", lambda trade: [trade.symbol, trade.price]), "AAPL")
     stream.subscribe_quotes(take("quote", lambda quote: quote.bid_price < 270 < quote.ask_price), "AAPL")
     stream.subscribe_bars(take("bar", lambda bar: bar.close), "AAPL")
@@ -182,7 +204,7 @@ def use_streams(api: Any) -> None:
 
 
 os.environ["APCA_API_DATA_URL"] = URL
-client = tradeapi.REST(*KEYS, base_url=URL + "/paper")
+client = Watched(tradeapi.REST(*KEYS, base_url=URL + "/paper"))
 use_accounts_and_assets(client)
 use_orders(client)
 use_positions(client)
@@ -190,3 +212,4 @@ use_watchlists(client)
 use_market_data(client)
 asyncio.run(use_async_client())
 use_streams(client)
+tell("left out", client.left_out())

@@ -69,3 +69,7 @@ try:
     exchange.create_order("BTC/USD", "limit", "buy", 1_000, 50_000)
 except ccxt.InsufficientFunds as error:
     tell("refused", type(error).__name__)
+try:
+    exchange.fetch_deposits_withdrawals()  # the sandbox has no wallets, as Alpaca has none for most accounts
+except ccxt.BaseError as error:
+    tell("wallets", type(error).__name__)
