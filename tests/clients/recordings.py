@@ -6,16 +6,25 @@ number 3. `{{random}}` stands for what a client draws at random.
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
+from http import HTTPStatus
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Self, cast
 from urllib.parse import quote
 from uuid import uuid4
 
+from aiohttp import ClientSession
+
+from corral_sandbox import Sandbox, serve_sandbox
+
 msgpack: Any = import_module("msgpack")  # without types
 
+TUESDAY_TEN = datetime.fromisoformat("2026-11-24T10:00-05:00")
+PRICES = {"AAPL": 270, "BTC/USD": 60_000}
 FOLDER = Path(__file__).parent / "recordings"
 _PLACE = re.compile(r"\{\{(?:random|(\d+)((?:/[^/{}]+)+))\}\}")
 _RANDOM = re.compile(r"\b[0-9a-f]{32}\b")
@@ -86,6 +95,18 @@ class Socket:
             "headers": self.headers,
             "sent": [{message.form: message.content} for message in self.sent],
         }
+
+
+@asynccontextmanager
+async def still_sandbox() -> AsyncGenerator[Sandbox]:
+    """The one against which recordings are made and replayed: time and prices stand still, and so do its answers."""
+    async with (
+        serve_sandbox(port=0, seed=7, rate_limit_per_minute=0, start=TUESDAY_TEN, speed=0) as sandbox,
+        ClientSession() as http,
+        http.put(f"{sandbox.url}/_prices", json=PRICES) as answer,
+    ):
+        assert answer.status < HTTPStatus.BAD_REQUEST
+        yield sandbox
 
 
 def lines_of(recorded: list[Exchange | Socket]) -> list[dict[str, Json]]:

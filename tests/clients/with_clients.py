@@ -4,23 +4,17 @@ import asyncio
 import json
 import os
 import shutil
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from aiohttp import ClientSession
 
-from corral_sandbox import Sandbox, secret_of, serve_sandbox
+from corral_sandbox import Sandbox, secret_of, token_of
 from tests.clients import recordings
 from tests.clients.recorder import Recorder, recording
 
 KEY_ID: Final = "PKCLIENT0001"
-TUESDAY_TEN: Final = datetime.fromisoformat("2026-11-24T10:00-05:00")
-PRICES: Final = {"AAPL": "270", "BTC/USD": "60000"}
 _DRIVERS: Final = Path(__file__).parent / "drivers"
 _INSTALLED: Final = Path(__file__).parents[2] / ".tools" / "clients"
 _PATIENCE: Final = 180
@@ -28,6 +22,7 @@ _PATIENCE: Final = 180
 # What the programs print, unless it is said otherwise for one.
 _EXPECTED: Final[dict[str, list[Any]]] = {
     "account": [100_000, "ACTIVE"],
+    "by token": ["ACTIVE"],
     "configurations": [True],
     "clock": [True],
     "calendar": [["2026-11-25", "2026-11-27"]],  # Thanksgiving is between them
@@ -309,25 +304,14 @@ CLIENTS: Final = (
             "get_locate": ["locate not found"],
             "left out": [_OF_DOCUMENTATION],
         },
+        frozenset(("by token",)),
     ),
 )
 
 
-@asynccontextmanager
-async def _sandbox() -> AsyncGenerator[Sandbox]:
-    """Time and prices stand still, so that the same requests get the same answers."""
-    async with (
-        serve_sandbox(port=0, seed=7, rate_limit_per_minute=0, start=TUESDAY_TEN, speed=0) as sandbox,
-        ClientSession() as http,
-        http.put(f"{sandbox.url}/_prices", json=PRICES) as answer,
-    ):
-        assert answer.status == 200
-        yield sandbox
-
-
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.name)
 async def test_a_client_works_unmodified(client: Client, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    async with _sandbox() as sandbox, recording(sandbox.url, KEY_ID, tmp_path) as recorder:
+    async with recordings.still_sandbox() as sandbox, recording(sandbox.url, KEY_ID, tmp_path) as recorder:
         got = await _run(client, sandbox, recorder)
         sent = recordings.lines_of(recorder.recorded)
     assert got == client.expectation()
@@ -342,6 +326,7 @@ async def _run(client: Client, sandbox: Sandbox, recorder: Recorder) -> dict[str
         **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
         "KEY_ID": KEY_ID,
         "SECRET": secret_of(KEY_ID),
+        "TOKEN": token_of(KEY_ID),
         "SANDBOX_URL": recorder.url,
         "SANDBOX_TLS_URL": recorder.tls_url,
         "PROXY_URL": recorder.proxy_url,

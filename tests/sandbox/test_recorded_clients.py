@@ -17,14 +17,12 @@ import pytest
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType
 from yarl import URL
 
-from corral_sandbox import Sandbox, secret_of, serve_sandbox
+from corral_sandbox import Sandbox, secret_of, token_of
 from tests.clients import recordings
 from tests.clients.recordings import Message, msgpack
 from tests.sandbox.judges import judge, judge_of_data
 from tests.sandbox.people import keys_of
 
-_TUESDAY_TEN = datetime.fromisoformat("2026-11-24T10:00-05:00")
-_PRICES = {"AAPL": "270", "BTC/USD": "60000"}
 _PATIENCE = 20.0
 _DATA = ("/v2/stocks/", "/v1beta1/", "/v1beta3/")
 # In the document's schema a fill is two things at once; docs/sandbox.md says why corporate actions differ.
@@ -58,8 +56,7 @@ _PAGE_IN_CSHARP = {
 
 @pytest.fixture
 async def still() -> AsyncIterator[Sandbox]:
-    """As in `make clients`: time and prices stand still."""
-    async with serve_sandbox(port=0, seed=7, rate_limit_per_minute=0, start=_TUESDAY_TEN, speed=0) as running:
+    async with recordings.still_sandbox() as running:
         yield running
 
 
@@ -67,8 +64,6 @@ async def still() -> AsyncIterator[Sandbox]:
 async def test_a_recorded_client_gets_what_it_needs(
     client: str, still: Sandbox, http: ClientSession, official: dict[str, Any], official_data: dict[str, Any]
 ) -> None:
-    async with http.put(f"{still.url}/_prices", json=_PRICES) as answer:
-        assert answer.status == 200
     replay = _Replay(http, still, f"PKCLIENT{client.upper().replace('_', '')}")
     for line in recordings.read(client):
         if "socket" in line:
@@ -132,7 +127,8 @@ class _Replay:
         assert (update["price"], update["qty"], update["order"]["symbol"]) == ("270", "1", "AAPL")
 
     def _unmask(self, text: str) -> str:
-        return text.replace("SECRET", secret_of(self._key_id)).replace("KEY", self._key_id)
+        text = text.replace("SECRET", secret_of(self._key_id)).replace("TOKEN", token_of(self._key_id))
+        return text.replace("KEY", self._key_id)
 
 
 async def _send(socket: ClientWebSocketResponse, message: Message) -> None:
@@ -162,7 +158,7 @@ async def _judge_data(
     for message in seen:
         assert next(iter(message)) == "T"  # the SDK for Go refuses a message that begins otherwise
         if message["T"] == "t":
-            assert message["p"] == {"AAPL": 270, "BTC/USD": 60_000}[message["S"]]
+            assert message["p"] == recordings.PRICES[message["S"]]
         if message["T"] in {"t", "q"}:
             assert isinstance(message["t"], msgpack.Timestamp if is_packed else str)
             sizes = [message[name] for name in ("s", "bs", "as") if name in message]
@@ -214,7 +210,7 @@ def _judge_values(answer: Any) -> None:  # noqa: ANN401 - any JSON
         if {"bp", "ap"} <= document.keys():
             assert document["bp"] <= document["ap"]
         paid = document.get("filled_avg_price") or document.get("avg_entry_price")
-        price = {"AAPL": 270, "BTC/USD": 60_000, "BTCUSD": 60_000}.get(str(document.get("symbol")))
+        price = recordings.PRICES.get(str(document.get("symbol")).replace("BTCUSD", "BTC/USD"))
         if paid is not None and price is not None:
             assert Decimal(paid) == price
 
@@ -243,8 +239,6 @@ async def test_the_sdk_for_go_reads_trade_updates_as_server_sent_events(http: Cl
     """It sends no `Accept`, and reads lines that begin with `data: `."""
     headers = keys_of("PKGOPHER0001")
     order = {"symbol": "AAPL", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day"}
-    async with http.put(f"{still.url}/_prices", json=_PRICES):
-        pass
     async with http.get(f"{still.paper_url}/v2/events/trades", headers=headers) as stream:
         assert stream.status == 200
         async with http.post(f"{still.paper_url}/v2/orders", json=order, headers=headers) as response:

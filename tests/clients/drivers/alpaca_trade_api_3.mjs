@@ -30,6 +30,8 @@ const all = async (found) => {
 async function useAccountsAndAssets() {
   const account = await alpaca.getAccount();
   tell("account", Number(account.cash), account.status);
+  const byToken = new Alpaca({ oauth: process.env.TOKEN, baseUrl: `${url}/paper` });
+  tell("by token", (await byToken.getAccount()).status);
   await alpaca.updateAccountConfigurations({ no_shorting: true });
   tell("configurations", (await alpaca.getAccountConfigurations()).no_shorting);
   tell("clock", (await alpaca.getClock()).is_open);

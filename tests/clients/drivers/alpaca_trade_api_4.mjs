@@ -7,12 +7,9 @@ import { Alpaca, ApiError, capabilities, TimeFrame } from "alpaca-trade-api-4";
 
 const url = process.env.SANDBOX_URL;
 const socket = url.replace("http", "ws");
-const client = new Alpaca({
-  keyId: process.env.KEY_ID,
-  secret: process.env.SECRET,
-  fetchApi: (asked, init) =>
-    fetch(asked.replace("https://paper-api.alpaca.markets", `${url}/paper`).replace("https://data.alpaca.markets", url), init),
-});
+const fetchApi = (asked, init) =>
+  fetch(asked.replace("https://paper-api.alpaca.markets", `${url}/paper`).replace("https://data.alpaca.markets", url), init);
+const client = new Alpaca({ keyId: process.env.KEY_ID, secret: process.env.SECRET, fetchApi });
 // Passes everything on to the client, and knows which of its calls have been made.
 const used = new Set();
 const watched = (part) =>
@@ -35,6 +32,8 @@ const day = (date) => new Date(date).toISOString().slice(0, 10);
 async function useAccountsAndAssets() {
   const check = await trading.validateConnection();
   tell("account", Number(check.account.cash), check.account.status);
+  const byToken = new Alpaca({ accessToken: process.env.TOKEN, fetchApi });
+  tell("by token", (await byToken.trading.account.getAccount()).status);
   await trading.accountConfigurations.patchAccountConfig({ accountConfigurations: { noShorting: true } });
   tell("configurations", (await trading.accountConfigurations.getAccountConfig()).noShorting);
   tell("clock", (await trading.clock.legacyClock()).isOpen);

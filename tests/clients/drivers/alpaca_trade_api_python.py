@@ -206,6 +206,7 @@ def use_streams(api: Any) -> None:
 os.environ["APCA_API_DATA_URL"] = URL
 client = Watched(tradeapi.REST(*KEYS, base_url=URL + "/paper"))
 use_accounts_and_assets(client)
+tell("by token", tradeapi.REST(oauth=os.environ["TOKEN"], base_url=URL + "/paper").get_account().status)
 use_orders(client)
 use_positions(client)
 use_watchlists(client)

@@ -26,6 +26,8 @@ const symbols = (assets) => assets.map((asset) => asset.symbol);
 
 const account = await client.getAccount();
 tell("account", Number(account.cash), account.status);
+const byToken = createClient({ accessToken: process.env.TOKEN, baseURL: process.env.SANDBOX_URL });
+tell("by token", (await byToken.getAccount()).status);
 await client.updateConfigurations({ no_shorting: true });
 tell("configurations", (await client.getConfigurations()).no_shorting);
 tell("clock", (await client.getClock()).is_open);
