@@ -1,11 +1,13 @@
 # Everything is installed into this folder (.tools, .venv) and nowhere else.
 .DEFAULT_GOAL := help
-.PHONY: help install dev run wheel test coverage journeys calendar races breakages check format bench map pictures lock clean
+.PHONY: help install dev run wheel test coverage journeys calendar races breakages clients check format bench map \
+  pictures lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 CHART := src/corral/web/static/vendor/lightweight-charts.js
 AXE := .tools/axe/axe.min.js
 SANDBOX := distributions/corral-sandbox
+CLIENTS := .tools/clients/.installed
 # Compiled tests are kept whatever the surroundings say: to compile them anew takes each worker longer than to run them.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses=6 --dist=loadgroup --no-loadscope-reorder
 EVERY_LINE := $(BIN)/coverage report --fail-under=100 \
@@ -45,6 +47,8 @@ races: .venv/.dev-installed ## changes of a password against sign-ins by the old
 	$(BIN)/python -m pytest tests/identity/test_races.py --race-rounds=2000 -rP
 breakages: .venv/.dev-installed ## break Corral in each of the ways of tests/breakages, and look whether the tests notice
 	$(BIN)/python -m tests.breakages $(BREAKAGES)
+clients: .venv/.dev-installed $(CLIENTS) ## run other people's clients of Alpaca against the sandbox
+	$(BIN)/python -m pytest tests/clients/with_clients.py $(RECORD)
 check: .venv/.dev-installed ## linters, types, architecture
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -72,6 +76,9 @@ $(CHART): requirements/package-lock.json
 
 $(AXE): requirements/package-lock.json
 	@requirements/get-axe
+
+$(CLIENTS): $(wildcard requirements/clients/*) | $(UV)
+	@requirements/get-clients $(abspath $(UV)) $(PYTHON)
 
 .venv/.installed: requirements/runtime.txt pyproject.toml $(SANDBOX)/pyproject.toml | $(UV)
 	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) .venv

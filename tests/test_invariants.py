@@ -67,11 +67,13 @@ def test_what_runs_while_somebody_listens_reads_no_clock_that_jumps() -> None:
 
 
 def test_no_tracked_file_names_a_registry_or_carries_a_lock_with_one() -> None:
-    for requirements in (ROOT / "requirements").glob("*.txt"):
+    for requirements in (ROOT / "requirements").rglob("*.txt"):
         text = requirements.read_text(encoding="utf-8")
         assert "://" not in text
         assert "--hash=sha256:" in text
     assert not (ROOT / "uv.lock").exists()
     scripts = (ROOT / "requirements" / "package-lock.json").read_text(encoding="utf-8")
-    assert "://" not in scripts
+    clients = (ROOT / "requirements" / "clients" / "package-lock.json").read_text(encoding="utf-8")
+    assert "://" not in scripts + clients
     assert scripts.count('"integrity": "sha512-') == scripts.count('"node_modules/') == 3
+    assert clients.count('"integrity": "sha512-') == len(re.findall(r'^    "node_modules/', clients, re.MULTILINE)) > 3

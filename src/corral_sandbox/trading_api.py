@@ -101,7 +101,7 @@ ROUTES = Routes(
         "/v2/tokenization/requests:by_client_request_id": {"GET": get_tokenization_by_client_request_id},
         "/v2/wallets": {"GET": refuse_wallets},
         "/v2/wallets/fees/estimate": {"GET": refuse_wallets},
-        "/v2/wallets/transfers": {"GET": refuse_wallets},
+        "/v2/wallets/transfers": {"GET": refuse_wallets, "POST": refuse_wallets},
         "/v2/wallets/transfers/{transfer_id}": {"GET": refuse_wallets},
         "/v2/wallets/travel-rule/vasps": {"GET": refuse_wallets},
         "/v2/wallets/whitelists": {"GET": refuse_wallets, "POST": refuse_wallets},

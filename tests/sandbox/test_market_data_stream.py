@@ -11,7 +11,7 @@ import orjson
 import pytest
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, WSServerHandshakeError, encode_basic_auth
 
-from corral_sandbox import Sandbox, secret_of, serve_sandbox, server
+from corral_sandbox import Sandbox, request_handler, secret_of, serve_sandbox
 from corral_sandbox.market.mean_prices import MEAN_CENTS
 from corral_sandbox.market.prices import Market, price
 from corral_sandbox.market.time import Clock
@@ -207,6 +207,15 @@ async def test_a_subscription_is_confirmed_with_all_channels(
         assert await _ask(socket, action="subscribe", **asked) == [{"T": "subscription", **confirmed}]
 
 
+async def test_channels_of_other_feeds_may_be_named_without_symbols(http: ClientSession, streams: Sandbox) -> None:
+    """The SDK for Go does so in each message."""
+    async with _authenticated(http, streams, "/v2/sip") as socket:
+        added = await _ask(socket, action="subscribe", bars=["AAPL"], trades=None, orderbooks=None, news=None)
+        assert (added[0]["bars"], added[0]["trades"]) == (["AAPL"], [])
+        left = await _ask(socket, action="unsubscribe", bars=["AAPL"], quotes=None, orderbooks=None, news=[])
+        assert left[0]["bars"] == []
+
+
 async def test_subscriptions_add_up_and_unsubscribing_takes_away(http: ClientSession, streams: Sandbox) -> None:
     async with _authenticated(http, streams, "/v2/sip") as socket:
         await _ask(socket, action="subscribe", bars=["AAPL", "KO"])
@@ -286,7 +295,7 @@ async def test_a_flush_writes_what_is_due_and_cuts_a_client_that_does_not_read(
 ) -> None:
     monkeypatch.setattr(market_data, "_SECONDS_BETWEEN_ROUNDS", 3_600)
     monkeypatch.setattr(data_socket, "_FLUSH_SECONDS", 0.2)
-    monkeypatch.setattr(server, "MarketDataStreams", _Kept)
+    monkeypatch.setattr(request_handler, "MarketDataStreams", _Kept)
     now = nanoseconds(_NOON)
     async with (
         serve_sandbox(port=0, clock=lambda: now) as running,

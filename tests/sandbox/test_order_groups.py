@@ -125,6 +125,17 @@ def test_a_replacement_is_a_new_order() -> None:
     assert new["client_order_id"] not in {"mine", None}
 
 
+def test_what_a_replacement_leaves_open_stays_as_it_was() -> None:
+    """The SDK for Go writes null and "" there."""
+    broker = Broker()
+    old = broker.place(type="limit", qty="10", limit_price="5", time_in_force="gtc")
+    change = {"qty": "7", "limit_price": None, "stop_price": None, "time_in_force": "", "client_order_id": ""}
+
+    _, new = broker.ask("PATCH", f"/v2/orders/{old['id']}", change)
+
+    assert (new["qty"], new["limit_price"], new["time_in_force"]) == ("7", "5", "gtc")
+
+
 def test_a_brackets_exit_can_be_replaced_and_still_cancels_the_other() -> None:
     broker = Broker()
     entry = _bracket(broker)

@@ -216,7 +216,7 @@ def test_an_option_that_cannot_be_exercised_is_settled_in_cash() -> None:
     assert (broker.held(_KO_CALL), broker.held("KO")) == (0, 0)
 
 
-def _spread(bought: str, sold: str, **fields: object) -> dict[str, object]:
+def _spread(bought: str, sold: str, **fields: object) -> dict[str, Any]:
     legs = [
         {"symbol": bought, "ratio_qty": "1", "side": "buy", "position_intent": "buy_to_open"},
         {"symbol": sold, "ratio_qty": "1", "side": "sell", "position_intent": "sell_to_open"},
@@ -240,6 +240,16 @@ def test_a_spread_fills_as_one_at_its_net_price() -> None:
     assert Decimal(order["filled_avg_price"]) == net
     assert (broker.held(_NVDA_CALL), broker.held(far)) == (2, -2)
     assert Decimal(broker.get("/v2/account")["cash"]) == cash - 200 * net
+
+
+def test_a_spread_takes_no_shares_from_those_that_may_be_sold() -> None:
+    broker = Broker(OPTIONS_TRADER)
+    legs = [{**leg, "side": ""} for leg in _spread(_NVDA_CALL, "NVDA261218C00190000")["legs"]]  # as the SDK for Go
+    broker.look(broker.place(**_spread("", "", legs=legs, side="", type="market")))
+
+    position = broker.get("/v2/positions/NVDA")
+
+    assert position["qty_available"] == position["qty"] == "175"
 
 
 def test_a_strategy_with_unlimited_loss_is_refused() -> None:

@@ -153,6 +153,7 @@ async def test_every_operation_of_the_official_document_is_served(
     [
         ("GET", "/v2/wallets", 403, "crypto transfers are not enabled for this account"),
         ("GET", "/v2/wallets/transfers", 403, "crypto transfers are not enabled for this account"),
+        ("POST", "/v2/wallets/transfers", 403, "crypto transfers are not enabled for this account"),
         ("POST", "/v2/wallets/whitelists", 403, "crypto transfers are not enabled for this account"),
         ("DELETE", f"/v2/wallets/whitelists/{_LOCATE_ID}", 403, "crypto transfers are not enabled for this account"),
         ("POST", "/v2/tokenization/mint", 403, "account is not authorized to mint"),

@@ -54,6 +54,7 @@ _type, _duration, _one_class = (
     choice(*get_args(TimeInForce)),
     choice(*get_args(OrderClass)),
 )
+# Alpaca's SDK for Go writes "" for what it leaves open.
 _side, _intent, _id = or_blank(choice(*get_args(Side))), or_blank(choice(*get_args(Intent))), or_blank(_client_order_id)
 
 
@@ -104,7 +105,7 @@ class OrderChange:
     """What a replacement changes; None keeps the old value."""
 
     qty: Annotated[Decimal | None, _amount] = None
-    time_in_force: Annotated[TimeInForce | None, _duration] = None
+    time_in_force: Annotated[TimeInForce | None, or_blank(_duration)] = None
     limit_price: Annotated[Decimal | None, _net] = None
     stop_price: Annotated[Decimal | None, _amount] = None
     trail: Annotated[Decimal | None, _amount] = None

@@ -1,6 +1,5 @@
 """What open orders reserve: quantity of a position that they would close, and buying power that they would use."""
 
-from collections.abc import Iterator
 from decimal import Decimal
 
 from corral_sandbox.broker.ledger import INTRADAY_MULTIPLIER, AccountValue, buying_power, options_buying_power, value_of
@@ -8,7 +7,7 @@ from corral_sandbox.broker.matching import quantity_left, quote
 from corral_sandbox.broker.order_manager import OrderManager
 from corral_sandbox.broker.orders import BrokerOrder, OrderRequest
 from corral_sandbox.market.money import ZERO
-from corral_sandbox.market.option_contracts import SHARES_PER_CONTRACT, OptionContract, contract_of
+from corral_sandbox.market.option_contracts import SHARES_PER_CONTRACT, contract_of
 from corral_sandbox.market.time import close_before_today
 
 
@@ -18,7 +17,7 @@ def reserved_quantity(manager: OrderManager, symbol: str, now: int, replacing: B
     Of the exits of one group only one counts. `replacing` is an order that is about to be replaced.
     """
     position = manager.ledger.state.quantity_of(symbol)
-    total = _short_contracts(manager, "call", symbol) * SHARES_PER_CONTRACT
+    total = _calls_that_shares_cover(manager, symbol) * SHARES_PER_CONTRACT
     for order in _reserving_orders(manager, replacing):
         order_request = order.request
         if (
@@ -98,25 +97,21 @@ def _reserving_orders(manager: OrderManager, replacing: BrokerOrder | None) -> l
     ]
 
 
-def _short_contracts(manager: OrderManager, kind: str, underlying: str) -> Decimal:
-    return sum(
-        (
-            count
-            for contract, count in _short_options(manager)
-            if contract.underlying == underlying and contract.type == kind
-        ),
-        ZERO,
-    )
+def _calls_that_shares_cover(manager: OrderManager, underlying: str) -> Decimal:
+    """Returns how many more calls are short than long: the long ones of a spread cover its short ones."""
+    net = ZERO
+    for symbol, position in manager.ledger.state.positions.items():
+        contract = contract_of(symbol)
+        if contract is not None and (contract.type, contract.underlying) == ("call", underlying):
+            net += position.quantity
+    return max(-net, ZERO)
 
 
 def _cash_for_short_puts(manager: OrderManager) -> Decimal:
     """Returns the cash that secures short puts."""
-    puts = [(contract, count) for contract, count in _short_options(manager) if contract.type == "put"]
-    return sum((count * SHARES_PER_CONTRACT * contract.strike for contract, count in puts), ZERO)
-
-
-def _short_options(manager: OrderManager) -> Iterator[tuple[OptionContract, Decimal]]:
+    total = ZERO
     for symbol, position in manager.ledger.state.positions.items():
         contract = contract_of(symbol)
-        if contract is not None and position.quantity < 0:
-            yield contract, -position.quantity
+        if contract is not None and contract.type == "put" and position.quantity < 0:
+            total -= position.quantity * SHARES_PER_CONTRACT * contract.strike
+    return total

@@ -50,9 +50,9 @@ class _Connection:
 
     def change_subscriptions(self, message: Mapping[str, object]) -> int | None:
         """Subscribes or unsubscribes and confirms all that is subscribed to; or returns the code of an error and
-        changes nothing.
+        changes nothing. A channel without symbols is not asked for: the SDK for Go names those of all feeds, as null.
         """
-        asked = {name: symbols for name, symbols in message.items() if name != "action" and symbols != []}
+        asked = {name: symbols for name, symbols in message.items() if name != "action" and symbols not in ([], None)}
         for name, symbols in asked.items():
             code = self._error_of(name, symbols, is_subscribing=message["action"] == "subscribe")
             if code is not None:
