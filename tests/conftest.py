@@ -18,7 +18,6 @@ from hypothesis import settings as hypothesis_settings
 from platformdirs import user_data_path
 
 from corral.app import create_app, open_state
-from corral.core import DatabaseAddresses
 from corral.database.embedded.instance import EmbeddedDatabase, embedded_postgres
 from corral.database.migrate import apply_migrations
 from corral.edge.server import reserve_port, serve_http
@@ -26,6 +25,7 @@ from corral.identity import passwords
 from corral.logs import configure_logging
 from corral.serving import Services
 from corral.settings import Settings
+from corral.storage import DatabaseAddresses
 from corral_sandbox import Sandbox, serve_sandbox
 from tests.machine import refused_skips, told_skips
 from tests.patient_loop import PatientLoop

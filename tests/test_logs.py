@@ -25,7 +25,7 @@ from corral.logs import (
     redact,
 )
 from corral.secret import Secret
-from tests.kept_logging import kept_logging
+from tests.restored_logging import restored_logging
 
 KEY_ID = "PK7Q2ZJ4M8X1C5V9B3N6"
 SECRET = "wq8ZpT3rYkLm5Xv1Nc7Bd9Hs2Jf4Ga6Qe0UiOyRt"
@@ -35,7 +35,7 @@ FORMATS: list[Literal["console", "json"]] = ["console", "json"]
 
 @pytest.fixture(autouse=True)
 def unconfigured() -> Iterator[None]:
-    with kept_logging():
+    with restored_logging():
         yield
 
 

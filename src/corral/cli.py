@@ -22,14 +22,14 @@ from pydantic_core import ErrorDetails
 from corral import __version__
 from corral.alpaca.environments import configured_hosts
 from corral.edge.field_types import Name, canonical_email
-from corral.ending import ended_in_order
 from corral.errors import DatabaseUnavailable, OperatorError, Problem
 from corral.hardening import forget_variable, harden_process
 from corral.identity.models import Scope
 from corral.logs import configure_logging
+from corral.network_environment import NetworkEnvironment
 from corral.secret import Secret
 from corral.settings import HOLDING_PASSWORDS, Settings, describe_settings, take_settings
-from corral.surroundings import Surroundings
+from corral.signals import run_until_signal
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of the data. Default: CORRAL_DATA_DIR.")]
 EmailArgument = Annotated[str, typer.Argument(metavar="EMAIL", show_default=False)]
@@ -100,7 +100,7 @@ def serve_command(
     refuse_demo_folder(settings.data_dir)
     _configure_logging(settings)
     harden_process()
-    _run(run_service(settings, _surroundings(settings)))
+    _run(run_service(settings, _network_environment(settings)))
 
 
 @app.command()
@@ -245,7 +245,7 @@ def doctor(data_dir: DataDir = None) -> None:
     from corral.commands.doctor import print_findings
 
     settings = _command_settings(data_dir)
-    _run(print_findings(settings, _surroundings(settings)))
+    _run(print_findings(settings, _network_environment(settings)))
 
 
 @app.command()
@@ -281,8 +281,8 @@ def _forget_variables(*, is_embedded: bool) -> None:
             forget_variable(name)
 
 
-def _surroundings(settings: Settings) -> Surroundings:
-    return Surroundings.from_environment(os.environ, has_own_database=settings.database_url is not None)
+def _network_environment(settings: Settings) -> NetworkEnvironment:
+    return NetworkEnvironment.from_environment(os.environ, has_own_database=settings.database_url is not None)
 
 
 def _configure_logging(settings: Settings) -> None:
@@ -296,7 +296,7 @@ def _has_colors() -> bool:
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
-    uvloop.run(ended_in_order(work))
+    uvloop.run(run_until_signal(work))
 
 
 def _token_name(text: str) -> str:

@@ -11,14 +11,14 @@ from typing import Literal
 
 from corral import __version__
 from corral.app import State, create_app, open_state
-from corral.core import DatabaseAddresses, migrated_database
 from corral.database.embedded.files import exclusive_serve_lock
 from corral.edge.server import PortTaken, reserve_port, serve_http
-from corral.ending import Signals
 from corral.errors import OperatorError
 from corral.hardening import raise_file_limit
 from corral.logs import get_logger
 from corral.settings import Settings
+from corral.signals import Signals
+from corral.storage import DatabaseAddresses, migrated_database
 
 _log = get_logger()
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from corral.edge.edge import Edge, Message, Receive, Scope, Send, security_headers
+from corral.edge.middleware import Edge, Message, Receive, Scope, Send, security_headers
 from tests.edge.sample_app import sample_app
 from tests.edge.wire import CANARY, Served, request, served
 

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from corral.edge.connection import Limits
-from corral.edge.edge import ASGIApp, Edge
+from corral.edge.middleware import ASGIApp, Edge
 from corral.edge.server import reserve_port, serve_http
 
 PUBLIC_URL = "https://corral.example.com"

@@ -10,12 +10,12 @@ import pytest
 from aiohttp import ClientSession
 
 from corral.app import open_state
-from corral.core import DatabaseAddresses
 from corral.database import selfcheck
 from corral.database.migrate import apply_migrations
 from corral.health.readiness import TakesNoWrites
 from corral.serving import Services
 from corral.settings import Settings
+from corral.storage import DatabaseAddresses
 from corral_sandbox import Sandbox
 from tests.access import browser, sign_in_by_link
 from tests.conftest import Service, listening

@@ -9,13 +9,13 @@ import pytest
 from aiohttp import ClientSession
 
 from corral.app import create_app, open_state
-from corral.core import DatabaseAddresses
 from corral.database.connection import open_owner_connection
 from corral.database.embedded.instance import embedded_postgres
 from corral.edge.server import reserve_port, serve_http
 from corral.health.readiness import Weakened
 from corral.serving import Services
 from corral.settings import Settings
+from corral.storage import DatabaseAddresses
 from corral_sandbox import Sandbox
 from tests.conftest import Service
 from tests.journeys.program import corral, free_port

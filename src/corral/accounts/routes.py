@@ -46,7 +46,7 @@ from corral.credentials.problems import (
 )
 from corral.credentials.reader import READ, CredentialReader
 from corral.edge.problems import responses_for
-from corral.edge.services import ServiceKey, resources
+from corral.edge.request_state import StateKey, resources_of
 from corral.errors import DatabaseUnavailable, InvalidRequest
 from corral.identity.dependencies import AccountsRead, get_accounts_reader
 from corral.identity.models import AuthUser
@@ -54,7 +54,7 @@ from corral.identity.models import Scope as TokenScope
 from corral.identity.problems import InsufficientScope, Unauthenticated
 from corral.identity.tokens import Authenticator, require_scope
 
-ACCOUNTS: Final = ServiceKey[AccountReader]("accounts")
+ACCOUNTS: Final = StateKey[AccountReader]("accounts")
 
 _PATH: Final = re.compile(
     r"/api/credentials/([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})/account-data", re.ASCII
@@ -122,7 +122,7 @@ async def read_overview(user: AccountsRead, request: Request) -> Response:
 
     The scope `accounts:read` includes each account's name, number and type, but nothing about its API key.
     """
-    return _json(await load_overview(user.id, resources(request).database, ACCOUNTS.of(request)))
+    return _json(await load_overview(user.id, resources_of(request).database, ACCOUNTS.of(request)))
 
 
 @router.get(

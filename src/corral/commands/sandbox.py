@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 
 from corral.commands.console import out
-from corral.ending import Signals
 from corral.errors import OperatorError
+from corral.signals import Signals
 from corral_sandbox import Sandbox, serve_sandbox
 
 

@@ -16,8 +16,8 @@ from weakref import ref
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from corral.edge.edge import ASGIApp
 from corral.edge.long_lived import LONG_LIVED
+from corral.edge.middleware import ASGIApp
 from corral.edge.problems import HeadersTooLarge, RequestTimeout, render_problem
 from corral.edge.security_headers import security_headers
 from corral.errors import BodyTooLarge, MalformedRequest, Overloaded, Problem

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 if TYPE_CHECKING:
     from weakref import ReferenceType
 
-LONG_LIVED: Final = "corral.lasting"
+LONG_LIVED: Final = "corral.long_lived"
 """The extension's name in the ASGI scope."""
 
 

@@ -12,7 +12,7 @@ from typing import Final, cast
 import uvicorn
 
 from corral.edge.connection import GuardedProtocol, Limits
-from corral.edge.edge import ASGIApp, Message, Receive, Scope, Send
+from corral.edge.middleware import ASGIApp, Message, Receive, Scope, Send
 from corral.logs import get_logger
 
 LIMITS: Final = Limits()

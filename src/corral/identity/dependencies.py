@@ -5,12 +5,12 @@ from typing import Annotated, Final
 
 from fastapi import Depends, Request
 
-from corral.edge.services import ServiceKey
+from corral.edge.request_state import StateKey
 from corral.identity.models import AuthUser, Scope
 from corral.identity.problems import NotAnAdministrator, SessionRequired
 from corral.identity.tokens import Authenticator, require_scope
 
-AUTHENTICATOR: Final = ServiceKey[Authenticator]("authenticator")
+AUTHENTICATOR: Final = StateKey[Authenticator]("authenticator")
 
 
 async def get_current_user(request: Request) -> AuthUser:

@@ -4,7 +4,7 @@ from contextlib import suppress
 
 from fastapi import Request, Response
 
-from corral.edge.services import Resources, resources
+from corral.edge.request_state import Resources, resources_of
 from corral.identity import sessions
 from corral.identity.dependencies import AUTHENTICATOR
 from corral.identity.models import AuthUser, VerifiedUser
@@ -19,21 +19,23 @@ async def begin_session(verified: VerifiedUser, request: Request, response: Resp
     The one that this browser had until now ends: nobody could leave it any more, and pages that it left open would go
     on showing what is its person's.
     """
-    core = resources(request)
-    session = await sessions.start_session(core.database, core.vault, verified, request.headers.get("user-agent", ""))
-    if former := request.cookies.get(session_cookie_name(core.public_url)):
-        await sessions.end_session_of(core.database, core.vault, former)
+    resources = resources_of(request)
+    session = await sessions.start_session(
+        resources.database, resources.vault, verified, request.headers.get("user-agent", "")
+    )
+    if former := request.cookies.get(session_cookie_name(resources.public_url)):
+        await sessions.end_session_of(resources.database, resources.vault, former)
     cookie_value = session.cookie_value.reveal()
-    _set_cookie(core, response, cookie_value, int(sessions.ABSOLUTE.total_seconds()))
+    _set_cookie(resources, response, cookie_value, int(sessions.ABSOLUTE.total_seconds()))
     return await AUTHENTICATOR.of(request).authenticate_session(cookie_value)
 
 
 async def finish_session(user: AuthUser, request: Request, response: Response) -> None:
     """Ends it on the server, and lets the browser forget it with all that it may have kept."""
-    core = resources(request)
+    resources = resources_of(request)
     with suppress(SessionNotFound):  # ended elsewhere in the same moment
-        await sessions.end_session(user.id, core.database, user.session_or_token_id)
-    forget_session_cookie(core, response)
+        await sessions.end_session(user.id, resources.database, user.session_or_token_id)
+    forget_session_cookie(resources, response)
     response.headers["clear-site-data"] = '"cache", "storage"'
 
 
@@ -42,8 +44,8 @@ def session_cookie_name(public_url: str) -> str:
     return "__Host-corral_session" if public_url.startswith("https://") else "corral_session"
 
 
-def forget_session_cookie(core: Resources, response: Response) -> None:
-    _set_cookie(core, response, "", 0)
+def forget_session_cookie(resources: Resources, response: Response) -> None:
+    _set_cookie(resources, response, "", 0)
 
 
 def source_of(request: Request, made_by: MadeBy) -> Source:
@@ -53,13 +55,13 @@ def source_of(request: Request, made_by: MadeBy) -> Source:
     return Source(made_by, address, device_of(request.headers.get("user-agent", "")))
 
 
-def _set_cookie(core: Resources, response: Response, value: str, max_age: int) -> None:
+def _set_cookie(resources: Resources, response: Response, value: str, max_age: int) -> None:
     response.set_cookie(
-        session_cookie_name(core.public_url),
+        session_cookie_name(resources.public_url),
         value,
         max_age=max_age,
         path="/",
-        secure=core.public_url.startswith("https://"),
+        secure=resources.public_url.startswith("https://"),
         httponly=True,
         samesite="lax",
     )

@@ -7,16 +7,16 @@ from starlette.types import Receive, Scope, Send
 
 from corral.edge.long_lived import connection_of
 from corral.edge.problems import responses_for
-from corral.edge.services import ServiceKey
+from corral.edge.request_state import StateKey
 from corral.errors import CrossOriginRefused, DatabaseUnavailable, Overloaded
 from corral.identity.dependencies import AccountsRead
 from corral.identity.models import AuthUser
 from corral.identity.problems import InsufficientScope, Unauthenticated
+from corral.stream.lifespan import StreamService
 from corral.stream.problems import StreamStopping, TooManyStreams
-from corral.stream.service import StreamService
 from corral.stream.subscriber import Subscriber
 
-STREAM_SERVICE: Final = ServiceKey[StreamService]("stream")
+STREAM_SERVICE: Final = StateKey[StreamService]("stream")
 MEDIA_TYPE: Final = "text/event-stream"
 
 

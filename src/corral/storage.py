@@ -22,7 +22,7 @@ class DatabaseAddresses:
 
 
 @dataclass(frozen=True, slots=True)
-class Core:
+class Storage:
     database: Database
     readiness: ReadinessMonitor
     vault: Vault
@@ -49,9 +49,9 @@ async def migrated_database(settings: Settings) -> AsyncGenerator[DatabaseAddres
 
 
 @asynccontextmanager
-async def open_core(settings: Settings, database_dsn: str) -> AsyncGenerator[Core]:
+async def open_storage(settings: Settings, database_dsn: str) -> AsyncGenerator[Storage]:
     """Raises OperatorError: DatabaseRefused, MigrationRefused, Weakened, TakesNoWrites, KeyringRefused."""
     async with Database.open(database_dsn) as database:
         readiness = ReadinessMonitor(database)
         async with readiness.running():
-            yield Core(database, readiness, await open_vault(database, settings.keyring_path))
+            yield Storage(database, readiness, await open_vault(database, settings.keyring_path))

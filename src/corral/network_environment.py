@@ -17,7 +17,7 @@ NEVER_FOLLOWED = ("SSLKEYLOGFILE",)
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class NetworkEnvironment:
     """`trust` holds variables that change which certificates are trusted, with values; `proxies` only names."""
 
     trust: Mapping[str, str]

@@ -4,8 +4,8 @@ import asyncio
 import io
 
 from corral.edge.connection import Limits
-from corral.edge.edge import Receive, Scope, Send
 from corral.edge.long_lived import connection_of
+from corral.edge.middleware import Receive, Scope, Send
 from tests.edge.wire import request, served
 
 

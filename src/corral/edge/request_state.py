@@ -13,7 +13,7 @@ Service = TypeVar("Service")
 
 
 @final
-class ServiceKey(Generic[Service]):
+class StateKey(Generic[Service]):
     """Under which the application keeps one object, and by which a request finds it: `READER.of(request)`.
 
     The only place where the type of what the framework hands through is taken on trust.
@@ -38,5 +38,5 @@ class Resources:
     public_url: str  # as the browser sees it, without a trailing slash
 
 
-_RESOURCES: Final = ServiceKey[Resources]("resources")
-resources: Final = _RESOURCES.of
+_RESOURCES: Final = StateKey[Resources]("resources")
+resources_of: Final = _RESOURCES.of
