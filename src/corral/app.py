@@ -1,4 +1,4 @@
-"""The composition root: what lives as long as the process, and the application over it."""
+"""The composition root: the objects that live as long as the process, and the application that uses them."""
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -38,7 +38,7 @@ from corral.web.rendering import render_problem_page
 
 
 class State(TypedDict):
-    """What every request can reach, each by the StateKey of its name."""
+    """The objects available to every request, each by the StateKey of its name."""
 
     resources: Resources
     authenticator: Authenticator
@@ -51,7 +51,7 @@ class State(TypedDict):
 
 @asynccontextmanager
 async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = False) -> AsyncGenerator[State]:
-    """Opens everything in the order in which it is needed, proves the database, and closes it in reverse."""
+    """Opens everything in order of dependency, checks the database, and closes everything in reverse."""
     async with AsyncExitStack() as stack:
         storage = await stack.enter_async_context(open_storage(settings, database_dsn))
         database, vault = storage.database, storage.vault
@@ -90,7 +90,7 @@ def create_app(settings: Settings, state: State) -> Edge:
 
 
 def create_api(state: State | None = None) -> FastAPI:
-    """The routes. Without state it only describes itself (`corral openapi`)."""
+    """The routes. Without state, the application can only return its OpenAPI document (`corral openapi`)."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[Mapping[str, object]]:

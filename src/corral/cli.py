@@ -1,6 +1,6 @@
 """The command line. Only this module reads the environment.
 
-Each command imports what it does when it is called: the small ones do not wait for the web framework.
+Each command imports its code when it is called, so that small ones do not load the web framework.
 """
 
 import asyncio
@@ -265,15 +265,15 @@ def _command_settings(data_dir: Path | None) -> Settings:
 
 def _taken_settings(**overrides: object) -> Settings:
     settings = take_settings(os.environ, **overrides)
-    configured_hosts(settings)  # reports wrong addresses before anything is started
+    configured_hosts(settings)  # reports invalid URLs before anything is started
     _forget_variables(is_embedded=settings.database_url is None)
     return settings
 
 
 def _forget_variables(*, is_embedded: bool) -> None:
-    """Removes what holds a password from the environment, where others could read it.
+    """Removes variables with passwords from the environment, where others could read them.
 
-    The driver reads the PG… variables where an address leaves something open. They are not
+    The driver reads the PG… variables for what a URL does not specify. They are not
     meant for the embedded database.
     """
     for name in list(os.environ):
@@ -291,7 +291,7 @@ def _configure_logging(settings: Settings) -> None:
 
 
 def _has_colors() -> bool:
-    """As https://no-color.org and terminfo have it."""
+    """According to https://no-color.org and terminfo."""
     return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
 
 

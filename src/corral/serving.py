@@ -63,7 +63,7 @@ async def serve(
     second signal ends the wait at once.
 
     `announce` gets the address once the service answers there. `say` prints what it returns, unless the service is
-    stopping by then: a link would lead nowhere. Raises CannotListen before anything is started.
+    stopping by then, when a link would not work. Raises CannotListen before anything is started.
     """
     signals, stop = Signals(), asyncio.Event()
     raise_file_limit()
@@ -81,7 +81,7 @@ async def serve(
                 if not signals.once.is_set():
                     say(announcement)
             except BaseException:
-                signals.once.set()  # without the link that was not printed, nobody can sign in
+                signals.once.set()  # without the link that was not printed, the user cannot sign in
                 signals.twice.set()
                 raise
 

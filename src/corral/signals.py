@@ -1,4 +1,4 @@
-"""Signals that stop this process, and an orderly end: no PostgreSQL is left behind."""
+"""Signals that stop this process, and an orderly shutdown that leaves no PostgreSQL running."""
 
 import asyncio
 import signal
@@ -20,7 +20,7 @@ class Signals:
 
 
 async def run_until_signal(work: Coroutine[Any, Any, None]) -> None:
-    """Runs `work`. The first signal cancels it, so that what it opened is closed. It may install its own handlers."""
+    """Runs `work`. The first signal cancels it, so that it closes what it opened. It may install its own handlers."""
     running = asyncio.ensure_future(work)
     signals: list[bool] = []
 

@@ -1,7 +1,7 @@
-"""HTTP for accounts: how they stand, what they hold and did, and the same as files.
+"""HTTP for accounts: balances, positions, orders, activities and history, as JSON and as CSV files.
 
-`account-data` also has a lane of its own past the framework, for it is what everybody asks all the time. Routing,
-dependency solving and response models cost several times as much as all that is behind them (decision 0011).
+`account-data` also has a fast lane that bypasses the framework, because it is by far the most frequent request.
+Routing, dependency solving and response models cost several times as much as the rest (decision 0011).
 """
 
 import re
@@ -63,9 +63,9 @@ _PATH: Final = re.compile(
 
 @final
 class FastLane:
-    """Wraps the application, and runs the very functions that the documented route runs.
+    """Wraps the application, and runs the same functions as the documented route.
 
-    Whatever is not exactly of this form (another method, a malformed id) goes on to the framework.
+    Any other request (another method, a malformed id) is passed to the framework.
     """
 
     path: Final = "/api/credentials/{credential_id}/account-data"  # for the request's log line
@@ -90,7 +90,7 @@ class FastLane:
         await send({"type": "http.response.body", "body": body})
 
     async def _account_data(self, scope: Scope, credential_id: UUID) -> bytes:
-        """Asks the database once, who sends this and whether they may see the credential."""
+        """Uses one query for both authentication and access to the credential."""
         presented = self._authenticator.presented(Request(scope))
         is_kept = self._accounts.is_kept(credential_id)
         access = await self._credentials.load_access(presented, credential_id, is_kept=is_kept)
@@ -103,7 +103,7 @@ class FastLane:
 
 @final
 class CsvResponse(StreamingResponse):
-    """It ends with its client: what it is written from is cancelled when the client has gone."""
+    """The export is cancelled when the client disconnects."""
 
     media_type = "text/csv"
 
@@ -268,7 +268,7 @@ async def export_activities(
 
 
 def _exporter(user: AuthUser, credential_id: UUID, request: Request) -> Exporter:
-    """The caller was authenticated for the first page already, and is again for each further one."""
+    """The caller has been authenticated for the first page, and is authenticated again for each further one."""
     first: list[UUID] = [user.id]
 
     async def authenticate() -> UUID:

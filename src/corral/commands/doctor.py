@@ -49,7 +49,7 @@ async def print_findings(settings: Settings, network: NetworkEnvironment) -> Non
 
 
 async def examine(settings: Settings, network: NetworkEnvironment) -> AsyncIterator[Finding]:
-    """Yields each finding as soon as it is known. Whatever makes `serve` refuse to start is a finding here."""
+    """Yields each finding as soon as it is known. Everything that keeps `serve` from starting is a finding here."""
     for finding in _trust(network):
         yield finding
     async with AsyncExitStack() as stack:
@@ -148,7 +148,7 @@ async def _keyring(settings: Settings, database: Database, owner_dsn: str | None
 
 
 async def _reachable(alpaca: AlpacaClient, environment: Environment) -> str | None:
-    """Any refusal is an answer. The keys are made up: no stored key is used for this."""
+    """Any rejection shows that Alpaca is reachable. The keys are made up: no stored key is used."""
     try:
         await alpaca.fetch_account(
             environment, Secret("PKCORRALDOCTOR"), Secret("corral-doctor-asks"), budget_key=("doctor", environment)

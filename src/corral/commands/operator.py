@@ -1,4 +1,4 @@
-"""What the commands for operators work with. They also run while `corral serve` does."""
+"""What operators' commands use. They also run while `corral serve` does."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager

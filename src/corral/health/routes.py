@@ -1,4 +1,4 @@
-"""Alive, and ready: for load balancers and process supervisors. Neither says anything about the inside."""
+"""Liveness and readiness, for load balancers and process supervisors. Neither reveals internal details."""
 
 from typing import Final, Literal
 

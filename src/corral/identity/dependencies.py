@@ -1,4 +1,4 @@
-"""What a route may ask for: the caller, signed in or by a token, with the scope that it needs."""
+"""FastAPI dependencies for routes: the caller, by session or token, with the required scope."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Final
@@ -14,7 +14,7 @@ AUTHENTICATOR: Final = StateKey[Authenticator]("authenticator")
 
 
 async def get_current_user(request: Request) -> AuthUser:
-    """The caller. Raises Unauthenticated."""
+    """Returns the caller. Raises Unauthenticated."""
     authenticator = AUTHENTICATOR.of(request)
     user = await authenticator.authenticate(authenticator.presented(request))
     request.scope["state"]["user_id"] = user.id  # for the request's log line

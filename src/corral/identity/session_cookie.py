@@ -1,4 +1,4 @@
-"""A browser's session from sign-in to sign-out: the row, and the cookie that leads to it."""
+"""A browser's session from sign-in to sign-out: its row and its cookie."""
 
 from contextlib import suppress
 
@@ -14,10 +14,10 @@ from corral.identity.throttling import network_of
 
 
 async def begin_session(verified: VerifiedUser, request: Request, response: Response) -> AuthUser:
-    """A new session for somebody who has just proved who they are; its cookie is set on `response`.
+    """Creates a session for a user who has just proved their identity, and sets its cookie on `response`.
 
-    The one that this browser had until now ends: nobody could leave it any more, and pages that it left open would go
-    on showing what is its person's.
+    The browser's previous session ends: its user could no longer sign out, and open pages of it would continue to show
+    their data.
     """
     resources = resources_of(request)
     session = await sessions.start_session(
@@ -31,16 +31,16 @@ async def begin_session(verified: VerifiedUser, request: Request, response: Resp
 
 
 async def finish_session(user: AuthUser, request: Request, response: Response) -> None:
-    """Ends it on the server, and lets the browser forget it with all that it may have kept."""
+    """Ends the session on the server, and clears the cookie and the browser's cached data."""
     resources = resources_of(request)
-    with suppress(SessionNotFound):  # ended elsewhere in the same moment
+    with suppress(SessionNotFound):  # ended elsewhere at the same time
         await sessions.end_session(user.id, resources.database, user.session_or_token_id)
     forget_session_cookie(resources, response)
     response.headers["clear-site-data"] = '"cache", "storage"'
 
 
 def session_cookie_name(public_url: str) -> str:
-    """`__Host-` binds the cookie to this very host (RFC 6265bis §4.1.3.2); browsers take it over https only."""
+    """`__Host-` binds the cookie to this host (RFC 6265bis §4.1.3.2); browsers accept it over https only."""
     return "__Host-corral_session" if public_url.startswith("https://") else "corral_session"
 
 
@@ -49,7 +49,7 @@ def forget_session_cookie(resources: Resources, response: Response) -> None:
 
 
 def source_of(request: Request, made_by: MadeBy) -> Source:
-    """For the person to recognize; a guess, as everything that a browser says of itself."""
+    """For the user to recognize. A guess, because it relies on what the browser sends."""
     host = request.client.host if request.client else None
     address = host if host is not None and network_of(host) is not None else ""
     return Source(made_by, address, device_of(request.headers.get("user-agent", "")))

@@ -1,4 +1,4 @@
-"""HTTP for administrators: who is here, who is invited, who is shut out. And for whoever is invited."""
+"""HTTP for administrators: members and invitations. And for accepting an invitation."""
 
 from uuid import UUID
 

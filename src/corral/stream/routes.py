@@ -22,7 +22,7 @@ MEDIA_TYPE: Final = "text/event-stream"
 
 @final
 class EventStreamResponse(Response):
-    """Raises a Problem as long as nothing was sent: TooManyStreams, Overloaded, DatabaseUnavailable."""
+    """Raises a Problem before anything is sent: TooManyStreams, Overloaded, DatabaseUnavailable."""
 
     def __init__(self, service: StreamService, user: AuthUser, last_event_id: str | None) -> None:
         super().__init__(media_type=MEDIA_TYPE)
@@ -63,7 +63,7 @@ id: 5f0c9d2b7a61e384-1
 event: position
 data: {"credential_id":"7313be74-76ad-4323-84be-e7895b777296","sequence":1,"symbol":"AAPL","qty":"20", …}
 """
-# A page of another origin cannot read a stream, but could use up all that its visitor may have open.
+# A page of another origin cannot read a stream, but could use up its visitor's limit of open streams.
 _OWN_PAGES: Final = frozenset({"same-origin", "none"})
 _OK: Final[dict[int | str, dict[str, Any]]] = {
     200: {

@@ -2,9 +2,9 @@
 
 SET LOCAL lock_timeout = '5s';
 
--- Whose rows a transaction may see. Raises when nobody was named: forgetting the scope is an error,
--- never an empty page. STABLE, not IMMUTABLE: an immutable one is folded into a cached plan, and the
--- next tenant on the connection would read the rows of the one before. After a transaction the
+-- The user whose rows a transaction may see. Raises if none is set: a missing scope is an error, never
+-- an empty result. STABLE, not IMMUTABLE: an immutable one is folded into a cached plan, and the next
+-- tenant on the connection would read the rows of the previous one. After a transaction the
 -- setting reads '' rather than NULL, hence nullif.
 CREATE FUNCTION corral.current_user_id() RETURNS uuid
 LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = ''
@@ -19,8 +19,8 @@ BEGIN
 END
 $$;
 
--- One row: a value sealed by the keyring that this database belongs to, so that a foreign keyring is
--- told apart before anything is served.
+-- One row: a value sealed by the keyring that belongs to this database, so that a wrong keyring is
+-- detected before anything is served.
 CREATE TABLE corral.instance (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     keyring_probe bytea NOT NULL,
@@ -30,19 +30,19 @@ GRANT SELECT, INSERT (keyring_probe) ON corral.instance TO corral_app;
 
 CREATE TABLE corral.users (
     id uuid PRIMARY KEY,
-    -- In the one canonical form that the application makes; two ways to fold a name are one too many.
+    -- In the canonical form of the application, so that case folding is implemented only once.
     email text NOT NULL CHECK (length(email) BETWEEN 3 AND 254),
-    -- argon2id, sealed with the user's id: a hash written by hand is not believed.
+    -- argon2id, sealed with the user's id: a hash written by hand is not accepted.
     password_sealed bytea,
-    -- Of an administrator: a keyed hash of the id, so that nobody becomes one by a row written by hand.
+    -- Of an administrator: a keyed hash of the id, so that a row written by hand makes no administrator.
     admin_seal bytea,
     disabled_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE UNIQUE INDEX users_email ON corral.users (email);
 
--- Sessions and tokens are found by a keyed hash (lookup) and believed by a second one (seal) over all
--- that the row grants, so that a row written or widened by hand opens nothing.
+-- Sessions and tokens are found by a keyed hash (lookup) and verified by a second one (seal) over all
+-- that the row grants, so that a row written or extended by hand grants nothing.
 CREATE TABLE corral.sessions (
     user_id uuid NOT NULL REFERENCES corral.users (id) ON DELETE CASCADE,
     id uuid NOT NULL DEFAULT gen_random_uuid(),
@@ -81,23 +81,23 @@ CREATE TABLE corral.credentials (
     api_key_sealed bytea NOT NULL,
     secret_key_sealed bytea NOT NULL,
     is_active boolean NOT NULL DEFAULT true,
-    -- Goes up with every change that must make a kept answer of Alpaca unusable at once.
+    -- Increases with every change that must invalidate cached answers of Alpaca at once.
     revision integer NOT NULL DEFAULT 1,
     last_validated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    -- Since when Alpaca refuses the keys. Only the re-check writes it, when it was refused twice.
+    -- Since when Alpaca rejects the keys. Only the re-check writes it, after two rejections.
     refused_at timestamptz,
-    -- When a server last took it for a re-check; 1970: as soon as possible.
+    -- When a server last claimed it for a re-check; 1970: as soon as possible.
     checked_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     last_used_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (user_id, id),
-    -- Within a user only: a wider constraint would tell one person what another one holds.
+    -- Per user only: a wider constraint would reveal to one user what another one has stored.
     UNIQUE (user_id, credential_type, account_id)
 );
 
--- What happens before there is a user. The serving role has no privilege on these tables at all; the
--- functions below are its only way in, and each takes a hash and gives one row.
+-- Tables used before the user is known. The serving role has no privilege on them; it can only call the
+-- functions below, each of which takes a hash and returns one row.
 CREATE TABLE corral.one_time_links (
     lookup bytea PRIMARY KEY,
     seal bytea NOT NULL,
@@ -105,7 +105,7 @@ CREATE TABLE corral.one_time_links (
     user_id uuid REFERENCES corral.users (id) ON DELETE CASCADE,
     expires_at timestamptz NOT NULL
 );
--- Who is invited is nobody yet: the person is made when the invitation is redeemed, and not before.
+-- The user is created when the invitation is accepted, and not before.
 CREATE TABLE corral.invitations (
     lookup bytea PRIMARY KEY,
     seal bytea NOT NULL,
@@ -134,8 +134,8 @@ CREATE POLICY own_rows ON corral.sessions TO corral_app USING (user_id = (SELECT
 CREATE POLICY own_rows ON corral.api_tokens TO corral_app USING (user_id = (SELECT corral.current_user_id()));
 CREATE POLICY own_rows ON corral.credentials TO corral_app USING (user_id = (SELECT corral.current_user_id()));
 
--- FORCE binds the owner, too. It may see what the functions below look up on behalf of nobody yet, and
--- what an operator asks for on the command line; it is not the role that serves requests.
+-- FORCE applies to the owner, too. The owner may see what the functions below look up before the user is
+-- known, and what an operator requests on the command line; it is not the role that serves requests.
 CREATE POLICY owner ON corral.users TO CURRENT_USER USING (true);
 CREATE POLICY owner ON corral.sessions TO CURRENT_USER USING (true);
 CREATE POLICY owner ON corral.api_tokens TO CURRENT_USER USING (true);
@@ -152,7 +152,7 @@ GRANT SELECT, INSERT, DELETE, UPDATE (nickname, account_number, key_hint, api_ke
 
 -- Look-ups before there is a user ----------------------------------------------------------------
 
--- Many callers' look-ups in one round trip; every row has to be asked for by its own hash.
+-- Many callers' look-ups in one round trip; every row has to be requested by its own hash.
 CREATE FUNCTION corral.find_sessions(lookups bytea[])
 RETURNS TABLE (lookup bytea, seal bytea, user_id uuid, id uuid, email text,
                created_at timestamptz, last_seen_at timestamptz, expires_at timestamptz, admin_seal bytea)
@@ -185,7 +185,7 @@ CREATE FUNCTION corral.has_users() RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ''
 AS $$ SELECT EXISTS (SELECT FROM corral.users) $$;
 
--- The one way in which the serving role makes an administrator: of the first person, while there is nobody.
+-- The only way in which the serving role creates an administrator: the first user, while there are none.
 CREATE FUNCTION corral.insert_first_user(p_id uuid, p_email text, p_password_sealed bytea, p_admin_seal bytea)
 RETURNS boolean
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = ''
@@ -219,7 +219,7 @@ AS $$
         (SELECT u.email FROM corral.users u WHERE u.id = l.user_id AND u.disabled_at IS NULL), l.expires_at
 $$;
 
--- An invitation is as good as whoever made it: of somebody disabled, or no administrator any more, it is none.
+-- An invitation is valid only while its creator is an enabled administrator.
 CREATE FUNCTION corral.find_invitation(lookups bytea[])
 RETURNS TABLE (seal bytea, email text, invited_by uuid, expires_at timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' ROWS 1
@@ -240,7 +240,7 @@ $$;
 
 -- What an administrator may do --------------------------------------------------------------------
 
--- Whom the transaction names has to be one; whether the seal is genuine was seen before, by who has the keyring.
+-- The current user has to be one; the application, which has the keyring, has verified the seal before.
 CREATE FUNCTION corral.require_admin() RETURNS void
 LANGUAGE plpgsql STABLE SECURITY INVOKER SET search_path = ''
 AS $$
@@ -252,7 +252,7 @@ BEGIN
 END
 $$;
 
--- Who is here, and nothing of what they have.
+-- All users, and nothing of what they have stored.
 CREATE FUNCTION corral.list_people()
 RETURNS TABLE (id uuid, email text, created_at timestamptz, disabled_at timestamptz, admin_seal bytea)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = ''
@@ -276,8 +276,8 @@ BEGIN
 END
 $$;
 
--- False where the address is somebody's already. A new invitation replaces the one before: of those made
--- for an address, only the last one works.
+-- False if a user has this email. A new invitation replaces the previous one: of those for an email, only
+-- the last one works.
 CREATE FUNCTION corral.issue_invitation(p_lookup bytea, p_seal bytea, p_email text, p_expires_at timestamptz)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
@@ -296,7 +296,7 @@ BEGIN
 END
 $$;
 
--- What being disabled means. SECURITY INVOKER: only the owner may, at the command line and in the function below.
+-- Disables a user. SECURITY INVOKER: only for the owner, at the command line and in the function below.
 CREATE FUNCTION corral.disable_user(p_id uuid) RETURNS void
 LANGUAGE sql VOLATILE SECURITY INVOKER SET search_path = ''
 AS $$
@@ -307,7 +307,7 @@ AS $$
     DELETE FROM corral.invitations i WHERE i.invited_by = p_id;
 $$;
 
--- True: done; NULL: there is nobody with this id; false: an administrator, with whom only the operator deals.
+-- True: done; NULL: no user has this id; false: an administrator, whom only the operator can change.
 CREATE FUNCTION corral.disable_person(p_id uuid) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
 AS $$
@@ -336,9 +336,9 @@ $$;
 
 -- Throttling of sign-in --------------------------------------------------------------------------
 
--- Counts an attempt before the password is looked at, so that a race gains nothing. Answers the
--- seconds to wait: 0 lets this attempt pass; more refuses it, and a refused attempt is not counted.
--- Delays grow 0, 0, 0, 1, 2, 4 … 60 s and are forgotten after a quiet day.
+-- Counts an attempt before the password is checked, so that concurrent attempts gain nothing. Returns the
+-- seconds to wait: 0 allows this attempt; more refuses it, and a refused attempt is not counted.
+-- Delays grow 0, 0, 0, 1, 2, 4 … 60 s and are reset after a day without attempts.
 CREATE FUNCTION corral.admit_sign_in(p_key bytea, free_attempts integer) RETURNS double precision
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
 AS $$
@@ -368,7 +368,7 @@ CREATE FUNCTION corral.forget_sign_in_attempts(p_key bytea) RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = ''
 AS $$ DELETE FROM corral.sign_in_attempts a WHERE a.key = p_key $$;
 
--- The keyring's proof: one sealed value for every key id in use (Tink puts it into bytes 2 to 5).
+-- Samples to verify the keyring: one sealed value for every key id in use (Tink puts it into bytes 2 to 5).
 CREATE FUNCTION corral.sealed_samples()
 RETURNS TABLE (id uuid, user_id uuid, credential_type text, account_id text, is_active boolean,
                revision integer, api_key_sealed bytea, secret_key_sealed bytea, last_used_at timestamptz,
@@ -384,11 +384,11 @@ $$;
 
 -- Which keys are to be checked again ---------------------------------------------------------------
 
--- For nobody in particular, hence SECURITY DEFINER; so it gives ids and nothing of a row, ten at the most,
--- and each to one server and once an interval. Who has them still reads the row under its user's scope.
--- Every credential has a period of its own, a tenth about `every_seconds`, so that those which were stored
--- together drift apart. A refused one is looked at soon, and then ever less often up to `every_seconds`:
--- refusals that were a passing mistake of Alpaca's are healed within minutes.
+-- Not for a single user, hence SECURITY DEFINER; so it returns only ids, at most ten, and each to one
+-- server once per interval. The server then reads the row under its user's scope.
+-- Every credential has its own period, within a tenth of `every_seconds`, so that those stored together
+-- drift apart. A refused one is checked soon, and then less and less often up to `every_seconds`:
+-- temporary errors of Alpaca are corrected within minutes.
 CREATE FUNCTION corral.claim_checks(most integer, every_seconds double precision)
 RETURNS TABLE (user_id uuid, id uuid)
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = '' ROWS 10
@@ -412,8 +412,8 @@ $$;
 -- The hot read -----------------------------------------------------------------------------------
 
 -- Many callers' credentials in one round trip, each read under its own user's scope. SECURITY INVOKER:
--- row-level security decides for every single one, as it does for a read of its own. `position` counts
--- from 1, as the arrays do.
+-- row-level security decides about each one, as for a single read. `position` counts from 1, like the
+-- arrays.
 CREATE FUNCTION corral.read_credentials(user_ids uuid[], credential_ids uuid[])
 RETURNS TABLE ("position" integer, id uuid, user_id uuid, credential_type text, account_id text, is_active boolean,
                revision integer, api_key_sealed bytea, secret_key_sealed bytea, last_used_at timestamptz,
@@ -433,8 +433,8 @@ BEGIN
 END
 $$;
 
--- Which credentials of many users are switched on, for those who follow them live. Asked twice a second for
--- everybody who listens, so just what tells whether anything changed.
+-- The active credentials of many users, for their streams. Called twice a second for all open streams, so it
+-- returns only what shows whether anything has changed.
 CREATE FUNCTION corral.read_active_versions(user_ids uuid[])
 RETURNS TABLE (user_id uuid, id uuid, revision integer, is_refused boolean)
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
@@ -451,8 +451,8 @@ BEGIN
 END
 $$;
 
--- A second's worth of notes in one round trip, each written under its own user's scope. The caller sorts
--- them, so that two servers that note the same rows do not wait for each other crosswise.
+-- The uses of one second in one round trip, each written under its own user's scope. The caller sorts them,
+-- so that two servers that write the same rows do not deadlock.
 CREATE FUNCTION corral.note_credentials_used(user_ids uuid[], ids uuid[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
 AS $$
@@ -465,7 +465,7 @@ BEGIN
 END
 $$;
 
--- A call was refused: the re-check shall look, unless one began within the last minute.
+-- Requests a re-check after a rejected call, unless one began within the last minute.
 CREATE FUNCTION corral.note_credentials_suspected(user_ids uuid[], ids uuid[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
 AS $$

@@ -2,8 +2,8 @@
 
 SET LOCAL lock_timeout = '5s';
 
--- Goes up when the password changes and when the person is disabled. Whatever a sign-in makes is made only if this is
--- still what it was when the sign-in was accepted.
+-- Increases when the password changes and when the user is disabled. A sign-in creates something only if this has not
+-- changed since it was accepted.
 ALTER TABLE corral.users ADD COLUMN access_epoch integer NOT NULL DEFAULT 0;
 GRANT UPDATE (access_epoch) ON corral.users TO corral_app;
 
@@ -15,7 +15,7 @@ AS $$
     SELECT u.id, u.email, u.password_sealed, u.disabled_at, u.access_epoch FROM corral.users u WHERE u.email = wanted
 $$;
 
--- How long a session or token has rested is told by the clock that wrote when it was last seen.
+-- The idle time of a session or token is measured by the clock that wrote when it was last seen.
 DROP FUNCTION corral.find_sessions(bytea[]);
 CREATE FUNCTION corral.find_sessions(lookups bytea[])
 RETURNS TABLE (lookup bytea, seal bytea, user_id uuid, id uuid, email text,
@@ -42,7 +42,7 @@ $$;
 
 -- One-time links ---------------------------------------------------------------------------------
 
--- False for somebody who is disabled, or is being disabled at this moment: no link outlives that.
+-- False for a user who is disabled, or is being disabled at this moment: no link outlives that.
 DROP FUNCTION corral.issue_link(bytea, bytea, text, uuid, timestamptz);
 CREATE FUNCTION corral.issue_link(p_lookup bytea, p_seal bytea, p_kind text, p_user_id uuid, p_expires_at timestamptz)
 RETURNS boolean
@@ -64,8 +64,8 @@ BEGIN
 END
 $$;
 
--- Deleting is redeeming: of any number of simultaneous attempts exactly one gets the row. Expiry is judged here, by
--- the clock that everybody shares.
+-- Deleting is redeeming: of any number of simultaneous attempts exactly one gets the row. Expiry is checked here, by
+-- the clock that all servers share.
 DROP FUNCTION corral.redeem_link(bytea[], text);
 CREATE FUNCTION corral.redeem_link(lookups bytea[], p_kind text)
 RETURNS TABLE (seal bytea, user_id uuid, email text, expires_at timestamptz, access_epoch integer)
@@ -80,7 +80,7 @@ AS $$
     FROM redeemed r LEFT JOIN corral.users u ON u.id = r.user_id AND u.disabled_at IS NULL
 $$;
 
--- For a page that needs to know whose link it is before the link is used up.
+-- For a page that needs to know the link's user before the link is redeemed.
 CREATE FUNCTION corral.find_link(lookups bytea[], p_kind text)
 RETURNS TABLE (seal bytea, user_id uuid, email text, expires_at timestamptz, access_epoch integer)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' ROWS 1
@@ -90,22 +90,22 @@ AS $$
     WHERE l.lookup = ANY (lookups) AND l.kind = p_kind AND l.expires_at > clock_timestamp()
 $$;
 
--- A recovery link sets a new password; the operator makes it.
+-- A recovery link sets a new password; the operator creates it.
 ALTER TABLE corral.one_time_links
     DROP CONSTRAINT one_time_links_kind_check,
     ADD CONSTRAINT one_time_links_kind_check CHECK (kind IN ('setup', 'sign_in', 'recovery'));
 
--- Those that the user whom the transaction names has made, when their password is recovered.
+-- Those that the current user created, when their password is recovered.
 CREATE FUNCTION corral.delete_own_invitations() RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = ''
 AS $$ DELETE FROM corral.invitations i WHERE i.invited_by = corral.current_user_id() $$;
 
--- Those of the user whom the transaction names, when their password changes.
+-- Those of the current user, when their password changes.
 CREATE FUNCTION corral.delete_own_links() RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = ''
 AS $$ DELETE FROM corral.one_time_links l WHERE l.user_id = corral.current_user_id() $$;
 
--- An invitation is as good as whoever made it: of somebody disabled, or no administrator any more, it is none.
+-- An invitation is valid only while its creator is an enabled administrator.
 CREATE OR REPLACE FUNCTION corral.find_invitation(lookups bytea[])
 RETURNS TABLE (seal bytea, email text, invited_by uuid, expires_at timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' ROWS 1
@@ -126,7 +126,7 @@ AS $$
     RETURNING i.seal, i.email, i.invited_by, i.expires_at
 $$;
 
--- By which an administrator revokes one. A new invitation for the same address is another one.
+-- The id by which an administrator revokes one. A new invitation for the same email has another one.
 ALTER TABLE corral.invitations ADD COLUMN id uuid NOT NULL DEFAULT gen_random_uuid();
 CREATE UNIQUE INDEX invitations_id ON corral.invitations (id);
 
@@ -143,7 +143,7 @@ BEGIN
 END
 $$;
 
--- The new invitation's id; NULL where the address is somebody's already.
+-- Returns the new invitation's id; NULL if a user has this email.
 DROP FUNCTION corral.issue_invitation(bytea, bytea, text, timestamptz);
 CREATE FUNCTION corral.issue_invitation(p_lookup bytea, p_seal bytea, p_email text, p_expires_at timestamptz)
 RETURNS uuid
@@ -165,7 +165,7 @@ BEGIN
 END
 $$;
 
--- Any administrator's. False when there is none of this id, any more.
+-- Revokes an invitation of any administrator. False if there is none with this id.
 CREATE FUNCTION corral.revoke_invitation(p_id uuid) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = ''
 AS $$
@@ -178,8 +178,8 @@ $$;
 
 -- People -----------------------------------------------------------------------------------------
 
--- PL/pgSQL and not SQL: there, all statements of a function see what was committed before its first one, and what was
--- made while the UPDATE waited for its row would stay.
+-- PL/pgSQL and not SQL, where all statements of a function see what was committed before its first one: what was
+-- created while the UPDATE waited for its row would remain.
 CREATE OR REPLACE FUNCTION corral.disable_user(p_id uuid) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
 AS $$
@@ -199,10 +199,10 @@ $$;
 -- Keys are keyed hashes, so their first byte divides them evenly into 256 parts.
 CREATE INDEX sign_in_attempts_by_age ON corral.sign_in_attempts (get_byte(key, 0), last_attempt_at);
 
--- As before, but for what it costs: the first attempt of a key prunes its part, at most 20 rows at a time, of what is a
--- day old or beyond the 512 newest. So there are 131,000 rows at most, and an attempt reads about 500 of an index.
--- To be forgotten by that before its day is over, a guessed account has to wait for as many other ones, each of which
--- costs the guesser the verification of a password.
+-- As before, but cheaper: the first attempt of a key prunes its part, at most 20 rows at a time, of rows that are a
+-- day old or beyond the 512 newest. So there are at most 131,000 rows, and an attempt reads about 500 of an index.
+-- To get an account's attempts pruned within a day, an attacker has to try as many other accounts, each of which costs
+-- the verification of a password.
 -- Both queries name the part in ORDER BY: on a table with row-level security the planner does not conclude from WHERE
 -- that it is one and the same, and would sort a part instead of reading the index in its order.
 CREATE OR REPLACE FUNCTION corral.admit_sign_in(p_key bytea, free_attempts integer) RETURNS double precision
@@ -247,7 +247,7 @@ $$;
 
 -- Checking stored keys ---------------------------------------------------------------------------
 
--- As before, but for MATERIALIZED: a subquery that is joined may be run again for each row, and then locks ten more.
+-- As before, with MATERIALIZED: a joined subquery may be run again for each row, and then locks ten more.
 CREATE OR REPLACE FUNCTION corral.claim_checks(most integer, every_seconds double precision)
 RETURNS TABLE (user_id uuid, id uuid)
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = '' ROWS 10
@@ -270,8 +270,8 @@ $$;
 
 -- Confirming the password ------------------------------------------------------------------------
 
--- Wrong ones of somebody who is signed in, over all of their sessions. Attempts to sign in are counted elsewhere, so
--- that a stranger who guesses cannot keep the person from confirming.
+-- Wrong passwords of a signed-in user, over all of their sessions. Attempts to sign in are counted separately, so
+-- that an attacker who guesses cannot keep the user from confirming.
 CREATE TABLE corral.password_confirmations (
     user_id uuid PRIMARY KEY REFERENCES corral.users (id) ON DELETE CASCADE,
     in_row integer NOT NULL DEFAULT 0,
@@ -287,9 +287,9 @@ CREATE POLICY owner ON corral.password_confirmations TO CURRENT_USER USING (true
 GRANT SELECT, INSERT (user_id), UPDATE (in_row, in_hour, hour_began_at, paused_until, last_at)
     ON corral.password_confirmations TO corral_app;
 
--- Counts an attempt before the password is looked at, so that a race gains nothing. Answers the seconds to wait: 0
--- lets this attempt pass; more refuses it, and a refused attempt is not counted. From the twentieth wrong one in an
--- hour on, each pauses confirming for a minute. Five at once that have no verdict yet are enough: the next one waits.
+-- Counts an attempt before the password is checked, so that concurrent attempts gain nothing. Returns the seconds to
+-- wait: 0 allows this attempt; more refuses it, and a refused attempt is not counted. From the twentieth wrong one in
+-- an hour on, each pauses confirming for a minute. With five attempts in progress, the next one has to wait.
 CREATE FUNCTION corral.admit_confirmation() RETURNS double precision
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
 AS $$
@@ -322,7 +322,7 @@ BEGIN
 END
 $$;
 
--- The password was wrong. True for the fifth in a row, which ends the session; then a new row begins.
+-- Records a wrong password. True for the fifth in a row, which ends the session; then the count starts again.
 CREATE FUNCTION corral.refuse_confirmation(p_session_id uuid) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
 AS $$
@@ -338,7 +338,7 @@ BEGIN
 END
 $$;
 
--- What a person is told of their access ----------------------------------------------------------
+-- Security activity -----------------------------------------------------------------------------
 
 -- Written in the transaction of the change itself. The newest 50 of each kind are kept, so that many harmless changes
 -- do not push out the one that matters.
