@@ -205,7 +205,7 @@ def test_what_looks_like_a_secret_is_cut_out(text: str, kept: str) -> None:
         "role corral_app may not bypass policies of corral_owner",
         "http://127.0.0.1:8002/healthz",
         "/usr/lib/python3.11/site-packages/Uvicorn/protocols/http/httptools_impl.py",
-        "test_a_connection_that_says_nothing_is_closed_in_silence",
+        "test_a_connection_without_a_request_is_closed_without_a_response",
         "AuthenticatedCredentialRepositoryProblemException",
         "no authorization header, no cookie",
         "PAPER ACCOUNT PACKAGED PK",

@@ -101,7 +101,7 @@ async def _turned(account: Account, read: str, **asked: Any) -> list[Json]:  # n
 
 @pytest.mark.parametrize("limit", [1, 2, 4, 7, 500])
 @pytest.mark.parametrize("direction", ["desc", "asc"])
-async def test_all_orders_come_once_however_long_the_pages(
+async def test_all_orders_are_returned_once_for_any_page_length(
     account: Account, still: Sandbox, hands: Hands, limit: int, direction: str
 ) -> None:
     await _traded(still, account, hands)
@@ -113,7 +113,7 @@ async def test_all_orders_come_once_however_long_the_pages(
     assert [one["id"] for one in ours] == [one["id"] for one in theirs]
 
 
-async def test_bounds_hold_on_every_page(account: Account, still: Sandbox, hands: Hands) -> None:
+async def test_time_bounds_apply_to_every_page(account: Account, still: Sandbox, hands: Hands) -> None:
     await _traded(still, account, hands)
     moments = sorted({one["submitted_at"] for one in await _turned(account, "orders")})
     assert len(moments) >= 3
@@ -126,7 +126,7 @@ async def test_bounds_hold_on_every_page(account: Account, still: Sandbox, hands
         assert ours
 
 
-async def test_orders_say_what_the_sdk_says(account: Account, still: Sandbox, hands: Hands) -> None:
+async def test_orders_equal_those_of_the_sdk(account: Account, still: Sandbox, hands: Hands) -> None:
     await _traded(still, account, hands)
     asked = {"status": "all", "limit": 500}
     theirs = await _with_the_sdk(still, account, lambda client: client.get("/orders", asked))
@@ -141,7 +141,7 @@ async def test_orders_say_what_the_sdk_says(account: Account, still: Sandbox, ha
         )
 
 
-async def test_positions_say_what_the_sdk_says(account: Account, still: Sandbox, hands: Hands) -> None:
+async def test_positions_equal_those_of_the_sdk(account: Account, still: Sandbox, hands: Hands) -> None:
     await _traded(still, account, hands)
     theirs = await _with_the_sdk(still, account, lambda client: client.get_all_positions())
     ours = (await account.get("positions"))["items"]
@@ -156,7 +156,7 @@ async def test_positions_say_what_the_sdk_says(account: Account, still: Sandbox,
 
 @pytest.mark.parametrize("limit", [1, 3, 100])
 @pytest.mark.parametrize("direction", ["desc", "asc"])
-async def test_activities_say_what_the_sdk_says_on_every_page(
+async def test_activities_equal_those_of_the_sdk_on_every_page(
     account: Account, still: Sandbox, hands: Hands, limit: int, direction: str
 ) -> None:
     await _traded(still, account, hands)
@@ -170,7 +170,7 @@ async def test_activities_say_what_the_sdk_says_on_every_page(
         assert told == {name: their.get(name) for name in told}
 
 
-async def test_a_history_says_what_the_sdk_says(account: Account, still: Sandbox, hands: Hands) -> None:
+async def test_a_history_equals_that_of_the_sdk(account: Account, still: Sandbox, hands: Hands) -> None:
     await _traded(still, account, hands)
     questions: list[Json] = [{"period": "1W", "timeframe": "1D"}, {"period": "1D", "timeframe": "15Min"}, {}]
     for asked in questions:
@@ -186,7 +186,7 @@ async def test_a_history_says_what_the_sdk_says(account: Account, still: Sandbox
         assert [_seconds(point["at"]) for point in ours["items"]] == theirs["timestamp"]
 
 
-async def test_the_clock_says_what_the_sdk_says(account: Account, still: Sandbox) -> None:
+async def test_the_clock_equals_that_of_the_sdk(account: Account, still: Sandbox) -> None:
     theirs = await _with_the_sdk(still, account, lambda client: client.get("/clock"))
     ours = await account.get("clock")
     assert ours["is_open"] is theirs["is_open"] is True

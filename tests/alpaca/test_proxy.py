@@ -69,9 +69,7 @@ async def proxy(*, refuses: bool = False) -> AsyncGenerator[Proxy]:
         await one.close()
 
 
-async def test_a_call_goes_through_the_proxy_which_hears_no_key(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_call_goes_through_the_proxy_which_sees_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cert, tls = certificate(tmp_path, "IP:127.0.0.1")
     monkeypatch.setenv("SSL_CERT_FILE", str(cert))
     async with (

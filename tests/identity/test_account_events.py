@@ -27,7 +27,7 @@ def _told(events: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     return [(event["kind"], event["made_by"], event["device"], event["subject"]) for event in events]
 
 
-async def test_every_change_is_told_with_its_source_the_newest_first(
+async def test_every_change_is_listed_with_its_source_newest_first(
     service: Service, carol: Member, bob: Person, anybody: ClientSession
 ) -> None:
     headers = {"User-Agent": FIREFOX}
@@ -65,7 +65,7 @@ async def test_every_change_is_told_with_its_source_the_newest_first(
     ]
 
 
-async def test_what_is_refused_is_no_event(service: Service, carol: Member) -> None:
+async def test_refused_requests_are_no_events(service: Service, carol: Member) -> None:
     cookie = await sign_in_by_link(service, carol.user_id)
     async with browser(service.url, cookie) as page:
         body = {"current_password": "not the one that it is", "new_password": NEW_PASSWORD}

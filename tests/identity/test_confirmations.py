@@ -53,7 +53,7 @@ async def test_the_fifth_wrong_confirmation_in_a_row_ends_that_session_and_no_ot
     assert _told(await _confirm(service, cookies[1])) == REFUSED  # a new row begins
 
 
-async def test_the_row_is_counted_over_all_sessions_of_a_person(
+async def test_wrong_confirmations_are_counted_over_all_sessions_of_a_user(
     service: Service, cookies: list[str], anybody: ClientSession
 ) -> None:
     turns = [cookies[number % 2] for number in range(5)]
@@ -61,7 +61,7 @@ async def test_the_row_is_counted_over_all_sessions_of_a_person(
     assert [await status_of(anybody, cookie) for cookie in cookies] == [401, 200]
 
 
-async def test_a_right_confirmation_ends_the_row(
+async def test_a_correct_confirmation_resets_the_count(
     service: Service, cookies: list[str], owner: asyncpg.Connection, carol: Member
 ) -> None:
     for _ in range(2):
@@ -71,7 +71,7 @@ async def test_a_right_confirmation_ends_the_row(
     assert (await _count(owner, carol))["in_hour"] == 8
 
 
-async def test_a_row_is_forgotten_after_a_quiet_hour(
+async def test_the_count_is_reset_after_an_hour_without_attempts(
     service: Service, cookies: list[str], owner: asyncpg.Connection, carol: Member
 ) -> None:
     for _ in range(4):
@@ -150,7 +150,7 @@ async def test_confirming_and_signing_in_do_not_count_for_each_other(
     assert (await sign_in_as(anybody, carol)).status == 200
 
 
-async def test_somebody_elses_wrong_confirmations_change_nothing(
+async def test_another_users_wrong_confirmations_change_nothing(
     service: Service, cookies: list[str], carol: Member
 ) -> None:
     dora = await add_member(service)
@@ -162,7 +162,7 @@ async def test_somebody_elses_wrong_confirmations_change_nothing(
     assert _told(await _confirm(service, hers, dora.password)) == RIGHT
 
 
-async def test_a_page_leads_to_the_sign_in_when_the_session_ends(service: Service, cookies: list[str]) -> None:
+async def test_a_page_redirects_to_sign_in_when_the_session_ends(service: Service, cookies: list[str]) -> None:
     for _ in range(4):
         await _confirm(service, cookies[0])
     headers = {"Accept": "text/html", "Cookie": cookies[0]}

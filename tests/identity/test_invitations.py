@@ -52,7 +52,7 @@ async def _pending(office: ClientSession) -> list[str]:
         return [invitation["email"] for invitation in (await answer.json())["invitations"]]
 
 
-async def test_whoever_is_invited_joins_with_a_password_of_their_own(
+async def test_an_invited_person_joins_with_their_own_password(
     service: Service, office: ClientSession, dora: str, anybody: ClientSession
 ) -> None:
     invitation = await _invite(office, dora.upper())
@@ -69,7 +69,7 @@ async def test_whoever_is_invited_joins_with_a_password_of_their_own(
     assert await _refused(anybody, code)
 
 
-async def test_of_fifty_who_accept_at_once_one_joins(
+async def test_of_fifty_concurrent_acceptances_one_succeeds(
     service: Service, office: ClientSession, dora: str, owner: asyncpg.Connection
 ) -> None:
     code = await _code(office, dora)
@@ -81,7 +81,7 @@ async def test_of_fifty_who_accept_at_once_one_joins(
     assert await owner.fetchval("SELECT count(*) FROM corral.users WHERE email = $1", dora) == 1
 
 
-async def test_nobody_is_made_before_an_invitation_is_accepted(
+async def test_no_user_is_created_before_an_invitation_is_accepted(
     office: ClientSession, dora: str, owner: asyncpg.Connection
 ) -> None:
     await _code(office, dora)
@@ -89,14 +89,14 @@ async def test_nobody_is_made_before_an_invitation_is_accepted(
     assert dora in await _pending(office)
 
 
-async def test_an_invitation_that_was_accepted_waits_no_longer(
+async def test_an_accepted_invitation_is_no_longer_pending(
     office: ClientSession, dora: str, anybody: ClientSession
 ) -> None:
     await _accept(anybody, await _code(office, dora))
     assert dora not in await _pending(office)
 
 
-async def test_a_newer_invitation_replaces_the_one_before(
+async def test_a_newer_invitation_replaces_the_previous_one(
     office: ClientSession, dora: str, anybody: ClientSession
 ) -> None:
     older, newer = await _code(office, dora), await _code(office, dora)
@@ -105,14 +105,14 @@ async def test_a_newer_invitation_replaces_the_one_before(
     assert (await _accept(anybody, newer)).status == 201
 
 
-async def test_somebody_who_is_here_is_not_invited(office: ClientSession, alice: Person, bob: Person) -> None:
+async def test_an_existing_member_cannot_be_invited(office: ClientSession, alice: Person, bob: Person) -> None:
     """Or an administrator could make a link that signs in as alice."""
     for person in (alice, bob):
         refusal = await _invite(office, person.email)
         assert (refusal["status"], refusal["code"]) == (409, "email_taken")
 
 
-async def test_an_address_that_was_taken_since_is_not_taken_over(
+async def test_an_email_taken_meanwhile_is_not_taken_over(
     service: Service, office: ClientSession, dora: str, anybody: ClientSession, owner: asyncpg.Connection
 ) -> None:
     code = await _code(office, dora)
@@ -123,7 +123,7 @@ async def test_an_address_that_was_taken_since_is_not_taken_over(
     assert await fingerprints(owner) == before
 
 
-async def test_an_invitation_ends_with_its_time(
+async def test_an_invitation_expires(
     office: ClientSession, dora: str, anybody: ClientSession, owner: asyncpg.Connection, log: LogSince
 ) -> None:
     code = await _code(office, dora)
@@ -176,7 +176,7 @@ async def test_an_invitation_that_was_written_by_hand_is_refused(
 
 
 @pytest.mark.parametrize("how", ["disabled", "demoted"])
-async def test_invitations_of_whoever_is_no_administrator_any_more_are_worth_nothing(
+async def test_invitations_of_a_former_administrator_are_refused(
     office: ClientSession, ada: Member, dora: str, anybody: ClientSession, owner: asyncpg.Connection, how: str
 ) -> None:
     code = await _code(office, dora)
@@ -186,7 +186,7 @@ async def test_invitations_of_whoever_is_no_administrator_any_more_are_worth_not
 
 
 @pytest.mark.parametrize("change", ["disabled_at = now()", "admin_seal = NULL"])
-async def test_an_invitation_is_as_good_as_whoever_made_it(
+async def test_an_invitation_is_valid_only_while_its_creator_is_an_administrator(
     service: Service, office: ClientSession, ada: Member, dora: str, anybody: ClientSession,
     owner: asyncpg.Connection, change: str,
 ) -> None:  # fmt: skip
@@ -203,7 +203,7 @@ async def test_an_invitation_is_as_good_as_whoever_made_it(
         assert dora not in await _pending(page)
 
 
-async def test_a_weak_password_does_not_use_an_invitation_up(
+async def test_a_weak_password_does_not_use_up_an_invitation(
     office: ClientSession, dora: str, anybody: ClientSession
 ) -> None:
     code = await _code(office, dora)
@@ -212,7 +212,7 @@ async def test_a_weak_password_does_not_use_an_invitation_up(
     assert (await _accept(anybody, code)).status == 201
 
 
-async def test_a_code_of_an_invitation_is_no_other_code_and_no_other_is_one(
+async def test_invitation_codes_and_other_codes_are_not_interchangeable(
     service: Service, office: ClientSession, alice: Person, dora: str, anybody: ClientSession
 ) -> None:
     code = await _code(office, dora)
@@ -224,7 +224,7 @@ async def test_a_code_of_an_invitation_is_no_other_code_and_no_other_is_one(
     assert (await _accept(anybody, code)).status == 201
 
 
-async def test_what_an_administrator_knows_of_an_invitation_opens_nothing_afterwards(
+async def test_an_accepted_invitations_link_gives_an_administrator_no_access(
     office: ClientSession, dora: str, anybody: ClientSession
 ) -> None:
     code = await _code(office, dora)
@@ -234,7 +234,7 @@ async def test_what_an_administrator_knows_of_an_invitation_opens_nothing_afterw
     assert (await post(anybody, "/api/session", email=dora, password=PASSWORD)).status == 401
 
 
-async def test_no_line_holds_the_code_or_the_address(
+async def test_no_log_line_contains_the_code_or_the_email(
     office: ClientSession, ada: Member, dora: str, anybody: ClientSession, log: LogSince
 ) -> None:
     code = await _code(office, dora)
