@@ -36,7 +36,7 @@ def built(what: str, clone: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("what", ["wheel", "sdist"])
-def test_a_clean_clone_builds_nothing_without_the_chart_and_says_how(what: str, clone: Path) -> None:
+def test_without_the_chart_a_clean_clone_does_not_build_and_says_what_to_do(what: str, clone: Path) -> None:
     refused = built(what, clone)
     assert refused.returncode == 1
     assert refused.stderr == f"{CHART} is missing: install npm, and build with `make wheel`, which fetches it\n"

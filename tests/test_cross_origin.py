@@ -43,7 +43,7 @@ async def test_a_page_of_another_origin_is_refused(
 
 
 @pytest.mark.parametrize("operation", _UNSAFE, ids=str)
-async def test_a_cookie_without_a_word_from_where_is_refused(
+async def test_a_cookie_without_an_origin_is_refused(
     operation: Operation, service: Service, alice: Person, anybody: ClientSession
 ) -> None:
     cookie = await sign_in_by_link(service, alice.user_id)
@@ -51,7 +51,7 @@ async def test_a_cookie_without_a_word_from_where_is_refused(
 
 
 @pytest.mark.parametrize("operation", _UNSAFE, ids=str)
-async def test_corrals_own_pages_and_programs_with_a_token_are_let_in(
+async def test_corrals_own_pages_and_programs_with_a_token_are_accepted(
     operation: Operation, service: Service, alice: Person, anybody: ClientSession
 ) -> None:
     for headers in (
@@ -63,9 +63,7 @@ async def test_corrals_own_pages_and_programs_with_a_token_are_let_in(
 
 
 @pytest.mark.parametrize("operation", [each for each in OPERATIONS if each.is_safe], ids=str)
-async def test_reading_is_not_answered_to_scripts_of_other_origins(
-    operation: Operation, anybody: ClientSession
-) -> None:
+async def test_scripts_of_other_origins_cannot_read_responses(operation: Operation, anybody: ClientSession) -> None:
     path = operation.path.format_map({name: str(uuid4()) for name in operation.ids})
     async with anybody.get(path, headers={"Origin": _ELSEWHERE, "Sec-Fetch-Site": "cross-site"}) as answer:
         assert not [name for name in answer.headers if name.lower().startswith("access-control-")]

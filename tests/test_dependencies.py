@@ -38,7 +38,7 @@ def test_every_package_that_is_imported_is_declared() -> None:
     assert DECLARED.keys() - brought == named_only
 
 
-def test_what_a_promise_rests_on_has_an_upper_bound() -> None:
+def test_packages_with_relied_on_internals_have_an_upper_bound() -> None:
     bounds = {name: {specifier.operator for specifier in DECLARED[name].specifier} for name in LEANT_ON}
     assert [name for name, operators in bounds.items() if not operators & {"<", "=="}] == []
 

@@ -35,7 +35,7 @@ async def _overwrite_password(owner: asyncpg.Connection, member: Member, sealed:
     await owner.execute("UPDATE corral.users SET password_sealed = $2 WHERE id = $1", member.user_id, sealed)
 
 
-async def test_a_password_is_hashed_with_argon2id_above_the_floor_of_owasp(
+async def test_a_password_is_hashed_with_argon2id_above_the_minimum_of_owasp(
     service: Service, carol: Member, owner: asyncpg.Connection
 ) -> None:
     sealed = await _sealed_password(owner, carol)
@@ -44,7 +44,7 @@ async def test_a_password_is_hashed_with_argon2id_above_the_floor_of_owasp(
     assert argon2.PasswordHasher().verify(hashed, carol.password)
 
 
-async def test_the_database_holds_neither_password_nor_hash(carol: Member, owner: asyncpg.Connection) -> None:
+async def test_the_database_contains_neither_password_nor_hash(carol: Member, owner: asyncpg.Connection) -> None:
     sealed = await _sealed_password(owner, carol)
     assert b"argon2" not in sealed
     assert carol.password.encode() not in sealed
@@ -57,7 +57,7 @@ async def test_the_same_password_is_sealed_differently_for_each(
     assert await _sealed_password(owner, twin) != await _sealed_password(owner, carol)
 
 
-async def test_a_password_moved_from_another_users_row_is_not_believed(
+async def test_a_password_moved_from_another_users_row_is_not_accepted(
     service: Service, carol: Member, owner: asyncpg.Connection, log: LogSince, anybody: ClientSession
 ) -> None:
     mallory = await add_member(service, OTHER_PASSWORD)
@@ -67,7 +67,7 @@ async def test_a_password_moved_from_another_users_row_is_not_believed(
     assert (await sign_in_as(anybody, mallory)).status == 200
 
 
-async def test_a_hash_written_by_hand_is_not_believed(
+async def test_a_hash_written_by_hand_is_not_accepted(
     carol: Member, owner: asyncpg.Connection, log: LogSince, anybody: ClientSession
 ) -> None:
     await _overwrite_password(owner, carol, argon2.PasswordHasher().hash(OTHER_PASSWORD).encode())
@@ -108,7 +108,7 @@ def _without_what_always_differs(reply: Reply) -> tuple[int, dict[str, str], dic
     return reply.status, headers, reply.told | {"request_id": ""}, reply.cookie
 
 
-async def test_a_refusal_does_not_tell_who_exists(
+async def test_a_refusal_does_not_reveal_whether_a_user_exists(
     service: Service, carol: Member, owner: asyncpg.Connection, anybody: ClientSession
 ) -> None:
     without_password, disabled = await add_member(service, None), await add_member(service)
@@ -177,7 +177,7 @@ async def test_a_common_password_is_refused_with_a_sentence(
     assert new not in told["detail"]
 
 
-async def test_judging_a_password_is_bounded_and_off_the_event_loop(
+async def test_rating_a_password_is_bounded_and_off_the_event_loop(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judged: list[tuple[int, str]] = []
@@ -196,7 +196,7 @@ async def test_judging_a_password_is_bounded_and_off_the_event_loop(
     assert len(judged) == 1
 
 
-async def test_whoever_is_beyond_the_end_of_the_line_is_sent_away_and_asked_to_come_back(
+async def test_requests_beyond_the_hashing_queue_are_refused_with_retry_after(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     may_end = threading.Event()

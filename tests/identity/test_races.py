@@ -81,7 +81,7 @@ async def _things_of(owner: asyncpg.Connection, member: Member) -> dict[str, int
     }
 
 
-async def test_a_session_let_in_by_the_old_password_is_not_made(
+async def test_a_sign_in_with_the_old_password_creates_no_session(
     service: Service, carol: Member, owner: asyncpg.Connection
 ) -> None:
     verified = await _let_in(service, carol)
@@ -90,7 +90,7 @@ async def test_a_session_let_in_by_the_old_password_is_not_made(
     assert (await _things_of(owner, carol))["sessions"] == 0
 
 
-async def test_a_session_let_in_by_a_link_before_the_change_is_not_made(
+async def test_a_sign_in_by_a_link_before_the_change_creates_no_session(
     service: Service, carol: Member, owner: asyncpg.Connection
 ) -> None:
     resources = service.resources
@@ -102,7 +102,7 @@ async def test_a_session_let_in_by_a_link_before_the_change_is_not_made(
     assert (await _things_of(owner, carol))["sessions"] == 0
 
 
-async def test_a_link_that_was_not_used_before_the_change_opens_nothing_after_it(
+async def test_a_link_from_before_the_change_is_refused_after_it(
     service: Service, carol: Member, alice: Person, anybody: ClientSession
 ) -> None:
     hers, of_another = await link_code(service, carol.user_id), await link_code(service, alice.user_id)
@@ -111,7 +111,7 @@ async def test_a_link_that_was_not_used_before_the_change_opens_nothing_after_it
     assert (await post(anybody, "/api/session/link", token=of_another)).status == 200
 
 
-async def test_a_token_is_not_made_by_a_session_of_the_old_password(
+async def test_a_session_of_the_old_password_creates_no_token(
     service: Service, carol: Member, owner: asyncpg.Connection
 ) -> None:
     maker = await _caller(service, await sign_in_by_link(service, carol.user_id))
@@ -121,7 +121,7 @@ async def test_a_token_is_not_made_by_a_session_of_the_old_password(
     assert (await _things_of(owner, carol))["api_tokens"] == 1  # what was finished stays
 
 
-async def test_keys_are_not_stored_changed_or_deleted_by_whoever_is_not_let_in_any_more(
+async def test_keys_are_not_stored_changed_or_deleted_after_access_has_ended(
     service: Service, carol: Member, owner: asyncpg.Connection
 ) -> None:
     """The keys of somebody else in the place of one's own would be what an intruder wants."""
@@ -155,7 +155,9 @@ async def test_keys_are_not_stored_changed_or_deleted_by_whoever_is_not_let_in_a
     assert await rows() == before
 
 
-async def test_of_two_new_passwords_at_once_one_counts(service: Service, carol: Member, anybody: ClientSession) -> None:
+async def test_of_two_concurrent_password_changes_one_succeeds(
+    service: Service, carol: Member, anybody: ClientSession
+) -> None:
     cookies = [await sign_in_by_link(service, carol.user_id) for _ in range(2)]
     wanted = [NEW_PASSWORD, NEW_PASSWORD + " and a lamp"]
 
@@ -170,7 +172,7 @@ async def test_of_two_new_passwords_at_once_one_counts(service: Service, carol: 
         assert (await sign_in_as(anybody, carol, new)).status == (200 if status == 204 else 401)
 
 
-async def test_what_an_administrator_confirmed_by_the_old_password_is_not_done(
+async def test_an_action_confirmed_with_the_old_password_is_not_done(
     service: Service, ada: Member, carol: Member, owner: asyncpg.Connection
 ) -> None:
     resources = service.resources
@@ -188,7 +190,7 @@ async def test_what_an_administrator_confirmed_by_the_old_password_is_not_done(
     assert not await owner.fetchval("SELECT count(*) FROM corral.invitations WHERE email = $1", email)
 
 
-async def test_nothing_in_flight_comes_to_life_when_somebody_disabled_is_enabled_again(
+async def test_requests_in_progress_stay_ended_when_a_disabled_user_is_enabled_again(
     service: Service, carol: Member, owner: asyncpg.Connection
 ) -> None:
     resources = service.resources
@@ -202,7 +204,7 @@ async def test_nothing_in_flight_comes_to_life_when_somebody_disabled_is_enabled
     assert await _things_of(owner, carol) == {"sessions": 0, "api_tokens": 0, "one_time_links": 0}
 
 
-async def test_an_invitation_in_flight_is_not_made_when_its_administrator_is_disabled(
+async def test_no_invitation_is_created_when_its_administrator_is_disabled_meanwhile(
     service: Service, ada: Member, owner: asyncpg.Connection
 ) -> None:
     resources = service.resources
@@ -214,7 +216,7 @@ async def test_an_invitation_in_flight_is_not_made_when_its_administrator_is_dis
     assert await _is_refused(invited, SignInRefused)
 
 
-async def test_the_operator_makes_no_link_and_no_token_for_somebody_disabled(
+async def test_the_operator_creates_no_link_or_token_for_a_disabled_user(
     service: Service, carol: Member, owner: asyncpg.Connection
 ) -> None:
     resources = service.resources
@@ -238,7 +240,7 @@ async def _until_somebody_waits(owner: asyncpg.Connection) -> None:
 
 
 @pytest.mark.parametrize("ending", ["a new password", "disabling", "ending all tokens"])
-async def test_what_is_made_while_its_end_waits_ends_with_the_rest(
+async def test_what_is_created_while_revocation_waits_is_revoked_too(
     service: Service, carol: Member, owner: asyncpg.Connection, ending: str
 ) -> None:
     """Its transaction has the user's row, and commits after the end has begun."""
@@ -279,7 +281,7 @@ async def test_what_is_made_while_its_end_waits_ends_with_the_rest(
     assert (left["api_tokens"] == 0) is (ending != "a new password")
 
 
-async def test_ending_all_tokens_ends_ones_own_and_no_others(
+async def test_revoking_all_tokens_affects_no_other_user(
     service: Service, carol: Member, alice: Person, bob: Person, anybody: ClientSession
 ) -> None:
     async with alice.client.post("/api/tokens", json={"name": "second"}) as answer:
@@ -291,7 +293,7 @@ async def test_ending_all_tokens_ends_ones_own_and_no_others(
             assert answer.status == status
 
 
-async def test_a_token_that_is_revoked_at_this_moment_makes_no_other(
+async def test_a_token_revoked_meanwhile_creates_no_other(
     service: Service, alice: Person, owner: asyncpg.Connection
 ) -> None:
     maker = await service.services.state["authenticator"].authenticate_token(alice.token)

@@ -44,7 +44,7 @@ async def test_a_recovery_link_sets_a_password_without_the_old_one_and_once(
     assert await _recover(anybody, code) == (403, "link_refused")
 
 
-async def test_a_recovery_ends_all_that_the_person_had_and_nothing_of_others(
+async def test_a_recovery_ends_all_access_of_the_user_and_of_no_other(
     service: Service, carol: Member, alice: Person, bob: Person, owner: asyncpg.Connection, anybody: ClientSession
 ) -> None:
     await make_administrator(service, carol.email)
@@ -67,7 +67,7 @@ async def test_a_recovery_ends_all_that_the_person_had_and_nothing_of_others(
         assert answer.status == 200
 
 
-async def test_a_recovery_link_is_good_for_an_hour(
+async def test_a_recovery_link_expires_after_an_hour(
     service: Service, carol: Member, owner: asyncpg.Connection, anybody: ClientSession, log: LogSince
 ) -> None:
     code = await recovery_code(service, carol)
@@ -96,7 +96,7 @@ async def test_a_recovery_link_that_was_changed_by_hand_sets_nothing(
     assert log.alarms("link_seal_broken")
 
 
-async def test_a_sign_in_link_recovers_nothing_and_a_recovery_link_signs_nobody_in(
+async def test_sign_in_links_and_recovery_links_are_not_interchangeable(
     service: Service, carol: Member, anybody: ClientSession
 ) -> None:
     sign_in_code, code = await link_code(service, carol.user_id), await recovery_code(service, carol)
@@ -105,7 +105,7 @@ async def test_a_sign_in_link_recovers_nothing_and_a_recovery_link_signs_nobody_
     assert (await sign_in_as(anybody, carol)).status == 200
 
 
-async def test_a_weak_password_does_not_use_the_recovery_link_up(
+async def test_a_weak_password_does_not_use_up_the_recovery_link(
     service: Service, carol: Member, anybody: ClientSession
 ) -> None:
     code = await recovery_code(service, carol)
@@ -114,7 +114,7 @@ async def test_a_weak_password_does_not_use_the_recovery_link_up(
     assert await _recover(anybody, code) == (204, "")
 
 
-async def test_a_recovery_link_of_somebody_disabled_or_of_a_former_password_is_refused(
+async def test_a_recovery_link_of_a_disabled_user_or_a_former_password_is_refused(
     service: Service, carol: Member, owner: asyncpg.Connection, anybody: ClientSession
 ) -> None:
     code = await recovery_code(service, carol)
@@ -128,7 +128,7 @@ async def test_a_recovery_link_of_somebody_disabled_or_of_a_former_password_is_r
     assert await _recover(anybody, code, "yet another horse, unstapled") == (403, "link_refused")
 
 
-async def test_of_many_who_use_a_recovery_link_at_once_one_sets_the_password(
+async def test_of_many_concurrent_uses_of_a_recovery_link_one_succeeds(
     service: Service, carol: Member, anybody: ClientSession
 ) -> None:
     code = await recovery_code(service, carol)
@@ -139,7 +139,7 @@ async def test_of_many_who_use_a_recovery_link_at_once_one_sets_the_password(
     assert (await sign_in_as(anybody, carol, winner)).status == 200
 
 
-async def test_a_sign_in_under_way_does_not_outlive_a_recovery(
+async def test_a_sign_in_in_progress_does_not_survive_a_recovery(
     service: Service, carol: Member, anybody: ClientSession
 ) -> None:
     resources = service.resources

@@ -69,7 +69,7 @@ async def test_a_session_is_ended_from_another_one(
     assert await _delete(service, kept, f"/api/sessions/{uuid4()}") == (404, "session_not_found")
 
 
-async def test_ending_the_session_that_asks_takes_its_cookie_too(
+async def test_ending_the_current_session_clears_its_cookie(
     service: Service, alice: Person, bob: Person, anybody: ClientSession
 ) -> None:
     other, own = [await sign_in_by_link(service, alice.user_id) for _ in range(2)]
@@ -82,7 +82,7 @@ async def test_ending_the_session_that_asks_takes_its_cookie_too(
     assert await status_of(anybody, own) == 401
 
 
-async def test_all_others_end_at_once_and_bobs_and_tokens_stay(
+async def test_ending_all_others_keeps_bobs_sessions_and_tokens(
     service: Service, alice: Person, bob: Person, anybody: ClientSession
 ) -> None:
     first, second, own = [await sign_in_by_link(service, alice.user_id) for _ in range(3)]
@@ -93,7 +93,7 @@ async def test_all_others_end_at_once_and_bobs_and_tokens_stay(
         assert answer.status == 200
 
 
-async def test_a_session_that_rests_is_still_listed_and_one_that_expired_is_not(
+async def test_an_idle_session_is_listed_and_an_expired_one_is_not(
     service: Service, alice: Person, owner: asyncpg.Connection
 ) -> None:
     cookies = [await sign_in_by_link(service, alice.user_id) for _ in range(3)]

@@ -41,7 +41,7 @@ async def test_the_cookie_over_plain_http_on_this_machine(service: Service, alic
         )
 
 
-async def test_the_cookie_over_https_is_bound_to_its_host(https_service: Service, carol: Member) -> None:
+async def test_the_cookie_over_https_has_the_host_prefix(https_service: Service, carol: Member) -> None:
     async with browser(https_service.url) as page:
         reply = await sign_in_as(page, carol)
         assert re.fullmatch(
@@ -67,7 +67,7 @@ async def test_every_sign_in_makes_a_new_session(service: Service, carol: Member
 
 
 @pytest.mark.parametrize("value", [PLANTED, "planted"], ids=["well formed", "malformed"])
-async def test_a_planted_cookie_is_worth_nothing_after_sign_in(service: Service, carol: Member, value: str) -> None:
+async def test_a_planted_cookie_is_useless_after_sign_in(service: Service, carol: Member, value: str) -> None:
     planted = f"corral_session={value}"
     async with browser(service.url) as page:
         reply = await post(page, "/api/session", planted, email=carol.email, password=carol.password)
@@ -100,7 +100,7 @@ async def test_a_new_password_ends_every_session(service: Service, carol: Member
 
 
 @pytest.mark.parametrize("current", [{}, {"current_password": "not the one that it is"}])
-async def test_a_new_password_wants_the_current_one(
+async def test_a_new_password_needs_the_current_one(
     service: Service, carol: Member, current: dict[str, str], anybody: ClientSession
 ) -> None:
     cookie = await sign_in_by_link(service, carol.user_id)
@@ -113,7 +113,7 @@ async def test_a_new_password_wants_the_current_one(
 
 
 @pytest.mark.parametrize(("minutes", "status"), [(29, 200), (31, 401)])
-async def test_a_session_ends_after_half_an_hour_of_rest(
+async def test_a_session_ends_after_half_an_hour_without_use(
     service: Service, alice: Person, owner: asyncpg.Connection, anybody: ClientSession, minutes: int, status: int
 ) -> None:
     cookie = await sign_in_by_link(service, alice.user_id)
@@ -125,7 +125,7 @@ async def test_a_session_ends_after_half_an_hour_of_rest(
     assert await status_of(anybody, cookie) == status
 
 
-async def test_being_seen_prolongs_the_rest(
+async def test_use_extends_the_idle_timeout(
     service: Service, alice: Person, owner: asyncpg.Connection, anybody: ClientSession
 ) -> None:
     cookie = await sign_in_by_link(service, alice.user_id)
@@ -150,7 +150,7 @@ async def test_a_session_ends_after_twelve_hours_even_in_use(
 
 
 @pytest.mark.parametrize("longer", ["expires_at + interval '1 s'", "'infinity'"])
-async def test_a_session_that_was_given_longer_is_not_believed(
+async def test_a_session_extended_by_hand_is_not_accepted(
     service: Service, alice: Person, owner: asyncpg.Connection, log: LogSince, anybody: ClientSession, longer: str
 ) -> None:
     cookie = await sign_in_by_link(service, alice.user_id)
@@ -159,7 +159,7 @@ async def test_a_session_that_was_given_longer_is_not_believed(
     assert [alarm["user_id"] for alarm in log.alarms("session_seal_broken")] == [str(alice.user_id)]
 
 
-async def test_a_session_that_was_moved_to_another_user_is_not_believed(
+async def test_a_session_moved_to_another_user_is_not_accepted(
     service: Service, alice: Person, bob: Person, owner: asyncpg.Connection, log: LogSince, anybody: ClientSession
 ) -> None:
     cookie = await sign_in_by_link(service, bob.user_id)
@@ -168,7 +168,7 @@ async def test_a_session_that_was_moved_to_another_user_is_not_believed(
     assert log.alarms("session_seal_broken")
 
 
-async def test_a_session_of_somebody_disabled_is_dead(
+async def test_a_disabled_users_session_is_refused(
     service: Service, alice: Person, owner: asyncpg.Connection, anybody: ClientSession
 ) -> None:
     cookie = await sign_in_by_link(service, alice.user_id)
@@ -176,7 +176,7 @@ async def test_a_session_of_somebody_disabled_is_dead(
     assert await status_of(anybody, cookie) == 401
 
 
-async def test_the_database_holds_nothing_that_would_do_as_a_cookie(
+async def test_stored_values_are_not_accepted_as_cookies(
     service: Service, alice: Person, owner: asyncpg.Connection, anybody: ClientSession
 ) -> None:
     cookie = await sign_in_by_link(service, alice.user_id)
@@ -187,7 +187,7 @@ async def test_the_database_holds_nothing_that_would_do_as_a_cookie(
         assert await status_of(anybody, f"corral_session={stored}") == 401
 
 
-async def test_beside_an_authorization_header_the_cookie_is_not_looked_at(
+async def test_with_an_authorization_header_the_cookie_is_ignored(
     service: Service, alice: Person, anybody: ClientSession
 ) -> None:
     cookie = await sign_in_by_link(service, alice.user_id)
@@ -196,7 +196,7 @@ async def test_beside_an_authorization_header_the_cookie_is_not_looked_at(
         assert answer.status == 401
 
 
-async def test_a_cookie_is_no_token_and_a_token_is_no_cookie(
+async def test_cookies_and_tokens_are_not_interchangeable(
     service: Service, alice: Person, anybody: ClientSession
 ) -> None:
     cookie = await sign_in_by_link(service, alice.user_id)
@@ -205,20 +205,22 @@ async def test_a_cookie_is_no_token_and_a_token_is_no_cookie(
     assert await status_of(anybody, f"corral_session={alice.token}") == 401
 
 
-async def test_sessions_outlive_a_restart(service: Service, start_service: StartService, alice: Person) -> None:
+async def test_sessions_survive_a_restart(service: Service, start_service: StartService, alice: Person) -> None:
     cookie = await sign_in_by_link(service, alice.user_id)
     async with start_service() as restarted, browser(restarted.url) as page:
         assert await status_of(page, cookie) == 200
 
 
-async def test_whoever_signs_in_reads_who_they_are(service: Service, carol: Member, anybody: ClientSession) -> None:
+async def test_a_signed_in_user_can_read_their_own_data(
+    service: Service, carol: Member, anybody: ClientSession
+) -> None:
     reply = await sign_in_as(anybody, carol)
     assert reply.told["email"] == carol.email
     assert reply.told["id"] == str(carol.user_id)
     assert reply.told["authenticated_by"] == "session"
 
 
-async def test_whoever_signs_in_ends_the_session_that_the_browser_had_and_no_other(
+async def test_signing_in_ends_only_the_browsers_previous_session(
     service: Service, carol: Member, alice: Person, anybody: ClientSession
 ) -> None:
     hers, elsewhere = [await sign_in_by_link(service, alice.user_id) for _ in range(2)]

@@ -56,7 +56,7 @@ async def test_the_wait_doubles_after_three_attempts_up_to_a_minute(
     assert waits == [0, 0, 1, 2, 4, 8, 16, 32, 60, 60]
 
 
-async def test_who_has_to_wait_is_told_how_long(
+async def test_a_throttled_response_says_how_long_to_wait(
     carol: Member, owner: asyncpg.Connection, anybody: ClientSession
 ) -> None:
     await _has_guessed(owner, anybody, carol, 8)
@@ -65,7 +65,7 @@ async def test_who_has_to_wait_is_told_how_long(
     assert 1 <= int(reply.headers["Retry-After"]) <= 32
 
 
-async def test_while_waiting_not_even_the_right_password_is_looked_at(
+async def test_during_the_wait_even_the_correct_password_is_not_checked(
     carol: Member, owner: asyncpg.Connection, anybody: ClientSession
 ) -> None:
     await _has_guessed(owner, anybody, carol, 8)
@@ -74,7 +74,7 @@ async def test_while_waiting_not_even_the_right_password_is_looked_at(
     assert await _attempts(owner) == before  # and waiting is not made longer by asking
 
 
-async def test_guesses_outlive_a_restart(
+async def test_counted_attempts_survive_a_restart(
     start_service: StartService, carol: Member, owner: asyncpg.Connection, anybody: ClientSession
 ) -> None:
     await _has_guessed(owner, anybody, carol, 8)
@@ -82,14 +82,14 @@ async def test_guesses_outlive_a_restart(
         assert _is_throttled(await sign_in_as(page, carol))
 
 
-async def test_signing_in_forgets_the_guesses(carol: Member, owner: asyncpg.Connection, anybody: ClientSession) -> None:
+async def test_signing_in_resets_the_count(carol: Member, owner: asyncpg.Connection, anybody: ClientSession) -> None:
     for password in (WRONG, WRONG, carol.password):
         reply = await sign_in_as(anybody, carol, password)
     assert reply.status == 200
     assert await owner.fetch("SELECT * FROM corral.sign_in_attempts") == []
 
 
-async def test_a_quiet_day_forgets_the_guesses(
+async def test_a_day_without_attempts_resets_the_count(
     carol: Member, owner: asyncpg.Connection, anybody: ClientSession
 ) -> None:
     await _has_guessed(owner, anybody, carol, 9)
@@ -126,7 +126,7 @@ async def test_another_account_is_not_affected(
     assert (await sign_in_as(anybody, dave)).status == 200
 
 
-async def test_an_unknown_address_is_throttled_alike(
+async def test_an_unknown_email_is_throttled_in_the_same_way(
     carol: Member, owner: asyncpg.Connection, anybody: ClientSession
 ) -> None:
     nobody = Member(carol.user_id, "nobody@corral.example", WRONG)
@@ -134,14 +134,14 @@ async def test_an_unknown_address_is_throttled_alike(
     assert _is_throttled(await sign_in_as(anybody, nobody))
 
 
-async def test_a_link_signs_in_whoever_is_throttled(
+async def test_a_throttled_user_can_sign_in_by_a_link(
     service: Service, carol: Member, owner: asyncpg.Connection, anybody: ClientSession
 ) -> None:
     await _has_guessed(owner, anybody, carol, 9)
     assert await sign_in_by_link(service, carol.user_id)
 
 
-async def test_guesses_of_a_stranger_do_not_keep_a_person_who_is_signed_in_from_confirming(
+async def test_an_attackers_attempts_do_not_keep_a_signed_in_user_from_confirming(
     service: Service, carol: Member, owner: asyncpg.Connection, anybody: ClientSession
 ) -> None:
     cookie = await sign_in_by_link(service, carol.user_id)
@@ -153,7 +153,7 @@ async def test_guesses_of_a_stranger_do_not_keep_a_person_who_is_signed_in_from_
     assert await _attempts(owner) == before
 
 
-async def test_the_database_does_not_say_whose_password_is_guessed(
+async def test_the_database_does_not_reveal_whose_password_is_guessed(
     carol: Member, owner: asyncpg.Connection, anybody: ClientSession
 ) -> None:
     await sign_in_as(anybody, carol, WRONG)
@@ -182,7 +182,7 @@ async def _admit(owner: asyncpg.Connection, name: str) -> float:
     return await owner.fetchval("SELECT corral.admit_sign_in('\\x07'::bytea || $1, 3)", name.encode())
 
 
-async def test_attempts_are_bounded_however_many_addresses_are_tried(owner: asyncpg.Connection) -> None:
+async def test_stored_attempts_are_bounded_for_any_number_of_emails(owner: asyncpg.Connection) -> None:
     await _has_been_guessed(owner, 600, "1 min")
     for number in range(10):
         assert await _admit(owner, f"new {number}") == 0
@@ -232,5 +232,5 @@ async def _pages_read_by(owner: asyncpg.Connection, name: str) -> int:
         ("::ffff:127.0.0.1", None),
     ],
 )
-async def test_a_home_is_throttled_as_one_and_a_proxy_on_this_machine_never(host: str, network: str | None) -> None:
+async def test_a_network_is_throttled_as_one_and_a_local_proxy_never(host: str, network: str | None) -> None:
     assert network_of(host) == network

@@ -28,7 +28,7 @@ async def told_by_both(**settings: object) -> str:
     return served.only_complaint
 
 
-async def test_a_server_that_is_not_there_is_the_one_that_cannot_be_connected_to(folder: Path) -> None:
+async def test_a_missing_server_is_reported_as_a_failed_connection(folder: Path) -> None:
     nowhere = f"postgresql://corral_app:hunter2@127.0.0.1:{free_port()}/corral"
     for address in (
         nowhere,
@@ -40,7 +40,7 @@ async def test_a_server_that_is_not_there_is_the_one_that_cannot_be_connected_to
         assert "CORRAL_DATABASE_URL" in told
 
 
-async def test_a_role_without_a_connection_left_is_told_as_such(external: ExternalPostgres, folder: Path) -> None:
+async def test_a_role_without_free_connections_is_reported(external: ExternalPostgres, folder: Path) -> None:
     await external.execute("ALTER ROLE corral_app CONNECTION LIMIT 0")
     try:
         told = await told_by_both(data_dir=folder, database_url=external.dsn("corral_app"))
@@ -57,7 +57,7 @@ async def test_a_role_without_a_connection_left_is_told_as_such(external: Extern
         ("shared_buffers=1GB", 'parameter "shared_buffers" cannot be changed'),
     ],
 )
-async def test_a_parameter_that_is_refused_is_told_in_the_server_s_words(
+async def test_a_refused_parameter_is_reported_in_the_servers_words(
     parameter: str, told: str, external: ExternalPostgres, folder: Path
 ) -> None:
     address = f"{external.dsn('corral_app')}&{parameter}"
@@ -101,7 +101,7 @@ async def test_a_certificate_s_file_that_cannot_be_used_is_named(
     assert refused == f"CORRAL_DATABASE_URL cannot be used: its {name}, {file}, {told}"
 
 
-async def test_a_server_without_tls_is_told_as_such(folder: Path) -> None:
+async def test_a_server_without_tls_is_reported(folder: Path) -> None:
     async with without_tls() as port:
         address = f"postgresql://corral_app:hunter2@127.0.0.1:{port}/corral?sslmode=require"
         assert (await told_by_both(data_dir=folder, database_url=address)).startswith(
@@ -125,9 +125,7 @@ async def without_tls() -> AsyncGenerator[int]:
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 8192])
-async def test_a_bad_control_file_of_the_embedded_database_is_told_in_postgresql_s_words(
-    content: bytes, data: Path
-) -> None:
+async def test_an_invalid_control_file_is_reported_in_postgresqls_words(content: bytes, data: Path) -> None:
     spoil(data / "postgres" / "global" / "pg_control", content)
     served, examined = [await corral(command, data_dir=data, port=free_port()) for command in ("serve", "doctor")]
     for told in (served.only_complaint, examined.out):
@@ -136,7 +134,7 @@ async def test_a_bad_control_file_of_the_embedded_database_is_told_in_postgresql
         assert NO_CONNECTION not in told
 
 
-def test_a_disk_that_is_full_at_the_start_is_told_as_such() -> None:
+def test_a_full_disk_at_startup_is_reported() -> None:
     told = _with_way_out("FATAL: could not write lock file: No space left on device")
     assert told.endswith("its disk is full: free some space")
     assert _with_way_out("FATAL: no") == "FATAL: no"
@@ -150,7 +148,7 @@ def test_a_disk_that_is_full_at_the_start_is_told_as_such() -> None:
         ("target_session_attrs=nonsense", "has a wrong parameter: target_session_attrs must be any, primary"),
     ],
 )
-async def test_a_wrong_parameter_of_the_address_is_told(parameter: str, told: str, folder: Path) -> None:
+async def test_an_invalid_parameter_of_the_url_is_reported(parameter: str, told: str, folder: Path) -> None:
     address = f"postgresql://corral_app:hunter2@127.0.0.1/corral?{parameter}"
     refused = await told_by_both(data_dir=folder, database_url=address)
     assert refused.startswith(f"CORRAL_DATABASE_URL {told}")
@@ -162,7 +160,7 @@ def _refused_certificate() -> ssl.SSLCertVerificationError:
     return error
 
 
-def test_a_file_of_passwords_is_not_expected_in_pem_form(folder: Path) -> None:
+def test_a_password_file_need_not_be_pem(folder: Path) -> None:
     file = folder / "passwords"
     file.write_text("not a certificate")
     assert unusable_file(f"postgresql://corral_app@127.0.0.1/corral?passfile={file}") is None
@@ -192,5 +190,5 @@ def spoil(file: Path, content: bytes) -> None:
         ),
     ],
 )
-def test_what_happens_later_has_its_own_words_too(error: Exception, told: str) -> None:
+def test_later_database_errors_are_reported_too(error: Exception, told: str) -> None:
     assert reason_of(error).startswith(told)

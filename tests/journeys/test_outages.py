@@ -78,7 +78,7 @@ def backends_of(data: Path) -> list[psutil.Process]:
     return [child for child in postmaster_of(data).children() if "corral_app" in " ".join(child.cmdline())]
 
 
-async def test_a_killed_backend_is_got_over(data: Path, against_sandbox: dict[str, str]) -> None:
+async def test_the_service_recovers_from_a_killed_backend(data: Path, against_sandbox: dict[str, str]) -> None:
     """PostgreSQL ends every session then, and recovers as after a crash."""
     seen: list[tuple[int, str | None]] = []
     settings = {**against_sandbox, "data_dir": data, "cache_seconds": 1}
@@ -94,7 +94,7 @@ async def test_a_killed_backend_is_got_over(data: Path, against_sandbox: dict[st
 
 
 @pytest.mark.parametrize("how", ["fast", "immediate"])
-async def test_a_restarted_database_is_got_over(
+async def test_the_service_recovers_from_a_restarted_database(
     how: Literal["fast", "immediate"], folder: Path, against_sandbox: dict[str, str]
 ) -> None:
     seen: list[tuple[int, str | None]] = []
@@ -136,7 +136,7 @@ async def test_an_embedded_database_that_was_killed_is_started_by_the_next_comma
     assert (await corral("users", "list", **settings)).status == 0
 
 
-async def test_an_exhausted_pool_is_overload_and_not_an_endless_wait(start_service: StartService) -> None:
+async def test_an_exhausted_pool_is_an_error_and_not_an_endless_wait(start_service: StartService) -> None:
     async with start_service() as service, make_person(service, "alice") as alice, AsyncExitStack() as held:
         for _ in range(10):
             connection = await held.enter_async_context(service.resources.database.connection())

@@ -80,7 +80,7 @@ async def test_in_session_mode_everything_works(
 
 
 @pytest.mark.parametrize("mode", ["transaction", "statement"])
-async def test_in_another_mode_nothing_starts_and_the_reason_is_told(
+async def test_in_transaction_mode_the_start_is_refused_with_the_reason(
     mode: str, external: ExternalPostgres, folder: Path
 ) -> None:
     told = {"transaction": "a pooler in transaction mode", "statement": "statement pooling mode"}[mode]
@@ -105,7 +105,7 @@ async def test_a_transaction_pooler_with_several_idle_sessions_is_found(
             await open_owner_connection(address(socket_dir, "corral_owner")).__aenter__()
 
 
-async def test_what_a_pooler_refuses_is_told_in_its_words(external: ExternalPostgres, folder: Path) -> None:
+async def test_a_poolers_refusal_is_reported_in_its_words(external: ExternalPostgres, folder: Path) -> None:
     async with pooler(external, folder / "pooler", "session", max_client_conn=1) as socket_dir:
         elsewhere = address(socket_dir, "corral_app", "elsewhere")
         refused = await corral("serve", data_dir=folder / "data", database_url=elsewhere)

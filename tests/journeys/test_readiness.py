@@ -140,7 +140,7 @@ async def mended(postgres: ExternalPostgres) -> None:
 
 
 @pytest.mark.parametrize("what", TROUBLES)
-async def test_whatever_is_the_matter_readyz_says_no_and_the_log_says_why(
+async def test_readyz_reports_unready_for_every_reason_and_the_log_says_why(
     what: str,
     own_service: Service,
     own_postgres: ExternalPostgres,
@@ -188,7 +188,7 @@ async def test_whatever_is_the_matter_readyz_says_no_and_the_log_says_why(
             assert NOT_READY not in await people_page(own_service, cookie)
 
 
-async def test_a_pool_that_is_used_up_makes_unready(own_service: Service) -> None:
+async def test_an_exhausted_pool_makes_the_server_unready(own_service: Service) -> None:
     database = own_service.resources.database
     async with ClientSession(own_service.url) as client:
         async with asyncio.TaskGroup() as tasks:
@@ -211,7 +211,7 @@ async def test_a_pool_that_is_used_up_makes_unready(own_service: Service) -> Non
         assert (await told_by(client))["status"] == 200
 
 
-async def test_a_database_that_takes_no_writes_is_refused_by_serve_and_told_by_doctor(
+async def test_a_read_only_database_is_refused_by_serve_and_reported_by_doctor(
     own_service: Service,
     own_postgres: ExternalPostgres,
     against_sandbox: dict[str, str],

@@ -102,7 +102,7 @@ async def test_no_sealed_cell_opens_in_the_place_of_another(rows: Rows, faults: 
             assert answer.status == 200, "everything is back in its place"
 
 
-async def test_no_row_opens_as_somebody_else_s(rows: Rows, faults: Faults, log_file: Path) -> None:
+async def test_no_row_opens_for_another_user(rows: Rows, faults: Faults, log_file: Path) -> None:
     alices, bobs = rows.rows[0], rows.rows[2]
     await rows.as_owner("UPDATE corral.credentials SET user_id = $2 WHERE id::text = $1", alices.id, bobs.owner.user_id)
     await assert_it_does_not_open(alices.id, bobs.owner, rows, faults, log_file)
@@ -123,9 +123,7 @@ async def test_rows_whose_ids_are_swapped_do_not_open(rows: Rows, faults: Faults
     await assert_it_does_not_open(alices.id, bobs.owner, rows, faults, log_file)
 
 
-async def test_a_paper_row_that_is_called_live_does_not_open_and_the_reverse(
-    rows: Rows, faults: Faults, log_file: Path
-) -> None:
+async def test_a_row_with_the_other_environment_does_not_open(rows: Rows, faults: Faults, log_file: Path) -> None:
     for row, other in zip(rows.rows[:2], ("live", "paper"), strict=True):
         await rows.as_owner("UPDATE corral.credentials SET credential_type = $2 WHERE id::text = $1", row.id, other)
         await assert_it_does_not_open(row.id, row.owner, rows, faults, log_file)

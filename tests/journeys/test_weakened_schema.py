@@ -148,7 +148,7 @@ async def test_a_weakened_schema_is_noticed_while_serving_and_refused_at_the_sta
             assert answer.status == 200, services.state["readiness"].weaknesses
 
 
-async def test_serve_and_doctor_say_what_is_wrong(addresses: DatabaseAddresses, run_dir: Path) -> None:
+async def test_serve_and_doctor_report_what_is_wrong(addresses: DatabaseAddresses, run_dir: Path) -> None:
     settings = {"data_dir": run_dir / "weakened", "port": free_port()}
     weaken, undo, told = WEAKENED["a policy dropped"]
     await as_owner(addresses, weaken)

@@ -55,7 +55,7 @@ async def switch_off(person: Person, credential_id: str) -> None:
         ({"cut": "before_headers"}, "upstream_failed"),
     ],
 )
-async def test_an_outage_is_told_once_and_its_end_too_and_what_is_known_stays(
+async def test_an_outage_and_its_end_are_sent_once_and_known_values_stay(
     alice: Person, bob: Person, faults: Faults, fault: dict[str, object], code: str
 ) -> None:
     key_id = paper_key()
@@ -77,7 +77,7 @@ async def test_an_outage_is_told_once_and_its_end_too_and_what_is_known_stays(
         assert not bobs.of("problem")
 
 
-async def test_an_outage_is_asked_about_less_and_less(alice: Person, faults: Faults) -> None:
+async def test_calls_become_rarer_during_an_outage(alice: Person, faults: Faults) -> None:
     key_id = paper_key()
     await alice.store(key_id)
     await faults.set(key_id, status=500)
@@ -89,7 +89,7 @@ async def test_an_outage_is_asked_about_less_and_less(alice: Person, faults: Fau
         assert await faults.calls_of(key_id) - before < seconds / 1.5
 
 
-async def test_a_small_budget_is_left_to_its_owner_by_half(start_service: StartService) -> None:
+async def test_half_of_a_small_budget_is_left_to_the_owner(start_service: StartService) -> None:
     async with (
         serve_sandbox(port=0, rate_limit_per_minute=24) as sandbox,
         start_service(alpaca_paper_url=sandbox.paper_url, alpaca_live_url=sandbox.live_url) as service,
@@ -109,7 +109,7 @@ async def test_a_small_budget_is_left_to_its_owner_by_half(start_service: StartS
 
 
 @pytest.mark.parametrize("how", [{"drop_after_ms": 0}, {"refuses": True}])
-async def test_a_connection_that_breaks_again_and_again_is_no_storm(
+async def test_repeated_disconnects_do_not_cause_a_reconnect_storm(
     alice: Person, sandbox: Sandbox, faults: Faults, how: dict[str, object]
 ) -> None:
     key_id = paper_key()
@@ -127,7 +127,7 @@ async def test_a_connection_that_breaks_again_and_again_is_no_storm(
         await ears.until("problem", code="order_stream_down", resolved=True)
 
 
-async def test_one_429_at_the_handshake_is_a_rate_limit_and_no_claim_about_another_program(
+async def test_one_429_at_the_handshake_is_a_rate_limit_and_not_another_program(
     alice: Person, bob: Person, sandbox: Sandbox, faults: Faults
 ) -> None:
     key_id = paper_key()
@@ -139,7 +139,7 @@ async def test_one_429_at_the_handshake_is_a_rate_limit_and_no_claim_about_anoth
         assert not ears.of("problem")
 
 
-async def test_the_connection_moves_to_another_watcher_when_its_own_goes(
+async def test_the_connection_moves_to_another_subscription_when_its_own_leaves(
     service: Service, alice: Person, bob: Person, sandbox: Sandbox
 ) -> None:
     """Both have stored the same pair of keys: one connection, and it goes on when the one who holds it leaves."""
@@ -168,7 +168,7 @@ async def test_the_connection_moves_to_another_watcher_when_its_own_goes(
         assert len(heard[goes].of("order")) == told
 
 
-async def test_a_mark_in_the_row_is_told_and_nothing_is_asked_while_it_stands(
+async def test_a_marked_row_is_reported_and_makes_no_calls(
     alice: Person, bob: Person, faults: Faults, owner: asyncpg.Connection
 ) -> None:
     key_id = paper_key()
@@ -192,7 +192,7 @@ async def test_a_mark_in_the_row_is_told_and_nothing_is_asked_while_it_stands(
         assert not bobs.of("problem")
 
 
-async def test_a_refusal_that_was_a_mistake_is_forgotten_after_a_while(
+async def test_a_mistaken_refusal_is_retried_later(
     alice: Person, faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -208,7 +208,7 @@ async def test_a_refusal_that_was_a_mistake_is_forgotten_after_a_while(
         await ears.until("gap", credential_id=credential["id"])
 
 
-async def test_listening_counts_as_use_of_the_credential(alice: Person) -> None:
+async def test_a_stream_counts_as_use_of_the_credential(alice: Person) -> None:
     credential = await alice.store()
     async with listening_to(alice.client) as ears:
         await ears.until("account-data")
@@ -222,7 +222,7 @@ async def test_listening_counts_as_use_of_the_credential(alice: Person) -> None:
                 pass
 
 
-async def test_feeds_that_begin_together_do_not_tick_together(alice: Person, faults: Faults) -> None:
+async def test_feeds_started_together_do_not_stay_synchronized(alice: Person, faults: Faults) -> None:
     for _ in range(12):
         await alice.store()
     async with listening_to(alice.client) as ears:

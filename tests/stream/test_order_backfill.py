@@ -29,7 +29,7 @@ def first_look(tracker: OrderTracker, *minutes: int, status: str = "filled") -> 
     assert OrderBackfill(tracker).take(Page(orders(*minutes, status=status), None)) == []
 
 
-def test_the_first_walk_tells_nothing_and_takes_in_the_newest_and_what_is_open_beyond_them() -> None:
+def test_the_first_scan_publishes_nothing_and_records_new_and_open_orders() -> None:
     tracker = OrderTracker()
     backfill = OrderBackfill(tracker)
     assert (backfill.query.status, backfill.query.after) == (OrderStatusFilter.ALL, None)
@@ -40,7 +40,7 @@ def test_the_first_walk_tells_nothing_and_takes_in_the_newest_and_what_is_open_b
     assert tracker.look_back_to() == "2026-11-25T10:03:00.500000000"
 
 
-def test_a_later_walk_looks_back_to_the_oldest_that_is_open() -> None:
+def test_a_later_scan_goes_back_to_the_oldest_open_order() -> None:
     tracker = OrderTracker()
     first_look(tracker, 20, 5, status="new")
     backfill = OrderBackfill(tracker)
@@ -53,7 +53,7 @@ def test_a_later_walk_looks_back_to_the_oldest_that_is_open() -> None:
     assert OrderBackfill(tracker).query.after == "2026-11-25T10:39:59Z"
 
 
-def test_with_no_orders_at_all_the_next_walk_looks_at_everything_that_came_since() -> None:
+def test_without_any_orders_the_next_scan_covers_all_new_ones() -> None:
     tracker = OrderTracker()
     first_look(tracker)
     backfill = OrderBackfill(tracker)
@@ -61,7 +61,7 @@ def test_with_no_orders_at_all_the_next_walk_looks_at_everything_that_came_since
     assert told(backfill.take(Page(orders(1), None))) == ["order-1"]
 
 
-def test_what_is_beyond_reach_is_told_as_a_gap() -> None:
+def test_orders_beyond_the_scan_are_reported_as_a_gap() -> None:
     tracker = OrderTracker()
     first_look(tracker, 1, status="new")
     backfill = OrderBackfill(tracker)
@@ -75,7 +75,7 @@ def test_what_is_beyond_reach_is_told_as_a_gap() -> None:
 _UNREADABLE = UnreadableItem("order-7", {"id": "order-7"}, {"qty": Fault.NOT_A_NUMBER})
 
 
-def test_a_walk_past_an_order_that_cannot_be_read_comes_by_again() -> None:
+def test_an_unreadable_order_is_scanned_again() -> None:
     tracker = OrderTracker()
     first_look(tracker, 5)
     backfill = OrderBackfill(tracker)
@@ -87,7 +87,7 @@ def test_a_walk_past_an_order_that_cannot_be_read_comes_by_again() -> None:
     assert OrderBackfill(tracker).query.after == "2026-11-25T10:29:59Z"
 
 
-def test_a_walk_that_is_cut_off_past_an_unreadable_order_does_not_come_by_for_ever() -> None:
+def test_an_interrupted_scan_does_not_repeat_an_unreadable_order_forever() -> None:
     tracker = OrderTracker()
     first_look(tracker, 5)
     backfill = OrderBackfill(tracker)
@@ -96,7 +96,7 @@ def test_a_walk_that_is_cut_off_past_an_unreadable_order_does_not_come_by_for_ev
     assert OrderBackfill(tracker).query.after == "2026-11-25T10:39:59Z"
 
 
-def test_a_walk_for_corrections_goes_back_to_orders_that_are_over_and_says_nothing_of_a_gap_beyond() -> None:
+def test_a_scan_for_corrections_covers_finished_orders_and_reports_no_gap() -> None:
     tracker = OrderTracker()
     first_look(tracker, 5)
     OrderBackfill(tracker).take(Page(orders(20), None))

@@ -43,7 +43,7 @@ def status_in(told: list[StreamEvent]) -> str:
     heard=st.lists(st.tuples(st.sampled_from(["socket", "rest"]), st.integers(0, 7)), max_size=20),
     is_stamped=st.booleans(),
 )
-def test_whatever_is_heard_in_whatever_order_the_events_add_up_and_end_in_the_truth(
+def test_events_in_any_order_add_up_to_the_final_state(
     fills: list[int], heard: list[tuple[str, int]], *, is_stamped: bool
 ) -> None:
     states = states_of("a", fills, is_stamped=is_stamped)
@@ -63,7 +63,7 @@ def test_whatever_is_heard_in_whatever_order_the_events_add_up_and_end_in_the_tr
 
 
 @given(heard=st.lists(st.integers(0, 7), max_size=20))
-def test_what_is_told_never_goes_back(heard: list[int]) -> None:
+def test_published_orders_never_go_back(heard: list[int]) -> None:
     states = states_of("a", [1, 2, 3], is_stamped=True)
     tracker, told = OrderTracker(), list[str]()
     for index in heard:
@@ -72,14 +72,14 @@ def test_what_is_told_never_goes_back(heard: list[int]) -> None:
     assert told == sorted(set(told))
 
 
-def test_orders_in_one_answer_are_told_as_they_happened_whatever_order_alpaca_lists_them_in() -> None:
+def test_orders_of_one_response_are_published_in_the_order_in_which_they_happened() -> None:
     orders = [states_of(order_id, [1] * number, is_stamped=True)[number] for number, order_id in enumerate("abc")]
     for listed in (orders, orders[::-1]):
         told = [orjson.loads(news.body)["id"] for news in OrderTracker().reconcile(listed)]
         assert told == ["a", "b", "c"]
 
 
-def test_what_was_there_before_anybody_watched_is_no_news_until_something_happens() -> None:
+def test_an_existing_order_is_published_only_when_it_changes() -> None:
     tracker = OrderTracker()
     first, second, *_, last = states_of("a", [1, 2], is_stamped=True)
     tracker.begin([second])
@@ -91,7 +91,7 @@ def test_what_was_there_before_anybody_watched_is_no_news_until_something_happen
     assert filled_in([news]) == Decimal("3.25")  # all of it, for nothing was told before
 
 
-def test_an_old_order_that_nobody_knew_is_no_news_and_a_new_one_is() -> None:
+def test_an_unknown_old_order_is_not_published_and_a_new_one_is() -> None:
     tracker = OrderTracker()
     tracker.begin([])
     tracker.raise_floor("2026-11-25T10:00:00.000000000")
@@ -99,7 +99,7 @@ def test_an_old_order_that_nobody_knew_is_no_news_and_a_new_one_is() -> None:
     assert [orjson.loads(news.body)["id"] for news in tracker.reconcile([old, new])] == ["new"]
 
 
-def test_a_fill_that_alpaca_takes_back_is_taken_back() -> None:
+def test_a_cancelled_fill_is_subtracted() -> None:
     tracker = OrderTracker()
     *_, last = states_of("a", [4], is_stamped=True)
     told = tracker.reconcile([last])
@@ -128,7 +128,7 @@ def test_a_filled_order_whose_trade_is_busted_goes_back_to_what_rest_says(event:
     assert filled_in(told) == Decimal(4)
 
 
-def test_a_bust_with_the_stamp_of_the_fill_is_believed_from_the_socket() -> None:
+def test_a_bust_with_the_timestamp_of_the_fill_is_accepted_from_the_socket() -> None:
     tracker = OrderTracker()
     tracker.update("fill", _filled("5", "filled", "2026-11-25T10:00:05Z"))
     news = tracker.update("trade_bust", _filled("3", "partially_filled", "2026-11-25T10:00:05Z"))
@@ -136,7 +136,7 @@ def test_a_bust_with_the_stamp_of_the_fill_is_believed_from_the_socket() -> None
     assert orjson.loads(news.body)["filled_since"] == "-2"
 
 
-def test_an_order_that_is_open_again_after_a_bust_is_looked_back_to() -> None:
+def test_an_order_open_again_after_a_bust_is_scanned() -> None:
     tracker = OrderTracker()
     tracker.begin([])
     tracker.reconcile([_filled("5", "filled", "2026-11-25T10:00:05Z")])
@@ -147,7 +147,7 @@ def test_an_order_that_is_open_again_after_a_bust_is_looked_back_to() -> None:
     assert tracker.look_back_to() == "2026-11-25T10:00:00.000000000"
 
 
-def test_before_the_first_look_there_is_no_order_to_be_corrected() -> None:
+def test_before_the_first_scan_no_order_can_be_corrected() -> None:
     assert OrderTracker().look_back_for_corrections_to() is None
 
 
@@ -161,7 +161,7 @@ def test_amounts_keep_every_digit() -> None:
     assert orjson.loads(told[1].body)["filled_since"] == "0.000000000000000000002"
 
 
-def test_a_ledger_is_bounded() -> None:
+def test_an_order_tracker_is_bounded() -> None:
     tracker = OrderTracker()
     for number in range(12_000):
         tracker.reconcile([replace(_BASE, id=f"open-{number}"), replace(_BASE, id=f"over-{number}", status="filled")])

@@ -58,13 +58,13 @@ def limited(seconds: int = 1) -> AlpacaRateLimited:
     return AlpacaRateLimited(retry_after_seconds=seconds, from_us=False, status=429)
 
 
-async def test_one_429_is_a_rate_limit_and_the_next_try_is_soon_and_never_before_its_time() -> None:
+async def test_one_429_is_a_rate_limit_and_retried_soon_but_not_before_retry_after() -> None:
     line, told = _listener()
     assert 7 <= _ended(line, limited(7)) <= 7 + 2
     assert told.codes == []
 
 
-async def test_three_429s_in_a_row_mean_that_another_program_holds_the_connection() -> None:
+async def test_three_429s_in_a_row_mean_that_another_program_has_the_connection() -> None:
     line, told = _listener()
     for _ in range(2):
         _ended(line, limited())
@@ -80,14 +80,14 @@ async def test_429s_with_another_failure_between_them_mean_nothing() -> None:
     assert "order_stream_taken" not in told.codes
 
 
-async def test_what_alpaca_says_of_the_place_is_known() -> None:
+async def test_alpacas_report_of_a_connection_in_use_is_understood() -> None:
     line, told = _listener()
     assert _ended(line, SlotTaken()) >= 30
     assert told.codes == ["order_stream_taken"]
 
 
 @pytest.mark.parametrize("failure", [SlotTaken(), limited(), ConnectionDropped()], ids=repr)
-async def test_for_two_minutes_after_a_loss_the_place_is_our_own_and_tries_are_soon(failure: AlpacaError) -> None:
+async def test_for_two_minutes_after_a_disconnect_retries_are_soon(failure: AlpacaError) -> None:
     line, told = _listener()
     _lost_one_of_our_own(line, _now())
     waits = [_ended(line, failure) for _ in range(40)]
@@ -108,7 +108,7 @@ async def test_for_two_minutes_after_a_loss_the_place_is_our_own_and_tries_are_s
     ],
     ids=repr,
 )
-async def test_a_refusal_of_whatever_kind_has_the_keys_proved_by_a_call(failure: AlpacaError, doubts: int) -> None:
+async def test_any_refusal_leads_to_a_check_of_the_keys(failure: AlpacaError, doubts: int) -> None:
     line, told = _listener()
     _ended(line, failure)
     assert told.doubted == doubts

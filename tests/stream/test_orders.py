@@ -17,9 +17,7 @@ def broken(key_id: str, **how: object) -> dict[str, object]:
     return {"key_id": key_id, "path": "/stream", "stream": how}
 
 
-async def test_an_order_is_told_as_it_fills_and_what_is_held_after_it(
-    alice: Person, bob: Person, sandbox: Sandbox
-) -> None:
+async def test_fills_of_an_order_are_sent_and_then_the_position(alice: Person, bob: Person, sandbox: Sandbox) -> None:
     key_id = await trading_key(sandbox)
     credential = await alice.store(key_id)
     left = "0.0009975"  # of a thousandth of a coin, after the fee
@@ -37,7 +35,7 @@ async def test_an_order_is_told_as_it_fills_and_what_is_held_after_it(
     assert {event.kind for event in bobs.heard} == {"heartbeat"}
 
 
-async def test_orders_from_before_are_no_news(alice: Person, bob: Person, sandbox: Sandbox) -> None:
+async def test_earlier_orders_are_not_sent(alice: Person, bob: Person, sandbox: Sandbox) -> None:
     key_id = await trading_key(sandbox)
     await alice.store(key_id)
     async with trader(sandbox, key_id) as her:
@@ -65,7 +63,7 @@ async def test_orders_from_before_are_no_news(alice: Person, bob: Person, sandbo
     ],
     ids=str,
 )
-async def test_whatever_the_socket_does_the_events_add_up_to_what_alpaca_says(
+async def test_events_add_up_to_alpacas_state_for_every_fault_of_the_socket(
     alice: Person, bob: Person, sandbox: Sandbox, faults: Faults, how: dict[str, object]
 ) -> None:
     hers_key, his_key = await trading_key(sandbox), await trading_key(sandbox)
@@ -97,7 +95,7 @@ async def test_whatever_the_socket_does_the_events_add_up_to_what_alpaca_says(
         assert finals == {order_id: order["status"] for order_id, order in known.items()}
 
 
-async def test_the_owners_own_program_keeps_its_connection(alice: Person, sandbox: Sandbox, faults: Faults) -> None:
+async def test_the_owners_program_keeps_its_connection(alice: Person, sandbox: Sandbox, faults: Faults) -> None:
     """The one place is taken: Corral says so, asks for orders now and then, and does not try again and again."""
     key_id = await trading_key(sandbox)
     credential = await alice.store(key_id)
@@ -116,7 +114,7 @@ async def test_the_owners_own_program_keeps_its_connection(alice: Person, sandbo
             assert not bot.closed
 
 
-async def test_a_fill_is_told_at_once(alice: Person, sandbox: Sandbox) -> None:
+async def test_a_fill_is_sent_at_once(alice: Person, sandbox: Sandbox) -> None:
     key_id = await trading_key(sandbox)
     credential = await alice.store(key_id)
     async with trader(sandbox, key_id) as her, listening_to(alice.client) as ears:

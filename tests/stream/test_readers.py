@@ -44,7 +44,7 @@ async def test_many_tabs_and_people_cost_one_call_for_each_account_and_interval(
     assert 3 <= calls - connections <= seconds / 1.0 + 1
 
 
-async def test_a_reader_that_does_not_read_is_told_of_a_gap_and_takes_no_memory(
+async def test_a_client_that_does_not_read_gets_a_gap_and_takes_no_memory(
     service: Service, alice: Person, bob: Person
 ) -> None:
     credential = await alice.store()
@@ -82,7 +82,7 @@ async def test_a_reader_that_does_not_read_is_told_of_a_gap_and_takes_no_memory(
     writer.close()
 
 
-async def test_a_reader_that_goes_is_noticed_at_once(service: Service, alice: Person, bob: Person) -> None:
+async def test_a_disconnected_client_is_noticed_at_once(service: Service, alice: Person, bob: Person) -> None:
     async with listening_to(alice.client) as ears:
         await ears.until("heartbeat")
         async with listening_to(alice.client) as other:
@@ -91,7 +91,7 @@ async def test_a_reader_that_goes_is_noticed_at_once(service: Service, alice: Pe
         await wait_until(lambda: len(hub_of(service, alice).streams) == 1)
 
 
-async def test_a_stop_ends_all_streams_promptly_with_a_hint_to_come_back(start_service: StartService) -> None:
+async def test_a_stop_ends_all_streams_promptly_with_a_hint_to_reconnect(start_service: StartService) -> None:
     async with AsyncExitStack() as resources, AsyncExitStack() as stack:
         service = await resources.enter_async_context(start_service())
         alice = await stack.enter_async_context(make_person(service, "alice"))
@@ -108,7 +108,7 @@ async def test_a_stop_ends_all_streams_promptly_with_a_hint_to_come_back(start_s
             assert ears.retries[-1] >= 2_000
 
 
-async def test_alices_and_bobs_events_never_cross_under_load(
+async def test_alices_and_bobs_events_are_never_mixed_under_load(
     alice: Person, bob: Person, sandbox: Sandbox, faults: Faults
 ) -> None:
     """Side by side: an account of each, and one of which both have the keys, and all of them trade."""
@@ -138,7 +138,7 @@ async def test_alices_and_bobs_events_never_cross_under_load(
                 assert {event.data["credential_id"] for event in one.heard} == own | {None}
 
 
-async def test_a_feeds_calls_are_not_logged_as_those_of_the_request_that_began_it(
+async def test_a_feeds_calls_are_not_logged_with_the_request_that_started_it(
     alice: Person, bob: Person, log_file: Path
 ) -> None:
     await alice.store()

@@ -48,9 +48,7 @@ async def assert_ends_soon(ears: SseClient, take_away: Callable[[], Awaitable[ob
     assert (told.data["code"], told.data["credential_id"]) == (code, None)
 
 
-async def test_a_session_that_ends_takes_its_stream_with_it_and_no_other(
-    service: Service, alice: Person, bob: Person
-) -> None:
+async def test_an_ended_session_ends_its_own_stream_only(service: Service, alice: Person, bob: Person) -> None:
     async with (
         session_of(service, alice) as (ears, cookie),
         session_of(service, alice) as (other, _),
@@ -68,7 +66,7 @@ async def test_a_session_that_ends_takes_its_stream_with_it_and_no_other(
         assert bobs.ended_at is None
 
 
-async def test_a_revoked_token_takes_its_stream_with_it(service: Service, alice: Person, bob: Person) -> None:
+async def test_a_revoked_token_ends_its_stream(service: Service, alice: Person, bob: Person) -> None:
     async with listening_to(alice.client) as ears, listening_to(bob.client) as bobs:
         await ears.until("heartbeat")
 
@@ -82,7 +80,7 @@ async def test_a_revoked_token_takes_its_stream_with_it(service: Service, alice:
         assert bobs.ended_at is None
 
 
-async def test_a_token_that_expires_takes_its_stream_with_it(service: Service, alice: Person) -> None:
+async def test_an_expired_token_ends_its_stream(service: Service, alice: Person) -> None:
     resources = service.resources
     expires_at = datetime.now(UTC) + timedelta(seconds=10)
     _, token = await api_tokens.create_api_token(
@@ -104,7 +102,7 @@ async def test_a_token_that_expires_takes_its_stream_with_it(service: Service, a
         assert ears.of("problem", code="unauthenticated")
 
 
-async def test_a_disabled_person_hears_nothing_more(
+async def test_a_disabled_user_gets_no_more_events(
     service: Service, alice: Person, bob: Person, owner: asyncpg.Connection
 ) -> None:
     async with (
@@ -119,9 +117,7 @@ async def test_a_disabled_person_hears_nothing_more(
 
 
 @pytest.mark.parametrize("column", ["scopes = '{credentials:read}'", "expires_at = now() + interval '9 years'"])
-async def test_a_token_changed_by_hand_takes_its_stream_with_it(
-    alice: Person, owner: asyncpg.Connection, column: str
-) -> None:
+async def test_a_token_changed_by_hand_ends_its_stream(alice: Person, owner: asyncpg.Connection, column: str) -> None:
     async with listening_to(alice.client) as ears:
         await ears.until("heartbeat")
 
@@ -131,7 +127,7 @@ async def test_a_token_changed_by_hand_takes_its_stream_with_it(
         await assert_ends_soon(ears, change, "unauthenticated")
 
 
-async def test_an_idle_session_may_listen_on_and_is_not_kept_alive_by_it(
+async def test_an_idle_sessions_stream_continues_without_extending_the_session(
     service: Service, alice: Person, owner: asyncpg.Connection
 ) -> None:
     async with session_of(service, alice) as (ears, cookie):
@@ -146,7 +142,7 @@ async def test_an_idle_session_may_listen_on_and_is_not_kept_alive_by_it(
         await ears.until_end(patience=SOON)
 
 
-async def test_a_reader_that_does_not_read_loses_its_stream_just_as_soon(
+async def test_the_stream_of_a_client_that_does_not_read_ends_just_as_soon(
     service: Service, alice: Person, bob: Person, owner: asyncpg.Connection
 ) -> None:
     await alice.store()
@@ -167,7 +163,7 @@ async def test_a_reader_that_does_not_read_loses_its_stream_just_as_soon(
         await wait_until(lambda: not hub.streams, patience=SOON)
 
 
-async def test_a_hub_takes_no_credential_of_another_user(service: Service, alice: Person, bob: Person) -> None:
+async def test_a_hub_refuses_another_users_credential(service: Service, alice: Person, bob: Person) -> None:
     his = await bob.store()
     owned = (bob.user_id, UUID(his["id"]))
     rows = await load_sealed_credentials(service.resources.database, [owned])
@@ -177,7 +173,7 @@ async def test_a_hub_takes_no_credential_of_another_user(service: Service, alice
     hub.close()
 
 
-async def test_a_token_without_the_scope_hears_nothing(service: Service, alice: Person) -> None:
+async def test_a_token_without_the_scope_gets_no_stream(service: Service, alice: Person) -> None:
     resources = service.resources
     _, token = await api_tokens.create_api_token(
         alice.user_id, resources.database, resources.vault, name="narrow", scopes=["credentials:read"], expires_at=None
@@ -188,7 +184,7 @@ async def test_a_token_without_the_scope_hears_nothing(service: Service, alice: 
 
 
 @pytest.mark.parametrize("way", ["switched off", "deleted"])
-async def test_nothing_more_is_told_of_a_credential_that_goes(
+async def test_a_removed_or_paused_credential_gets_no_more_events(
     service: Service, alice: Person, bob: Person, faults: Faults, way: str
 ) -> None:
     """Also not what was told before, to a reader that comes back."""
@@ -219,7 +215,7 @@ async def test_nothing_more_is_told_of_a_credential_that_goes(
         assert not bobs.of("problem")
 
 
-async def test_what_is_added_or_switched_on_again_is_followed_at_once(alice: Person, bob: Person) -> None:
+async def test_a_new_or_resumed_credential_gets_events_at_once(alice: Person, bob: Person) -> None:
     first = await alice.store()
     path = f"/api/credentials/{first['id']}"
     async with listening_to(alice.client) as ears, listening_to(bob.client) as bobs:
@@ -235,7 +231,7 @@ async def test_what_is_added_or_switched_on_again_is_followed_at_once(alice: Per
         assert {event.data["credential_id"] for event in bobs.heard} == {None}
 
 
-async def test_replaced_keys_prove_themselves_before_anything_is_told(alice: Person, faults: Faults) -> None:
+async def test_replaced_keys_are_verified_before_any_event(alice: Person, faults: Faults) -> None:
     key_id = paper_key()
     credential = await alice.store(key_id)
     path = f"/api/credentials/{credential['id']}"
@@ -249,7 +245,7 @@ async def test_replaced_keys_prove_themselves_before_anything_is_told(alice: Per
         await ears.wait_for(lambda: any(e.data["sequence"] > gap.data["sequence"] for e in ears.of("account-data")))
 
 
-async def test_keys_that_are_refused_lose_their_watcher_and_the_others_go_on(
+async def test_refused_keys_lose_their_subscription_and_the_others_continue(
     alice: Person, bob: Person, faults: Faults
 ) -> None:
     """Alice and bob have different pairs of keys of one account: only hers are refused."""
@@ -279,7 +275,7 @@ async def test_keys_that_are_refused_lose_their_watcher_and_the_others_go_on(
             assert not fresh.of("account-data")
 
 
-async def test_keys_that_have_not_been_accepted_yet_are_told_nothing(
+async def test_keys_that_have_not_been_accepted_yet_get_no_events(
     alice: Person, bob: Person, faults: Faults, owner: asyncpg.Connection, sandbox: Sandbox
 ) -> None:
     """Her row says that it is the account of bob's, and Alpaca does not say anything about her keys."""
@@ -304,7 +300,7 @@ async def test_keys_that_have_not_been_accepted_yet_are_told_nothing(
             assert {event.kind for event in fresh.heard} <= {"heartbeat", "problem"}
 
 
-async def test_keys_of_another_account_are_told_nothing(alice: Person, bob: Person, owner: asyncpg.Connection) -> None:
+async def test_keys_of_another_account_get_no_events(alice: Person, bob: Person, owner: asyncpg.Connection) -> None:
     """As if Alpaca had given the keys to another account: the stored id is no longer the one that answers."""
     hers, his = await alice.store(), await bob.store()
     his_account = await owner.fetchval("SELECT account_id FROM corral.credentials WHERE user_id = $1", bob.user_id)
@@ -317,7 +313,7 @@ async def test_keys_of_another_account_are_told_nothing(alice: Person, bob: Pers
         assert not ears.of("account-data")
 
 
-async def test_a_database_that_is_away_ends_all_streams_with_a_hint_to_come_back(
+async def test_a_database_outage_ends_all_streams_with_a_hint_to_reconnect(
     service: Service, alice: Person, bob: Person, owner: asyncpg.Connection
 ) -> None:
     async with AsyncExitStack() as stack:

@@ -19,7 +19,7 @@ _TESLA = {**POSITION, "asset_id": "tesla", "symbol": "TSLA", "qty": "5", "side":
         ("/v2/positions", [{**_APPLE, "symbol": None}], "positions_unavailable"),
     ],
 )
-async def test_while_one_list_cannot_be_read_the_others_and_the_account_go_on(
+async def test_an_unreadable_list_does_not_stop_the_others_and_the_account(
     alice: Person, bob: Person, faults: Faults, path: str, body: object, code: str
 ) -> None:
     key_id = paper_key()
@@ -64,7 +64,7 @@ async def test_a_position_that_cannot_be_read_is_stale_and_not_closed(
         await ears.until("position", symbol="TSLA", qty="0", stale=False)
 
 
-async def test_an_order_that_cannot_be_read_is_a_problem_once_and_the_others_are_told(
+async def test_an_unreadable_order_is_one_problem_and_the_others_are_sent(
     alice: Person, bob: Person, faults: Faults
 ) -> None:
     key_id = paper_key()
