@@ -195,13 +195,13 @@ async def test_one_key_without_the_other_is_refused(alice: Person) -> None:
 
 @pytest.mark.parametrize("path", ["/api/session", "/api/session/link", "/api/setup", "/api/invitation"])
 async def test_requests_without_authentication_are_validated_in_the_same_way(
-    path: str, anybody: ClientSession, owner: asyncpg.Connection, log: LogSince
+    path: str, anonymous: ClientSession, owner: asyncpg.Connection, log: LogSince
 ) -> None:
     canary = _canary()
     before = await fingerprints(owner)
     fields = ({"email": canary}, {"password": canary}, {"token": [canary]}, {"email": "a@b", "x": canary})
     for body in (canary, [canary], None, *fields, {"email": "a@b", "password": f"{canary}\ud800", "token": "\ud800"}):
-        async with anybody.post(path, data=json.dumps(body), headers=JSON) as answer:
+        async with anonymous.post(path, data=json.dumps(body), headers=JSON) as answer:
             assert answer.status == 422
             assert canary not in await answer.text()
     assert canary not in log.text()
@@ -209,9 +209,9 @@ async def test_requests_without_authentication_are_validated_in_the_same_way(
 
 
 async def test_a_logged_value_would_be_found_in_the_log(
-    log: LogSince, service: Service, anybody: ClientSession
+    log: LogSince, service: Service, anonymous: ClientSession
 ) -> None:
     canary = _canary()
-    async with anybody.get(f"/{canary}") as answer:
+    async with anonymous.get(f"/{canary}") as answer:
         assert answer.status == 404
     assert canary in log.text()

@@ -1,4 +1,4 @@
-"""Where the demo keeps its data when nobody says where."""
+"""Where the demo keeps its data by default."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""One door per danger: each is counted, so that a second one is a decision and not an accident."""
+"""Every dangerous call has known places, which are counted, so that a new one is a decision and not an accident."""
 
 import re
 from collections import Counter

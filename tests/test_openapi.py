@@ -18,15 +18,15 @@ _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schema
 _ACCOUNT_DATA = DOCUMENT["paths"]["/api/credentials/{credential_id}/account-data"]["get"]
 
 
-async def test_the_served_document_is_openapi_3_1_and_the_one_that_the_command_prints(anybody: ClientSession) -> None:
-    async with anybody.get("/openapi.json") as answer:
+async def test_the_served_document_is_openapi_3_1_and_the_one_that_the_command_prints(anonymous: ClientSession) -> None:
+    async with anonymous.get("/openapi.json") as answer:
         assert answer.status == 200
         served = await answer.json()
     assert served == DOCUMENT
     assert served["openapi"].startswith("3.1.")
 
 
-def _told(operation: Operation) -> dict[str, str]:
+def _reported(operation: Operation) -> dict[str, str]:
     """Status and text of each problem that the document names."""
     responses: dict[str, Json] = operation.described["responses"]
     return {status: response["description"] for status, response in responses.items() if int(status) >= 400}
@@ -34,27 +34,27 @@ def _told(operation: Operation) -> dict[str, str]:
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=str)
 def test_every_problem_is_documented_as_problem_json(operation: Operation) -> None:
-    for status in _told(operation):
+    for status in _reported(operation):
         assert operation.described["responses"][status]["content"] == _PROBLEM
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=str)
 def test_every_operation_documents_the_general_problems(operation: Operation) -> None:
-    told = _told(operation)
-    assert "`internal`" in told["500"]
-    assert {"400", "503"} <= told.keys()
+    reported = _reported(operation)
+    assert "`internal`" in reported["500"]
+    assert {"400", "503"} <= reported.keys()
     if operation.ids or operation.has_body:
-        assert "`invalid_request`" in told["422"]
+        assert "`invalid_request`" in reported["422"]
 
 
 @pytest.mark.parametrize("operation", GUARDED, ids=str)
 def test_every_guarded_operation_documents_the_problem_without_authentication(operation: Operation) -> None:
-    told = _told(operation)
-    assert "`unauthenticated`" in told["401"]
+    reported = _reported(operation)
+    assert "`unauthenticated`" in reported["401"]
     if operation.key in SCOPE_OF:
-        assert "`insufficient_scope`" in told["403"]
+        assert "`insufficient_scope`" in reported["403"]
     if operation.ids:
-        assert "_not_found`" in told["404"]
+        assert "_not_found`" in reported["404"]
 
 
 @pytest.mark.parametrize(

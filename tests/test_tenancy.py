@@ -1,4 +1,4 @@
-"""Bob can do nothing with what is alice's, and is told nothing about it: enumerated from the OpenAPI document."""
+"""Bob can neither use nor see alice's resources: every operation of the OpenAPI document."""
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -55,7 +55,7 @@ async def _ids_of(service: Service, person: Person, key_id: str) -> dict[str, st
         "token_id": token["id"],
         "session_id": session["id"],
         "person_id": str(person.user_id),
-        "invitation_id": str(uuid4()),  # nobody here has one; administrators are asked elsewhere
+        "invitation_id": str(uuid4()),  # none exists here; other tests cover administrators
     }
 
 
@@ -112,8 +112,8 @@ async def test_alices_resources_are_not_found_for_bob(
     assert await fingerprints(owner) == before
     async with _client_for(service, operation, alice) as client:
         for body in _bodies(operation, key_id):
-            status, _, told = await _answer(client, operation, hers, body)
-            assert status < 300, told  # it was there all the time
+            status, _, reported = await _answer(client, operation, hers, body)
+            assert status < 300, reported  # it was there all the time
 
 
 @pytest.mark.parametrize("operation", _WITH_IDS, ids=str)
@@ -164,10 +164,10 @@ async def test_two_users_may_store_the_same_account_without_noticing(alice: Pers
     ids=["nothing", "an unknown token", "an empty token", "a password", "an unknown session"],
 )
 async def test_guarded_operations_need_authentication(
-    operation: Operation, headers: dict[str, str], anybody: ClientSession
+    operation: Operation, headers: dict[str, str], anonymous: ClientSession
 ) -> None:
     path = operation.path.format_map({name: str(uuid4()) for name in operation.ids})
-    async with anybody.request(
+    async with anonymous.request(
         operation.method, path, headers=headers, json={} if operation.has_body else None
     ) as answer:
         assert answer.status == 401
@@ -175,10 +175,10 @@ async def test_guarded_operations_need_authentication(
         assert (await answer.json())["code"] == "unauthenticated"
 
 
-async def test_public_operations_are_documented_and_need_no_authentication(anybody: ClientSession) -> None:
+async def test_public_operations_are_documented_and_need_no_authentication(anonymous: ClientSession) -> None:
     assert {operation.key for operation in OPERATIONS} >= PUBLIC
     for method, path in PUBLIC:
-        async with anybody.request(method, path, json={} if method == "POST" else None) as answer:
+        async with anonymous.request(method, path, json={} if method == "POST" else None) as answer:
             assert answer.status in {200, 422}
 
 
@@ -197,10 +197,10 @@ async def test_an_invalid_id_is_refused(operation: Operation, service: Service, 
     async with _client_for(service, operation, alice) as client:
         for malformed in _MALFORMED_IDS:
             ids = dict.fromkeys(operation.ids, malformed)
-            status, _, told = await _answer(client, operation, ids, _bodies(operation, paper_key())[0])
+            status, _, reported = await _answer(client, operation, ids, _bodies(operation, paper_key())[0])
             code = b"not_found" if "%2F" in malformed else b"invalid_request"  # a slash leads to another address
             assert status == (404 if "%2F" in malformed else 422), malformed
-            assert b'"code":"%b"' % code in told
+            assert b'"code":"%b"' % code in reported
 
 
 def test_every_guarded_operation_has_its_rule() -> None:
@@ -231,11 +231,11 @@ async def test_a_token_with_all_but_the_needed_scope_is_refused(
         await _client_with(service, alice, others) as client,
         client.request(operation.method, path, json={} if operation.has_body else None) as answer,
     ):
-        told: Json = await answer.json()
+        reported: Json = await answer.json()
     if needed:
-        assert (answer.status, told["code"], told["scope"]) == (403, "insufficient_scope", needed)
+        assert (answer.status, reported["code"], reported["scope"]) == (403, "insufficient_scope", needed)
     elif operation.key in NO_TOKEN:
-        assert (answer.status, told["code"]) == (403, "session_required")
+        assert (answer.status, reported["code"]) == (403, "session_required")
     else:
         assert answer.status == 200
 

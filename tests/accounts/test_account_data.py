@@ -249,9 +249,9 @@ async def test_an_invalid_uuid_is_422_and_not_repeated(alice: Person, malformed:
         assert malformed not in json.dumps(problem)
 
 
-async def test_without_a_session_or_token_it_is_401(anybody: ClientSession, alice: Person) -> None:
+async def test_without_a_session_or_token_it_is_401(anonymous: ClientSession, alice: Person) -> None:
     credential = await alice.store()
-    async with anybody.get(f"/api/credentials/{credential['id']}/account-data") as answer:
+    async with anonymous.get(f"/api/credentials/{credential['id']}/account-data") as answer:
         assert answer.status == 401
         assert answer.headers["WWW-Authenticate"] == "Bearer"
         assert (await answer.json(content_type=None))["code"] == "unauthenticated"

@@ -1,4 +1,4 @@
-"""Keys that open another account than the one that was stored show nothing of it, by whatever road."""
+"""If keys open an account other than the stored one, nothing of it is shown anywhere."""
 
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -56,10 +56,10 @@ async def test_the_clock_is_the_same_for_all_accounts(changed: Account) -> None:
 
 async def test_the_overview_shows_the_problem_instead_of_another_account(changed: Account) -> None:
     async with changed.person.client.get("/api/overview") as answer:
-        told = await answer.json()
-    (item,) = told["items"]
+        reported = await answer.json()
+    (item,) = reported["items"]
     assert (item["account_data"], item["problem"]["code"]) == (None, "wrong_account")
-    assert [(total["accounts"], total["missing"]) for total in told["totals"]] == [(0, 1)]
+    assert [(total["accounts"], total["missing"]) for total in reported["totals"]] == [(0, 1)]
 
 
 async def test_the_check_of_the_keys_reports_another_account(changed: Account) -> None:
@@ -84,10 +84,10 @@ async def test_pages_show_nothing_of_another_account(changed: Account, forgetful
 
 
 async def test_the_stream_sends_nothing_of_another_account(changed: Account) -> None:
-    async with listening_to(changed.person.client) as ears:
-        await ears.until("problem", credential_id=changed.credential_id, code="wrong_account")
-        assert not ears.of("account-data")
-        assert not ears.of("position")
+    async with listening_to(changed.person.client) as sse:
+        await sse.until("problem", credential_id=changed.credential_id, code="wrong_account")
+        assert not sse.of("account-data")
+        assert not sse.of("position")
 
 
 @pytest.fixture
@@ -113,9 +113,9 @@ async def test_an_account_that_is_not_open_yet_is_stored_with_its_status(unopene
     assert "ONBOARDING" in problem["detail"]
     assert "again shortly" not in problem["detail"]
     async with person.client.post(f"{path}/validate") as answer:
-        told = await answer.json()
-    assert (answer.status, told["is_valid"], told["account"]["status"]) == (200, True, "ONBOARDING")
-    assert any("ONBOARDING" in finding for finding in told["findings"])
+        reported = await answer.json()
+    assert (answer.status, reported["is_valid"], reported["account"]["status"]) == (200, True, "ONBOARDING")
+    assert any("ONBOARDING" in finding for finding in reported["findings"])
 
 
 async def test_lists_of_an_account_that_is_not_open_can_be_read(unopened: tuple[Person, Json], faults: Faults) -> None:

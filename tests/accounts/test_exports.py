@@ -1,4 +1,4 @@
-"""Files: whole or visibly broken off, of any length, and at nobody's cost."""
+"""Exports: complete or visibly broken off, of any length, and without slowing down others."""
 
 import asyncio
 import csv

@@ -31,9 +31,9 @@ FILES = {f"{name}.csv": READS[name] for name in ("positions", "orders", "activit
 
 async def test_positions_are_returned_digit_for_digit(account: Account) -> None:
     await account.answer(ANSWERS["/v2/positions"], path="/v2/positions")
-    told = await account.get("positions")
-    (position,) = told["items"]
-    assert told["next_cursor"] is None
+    reported = await account.get("positions")
+    (position,) = reported["items"]
+    assert reported["next_cursor"] is None
     assert (position["qty"], position["market_value"], position["unrealized_plpc"]) == (
         "-20", "-4880.00", "-0.0166666666666667",
     )  # fmt: skip
@@ -41,13 +41,13 @@ async def test_positions_are_returned_digit_for_digit(account: Account) -> None:
 
 async def test_orders_are_returned_digit_for_digit(account: Account) -> None:
     await account.answer([order(1, limit_price="0.00000100", legs=[order(2)])], path="/v2/orders")
-    told = await account.get("orders")
-    (one,) = told["items"]
+    reported = await account.get("orders")
+    (one,) = reported["items"]
     assert (one["qty"], one["limit_price"], one["submitted_at"]) == (
         "20.000000001", "0.00000100", "2026-11-23T14:31:04.577215743Z",
     )  # fmt: skip
     assert (one["order_class"], [leg["id"] for leg in one["legs"]]) == ("simple", [str(UUID(int=2))])
-    assert told["next_cursor"] is None
+    assert reported["next_cursor"] is None
 
 
 async def test_activities_are_returned_by_their_type(account: Account) -> None:
@@ -59,9 +59,9 @@ async def test_activities_are_returned_by_their_type(account: Account) -> None:
 
 async def test_a_history_is_returned_as_points_digit_for_digit(account: Account) -> None:
     await account.answer(ANSWERS["/v2/account/portfolio/history"], path="/v2/account/portfolio/history")
-    told = await account.get("portfolio-history", period="5D", timeframe="1D")
-    assert (told["base_value"], told["timeframe"], told["next_cursor"]) == ("8413.0400", "1D", None)
-    assert told["items"][0] == {
+    reported = await account.get("portfolio-history", period="5D", timeframe="1D")
+    assert (reported["base_value"], reported["timeframe"], reported["next_cursor"]) == ("8413.0400", "1D", None)
+    assert reported["items"][0] == {
         "at": "2026-04-08T00:00:00Z",
         "equity": "8425.21000000000000000001",
         "profit_loss": "12.170",
@@ -94,14 +94,14 @@ async def test_orders_with_the_same_time_across_pages_are_all_returned_once(acco
     # Alpaca is asked for one more than wanted, and then from behind the last order of another moment.
     early = {"submitted_at": "2026-11-23T14:31:01Z"}
     await account.answer([order(9), *orders([5, 4], **early)], orders([5, 4, 3], **early), path="/v2/orders")
-    told = await _all_pages(account, "orders", limit=2)
-    assert [one["id"] for one in told] == [str(UUID(int=number)) for number in (9, 5, 4, 3)]
+    reported = await _all_pages(account, "orders", limit=2)
+    assert [one["id"] for one in reported] == [str(UUID(int=number)) for number in (9, 5, 4, 3)]
 
 
 async def test_activities_are_paged(account: Account) -> None:
     await account.answer([fill(9), fill(8), fill(7)], [fill(7)], path="/v2/account/activities")
-    told = await _all_pages(account, "activities", limit=2)
-    assert [one["id"][-1] for one in told] == ["9", "8", "7"]
+    reported = await _all_pages(account, "activities", limit=2)
+    assert [one["id"][-1] for one in reported] == ["9", "8", "7"]
 
 
 @pytest.mark.parametrize("read", ["orders", "activities"])
@@ -350,19 +350,19 @@ async def test_a_cached_answer_is_only_for_users_who_may_see_it(
         hers = Account(alice, faults, key_id, (await alice.store(key_id))["id"])
         his = Account(bob, faults, key_id, (await bob.store(key_id))["id"])
         await hers.answer(ANSWERS[READS[read]], path=READS[read])
-        told = await hers.get(read)
+        reported = await hers.get(read)
         before = await hers.calls(READS[read])
-        assert await hers.get(read) == told
+        assert await hers.get(read) == reported
         assert await hers.calls(READS[read]) == before
         # The same account, stored by bob, too: his question is his own.
-        assert await his.get(read) == told
+        assert await his.get(read) == reported
         assert await hers.calls(READS[read]) == before + 1
         # Nor is an answer found that was kept before the credential was switched off and on.
         for is_active in (False, True):
             path = f"/api/credentials/{hers.credential_id}"
             async with alice.client.patch(path, json={"is_active": is_active}) as changed:
                 assert changed.status == 200
-        assert await hers.get(read) == told
+        assert await hers.get(read) == reported
         assert await hers.calls(READS[read]) == before + 2
         his.credential_id = hers.credential_id
         assert (await his.get(read, refused=404))["code"] == "credential_not_found"

@@ -25,16 +25,16 @@ async def _rows(account: Account, file: str) -> list[dict[str, str]]:
 async def test_an_empty_price_is_null(account: Account) -> None:
     # https://docs.alpaca.markets shows null; alpaca programs in the field have seen "" on a canceled order.
     await account.answer([order(1), order(2, status="canceled", filled_avg_price="")], path=_ORDERS)
-    told = await account.get("orders")
-    assert [one["filled_avg_price"] for one in told["items"]] == ["240.10", None]
-    assert told["unreadable"] == 0
+    reported = await account.get("orders")
+    assert [one["filled_avg_price"] for one in reported["items"]] == ["240.10", None]
+    assert reported["unreadable"] == 0
 
 
 async def test_an_order_that_cannot_be_read_is_left_out_counted_and_logged(account: Account, log: LogSince) -> None:
     await account.answer([order(1), order(2, limit_price="about 150"), order(3)], path=_ORDERS)
-    told = await account.get("orders")
-    assert [one["id"][-1] for one in told["items"]] == ["1", "3"]
-    assert told["unreadable"] == 1
+    reported = await account.get("orders")
+    assert [one["id"][-1] for one in reported["items"]] == ["1", "3"]
+    assert reported["unreadable"] == 1
     line = await log.awaited("alpaca_items_unreadable")
     assert (line["path"], line["items"], line["unreadable"], line["faults"]) == (
         _ORDERS, 3, 1, "limit_price not_a_number",
@@ -95,8 +95,8 @@ async def test_fees_have_their_amount_and_description(account: Account) -> None:
 
 async def test_a_date_with_a_time_is_reduced_to_its_day(account: Account) -> None:
     await account.answer([DIVIDEND, {**DIVIDEND, "id": "2", "date": "2026-08-05T00:00:00"}], path=_ACTIVITIES)
-    told = await account.get("activities")
-    assert [one["date"] for one in told["items"]] == ["2019-08-01", "2026-08-05"]
+    reported = await account.get("activities")
+    assert [one["date"] for one in reported["items"]] == ["2019-08-01", "2026-08-05"]
 
 
 async def test_a_partly_unreadable_row_stays_in_the_file_and_names_the_fields(account: Account) -> None:
@@ -128,23 +128,23 @@ async def test_a_history_with_a_zero_base_date_has_none(account: Account) -> Non
     history = {"timestamp": [1795600800], "equity": [1000.5], "profit_loss": [0], "profit_loss_pct": [None]}
     history |= {"base_value": None, "base_value_asof": "0000-00-00", "timeframe": "1Min"}
     await account.answer(history, path=_HISTORY)
-    told = await account.get("portfolio-history", period="1D")
-    assert (told["base_value_asof"], [point["equity"] for point in told["items"]]) == (None, ["1000.5"])
+    reported = await account.get("portfolio-history", period="1D")
+    assert (reported["base_value_asof"], [point["equity"] for point in reported["items"]]) == (None, ["1000.5"])
 
 
 async def test_a_history_of_null_columns_is_empty(account: Account) -> None:
     nothing: Json = dict.fromkeys(("timestamp", "equity", "profit_loss", "profit_loss_pct", "base_value"))
     await account.answer({**nothing, "timeframe": "1Min"}, path=_HISTORY)
-    told = await account.get("portfolio-history", period="1D")
-    assert (told["items"], told["missing"], told["unreadable"]) == ([], 0, 0)
+    reported = await account.get("portfolio-history", period="1D")
+    assert (reported["items"], reported["missing"], reported["unreadable"]) == ([], 0, 0)
 
 
 async def test_a_history_says_how_many_points_are_missing(account: Account) -> None:
     history: Json = {"timestamp": [1795600800, 1795600860, 1795600920], "equity": [1, "?", 3]}
     history |= {"profit_loss": None, "profit_loss_pct": None, "base_value": 1, "timeframe": "1Min"}
     await account.answer(history, path=_HISTORY)
-    told = await account.get("portfolio-history", period="1D")
-    assert ([point["equity"] for point in told["items"]], told["missing"]) == (["1", "3"], 1)
+    reported = await account.get("portfolio-history", period="1D")
+    assert ([point["equity"] for point in reported["items"]], reported["missing"]) == (["1", "3"], 1)
 
 
 @pytest.mark.parametrize(

@@ -218,7 +218,7 @@ async def test_a_connection_that_was_refused_costs_no_budget() -> None:
 async def test_a_429_is_not_retried(log_lines: list[Any]) -> None:
     too_many = answer(b'{"message":"rate limit exceeded"}', "429 Too Many Requests", {"Retry-After": "17"})
     async with upstream(too_many) as served, client_of(served.url) as client:
-        with pytest.raises(AlpacaRateLimited) as told:
+        with pytest.raises(AlpacaRateLimited) as reported:
             await fetch(client)
         with pytest.raises(AlpacaRateLimited) as known:
             await fetch(client)
@@ -226,7 +226,7 @@ async def test_a_429_is_not_retried(log_lines: list[Any]) -> None:
         with pytest.raises(AlpacaRateLimited):
             await fetch(client, budget_key="bob")
         assert len(served.heads) == 2
-    assert (told.value.from_us, told.value.status, told.value.retry_after_seconds) == (False, 429, 17)
+    assert (reported.value.from_us, reported.value.status, reported.value.retry_after_seconds) == (False, 429, 17)
     assert (known.value.from_us, known.value.status) == (True, None)
     assert 1 <= known.value.retry_after_seconds <= 17
     assert len(log_lines) == 2

@@ -118,7 +118,7 @@ def test_if_alpaca_pages_by_position_no_order_is_lost_or_repeated(
 def test_if_alpaca_pages_by_time_no_order_is_lost(
     groups: list[int], direction: Direction, after: int | None, until: int | None, data: st.DataObject
 ) -> None:
-    """As long as the orders of one moment fit on a page: that is all that such an Alpaca could tell anybody."""
+    """As long as the orders of one time fit on a page: such an Alpaca cannot return more of them."""
 
     def moment(second: int) -> str:
         return f"2026-11-23T14:31:0{second}Z"

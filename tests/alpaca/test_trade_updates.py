@@ -136,8 +136,8 @@ async def test_a_failed_authentication_or_subscription_has_an_error(
         with pytest.raises(expected) as raised:
             async with line_to(seen, timeout_seconds=0.5):
                 pass
-    told = "".join(traceback.format_exception(raised.value))
-    assert SECRET_KEY not in told
+    reported = "".join(traceback.format_exception(raised.value))
+    assert SECRET_KEY not in reported
     assert raised.value.__cause__ is None
     assert raised.value.__context__ is None
 
@@ -219,7 +219,7 @@ async def test_many_frames_are_read_at_the_pace_of_the_reader() -> None:
 
     async with socket_of(says(AUTHORIZED), flood) as seen, line_to(seen) as line:
         memory = psutil.Process().memory_info().rss
-        await asyncio.sleep(1)  # 200 MB are on their way, and nobody reads
+        await asyncio.sleep(1)  # 200 MB are being sent, and not read
         assert psutil.Process().memory_info().rss - memory < 40 * 1024 * 1024
         for _ in range(50):
             assert await line.next_update() is None

@@ -131,7 +131,7 @@ async def test_the_same_account_twice_is_409_with_the_id_of_the_first(alice: Per
     first = await alice.store(key_id)
     problem = await call(alice, "POST", status=409, json=new(key_id))
     assert (problem["code"], problem["credential_id"]) == ("account_already_stored", first["id"])
-    await bob.store(key_id)  # somebody else may hold the same account, and learns nothing of alice's
+    await bob.store(key_id)  # another user may store the same account, and sees nothing of alice's
 
 
 async def test_the_same_account_stored_twice_at_once_is_stored_once(alice: Person) -> None:
@@ -189,7 +189,7 @@ async def test_replacing_keys_keeps_the_id_and_makes_a_new_call(alice: Person, f
     assert replaced["last_validated_at"] > stored["last_validated_at"]
     async with alice.client.get(f"/api/credentials/{stored['id']}/account-data") as answer:
         assert answer.status == 200
-    assert await faults.calls_of(key_id) == 4  # stored, read, validated, and read anew: the kept answer is not used
+    assert await faults.calls_of(key_id) == 4  # stored, read, validated, and read again: the cached answer is not used
 
 
 async def test_keys_of_another_account_or_environment_do_not_replace(alice: Person) -> None:

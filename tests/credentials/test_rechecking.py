@@ -191,8 +191,12 @@ async def test_the_last_requests_of_a_minute_are_left_to_the_owner(alice: Person
     key_id, other = paper_key(), paper_key()
     credential = await alice.store(key_id)
     await alice.store(other)
-    told = {"X-RateLimit-Limit": "200", "X-RateLimit-Remaining": "15", "X-RateLimit-Reset": str(int(time.time()) + 55)}
-    await faults.set(key_id, headers=told)
+    reported = {
+        "X-RateLimit-Limit": "200",
+        "X-RateLimit-Remaining": "15",
+        "X-RateLimit-Reset": str(int(time.time()) + 55),
+    }
+    await faults.set(key_id, headers=reported)
     assert (await account_data(alice, credential))[0] == 200
     await asked_times(faults, other, 1)  # a check that was under way is over
     calls = await faults.calls_of(key_id)

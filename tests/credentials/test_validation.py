@@ -28,20 +28,20 @@ async def test_accepted_keys_are_reported_with_the_account(
     alice: Person, sandbox: Sandbox, key_id: str, other: str
 ) -> None:
     credential = await alice.store(key_id)
-    told = await validate(alice, credential)
+    reported = await validate(alice, credential)
     own = credential["credential_type"]
-    assert list(told) == [
+    assert list(reported) == [
         "is_valid", "account_type", "message", "checked_at",
         "environments", "latency_ms", "budget", "account", "findings",
     ]  # fmt: skip
-    assert told["is_valid"] is True
-    assert told["environments"] == {own: "accepted", other: "not_asked"}
-    assert told["latency_ms"] >= 0
-    assert told["budget"]["limit"] == 200
+    assert reported["is_valid"] is True
+    assert reported["environments"] == {own: "accepted", other: "not_asked"}
+    assert reported["latency_ms"] >= 0
+    assert reported["budget"]["limit"] == 200
     # The sandbox has counted the call that stored them, too, unless its minute is over.
-    assert told["budget"]["remaining"] in {198, 199}
-    assert 1 <= told["budget"]["resets_in_seconds"] <= 60
-    assert told["account"] == await _as_alpaca_says(sandbox, own, key_id)
+    assert reported["budget"]["remaining"] in {198, 199}
+    assert 1 <= reported["budget"]["resets_in_seconds"] <= 60
+    assert reported["account"] == await _as_alpaca_says(sandbox, own, key_id)
 
 
 async def _as_alpaca_says(sandbox: Sandbox, environment: str, key_id: str) -> Json:
@@ -63,14 +63,14 @@ async def test_rejected_keys_are_reported_and_never_sent_to_the_other_environmen
     credential = await alice.store(key_id)
     calls = await faults.calls_of(key_id)
     await faults.set(key_id, **UNAUTHORIZED)
-    told = await validate(alice, credential)
-    assert told["is_valid"] is False
-    assert told["environments"] == {"paper": "not_asked", "live": "not_asked"} | {
+    reported = await validate(alice, credential)
+    assert reported["is_valid"] is False
+    assert reported["environments"] == {"paper": "not_asked", "live": "not_asked"} | {
         credential["credential_type"]: "refused"
     }
-    assert told["account"] is None
-    assert told["findings"] == [told["message"]]
-    assert told["budget"]["limit"] == 200
+    assert reported["account"] is None
+    assert reported["findings"] == [reported["message"]]
+    assert reported["budget"]["limit"] == 200
     assert await faults.calls_of(key_id) == calls + 1
 
 
@@ -103,15 +103,15 @@ async def test_restrictions_are_reported_and_missing_values_are_null(alice: Pers
         },
         account_without=["options_approved_level"],
     )  # fmt: skip
-    told = await validate(alice, credential)
-    assert told["account"]["status"] == "ACTION_REQUIRED"
-    assert told["account"]["shorting_enabled"] is None
-    assert told["account"]["options_trading_level"] is None
-    assert told["account"]["options_approved_level"] is None
-    first, second = told["findings"]
+    reported = await validate(alice, credential)
+    assert reported["account"]["status"] == "ACTION_REQUIRED"
+    assert reported["account"]["shorting_enabled"] is None
+    assert reported["account"]["options_trading_level"] is None
+    assert reported["account"]["options_approved_level"] is None
+    first, second = reported["findings"]
     assert "ACTION_REQUIRED" in first
     assert "blocked trading" in second
-    # What only a check tells does not keep the balance from being read.
+    # What only a check reports does not keep the balance from being read.
     async with alice.client.get(f"/api/credentials/{credential['id']}/account-data") as answer:
         assert answer.status == 200
 
@@ -139,9 +139,9 @@ async def test_a_slow_response_is_reported_in_seconds(
         ClientSession(patient.url, headers={"Authorization": f"Bearer {alice.token}"}) as client,
         client.post(f"/api/credentials/{credential['id']}/validate") as answer,
     ):
-        told = await answer.json()
-    assert told["latency_ms"] >= 2_100
-    assert any("to respond" in finding for finding in told["findings"])
+        reported = await answer.json()
+    assert reported["latency_ms"] >= 2_100
+    assert any("to respond" in finding for finding in reported["findings"])
 
 
 async def test_replaced_keys_are_checked_as_before(alice: Person) -> None:
@@ -180,7 +180,7 @@ def test_an_account_without_restrictions_has_no_findings(changes: Json) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "reported"),
     [
         ({"status": "ACCOUNT_CLOSED"}, "Account status: ACCOUNT_CLOSED."),
         ({"account_blocked": True}, "blocked this account"),
@@ -191,15 +191,15 @@ def test_an_account_without_restrictions_has_no_findings(changes: Json) -> None:
         ({"options_trading_level": 1}, "limited to level 1, although Alpaca has approved level 3"),
     ],
 )
-def test_each_restriction_is_one_sentence_with_what_to_do(changes: Json, told: str) -> None:
+def test_each_restriction_is_one_sentence_with_what_to_do(changes: Json, reported: str) -> None:
     (finding,) = account_findings(account(**changes))
-    assert told in finding
+    assert reported in finding
     assert finding.endswith(".")
     assert "Alpaca" in finding
 
 
 @pytest.mark.parametrize(
-    ("latency_ms", "budget", "told"),
+    ("latency_ms", "budget", "reported"),
     [
         (1_999, None, []),
         (2_000, None, ["took 2.0 s"]),
@@ -209,8 +209,8 @@ def test_each_restriction_is_one_sentence_with_what_to_do(changes: Json, told: s
     ],
 )
 def test_a_slow_connection_and_a_low_budget_are_reported(
-    latency_ms: int, budget: BudgetLeft | None, told: list[str]
+    latency_ms: int, budget: BudgetLeft | None, reported: list[str]
 ) -> None:
     findings = " ".join(connection_findings(latency_ms, budget))
-    assert bool(findings) == bool(told)
-    assert all(part in findings for part in told)
+    assert bool(findings) == bool(reported)
+    assert all(part in findings for part in reported)

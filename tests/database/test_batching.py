@@ -1,4 +1,4 @@
-"""Many look-ups in one trip, each answered by a query that was sent after it was asked."""
+"""Many look-ups in one round trip, each answered by a query that was sent after it."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -12,7 +12,7 @@ from corral.database.connection import Connection
 
 
 class Table:
-    """A table behind a slow road, which notes what every trip asked for."""
+    """A table behind a slow connection, which records the keys of every query."""
 
     def __init__(self) -> None:
         self.rows: dict[int, str] = {}
@@ -91,7 +91,7 @@ async def test_a_lookup_before_the_query_is_sent_joins_the_batch(table: Table) -
 
 
 async def test_no_lookup_is_answered_by_an_earlier_query(table: Table) -> None:
-    """The row goes while a trip that saw it is under way: who asks after that does not see it."""
+    """The row is deleted while a query that saw it runs: a later look-up does not see it."""
     lookup = table.lookup()
     table.rows[1] = "allowed"
     early = await ask(lookup, 1)
@@ -167,8 +167,8 @@ async def test_without_a_connection_all_waiting_lookups_fail_and_the_next_one_tr
     lookup = table.lookup()
     table.road.set()
     table.refusal = ConnectionRefusedError()
-    told = await asyncio.gather(*map(lookup, range(40)), return_exceptions=True)
-    assert told == 40 * [table.refusal]
+    reported = await asyncio.gather(*map(lookup, range(40)), return_exceptions=True)
+    assert reported == 40 * [table.refusal]
     table.refusal = None
     assert await lookup(40) is None
     assert (table.connections, table.trips) == (1, [[40]])

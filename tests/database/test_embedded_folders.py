@@ -1,4 +1,4 @@
-"""The embedded database's folders and users: what is ours, what is left alone, what is told."""
+"""The embedded database's folders and users: what is created, what is not touched, what is reported."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Answers that last: counted apart, bounded, and told of a stop."""
+"""Long-lived responses: counted separately, bounded, and notified of a stop."""
 
 import asyncio
 import io

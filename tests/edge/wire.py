@@ -1,4 +1,4 @@
-"""A served application, and a client that says exactly the bytes it is told to."""
+"""A served application, and a client that sends exactly the given bytes."""
 
 import asyncio
 import io

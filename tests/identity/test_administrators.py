@@ -73,18 +73,18 @@ async def test_members_are_listed_with_email_and_status_only(
 
 
 async def test_a_disabled_member_loses_all_access_at_once(
-    service: Service, office: ClientSession, alice: Person, bob: Person, carol: Member, anybody: ClientSession
+    service: Service, office: ClientSession, alice: Person, bob: Person, carol: Member, anonymous: ClientSession
 ) -> None:
     cookie = await sign_in_by_link(service, carol.user_id)
     code = await link_code(service, carol.user_id)
     alices = await sign_in_by_link(service, alice.user_id)
     assert await _disable(office, carol.user_id) == (204, "")
     assert await _disable(office, bob.user_id) == (204, "")
-    assert await status_of(anybody, cookie) == 401
-    assert (await sign_in_as(anybody, carol)).told["code"] == "sign_in_refused"
-    assert (await post(anybody, "/api/session/link", token=code)).told["code"] == "link_refused"
+    assert await status_of(anonymous, cookie) == 401
+    assert (await sign_in_as(anonymous, carol)).reported["code"] == "sign_in_refused"
+    assert (await post(anonymous, "/api/session/link", token=code)).reported["code"] == "link_refused"
     assert await _call(bob.client, "GET", "/api/me") == (401, "unauthenticated")
-    assert await status_of(anybody, alices) == 200
+    assert await status_of(anonymous, alices) == 200
     assert await _call(alice.client, "GET", "/api/me") == (200, "")
 
 
@@ -98,14 +98,14 @@ async def test_only_the_streams_of_a_disabled_member_end(
         listening_to(alice.client) as by_token,
         listening_to(bob.client) as bobs,
     ):
-        for ears in (by_session, by_token, bobs):
-            await ears.until("heartbeat")
+        for sse in (by_session, by_token, bobs):
+            await sse.until("heartbeat")
         began = asyncio.get_running_loop().time()
         assert await _disable(office, alice.user_id) == (204, "")
-        for ears in (by_session, by_token):
-            assert await ears.until_end() - began < SOON
-            (told,) = ears.of("problem")
-            assert told.data["code"] == "unauthenticated"
+        for sse in (by_session, by_token):
+            assert await sse.until_end() - began < SOON
+            (reported,) = sse.of("problem")
+            assert reported.data["code"] == "unauthenticated"
         assert bobs.ended_at is None
 
 
@@ -116,27 +116,27 @@ async def test_a_stream_ends_with_its_session_wherever_that_is_ended(
     async with (
         browser(service.url, lost) as lost_page,
         browser(service.url, kept) as page,
-        listening_to(lost_page) as ears,
+        listening_to(lost_page) as sse,
         listening_to(page) as others,
     ):
-        await ears.until("heartbeat")
+        await sse.until("heartbeat")
         await others.until("heartbeat")
         assert await _call(page, "DELETE", "/api/sessions") == (204, "")
-        await ears.until_end()
+        await sse.until_end()
         assert others.ended_at is None
 
 
 async def test_an_enabled_member_can_sign_in_and_ended_access_stays_ended(
-    service: Service, office: ClientSession, carol: Member, bob: Person, anybody: ClientSession
+    service: Service, office: ClientSession, carol: Member, bob: Person, anonymous: ClientSession
 ) -> None:
     cookie = await sign_in_by_link(service, carol.user_id)
     code = await link_code(service, carol.user_id)
     for person in (carol, bob):
         await _disable(office, person.user_id)
         assert await _enable(office, person.user_id) == (204, "")
-    assert (await sign_in_as(anybody, carol)).status == 200
-    assert await status_of(anybody, cookie) == 401
-    assert (await post(anybody, "/api/session/link", token=code)).status == 403
+    assert (await sign_in_as(anonymous, carol)).status == 200
+    assert await status_of(anonymous, cookie) == 401
+    assert (await post(anonymous, "/api/session/link", token=code)).status == 403
     assert await _call(bob.client, "GET", "/api/me") == (401, "unauthenticated")
 
 
@@ -182,7 +182,7 @@ def test_administrators_have_exactly_these_operations() -> None:
 async def test_other_users_see_and_change_nothing(
     key: Key, service: Service, alice: Person, bob: Person, owner: asyncpg.Connection
 ) -> None:
-    """By session or token; of somebody and of nobody, it is the same answer."""
+    """By session or token; for existing and unknown members, the response is the same."""
     method, path = key
     body = {"email": f"dora-{secrets.token_hex(6)}@corral.example"} if path.endswith("invitations") else {}
     cookie = await sign_in_by_link(service, bob.user_id)
@@ -280,11 +280,11 @@ async def test_an_administrator_without_a_password_is_not_asked_for_one(
 
 
 async def test_users_see_whether_they_are_administrators(
-    service: Service, office: ClientSession, ada: Member, bob: Person, anybody: ClientSession
+    service: Service, office: ClientSession, ada: Member, bob: Person, anonymous: ClientSession
 ) -> None:
     async with office.get("/api/me") as answer:
         assert (await answer.json())["is_administrator"] is True
-    assert (await sign_in_as(anybody, ada)).told["is_administrator"] is True
+    assert (await sign_in_as(anonymous, ada)).reported["is_administrator"] is True
     async with browser(service.url, await sign_in_by_link(service, bob.user_id)) as page, page.get("/api/me") as answer:
         assert (await answer.json())["is_administrator"] is False
 
@@ -378,9 +378,9 @@ async def test_the_first_person_is_an_administrator_and_those_who_are_added_are_
     first = {"token": link.reveal().partition("#")[2], "email": "first@corral.example", "password": PASSWORD}
     async with browser(nobody_yet.url) as page:
         reply = await post(page, "/api/setup", **first)
-        assert reply.told["is_administrator"] is True
+        assert reply.reported["is_administrator"] is True
         second = await add_member(nobody_yet)
-        assert (await sign_in_as(page, second)).told["is_administrator"] is False
+        assert (await sign_in_as(page, second)).reported["is_administrator"] is False
 
 
 async def test_administrators_actions_are_logged(

@@ -24,7 +24,7 @@ async def _redeem(service: Service, code: str) -> Reply:
 
 async def _refused(service: Service, code: str) -> bool:
     reply = await _redeem(service, code)
-    return (reply.status, reply.told["code"], reply.cookie) == (403, "link_refused", None)
+    return (reply.status, reply.reported["code"], reply.cookie) == (403, "link_refused", None)
 
 
 async def _setup_code(service: Service) -> str:
@@ -38,12 +38,12 @@ async def _set_up(service: Service, code: str, email: str = "first@corral.exampl
         return await post(page, "/api/setup", token=code, email=email, password=password)
 
 
-async def test_a_link_signs_in_once(service: Service, alice: Person, anybody: ClientSession) -> None:
+async def test_a_link_signs_in_once(service: Service, alice: Person, anonymous: ClientSession) -> None:
     code = await link_code(service, alice.user_id)
     reply = await _redeem(service, code)
     assert reply.status == 200
-    assert reply.told["id"] == str(alice.user_id)
-    assert await status_of(anybody, reply.cookie or "") == 200
+    assert reply.reported["id"] == str(alice.user_id)
+    assert await status_of(anonymous, reply.cookie or "") == 200
     assert await _refused(service, code)
 
 
@@ -102,12 +102,12 @@ async def test_a_malformed_code_is_refused(service: Service, alice: Person) -> N
 
 
 async def test_a_code_is_not_accepted_as_a_token_or_session(
-    service: Service, alice: Person, anybody: ClientSession
+    service: Service, alice: Person, anonymous: ClientSession
 ) -> None:
     code = await link_code(service, alice.user_id)
-    async with anybody.get("/api/me", headers={"Authorization": f"Bearer {code}"}) as answer:
+    async with anonymous.get("/api/me", headers={"Authorization": f"Bearer {code}"}) as answer:
         assert answer.status == 401
-    assert await status_of(anybody, f"corral_session={code}") == 401
+    assert await status_of(anonymous, f"corral_session={code}") == 401
 
 
 async def test_a_code_is_in_the_fragment_of_its_link(service: Service, alice: Person) -> None:
@@ -121,15 +121,15 @@ async def test_a_code_is_in_the_fragment_of_its_link(service: Service, alice: Pe
 async def test_the_first_user_is_set_up_once(nobody_yet: Service) -> None:
     code = await _setup_code(nobody_yet)
     weak = await _set_up(nobody_yet, code, password="short")
-    assert (weak.status, weak.told["code"]) == (422, "password_too_weak")  # and the link is not used up by it
+    assert (weak.status, weak.reported["code"]) == (422, "password_too_weak")  # and the link is not used up by it
     reply = await _set_up(nobody_yet, code)
     assert reply.status == 201
-    assert reply.told["email"] == "first@corral.example"
+    assert reply.reported["email"] == "first@corral.example"
     async with browser(nobody_yet.url) as page:
         assert await status_of(page, reply.cookie or "") == 200
     for again in (code, await _setup_code(nobody_yet)):
         reply = await _set_up(nobody_yet, again, "second@corral.example")
-        assert (reply.status, reply.told["code"], reply.cookie) == (409, "already_set_up", None)
+        assert (reply.status, reply.reported["code"], reply.cookie) == (409, "already_set_up", None)
 
 
 async def test_of_fifty_concurrent_set_ups_one_creates_the_first_user(
@@ -154,7 +154,7 @@ async def test_set_up_needs_the_code(nobody_yet: Service, empty_owner: asyncpg.C
     await _setup_code(nobody_yet)
     for code in (new_token(), "guess"):
         reply = await _set_up(nobody_yet, code)
-        assert (reply.status, reply.told["code"]) == (403, "link_refused")
+        assert (reply.status, reply.reported["code"]) == (403, "link_refused")
     assert await empty_owner.fetchval("SELECT count(*) FROM corral.users") == 0
 
 

@@ -1,4 +1,4 @@
-"""The operator's side of people, and the door as a network address knocks at it."""
+"""The operator's commands for people, and throttling by network address."""
 
 import asyncpg
 import pytest

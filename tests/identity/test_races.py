@@ -103,12 +103,12 @@ async def test_a_sign_in_by_a_link_before_the_change_creates_no_session(
 
 
 async def test_a_link_from_before_the_change_is_refused_after_it(
-    service: Service, carol: Member, alice: Person, anybody: ClientSession
+    service: Service, carol: Member, alice: Person, anonymous: ClientSession
 ) -> None:
     hers, of_another = await link_code(service, carol.user_id), await link_code(service, alice.user_id)
     await _change_password(service, carol)
-    assert (await post(anybody, "/api/session/link", token=hers)).told["code"] == "link_refused"
-    assert (await post(anybody, "/api/session/link", token=of_another)).status == 200
+    assert (await post(anonymous, "/api/session/link", token=hers)).reported["code"] == "link_refused"
+    assert (await post(anonymous, "/api/session/link", token=of_another)).status == 200
 
 
 async def test_a_session_of_the_old_password_creates_no_token(
@@ -124,7 +124,7 @@ async def test_a_session_of_the_old_password_creates_no_token(
 async def test_keys_are_not_stored_changed_or_deleted_after_access_has_ended(
     service: Service, carol: Member, owner: asyncpg.Connection
 ) -> None:
-    """The keys of somebody else in the place of one's own would be what an intruder wants."""
+    """An intruder would want to replace a user's keys."""
     resources = service.resources
     maker = await _caller(service, await sign_in_by_link(service, carol.user_id))
 
@@ -156,7 +156,7 @@ async def test_keys_are_not_stored_changed_or_deleted_after_access_has_ended(
 
 
 async def test_of_two_concurrent_password_changes_one_succeeds(
-    service: Service, carol: Member, anybody: ClientSession
+    service: Service, carol: Member, anonymous: ClientSession
 ) -> None:
     cookies = [await sign_in_by_link(service, carol.user_id) for _ in range(2)]
     wanted = [NEW_PASSWORD, NEW_PASSWORD + " and a lamp"]
@@ -169,7 +169,7 @@ async def test_of_two_concurrent_password_changes_one_succeeds(
     statuses = await asyncio.gather(*map(change, cookies, wanted))
     assert sorted(statuses) == [204, 401]
     for status, new in zip(statuses, wanted, strict=True):
-        assert (await sign_in_as(anybody, carol, new)).status == (200 if status == 204 else 401)
+        assert (await sign_in_as(anonymous, carol, new)).status == (200 if status == 204 else 401)
 
 
 async def test_an_action_confirmed_with_the_old_password_is_not_done(
@@ -282,14 +282,14 @@ async def test_what_is_created_while_revocation_waits_is_revoked_too(
 
 
 async def test_revoking_all_tokens_affects_no_other_user(
-    service: Service, carol: Member, alice: Person, bob: Person, anybody: ClientSession
+    service: Service, carol: Member, alice: Person, bob: Person, anonymous: ClientSession
 ) -> None:
     async with alice.client.post("/api/tokens", json={"name": "second"}) as answer:
         second = (await answer.json())["token"]
     async with alice.client.delete("/api/tokens") as answer:
         assert answer.status == 204
     for token, status in ((alice.token, 401), (second, 401), (bob.token, 200)):
-        async with anybody.get("/api/me", headers={"Authorization": f"Bearer {token}"}) as answer:
+        async with anonymous.get("/api/me", headers={"Authorization": f"Bearer {token}"}) as answer:
             assert answer.status == status
 
 
@@ -310,15 +310,15 @@ async def test_no_session_of_the_old_password_survives_a_change_in_any_of_many_r
     `make races` plays 2,000 rounds and says how many sessions were made meanwhile.
     """
     rounds = int(request.config.getoption("--race-rounds") or 0)
-    told: Counter[str] = Counter()
+    reported: Counter[str] = Counter()
     member = await add_member(service)
     for _ in range(rounds):
         new = f"a new horse and {random.getrandbits(64)} staples"
-        told.update(await _race(service, owner, member, new))
+        reported.update(await _race(service, owner, member, new))
         member = Member(member.user_id, member.email, new)
-    sys.stdout.write(f"{rounds} rounds: {dict(told)}\n")
-    assert told["changed"] == rounds
-    assert told["survived"] == 0
+    sys.stdout.write(f"{rounds} rounds: {dict(reported)}\n")
+    assert reported["changed"] == rounds
+    assert reported["survived"] == 0
 
 
 async def _race(service: Service, owner: asyncpg.Connection, member: Member, new: str) -> Counter[str]:

@@ -69,7 +69,7 @@ def test_the_scan_finds_the_secret_in_every_encoding(dress: str) -> None:
 
 @dataclass(slots=True)
 class Elsewhere:
-    """Where a redirect leads: nobody should ever come."""
+    """The target of a redirect, which must never be requested."""
 
     url: str
     visits: int = 0

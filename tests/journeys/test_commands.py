@@ -87,10 +87,10 @@ def test_an_invalid_setting_is_reported_by_name_without_its_value(
 ) -> None:
     value, reason = REFUSED_SETTINGS[name]
     monkeypatch.setenv(name, value)
-    told = refusal(monkeypatch, capsys, "serve")
-    assert name in told
-    assert reason in told
-    assert "hunter2" not in told
+    reported = refusal(monkeypatch, capsys, "serve")
+    assert name in reported
+    assert reason in reported
+    assert "hunter2" not in reported
 
 
 @pytest.mark.parametrize(
@@ -121,9 +121,9 @@ async def test_a_database_that_does_not_respond_is_named_by_its_setting(folder: 
 
 async def test_people_are_added_listed_and_disabled(on_the_runs_database: dict[str, str]) -> None:
     corral_here = partial(corral, **on_the_runs_database)
-    told = partial(corral_reading, PASSWORD, **on_the_runs_database)
+    reported = partial(corral_reading, PASSWORD, **on_the_runs_database)
     email = f"carol-{secrets.token_hex(4)}@corral.example"
-    added = await told("users", "add", email.title(), "--password-stdin")
+    added = await reported("users", "add", email.title(), "--password-stdin")
     assert (added.status, added.err) == (0, "")
     assert PASSWORD not in added.out
     assert "already" in (await corral_here("users", "add", email)).only_complaint
@@ -150,8 +150,8 @@ async def test_administrators_are_promoted_and_demoted(on_the_runs_database: dic
 
     added = await corral_here("users", "add", emails[0], "--admin")
     assert (added.status, added.err, added.out.count("\n")) == (0, "", 1)
-    told = partial(corral_reading, PASSWORD, **on_the_runs_database)
-    assert (await told("users", "add", emails[1], "--password-stdin")).status == 0
+    reported = partial(corral_reading, PASSWORD, **on_the_runs_database)
+    assert (await reported("users", "add", emails[1], "--password-stdin")).status == 0
     assert await administrators() == emails[:1]
     promoted = await corral_here("users", "promote", emails[1].title())
     assert (promoted.status, promoted.out) == (0, f"{emails[1]} is now an administrator.\n")

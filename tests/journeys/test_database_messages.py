@@ -19,7 +19,7 @@ from tests.journeys.program import corral, free_port
 NO_CONNECTION = "cannot connect to the database"
 
 
-async def told_by_both(**settings: object) -> str:
+async def reported_by_both(**settings: object) -> str:
     """What `serve` says; `doctor` has to say the same."""
     served, examined = await asyncio.gather(corral("serve", port=0, **settings), corral("doctor", **settings))
     assert examined.status == 1
@@ -35,22 +35,22 @@ async def test_a_missing_server_is_reported_as_a_failed_connection(folder: Path)
         f"postgresql://corral_app:hunter2@/corral?host={folder}",
         "postgresql://a:hunter2@nowhere.invalid/c",
     ):
-        told = await told_by_both(data_dir=folder, database_url=address)
-        assert told.startswith(f"{NO_CONNECTION} (")
-        assert "CORRAL_DATABASE_URL" in told
+        reported = await reported_by_both(data_dir=folder, database_url=address)
+        assert reported.startswith(f"{NO_CONNECTION} (")
+        assert "CORRAL_DATABASE_URL" in reported
 
 
 async def test_a_role_without_free_connections_is_reported(external: ExternalPostgres, folder: Path) -> None:
     await external.execute("ALTER ROLE corral_app CONNECTION LIMIT 0")
     try:
-        told = await told_by_both(data_dir=folder, database_url=external.dsn("corral_app"))
+        reported = await reported_by_both(data_dir=folder, database_url=external.dsn("corral_app"))
     finally:
         await external.execute("ALTER ROLE corral_app CONNECTION LIMIT -1")
-    assert told.startswith("the database has no free connections (too many connections for role")
+    assert reported.startswith("the database has no free connections (too many connections for role")
 
 
 @pytest.mark.parametrize(
-    ("parameter", "told"),
+    ("parameter", "reported"),
     [
         ("ssl_mode=require", 'unrecognized configuration parameter "ssl_mode"'),
         ("work_mem=nonsense", 'invalid value for parameter "work_mem"'),
@@ -58,11 +58,11 @@ async def test_a_role_without_free_connections_is_reported(external: ExternalPos
     ],
 )
 async def test_a_refused_parameter_is_reported_in_the_servers_words(
-    parameter: str, told: str, external: ExternalPostgres, folder: Path
+    parameter: str, reported: str, external: ExternalPostgres, folder: Path
 ) -> None:
     address = f"{external.dsn('corral_app')}&{parameter}"
-    refused = await told_by_both(data_dir=folder, database_url=address)
-    assert refused.startswith(f"the database refuses a parameter of CORRAL_DATABASE_URL: {told}")
+    refused = await reported_by_both(data_dir=folder, database_url=address)
+    assert refused.startswith(f"the database refuses a parameter of CORRAL_DATABASE_URL: {reported}")
 
 
 def _a_folder(file: Path) -> None:
@@ -83,7 +83,7 @@ def _nothing(_: Path) -> None:
 
 @pytest.mark.parametrize("name", ["sslrootcert", "sslcert", "sslkey"])
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "reported"),
     [
         (_a_folder, "is not a regular file"),
         (_a_pipe, "is not a regular file"),
@@ -92,19 +92,19 @@ def _nothing(_: Path) -> None:
     ],
 )
 async def test_a_certificate_s_file_that_cannot_be_used_is_named(
-    name: str, make: Callable[[Path], None], told: str, folder: Path
+    name: str, make: Callable[[Path], None], reported: str, folder: Path
 ) -> None:
     file = folder / "certificate.pem"
     make(file)
     address = f"postgresql://corral_app:hunter2@127.0.0.1:{free_port()}/corral?sslmode=verify-full&{name}={file}"
-    refused = await told_by_both(data_dir=folder / "data", database_url=address)
-    assert refused == f"CORRAL_DATABASE_URL cannot be used: its {name}, {file}, {told}"
+    refused = await reported_by_both(data_dir=folder / "data", database_url=address)
+    assert refused == f"CORRAL_DATABASE_URL cannot be used: its {name}, {file}, {reported}"
 
 
 async def test_a_server_without_tls_is_reported(folder: Path) -> None:
     async with without_tls() as port:
         address = f"postgresql://corral_app:hunter2@127.0.0.1:{port}/corral?sslmode=require"
-        assert (await told_by_both(data_dir=folder, database_url=address)).startswith(
+        assert (await reported_by_both(data_dir=folder, database_url=address)).startswith(
             "the database does not support TLS"
         )
 
@@ -128,30 +128,30 @@ async def without_tls() -> AsyncGenerator[int]:
 async def test_an_invalid_control_file_is_reported_in_postgresqls_words(content: bytes, data: Path) -> None:
     spoil(data / "postgres" / "global" / "pg_control", content)
     served, examined = [await corral(command, data_dir=data, port=free_port()) for command in ("serve", "doctor")]
-    for told in (served.only_complaint, examined.out):
-        assert "PostgreSQL did not start: " in told
-        assert "its control file is damaged: restore the database from your backup" in told
-        assert NO_CONNECTION not in told
+    for reported in (served.only_complaint, examined.out):
+        assert "PostgreSQL did not start: " in reported
+        assert "its control file is damaged: restore the database from your backup" in reported
+        assert NO_CONNECTION not in reported
 
 
 def test_a_full_disk_at_startup_is_reported() -> None:
-    told = _with_way_out("FATAL: could not write lock file: No space left on device")
-    assert told.endswith("its disk is full: free some space")
+    reported = _with_way_out("FATAL: could not write lock file: No space left on device")
+    assert reported.endswith("its disk is full: free some space")
     assert _with_way_out("FATAL: no") == "FATAL: no"
 
 
 @pytest.mark.parametrize(
-    ("parameter", "told"),
+    ("parameter", "reported"),
     [
         ("sslmode=verify-full", "asks to verify the server's certificate but has no sslrootcert"),
         ("sslmode=nonsense", "has a wrong parameter: `sslmode` parameter must be one of: disable"),
         ("target_session_attrs=nonsense", "has a wrong parameter: target_session_attrs must be any, primary"),
     ],
 )
-async def test_an_invalid_parameter_of_the_url_is_reported(parameter: str, told: str, folder: Path) -> None:
+async def test_an_invalid_parameter_of_the_url_is_reported(parameter: str, reported: str, folder: Path) -> None:
     address = f"postgresql://corral_app:hunter2@127.0.0.1/corral?{parameter}"
-    refused = await told_by_both(data_dir=folder, database_url=address)
-    assert refused.startswith(f"CORRAL_DATABASE_URL {told}")
+    refused = await reported_by_both(data_dir=folder, database_url=address)
+    assert refused.startswith(f"CORRAL_DATABASE_URL {reported}")
 
 
 def _refused_certificate() -> ssl.SSLCertVerificationError:
@@ -171,7 +171,7 @@ def spoil(file: Path, content: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "reported"),
     [
         (asyncpg.DiskFullError("no space"), "the database's disk is full (no space)"),
         (asyncpg.OutOfMemoryError("no memory"), "the database ran out of a resource (no memory)"),
@@ -190,5 +190,5 @@ def spoil(file: Path, content: bytes) -> None:
         ),
     ],
 )
-def test_later_database_errors_are_reported_too(error: Exception, told: str) -> None:
-    assert reason_of(error).startswith(told)
+def test_later_database_errors_are_reported_too(error: Exception, reported: str) -> None:
+    assert reason_of(error).startswith(reported)

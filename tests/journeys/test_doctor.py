@@ -37,10 +37,10 @@ async def test_only_a_replaced_keyring_and_an_unreachable_alpaca_are_reported(
     wrong = {"keyring": f"file:{folder / 'another.json'}", "alpaca_live_url": f"http://127.0.0.1:{free_port()}"}
     examined = await corral("doctor", **{**on_the_runs_database, **against_sandbox, **wrong})
     assert "2 checks failed" in examined.only_complaint
-    told = [line for line in examined.out.splitlines() if line.startswith("✗")]
-    assert len(told) == 2
-    assert "belongs to another database" in told[0]
-    assert told[1].startswith("✗ Alpaca's live host is reachable: ")
+    reported = [line for line in examined.out.splitlines() if line.startswith("✗")]
+    assert len(reported) == 2
+    assert "belongs to another database" in reported[0]
+    assert reported[1].startswith("✗ Alpaca's live host is reachable: ")
     assert examined.out.count("✓") == len(CHECKS) - 2
 
 
@@ -92,7 +92,7 @@ async def test_a_missing_certificate_file_or_folder_is_reported(
     wrong = {"SSL_CERT_FILE": folder / "none.pem", "SSL_CERT_DIR": folder / "none"}
     examined = await corral("doctor", **on_the_runs_database, **against_sandbox, **wrong)
     assert "1 check failed" in examined.only_complaint
-    told = examined.out.splitlines()[0]
-    assert told.startswith("✗ trusted certificates are changed by SSL_CERT_FILE=")
-    assert f"SSL_CERT_FILE is set to {folder}/none.pem, which is not a readable file" in told
-    assert f"SSL_CERT_DIR is set to {folder}/none, which is not a folder" in told
+    reported = examined.out.splitlines()[0]
+    assert reported.startswith("✗ trusted certificates are changed by SSL_CERT_FILE=")
+    assert f"SSL_CERT_FILE is set to {folder}/none.pem, which is not a readable file" in reported
+    assert f"SSL_CERT_DIR is set to {folder}/none, which is not a folder" in reported

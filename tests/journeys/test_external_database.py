@@ -1,4 +1,4 @@
-"""Corral on a PostgreSQL of somebody else's, of every version that it says it works with."""
+"""Corral on an external PostgreSQL, of every supported version."""
 
 import asyncio
 from pathlib import Path
@@ -24,7 +24,7 @@ async def test_the_deployment_guide_s_three_lines_make_a_database_without_weakne
 
 
 @pytest.mark.parametrize(
-    ("grant", "withdraw", "told"),
+    ("grant", "withdraw", "reported"),
     [
         ("ALTER ROLE corral_app CREATEROLE", "ALTER ROLE corral_app NOCREATEROLE", "may bypass"),
         ("ALTER ROLE corral_app REPLICATION", "ALTER ROLE corral_app NOREPLICATION", "may bypass"),
@@ -35,12 +35,12 @@ async def test_the_deployment_guide_s_three_lines_make_a_database_without_weakne
     ],
 )
 async def test_what_would_let_the_role_bypass_a_policy_is_found(
-    grant: str, withdraw: str, told: str, external: ExternalPostgres
+    grant: str, withdraw: str, reported: str, external: ExternalPostgres
 ) -> None:
     await external.execute(grant)
     try:
         async with Database.open(external.dsn("corral_app")) as database, database.connection() as connection:
-            assert told in "; ".join(await find_role_weaknesses(connection))
+            assert reported in "; ".join(await find_role_weaknesses(connection))
     finally:
         await external.execute(withdraw)
 
@@ -123,10 +123,10 @@ async def test_a_database_of_a_newer_release_is_refused_with_that_reason(
         served = await corral("serve", data_dir=folder, **addresses)
         examined = await corral("doctor", data_dir=folder, **addresses)
         assert await rows_of(owner) == before
-    for told in (served.only_complaint, examined.out):
-        assert "the database was migrated by a newer release of Corral than this one" in told
-        assert "0999_of_the_future" in told
-        assert "install that release" in told
+    for reported in (served.only_complaint, examined.out):
+        assert "the database was migrated by a newer release of Corral than this one" in reported
+        assert "0999_of_the_future" in reported
+        assert "install that release" in reported
     assert examined.status == 1
     assert files_in(folder) == {}
 

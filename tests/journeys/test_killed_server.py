@@ -22,7 +22,7 @@ ENOUGH = MOST_CREDENTIALS // 4  # from here on each is deleted again: a fast mac
 
 
 class Ledger:
-    """What clients were told, to be compared with what is there after the crash."""
+    """The responses that clients got, to be compared with the state after the crash."""
 
     def __init__(self) -> None:
         self.there: dict[str, str] = {}  # id -> nickname: acknowledged, and not deleted since
@@ -90,7 +90,7 @@ async def test_a_server_killed_during_changes_leaves_no_partial_change(
 
 
 class AnswersWhenTold:
-    """An Alpaca that accepts keys at once, and keeps whoever asks after that waiting until it is told to answer."""
+    """An Alpaca that accepts keys at once, and delays later responses until the test releases them."""
 
     def __init__(self) -> None:
         self.is_asked, self.may_answer = asyncio.Event(), asyncio.Event()

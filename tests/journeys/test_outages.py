@@ -15,13 +15,13 @@ from tests.journeys.clusters import external_postgres
 from tests.journeys.program import PATIENCE, corral, running
 from tests.people import key_pair, make_person, paper_key
 
-# What a client may be told meanwhile: all good, or to come back.
+# The allowed responses meanwhile: success, or to try again.
 FINE = {200, 201, 204, 503}
 
 
 @asynccontextmanager
 async def questions(url: str, token: str, seen: list[tuple[int, str | None]]) -> AsyncGenerator[ClientSession]:
-    """Somebody who asks all the time, of readiness, of the list and of an account; each answer's status is kept."""
+    """Continuously requests readiness, the list and an account, and records each status."""
     async with ClientSession(url, headers={"Authorization": f"Bearer {token}"}) as client:
         body = {"nickname": "mine", **key_pair(paper_key())}
         async with client.post("/api/credentials", json=body) as answer:

@@ -83,15 +83,15 @@ async def test_in_session_mode_everything_works(
 async def test_in_transaction_mode_the_start_is_refused_with_the_reason(
     mode: str, external: ExternalPostgres, folder: Path
 ) -> None:
-    told = {"transaction": "a pooler in transaction mode", "statement": "statement pooling mode"}[mode]
+    reported = {"transaction": "a pooler in transaction mode", "statement": "statement pooling mode"}[mode]
     async with pooler(external, folder / "pooler", mode) as socket_dir:
         app, owner = address(socket_dir, "corral_app"), address(socket_dir, "corral_owner")
         for addresses in ({"database_url": app}, {"database_url": app, "database_owner_url": owner}):
             served, examined = await asyncio.gather(
                 *(corral(command, data_dir=folder / "data", **addresses) for command in ("serve", "doctor"))
             )
-            assert told in served.only_complaint
-            assert told in examined.out
+            assert reported in served.only_complaint
+            assert reported in examined.out
             assert "cannot connect" not in served.err + examined.out
 
 

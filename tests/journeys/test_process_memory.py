@@ -30,7 +30,7 @@ _UNHARDENED = (
 
 
 def ordinary_user() -> OsUser:
-    """Who the program runs as here: ourselves, or nobody where we are root, whom nothing is hidden from."""
+    """The user that the program runs as here: the current one, or `nobody` for root, who can read everything."""
     if os.geteuid() != 0:
         return own_user()
     entry = pwd.getpwnam("nobody")

@@ -56,8 +56,8 @@ def asking(sandbox: Sandbox) -> dict[str, str]:
     }
 
 
-async def told_by(client: ClientSession) -> dict[str, Any]:
-    """What anybody is told, but for the request's id; HEAD is told the same."""
+async def response_of(client: ClientSession) -> dict[str, Any]:
+    """Returns the response without the request's id. HEAD gets the same."""
     async with client.get("/readyz") as answer, client.head("/readyz") as head:
         assert (head.status, await head.read()) == (answer.status, b"")
         assert head.headers.get("Retry-After") == answer.headers.get("Retry-After")
@@ -153,17 +153,17 @@ async def test_readyz_reports_unready_for_every_reason_and_the_log_says_why(
     cookie = await sign_in_by_link(own_service, member.user_id)
     said = len(lines_in(log_file))
     async with ClientSession(own_service.url) as client:
-        assert (await told_by(client))["status"] == 200
+        assert (await response_of(client))["status"] == 200
         await begin(own_service, own_postgres, monkeypatch)
         try:
-            told = await told_by(client)
+            reported = await response_of(client)
             async with client.get("/healthz") as answer, client.head("/healthz") as head:
                 assert answer.status == head.status == 200
             page = await people_page(own_service, cookie)
         finally:
             monkeypatch.undo()
             await mended(own_postgres)
-        assert told == {
+        assert reported == {
             "status": 503,
             "retry_after": "30",
             "body": {
@@ -181,7 +181,7 @@ async def test_readyz_reports_unready_for_every_reason_and_the_log_says_why(
 
             async def is_well() -> bool:
                 await own_service.services.state["readiness"].check()
-                return (await told_by(client))["status"] == 200
+                return (await response_of(client))["status"] == 200
 
             await until(is_well)
             assert [line["event"] for line in lines_in(log_file)[said:]].count("ready_again") == 1
@@ -206,9 +206,9 @@ async def test_an_exhausted_pool_makes_the_server_unready(own_service: Service) 
                 return not await own_service.services.state["readiness"].is_ready()
 
             await until(is_unready)
-            assert (await told_by(client))["status"] == 503
+            assert (await response_of(client))["status"] == 503
             free.set()
-        assert (await told_by(client))["status"] == 200
+        assert (await response_of(client))["status"] == 200
 
 
 async def test_a_read_only_database_is_refused_by_serve_and_reported_by_doctor(

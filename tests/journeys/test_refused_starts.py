@@ -20,10 +20,10 @@ from tests.people import Person
 
 @dataclass(frozen=True, slots=True)
 class Spoiled:
-    """What is done to the place of a good keyring, and what is then told."""
+    """What is done to a valid keyring, and the message that follows."""
 
     spoil: Callable[[Path], object]
-    told: str
+    reported: str
 
 
 def emptied(keyring: Path) -> None:
@@ -113,7 +113,7 @@ async def test_a_keyring_of_another_database_opens_no_vault(
 ) -> None:
     SPOILED[what].spoil(keyring)
     before = files_in(keyring.parent), await settled_rows_of(postgres.dsn("corral_owner"))
-    with pytest.raises(KeyringRefused, match=SPOILED[what].told) as refused:
+    with pytest.raises(KeyringRefused, match=SPOILED[what].reported) as refused:
         await open_vault(service.resources.database, keyring)
     assert str(keyring) in str(refused.value)
     assert "\n" not in str(refused.value)
@@ -128,7 +128,7 @@ async def test_a_keyring_of_another_database_prevents_the_start(
 ) -> None:
     SPOILED[what].spoil(keyring)
     before = files_in(keyring.parent), await settled_rows_of(postgres.dsn("corral_owner"))
-    assert SPOILED[what].told in (await start_with(keyring, postgres)).only_complaint
+    assert SPOILED[what].reported in (await start_with(keyring, postgres)).only_complaint
     assert (files_in(keyring.parent), await rows_of(postgres.dsn("corral_owner"))) == before
 
 

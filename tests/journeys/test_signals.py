@@ -56,7 +56,7 @@ async def test_closing_the_terminal_stops_the_service_and_its_database(
     """The kernel sends SIGHUP, and nothing can be written any more."""
     ours, theirs = pty.openpty()
     terminal = os.ttyname(theirs)
-    # The first terminal that the leader of a session opens is the one whose end it is told of.
+    # The first terminal that a session leader opens becomes its controlling terminal, whose hangup it gets.
     command = f'exec setsid sh -c \'exec "$0" -m corral serve <{terminal} >{terminal} 2>&1\' "$0"'
     settings = {"data_dir": data, **against_sandbox}
     async with running_command(["/bin/sh", "-c", command, sys.executable], environment(**settings)) as server:

@@ -1,4 +1,4 @@
-"""Somebody who can write to the database moves sealed values about: none opens where it does not belong."""
+"""An attacker with write access to the database moves sealed values: none opens where it does not belong."""
 
 import json
 from collections.abc import AsyncGenerator
@@ -80,7 +80,7 @@ async def assert_it_does_not_open(row_id: str, reader: Person, rows: Rows, fault
     alarms = [line for line in lines if line["event"] == "credential_seal_broken"]
     # Orders, and their file, are read beside the account that they are of: each opens the row for itself.
     assert [(alarm["level"], alarm["credential_id"]) for alarm in alarms] == [("error", row_id)] * (len(ways_in) + 2)
-    # As each line has that tells of a call; one without a request is of somebody's feed or a re-check.
+    # Every line about a call has a request id, except those of feeds and re-checks.
     assert not [line for line in lines if "environment" in line and "request_id" in line]
 
 

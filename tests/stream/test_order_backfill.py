@@ -21,7 +21,7 @@ def orders(*minutes: int, status: str = "filled") -> list[Order]:
     ]
 
 
-def told(news: list[StreamEvent]) -> list[str]:
+def reported(news: list[StreamEvent]) -> list[str]:
     return [orjson.loads(one.body)["id"] for one in news]
 
 
@@ -45,10 +45,10 @@ def test_a_later_scan_goes_back_to_the_oldest_open_order() -> None:
     first_look(tracker, 20, 5, status="new")
     backfill = OrderBackfill(tracker)
     assert backfill.query.after == "2026-11-25T10:04:59Z"
-    assert told(backfill.take(Page(orders(40), Place("order-40")))) == ["order-40"]
+    assert reported(backfill.take(Page(orders(40), Place("order-40")))) == ["order-40"]
     assert backfill.place == Place("order-40")
     assert not backfill.is_done
-    assert told(backfill.take(Page(orders(20, 5), None))) == ["order-20", "order-5"]
+    assert reported(backfill.take(Page(orders(20, 5), None))) == ["order-20", "order-5"]
     assert backfill.is_done
     assert OrderBackfill(tracker).query.after == "2026-11-25T10:39:59Z"
 
@@ -58,7 +58,7 @@ def test_without_any_orders_the_next_scan_covers_all_new_ones() -> None:
     first_look(tracker)
     backfill = OrderBackfill(tracker)
     assert backfill.query.after is None
-    assert told(backfill.take(Page(orders(1), None))) == ["order-1"]
+    assert reported(backfill.take(Page(orders(1), None))) == ["order-1"]
 
 
 def test_orders_beyond_the_scan_are_reported_as_a_gap() -> None:
@@ -83,7 +83,7 @@ def test_an_unreadable_order_is_scanned_again() -> None:
     assert (backfill.is_done, backfill.unreadable) == (True, 1)
     again = OrderBackfill(tracker)
     assert again.query.after == "2026-11-25T10:04:59Z"
-    assert told(again.take(Page(orders(30, 7, 6), None))) == ["order-7"]
+    assert reported(again.take(Page(orders(30, 7, 6), None))) == ["order-7"]
     assert OrderBackfill(tracker).query.after == "2026-11-25T10:29:59Z"
 
 

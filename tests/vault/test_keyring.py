@@ -95,7 +95,7 @@ def test_a_named_pipe_is_refused_without_waiting_for_its_writer(path: Path) -> N
     whole = path.read_bytes()
     path.unlink()
     os.mkfifo(path, 0o600)
-    # It writes as soon as somebody opens the pipe to read it, as the shell's <(…) does.
+    # It writes as soon as the pipe is opened for reading, like the shell's <(…).
     writer = threading.Thread(target=path.write_bytes, args=(whole,))
     writer.start()
     try:
