@@ -1,8 +1,8 @@
 """A long run with faults: `python -m benchmarks.soak [MINUTES] [SPEED]`. Exit status 1 if the sums do not fit.
 
 Eight people trade at a sandbox whose time runs fast. Meanwhile its sockets disconnect, fall silent, lose events
-and send invalid frames, its REST responses fail, and half of the readers disconnect and reconnect. At the end, the fills
-of each order that each reader has received must equal those of REST exactly.
+and send invalid frames, its REST responses fail, and half of the readers disconnect and reconnect. At the end, the
+fills of each order that each reader has received must equal those of REST exactly.
 """
 
 import asyncio

@@ -13,7 +13,7 @@ from corral.credentials.models import Credential
 from corral.credentials.reader import VALIDATE
 from corral.credentials.routes import CREDENTIALS
 from corral.credentials.schemas import NewCredential
-from corral.credentials.validation import validate_stored_keys
+from corral.credentials.validation import ValidationReport, validate_stored_keys
 from corral.edge.field_types import Body, KeyIdText, KeySecretText, Name
 from corral.edge.request_state import resources_of
 from corral.errors import NotFound, Problem
@@ -75,16 +75,7 @@ async def add_account(user: PageUser, request: Request) -> Response:
 
 @router.get("/{credential_id:uuid}")
 async def show_api_key(credential_id: UUID, user: PageUser, request: Request) -> Response:
-    credential = await _load(credential_id, user, request)
-    return render_page(
-        request,
-        "api_key.html",
-        user=user,
-        environment=credential.credential_type,
-        credential=credential,
-        form=initial_form(),
-        check=None,
-    )
+    return await _api_key_page(credential_id, user, request, initial_form())
 
 
 @router.get("/{credential_id:uuid}/found")
@@ -109,29 +100,10 @@ async def check_api_key(credential_id: UUID, user: PageUser, request: Request) -
         resources = resources_of(request)
         opened = await CREDENTIALS.of(request).open_credential(user.id, credential_id, VALIDATE)
         check = await validate_stored_keys(resources.database, resources.alpaca, opened)
-        credential = await _load(credential_id, user, request)
-        return render_page(
-            request,
-            "api_key.html",
-            user=user,
-            environment=credential.credential_type,
-            credential=credential,
-            form=initial_form(),
-            check=check,
-        )
+        return await _api_key_page(credential_id, user, request, initial_form(), check)
 
     async def redisplay(form: Form) -> Response:
-        credential = await _load(credential_id, user, request)
-        return render_page(
-            request,
-            "api_key.html",
-            user=user,
-            environment=credential.credential_type,
-            status=form.status,
-            credential=credential,
-            form=form,
-            check=None,
-        )
+        return await _api_key_page(credential_id, user, request, form)
 
     return await handle_form(request, EmptyForm, submit, redisplay)
 
@@ -224,6 +196,22 @@ async def _change(
         replacement=None,
     )
     return see_other(f"/keys/{credential_id}")
+
+
+async def _api_key_page(
+    credential_id: UUID, user: AuthUser, request: Request, form: Form, check: ValidationReport | None = None
+) -> Response:
+    credential = await _load(credential_id, user, request)
+    return render_page(
+        request,
+        "api_key.html",
+        user=user,
+        environment=credential.credential_type,
+        status=form.status,
+        credential=credential,
+        form=form,
+        check=check,
+    )
 
 
 def _redisplay(credential_id: UUID, action: str, user: AuthUser, request: Request) -> Redisplay:
