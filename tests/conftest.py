@@ -1,4 +1,4 @@
-"""A real service over real HTTP: one PostgreSQL and one sandbox for the run, people of its own for each test."""
+"""A real service over real HTTP: one PostgreSQL and one sandbox for the run, new users for each test."""
 
 import asyncio
 import logging
@@ -64,7 +64,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fails the run if a test was skipped for any other reason than a `Need`, or, in CI, for want of a tool."""
+    """Fails the run if a test was skipped for any other reason than a `Need`, or, in CI, for a missing tool."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None:
         return  # in a worker: its controller sees all of them

@@ -260,7 +260,7 @@ async def test_an_export_leaves_calls_to_others(start_service: StartService, fau
         ClientSession(account.url, headers=account.headers, timeout=ClientTimeout(total=60)) as client,
         client.get(_path(account)),
     ):
-        # Each page has a call beside it that says which account answers, and storing the keys has asked before.
+        # Each page has another call for the account's id, and storing the keys made one before.
         await _until(lambda: ledger.answered >= 4)
         for _ in range(20):
             assert (await account.get("account-data"))["currency"] == "USD"

@@ -308,7 +308,7 @@ async def test_a_read_counts_as_a_use_of_the_keys(account: Account, read: str) -
     await account.answer(ANSWERS[path], path=path)
     async with account.person.client.get(f"/api/credentials/{account.credential_id}/{read}") as answered:
         assert answered.status == 200
-    for _ in range(600):  # notes wait a moment until they are written
+    for _ in range(600):  # uses are written with a delay
         if (await account.metadata())["last_used_at"]:
             return
         await asyncio.sleep(0.05)

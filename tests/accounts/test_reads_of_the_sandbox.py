@@ -27,7 +27,7 @@ pytestmark = of_the_sdk
 
 
 class StoppedClock:
-    """A clock that stands still until it is moved: prices hold still, and many orders share a moment."""
+    """A clock that a test moves: prices stay constant, and many orders have the same time."""
 
     def __init__(self) -> None:
         self.now = _MONDAY
@@ -72,7 +72,7 @@ def _trade(client: Any) -> None:  # noqa: ANN401 - the SDK types its raw answers
 
 
 def _bracket(client: Any) -> None:  # noqa: ANN401 - as above
-    """Orders that share a moment by their nature."""
+    """Orders that always have the same time."""
     sold = {"take_profit": {"limit_price": "100000"}, "stop_loss": {"stop_price": "0.5"}}
     for symbol in ("AAPL", "TSLA", "AMZN"):
         bought = {"symbol": symbol, "qty": "1", "side": "buy", "time_in_force": "gtc"}

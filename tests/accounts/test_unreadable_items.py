@@ -1,4 +1,4 @@
-"""What Alpaca and its surroundings really answer, gathered from public reports: nothing odd takes the whole down."""
+"""Odd responses of Alpaca and of proxies, from public reports: no odd value makes a whole list fail."""
 
 import csv
 import io

@@ -67,44 +67,44 @@ def test_alice_does_not_use_up_bobs_budget(budgets: Budgets) -> None:
 
 def test_requests_of_other_programs_are_counted(budgets: Budgets) -> None:
     budgets.take("alice")
-    budgets.learn("alice", reported(remaining=0))
+    budgets.update("alice", reported(remaining=0))
     assert budgets.take("alice") == 30
 
 
 def test_a_higher_limit_of_alpaca_is_used(budgets: Budgets) -> None:
     budgets.take("alice")
-    budgets.learn("alice", reported(limit=1000, remaining=999))
+    budgets.update("alice", reported(limit=1000, remaining=999))
     assert takes(budgets, "alice", 999) == [0] * 999
     assert budgets.take("alice") == 30
 
 
 def test_a_lower_limit_of_alpaca_is_used(budgets: Budgets) -> None:
     budgets.take("alice")
-    budgets.learn("alice", reported(limit=10, remaining=9))
+    budgets.update("alice", reported(limit=10, remaining=9))
     assert takes(budgets, "alice", 10) == [*[0] * 9, 30]
 
 
 def test_responses_out_of_order_do_not_return_requests(budgets: Budgets) -> None:
     takes(budgets, "alice", 3)
-    budgets.learn("alice", reported(remaining=1))
-    budgets.learn("alice", reported(remaining=150))
+    budgets.update("alice", reported(remaining=1))
+    budgets.update("alice", reported(remaining=150))
     assert takes(budgets, "alice", 2) == [0, 30]
 
 
 def test_a_late_response_of_the_last_window_does_not_use_up_the_new_one(budgets: Budgets, clock: Clock) -> None:
     budgets.take("alice")
-    budgets.learn("alice", reported(remaining=0))
+    budgets.update("alice", reported(remaining=0))
     clock.pass_by(30)
     assert budgets.take("alice") == 0
-    budgets.learn("alice", reported(remaining=0))
+    budgets.update("alice", reported(remaining=0))
     assert takes(budgets, "alice", REQUESTS_PER_WINDOW) == [*[0] * (REQUESTS_PER_WINDOW - 1), 60]
 
 
 def test_a_new_window_starts_with_alpacas_numbers(budgets: Budgets, clock: Clock) -> None:
     takes(budgets, "alice", 150)
-    budgets.learn("alice", reported(remaining=50, reset=NOON + 10))
+    budgets.update("alice", reported(remaining=50, reset=NOON + 10))
     clock.pass_by(9)
-    budgets.learn("alice", reported(remaining=199, reset=NOON + 69))
+    budgets.update("alice", reported(remaining=199, reset=NOON + 69))
     assert takes(budgets, "alice", 199) == [0] * 199
     assert budgets.take("alice") == 60
 
@@ -120,21 +120,21 @@ def test_a_request_that_was_not_sent_is_returned(budgets: Budgets) -> None:
 @pytest.mark.parametrize("name", ["limit", "remaining", "reset"])
 def test_absurd_figures_change_nothing(budgets: Budgets, name: str, absurd: str) -> None:
     budgets.take("alice")
-    budgets.learn("alice", reported(**{"limit": 200, "remaining": 199, "reset": NOON + 60, name: absurd}))
+    budgets.update("alice", reported(**{"limit": 200, "remaining": 199, "reset": NOON + 60, name: absurd}))
     assert takes(budgets, "alice", REQUESTS_PER_WINDOW) == [*[0] * (REQUESTS_PER_WINDOW - 1), 60]
 
 
 @pytest.mark.parametrize("limit", ["0", "1000001"])
 def test_an_absurd_limit_is_ignored(budgets: Budgets, limit: str) -> None:
     budgets.take("alice")
-    budgets.learn("alice", {"X-RateLimit-Limit": limit})
+    budgets.update("alice", {"X-RateLimit-Limit": limit})
     assert takes(budgets, "alice", REQUESTS_PER_WINDOW)[-2:] == [0, 60]
 
 
 @pytest.mark.parametrize("skew", [-3600, 3600])
 def test_with_a_wrong_clock_the_minute_is_counted_here(budgets: Budgets, skew: int) -> None:
     budgets.take("alice")
-    budgets.learn("alice", reported(remaining=0, reset=NOON + 30 + skew))
+    budgets.update("alice", reported(remaining=0, reset=NOON + 30 + skew))
     assert budgets.take("alice") == 60
 
 
@@ -189,7 +189,7 @@ def test_a_busy_account_does_not_keep_idle_ones_in_memory(budgets: Budgets, cloc
     takes(budgets, "carol", 1)
     takes(budgets, "alice", 1)
     takes(budgets, "bob", 1)
-    budgets.learn("alice", reported(reset=NOON + 10))
+    budgets.update("alice", reported(reset=NOON + 10))
     clock.pass_by(10)
     budgets.take("alice")
     clock.pass_by(50)
@@ -206,7 +206,7 @@ def test_a_busy_account_does_not_keep_idle_ones_in_memory(budgets: Budgets, cloc
 def test_no_header_breaks_the_counting(headers: dict[str, str]) -> None:
     budgets = budgets_on(Clock())
     budgets.take("alice")
-    budgets.learn("alice", headers)
+    budgets.update("alice", headers)
     assert 0 <= budgets.take("alice") <= 60
     assert 1 <= budgets.hold("alice", headers) <= 60
 
@@ -217,7 +217,7 @@ def test_the_remaining_requests_are_known_until_the_minute_is_over(budgets: Budg
     clock.pass_by(10)
     assert budgets.left("alice") == BudgetLeft(limit=200, remaining=197, resets_in_seconds=50)
     assert budgets.left("bob") is None
-    budgets.learn("alice", reported(limit=1000, remaining=12, reset=NOON + 30))
+    budgets.update("alice", reported(limit=1000, remaining=12, reset=NOON + 30))
     assert budgets.left("alice") == BudgetLeft(limit=1000, remaining=12, resets_in_seconds=20)
     clock.pass_by(20)
     assert budgets.left("alice") is None
@@ -228,7 +228,7 @@ def test_nothing_is_left_after_a_429_and_never_less_than_zero(budgets: Budgets) 
     budgets.hold("alice", {"Retry-After": "7"})
     assert budgets.left("alice") == BudgetLeft(limit=200, remaining=0, resets_in_seconds=60)
     takes(budgets, "bob", 5)
-    budgets.learn("bob", reported(limit=3, remaining=0))
+    budgets.update("bob", reported(limit=3, remaining=0))
     assert budgets.left("bob") == BudgetLeft(limit=3, remaining=0, resets_in_seconds=30)
 
 
@@ -243,7 +243,7 @@ def test_callers_that_can_wait_leave_the_last_requests_of_a_minute_to_others(bud
 def test_periodic_callers_use_half_of_the_limit_and_of_what_is_left(budgets: Budgets, clock: Clock) -> None:
     assert budgets.polite_seconds("alice") == 2 * 60 / REQUESTS_PER_WINDOW
     takes(budgets, "alice", 1)
-    budgets.learn("alice", reported(limit=24, remaining=23, reset=NOON + 60))
+    budgets.update("alice", reported(limit=24, remaining=23, reset=NOON + 60))
     assert budgets.polite_seconds("alice") == 2 * 60 / 23
     takes(budgets, "alice", 18)
     clock.pass_by(30)

@@ -1,4 +1,4 @@
-"""What copying adds around an Alpaca key pair is removed; what it adds inside is named, and Alpaca is not asked."""
+"""Whitespace around a pasted Alpaca key is removed; invalid characters in it are named, without a call to Alpaca."""
 
 from typing import Any
 

@@ -513,10 +513,10 @@ async def test_a_bug_is_logged_and_the_next_check_follows(
     await owner.execute(f"REVOKE EXECUTE ON {function} FROM corral_app")
     try:
 
-        async def is_told() -> bool:
+        async def is_logged() -> bool:
             return "InsufficientPrivilegeError" in str(log.alarms("recheck_failed"))
 
-        await until(is_told)
+        await until(is_logged)
         async with ClientSession(quick.url) as client, client.get("/readyz") as answer:
             assert answer.status == 200
     finally:

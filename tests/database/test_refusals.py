@@ -24,7 +24,7 @@ from corral.database.connection_checks import SharedSessions, refuse_shared
 from corral.database.embedded import binaries, os_user
 from corral.database.embedded import cluster as clusters
 from corral.database.embedded.binaries import postgres_programs
-from corral.database.embedded.cluster import Cluster, telling_line
+from corral.database.embedded.cluster import Cluster, error_line
 from corral.database.embedded.errors import EmbeddedPostgresError
 from corral.database.embedded.instance import EmbeddedDatabase, embedded_postgres, exclusive_serve_lock
 from corral.database.embedded.os_user import OsUser, own_user, postgres_user
@@ -268,8 +268,8 @@ def test_a_busy_server_counts_as_running(open_folder: Path) -> None:
 
 
 def test_an_empty_log_is_reported_as_empty() -> None:
-    assert telling_line("", "\n") == "it gave no reason"
-    assert telling_line("LOG:  up\nFATAL:  no\nLOG:  down") == "FATAL:  no"
+    assert error_line("", "\n") == "it gave no reason"
+    assert error_line("LOG:  up\nFATAL:  no\nLOG:  down") == "FATAL:  no"
 
 
 async def test_an_invalid_url_is_reported_by_the_name_of_its_setting() -> None:

@@ -84,7 +84,7 @@ async def empty_owner(empty_postgres: EmbeddedDatabase) -> AsyncGenerator[asyncp
 
 
 @pytest.fixture
-async def nobody_yet(empty_house: Service, empty_owner: asyncpg.Connection) -> Service:
+async def service_without_users(empty_house: Service, empty_owner: asyncpg.Connection) -> Service:
     """A service that has not been set up."""
     await empty_owner.execute("DELETE FROM corral.users; DELETE FROM corral.one_time_links")
     return empty_house

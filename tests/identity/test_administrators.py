@@ -371,15 +371,15 @@ async def test_a_disabled_administrator_has_no_right_in_the_database_either(
 
 
 async def test_the_first_person_is_an_administrator_and_those_who_are_added_are_not(
-    nobody_yet: Service, empty_postgres: EmbeddedDatabase
+    service_without_users: Service, empty_postgres: EmbeddedDatabase
 ) -> None:
-    resources = nobody_yet.resources
+    resources = service_without_users.resources
     link = await issue_link(resources.database, resources.vault, "setup", None, resources.public_url)
     first = {"token": link.reveal().partition("#")[2], "email": "first@corral.example", "password": PASSWORD}
-    async with browser(nobody_yet.url) as page:
+    async with browser(service_without_users.url) as page:
         reply = await post(page, "/api/setup", **first)
         assert reply.reported["is_administrator"] is True
-        second = await add_member(nobody_yet)
+        second = await add_member(service_without_users)
         assert (await sign_in_as(page, second)).reported["is_administrator"] is False
 
 

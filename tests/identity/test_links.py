@@ -118,26 +118,26 @@ async def test_a_code_is_in_the_fragment_of_its_link(service: Service, alice: Pe
     assert (await _redeem(service, code)).status == 200
 
 
-async def test_the_first_user_is_set_up_once(nobody_yet: Service) -> None:
-    code = await _setup_code(nobody_yet)
-    weak = await _set_up(nobody_yet, code, password="short")
+async def test_the_first_user_is_set_up_once(service_without_users: Service) -> None:
+    code = await _setup_code(service_without_users)
+    weak = await _set_up(service_without_users, code, password="short")
     assert (weak.status, weak.reported["code"]) == (422, "password_too_weak")  # and the link is not used up by it
-    reply = await _set_up(nobody_yet, code)
+    reply = await _set_up(service_without_users, code)
     assert reply.status == 201
     assert reply.reported["email"] == "first@corral.example"
-    async with browser(nobody_yet.url) as page:
+    async with browser(service_without_users.url) as page:
         assert await status_of(page, reply.cookie or "") == 200
-    for again in (code, await _setup_code(nobody_yet)):
-        reply = await _set_up(nobody_yet, again, "second@corral.example")
+    for again in (code, await _setup_code(service_without_users)):
+        reply = await _set_up(service_without_users, again, "second@corral.example")
         assert (reply.status, reply.reported["code"], reply.cookie) == (409, "already_set_up", None)
 
 
 async def test_of_fifty_concurrent_set_ups_one_creates_the_first_user(
-    nobody_yet: Service, empty_owner: asyncpg.Connection
+    service_without_users: Service, empty_owner: asyncpg.Connection
 ) -> None:
-    code = await _setup_code(nobody_yet)
+    code = await _setup_code(service_without_users)
     emails = [f"racer-{number}@corral.example" for number in range(50)]
-    async with browser(nobody_yet.url) as page:
+    async with browser(service_without_users.url) as page:
         replies = await asyncio.gather(
             *(post(page, "/api/setup", token=code, email=email, password=PASSWORD) for email in emails)
         )
@@ -150,51 +150,53 @@ async def test_of_fifty_concurrent_set_ups_one_creates_the_first_user(
     assert all("Retry-After" in reply.headers for reply in replies if reply.status == 503)
 
 
-async def test_set_up_needs_the_code(nobody_yet: Service, empty_owner: asyncpg.Connection) -> None:
-    await _setup_code(nobody_yet)
+async def test_set_up_needs_the_code(service_without_users: Service, empty_owner: asyncpg.Connection) -> None:
+    await _setup_code(service_without_users)
     for code in (new_token(), "guess"):
-        reply = await _set_up(nobody_yet, code)
+        reply = await _set_up(service_without_users, code)
         assert (reply.status, reply.reported["code"]) == (403, "link_refused")
     assert await empty_owner.fetchval("SELECT count(*) FROM corral.users") == 0
 
 
-async def test_a_newer_set_up_link_replaces_the_previous_one(nobody_yet: Service) -> None:
-    older, newer = await _setup_code(nobody_yet), await _setup_code(nobody_yet)
-    assert (await _set_up(nobody_yet, older)).status == 403
-    assert (await _set_up(nobody_yet, newer)).status == 201
+async def test_a_newer_set_up_link_replaces_the_previous_one(service_without_users: Service) -> None:
+    older, newer = await _setup_code(service_without_users), await _setup_code(service_without_users)
+    assert (await _set_up(service_without_users, older)).status == 403
+    assert (await _set_up(service_without_users, newer)).status == 201
 
 
-async def test_a_weak_password_does_not_use_up_the_set_up_link(nobody_yet: Service) -> None:
-    code = await _setup_code(nobody_yet)
-    assert (await _set_up(nobody_yet, code, password="short")).status == 422
-    assert (await _set_up(nobody_yet, code)).status == 201
+async def test_a_weak_password_does_not_use_up_the_set_up_link(service_without_users: Service) -> None:
+    code = await _setup_code(service_without_users)
+    assert (await _set_up(service_without_users, code, password="short")).status == 422
+    assert (await _set_up(service_without_users, code)).status == 201
 
 
 @pytest.mark.parametrize(
     ("change", "is_forged"), [("expires_at = now()", False), ("expires_at = expires_at + interval '1 day'", True)]
 )
 async def test_a_set_up_link_expires(
-    nobody_yet: Service,
+    service_without_users: Service,
     empty_owner: asyncpg.Connection,
     log: LogSince,
     change: str,
     is_forged: bool,  # noqa: FBT001
 ) -> None:
-    code = await _setup_code(nobody_yet)
+    code = await _setup_code(service_without_users)
     await empty_owner.execute(f"UPDATE corral.one_time_links SET {change}")
-    assert (await _set_up(nobody_yet, code)).status == 403
+    assert (await _set_up(service_without_users, code)).status == 403
     assert bool(log.alarms("link_seal_broken")) is is_forged
     assert await empty_owner.fetchval("SELECT count(*) FROM corral.users") == 0
 
 
 async def test_a_relabelled_sign_in_link_is_no_set_up_link(
-    service: Service, alice: Person, nobody_yet: Service, empty_owner: asyncpg.Connection
+    service: Service, alice: Person, service_without_users: Service, empty_owner: asyncpg.Connection
 ) -> None:
-    code = await _setup_code(nobody_yet)
+    code = await _setup_code(service_without_users)
     await empty_owner.execute("UPDATE corral.one_time_links SET kind = 'sign_in'")
-    assert await _refused(nobody_yet, code)
-    assert (await _set_up(nobody_yet, code)).status == 403
+    assert await _refused(service_without_users, code)
+    assert (await _set_up(service_without_users, code)).status == 403
 
 
-async def test_a_code_of_another_installation_is_refused(service: Service, alice: Person, nobody_yet: Service) -> None:
-    assert await _refused(nobody_yet, await link_code(service, alice.user_id))
+async def test_a_code_of_another_installation_is_refused(
+    service: Service, alice: Person, service_without_users: Service
+) -> None:
+    assert await _refused(service_without_users, await link_code(service, alice.user_id))

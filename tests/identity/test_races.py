@@ -232,7 +232,7 @@ async def test_the_operator_creates_no_link_or_token_for_a_disabled_user(
     assert await _things_of(owner, carol) == {"sessions": 0, "api_tokens": 0, "one_time_links": 0}
 
 
-async def _until_somebody_waits(owner: asyncpg.Connection) -> None:
+async def _until_a_query_waits(owner: asyncpg.Connection) -> None:
     """For a row that another transaction has changed or locked."""
     async with asyncio.timeout(60):
         while not await owner.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110 - PostgreSQL tells nobody
@@ -273,7 +273,7 @@ async def test_what_is_created_while_revocation_waits_is_revoked_too(
             carol.user_id,
         )
         end = asyncio.ensure_future(ends[ending]())
-        await _until_somebody_waits(watching)
+        await _until_a_query_waits(watching)
     await end
     await watching.close()
     left = await _things_of(owner, carol)

@@ -18,7 +18,7 @@ WRONG = "not the password that it is"
 
 
 @pytest.fixture(autouse=True)
-async def _nobody_has_tried_yet(owner: asyncpg.Connection) -> None:
+async def _no_attempts_yet(owner: asyncpg.Connection) -> None:
     """So that the one row of the table is the tested account's."""
     await owner.execute("DELETE FROM corral.sign_in_attempts")
 

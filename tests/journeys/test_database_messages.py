@@ -1,4 +1,4 @@
-"""Each way in which a database cannot be had has words of its own, in `serve` and in `doctor`."""
+"""Each reason why a database is unavailable has its own message, in `serve` and in `doctor`."""
 
 import asyncio
 import os

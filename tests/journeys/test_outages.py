@@ -1,4 +1,4 @@
-"""PostgreSQL goes and comes back, or has no connection to spare: 503 for a moment, then well again by itself."""
+"""PostgreSQL restarts, or has no free connection: 503 for a short time, then the service recovers by itself."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -120,7 +120,7 @@ async def test_the_service_recovers_from_a_restarted_database(
 async def test_an_embedded_database_that_was_killed_is_started_by_the_next_command(
     data: Path, against_sandbox: dict[str, str]
 ) -> None:
-    """And the server beside it, which answered 503 meanwhile, is well again without a restart of its own."""
+    """And the running server, which returned 503 meanwhile, recovers without a restart."""
     settings = {**against_sandbox, "data_dir": data}
     async with running("serve", **settings) as server:
         token, url = await token_of("alice", **settings), await server.url()

@@ -1,4 +1,4 @@
-"""Every way in which the program is asked to end: in order, and with no PostgreSQL left behind."""
+"""Every signal that ends the program: an orderly shutdown that leaves no PostgreSQL running."""
 
 import asyncio
 import os

@@ -96,7 +96,7 @@ async def test_events_add_up_to_alpacas_state_for_every_fault_of_the_socket(
 
 
 async def test_the_owners_program_keeps_its_connection(alice: Person, sandbox: Sandbox, faults: Faults) -> None:
-    """The one place is taken: Corral says so, asks for orders now and then, and does not try again and again."""
+    """The only connection is in use: Corral reports it, polls orders, and does not retry constantly."""
     key_id = await trading_key(sandbox)
     credential = await alice.store(key_id)
     async with trader(sandbox, key_id) as her, her.client.ws_connect("stream") as bot:

@@ -18,7 +18,7 @@ _SCRIPTS = {path: source for path, source in _SOURCES.items() if path.endswith("
 _VERSION = version_of(_STATIC)
 _CHART = "scripts/equity_chart.js"
 _CHARTS_LIBRARY = "../vendor/lightweight-charts.js"  # without it, no page asks for the script that imports it
-_ATTRIBUTION = 'href="https://www.tradingview.com/"'  # a link that the chart's licence asks for
+_ATTRIBUTION = 'href="https://www.tradingview.com/"'  # a link that the chart's license requires
 
 
 @pytest.mark.parametrize(

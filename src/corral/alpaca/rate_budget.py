@@ -83,7 +83,7 @@ class Budgets:
         if (window := self._windows.get(key)) is not None and window.used:
             window.used -= 1
 
-    def learn(self, key: Hashable, headers: Mapping[str, str]) -> None:
+    def update(self, key: Hashable, headers: Mapping[str, str]) -> None:
         """Applies a response's plausible `X-RateLimit-…` headers. Other programs may use the same account."""
         if (window := self._windows.get(key)) is None:
             return

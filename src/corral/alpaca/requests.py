@@ -140,7 +140,7 @@ class RequestRunner:
         return outcome
 
     def _charge(self, budget_key: Hashable, answer: RawAnswer) -> RawAnswer | AlpacaRateLimited:
-        self.budgets.learn(budget_key, answer.headers)
+        self.budgets.update(budget_key, answer.headers)
         if answer.status != HTTPStatus.TOO_MANY_REQUESTS:
             return answer
         return AlpacaRateLimited(

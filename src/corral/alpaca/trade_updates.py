@@ -194,7 +194,7 @@ class TradeUpdatesConnection:
                 data = fields.get("data")
                 return cast("Fields", data) if isinstance(data, dict) else WrongShape(Fault.NOT_AN_OBJECT, "data")
             if fields.get("action") == "error":
-                return _told_error(fields)
+                return _reported_error(fields)
         return AlpacaServerError()
 
     async def _next_frame(self) -> bytes | None:
@@ -225,7 +225,7 @@ class TradeUpdatesConnection:
             _log.warning("alpaca_stream_unreadable", reason=what)
 
 
-def _told_error(fields: Fields) -> AlpacaError:
+def _reported_error(fields: Fields) -> AlpacaError:
     """Alpaca may report that the connection is in use at the handshake, or after authentication."""
     return SlotTaken() if "limit exceeded" in str(fields.get("data")) else AlpacaServerError()
 

@@ -109,7 +109,7 @@ class Cluster:
     def _make(self, *command: str | Path, stdin: str = "") -> None:
         made = self.user.run(*command, stdin=stdin)
         if made.returncode:
-            raise EmbeddedPostgresError(f"The database could not be created: {telling_line(made.stderr)}.")
+            raise EmbeddedPostgresError(f"The database could not be created: {error_line(made.stderr)}.")
 
     def _refuse_unfit(self) -> None:
         if self.folder.stat().st_uid != self.user.uid:
@@ -193,7 +193,7 @@ class Cluster:
     def _why(self) -> str:
         logs = [self._log, *sorted(self.folder.glob("log/*.log"), key=lambda log: log.stat().st_mtime, reverse=True)]
         texts = [log.read_text(errors="replace") for log in logs[:2] if log.exists()]
-        return f"{telling_line(*texts)} (log: {self.folder / 'log'})"
+        return f"{error_line(*texts)} (log: {self.folder / 'log'})"
 
 
 def _with_way_out(why: str) -> str:
@@ -205,7 +205,7 @@ def _with_way_out(why: str) -> str:
     return why
 
 
-def telling_line(*texts: str) -> str:
+def error_line(*texts: str) -> str:
     """Returns the last line of the first text with an error, otherwise the last line of all."""
     lines = [[line.strip() for line in text.splitlines() if line.strip()] for text in texts]
     failures = [
