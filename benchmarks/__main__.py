@@ -12,7 +12,7 @@ import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from benchmarks.accounts import Ranch, Viewer, store_accounts
+from benchmarks.accounts import Fixture, Viewer, store_accounts
 from benchmarks.cards import CardFigures, cards_job, silent_account, warm_page, weigh
 from benchmarks.load import Job, Question, Report
 from benchmarks.memory import extra_memory
@@ -74,10 +74,10 @@ async def opened_bench(folder: Path, log: Path) -> AsyncGenerator["Bench"]:
     async with embedded_postgres(data_dir) as embedded:
         await apply_migrations(embedded.dsn("corral_owner"))
         async with Database.open(embedded.dsn("corral_app")) as database:
-            ranch = await store_accounts(database, await open_vault(database, data_dir / "keyring.json"))
+            fixture = await store_accounts(database, await open_vault(database, data_dir / "keyring.json"))
         order = Order(kind="sandbox", database_url=embedded.dsn("corral_app"), data_dir=data_dir)
         async with _started(order, log) as sandbox:
-            yield Bench(ranch, order.model_copy(update={"sandbox_url": sandbox.url}), log)
+            yield Bench(fixture, order.model_copy(update={"sandbox_url": sandbox.url}), log)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ async def _started(order: Order, log: Path) -> AsyncGenerator[_Server]:
 class Bench:
     """`order` is any server's but for its kind."""
 
-    ranch: Ranch
+    fixture: Fixture
     order: Order
     log: Path
 
@@ -107,7 +107,7 @@ class Bench:
                     url=server.url,
                     server_pid=server.child.pid,
                     clients=variant.clients,
-                    questions=questions_of(variant, self.ranch),
+                    questions=questions_of(variant, self.fixture),
                     window=variant.window,
                     fresh_within_seconds=variant.fresh_within_seconds,
                 )
@@ -115,16 +115,16 @@ class Bench:
 
     async def measure_overview(self) -> OverviewFigures:
         async with self._server("corral", cache_seconds=0) as server:
-            page = await self._load(page_job(self.ranch.reader, url=server.url, server_pid=server.child.pid))
-        rounds = Rounds(paper_url=f"{self.order.sandbox_url}/paper", key_ids=self.ranch.reader.key_ids)
+            page = await self._load(page_job(self.fixture.reader, url=server.url, server_pid=server.child.pid))
+        rounds = Rounds(paper_url=f"{self.order.sandbox_url}/paper", key_ids=self.fixture.reader.key_ids)
         async with running("benchmarks.sdk_loop", log=self.log) as loop:
             return OverviewFigures(page, float(await loop.ask(rounds.model_dump_json())))
 
     async def measure_cards(self) -> CardFigures:
         async with self._server("corral", cache_seconds=60) as server:
-            page = await warm_page(self.ranch.viewer, url=server.url)
-            warm = await self._load_cards(self.ranch.viewer, server)
-        patient = self.ranch.patient
+            page = await warm_page(self.fixture.viewer, url=server.url)
+            warm = await self._load_cards(self.fixture.viewer, server)
+        patient = self.fixture.patient
         async with (
             self._server("corral", cache_seconds=60) as server,
             silent_account(self.order.sandbox_url, patient.owner.key_ids[0]),
@@ -139,17 +139,17 @@ class Bench:
     async def measure_streams(self) -> StreamFigures:
         async with (
             self._server("corral", cache_seconds=1) as server,
-            running("benchmarks.listening", log=self.log) as ears,
+            running("benchmarks.listening", log=self.log) as listener,
         ):
 
             async def settled_memory() -> int:
                 return int(await server.child.ask("memory"))
 
             return await measure_streams(
-                self.ranch.listeners,
+                self.fixture.listeners,
                 url=server.url,
                 sandbox_url=self.order.sandbox_url,
-                ears=ears,
+                listener=listener,
                 settled_memory=settled_memory,
             )
 
@@ -164,7 +164,7 @@ class Bench:
             async def settled_memory() -> int:
                 return int(await server.child.ask("memory"))
 
-            return await extra_memory(self.ranch, ask_each, settled_memory)
+            return await extra_memory(self.fixture, ask_each, settled_memory)
 
     def _server(self, kind: Kind, cache_seconds: float) -> AbstractAsyncContextManager[_Server]:
         return _started(self.order.model_copy(update={"kind": kind, "cache_seconds": cache_seconds}), self.log)

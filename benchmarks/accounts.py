@@ -1,4 +1,4 @@
-"""Sandbox accounts of many people, stored as the desk stores them, without asking Alpaca first."""
+"""Sandbox accounts of many users, stored as in production, but without a check by Alpaca."""
 
 from dataclasses import dataclass
 from itertools import count
@@ -51,7 +51,7 @@ class Viewer:
 
 
 @dataclass(frozen=True, slots=True)
-class Ranch:
+class Fixture:
     """`people` have a hundred accounts each, and so has the one for warming up and nothing else.
 
     `reader` looks at fifty accounts on one page, and each of the `listeners` listens to one. The viewers see
@@ -71,9 +71,9 @@ class Ranch:
         return [question for turn in zip(*(owner.accounts for owner in self.people), strict=True) for question in turn]
 
 
-async def store_accounts(database: Database, vault: Vault) -> Ranch:
-    desk = Desk(database, vault)
-    return Ranch(
+async def store_accounts(database: Database, vault: Vault) -> Fixture:
+    desk = AccountStore(database, vault)
+    return Fixture(
         people=[await desk.store_person(ACCOUNTS_OF_EACH) for _ in range(PEOPLE)],
         warm_up=await desk.store_person(ACCOUNTS_OF_EACH),
         reader=await desk.store_person(ACCOUNTS_ON_A_PAGE),
@@ -83,8 +83,8 @@ async def store_accounts(database: Database, vault: Vault) -> Ranch:
     )
 
 
-class Desk:
-    """Stores people and accounts that nobody has had before."""
+class AccountStore:
+    """Stores new users and accounts."""
 
     def __init__(self, database: Database, vault: Vault) -> None:
         self._database = database

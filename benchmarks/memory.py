@@ -2,7 +2,7 @@
 
 The same server is looked at twice. Before: it is warm, a thousand requests for a hundred other accounts
 have just been answered, so connections, statements, caches and the allocator have found their size.
-After: a thousand requests more, each for an account it has never seen, and then nobody asks. Both looks
+After: a thousand requests more, each for an account it has never seen, and then none. Both measurements
 come after five seconds of quiet, a garbage collection and the return of free memory to the system, and
 both count USS: the pages that no other process shares. The difference is what the thousand have left.
 """
@@ -10,7 +10,7 @@ both count USS: the pages that no other process shares. The difference is what t
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from benchmarks.accounts import Ranch
+from benchmarks.accounts import Fixture
 from benchmarks.load import Question
 
 _QUIET_SECONDS = 5.0
@@ -19,13 +19,13 @@ _ROUNDS_OF_WARM_UP = 4
 AskEach = Callable[[list[Question]], Awaitable[None]]
 
 
-async def extra_memory(ranch: Ranch, ask_each: AskEach, settled_memory: Callable[[], Awaitable[int]]) -> int:
+async def extra_memory(fixture: Fixture, ask_each: AskEach, settled_memory: Callable[[], Awaitable[int]]) -> int:
     """Bytes for `len(ranch.accounts)` accounts; may be a little below zero, where there is nothing to find."""
-    as_many = ranch.warm_up.accounts * (len(ranch.accounts) // len(ranch.warm_up.accounts))
+    as_many = fixture.warm_up.accounts * (len(fixture.accounts) // len(fixture.warm_up.accounts))
     for _ in range(_ROUNDS_OF_WARM_UP):
         await ask_each(as_many)
     before = await _settled(settled_memory)
-    await ask_each(ranch.accounts)
+    await ask_each(fixture.accounts)
     return await _settled(settled_memory) - before
 
 

@@ -1,7 +1,7 @@
 """The plan that Corral grew out of, taken at its word: Alpaca's SDK inside `async def`, a connection held meanwhile.
 
 Same database, same row-level security, same tokens, same vault, same server; the rest is what the plan
-says. `in_thread` moves the SDK's call to a thread, which is the first thing anybody would mend.
+says. `in_thread` moves the SDK's call to a thread, which is the first obvious fix.
 """
 
 import asyncio

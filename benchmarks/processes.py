@@ -1,4 +1,4 @@
-"""Child processes: told what to do on their standard input, answering on their standard output, a line each.
+"""Child processes: they get commands on standard input and reply on standard output, a line each.
 
 A child ends when its standard input does. So none is left behind, however this process ends.
 """

@@ -24,7 +24,7 @@ from benchmarks.plan_as_written import CONNECTIONS, THREADS, create_plan
 from corral.app import create_app
 from corral.credentials.keyring_check import open_vault
 from corral.database.connection import Database
-from corral.edge.edge import ASGIApp, Message, Receive, Scope, Send
+from corral.edge.middleware import ASGIApp, Message, Receive, Scope, Send
 from corral.edge.server import reserve_port, serve_http
 from corral.hardening import raise_file_limit
 from corral.logs import configure_logging

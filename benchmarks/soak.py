@@ -1,8 +1,8 @@
 """A long run with faults: `python -m benchmarks.soak [MINUTES] [SPEED]`. Exit status 1 if the sums do not fit.
 
-Eight people trade at a sandbox whose time runs fast. All the while its sockets break, fall silent, lose events and
-send rubbish, its REST answers fail, and half of the readers hang up and come back. At the end, what each reader was
-told was filled of each order must be what REST says: not a share more, not a share less.
+Eight people trade at a sandbox whose time runs fast. Meanwhile its sockets disconnect, fall silent, lose events
+and send invalid frames, its REST responses fail, and half of the readers disconnect and reconnect. At the end, the
+fills of each order that each reader has received must equal those of REST exactly.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ import orjson
 import uvloop
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
-from benchmarks.accounts import Desk, Owner
+from benchmarks.accounts import AccountStore, Owner
 from benchmarks.processes import running
 from benchmarks.servers import Order
 from corral.credentials.keyring_check import open_vault
@@ -62,7 +62,7 @@ class Reader:
     last_id: str | None = None
     gaps: int = 0
     events: int = 0
-    told: dict[str, Decimal] = field(default_factory=dict[str, Decimal])
+    reported: dict[str, Decimal] = field(default_factory=dict[str, Decimal])
     before: set[str] = field(default_factory=set[str])  # orders that are no news
 
     async def read(self, client: ClientSession) -> None:
@@ -99,7 +99,7 @@ class Reader:
         self.gaps += kind == "gap"
         if kind == "order":
             order = orjson.loads(data)
-            self.told[order["id"]] = self.told.get(order["id"], Decimal(0)) + Decimal(order["filled_since"])
+            self.reported[order["id"]] = self.reported.get(order["id"], Decimal(0)) + Decimal(order["filled_since"])
 
 
 def main(minutes: float, speed: int) -> bool:
@@ -119,7 +119,7 @@ async def _soak(folder: Path, minutes: float, speed: int) -> bool:
     ):
         await apply_migrations(embedded.dsn("corral_owner"))
         async with Database.open(embedded.dsn("corral_app")) as database:
-            desk = Desk(database, await open_vault(database, data_dir / "keyring.json"))
+            desk = AccountStore(database, await open_vault(database, data_dir / "keyring.json"))
             people = [await desk.store_person(1) for _ in range(PEOPLE)]
         order = Order(
             kind="corral",
@@ -203,8 +203,8 @@ async def _compare(broker: ClientSession, readers: list[Reader]) -> bool:
 async def _differences(broker: ClientSession, reader: Reader) -> list[str]:
     orders = await _all_orders(broker, reader.person)
     truth = {order["id"]: Decimal(order["filled_qty"]) for order in orders if order["id"] not in reader.before}
-    return [f"{order_id}: told {reader.told.get(order_id)}, filled {filled}"
-            for order_id, filled in truth.items() if reader.told.get(order_id) != filled]  # fmt: skip
+    return [f"{order_id}: told {reader.reported.get(order_id)}, filled {filled}"
+            for order_id, filled in truth.items() if reader.reported.get(order_id) != filled]  # fmt: skip
 
 
 async def _all_orders(broker: ClientSession, person: Owner) -> list[dict[str, str]]:

@@ -33,18 +33,18 @@ class StreamFigures:
 
 
 async def measure_streams(
-    listeners: list[Owner], *, url: str, sandbox_url: str, ears: Child, settled_memory: Callable[[], Awaitable[int]]
+    listeners: list[Owner], *, url: str, sandbox_url: str, listener: Child, settled_memory: Callable[[], Awaitable[int]]
 ) -> StreamFigures:
     tokens = [owner.token for owner in listeners]
     crowd = Crowd(url=url, paper_url=f"{sandbox_url}/paper", tokens=tokens, streams_of_each=STREAMS_OF_EACH)
     before = await settled_memory()
-    streams = int(await ears.ask(crowd.model_dump_json()))
+    streams = int(await listener.ask(crowd.model_dump_json()))
     await asyncio.sleep(_SETTLE_SECONDS)
     memory = await settled_memory() - before
     most_calls = await _most_calls(sandbox_url)
     key_ids = [key_id for owner in listeners for key_id in owner.key_ids if _may_trade(key_id)]
     errand = Errand(key_ids=key_ids, a_second=_ORDERS_A_SECOND, watchers=STREAMS_OF_EACH)
-    heard = Heard.model_validate_json(await ears.ask(errand.model_dump_json()))
+    heard = Heard.model_validate_json(await listener.ask(errand.model_dump_json()))
     accounts = sum(len(owner.key_ids) for owner in listeners)
     return StreamFigures(streams, accounts, memory, most_calls, _COUNTED_SECONDS, heard)
 

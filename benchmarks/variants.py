@@ -1,10 +1,10 @@
-"""What is measured: each variant on a server of its own, started anew."""
+"""The measured variants, each on its own newly started server."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks.accounts import Ranch
+from benchmarks.accounts import Fixture
 from benchmarks.load import Question, Window
 from benchmarks.servers import CONSTANT, Kind
 
@@ -35,7 +35,7 @@ VARIANTS: Final[Mapping[str, Variant]] = {
 }
 
 
-def questions_of(variant: Variant, ranch: Ranch) -> list[Question]:
+def questions_of(variant: Variant, fixture: Fixture) -> list[Question]:
     if variant.kind == "constant":
         return [Question(path="/", token="none", expected=CONSTANT.decode())]
-    return ranch.accounts[:1] if variant.cache_seconds else ranch.accounts
+    return fixture.accounts[:1] if variant.cache_seconds else fixture.accounts

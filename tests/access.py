@@ -1,4 +1,4 @@
-"""The ways in beside an API token: a session cookie, and the database's owner."""
+"""Access other than by API token: a session cookie, and the database's owner."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}  # what a browser says about requests of Corral's own pages
 
-# Written down while serving, by nobody's wish: when somebody was seen last, when keys were looked after last.
+# Written while serving, without a request for it: when users were last seen, when keys were last checked.
 _BOOKKEEPING = ["last_seen_at", "last_used_at", "checked_at"]
 
 

@@ -1,4 +1,4 @@
-"""A real service over real HTTP: one PostgreSQL and one sandbox for the run, people of its own for each test."""
+"""A real service over real HTTP: one PostgreSQL and one sandbox for the run, new users for each test."""
 
 import asyncio
 import logging
@@ -18,7 +18,6 @@ from hypothesis import settings as hypothesis_settings
 from platformdirs import user_data_path
 
 from corral.app import create_app, open_state
-from corral.core import DatabaseAddresses
 from corral.database.embedded.instance import EmbeddedDatabase, embedded_postgres
 from corral.database.migrate import apply_migrations
 from corral.edge.server import reserve_port, serve_http
@@ -26,8 +25,9 @@ from corral.identity import passwords
 from corral.logs import configure_logging
 from corral.serving import Services
 from corral.settings import Settings
+from corral.storage import DatabaseAddresses
 from corral_sandbox import Sandbox, serve_sandbox
-from tests.machine import refused_skips, told_skips
+from tests.machine import refused_skips, skip_summary
 from tests.patient_loop import PatientLoop
 from tests.people import Person, make_person
 from tests.turned_clock import start_of_sandboxes, turn_clock
@@ -37,7 +37,7 @@ hypothesis_settings.register_profile("corral", deadline=None, suppress_health_ch
 hypothesis_settings.load_profile("corral")
 
 SHARES_OF_SCENES = 6
-# These wait most. They begin first, so that others compute meanwhile and nobody waits alone at the end.
+# These wait most. They begin first, so that others compute meanwhile and none waits alone at the end.
 _FIRST: Final = ("stream", "journeys", "browser", "credentials", "database")
 
 StartService = Callable[..., AbstractAsyncContextManager["Service"]]
@@ -59,12 +59,12 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    terminalreporter.write_line(told_skips(_reasons_of_skips(terminalreporter)))
+    terminalreporter.write_line(skip_summary(_reasons_of_skips(terminalreporter)))
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fails the run if a test was skipped for any other reason than a `Need`, or, in CI, for want of a tool."""
+    """Fails the run if a test was skipped for any other reason than a `Need`, or, in CI, for a missing tool."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None:
         return  # in a worker: its controller sees all of them
@@ -115,7 +115,7 @@ def _share(item: pytest.Item) -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def nothing_left_behind() -> Generator[None]:
-    """Tests write into folders of their own: not where a program puts its data if it is not told where."""
+    """Tests write only into their own folders, not into the default data folder of a program."""
     before = _data_of_corral()
     yield
     assert _data_of_corral() <= before
@@ -144,7 +144,7 @@ def logs(log_file: Path) -> Generator[None]:
 def cheap_passwords() -> Generator[None]:
     """Hashing as Corral does it takes a sixth of a second each time, and 64 MiB.
 
-    `tests/identity/test_passwords.py` and the programs that `tests/journeys` start hash as they do in earnest.
+    `tests/identity/test_passwords.py` and the programs that `tests/journeys` start hash as in production.
     """
     hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     with pytest.MonkeyPatch.context() as patch:
@@ -243,8 +243,8 @@ async def bob(service: Service) -> AsyncGenerator[Person]:
 
 
 @pytest.fixture
-async def anybody(service: Service) -> AsyncGenerator[ClientSession]:
-    """Somebody who is not signed in."""
+async def anonymous(service: Service) -> AsyncGenerator[ClientSession]:
+    """A client without authentication."""
     async with ClientSession(service.url) as client:
         yield client
 

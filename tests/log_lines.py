@@ -1,4 +1,4 @@
-"""What was logged since a moment: an alarm that has to be there, a value that must not."""
+"""The log lines since a given time: an expected error, a value that must not be there."""
 
 import asyncio
 from pathlib import Path

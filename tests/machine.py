@@ -86,10 +86,10 @@ _NEEDS: Final = (
 )
 
 
-def told_skips(reasons: Iterable[str]) -> str:
+def skip_summary(reasons: Iterable[str]) -> str:
     """One line: how many tests were skipped because they need something, and the command that installs it."""
-    told = [f"{number} that need {reason}" for reason, number in Counter(reasons).most_common()]
-    return f"Skipped tests: {'; '.join(told)}." if told else "No test was skipped."
+    reported = [f"{number} that need {reason}" for reason, number in Counter(reasons).most_common()]
+    return f"Skipped tests: {'; '.join(reported)}." if reported else "No test was skipped."
 
 
 def refused_skips(reasons: Iterable[str]) -> list[str]:

@@ -62,7 +62,7 @@ def _is_id(name: str, schema: Json) -> bool:
 
 OPERATIONS = list(_read(DOCUMENT))
 
-# Whoever reaches the address may call these. Anything else wants a session or a token.
+# These need no authentication. All others need a session or a token.
 PUBLIC: frozenset[Key] = frozenset(
     {
         ("GET", "/healthz"),

@@ -1,4 +1,4 @@
-"""Alice and bob, always both: people with keys, made anew for each test."""
+"""Alice and bob, always both: users with keys, new for each test."""
 
 import secrets
 import string

@@ -66,13 +66,13 @@ def _body(**changes: object) -> str:
     return json.dumps({"nickname": "mine", **key_pair(paper_key()), **changes})
 
 
-async def test_the_body_that_all_others_are_made_from_is_a_good_one(alice: Person) -> None:
+async def test_the_body_that_the_others_are_derived_from_is_valid(alice: Person) -> None:
     async with alice.client.post("/api/credentials", data=_body(), headers=JSON) as answer:
         assert answer.status == 201
 
 
 @pytest.mark.parametrize("form", ['["{}"]', '"{}"', '{{"nickname": "{}"}}', "null", "12", "true", "{{}}", '[[["{}"]]]'])
-async def test_what_is_no_such_object_is_refused(witness: Witness, form: str) -> None:
+async def test_a_body_of_another_form_is_refused(witness: Witness, form: str) -> None:
     canary = _canary()
     assert await witness.refusal(form.format(canary), canary) == (422, "invalid_request")
 
@@ -108,7 +108,7 @@ async def test_a_key_that_could_end_a_header_never_gets_into_one(
 
 @pytest.mark.parametrize("value", ["", "{}\ud800", "{}" + "x" * 1024, 12, None, ["{}"], {"{}": 1}, True])
 @pytest.mark.parametrize("field", ["api_key", "secret_key"])
-async def test_what_cannot_be_a_key_is_refused(witness: Witness, value: object, field: str) -> None:
+async def test_an_impossible_key_is_refused(witness: Witness, value: object, field: str) -> None:
     canary = _canary()
     sent = json.dumps({"nickname": "mine", **key_pair(paper_key()), field: value}).replace("{}", canary)
     assert await witness.refusal(sent, canary) == (422, "invalid_request")
@@ -130,7 +130,7 @@ async def test_a_nickname_that_would_mislead_is_refused(witness: Witness, nickna
 @pytest.mark.parametrize(
     "nickname", ["Müllers Depot", "日本株", "💰", "Ротация", "x" * 100, "💰" * 100, "a'b\"c<d>&e;--"]
 )
-async def test_a_nickname_in_any_writing_comes_back_as_it_is(alice: Person, nickname: str) -> None:
+async def test_a_nickname_in_any_script_is_returned_unchanged(alice: Person, nickname: str) -> None:
     credential = await alice.store(nickname=f" {nickname} ")
     async with alice.client.get(f"/api/credentials/{credential['id']}") as answer:
         assert (await answer.json())["nickname"] == nickname
@@ -140,7 +140,7 @@ async def test_a_nickname_in_any_writing_comes_back_as_it_is(alice: Person, nick
     "media_type",
     ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "", "application/jsonp"],
 )
-async def test_what_is_not_sent_as_json_is_refused(witness: Witness, media_type: str) -> None:
+async def test_another_media_type_than_json_is_refused(witness: Witness, media_type: str) -> None:
     canary = _canary()
     refusal = await witness.refusal(_body(nickname=canary), canary, {"Content-Type": media_type})
     assert refusal == (415, "unsupported_media_type")
@@ -153,7 +153,7 @@ async def test_what_is_not_sent_as_json_is_refused(witness: Witness, media_type:
         *(b"[" * 30_000, b'{"%b":' * 2_000, b'{"nickname": ' + b"9" * 5_000 + b"}", b'\xef\xbb\xbf{"nickname": "%b"'),
     ],
 )
-async def test_what_is_not_json_is_refused(witness: Witness, broken: bytes) -> None:
+async def test_invalid_json_is_refused(witness: Witness, broken: bytes) -> None:
     canary = _canary()
     status, code = await witness.refusal(broken.replace(b"%b", canary.encode()), canary)
     assert (status, code) == ((422, "invalid_request") if not broken else (400, "malformed_request"))
@@ -174,7 +174,7 @@ async def test_a_large_body_is_refused_before_it_is_read(witness: Witness) -> No
     assert await witness.refusal(ten_megabytes, canary) == (413, "body_too_large")
 
 
-async def test_a_large_body_of_unknown_length_is_refused_on_the_way(service: Service, alice: Person) -> None:
+async def test_a_large_body_of_unknown_length_is_refused_while_it_arrives(service: Service, alice: Person) -> None:
     async def parts() -> AsyncGenerator[bytes]:
         yield b'{"nickname": "'
         for _ in range(200):
@@ -194,24 +194,24 @@ async def test_one_key_without_the_other_is_refused(alice: Person) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/session", "/api/session/link", "/api/setup", "/api/invitation"])
-async def test_what_strangers_may_send_is_judged_alike(
-    path: str, anybody: ClientSession, owner: asyncpg.Connection, log: LogSince
+async def test_requests_without_authentication_are_validated_in_the_same_way(
+    path: str, anonymous: ClientSession, owner: asyncpg.Connection, log: LogSince
 ) -> None:
     canary = _canary()
     before = await fingerprints(owner)
     fields = ({"email": canary}, {"password": canary}, {"token": [canary]}, {"email": "a@b", "x": canary})
     for body in (canary, [canary], None, *fields, {"email": "a@b", "password": f"{canary}\ud800", "token": "\ud800"}):
-        async with anybody.post(path, data=json.dumps(body), headers=JSON) as answer:
+        async with anonymous.post(path, data=json.dumps(body), headers=JSON) as answer:
             assert answer.status == 422
             assert canary not in await answer.text()
     assert canary not in log.text()
     assert await fingerprints(owner) == before
 
 
-async def test_the_log_would_show_a_value_that_is_logged(
-    log: LogSince, service: Service, anybody: ClientSession
+async def test_a_logged_value_would_be_found_in_the_log(
+    log: LogSince, service: Service, anonymous: ClientSession
 ) -> None:
     canary = _canary()
-    async with anybody.get(f"/{canary}") as answer:
+    async with anonymous.get(f"/{canary}") as answer:
         assert answer.status == 404
     assert canary in log.text()

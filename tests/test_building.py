@@ -38,7 +38,7 @@ def built(what: str, clone: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("what", ["wheel", "sdist"])
-def test_a_clean_clone_builds_nothing_without_the_chart_and_says_how(what: str, clone: Path) -> None:
+def test_without_the_chart_a_clean_clone_does_not_build_and_says_what_to_do(what: str, clone: Path) -> None:
     refused = built(what, clone)
     assert refused.returncode == 1
     assert refused.stderr == f"{CHART} is missing: install npm, and build with `make wheel`, which fetches it\n"
@@ -106,16 +106,16 @@ def fetched(script: str, clone: Path, path: Path) -> str:
 
 
 def test_without_npm_one_note_is_printed_and_not_again(clone: Path, path: Path) -> None:
-    told = fetched("get-chart", clone, path)
-    assert told.startswith("npm is not installed: pages show a table instead of the chart")
-    assert told.count("\n") == 1
+    reported = fetched("get-chart", clone, path)
+    assert reported.startswith("npm is not installed: pages show a table instead of the chart")
+    assert reported.count("\n") == 1
     assert [fetched(script, clone, path) for script in ("get-axe", "get-chart", "get-axe")] == ["", "", ""]
 
 
 def test_an_npm_that_cannot_fetch_is_quoted_once(clone: Path, path: Path) -> None:
     (path / "npm").write_text("#!/bin/sh\necho 'npm error: no network' >&2\nexit 1\n")
     (path / "npm").chmod(0o755)
-    told = fetched("get-chart", clone, path)
-    assert told.splitlines()[0] == "npm error: no network"
-    assert told.splitlines()[1].startswith("npm could not fetch what package-lock.json pins: ")
+    reported = fetched("get-chart", clone, path)
+    assert reported.splitlines()[0] == "npm error: no network"
+    assert reported.splitlines()[1].startswith("npm could not fetch what package-lock.json pins: ")
     assert [fetched(script, clone, path) for script in ("get-axe", "get-chart")] == ["", ""]

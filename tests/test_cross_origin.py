@@ -1,4 +1,4 @@
-"""No page of another origin can change anything with somebody's session: every unsafe operation."""
+"""No page of another origin can change anything with a user's session: every unsafe operation."""
 
 from uuid import uuid4
 
@@ -38,35 +38,33 @@ async def test_a_page_of_another_origin_is_refused(
 ) -> None:
     cookie = await sign_in_by_link(service, alice.user_id)
     async with ClientSession(service.url, cookie_jar=DummyCookieJar()) as client:
-        for sent in ({"Cookie": cookie}, {}):  # signing somebody in is cross-origin trouble without a cookie, too
+        for sent in ({"Cookie": cookie}, {}):  # signing in is vulnerable without a cookie, too
             assert await _code(client, operation, said_by_the_browser | sent) == "cross_origin_refused"
 
 
 @pytest.mark.parametrize("operation", _UNSAFE, ids=str)
-async def test_a_cookie_without_a_word_from_where_is_refused(
-    operation: Operation, service: Service, alice: Person, anybody: ClientSession
+async def test_a_cookie_without_an_origin_is_refused(
+    operation: Operation, service: Service, alice: Person, anonymous: ClientSession
 ) -> None:
     cookie = await sign_in_by_link(service, alice.user_id)
-    assert await _code(anybody, operation, {"Cookie": cookie}) == "cross_origin_refused"
+    assert await _code(anonymous, operation, {"Cookie": cookie}) == "cross_origin_refused"
 
 
 @pytest.mark.parametrize("operation", _UNSAFE, ids=str)
-async def test_corrals_own_pages_and_programs_with_a_token_are_let_in(
-    operation: Operation, service: Service, alice: Person, anybody: ClientSession
+async def test_corrals_own_pages_and_programs_with_a_token_are_accepted(
+    operation: Operation, service: Service, alice: Person, anonymous: ClientSession
 ) -> None:
     for headers in (
         {"Sec-Fetch-Site": "same-origin", "Cookie": await sign_in_by_link(service, alice.user_id)},
         {"Origin": service.resources.public_url, "Cookie": await sign_in_by_link(service, alice.user_id)},
         {"Sec-Fetch-Site": "cross-site", "Origin": _ELSEWHERE, "Authorization": f"Bearer {alice.token}"},
     ):
-        assert await _code(anybody, operation, headers) != "cross_origin_refused"
+        assert await _code(anonymous, operation, headers) != "cross_origin_refused"
 
 
 @pytest.mark.parametrize("operation", [each for each in OPERATIONS if each.is_safe], ids=str)
-async def test_reading_is_not_answered_to_scripts_of_other_origins(
-    operation: Operation, anybody: ClientSession
-) -> None:
+async def test_scripts_of_other_origins_cannot_read_responses(operation: Operation, anonymous: ClientSession) -> None:
     path = operation.path.format_map({name: str(uuid4()) for name in operation.ids})
-    async with anybody.get(path, headers={"Origin": _ELSEWHERE, "Sec-Fetch-Site": "cross-site"}) as answer:
+    async with anonymous.get(path, headers={"Origin": _ELSEWHERE, "Sec-Fetch-Site": "cross-site"}) as answer:
         assert not [name for name in answer.headers if name.lower().startswith("access-control-")]
         assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"

@@ -1,4 +1,4 @@
-"""Where the demo keeps its data when nobody says where."""
+"""Where the demo keeps its data by default."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from corral.commands import demo_folder
 from tests.machine import ROOT
 
 
-def test_it_is_in_the_current_folder(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_demo_folder_is_in_the_current_folder(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(run_dir)
     assert demo_folder.demo_folder(None) == run_dir / ".corral-demo"
 
@@ -23,7 +23,7 @@ def test_real_data_is_refused_and_not_marked_as_the_demo_s(tmp_path: Path, of_re
 
 
 @ROOT.mark
-def test_it_is_where_the_database_s_user_can_go_when_root_stands_in_a_closed_folder(
+def test_for_root_in_an_inaccessible_folder_the_demo_folder_is_elsewhere(
     run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tmp_path.chmod(0o700)

@@ -86,7 +86,7 @@ def test_both_distributions_have_the_same_license() -> None:
     assert (ROOT / "distributions/corral-sandbox/LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
 
 
-def test_what_a_promise_rests_on_has_an_upper_bound() -> None:
+def test_packages_with_relied_on_internals_have_an_upper_bound() -> None:
     bounds = {name: {specifier.operator for specifier in DECLARED[name].specifier} for name in LEANT_ON}
     assert [name for name, operators in bounds.items() if not operators & {"<", "=="}] == []
 

@@ -1,4 +1,4 @@
-"""One door per danger: each is counted, so that a second one is a decision and not an accident."""
+"""Every dangerous call has known places, which are counted, so that a new one is a decision and not an accident."""
 
 import re
 from collections import Counter
@@ -39,7 +39,7 @@ def places(pattern: str) -> Counter[str]:
     return +found
 
 
-def test_secrets_come_out_where_they_must_and_nowhere_else() -> None:
+def test_secrets_are_revealed_only_in_known_places() -> None:
     assert places(r"\.reveal\(\)") == REVEALED
 
 
@@ -55,11 +55,11 @@ def test_secrets_come_out_where_they_must_and_nowhere_else() -> None:
         (r"datetime\.utcnow|verify=False|ssl=False", set[str]()),
     ],
 )
-def test_each_danger_has_its_doors(danger: str, doors: set[str]) -> None:
+def test_each_dangerous_call_has_its_known_places(danger: str, doors: set[str]) -> None:
     assert places(danger).keys() == doors
 
 
-def test_what_runs_while_somebody_listens_reads_no_clock_that_jumps() -> None:
+def test_the_stream_reads_no_wall_clock() -> None:
     wall_clocks = places(r"datetime\.now\(|\btime\.time(_ns)?\(|\btime\.localtime\(")
     assert not {path for path in wall_clocks if path.startswith("stream/")}
     assert not {path for path in wall_clocks if path.startswith(("identity/", "people/"))}  # the database's decides

@@ -25,7 +25,7 @@ from corral.logs import (
     redact,
 )
 from corral.secret import Secret
-from tests.kept_logging import kept_logging
+from tests.restored_logging import restored_logging
 
 KEY_ID = "PK7Q2ZJ4M8X1C5V9B3N6"
 SECRET = "wq8ZpT3rYkLm5Xv1Nc7Bd9Hs2Jf4Ga6Qe0UiOyRt"
@@ -35,7 +35,7 @@ FORMATS: list[Literal["console", "json"]] = ["console", "json"]
 
 @pytest.fixture(autouse=True)
 def unconfigured() -> Iterator[None]:
-    with kept_logging():
+    with restored_logging():
         yield
 
 
@@ -182,7 +182,7 @@ def test_the_console_shows_requests_and_warnings_and_leaves_the_rest_to_collecte
         ("sent bearer abcdefgh1", f"sent bearer {REDACTED}"),
     ],
 )
-def test_what_looks_like_a_secret_is_cut_out(text: str, kept: str) -> None:
+def test_what_looks_like_a_secret_is_redacted(text: str, kept: str) -> None:
     assert redact(text) == kept
     for log_format in FORMATS:
         stream = configured(log_format)
@@ -205,7 +205,7 @@ def test_what_looks_like_a_secret_is_cut_out(text: str, kept: str) -> None:
         "role corral_app may not bypass policies of corral_owner",
         "http://127.0.0.1:8002/healthz",
         "/usr/lib/python3.11/site-packages/Uvicorn/protocols/http/httptools_impl.py",
-        "test_a_connection_that_says_nothing_is_closed_in_silence",
+        "test_a_connection_without_a_request_is_closed_without_a_response",
         "AuthenticatedCredentialRepositoryProblemException",
         "no authorization header, no cookie",
         "PAPER ACCOUNT PACKAGED PK",
@@ -220,20 +220,20 @@ def test_what_is_no_secret_stays(text: str) -> None:
     secret=st.sampled_from([KEY_ID, SECRET, NEW_SECRET, "sandbox-secret-for-PK000001"]),
     after=st.text(max_size=20),
 )
-def test_no_surroundings_hide_a_secret_and_none_break_the_line(before: str, secret: str, after: str) -> None:
+def test_a_secret_is_redacted_between_any_other_text(before: str, secret: str, after: str) -> None:
     stream = configured("json")
     get_logger().warning("event", text=f"{before}{secret}{after}", pair=[before, {"k": secret}])
     assert secret.encode() not in stream.getvalue()
     assert the_line(stream)["event"] == "event"
 
 
-def test_a_value_under_a_telling_name_is_cut_out_whatever_it_looks_like(stream: io.BytesIO) -> None:
+def test_a_value_under_a_sensitive_name_is_always_redacted(stream: io.BytesIO) -> None:
     get_logger().warning("event", password="plain words", token=b"bytes", **{"apca-api-key-id": "x1"})
     for value in (b"plain words", b"bytes", b"x1"):
         assert value not in stream.getvalue()
 
 
-def test_a_secret_object_stays_closed(stream: io.BytesIO) -> None:
+def test_a_secret_object_is_never_printed(stream: io.BytesIO) -> None:
     get_logger().warning("event", key=Secret("short"), keys=[Secret("short")])
     assert b"short" not in stream.getvalue()
     assert stream.getvalue().decode().count("Secret(…)") == 2
@@ -242,7 +242,7 @@ def test_a_secret_object_stays_closed(stream: io.BytesIO) -> None:
 FORGED = '\n{"event": "forged"}\r\n2026-11-24T14:30:05Z info forged\x1b[2K\x85\u2028\u202e\x7f\x00'
 
 
-def test_no_value_forges_a_line_or_moves_a_terminal(stream: io.BytesIO) -> None:
+def test_no_value_can_forge_a_line_or_control_a_terminal(stream: io.BytesIO) -> None:
     get_logger().warning(FORGED, value=FORGED, listed=[FORGED])
     text = stream.getvalue().decode()
     assert len(text.splitlines()) == 1
@@ -293,7 +293,7 @@ def test_records_of_other_libraries_are_the_same_lines_from_warning_on() -> None
     assert (line["event"], line["level"], line["logger"]) == (f"executing task took {REDACTED}", "warning", "asyncio")
 
 
-def test_loggers_set_to_debug_say_no_more() -> None:
+def test_loggers_set_to_debug_write_no_more() -> None:
     stream = configured("json")
     chatter = logging.getLogger("corral.test.chatter")
     chatter.setLevel(logging.DEBUG)

@@ -2,12 +2,12 @@
 
 import pytest
 
-from tests.machine import BROWSER, ROOT, refused_skips, told_skips
+from tests.machine import BROWSER, ROOT, refused_skips, skip_summary
 
 
 def test_skips_are_counted_with_the_command_that_installs_what_is_missing() -> None:
-    assert told_skips([]) == "No test was skipped."
-    assert told_skips([ROOT.reason, BROWSER.reason, BROWSER.reason]) == (
+    assert skip_summary([]) == "No test was skipped."
+    assert skip_summary([ROOT.reason, BROWSER.reason, BROWSER.reason]) == (
         "Skipped tests: 2 that need a browser (apt-get install chromium-headless-shell); "
         "1 that need root (sudo make test)."
     )

@@ -18,43 +18,43 @@ _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schema
 _ACCOUNT_DATA = DOCUMENT["paths"]["/api/credentials/{credential_id}/account-data"]["get"]
 
 
-async def test_the_served_document_is_openapi_3_1_and_the_one_that_the_command_prints(anybody: ClientSession) -> None:
-    async with anybody.get("/openapi.json") as answer:
+async def test_the_served_document_is_openapi_3_1_and_the_one_that_the_command_prints(anonymous: ClientSession) -> None:
+    async with anonymous.get("/openapi.json") as answer:
         assert answer.status == 200
         served = await answer.json()
     assert served == DOCUMENT
     assert served["openapi"].startswith("3.1.")
 
 
-def _told(operation: Operation) -> dict[str, str]:
+def _reported(operation: Operation) -> dict[str, str]:
     """Status and text of each problem that the document names."""
     responses: dict[str, Json] = operation.described["responses"]
     return {status: response["description"] for status, response in responses.items() if int(status) >= 400}
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=str)
-def test_every_problem_is_documented_as_one(operation: Operation) -> None:
-    for status in _told(operation):
+def test_every_problem_is_documented_as_problem_json(operation: Operation) -> None:
+    for status in _reported(operation):
         assert operation.described["responses"][status]["content"] == _PROBLEM
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=str)
-def test_every_operation_names_what_can_always_happen(operation: Operation) -> None:
-    told = _told(operation)
-    assert "`internal`" in told["500"]
-    assert {"400", "503"} <= told.keys()
+def test_every_operation_documents_the_general_problems(operation: Operation) -> None:
+    reported = _reported(operation)
+    assert "`internal`" in reported["500"]
+    assert {"400", "503"} <= reported.keys()
     if operation.ids or operation.has_body:
-        assert "`invalid_request`" in told["422"]
+        assert "`invalid_request`" in reported["422"]
 
 
 @pytest.mark.parametrize("operation", GUARDED, ids=str)
-def test_every_guarded_operation_names_what_a_stranger_is_told(operation: Operation) -> None:
-    told = _told(operation)
-    assert "`unauthenticated`" in told["401"]
+def test_every_guarded_operation_documents_the_problem_without_authentication(operation: Operation) -> None:
+    reported = _reported(operation)
+    assert "`unauthenticated`" in reported["401"]
     if operation.key in SCOPE_OF:
-        assert "`insufficient_scope`" in told["403"]
+        assert "`insufficient_scope`" in reported["403"]
     if operation.ids:
-        assert "_not_found`" in told["404"]
+        assert "_not_found`" in reported["404"]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_account_data_has_the_fields_of_its_contract_and_no_others() -> None:
     assert {schema["properties"][name]["type"] for name in money} == {"string"}
 
 
-def test_no_answer_has_a_field_for_a_secret_but_the_one_that_hands_a_token_out() -> None:
+def test_no_response_has_a_field_for_a_secret_except_that_of_a_new_token() -> None:
     schemas: dict[str, Json] = DOCUMENT["components"]["schemas"]
     bodies = {field for operation in OPERATIONS for field in [*operation.body_fields]}
     with_secrets = {
@@ -136,7 +136,7 @@ async def _let_schemathesis_judge(service: Service, folder: Path, *options: str,
     assert b" passed" in output
 
 
-async def test_nothing_that_fits_or_breaks_the_document_breaks_the_service(
+async def test_valid_and_invalid_requests_never_cause_a_server_error(
     service: Service, alice: Person, tmp_path: Path
 ) -> None:
     await _let_schemathesis_judge(
@@ -144,7 +144,7 @@ async def test_nothing_that_fits_or_breaks_the_document_breaks_the_service(
     )
 
 
-async def test_what_lists_name_can_be_used_and_is_gone_when_deleted(
+async def test_listed_ids_work_and_are_not_found_after_deletion(
     service: Service, alice: Person, tmp_path: Path
 ) -> None:
     for key_id in (paper_key(), live_key(), paper_key()):
@@ -156,5 +156,5 @@ async def test_what_lists_name_can_be_used_and_is_gone_when_deleted(
     )
 
 
-async def test_a_stranger_gets_what_the_document_says(service: Service, tmp_path: Path) -> None:
+async def test_requests_without_authentication_get_the_documented_response(service: Service, tmp_path: Path) -> None:
     await _let_schemathesis_judge(service, tmp_path, "--phases=coverage", "--mode=positive")

@@ -4,7 +4,7 @@ import asyncio
 import time
 
 
-async def test_work_takes_no_time_on_the_loops_clock_and_waiting_does() -> None:
+async def test_only_waiting_takes_time_on_the_loops_clock() -> None:
     clock = asyncio.get_running_loop().time
     began = clock()
     for _ in range(3):
@@ -15,7 +15,7 @@ async def test_work_takes_no_time_on_the_loops_clock_and_waiting_does() -> None:
     assert clock() - began >= 0.05
 
 
-async def test_what_has_arrived_comes_before_a_deadline_that_passed_meanwhile() -> None:
+async def test_received_data_is_handled_before_a_deadline_that_passed_meanwhile() -> None:
     async with asyncio.timeout(0.1):
         loop = asyncio.get_running_loop()
         asked = loop.run_in_executor(None, lambda: "answer")

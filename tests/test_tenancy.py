@@ -1,4 +1,4 @@
-"""Bob can do nothing with what is alice's, and is told nothing about it: enumerated from the OpenAPI document."""
+"""Bob can neither use nor see alice's resources: every operation of the OpenAPI document."""
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -55,7 +55,7 @@ async def _ids_of(service: Service, person: Person, key_id: str) -> dict[str, st
         "token_id": token["id"],
         "session_id": session["id"],
         "person_id": str(person.user_id),
-        "invitation_id": str(uuid4()),  # nobody here has one; administrators are asked elsewhere
+        "invitation_id": str(uuid4()),  # none exists here; other tests cover administrators
     }
 
 
@@ -93,7 +93,7 @@ async def _answer(
 
 @pytest.mark.parametrize("operation", _WITH_IDS, ids=str)
 @pytest.mark.parametrize("way_in", ["token", "session"])
-async def test_what_is_alices_is_not_there_for_bob(
+async def test_alices_resources_are_not_found_for_bob(
     operation: Operation, way_in: str, service: Service, alice: Person, bob: Person, owner: asyncpg.Connection
 ) -> None:
     key_id = paper_key()
@@ -112,12 +112,12 @@ async def test_what_is_alices_is_not_there_for_bob(
     assert await fingerprints(owner) == before
     async with _client_for(service, operation, alice) as client:
         for body in _bodies(operation, key_id):
-            status, _, told = await _answer(client, operation, hers, body)
-            assert status < 300, told  # it was there all the time
+            status, _, reported = await _answer(client, operation, hers, body)
+            assert status < 300, reported  # it was there all the time
 
 
 @pytest.mark.parametrize("operation", _WITH_IDS, ids=str)
-async def test_an_id_in_another_spelling_is_not_alices_either(
+async def test_an_id_in_another_spelling_gives_no_access(
     operation: Operation, service: Service, alice: Person, bob: Person
 ) -> None:
     key_id = paper_key()
@@ -134,7 +134,7 @@ def _spellings(id_: str) -> list[str]:
     return [id_.upper(), id_.replace("-", ""), f"{{{id_}}}", f"urn:uuid:{id_}"]
 
 
-async def test_lists_hold_ones_own_only(service: Service, alice: Person, bob: Person) -> None:
+async def test_lists_contain_only_the_users_own_items(service: Service, alice: Person, bob: Person) -> None:
     hers, his = await _ids_of(service, alice, paper_key()), await _ids_of(service, bob, paper_key())
     for path, name in (("/api/credentials", "credential_id"), ("/api/tokens", "token_id")):
         for person, own, other in ((alice, hers, his), (bob, his, hers)):
@@ -144,7 +144,7 @@ async def test_lists_hold_ones_own_only(service: Service, alice: Person, bob: Pe
             assert other[name] not in listed
 
 
-async def test_the_same_account_may_be_stored_by_both_and_neither_learns_of_it(alice: Person, bob: Person) -> None:
+async def test_two_users_may_store_the_same_account_without_noticing(alice: Person, bob: Person) -> None:
     key_id = paper_key()
     hers, his = await alice.store(key_id), await bob.store(key_id)
     assert hers["id"] != his["id"]
@@ -163,11 +163,11 @@ async def test_the_same_account_may_be_stored_by_both_and_neither_learns_of_it(a
     ],
     ids=["nothing", "an unknown token", "an empty token", "a password", "an unknown session"],
 )
-async def test_who_is_not_signed_in_is_asked_to(
-    operation: Operation, headers: dict[str, str], anybody: ClientSession
+async def test_guarded_operations_need_authentication(
+    operation: Operation, headers: dict[str, str], anonymous: ClientSession
 ) -> None:
     path = operation.path.format_map({name: str(uuid4()) for name in operation.ids})
-    async with anybody.request(
+    async with anonymous.request(
         operation.method, path, headers=headers, json={} if operation.has_body else None
     ) as answer:
         assert answer.status == 401
@@ -175,10 +175,10 @@ async def test_who_is_not_signed_in_is_asked_to(
         assert (await answer.json())["code"] == "unauthenticated"
 
 
-async def test_what_is_public_is_in_the_document_and_asks_nobody_to_sign_in(anybody: ClientSession) -> None:
+async def test_public_operations_are_documented_and_need_no_authentication(anonymous: ClientSession) -> None:
     assert {operation.key for operation in OPERATIONS} >= PUBLIC
     for method, path in PUBLIC:
-        async with anybody.request(method, path, json={} if method == "POST" else None) as answer:
+        async with anonymous.request(method, path, json={} if method == "POST" else None) as answer:
             assert answer.status in {200, 422}
 
 
@@ -193,14 +193,14 @@ def test_every_route_of_the_api_is_in_the_document() -> None:
 
 
 @pytest.mark.parametrize("operation", _WITH_IDS, ids=str)
-async def test_what_is_no_id_is_refused_as_that(operation: Operation, service: Service, alice: Person) -> None:
+async def test_an_invalid_id_is_refused(operation: Operation, service: Service, alice: Person) -> None:
     async with _client_for(service, operation, alice) as client:
         for malformed in _MALFORMED_IDS:
             ids = dict.fromkeys(operation.ids, malformed)
-            status, _, told = await _answer(client, operation, ids, _bodies(operation, paper_key())[0])
+            status, _, reported = await _answer(client, operation, ids, _bodies(operation, paper_key())[0])
             code = b"not_found" if "%2F" in malformed else b"invalid_request"  # a slash leads to another address
             assert status == (404 if "%2F" in malformed else 422), malformed
-            assert b'"code":"%b"' % code in told
+            assert b'"code":"%b"' % code in reported
 
 
 def test_every_guarded_operation_has_its_rule() -> None:
@@ -231,17 +231,17 @@ async def test_a_token_with_all_but_the_needed_scope_is_refused(
         await _client_with(service, alice, others) as client,
         client.request(operation.method, path, json={} if operation.has_body else None) as answer,
     ):
-        told: Json = await answer.json()
+        reported: Json = await answer.json()
     if needed:
-        assert (answer.status, told["code"], told["scope"]) == (403, "insufficient_scope", needed)
+        assert (answer.status, reported["code"], reported["scope"]) == (403, "insufficient_scope", needed)
     elif operation.key in NO_TOKEN:
-        assert (answer.status, told["code"]) == (403, "session_required")
+        assert (answer.status, reported["code"]) == (403, "session_required")
     else:
         assert answer.status == 200
 
 
 @pytest.mark.parametrize("key", SCOPE_OF, ids=" ".join)
-async def test_a_token_with_just_the_needed_scope_is_let_in(key: Key, service: Service, alice: Person) -> None:
+async def test_a_token_with_only_the_needed_scope_is_accepted(key: Key, service: Service, alice: Person) -> None:
     method, path = key
     ids = await _ids_of(service, alice, paper_key())
     async with await _client_with(service, alice, {SCOPE_OF[key]}) as client:

@@ -1,3 +1,3 @@
-"""Corral keeps Alpaca keys sealed and shows how each account stands right now."""
+"""Corral keeps Alpaca keys sealed and shows the current state of each account."""
 
 __version__ = "0.1.0"

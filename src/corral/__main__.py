@@ -1,7 +1,7 @@
 """`python -m corral` is `corral`."""
 
 from corral.hardening import forget_variable
-from corral.surroundings import NEVER_FOLLOWED
+from corral.network_environment import NEVER_FOLLOWED
 
 
 def main() -> None:

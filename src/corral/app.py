@@ -1,4 +1,4 @@
-"""The composition root: what lives as long as the process, and the application over it."""
+"""The composition root: the objects that live as long as the process, and the application that uses them."""
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,14 +15,13 @@ from corral.accounts.routes import FastLane
 from corral.alpaca.client import open_alpaca
 from corral.alpaca.environments import configured_hosts
 from corral.alpaca.trade_updates import open_trade_updates
-from corral.core import open_core
 from corral.credentials import routes as credential_routes
 from corral.credentials.reader import CredentialReader
 from corral.credentials.rechecking import rechecking
-from corral.edge.edge import Edge
 from corral.edge.error_handlers import install_problem_handlers
+from corral.edge.middleware import Edge
 from corral.edge.problems import PROBLEM_RESPONSES
-from corral.edge.services import Resources
+from corral.edge.request_state import Resources
 from corral.health import routes as health
 from corral.health.readiness import ReadinessMonitor
 from corral.identity import routes as identity
@@ -30,15 +29,16 @@ from corral.identity.session_cookie import session_cookie_name
 from corral.identity.tokens import Authenticator
 from corral.people import routes as people
 from corral.settings import Settings
+from corral.storage import open_storage
 from corral.stream import routes as stream_routes
-from corral.stream.service import StreamService, open_stream_service
+from corral.stream.lifespan import StreamService, open_stream_service
 from corral.web import routes as web
 from corral.web.page_user import SignInRequired, redirect_to_sign_in
 from corral.web.rendering import render_problem_page
 
 
 class State(TypedDict):
-    """What every request can reach, each by the ServiceKey of its name."""
+    """The objects available to every request, each by the StateKey of its name."""
 
     resources: Resources
     authenticator: Authenticator
@@ -51,10 +51,10 @@ class State(TypedDict):
 
 @asynccontextmanager
 async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = False) -> AsyncGenerator[State]:
-    """Opens everything in the order in which it is needed, proves the database, and closes it in reverse."""
+    """Opens everything in order of dependency, checks the database, and closes everything in reverse."""
     async with AsyncExitStack() as stack:
-        core = await stack.enter_async_context(open_core(settings, database_dsn))
-        database, vault = core.database, core.vault
+        storage = await stack.enter_async_context(open_storage(settings, database_dsn))
+        database, vault = storage.database, storage.vault
         hosts, timeout = configured_hosts(settings), settings.upstream_timeout_seconds
         alpaca = await stack.enter_async_context(open_alpaca(hosts, timeout_seconds=timeout))
         authenticator = Authenticator(database, vault, cookie_name=session_cookie_name(settings.browser_url))
@@ -75,7 +75,7 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
             credentials=credentials,
             accounts=accounts,
             stream=stream,
-            readiness=core.readiness,
+            readiness=storage.readiness,
             sandbox=sandbox,
         )
 
@@ -90,7 +90,7 @@ def create_app(settings: Settings, state: State) -> Edge:
 
 
 def create_api(state: State | None = None) -> FastAPI:
-    """The routes. Without state it only describes itself (`corral openapi`)."""
+    """The routes. Without state, the application can only return its OpenAPI document (`corral openapi`)."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[Mapping[str, object]]:

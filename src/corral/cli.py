@@ -1,6 +1,6 @@
 """The command line. Only this module reads the environment.
 
-Each command imports what it does when it is called: the small ones do not wait for the web framework.
+Each command imports its code when it is called, so that small ones do not load the web framework.
 """
 
 import asyncio
@@ -22,14 +22,14 @@ from pydantic_core import ErrorDetails
 from corral import __version__
 from corral.alpaca.environments import configured_hosts
 from corral.edge.field_types import Name, canonical_email
-from corral.ending import ended_in_order
 from corral.errors import DatabaseUnavailable, OperatorError, Problem
 from corral.hardening import forget_variable, harden_process
 from corral.identity.models import Scope
 from corral.logs import configure_logging
+from corral.network_environment import NetworkEnvironment
 from corral.secret import Secret
 from corral.settings import HOLDING_PASSWORDS, Settings, describe_settings, take_settings
-from corral.surroundings import Surroundings
+from corral.signals import run_until_signal
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of the data. Default: CORRAL_DATA_DIR.")]
 EmailArgument = Annotated[str, typer.Argument(metavar="EMAIL", show_default=False)]
@@ -100,7 +100,7 @@ def serve_command(
     refuse_demo_folder(settings.data_dir)
     _configure_logging(settings)
     harden_process()
-    _run(run_service(settings, _surroundings(settings)))
+    _run(run_service(settings, _network_environment(settings)))
 
 
 @app.command()
@@ -230,7 +230,7 @@ def doctor(data_dir: DataDir = None) -> None:
     from corral.commands.doctor import print_findings
 
     settings = _command_settings(data_dir)
-    _run(print_findings(settings, _surroundings(settings)))
+    _run(print_findings(settings, _network_environment(settings)))
 
 
 @app.command()
@@ -250,15 +250,15 @@ def _command_settings(data_dir: Path | None) -> Settings:
 
 def _taken_settings(**overrides: object) -> Settings:
     settings = take_settings(os.environ, **overrides)
-    configured_hosts(settings)  # reports wrong addresses before anything is started
+    configured_hosts(settings)  # reports invalid URLs before anything is started
     _forget_variables(is_embedded=settings.database_url is None)
     return settings
 
 
 def _forget_variables(*, is_embedded: bool) -> None:
-    """Removes what holds a password from the environment, where others could read it.
+    """Removes variables with passwords from the environment, where others could read them.
 
-    The driver reads the PG… variables where an address leaves something open. They are not
+    The driver reads the PG… variables for what a URL does not specify. They are not
     meant for the embedded database.
     """
     for name in list(os.environ):
@@ -266,8 +266,8 @@ def _forget_variables(*, is_embedded: bool) -> None:
             forget_variable(name)
 
 
-def _surroundings(settings: Settings) -> Surroundings:
-    return Surroundings.from_environment(os.environ, has_own_database=settings.database_url is not None)
+def _network_environment(settings: Settings) -> NetworkEnvironment:
+    return NetworkEnvironment.from_environment(os.environ, has_own_database=settings.database_url is not None)
 
 
 def _configure_logging(settings: Settings) -> None:
@@ -276,12 +276,12 @@ def _configure_logging(settings: Settings) -> None:
 
 
 def _has_colors() -> bool:
-    """As https://no-color.org and terminfo have it."""
+    """According to https://no-color.org and terminfo."""
     return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
-    uvloop.run(ended_in_order(work))
+    uvloop.run(run_until_signal(work))
 
 
 def _token_name(text: str) -> str:

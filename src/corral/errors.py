@@ -1,17 +1,17 @@
-"""Problem: every outcome that a client can be told, one class and one sentence each.
+"""Problem: every error that a client can receive, one class and one sentence each.
 
-A `Problem` is raised where the condition is known and rendered once, at the edge of the surface it
-leaves by (RFC 9457 for the API). Anything else that is raised is a bug of ours.
+A `Problem` is raised where the condition is known, and rendered once, by the API (RFC 9457) or the pages. Every other
+exception is a bug in Corral.
 """
 
 from typing import ClassVar
 
 
 class Problem(Exception):  # noqa: N818 - it is the standard's word (RFC 9457)
-    """One outcome. `detail` is what a person reads: what happened, and what to do.
+    """One error. `detail` is what a person reads: what happened, and what to do.
 
     The class gives `status`, `code` and `title`; the docstring of each is its default detail.
-    `retry_after` is in whole seconds; `extra` holds further members of the body, as the RFC allows.
+    `retry_after` is in whole seconds; `extra` holds further members of the body, which the RFC allows.
     """
 
     status: ClassVar[int] = 500
@@ -83,7 +83,7 @@ class DatabaseUnavailable(Problem):
     def __init__(
         self, detail: str | None = None, *, retry_after: int | None = None, reason: str = "", **extra: object
     ) -> None:
-        """`reason` is for whoever runs the database; no client is told."""
+        """`reason` is for the operator of the database and is not sent to clients."""
         super().__init__(detail, retry_after=retry_after, **extra)
         self.reason = reason
 

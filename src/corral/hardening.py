@@ -19,7 +19,7 @@ def harden_process() -> None:
 
 
 def raise_file_limit() -> None:
-    """As many open files as the system lets this user have: each client and each call to Alpaca is one."""
+    """Raises the limit of open files to the system's maximum: each client and each call to Alpaca is one."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 

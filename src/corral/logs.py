@@ -1,9 +1,9 @@
-"""Log lines: one event each, without secrets, and no value can forge a line.
+"""Log lines: one event each, without secrets, and safe from log injection.
 
-The first net is the choice of fields: no headers, bodies or query strings. The second net is here. Every
-value becomes text, whatever looks like a secret is cut out of it, and what could forge a line is escaped;
-only then is the line put together. Cutting comes before escaping, because an escape's last letter (the n of
-a line break) would hide where a secret begins.
+The first safeguard is the choice of fields: no headers, bodies or query strings. The second one is here. Every
+value becomes text, everything that looks like a secret is redacted, and control characters are escaped; only
+then is the line composed. Redaction comes before escaping, because an escape's last letter (the n of a line
+break) would hide the start of a secret.
 """
 
 import asyncio
@@ -28,9 +28,9 @@ REDACTED: Final = "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}redacted\N{SINGL
 
 
 class RequestLine:
-    """The line that the edge will write about the request being served. Every line before it has its id.
+    """The line that the edge will write about the current request. Every line before it has its id.
 
-    `facts` is what others add, so that a successful request is a single line; None once the line is written.
+    `facts` is added by other modules, so that a successful request is a single line; None once it is written.
     """
 
     __slots__ = ("facts", "request_id")
@@ -65,7 +65,7 @@ _SECRETS: Final = re.compile(
     """,
     re.VERBOSE | re.ASCII,
 )
-_HARMLESS: Final = re.compile(r"[a-z0-9_./{}-]*|[A-Z]{1,9}").fullmatch  # most values: spares them the search
+_HARMLESS: Final = re.compile(r"[a-z0-9_./{}-]*|[A-Z]{1,9}").fullmatch  # most values: skips the search
 _DIM, _RED, _GREEN, _YELLOW, _CYAN = "2", "31", "32", "33", "36"
 _SERVER_ERROR: Final = 500
 _STATUS_COLORS: Final = ((_SERVER_ERROR, _RED), (400, _YELLOW), (300, _CYAN), (0, _GREEN))
@@ -101,7 +101,7 @@ def configure_logging(
     )
     request_line_output.render, request_line_output.lines = render, lines if lowest <= logging.INFO else None
     logging.basicConfig(handlers=[_Bridge(logging.WARNING)], level=logging.WARNING, force=True)
-    logging.getLogger("uvicorn.access").disabled = True  # its lines hold query strings; the edge writes ours
+    logging.getLogger("uvicorn.access").disabled = True  # its lines contain query strings; the edge writes its own
 
 
 def get_logger() -> FilteringBoundLogger:
@@ -110,7 +110,7 @@ def get_logger() -> FilteringBoundLogger:
 
 
 def write_request_line(line: RequestLine, **fields: object) -> None:
-    """Writes the one line about a request that has been served. It goes past structlog: no event is as frequent."""
+    """Writes the line about a completed request. It bypasses structlog, because it is the most frequent event."""
     if request_line_output.lines is not None:
         line_of_facts = fields | line.take_facts()
         event = _composed("info", "request", line.request_id, line_of_facts)
@@ -131,7 +131,7 @@ def begin_request_line(request_id: str) -> RequestLine:
 
 
 def added_to_request_line(**facts: object) -> bool:
-    """Adds facts to the line of the request being served. Only the first ones are taken, before the line is written.
+    """Adds facts to the line of the current request. Only the first ones are accepted, before the line is written.
 
     Returns whether they were; otherwise the caller writes a line of its own.
     """
@@ -161,7 +161,7 @@ def _compose(_logger: WrappedLogger, level: str, event: EventDict) -> EventDict:
 
 
 class _Now:
-    """Writes the time in UTC, with microseconds. What is before the point is made once a second."""
+    """Formats the time in UTC, with microseconds. The part before the point is formatted once a second."""
 
     def __init__(self) -> None:
         self._second = 0
@@ -211,7 +211,7 @@ def _escape(text: str) -> str:
 
 
 def _traceback_text(raised: object) -> str:
-    """The stack and what was raised, causes included; never the locals, which hold what people sent."""
+    """Returns the stack and the exceptions, including causes; never the locals, which contain what users sent."""
     exception = raised if isinstance(raised, BaseException) else sys.exception()
     if exception is None:
         return "no exception"
@@ -268,7 +268,7 @@ class _Unbroken:
     """A log that cannot be written (full disk, closed terminal) must not stop the program.
 
     The lines of one pass of the event loop are written together: under load a system call for each would cost more
-    than all that is in them.
+    than composing them.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -311,7 +311,7 @@ class _LineLogger:
 
 
 class _Bridge(logging.Handler):
-    """Takes the records of uvicorn, asyncio, aiohttp and asyncpg into the same lines."""
+    """Writes the records of uvicorn, asyncio, aiohttp and asyncpg to the same log."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

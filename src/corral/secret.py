@@ -7,9 +7,9 @@ from typing import Never, final
 class Secret:
     """Holds a secret text; only `reveal()` gives it out.
 
-    Nothing that is done to an object by accident (a log line, an f-string, a traceback with its
-    locals, pickle, JSON, a comparison that a debugger shows) yields the value. `reveal()` stands at
-    the few places where a secret has to leave: on a request to Alpaca, into the vault, to its owner.
+    Nothing done to an object by accident (a log line, an f-string, a traceback with its locals,
+    pickle, JSON, a comparison that a debugger shows) yields the value. `reveal()` is called only
+    where a secret has to leave: for a request to Alpaca, for the vault, for its owner.
     """
 
     __slots__ = ("_value",)

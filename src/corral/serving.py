@@ -11,14 +11,14 @@ from typing import Literal
 
 from corral import __version__
 from corral.app import State, create_app, open_state
-from corral.core import DatabaseAddresses, migrated_database
 from corral.database.embedded.files import exclusive_serve_lock
 from corral.edge.server import PortTaken, reserve_port, serve_http
-from corral.ending import Signals
 from corral.errors import OperatorError
 from corral.hardening import raise_file_limit
 from corral.logs import get_logger
 from corral.settings import Settings
+from corral.signals import Signals
+from corral.storage import DatabaseAddresses, migrated_database
 
 _log = get_logger()
 
@@ -63,7 +63,7 @@ async def serve(
     second signal ends the wait at once.
 
     `announce` gets the address once the service answers there. `say` prints what it returns, unless the service is
-    stopping by then: a link would lead nowhere. Raises CannotListen before anything is started.
+    stopping by then, when a link would not work. Raises CannotListen before anything is started.
     """
     signals, stop = Signals(), asyncio.Event()
     raise_file_limit()
@@ -81,7 +81,7 @@ async def serve(
                 if not signals.once.is_set():
                     say(announcement)
             except BaseException:
-                signals.once.set()  # without the link that was not printed, nobody can sign in
+                signals.once.set()  # without the link that was not printed, the user cannot sign in
                 signals.twice.set()
                 raise
 

@@ -116,7 +116,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _is_reached_safely(self) -> Self:
-        """Cookies and one-time links must not travel in the clear, or contain an address that no browser can open."""
+        """Cookies and one-time links must not be sent unencrypted, or contain a URL that no browser can open."""
         if self.public_url is None and self.host not in _LOOPBACK:
             raise ValueError(
                 f"{PREFIX}PUBLIC_URL is required when Corral listens on {self.host}: set it to your https address"

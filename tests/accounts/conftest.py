@@ -1,4 +1,4 @@
-"""One stored account, and an Alpaca that answers about it as it is told."""
+"""One stored account, and an Alpaca whose responses a test sets."""
 
 import json
 from collections.abc import AsyncGenerator

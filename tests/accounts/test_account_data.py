@@ -36,7 +36,7 @@ async def fresh(start_service: StartService) -> AsyncGenerator[Person]:
         yield person
 
 
-async def test_it_answers_just_what_the_contract_lists(alice: Person) -> None:
+async def test_the_response_has_exactly_the_fields_of_the_contract(alice: Person) -> None:
     credential = await alice.store()
     before = datetime.now(UTC)
     data = await account_data(alice, credential["id"])
@@ -51,7 +51,7 @@ async def test_it_answers_just_what_the_contract_lists(alice: Person) -> None:
     assert before <= datetime.fromisoformat(data["last_updated"]) <= datetime.now(UTC)
 
 
-async def test_a_request_and_its_call_to_alpaca_are_one_line_in_the_log(fresh: Person, log_file: Path) -> None:
+async def test_a_request_and_its_call_to_alpaca_are_one_log_line(fresh: Person, log_file: Path) -> None:
     credential = await fresh.store()
     log = LogSince(log_file)
     await account_data(fresh, credential["id"])
@@ -65,7 +65,7 @@ async def test_a_request_and_its_call_to_alpaca_are_one_line_in_the_log(fresh: P
 
 @pytest.mark.filterwarnings("ignore:websockets")
 @pytest.mark.parametrize("key_id", [paper_key(), live_key()], ids=["paper", "live"])
-async def test_its_numbers_are_those_of_the_official_sdk_digit_for_digit(
+async def test_numbers_equal_those_of_the_official_sdk_digit_for_digit(
     fresh: Person, sandbox: Sandbox, faults: Faults, key_id: str
 ) -> None:
     credential = await fresh.store(key_id)
@@ -88,7 +88,7 @@ def _read_with_the_official_sdk(sandbox: Sandbox, key_id: str) -> tuple[object, 
     return account.cash, account.equity, account.buying_power
 
 
-async def test_a_live_credential_is_asked_of_the_live_host_and_of_no_other(
+async def test_a_live_credential_is_sent_to_the_live_host_only(
     alice: Person, start_service: StartService, sandbox: Sandbox
 ) -> None:
     credential = await alice.store(live_key())
@@ -114,7 +114,7 @@ async def test_a_live_credential_is_asked_of_the_live_host_and_of_no_other(
         ('"something_new": {"a": [1, 2]}', {}),
     ],
 )
-async def test_unusual_accounts_are_read_as_they_are(
+async def test_unusual_accounts_are_returned_unchanged(
     fresh: Person, faults: Faults, raw: str, expected: dict[str, object]
 ) -> None:
     key_id = paper_key()
@@ -155,7 +155,7 @@ REFUSALS: list[tuple[str, dict[str, object], int, str]] = [
 
 
 @pytest.mark.parametrize(("fault", "status", "code"), [one[1:] for one in REFUSALS], ids=[one[0] for one in REFUSALS])
-async def test_alpaca_misbehaving_is_told_by_its_code_and_the_next_request_works(
+async def test_a_fault_of_alpaca_is_reported_by_its_code_and_the_next_request_works(
     fresh: Person, faults: Faults, fault: dict[str, object], status: int, code: str
 ) -> None:
     key_id = paper_key()
@@ -171,14 +171,14 @@ async def test_alpaca_misbehaving_is_told_by_its_code_and_the_next_request_works
     await account_data(fresh, credential["id"])
 
 
-async def test_a_passing_fault_of_a_read_is_retried_within_the_deadline(fresh: Person, faults: Faults) -> None:
+async def test_a_temporary_fault_of_a_read_is_retried_within_the_deadline(fresh: Person, faults: Faults) -> None:
     key_id = paper_key()
     credential = await fresh.store(key_id)
     await faults.set(key_id, status=503, body={"message": "later"}, times=1)
     await account_data(fresh, credential["id"])
 
 
-async def test_a_dead_alpaca_is_503_with_the_time_to_come_back(alice: Person, start_service: StartService) -> None:
+async def test_an_unreachable_alpaca_is_503_with_retry_after(alice: Person, start_service: StartService) -> None:
     credential = await alice.store()
     async with (
         start_service(alpaca_paper_url="http://127.0.0.1:9") as service,
@@ -189,7 +189,7 @@ async def test_a_dead_alpaca_is_503_with_the_time_to_come_back(alice: Person, st
         assert int(answer.headers["Retry-After"]) > 0
 
 
-async def test_a_spent_budget_is_429_with_retry_after_and_spends_no_call(fresh: Person, faults: Faults) -> None:
+async def test_a_used_up_rate_limit_is_429_with_retry_after_and_makes_no_call(fresh: Person, faults: Faults) -> None:
     key_id = paper_key()
     credential = await fresh.store(key_id)
     await faults.set(key_id, rate_limited={"retry_after": 7})
@@ -201,7 +201,7 @@ async def test_a_spent_budget_is_429_with_retry_after_and_spends_no_call(fresh: 
     assert await faults.calls_of(key_id) == 2  # one when it was stored, and one that met the limit
 
 
-async def test_a_credential_that_is_switched_off_is_400_at_once(alice: Person) -> None:
+async def test_a_paused_credential_is_400_immediately(alice: Person) -> None:
     credential = await alice.store()
     await account_data(alice, credential["id"])  # an answer is kept now
     async with alice.client.patch(f"/api/credentials/{credential['id']}", json={"is_active": False}) as answer:
@@ -209,7 +209,7 @@ async def test_a_credential_that_is_switched_off_is_400_at_once(alice: Person) -
     assert (await account_data(alice, credential["id"], status=400))["code"] == "credential_inactive"
 
 
-async def test_a_deleted_credential_is_404_at_once_though_its_answer_was_kept(alice: Person) -> None:
+async def test_a_deleted_credential_is_404_immediately_despite_a_cached_answer(alice: Person) -> None:
     credential = await alice.store()
     await account_data(alice, credential["id"])
     async with alice.client.delete(f"/api/credentials/{credential['id']}") as answer:
@@ -217,7 +217,7 @@ async def test_a_deleted_credential_is_404_at_once_though_its_answer_was_kept(al
     assert (await account_data(alice, credential["id"], status=404))["code"] == "credential_not_found"
 
 
-async def test_switching_off_and_on_again_asks_alpaca_anew(alice: Person, faults: Faults) -> None:
+async def test_pausing_and_resuming_makes_a_new_call(alice: Person, faults: Faults) -> None:
     key_id = paper_key()
     credential = await alice.store(key_id)
     await account_data(alice, credential["id"])
@@ -228,30 +228,30 @@ async def test_switching_off_and_on_again_asks_alpaca_anew(alice: Person, faults
     assert await faults.calls_of(key_id) == 3
 
 
-async def test_not_yours_and_not_there_are_the_same_answer(alice: Person, bob: Person) -> None:
+async def test_another_users_credential_and_a_missing_one_get_the_same_response(alice: Person, bob: Person) -> None:
     credential = await alice.store()
     foreign = await account_data(bob, credential["id"], status=404)
     missing = await account_data(bob, str(uuid4()), status=404)
     assert foreign | {"request_id": ""} == missing | {"request_id": ""}
 
 
-async def test_a_kept_answer_is_not_told_to_bob(alice: Person, bob: Person) -> None:
+async def test_a_cached_answer_is_not_returned_to_bob(alice: Person, bob: Person) -> None:
     credential = await alice.store()
     await account_data(alice, credential["id"])
     await account_data(bob, credential["id"], status=404)
 
 
 @pytest.mark.parametrize("malformed", ["not-a-uuid", "1", "%00", "' OR 1=1--", "a" * 300])
-async def test_what_is_no_uuid_is_422_and_not_repeated(alice: Person, malformed: str) -> None:
+async def test_an_invalid_uuid_is_422_and_not_repeated(alice: Person, malformed: str) -> None:
     problem = await account_data(alice, malformed, status=422)
     assert problem["code"] == "invalid_request"
     if len(malformed) > 4:
         assert malformed not in json.dumps(problem)
 
 
-async def test_without_a_session_or_token_it_is_401(anybody: ClientSession, alice: Person) -> None:
+async def test_without_a_session_or_token_it_is_401(anonymous: ClientSession, alice: Person) -> None:
     credential = await alice.store()
-    async with anybody.get(f"/api/credentials/{credential['id']}/account-data") as answer:
+    async with anonymous.get(f"/api/credentials/{credential['id']}/account-data") as answer:
         assert answer.status == 401
         assert answer.headers["WWW-Authenticate"] == "Bearer"
         assert (await answer.json(content_type=None))["code"] == "unauthenticated"
@@ -270,7 +270,7 @@ async def test_a_token_without_the_scope_is_403(service: Service, alice: Person)
         assert (answer.status, (await answer.json(content_type=None))["code"]) == (403, "insufficient_scope")
 
 
-async def test_a_revoked_token_is_401_at_the_next_request_though_an_answer_is_kept(
+async def test_a_revoked_token_is_401_at_the_next_request_despite_a_cached_answer(
     service: Service, alice: Person
 ) -> None:
     credential = await alice.store()
@@ -289,7 +289,7 @@ async def test_simultaneous_readers_share_one_upstream_call(fresh: Person, fault
     assert await faults.calls_of(key_id) == 2  # one of them when it was stored
 
 
-async def test_an_answer_serves_for_a_while_and_then_no_more(start_service: StartService, faults: Faults) -> None:
+async def test_an_answer_is_cached_only_for_its_time_to_live(start_service: StartService, faults: Faults) -> None:
     key_id = paper_key()
     async with start_service(cache_seconds=2) as service, make_person(service, "alice") as alice:
         credential = await alice.store(key_id)
@@ -320,7 +320,7 @@ async def test_an_answer_is_refreshed_ahead_only_while_half_of_the_requests_are_
         assert await faults.calls_of(key_id) == calls  # one of them when it was stored
 
 
-async def test_one_reader_giving_up_does_not_take_the_answer_from_the_others(fresh: Person, faults: Faults) -> None:
+async def test_a_reader_that_gives_up_does_not_cancel_the_shared_call(fresh: Person, faults: Faults) -> None:
     key_id = paper_key()
     credential = await fresh.store(key_id)
     await faults.set(key_id, latency_ms=300)
@@ -331,7 +331,7 @@ async def test_one_reader_giving_up_does_not_take_the_answer_from_the_others(fre
     assert await faults.calls_of(key_id) == 2
 
 
-async def test_no_connection_of_the_database_is_held_during_the_upstream_call(
+async def test_no_database_connection_is_held_during_the_upstream_call(
     start_service: StartService, faults: Faults
 ) -> None:
     """More slow calls at once than the pool has connections, and a quick request still gets one."""
@@ -348,7 +348,7 @@ async def test_no_connection_of_the_database_is_held_during_the_upstream_call(
         await asyncio.gather(*slow)
 
 
-async def test_when_it_was_last_used_is_noted_and_not_at_every_use(fresh: Person) -> None:
+async def test_last_used_is_stored_but_not_at_every_use(fresh: Person) -> None:
     credential = await fresh.store()
     assert credential["last_used_at"] is None
     await account_data(fresh, credential["id"])

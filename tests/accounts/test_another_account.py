@@ -1,4 +1,4 @@
-"""Keys that open another account than the one that was stored show nothing of it, by whatever road."""
+"""If keys open an account other than the stored one, nothing of it is shown anywhere."""
 
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -33,7 +33,7 @@ async def changed(account: Account) -> Account:
     return account
 
 
-async def test_account_data_shows_nothing_of_it(changed: Account, log: LogSince) -> None:
+async def test_account_data_shows_nothing_of_another_account(changed: Account, log: LogSince) -> None:
     problem = await changed.get("account-data", refused=409)
     assert problem["code"] == "wrong_account"
     assert not [figure for figure in _THEIRS if figure in str(problem)]
@@ -41,12 +41,12 @@ async def test_account_data_shows_nothing_of_it(changed: Account, log: LogSince)
 
 
 @pytest.mark.parametrize("read", _READS)
-async def test_reads_of_it_show_nothing(changed: Account, read: str) -> None:
+async def test_lists_show_nothing_of_another_account(changed: Account, read: str) -> None:
     assert (await changed.get(read, refused=409))["code"] == "wrong_account"
 
 
 @pytest.mark.parametrize("read", ["positions", "orders", "activities"])
-async def test_files_of_it_do_not_begin(changed: Account, read: str) -> None:
+async def test_exports_of_another_account_do_not_start(changed: Account, read: str) -> None:
     assert (await changed.get(f"{read}.csv", refused=409))["code"] == "wrong_account"
 
 
@@ -54,15 +54,15 @@ async def test_the_clock_is_the_same_for_all_accounts(changed: Account) -> None:
     assert "is_open" in await changed.get("clock")
 
 
-async def test_the_overview_has_the_problem_in_its_place(changed: Account) -> None:
+async def test_the_overview_shows_the_problem_instead_of_another_account(changed: Account) -> None:
     async with changed.person.client.get("/api/overview") as answer:
-        told = await answer.json()
-    (item,) = told["items"]
+        reported = await answer.json()
+    (item,) = reported["items"]
     assert (item["account_data"], item["problem"]["code"]) == (None, "wrong_account")
-    assert [(total["accounts"], total["missing"]) for total in told["totals"]] == [(0, 1)]
+    assert [(total["accounts"], total["missing"]) for total in reported["totals"]] == [(0, 1)]
 
 
-async def test_the_check_of_the_keys_says_so_and_does_not_call_them_good(changed: Account) -> None:
+async def test_the_check_of_the_keys_reports_another_account(changed: Account) -> None:
     before = await changed.metadata()
     async with changed.person.client.post(f"/api/credentials/{changed.credential_id}/validate") as answer:
         assert (answer.status, (await answer.json(content_type=None))["code"]) == (409, "wrong_account")
@@ -70,7 +70,7 @@ async def test_the_check_of_the_keys_says_so_and_does_not_call_them_good(changed
 
 
 @pytest.mark.parametrize("page", ["/?wait", "/accounts/{id}?wait=1", "/accounts/{id}/orders?wait=1"])
-async def test_pages_show_nothing_of_it(changed: Account, forgetful: Service, page: str) -> None:
+async def test_pages_show_nothing_of_another_account(changed: Account, forgetful: Service, page: str) -> None:
     cookie = await sign_in_by_link(forgetful, changed.person.user_id)
     address = page.format(id=changed.credential_id)
     async with (
@@ -83,11 +83,11 @@ async def test_pages_show_nothing_of_it(changed: Account, forgetful: Service, pa
     assert not [figure for figure in _THEIRS if figure in html]
 
 
-async def test_the_stream_tells_nothing_of_it(changed: Account) -> None:
-    async with listening_to(changed.person.client) as ears:
-        await ears.until("problem", credential_id=changed.credential_id, code="wrong_account")
-        assert not ears.of("account-data")
-        assert not ears.of("position")
+async def test_the_stream_sends_nothing_of_another_account(changed: Account) -> None:
+    async with listening_to(changed.person.client) as sse:
+        await sse.until("problem", credential_id=changed.credential_id, code="wrong_account")
+        assert not sse.of("account-data")
+        assert not sse.of("position")
 
 
 @pytest.fixture
@@ -113,18 +113,20 @@ async def test_an_account_that_is_not_open_yet_is_stored_with_its_status(unopene
     assert "ONBOARDING" in problem["detail"]
     assert "again shortly" not in problem["detail"]
     async with person.client.post(f"{path}/validate") as answer:
-        told = await answer.json()
-    assert (answer.status, told["is_valid"], told["account"]["status"]) == (200, True, "ONBOARDING")
-    assert any("ONBOARDING" in finding for finding in told["findings"])
+        reported = await answer.json()
+    assert (answer.status, reported["is_valid"], reported["account"]["status"]) == (200, True, "ONBOARDING")
+    assert any("ONBOARDING" in finding for finding in reported["findings"])
 
 
-async def test_what_such_an_account_holds_can_be_asked(unopened: tuple[Person, Json], faults: Faults) -> None:
+async def test_lists_of_an_account_that_is_not_open_can_be_read(unopened: tuple[Person, Json], faults: Faults) -> None:
     person, credential = unopened
     async with person.client.get(f"/api/credentials/{credential['id']}/positions") as answer:
         assert (answer.status, (await answer.json())["unreadable"]) == (200, 0)
 
 
-async def test_its_card_and_its_page_say_its_status(unopened: tuple[Person, Json], forgetful: Service) -> None:
+async def test_card_and_page_show_the_status_of_an_account_that_is_not_open(
+    unopened: tuple[Person, Json], forgetful: Service
+) -> None:
     person, credential = unopened
     cookie = await sign_in_by_link(forgetful, person.user_id)
     async with ClientSession(forgetful.url, headers={**BROWSER, "Cookie": cookie}) as browser:
@@ -142,6 +144,6 @@ async def test_the_status_of_an_account_is_that_of_the_last_check(account: Accou
 
 
 @pytest.mark.parametrize("read", _READS)
-async def test_a_read_is_answered_when_the_account_is_the_stored_one(account: Account, read: str) -> None:
+async def test_reads_of_the_stored_account_succeed(account: Account, read: str) -> None:
     await account.answer(ANSWERS[_READS[read]], path=_READS[read])
     assert (await account.get(read))["items"]

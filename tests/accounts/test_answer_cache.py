@@ -78,7 +78,7 @@ def test_an_idle_answer_is_forgotten() -> None:
     in_virtual_time(work)
 
 
-def test_who_reads_all_the_time_never_waits_and_gets_no_answer_beyond_its_time_to_live() -> None:
+def test_continuous_readers_never_wait_and_get_no_expired_answer() -> None:
     async def work() -> None:
         cache, alpaca = AnswerCache(1), Alpaca()
         first, *others = await read_for(60, cache, alpaca)
@@ -91,7 +91,7 @@ def test_who_reads_all_the_time_never_waits_and_gets_no_answer_beyond_its_time_t
     in_virtual_time(work)
 
 
-def test_an_answer_that_is_read_in_the_first_half_of_its_time_only_is_not_asked_for_again() -> None:
+def test_an_answer_read_only_in_the_first_half_of_its_time_is_not_refreshed() -> None:
     async def work() -> None:
         cache, alpaca = AnswerCache(1), Alpaca()
         await read(cache, alpaca)
@@ -102,7 +102,7 @@ def test_an_answer_that_is_read_in_the_first_half_of_its_time_only_is_not_asked_
     in_virtual_time(work)
 
 
-def test_refreshing_stops_when_nobody_reads_any_more() -> None:
+def test_refreshing_stops_without_readers() -> None:
     async def work() -> None:
         cache, alpaca = AnswerCache(1), Alpaca()
         await read_for(5, cache, alpaca)
@@ -114,7 +114,7 @@ def test_refreshing_stops_when_nobody_reads_any_more() -> None:
     in_virtual_time(work)
 
 
-def test_no_call_is_made_ahead_where_requests_must_be_saved() -> None:
+def test_there_is_no_refresh_when_few_requests_are_left() -> None:
     async def work() -> None:
         cache, alpaca = AnswerCache(1), Alpaca()
         for _ in range(90):
@@ -126,7 +126,7 @@ def test_no_call_is_made_ahead_where_requests_must_be_saved() -> None:
     in_virtual_time(work)
 
 
-def test_when_a_refresh_fails_the_old_answer_serves_to_its_end_and_then_the_failure_is_told() -> None:
+def test_after_a_failed_refresh_the_old_answer_is_served_until_it_expires() -> None:
     async def work() -> None:
         cache, alpaca = AnswerCache(1), Alpaca()
         await read(cache, alpaca)
@@ -155,7 +155,7 @@ def test_a_refresh_that_outlasts_the_old_answer_is_joined() -> None:
     in_virtual_time(work)
 
 
-def test_a_failure_reaches_all_who_waited_and_is_not_kept() -> None:
+def test_a_failure_reaches_all_waiting_readers_and_is_not_cached() -> None:
     async def work() -> None:
         cache, alpaca = AnswerCache(60), Alpaca(is_down=True)
         results = await asyncio.gather(*(read(cache, alpaca) for _ in range(3)), return_exceptions=True)
@@ -195,7 +195,7 @@ def test_closing_ends_calls_and_timers() -> None:
     in_virtual_time(work)
 
 
-def test_no_more_is_kept_than_there_is_room_for_and_room_comes_back() -> None:
+def test_the_cache_is_bounded_and_its_space_is_reused() -> None:
     async def work() -> None:
         alpaca, size = Alpaca(), len(Answer(Moment(at=0.08)).json)
         cache = AnswerCache(3, most_bytes=2 * size - 1)
@@ -214,7 +214,7 @@ def test_no_more_is_kept_than_there_is_room_for_and_room_comes_back() -> None:
     in_virtual_time(work)
 
 
-def test_whether_an_answer_of_a_credential_is_kept_is_known_as_long_as_one_is() -> None:
+def test_whether_a_credential_has_a_cached_answer_is_known_until_it_expires() -> None:
     async def work() -> None:
         cache, credential_id = AnswerCache(1), uuid4()
         assert not cache.keeps_any_of(credential_id)

@@ -37,7 +37,7 @@ def test_a_cell_that_a_spreadsheet_would_run_is_text(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["a;=1", "a\t=1", "a\n=1", "a\r\n=1", "a|=1", "a; \uff1d1"])
-def test_a_cell_that_another_separator_would_begin_is_text_too(text: str) -> None:
+def test_a_cell_that_starts_after_another_separator_is_text_too(text: str) -> None:
     assert "'=" in defused(text).replace("\uff1d", "=").replace("' ", "'")
 
 
@@ -49,7 +49,7 @@ def test_numbers_stay_numbers_also_negative_ones(number: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", "AAPL", "BRK.B", "BTC/USD", "a-b", "5680c4bc-9ac1-4a12", "2026-11-23T14:31:04Z", "é"]
 )
-def test_what_is_harmless_is_left_alone(text: str) -> None:
+def test_harmless_cells_are_unchanged(text: str) -> None:
     assert defused(text) == text
 
 
@@ -66,7 +66,7 @@ def test_no_cell_begins_a_formula_wherever_it_is_split(text: str) -> None:
 
 
 @given(st.lists(_NASTY | st.none(), max_size=5))
-def test_what_is_written_is_read_back_cell_by_cell(texts: list[str | None]) -> None:
+def test_written_cells_can_be_read_back(texts: list[str | None]) -> None:
     data = csv_header(["text", "flag", "other"]) + csv_rows([text, None, {}] for text in texts)
     assert _read(data) == [["text", "flag", "other"], *([defused(text or ""), "", ""] for text in texts)]
     assert data.endswith(b"\r\n")

@@ -22,19 +22,19 @@ _PLACES = st.builds(
 
 
 @given(_PLACES)
-def test_a_cursor_comes_back_as_its_place_and_fits_into_an_address(place: Place) -> None:
+def test_a_cursor_is_read_back_and_fits_into_a_url(place: Place) -> None:
     cursor = write_cursor(place, OrderQuery())
     assert read_cursor(cursor, OrderQuery()) == place
     assert len(cursor) <= LONGEST_CURSOR
     assert cursor.replace("-", "").replace("_", "").isalnum()
 
 
-def test_the_longest_cursor_that_can_come_about_fits() -> None:
+def test_the_longest_possible_cursor_fits_into_a_url() -> None:
     marks = frozenset(number.to_bytes(MARK_BYTES) for number in range(MOST_ORDERS))
     assert len(write_cursor(Place("x" * 128, marks, "y" * 128, 2**53 - 1), OrderQuery())) <= LONGEST_CURSOR
 
 
-def test_no_cursor_is_the_start() -> None:
+def test_without_a_cursor_a_list_begins_at_its_start() -> None:
     assert read_cursor(None, OrderQuery()) == Place()
 
 
@@ -52,7 +52,7 @@ def _of_version(number: int) -> str:
 @pytest.mark.parametrize(
     "cursor", ["", "x", "AQ", "é", "\x00", "....", "A" * 5_000, _of_version(2), _of_version(0)], ids=ascii
 )
-def test_what_is_no_cursor_is_refused_with_the_reason(cursor: str) -> None:
+def test_an_invalid_cursor_is_refused_with_the_reason(cursor: str) -> None:
     with pytest.raises(InvalidRequest, match="This cursor is invalid"):
         read_cursor(cursor, OrderQuery())
 
@@ -60,7 +60,7 @@ def test_what_is_no_cursor_is_refused_with_the_reason(cursor: str) -> None:
 @given(
     st.text(max_size=50) | st.binary(max_size=60).map(lambda data: base64.urlsafe_b64encode(b"\x01" + data).decode())
 )
-def test_no_text_is_more_than_refused(cursor: str) -> None:
+def test_any_other_text_is_refused_as_a_cursor(cursor: str) -> None:
     with pytest.raises(InvalidRequest):
         read_cursor(cursor, OrderQuery())
 

@@ -1,4 +1,4 @@
-"""Files: whole or visibly broken off, of any length, and at nobody's cost."""
+"""Exports: complete or visibly broken off, of any length, and without slowing down others."""
 
 import asyncio
 import csv
@@ -49,7 +49,7 @@ async def test_positions_are_written_digit_for_digit_with_negative_numbers_as_nu
     assert row["asset_marginable"] == "true"
 
 
-async def test_orders_are_written_with_what_a_spreadsheet_would_run_defused(account: Account) -> None:
+async def test_cells_of_orders_that_a_spreadsheet_would_run_are_defused(account: Account) -> None:
     named = order(1, client_order_id='=HYPERLINK("http://x";"y")', limit_price=None, legs=[order(2)])
     await account.answer([named, order(3, client_order_id='a,\n"b" é')], path="/v2/orders")
     first, leg, second = await _file(account, "orders.csv", status="closed")
@@ -143,7 +143,7 @@ def _path(account: Account) -> str:
     return f"/api/credentials/{account.credential_id}/activities.csv"
 
 
-async def test_a_client_that_does_not_read_lets_no_page_pile_up(start_service: StartService, faults: Faults) -> None:
+async def test_a_client_that_does_not_read_pauses_the_export(start_service: StartService, faults: Faults) -> None:
     ledger = Ledger(100_000, **{"X-RateLimit-Limit": "1000000"})
     ledger.description = "x" * 1_000  # 100 KB a page: what a connection takes by itself is soon full
     async with (
@@ -191,7 +191,7 @@ BREAKS: dict[str, Callable[[Visit], Awaitable[None]]] = {
 
 
 @pytest.mark.parametrize("trouble", BREAKS)
-async def test_what_goes_wrong_on_the_way_breaks_the_file_off(
+async def test_an_error_during_an_export_breaks_the_file_off(
     start_service: StartService, faults: Faults, trouble: str, log_file: Path
 ) -> None:
     ledger = Ledger(3)
@@ -253,14 +253,14 @@ async def test_a_file_waits_for_the_budget_of_its_account(account: Account) -> N
     assert len(await _file(account, "activities.csv")) == 101
 
 
-async def test_a_file_leaves_calls_to_others(start_service: StartService, faults: Faults) -> None:
+async def test_an_export_leaves_calls_to_others(start_service: StartService, faults: Faults) -> None:
     ledger = Ledger(100, **{"X-RateLimit-Limit": str(EXPORT.leaves + 10)})
     async with (
         _with(ledger, start_service, faults) as (account, _),
         ClientSession(account.url, headers=account.headers, timeout=ClientTimeout(total=60)) as client,
         client.get(_path(account)),
     ):
-        # Each page has a call beside it that says which account answers, and storing the keys has asked before.
+        # Each page has another call for the account's id, and storing the keys made one before.
         await _until(lambda: ledger.answered >= 4)
         for _ in range(20):
             assert (await account.get("account-data"))["currency"] == "USD"
@@ -268,7 +268,7 @@ async def test_a_file_leaves_calls_to_others(start_service: StartService, faults
 
 
 @pytest.mark.parametrize("name", ["orders.csv", "activities.csv"])
-async def test_a_file_does_not_begin_with_the_last_calls_of_a_minute(
+async def test_an_export_does_not_start_with_the_last_calls_of_a_minute(
     start_service: StartService, faults: Faults, name: str
 ) -> None:
     async with _with(Ledger(1, **{"X-RateLimit-Limit": str(EXPORT.leaves + 1)}), start_service, faults) as (
@@ -280,14 +280,14 @@ async def test_a_file_does_not_begin_with_the_last_calls_of_a_minute(
         assert (await account.get("account-data"))["currency"] == "USD"
 
 
-async def test_before_the_first_byte_a_spent_budget_is_told(account: Account) -> None:
+async def test_a_used_up_rate_limit_before_the_first_byte_is_an_ordinary_error(account: Account) -> None:
     await account.misbehave(path="/v2/account/activities", rate_limited={"retry_after": 7})
     async with account.person.client.get(_path(account)) as answered:
         assert (answered.status, answered.headers["Retry-After"]) == (429, "7")
 
 
 @pytest.mark.parametrize("loss", ["the credential", "the token"])
-async def test_who_loses_the_right_on_the_way_gets_no_further(account: Account, loss: str) -> None:
+async def test_an_export_stops_when_its_user_loses_access(account: Account, loss: str) -> None:
     path = "/v2/account/activities"
     await account.misbehave_in_turn(
         {"path": path, "times": 1, "body_text": json.dumps([fill(n) for n in range(100)])},

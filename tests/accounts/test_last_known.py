@@ -53,7 +53,7 @@ def test_the_last_answer_counts() -> None:
     assert known.get(CREDENTIAL) == replace(ACCOUNT, last_equity=None)
 
 
-def test_nothing_is_found_for_other_keys_for_another_owner_or_for_another_account() -> None:
+def test_other_keys_owners_and_accounts_have_no_last_response() -> None:
     known = LastKnownAccounts()
     known.put(CREDENTIAL, ACCOUNT)
     assert known.get(replace(CREDENTIAL, revision=4)) is None
@@ -61,7 +61,7 @@ def test_nothing_is_found_for_other_keys_for_another_owner_or_for_another_accoun
     assert known.get(replace(CREDENTIAL, id=uuid4())) is None
 
 
-def test_the_accounts_that_were_not_asked_for_longest_are_forgotten_first() -> None:
+def test_the_least_recently_requested_accounts_are_dropped_first() -> None:
     known = LastKnownAccounts(most=2)
     first, second, third = (replace(CREDENTIAL, id=uuid4()) for _ in range(3))
     for credential in (first, second, first, third):

@@ -53,15 +53,15 @@ async def still(faults: Faults, **accounts: tuple[str, str]) -> None:
     )  # fmt: skip
 
 
-async def test_it_answers_every_account_with_its_facts_and_just_what_account_data_says(
+async def test_every_account_has_its_name_and_exactly_its_account_data(
     start_service: StartService, faults: Faults
 ) -> None:
     async with start_service(cache_seconds=60) as service, make_person(service, "alice") as alice:
         keys = [paper_key(), live_key()]
         stored = [await alice.store(key_id, nickname=f"Größe ☃ {key_id[:2]}") for key_id in keys]
-        told = await overview(alice.client)
-        assert list(told) == ["items", "totals"]
-        for item, credential in zip(told["items"], stored, strict=True):
+        reported = await overview(alice.client)
+        assert list(reported) == ["items", "totals"]
+        for item, credential in zip(reported["items"], stored, strict=True):
             facts = ["id", "nickname", "credential_type", "account_number"]
             assert item["credential"] == {name: credential[name] for name in facts}
             assert item["problem"] is None
@@ -70,21 +70,21 @@ async def test_it_answers_every_account_with_its_facts_and_just_what_account_dat
         assert [await faults.calls_of(key_id) for key_id in keys] == [2, 2]  # stored, and one for both of the above
 
 
-async def test_it_is_of_the_form_that_the_document_says(fresh: Person, faults: Faults) -> None:
+async def test_the_overview_matches_the_openapi_document(fresh: Person, faults: Faults) -> None:
     good, bad = paper_key(), paper_key()
     for key_id in (good, bad):
         await fresh.store(key_id)
     await faults.set(bad, status=500, body={})
-    told = await overview(fresh.client)
-    assert OverviewResponse.model_validate(told).model_dump(mode="json") == told
-    assert _fields(OverviewResponse, told) == set()
+    reported = await overview(fresh.client)
+    assert OverviewResponse.model_validate(reported).model_dump(mode="json") == reported
+    assert _fields(OverviewResponse, reported) == set()
 
 
-def _fields(model: type[BaseModel], told: Json) -> set[str]:
-    return set(told) ^ set(model.model_fields)
+def _fields(model: type[BaseModel], reported: Json) -> set[str]:
+    return set(reported) ^ set(model.model_fields)
 
 
-async def test_somebody_without_accounts_has_an_empty_page(alice: Person) -> None:
+async def test_a_user_without_accounts_has_an_empty_overview(alice: Person) -> None:
     assert await overview(alice.client) == {"items": [], "totals": []}
 
 
@@ -96,8 +96,8 @@ async def test_alice_and_bob_see_their_own_by_token_and_by_session(
     for person, own in ((alice, hers), (bob, his)):
         async with browser(service.url, await sign_in_by_link(service, person.user_id)) as page:
             for client in (person.client, page):
-                told = await overview(client)
-                assert [item["credential"]["id"] for item in told["items"]] == [one["id"] for one in own]
+                reported = await overview(client)
+                assert [item["credential"]["id"] for item in reported["items"]] == [one["id"] for one in own]
 
 
 async def test_a_token_for_reading_accounts_alone_is_enough(service: Service, alice: Person) -> None:
@@ -114,7 +114,7 @@ async def test_a_token_for_reading_accounts_alone_is_enough(service: Service, al
             assert answer.status == 403
 
 
-async def test_an_account_that_is_switched_off_is_not_there(alice: Person, faults: Faults) -> None:
+async def test_a_paused_account_is_left_out(alice: Person, faults: Faults) -> None:
     key_id = paper_key()
     stored = await alice.store(key_id)
     async with alice.client.patch(f"/api/credentials/{stored['id']}", json={"is_active": False}) as answer:
@@ -167,7 +167,7 @@ MISHAPS: list[tuple[str, dict[str, object], int, str]] = [
 
 
 @pytest.mark.parametrize(("fault", "status", "code"), [one[1:] for one in MISHAPS], ids=[one[0] for one in MISHAPS])
-async def test_what_befalls_one_account_is_told_of_that_one_as_its_own_call_would_and_the_others_are_there(
+async def test_a_problem_of_one_account_is_shown_in_its_place_and_the_others_have_data(
     fresh: Person, faults: Faults, fault: dict[str, object], status: int, code: str
 ) -> None:
     dead, good = live_key(), [paper_key(), live_key()]
@@ -175,9 +175,9 @@ async def test_what_befalls_one_account_is_told_of_that_one_as_its_own_call_woul
     for key_id in good:
         await fresh.store(key_id)
     await faults.set(dead, **fault)
-    told = await overview(fresh.client)
-    problem = told["items"][0]["problem"]
-    assert told["items"][0]["account_data"] is None
+    reported = await overview(fresh.client)
+    problem = reported["items"][0]["problem"]
+    assert reported["items"][0]["account_data"] is None
     async with fresh.client.get(f"/api/credentials/{stored['id']}/account-data") as answer:
         alone: Json = await answer.json(content_type=None)
         retry_after = answer.headers.get("Retry-After")
@@ -185,34 +185,34 @@ async def test_what_befalls_one_account_is_told_of_that_one_as_its_own_call_woul
     assert ("retry_after" in problem) == (retry_after is not None)
     volatile = {"request_id": "", "retry_after": ""}
     assert problem | volatile == alone | volatile
-    assert all(item["account_data"] and item["problem"] is None for item in told["items"][1:])
-    assert [(total["account_type"], total["accounts"], total["missing"]) for total in told["totals"]] == [
+    assert all(item["account_data"] and item["problem"] is None for item in reported["items"][1:])
+    assert [(total["account_type"], total["accounts"], total["missing"]) for total in reported["totals"]] == [
         ("live", 1, 1),
         ("paper", 1, 0),
     ]
 
 
-async def test_a_dead_account_costs_its_own_deadline_once_however_many_are_dead(fresh: Person, faults: Faults) -> None:
+async def test_accounts_that_do_not_respond_cost_one_deadline_together(fresh: Person, faults: Faults) -> None:
     keys = [paper_key() for _ in range(12)]
     for key_id in keys:
         await fresh.store(key_id)
     await faults.set_all({"key_id": key_id, "latency_ms": 60_000} for key_id in keys[:10])
     started = asyncio.get_running_loop().time()
-    told = await overview(fresh.client)
+    reported = await overview(fresh.client)
     assert asyncio.get_running_loop().time() - started < 5  # one after the other they take ten seconds
-    assert [item["account_data"] is not None for item in told["items"]] == [False] * 10 + [True] * 2
-    assert told["totals"][0]["missing"] == 10
+    assert [item["account_data"] is not None for item in reported["items"]] == [False] * 10 + [True] * 2
+    assert reported["totals"][0]["missing"] == 10
 
 
-async def test_of_accounts_that_are_all_missing_the_totals_say_so(fresh: Person, faults: Faults) -> None:
+async def test_totals_say_that_all_accounts_are_missing(fresh: Person, faults: Faults) -> None:
     key_id = paper_key()
     await fresh.store(key_id)
     await faults.set(key_id, status=500, body={})
-    told = await overview(fresh.client)
-    assert told["totals"] == [{"account_type": "paper", "accounts": 0, "missing": 1, "by_currency": []}]
+    reported = await overview(fresh.client)
+    assert reported["totals"] == [{"account_type": "paper", "accounts": 0, "missing": 1, "by_currency": []}]
 
 
-async def test_the_problem_names_the_request_in_whose_log_it_is(fresh: Person, faults: Faults) -> None:
+async def test_the_problem_has_the_request_id_of_the_log(fresh: Person, faults: Faults) -> None:
     key_id = paper_key()
     await fresh.store(key_id)
     await faults.set(key_id, status=500, body={})
@@ -236,7 +236,7 @@ async def test_an_overview_and_account_data_share_a_call(fresh: Person, faults: 
     assert await faults.calls_of(key_id) == 2  # one of them when it was stored
 
 
-async def test_a_row_that_was_moved_to_another_person_is_a_problem_of_its_own(
+async def test_a_row_copied_to_another_user_is_a_problem_of_that_row_only(
     fresh_service: Service, fresh: Person, postgres: EmbeddedDatabase, faults: Faults
 ) -> None:
     """A writer of the database gives bob a copy of alice's row: it does not open, and bob's own account is there."""
@@ -245,9 +245,9 @@ async def test_a_row_that_was_moved_to_another_person_is_a_problem_of_its_own(
     async with make_person(fresh_service, "bob") as bob, owner_of(postgres) as owner:
         own = await bob.store()
         await _copy_row(owner, UUID(stored["id"]), bob.user_id)
-        told = await overview(bob.client)
+        reported = await overview(bob.client)
         await owner.execute("DELETE FROM corral.credentials WHERE user_id = $1", bob.user_id)
-    problems = {item["credential"]["id"]: item["problem"] for item in told["items"]}
+    problems = {item["credential"]["id"]: item["problem"] for item in reported["items"]}
     assert problems[own["id"]] is None
     assert problems[stored["id"]]["code"] == "internal"
     assert await faults.calls_of(key_id) == 1
@@ -281,7 +281,7 @@ async def test_one_page_starts_no_more_calls_at_once_than_its_share(start_servic
     assert (counted["requests"], counted["peak_concurrency"]) == (70, 64)
 
 
-async def test_nothing_of_the_database_is_held_while_accounts_are_asked(fresh: Person, faults: Faults) -> None:
+async def test_no_database_connection_is_held_while_accounts_are_read(fresh: Person, faults: Faults) -> None:
     """More slow pages at once than the pool has connections, and a quick request still gets one."""
     key_id = paper_key()
     await fresh.store(key_id)
@@ -302,7 +302,7 @@ async def _asked_again(faults: Faults, key_id: str) -> None:
     pytest.fail("never asked")
 
 
-async def test_no_key_is_in_it(alice: Person, faults: Faults) -> None:
+async def test_the_overview_contains_no_key(alice: Person, faults: Faults) -> None:
     key_id, refused = paper_key(), paper_key()
     for one in (key_id, refused):
         await alice.store(one, nickname=secrets.token_hex(4))

@@ -29,39 +29,39 @@ READS = {
 FILES = {f"{name}.csv": READS[name] for name in ("positions", "orders", "activities")}
 
 
-async def test_positions_come_through_digit_for_digit(account: Account) -> None:
+async def test_positions_are_returned_digit_for_digit(account: Account) -> None:
     await account.answer(ANSWERS["/v2/positions"], path="/v2/positions")
-    told = await account.get("positions")
-    (position,) = told["items"]
-    assert told["next_cursor"] is None
+    reported = await account.get("positions")
+    (position,) = reported["items"]
+    assert reported["next_cursor"] is None
     assert (position["qty"], position["market_value"], position["unrealized_plpc"]) == (
         "-20", "-4880.00", "-0.0166666666666667",
     )  # fmt: skip
 
 
-async def test_orders_come_through_digit_for_digit(account: Account) -> None:
+async def test_orders_are_returned_digit_for_digit(account: Account) -> None:
     await account.answer([order(1, limit_price="0.00000100", legs=[order(2)])], path="/v2/orders")
-    told = await account.get("orders")
-    (one,) = told["items"]
+    reported = await account.get("orders")
+    (one,) = reported["items"]
     assert (one["qty"], one["limit_price"], one["submitted_at"]) == (
         "20.000000001", "0.00000100", "2026-11-23T14:31:04.577215743Z",
     )  # fmt: skip
     assert (one["order_class"], [leg["id"] for leg in one["legs"]]) == ("simple", [str(UUID(int=2))])
-    assert told["next_cursor"] is None
+    assert reported["next_cursor"] is None
 
 
-async def test_activities_come_through_each_as_its_kind(account: Account) -> None:
+async def test_activities_are_returned_by_their_type(account: Account) -> None:
     await account.answer([FILL, DIVIDEND], path="/v2/account/activities")
     trade, dividend = (await account.get("activities"))["items"]
     assert (trade["kind"], trade["price"]) == ("trade", "174.780")
     assert (dividend["kind"], dividend["net_amount"], dividend["date"]) == ("non_trade", "1.020", "2019-08-01")
 
 
-async def test_a_history_comes_as_points_digit_for_digit(account: Account) -> None:
+async def test_a_history_is_returned_as_points_digit_for_digit(account: Account) -> None:
     await account.answer(ANSWERS["/v2/account/portfolio/history"], path="/v2/account/portfolio/history")
-    told = await account.get("portfolio-history", period="5D", timeframe="1D")
-    assert (told["base_value"], told["timeframe"], told["next_cursor"]) == ("8413.0400", "1D", None)
-    assert told["items"][0] == {
+    reported = await account.get("portfolio-history", period="5D", timeframe="1D")
+    assert (reported["base_value"], reported["timeframe"], reported["next_cursor"]) == ("8413.0400", "1D", None)
+    assert reported["items"][0] == {
         "at": "2026-04-08T00:00:00Z",
         "equity": "8425.21000000000000000001",
         "profit_loss": "12.170",
@@ -69,7 +69,7 @@ async def test_a_history_comes_as_points_digit_for_digit(account: Account) -> No
     }
 
 
-async def test_the_clock_is_told_in_utc(account: Account) -> None:
+async def test_the_clock_is_returned_in_utc(account: Account) -> None:
     await account.answer(ANSWERS["/v2/clock"], path="/v2/clock")
     assert await account.get("clock") == {
         "timestamp": "2026-11-23T19:22:20.586011618Z",
@@ -90,22 +90,22 @@ async def _all_pages(account: Account, read: str, **asked: str | int) -> list[Js
         cursor = {"cursor": page["next_cursor"]}
 
 
-async def test_orders_of_one_moment_that_a_page_divides_all_come_once(account: Account) -> None:
+async def test_orders_with_the_same_time_across_pages_are_all_returned_once(account: Account) -> None:
     # Alpaca is asked for one more than wanted, and then from behind the last order of another moment.
     early = {"submitted_at": "2026-11-23T14:31:01Z"}
     await account.answer([order(9), *orders([5, 4], **early)], orders([5, 4, 3], **early), path="/v2/orders")
-    told = await _all_pages(account, "orders", limit=2)
-    assert [one["id"] for one in told] == [str(UUID(int=number)) for number in (9, 5, 4, 3)]
+    reported = await _all_pages(account, "orders", limit=2)
+    assert [one["id"] for one in reported] == [str(UUID(int=number)) for number in (9, 5, 4, 3)]
 
 
-async def test_activities_are_turned_page_by_page(account: Account) -> None:
+async def test_activities_are_paged(account: Account) -> None:
     await account.answer([fill(9), fill(8), fill(7)], [fill(7)], path="/v2/account/activities")
-    told = await _all_pages(account, "activities", limit=2)
-    assert [one["id"][-1] for one in told] == ["9", "8", "7"]
+    reported = await _all_pages(account, "activities", limit=2)
+    assert [one["id"][-1] for one in reported] == ["9", "8", "7"]
 
 
 @pytest.mark.parametrize("read", ["orders", "activities"])
-async def test_pages_that_repeat_themselves_end_as_a_failure_of_alpaca(account: Account, read: str) -> None:
+async def test_repeated_pages_are_an_error_of_alpaca(account: Account, read: str) -> None:
     pages = {
         "orders": [order(number, submitted_at=f"2026-11-23T14:31:0{number}Z") for number in (9, 8, 7)],
         "activities": [fill(number) for number in (9, 8, 7)],
@@ -116,7 +116,7 @@ async def test_pages_that_repeat_themselves_end_as_a_failure_of_alpaca(account: 
     assert await account.calls(READS[read]) <= 3
 
 
-async def test_a_cursor_is_good_for_its_own_filters_only(account: Account) -> None:
+async def test_a_cursor_is_valid_only_with_its_own_filters(account: Account) -> None:
     await account.answer(orders([3, 2, 1]), path="/v2/orders")
     cursor = (await account.get("orders", limit=2, status="all"))["next_cursor"]
     before = await account.calls()
@@ -180,7 +180,7 @@ NONSENSE: list[tuple[str, dict[str, str | int], str]] = [
 
 
 @pytest.mark.parametrize(("read", "asked", "reason"), NONSENSE, ids=lambda one: str(one)[:60])
-async def test_nonsense_is_refused_with_the_reason_and_no_call_is_spent(
+async def test_invalid_parameters_are_refused_with_the_reason_and_without_a_call(
     account: Account, read: str, asked: Json, reason: str
 ) -> None:
     before = await account.calls()
@@ -231,7 +231,7 @@ def _by_path(path: str, body: bytes) -> Callable[[Visit], Awaitable[None]]:
 
 
 @pytest.mark.parametrize(("read", "asked", "sent"), GOOD, ids=lambda one: str(one)[:60])
-async def test_alpaca_is_asked_just_what_was_asked(
+async def test_alpaca_gets_exactly_the_requested_parameters(
     start_service: StartService, faults: Faults, read: str, asked: Json, sent: dict[str, str]
 ) -> None:
     """An upstream on a raw socket, which sees the address as it is."""
@@ -284,7 +284,7 @@ _MISBEHAVIOUR = [
 
 
 @pytest.mark.parametrize(("read", "misbehaviour"), _MISBEHAVIOUR)
-async def test_alpaca_misbehaving_is_told_by_its_code(account: Account, read: str, misbehaviour: str) -> None:
+async def test_a_fault_of_alpaca_is_reported_by_its_code(account: Account, read: str, misbehaviour: str) -> None:
     fault, status, code = HOSTILE[misbehaviour]
     await account.misbehave(**fault)
     problem = await account.get(read, refused=status)
@@ -293,7 +293,7 @@ async def test_alpaca_misbehaving_is_told_by_its_code(account: Account, read: st
 
 
 @pytest.mark.parametrize("read", [*READS, *FILES])
-async def test_a_credential_that_is_switched_off_is_told_and_not_asked_about(account: Account, read: str) -> None:
+async def test_a_paused_credential_is_reported_without_a_call(account: Account, read: str) -> None:
     path = f"/api/credentials/{account.credential_id}"
     async with account.person.client.patch(path, json={"is_active": False}) as answer:
         assert answer.status == 200
@@ -308,7 +308,7 @@ async def test_a_read_counts_as_a_use_of_the_keys(account: Account, read: str) -
     await account.answer(ANSWERS[path], path=path)
     async with account.person.client.get(f"/api/credentials/{account.credential_id}/{read}") as answered:
         assert answered.status == 200
-    for _ in range(600):  # notes wait a moment until they are written
+    for _ in range(600):  # uses are written with a delay
         if (await account.metadata())["last_used_at"]:
             return
         await asyncio.sleep(0.05)
@@ -316,7 +316,7 @@ async def test_a_read_counts_as_a_use_of_the_keys(account: Account, read: str) -
 
 
 @pytest.mark.parametrize("read", READS)
-async def test_the_same_question_at_the_same_moment_is_one_call(account: Account, read: str) -> None:
+async def test_simultaneous_equal_requests_share_one_call(account: Account, read: str) -> None:
     await account.misbehave(path=READS[read], body_text=ANSWERS[READS[read]], latency_ms=300)
     before = await account.calls(READS[read])
     answers = await asyncio.gather(*(account.get(read) for _ in range(8)))
@@ -324,7 +324,7 @@ async def test_the_same_question_at_the_same_moment_is_one_call(account: Account
     assert await account.calls(READS[read]) == before + 1
 
 
-async def test_another_question_at_the_same_moment_is_a_call_of_its_own(account: Account) -> None:
+async def test_simultaneous_different_requests_make_separate_calls(account: Account) -> None:
     await account.misbehave(path="/v2/orders", body=orders([3, 2, 1]), latency_ms=300)
     cursor = (await account.get("orders", limit=2))["next_cursor"]
     before = await account.calls("/orders")
@@ -338,7 +338,7 @@ async def test_another_question_at_the_same_moment_is_a_call_of_its_own(account:
 
 
 @pytest.mark.parametrize("read", READS)
-async def test_an_answer_is_kept_for_those_who_may_see_it_and_for_nobody_else(
+async def test_a_cached_answer_is_only_for_users_who_may_see_it(
     start_service: StartService, faults: Faults, read: str
 ) -> None:
     async with (
@@ -350,25 +350,25 @@ async def test_an_answer_is_kept_for_those_who_may_see_it_and_for_nobody_else(
         hers = Account(alice, faults, key_id, (await alice.store(key_id))["id"])
         his = Account(bob, faults, key_id, (await bob.store(key_id))["id"])
         await hers.answer(ANSWERS[READS[read]], path=READS[read])
-        told = await hers.get(read)
+        reported = await hers.get(read)
         before = await hers.calls(READS[read])
-        assert await hers.get(read) == told
+        assert await hers.get(read) == reported
         assert await hers.calls(READS[read]) == before
         # The same account, stored by bob, too: his question is his own.
-        assert await his.get(read) == told
+        assert await his.get(read) == reported
         assert await hers.calls(READS[read]) == before + 1
         # Nor is an answer found that was kept before the credential was switched off and on.
         for is_active in (False, True):
             path = f"/api/credentials/{hers.credential_id}"
             async with alice.client.patch(path, json={"is_active": is_active}) as changed:
                 assert changed.status == 200
-        assert await hers.get(read) == told
+        assert await hers.get(read) == reported
         assert await hers.calls(READS[read]) == before + 2
         his.credential_id = hers.credential_id
         assert (await his.get(read, refused=404))["code"] == "credential_not_found"
 
 
-async def test_the_log_tells_of_the_call_and_not_what_was_asked(account: Account, log_file: Path) -> None:
+async def test_the_log_has_the_call_without_its_parameters(account: Account, log_file: Path) -> None:
     await account.answer([], path="/v2/orders")
     logged = LogSince(log_file)
     await account.get("orders", after="2026-11-23T14:31:04.577215743Z")

@@ -1,4 +1,4 @@
-"""True answers: what the official SDK is told by the sandbox, we tell digit for digit, page by page and as files."""
+"""Corral returns exactly what the official SDK gets from the sandbox, page by page and as files."""
 
 import asyncio
 import csv
@@ -26,8 +26,8 @@ _MINUTE = 60 * 1_000_000_000
 pytestmark = of_the_sdk
 
 
-class Hands:
-    """A clock that stands still until it is moved: prices hold still, and many orders share a moment."""
+class StoppedClock:
+    """A clock that a test moves: prices stay constant, and many orders have the same time."""
 
     def __init__(self) -> None:
         self.now = _MONDAY
@@ -37,13 +37,13 @@ class Hands:
 
 
 @pytest.fixture
-def hands() -> Hands:
-    return Hands()
+def stopped_clock() -> StoppedClock:
+    return StoppedClock()
 
 
 @pytest.fixture
-async def still(hands: Hands) -> AsyncGenerator[Sandbox]:
-    async with serve_sandbox(port=0, clock=hands, rate_limit_per_minute=0, characters=True) as sandbox:
+async def still(stopped_clock: StoppedClock) -> AsyncGenerator[Sandbox]:
+    async with serve_sandbox(port=0, clock=stopped_clock, rate_limit_per_minute=0, characters=True) as sandbox:
         yield sandbox
 
 
@@ -72,7 +72,7 @@ def _trade(client: Any) -> None:  # noqa: ANN401 - the SDK types its raw answers
 
 
 def _bracket(client: Any) -> None:  # noqa: ANN401 - as above
-    """Orders that share a moment by their nature."""
+    """Orders that always have the same time."""
     sold = {"take_profit": {"limit_price": "100000"}, "stop_loss": {"stop_price": "0.5"}}
     for symbol in ("AAPL", "TSLA", "AMZN"):
         bought = {"symbol": symbol, "qty": "1", "side": "buy", "time_in_force": "gtc"}
@@ -83,10 +83,10 @@ def _named(number: int) -> str:
     return f"=bought {number} {token_hex(4)}"
 
 
-async def _traded(still: Sandbox, account: Account, hands: Hands) -> None:
+async def _traded(still: Sandbox, account: Account, stopped_clock: StoppedClock) -> None:
     for trade in (_trade, _bracket, _trade, _trade):
         await _with_the_sdk(still, account, trade)
-        hands.now += 7 * _MINUTE
+        stopped_clock.now += 7 * _MINUTE
 
 
 async def _turned(account: Account, read: str, **asked: Any) -> list[Json]:  # noqa: ANN401 - whatever an address can hold
@@ -101,10 +101,10 @@ async def _turned(account: Account, read: str, **asked: Any) -> list[Json]:  # n
 
 @pytest.mark.parametrize("limit", [1, 2, 4, 7, 500])
 @pytest.mark.parametrize("direction", ["desc", "asc"])
-async def test_all_orders_come_once_however_long_the_pages(
-    account: Account, still: Sandbox, hands: Hands, limit: int, direction: str
+async def test_all_orders_are_returned_once_for_any_page_length(
+    account: Account, still: Sandbox, stopped_clock: StoppedClock, limit: int, direction: str
 ) -> None:
-    await _traded(still, account, hands)
+    await _traded(still, account, stopped_clock)
     asked = {"status": "all", "direction": direction, "limit": 500}
     theirs = await _with_the_sdk(still, account, lambda client: client.get("/orders", asked))
     assert len(theirs) >= 3 * 4 + 3 * 3
@@ -113,8 +113,8 @@ async def test_all_orders_come_once_however_long_the_pages(
     assert [one["id"] for one in ours] == [one["id"] for one in theirs]
 
 
-async def test_bounds_hold_on_every_page(account: Account, still: Sandbox, hands: Hands) -> None:
-    await _traded(still, account, hands)
+async def test_time_bounds_apply_to_every_page(account: Account, still: Sandbox, stopped_clock: StoppedClock) -> None:
+    await _traded(still, account, stopped_clock)
     moments = sorted({one["submitted_at"] for one in await _turned(account, "orders")})
     assert len(moments) >= 3
     for direction in ("desc", "asc"):
@@ -126,23 +126,23 @@ async def test_bounds_hold_on_every_page(account: Account, still: Sandbox, hands
         assert ours
 
 
-async def test_orders_say_what_the_sdk_says(account: Account, still: Sandbox, hands: Hands) -> None:
-    await _traded(still, account, hands)
+async def test_orders_equal_those_of_the_sdk(account: Account, still: Sandbox, stopped_clock: StoppedClock) -> None:
+    await _traded(still, account, stopped_clock)
     asked = {"status": "all", "limit": 500}
     theirs = await _with_the_sdk(still, account, lambda client: client.get("/orders", asked))
     ours = await _turned(account, "orders")
     assert any(one["filled_avg_price"] for one in ours)
     for our, their in zip(ours, theirs, strict=True):
-        told = {name: value for name, value in our.items() if name not in {"order_class", "legs"}}
-        assert told == {name: their.get(name) for name in told}
+        reported = {name: value for name, value in our.items() if name not in {"order_class", "legs"}}
+        assert reported == {name: their.get(name) for name in reported}
         assert our["order_class"] == their["order_class"] or (our["order_class"], their["order_class"]) == (
             "simple",
             "",
         )
 
 
-async def test_positions_say_what_the_sdk_says(account: Account, still: Sandbox, hands: Hands) -> None:
-    await _traded(still, account, hands)
+async def test_positions_equal_those_of_the_sdk(account: Account, still: Sandbox, stopped_clock: StoppedClock) -> None:
+    await _traded(still, account, stopped_clock)
     theirs = await _with_the_sdk(still, account, lambda client: client.get_all_positions())
     ours = (await account.get("positions"))["items"]
     assert ours
@@ -156,22 +156,22 @@ async def test_positions_say_what_the_sdk_says(account: Account, still: Sandbox,
 
 @pytest.mark.parametrize("limit", [1, 3, 100])
 @pytest.mark.parametrize("direction", ["desc", "asc"])
-async def test_activities_say_what_the_sdk_says_on_every_page(
-    account: Account, still: Sandbox, hands: Hands, limit: int, direction: str
+async def test_activities_equal_those_of_the_sdk_on_every_page(
+    account: Account, still: Sandbox, stopped_clock: StoppedClock, limit: int, direction: str
 ) -> None:
-    await _traded(still, account, hands)
+    await _traded(still, account, stopped_clock)
     asked = {"direction": direction}
     theirs = await _with_the_sdk(still, account, lambda client: client.get("/account/activities", asked))
     ours = await _turned(account, "activities", direction=direction, limit=limit)
     assert {one["kind"] for one in ours} == {"trade", "non_trade"}
     for our, their in zip(ours, theirs, strict=True):
-        told = {name: value for name, value in our.items() if name not in {"kind", "other"}}
+        reported = {name: value for name, value in our.items() if name not in {"kind", "other"}}
         assert our["other"] == {}, "the sandbox sends nothing beyond Alpaca's description"
-        assert told == {name: their.get(name) for name in told}
+        assert reported == {name: their.get(name) for name in reported}
 
 
-async def test_a_history_says_what_the_sdk_says(account: Account, still: Sandbox, hands: Hands) -> None:
-    await _traded(still, account, hands)
+async def test_a_history_equals_that_of_the_sdk(account: Account, still: Sandbox, stopped_clock: StoppedClock) -> None:
+    await _traded(still, account, stopped_clock)
     questions: list[Json] = [{"period": "1W", "timeframe": "1D"}, {"period": "1D", "timeframe": "15Min"}, {}]
     for asked in questions:
         ours = await account.get("portfolio-history", **asked)
@@ -180,13 +180,13 @@ async def test_a_history_says_what_the_sdk_says(account: Account, still: Sandbox
         )
         assert ours["items"]
         assert ours["timeframe"] == theirs["timeframe"]
-        # The SDK makes floats of them; digit for digit is told by tests with a raw answer.
+        # The SDK converts them to floats; other tests compare them digit for digit.
         for name in ("equity", "profit_loss", "profit_loss_pct"):
             assert [float(point[name]) for point in ours["items"]] == theirs[name]
         assert [_seconds(point["at"]) for point in ours["items"]] == theirs["timestamp"]
 
 
-async def test_the_clock_says_what_the_sdk_says(account: Account, still: Sandbox) -> None:
+async def test_the_clock_equals_that_of_the_sdk(account: Account, still: Sandbox) -> None:
     theirs = await _with_the_sdk(still, account, lambda client: client.get("/clock"))
     ours = await account.get("clock")
     assert ours["is_open"] is theirs["is_open"] is True
@@ -195,8 +195,8 @@ async def test_the_clock_says_what_the_sdk_says(account: Account, still: Sandbox
         assert ours[name].endswith("Z")
 
 
-async def test_files_have_a_row_for_each_item(account: Account, still: Sandbox, hands: Hands) -> None:
-    await _traded(still, account, hands)
+async def test_files_have_a_row_for_each_item(account: Account, still: Sandbox, stopped_clock: StoppedClock) -> None:
+    await _traded(still, account, stopped_clock)
     orders = await _turned(account, "orders")
     rows = await _file(account, "orders.csv")
     assert [row["id"] for row in rows] == [one["id"] for one in orders]

@@ -15,7 +15,7 @@ from tests.people import Person, make_person, paper_key
 
 
 @pytest.mark.parametrize("read", ["account-data", "positions", "orders", "activities", "portfolio-history", "clock"])
-async def test_a_row_copied_to_another_user_by_hand_finds_no_kept_answer(
+async def test_a_row_copied_to_another_user_by_hand_finds_no_cached_answer(
     alice: Person, bob: Person, postgres: EmbeddedDatabase, faults: Faults, read: str
 ) -> None:
     key_id = paper_key()
@@ -44,7 +44,7 @@ async def test_a_row_copied_to_another_user_by_hand_finds_no_kept_answer(
 
 
 @pytest.mark.parametrize("case", ["mine", "bobs", "inactive", "unauthenticated", "refused"])
-async def test_the_fast_lane_answers_as_the_documented_route_does(
+async def test_the_fast_lane_responds_like_the_documented_route(
     start_service: StartService, faults: Faults, case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def pass_on(lane: FastLane, scope: object, receive: object, send: object) -> None:

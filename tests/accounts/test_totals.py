@@ -27,7 +27,7 @@ def test_a_sum_is_exact(amounts: list[str]) -> None:
 
 
 @given(st.lists(AMOUNTS, max_size=8).flatmap(lambda amounts: st.tuples(st.just(amounts), st.permutations(amounts))))
-def test_the_order_does_not_matter_not_even_for_how_a_sum_is_written(orders: tuple[list[str], list[str]]) -> None:
+def test_sums_and_their_format_do_not_depend_on_the_order(orders: tuple[list[str], list[str]]) -> None:
     assert exact_sum(orders[0]) == exact_sum(orders[1])
 
 

@@ -1,4 +1,4 @@
-"""What Alpaca and its surroundings really answer, gathered from public reports: nothing odd takes the whole down."""
+"""Odd responses of Alpaca and of proxies, from public reports: no odd value makes a whole list fail."""
 
 import csv
 import io
@@ -22,19 +22,19 @@ async def _rows(account: Account, file: str) -> list[dict[str, str]]:
         return list(csv.DictReader(io.StringIO(await answer.text(), newline="")))
 
 
-async def test_an_empty_price_is_no_price(account: Account) -> None:
+async def test_an_empty_price_is_null(account: Account) -> None:
     # https://docs.alpaca.markets shows null; alpaca programs in the field have seen "" on a canceled order.
     await account.answer([order(1), order(2, status="canceled", filled_avg_price="")], path=_ORDERS)
-    told = await account.get("orders")
-    assert [one["filled_avg_price"] for one in told["items"]] == ["240.10", None]
-    assert told["unreadable"] == 0
+    reported = await account.get("orders")
+    assert [one["filled_avg_price"] for one in reported["items"]] == ["240.10", None]
+    assert reported["unreadable"] == 0
 
 
 async def test_an_order_that_cannot_be_read_is_left_out_counted_and_logged(account: Account, log: LogSince) -> None:
     await account.answer([order(1), order(2, limit_price="about 150"), order(3)], path=_ORDERS)
-    told = await account.get("orders")
-    assert [one["id"][-1] for one in told["items"]] == ["1", "3"]
-    assert told["unreadable"] == 1
+    reported = await account.get("orders")
+    assert [one["id"][-1] for one in reported["items"]] == ["1", "3"]
+    assert reported["unreadable"] == 1
     line = await log.awaited("alpaca_items_unreadable")
     assert (line["path"], line["items"], line["unreadable"], line["faults"]) == (
         _ORDERS, 3, 1, "limit_price not_a_number",
@@ -42,21 +42,19 @@ async def test_an_order_that_cannot_be_read_is_left_out_counted_and_logged(accou
     assert "about 150" not in log.text()
 
 
-async def test_a_list_of_which_most_cannot_be_read_is_a_failure_that_the_log_explains(
-    account: Account, log: LogSince
-) -> None:
+async def test_a_mostly_unreadable_list_is_an_error_that_the_log_explains(account: Account, log: LogSince) -> None:
     await account.answer([order(1, qty="many"), order(2, qty="few"), order(3)], path=_ORDERS)
     assert (await account.get("orders", refused=502))["code"] == "upstream_failed"
     line = await log.awaited("alpaca_unusable")
     assert (line["path"], line["fault"], line["field"]) == (_ORDERS, "mostly_unreadable", "qty")
 
 
-async def test_an_order_without_an_id_is_a_failure_and_no_cursor_passes_it(account: Account) -> None:
+async def test_an_order_without_an_id_is_an_error_that_paging_cannot_skip(account: Account) -> None:
     await account.answer([order(1), order(2, id=None), order(3)], path=_ORDERS)
     assert (await account.get("orders", refused=502, limit=1))["code"] == "upstream_failed"
 
 
-async def test_pages_go_on_past_an_order_that_cannot_be_read(account: Account) -> None:
+async def test_paging_continues_after_an_unreadable_order(account: Account) -> None:
     many = [order(9 - n, submitted_at=f"2026-11-23T14:31:0{9 - n}Z") for n in range(4)]
     many[1]["qty"] = "?"
     await account.answer(many[:3], many[1:], path=_ORDERS)
@@ -67,9 +65,7 @@ async def test_pages_go_on_past_an_order_that_cannot_be_read(account: Account) -
 
 
 @pytest.mark.parametrize("submitted_at", ["yesterday", None])
-async def test_pages_go_on_where_the_moment_of_an_order_is_not_known(
-    account: Account, submitted_at: str | None
-) -> None:
+async def test_paging_continues_after_an_order_without_a_time(account: Account, submitted_at: str | None) -> None:
     many = [order(9 - n, submitted_at=f"2026-11-23T14:31:0{9 - n}Z") for n in range(4)]
     many[1]["submitted_at"] = submitted_at
     await account.answer(many[:3], many[1:], path=_ORDERS)
@@ -80,7 +76,7 @@ async def test_pages_go_on_where_the_moment_of_an_order_is_not_known(
     assert len(seen) == len(set(seen))
 
 
-async def test_fees_say_what_they_cost_and_why(account: Account) -> None:
+async def test_fees_have_their_amount_and_description(account: Account) -> None:
     fees: list[Json] = [
         {"id": "1", "activity_type": "CFEE", "date": "2026-08-12", "net_amount": "0", "symbol": "ETHUSD",
          "qty": "-0.000195", "price": "1884.5", "description": "Coin pair fee", "status": "executed"},
@@ -97,13 +93,13 @@ async def test_fees_say_what_they_cost_and_why(account: Account) -> None:
     assert [row["other"] for row in rows] == ["", '{"venue": "XNAS", "is_correction": false, "rate": "0.000166"}']
 
 
-async def test_a_date_with_a_time_in_it_is_its_day(account: Account) -> None:
+async def test_a_date_with_a_time_is_reduced_to_its_day(account: Account) -> None:
     await account.answer([DIVIDEND, {**DIVIDEND, "id": "2", "date": "2026-08-05T00:00:00"}], path=_ACTIVITIES)
-    told = await account.get("activities")
-    assert [one["date"] for one in told["items"]] == ["2019-08-01", "2026-08-05"]
+    reported = await account.get("activities")
+    assert [one["date"] for one in reported["items"]] == ["2019-08-01", "2026-08-05"]
 
 
-async def test_a_row_that_cannot_be_read_whole_stays_in_the_file_and_names_the_fields(account: Account) -> None:
+async def test_a_partly_unreadable_row_stays_in_the_file_and_names_the_fields(account: Account) -> None:
     bad_fill = {**FILL, "id": "3", "price": "=cmd()", "order_status": 7}
     await account.answer([FILL, bad_fill, {**DIVIDEND, "id": "4", "date": "soon"}, DIVIDEND], path=_ACTIVITIES)
     rows = await _rows(account, "activities.csv")
@@ -128,27 +124,27 @@ async def test_positions_and_orders_stay_in_their_files_as_well(account: Account
     ]
 
 
-async def test_a_history_from_day_zero_has_no_base_date(account: Account) -> None:
+async def test_a_history_with_a_zero_base_date_has_none(account: Account) -> None:
     history = {"timestamp": [1795600800], "equity": [1000.5], "profit_loss": [0], "profit_loss_pct": [None]}
     history |= {"base_value": None, "base_value_asof": "0000-00-00", "timeframe": "1Min"}
     await account.answer(history, path=_HISTORY)
-    told = await account.get("portfolio-history", period="1D")
-    assert (told["base_value_asof"], [point["equity"] for point in told["items"]]) == (None, ["1000.5"])
+    reported = await account.get("portfolio-history", period="1D")
+    assert (reported["base_value_asof"], [point["equity"] for point in reported["items"]]) == (None, ["1000.5"])
 
 
 async def test_a_history_of_null_columns_is_empty(account: Account) -> None:
     nothing: Json = dict.fromkeys(("timestamp", "equity", "profit_loss", "profit_loss_pct", "base_value"))
     await account.answer({**nothing, "timeframe": "1Min"}, path=_HISTORY)
-    told = await account.get("portfolio-history", period="1D")
-    assert (told["items"], told["missing"], told["unreadable"]) == ([], 0, 0)
+    reported = await account.get("portfolio-history", period="1D")
+    assert (reported["items"], reported["missing"], reported["unreadable"]) == ([], 0, 0)
 
 
-async def test_a_curve_says_how_many_points_it_lacks(account: Account) -> None:
+async def test_a_history_says_how_many_points_are_missing(account: Account) -> None:
     history: Json = {"timestamp": [1795600800, 1795600860, 1795600920], "equity": [1, "?", 3]}
     history |= {"profit_loss": None, "profit_loss_pct": None, "base_value": 1, "timeframe": "1Min"}
     await account.answer(history, path=_HISTORY)
-    told = await account.get("portfolio-history", period="1D")
-    assert ([point["equity"] for point in told["items"]], told["missing"]) == (["1", "3"], 1)
+    reported = await account.get("portfolio-history", period="1D")
+    assert ([point["equity"] for point in reported["items"]], reported["missing"]) == (["1", "3"], 1)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +155,7 @@ async def test_a_curve_says_how_many_points_it_lacks(account: Account) -> None:
         ("account-data", "/v2/account", 403, {"code": 40310000, "message": "account is not authorized"}, 40310000),
     ],
 )
-async def test_a_refusal_of_alpaca_is_told_as_one_and_not_as_an_outage(
+async def test_a_rejection_by_alpaca_is_not_reported_as_an_outage(
     account: Account, read: str, path: str, status: int, body: Json, code: int
 ) -> None:
     await account.misbehave(path=path, status=status, body=body)
@@ -184,7 +180,7 @@ _PAGE = "<html><head><title>403 Forbidden</title></head><body><center>nginx</cen
     ],
     ids=str,
 )
-async def test_what_stands_on_the_way_says_nothing_about_keys(account: Account, fault: Json) -> None:
+async def test_an_error_of_a_proxy_says_nothing_about_the_keys(account: Account, fault: Json) -> None:
     await account.misbehave(path="/v2/account", **fault)
     problem = await account.get("account-data", refused=502)
     assert problem["code"] == "upstream_failed"

@@ -1,4 +1,4 @@
-"""Alpaca's trading socket on a server that does what a test wants, and remembers what it was sent."""
+"""Alpaca's trading socket on a server that a test controls, and that records what it receives."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager

@@ -38,7 +38,7 @@ def budgets_on(clock: Clock) -> Budgets:
     return Budgets(monotonic=clock.monotonic, wall=clock.wall)
 
 
-def told(*, limit: object = 200, remaining: object = 199, reset: object = NOON + 30) -> dict[str, str]:
+def reported(*, limit: object = 200, remaining: object = 199, reset: object = NOON + 30) -> dict[str, str]:
     return {
         "X-RateLimit-Limit": str(limit),
         "X-RateLimit-Remaining": str(remaining),
@@ -50,7 +50,7 @@ def takes(budgets: Budgets, key: str, count: int) -> list[int]:
     return [budgets.take(key) for _ in range(count)]
 
 
-def test_two_hundred_requests_a_minute_until_told_otherwise(budgets: Budgets, clock: Clock) -> None:
+def test_the_default_is_two_hundred_requests_a_minute(budgets: Budgets, clock: Clock) -> None:
     assert takes(budgets, "alice", REQUESTS_PER_WINDOW) == [0] * REQUESTS_PER_WINDOW
     assert budgets.take("alice") == 60
     clock.pass_by(59.5)
@@ -59,57 +59,57 @@ def test_two_hundred_requests_a_minute_until_told_otherwise(budgets: Budgets, cl
     assert budgets.take("alice") == 0
 
 
-def test_alice_does_not_spend_bobs_budget(budgets: Budgets) -> None:
+def test_alice_does_not_use_up_bobs_budget(budgets: Budgets) -> None:
     takes(budgets, "alice", REQUESTS_PER_WINDOW)
     assert budgets.take("alice") > 0
     assert budgets.take("bob") == 0
 
 
-def test_what_others_spent_of_the_account_is_learnt(budgets: Budgets) -> None:
+def test_requests_of_other_programs_are_counted(budgets: Budgets) -> None:
     budgets.take("alice")
-    budgets.learn("alice", told(remaining=0))
+    budgets.update("alice", reported(remaining=0))
     assert budgets.take("alice") == 30
 
 
-def test_a_higher_limit_is_learnt(budgets: Budgets) -> None:
+def test_a_higher_limit_of_alpaca_is_used(budgets: Budgets) -> None:
     budgets.take("alice")
-    budgets.learn("alice", told(limit=1000, remaining=999))
+    budgets.update("alice", reported(limit=1000, remaining=999))
     assert takes(budgets, "alice", 999) == [0] * 999
     assert budgets.take("alice") == 30
 
 
-def test_a_lower_limit_is_learnt(budgets: Budgets) -> None:
+def test_a_lower_limit_of_alpaca_is_used(budgets: Budgets) -> None:
     budgets.take("alice")
-    budgets.learn("alice", told(limit=10, remaining=9))
+    budgets.update("alice", reported(limit=10, remaining=9))
     assert takes(budgets, "alice", 10) == [*[0] * 9, 30]
 
 
-def test_answers_that_overtake_each_other_do_not_give_requests_back(budgets: Budgets) -> None:
+def test_responses_out_of_order_do_not_return_requests(budgets: Budgets) -> None:
     takes(budgets, "alice", 3)
-    budgets.learn("alice", told(remaining=1))
-    budgets.learn("alice", told(remaining=150))
+    budgets.update("alice", reported(remaining=1))
+    budgets.update("alice", reported(remaining=150))
     assert takes(budgets, "alice", 2) == [0, 30]
 
 
-def test_a_late_answer_of_the_last_window_does_not_spend_the_new_one(budgets: Budgets, clock: Clock) -> None:
+def test_a_late_response_of_the_last_window_does_not_use_up_the_new_one(budgets: Budgets, clock: Clock) -> None:
     budgets.take("alice")
-    budgets.learn("alice", told(remaining=0))
+    budgets.update("alice", reported(remaining=0))
     clock.pass_by(30)
     assert budgets.take("alice") == 0
-    budgets.learn("alice", told(remaining=0))
+    budgets.update("alice", reported(remaining=0))
     assert takes(budgets, "alice", REQUESTS_PER_WINDOW) == [*[0] * (REQUESTS_PER_WINDOW - 1), 60]
 
 
-def test_a_window_that_alpaca_began_anew_starts_from_what_alpaca_says(budgets: Budgets, clock: Clock) -> None:
+def test_a_new_window_starts_with_alpacas_numbers(budgets: Budgets, clock: Clock) -> None:
     takes(budgets, "alice", 150)
-    budgets.learn("alice", told(remaining=50, reset=NOON + 10))
+    budgets.update("alice", reported(remaining=50, reset=NOON + 10))
     clock.pass_by(9)
-    budgets.learn("alice", told(remaining=199, reset=NOON + 69))
+    budgets.update("alice", reported(remaining=199, reset=NOON + 69))
     assert takes(budgets, "alice", 199) == [0] * 199
     assert budgets.take("alice") == 60
 
 
-def test_a_request_that_never_left_is_given_back(budgets: Budgets) -> None:
+def test_a_request_that_was_not_sent_is_returned(budgets: Budgets) -> None:
     for _ in range(1_000):
         assert budgets.take("alice") == 0
         budgets.give_back("alice")
@@ -120,21 +120,21 @@ def test_a_request_that_never_left_is_given_back(budgets: Budgets) -> None:
 @pytest.mark.parametrize("name", ["limit", "remaining", "reset"])
 def test_absurd_figures_change_nothing(budgets: Budgets, name: str, absurd: str) -> None:
     budgets.take("alice")
-    budgets.learn("alice", told(**{"limit": 200, "remaining": 199, "reset": NOON + 60, name: absurd}))
+    budgets.update("alice", reported(**{"limit": 200, "remaining": 199, "reset": NOON + 60, name: absurd}))
     assert takes(budgets, "alice", REQUESTS_PER_WINDOW) == [*[0] * (REQUESTS_PER_WINDOW - 1), 60]
 
 
 @pytest.mark.parametrize("limit", ["0", "1000001"])
-def test_a_limit_of_nothing_or_of_everything_is_not_believed(budgets: Budgets, limit: str) -> None:
+def test_an_absurd_limit_is_ignored(budgets: Budgets, limit: str) -> None:
     budgets.take("alice")
-    budgets.learn("alice", {"X-RateLimit-Limit": limit})
+    budgets.update("alice", {"X-RateLimit-Limit": limit})
     assert takes(budgets, "alice", REQUESTS_PER_WINDOW)[-2:] == [0, 60]
 
 
 @pytest.mark.parametrize("skew", [-3600, 3600])
 def test_with_a_wrong_clock_the_minute_is_counted_here(budgets: Budgets, skew: int) -> None:
     budgets.take("alice")
-    budgets.learn("alice", told(remaining=0, reset=NOON + 30 + skew))
+    budgets.update("alice", reported(remaining=0, reset=NOON + 30 + skew))
     assert budgets.take("alice") == 60
 
 
@@ -155,7 +155,7 @@ def test_with_a_wrong_clock_the_minute_is_counted_here(budgets: Budgets, skew: i
         ({}, 60),
     ],
 )
-def test_after_a_429_nothing_goes_out_until_it_makes_sense(
+def test_after_a_429_nothing_is_sent_until_alpaca_accepts_requests(
     budgets: Budgets, clock: Clock, headers: dict[str, str], seconds: int
 ) -> None:
     budgets.take("alice")
@@ -189,7 +189,7 @@ def test_a_busy_account_does_not_keep_idle_ones_in_memory(budgets: Budgets, cloc
     takes(budgets, "carol", 1)
     takes(budgets, "alice", 1)
     takes(budgets, "bob", 1)
-    budgets.learn("alice", told(reset=NOON + 10))
+    budgets.update("alice", reported(reset=NOON + 10))
     clock.pass_by(10)
     budgets.take("alice")
     clock.pass_by(50)
@@ -206,33 +206,33 @@ def test_a_busy_account_does_not_keep_idle_ones_in_memory(budgets: Budgets, cloc
 def test_no_header_breaks_the_counting(headers: dict[str, str]) -> None:
     budgets = budgets_on(Clock())
     budgets.take("alice")
-    budgets.learn("alice", headers)
+    budgets.update("alice", headers)
     assert 0 <= budgets.take("alice") <= 60
     assert 1 <= budgets.hold("alice", headers) <= 60
 
 
-def test_what_is_left_is_told_until_the_minute_is_over(budgets: Budgets, clock: Clock) -> None:
+def test_the_remaining_requests_are_known_until_the_minute_is_over(budgets: Budgets, clock: Clock) -> None:
     assert budgets.left("alice") is None
     takes(budgets, "alice", 3)
     clock.pass_by(10)
     assert budgets.left("alice") == BudgetLeft(limit=200, remaining=197, resets_in_seconds=50)
     assert budgets.left("bob") is None
-    budgets.learn("alice", told(limit=1000, remaining=12, reset=NOON + 30))
+    budgets.update("alice", reported(limit=1000, remaining=12, reset=NOON + 30))
     assert budgets.left("alice") == BudgetLeft(limit=1000, remaining=12, resets_in_seconds=20)
     clock.pass_by(20)
     assert budgets.left("alice") is None
 
 
-def test_nothing_is_left_while_a_429_holds_and_no_less_than_nothing_ever(budgets: Budgets) -> None:
+def test_nothing_is_left_after_a_429_and_never_less_than_zero(budgets: Budgets) -> None:
     takes(budgets, "alice", 1)
     budgets.hold("alice", {"Retry-After": "7"})
     assert budgets.left("alice") == BudgetLeft(limit=200, remaining=0, resets_in_seconds=60)
     takes(budgets, "bob", 5)
-    budgets.learn("bob", told(limit=3, remaining=0))
+    budgets.update("bob", reported(limit=3, remaining=0))
     assert budgets.left("bob") == BudgetLeft(limit=3, remaining=0, resets_in_seconds=30)
 
 
-def test_whoever_can_wait_leaves_the_last_requests_of_a_minute_to_others(budgets: Budgets, clock: Clock) -> None:
+def test_callers_that_can_wait_leave_the_last_requests_of_a_minute_to_others(budgets: Budgets, clock: Clock) -> None:
     patient = [budgets.take("alice", leaving=50) for _ in range(REQUESTS_PER_WINDOW - 49)]
     assert patient == [0] * (REQUESTS_PER_WINDOW - 50) + [60]
     assert takes(budgets, "alice", 51) == [0] * 50 + [60]
@@ -240,10 +240,10 @@ def test_whoever_can_wait_leaves_the_last_requests_of_a_minute_to_others(budgets
     assert budgets.take("alice", leaving=50) == 0
 
 
-def test_whoever_asks_for_ever_takes_half_of_what_there_is_and_of_what_is_left(budgets: Budgets, clock: Clock) -> None:
+def test_periodic_callers_use_half_of_the_limit_and_of_what_is_left(budgets: Budgets, clock: Clock) -> None:
     assert budgets.polite_seconds("alice") == 2 * 60 / REQUESTS_PER_WINDOW
     takes(budgets, "alice", 1)
-    budgets.learn("alice", told(limit=24, remaining=23, reset=NOON + 60))
+    budgets.update("alice", reported(limit=24, remaining=23, reset=NOON + 60))
     assert budgets.polite_seconds("alice") == 2 * 60 / 23
     takes(budgets, "alice", 18)
     clock.pass_by(30)

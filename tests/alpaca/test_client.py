@@ -46,7 +46,7 @@ def counted(limit: int, remaining: int) -> dict[str, str]:
     }
 
 
-async def test_the_account_comes_with_the_moment_and_the_id_of_the_answer() -> None:
+async def test_the_account_has_the_time_and_the_id_of_the_response() -> None:
     async def slowly(visit: Visit) -> None:
         await asyncio.sleep(0.1)
         await answer(ACCOUNT)(visit)
@@ -62,7 +62,7 @@ async def test_the_account_comes_with_the_moment_and_the_id_of_the_answer() -> N
     assert got.alpaca_request_id == REQUEST_ID
 
 
-async def test_nothing_but_the_request_goes_out() -> None:
+async def test_nothing_is_sent_but_the_request() -> None:
     async with upstream(answer(ACCOUNT)) as served, client_of(f"{served.url}/paper/") as client:
         await fetch(client)
     request, *headers = served.heads[0].decode().split("\r\n")
@@ -104,7 +104,7 @@ async def test_neither_proxy_nor_netrc_nor_cookies_are_followed(
     assert b"authorization" not in b"".join(served.heads).lower()
 
 
-async def test_calls_in_a_row_share_a_connection() -> None:
+async def test_consecutive_calls_share_a_connection() -> None:
     async with upstream(answer(ACCOUNT)) as served, client_of(served.url) as client:
         for _ in range(5):
             await fetch(client)
@@ -121,7 +121,7 @@ async def test_three_hundred_callers_at_once_are_served_at_once() -> None:
         assert len(got) == served.connections == 300
 
 
-async def test_a_mix_up_of_answers_is_impossible() -> None:
+async def test_responses_are_never_mixed_up() -> None:
     async def by_key(visit: Visit) -> None:
         key_id = next(line for line in visit.head.decode().split("\r\n") if "KEY-ID" in line).partition(": ")[2]
         await asyncio.sleep(0.001 * (int(key_id[2:]) % 7))
@@ -139,14 +139,14 @@ async def test_a_mix_up_of_answers_is_impossible() -> None:
 
 
 @pytest.mark.parametrize("status", ["502 Bad Gateway", "503 Service Unavailable", "504 Gateway Timeout"])
-async def test_a_passing_failure_is_asked_again(status: str, log_lines: list[Any]) -> None:
+async def test_a_temporary_failure_is_retried(status: str, log_lines: list[Any]) -> None:
     async with upstream(answer(b"", status), answer(ACCOUNT)) as served, client_of(served.url) as client:
         assert opened(await fetch(client)).cash == ACCOUNT["cash"]
     assert len(served.heads) == 2
     assert [(line["event"], line["status"], line["attempts"]) for line in log_lines] == [("alpaca_answered", 200, 2)]
 
 
-async def test_a_failure_that_does_not_pass_is_asked_three_times(log_lines: list[Any]) -> None:
+async def test_a_permanent_failure_is_tried_three_times(log_lines: list[Any]) -> None:
     async with upstream(UNAVAILABLE) as served, client_of(served.url, timeout_seconds=5) as client:
         with pytest.raises(AlpacaServerError) as failed:
             await fetch(client)
@@ -155,14 +155,14 @@ async def test_a_failure_that_does_not_pass_is_asked_three_times(log_lines: list
 
 
 @pytest.mark.parametrize("status", ["400 Bad Request", "401 Unauthorized", "404 Not Found", "429 Too Many Requests"])
-async def test_a_plain_no_is_never_asked_again(status: str) -> None:
+async def test_a_rejection_is_never_retried(status: str) -> None:
     async with upstream(answer(b"", status)) as served, client_of(served.url) as client:
         with pytest.raises(Exception, match="status"):
             await fetch(client)
         assert len(served.heads) == 1
 
 
-async def test_a_pause_that_would_pass_the_deadline_is_not_begun() -> None:
+async def test_there_is_no_retry_pause_beyond_the_deadline() -> None:
     async def late(visit: Visit) -> None:
         await asyncio.sleep(0.4)
         await UNAVAILABLE(visit)
@@ -176,7 +176,7 @@ async def test_a_pause_that_would_pass_the_deadline_is_not_begun() -> None:
 
 
 @pytest.mark.parametrize("cut", [hang_up, reset], ids=["closed", "reset"])
-async def test_a_kept_connection_that_the_server_closed_meanwhile_does_not_show(
+async def test_a_pooled_connection_closed_by_the_server_is_replaced(
     cut: Callable[[Visit], Awaitable[None]],
 ) -> None:
     async with upstream(*[answer(ACCOUNT), cut] * 5, answer(ACCOUNT)) as served, client_of(served.url) as client:
@@ -188,14 +188,14 @@ async def test_a_kept_connection_that_the_server_closed_meanwhile_does_not_show(
     assert (served.connections, len(served.heads)) == (6, 11)
 
 
-async def test_a_server_that_always_hangs_up_is_asked_three_times_and_not_more() -> None:
+async def test_a_server_that_always_closes_the_connection_is_tried_three_times() -> None:
     async with upstream(hang_up) as served, client_of(served.url, timeout_seconds=5) as client:
         with pytest.raises(ConnectionDropped):
             await fetch(client)
         assert served.connections == len(served.heads) == MOST_ATTEMPTS
 
 
-async def test_without_anyone_listening_alpaca_is_unreachable(log_lines: list[Any]) -> None:
+async def test_without_a_listener_alpaca_is_unreachable(log_lines: list[Any]) -> None:
     async with upstream() as gone:
         pass
     async with client_of(gone.url, timeout_seconds=3) as client:
@@ -215,10 +215,10 @@ async def test_a_connection_that_was_refused_costs_no_budget() -> None:
                 await fetch(client)
 
 
-async def test_a_429_is_obeyed_without_asking_again(log_lines: list[Any]) -> None:
+async def test_a_429_is_not_retried(log_lines: list[Any]) -> None:
     too_many = answer(b'{"message":"rate limit exceeded"}', "429 Too Many Requests", {"Retry-After": "17"})
     async with upstream(too_many) as served, client_of(served.url) as client:
-        with pytest.raises(AlpacaRateLimited) as told:
+        with pytest.raises(AlpacaRateLimited) as reported:
             await fetch(client)
         with pytest.raises(AlpacaRateLimited) as known:
             await fetch(client)
@@ -226,13 +226,13 @@ async def test_a_429_is_obeyed_without_asking_again(log_lines: list[Any]) -> Non
         with pytest.raises(AlpacaRateLimited):
             await fetch(client, budget_key="bob")
         assert len(served.heads) == 2
-    assert (told.value.from_us, told.value.status, told.value.retry_after_seconds) == (False, 429, 17)
+    assert (reported.value.from_us, reported.value.status, reported.value.retry_after_seconds) == (False, 429, 17)
     assert (known.value.from_us, known.value.status) == (True, None)
     assert 1 <= known.value.retry_after_seconds <= 17
     assert len(log_lines) == 2
 
 
-async def test_a_spent_budget_is_told_without_asking() -> None:
+async def test_a_used_up_budget_is_an_error_without_a_call() -> None:
     async with upstream(answer(ACCOUNT, headers=counted(200, 0))) as served, client_of(served.url) as client:
         await fetch(client)
         with pytest.raises(AlpacaRateLimited) as spent:
@@ -284,7 +284,7 @@ async def test_one_line_is_logged_for_each_call(log_lines: list[Any]) -> None:
     }
 
 
-async def test_a_request_id_that_is_none_is_not_taken_over(log_lines: list[Any]) -> None:
+async def test_an_invalid_request_id_is_not_logged(log_lines: list[Any]) -> None:
     async with (
         upstream(answer(ACCOUNT, headers={"X-Request-ID": SECRET_KEY})) as served,
         client_of(served.url) as client,

@@ -89,7 +89,7 @@ def test_paper_and_live_may_not_be_the_same_address(paper: str, live: str) -> No
         {"live": "https://paper-api.alpaca.markets/x"},
     ],
 )
-def test_alpacas_own_hosts_may_not_be_exchanged(urls: dict[str, str]) -> None:
+def test_alpacas_hosts_may_not_be_swapped(urls: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="are exchanged"):
         Hosts.from_urls(**urls)
 

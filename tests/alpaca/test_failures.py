@@ -213,7 +213,7 @@ def everything_in(error: BaseException) -> str:
 
 
 @pytest.mark.parametrize(("script", "kind", "status"), [f[1:] for f in FAILURES], ids=[f[0] for f in FAILURES])
-async def test_a_failure_has_its_name_comes_in_time_and_shows_no_key(
+async def test_a_failure_has_its_error_in_time_and_shows_no_key(
     script: Script, kind: type[AlpacaError], status: int | None, log_lines: list[Any]
 ) -> None:
     deadline = DEADLINE if kind is DeadlineExceeded else 3  # there, pauses between attempts must not end in it
@@ -256,7 +256,7 @@ async def test_a_redirect_is_never_followed(status: int) -> None:
 
 
 @pytest.mark.parametrize("script", [flood, announced_flood], ids=["chunked", "announced"])
-async def test_a_flood_is_cut_off_and_its_connection_closed(script: Script) -> None:
+async def test_an_endless_body_is_cut_off_and_its_connection_closed(script: Script) -> None:
     async with upstream(script, answer(ACCOUNT)) as served, client_of(served.url, timeout_seconds=5) as client:
         process = psutil.Process()
         before = process.memory_info().rss
@@ -286,7 +286,7 @@ async def test_the_body_limit_is_exact(framing: str) -> None:
 
 @pytest.mark.parametrize("ending", [" b", "\r\nX-Evil: 1", "\n", "\r", "\0", "ä", "x" * 257, "\x7f", "\u2028"])
 @pytest.mark.parametrize("place", [0, 1])
-async def test_a_key_that_could_break_out_of_its_header_is_refused_before_dialling(
+async def test_a_key_that_could_inject_a_header_is_refused_before_connecting(
     ending: str, place: int, log_lines: list[Any]
 ) -> None:
     pair = [KEY_ID, SECRET_KEY]
@@ -300,14 +300,14 @@ async def test_a_key_that_could_break_out_of_its_header_is_refused_before_dialli
     assert SECRET_KEY not in shown
 
 
-async def test_an_empty_key_is_refused_before_dialling() -> None:
+async def test_an_empty_key_is_refused_before_connecting() -> None:
     async with upstream(answer(ACCOUNT)) as served, client_of(served.url) as client:
         with pytest.raises(AlpacaAuthError):
             await client.fetch_account(Environment.PAPER, Secret(KEY_ID), Secret(""), budget_key="alice")
     assert served.connections == 0
 
 
-async def test_a_list_is_read_to_its_limit_and_no_farther() -> None:
+async def test_a_list_is_read_only_up_to_its_limit() -> None:
     item = json.dumps({"asset_id": "a", "symbol": "S", "side": "long", "qty": "1"}).encode()
     fitting = LARGEST_ANSWER_BYTES // (len(item) + 1)
     lists = [b"[" + b",".join([item] * many) + b"]" for many in (fitting - 1, fitting + 1)]

@@ -54,14 +54,14 @@ def test_values_that_alpaca_adds_later_pass_as_texts() -> None:
     assert (read.status, read.type, read.asset_class) == ("pending_moon", "iceberg", "ipo")
 
 
-def test_a_multi_leg_order_has_what_it_has_in_its_legs() -> None:
+def test_a_multi_leg_order_has_symbol_and_side_in_its_legs() -> None:
     leg = order(8, type="", order_type="", ratio_qty="2")
     read = _one(read_orders, order(7, order_class="mleg", symbol="", side="", asset_id="", asset_class="", legs=[leg]))
     assert (read.symbol, read.side, read.asset_id, read.asset_class) == (None,) * 4
     assert [(one.symbol, one.type, one.ratio_qty) for one in read.legs] == [("AAPL", None, "2")]
 
 
-def test_what_a_client_named_its_order_is_taken_as_it_is() -> None:
+def test_a_client_order_id_is_read_unchanged() -> None:
     assert _one(read_orders, order(7, client_order_id="a\nb\t👩‍🚀")).client_order_id == "a\nb\t👩‍🚀"
 
 
@@ -134,12 +134,12 @@ def test_a_list_of_which_more_than_half_is_unreadable_is_unusable(
 
 
 @pytest.mark.parametrize("name", [name for name in order(7) if name not in {"id", "status", "type", "order_type"}])
-def test_an_empty_text_in_an_order_is_nothing(name: str) -> None:
+def test_an_empty_text_in_an_order_is_none(name: str) -> None:
     assert _one(read_orders, order(7, **{name: ""})) == _one(read_orders, order(7, **{name: None}))
 
 
 @pytest.mark.parametrize("zero", ["0001-01-01T00:00:00Z", "0000-00-00T00:00:00Z", "", None])
-def test_a_zero_time_is_no_time(zero: str | None) -> None:
+def test_a_zero_time_is_none(zero: str | None) -> None:
     assert _one(read_orders, order(7, filled_at=zero)).filled_at is None
 
 
@@ -157,12 +157,12 @@ def test_a_zero_time_is_no_time(zero: str | None) -> None:
         (None, None),
     ],
 )
-def test_a_day_is_cut_out_of_a_time(written: str | None, read: str | None) -> None:
+def test_a_date_is_taken_from_a_timestamp(written: str | None, read: str | None) -> None:
     assert _one(read_activities, {**DIVIDEND, "date": written}).date == read
 
 
 @pytest.mark.parametrize("written", ["today", "2026-02-30", "2026-13-01", "2026-08-05T", "05.08.2026", 20260805])
-def test_what_is_no_day_is_unreadable(written: object) -> None:
+def test_an_invalid_date_is_unreadable(written: object) -> None:
     fill, dividend = read_activities(json.dumps([FILL, {**DIVIDEND, "date": written}]).encode())
     assert isinstance(fill, TradeActivity)
     assert isinstance(dividend, UnreadableItem)
@@ -170,7 +170,7 @@ def test_what_is_no_day_is_unreadable(written: object) -> None:
 
 
 @pytest.mark.parametrize("missing", ["asset_id", "symbol"])
-def test_a_position_without_what_it_is_of_makes_the_whole_list_unusable(missing: str) -> None:
+def test_a_position_without_an_asset_makes_the_whole_list_unusable(missing: str) -> None:
     with pytest.raises(WrongShape) as refused:
         read_positions(json.dumps([POSITION, {**POSITION, missing: None}, POSITION]).encode())
     assert (refused.value.fault, refused.value.field) == (Fault.MISSING, missing)
@@ -192,7 +192,7 @@ def test_a_position_in_another_currency_keeps_its_values_in_dollars_and_its_rate
 
 
 @pytest.mark.parametrize("usd", ["4880", [], {"market_value": "lots"}])
-def test_values_in_dollars_that_are_none_make_the_position_unreadable(usd: object) -> None:
+def test_invalid_values_in_dollars_make_the_position_unreadable(usd: object) -> None:
     _, position = read_positions(json.dumps([POSITION, {**POSITION, "usd": usd}]).encode())
     assert isinstance(position, UnreadableItem)
     assert list(position.faults) == ["usd"]
@@ -203,7 +203,7 @@ def test_a_position_may_lack_everything_else() -> None:
     assert (read.qty, read.market_value, read.exchange) == ("-20", None, None)
 
 
-def test_fills_and_other_activities_are_told_apart() -> None:
+def test_fills_and_other_activities_are_distinguished() -> None:
     fill, dividend = read_activities(json.dumps([FILL, DIVIDEND]).encode())
     assert isinstance(fill, TradeActivity)
     assert (fill.price, fill.transaction_time) == ("174.780", "2022-02-02T18:55:09.981482Z")
@@ -226,7 +226,7 @@ def test_an_activity_without_an_id_or_a_fill_without_a_symbol_makes_the_whole_li
         read_activities(json.dumps([DIVIDEND, fields, FILL]).encode())
 
 
-def test_an_activity_keeps_whatever_else_alpaca_says_of_it() -> None:
+def test_an_activity_keeps_all_other_fields() -> None:
     fee = {"activity_type": "CFEE", "id": "1", "price": "1884.5", "description": "Coin Pair\nTransaction Fee"}
     fee |= {"venue": "X", "rate": 0.0025, "is_final": True, "nothing": None, "empty": "", "legs": [1], "deep": {"a": 1}}
     read = _one(read_activities, fee | {"Odd name": "x", "long": "x" * 1_001, "control": "a\x00b"})
@@ -264,7 +264,7 @@ def test_a_history_keeps_its_numbers_as_they_are_written() -> None:
         ('"1D"', "null"),
     ],
 )
-def test_a_history_whose_columns_do_not_fit_is_none(well: str, badly: str) -> None:
+def test_a_history_with_columns_of_different_lengths_is_refused(well: str, badly: str) -> None:
     assert well in HISTORY
     with pytest.raises(WrongShape):
         read_portfolio_history(HISTORY.replace(well, badly).encode())
@@ -284,7 +284,7 @@ def test_a_column_that_is_null_has_no_values() -> None:
 
 
 @pytest.mark.parametrize("asof", ['"0000-00-00"', '"last week"', '""', "null"])
-def test_a_history_whose_base_is_of_no_day_has_its_points(asof: str) -> None:
+def test_a_history_without_a_base_date_has_its_points(asof: str) -> None:
     history = read_portfolio_history(HISTORY.replace('"2026-04-06"', asof).replace("8413.0400", '"?"').encode())
     assert (history.base_value, history.base_value_asof, len(history.points)) == (None, None, 2)
 
@@ -295,14 +295,14 @@ def test_a_point_that_cannot_be_read_is_left_out_and_counted() -> None:
     assert count_unreadable(history.entries) == 1
 
 
-def test_the_clock_is_told_in_utc_to_the_nanosecond() -> None:
+def test_the_clock_is_read_in_utc_to_the_nanosecond() -> None:
     clock = read_clock(json.dumps(CLOCK).encode())
     assert clock.timestamp == "2026-11-23T19:22:20.586011618Z"
     assert (clock.next_open, clock.next_close, clock.is_open) == ("2026-11-24T14:30:00Z", "2026-11-23T21:00:00Z", True)
 
 
 @pytest.mark.parametrize("missing", CLOCK)
-def test_a_clock_lacks_nothing(missing: str) -> None:
+def test_every_field_of_the_clock_is_required(missing: str) -> None:
     with pytest.raises(WrongShape):
         read_clock(json.dumps({**CLOCK, missing: None}).encode())
 
@@ -316,7 +316,7 @@ def test_a_clock_lacks_nothing(missing: str) -> None:
     ],
     ids=lambda body: repr(body[:12]),
 )
-def test_what_is_something_else_is_refused(path: str, body: bytes) -> None:
+def test_other_bodies_are_refused(path: str, body: bytes) -> None:
     with pytest.raises(WrongShape):
         READERS[path](body)
 

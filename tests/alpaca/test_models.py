@@ -55,9 +55,7 @@ INFORMING = [
 
 
 @pytest.mark.parametrize(("name", "written", "value"), INFORMING)
-def test_what_is_told_for_information_is_read_and_is_none_where_it_makes_no_sense(
-    name: str, written: object, value: object
-) -> None:
+def test_optional_fields_are_read_and_are_none_if_invalid(name: str, written: object, value: object) -> None:
     assert getattr(read(**{name: written}), name) == value
     senseless_values: list[object] = [None, "perhaps", [], {}, -1, 1e9]
     for senseless in senseless_values:
@@ -73,7 +71,7 @@ FIGURES = [
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_a_figure_that_is_told_for_information_is_a_decimal_or_none(name: str) -> None:
+def test_an_optional_amount_is_a_decimal_or_none(name: str) -> None:
     assert getattr(read(**{name: "-0.10"}), name) == "-0.10"
     assert getattr(read_account(with_bare(name, "48151.62340")), name) == "48151.62340"
     senseless_values: list[object] = [None, "", "much", [], {}, True]
@@ -82,7 +80,7 @@ def test_a_figure_that_is_told_for_information_is_a_decimal_or_none(name: str) -
     assert getattr(read(), name) is None
 
 
-def test_when_an_account_was_opened_is_told_in_utc_and_its_crypto_status_as_it_stands() -> None:
+def test_the_opening_time_is_in_utc_and_the_crypto_status_unchanged() -> None:
     opened = {"created_at": "2026-01-05T23:30:00.5-05:00", "crypto_status": "ACTIVE"}
     assert read(**opened).created_at == "2026-01-06T04:30:00.5Z"
     assert read(**opened).crypto_status == "ACTIVE"
@@ -123,7 +121,7 @@ ANYTHING = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() 
 
 
 @given(st.dictionaries(st.sampled_from([*ACCOUNT, "pattern_day_trader", "daytrade_count"]), ANYTHING, max_size=4))
-def test_whatever_stands_in_a_field_the_account_is_read_or_refused(changes: dict[str, Any]) -> None:
+def test_any_value_in_a_field_is_read_or_refused(changes: dict[str, Any]) -> None:
     with contextlib.suppress(NotAnAccount):
         read_back = read(**changes)
         assert all(re.match(r"-?[0-9]", money) for money in (read_back.cash, read_back.equity, read_back.buying_power))
@@ -139,7 +137,7 @@ def test_whatever_stands_in_a_field_the_account_is_read_or_refused(changes: dict
         *('"١٢"', '"1_000"', '"--1"', "9" * 5000, '"' + "9" * 65 + '"', "01", "+1", "1.", ".5"),
     ],
 )
-def test_a_balance_that_is_no_finite_decimal_is_refused(name: str, literal: str) -> None:
+def test_a_balance_must_be_a_finite_decimal(name: str, literal: str) -> None:
     with pytest.raises(NotAnAccount):
         read_account(with_bare(name, literal))
 
@@ -203,19 +201,19 @@ def test_flags_and_counts_are_read_as_texts_too() -> None:
 
 @pytest.mark.parametrize("value", [1, 0, "yes", "True", "", [], {}, "1"])
 @pytest.mark.parametrize("name", ["trading_blocked", "account_blocked", "pattern_day_trader"])
-def test_a_flag_that_makes_no_sense_is_refused_rather_than_read_as_not_blocked(name: str, value: object) -> None:
+def test_an_invalid_flag_is_refused_rather_than_read_as_not_blocked(name: str, value: object) -> None:
     with pytest.raises(NotAnAccount):
         read(**{name: value})
 
 
 @pytest.mark.parametrize("value", [-1, 3.5, "three", True, [], 10**7, "٣"])
-def test_a_count_that_makes_no_sense_is_refused(value: object) -> None:
+def test_an_invalid_count_is_refused(value: object) -> None:
     with pytest.raises(NotAnAccount):
         read(daytrade_count=value)
 
 
 @pytest.mark.parametrize("name", ["daytrade_count", "last_equity", "multiplier", "status", "account_number"])
-def test_an_empty_text_in_an_account_is_nothing(name: str) -> None:
+def test_an_empty_text_in_an_account_is_none(name: str) -> None:
     assert read(**{name: ""}) == read(**{name: None})
 
 
@@ -228,7 +226,7 @@ def test_an_account_that_is_not_open_needs_no_balance(status: str, missing: str)
 
 
 @pytest.mark.parametrize("status", ["ACTIVE", None])
-def test_an_open_account_without_a_balance_is_none(status: str | None) -> None:
+def test_an_open_account_without_a_balance_is_refused(status: str | None) -> None:
     with pytest.raises(NotAnAccount) as refused:
         read(status=status, equity=None)
     assert (refused.value.fault, refused.value.field) == (Fault.MISSING, "equity")
@@ -238,7 +236,7 @@ def test_an_account_of_any_status_with_a_balance_has_it() -> None:
     assert isinstance(read(status="ONBOARDING"), Account)
 
 
-def test_an_account_is_known_by_its_id_or_else_by_its_number() -> None:
+def test_an_account_is_identified_by_its_id_or_its_number() -> None:
     assert read(id=None).id == ACCOUNT["account_number"]
     assert read(id="").id == ACCOUNT["account_number"]
     with pytest.raises(NotAnAccount):
@@ -252,6 +250,6 @@ def test_an_account_is_known_by_its_id_or_else_by_its_number() -> None:
         *(("currency", "DOUBLOONS"), ("currency", 1), ("status", "\ud800"), ("status", "A\nB"), ("status", {})),
     ],
 )
-def test_a_text_of_another_kind_or_without_end_is_refused(name: str, value: object) -> None:
+def test_a_text_of_another_type_or_too_long_is_refused(name: str, value: object) -> None:
     with pytest.raises(NotAnAccount):
         read(**{name: value})

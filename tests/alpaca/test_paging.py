@@ -99,7 +99,7 @@ def _orders_at(moments: Sequence[str]) -> list[Order]:
     st.none() | st.sampled_from(_MOMENTS),
     st.data(),
 )
-def test_where_alpaca_goes_on_by_place_nothing_is_lost_and_nothing_comes_twice(
+def test_if_alpaca_pages_by_position_no_order_is_lost_or_repeated(
     moments: list[str], direction: Direction, after: str | None, until: str | None, data: st.DataObject
 ) -> None:
     query = OrderQuery(status=OrderStatusFilter.ALL, after=after, until=until, direction=direction)
@@ -115,10 +115,10 @@ def test_where_alpaca_goes_on_by_place_nothing_is_lost_and_nothing_comes_twice(
     st.none() | st.integers(0, 8),
     st.data(),
 )
-def test_where_alpaca_goes_on_by_time_nothing_is_lost_either(
+def test_if_alpaca_pages_by_time_no_order_is_lost(
     groups: list[int], direction: Direction, after: int | None, until: int | None, data: st.DataObject
 ) -> None:
-    """As long as the orders of one moment fit on a page: that is all that such an Alpaca could tell anybody."""
+    """As long as the orders of one time fit on a page: such an Alpaca cannot return more of them."""
 
     def moment(second: int) -> str:
         return f"2026-11-23T14:31:0{second}Z"
@@ -134,7 +134,7 @@ def test_where_alpaca_goes_on_by_time_nothing_is_lost_either(
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 6])
-async def test_an_alpaca_that_compares_less_precisely_than_it_writes_loses_none_either(limit: int) -> None:
+async def test_if_alpaca_compares_times_less_precisely_no_order_is_lost(limit: int) -> None:
     moments = [f"2026-11-23T14:31:0{second}.00000{order}Z" for second in range(3) for order in range(6)]
     alpaca = Alpaca(_orders_at(moments), BY_MILLISECOND)
     turned = await _turn_all(alpaca, OrderQuery(), lambda: limit)
@@ -142,14 +142,14 @@ async def test_an_alpaca_that_compares_less_precisely_than_it_writes_loses_none_
 
 
 @pytest.mark.parametrize("meaning", [BY_TIME, BY_PLACE])
-async def test_a_bracket_that_a_page_would_cut_comes_whole(meaning: str) -> None:
+async def test_a_bracket_across_pages_is_complete(meaning: str) -> None:
     one_moment = ["2026-11-23T14:31:01Z"] + ["2026-11-23T14:31:02.5Z"] * 3 + ["2026-11-23T14:31:03Z"]
     alpaca = Alpaca(_orders_at(one_moment), meaning)
     turned = await _turn_all(alpaca, OrderQuery(), lambda: 2)
     assert turned == alpaca.in_order(OrderQuery())
 
 
-async def test_a_whole_list_costs_a_call_for_each_page_and_no_more() -> None:
+async def test_a_list_costs_one_call_for_each_page() -> None:
     many = 1_500
     moments = [f"2026-11-23T14:{number // 60:02}:{number % 60:02}Z" for number in range(many)]
     alpaca = Alpaca(_orders_at(moments), BY_TIME, alpaca_orders.MOST_ORDERS)
@@ -158,7 +158,7 @@ async def test_a_whole_list_costs_a_call_for_each_page_and_no_more() -> None:
     assert alpaca.calls <= many // 500 + 1
 
 
-async def test_orders_that_come_in_between_two_pages_neither_push_others_out_nor_bring_them_twice() -> None:
+async def test_new_orders_between_two_pages_neither_lose_nor_repeat_others() -> None:
     same = "2026-11-23T14:31:01Z"
     query, orders = OrderQuery(), _orders_at([same] * 5)
     alpaca = Alpaca(orders, BY_PLACE)
@@ -199,7 +199,7 @@ def _pages(*pages: Sequence[int]) -> Callable[[int, str | None], Sequence[Order]
     ],
     ids=["one page for ever", "two pages in turn", "a long way round"],
 )
-async def test_pages_that_repeat_themselves_come_to_an_end(pages: list[list[int]]) -> None:
+async def test_repeated_pages_end(pages: list[list[int]]) -> None:
     answer = _pages(*pages)
 
     async def ask(wanted: int, beyond: str | None) -> Sequence[Order]:
@@ -227,7 +227,7 @@ _BEHIND_FIVE = Place(str(UUID(int=5)), milestone=str(UUID(int=20)), turns=3)
         (_BEHIND_FIVE, [4, 3, 4]),
     ],
 )
-async def test_what_was_given_already_is_noticed_at_once(place: Place, page: list[int]) -> None:
+async def test_a_repeated_item_is_noticed_at_once(place: Place, page: list[int]) -> None:
     answer = _pages(page)
 
     async def ask(wanted: int, beyond: str | None) -> Sequence[Order]:
@@ -237,7 +237,7 @@ async def test_what_was_given_already_is_noticed_at_once(place: Place, page: lis
         await read_page(_listing(OrderQuery()), ask, place, limit=5)
 
 
-async def test_a_page_in_disorder_without_anything_new_is_no_end() -> None:
+async def test_an_unsorted_page_without_new_items_does_not_end_the_list() -> None:
     """All but the last are beyond the bound, and that one was given: what ends a list comes last."""
     early, late = "2026-11-23T14:31:01Z", "2026-11-23T14:31:03Z"
     page = [read_order(order(n, submitted_at=late if n == 3 else early)) for n in (1, 2, 3)]
@@ -257,9 +257,7 @@ async def test_a_page_in_disorder_without_anything_new_is_no_end() -> None:
     ),
     st.integers(1, 7),
 )
-def test_nothing_is_lost_or_given_twice_around_orders_that_cannot_be_read(
-    many: list[tuple[str, str]], limit: int
-) -> None:
+def test_unreadable_orders_do_not_lose_or_repeat_others(many: list[tuple[str, str]], limit: int) -> None:
     moments = sorted((moment for moment, _ in many), key=instant, reverse=True)
     whole = _orders_at(moments)
     entries = [_entry(one, how) for one, (_, how) in zip(whole, many, strict=True)]
@@ -289,7 +287,7 @@ def _entry(one: Order, how: str) -> Order | UnreadableItem:
 
 
 @given(st.integers(0, 12), st.integers(1, 100))
-def test_activities_go_on_behind_the_last_one_that_was_given(many: int, limit: int) -> None:
+def test_activities_continue_after_the_last_returned_one(many: int, limit: int) -> None:
     everything = [read_activity(fill(number)) for number in range(many)]
 
     async def ask(wanted: int, beyond: str | None) -> Sequence[Activity | UnreadableItem]:
@@ -308,7 +306,7 @@ def test_activities_go_on_behind_the_last_one_that_was_given(many: int, limit: i
     assert asyncio.run(turn_all()) == everything
 
 
-def test_bounds_and_an_id_never_go_together_into_an_address() -> None:
+def test_time_bounds_and_an_id_are_never_sent_together() -> None:
     query = OrderQuery(after="2026-11-23T14:31:01Z", until="2026-11-23T14:31:02Z")
     assert {"after", "until"} <= query.parameters(limit=1).keys()
     behind = query.parameters(limit=1, beyond="an id")

@@ -69,9 +69,7 @@ async def proxy(*, refuses: bool = False) -> AsyncGenerator[Proxy]:
         await one.close()
 
 
-async def test_a_call_goes_through_the_proxy_which_hears_no_key(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_call_goes_through_the_proxy_which_sees_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cert, tls = certificate(tmp_path, "IP:127.0.0.1")
     monkeypatch.setenv("SSL_CERT_FILE", str(cert))
     async with (
@@ -83,10 +81,10 @@ async def test_a_call_goes_through_the_proxy_which_hears_no_key(
         assert len(served.heads) == 1
     assert [head.split()[:2] for head in carrying.heads] == [[b"CONNECT", served.url.removeprefix("https://").encode()]]
     assert b"Proxy-Authorization: Basic " in carrying.heads[0]
-    told = b"".join(carrying.heads) + carrying.heard
-    assert len(told) > 1000, "the handshake and the answer, at least"
-    assert KEY_ID.encode() not in told
-    assert SECRET_KEY.encode() not in told
+    reported = b"".join(carrying.heads) + carrying.heard
+    assert len(reported) > 1000, "the handshake and the answer, at least"
+    assert KEY_ID.encode() not in reported
+    assert SECRET_KEY.encode() not in reported
     assert b"proxy-password" not in served.heads[0]
     assert b"Proxy-Authorization" not in served.heads[0]
 

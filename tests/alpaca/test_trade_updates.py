@@ -47,7 +47,7 @@ def update(**data: object) -> dict[str, object]:
     return {"stream": "trade_updates", "data": {"event": "fill", "order": ORDER} | data}
 
 
-async def test_it_says_who_it_is_then_what_it_wants_and_hears_what_happens() -> None:
+async def test_it_authenticates_subscribes_and_receives_updates() -> None:
     async with socket_of(says(AUTHORIZED), says(LISTENING, update())) as seen, line_to(seen) as line:
         heard = await line.next_update()
         assert heard is not None
@@ -64,14 +64,14 @@ _NEW = '{"stream":"trade_updates","data":{"event":"new","order":{"id":"a","statu
 
 
 @pytest.mark.parametrize("frame", [_NEW, _NEW.encode()], ids=["text", "bytes"])
-async def test_frames_of_bytes_and_of_text_are_read_alike(frame: str | bytes) -> None:
+async def test_binary_and_text_frames_are_read(frame: str | bytes) -> None:
     async with socket_of(says(AUTHORIZED), says(LISTENING, frame)) as seen, line_to(seen) as line:
         heard = await line.next_update()
         assert heard is not None
         assert heard.event == "new"
 
 
-async def test_a_word_that_alpaca_adds_is_passed_on() -> None:
+async def test_a_new_event_of_alpaca_is_passed_on() -> None:
     async with socket_of(says(AUTHORIZED), says(LISTENING, update(event="brand_new"))) as seen, line_to(seen) as line:
         heard = await line.next_update()
         assert heard is not None
@@ -98,13 +98,13 @@ async def test_a_word_that_alpaca_adds_is_passed_on() -> None:
         b"[" * 100_000,
     ],
 )
-async def test_what_cannot_be_read_is_said_to_be_lost_and_the_next_one_is_heard(frame: bytes) -> None:
+async def test_an_unreadable_update_is_reported_as_lost_and_the_next_one_is_received(frame: bytes) -> None:
     async with socket_of(says(AUTHORIZED), says(LISTENING, frame, update())) as seen, line_to(seen) as line:
         assert await line.next_update() is None
         assert await line.next_update() is not None
 
 
-async def test_messages_of_other_streams_are_passed_over() -> None:
+async def test_messages_of_other_streams_are_ignored() -> None:
     other: dict[str, object] = {"stream": "account_updates", "data": {}}
     async with (
         socket_of(says(other, AUTHORIZED), says(other, LISTENING, other, update())) as seen,
@@ -129,15 +129,15 @@ async def test_messages_of_other_streams_are_passed_over() -> None:
         ([says(AUTHORIZED), closes], ConnectionDropped),
     ],
 )
-async def test_a_greeting_that_goes_wrong_has_a_name_and_an_end(
+async def test_a_failed_authentication_or_subscription_has_an_error(
     scripts: list[Script], expected: type[AlpacaError]
 ) -> None:
     async with socket_of(*scripts) as seen:
         with pytest.raises(expected) as raised:
             async with line_to(seen, timeout_seconds=0.5):
                 pass
-    told = "".join(traceback.format_exception(raised.value))
-    assert SECRET_KEY not in told
+    reported = "".join(traceback.format_exception(raised.value))
+    assert SECRET_KEY not in reported
     assert raised.value.__cause__ is None
     assert raised.value.__context__ is None
 
@@ -152,7 +152,7 @@ async def test_a_greeting_that_goes_wrong_has_a_name_and_an_end(
         (200, AlpacaServerError),
     ],
 )
-async def test_a_handshake_that_is_refused_has_a_name(status: int, expected: type[AlpacaError]) -> None:
+async def test_a_refused_handshake_has_an_error(status: int, expected: type[AlpacaError]) -> None:
     async with socket_of(status=status) as seen:
         with pytest.raises(expected):
             async with line_to(seen):
@@ -170,7 +170,7 @@ async def test_no_redirect_is_followed_so_the_keys_go_nowhere_else(status: int) 
     assert not elsewhere.handshakes
 
 
-async def test_nobody_there_is_unreachable() -> None:
+async def test_a_closed_port_is_unreachable() -> None:
     with sockets.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     async with socket_of() as seen:
@@ -181,7 +181,7 @@ async def test_nobody_there_is_unreachable() -> None:
 
 
 @pytest.mark.parametrize("megabytes", [1, 10])
-async def test_a_frame_too_large_ends_the_connection_and_is_never_held(megabytes: int) -> None:
+async def test_a_frame_that_is_too_large_ends_the_connection_and_is_never_buffered(megabytes: int) -> None:
     frame = b'{"stream":"trade_updates","padding":"' + b"x" * (megabytes * 1024 * 1024) + b'"}'
     async with socket_of(says(AUTHORIZED), says(LISTENING, frame)) as seen, line_to(seen) as line:
         with pytest.raises(ConnectionDropped):
@@ -199,7 +199,7 @@ async def test_a_compressed_frame_ends_the_connection() -> None:
             await line.next_update()
 
 
-async def test_silence_beyond_the_pings_is_the_end() -> None:
+async def test_unanswered_pings_end_the_connection() -> None:
     async def fall_silent(web_socket: web.WebSocketResponse) -> None:
         await says(LISTENING)(web_socket)
         await asyncio.sleep(30)  # reads nothing meanwhile, so no ping is answered
@@ -210,7 +210,7 @@ async def test_silence_beyond_the_pings_is_the_end() -> None:
                 await line.next_update()
 
 
-async def test_a_flood_is_read_at_the_readers_pace() -> None:
+async def test_many_frames_are_read_at_the_pace_of_the_reader() -> None:
     async def flood(web_socket: web.WebSocketResponse) -> None:
         await says(LISTENING)(web_socket)
         frame = b"x" * 200_000
@@ -219,13 +219,13 @@ async def test_a_flood_is_read_at_the_readers_pace() -> None:
 
     async with socket_of(says(AUTHORIZED), flood) as seen, line_to(seen) as line:
         memory = psutil.Process().memory_info().rss
-        await asyncio.sleep(1)  # 200 MB are on their way, and nobody reads
+        await asyncio.sleep(1)  # 200 MB are being sent, and not read
         assert psutil.Process().memory_info().rss - memory < 40 * 1024 * 1024
         for _ in range(50):
             assert await line.next_update() is None
 
 
-def test_the_socket_is_on_the_host_of_the_trading_api_and_as_safe() -> None:
+def test_the_socket_has_the_host_and_encryption_of_the_trading_api() -> None:
     hosts = Hosts.from_urls(live="https://alpaca.example/prefix", paper="http://127.0.0.1:9")
     assert str(hosts.trade_updates(Environment.LIVE)) == "wss://alpaca.example/prefix/stream"
     assert str(hosts.trade_updates(Environment.PAPER)) == "ws://127.0.0.1:9/stream"

@@ -1,4 +1,4 @@
-"""An upstream on raw sockets that does what it is told, and remembers every byte that it was sent."""
+"""An upstream on raw sockets that a test controls, and that records every received byte."""
 
 import asyncio
 import json

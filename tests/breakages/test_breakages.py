@@ -60,7 +60,7 @@ def test_a_breakage_is_noticed(breakage: Breakage, tree: Path) -> None:
 
 SEAL = "src/corral/vault/seal.py"
 FRAMED = 'return framed("corral/seal/v1", self.purpose, *self.parts)'
-TEST = "tests/vault/test_seal.py::test_it_opens_in_no_other_context"
+TEST = "tests/vault/test_seal.py::test_a_sealed_value_opens_in_no_other_context"
 
 
 @pytest.mark.parametrize(

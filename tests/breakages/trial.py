@@ -117,7 +117,7 @@ def _run_pytest(arguments: list[str], tree: Path) -> str | None:
     with subprocess.Popen(
         command,
         cwd=tree,
-        env=_environment(os.environ) | {"CORRAL_DATA_DIR": str(tree / "data")},  # what is spoilt may start in earnest
+        env=_environment(os.environ) | {"CORRAL_DATA_DIR": str(tree / "data")},  # the broken code may really start
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -141,7 +141,7 @@ def _end(process: "subprocess.Popen[str]") -> None:
 
 
 def _environment(inherited: Mapping[str, str]) -> dict[str, str]:
-    """Without what tells a process that it is a part of another run of tests, or not to keep what it compiled."""
+    """Without variables that mark a process as part of another test run, or keep it from caching compiled files."""
     others = ("PYTEST_", "COV_", "COVERAGE_", "PYTHONDONTWRITEBYTECODE", "CI")
     return {name: value for name, value in inherited.items() if not name.startswith(others)}
 

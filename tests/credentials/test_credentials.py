@@ -61,7 +61,7 @@ async def test_the_prefix_is_a_hint_only_and_the_other_environment_is_asked_too(
     assert await faults.calls_of(key_id) == 2
 
 
-async def test_keys_offered_as_the_other_environment_are_refused_and_not_stored(alice: Person) -> None:
+async def test_keys_of_the_other_environment_are_refused_and_not_stored(alice: Person) -> None:
     detail = await refusal(
         alice, "POST", status=422, code="wrong_environment", json=new(paper_key(), credential_type="live")
     )
@@ -69,7 +69,7 @@ async def test_keys_offered_as_the_other_environment_are_refused_and_not_stored(
     assert await call(alice, "GET", status=200) == {"items": []}
 
 
-async def test_wrong_keys_are_told_from_a_wrong_environment(alice: Person) -> None:
+async def test_wrong_keys_are_distinguished_from_a_wrong_environment(alice: Person) -> None:
     wrong = {"nickname": "mine", "api_key": paper_key(), "secret_key": "not-the-secret"}
     detail = await refusal(alice, "POST", status=422, code="keys_refused", json=wrong)
     assert "neither" in detail
@@ -85,7 +85,7 @@ async def test_wrong_keys_are_told_from_a_wrong_environment(alice: Person) -> No
         ({"rate_limited": {"retry_after": 3}}, 429, "account_rate_limited"),
     ],
 )
-async def test_alpaca_being_down_is_told_from_wrong_keys(
+async def test_an_outage_of_alpaca_is_distinguished_from_wrong_keys(
     alice: Person, faults: Faults, fault: dict[str, object], status: int, code: str
 ) -> None:
     key_id = paper_key()
@@ -105,7 +105,7 @@ async def test_an_unreachable_alpaca_is_502_and_nothing_is_stored(alice: Person,
     assert await call(alice, "GET", status=200) == {"items": []}
 
 
-async def test_one_half_refusing_and_the_other_unreachable_is_not_called_wrong_keys(
+async def test_one_environment_refusing_and_the_other_unreachable_is_not_wrong_keys(
     alice: Person, start_service: StartService
 ) -> None:
     """The keys may be live ones: it cannot be known."""
@@ -131,7 +131,7 @@ async def test_the_same_account_twice_is_409_with_the_id_of_the_first(alice: Per
     first = await alice.store(key_id)
     problem = await call(alice, "POST", status=409, json=new(key_id))
     assert (problem["code"], problem["credential_id"]) == ("account_already_stored", first["id"])
-    await bob.store(key_id)  # somebody else may hold the same account, and learns nothing of alice's
+    await bob.store(key_id)  # another user may store the same account, and sees nothing of alice's
 
 
 async def test_the_same_account_stored_twice_at_once_is_stored_once(alice: Person) -> None:
@@ -144,7 +144,7 @@ async def test_the_same_account_stored_twice_at_once_is_stored_once(alice: Perso
     assert sorted(await asyncio.gather(*(store() for _ in range(5)))) == [201, 409, 409, 409, 409]
 
 
-async def test_one_person_may_have_two_hundred_and_that_is_nobody_elses_limit(
+async def test_the_limit_of_two_hundred_accounts_is_per_user(
     alice: Person, bob: Person, postgres: EmbeddedDatabase
 ) -> None:
     first = await alice.store()
@@ -167,7 +167,7 @@ async def test_one_person_may_have_two_hundred_and_that_is_nobody_elses_limit(
     await connection.close()
 
 
-async def test_renaming_and_switching_off_change_just_that(alice: Person) -> None:
+async def test_renaming_and_pausing_change_nothing_else(alice: Person) -> None:
     stored = await alice.store()
     renamed = await call(alice, "PATCH", f"/{stored['id']}", status=200, json={"nickname": " Größe ☃ "})
     assert renamed["nickname"] == "Größe ☃"
@@ -179,7 +179,7 @@ async def test_renaming_and_switching_off_change_just_that(alice: Person) -> Non
     }
 
 
-async def test_replacing_keys_keeps_the_id_and_asks_alpaca_anew(alice: Person, faults: Faults) -> None:
+async def test_replacing_keys_keeps_the_id_and_makes_a_new_call(alice: Person, faults: Faults) -> None:
     key_id = paper_key()
     stored = await alice.store(key_id)
     async with alice.client.get(f"/api/credentials/{stored['id']}/account-data"):
@@ -189,7 +189,7 @@ async def test_replacing_keys_keeps_the_id_and_asks_alpaca_anew(alice: Person, f
     assert replaced["last_validated_at"] > stored["last_validated_at"]
     async with alice.client.get(f"/api/credentials/{stored['id']}/account-data") as answer:
         assert answer.status == 200
-    assert await faults.calls_of(key_id) == 4  # stored, read, validated, and read anew: the kept answer is not used
+    assert await faults.calls_of(key_id) == 4  # stored, read, validated, and read again: the cached answer is not used
 
 
 async def test_keys_of_another_account_or_environment_do_not_replace(alice: Person) -> None:
@@ -252,7 +252,7 @@ async def test_validate_says_whether_alpaca_still_accepts_the_keys(alice: Person
     await refusal(alice, "POST", f"/{stored['id']}/validate", status=502, code="upstream_failed")
 
 
-async def test_a_credential_that_is_switched_off_is_not_used_for_a_check_either(alice: Person, faults: Faults) -> None:
+async def test_a_paused_credential_is_not_checked(alice: Person, faults: Faults) -> None:
     key_id = paper_key()
     stored = await alice.store(key_id)
     await call(alice, "PATCH", f"/{stored['id']}", status=200, json={"is_active": False})
@@ -276,7 +276,7 @@ async def test_an_account_that_repeats_its_keys_is_not_stored(alice: Person, fau
     assert await call(alice, "GET", status=200) == {"items": []}
 
 
-async def test_no_answer_has_the_keys(alice: Person) -> None:
+async def test_no_response_contains_the_keys(alice: Person) -> None:
     key_id = paper_key()
     stored = await alice.store(key_id)
     for method, path, body in [

@@ -30,7 +30,7 @@ async def test_servers_that_start_together_on_a_new_database_share_one_keyring(r
             assert not (folder / "another.json").exists()
 
 
-async def test_a_keyring_that_cannot_be_made_is_told_with_its_place(run_dir: Path) -> None:
+async def test_a_keyring_that_cannot_be_created_is_reported_with_its_path(run_dir: Path) -> None:
     folder = run_dir / "barred"
     async with embedded_postgres(folder) as postgres:
         await apply_migrations(postgres.dsn("corral_owner"))
@@ -39,7 +39,7 @@ async def test_a_keyring_that_cannot_be_made_is_told_with_its_place(run_dir: Pat
                 await open_vault(database, Path("/proc/corral/keyring.json"))
 
 
-async def test_one_that_was_made_by_another_server_a_moment_ago_is_used(
+async def test_a_keyring_created_by_another_server_meanwhile_is_used(
     run_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = run_dir / "moment"

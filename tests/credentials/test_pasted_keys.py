@@ -1,4 +1,4 @@
-"""What copying adds around an Alpaca key pair is removed; what it adds inside is named, and Alpaca is not asked."""
+"""Whitespace around a pasted Alpaca key is removed; invalid characters in it are named, without a call to Alpaca."""
 
 from typing import Any
 
@@ -61,8 +61,8 @@ async def test_a_character_inside_a_pasted_key_is_named_and_alpaca_is_not_asked(
     for method, path, body in [("POST", "", {"nickname": "x", **pasted}), ("PATCH", f"/{stored['id']}", pasted)]:
         status, problem = await _send(alice, method, path, body)
         assert (status, problem["code"]) == (422, "invalid_request")
-        told = {"loc": ["body", field], "msg": f"The {NAMES[field]} contains {kind}. Copy it again."}
-        assert problem["errors"] == [told]
+        reported = {"loc": ["body", field], "msg": f"The {NAMES[field]} contains {kind}. Copy it again."}
+        assert problem["errors"] == [reported]
     assert await faults.calls_of(key_id) == 0
     assert await faults.calls_of(f"{key_id[:4]}{character}{key_id[4:]}") == 0
 

@@ -107,7 +107,7 @@ async def asked_times(faults: Faults, key_id: str, more: int) -> None:
     await until(are_there)
 
 
-async def test_refused_keys_are_marked_and_seen_everywhere_and_only_by_their_owner(
+async def test_rejected_keys_are_marked_everywhere_and_only_for_their_owner(
     alice: Person, bob: Person, faults: Faults, log_file: Path
 ) -> None:
     log = LogSince(log_file)
@@ -129,7 +129,7 @@ async def test_refused_keys_are_marked_and_seen_everywhere_and_only_by_their_own
     assert key_id not in log.text()
 
 
-async def test_while_marked_no_call_is_spent_on_reading_it(
+async def test_a_marked_credential_makes_no_calls(
     start: StartService, faults: Faults, owner: asyncpg.Connection
 ) -> None:
     key_id = paper_key()
@@ -143,7 +143,7 @@ async def test_while_marked_no_call_is_spent_on_reading_it(
     assert await faults.calls_of(key_id) == 1
 
 
-async def test_one_refusal_alone_is_not_believed(alice: Person, faults: Faults, log_file: Path) -> None:
+async def test_a_single_rejection_does_not_mark_the_keys(alice: Person, faults: Faults, log_file: Path) -> None:
     key_id = paper_key()
     credential = await alice.store(key_id)
     log = LogSince(log_file)
@@ -167,7 +167,7 @@ OUTAGES: dict[str, dict[str, object]] = {
 
 
 @pytest.mark.parametrize("fault", OUTAGES.values(), ids=OUTAGES)
-async def test_an_outage_is_no_refusal(alice: Person, faults: Faults, fault: dict[str, object]) -> None:
+async def test_an_outage_does_not_mark_the_keys(alice: Person, faults: Faults, fault: dict[str, object]) -> None:
     key_id = paper_key()
     credential = await alice.store(key_id)
     await faults.set(key_id, **fault)
@@ -175,7 +175,7 @@ async def test_an_outage_is_no_refusal(alice: Person, faults: Faults, fault: dic
     assert await refused_at(alice, credential) is None
 
 
-async def test_a_spent_budget_is_no_refusal_and_stops_the_asking(alice: Person, faults: Faults) -> None:
+async def test_a_rate_limit_does_not_mark_the_keys_and_postpones_the_check(alice: Person, faults: Faults) -> None:
     key_id, other = paper_key(), paper_key()
     credential = await alice.store(key_id)
     await alice.store(other)
@@ -191,8 +191,12 @@ async def test_the_last_requests_of_a_minute_are_left_to_the_owner(alice: Person
     key_id, other = paper_key(), paper_key()
     credential = await alice.store(key_id)
     await alice.store(other)
-    told = {"X-RateLimit-Limit": "200", "X-RateLimit-Remaining": "15", "X-RateLimit-Reset": str(int(time.time()) + 55)}
-    await faults.set(key_id, headers=told)
+    reported = {
+        "X-RateLimit-Limit": "200",
+        "X-RateLimit-Remaining": "15",
+        "X-RateLimit-Reset": str(int(time.time()) + 55),
+    }
+    await faults.set(key_id, headers=reported)
     assert (await account_data(alice, credential))[0] == 200
     await asked_times(faults, other, 1)  # a check that was under way is over
     calls = await faults.calls_of(key_id)
@@ -217,7 +221,7 @@ async def test_keys_that_work_again_lose_the_mark(alice: Person, faults: Faults,
     assert f'"event":"credential_accepted","user_id":"{alice.user_id}"' in log.text()
 
 
-async def test_a_mark_stays_while_alpaca_is_out(alice: Person, faults: Faults) -> None:
+async def test_a_mark_stays_during_an_outage(alice: Person, faults: Faults) -> None:
     key_id = paper_key()
     credential = await alice.store(key_id)
     await faults.set(key_id, **UNAUTHORIZED)
@@ -229,7 +233,7 @@ async def test_a_mark_stays_while_alpaca_is_out(alice: Person, faults: Faults) -
     assert await refused_at(alice, credential) == since
 
 
-async def test_a_good_check_by_hand_and_new_keys_are_ways_back(
+async def test_a_successful_manual_check_or_new_keys_clear_the_mark(
     start: StartService, owner: asyncpg.Connection, faults: Faults
 ) -> None:
     key_id = paper_key()
@@ -259,7 +263,7 @@ async def _mark(owner: asyncpg.Connection, credential: Json) -> None:
 
 
 @pytest.mark.parametrize("how", ["account-data", "overview", "positions", "orders.csv", "validate"])
-async def test_a_refusal_that_somebody_meets_makes_the_check_due_at_once(
+async def test_a_rejected_call_makes_the_check_due_at_once(
     how: str, start: StartService, owner: asyncpg.Connection, faults: Faults
 ) -> None:
     key_id = paper_key()
@@ -286,7 +290,7 @@ async def test_a_refusal_that_somebody_meets_makes_the_check_due_at_once(
         assert await refused_at(bob, his) is None
 
 
-async def test_a_check_that_began_within_the_minute_is_not_asked_for_again(
+async def test_a_check_within_the_last_minute_is_not_repeated(
     start: StartService, own_postgres: EmbeddedDatabase, owner: asyncpg.Connection
 ) -> None:
     async with (
@@ -379,7 +383,7 @@ async def test_a_claim_gives_ids_only_and_no_more_than_ten(
         "UPDATE corral.users SET disabled_at = clock_timestamp()",
     ],
 )
-async def test_what_is_switched_off_or_somebody_who_is_disabled_is_left_alone(
+async def test_paused_credentials_and_those_of_disabled_users_are_not_checked(
     change: str, start: StartService, owner: asyncpg.Connection
 ) -> None:
     async with start(**NEVER) as service, make_person(service, "alice") as alice:
@@ -401,7 +405,7 @@ async def test_what_is_switched_off_or_somebody_who_is_disabled_is_left_alone(
         (3610, 360_000, 1),
     ],
 )
-async def test_refused_keys_are_asked_about_soon_and_then_ever_less_often(
+async def test_refused_keys_are_rechecked_soon_and_then_less_and_less_often(
     checked_ago: int, refused_for: int, due: int, start: StartService, owner: asyncpg.Connection
 ) -> None:
     async with start(**NEVER) as service, make_person(service, "alice") as alice:
@@ -417,7 +421,7 @@ async def test_refused_keys_are_asked_about_soon_and_then_ever_less_often(
         assert len(await _due(owner)) == due
 
 
-async def test_each_credential_has_a_time_of_its_own(start: StartService, owner: asyncpg.Connection) -> None:
+async def test_each_credential_has_its_own_check_period(start: StartService, owner: asyncpg.Connection) -> None:
     """All of one age, a moment within the tenth before and after the hour: some are due and some are not."""
     async with start(**NEVER) as service, make_person(service, "alice") as alice:
         for _ in range(30):
@@ -459,7 +463,7 @@ async def test_keys_that_were_changed_meanwhile_are_not_marked(
 
 
 @pytest.mark.parametrize("meanwhile", ["switched off", "switched off and on", "deleted"])
-async def test_an_owner_who_is_faster_than_the_second_question_has_the_last_word(
+async def test_new_keys_before_the_second_check_are_not_marked(
     meanwhile: str, start: StartService, owner: asyncpg.Connection, faults: Faults, log_file: Path
 ) -> None:
     key_id = paper_key()
@@ -483,7 +487,7 @@ async def test_an_owner_who_is_faster_than_the_second_question_has_the_last_word
     assert "recheck_failed" not in log.text()
 
 
-async def test_a_row_that_does_not_open_is_an_alarm_and_does_not_keep_the_others_from_being_checked(
+async def test_a_row_that_does_not_open_is_logged_and_the_others_are_checked(
     alice: Person, bob: Person, owner: asyncpg.Connection, faults: Faults, log_file: Path
 ) -> None:
     log = LogSince(log_file)
@@ -498,7 +502,7 @@ async def test_a_row_that_does_not_open_is_an_alarm_and_does_not_keep_the_others
     assert await refused_at(bob, his) is None
 
 
-async def test_a_bug_is_logged_and_the_next_look_comes(
+async def test_a_bug_is_logged_and_the_next_check_follows(
     alice: Person, owner: asyncpg.Connection, faults: Faults, log_file: Path, quick: Service
 ) -> None:
     """The role loses the function: no condition that is foreseen, but an error like any other bug."""
@@ -509,10 +513,10 @@ async def test_a_bug_is_logged_and_the_next_look_comes(
     await owner.execute(f"REVOKE EXECUTE ON {function} FROM corral_app")
     try:
 
-        async def is_told() -> bool:
+        async def is_logged() -> bool:
             return "InsufficientPrivilegeError" in str(log.alarms("recheck_failed"))
 
-        await until(is_told)
+        await until(is_logged)
         async with ClientSession(quick.url) as client, client.get("/readyz") as answer:
             assert answer.status == 200
     finally:

@@ -1,4 +1,4 @@
-"""Many look-ups in one trip, each answered by a query that was sent after it was asked."""
+"""Many look-ups in one round trip, each answered by a query that was sent after it."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -12,7 +12,7 @@ from corral.database.connection import Connection
 
 
 class Table:
-    """A table behind a slow road, which notes what every trip asked for."""
+    """A table behind a slow connection, which records the keys of every query."""
 
     def __init__(self) -> None:
         self.rows: dict[int, str] = {}
@@ -54,7 +54,7 @@ async def ask(lookup: BatchedLookup[int, str], key: int) -> asyncio.Task[str | N
     return task
 
 
-async def test_who_asks_alone_travels_alone_and_gets_what_is_there(table: Table) -> None:
+async def test_a_single_lookup_is_a_batch_of_one(table: Table) -> None:
     lookup = table.lookup()
     table.rows[1] = "one"
     table.road.set()
@@ -62,7 +62,7 @@ async def test_who_asks_alone_travels_alone_and_gets_what_is_there(table: Table)
     assert table.trips == [[1], [2]]
 
 
-async def test_the_same_question_of_several_is_one_key(table: Table) -> None:
+async def test_equal_lookups_are_one_key(table: Table) -> None:
     lookup = table.lookup()
     table.rows.update({1: "one", 2: "two"})
     table.road.set()
@@ -70,7 +70,7 @@ async def test_the_same_question_of_several_is_one_key(table: Table) -> None:
     assert table.trips == [[1], [2], [3]]
 
 
-async def test_the_longer_the_line_the_fuller_the_trips_and_who_came_first_goes_first(table: Table) -> None:
+async def test_a_longer_queue_makes_larger_batches_in_order_of_arrival(table: Table) -> None:
     lookup = table.lookup()
     table.road.set()
     keys = range(10 * SHARE_OF_A_BATCH)
@@ -81,7 +81,7 @@ async def test_the_longer_the_line_the_fuller_the_trips_and_who_came_first_goes_
     assert table.connections == 1
 
 
-async def test_who_asks_while_a_connection_is_had_comes_along(table: Table) -> None:
+async def test_a_lookup_before_the_query_is_sent_joins_the_batch(table: Table) -> None:
     lookup = table.lookup()
     table.road.set()
     early = await ask(lookup, 1)
@@ -90,8 +90,8 @@ async def test_who_asks_while_a_connection_is_had_comes_along(table: Table) -> N
     assert table.trips[0] == [1, 2]
 
 
-async def test_nobody_is_answered_by_a_trip_that_left_before_they_asked(table: Table) -> None:
-    """The row goes while a trip that saw it is under way: who asks after that does not see it."""
+async def test_no_lookup_is_answered_by_an_earlier_query(table: Table) -> None:
+    """The row is deleted while a query that saw it runs: a later look-up does not see it."""
     lookup = table.lookup()
     table.rows[1] = "allowed"
     early = await ask(lookup, 1)
@@ -104,7 +104,7 @@ async def test_nobody_is_answered_by_a_trip_that_left_before_they_asked(table: T
     assert (await early, await late) == ("allowed", None)
 
 
-async def test_one_trip_is_under_way_and_the_rest_waits_for_the_next(table: Table) -> None:
+async def test_only_one_query_runs_at_a_time(table: Table) -> None:
     lookup = table.lookup()
     tasks: list[asyncio.Task[str | None]] = []
     for key in range(10):
@@ -116,14 +116,14 @@ async def test_one_trip_is_under_way_and_the_rest_waits_for_the_next(table: Tabl
     assert [key for trip in table.trips for key in trip] == list(range(10))
 
 
-async def test_a_trip_takes_a_bounded_number_of_keys(table: Table) -> None:
+async def test_a_batch_is_bounded(table: Table) -> None:
     lookup = table.lookup()
     table.road.set()
     await asyncio.gather(*(lookup(key) for key in range((KEYS_PER_BATCH + 1) * SHARE_OF_A_BATCH)))
     assert max(map(len, table.trips)) == KEYS_PER_BATCH
 
 
-async def test_a_query_that_gathers_answers_those_who_were_about_to_ask(table: Table) -> None:
+async def test_a_gathering_query_waits_for_further_lookups(table: Table) -> None:
     lookup = table.lookup(gathers=True)
     table.rows[1] = "one"
     table.road.set()
@@ -137,14 +137,14 @@ async def test_a_query_that_gathers_answers_those_who_were_about_to_ask(table: T
     assert table.trips == [[1]]
 
 
-async def test_with_enough_keys_a_query_that_gathers_leaves_at_once_with_half_of_them(table: Table) -> None:
+async def test_with_enough_keys_a_gathering_query_takes_half_of_them_at_once(table: Table) -> None:
     lookup = table.lookup(gathers=True)
     table.road.set()
     await asyncio.gather(*map(lookup, range(40)))
     assert [len(trip) for trip in table.trips] == [20, 10, 5, 3, 1, 1]
 
 
-async def test_a_query_that_gathers_leaves_when_nobody_comes_any_more(table: Table) -> None:
+async def test_a_gathering_query_is_sent_when_no_more_lookups_arrive(table: Table) -> None:
     lookup = table.lookup(gathers=True)
     table.road.set()
     first = await ask(lookup, 1)
@@ -153,7 +153,7 @@ async def test_a_query_that_gathers_leaves_when_nobody_comes_any_more(table: Tab
     assert table.trips == [[1], [2]]
 
 
-async def test_a_query_that_gathers_does_not_wait_for_ever(table: Table) -> None:
+async def test_a_gathering_query_waits_for_a_bounded_time(table: Table) -> None:
     lookup = table.lookup(gathers=True)
     table.road.set()
     asked: list[asyncio.Task[str | None]] = []
@@ -163,18 +163,18 @@ async def test_a_query_that_gathers_does_not_wait_for_ever(table: Table) -> None
     await asyncio.gather(*asked)
 
 
-async def test_without_a_connection_all_who_wait_are_told_and_the_next_one_tries_again(table: Table) -> None:
+async def test_without_a_connection_all_waiting_lookups_fail_and_the_next_one_tries_again(table: Table) -> None:
     lookup = table.lookup()
     table.road.set()
     table.refusal = ConnectionRefusedError()
-    told = await asyncio.gather(*map(lookup, range(40)), return_exceptions=True)
-    assert told == 40 * [table.refusal]
+    reported = await asyncio.gather(*map(lookup, range(40)), return_exceptions=True)
+    assert reported == 40 * [table.refusal]
     table.refusal = None
     assert await lookup(40) is None
     assert (table.connections, table.trips) == (1, [[40]])
 
 
-async def test_a_failing_trip_fails_its_passengers_and_no_one_else(table: Table) -> None:
+async def test_a_failed_query_fails_only_its_own_lookups(table: Table) -> None:
     lookup = table.lookup()
     table.failure = ConnectionResetError()
     first = await ask(lookup, 1)
@@ -188,7 +188,7 @@ async def test_a_failing_trip_fails_its_passengers_and_no_one_else(table: Table)
     assert table.connections == 2
 
 
-async def test_one_who_gives_up_does_not_take_the_answer_from_the_others(table: Table) -> None:
+async def test_a_cancelled_lookup_does_not_affect_the_others(table: Table) -> None:
     lookup = table.lookup()
     table.rows[1] = "one"
     leaving, staying = await ask(lookup, 1), await ask(lookup, 1)
@@ -198,7 +198,7 @@ async def test_one_who_gives_up_does_not_take_the_answer_from_the_others(table: 
     assert await staying == "one"
 
 
-async def test_a_failure_that_nobody_waits_for_any_more_disturbs_nothing(table: Table) -> None:
+async def test_a_failure_after_all_lookups_were_cancelled_is_ignored(table: Table) -> None:
     lookup = table.lookup()
     table.failure = ConnectionResetError()
     leaving = await ask(lookup, 1)
@@ -211,7 +211,7 @@ async def test_a_failure_that_nobody_waits_for_any_more_disturbs_nothing(table: 
     assert await lookup(2) is None
 
 
-async def test_an_ended_trip_ends_the_wait_of_its_passengers(table: Table) -> None:
+async def test_a_cancelled_query_cancels_its_lookups(table: Table) -> None:
     lookup = table.lookup()
     waiting = await ask(lookup, 1)
     await asyncio.sleep(0.001)

@@ -37,7 +37,7 @@ async def test_the_first_start_makes_a_database_that_the_next_start_finds_again(
         assert await ask(database, "SELECT really FROM kept", "corral_owner") == "yes"
 
 
-async def test_the_two_roles_have_no_power_beyond_what_they_are_for(everyday: EmbeddedDatabase) -> None:
+async def test_the_two_roles_have_only_the_necessary_privileges(everyday: EmbeddedDatabase) -> None:
     connection = await connect(everyday)
     roles = await connection.fetch("SELECT * FROM pg_roles WHERE rolname LIKE 'corral%' ORDER BY rolname")
     assert [role["rolname"] for role in roles] == ["corral_app", "corral_owner"]
@@ -58,7 +58,7 @@ async def test_the_two_roles_have_no_power_beyond_what_they_are_for(everyday: Em
     await connection.close()
 
 
-async def test_the_owner_can_lay_out_the_database(everyday: EmbeddedDatabase) -> None:
+async def test_the_owner_can_create_the_schema(everyday: EmbeddedDatabase) -> None:
     await ask(everyday, "CREATE TABLE public.migrations ()", "corral_owner")
     await ask(everyday, "CREATE SCHEMA corral", "corral_owner")
     assert await ask(everyday, "SHOW data_checksums") == "on"
@@ -71,7 +71,7 @@ async def test_the_owner_can_lay_out_the_database(everyday: EmbeddedDatabase) ->
     ("user", "name"),
     [("postgres", "corral"), ("postgres", "postgres"), ("corral_owner", "postgres"), ("corral_app", "template1")],
 )
-async def test_nobody_logs_in_as_superuser_or_to_another_database(
+async def test_superuser_logins_and_other_databases_are_refused(
     everyday: EmbeddedDatabase, user: str, name: str
 ) -> None:
     with pytest.raises(asyncpg.InvalidAuthorizationSpecificationError, match=r"no pg_hba\.conf entry"):
@@ -83,12 +83,12 @@ async def test_the_server_listens_on_no_network_address(everyday: EmbeddedDataba
 
 
 @ROOT.mark
-async def test_another_user_of_the_system_does_not_even_reach_the_socket(everyday: EmbeddedDatabase) -> None:
+async def test_another_system_user_cannot_access_the_socket(everyday: EmbeddedDatabase) -> None:
     assert await asyncio.to_thread(run_as, "nobody", CONNECTS, everyday.socket_dir) == "PermissionError"
 
 
 @ROOT.mark
-async def test_another_user_of_the_system_is_refused_even_where_the_socket_stands_open(
+async def test_another_system_user_is_refused_even_with_access_to_the_socket(
     everyday: EmbeddedDatabase,
 ) -> None:
     everyday.socket_dir.chmod(0o755)
@@ -98,7 +98,7 @@ async def test_another_user_of_the_system_is_refused_even_where_the_socket_stand
     assert said == "InvalidAuthorizationSpecificationError"
 
 
-async def test_no_statement_no_parameter_and_no_value_gets_into_the_log(everyday: EmbeddedDatabase) -> None:
+async def test_no_statement_parameter_or_value_is_logged(everyday: EmbeddedDatabase) -> None:
     connection = await connect(everyday)
     for failing, values in (("SELECT $1::text::uuid", ("hush-hush",)), ("SELECT hush FROM hush", ())):
         with pytest.raises(asyncpg.PostgresError):
@@ -109,7 +109,7 @@ async def test_no_statement_no_parameter_and_no_value_gets_into_the_log(everyday
     assert not any("hush" in log for log in logs)
 
 
-async def test_the_server_inherits_nothing_of_our_environment(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_server_does_not_inherit_the_environment(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PGPORT", "PGOPTIONS", "LD_LIBRARY_PATH", "CORRAL_KEYRING"):
         monkeypatch.setenv(name, "1")
     async with embedded_postgres(data_dir):
@@ -117,11 +117,11 @@ async def test_the_server_inherits_nothing_of_our_environment(data_dir: Path, mo
     assert not theirs.keys() & {"PGPORT", "PGOPTIONS", "LD_LIBRARY_PATH", "CORRAL_KEYRING"}
 
 
-async def test_a_ctrl_c_at_the_terminal_does_not_reach_the_server(everyday: EmbeddedDatabase) -> None:
+async def test_ctrl_c_does_not_reach_the_server(everyday: EmbeddedDatabase) -> None:
     assert os.getsid(postmaster_of(everyday.socket_dir.parent)) != os.getsid(0)
 
 
-async def test_two_that_start_at_once_share_one_server_which_the_last_one_stops(data_dir: Path) -> None:
+async def test_two_processes_share_one_server_which_the_last_one_stops(data_dir: Path) -> None:
     first, second = Neighbour(data_dir), Neighbour(data_dir)
     assert {await asyncio.to_thread(first.says), await asyncio.to_thread(second.says)} == {"1", "2"}
     server = postmaster_of(data_dir)
@@ -149,7 +149,7 @@ async def test_a_start_that_is_cancelled_leaves_no_server_and_no_lock(data_dir: 
     assert not (data_dir / "postgres" / "postmaster.pid").exists()
 
 
-async def test_waiting_for_a_start_that_hangs_comes_to_an_end(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_waiting_for_a_hanging_start_ends(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "_PATIENCE", 0.1)
     with files.FolderLock(files.opened_data_folder(data_dir) / "start.lock") as hanging:
         assert hanging.try_exclusive()
@@ -166,7 +166,7 @@ def test_only_one_serves_on_a_data_folder(data_dir: Path) -> None:
         pass
 
 
-def test_a_killed_server_does_not_keep_the_folder(data_dir: Path) -> None:
+def test_a_killed_server_does_not_keep_the_folder_locked(data_dir: Path) -> None:
     script = "import sys, time; from pathlib import Path; from corral.database.embedded.instance import *\n"
     script += "with exclusive_serve_lock(Path(sys.argv[1])): print(flush=True); time.sleep(60)"
     command = [sys.executable, "-c", script, str(data_dir)]

@@ -1,4 +1,4 @@
-"""The embedded database's folders and users: what is ours, what is left alone, what is told."""
+"""The embedded database's folders and users: what is created, what is not touched, what is reported."""
 
 import asyncio
 import os
@@ -29,7 +29,7 @@ def modes_up_to_the_root(folder: Path) -> list[tuple[int, int, int]]:
     ]
 
 
-async def test_no_folder_that_is_not_ours_changes_its_mode_or_owner(open_folder: Path) -> None:
+async def test_existing_folders_keep_their_mode_and_owner(open_folder: Path) -> None:
     theirs = open_folder / "theirs"
     theirs.mkdir(mode=0o751)
     theirs.chmod(0o751)
@@ -41,7 +41,7 @@ async def test_no_folder_that_is_not_ours_changes_its_mode_or_owner(open_folder:
 
 
 @ROOT.mark
-async def test_what_root_makes_lets_the_database_pass_and_nobody_look(open_folder: Path) -> None:
+async def test_folders_created_by_root_are_accessible_but_not_listable(open_folder: Path) -> None:
     data_dir = open_folder / "made" / "data"
     async with embedded_postgres(data_dir) as database:
         owner = pwd.getpwnam(os_user.SYSTEM_USER).pw_uid
@@ -57,7 +57,7 @@ async def test_what_root_makes_lets_the_database_pass_and_nobody_look(open_folde
 
 
 @ROOT.mark
-async def test_a_barred_way_is_named_with_the_way_out(open_folder: Path) -> None:
+async def test_an_inaccessible_folder_is_named_with_what_to_do(open_folder: Path) -> None:
     closed = open_folder / "closed"
     closed.mkdir(mode=0o700)
     with pytest.raises(
@@ -69,7 +69,7 @@ async def test_a_barred_way_is_named_with_the_way_out(open_folder: Path) -> None
 
 
 @ROOT.mark
-async def test_programs_that_the_database_cannot_reach_are_copied_once(
+async def test_programs_that_the_database_user_cannot_access_are_copied_once(
     open_folder: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closed = open_folder / "closed"
@@ -107,7 +107,7 @@ async def test_a_data_folder_with_a_long_path_gets_its_socket_elsewhere(
     database.socket_dir.rmdir()
 
 
-async def test_a_cluster_of_another_postgresql_is_left_alone(data_dir: Path) -> None:
+async def test_a_cluster_of_another_postgresql_version_is_not_touched(data_dir: Path) -> None:
     async with embedded_postgres(data_dir):
         pass
     (data_dir / "postgres" / "PG_VERSION").write_text("17\n")
@@ -118,7 +118,7 @@ async def test_a_cluster_of_another_postgresql_is_left_alone(data_dir: Path) -> 
             pass
 
 
-async def test_a_start_that_fails_says_why_and_where_the_log_is(data_dir: Path) -> None:
+async def test_a_failed_start_says_why_and_where_the_log_is(data_dir: Path) -> None:
     async with embedded_postgres(data_dir):
         pass
     (data_dir / "postgres" / "global" / "pg_control").unlink()
@@ -131,7 +131,7 @@ async def test_a_start_that_fails_says_why_and_where_the_log_is(data_dir: Path) 
 
 
 @ROOT.mark
-async def test_an_ordinary_user_has_it_all_without_root(open_folder: Path) -> None:
+async def test_an_ordinary_user_needs_no_root(open_folder: Path) -> None:
     home = open_folder / "home"
     home.mkdir()
     shutil.chown(home, "nobody")
@@ -147,7 +147,7 @@ async def test_an_ordinary_user_has_it_all_without_root(open_folder: Path) -> No
 
 
 @ROOT.mark
-def test_a_user_id_without_a_name_is_told_what_to_do(open_folder: Path) -> None:
+def test_the_error_for_a_user_id_without_a_name_says_what_to_do(open_folder: Path) -> None:
     home = open_folder / "home"
     home.mkdir()
     os.chown(home, 54321, 54321)

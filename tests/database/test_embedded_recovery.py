@@ -24,7 +24,7 @@ from tests.database.processes import (
 from tests.machine import ROOT
 
 
-async def test_after_a_kill_9_of_corral_acknowledged_writes_are_there(data_dir: Path, neighbour: Neighbour) -> None:
+async def test_acknowledged_writes_survive_a_kill_9_of_corral(data_dir: Path, neighbour: Neighbour) -> None:
     assert neighbour.says() == "1"
     orphan = postmaster_of(data_dir)
     neighbour.is_killed()
@@ -51,14 +51,14 @@ async def test_after_a_kill_9_of_the_server_the_next_start_recovers(
         assert await count_entries(database) == 1
 
 
-async def test_who_joins_after_the_server_was_killed_starts_it_again(data_dir: Path, neighbour: Neighbour) -> None:
+async def test_the_next_process_restarts_a_killed_server(data_dir: Path, neighbour: Neighbour) -> None:
     neighbour.says()
     os.kill(postmaster_of(data_dir), signal.SIGKILL)
     async with embedded_postgres(data_dir) as database:
         assert await count_entries(database) == 1
 
 
-async def test_a_pid_file_that_names_a_strangers_process_does_not_stop_the_start(data_dir: Path) -> None:
+async def test_a_pid_file_with_another_process_does_not_prevent_the_start(data_dir: Path) -> None:
     async with embedded_postgres(data_dir) as database:
         left_behind = (data_dir / "postgres" / "postmaster.pid").read_text().splitlines()
     owner = (data_dir / "postgres").stat()
@@ -76,7 +76,7 @@ async def test_a_pid_file_that_names_a_strangers_process_does_not_stop_the_start
         stranger.wait()
 
 
-async def test_a_half_made_cluster_is_cleared_away(data_dir: Path) -> None:
+async def test_a_partly_created_cluster_is_removed(data_dir: Path) -> None:
     half = files.opened_data_folder(data_dir) / "postgres.new-killed"
     half.mkdir()
     (half / "PG_VERSION").write_text("18\n")
@@ -86,7 +86,7 @@ async def test_a_half_made_cluster_is_cleared_away(data_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("moment", [0.3, 0.5, 0.7])
-async def test_a_first_start_killed_at_any_moment_leaves_a_folder_that_starts(data_dir: Path, moment: float) -> None:
+async def test_after_a_kill_during_the_first_start_the_next_start_succeeds(data_dir: Path, moment: float) -> None:
     killed = Neighbour(data_dir)
     await asyncio.sleep(moment)
     killed.is_killed()
@@ -94,7 +94,7 @@ async def test_a_first_start_killed_at_any_moment_leaves_a_folder_that_starts(da
         assert await ask(database, "SELECT 1") == 1
 
 
-async def test_somebody_elses_files_are_not_taken_for_a_cluster_nor_removed(data_dir: Path) -> None:
+async def test_foreign_files_are_not_treated_as_a_cluster_or_removed(data_dir: Path) -> None:
     precious = files.opened_data_folder(data_dir) / "postgres" / "precious"
     precious.parent.mkdir()
     precious.touch()

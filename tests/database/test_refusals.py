@@ -24,7 +24,7 @@ from corral.database.connection_checks import SharedSessions, refuse_shared
 from corral.database.embedded import binaries, os_user
 from corral.database.embedded import cluster as clusters
 from corral.database.embedded.binaries import postgres_programs
-from corral.database.embedded.cluster import Cluster, telling_line
+from corral.database.embedded.cluster import Cluster, error_line
 from corral.database.embedded.errors import EmbeddedPostgresError
 from corral.database.embedded.instance import EmbeddedDatabase, embedded_postgres, exclusive_serve_lock
 from corral.database.embedded.os_user import OsUser, own_user, postgres_user
@@ -56,7 +56,7 @@ def cluster(open_folder: Path) -> Cluster:
     return Cluster(open_folder, own_user(), own_user().name, Path("/usr/bin"))
 
 
-def test_a_data_folder_that_cannot_be_used_is_told(run_dir: Path) -> None:
+def test_an_unusable_data_folder_is_reported(run_dir: Path) -> None:
     with (
         pytest.raises(EmbeddedPostgresError, match="/proc/corral cannot be used"),
         exclusive_serve_lock(Path("/proc/corral")),
@@ -66,12 +66,12 @@ def test_a_data_folder_that_cannot_be_used_is_told(run_dir: Path) -> None:
         asyncio.run(embedded_postgres(Path("/proc/corral")).__aenter__())
 
 
-def test_a_file_that_cannot_be_written_is_told_with_the_reason() -> None:
+def test_a_file_that_cannot_be_written_is_reported_with_the_reason() -> None:
     with pytest.raises(EmbeddedPostgresError, match=r"/proc/corral/file cannot be written: .+"):
         own_user().write(Path("/proc/corral/file"), "text")
 
 
-async def test_a_data_folder_that_the_databases_user_cannot_reach_is_told(
+async def test_a_data_folder_that_the_database_user_cannot_access_is_reported(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(OsUser, "first_barred", barred)
@@ -79,7 +79,7 @@ async def test_a_data_folder_that_the_databases_user_cannot_reach_is_told(
         await embedded_postgres(data_dir).__aenter__()
 
 
-def test_a_user_without_a_name_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_user_without_a_name_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 54321)
     with pytest.raises(EmbeddedPostgresError, match="54321 has no entry in /etc/passwd"):
         own_user()
@@ -97,7 +97,7 @@ def test_root_runs_postgresql_neither_as_root_nor_in_root_s_group() -> None:
     assert (user.name, user.uid == 0, user.gid == 0) == ("corral-db", False, False)
 
 
-def test_a_system_user_that_cannot_be_made_is_told_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_user_that_cannot_be_created_is_reported_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(os_user, "SYSTEM_USER", "corral-nobody-of-this-name")
 
@@ -116,7 +116,7 @@ def test_a_system_user_that_cannot_be_made_is_told_with_the_reason(monkeypatch: 
         postgres_user()
 
 
-def test_a_system_user_made_by_another_corral_in_the_same_moment_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_user_created_by_another_process_meanwhile_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(os_user, "SYSTEM_USER", "corral-nobody-of-this-name")
 
@@ -135,7 +135,7 @@ def test_programs_that_the_user_can_run_are_run_where_they_are_installed(open_fo
     assert list(open_folder.iterdir()) == []
 
 
-def test_programs_that_the_databases_user_cannot_run_are_copied_once(
+def test_programs_that_the_database_user_cannot_run_are_copied_once(
     open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closed, of_root = open_folder / "closed", open_folder / "of-root"
@@ -152,7 +152,7 @@ def test_programs_that_the_databases_user_cannot_run_are_copied_once(
     assert postgres_programs(open_folder / 'a "data" folder', SOMEBODY_ELSE).is_relative_to(of_root)
 
 
-def test_missing_programs_are_told(monkeypatch: pytest.MonkeyPatch, open_folder: Path) -> None:
+def test_missing_programs_are_reported(monkeypatch: pytest.MonkeyPatch, open_folder: Path) -> None:
     def hollow(_: str) -> SimpleNamespace:
         return SimpleNamespace(submodule_search_locations=[str(open_folder)])
 
@@ -161,7 +161,7 @@ def test_missing_programs_are_told(monkeypatch: pytest.MonkeyPatch, open_folder:
         postgres_programs(open_folder, own_user())
 
 
-def test_a_server_that_does_not_get_ready_is_waited_for_and_then_told(
+def test_a_server_that_does_not_become_ready_is_reported_after_a_wait(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clusters, "_START_SECONDS", 0.1)
@@ -172,7 +172,7 @@ def test_a_server_that_does_not_get_ready_is_waited_for_and_then_told(
         cluster.listening_in()
 
 
-def test_a_server_that_answers_but_cannot_be_seen_is_not_joined_by_a_second_one(
+def test_a_responding_server_without_a_visible_process_gets_no_second_one(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clusters, "_answers", yes)
@@ -180,7 +180,7 @@ def test_a_server_that_answers_but_cannot_be_seen_is_not_joined_by_a_second_one(
         cluster.start()
 
 
-def test_a_socket_folder_that_the_database_s_user_cannot_reach_is_told(
+def test_a_socket_folder_that_the_database_user_cannot_access_is_reported(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(OsUser, "first_barred", barred)
@@ -193,7 +193,7 @@ def test_a_cluster_of_another_user_is_not_touched(cluster: Cluster) -> None:
         replace(cluster, user=SOMEBODY_ELSE).start()
 
 
-def test_a_socket_folder_that_is_the_database_users_already_stays_theirs(
+def test_a_socket_folder_of_the_database_user_keeps_its_owner(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(OsUser, "first_barred", not_barred)
@@ -203,7 +203,7 @@ def test_a_socket_folder_that_is_the_database_users_already_stays_theirs(
     assert cluster._socket_dir() == socket_dir  # pyright: ignore[reportPrivateUsage]
 
 
-def test_a_cluster_that_cannot_be_made_is_told_with_the_reason(open_folder: Path) -> None:
+def test_a_cluster_that_cannot_be_created_is_reported_with_the_reason(open_folder: Path) -> None:
     broken = open_folder / "programs"
     broken.mkdir()
     (broken / "initdb").write_text("#!/bin/sh\necho 'initdb: error: no room' >&2; exit 1\n")
@@ -225,7 +225,7 @@ def test_processes_that_do_not_end_are_named(cluster: Cluster, monkeypatch: pyte
         cluster.stop()
 
 
-def test_a_process_that_ended_by_itself_is_no_trouble(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_ended_by_itself_is_no_error(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     child = subprocess.Popen(["/bin/sleep", "60"])
     ended = psutil.Process(child.pid)
     child.kill()
@@ -254,7 +254,7 @@ def test_a_process_that_is_ended_but_not_reaped_is_not_waited_for(cluster: Clust
             left_behind.kill()
 
 
-def test_a_busy_server_counts_as_one_that_answers(open_folder: Path) -> None:
+def test_a_busy_server_counts_as_running(open_folder: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(open_folder / ".s.PGSQL.5432"))
         listener.listen(0)
@@ -267,17 +267,17 @@ def test_a_busy_server_counts_as_one_that_answers(open_folder: Path) -> None:
             client.close()
 
 
-def test_a_log_without_words_says_so() -> None:
-    assert telling_line("", "\n") == "it gave no reason"
-    assert telling_line("LOG:  up\nFATAL:  no\nLOG:  down") == "FATAL:  no"
+def test_an_empty_log_is_reported_as_empty() -> None:
+    assert error_line("", "\n") == "it gave no reason"
+    assert error_line("LOG:  up\nFATAL:  no\nLOG:  down") == "FATAL:  no"
 
 
-async def test_an_address_that_is_none_is_told_by_the_name_of_its_setting() -> None:
+async def test_an_invalid_url_is_reported_by_the_name_of_its_setting() -> None:
     with pytest.raises(DatabaseRefused, match="CORRAL_DATABASE_URL is not an address like"):
         await Database.open("postgresql://[half").__aenter__()
 
 
-async def test_a_database_that_is_too_old_or_not_prepared_is_told(
+async def test_a_database_that_is_too_old_or_not_prepared_is_reported(
     postgres: EmbeddedDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(migrate, "OLDEST_POSTGRESQL", 990000)
@@ -296,7 +296,7 @@ def add_migration(monkeypatch: pytest.MonkeyPatch, folder: Path, name: str, sql:
     monkeypatch.setattr(migrate, "MIGRATIONS", folder)
 
 
-async def test_a_broken_migration_is_told_by_its_name_and_changes_nothing(
+async def test_a_failed_migration_is_named_and_changes_nothing(
     postgres: EmbeddedDatabase, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     add_migration(
@@ -310,7 +310,7 @@ async def test_a_broken_migration_is_told_by_its_name_and_changes_nothing(
     await owner.close()
 
 
-async def test_a_migration_that_its_role_may_not_apply_says_whose_address_is_wrong(
+async def test_a_migration_without_permission_names_the_wrong_setting(
     postgres: EmbeddedDatabase, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     add_migration(monkeypatch, tmp_path, "0999_forbidden", "CREATE ROLE somebody_else;\n")
@@ -338,7 +338,7 @@ async def test_a_database_from_before_the_first_release_keeps_its_list_of_migrat
     await owner.close()
 
 
-async def test_a_crossing_that_succeeds_is_found(postgres: EmbeddedDatabase) -> None:
+async def test_access_across_tenants_is_found(postgres: EmbeddedDatabase) -> None:
     """The owner's policies let it see everybody: tried as that role, the attempt must report every way across."""
     owner = await asyncpg.connect(postgres.dsn("corral_owner"))
     found = await selfcheck.attempt_crossing(owner)

@@ -46,7 +46,7 @@ async def test_without_a_user_a_read_is_an_error_and_not_an_empty_page(
 
 
 @pytest.mark.parametrize("table", ["one_time_links", "invitations", "sign_in_attempts"])
-async def test_what_is_before_a_user_cannot_be_read_at_all(postgres: EmbeddedDatabase, table: str) -> None:
+async def test_tables_used_before_authentication_cannot_be_read(postgres: EmbeddedDatabase, table: str) -> None:
     async with as_app(postgres) as connection:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await connection.fetch(f"SELECT * FROM corral.{table}")
@@ -86,7 +86,7 @@ async def test_the_owner_of_a_row_cannot_be_changed(alice: Person, bob: Person, 
             await connection.execute("UPDATE corral.credentials SET user_id = $1", bob.user_id)
 
 
-async def test_nothing_of_a_scope_is_left_on_the_connection(alice: Person, postgres: EmbeddedDatabase) -> None:
+async def test_no_scope_remains_on_the_connection(alice: Person, postgres: EmbeddedDatabase) -> None:
     async with Database.open(postgres.dsn("corral_app"), connections=1) as database:
         async with get_connection_with_rls(alice.user_id, database) as connection:
             assert await connection.fetchval("SELECT count(*) FROM corral.users") == 1
@@ -110,7 +110,7 @@ async def test_prepared_queries_alternating_between_tenants_never_cross(
                 ]
 
 
-async def test_many_tenants_read_in_one_trip_and_each_under_their_own_scope(
+async def test_many_tenants_read_in_one_round_trip_each_under_their_own_scope(
     alice: Person, bob: Person, database: Database
 ) -> None:
     alices, bobs = UUID((await alice.store())["id"]), UUID((await bob.store())["id"])
@@ -122,7 +122,7 @@ async def test_many_tenants_read_in_one_trip_and_each_under_their_own_scope(
         assert set(found) == {(alice.user_id, alices), (bob.user_id, bobs)}
 
 
-async def test_the_hot_read_leaves_no_scope_behind(alice: Person, postgres: EmbeddedDatabase) -> None:
+async def test_the_batched_read_leaves_no_scope_behind(alice: Person, postgres: EmbeddedDatabase) -> None:
     alices = UUID((await alice.store())["id"])
     async with as_app(postgres) as connection, connection.transaction():
         await connection.fetch("SELECT * FROM corral.read_credentials($1, $2)", [alice.user_id], [alices])
@@ -130,7 +130,7 @@ async def test_the_hot_read_leaves_no_scope_behind(alice: Person, postgres: Embe
             await connection.fetch("SELECT * FROM corral.credentials")
 
 
-async def test_callers_in_one_trip_each_get_their_own_row_and_credential(
+async def test_callers_in_one_round_trip_each_get_their_own_row_and_credential(
     service: Service, alice: Person, bob: Person, database: Database
 ) -> None:
     alices = UUID((await alice.store())["id"])
@@ -144,7 +144,7 @@ async def test_callers_in_one_trip_each_get_their_own_row_and_credential(
     assert found[own].stored is not None
 
 
-async def test_the_one_trip_lookup_leaves_no_scope_behind(
+async def test_the_batched_lookup_leaves_no_scope_behind(
     service: Service, alice: Person, postgres: EmbeddedDatabase
 ) -> None:
     alices = UUID((await alice.store())["id"])
@@ -162,7 +162,7 @@ async def test_a_readonly_scope_cannot_write(alice: Person, database: Database) 
                 await connection.execute("DELETE FROM corral.api_tokens")
 
 
-async def test_an_error_in_the_block_takes_everything_back(alice: Person, database: Database) -> None:
+async def test_an_error_in_the_block_rolls_back_everything(alice: Person, database: Database) -> None:
     await alice.store()
     with pytest.raises(KeyError):
         await _delete_all_and_fail(alice.user_id, database)
@@ -185,12 +185,12 @@ async def test_an_exhausted_pool_is_overloaded_within_its_bound(postgres: Embedd
         assert await database.fetchval("SELECT 1") == 1
 
 
-async def test_a_database_that_is_not_there_is_told_as_unavailable() -> None:
+async def test_a_missing_database_is_reported_as_unavailable() -> None:
     with pytest.raises(DatabaseUnavailable):
         await Database.open("postgresql://corral_app@127.0.0.1:1/corral").__aenter__()
 
 
-async def test_a_backend_that_was_ended_is_replaced(postgres: EmbeddedDatabase) -> None:
+async def test_a_terminated_backend_is_replaced(postgres: EmbeddedDatabase) -> None:
     async with Database.open(postgres.dsn("corral_app"), connections=1) as database:
         pid = await database.fetchval("SELECT pg_backend_pid()")
         with pytest.raises(DatabaseUnavailable):
@@ -219,12 +219,12 @@ async def test_a_statement_that_takes_too_long_is_ended(postgres: EmbeddedDataba
             await database.fetch("SELECT pg_sleep(5)")
 
 
-async def test_a_wrong_argument_stays_our_mistake(database: Database) -> None:
+async def test_a_wrong_argument_is_a_bug_and_not_an_outage(database: Database) -> None:
     with pytest.raises(asyncpg.DataError):
         await database.fetch("SELECT $1::integer", "text")
 
 
-async def test_a_pool_that_does_not_come_to_rest_is_ended(
+async def test_a_pool_that_does_not_close_is_terminated(
     postgres: EmbeddedDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("corral.database.connection.CLOSE_SECONDS", 0.1)

@@ -20,7 +20,7 @@ class Written:
         self.batches.append(list(keys))
 
 
-async def test_writes_go_together_a_moment_later_and_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_writes_are_batched_and_each_is_written_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("corral.database.batching.FLUSH_SECONDS", 0.01)
     written = Written()
     buffer = WriteBehindBuffer(written.write_many)
@@ -34,7 +34,7 @@ async def test_writes_go_together_a_moment_later_and_each_once(monkeypatch: pyte
     assert written.batches == [["a", "b"], ["a"]]
 
 
-async def test_closing_writes_what_is_left() -> None:
+async def test_closing_writes_the_rest() -> None:
     written = Written()
     buffer = WriteBehindBuffer(written.write_many)
     await buffer.close()
@@ -44,7 +44,7 @@ async def test_closing_writes_what_is_left() -> None:
     assert written.batches == [["a"]]
 
 
-async def test_writes_that_a_database_away_did_not_take_do_no_harm() -> None:
+async def test_writes_lost_in_an_outage_are_no_error() -> None:
     written = Written()
     buffer = WriteBehindBuffer(written.write_many)
     written.is_away = True

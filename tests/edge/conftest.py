@@ -7,13 +7,13 @@ import pytest_asyncio
 from corral.logs import configure_logging
 from tests.edge.sample_app import sample_app
 from tests.edge.wire import Served, served
-from tests.kept_logging import kept_logging
+from tests.restored_logging import restored_logging
 
 
 @pytest.fixture(scope="module")
 def log_of_all() -> Iterator[io.BytesIO]:
     stream = io.BytesIO()
-    with kept_logging():
+    with restored_logging():
         configure_logging("json", stream)
         yield stream
 

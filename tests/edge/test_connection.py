@@ -74,7 +74,7 @@ async def test_ambiguous_requests_are_refused_and_nothing_after_them_is_served(s
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     ],
 )
-async def test_what_is_not_a_request_is_refused(server: Served, raw: bytes) -> None:
+async def test_invalid_requests_are_refused(server: Served, raw: bytes) -> None:
     await refused(server, raw, 400, "malformed_request")
 
 
@@ -88,7 +88,7 @@ async def test_odd_targets_are_not_found(server: Served, target: str) -> None:
 
 
 @pytest.mark.parametrize("start", [b"GET /", request("GET", "/")[:-2]], ids=["half a line", "half a head"])
-async def test_a_head_that_does_not_end_is_refused_in_time(log: io.BytesIO, start: bytes) -> None:
+async def test_an_incomplete_head_is_refused_after_its_timeout(log: io.BytesIO, start: bytes) -> None:
     async with served(sample_app(), log, limits=Limits(head_seconds=0.3)) as server:
         client = await server.connect()
         await client.send(start)
@@ -98,7 +98,7 @@ async def test_a_head_that_does_not_end_is_refused_in_time(log: io.BytesIO, star
             await assert_refused(client, 408, "request_timeout")
 
 
-async def test_a_connection_that_says_nothing_is_closed_in_silence(log: io.BytesIO) -> None:
+async def test_a_connection_without_a_request_is_closed_without_a_response(log: io.BytesIO) -> None:
     async with served(sample_app(), log, limits=Limits(head_seconds=0.2)) as server:
         assert await (await server.connect()).rest() == b""
 
@@ -123,13 +123,13 @@ async def test_a_head_that_begins_in_the_packet_of_the_request_before_has_a_dead
         await assert_refused(client, 408, "request_timeout")
 
 
-async def test_a_request_in_flight_is_not_cut_by_the_deadline_of_its_head(log: io.BytesIO) -> None:
+async def test_a_request_in_progress_is_not_ended_by_the_timeout_of_its_head(log: io.BytesIO) -> None:
     async with served(sample_app(), log, limits=Limits(head_seconds=0.1, body_seconds=0.1)) as server:
         assert (await server.ask(request("GET", "/slow"))).status == 200
 
 
 @pytest.mark.parametrize("framing", ["Content-Length: 17", "Transfer-Encoding: chunked"])
-async def test_a_body_that_does_not_end_is_refused_in_time(log: io.BytesIO, framing: str) -> None:
+async def test_an_incomplete_body_is_refused_after_its_timeout(log: io.BytesIO, framing: str) -> None:
     async with served(sample_app(), log, limits=Limits(body_seconds=0.3)) as server:
         client = await server.connect()
         await client.send(request("POST", "/api/horses", JSON, framing))
@@ -139,7 +139,7 @@ async def test_a_body_that_does_not_end_is_refused_in_time(log: io.BytesIO, fram
             await assert_refused(client, 408, "request_timeout")
 
 
-async def test_a_body_that_drips_on_after_its_answer_is_cut_off_without_a_second_answer(log: io.BytesIO) -> None:
+async def test_a_slow_body_after_its_response_is_cut_off_without_a_second_response(log: io.BytesIO) -> None:
     async with served(sample_app(), log, limits=Limits(body_seconds=0.3)) as server:
         client = await server.connect()
         await client.send(request("GET", "/healthz", "Content-Length: 9"))
@@ -204,7 +204,7 @@ async def test_each_pipelined_body_and_head_has_its_own_time_and_size(log: io.By
         assert (await client.response()).body == b"40000"
 
 
-async def test_a_resting_connection_is_closed_after_its_time_and_a_busy_one_is_not(log: io.BytesIO) -> None:
+async def test_an_idle_connection_is_closed_after_its_timeout_and_a_busy_one_is_not(log: io.BytesIO) -> None:
     async with served(sample_app(), log, limits=Limits(rest_seconds=1)) as server:
         client = await server.connect()
         await client.send(request("GET", "/healthz"))
@@ -215,14 +215,14 @@ async def test_a_resting_connection_is_closed_after_its_time_and_a_busy_one_is_n
         assert await client.rest() == b""
 
 
-async def test_a_broken_pipelined_request_does_not_take_the_answer_of_the_one_before(server: Served) -> None:
+async def test_an_invalid_pipelined_request_does_not_affect_the_response_before_it(server: Served) -> None:
     client = await server.connect()
     await client.send(request("GET", "/slow") + b"nonsense\r\n\r\n")
     assert (await client.response()).body == b'"done"'
     assert await client.rest() == b""
 
 
-async def test_a_later_head_that_is_late_or_broken_does_not_cut_the_answer_before_it(log: io.BytesIO) -> None:
+async def test_a_late_or_invalid_head_does_not_cut_off_the_response_before_it(log: io.BytesIO) -> None:
     async with served(sample_app(), log, limits=Limits(head_seconds=0.2)) as server:
         for rest in (b"", b" nonsense\r\n\r\n"):
             client = await server.connect()
@@ -234,7 +234,7 @@ async def test_a_later_head_that_is_late_or_broken_does_not_cut_the_answer_befor
             assert await client.rest() == b""
 
 
-async def test_a_broken_chunk_is_refused_and_the_application_told_that_the_client_is_gone(server: Served) -> None:
+async def test_an_invalid_chunk_is_refused_and_the_application_gets_a_disconnect(server: Served) -> None:
     client = await server.connect()
     await client.send(request("POST", "/form", "Transfer-Encoding: chunked", body=b"3\r\nabc\r\n"))
     await asyncio.sleep(0.05)
@@ -263,7 +263,7 @@ async def test_an_endless_trailer_is_refused(log: io.BytesIO) -> None:
         await assert_refused(client, 413, "body_too_large")
 
 
-async def test_an_endless_body_that_nobody_reads_is_not_thrown_away_for_ever(log: io.BytesIO) -> None:
+async def test_an_endless_unread_body_is_cut_off(log: io.BytesIO) -> None:
     async with served(sample_app(), log, limits=Limits(body_bytes=100_000)) as server:
         client = await server.connect()
         await client.send(request("GET", "/healthz", "Transfer-Encoding: chunked"))
@@ -277,7 +277,7 @@ async def send_megabytes(client: Client, count: int) -> None:
         await client.send(b"fffff\r\n" + b"a" * 0xFFFFF + b"\r\n")
 
 
-async def test_an_upgrade_is_ignored_and_what_follows_is_not_read_as_a_request(server: Served) -> None:
+async def test_an_upgrade_is_ignored_and_the_following_bytes_are_not_read_as_a_request(server: Served) -> None:
     client = await server.connect()
     await client.send(request("GET", "/healthz", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Key: a"))
     await client.send(request("GET", "/nowhere"))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from corral.edge.edge import Edge, Message, Receive, Scope, Send, security_headers
+from corral.edge.middleware import Edge, Message, Receive, Scope, Send, security_headers
 from tests.edge.sample_app import sample_app
 from tests.edge.wire import CANARY, Served, request, served
 
@@ -38,12 +38,12 @@ async def test_a_page_keeps_its_own_policies(server: Served) -> None:
     assert "server" not in headers
 
 
-def test_browsers_are_told_to_stay_on_https_only_where_there_is_https() -> None:
+def test_hsts_is_sent_only_with_https() -> None:
     assert b"strict-transport-security" in dict(security_headers("https://corral.example.com"))
     assert b"strict-transport-security" not in dict(security_headers("http://127.0.0.1:8002"))
 
 
-async def test_a_request_id_is_ours_and_is_in_the_answer_and_in_the_log(server: Served) -> None:
+async def test_a_request_id_is_generated_and_in_the_response_and_the_log(server: Served) -> None:
     theirs = "f" * 32
     answer = await server.ask(request("GET", f"/api/horses/{HORSE_ID}", f"X-Request-ID: {theirs}"))
     (line,) = server.lines()
@@ -60,7 +60,7 @@ async def test_a_request_is_one_line_with_template_status_duration_and_user(serv
     assert (line["event"], line["method"], line["status"], line["user_id"]) == ("request", "GET", 200, "alice")
 
 
-async def test_the_log_never_holds_what_a_client_sends_beside_the_path(server: Served) -> None:
+async def test_the_log_contains_nothing_of_a_request_but_its_path(server: Served) -> None:
     sent = [
         post(b'{"name": "%s"}' % CANARY.encode()),
         post(b'{"name": 1, "%s": 2}' % CANARY.encode()),
@@ -79,14 +79,14 @@ async def test_the_log_never_holds_what_a_client_sends_beside_the_path(server: S
     assert CANARY not in "".join(str(line) for line in server.lines() if line not in traced)
 
 
-async def test_a_hostile_path_forges_no_line(server: Served) -> None:
+async def test_a_path_cannot_forge_a_log_line(server: Served) -> None:
     await server.ask(request("GET", "/a%0d%0a%7b%22event%22:%22request%22%7d%1b[31m%e2%80%a8" + "b" * 999))
     (line,) = server.lines()
     assert line["path"].startswith('/a\\r\\n{"event":"request"}\\x1b[31m\\u2028b')
     assert len(line["path"]) < 300
 
 
-async def test_a_bug_is_logged_once_with_its_traceback_and_told_to_nobody(server: Served) -> None:
+async def test_a_bug_is_logged_once_with_its_traceback_and_not_sent_to_the_client(server: Served) -> None:
     answer = await server.ask(request("GET", "/api/horses/broken/bug"))
     assert answer.status == 500
     assert answer.json() == {
@@ -109,7 +109,7 @@ async def test_a_bug_is_logged_once_with_its_traceback_and_told_to_nobody(server
     assert bug["request_id"] == line["request_id"] == answer.headers["x-request-id"]
 
 
-async def test_a_bug_in_the_middle_of_an_answer_cuts_the_connection(server: Served) -> None:
+async def test_a_bug_during_a_response_closes_the_connection(server: Served) -> None:
     client = await server.connect()
     await client.send(request("GET", "/api/horses/broken/stream"))
     raw = await client.rest()
@@ -132,7 +132,7 @@ async def test_a_problem_is_answered_with_its_status_members_and_headers(server:
     assert not [line for line in server.lines() if "exception" in line]
 
 
-async def test_an_unauthenticated_request_is_told_how_to_authenticate(server: Served) -> None:
+async def test_an_unauthenticated_response_says_how_to_authenticate(server: Served) -> None:
     answer = await server.ask(request("GET", "/api/horses/broken/unauthenticated"))
     assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
 
@@ -145,13 +145,13 @@ async def test_starlettes_own_errors_are_problems(server: Served) -> None:
     assert (other_method.headers["allow"], other_method.json()["allow"]) == ("GET", ["GET"])
 
 
-async def test_an_http_error_that_is_no_problem_of_ours_is_a_bug(server: Served) -> None:
+async def test_an_unknown_http_error_is_a_bug(server: Served) -> None:
     answer = await server.ask(request("GET", "/api/horses/broken/teapot"))
     assert (answer.status, answer.json()["code"]) == (500, "internal")
     assert CANARY not in answer.body.decode()
 
 
-async def test_an_invalid_request_is_told_where_and_what(server: Served) -> None:
+async def test_an_invalid_request_has_locations_and_messages(server: Served) -> None:
     answer = await server.ask(request("GET", "/api/horses/zzz-not-a-uuid"))
     assert (answer.status, answer.json()["code"]) == (422, "invalid_request")
     assert answer.json()["errors"] == [{"loc": ["path", "horse_id"], "msg": "Input should be a valid UUID"}]
@@ -170,7 +170,7 @@ async def test_an_invalid_request_is_told_where_and_what(server: Served) -> None
         (b'{"name": "A", "PKCANARYCANARYCANARY": 1}', "Extra inputs are not permitted"),
     ],
 )
-async def test_an_invalid_body_is_told_without_repeating_it(server: Served, body: bytes, message: str) -> None:
+async def test_the_error_for_an_invalid_body_does_not_repeat_it(server: Served, body: bytes, message: str) -> None:
     answer = await server.ask(post(body))
     assert answer.status == 422
     (error,) = answer.json()["errors"]
@@ -210,7 +210,7 @@ async def test_other_media_types_are_for_paths_outside_the_api(server: Served) -
 
 
 @pytest.mark.parametrize("length", [65_537, 2**63])
-async def test_a_body_that_says_it_is_too_large_is_refused_at_once(server: Served, length: int) -> None:
+async def test_a_body_declared_too_large_is_refused_at_once(server: Served, length: int) -> None:
     answer = await server.ask(request("POST", "/form", f"Content-Length: {length}", "Expect: 100-continue"))
     assert (answer.status, answer.headers["connection"]) == (413, "close")
 
@@ -238,7 +238,7 @@ async def test_a_body_of_just_the_limit_is_read(server: Served) -> None:
     assert (await server.ask(post(b"a" * 65_536, JSON, target="/form"))).body == b"65536"
 
 
-async def test_the_document_tells_every_problem_by_its_code(server: Served) -> None:
+async def test_the_openapi_document_has_every_problem_with_its_code(server: Served) -> None:
     document: dict[str, Any] = (await server.ask(request("GET", "/openapi.json"))).json()
     schema = document["components"]["schemas"]["ProblemBody"]
     responses = document["paths"]["/api/horses/{horse_id}"]["get"]["responses"]

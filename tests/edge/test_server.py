@@ -16,7 +16,7 @@ from tests.edge.sample_app import sample_app
 from tests.edge.wire import request, served
 
 
-async def test_a_taken_port_is_told_in_one_line_before_the_application_starts(log: io.BytesIO) -> None:
+async def test_a_port_in_use_is_reported_in_one_line_before_the_application_starts(log: io.BytesIO) -> None:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
         raise AssertionError("started")
@@ -37,12 +37,12 @@ async def test_a_taken_port_is_told_in_one_line_before_the_application_starts(lo
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-async def test_who_connects_to_a_reserved_port_is_refused_and_not_kept_waiting(host: str) -> None:
+async def test_connections_to_a_reserved_port_are_refused(host: str) -> None:
     with reserve_port(host, 0) as reserved, pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection(*reserved.getsockname()[:2])
 
 
-async def test_a_stop_answers_what_is_in_flight_and_refuses_what_is_new(log: io.BytesIO) -> None:
+async def test_a_stop_finishes_requests_in_progress_and_refuses_new_ones(log: io.BytesIO) -> None:
     async with served(sample_app(), log) as server:
         busy, resting, fresh = [await server.connect() for _ in range(3)]
         await resting.send(request("GET", "/healthz"))
@@ -83,7 +83,7 @@ async def test_the_application_shuts_down_after_the_last_answer(log: io.BytesIO)
     assert happened == ["started", "answered", "shut down"]
 
 
-async def test_what_is_not_answered_in_time_is_cut_off_before_the_application_shuts_down(log: io.BytesIO) -> None:
+async def test_requests_beyond_the_grace_period_are_cut_off_before_the_application_shuts_down(log: io.BytesIO) -> None:
     happened: list[str] = []
 
     @asynccontextmanager
@@ -114,9 +114,7 @@ async def test_what_is_not_answered_in_time_is_cut_off_before_the_application_sh
 
 
 @pytest.mark.parametrize("moment", ["start", "shutdown"])
-async def test_what_the_application_raises_at_its_start_or_shutdown_reaches_the_caller(
-    log: io.BytesIO, moment: str
-) -> None:
+async def test_exceptions_of_startup_and_shutdown_reach_the_caller(log: io.BytesIO, moment: str) -> None:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
         if moment == "start":

@@ -1,4 +1,4 @@
-"""A served application, and a client that says exactly the bytes it is told to."""
+"""A served application, and a client that sends exactly the given bytes."""
 
 import asyncio
 import io
@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from corral.edge.connection import Limits
-from corral.edge.edge import ASGIApp, Edge
+from corral.edge.middleware import ASGIApp, Edge
 from corral.edge.server import reserve_port, serve_http
 
 PUBLIC_URL = "https://corral.example.com"

@@ -8,11 +8,11 @@ import pytest
 from aiohttp import ClientSession
 
 from corral.app import open_state
-from corral.core import DatabaseAddresses
 from corral.database.embedded.instance import EmbeddedDatabase, embedded_postgres
 from corral.database.migrate import apply_migrations
 from corral.serving import Services
 from corral.settings import Settings
+from corral.storage import DatabaseAddresses
 from tests.access import browser, owner_of, sign_in_by_link
 from tests.conftest import Service, listening
 from tests.identity.members import Member, add_member, make_administrator
@@ -84,7 +84,7 @@ async def empty_owner(empty_postgres: EmbeddedDatabase) -> AsyncGenerator[asyncp
 
 
 @pytest.fixture
-async def nobody_yet(empty_house: Service, empty_owner: asyncpg.Connection) -> Service:
-    """A service that nobody has set up."""
+async def service_without_users(empty_house: Service, empty_owner: asyncpg.Connection) -> Service:
+    """A service that has not been set up."""
     await empty_owner.execute("DELETE FROM corral.users; DELETE FROM corral.one_time_links")
     return empty_house

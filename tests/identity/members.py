@@ -30,7 +30,7 @@ class Member:
 class Reply:
     status: int
     headers: dict[str, str]
-    told: dict[str, Any]
+    reported: dict[str, Any]
     cookie: str | None
 
 
@@ -58,7 +58,7 @@ async def post(client: ClientSession, path: str, cookie: str | None = None, **bo
 
 
 async def lengthen_waits(owner: asyncpg.Connection) -> None:
-    """Whoever has to wait has to wait for an hour more: the shortest wait, a second, may pass before the next call."""
+    """Makes every wait an hour longer, because the shortest one, a second, may pass before the next call."""
     await owner.execute(
         """
         UPDATE corral.sign_in_attempts SET blocked_until = blocked_until + interval '1 hour'

@@ -1,4 +1,4 @@
-"""What a person is told of changes to their access: what, when and from where."""
+"""Security activity: which changes to a user's access, when and from where."""
 
 from typing import Any
 
@@ -23,12 +23,12 @@ async def _events(service: Service, cookie: str) -> list[dict[str, Any]]:
         return (await answer.json())["items"]
 
 
-def _told(events: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+def _reported(events: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     return [(event["kind"], event["made_by"], event["device"], event["subject"]) for event in events]
 
 
-async def test_every_change_is_told_with_its_source_the_newest_first(
-    service: Service, carol: Member, bob: Person, anybody: ClientSession
+async def test_every_change_is_listed_with_its_source_newest_first(
+    service: Service, carol: Member, bob: Person, anonymous: ClientSession
 ) -> None:
     headers = {"User-Agent": FIREFOX}
     async with browser(service.url, await sign_in_by_link(service, carol.user_id)) as page:
@@ -37,18 +37,18 @@ async def test_every_change_is_told_with_its_source_the_newest_first(
             async with page.post("/api/tokens", json={"name": name}, headers=headers) as answer:
                 made.append(await answer.json())
         by_token = {"Authorization": f"Bearer {made[1]['token']}", "User-Agent": "my-script/1.0"}
-        async with anybody.delete(f"/api/tokens/{made[0]['id']}", headers=by_token) as answer:
+        async with anonymous.delete(f"/api/tokens/{made[0]['id']}", headers=by_token) as answer:
             assert answer.status == 204
-        async with anybody.delete("/api/tokens", headers=by_token) as answer:
+        async with anonymous.delete("/api/tokens", headers=by_token) as answer:
             assert answer.status == 204
         body = {"current_password": carol.password, "new_password": NEW_PASSWORD}
         async with page.put("/api/me/password", json=body, headers=headers) as answer:
             assert answer.status == 204
     recovery = {"token": await recovery_code(service, carol), "new_password": NEW_PASSWORD}
-    async with anybody.post("/api/recovery", json=recovery, headers=headers) as answer:
+    async with anonymous.post("/api/recovery", json=recovery, headers=headers) as answer:
         assert answer.status == 204
     events = await _events(service, await sign_in_by_link(service, carol.user_id))
-    assert _told(events) == [
+    assert _reported(events) == [
         ("password_recovered", "link", "Firefox on Linux", None),
         ("recovery_link_made", "operator", None, None),
         ("password_changed", "session", "Firefox on Linux", None),
@@ -60,12 +60,12 @@ async def test_every_change_is_told_with_its_source_the_newest_first(
     assert {event["address"] for event in events} == {None}  # a loopback address is a proxy's
     times = [event["happened_at"] for event in events]
     assert times == sorted(times, reverse=True)
-    assert _told(await _events(service, await sign_in_by_link(service, bob.user_id))) == [
+    assert _reported(await _events(service, await sign_in_by_link(service, bob.user_id))) == [
         ("token_made", "operator", None, "test")
     ]
 
 
-async def test_what_is_refused_is_no_event(service: Service, carol: Member) -> None:
+async def test_refused_requests_are_no_events(service: Service, carol: Member) -> None:
     cookie = await sign_in_by_link(service, carol.user_id)
     async with browser(service.url, cookie) as page:
         body = {"current_password": "not the one that it is", "new_password": NEW_PASSWORD}
@@ -96,10 +96,10 @@ async def test_a_token_reads_no_events(alice: Person, bob: Person) -> None:
 
 
 async def test_no_token_is_younger_than_the_change_that_ended_its_makers_session(
-    service: Service, carol: Member, owner: asyncpg.Connection, anybody: ClientSession
+    service: Service, carol: Member, owner: asyncpg.Connection, anonymous: ClientSession
 ) -> None:
     """What an ended session was making is not there; the event has the moment of the change."""
-    assert (await sign_in_as(anybody, carol)).status == 200
+    assert (await sign_in_as(anonymous, carol)).status == 200
     cookie = await sign_in_by_link(service, carol.user_id)
     async with browser(service.url, cookie) as page:
         body = {"current_password": carol.password, "new_password": NEW_PASSWORD}

@@ -56,7 +56,7 @@ async def _listed(office: ClientSession) -> dict[str, Json]:
         return {person["email"]: person for person in (await answer.json())["items"]}
 
 
-async def test_people_are_listed_by_address_and_state_and_nothing_else(
+async def test_members_are_listed_with_email_and_status_only(
     office: ClientSession, ada: Member, alice: Person, bob: Person
 ) -> None:
     await alice.store()
@@ -72,23 +72,23 @@ async def test_people_are_listed_by_address_and_state_and_nothing_else(
     assert people[alice.email]["id"] == str(alice.user_id)
 
 
-async def test_whoever_is_disabled_is_out_at_once_in_every_way(
-    service: Service, office: ClientSession, alice: Person, bob: Person, carol: Member, anybody: ClientSession
+async def test_a_disabled_member_loses_all_access_at_once(
+    service: Service, office: ClientSession, alice: Person, bob: Person, carol: Member, anonymous: ClientSession
 ) -> None:
     cookie = await sign_in_by_link(service, carol.user_id)
     code = await link_code(service, carol.user_id)
     alices = await sign_in_by_link(service, alice.user_id)
     assert await _disable(office, carol.user_id) == (204, "")
     assert await _disable(office, bob.user_id) == (204, "")
-    assert await status_of(anybody, cookie) == 401
-    assert (await sign_in_as(anybody, carol)).told["code"] == "sign_in_refused"
-    assert (await post(anybody, "/api/session/link", token=code)).told["code"] == "link_refused"
+    assert await status_of(anonymous, cookie) == 401
+    assert (await sign_in_as(anonymous, carol)).reported["code"] == "sign_in_refused"
+    assert (await post(anonymous, "/api/session/link", token=code)).reported["code"] == "link_refused"
     assert await _call(bob.client, "GET", "/api/me") == (401, "unauthenticated")
-    assert await status_of(anybody, alices) == 200
+    assert await status_of(anonymous, alices) == 200
     assert await _call(alice.client, "GET", "/api/me") == (200, "")
 
 
-async def test_streams_of_whoever_is_disabled_end_and_no_others(
+async def test_only_the_streams_of_a_disabled_member_end(
     service: Service, office: ClientSession, alice: Person, bob: Person
 ) -> None:
     cookie = await sign_in_by_link(service, alice.user_id)
@@ -98,14 +98,14 @@ async def test_streams_of_whoever_is_disabled_end_and_no_others(
         listening_to(alice.client) as by_token,
         listening_to(bob.client) as bobs,
     ):
-        for ears in (by_session, by_token, bobs):
-            await ears.until("heartbeat")
+        for sse in (by_session, by_token, bobs):
+            await sse.until("heartbeat")
         began = asyncio.get_running_loop().time()
         assert await _disable(office, alice.user_id) == (204, "")
-        for ears in (by_session, by_token):
-            assert await ears.until_end() - began < SOON
-            (told,) = ears.of("problem")
-            assert told.data["code"] == "unauthenticated"
+        for sse in (by_session, by_token):
+            assert await sse.until_end() - began < SOON
+            (reported,) = sse.of("problem")
+            assert reported.data["code"] == "unauthenticated"
         assert bobs.ended_at is None
 
 
@@ -116,33 +116,31 @@ async def test_a_stream_ends_with_its_session_wherever_that_is_ended(
     async with (
         browser(service.url, lost) as lost_page,
         browser(service.url, kept) as page,
-        listening_to(lost_page) as ears,
+        listening_to(lost_page) as sse,
         listening_to(page) as others,
     ):
-        await ears.until("heartbeat")
+        await sse.until("heartbeat")
         await others.until("heartbeat")
         assert await _call(page, "DELETE", "/api/sessions") == (204, "")
-        await ears.until_end()
+        await sse.until_end()
         assert others.ended_at is None
 
 
-async def test_whoever_is_enabled_signs_in_again_and_what_was_ended_stays_ended(
-    service: Service, office: ClientSession, carol: Member, bob: Person, anybody: ClientSession
+async def test_an_enabled_member_can_sign_in_and_ended_access_stays_ended(
+    service: Service, office: ClientSession, carol: Member, bob: Person, anonymous: ClientSession
 ) -> None:
     cookie = await sign_in_by_link(service, carol.user_id)
     code = await link_code(service, carol.user_id)
     for person in (carol, bob):
         await _disable(office, person.user_id)
         assert await _enable(office, person.user_id) == (204, "")
-    assert (await sign_in_as(anybody, carol)).status == 200
-    assert await status_of(anybody, cookie) == 401
-    assert (await post(anybody, "/api/session/link", token=code)).status == 403
+    assert (await sign_in_as(anonymous, carol)).status == 200
+    assert await status_of(anonymous, cookie) == 401
+    assert (await post(anonymous, "/api/session/link", token=code)).status == 403
     assert await _call(bob.client, "GET", "/api/me") == (401, "unauthenticated")
 
 
-async def test_to_disable_and_to_enable_twice_is_the_same_as_once(
-    office: ClientSession, bob: Person, alice: Person
-) -> None:
+async def test_disabling_and_enabling_are_idempotent(office: ClientSession, bob: Person, alice: Person) -> None:
     await _disable(office, bob.user_id)
     since = (await _listed(office))[bob.email]["disabled_at"]
     assert await _disable(office, bob.user_id) == (204, "")
@@ -151,7 +149,7 @@ async def test_to_disable_and_to_enable_twice_is_the_same_as_once(
     assert (await _listed(office))[bob.email]["disabled_at"] is None
 
 
-async def test_administrators_can_neither_shut_out_nor_let_in_each_other_or_themselves(
+async def test_administrators_cannot_disable_or_enable_each_other_or_themselves(
     service: Service, office: ClientSession, ada: Member, owner: asyncpg.Connection
 ) -> None:
     other, ended = await add_member(service), await add_member(service)
@@ -170,21 +168,21 @@ async def test_administrators_can_neither_shut_out_nor_let_in_each_other_or_them
     assert (await _listed(office))[ended.email]["disabled_at"] is not None
 
 
-async def test_nobody_is_nobody(office: ClientSession, alice: Person) -> None:
+async def test_an_unknown_member_is_not_found(office: ClientSession, alice: Person) -> None:
     assert await _disable(office, uuid4()) == (404, "person_not_found")
     assert await _enable(office, uuid4()) == (404, "person_not_found")
     assert await _call(office, "POST", "/api/people/not-a-uuid/disable", _CONFIRMED) == (422, "invalid_request")
 
 
-def test_what_administrators_may_do_is_just_this() -> None:
+def test_administrators_have_exactly_these_operations() -> None:
     assert {operation.key for operation in OPERATIONS if operation.path.startswith("/api/people")} == ADMINISTRATORS
 
 
 @pytest.mark.parametrize("key", sorted(ADMINISTRATORS), ids=" ".join)
-async def test_whoever_is_no_administrator_learns_and_changes_nothing(
+async def test_other_users_see_and_change_nothing(
     key: Key, service: Service, alice: Person, bob: Person, owner: asyncpg.Connection
 ) -> None:
-    """By session or token; of somebody and of nobody, it is the same answer."""
+    """By session or token; for existing and unknown members, the response is the same."""
     method, path = key
     body = {"email": f"dora-{secrets.token_hex(6)}@corral.example"} if path.endswith("invitations") else {}
     cookie = await sign_in_by_link(service, bob.user_id)
@@ -199,7 +197,7 @@ async def test_whoever_is_no_administrator_learns_and_changes_nothing(
 
 
 @pytest.mark.parametrize("key", sorted(ADMINISTRATORS), ids=" ".join)
-async def test_an_administrators_token_is_no_administrator(
+async def test_an_administrators_token_has_no_administrator_rights(
     key: Key, service: Service, ada: Member, alice: Person, owner: asyncpg.Connection
 ) -> None:
     async with browser(service.url, await sign_in_by_link(service, ada.user_id)) as page:
@@ -221,7 +219,7 @@ _OF_ONES_OWN = [operation for operation in OPERATIONS if operation.ids and opera
 
 
 @pytest.mark.parametrize("operation", _OF_ONES_OWN, ids=str)
-async def test_an_administrator_reaches_nothing_that_is_alices(
+async def test_an_administrator_cannot_access_alices_resources(
     operation: Operation, service: Service, office: ClientSession, alice: Person, owner: asyncpg.Connection
 ) -> None:
     credential = await alice.store()
@@ -239,7 +237,7 @@ async def test_an_administrator_reaches_nothing_that_is_alices(
     assert await fingerprints(owner) == before
 
 
-async def test_an_administrators_lists_and_overview_hold_nothing_of_others(
+async def test_an_administrators_lists_and_overview_contain_nothing_of_others(
     office: ClientSession, alice: Person, bob: Person
 ) -> None:
     for person in (alice, bob):
@@ -251,7 +249,7 @@ async def test_an_administrators_lists_and_overview_hold_nothing_of_others(
 
 @pytest.mark.parametrize("body", [{}, {"current_password": "not the one that it is"}])
 @pytest.mark.parametrize("action", ["disable", "enable", "invitations"])
-async def test_without_the_password_again_nothing_is_done(
+async def test_without_the_confirmed_password_nothing_is_changed(
     office: ClientSession, alice: Person, owner: asyncpg.Connection, action: str, body: dict[str, str]
 ) -> None:
     before = await fingerprints(owner)
@@ -281,17 +279,17 @@ async def test_an_administrator_without_a_password_is_not_asked_for_one(
         assert await _call(page, "POST", f"/api/people/{bob.user_id}/disable", {}) == (204, "")
 
 
-async def test_whether_one_is_an_administrator_is_told_to_oneself(
-    service: Service, office: ClientSession, ada: Member, bob: Person, anybody: ClientSession
+async def test_users_see_whether_they_are_administrators(
+    service: Service, office: ClientSession, ada: Member, bob: Person, anonymous: ClientSession
 ) -> None:
     async with office.get("/api/me") as answer:
         assert (await answer.json())["is_administrator"] is True
-    assert (await sign_in_as(anybody, ada)).told["is_administrator"] is True
+    assert (await sign_in_as(anonymous, ada)).reported["is_administrator"] is True
     async with browser(service.url, await sign_in_by_link(service, bob.user_id)) as page, page.get("/api/me") as answer:
         assert (await answer.json())["is_administrator"] is False
 
 
-async def test_a_right_that_was_written_by_hand_is_none(
+async def test_a_right_written_by_hand_is_not_accepted(
     service: Service, office: ClientSession, ada: Member, bob: Person, owner: asyncpg.Connection, log: LogSince
 ) -> None:
     async with browser(service.url, await sign_in_by_link(service, bob.user_id)) as page:
@@ -309,9 +307,7 @@ async def test_a_right_that_was_written_by_hand_is_none(
         assert await _call(page, "GET", "/api/people") == (200, "")
 
 
-async def test_the_database_itself_refuses_whoever_is_no_administrator(
-    service: Service, alice: Person, bob: Person
-) -> None:
+async def test_the_database_itself_refuses_other_users(service: Service, alice: Person, bob: Person) -> None:
     async def attempt(action: str) -> None:
         async with get_connection_with_rls(bob.user_id, service.resources.database) as connection:
             match action:
@@ -333,7 +329,7 @@ async def test_the_database_itself_refuses_whoever_is_no_administrator(
     assert await _call(alice.client, "GET", "/api/me") == (200, "")
 
 
-async def test_the_database_itself_leaves_other_administrators_as_they_are(
+async def test_the_database_itself_does_not_change_other_administrators(
     service: Service, ada: Member, alice: Person, bob: Person, owner: asyncpg.Connection
 ) -> None:
     for person in (alice, bob):
@@ -375,19 +371,19 @@ async def test_a_disabled_administrator_has_no_right_in_the_database_either(
 
 
 async def test_the_first_person_is_an_administrator_and_those_who_are_added_are_not(
-    nobody_yet: Service, empty_postgres: EmbeddedDatabase
+    service_without_users: Service, empty_postgres: EmbeddedDatabase
 ) -> None:
-    resources = nobody_yet.resources
+    resources = service_without_users.resources
     link = await issue_link(resources.database, resources.vault, "setup", None, resources.public_url)
     first = {"token": link.reveal().partition("#")[2], "email": "first@corral.example", "password": PASSWORD}
-    async with browser(nobody_yet.url) as page:
+    async with browser(service_without_users.url) as page:
         reply = await post(page, "/api/setup", **first)
-        assert reply.told["is_administrator"] is True
-        second = await add_member(nobody_yet)
-        assert (await sign_in_as(page, second)).told["is_administrator"] is False
+        assert reply.reported["is_administrator"] is True
+        second = await add_member(service_without_users)
+        assert (await sign_in_as(page, second)).reported["is_administrator"] is False
 
 
-async def test_who_did_what_to_whom_is_logged(
+async def test_administrators_actions_are_logged(
     office: ClientSession, ada: Member, bob: Person, alice: Person, log: LogSince
 ) -> None:
     await _disable(office, bob.user_id)

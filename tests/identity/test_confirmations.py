@@ -1,4 +1,4 @@
-"""Wrong confirmations of a password by somebody signed in: a counter of their own, over all sessions of a person."""
+"""Wrong confirmations of a password by signed-in users: counted separately, over all sessions of a user."""
 
 import asyncio
 from collections import Counter
@@ -25,14 +25,14 @@ async def cookies(service: Service, carol: Member) -> list[str]:
 
 
 async def _confirm(service: Service, cookie: str, password: str = WRONG) -> Reply:
-    """Asks for something that needs the password, and does nothing: there is nobody of this id."""
+    """Requests something that needs the password and has no effect, because no user has this id."""
     nobody = "4b0b5a2e-9a3c-4c1e-8a57-0d9c6f2f6d31"
     async with browser(service.url, cookie) as page:
         return await post(page, f"/api/people/{nobody}/enable", current_password=password)
 
 
-def _told(reply: Reply) -> tuple[int, str]:
-    return reply.status, reply.told["code"]
+def _reported(reply: Reply) -> tuple[int, str]:
+    return reply.status, reply.reported["code"]
 
 
 REFUSED, ENDED, THROTTLED = (401, "sign_in_refused"), (401, "session_ended"), (429, "sign_in_throttled")
@@ -45,33 +45,33 @@ async def _count(owner: asyncpg.Connection, member: Member) -> asyncpg.Record:
 
 
 async def test_the_fifth_wrong_confirmation_in_a_row_ends_that_session_and_no_other(
-    service: Service, cookies: list[str], anybody: ClientSession
+    service: Service, cookies: list[str], anonymous: ClientSession
 ) -> None:
-    told = [_told(await _confirm(service, cookies[0])) for _ in range(5)]
-    assert told == [REFUSED] * 4 + [ENDED]
-    assert [await status_of(anybody, cookie) for cookie in cookies] == [401, 200]
-    assert _told(await _confirm(service, cookies[1])) == REFUSED  # a new row begins
+    reported = [_reported(await _confirm(service, cookies[0])) for _ in range(5)]
+    assert reported == [REFUSED] * 4 + [ENDED]
+    assert [await status_of(anonymous, cookie) for cookie in cookies] == [401, 200]
+    assert _reported(await _confirm(service, cookies[1])) == REFUSED  # a new row begins
 
 
-async def test_the_row_is_counted_over_all_sessions_of_a_person(
-    service: Service, cookies: list[str], anybody: ClientSession
+async def test_wrong_confirmations_are_counted_over_all_sessions_of_a_user(
+    service: Service, cookies: list[str], anonymous: ClientSession
 ) -> None:
     turns = [cookies[number % 2] for number in range(5)]
-    assert [_told(await _confirm(service, cookie)) for cookie in turns] == [REFUSED] * 4 + [ENDED]
-    assert [await status_of(anybody, cookie) for cookie in cookies] == [401, 200]
+    assert [_reported(await _confirm(service, cookie)) for cookie in turns] == [REFUSED] * 4 + [ENDED]
+    assert [await status_of(anonymous, cookie) for cookie in cookies] == [401, 200]
 
 
-async def test_a_right_confirmation_ends_the_row(
+async def test_a_correct_confirmation_resets_the_count(
     service: Service, cookies: list[str], owner: asyncpg.Connection, carol: Member
 ) -> None:
     for _ in range(2):
         for _ in range(4):
-            assert _told(await _confirm(service, cookies[0])) == REFUSED
-        assert _told(await _confirm(service, cookies[0], carol.password)) == RIGHT
+            assert _reported(await _confirm(service, cookies[0])) == REFUSED
+        assert _reported(await _confirm(service, cookies[0], carol.password)) == RIGHT
     assert (await _count(owner, carol))["in_hour"] == 8
 
 
-async def test_a_row_is_forgotten_after_a_quiet_hour(
+async def test_the_count_is_reset_after_an_hour_without_attempts(
     service: Service, cookies: list[str], owner: asyncpg.Connection, carol: Member
 ) -> None:
     for _ in range(4):
@@ -79,7 +79,7 @@ async def test_a_row_is_forgotten_after_a_quiet_hour(
     await owner.execute(
         "UPDATE corral.password_confirmations SET last_at = now() - interval '61 min' WHERE user_id = $1", carol.user_id
     )
-    assert _told(await _confirm(service, cookies[0])) == REFUSED
+    assert _reported(await _confirm(service, cookies[0])) == REFUSED
     assert (await _count(owner, carol))["in_row"] == 1
 
 
@@ -88,20 +88,20 @@ async def test_twenty_wrong_confirmations_in_an_hour_pause_confirming_for_a_minu
 ) -> None:
     await _confirm(service, cookies[0])
     await owner.execute("UPDATE corral.password_confirmations SET in_hour = 18 WHERE user_id = $1", carol.user_id)
-    assert _told(await _confirm(service, cookies[0], carol.password)) == RIGHT  # right ones do not count
-    assert _told(await _confirm(service, cookies[0])) == REFUSED
-    assert _told(await _confirm(service, cookies[0])) == REFUSED
+    assert _reported(await _confirm(service, cookies[0], carol.password)) == RIGHT  # right ones do not count
+    assert _reported(await _confirm(service, cookies[0])) == REFUSED
+    assert _reported(await _confirm(service, cookies[0])) == REFUSED
     row = await _count(owner, carol)
     assert (row["in_hour"], (row["paused_until"] - row["last_at"]).total_seconds()) == (20, 60)
     for cookie in cookies:
         reply = await _confirm(service, cookie, carol.password)
-        assert _told(reply) == THROTTLED
+        assert _reported(reply) == THROTTLED
         assert 1 <= int(reply.headers["Retry-After"]) <= 60
     assert await _count(owner, carol) == row  # asking meanwhile makes it no longer
     await owner.execute(
         "UPDATE corral.password_confirmations SET paused_until = now() WHERE user_id = $1", carol.user_id
     )
-    assert _told(await _confirm(service, cookies[0], carol.password)) == RIGHT
+    assert _reported(await _confirm(service, cookies[0], carol.password)) == RIGHT
 
 
 async def test_the_hour_ends(service: Service, cookies: list[str], owner: asyncpg.Connection, carol: Member) -> None:
@@ -113,16 +113,18 @@ async def test_the_hour_ends(service: Service, cookies: list[str], owner: asyncp
         """,
         carol.user_id,
     )
-    assert _told(await _confirm(service, cookies[0])) == REFUSED
+    assert _reported(await _confirm(service, cookies[0])) == REFUSED
     assert (await _count(owner, carol))["in_hour"] == 1
 
 
-async def test_guessing_in_parallel_gains_nothing(service: Service, cookies: list[str], anybody: ClientSession) -> None:
+async def test_guessing_in_parallel_gains_nothing(
+    service: Service, cookies: list[str], anonymous: ClientSession
+) -> None:
     replies = await asyncio.gather(*(_confirm(service, cookies[0]) for _ in range(30)))
-    told = Counter(map(_told, replies))
-    assert (told[REFUSED], told[ENDED]) == (4, 1)
-    assert set(told) <= {REFUSED, ENDED, THROTTLED, (401, "unauthenticated")}
-    assert await status_of(anybody, cookies[0]) == 401
+    reported = Counter(map(_reported, replies))
+    assert (reported[REFUSED], reported[ENDED]) == (4, 1)
+    assert set(reported) <= {REFUSED, ENDED, THROTTLED, (401, "unauthenticated")}
+    assert await status_of(anonymous, cookies[0]) == 401
 
 
 async def test_a_session_that_has_ended_confirms_nothing(service: Service, cookies: list[str], carol: Member) -> None:
@@ -136,21 +138,21 @@ async def test_a_session_that_has_ended_confirms_nothing(service: Service, cooki
 
 
 async def test_confirming_and_signing_in_do_not_count_for_each_other(
-    service: Service, cookies: list[str], carol: Member, owner: asyncpg.Connection, anybody: ClientSession
+    service: Service, cookies: list[str], carol: Member, owner: asyncpg.Connection, anonymous: ClientSession
 ) -> None:
     await owner.execute("DELETE FROM corral.sign_in_attempts")
     for _ in range(4):
         await _confirm(service, cookies[0])
     assert not await owner.fetchval("SELECT count(*) FROM corral.sign_in_attempts")
     for _ in range(2):
-        assert (await sign_in_as(anybody, carol, WRONG)).status == 401
+        assert (await sign_in_as(anonymous, carol, WRONG)).status == 401
     assert (await _count(owner, carol))["in_row"] == 4
-    assert _told(await _confirm(service, cookies[0], carol.password)) == RIGHT
+    assert _reported(await _confirm(service, cookies[0], carol.password)) == RIGHT
     assert await owner.fetchval("SELECT failures FROM corral.sign_in_attempts") == 2  # not forgotten by confirming
-    assert (await sign_in_as(anybody, carol)).status == 200
+    assert (await sign_in_as(anonymous, carol)).status == 200
 
 
-async def test_somebody_elses_wrong_confirmations_change_nothing(
+async def test_another_users_wrong_confirmations_change_nothing(
     service: Service, cookies: list[str], carol: Member
 ) -> None:
     dora = await add_member(service)
@@ -158,11 +160,11 @@ async def test_somebody_elses_wrong_confirmations_change_nothing(
     hers = await sign_in_by_link(service, dora.user_id)
     for _ in range(4):
         await _confirm(service, hers)
-    assert _told(await _confirm(service, cookies[0])) == REFUSED
-    assert _told(await _confirm(service, hers, dora.password)) == RIGHT
+    assert _reported(await _confirm(service, cookies[0])) == REFUSED
+    assert _reported(await _confirm(service, hers, dora.password)) == RIGHT
 
 
-async def test_a_page_leads_to_the_sign_in_when_the_session_ends(service: Service, cookies: list[str]) -> None:
+async def test_a_page_redirects_to_sign_in_when_the_session_ends(service: Service, cookies: list[str]) -> None:
     for _ in range(4):
         await _confirm(service, cookies[0])
     headers = {"Accept": "text/html", "Cookie": cookies[0]}

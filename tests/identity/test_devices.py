@@ -33,12 +33,12 @@ _IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/60
         ("", "Unknown device"),
     ],
 )
-def test_a_device_is_named_as_people_name_it(user_agent: str, device: str) -> None:
+def test_a_device_has_its_common_name(user_agent: str, device: str) -> None:
     assert device_of(user_agent) == device
 
 
 @given(st.text(max_size=200))
-def test_whatever_a_browser_says_a_device_is_a_short_plain_name(user_agent: str) -> None:
+def test_any_user_agent_gives_a_short_plain_device_name(user_agent: str) -> None:
     device = device_of(user_agent)
     assert 0 < len(device) <= 40
     assert device.isascii()

@@ -14,14 +14,14 @@ _steady = settings(derandomize=True, database=None, deadline=None, max_examples=
 
 @_steady
 @given(st.text(min_size=1, max_size=20), st.text(min_size=1, max_size=20))
-def test_the_canonical_form_is_its_own(local: str, domain: str) -> None:
+def test_the_canonical_form_is_idempotent(local: str, domain: str) -> None:
     with suppress(ValueError):
         email = canonical_email(f"{local}@{domain}")
         assert canonical_email(email) == email
         assert canonical_email(f" {email.upper()} ") == canonical_email(email.upper())
 
 
-def test_the_canonical_form_of_every_character_that_folds_is_its_own() -> None:
+def test_the_canonical_form_of_every_folding_character_is_idempotent() -> None:
     folding = [
         character for character in map(chr, range(0x110000)) if normalize("NFKC", character).casefold() != character
     ]
@@ -37,7 +37,7 @@ def test_the_canonical_form_of_every_character_that_folds_is_its_own() -> None:
     "other",
     ["ALICE@CORRAL.EXAMPLE", " alice@corral.example\n", "alice＠corral.example", "ａlice@corral.example"],  # noqa: RUF001
 )
-def test_spellings_of_one_address_are_one(other: str) -> None:
+def test_spellings_of_one_email_have_the_same_canonical_form(other: str) -> None:
     assert canonical_email(other) == "alice@corral.example"
 
 
@@ -56,6 +56,6 @@ def test_spellings_of_one_address_are_one(other: str) -> None:
         "a@" + "b" * 253,
     ],
 )
-def test_what_is_no_address_is_refused(no_address: str) -> None:
+def test_an_invalid_email_is_refused(no_address: str) -> None:
     with pytest.raises(ValueError, match="Enter a valid email address"):
         canonical_email(no_address)

@@ -24,7 +24,7 @@ async def _redeem(service: Service, code: str) -> Reply:
 
 async def _refused(service: Service, code: str) -> bool:
     reply = await _redeem(service, code)
-    return (reply.status, reply.told["code"], reply.cookie) == (403, "link_refused", None)
+    return (reply.status, reply.reported["code"], reply.cookie) == (403, "link_refused", None)
 
 
 async def _setup_code(service: Service) -> str:
@@ -38,25 +38,23 @@ async def _set_up(service: Service, code: str, email: str = "first@corral.exampl
         return await post(page, "/api/setup", token=code, email=email, password=password)
 
 
-async def test_a_link_signs_in_once(service: Service, alice: Person, anybody: ClientSession) -> None:
+async def test_a_link_signs_in_once(service: Service, alice: Person, anonymous: ClientSession) -> None:
     code = await link_code(service, alice.user_id)
     reply = await _redeem(service, code)
     assert reply.status == 200
-    assert reply.told["id"] == str(alice.user_id)
-    assert await status_of(anybody, reply.cookie or "") == 200
+    assert reply.reported["id"] == str(alice.user_id)
+    assert await status_of(anonymous, reply.cookie or "") == 200
     assert await _refused(service, code)
 
 
-async def test_of_fifty_who_open_a_link_at_once_one_gets_in(service: Service, alice: Person) -> None:
+async def test_of_fifty_concurrent_uses_of_a_link_one_succeeds(service: Service, alice: Person) -> None:
     code = await link_code(service, alice.user_id)
     async with browser(service.url) as page:
         replies = await asyncio.gather(*(post(page, "/api/session/link", token=code) for _ in range(50)))
     assert Counter(reply.status for reply in replies) == {200: 1, 403: 49}
 
 
-async def test_a_link_ends_with_its_time(
-    service: Service, alice: Person, owner: asyncpg.Connection, log: LogSince
-) -> None:
+async def test_a_link_expires(service: Service, alice: Person, owner: asyncpg.Connection, log: LogSince) -> None:
     code = await link_code(service, alice.user_id)
     await owner.execute("UPDATE corral.one_time_links SET expires_at = now() WHERE user_id = $1", alice.user_id)
     assert await _refused(service, code)
@@ -90,29 +88,29 @@ async def test_a_link_that_was_written_by_hand_is_refused(
     assert await _refused(service, code)
 
 
-async def test_a_link_of_somebody_disabled_since_is_refused(
-    service: Service, alice: Person, owner: asyncpg.Connection
-) -> None:
+async def test_a_link_of_a_disabled_user_is_refused(service: Service, alice: Person, owner: asyncpg.Connection) -> None:
     code = await link_code(service, alice.user_id)
     await owner.execute("UPDATE corral.users SET disabled_at = now() WHERE id = $1", alice.user_id)
     assert await _refused(service, code)
 
 
-async def test_what_cannot_be_a_code_is_refused(service: Service, alice: Person) -> None:
+async def test_a_malformed_code_is_refused(service: Service, alice: Person) -> None:
     code = await link_code(service, alice.user_id)
     for other in (code[:-1], code + "0", code.swapcase(), "x", "é" * 45, "corral_" + "\0" * 38, alice.token):
         assert await _refused(service, other)
     assert (await _redeem(service, code)).status == 200
 
 
-async def test_a_code_is_neither_a_token_nor_a_session(service: Service, alice: Person, anybody: ClientSession) -> None:
+async def test_a_code_is_not_accepted_as_a_token_or_session(
+    service: Service, alice: Person, anonymous: ClientSession
+) -> None:
     code = await link_code(service, alice.user_id)
-    async with anybody.get("/api/me", headers={"Authorization": f"Bearer {code}"}) as answer:
+    async with anonymous.get("/api/me", headers={"Authorization": f"Bearer {code}"}) as answer:
         assert answer.status == 401
-    assert await status_of(anybody, f"corral_session={code}") == 401
+    assert await status_of(anonymous, f"corral_session={code}") == 401
 
 
-async def test_a_code_stands_behind_the_hash_of_its_link(service: Service, alice: Person) -> None:
+async def test_a_code_is_in_the_fragment_of_its_link(service: Service, alice: Person) -> None:
     resources = service.resources
     link = await issue_link(resources.database, resources.vault, "sign_in", alice.user_id, "https://corral.example")
     page, _, code = link.reveal().partition("#")
@@ -120,26 +118,26 @@ async def test_a_code_stands_behind_the_hash_of_its_link(service: Service, alice
     assert (await _redeem(service, code)).status == 200
 
 
-async def test_the_first_user_is_set_up_once(nobody_yet: Service) -> None:
-    code = await _setup_code(nobody_yet)
-    weak = await _set_up(nobody_yet, code, password="short")
-    assert (weak.status, weak.told["code"]) == (422, "password_too_weak")  # and the link is not used up by it
-    reply = await _set_up(nobody_yet, code)
+async def test_the_first_user_is_set_up_once(service_without_users: Service) -> None:
+    code = await _setup_code(service_without_users)
+    weak = await _set_up(service_without_users, code, password="short")
+    assert (weak.status, weak.reported["code"]) == (422, "password_too_weak")  # and the link is not used up by it
+    reply = await _set_up(service_without_users, code)
     assert reply.status == 201
-    assert reply.told["email"] == "first@corral.example"
-    async with browser(nobody_yet.url) as page:
+    assert reply.reported["email"] == "first@corral.example"
+    async with browser(service_without_users.url) as page:
         assert await status_of(page, reply.cookie or "") == 200
-    for again in (code, await _setup_code(nobody_yet)):
-        reply = await _set_up(nobody_yet, again, "second@corral.example")
-        assert (reply.status, reply.told["code"], reply.cookie) == (409, "already_set_up", None)
+    for again in (code, await _setup_code(service_without_users)):
+        reply = await _set_up(service_without_users, again, "second@corral.example")
+        assert (reply.status, reply.reported["code"], reply.cookie) == (409, "already_set_up", None)
 
 
-async def test_of_fifty_who_set_up_at_once_one_becomes_the_first_user(
-    nobody_yet: Service, empty_owner: asyncpg.Connection
+async def test_of_fifty_concurrent_set_ups_one_creates_the_first_user(
+    service_without_users: Service, empty_owner: asyncpg.Connection
 ) -> None:
-    code = await _setup_code(nobody_yet)
+    code = await _setup_code(service_without_users)
     emails = [f"racer-{number}@corral.example" for number in range(50)]
-    async with browser(nobody_yet.url) as page:
+    async with browser(service_without_users.url) as page:
         replies = await asyncio.gather(
             *(post(page, "/api/setup", token=code, email=email, password=PASSWORD) for email in emails)
         )
@@ -152,51 +150,53 @@ async def test_of_fifty_who_set_up_at_once_one_becomes_the_first_user(
     assert all("Retry-After" in reply.headers for reply in replies if reply.status == 503)
 
 
-async def test_nobody_is_set_up_without_the_code(nobody_yet: Service, empty_owner: asyncpg.Connection) -> None:
-    await _setup_code(nobody_yet)
+async def test_set_up_needs_the_code(service_without_users: Service, empty_owner: asyncpg.Connection) -> None:
+    await _setup_code(service_without_users)
     for code in (new_token(), "guess"):
-        reply = await _set_up(nobody_yet, code)
-        assert (reply.status, reply.told["code"]) == (403, "link_refused")
+        reply = await _set_up(service_without_users, code)
+        assert (reply.status, reply.reported["code"]) == (403, "link_refused")
     assert await empty_owner.fetchval("SELECT count(*) FROM corral.users") == 0
 
 
-async def test_a_newer_set_up_link_replaces_the_one_before(nobody_yet: Service) -> None:
-    older, newer = await _setup_code(nobody_yet), await _setup_code(nobody_yet)
-    assert (await _set_up(nobody_yet, older)).status == 403
-    assert (await _set_up(nobody_yet, newer)).status == 201
+async def test_a_newer_set_up_link_replaces_the_previous_one(service_without_users: Service) -> None:
+    older, newer = await _setup_code(service_without_users), await _setup_code(service_without_users)
+    assert (await _set_up(service_without_users, older)).status == 403
+    assert (await _set_up(service_without_users, newer)).status == 201
 
 
-async def test_a_weak_password_does_not_use_the_set_up_link_up(nobody_yet: Service) -> None:
-    code = await _setup_code(nobody_yet)
-    assert (await _set_up(nobody_yet, code, password="short")).status == 422
-    assert (await _set_up(nobody_yet, code)).status == 201
+async def test_a_weak_password_does_not_use_up_the_set_up_link(service_without_users: Service) -> None:
+    code = await _setup_code(service_without_users)
+    assert (await _set_up(service_without_users, code, password="short")).status == 422
+    assert (await _set_up(service_without_users, code)).status == 201
 
 
 @pytest.mark.parametrize(
     ("change", "is_forged"), [("expires_at = now()", False), ("expires_at = expires_at + interval '1 day'", True)]
 )
-async def test_a_set_up_link_is_good_for_its_time_and_no_longer(
-    nobody_yet: Service,
+async def test_a_set_up_link_expires(
+    service_without_users: Service,
     empty_owner: asyncpg.Connection,
     log: LogSince,
     change: str,
     is_forged: bool,  # noqa: FBT001
 ) -> None:
-    code = await _setup_code(nobody_yet)
+    code = await _setup_code(service_without_users)
     await empty_owner.execute(f"UPDATE corral.one_time_links SET {change}")
-    assert (await _set_up(nobody_yet, code)).status == 403
+    assert (await _set_up(service_without_users, code)).status == 403
     assert bool(log.alarms("link_seal_broken")) is is_forged
     assert await empty_owner.fetchval("SELECT count(*) FROM corral.users") == 0
 
 
-async def test_a_sign_in_link_relabelled_sets_nobody_up(
-    service: Service, alice: Person, nobody_yet: Service, empty_owner: asyncpg.Connection
+async def test_a_relabelled_sign_in_link_is_no_set_up_link(
+    service: Service, alice: Person, service_without_users: Service, empty_owner: asyncpg.Connection
 ) -> None:
-    code = await _setup_code(nobody_yet)
+    code = await _setup_code(service_without_users)
     await empty_owner.execute("UPDATE corral.one_time_links SET kind = 'sign_in'")
-    assert await _refused(nobody_yet, code)
-    assert (await _set_up(nobody_yet, code)).status == 403
+    assert await _refused(service_without_users, code)
+    assert (await _set_up(service_without_users, code)).status == 403
 
 
-async def test_a_code_of_another_house_opens_nothing_here(service: Service, alice: Person, nobody_yet: Service) -> None:
-    assert await _refused(nobody_yet, await link_code(service, alice.user_id))
+async def test_a_code_of_another_installation_is_refused(
+    service: Service, alice: Person, service_without_users: Service
+) -> None:
+    assert await _refused(service_without_users, await link_code(service, alice.user_id))

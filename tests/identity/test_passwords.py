@@ -1,4 +1,4 @@
-"""Passwords at rest, and what a refused one tells."""
+"""Stored passwords, and what a refusal reveals."""
 
 import asyncio
 import threading
@@ -24,7 +24,7 @@ OTHER_PASSWORD = "another horse with another staple"
 
 @pytest.fixture(scope="module", autouse=True)
 def cheap_passwords() -> None:
-    """Here they are hashed as in earnest."""
+    """Here they are hashed as in production."""
 
 
 async def _sealed_password(owner: asyncpg.Connection, member: Member) -> bytes:
@@ -35,7 +35,7 @@ async def _overwrite_password(owner: asyncpg.Connection, member: Member, sealed:
     await owner.execute("UPDATE corral.users SET password_sealed = $2 WHERE id = $1", member.user_id, sealed)
 
 
-async def test_a_password_is_hashed_with_argon2id_above_the_floor_of_owasp(
+async def test_a_password_is_hashed_with_argon2id_above_the_minimum_of_owasp(
     service: Service, carol: Member, owner: asyncpg.Connection
 ) -> None:
     sealed = await _sealed_password(owner, carol)
@@ -44,7 +44,7 @@ async def test_a_password_is_hashed_with_argon2id_above_the_floor_of_owasp(
     assert argon2.PasswordHasher().verify(hashed, carol.password)
 
 
-async def test_the_database_holds_neither_password_nor_hash(carol: Member, owner: asyncpg.Connection) -> None:
+async def test_the_database_contains_neither_password_nor_hash(carol: Member, owner: asyncpg.Connection) -> None:
     sealed = await _sealed_password(owner, carol)
     assert b"argon2" not in sealed
     assert carol.password.encode() not in sealed
@@ -57,21 +57,21 @@ async def test_the_same_password_is_sealed_differently_for_each(
     assert await _sealed_password(owner, twin) != await _sealed_password(owner, carol)
 
 
-async def test_a_password_moved_from_another_users_row_is_not_believed(
-    service: Service, carol: Member, owner: asyncpg.Connection, log: LogSince, anybody: ClientSession
+async def test_a_password_moved_from_another_users_row_is_not_accepted(
+    service: Service, carol: Member, owner: asyncpg.Connection, log: LogSince, anonymous: ClientSession
 ) -> None:
     mallory = await add_member(service, OTHER_PASSWORD)
     await _overwrite_password(owner, carol, await _sealed_password(owner, mallory))
-    assert (await sign_in_as(anybody, carol, mallory.password)).status == 401
+    assert (await sign_in_as(anonymous, carol, mallory.password)).status == 401
     assert [alarm["user_id"] for alarm in log.alarms("password_seal_broken")] == [str(carol.user_id)]
-    assert (await sign_in_as(anybody, mallory)).status == 200
+    assert (await sign_in_as(anonymous, mallory)).status == 200
 
 
-async def test_a_hash_written_by_hand_is_not_believed(
-    carol: Member, owner: asyncpg.Connection, log: LogSince, anybody: ClientSession
+async def test_a_hash_written_by_hand_is_not_accepted(
+    carol: Member, owner: asyncpg.Connection, log: LogSince, anonymous: ClientSession
 ) -> None:
     await _overwrite_password(owner, carol, argon2.PasswordHasher().hash(OTHER_PASSWORD).encode())
-    assert (await sign_in_as(anybody, carol, OTHER_PASSWORD)).status == 401
+    assert (await sign_in_as(anonymous, carol, OTHER_PASSWORD)).status == 401
     assert log.alarms("password_seal_broken")
 
 
@@ -88,43 +88,43 @@ async def test_a_weak_password_is_refused(service: Service, password: str) -> No
         assert (await answer.json())["code"] == "password_too_weak"
 
 
-async def test_a_password_is_taken_exactly_as_typed(service: Service, anybody: ClientSession) -> None:
+async def test_a_password_is_taken_exactly_as_typed(service: Service, anonymous: ClientSession) -> None:
     erin = await add_member(service, "  Straße № 12 und e\u0301  ")
-    assert (await sign_in_as(anybody, erin, erin.password.strip())).status == 401
-    assert (await sign_in_as(anybody, erin, erin.password.replace("e\u0301", "é"))).status == 401
-    assert (await sign_in_as(anybody, erin)).status == 200
+    assert (await sign_in_as(anonymous, erin, erin.password.strip())).status == 401
+    assert (await sign_in_as(anonymous, erin, erin.password.replace("e\u0301", "é"))).status == 401
+    assert (await sign_in_as(anonymous, erin)).status == 200
 
 
 @pytest.mark.parametrize("length", [12, 1024])
 async def test_the_shortest_and_the_longest_password_work(
-    service: Service, length: int, anybody: ClientSession
+    service: Service, length: int, anonymous: ClientSession
 ) -> None:
     erin = await add_member(service, ("mt7 qZ.k2 vw " * 100)[:length])
-    assert (await sign_in_as(anybody, erin)).status == 200
+    assert (await sign_in_as(anonymous, erin)).status == 200
 
 
 def _without_what_always_differs(reply: Reply) -> tuple[int, dict[str, str], dict[str, Any], str | None]:
     headers = {name: value for name, value in reply.headers.items() if name not in {"X-Request-ID", "Date"}}
-    return reply.status, headers, reply.told | {"request_id": ""}, reply.cookie
+    return reply.status, headers, reply.reported | {"request_id": ""}, reply.cookie
 
 
-async def test_a_refusal_does_not_tell_who_exists(
-    service: Service, carol: Member, owner: asyncpg.Connection, anybody: ClientSession
+async def test_a_refusal_does_not_reveal_whether_a_user_exists(
+    service: Service, carol: Member, owner: asyncpg.Connection, anonymous: ClientSession
 ) -> None:
     without_password, disabled = await add_member(service, None), await add_member(service)
     await owner.execute("UPDATE corral.users SET disabled_at = now() WHERE id = $1", disabled.user_id)
-    wrong = await sign_in_as(anybody, carol, OTHER_PASSWORD)
-    assert (wrong.status, wrong.told["code"]) == (401, "sign_in_refused")
+    wrong = await sign_in_as(anonymous, carol, OTHER_PASSWORD)
+    assert (wrong.status, wrong.reported["code"]) == (401, "sign_in_refused")
     for reply in (
-        await post(anybody, "/api/session", email="nobody@corral.example", password=PASSWORD),
-        await sign_in_as(anybody, without_password, PASSWORD),
-        await sign_in_as(anybody, disabled),
+        await post(anonymous, "/api/session", email="nobody@corral.example", password=PASSWORD),
+        await sign_in_as(anonymous, without_password, PASSWORD),
+        await sign_in_as(anonymous, disabled),
     ):
         assert _without_what_always_differs(reply) == _without_what_always_differs(wrong)
 
 
 async def test_refusing_an_unknown_address_is_as_much_work_as_refusing_a_known_one(
-    service: Service, carol: Member, anybody: ClientSession, monkeypatch: pytest.MonkeyPatch
+    service: Service, carol: Member, anonymous: ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One verification each, of a hash that costs the same: all the rest takes a fiftieth of the time."""
     verify, costs = argon2.PasswordHasher.verify, list[argon2.Parameters]()
@@ -136,20 +136,20 @@ async def test_refusing_an_unknown_address_is_as_much_work_as_refusing_a_known_o
     monkeypatch.setattr(argon2.PasswordHasher, "verify", counted)
     nobody = Member(carol.user_id, "nobody-at-all@corral.example", "")
     for member in (carol, nobody, await add_member(service, None)):
-        assert (await sign_in_as(anybody, member, OTHER_PASSWORD)).status == 401
+        assert (await sign_in_as(anonymous, member, OTHER_PASSWORD)).status == 401
     assert len(costs) == 3
     assert len(set(map(repr, costs))) == 1
 
 
 async def test_an_unexpected_password_form_is_refused_without_a_verification(
-    carol: Member, anybody: ClientSession
+    carol: Member, anonymous: ClientSession
 ) -> None:
     for password in ("", "x" * 1025, "half a surrogate \ud800"):
         body = b'{"email": "%b", "password": "%b"}' % (
             carol.email.encode(),
             password.encode("ascii", "backslashreplace"),
         )
-        async with anybody.post("/api/session", data=body, headers={"Content-Type": "application/json"}) as answer:
+        async with anonymous.post("/api/session", data=body, headers={"Content-Type": "application/json"}) as answer:
             assert answer.status == 422
             assert (await answer.json())["code"] == "invalid_request"
 
@@ -162,7 +162,7 @@ COMMON = [
 
 @pytest.mark.parametrize("password", COMMON, ids=range(len(COMMON)))
 async def test_a_common_password_is_refused_with_a_sentence(
-    service: Service, carol: Member, anybody: ClientSession, password: str
+    service: Service, carol: Member, anonymous: ClientSession, password: str
 ) -> None:
     dave = await add_member(service, password=None)
     new = password.replace("{name}", dave.email.partition("@")[0])
@@ -171,13 +171,13 @@ async def test_a_common_password_is_refused_with_a_sentence(
         browser(service.url, cookie) as page,
         page.put("/api/me/password", json={"new_password": new}) as answer,
     ):
-        told = await answer.json()
-    assert (answer.status, told["code"]) == (422, "password_too_weak")
-    assert "easy to guess" in told["detail"]
-    assert new not in told["detail"]
+        reported = await answer.json()
+    assert (answer.status, reported["code"]) == (422, "password_too_weak")
+    assert "easy to guess" in reported["detail"]
+    assert new not in reported["detail"]
 
 
-async def test_judging_a_password_is_bounded_and_off_the_event_loop(
+async def test_rating_a_password_is_bounded_and_off_the_event_loop(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judged: list[tuple[int, str]] = []
@@ -196,7 +196,7 @@ async def test_judging_a_password_is_bounded_and_off_the_event_loop(
     assert len(judged) == 1
 
 
-async def test_whoever_is_beyond_the_end_of_the_line_is_sent_away_and_asked_to_come_back(
+async def test_requests_beyond_the_hashing_queue_are_refused_with_retry_after(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     may_end = threading.Event()

@@ -1,4 +1,4 @@
-"""The operator's side of people, and the door as a network address knocks at it."""
+"""The operator's commands for people, and throttling by network address."""
 
 import asyncpg
 import pytest
@@ -11,12 +11,12 @@ from tests.conftest import Service
 from tests.identity.members import lengthen_waits
 
 
-async def test_people_are_listed_by_the_owner_s_role_only() -> None:
+async def test_only_the_owners_role_lists_people() -> None:
     with pytest.raises(OwnerUnknown, match="CORRAL_DATABASE_OWNER_URL"):
         await owner_connection(None).__aenter__()
 
 
-async def test_an_address_that_tries_many_accounts_is_slowed_down_and_forgotten_when_one_is_its_own(
+async def test_a_network_address_trying_many_accounts_is_throttled_until_it_signs_in(
     service: Service, owner: asyncpg.Connection
 ) -> None:
     database, vault = service.resources.database, service.resources.vault
@@ -39,7 +39,7 @@ async def test_an_address_that_tries_many_accounts_is_slowed_down_and_forgotten_
     await knock("dora@corral.example", peer="203.0.113.8")  # her account itself is not slowed down
 
 
-async def test_an_address_is_taken_once(service: Service) -> None:
+async def test_an_email_can_be_used_only_once(service: Service) -> None:
     database, vault = service.resources.database, service.resources.vault
     await sign_in.add_user(database, vault, email="once@corral.example", password=None)
     with pytest.raises(EmailTaken):

@@ -81,7 +81,7 @@ async def _things_of(owner: asyncpg.Connection, member: Member) -> dict[str, int
     }
 
 
-async def test_a_session_let_in_by_the_old_password_is_not_made(
+async def test_a_sign_in_with_the_old_password_creates_no_session(
     service: Service, carol: Member, owner: asyncpg.Connection
 ) -> None:
     verified = await _let_in(service, carol)
@@ -90,7 +90,7 @@ async def test_a_session_let_in_by_the_old_password_is_not_made(
     assert (await _things_of(owner, carol))["sessions"] == 0
 
 
-async def test_a_session_let_in_by_a_link_before_the_change_is_not_made(
+async def test_a_sign_in_by_a_link_before_the_change_creates_no_session(
     service: Service, carol: Member, owner: asyncpg.Connection
 ) -> None:
     resources = service.resources
@@ -102,16 +102,16 @@ async def test_a_session_let_in_by_a_link_before_the_change_is_not_made(
     assert (await _things_of(owner, carol))["sessions"] == 0
 
 
-async def test_a_link_that_was_not_used_before_the_change_opens_nothing_after_it(
-    service: Service, carol: Member, alice: Person, anybody: ClientSession
+async def test_a_link_from_before_the_change_is_refused_after_it(
+    service: Service, carol: Member, alice: Person, anonymous: ClientSession
 ) -> None:
     hers, of_another = await link_code(service, carol.user_id), await link_code(service, alice.user_id)
     await _change_password(service, carol)
-    assert (await post(anybody, "/api/session/link", token=hers)).told["code"] == "link_refused"
-    assert (await post(anybody, "/api/session/link", token=of_another)).status == 200
+    assert (await post(anonymous, "/api/session/link", token=hers)).reported["code"] == "link_refused"
+    assert (await post(anonymous, "/api/session/link", token=of_another)).status == 200
 
 
-async def test_a_token_is_not_made_by_a_session_of_the_old_password(
+async def test_a_session_of_the_old_password_creates_no_token(
     service: Service, carol: Member, owner: asyncpg.Connection
 ) -> None:
     maker = await _caller(service, await sign_in_by_link(service, carol.user_id))
@@ -121,10 +121,10 @@ async def test_a_token_is_not_made_by_a_session_of_the_old_password(
     assert (await _things_of(owner, carol))["api_tokens"] == 1  # what was finished stays
 
 
-async def test_keys_are_not_stored_changed_or_deleted_by_whoever_is_not_let_in_any_more(
+async def test_keys_are_not_stored_changed_or_deleted_after_access_has_ended(
     service: Service, carol: Member, owner: asyncpg.Connection
 ) -> None:
-    """The keys of somebody else in the place of one's own would be what an intruder wants."""
+    """An intruder would want to replace a user's keys."""
     resources = service.resources
     maker = await _caller(service, await sign_in_by_link(service, carol.user_id))
 
@@ -155,7 +155,9 @@ async def test_keys_are_not_stored_changed_or_deleted_by_whoever_is_not_let_in_a
     assert await rows() == before
 
 
-async def test_of_two_new_passwords_at_once_one_counts(service: Service, carol: Member, anybody: ClientSession) -> None:
+async def test_of_two_concurrent_password_changes_one_succeeds(
+    service: Service, carol: Member, anonymous: ClientSession
+) -> None:
     cookies = [await sign_in_by_link(service, carol.user_id) for _ in range(2)]
     wanted = [NEW_PASSWORD, NEW_PASSWORD + " and a lamp"]
 
@@ -167,10 +169,10 @@ async def test_of_two_new_passwords_at_once_one_counts(service: Service, carol: 
     statuses = await asyncio.gather(*map(change, cookies, wanted))
     assert sorted(statuses) == [204, 401]
     for status, new in zip(statuses, wanted, strict=True):
-        assert (await sign_in_as(anybody, carol, new)).status == (200 if status == 204 else 401)
+        assert (await sign_in_as(anonymous, carol, new)).status == (200 if status == 204 else 401)
 
 
-async def test_what_an_administrator_confirmed_by_the_old_password_is_not_done(
+async def test_an_action_confirmed_with_the_old_password_is_not_done(
     service: Service, ada: Member, carol: Member, owner: asyncpg.Connection
 ) -> None:
     resources = service.resources
@@ -188,7 +190,7 @@ async def test_what_an_administrator_confirmed_by_the_old_password_is_not_done(
     assert not await owner.fetchval("SELECT count(*) FROM corral.invitations WHERE email = $1", email)
 
 
-async def test_nothing_in_flight_comes_to_life_when_somebody_disabled_is_enabled_again(
+async def test_requests_in_progress_stay_ended_when_a_disabled_user_is_enabled_again(
     service: Service, carol: Member, owner: asyncpg.Connection
 ) -> None:
     resources = service.resources
@@ -202,7 +204,7 @@ async def test_nothing_in_flight_comes_to_life_when_somebody_disabled_is_enabled
     assert await _things_of(owner, carol) == {"sessions": 0, "api_tokens": 0, "one_time_links": 0}
 
 
-async def test_an_invitation_in_flight_is_not_made_when_its_administrator_is_disabled(
+async def test_no_invitation_is_created_when_its_administrator_is_disabled_meanwhile(
     service: Service, ada: Member, owner: asyncpg.Connection
 ) -> None:
     resources = service.resources
@@ -214,7 +216,7 @@ async def test_an_invitation_in_flight_is_not_made_when_its_administrator_is_dis
     assert await _is_refused(invited, SignInRefused)
 
 
-async def test_the_operator_makes_no_link_and_no_token_for_somebody_disabled(
+async def test_the_operator_creates_no_link_or_token_for_a_disabled_user(
     service: Service, carol: Member, owner: asyncpg.Connection
 ) -> None:
     resources = service.resources
@@ -230,7 +232,7 @@ async def test_the_operator_makes_no_link_and_no_token_for_somebody_disabled(
     assert await _things_of(owner, carol) == {"sessions": 0, "api_tokens": 0, "one_time_links": 0}
 
 
-async def _until_somebody_waits(owner: asyncpg.Connection) -> None:
+async def _until_a_query_waits(owner: asyncpg.Connection) -> None:
     """For a row that another transaction has changed or locked."""
     async with asyncio.timeout(60):
         while not await owner.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110 - PostgreSQL tells nobody
@@ -238,7 +240,7 @@ async def _until_somebody_waits(owner: asyncpg.Connection) -> None:
 
 
 @pytest.mark.parametrize("ending", ["a new password", "disabling", "ending all tokens"])
-async def test_what_is_made_while_its_end_waits_ends_with_the_rest(
+async def test_what_is_created_while_revocation_waits_is_revoked_too(
     service: Service, carol: Member, owner: asyncpg.Connection, ending: str
 ) -> None:
     """Its transaction has the user's row, and commits after the end has begun."""
@@ -271,7 +273,7 @@ async def test_what_is_made_while_its_end_waits_ends_with_the_rest(
             carol.user_id,
         )
         end = asyncio.ensure_future(ends[ending]())
-        await _until_somebody_waits(watching)
+        await _until_a_query_waits(watching)
     await end
     await watching.close()
     left = await _things_of(owner, carol)
@@ -279,19 +281,19 @@ async def test_what_is_made_while_its_end_waits_ends_with_the_rest(
     assert (left["api_tokens"] == 0) is (ending != "a new password")
 
 
-async def test_ending_all_tokens_ends_ones_own_and_no_others(
-    service: Service, carol: Member, alice: Person, bob: Person, anybody: ClientSession
+async def test_revoking_all_tokens_affects_no_other_user(
+    service: Service, carol: Member, alice: Person, bob: Person, anonymous: ClientSession
 ) -> None:
     async with alice.client.post("/api/tokens", json={"name": "second"}) as answer:
         second = (await answer.json())["token"]
     async with alice.client.delete("/api/tokens") as answer:
         assert answer.status == 204
     for token, status in ((alice.token, 401), (second, 401), (bob.token, 200)):
-        async with anybody.get("/api/me", headers={"Authorization": f"Bearer {token}"}) as answer:
+        async with anonymous.get("/api/me", headers={"Authorization": f"Bearer {token}"}) as answer:
             assert answer.status == status
 
 
-async def test_a_token_that_is_revoked_at_this_moment_makes_no_other(
+async def test_a_token_revoked_meanwhile_creates_no_other(
     service: Service, alice: Person, owner: asyncpg.Connection
 ) -> None:
     maker = await service.services.state["authenticator"].authenticate_token(alice.token)
@@ -308,15 +310,15 @@ async def test_no_session_of_the_old_password_survives_a_change_in_any_of_many_r
     `make races` plays 2,000 rounds and says how many sessions were made meanwhile.
     """
     rounds = int(request.config.getoption("--race-rounds") or 0)
-    told: Counter[str] = Counter()
+    reported: Counter[str] = Counter()
     member = await add_member(service)
     for _ in range(rounds):
         new = f"a new horse and {random.getrandbits(64)} staples"
-        told.update(await _race(service, owner, member, new))
+        reported.update(await _race(service, owner, member, new))
         member = Member(member.user_id, member.email, new)
-    sys.stdout.write(f"{rounds} rounds: {dict(told)}\n")
-    assert told["changed"] == rounds
-    assert told["survived"] == 0
+    sys.stdout.write(f"{rounds} rounds: {dict(reported)}\n")
+    assert reported["changed"] == rounds
+    assert reported["survived"] == 0
 
 
 async def _race(service: Service, owner: asyncpg.Connection, member: Member, new: str) -> Counter[str]:

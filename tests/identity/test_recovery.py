@@ -35,17 +35,17 @@ async def _recover(client: ClientSession, code: str, new: str = NEW_PASSWORD) ->
 
 
 async def test_a_recovery_link_sets_a_password_without_the_old_one_and_once(
-    service: Service, carol: Member, anybody: ClientSession
+    service: Service, carol: Member, anonymous: ClientSession
 ) -> None:
     code = await recovery_code(service, carol)
-    assert await _recover(anybody, code) == (204, "")
-    assert (await sign_in_as(anybody, carol)).status == 401
-    assert (await sign_in_as(anybody, carol, NEW_PASSWORD)).status == 200
-    assert await _recover(anybody, code) == (403, "link_refused")
+    assert await _recover(anonymous, code) == (204, "")
+    assert (await sign_in_as(anonymous, carol)).status == 401
+    assert (await sign_in_as(anonymous, carol, NEW_PASSWORD)).status == 200
+    assert await _recover(anonymous, code) == (403, "link_refused")
 
 
-async def test_a_recovery_ends_all_that_the_person_had_and_nothing_of_others(
-    service: Service, carol: Member, alice: Person, bob: Person, owner: asyncpg.Connection, anybody: ClientSession
+async def test_a_recovery_ends_all_access_of_the_user_and_of_no_other(
+    service: Service, carol: Member, alice: Person, bob: Person, owner: asyncpg.Connection, anonymous: ClientSession
 ) -> None:
     await make_administrator(service, carol.email)
     cookie, unused = await sign_in_by_link(service, carol.user_id), await link_code(service, carol.user_id)
@@ -56,19 +56,19 @@ async def test_a_recovery_ends_all_that_the_person_had_and_nothing_of_others(
         async with page.post("/api/people/invitations", json=invited) as answer:
             assert answer.status == 201
     hers = await sign_in_by_link(service, alice.user_id)
-    assert await _recover(anybody, await recovery_code(service, carol)) == (204, "")
-    assert await status_of(anybody, cookie) == 401
-    async with anybody.get("/api/me", headers={"Authorization": f"Bearer {token}"}) as answer:
+    assert await _recover(anonymous, await recovery_code(service, carol)) == (204, "")
+    assert await status_of(anonymous, cookie) == 401
+    async with anonymous.get("/api/me", headers={"Authorization": f"Bearer {token}"}) as answer:
         assert answer.status == 401
-    assert (await post(anybody, "/api/session/link", token=unused)).told["code"] == "link_refused"
+    assert (await post(anonymous, "/api/session/link", token=unused)).reported["code"] == "link_refused"
     assert not await owner.fetchval("SELECT count(*) FROM corral.invitations WHERE invited_by = $1", carol.user_id)
-    assert await status_of(anybody, hers) == 200
+    assert await status_of(anonymous, hers) == 200
     async with bob.client.get("/api/me") as answer:
         assert answer.status == 200
 
 
-async def test_a_recovery_link_is_good_for_an_hour(
-    service: Service, carol: Member, owner: asyncpg.Connection, anybody: ClientSession, log: LogSince
+async def test_a_recovery_link_expires_after_an_hour(
+    service: Service, carol: Member, owner: asyncpg.Connection, anonymous: ClientSession, log: LogSince
 ) -> None:
     code = await recovery_code(service, carol)
     seconds = await owner.fetchval(
@@ -77,7 +77,7 @@ async def test_a_recovery_link_is_good_for_an_hour(
     )
     assert 0 < seconds <= 3600
     await owner.execute("UPDATE corral.one_time_links SET expires_at = now() WHERE user_id = $1", carol.user_id)
-    assert await _recover(anybody, code) == (403, "link_refused")
+    assert await _recover(anonymous, code) == (403, "link_refused")
     assert not log.alarms("link_seal_broken")  # its time was looked at, before its seal
 
 
@@ -96,57 +96,57 @@ async def test_a_recovery_link_that_was_changed_by_hand_sets_nothing(
     assert log.alarms("link_seal_broken")
 
 
-async def test_a_sign_in_link_recovers_nothing_and_a_recovery_link_signs_nobody_in(
-    service: Service, carol: Member, anybody: ClientSession
+async def test_sign_in_links_and_recovery_links_are_not_interchangeable(
+    service: Service, carol: Member, anonymous: ClientSession
 ) -> None:
     sign_in_code, code = await link_code(service, carol.user_id), await recovery_code(service, carol)
-    assert await _recover(anybody, sign_in_code) == (403, "link_refused")
-    assert (await post(anybody, "/api/session/link", token=code)).told["code"] == "link_refused"
-    assert (await sign_in_as(anybody, carol)).status == 200
+    assert await _recover(anonymous, sign_in_code) == (403, "link_refused")
+    assert (await post(anonymous, "/api/session/link", token=code)).reported["code"] == "link_refused"
+    assert (await sign_in_as(anonymous, carol)).status == 200
 
 
-async def test_a_weak_password_does_not_use_the_recovery_link_up(
-    service: Service, carol: Member, anybody: ClientSession
+async def test_a_weak_password_does_not_use_up_the_recovery_link(
+    service: Service, carol: Member, anonymous: ClientSession
 ) -> None:
     code = await recovery_code(service, carol)
-    assert await _recover(anybody, code, "password1234") == (422, "password_too_weak")
-    assert await _recover(anybody, "corral_no") == (403, "link_refused")
-    assert await _recover(anybody, code) == (204, "")
+    assert await _recover(anonymous, code, "password1234") == (422, "password_too_weak")
+    assert await _recover(anonymous, "corral_no") == (403, "link_refused")
+    assert await _recover(anonymous, code) == (204, "")
 
 
-async def test_a_recovery_link_of_somebody_disabled_or_of_a_former_password_is_refused(
-    service: Service, carol: Member, owner: asyncpg.Connection, anybody: ClientSession
+async def test_a_recovery_link_of_a_disabled_user_or_a_former_password_is_refused(
+    service: Service, carol: Member, owner: asyncpg.Connection, anonymous: ClientSession
 ) -> None:
     code = await recovery_code(service, carol)
     await owner.execute("UPDATE corral.users SET disabled_at = now() WHERE id = $1", carol.user_id)
-    assert await _recover(anybody, code) == (403, "link_refused")
+    assert await _recover(anonymous, code) == (403, "link_refused")
     await owner.execute("UPDATE corral.users SET disabled_at = NULL WHERE id = $1", carol.user_id)
     async with browser(service.url, await sign_in_by_link(service, carol.user_id)) as page:
         body = {"current_password": carol.password, "new_password": NEW_PASSWORD}
         async with page.put("/api/me/password", json=body) as answer:
             assert answer.status == 204
-    assert await _recover(anybody, code, "yet another horse, unstapled") == (403, "link_refused")
+    assert await _recover(anonymous, code, "yet another horse, unstapled") == (403, "link_refused")
 
 
-async def test_of_many_who_use_a_recovery_link_at_once_one_sets_the_password(
-    service: Service, carol: Member, anybody: ClientSession
+async def test_of_many_concurrent_uses_of_a_recovery_link_one_succeeds(
+    service: Service, carol: Member, anonymous: ClientSession
 ) -> None:
     code = await recovery_code(service, carol)
     passwords = [f"{NEW_PASSWORD} {number}" for number in range(6)]
-    told = await asyncio.gather(*(_recover(anybody, code, new) for new in passwords))
-    assert Counter(told) == {(204, ""): 1, (403, "link_refused"): 5}
-    (winner,) = [new for new, (status, _) in zip(passwords, told, strict=True) if status == 204]
-    assert (await sign_in_as(anybody, carol, winner)).status == 200
+    reported = await asyncio.gather(*(_recover(anonymous, code, new) for new in passwords))
+    assert Counter(reported) == {(204, ""): 1, (403, "link_refused"): 5}
+    (winner,) = [new for new, (status, _) in zip(passwords, reported, strict=True) if status == 204]
+    assert (await sign_in_as(anonymous, carol, winner)).status == 200
 
 
-async def test_a_sign_in_under_way_does_not_outlive_a_recovery(
-    service: Service, carol: Member, anybody: ClientSession
+async def test_a_sign_in_in_progress_does_not_survive_a_recovery(
+    service: Service, carol: Member, anonymous: ClientSession
 ) -> None:
     resources = service.resources
     verified = await sign_in.check_password(
         resources.database, resources.vault, email=carol.email, password=Secret(carol.password), peer=None
     )
-    assert await _recover(anybody, await recovery_code(service, carol)) == (204, "")
+    assert await _recover(anonymous, await recovery_code(service, carol)) == (204, "")
     assert not await _is_current(service, verified.access_epoch, carol)
 
 
@@ -156,10 +156,10 @@ async def _is_current(service: Service, epoch: int, member: Member) -> bool:
 
 
 async def test_a_recovery_is_in_the_log_without_a_secret(
-    service: Service, carol: Member, anybody: ClientSession, log: LogSince
+    service: Service, carol: Member, anonymous: ClientSession, log: LogSince
 ) -> None:
     code = await recovery_code(service, carol)
-    assert await _recover(anybody, code) == (204, "")
+    assert await _recover(anonymous, code) == (204, "")
     assert await log.awaited("password_recovered", user_id=str(carol.user_id))
     assert code not in log.text()
     assert NEW_PASSWORD not in log.text()

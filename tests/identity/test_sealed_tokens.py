@@ -51,7 +51,7 @@ def test_a_token_with_one_other_character_is_not_well_formed(place: int, charact
 
 @_steady
 @given(st.text(max_size=60))
-def test_what_is_no_token_is_not_well_formed(text: str) -> None:
+def test_an_invalid_token_is_not_well_formed(text: str) -> None:
     token = new_token()
     assert not is_well_formed(text)
     assert is_well_formed(token + text) == (text == "")
@@ -60,7 +60,7 @@ def test_what_is_no_token_is_not_well_formed(text: str) -> None:
 
 @_steady
 @given(st.integers(0, 43))
-def test_a_token_with_two_neighbours_exchanged_is_not_well_formed(place: int) -> None:
+def test_a_token_with_two_characters_swapped_is_not_well_formed(place: int) -> None:
     token = new_token()
     exchanged = token[:place] + token[place + 1] + token[place] + token[place + 2 :]
     assert is_well_formed(exchanged) == (exchanged == token)

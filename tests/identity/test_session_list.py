@@ -55,22 +55,22 @@ async def test_sessions_are_listed_with_device_and_times_and_nothing_of_bobs(
 
 
 async def test_a_session_is_ended_from_another_one(
-    service: Service, alice: Person, bob: Person, anybody: ClientSession
+    service: Service, alice: Person, bob: Person, anonymous: ClientSession
 ) -> None:
     lost, kept = [await sign_in_by_link(service, alice.user_id) for _ in range(2)]
     bobs = await sign_in_by_link(service, bob.user_id)
     lost_id = await _current(service, lost)
     assert await _delete(service, bobs, f"/api/sessions/{lost_id}") == (404, "session_not_found")
-    assert await status_of(anybody, lost) == 200
+    assert await status_of(anonymous, lost) == 200
     assert await _delete(service, kept, f"/api/sessions/{lost_id}") == (204, "")
-    assert await status_of(anybody, lost) == 401
-    assert await status_of(anybody, kept) == 200
+    assert await status_of(anonymous, lost) == 401
+    assert await status_of(anonymous, kept) == 200
     assert await _delete(service, kept, f"/api/sessions/{lost_id}") == (404, "session_not_found")
     assert await _delete(service, kept, f"/api/sessions/{uuid4()}") == (404, "session_not_found")
 
 
-async def test_ending_the_session_that_asks_takes_its_cookie_too(
-    service: Service, alice: Person, bob: Person, anybody: ClientSession
+async def test_ending_the_current_session_clears_its_cookie(
+    service: Service, alice: Person, bob: Person, anonymous: ClientSession
 ) -> None:
     other, own = [await sign_in_by_link(service, alice.user_id) for _ in range(2)]
     async with browser(service.url, own) as page:
@@ -79,21 +79,21 @@ async def test_ending_the_session_that_asks_takes_its_cookie_too(
         async with page.delete(f"/api/sessions/{await _current(service, own)}") as answer:
             assert answer.status == 204
             assert cookie_of(answer) == 'corral_session=""'
-    assert await status_of(anybody, own) == 401
+    assert await status_of(anonymous, own) == 401
 
 
-async def test_all_others_end_at_once_and_bobs_and_tokens_stay(
-    service: Service, alice: Person, bob: Person, anybody: ClientSession
+async def test_ending_all_others_keeps_bobs_sessions_and_tokens(
+    service: Service, alice: Person, bob: Person, anonymous: ClientSession
 ) -> None:
     first, second, own = [await sign_in_by_link(service, alice.user_id) for _ in range(3)]
     bobs = await sign_in_by_link(service, bob.user_id)
     assert await _delete(service, own, "/api/sessions") == (204, "")
-    assert [await status_of(anybody, cookie) for cookie in (first, second, own, bobs)] == [401, 401, 200, 200]
+    assert [await status_of(anonymous, cookie) for cookie in (first, second, own, bobs)] == [401, 401, 200, 200]
     async with alice.client.get("/api/me") as answer:
         assert answer.status == 200
 
 
-async def test_a_session_that_rests_is_still_listed_and_one_that_expired_is_not(
+async def test_an_idle_session_is_listed_and_an_expired_one_is_not(
     service: Service, alice: Person, owner: asyncpg.Connection
 ) -> None:
     cookies = [await sign_in_by_link(service, alice.user_id) for _ in range(3)]
@@ -111,21 +111,21 @@ async def test_a_session_that_rests_is_still_listed_and_one_that_expired_is_not(
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 async def test_no_token_sees_or_ends_a_session(
-    service: Service, alice: Person, anybody: ClientSession, method: str
+    service: Service, alice: Person, anonymous: ClientSession, method: str
 ) -> None:
     cookie = await sign_in_by_link(service, alice.user_id)
     for path in ("/api/sessions", f"/api/sessions/{await _current(service, cookie)}"):
         if (method, path) == ("GET", "/api/sessions") or method == "DELETE":
             async with alice.client.request(method, path) as answer:
                 assert (await answer.json())["code"] == "session_required"
-    assert await status_of(anybody, cookie) == 200
+    assert await status_of(anonymous, cookie) == 200
 
 
 async def test_a_new_password_leaves_no_session_in_the_list(
-    service: Service, carol: Member, anybody: ClientSession
+    service: Service, carol: Member, anonymous: ClientSession
 ) -> None:
-    cookie = (await sign_in_as(anybody, carol)).cookie or ""
-    await sign_in_as(anybody, carol)
+    cookie = (await sign_in_as(anonymous, carol)).cookie or ""
+    await sign_in_as(anonymous, carol)
     body = {"current_password": carol.password, "new_password": "another horse with another staple"}
     async with browser(service.url, cookie) as page, page.put("/api/me/password", json=body) as answer:
         assert answer.status == 204

@@ -1,4 +1,4 @@
-"""Looks for a secret in everything, in every dress that a program may put on it."""
+"""Looks for a secret everywhere, in every encoding that a program may use."""
 
 import base64
 import re
@@ -22,7 +22,7 @@ def new_canary() -> str:
 
 
 def canary_scan(secret: str, place: bytes) -> set[str]:
-    """The dresses in which at least twelve characters of the secret are in `place` or in something packed in it."""
+    """Returns the encodings in which at least twelve characters of the secret are in `place`, or compressed in it."""
     found = {dress for dress, needle in _needles(secret) if needle in place}
     for number, unpacked in enumerate(_unpacked(place)):
         found |= {f"{dress}, packed ({number})" for dress, needle in _needles(secret) if needle in unpacked}

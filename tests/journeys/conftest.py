@@ -45,7 +45,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 async def first_data(run_dir: Path) -> Path:
-    """A data folder after its first start: cluster, migrations and keyring are there, and nobody yet."""
+    """A data folder after its first start, with cluster, migrations and keyring, and without users."""
     first = run_dir / "first-data"
     first.mkdir(mode=0o711)
     ended = await corral("users", "list", data_dir=first)

@@ -1,4 +1,4 @@
-"""The real program, as people start it: `python -m corral …` in a process of its own, ended by its own id."""
+"""The real program: `python -m corral …` in its own process, ended by its process id."""
 
 import asyncio
 import os

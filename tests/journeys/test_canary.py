@@ -60,7 +60,7 @@ MISBEHAVIOURS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("dress", DRESSES)
-def test_the_scan_finds_the_secret_in_every_dress(dress: str) -> None:
+def test_the_scan_finds_the_secret_in_every_encoding(dress: str) -> None:
     secret = new_canary()
     place = b"\x00" * 1000 + DRESSES[dress](secret) + b"\xff" * 1000
     assert canary_scan(secret, place)
@@ -69,7 +69,7 @@ def test_the_scan_finds_the_secret_in_every_dress(dress: str) -> None:
 
 @dataclass(slots=True)
 class Elsewhere:
-    """Where a redirect leads: nobody should ever come."""
+    """The target of a redirect, which must never be requested."""
 
     url: str
     visits: int = 0
@@ -103,9 +103,7 @@ async def elsewhere() -> AsyncGenerator[Elsewhere]:
         yield there
 
 
-async def test_a_key_is_nowhere_to_be_found_but_sealed(
-    data: Path, against_sandbox: dict[str, str], faults: Faults
-) -> None:
+async def test_keys_are_found_only_sealed(data: Path, against_sandbox: dict[str, str], faults: Faults) -> None:
     canary, control = new_canary(), new_canary()
     settings = {**against_sandbox, "data_dir": data, "upstream_timeout_seconds": "5"}
     async with running_talkatively("serve", **settings) as server, elsewhere() as there:

@@ -75,22 +75,22 @@ def refusal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 
 
 @pytest.mark.parametrize("command_line", REFUSED_COMMAND_LINES)
-def test_a_wrong_command_line_is_told_in_one_line(
+def test_an_invalid_command_line_is_reported_in_one_line(
     command_line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert REFUSED_COMMAND_LINES[command_line] in refusal(monkeypatch, capsys, command_line)
 
 
 @pytest.mark.parametrize("name", REFUSED_SETTINGS)
-def test_a_wrong_setting_is_told_by_its_name_and_never_by_its_value(
+def test_an_invalid_setting_is_reported_by_name_without_its_value(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     value, reason = REFUSED_SETTINGS[name]
     monkeypatch.setenv(name, value)
-    told = refusal(monkeypatch, capsys, "serve")
-    assert name in told
-    assert reason in told
-    assert "hunter2" not in told
+    reported = refusal(monkeypatch, capsys, "serve")
+    assert name in reported
+    assert reason in reported
+    assert "hunter2" not in reported
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_wrong_setting_is_told_by_its_name_and_never_by_its_value(
         ("doctor", "/etc/passwd/below"),
     ],
 )
-async def test_a_data_folder_that_cannot_be_is_told_in_one_line(command: str, folder_that_is_none: str) -> None:
+async def test_an_impossible_data_folder_is_reported_in_one_line(command: str, folder_that_is_none: str) -> None:
     ended = await corral(command, "--data-dir", folder_that_is_none)
     if command == "doctor":
         assert ended.status == 1
@@ -110,7 +110,7 @@ async def test_a_data_folder_that_cannot_be_is_told_in_one_line(command: str, fo
         assert folder_that_is_none in ended.only_complaint
 
 
-async def test_a_database_that_does_not_answer_is_named_by_its_setting(folder: Path) -> None:
+async def test_a_database_that_does_not_respond_is_named_by_its_setting(folder: Path) -> None:
     address = "postgresql://corral_app:hunter2hunter2@127.0.0.1:1/corral"
     for command in (("serve",), ("users", "list")):
         ended = await corral(*command, data_dir=folder, database_url=address)
@@ -121,9 +121,9 @@ async def test_a_database_that_does_not_answer_is_named_by_its_setting(folder: P
 
 async def test_people_are_added_listed_and_disabled(on_the_runs_database: dict[str, str]) -> None:
     corral_here = partial(corral, **on_the_runs_database)
-    told = partial(corral_reading, PASSWORD, **on_the_runs_database)
+    reported = partial(corral_reading, PASSWORD, **on_the_runs_database)
     email = f"carol-{secrets.token_hex(4)}@corral.example"
-    added = await told("users", "add", email.title(), "--password-stdin")
+    added = await reported("users", "add", email.title(), "--password-stdin")
     assert (added.status, added.err) == (0, "")
     assert PASSWORD not in added.out
     assert "already" in (await corral_here("users", "add", email)).only_complaint
@@ -139,7 +139,7 @@ async def test_people_are_added_listed_and_disabled(on_the_runs_database: dict[s
         assert "`corral users list`" in unknown.only_complaint
 
 
-async def test_administrators_are_made_and_unmade(on_the_runs_database: dict[str, str]) -> None:
+async def test_administrators_are_promoted_and_demoted(on_the_runs_database: dict[str, str]) -> None:
     corral_here = partial(corral, **on_the_runs_database)
     emails = [f"{name}-{secrets.token_hex(4)}@corral.example" for name in ("carol", "dave")]
     role = "administrator"
@@ -150,8 +150,8 @@ async def test_administrators_are_made_and_unmade(on_the_runs_database: dict[str
 
     added = await corral_here("users", "add", emails[0], "--admin")
     assert (added.status, added.err, added.out.count("\n")) == (0, "", 1)
-    told = partial(corral_reading, PASSWORD, **on_the_runs_database)
-    assert (await told("users", "add", emails[1], "--password-stdin")).status == 0
+    reported = partial(corral_reading, PASSWORD, **on_the_runs_database)
+    assert (await reported("users", "add", emails[1], "--password-stdin")).status == 0
     assert await administrators() == emails[:1]
     promoted = await corral_here("users", "promote", emails[1].title())
     assert (promoted.status, promoted.out) == (0, f"{emails[1]} is now an administrator.\n")
@@ -162,7 +162,7 @@ async def test_administrators_are_made_and_unmade(on_the_runs_database: dict[str
         assert "`corral users list`" in (await corral_here("users", command, "nobody@corral.example")).only_complaint
 
 
-async def test_without_the_owner_s_address_nobody_is_added_who_would_then_be_no_administrator(
+async def test_without_the_owners_url_no_administrator_is_added(
     on_the_runs_database: dict[str, str],
 ) -> None:
     without = {name: value for name, value in on_the_runs_database.items() if name != "database_owner_url"}
@@ -173,7 +173,7 @@ async def test_without_the_owner_s_address_nobody_is_added_who_would_then_be_no_
     assert email not in (await corral("users", "list", **on_the_runs_database)).out
 
 
-async def test_commands_work_beside_a_running_server(data: Path, against_sandbox: dict[str, str]) -> None:
+async def test_commands_work_while_a_server_runs(data: Path, against_sandbox: dict[str, str]) -> None:
     async with running("serve", data_dir=data, **against_sandbox) as server, browser(await server.url()) as client:
         link = await corral("users", "add", "alice@corral.example", "--data-dir", data, **against_sandbox)
         assert (link.status, link.err, link.out.count("\n")) == (0, "", 1)
@@ -219,7 +219,7 @@ async def test_commands_work_beside_a_running_server(data: Path, against_sandbox
         assert await server.stop() == 0
 
 
-async def test_openapi_prints_the_document_and_asks_nobody() -> None:
+async def test_openapi_prints_the_document_without_a_server() -> None:
     ended = await corral("openapi")
     assert (ended.status, ended.err) == (0, "")
     assert "/api/credentials/{credential_id}/account-data" in json.loads(ended.out)["paths"]

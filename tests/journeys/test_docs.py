@@ -182,7 +182,7 @@ def test_every_entry_of_the_list_is_a_block_on_a_page() -> None:
         assert any(text.startswith(start) for text in texts), start
 
 
-def test_no_command_hides_in_a_block_without_a_language() -> None:
+def test_no_command_is_in_a_block_without_a_language() -> None:
     known = {*_SHELL, "python", "json", "text", "ini", "sql", "nginx"}
     assert {block.language for block in BLOCKS} <= known
     for block in BLOCKS:
@@ -191,7 +191,7 @@ def test_no_command_hides_in_a_block_without_a_language() -> None:
 
 
 @pytest.mark.parametrize("block", [b for b in COMMANDS if b.language in _SHELL], ids=str)
-def test_the_shell_understands_it(block: Block) -> None:
+def test_the_shell_accepts_the_command(block: Block) -> None:
     checked = subprocess.run(["bash", "-n"], input=block.text, capture_output=True, text=True, check=False)
     assert (checked.returncode, checked.stderr) == (0, "")
     for script in re.findall(r"<<'EOF'\n(.*?)^EOF$", block.text, re.MULTILINE | re.DOTALL):
@@ -200,7 +200,7 @@ def test_the_shell_understands_it(block: Block) -> None:
 
 @CURL.mark
 @pytest.mark.parametrize("block", RUN, ids=str)
-async def test_it_works_as_printed(block: Block, workplace: Workplace) -> None:
+async def test_the_command_works_as_printed(block: Block, workplace: Workplace) -> None:
     if block.language == "python":
         assert re.fullmatch(r"\d+(\.\d+)?\n", await workplace.run(sys.executable, "-c", workplace.fill(block.text)))
     elif _MAKE.match(block.text):
@@ -238,7 +238,7 @@ def _judge(block: Block, answer: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("text", STARTED)
-async def test_it_starts_as_printed(text: str, data: Path, against_sandbox: dict[str, str]) -> None:
+async def test_the_program_starts_as_printed(text: str, data: Path, against_sandbox: dict[str, str]) -> None:
     _, *arguments = text.split()
     if "--port" in arguments:
         arguments[arguments.index("--port") + 1] = str(free_port())

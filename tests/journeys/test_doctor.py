@@ -21,7 +21,7 @@ CHECKS = [
 ]
 
 
-async def test_all_is_well(
+async def test_a_working_installation_passes_every_check(
     alice: Person, service: Service, on_the_runs_database: dict[str, str], against_sandbox: dict[str, str]
 ) -> None:
     await alice.store()
@@ -30,17 +30,17 @@ async def test_all_is_well(
     assert examined.out.splitlines() == [f"✓ {check}" for check in CHECKS]
 
 
-async def test_a_replaced_keyring_and_an_unreachable_alpaca_are_told_and_nothing_else(
+async def test_only_a_replaced_keyring_and_an_unreachable_alpaca_are_reported(
     folder: Path, service: Service, on_the_runs_database: dict[str, str], against_sandbox: dict[str, str]
 ) -> None:
     make_keyring(folder / "another.json")
     wrong = {"keyring": f"file:{folder / 'another.json'}", "alpaca_live_url": f"http://127.0.0.1:{free_port()}"}
     examined = await corral("doctor", **{**on_the_runs_database, **against_sandbox, **wrong})
     assert "2 checks failed" in examined.only_complaint
-    told = [line for line in examined.out.splitlines() if line.startswith("✗")]
-    assert len(told) == 2
-    assert "belongs to another database" in told[0]
-    assert told[1].startswith("✗ Alpaca's live host is reachable: ")
+    reported = [line for line in examined.out.splitlines() if line.startswith("✗")]
+    assert len(reported) == 2
+    assert "belongs to another database" in reported[0]
+    assert reported[1].startswith("✗ Alpaca's live host is reachable: ")
     assert examined.out.count("✓") == len(CHECKS) - 2
 
 
@@ -69,7 +69,7 @@ async def test_a_row_that_does_not_open_is_named(
     assert f"✗ the keyring opens every stored key: {finding}" in examined.out
 
 
-async def test_what_changes_whom_we_trust_is_named_and_so_is_a_proxy_that_is_not_used(
+async def test_variables_that_change_trust_and_unused_proxies_are_named(
     folder: Path, service: Service, on_the_runs_database: dict[str, str], against_sandbox: dict[str, str]
 ) -> None:
     settings = {**on_the_runs_database, **against_sandbox}
@@ -86,13 +86,13 @@ async def test_what_changes_whom_we_trust_is_named_and_so_is_a_proxy_that_is_not
     ]
 
 
-async def test_a_file_or_folder_of_authorities_that_is_not_there_is_told(
+async def test_a_missing_certificate_file_or_folder_is_reported(
     folder: Path, service: Service, on_the_runs_database: dict[str, str], against_sandbox: dict[str, str]
 ) -> None:
     wrong = {"SSL_CERT_FILE": folder / "none.pem", "SSL_CERT_DIR": folder / "none"}
     examined = await corral("doctor", **on_the_runs_database, **against_sandbox, **wrong)
     assert "1 check failed" in examined.only_complaint
-    told = examined.out.splitlines()[0]
-    assert told.startswith("✗ trusted certificates are changed by SSL_CERT_FILE=")
-    assert f"SSL_CERT_FILE is set to {folder}/none.pem, which is not a readable file" in told
-    assert f"SSL_CERT_DIR is set to {folder}/none, which is not a folder" in told
+    reported = examined.out.splitlines()[0]
+    assert reported.startswith("✗ trusted certificates are changed by SSL_CERT_FILE=")
+    assert f"SSL_CERT_FILE is set to {folder}/none.pem, which is not a readable file" in reported
+    assert f"SSL_CERT_DIR is set to {folder}/none, which is not a folder" in reported

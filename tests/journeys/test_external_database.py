@@ -1,4 +1,4 @@
-"""Corral on a PostgreSQL of somebody else's, of every version that it says it works with."""
+"""Corral on an external PostgreSQL, of every supported version."""
 
 import asyncio
 from pathlib import Path
@@ -24,7 +24,7 @@ async def test_the_deployment_guide_s_three_lines_make_a_database_without_weakne
 
 
 @pytest.mark.parametrize(
-    ("grant", "withdraw", "told"),
+    ("grant", "withdraw", "reported"),
     [
         ("ALTER ROLE corral_app CREATEROLE", "ALTER ROLE corral_app NOCREATEROLE", "may bypass"),
         ("ALTER ROLE corral_app REPLICATION", "ALTER ROLE corral_app NOREPLICATION", "may bypass"),
@@ -34,13 +34,13 @@ async def test_the_deployment_guide_s_three_lines_make_a_database_without_weakne
         ("GRANT CREATE ON SCHEMA public TO corral_app", "REVOKE CREATE ON SCHEMA public FROM corral_app", "create"),
     ],
 )
-async def test_what_would_let_the_role_round_a_policy_is_found(
-    grant: str, withdraw: str, told: str, external: ExternalPostgres
+async def test_what_would_let_the_role_bypass_a_policy_is_found(
+    grant: str, withdraw: str, reported: str, external: ExternalPostgres
 ) -> None:
     await external.execute(grant)
     try:
         async with Database.open(external.dsn("corral_app")) as database, database.connection() as connection:
-            assert told in "; ".join(await find_role_weaknesses(connection))
+            assert reported in "; ".join(await find_role_weaknesses(connection))
     finally:
         await external.execute(withdraw)
 
@@ -59,7 +59,7 @@ async def test_a_role_that_bypasses_row_level_security_is_refused_and_nothing_is
     assert (files_in(folder), await rows_of(owner)) == before
 
 
-async def test_two_servers_that_start_at_once_on_a_new_database_both_come_up(
+async def test_two_servers_that_start_together_on_a_new_database_both_succeed(
     folder: Path, against_sandbox: dict[str, str]
 ) -> None:
     async with external_postgres() as postgres:
@@ -82,21 +82,21 @@ async def test_two_servers_that_start_at_once_on_a_new_database_both_come_up(
 
 
 @pytest.mark.parametrize("role_and_database", [("stranger", "corral"), ("corral_app", "elsewhere")])
-async def test_a_role_or_database_that_does_not_exist_is_told_in_one_line(
+async def test_a_missing_role_or_database_is_reported_in_one_line(
     role_and_database: tuple[str, str], external: ExternalPostgres, folder: Path
 ) -> None:
     refused = await corral("serve", data_dir=folder, database_url=external.dsn(*role_and_database))
     assert "CORRAL_DATABASE_URL" in refused.only_complaint
 
 
-async def test_an_owner_s_address_that_is_not_the_owner_s_is_told_in_one_line(folder: Path) -> None:
+async def test_a_wrong_owner_url_is_reported_in_one_line(folder: Path) -> None:
     async with external_postgres() as postgres:
         app = postgres.dsn("corral_app")
         refused = await corral("serve", data_dir=folder, database_url=app, database_owner_url=app)
         assert "CORRAL_DATABASE_OWNER_URL" in refused.only_complaint
 
 
-async def test_a_database_without_its_migrations_is_told_by_serve_and_by_doctor(folder: Path) -> None:
+async def test_missing_migrations_are_reported_by_serve_and_doctor(folder: Path) -> None:
     async with external_postgres() as postgres:
         app = postgres.dsn("corral_app")
         assert "migrations have not been applied" in (await corral("serve", data_dir=folder, database_url=app)).err
@@ -107,7 +107,7 @@ async def test_a_database_without_its_migrations_is_told_by_serve_and_by_doctor(
 
 
 @pytest.mark.parametrize("knows_owner", [True, False])
-async def test_a_database_of_a_newer_release_is_refused_in_just_those_words(
+async def test_a_database_of_a_newer_release_is_refused_with_that_reason(
     knows_owner: bool,  # noqa: FBT001 - a parameter of a test
     folder: Path,
 ) -> None:
@@ -123,10 +123,10 @@ async def test_a_database_of_a_newer_release_is_refused_in_just_those_words(
         served = await corral("serve", data_dir=folder, **addresses)
         examined = await corral("doctor", data_dir=folder, **addresses)
         assert await rows_of(owner) == before
-    for told in (served.only_complaint, examined.out):
-        assert "the database was migrated by a newer release of Corral than this one" in told
-        assert "0999_of_the_future" in told
-        assert "install that release" in told
+    for reported in (served.only_complaint, examined.out):
+        assert "the database was migrated by a newer release of Corral than this one" in reported
+        assert "0999_of_the_future" in reported
+        assert "install that release" in reported
     assert examined.status == 1
     assert files_in(folder) == {}
 

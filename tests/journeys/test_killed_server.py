@@ -22,7 +22,7 @@ ENOUGH = MOST_CREDENTIALS // 4  # from here on each is deleted again: a fast mac
 
 
 class Ledger:
-    """What clients were told, to be compared with what is there after the crash."""
+    """The responses that clients got, to be compared with the state after the crash."""
 
     def __init__(self) -> None:
         self.there: dict[str, str] = {}  # id -> nickname: acknowledged, and not deleted since
@@ -62,7 +62,9 @@ async def change_things(client: ClientSession, ledger: Ledger) -> None:
         ledger.unknown.discard(credential_id)
 
 
-async def test_a_server_killed_amid_changes_leaves_no_half_of_any(data: Path, against_sandbox: dict[str, str]) -> None:
+async def test_a_server_killed_during_changes_leaves_no_partial_change(
+    data: Path, against_sandbox: dict[str, str]
+) -> None:
     settings = {**against_sandbox, "data_dir": data}
     token, ledger = "", Ledger()
     for round_ in range(KILLS):
@@ -88,7 +90,7 @@ async def test_a_server_killed_amid_changes_leaves_no_half_of_any(data: Path, ag
 
 
 class AnswersWhenTold:
-    """An Alpaca that accepts keys at once, and keeps whoever asks after that waiting until it is told to answer."""
+    """An Alpaca that accepts keys at once, and delays later responses until the test releases them."""
 
     def __init__(self) -> None:
         self.is_asked, self.may_answer = asyncio.Event(), asyncio.Event()
@@ -101,7 +103,7 @@ class AnswersWhenTold:
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-async def test_a_stopping_server_finishes_what_is_under_way_and_takes_no_more(
+async def test_a_stopping_server_finishes_requests_in_progress_and_accepts_no_more(
     how: signal.Signals, data: Path, against_sandbox: dict[str, str]
 ) -> None:
     alpaca = AnswersWhenTold()
@@ -140,7 +142,7 @@ async def until_no_more_are_taken(url: str) -> None:
                 return
 
 
-async def test_a_server_stopped_while_it_starts_ends_well_and_leaves_nothing_running(
+async def test_a_server_stopped_during_startup_leaves_nothing_running(
     data: Path, against_sandbox: dict[str, str]
 ) -> None:
     for seconds in (0.8, 1.2, 1.6):

@@ -1,4 +1,4 @@
-"""PostgreSQL goes and comes back, or has no connection to spare: 503 for a moment, then well again by itself."""
+"""PostgreSQL restarts, or has no free connection: 503 for a short time, then the service recovers by itself."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -15,13 +15,13 @@ from tests.journeys.clusters import external_postgres
 from tests.journeys.program import PATIENCE, corral, running
 from tests.people import key_pair, make_person, paper_key
 
-# What a client may be told meanwhile: all good, or to come back.
+# The allowed responses meanwhile: success, or to try again.
 FINE = {200, 201, 204, 503}
 
 
 @asynccontextmanager
 async def questions(url: str, token: str, seen: list[tuple[int, str | None]]) -> AsyncGenerator[ClientSession]:
-    """Somebody who asks all the time, of readiness, of the list and of an account; each answer's status is kept."""
+    """Continuously requests readiness, the list and an account, and records each status."""
     async with ClientSession(url, headers={"Authorization": f"Bearer {token}"}) as client:
         body = {"nickname": "mine", **key_pair(paper_key())}
         async with client.post("/api/credentials", json=body) as answer:
@@ -78,7 +78,7 @@ def backends_of(data: Path) -> list[psutil.Process]:
     return [child for child in postmaster_of(data).children() if "corral_app" in " ".join(child.cmdline())]
 
 
-async def test_a_killed_backend_is_got_over(data: Path, against_sandbox: dict[str, str]) -> None:
+async def test_the_service_recovers_from_a_killed_backend(data: Path, against_sandbox: dict[str, str]) -> None:
     """PostgreSQL ends every session then, and recovers as after a crash."""
     seen: list[tuple[int, str | None]] = []
     settings = {**against_sandbox, "data_dir": data, "cache_seconds": 1}
@@ -94,7 +94,7 @@ async def test_a_killed_backend_is_got_over(data: Path, against_sandbox: dict[st
 
 
 @pytest.mark.parametrize("how", ["fast", "immediate"])
-async def test_a_restarted_database_is_got_over(
+async def test_the_service_recovers_from_a_restarted_database(
     how: Literal["fast", "immediate"], folder: Path, against_sandbox: dict[str, str]
 ) -> None:
     seen: list[tuple[int, str | None]] = []
@@ -120,7 +120,7 @@ async def test_a_restarted_database_is_got_over(
 async def test_an_embedded_database_that_was_killed_is_started_by_the_next_command(
     data: Path, against_sandbox: dict[str, str]
 ) -> None:
-    """And the server beside it, which answered 503 meanwhile, is well again without a restart of its own."""
+    """And the running server, which returned 503 meanwhile, recovers without a restart."""
     settings = {**against_sandbox, "data_dir": data}
     async with running("serve", **settings) as server:
         token, url = await token_of("alice", **settings), await server.url()
@@ -136,7 +136,7 @@ async def test_an_embedded_database_that_was_killed_is_started_by_the_next_comma
     assert (await corral("users", "list", **settings)).status == 0
 
 
-async def test_an_exhausted_pool_is_overload_and_not_an_endless_wait(start_service: StartService) -> None:
+async def test_an_exhausted_pool_is_an_error_and_not_an_endless_wait(start_service: StartService) -> None:
     async with start_service() as service, make_person(service, "alice") as alice, AsyncExitStack() as held:
         for _ in range(10):
             connection = await held.enter_async_context(service.resources.database.connection())

@@ -80,18 +80,18 @@ async def test_in_session_mode_everything_works(
 
 
 @pytest.mark.parametrize("mode", ["transaction", "statement"])
-async def test_in_another_mode_nothing_starts_and_the_reason_is_told(
+async def test_in_transaction_mode_the_start_is_refused_with_the_reason(
     mode: str, external: ExternalPostgres, folder: Path
 ) -> None:
-    told = {"transaction": "a pooler in transaction mode", "statement": "statement pooling mode"}[mode]
+    reported = {"transaction": "a pooler in transaction mode", "statement": "statement pooling mode"}[mode]
     async with pooler(external, folder / "pooler", mode) as socket_dir:
         app, owner = address(socket_dir, "corral_app"), address(socket_dir, "corral_owner")
         for addresses in ({"database_url": app}, {"database_url": app, "database_owner_url": owner}):
             served, examined = await asyncio.gather(
                 *(corral(command, data_dir=folder / "data", **addresses) for command in ("serve", "doctor"))
             )
-            assert told in served.only_complaint
-            assert told in examined.out
+            assert reported in served.only_complaint
+            assert reported in examined.out
             assert "cannot connect" not in served.err + examined.out
 
 
@@ -105,7 +105,7 @@ async def test_a_transaction_pooler_with_several_idle_sessions_is_found(
             await open_owner_connection(address(socket_dir, "corral_owner")).__aenter__()
 
 
-async def test_what_a_pooler_refuses_is_told_in_its_words(external: ExternalPostgres, folder: Path) -> None:
+async def test_a_poolers_refusal_is_reported_in_its_words(external: ExternalPostgres, folder: Path) -> None:
     async with pooler(external, folder / "pooler", "session", max_client_conn=1) as socket_dir:
         elsewhere = address(socket_dir, "corral_app", "elsewhere")
         refused = await corral("serve", data_dir=folder / "data", database_url=elsewhere)

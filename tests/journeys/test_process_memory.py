@@ -30,7 +30,7 @@ _UNHARDENED = (
 
 
 def ordinary_user() -> OsUser:
-    """Who the program runs as here: ourselves, or nobody where we are root, whom nothing is hidden from."""
+    """The user that the program runs as here: the current one, or `nobody` for root, who can read everything."""
     if os.geteuid() != 0:
         return own_user()
     entry = pwd.getpwnam("nobody")
@@ -92,7 +92,7 @@ async def test_without_the_hardening_the_same_user_could_read_it(folder: Path, a
         assert await server.stop() == 0
 
 
-@ROOT.mark  # nobody else may look
+@ROOT.mark  # only root may look
 async def test_the_environment_of_the_running_process_holds_no_address_of_a_database(
     on_the_runs_database: dict[str, str], against_sandbox: dict[str, str]
 ) -> None:
@@ -105,7 +105,7 @@ async def test_the_environment_of_the_running_process_holds_no_address_of_a_data
         assert await server.stop() == 0
 
 
-@ROOT.mark  # nobody else may look
+@ROOT.mark  # only root may look
 async def test_key_pairs_do_not_pile_up_in_memory(data: Path, against_sandbox: dict[str, str]) -> None:
     """Python cannot wipe what it frees, and root may read it: so no more is promised than that nothing is kept.
 

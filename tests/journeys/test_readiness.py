@@ -10,12 +10,12 @@ import pytest
 from aiohttp import ClientSession
 
 from corral.app import open_state
-from corral.core import DatabaseAddresses
 from corral.database import selfcheck
 from corral.database.migrate import apply_migrations
 from corral.health.readiness import TakesNoWrites
 from corral.serving import Services
 from corral.settings import Settings
+from corral.storage import DatabaseAddresses
 from corral_sandbox import Sandbox
 from tests.access import browser, sign_in_by_link
 from tests.conftest import Service, listening
@@ -56,8 +56,8 @@ def asking(sandbox: Sandbox) -> dict[str, str]:
     }
 
 
-async def told_by(client: ClientSession) -> dict[str, Any]:
-    """What anybody is told, but for the request's id; HEAD is told the same."""
+async def response_of(client: ClientSession) -> dict[str, Any]:
+    """Returns the response without the request's id. HEAD gets the same."""
     async with client.get("/readyz") as answer, client.head("/readyz") as head:
         assert (head.status, await head.read()) == (answer.status, b"")
         assert head.headers.get("Retry-After") == answer.headers.get("Retry-After")
@@ -140,7 +140,7 @@ async def mended(postgres: ExternalPostgres) -> None:
 
 
 @pytest.mark.parametrize("what", TROUBLES)
-async def test_whatever_is_the_matter_readyz_says_no_and_the_log_says_why(
+async def test_readyz_reports_unready_for_every_reason_and_the_log_says_why(
     what: str,
     own_service: Service,
     own_postgres: ExternalPostgres,
@@ -153,17 +153,17 @@ async def test_whatever_is_the_matter_readyz_says_no_and_the_log_says_why(
     cookie = await sign_in_by_link(own_service, member.user_id)
     said = len(lines_in(log_file))
     async with ClientSession(own_service.url) as client:
-        assert (await told_by(client))["status"] == 200
+        assert (await response_of(client))["status"] == 200
         await begin(own_service, own_postgres, monkeypatch)
         try:
-            told = await told_by(client)
+            reported = await response_of(client)
             async with client.get("/healthz") as answer, client.head("/healthz") as head:
                 assert answer.status == head.status == 200
             page = await people_page(own_service, cookie)
         finally:
             monkeypatch.undo()
             await mended(own_postgres)
-        assert told == {
+        assert reported == {
             "status": 503,
             "retry_after": "30",
             "body": {
@@ -181,14 +181,14 @@ async def test_whatever_is_the_matter_readyz_says_no_and_the_log_says_why(
 
             async def is_well() -> bool:
                 await own_service.services.state["readiness"].check()
-                return (await told_by(client))["status"] == 200
+                return (await response_of(client))["status"] == 200
 
             await until(is_well)
             assert [line["event"] for line in lines_in(log_file)[said:]].count("ready_again") == 1
             assert NOT_READY not in await people_page(own_service, cookie)
 
 
-async def test_a_pool_that_is_used_up_makes_unready(own_service: Service) -> None:
+async def test_an_exhausted_pool_makes_the_server_unready(own_service: Service) -> None:
     database = own_service.resources.database
     async with ClientSession(own_service.url) as client:
         async with asyncio.TaskGroup() as tasks:
@@ -206,12 +206,12 @@ async def test_a_pool_that_is_used_up_makes_unready(own_service: Service) -> Non
                 return not await own_service.services.state["readiness"].is_ready()
 
             await until(is_unready)
-            assert (await told_by(client))["status"] == 503
+            assert (await response_of(client))["status"] == 503
             free.set()
-        assert (await told_by(client))["status"] == 200
+        assert (await response_of(client))["status"] == 200
 
 
-async def test_a_database_that_takes_no_writes_is_refused_by_serve_and_told_by_doctor(
+async def test_a_read_only_database_is_refused_by_serve_and_reported_by_doctor(
     own_service: Service,
     own_postgres: ExternalPostgres,
     against_sandbox: dict[str, str],

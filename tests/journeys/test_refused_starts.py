@@ -20,10 +20,10 @@ from tests.people import Person
 
 @dataclass(frozen=True, slots=True)
 class Spoiled:
-    """What is done to the place of a good keyring, and what is then told."""
+    """What is done to a valid keyring, and the message that follows."""
 
     spoil: Callable[[Path], object]
-    told: str
+    reported: str
 
 
 def emptied(keyring: Path) -> None:
@@ -108,12 +108,12 @@ async def start_with(keyring: Path, postgres: EmbeddedDatabase) -> Ended:
 
 
 @pytest.mark.parametrize("what", SPOILED)
-async def test_a_keyring_that_is_not_this_database_s_opens_no_vault(
+async def test_a_keyring_of_another_database_opens_no_vault(
     what: str, keyring: Path, service: Service, postgres: EmbeddedDatabase
 ) -> None:
     SPOILED[what].spoil(keyring)
     before = files_in(keyring.parent), await settled_rows_of(postgres.dsn("corral_owner"))
-    with pytest.raises(KeyringRefused, match=SPOILED[what].told) as refused:
+    with pytest.raises(KeyringRefused, match=SPOILED[what].reported) as refused:
         await open_vault(service.resources.database, keyring)
     assert str(keyring) in str(refused.value)
     assert "\n" not in str(refused.value)
@@ -123,16 +123,16 @@ async def test_a_keyring_that_is_not_this_database_s_opens_no_vault(
 @pytest.mark.parametrize(
     "what", ["missing", "cut short", "readable by the world", "another database's", "a named pipe"]
 )
-async def test_a_keyring_that_is_not_this_database_s_stops_the_start(
+async def test_a_keyring_of_another_database_prevents_the_start(
     what: str, keyring: Path, postgres: EmbeddedDatabase
 ) -> None:
     SPOILED[what].spoil(keyring)
     before = files_in(keyring.parent), await settled_rows_of(postgres.dsn("corral_owner"))
-    assert SPOILED[what].told in (await start_with(keyring, postgres)).only_complaint
+    assert SPOILED[what].reported in (await start_with(keyring, postgres)).only_complaint
     assert (files_in(keyring.parent), await rows_of(postgres.dsn("corral_owner"))) == before
 
 
-async def test_no_word_of_a_broken_keyring_is_repeated(keyring: Path, postgres: EmbeddedDatabase) -> None:
+async def test_nothing_of_an_invalid_keyring_is_repeated(keyring: Path, postgres: EmbeddedDatabase) -> None:
     """A parser's message may quote what it read, and what it read is the master key."""
     key = key_material_in(keyring)
     cut_short(keyring)
@@ -140,7 +140,7 @@ async def test_no_word_of_a_broken_keyring_is_repeated(keyring: Path, postgres: 
     assert all(key[start : start + 8] not in refused.err for start in range(len(key) - 8))
 
 
-async def test_the_serving_role_s_address_may_not_be_the_owner_s(keyring: Path, postgres: EmbeddedDatabase) -> None:
+async def test_the_serving_role_must_not_be_the_owner(keyring: Path, postgres: EmbeddedDatabase) -> None:
     before = files_in(keyring.parent), await settled_rows_of(postgres.dsn("corral_owner"))
     owner = postgres.dsn("corral_owner")
     refused = await corral("serve", data_dir=keyring.parent, database_url=owner, database_owner_url=owner)

@@ -23,7 +23,7 @@ from tests.journeys.program import browser, corral, free_port, running
 FIRST = {"email": "first@corral.example", "password": "correct horse battery staple"}
 
 
-async def test_the_set_up_link_is_printed_while_nobody_exists_and_works_once(
+async def test_the_set_up_link_is_printed_until_the_first_user_exists_and_works_once(
     data: Path, against_sandbox: dict[str, str]
 ) -> None:
     async with running("serve", data_dir=data, **against_sandbox) as server:
@@ -47,7 +47,7 @@ async def test_the_set_up_link_is_printed_while_nobody_exists_and_works_once(
         assert str(data / "keyring.json") in server.out
 
 
-async def test_a_taken_port_is_told_with_the_way_out_of_the_command_that_was_run(data: Path) -> None:
+async def test_a_port_in_use_is_reported_with_what_to_do_for_the_command(data: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other_program:
         port, demo = other_program.getsockname()[1], data.with_name("demo")
         free = free_port()
@@ -67,7 +67,7 @@ async def test_a_taken_port_is_told_with_the_way_out_of_the_command_that_was_run
     assert "use --host with an address of this machine" in elsewhere.only_complaint
 
 
-def test_a_port_that_this_user_may_not_have_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_that_is_not_allowed_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_host: str, _port: int) -> socket.socket:
         raise PermissionError(errno.EACCES, "Permission denied")
 
@@ -118,7 +118,7 @@ async def test_a_second_server_on_the_same_data_is_refused(data: Path, against_s
         assert await server.stop() == 0
 
 
-async def test_real_and_sandbox_data_never_meet(folder: Path, data: Path) -> None:
+async def test_real_and_sandbox_data_are_never_mixed(folder: Path, data: Path) -> None:
     demo = folder / "demo"
     demo.mkdir(mode=0o711)
     (demo / "SANDBOX").touch()

@@ -1,4 +1,4 @@
-"""Somebody who can write to the database moves sealed values about: none opens where it does not belong."""
+"""An attacker with write access to the database moves sealed values: none opens where it does not belong."""
 
 import json
 from collections.abc import AsyncGenerator
@@ -80,7 +80,7 @@ async def assert_it_does_not_open(row_id: str, reader: Person, rows: Rows, fault
     alarms = [line for line in lines if line["event"] == "credential_seal_broken"]
     # Orders, and their file, are read beside the account that they are of: each opens the row for itself.
     assert [(alarm["level"], alarm["credential_id"]) for alarm in alarms] == [("error", row_id)] * (len(ways_in) + 2)
-    # As each line has that tells of a call; one without a request is of somebody's feed or a re-check.
+    # Every line about a call has a request id, except those of feeds and re-checks.
     assert not [line for line in lines if "environment" in line and "request_id" in line]
 
 
@@ -102,7 +102,7 @@ async def test_no_sealed_cell_opens_in_the_place_of_another(rows: Rows, faults: 
             assert answer.status == 200, "everything is back in its place"
 
 
-async def test_no_row_opens_as_somebody_else_s(rows: Rows, faults: Faults, log_file: Path) -> None:
+async def test_no_row_opens_for_another_user(rows: Rows, faults: Faults, log_file: Path) -> None:
     alices, bobs = rows.rows[0], rows.rows[2]
     await rows.as_owner("UPDATE corral.credentials SET user_id = $2 WHERE id::text = $1", alices.id, bobs.owner.user_id)
     await assert_it_does_not_open(alices.id, bobs.owner, rows, faults, log_file)
@@ -123,9 +123,7 @@ async def test_rows_whose_ids_are_swapped_do_not_open(rows: Rows, faults: Faults
     await assert_it_does_not_open(alices.id, bobs.owner, rows, faults, log_file)
 
 
-async def test_a_paper_row_that_is_called_live_does_not_open_and_the_reverse(
-    rows: Rows, faults: Faults, log_file: Path
-) -> None:
+async def test_a_row_with_the_other_environment_does_not_open(rows: Rows, faults: Faults, log_file: Path) -> None:
     for row, other in zip(rows.rows[:2], ("live", "paper"), strict=True):
         await rows.as_owner("UPDATE corral.credentials SET credential_type = $2 WHERE id::text = $1", row.id, other)
         await assert_it_does_not_open(row.id, row.owner, rows, faults, log_file)

@@ -1,4 +1,4 @@
-"""Somebody with the owner's rights weakens what keeps tenants apart: refused at the start, noticed while serving."""
+"""Weakened tenant isolation, by someone with the owner's rights, is refused at startup and noticed while serving."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -9,18 +9,18 @@ import pytest
 from aiohttp import ClientSession
 
 from corral.app import create_app, open_state
-from corral.core import DatabaseAddresses
 from corral.database.connection import open_owner_connection
 from corral.database.embedded.instance import embedded_postgres
 from corral.edge.server import reserve_port, serve_http
 from corral.health.readiness import Weakened
 from corral.serving import Services
 from corral.settings import Settings
+from corral.storage import DatabaseAddresses
 from corral_sandbox import Sandbox
 from tests.conftest import Service
 from tests.journeys.program import corral, free_port
 
-# Each as (how, how it is undone, what is told).
+# Each as (how, how it is undone, what is reported).
 WEAKENED = {
     "no longer forced": (
         "ALTER TABLE corral.credentials NO FORCE ROW LEVEL SECURITY",
@@ -126,16 +126,16 @@ def own_settings(sandbox: Sandbox, run_dir: Path) -> Settings:
 async def test_a_weakened_schema_is_noticed_while_serving_and_refused_at_the_start(
     how: str, own_service: Service, addresses: DatabaseAddresses
 ) -> None:
-    weaken, undo, told = WEAKENED[how]
+    weaken, undo, reported = WEAKENED[how]
     services = own_service.services
     async with ClientSession(own_service.url) as client:
         await as_owner(addresses, weaken)
         try:
             await services.state["readiness"].check()
-            assert told in "; ".join(services.state["readiness"].weaknesses)
+            assert reported in "; ".join(services.state["readiness"].weaknesses)
             async with client.get("/readyz") as answer:
                 assert (answer.status, answer.headers["Retry-After"]) == (503, "30")
-                assert told not in await answer.text(), "nothing of the inside is told to strangers"
+                assert reported not in await answer.text(), "nothing of the inside is told to strangers"
             async with client.get("/healthz") as answer:
                 assert answer.status == 200
             with pytest.raises(Weakened, match="refusing to serve"):
@@ -148,17 +148,17 @@ async def test_a_weakened_schema_is_noticed_while_serving_and_refused_at_the_sta
             assert answer.status == 200, services.state["readiness"].weaknesses
 
 
-async def test_serve_and_doctor_say_what_is_wrong(addresses: DatabaseAddresses, run_dir: Path) -> None:
+async def test_serve_and_doctor_report_what_is_wrong(addresses: DatabaseAddresses, run_dir: Path) -> None:
     settings = {"data_dir": run_dir / "weakened", "port": free_port()}
-    weaken, undo, told = WEAKENED["a policy dropped"]
+    weaken, undo, reported = WEAKENED["a policy dropped"]
     await as_owner(addresses, weaken)
     try:
         served, examined = await asyncio.gather(corral("serve", **settings), corral("doctor", **settings))
     finally:
         await as_owner(addresses, undo)
-    assert told in served.only_complaint
+    assert reported in served.only_complaint
     assert examined.status == 1
-    assert f"✗ every table forces row-level security, and nothing in the schema was changed: {told}" in examined.out
+    assert f"✗ every table forces row-level security, and nothing in the schema was changed: {reported}" in examined.out
 
 
 async def as_owner(addresses: DatabaseAddresses, statements: str) -> None:

@@ -96,10 +96,10 @@ async def listening_to(
     timeout = ClientTimeout(total=None, sock_read=None)
     async with client.get("/api/stream", headers=sent, timeout=timeout) as answer:
         assert answer.status == 200, await answer.text()
-        ears = SseClient(answer)
-        listening = asyncio.ensure_future(ears.listen())
+        sse = SseClient(answer)
+        listening = asyncio.ensure_future(sse.listen())
         try:
-            yield ears
+            yield sse
         finally:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)

@@ -5,7 +5,7 @@ import itertools
 from corral.stream.poller import Backoff
 
 
-def test_waits_grow_with_each_failure_up_to_a_bound_and_begin_anew_after_success() -> None:
+def test_waits_grow_with_each_failure_up_to_a_bound_and_restart_after_success() -> None:
     longest = [0.0] * 8
     for _ in range(300):
         backoff = Backoff(first=2.0, longest=60.0)

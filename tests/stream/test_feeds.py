@@ -1,4 +1,4 @@
-"""One account's feed while Alpaca misbehaves: told once, asked less, and never left out of sight."""
+"""One account's feed while Alpaca fails: reported once, called less often, and never given up."""
 
 import asyncio
 from typing import Any
@@ -55,41 +55,41 @@ async def switch_off(person: Person, credential_id: str) -> None:
         ({"cut": "before_headers"}, "upstream_failed"),
     ],
 )
-async def test_an_outage_is_told_once_and_its_end_too_and_what_is_known_stays(
+async def test_an_outage_and_its_end_are_sent_once_and_known_values_stay(
     alice: Person, bob: Person, faults: Faults, fault: dict[str, object], code: str
 ) -> None:
     key_id = paper_key()
     hers = await alice.store(key_id)
     await bob.store()
-    async with listening_to(alice.client) as ears, listening_to(bob.client) as bobs:
-        await ears.until("account-data")
+    async with listening_to(alice.client) as sse, listening_to(bob.client) as bobs:
+        await sse.until("account-data")
         await bobs.until("account-data")
         await faults.set(key_id, **fault)
-        await ears.until("problem", credential_id=hers["id"], code=code, resolved=False)
+        await sse.until("problem", credential_id=hers["id"], code=code, resolved=False)
         await asyncio.sleep(4)
-        assert len(ears.of("problem")) == 1
+        assert len(sse.of("problem")) == 1
         async with listening_to(alice.client) as fresh:
             await fresh.until("heartbeat")
             assert {event.kind for event in fresh.heard} >= {"account-data", "problem"}
         await faults.clear()
-        await ears.until("problem", credential_id=hers["id"], code=code, resolved=True)
-        assert len(ears.of("problem")) == 2
+        await sse.until("problem", credential_id=hers["id"], code=code, resolved=True)
+        assert len(sse.of("problem")) == 2
         assert not bobs.of("problem")
 
 
-async def test_an_outage_is_asked_about_less_and_less(alice: Person, faults: Faults) -> None:
+async def test_calls_become_rarer_during_an_outage(alice: Person, faults: Faults) -> None:
     key_id = paper_key()
     await alice.store(key_id)
     await faults.set(key_id, status=500)
-    async with listening_to(alice.client) as ears:
-        await ears.until("problem")
+    async with listening_to(alice.client) as sse:
+        await sse.until("problem")
         before, began = await faults.calls_of(key_id), asyncio.get_running_loop().time()
         await asyncio.sleep(12)
         seconds = asyncio.get_running_loop().time() - began
         assert await faults.calls_of(key_id) - before < seconds / 1.5
 
 
-async def test_a_small_budget_is_left_to_its_owner_by_half(start_service: StartService) -> None:
+async def test_half_of_a_small_budget_is_left_to_the_owner(start_service: StartService) -> None:
     async with (
         serve_sandbox(port=0, rate_limit_per_minute=24) as sandbox,
         start_service(alpaca_paper_url=sandbox.paper_url, alpaca_live_url=sandbox.live_url) as service,
@@ -99,47 +99,47 @@ async def test_a_small_budget_is_left_to_its_owner_by_half(start_service: StartS
         key_id = paper_key()
         await alice.store(key_id)
         faults = Faults(client)
-        async with listening_to(alice.client) as ears:
-            await ears.until("account-data")
+        async with listening_to(alice.client) as sse:
+            await sse.until("account-data")
             before, began = await faults.calls_of(key_id), asyncio.get_running_loop().time()
             await asyncio.sleep(12)
             calls, seconds = await faults.calls_of(key_id) - before, asyncio.get_running_loop().time() - began
         assert calls <= seconds * 24 / 60 / 2 + 2
-        assert not ears.of("problem")
+        assert not sse.of("problem")
 
 
 @pytest.mark.parametrize("how", [{"drop_after_ms": 0}, {"refuses": True}])
-async def test_a_connection_that_breaks_again_and_again_is_no_storm(
+async def test_repeated_disconnects_do_not_cause_a_reconnect_storm(
     alice: Person, sandbox: Sandbox, faults: Faults, how: dict[str, object]
 ) -> None:
     key_id = paper_key()
     credential = await alice.store(key_id)
     await faults.set_all([{"key_id": key_id, "path": "/stream", "stream": how}])
-    async with listening_to(alice.client) as ears:
-        await ears.until("account-data")
-        await ears.until("problem", code="order_stream_down", credential_id=credential["id"])
+    async with listening_to(alice.client) as sse:
+        await sse.until("account-data")
+        await sse.until("problem", code="order_stream_down", credential_id=credential["id"])
         await asyncio.sleep(6)
-        # Waits of up to 2, 4, 8, 10 … seconds: nobody draws short ones all the time.
+        # Waits of up to 2, 4, 8, 10 … seconds: they are not always short.
         assert await handshakes(sandbox, key_id) < 12
-        assert [event.data["resolved"] for event in ears.of("problem")] == [False]
-        assert len(ears.of("account-data")) >= 1
+        assert [event.data["resolved"] for event in sse.of("problem")] == [False]
+        assert len(sse.of("account-data")) >= 1
         await faults.clear()
-        await ears.until("problem", code="order_stream_down", resolved=True)
+        await sse.until("problem", code="order_stream_down", resolved=True)
 
 
-async def test_one_429_at_the_handshake_is_a_rate_limit_and_no_claim_about_another_program(
+async def test_one_429_at_the_handshake_is_a_rate_limit_and_not_another_program(
     alice: Person, bob: Person, sandbox: Sandbox, faults: Faults
 ) -> None:
     key_id = paper_key()
     await alice.store(key_id)
     await bob.store()
     await faults.set_all([{"path": "/stream", "times": 1, "rate_limited": {"retry_after": 1}}])
-    async with listening_to(alice.client) as ears:
+    async with listening_to(alice.client) as sse:
         await until_handshakes(sandbox, key_id, 1)
-        assert not ears.of("problem")
+        assert not sse.of("problem")
 
 
-async def test_the_connection_moves_to_another_watcher_when_its_own_goes(
+async def test_the_connection_moves_to_another_subscription_when_its_own_leaves(
     service: Service, alice: Person, bob: Person, sandbox: Sandbox
 ) -> None:
     """Both have stored the same pair of keys: one connection, and it goes on when the one who holds it leaves."""
@@ -147,38 +147,38 @@ async def test_the_connection_moves_to_another_watcher_when_its_own_goes(
     ids = {alice: (await alice.store(key_id))["id"], bob: (await bob.store(key_id))["id"]}
     async with (
         trader(sandbox, key_id) as somebody,
-        listening_to(alice.client) as ears,
+        listening_to(alice.client) as sse,
         listening_to(bob.client) as bobs,
     ):
-        await ears.until("position")
+        await sse.until("position")
         await bobs.until("position")
         placed = await somebody.order()
-        await ears.until("order", id=placed["id"], status="filled")
+        await sse.until("order", id=placed["id"], status="filled")
         await bobs.until("order", id=placed["id"], status="filled")
         assert await handshakes(sandbox, key_id) == 1
         through = holder_of_the_connection(service, alice)
         goes, stays = (alice, bob) if through.user_id == alice.user_id else (bob, alice)
-        heard = {alice: ears, bob: bobs}
+        heard = {alice: sse, bob: bobs}
         await switch_off(goes, ids[goes])
         await heard[goes].until("problem", code="credential_inactive")
         await until_handshakes(sandbox, key_id, 2)
-        told = len(heard[goes].of("order"))
+        reported = len(heard[goes].of("order"))
         placed = await somebody.order()
         await heard[stays].until("order", id=placed["id"], status="filled")
-        assert len(heard[goes].of("order")) == told
+        assert len(heard[goes].of("order")) == reported
 
 
-async def test_a_mark_in_the_row_is_told_and_nothing_is_asked_while_it_stands(
+async def test_a_marked_row_is_reported_and_makes_no_calls(
     alice: Person, bob: Person, faults: Faults, owner: asyncpg.Connection
 ) -> None:
     key_id = paper_key()
     credential = await alice.store(key_id)
     marked = "UPDATE corral.credentials SET refused_at = $2 WHERE id = $1"
-    async with listening_to(alice.client) as ears, listening_to(bob.client) as bobs:
-        await ears.until("account-data")
+    async with listening_to(alice.client) as sse, listening_to(bob.client) as bobs:
+        await sse.until("account-data")
         now = await owner.fetchval("SELECT now()")
         await owner.execute(marked, UUID(credential["id"]), now)
-        await ears.until("problem", credential_id=credential["id"], code="credential_refused", resolved=False)
+        await sse.until("problem", credential_id=credential["id"], code="credential_refused", resolved=False)
         await asyncio.sleep(1)
         calls = await faults.calls_of(key_id)
         async with listening_to(alice.client) as fresh:
@@ -187,12 +187,12 @@ async def test_a_mark_in_the_row_is_told_and_nothing_is_asked_while_it_stands(
         await asyncio.sleep(2)
         assert await faults.calls_of(key_id) == calls
         await owner.execute(marked, UUID(credential["id"]), None)
-        await ears.until("problem", credential_id=credential["id"], code="credential_refused", resolved=True)
-        await ears.until("gap", credential_id=credential["id"])
+        await sse.until("problem", credential_id=credential["id"], code="credential_refused", resolved=True)
+        await sse.until("gap", credential_id=credential["id"])
         assert not bobs.of("problem")
 
 
-async def test_a_refusal_that_was_a_mistake_is_forgotten_after_a_while(
+async def test_a_mistaken_refusal_is_retried_later(
     alice: Person, faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -200,18 +200,18 @@ async def test_a_refusal_that_was_a_mistake_is_forgotten_after_a_while(
     )  # a constant, not our code: a minute is too long here
     key_id = paper_key()
     credential = await alice.store(key_id)
-    async with listening_to(alice.client) as ears:
-        await ears.until("account-data")
+    async with listening_to(alice.client) as sse:
+        await sse.until("account-data")
         await faults.set(key_id, path="/v2/positions", status=403, body={"message": "forbidden."}, times=1)
-        await ears.until("problem", code="credential_refused", resolved=False)
-        await ears.until("problem", code="credential_refused", resolved=True)
-        await ears.until("gap", credential_id=credential["id"])
+        await sse.until("problem", code="credential_refused", resolved=False)
+        await sse.until("problem", code="credential_refused", resolved=True)
+        await sse.until("gap", credential_id=credential["id"])
 
 
-async def test_listening_counts_as_use_of_the_credential(alice: Person) -> None:
+async def test_a_stream_counts_as_use_of_the_credential(alice: Person) -> None:
     credential = await alice.store()
-    async with listening_to(alice.client) as ears:
-        await ears.until("account-data")
+    async with listening_to(alice.client) as sse:
+        await sse.until("account-data")
 
         async def is_used() -> bool:
             async with alice.client.get(f"/api/credentials/{credential['id']}") as answer:
@@ -222,13 +222,13 @@ async def test_listening_counts_as_use_of_the_credential(alice: Person) -> None:
                 pass
 
 
-async def test_feeds_that_begin_together_do_not_tick_together(alice: Person, faults: Faults) -> None:
+async def test_feeds_started_together_do_not_stay_synchronized(alice: Person, faults: Faults) -> None:
     for _ in range(12):
         await alice.store()
-    async with listening_to(alice.client) as ears:
+    async with listening_to(alice.client) as sse:
 
         def firsts() -> dict[str, float]:
-            return {event.data["credential_id"]: event.at for event in reversed(ears.of("position"))}
+            return {event.data["credential_id"]: event.at for event in reversed(sse.of("position"))}
 
         await wait_until(lambda: len(firsts()) >= 8)
         moments = sorted(firsts().values())

@@ -21,7 +21,7 @@ def orders(*minutes: int, status: str = "filled") -> list[Order]:
     ]
 
 
-def told(news: list[StreamEvent]) -> list[str]:
+def reported(news: list[StreamEvent]) -> list[str]:
     return [orjson.loads(one.body)["id"] for one in news]
 
 
@@ -29,7 +29,7 @@ def first_look(tracker: OrderTracker, *minutes: int, status: str = "filled") -> 
     assert OrderBackfill(tracker).take(Page(orders(*minutes, status=status), None)) == []
 
 
-def test_the_first_walk_tells_nothing_and_takes_in_the_newest_and_what_is_open_beyond_them() -> None:
+def test_the_first_scan_publishes_nothing_and_records_new_and_open_orders() -> None:
     tracker = OrderTracker()
     backfill = OrderBackfill(tracker)
     assert (backfill.query.status, backfill.query.after) == (OrderStatusFilter.ALL, None)
@@ -40,28 +40,28 @@ def test_the_first_walk_tells_nothing_and_takes_in_the_newest_and_what_is_open_b
     assert tracker.look_back_to() == "2026-11-25T10:03:00.500000000"
 
 
-def test_a_later_walk_looks_back_to_the_oldest_that_is_open() -> None:
+def test_a_later_scan_goes_back_to_the_oldest_open_order() -> None:
     tracker = OrderTracker()
     first_look(tracker, 20, 5, status="new")
     backfill = OrderBackfill(tracker)
     assert backfill.query.after == "2026-11-25T10:04:59Z"
-    assert told(backfill.take(Page(orders(40), Place("order-40")))) == ["order-40"]
+    assert reported(backfill.take(Page(orders(40), Place("order-40")))) == ["order-40"]
     assert backfill.place == Place("order-40")
     assert not backfill.is_done
-    assert told(backfill.take(Page(orders(20, 5), None))) == ["order-20", "order-5"]
+    assert reported(backfill.take(Page(orders(20, 5), None))) == ["order-20", "order-5"]
     assert backfill.is_done
     assert OrderBackfill(tracker).query.after == "2026-11-25T10:39:59Z"
 
 
-def test_with_no_orders_at_all_the_next_walk_looks_at_everything_that_came_since() -> None:
+def test_without_any_orders_the_next_scan_covers_all_new_ones() -> None:
     tracker = OrderTracker()
     first_look(tracker)
     backfill = OrderBackfill(tracker)
     assert backfill.query.after is None
-    assert told(backfill.take(Page(orders(1), None))) == ["order-1"]
+    assert reported(backfill.take(Page(orders(1), None))) == ["order-1"]
 
 
-def test_what_is_beyond_reach_is_told_as_a_gap() -> None:
+def test_orders_beyond_the_scan_are_reported_as_a_gap() -> None:
     tracker = OrderTracker()
     first_look(tracker, 1, status="new")
     backfill = OrderBackfill(tracker)
@@ -75,7 +75,7 @@ def test_what_is_beyond_reach_is_told_as_a_gap() -> None:
 _UNREADABLE = UnreadableItem("order-7", {"id": "order-7"}, {"qty": Fault.NOT_A_NUMBER})
 
 
-def test_a_walk_past_an_order_that_cannot_be_read_comes_by_again() -> None:
+def test_an_unreadable_order_is_scanned_again() -> None:
     tracker = OrderTracker()
     first_look(tracker, 5)
     backfill = OrderBackfill(tracker)
@@ -83,11 +83,11 @@ def test_a_walk_past_an_order_that_cannot_be_read_comes_by_again() -> None:
     assert (backfill.is_done, backfill.unreadable) == (True, 1)
     again = OrderBackfill(tracker)
     assert again.query.after == "2026-11-25T10:04:59Z"
-    assert told(again.take(Page(orders(30, 7, 6), None))) == ["order-7"]
+    assert reported(again.take(Page(orders(30, 7, 6), None))) == ["order-7"]
     assert OrderBackfill(tracker).query.after == "2026-11-25T10:29:59Z"
 
 
-def test_a_walk_that_is_cut_off_past_an_unreadable_order_does_not_come_by_for_ever() -> None:
+def test_an_interrupted_scan_does_not_repeat_an_unreadable_order_forever() -> None:
     tracker = OrderTracker()
     first_look(tracker, 5)
     backfill = OrderBackfill(tracker)
@@ -96,7 +96,7 @@ def test_a_walk_that_is_cut_off_past_an_unreadable_order_does_not_come_by_for_ev
     assert OrderBackfill(tracker).query.after == "2026-11-25T10:39:59Z"
 
 
-def test_a_walk_for_corrections_goes_back_to_orders_that_are_over_and_says_nothing_of_a_gap_beyond() -> None:
+def test_a_scan_for_corrections_covers_finished_orders_and_reports_no_gap() -> None:
     tracker = OrderTracker()
     first_look(tracker, 5)
     OrderBackfill(tracker).take(Page(orders(20), None))

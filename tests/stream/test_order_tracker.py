@@ -1,4 +1,4 @@
-"""REST and socket tell of the same orders in any order, late, twice or not at all: the sum is always the truth."""
+"""REST and socket report the same orders in any order, late, twice or not at all: the sum is always right."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -30,12 +30,12 @@ def states_of(order_id: str, fills: list[int], *, is_stamped: bool) -> list[Orde
     return [*states, last]
 
 
-def filled_in(told: list[StreamEvent]) -> Decimal:
-    return sum((Decimal(orjson.loads(news.body)["filled_since"]) for news in told), Decimal(0))
+def filled_in(reported: list[StreamEvent]) -> Decimal:
+    return sum((Decimal(orjson.loads(news.body)["filled_since"]) for news in reported), Decimal(0))
 
 
-def status_in(told: list[StreamEvent]) -> str:
-    return orjson.loads(told[-1].body)["status"]
+def status_in(reported: list[StreamEvent]) -> str:
+    return orjson.loads(reported[-1].body)["status"]
 
 
 @given(
@@ -43,43 +43,43 @@ def status_in(told: list[StreamEvent]) -> str:
     heard=st.lists(st.tuples(st.sampled_from(["socket", "rest"]), st.integers(0, 7)), max_size=20),
     is_stamped=st.booleans(),
 )
-def test_whatever_is_heard_in_whatever_order_the_events_add_up_and_end_in_the_truth(
+def test_events_in_any_order_add_up_to_the_final_state(
     fills: list[int], heard: list[tuple[str, int]], *, is_stamped: bool
 ) -> None:
     states = states_of("a", fills, is_stamped=is_stamped)
-    tracker, told = OrderTracker(), list[StreamEvent]()
+    tracker, reported = OrderTracker(), list[StreamEvent]()
     for source, index in heard:
         state = states[min(index, len(states) - 1)]
         if source == "socket":
             news = tracker.update("fill", state)
-            told += [news] if news else []
+            reported += [news] if news else []
         else:
-            told += tracker.reconcile([state])
-    told += tracker.reconcile([states[-1]])
-    assert filled_in(told) == Decimal(states[-1].filled_qty or 0)
-    assert status_in(told) == "filled"
+            reported += tracker.reconcile([state])
+    reported += tracker.reconcile([states[-1]])
+    assert filled_in(reported) == Decimal(states[-1].filled_qty or 0)
+    assert status_in(reported) == "filled"
     assert tracker.reconcile([states[-1]]) == []
     assert all(tracker.update("late", state) is None for state in states)
 
 
 @given(heard=st.lists(st.integers(0, 7), max_size=20))
-def test_what_is_told_never_goes_back(heard: list[int]) -> None:
+def test_published_orders_never_go_back(heard: list[int]) -> None:
     states = states_of("a", [1, 2, 3], is_stamped=True)
-    tracker, told = OrderTracker(), list[str]()
+    tracker, reported = OrderTracker(), list[str]()
     for index in heard:
         for news in tracker.reconcile([states[min(index, len(states) - 1)]]):
-            told.append(orjson.loads(news.body)["updated_at"])
-    assert told == sorted(set(told))
+            reported.append(orjson.loads(news.body)["updated_at"])
+    assert reported == sorted(set(reported))
 
 
-def test_orders_in_one_answer_are_told_as_they_happened_whatever_order_alpaca_lists_them_in() -> None:
+def test_orders_of_one_response_are_published_in_the_order_in_which_they_happened() -> None:
     orders = [states_of(order_id, [1] * number, is_stamped=True)[number] for number, order_id in enumerate("abc")]
     for listed in (orders, orders[::-1]):
-        told = [orjson.loads(news.body)["id"] for news in OrderTracker().reconcile(listed)]
-        assert told == ["a", "b", "c"]
+        reported = [orjson.loads(news.body)["id"] for news in OrderTracker().reconcile(listed)]
+        assert reported == ["a", "b", "c"]
 
 
-def test_what_was_there_before_anybody_watched_is_no_news_until_something_happens() -> None:
+def test_an_existing_order_is_published_only_when_it_changes() -> None:
     tracker = OrderTracker()
     first, second, *_, last = states_of("a", [1, 2], is_stamped=True)
     tracker.begin([second])
@@ -88,10 +88,10 @@ def test_what_was_there_before_anybody_watched_is_no_news_until_something_happen
     assert tracker.update("new", first) is None
     (news,) = tracker.reconcile([last])
     assert orjson.loads(news.body)["event"] == RECONCILED
-    assert filled_in([news]) == Decimal("3.25")  # all of it, for nothing was told before
+    assert filled_in([news]) == Decimal("3.25")  # all of it, because nothing was published before
 
 
-def test_an_old_order_that_nobody_knew_is_no_news_and_a_new_one_is() -> None:
+def test_an_unknown_old_order_is_not_published_and_a_new_one_is() -> None:
     tracker = OrderTracker()
     tracker.begin([])
     tracker.raise_floor("2026-11-25T10:00:00.000000000")
@@ -99,12 +99,12 @@ def test_an_old_order_that_nobody_knew_is_no_news_and_a_new_one_is() -> None:
     assert [orjson.loads(news.body)["id"] for news in tracker.reconcile([old, new])] == ["new"]
 
 
-def test_a_fill_that_alpaca_takes_back_is_taken_back() -> None:
+def test_a_cancelled_fill_is_subtracted() -> None:
     tracker = OrderTracker()
     *_, last = states_of("a", [4], is_stamped=True)
-    told = tracker.reconcile([last])
-    told += tracker.reconcile([replace(last, filled_qty="1.25", updated_at="2026-11-25T11:00:00Z")])
-    assert filled_in(told) == Decimal("1.25")
+    reported = tracker.reconcile([last])
+    reported += tracker.reconcile([replace(last, filled_qty="1.25", updated_at="2026-11-25T11:00:00Z")])
+    assert filled_in(reported) == Decimal("1.25")
 
 
 def _filled(quantity: str, status: str, stamp: str) -> Order:
@@ -114,21 +114,21 @@ def _filled(quantity: str, status: str, stamp: str) -> Order:
 @pytest.mark.parametrize("event", ["trade_bust", "trade_correct", None])
 def test_a_filled_order_whose_trade_is_busted_goes_back_to_what_rest_says(event: str | None) -> None:
     tracker = OrderTracker()
-    told = tracker.reconcile([_filled("5", "filled", "2026-11-25T10:00:05Z")])
+    reported = tracker.reconcile([_filled("5", "filled", "2026-11-25T10:00:05Z")])
     busted = _filled("3", "partially_filled", "2026-11-25T10:05:00Z")
     news = tracker.update(event, busted) if event else tracker.reconcile([busted])[0]
     assert news is not None
     body = orjson.loads(news.body)
     assert (body["filled_qty"], body["filled_since"], body["status"]) == ("3", "-2", "partially_filled")
-    told.append(news)
+    reported.append(news)
     assert tracker.reconcile([busted]) == []
     late = _filled("5", "filled", "2026-11-25T10:00:05Z")
     assert (tracker.reconcile([late]), tracker.update("fill", late)) == ([], None)
-    told += tracker.reconcile([_filled("4", "filled", "2026-11-25T10:09:00Z")])
-    assert filled_in(told) == Decimal(4)
+    reported += tracker.reconcile([_filled("4", "filled", "2026-11-25T10:09:00Z")])
+    assert filled_in(reported) == Decimal(4)
 
 
-def test_a_bust_with_the_stamp_of_the_fill_is_believed_from_the_socket() -> None:
+def test_a_bust_with_the_timestamp_of_the_fill_is_accepted_from_the_socket() -> None:
     tracker = OrderTracker()
     tracker.update("fill", _filled("5", "filled", "2026-11-25T10:00:05Z"))
     news = tracker.update("trade_bust", _filled("3", "partially_filled", "2026-11-25T10:00:05Z"))
@@ -136,7 +136,7 @@ def test_a_bust_with_the_stamp_of_the_fill_is_believed_from_the_socket() -> None
     assert orjson.loads(news.body)["filled_since"] == "-2"
 
 
-def test_an_order_that_is_open_again_after_a_bust_is_looked_back_to() -> None:
+def test_an_order_open_again_after_a_bust_is_scanned() -> None:
     tracker = OrderTracker()
     tracker.begin([])
     tracker.reconcile([_filled("5", "filled", "2026-11-25T10:00:05Z")])
@@ -147,21 +147,21 @@ def test_an_order_that_is_open_again_after_a_bust_is_looked_back_to() -> None:
     assert tracker.look_back_to() == "2026-11-25T10:00:00.000000000"
 
 
-def test_before_the_first_look_there_is_no_order_to_be_corrected() -> None:
+def test_before_the_first_scan_no_order_can_be_corrected() -> None:
     assert OrderTracker().look_back_for_corrections_to() is None
 
 
 def test_amounts_keep_every_digit() -> None:
     tracker = OrderTracker()
     first = replace(_BASE, filled_qty="12345678901234567890.000000000000000000001", updated_at="2026-11-25T10:00:01Z")
-    told = tracker.reconcile([first])
-    told += tracker.reconcile(
+    reported = tracker.reconcile([first])
+    reported += tracker.reconcile(
         [replace(first, filled_qty="12345678901234567890.000000000000000000003", status="filled")]
     )
-    assert orjson.loads(told[1].body)["filled_since"] == "0.000000000000000000002"
+    assert orjson.loads(reported[1].body)["filled_since"] == "0.000000000000000000002"
 
 
-def test_a_ledger_is_bounded() -> None:
+def test_an_order_tracker_is_bounded() -> None:
     tracker = OrderTracker()
     for number in range(12_000):
         tracker.reconcile([replace(_BASE, id=f"open-{number}"), replace(_BASE, id=f"over-{number}", status="filled")])

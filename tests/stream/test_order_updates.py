@@ -1,4 +1,4 @@
-"""What the end of an account's connection means: what is told, and when the next one is tried."""
+"""What the end of an account's connection means: what is reported, and when the next one is tried."""
 
 import asyncio
 from typing import TYPE_CHECKING, cast
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from corral.stream.subscriptions import Subscriptions
 
 
-class Told:
-    """An audience and a poller that note what they are told."""
+class Recorder:
+    """Subscriptions and a poller that record their calls."""
 
     def __init__(self) -> None:
         self.codes: list[str | None] = []
@@ -38,12 +38,12 @@ class Told:
         self.doubted += 1
 
 
-def _listener() -> tuple[TradeUpdatesListener, Told]:
-    told = Told()
+def _listener() -> tuple[TradeUpdatesListener, Recorder]:
+    reported = Recorder()
     line = TradeUpdatesListener(
-        cast("TradeUpdates", None), cast("Subscriptions", told), OrderTracker(), cast("Poller", told)
+        cast("TradeUpdates", None), cast("Subscriptions", reported), OrderTracker(), cast("Poller", reported)
     )
-    return line, told
+    return line, reported
 
 
 def _ended(line: TradeUpdatesListener, failure: AlpacaError) -> float:
@@ -58,42 +58,42 @@ def limited(seconds: int = 1) -> AlpacaRateLimited:
     return AlpacaRateLimited(retry_after_seconds=seconds, from_us=False, status=429)
 
 
-async def test_one_429_is_a_rate_limit_and_the_next_try_is_soon_and_never_before_its_time() -> None:
-    line, told = _listener()
+async def test_one_429_is_a_rate_limit_and_retried_soon_but_not_before_retry_after() -> None:
+    line, reported = _listener()
     assert 7 <= _ended(line, limited(7)) <= 7 + 2
-    assert told.codes == []
+    assert reported.codes == []
 
 
-async def test_three_429s_in_a_row_mean_that_another_program_holds_the_connection() -> None:
-    line, told = _listener()
+async def test_three_429s_in_a_row_mean_that_another_program_has_the_connection() -> None:
+    line, reported = _listener()
     for _ in range(2):
         _ended(line, limited())
-    assert "order_stream_taken" not in told.codes
+    assert "order_stream_taken" not in reported.codes
     assert _ended(line, limited()) >= 30
-    assert told.codes[-1] == "order_stream_taken"
+    assert reported.codes[-1] == "order_stream_taken"
 
 
 async def test_429s_with_another_failure_between_them_mean_nothing() -> None:
-    line, told = _listener()
+    line, reported = _listener()
     for failure in (limited(), limited(), ConnectionDropped(), limited(), limited()):
         _ended(line, failure)
-    assert "order_stream_taken" not in told.codes
+    assert "order_stream_taken" not in reported.codes
 
 
-async def test_what_alpaca_says_of_the_place_is_known() -> None:
-    line, told = _listener()
+async def test_alpacas_report_of_a_connection_in_use_is_understood() -> None:
+    line, reported = _listener()
     assert _ended(line, SlotTaken()) >= 30
-    assert told.codes == ["order_stream_taken"]
+    assert reported.codes == ["order_stream_taken"]
 
 
 @pytest.mark.parametrize("failure", [SlotTaken(), limited(), ConnectionDropped()], ids=repr)
-async def test_for_two_minutes_after_a_loss_the_place_is_our_own_and_tries_are_soon(failure: AlpacaError) -> None:
-    line, told = _listener()
+async def test_for_two_minutes_after_a_disconnect_retries_are_soon(failure: AlpacaError) -> None:
+    line, reported = _listener()
     _lost_one_of_our_own(line, _now())
     waits = [_ended(line, failure) for _ in range(40)]
     assert max(waits) <= SOON_SECONDS + 1
     assert len(set(waits)) > 30  # with jitter
-    assert set(told.codes) == {"order_stream_down"}
+    assert set(reported.codes) == {"order_stream_down"}
     _lost_one_of_our_own(line, _now() - 121)
     assert isinstance(failure, ConnectionDropped) or _ended(line, failure) >= 30
 
@@ -108,10 +108,10 @@ async def test_for_two_minutes_after_a_loss_the_place_is_our_own_and_tries_are_s
     ],
     ids=repr,
 )
-async def test_a_refusal_of_whatever_kind_has_the_keys_proved_by_a_call(failure: AlpacaError, doubts: int) -> None:
-    line, told = _listener()
+async def test_any_refusal_leads_to_a_check_of_the_keys(failure: AlpacaError, doubts: int) -> None:
+    line, reported = _listener()
     _ended(line, failure)
-    assert told.doubted == doubts
+    assert reported.doubted == doubts
 
 
 def _now() -> float:

@@ -1,4 +1,4 @@
-"""Every change of an order is told once, whatever Alpaca's socket does."""
+"""Every change of an order is sent once, for every fault of Alpaca's socket."""
 
 import asyncio
 import json
@@ -10,44 +10,42 @@ from corral_sandbox import Sandbox
 from tests.conftest import Faults
 from tests.people import Person
 from tests.stream.sse_client import listening_to
-from tests.stream.trading import filled, told_filled, trader, trading_key
+from tests.stream.trading import filled, filled_by_order, trader, trading_key
 
 
 def broken(key_id: str, **how: object) -> dict[str, object]:
     return {"key_id": key_id, "path": "/stream", "stream": how}
 
 
-async def test_an_order_is_told_as_it_fills_and_what_is_held_after_it(
-    alice: Person, bob: Person, sandbox: Sandbox
-) -> None:
+async def test_fills_of_an_order_are_sent_and_then_the_position(alice: Person, bob: Person, sandbox: Sandbox) -> None:
     key_id = await trading_key(sandbox)
     credential = await alice.store(key_id)
     left = "0.0009975"  # of a thousandth of a coin, after the fee
-    async with trader(sandbox, key_id) as her, listening_to(alice.client) as ears, listening_to(bob.client) as bobs:
-        await ears.until("position")
-        await ears.until("account-data")
+    async with trader(sandbox, key_id) as her, listening_to(alice.client) as sse, listening_to(bob.client) as bobs:
+        await sse.until("position")
+        await sse.until("account-data")
         placed = await her.order()
-        fill = await ears.until("order", id=placed["id"], status="filled")
-        position = await ears.until("position", symbol="BTCUSD", qty=left)
+        fill = await sse.until("order", id=placed["id"], status="filled")
+        position = await sse.until("position", symbol="BTCUSD", qty=left)
         assert fill.data["event"] == "fill"
         assert fill.data["credential_id"] == position.data["credential_id"] == credential["id"]
-        assert told_filled(ears, credential["id"]) == {placed["id"]: Decimal("0.001")}
+        assert filled_by_order(sse, credential["id"]) == {placed["id"]: Decimal("0.001")}
         await her.order(side="sell", qty=left)
-        await ears.until("position", symbol="BTCUSD", qty="0")
+        await sse.until("position", symbol="BTCUSD", qty="0")
     assert {event.kind for event in bobs.heard} == {"heartbeat"}
 
 
-async def test_orders_from_before_are_no_news(alice: Person, bob: Person, sandbox: Sandbox) -> None:
+async def test_earlier_orders_are_not_sent(alice: Person, bob: Person, sandbox: Sandbox) -> None:
     key_id = await trading_key(sandbox)
     await alice.store(key_id)
     async with trader(sandbox, key_id) as her:
         old = await her.order()
         waiting = await her.rest()
-        async with listening_to(alice.client) as ears:
-            await ears.until("position", symbol="BTCUSD")
+        async with listening_to(alice.client) as sse:
+            await sse.until("position", symbol="BTCUSD")
             await her.cancel(waiting)
-            await ears.until("order", id=waiting["id"], status="canceled")
-            assert not ears.of("order", id=old["id"])
+            await sse.until("order", id=waiting["id"], status="canceled")
+            assert not sse.of("order", id=old["id"])
 
 
 @pytest.mark.parametrize(
@@ -65,7 +63,7 @@ async def test_orders_from_before_are_no_news(alice: Person, bob: Person, sandbo
     ],
     ids=str,
 )
-async def test_whatever_the_socket_does_the_events_add_up_to_what_alpaca_says(
+async def test_events_add_up_to_alpacas_state_for_every_fault_of_the_socket(
     alice: Person, bob: Person, sandbox: Sandbox, faults: Faults, how: dict[str, object]
 ) -> None:
     hers_key, his_key = await trading_key(sandbox), await trading_key(sandbox)
@@ -74,10 +72,10 @@ async def test_whatever_the_socket_does_the_events_add_up_to_what_alpaca_says(
     async with (
         trader(sandbox, hers_key) as her,
         trader(sandbox, his_key) as him,
-        listening_to(alice.client) as ears,
+        listening_to(alice.client) as sse,
         listening_to(bob.client) as bobs,
     ):
-        await ears.until("position")
+        await sse.until("position")
         await bobs.until("position")
         for number in range(4):
             await her.order(qty=f"0.00{number + 1}")
@@ -86,46 +84,46 @@ async def test_whatever_the_socket_does_the_events_add_up_to_what_alpaca_says(
         waiting = await her.rest()
         await her.cancel(waiting)
         truth = await her.orders()
-        await ears.wait_for(lambda: told_filled(ears, hers["id"]) == filled(truth))
-        await ears.until("order", id=waiting["id"], status="canceled")
+        await sse.wait_for(lambda: filled_by_order(sse, hers["id"]) == filled(truth))
+        await sse.until("order", id=waiting["id"], status="canceled")
         his_truth = await him.orders()
-        await bobs.wait_for(lambda: told_filled(bobs, his["id"]) == filled(his_truth))
-    for heard, credential, known in ((ears, hers, truth), (bobs, his, his_truth)):
+        await bobs.wait_for(lambda: filled_by_order(bobs, his["id"]) == filled(his_truth))
+    for heard, credential, known in ((sse, hers, truth), (bobs, his, his_truth)):
         assert {event.data["credential_id"] for event in heard.heard} <= {None, credential["id"]}
         assert {event.data["id"] for event in heard.of("order")} == set(known)
         finals = {event.data["id"]: event.data["status"] for event in heard.of("order")}
         assert finals == {order_id: order["status"] for order_id, order in known.items()}
 
 
-async def test_the_owners_own_program_keeps_its_connection(alice: Person, sandbox: Sandbox, faults: Faults) -> None:
-    """The one place is taken: Corral says so, asks for orders now and then, and does not try again and again."""
+async def test_the_owners_program_keeps_its_connection(alice: Person, sandbox: Sandbox, faults: Faults) -> None:
+    """The only connection is in use: Corral reports it, polls orders, and does not retry constantly."""
     key_id = await trading_key(sandbox)
     credential = await alice.store(key_id)
     async with trader(sandbox, key_id) as her, her.client.ws_connect("stream") as bot:
         keys = {"key_id": key_id, "secret_key": her.client.headers["APCA-API-SECRET-KEY"]}
         await bot.send_json({"action": "authenticate", "data": keys})
         assert json.loads(await bot.receive_bytes())["data"]["status"] == "authorized"
-        async with listening_to(alice.client) as ears:
-            told = await ears.until("problem", credential_id=credential["id"])
-            assert told.data["code"] == "order_stream_taken"
-            await ears.until("position")
+        async with listening_to(alice.client) as sse:
+            reported = await sse.until("problem", credential_id=credential["id"])
+            assert reported.data["code"] == "order_stream_taken"
+            await sse.until("position")
             placed = await her.order()
-            event = await ears.until("order", id=placed["id"])
+            event = await sse.until("order", id=placed["id"])
             assert event.data["event"] == "reconciled"
-            assert len(ears.of("problem")) == 1
+            assert len(sse.of("problem")) == 1
             assert not bot.closed
 
 
-async def test_a_fill_is_told_at_once(alice: Person, sandbox: Sandbox) -> None:
+async def test_a_fill_is_sent_at_once(alice: Person, sandbox: Sandbox) -> None:
     key_id = await trading_key(sandbox)
     credential = await alice.store(key_id)
-    async with trader(sandbox, key_id) as her, listening_to(alice.client) as ears:
-        await ears.until("position")
+    async with trader(sandbox, key_id) as her, listening_to(alice.client) as sse:
+        await sse.until("position")
         seconds: list[float] = []
         for _ in range(20):
             began = asyncio.get_running_loop().time()
             placed = await her.order()
-            event = await ears.until("order", id=placed["id"], status="filled")
+            event = await sse.until("order", id=placed["id"], status="filled")
             seconds.append(event.at - began)
         assert sorted(seconds)[10] < 1, seconds  # a look over REST would come later than that
-    assert len(told_filled(ears, credential["id"])) == 20
+    assert len(filled_by_order(sse, credential["id"])) == 20

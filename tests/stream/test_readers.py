@@ -35,8 +35,8 @@ async def test_many_tabs_and_people_cost_one_call_for_each_account_and_interval(
     async with AsyncExitStack() as stack:
         before, began = await faults.calls_of(key_id), asyncio.get_running_loop().time()
         tabs = [await stack.enter_async_context(listening_to(person.client)) for person in [alice, bob] * 10]
-        for ears in tabs:
-            await ears.until("account-data")
+        for sse in tabs:
+            await sse.until("account-data")
         await asyncio.sleep(6)
         calls, seconds = await faults.calls_of(key_id) - before, asyncio.get_running_loop().time() - began
         assert len(service.services.state["stream"].feeds) == 1
@@ -44,7 +44,7 @@ async def test_many_tabs_and_people_cost_one_call_for_each_account_and_interval(
     assert 3 <= calls - connections <= seconds / 1.0 + 1
 
 
-async def test_a_reader_that_does_not_read_is_told_of_a_gap_and_takes_no_memory(
+async def test_a_client_that_does_not_read_gets_a_gap_and_takes_no_memory(
     service: Service, alice: Person, bob: Person
 ) -> None:
     credential = await alice.store()
@@ -52,22 +52,22 @@ async def test_a_reader_that_does_not_read_is_told_of_a_gap_and_takes_no_memory(
     reader, writer = await asyncio.open_connection(address.hostname, address.port, limit=2**14)
     request = f"GET /api/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {alice.token}\r\n\r\n"
     writer.write(request.encode())
-    async with listening_to(alice.client) as ears, listening_to(bob.client) as bobs:
-        await ears.until("account-data")
+    async with listening_to(alice.client) as sse, listening_to(bob.client) as bobs:
+        await sse.until("account-data")
         hub, memory = hub_of(service, alice), psutil.Process().memory_info().rss
         (subscription,) = hub._subscriptions.values()  # pyright: ignore[reportPrivateUsage]  # to tell more than an account could
-        told = 0
-        while told * EVENT_BYTES < FLOOD_BYTES:
+        reported = 0
+        while reported * EVENT_BYTES < FLOOD_BYTES:
             for _ in range(8):
-                told += 1
+                reported += 1
                 subscription.publish(
-                    StreamEvent(Kind.ORDER, b'{"id":"%d","padding":"%b"}' % (told, b"x" * EVENT_BYTES))
+                    StreamEvent(Kind.ORDER, b'{"id":"%d","padding":"%b"}' % (reported, b"x" * EVENT_BYTES))
                 )
-            await ears.until("order", id=str(told))
-            for event in ears.heard:  # or the reader of this test would be what takes the memory
+            await sse.until("order", id=str(reported))
+            for event in sse.heard:  # or the reader of this test would be what takes the memory
                 event.data.pop("padding", None)
-        assert not ears.of("gap")
-        assert [event.data["id"] for event in ears.of("order")] == [str(number + 1) for number in range(told)]
+        assert not sse.of("gap")
+        assert [event.data["id"] for event in sse.of("order")] == [str(number + 1) for number in range(reported)]
         assert psutil.Process().memory_info().rss - memory < FLOOD_BYTES / 3
         assert not bobs.of("order")
         async with asyncio.timeout(60):
@@ -82,33 +82,33 @@ async def test_a_reader_that_does_not_read_is_told_of_a_gap_and_takes_no_memory(
     writer.close()
 
 
-async def test_a_reader_that_goes_is_noticed_at_once(service: Service, alice: Person, bob: Person) -> None:
-    async with listening_to(alice.client) as ears:
-        await ears.until("heartbeat")
+async def test_a_disconnected_client_is_noticed_at_once(service: Service, alice: Person, bob: Person) -> None:
+    async with listening_to(alice.client) as sse:
+        await sse.until("heartbeat")
         async with listening_to(alice.client) as other:
             await other.until("heartbeat")
             assert len(hub_of(service, alice).streams) == 2
         await wait_until(lambda: len(hub_of(service, alice).streams) == 1)
 
 
-async def test_a_stop_ends_all_streams_promptly_with_a_hint_to_come_back(start_service: StartService) -> None:
+async def test_a_stop_ends_all_streams_promptly_with_a_hint_to_reconnect(start_service: StartService) -> None:
     async with AsyncExitStack() as resources, AsyncExitStack() as stack:
         service = await resources.enter_async_context(start_service())
         alice = await stack.enter_async_context(make_person(service, "alice"))
         bob = await stack.enter_async_context(make_person(service, "bob"))
         streams = [await stack.enter_async_context(listening_to(person.client)) for person in (alice, bob) * 2]
-        for ears in streams:
-            await ears.until("heartbeat")
+        for sse in streams:
+            await sse.until("heartbeat")
         began = asyncio.get_running_loop().time()
         await resources.aclose()
         assert asyncio.get_running_loop().time() - began < 4  # requests under way are waited for for 5 seconds
-        for ears in streams:
-            await ears.until_end()
-            assert [event.data["code"] for event in ears.of("problem")] == ["stopping"]
-            assert ears.retries[-1] >= 2_000
+        for sse in streams:
+            await sse.until_end()
+            assert [event.data["code"] for event in sse.of("problem")] == ["stopping"]
+            assert sse.retries[-1] >= 2_000
 
 
-async def test_alices_and_bobs_events_never_cross_under_load(
+async def test_alices_and_bobs_events_are_never_mixed_under_load(
     alice: Person, bob: Person, sandbox: Sandbox, faults: Faults
 ) -> None:
     """Side by side: an account of each, and one of which both have the keys, and all of them trade."""
@@ -117,9 +117,9 @@ async def test_alices_and_bobs_events_never_cross_under_load(
     bobs = {(await bob.store(key_id))["id"] for key_id in (shared, his)}
     placed: dict[str, set[str]] = {shared: set(), hers: set(), his: set()}
     async with AsyncExitStack() as stack:
-        ears = [await stack.enter_async_context(listening_to(alice.client)) for _ in range(5)]
+        sse = [await stack.enter_async_context(listening_to(alice.client)) for _ in range(5)]
         other_ears = [await stack.enter_async_context(listening_to(bob.client)) for _ in range(5)]
-        for one, own in [*((one, alices) for one in ears), *((one, bobs) for one in other_ears)]:
+        for one, own in [*((one, alices) for one in sse), *((one, bobs) for one in other_ears)]:
             for credential_id in own:
                 await one.until("position", credential_id=credential_id)
 
@@ -129,7 +129,7 @@ async def test_alices_and_bobs_events_never_cross_under_load(
                     placed[key_id].add((await somebody.order())["id"])
 
         await asyncio.gather(*map(trade, placed))
-        for listeners, own, other in ((ears, alices, hers), (other_ears, bobs, his)):
+        for listeners, own, other in ((sse, alices, hers), (other_ears, bobs, his)):
             expected = placed[shared] | placed[other]
             for one in listeners:
                 for order_id in expected:
@@ -138,23 +138,23 @@ async def test_alices_and_bobs_events_never_cross_under_load(
                 assert {event.data["credential_id"] for event in one.heard} == own | {None}
 
 
-async def test_a_feeds_calls_are_not_logged_as_those_of_the_request_that_began_it(
+async def test_a_feeds_calls_are_not_logged_with_the_request_that_started_it(
     alice: Person, bob: Person, log_file: Path
 ) -> None:
     await alice.store()
     log = LogSince(log_file)
-    async with listening_to(alice.client) as ears:
-        await ears.until("account-data")
-        await ears.until("position")
-        assert ears.answer.headers["X-Request-ID"] not in log.text()
+    async with listening_to(alice.client) as sse:
+        await sse.until("account-data")
+        await sse.until("position")
+        assert sse.answer.headers["X-Request-ID"] not in log.text()
         assert "alpaca_answered" in log.text()
 
 
 async def test_one_line_is_logged_for_a_stream_at_its_end(alice: Person, bob: Person, log_file: Path) -> None:
     log = LogSince(log_file)
-    async with listening_to(alice.client) as ears:
-        await ears.until("heartbeat")
-        request_id = ears.answer.headers["X-Request-ID"]
+    async with listening_to(alice.client) as sse:
+        await sse.until("heartbeat")
+        request_id = sse.answer.headers["X-Request-ID"]
         assert request_id not in log.text()
     await wait_until(lambda: request_id in log.text())
     (line,) = [orjson.loads(line) for line in log.text().splitlines() if request_id in line]

@@ -11,7 +11,7 @@ from corral.stream.hub import MOST_BYTES, MOST_EVENTS, MOST_YOUNG_BYTES, YOUNG_S
     steps=st.lists(st.tuples(st.integers(0, 3), st.sampled_from([0, 1, 300, 60_000, 900_000])), max_size=60),
     asked=st.integers(-2, 70),
 )
-def test_what_a_ring_says_it_reaches_it_gives_whole_and_in_order(steps: list[tuple[int, int]], asked: int) -> None:
+def test_a_replay_buffer_returns_everything_it_reaches_in_order(steps: list[tuple[int, int]], asked: int) -> None:
     now = 0.0
     buffer = ReplayBuffer(monotonic=lambda: now)
     for number, (seconds, size) in enumerate(steps):
@@ -25,7 +25,7 @@ def test_what_a_ring_says_it_reaches_it_gives_whole_and_in_order(steps: list[tup
         assert numbers == list(range(asked + 1, len(steps) + 1))
 
 
-def test_a_ring_forgets_what_is_old_and_too_much() -> None:
+def test_a_replay_buffer_drops_old_and_excess_events() -> None:
     now = 0.0
     buffer = ReplayBuffer(monotonic=lambda: now)
     for _ in range(3 * MOST_EVENTS):
@@ -39,7 +39,7 @@ def test_a_ring_forgets_what_is_old_and_too_much() -> None:
     assert not buffer.reaches(buffer.newest - 11)
 
 
-def test_a_burst_is_kept_for_a_moment_and_never_without_bound() -> None:
+def test_a_burst_is_kept_briefly_and_within_a_bound() -> None:
     buffer = ReplayBuffer(monotonic=lambda: 0.0)
     for _ in range(2_000):
         buffer.append(Frame(None, b"x" * 1_000))
@@ -50,6 +50,6 @@ def test_a_burst_is_kept_for_a_moment_and_never_without_bound() -> None:
 
 
 @given(rubbish=st.text(max_size=60))
-def test_an_id_that_is_not_of_this_epoch_has_no_number(rubbish: str) -> None:
+def test_an_id_of_another_epoch_has_no_number(rubbish: str) -> None:
     assert sequence_in(rubbish, "5f0c9d2b7a61e384") is None or rubbish.startswith("5f0c9d2b7a61e384-")
     assert sequence_in(event_id_of("5f0c9d2b7a61e384", 17), "5f0c9d2b7a61e384") == 17

@@ -1,4 +1,4 @@
-"""Whoever loses the right to listen hears nothing more: within a second, of every kind of right."""
+"""Users who lose access get no more events within a second, for every kind of access."""
 
 import asyncio
 import json
@@ -29,9 +29,9 @@ from tests.stream.trading import trader, trading_key
 @asynccontextmanager
 async def session_of(service: Service, person: Person) -> AsyncGenerator[tuple[SseClient, str]]:
     cookie = await sign_in_by_link(service, person.user_id)
-    async with browser(service.url, cookie) as page, listening_to(page) as ears:
-        await ears.until("heartbeat")
-        yield ears, cookie
+    async with browser(service.url, cookie) as page, listening_to(page) as sse:
+        await sse.until("heartbeat")
+        yield sse, cookie
 
 
 def opens_account(key_id: str, account_id: str) -> dict[str, object]:
@@ -39,20 +39,18 @@ def opens_account(key_id: str, account_id: str) -> dict[str, object]:
     return {"key_id": key_id, "path": "/v2/account", "account_raw": {"id": json.dumps(account_id)}}
 
 
-async def assert_ends_soon(ears: SseClient, take_away: Callable[[], Awaitable[object]], code: str) -> None:
+async def assert_ends_soon(sse: SseClient, take_away: Callable[[], Awaitable[object]], code: str) -> None:
     began = asyncio.get_running_loop().time()
     await take_away()
-    ended = await ears.until_end()
+    ended = await sse.until_end()
     assert ended - began < SOON
-    (told,) = ears.of("problem")
-    assert (told.data["code"], told.data["credential_id"]) == (code, None)
+    (reported,) = sse.of("problem")
+    assert (reported.data["code"], reported.data["credential_id"]) == (code, None)
 
 
-async def test_a_session_that_ends_takes_its_stream_with_it_and_no_other(
-    service: Service, alice: Person, bob: Person
-) -> None:
+async def test_an_ended_session_ends_its_own_stream_only(service: Service, alice: Person, bob: Person) -> None:
     async with (
-        session_of(service, alice) as (ears, cookie),
+        session_of(service, alice) as (sse, cookie),
         session_of(service, alice) as (other, _),
         listening_to(bob.client) as bobs,
         browser(service.url, cookie) as page,
@@ -62,15 +60,15 @@ async def test_a_session_that_ends_takes_its_stream_with_it_and_no_other(
             async with page.delete("/api/session") as answer:
                 assert answer.status == 204
 
-        await assert_ends_soon(ears, sign_out, "unauthenticated")
+        await assert_ends_soon(sse, sign_out, "unauthenticated")
         await asyncio.sleep(1)
         assert other.ended_at is None
         assert bobs.ended_at is None
 
 
-async def test_a_revoked_token_takes_its_stream_with_it(service: Service, alice: Person, bob: Person) -> None:
-    async with listening_to(alice.client) as ears, listening_to(bob.client) as bobs:
-        await ears.until("heartbeat")
+async def test_a_revoked_token_ends_its_stream(service: Service, alice: Person, bob: Person) -> None:
+    async with listening_to(alice.client) as sse, listening_to(bob.client) as bobs:
+        await sse.until("heartbeat")
 
         async def revoke() -> None:
             async with alice.client.get("/api/tokens") as answer:
@@ -78,11 +76,11 @@ async def test_a_revoked_token_takes_its_stream_with_it(service: Service, alice:
             async with alice.client.delete(f"/api/tokens/{token['id']}") as answer:
                 assert answer.status == 204
 
-        await assert_ends_soon(ears, revoke, "unauthenticated")
+        await assert_ends_soon(sse, revoke, "unauthenticated")
         assert bobs.ended_at is None
 
 
-async def test_a_token_that_expires_takes_its_stream_with_it(service: Service, alice: Person) -> None:
+async def test_an_expired_token_ends_its_stream(service: Service, alice: Person) -> None:
     resources = service.resources
     expires_at = datetime.now(UTC) + timedelta(seconds=10)
     _, token = await api_tokens.create_api_token(
@@ -94,59 +92,57 @@ async def test_a_token_that_expires_takes_its_stream_with_it(service: Service, a
         expires_at=expires_at,
     )
     headers = {"Authorization": f"Bearer {token.reveal()}"}
-    async with browser(service.url) as page, listening_to(page, headers=headers) as ears:
-        await ears.until("heartbeat")
+    async with browser(service.url) as page, listening_to(page, headers=headers) as sse:
+        await sse.until("heartbeat")
         left = (expires_at - datetime.now(UTC)).total_seconds()
         began = asyncio.get_running_loop().time()
-        ended = await ears.until_end()
+        ended = await sse.until_end()
         assert datetime.now(UTC) >= expires_at
         assert ended - began < left + SOON
-        assert ears.of("problem", code="unauthenticated")
+        assert sse.of("problem", code="unauthenticated")
 
 
-async def test_a_disabled_person_hears_nothing_more(
+async def test_a_disabled_user_gets_no_more_events(
     service: Service, alice: Person, bob: Person, owner: asyncpg.Connection
 ) -> None:
     async with (
-        session_of(service, alice) as (ears, _),
+        session_of(service, alice) as (sse, _),
         listening_to(alice.client) as by_token,
         listening_to(bob.client) as bobs,
     ):
         await by_token.until("heartbeat")
-        await assert_ends_soon(ears, lambda: disable_person(owner, alice.email), "unauthenticated")
+        await assert_ends_soon(sse, lambda: disable_person(owner, alice.email), "unauthenticated")
         await by_token.until_end(patience=SOON)
         assert bobs.ended_at is None
 
 
 @pytest.mark.parametrize("column", ["scopes = '{credentials:read}'", "expires_at = now() + interval '9 years'"])
-async def test_a_token_changed_by_hand_takes_its_stream_with_it(
-    alice: Person, owner: asyncpg.Connection, column: str
-) -> None:
-    async with listening_to(alice.client) as ears:
-        await ears.until("heartbeat")
+async def test_a_token_changed_by_hand_ends_its_stream(alice: Person, owner: asyncpg.Connection, column: str) -> None:
+    async with listening_to(alice.client) as sse:
+        await sse.until("heartbeat")
 
         async def change() -> None:
             await owner.execute(f"UPDATE corral.api_tokens SET {column} WHERE user_id = $1", alice.user_id)
 
-        await assert_ends_soon(ears, change, "unauthenticated")
+        await assert_ends_soon(sse, change, "unauthenticated")
 
 
-async def test_an_idle_session_may_listen_on_and_is_not_kept_alive_by_it(
+async def test_an_idle_sessions_stream_continues_without_extending_the_session(
     service: Service, alice: Person, owner: asyncpg.Connection
 ) -> None:
-    async with session_of(service, alice) as (ears, cookie):
+    async with session_of(service, alice) as (sse, cookie):
         await owner.execute(
             "UPDATE corral.sessions SET last_seen_at = now() - interval '31 minutes' WHERE user_id = $1", alice.user_id
         )
         await asyncio.sleep(2)
-        assert ears.ended_at is None
+        assert sse.ended_at is None
         async with browser(service.url, cookie) as page, page.get("/api/me") as answer:
             assert answer.status == 401
         await owner.execute("UPDATE corral.sessions SET expires_at = now() WHERE user_id = $1", alice.user_id)
-        await ears.until_end(patience=SOON)
+        await sse.until_end(patience=SOON)
 
 
-async def test_a_reader_that_does_not_read_loses_its_stream_just_as_soon(
+async def test_the_stream_of_a_client_that_does_not_read_ends_just_as_soon(
     service: Service, alice: Person, bob: Person, owner: asyncpg.Connection
 ) -> None:
     await alice.store()
@@ -167,7 +163,7 @@ async def test_a_reader_that_does_not_read_loses_its_stream_just_as_soon(
         await wait_until(lambda: not hub.streams, patience=SOON)
 
 
-async def test_a_hub_takes_no_credential_of_another_user(service: Service, alice: Person, bob: Person) -> None:
+async def test_a_hub_refuses_another_users_credential(service: Service, alice: Person, bob: Person) -> None:
     his = await bob.store()
     owned = (bob.user_id, UUID(his["id"]))
     rows = await load_sealed_credentials(service.resources.database, [owned])
@@ -177,7 +173,7 @@ async def test_a_hub_takes_no_credential_of_another_user(service: Service, alice
     hub.close()
 
 
-async def test_a_token_without_the_scope_hears_nothing(service: Service, alice: Person) -> None:
+async def test_a_token_without_the_scope_gets_no_stream(service: Service, alice: Person) -> None:
     resources = service.resources
     _, token = await api_tokens.create_api_token(
         alice.user_id, resources.database, resources.vault, name="narrow", scopes=["credentials:read"], expires_at=None
@@ -188,27 +184,27 @@ async def test_a_token_without_the_scope_hears_nothing(service: Service, alice: 
 
 
 @pytest.mark.parametrize("way", ["switched off", "deleted"])
-async def test_nothing_more_is_told_of_a_credential_that_goes(
+async def test_a_removed_or_paused_credential_gets_no_more_events(
     service: Service, alice: Person, bob: Person, faults: Faults, way: str
 ) -> None:
-    """Also not what was told before, to a reader that comes back."""
+    """Also not earlier events, for a client that reconnects."""
     key_id = paper_key()
     gone, kept = await alice.store(key_id), await alice.store()
     his = await bob.store(key_id)
     path = f"/api/credentials/{gone['id']}"
-    async with listening_to(alice.client) as ears, listening_to(bob.client) as bobs:
-        first_id = (await ears.until("heartbeat")).id
-        await ears.until("account-data", credential_id=gone["id"])
-        await ears.until("account-data", credential_id=kept["id"])
+    async with listening_to(alice.client) as sse, listening_to(bob.client) as bobs:
+        first_id = (await sse.until("heartbeat")).id
+        await sse.until("account-data", credential_id=gone["id"])
+        await sse.until("account-data", credential_id=kept["id"])
         await bobs.until("account-data", credential_id=his["id"])
         began = asyncio.get_running_loop().time()
         if way == "deleted":
             await (await alice.client.delete(path)).release()
         else:
             await (await alice.client.patch(path, json={"is_active": False})).release()
-        told = await ears.until("problem", credential_id=gone["id"])
-        assert told.data["code"] == "credential_inactive"
-        assert told.at - began < SOON
+        reported = await sse.until("problem", credential_id=gone["id"])
+        assert reported.data["code"] == "credential_inactive"
+        assert reported.at - began < SOON
         async with listening_to(alice.client, last_event_id=first_id) as back:
             await back.until("problem", credential_id=gone["id"])
             assert not back.of("account-data", credential_id=gone["id"])
@@ -219,37 +215,37 @@ async def test_nothing_more_is_told_of_a_credential_that_goes(
         assert not bobs.of("problem")
 
 
-async def test_what_is_added_or_switched_on_again_is_followed_at_once(alice: Person, bob: Person) -> None:
+async def test_a_new_or_resumed_credential_gets_events_at_once(alice: Person, bob: Person) -> None:
     first = await alice.store()
     path = f"/api/credentials/{first['id']}"
-    async with listening_to(alice.client) as ears, listening_to(bob.client) as bobs:
-        await ears.until("account-data", credential_id=first["id"])
+    async with listening_to(alice.client) as sse, listening_to(bob.client) as bobs:
+        await sse.until("account-data", credential_id=first["id"])
         second = await alice.store()
-        await ears.until("account-data", credential_id=second["id"])
+        await sse.until("account-data", credential_id=second["id"])
         await (await alice.client.patch(path, json={"is_active": False})).release()
-        await ears.until("problem", credential_id=first["id"])
-        before = len(ears.of("account-data", credential_id=first["id"]))
+        await sse.until("problem", credential_id=first["id"])
+        before = len(sse.of("account-data", credential_id=first["id"]))
         await (await alice.client.patch(path, json={"is_active": True})).release()
-        await ears.until("gap", credential_id=first["id"])
-        await ears.until("account-data", times=before + 1, credential_id=first["id"])
+        await sse.until("gap", credential_id=first["id"])
+        await sse.until("account-data", times=before + 1, credential_id=first["id"])
         assert {event.data["credential_id"] for event in bobs.heard} == {None}
 
 
-async def test_replaced_keys_prove_themselves_before_anything_is_told(alice: Person, faults: Faults) -> None:
+async def test_replaced_keys_are_verified_before_any_event(alice: Person, faults: Faults) -> None:
     key_id = paper_key()
     credential = await alice.store(key_id)
     path = f"/api/credentials/{credential['id']}"
-    async with listening_to(alice.client) as ears:
-        await ears.until("account-data")
+    async with listening_to(alice.client) as sse:
+        await sse.until("account-data")
         async with alice.client.patch(path, json=key_pair(key_id)) as answer:
             assert answer.status == 200
-        gap = await ears.until("gap", credential_id=credential["id"])
-        after = [event for event in ears.heard if event.data["sequence"] > gap.data["sequence"]]
+        gap = await sse.until("gap", credential_id=credential["id"])
+        after = [event for event in sse.heard if event.data["sequence"] > gap.data["sequence"]]
         assert not [event for event in after if event.kind != "account-data"]
-        await ears.wait_for(lambda: any(e.data["sequence"] > gap.data["sequence"] for e in ears.of("account-data")))
+        await sse.wait_for(lambda: any(e.data["sequence"] > gap.data["sequence"] for e in sse.of("account-data")))
 
 
-async def test_keys_that_are_refused_lose_their_watcher_and_the_others_go_on(
+async def test_refused_keys_lose_their_subscription_and_the_others_continue(
     alice: Person, bob: Person, faults: Faults
 ) -> None:
     """Alice and bob have different pairs of keys of one account: only hers are refused."""
@@ -258,15 +254,15 @@ async def test_keys_that_are_refused_lose_their_watcher_and_the_others_go_on(
     await faults.set_all(one_account)
     hers = await alice.store(hers_key)
     await bob.store(his_key)
-    async with listening_to(alice.client) as ears, listening_to(bob.client) as bobs:
-        await ears.until("account-data")
+    async with listening_to(alice.client) as sse, listening_to(bob.client) as bobs:
+        await sse.until("account-data")
         await bobs.until("account-data")
         await faults.set_all(
             [{"key_id": hers_key, "status": 401, "body": {"message": "unauthorized."}}, one_account[1]]
         )
-        told = await ears.until("problem", credential_id=hers["id"])
-        assert told.data["code"] == "credential_refused"
-        assert not told.data["resolved"]
+        reported = await sse.until("problem", credential_id=hers["id"])
+        assert reported.data["code"] == "credential_refused"
+        assert not reported.data["resolved"]
         calls = await faults.calls_of(hers_key)
         before = await faults.calls_of(his_key)
         await asyncio.sleep(3)
@@ -279,7 +275,7 @@ async def test_keys_that_are_refused_lose_their_watcher_and_the_others_go_on(
             assert not fresh.of("account-data")
 
 
-async def test_keys_that_have_not_been_accepted_yet_are_told_nothing(
+async def test_keys_that_have_not_been_accepted_yet_get_no_events(
     alice: Person, bob: Person, faults: Faults, owner: asyncpg.Connection, sandbox: Sandbox
 ) -> None:
     """Her row says that it is the account of bob's, and Alpaca does not say anything about her keys."""
@@ -291,45 +287,45 @@ async def test_keys_that_have_not_been_accepted_yet_are_told_nothing(
     async with (
         trader(sandbox, his_key) as him,
         listening_to(bob.client) as bobs,
-        listening_to(alice.client) as ears,
+        listening_to(alice.client) as sse,
     ):
         await bobs.until("position")
         placed = await him.order()
         await bobs.until("order", id=placed["id"], status="filled")
         await bobs.until("position", symbol="BTCUSD", credential_id=his["id"])
-        await ears.until("problem", credential_id=hers["id"])
-        assert {event.kind for event in ears.heard} <= {"heartbeat", "problem"}
+        await sse.until("problem", credential_id=hers["id"])
+        assert {event.kind for event in sse.heard} <= {"heartbeat", "problem"}
         async with listening_to(alice.client) as fresh:
             await fresh.until("heartbeat")
             assert {event.kind for event in fresh.heard} <= {"heartbeat", "problem"}
 
 
-async def test_keys_of_another_account_are_told_nothing(alice: Person, bob: Person, owner: asyncpg.Connection) -> None:
+async def test_keys_of_another_account_get_no_events(alice: Person, bob: Person, owner: asyncpg.Connection) -> None:
     """As if Alpaca had given the keys to another account: the stored id is no longer the one that answers."""
     hers, his = await alice.store(), await bob.store()
     his_account = await owner.fetchval("SELECT account_id FROM corral.credentials WHERE user_id = $1", bob.user_id)
     await owner.execute("UPDATE corral.credentials SET account_id = $2 WHERE id = $1", UUID(hers["id"]), his_account)
-    async with listening_to(bob.client) as bobs, listening_to(alice.client) as ears:
+    async with listening_to(bob.client) as bobs, listening_to(alice.client) as sse:
         await bobs.until("account-data", credential_id=his["id"])
-        told = await ears.until("problem", credential_id=hers["id"])
-        assert told.data["code"] == "wrong_account"
+        reported = await sse.until("problem", credential_id=hers["id"])
+        assert reported.data["code"] == "wrong_account"
         await asyncio.sleep(1)
-        assert not ears.of("account-data")
+        assert not sse.of("account-data")
 
 
-async def test_a_database_that_is_away_ends_all_streams_with_a_hint_to_come_back(
+async def test_a_database_outage_ends_all_streams_with_a_hint_to_reconnect(
     service: Service, alice: Person, bob: Person, owner: asyncpg.Connection
 ) -> None:
     async with AsyncExitStack() as stack:
-        ears = [await stack.enter_async_context(listening_to(person.client)) for person in (alice, bob)]
-        for one in ears:
+        sse = [await stack.enter_async_context(listening_to(person.client)) for person in (alice, bob)]
+        for one in sse:
             await one.until("heartbeat")
         async with owner.transaction():
-            await owner.execute("LOCK TABLE corral.api_tokens")  # nobody can read it now
-            for one in ears:
+            await owner.execute("LOCK TABLE corral.api_tokens")  # it cannot be read now
+            for one in sse:
                 await one.until_end()
-                (told,) = one.of("problem")
-                assert told.data["code"] == "database_unavailable"
+                (reported,) = one.of("problem")
+                assert reported.data["code"] == "database_unavailable"
                 assert len(one.retries) == 2
                 assert one.retries[1] >= 2_000
     async with listening_to(alice.client) as again:

@@ -12,31 +12,31 @@ from tests.people import Person, paper_key
 from tests.stream.sse_client import listening_to, wait_until
 
 
-async def test_it_begins_with_a_heartbeat_and_tells_how_the_account_stands(alice: Person, bob: Person) -> None:
+async def test_a_stream_begins_with_the_account_state_and_a_heartbeat(alice: Person, bob: Person) -> None:
     hers, his = await alice.store(), await bob.store()
-    async with listening_to(alice.client) as ears, listening_to(bob.client) as bobs:
-        event = await ears.until("account-data")
+    async with listening_to(alice.client) as sse, listening_to(bob.client) as bobs:
+        event = await sse.until("account-data")
         async with alice.client.get(f"/api/credentials/{hers['id']}/account-data") as answer:
             assert event.data.keys() == {"credential_id", "sequence", *await answer.json()}
         assert event.data["credential_id"] == hers["id"]
         assert (await bobs.until("account-data")).data["credential_id"] == his["id"]
-        assert ears.heard[0].kind == "heartbeat"
-        assert ears.heard[0].data["credential_id"] is None
-        assert len(ears.retries) == 1
-    assert {event.data["credential_id"] for event in ears.heard} == {None, hers["id"]}
+        assert sse.heard[0].kind == "heartbeat"
+        assert sse.heard[0].data["credential_id"] is None
+        assert len(sse.retries) == 1
+    assert {event.data["credential_id"] for event in sse.heard} == {None, hers["id"]}
 
 
-async def test_it_says_what_it_is_and_is_never_kept_on_the_way(alice: Person, bob: Person) -> None:
-    async with listening_to(alice.client) as ears:
-        headers = ears.answer.headers
+async def test_a_stream_has_its_media_type_and_is_never_cached(alice: Person, bob: Person) -> None:
+    async with listening_to(alice.client) as sse:
+        headers = sse.answer.headers
         assert headers["Content-Type"] == "text/event-stream; charset=utf-8"
         assert headers["Cache-Control"] == "no-store"
         assert headers["X-Accel-Buffering"] == "no"
         assert headers["X-Request-ID"]
 
 
-async def test_a_stranger_is_asked_to_sign_in(anybody: ClientSession) -> None:
-    async with anybody.get("/api/stream") as answer:
+async def test_a_stream_needs_authentication(anonymous: ClientSession) -> None:
+    async with anonymous.get("/api/stream") as answer:
         assert answer.status == 401
         assert answer.content_type == "application/problem+json"
 
@@ -56,7 +56,7 @@ async def test_a_page_of_another_origin_opens_no_stream_with_a_session(
             assert answer.status == status
 
 
-async def test_a_second_stream_begins_with_what_is_known_and_costs_no_call(alice: Person, faults: Faults) -> None:
+async def test_a_second_stream_begins_with_the_known_state_without_a_call(alice: Person, faults: Faults) -> None:
     key_id = paper_key()
     credential = await alice.store(key_id)
     async with listening_to(alice.client) as first:
@@ -71,28 +71,28 @@ async def test_a_second_stream_begins_with_what_is_known_and_costs_no_call(alice
             assert event.id is not None
 
 
-async def test_a_reader_that_comes_back_goes_on_where_it_was(alice: Person) -> None:
+async def test_a_client_that_reconnects_resumes(alice: Person) -> None:
     first_credential = await alice.store()
-    async with listening_to(alice.client) as ears:
-        await ears.until("account-data")
-        last_id = ears.last_id
+    async with listening_to(alice.client) as sse:
+        await sse.until("account-data")
+        last_id = sse.last_id
     second_credential = await alice.store()
     async with listening_to(alice.client) as other:
         await other.until("account-data", credential_id=second_credential["id"])
         async with listening_to(alice.client, last_event_id=last_id) as back:
             await back.until("account-data", credential_id=second_credential["id"])
             assert not back.of("gap")
-    known = [event.data["sequence"] for event in ears.heard if event.id]
+    known = [event.data["sequence"] for event in sse.heard if event.id]
     missed = [event.data["sequence"] for event in back.heard if event.kind != "heartbeat"]
     assert missed == list(range(known[-1] + 1, known[-1] + 1 + len(missed)))
     assert first_credential["id"] not in {event.data["credential_id"] for event in back.heard[:1]}
 
 
-async def test_what_cannot_be_resumed_begins_with_a_gap_and_what_is_known(alice: Person) -> None:
+async def test_a_stream_that_cannot_resume_begins_with_a_gap_and_the_known_state(alice: Person) -> None:
     credential = await alice.store()
-    async with listening_to(alice.client) as ears:
-        await ears.until("account-data")
-        epoch = (ears.last_id or "").partition("-")[0]
+    async with listening_to(alice.client) as sse:
+        await sse.until("account-data")
+        epoch = (sse.last_id or "").partition("-")[0]
         for rubbish in (
             "x",
             "0000000000000000-1",
@@ -110,24 +110,24 @@ async def test_what_cannot_be_resumed_begins_with_a_gap_and_what_is_known(alice:
                 assert back.heard[1].data["credential_id"] == credential["id"]
 
 
-async def test_nobody_opens_streams_without_end_and_nobody_else_is_hindered(alice: Person, bob: Person) -> None:
+async def test_open_streams_are_limited_per_user(alice: Person, bob: Person) -> None:
     async with AsyncExitStack() as stack:
         for _ in range(64):
             await stack.enter_async_context(listening_to(alice.client))
         async with alice.client.get("/api/stream") as answer:
             assert answer.status == 429
             assert (await answer.json(content_type=None))["code"] == "too_many_streams"
-        async with listening_to(bob.client) as ears:
-            await ears.until("heartbeat")
-    async with listening_to(alice.client) as ears:
-        await ears.until("heartbeat")
+        async with listening_to(bob.client) as sse:
+            await sse.until("heartbeat")
+    async with listening_to(alice.client) as sse:
+        await sse.until("heartbeat")
 
 
-async def test_the_poller_stops_when_nobody_listens(service: Service, alice: Person, faults: Faults) -> None:
+async def test_the_poller_stops_without_open_streams(service: Service, alice: Person, faults: Faults) -> None:
     key_id = paper_key()
     await alice.store(key_id)
-    async with listening_to(alice.client) as ears:
-        await ears.until("account-data")
+    async with listening_to(alice.client) as sse:
+        await sse.until("account-data")
         live = service.services.state["stream"]
         tasks = [task for feed in live.feeds._feeds.values() for task in feed._tasks]  # pyright: ignore[reportPrivateUsage]  # nothing may be left running
         assert tasks

@@ -19,7 +19,7 @@ _TESLA = {**POSITION, "asset_id": "tesla", "symbol": "TSLA", "qty": "5", "side":
         ("/v2/positions", [{**_APPLE, "symbol": None}], "positions_unavailable"),
     ],
 )
-async def test_while_one_list_cannot_be_read_the_others_and_the_account_go_on(
+async def test_an_unreadable_list_does_not_stop_the_others_and_the_account(
     alice: Person, bob: Person, faults: Faults, path: str, body: object, code: str
 ) -> None:
     key_id = paper_key()
@@ -29,17 +29,17 @@ async def test_while_one_list_cannot_be_read_the_others_and_the_account_go_on(
     other = next(each for each in good if each != path)
     broken: dict[str, object] = {"key_id": key_id, "path": path, "body": body}
     await faults.set_all([broken, {"key_id": key_id, "path": other, "body": good[other]}])
-    async with listening_to(alice.client) as ears:
-        await ears.until("problem", credential_id=hers["id"], code=code, resolved=False)
-        # Something changes in what can be read, twice, and is told while the one list still cannot be read.
+    async with listening_to(alice.client) as sse:
+        await sse.until("problem", credential_id=hers["id"], code=code, resolved=False)
+        # Something changes in what can be read, twice, and is sent while the one list still cannot be read.
         for cash in ("1000", "2000"):
             account: dict[str, object] = {"key_id": key_id, "path": "/v2/account", "account_raw": {"cash": f'"{cash}"'}}
             await faults.set_all([broken, account])
-            await ears.until("account-data", credential_id=hers["id"], balance=cash)
-        assert [event.data["code"] for event in ears.of("problem")] == [code]
+            await sse.until("account-data", credential_id=hers["id"], balance=cash)
+        assert [event.data["code"] for event in sse.of("problem")] == [code]
         await faults.clear()
-        await ears.until("problem", credential_id=hers["id"], code=code, resolved=True)
-        assert len(ears.of("problem")) == 2
+        await sse.until("problem", credential_id=hers["id"], code=code, resolved=True)
+        assert len(sse.of("problem")) == 2
 
 
 async def test_a_position_that_cannot_be_read_is_stale_and_not_closed(
@@ -49,33 +49,33 @@ async def test_a_position_that_cannot_be_read_is_stale_and_not_closed(
     hers = await alice.store(key_id)
     await bob.store()
     await faults.set(key_id, path="/v2/positions", body=[_APPLE, _TESLA])
-    async with listening_to(alice.client) as ears:
-        await ears.until("position", symbol="TSLA", qty="5", stale=False)
+    async with listening_to(alice.client) as sse:
+        await sse.until("position", symbol="TSLA", qty="5", stale=False)
         await faults.set(key_id, path="/v2/positions", body=[{**_APPLE, "qty": "21"}, {**_TESLA, "qty": "?"}])
-        await ears.until("problem", credential_id=hers["id"], code="positions_unreadable", resolved=False)
-        await ears.until("position", symbol="AAPL", qty="21", stale=False)
-        await ears.until("position", symbol="TSLA", qty="5", stale=True)
+        await sse.until("problem", credential_id=hers["id"], code="positions_unreadable", resolved=False)
+        await sse.until("position", symbol="AAPL", qty="21", stale=False)
+        await sse.until("position", symbol="TSLA", qty="5", stale=True)
         async with listening_to(alice.client) as fresh:
             await fresh.until("position", symbol="TSLA", qty="5", stale=True)
         await faults.set(key_id, path="/v2/positions", body=[{**_APPLE, "qty": "21"}, _TESLA])
-        await ears.until("position", symbol="TSLA", qty="5", stale=False)
-        await ears.until("problem", code="positions_unreadable", resolved=True)
+        await sse.until("position", symbol="TSLA", qty="5", stale=False)
+        await sse.until("problem", code="positions_unreadable", resolved=True)
         await faults.set(key_id, path="/v2/positions", body=[{**_APPLE, "qty": "21"}])
-        await ears.until("position", symbol="TSLA", qty="0", stale=False)
+        await sse.until("position", symbol="TSLA", qty="0", stale=False)
 
 
-async def test_an_order_that_cannot_be_read_is_a_problem_once_and_the_others_are_told(
+async def test_an_unreadable_order_is_one_problem_and_the_others_are_sent(
     alice: Person, bob: Person, faults: Faults
 ) -> None:
     key_id = paper_key()
     hers = await alice.store(key_id)
     await bob.store()
     await faults.set(key_id, path="/v2/orders", body=[])
-    async with listening_to(alice.client) as ears:
-        await ears.until("heartbeat")
-        await ears.until("account-data", credential_id=hers["id"])
+    async with listening_to(alice.client) as sse:
+        await sse.until("heartbeat")
+        await sse.until("account-data", credential_id=hers["id"])
         await faults.set(key_id, path="/v2/orders", body=[order(1, filled_qty="7"), order(2, qty="?"), order(3)])
-        await ears.until("problem", credential_id=hers["id"], code="orders_unreadable", resolved=False)
+        await sse.until("problem", credential_id=hers["id"], code="orders_unreadable", resolved=False)
         await faults.set(key_id, path="/v2/orders", body=[order(1, filled_qty="7"), order(2), order(3)])
-        await ears.until("problem", credential_id=hers["id"], code="orders_unreadable", resolved=True)
-        assert len(ears.of("problem")) == 2
+        await sse.until("problem", credential_id=hers["id"], code="orders_unreadable", resolved=True)
+        assert len(sse.of("problem")) == 2

@@ -1,4 +1,4 @@
-"""Somebody who trades at the sandbox by themselves, beside Corral."""
+"""A user who trades at the sandbox, independently of Corral."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -30,7 +30,7 @@ class Trader:
             return await answer.json()
 
     async def rest(self, **ticket: str) -> Json:
-        """An order that waits, for nobody sells so cheaply."""
+        """An order that stays open, because its limit price is too low."""
         return await self.order(**({"type": "limit", "limit_price": "1000"} | ticket))
 
     async def cancel(self, order: Json) -> None:
@@ -69,10 +69,10 @@ async def trader(sandbox: Sandbox, key_id: str) -> AsyncGenerator[Trader]:
         yield somebody
 
 
-def told_filled(ears: SseClient, credential_id: str) -> dict[str, Decimal]:
+def filled_by_order(sse: SseClient, credential_id: str) -> dict[str, Decimal]:
     """By order, what all events together say was filled."""
     sums: dict[str, Decimal] = {}
-    for event in ears.of("order", credential_id=credential_id):
+    for event in sse.of("order", credential_id=credential_id):
         order_id = event.data["id"]
         sums[order_id] = sums.get(order_id, Decimal(0)) + Decimal(event.data["filled_since"])
     return sums

@@ -23,14 +23,14 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "keys" / "keyring.json"
 
 
-def test_a_new_keyring_is_for_us_alone_and_opens_what_it_sealed(path: Path) -> None:
+def test_a_new_keyring_is_private_and_opens_what_it_sealed(path: Path) -> None:
     sealed = Vault(make_keyring(path)).seal(CONTEXT, Secret("text"))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert Vault(load_keyring(path)).open(CONTEXT, sealed).reveal() == "text"
     assert [file.name for file in path.parent.iterdir()] == ["keyring.json"]
 
 
-def test_a_keyring_is_never_made_over_an_existing_one(path: Path) -> None:
+def test_an_existing_keyring_is_never_overwritten(path: Path) -> None:
     make_keyring(path)
     before = path.read_bytes()
     with pytest.raises(FileExistsError):
@@ -39,20 +39,20 @@ def test_a_keyring_is_never_made_over_an_existing_one(path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["keyring.json"]
 
 
-def test_a_missing_one_is_told_apart(path: Path) -> None:
+def test_a_missing_keyring_has_its_own_error(path: Path) -> None:
     with pytest.raises(KeyringMissing):
         load_keyring(path)
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o602])
-def test_one_that_is_open_to_others_is_refused_with_the_way_out(path: Path, mode: int) -> None:
+def test_a_keyring_readable_by_others_is_refused_with_what_to_do(path: Path, mode: int) -> None:
     make_keyring(path)
     path.chmod(mode)
     with pytest.raises(KeyringRefused, match=f"chmod 600 {path}"):
         load_keyring(path)
 
 
-def test_one_that_belongs_to_another_user_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_keyring_of_another_user_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_keyring(path)
     if ROOT.is_here:
         os.chown(path, 12345, 12345)
@@ -62,7 +62,7 @@ def test_one_that_belongs_to_another_user_is_refused(path: Path, monkeypatch: py
         load_keyring(path)
 
 
-def test_one_that_cannot_be_read_is_refused(path: Path) -> None:
+def test_an_unreadable_keyring_is_refused(path: Path) -> None:
     make_keyring(path)
     with pytest.raises(KeyringRefused, match="cannot be read"):
         load_keyring(path / "below")
@@ -82,7 +82,7 @@ def _a_device(path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [_a_directory, _a_socket, _a_device])
-def test_what_is_not_a_regular_file_is_refused_by_its_kind(make: Callable[[Path], None], path: Path) -> None:
+def test_a_keyring_that_is_not_a_regular_file_is_refused(make: Callable[[Path], None], path: Path) -> None:
     path.parent.mkdir()
     make(path)
     kind = make.__name__.removeprefix("_a_")
@@ -95,7 +95,7 @@ def test_a_named_pipe_is_refused_without_waiting_for_its_writer(path: Path) -> N
     whole = path.read_bytes()
     path.unlink()
     os.mkfifo(path, 0o600)
-    # It writes as soon as somebody opens the pipe to read it, as the shell's <(…) does.
+    # It writes as soon as the pipe is opened for reading, like the shell's <(…).
     writer = threading.Thread(target=path.write_bytes, args=(whole,))
     writer.start()
     try:
@@ -107,9 +107,7 @@ def test_a_named_pipe_is_refused_without_waiting_for_its_writer(path: Path) -> N
         writer.join()
 
 
-def test_one_that_becomes_a_named_pipe_before_it_is_opened_is_refused(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_keyring_replaced_by_a_named_pipe_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_keyring(path)
     as_it_was = path.stat()
     path.unlink()
@@ -123,7 +121,7 @@ def test_one_that_becomes_a_named_pipe_before_it_is_opened_is_refused(
         load_keyring(path)
 
 
-def test_only_so_much_of_a_large_file_is_read(path: Path) -> None:
+def test_only_a_bounded_part_of_a_large_file_is_read(path: Path) -> None:
     make_keyring(path)
     with path.open("ab") as file:
         file.truncate(1024**4)  # a terabyte of nothing
@@ -132,7 +130,7 @@ def test_only_so_much_of_a_large_file_is_read(path: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", [0, 1, 10, 200, -3])
-def test_half_a_keyring_is_refused_without_quoting_it(path: Path, cut: int) -> None:
+def test_an_incomplete_keyring_is_refused_without_quoting_it(path: Path, cut: int) -> None:
     make_keyring(path)
     whole = path.read_text()
     path.write_text(whole[:cut])
@@ -184,7 +182,7 @@ def _a_verifying_key_that_seals(ring: Ring) -> None:
         _a_missing_primary_key, _a_sealing_key_that_only_verifies, _a_verifying_key_that_seals,
     ],
 )  # fmt: skip
-def test_a_spoilt_keyring_is_refused_when_it_is_loaded(path: Path, spoil: Callable[[Ring], None]) -> None:
+def test_a_damaged_keyring_is_refused_when_it_is_loaded(path: Path, spoil: Callable[[Ring], None]) -> None:
     make_keyring(path)
     ring = json.loads(path.read_text())
     spoil(ring)
@@ -194,7 +192,7 @@ def test_a_spoilt_keyring_is_refused_when_it_is_loaded(path: Path, spoil: Callab
 
 
 @pytest.mark.parametrize("document", ["[]", '"text"', "null", "{}", "not json"])
-def test_what_is_no_keyring_is_refused(path: Path, document: str) -> None:
+def test_other_files_are_refused_as_a_keyring(path: Path, document: str) -> None:
     path.parent.mkdir()
     path.write_text(document)
     path.chmod(0o600)

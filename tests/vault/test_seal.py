@@ -26,7 +26,7 @@ parts = st.lists(st.text(max_size=20), max_size=4).map(tuple)
 
 
 @given(text=st.text(max_size=4096), purpose=st.text(max_size=20), parts=parts)
-def test_what_is_sealed_opens_in_its_own_context(vault: Vault, text: str, purpose: str, parts: tuple[str, ...]) -> None:
+def test_a_sealed_value_opens_in_its_own_context(vault: Vault, text: str, purpose: str, parts: tuple[str, ...]) -> None:
     context = Context(purpose, parts)
     sealed = vault.seal(context, Secret(text))
     assert vault.open(context, sealed).reveal() == text
@@ -34,7 +34,7 @@ def test_what_is_sealed_opens_in_its_own_context(vault: Vault, text: str, purpos
 
 
 @given(mine=st.tuples(st.text(max_size=9), parts), other=st.tuples(st.text(max_size=9), parts))
-def test_it_opens_in_no_other_context(
+def test_a_sealed_value_opens_in_no_other_context(
     vault: Vault, mine: tuple[str, tuple[str, ...]], other: tuple[str, tuple[str, ...]]
 ) -> None:
     sealed = vault.seal(Context(*mine), Secret("secret"))
@@ -45,7 +45,7 @@ def test_it_opens_in_no_other_context(
             vault.open(Context(*other), sealed)
 
 
-def test_not_one_changed_bit_and_no_shortened_value_opens(vault: Vault) -> None:
+def test_a_changed_or_shortened_value_does_not_open(vault: Vault) -> None:
     context = Context("test", (str(uuid4()),))
     sealed = vault.seal(context, Secret("0123456789" * 4))
     altered = [
@@ -63,7 +63,7 @@ def test_the_same_secret_sealed_twice_is_two_different_values(vault: Vault) -> N
     assert len({vault.seal(context, Secret("same")) for _ in range(1000)}) == 1000
 
 
-def test_another_keyring_opens_nothing(vault: Vault, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_another_keyring_opens_no_value(vault: Vault, tmp_path_factory: pytest.TempPathFactory) -> None:
     stranger = Vault(make_keyring(tmp_path_factory.mktemp("other") / "keyring.json"))
     context = Context("test", ())
     with pytest.raises(SealBroken):
@@ -71,7 +71,7 @@ def test_another_keyring_opens_nothing(vault: Vault, tmp_path_factory: pytest.Te
     assert stranger.verifier("x", "y") != vault.verifier("x", "y")
 
 
-def test_a_sealed_value_that_is_no_text_is_broken_and_not_a_crash(keyring: Keyring, vault: Vault) -> None:
+def test_a_sealed_value_that_is_not_text_is_refused(keyring: Keyring, vault: Vault) -> None:
     context = Context("test", ())
     raw = keyring.sealing.encrypt(b"\xff\xfe", context.to_bytes())
     with pytest.raises(SealBroken):

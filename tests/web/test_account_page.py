@@ -98,11 +98,11 @@ async def test_alices_account_is_not_found_for_bob(
 ) -> None:
     credential = await alice.store()
     await read_page(alices, f"/accounts/{credential['id']}{page}")
-    told = [
+    reported = [
         await _problem_page(bobs, f"/accounts/{wanted}{page}") for wanted in (credential["id"], uuid4(), "no-id-at-all")
     ]
-    assert told[0] == told[1] == told[2]
-    assert "Account not found." in told[0]
+    assert reported[0] == reported[1] == reported[2]
+    assert "Account not found." in reported[0]
 
 
 @pytest.mark.parametrize("page", ["", "/orders", "/activities", "/details"])
@@ -142,10 +142,16 @@ async def test_the_page_shows_the_figures_of_the_api(visit: Visit) -> None:
 
 async def test_account_details_show_every_figure(visit: Visit) -> None:
     figures = {"regt_buying_power": "48151.10", "initial_margin": 16.2342, "sma": None, "long_market_value": "0"}
-    told = {"last_equity": "100", "multiplier": "2", "options_trading_level": 2, "created_at": "2026-01-05T14:30:00Z"}
+    reported = {
+        "last_equity": "100",
+        "multiplier": "2",
+        "options_trading_level": 2,
+        "created_at": "2026-01-05T14:30:00Z",
+    }
     body = _account_of(visit)
     await visit.answer(
-        "/v2/account", body | {"equity": "101", "cash": "1", "buying_power": "2", "currency": "EUR"} | figures | told
+        "/v2/account",
+        body | {"equity": "101", "cash": "1", "buying_power": "2", "currency": "EUR"} | figures | reported,
     )
     html = await visit.html()
     assert 'data-detail="regt_buying_power"><data class="money" value="48151.10" data-currency="EUR"' in html
@@ -196,10 +202,10 @@ async def test_details_use_the_last_response_and_make_no_call(visit: Visit, faul
     await visit.read()
     asked = await faults.calls_of(visit.key_id)
     assert asked == before + 3  # the account, its positions, its history
-    told = json.loads(await visit.html("/details"))
-    assert told["last_equity"] == "48151.62342"
-    assert told["figures"] == {"sma": "16.23"}
-    assert "blocked transfers" in told["blocks"][0]
+    reported = json.loads(await visit.html("/details"))
+    assert reported["last_equity"] == "48151.62342"
+    assert reported["figures"] == {"sma": "16.23"}
+    assert "blocked transfers" in reported["blocks"][0]
     assert await faults.calls_of(visit.key_id) == asked
 
 

@@ -50,11 +50,11 @@ async def test_users_of_the_same_account_see_their_own_close(
     ids: list[str] = []
     for person, session, close in [(alice, alices, "111.11"), (bob, bobs, "222.22")]:
         closes = [(key, close), (other_key, f"{close}5")]
-        told: list[dict[str, object]] = [
+        reported: list[dict[str, object]] = [
             {"key_id": each, "path": "/v2/account", "account_raw": {"last_equity": f'"{worth}"'}}
             for each, worth in closes
         ]
-        await faults.set_all(told)
+        await faults.set_all(reported)
         ids += [(await person.store(each))["id"] for each, _ in closes]
         await read_page(session, "/?wait")
     for session, own, close in [(alices, ids[:2], "111.11"), (bobs, ids[2:], "222.22")]:
@@ -180,7 +180,7 @@ async def test_closes_are_decimal_strings(alice: Person, alices: ClientSession, 
 
 
 @pytest.mark.parametrize(
-    ("told", "words"),
+    ("reported", "words"),
     [
         ({"status": '"ACTION_REQUIRED"'}, "ACTION_REQUIRED"),
         ({"account_blocked": "true"}, "blocked this account"),
@@ -190,10 +190,10 @@ async def test_closes_are_decimal_strings(alice: Person, alices: ClientSession, 
     ],
 )
 async def test_every_restriction_is_on_the_card_and_available_to_its_script(
-    alice: Person, alices: ClientSession, bob: Person, faults: Faults, told: dict[str, str], words: str
+    alice: Person, alices: ClientSession, bob: Person, faults: Faults, reported: dict[str, str], words: str
 ) -> None:
     key_id = paper_key()
-    await faults.set(key_id, path="/v2/account", account_raw=told)
+    await faults.set(key_id, path="/v2/account", account_raw=reported)
     stored = await alice.store(key_id)
     assert words in (await read_page(alices, "/?wait")).text()
     async with alices.get("/closes") as answer:

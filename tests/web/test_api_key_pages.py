@@ -34,7 +34,7 @@ async def test_adding_an_account_shows_which_account_it_is(alice: Person, alices
 async def test_rejected_keys_say_why(alices: ClientSession, faults: Faults) -> None:
     down = paper_key()
     await faults.set(down, status=503)
-    for sent, status, told in [
+    for sent, status, reported in [
         ({"api_key": paper_key(), "secret_key": "wrong-secret"}, 422, "neither for paper nor for live"),
         ({**key_pair(paper_key()), "credential_type": "live"}, 422, "This API key is for paper trading, not for live"),
         (key_pair(down), 502, "Alpaca"),
@@ -42,7 +42,7 @@ async def test_rejected_keys_say_why(alices: ClientSession, faults: Faults) -> N
         async with alices.post("/keys/new", data={"nickname": "mine", **sent}) as answer:
             text = Parsed(await answer.text()).text()
         assert answer.status == status, text
-        assert told in text
+        assert reported in text
         assert sent["api_key"] not in text
     assert "Connect your first account" in (await read_page(alices, "/")).text()
 
@@ -51,7 +51,7 @@ async def test_renaming_pausing_resuming_replacing_and_removing(alice: Person, a
     key = paper_key()
     stored = await alice.store(key, nickname="before")
     keys = f"/keys/{stored['id']}"
-    for action, sent, where, told in [
+    for action, sent, where, reported in [
         ("rename", {"nickname": "after"}, keys, "after"),
         ("switch-off", {}, keys, "Paused"),
         ("switch-on", {}, keys, "Active"),
@@ -60,7 +60,7 @@ async def test_renaming_pausing_resuming_replacing_and_removing(alice: Person, a
     ]:
         async with alices.post(f"{keys}/{action}", data=sent) as answer:
             assert (answer.status, answer.url.path) == (200, where)
-            assert told in Parsed(await answer.text()).text(), action
+            assert reported in Parsed(await answer.text()).text(), action
 
 
 async def test_removing_needs_the_exact_name(alice: Person, alices: ClientSession) -> None:
@@ -73,11 +73,14 @@ async def test_removing_needs_the_exact_name(alice: Person, alices: ClientSessio
 
 async def test_keys_of_another_account_are_not_accepted_as_replacement(alice: Person, alices: ClientSession) -> None:
     stored = await alice.store()
-    for other, told in [(paper_key(), "a different Alpaca account"), (live_key(), "This API key is for live trading")]:
+    for other, reported in [
+        (paper_key(), "a different Alpaca account"),
+        (live_key(), "This API key is for live trading"),
+    ]:
         async with alices.post(f"/keys/{stored['id']}/replace", data=key_pair(other)) as answer:
             html = await answer.text()
         assert answer.status == 422
-        assert told in html
+        assert reported in html
         assert other not in html
 
 

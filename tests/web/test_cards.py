@@ -28,7 +28,7 @@ async def test_cards_and_totals_show_the_right_figures(alice: Person, alices: Cl
 
 
 @pytest.mark.parametrize(
-    ("flag", "told"),
+    ("flag", "reported"),
     [
         ("account_blocked", "Alpaca has blocked this account"),
         ("trading_blocked", "Alpaca has blocked trading"),
@@ -36,7 +36,7 @@ async def test_cards_and_totals_show_the_right_figures(alice: Person, alices: Cl
     ],
 )
 async def test_restrictions_are_shown_on_the_card_and_the_account_page(
-    flag: str, told: str, alice: Person, alices: ClientSession, faults: Faults
+    flag: str, reported: str, alice: Person, alices: ClientSession, faults: Faults
 ) -> None:
     key, free = paper_key(), paper_key()
     calm: dict[str, object] = {"account_blocked": "false", "trading_blocked": "false", "pattern_day_trader": "false"}
@@ -47,10 +47,10 @@ async def test_restrictions_are_shown_on_the_card_and_the_account_page(
         ]
     )
     stored, other = await alice.store(key), await alice.store(free)
-    assert (await _html(alices, "/?wait")).count(told) == 1
+    assert (await _html(alices, "/?wait")).count(reported) == 1
     for one, times in [(stored, 1), (other, 0)]:
         html = await _html(alices, f"/accounts/{one['id']}?wait=true")
-        assert html.lower().count(told.lower()) == times
+        assert html.lower().count(reported.lower()) == times
 
 
 async def test_a_card_with_rejected_keys_links_to_replacing_them(

@@ -1,4 +1,4 @@
-"""No page of another origin can do anything with somebody's session, and nothing is done by merely opening a page."""
+"""No page of another origin can do anything with a user's session, and merely opening a page changes nothing."""
 
 import asyncpg
 import pytest
@@ -40,7 +40,7 @@ async def test_forms_from_another_origin_are_rejected(
     await make_administrator(service, alice.email)
     ids = await ids_of(service, alice, bob)
     cookie = {"Cookie": await sign_in_by_link(service, alice.user_id)}
-    # Signing a stranger's browser in is trouble without a cookie, too. Without a word and a cookie it is no browser.
+    # Signing in is vulnerable without a cookie, too. Without origin and cookie it is no browser.
     visitors = [cookie, {}] if said_by_the_browser else [cookie]
     before = await fingerprints(owner)
     async with ClientSession(service.url, cookie_jar=DummyCookieJar(), headers=_HTML) as client:
@@ -73,7 +73,7 @@ async def test_opening_a_page_changes_nothing(
     await make_administrator(service, alice.email)
     ids = await ids_of(service, alice, bob)
     cookie = await sign_in_by_link(service, alice.user_id)
-    headers = {**BROWSER, "Sec-Fetch-Site": "cross-site", "Cookie": cookie}  # a link on somebody else's page
+    headers = {**BROWSER, "Sec-Fetch-Site": "cross-site", "Cookie": cookie}  # a link on a page of another site
     before = await fingerprints(owner)
     async with ClientSession(service.url, cookie_jar=DummyCookieJar(), headers=headers) as client:
         for page in PAGES:

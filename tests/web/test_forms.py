@@ -140,8 +140,8 @@ async def test_a_form_submitted_by_a_script_gets_problem_json(alices: ClientSess
     headers = {"Accept": "application/problem+json"}
     async with alices.post("/keys/new", data={"nickname": "n"}, headers=headers) as answer:
         assert answer.headers["content-type"] == "application/problem+json"
-        told = await answer.json()
-    assert {error["loc"][-1] for error in told["errors"]} == {"api_key", "secret_key"}
+        reported = await answer.json()
+    assert {error["loc"][-1] for error in reported["errors"]} == {"api_key", "secret_key"}
 
 
 class _Ticks(Body):

@@ -23,7 +23,7 @@ _FOR_SCRIPTS = {"/closes", "/lines", "/accounts/{credential_id}/details"}
 
 @pytest.fixture(params=[page for page in PAGES if page not in {*_FOR_SCRIPTS, "/sign-out"}])
 async def page(request: pytest.FixtureRequest, service: Service, alice: Person, bob: Person) -> str:
-    """Every one that the application has, for somebody who may see it."""
+    """Every page of the application, for a user who may see it."""
     if "/people" in request.param:
         await make_administrator(service, alice.email)
     return filled_in(request.param, await ids_of(service, alice, bob))
@@ -102,7 +102,7 @@ async def test_forms_never_put_secrets_into_urls(alices: ClientSession, page: st
 
 
 async def test_every_form_posts_to_a_url_with_a_page(alices: ClientSession, page: str) -> None:
-    """So that somebody who has to sign in first is led back to the form."""
+    """So that a user who has to sign in first returns to the form."""
     for form in (await read_page(alices, page)).attributes("form"):
         if form["method"] == "get":
             continue
@@ -127,8 +127,8 @@ async def test_ids_are_unique(alices: ClientSession, page: str) -> None:
     assert len(ids) == len(set(ids))
 
 
-async def test_pages_are_not_in_the_openapi_document(anybody: ClientSession) -> None:
-    async with anybody.get("/openapi.json") as answer:
+async def test_pages_are_not_in_the_openapi_document(anonymous: ClientSession) -> None:
+    async with anonymous.get("/openapi.json") as answer:
         paths = (await answer.json())["paths"]
     assert all(path.startswith(("/api/", "/healthz", "/readyz")) for path in paths), list(paths)
 

@@ -55,7 +55,7 @@ async def test_settings_show_only_the_users_own_sessions(service: Service, alice
 
 
 async def test_signing_out_another_device(
-    service: Service, alice: Person, bobs: ClientSession, alices: ClientSession, anybody: ClientSession
+    service: Service, alice: Person, bobs: ClientSession, alices: ClientSession, anonymous: ClientSession
 ) -> None:
     other = await sign_in_by_link(service, alice.user_id)
     page = await read_page(alices, "/you")
@@ -67,19 +67,19 @@ async def test_signing_out_another_device(
     assert action is not None
     status, html = await _post(bobs, action, {})
     assert (status, "Session not found." in html) == (404, True)
-    assert await status_of(anybody, other) == 200
+    assert await status_of(anonymous, other) == 200
     assert (await _post(alices, action, {}))[0] == 200
-    assert await status_of(anybody, other) == 401
+    assert await status_of(anonymous, other) == 401
     assert (await _post(alices, action, {}))[0] == 404
 
 
 async def test_signing_out_all_other_devices(
-    service: Service, alice: Person, bob: Person, alices: ClientSession, anybody: ClientSession
+    service: Service, alice: Person, bob: Person, alices: ClientSession, anonymous: ClientSession
 ) -> None:
     others = [await sign_in_by_link(service, person.user_id) for person in (alice, alice, bob)]
     async with alices.post("/you/sessions/others/end", data={}) as answer:
         assert (answer.status, answer.url.path) == (200, "/you")  # still signed in
-    assert [await status_of(anybody, cookie) for cookie in others] == [401, 401, 200]
+    assert [await status_of(anonymous, cookie) for cookie in others] == [401, 401, 200]
 
 
 @pytest.mark.parametrize("path", ["/you/sessions/others/end"])
@@ -98,14 +98,14 @@ async def test_html_in_a_token_name_is_shown_as_text(service: Service, alice: Pe
 
 
 async def test_a_new_token_is_shown_once_and_has_the_selected_scopes(
-    alices: ClientSession, alice: Person, bob: Person, anybody: ClientSession
+    alices: ClientSession, alice: Person, bob: Person, anonymous: ClientSession
 ) -> None:
     sent = [("name", "spreadsheet"), ("scopes", "accounts:read"), ("scopes", "tokens:read"), ("days", "30")]
     sent.append(("once", str(uuid4())))
     status, html = await _post(alices, "/you/tokens", sent)
     assert status == 200
     (token,) = set(_TOKEN.findall(html))
-    async with anybody.get("/api/me", headers={"Authorization": f"Bearer {token}"}) as answer:
+    async with anonymous.get("/api/me", headers={"Authorization": f"Bearer {token}"}) as answer:
         me = await answer.json()
     assert (me["id"], me["scopes"]) == (str(alice.user_id), ["accounts:read", "tokens:read"])
     assert me["expires_at"] is not None
@@ -127,14 +127,14 @@ async def test_a_token_that_expires_at_infinity_is_shown(
 
 
 async def test_full_access_and_no_expiration_have_to_be_selected(
-    alices: ClientSession, bob: Person, anybody: ClientSession
+    alices: ClientSession, bob: Person, anonymous: ClientSession
 ) -> None:
     form = {"once": str(uuid4()), "name": "mine"}
     status, html = await _post(alices, "/you/tokens", {**form, "days": "never"})
     assert (status, "Select at least one permission." in html, _TOKEN.search(html)) == (422, True, None)
     assert 'value="mine"' in html
     status, html = await _post(alices, "/you/tokens", {**form, "scopes": "*", "days": "never"})
-    async with anybody.get("/api/me", headers={"Authorization": f"Bearer {_TOKEN.findall(html)[0]}"}) as answer:
+    async with anonymous.get("/api/me", headers={"Authorization": f"Bearer {_TOKEN.findall(html)[0]}"}) as answer:
         me = await answer.json()
     assert (me["scopes"], me["expires_at"]) == (sorted(Scope), None)
     for wrong in ({"scopes": "accounts:write"}, {"days": "36500"}, {"user_id": "1"}):
@@ -176,9 +176,9 @@ async def test_submitting_the_token_form_twice_creates_one_token(
 
 async def test_concurrent_submits_create_one_token(alices: ClientSession, alice: Person, bob: Person) -> None:
     form = {"once": str(uuid4()), "name": "spreadsheet", "scopes": "tokens:read", "days": "7"}
-    told = await asyncio.gather(*(_post(alices, "/you/tokens", form) for _ in range(4)))
-    assert sorted(status for status, _ in told) == [200, 409, 409, 409]
-    assert sum(len(set(_TOKEN.findall(html))) for _, html in told) == 1
+    reported = await asyncio.gather(*(_post(alices, "/you/tokens", form) for _ in range(4)))
+    assert sorted(status for status, _ in reported) == [200, 409, 409, 409]
+    assert sum(len(set(_TOKEN.findall(html))) for _, html in reported) == 1
 
 
 async def test_only_its_owner_can_revoke_a_token(alices: ClientSession, bobs: ClientSession, alice: Person) -> None:
@@ -250,10 +250,10 @@ async def test_security_activity_shows_what_changed_and_from_where(
     await _post(alices, "/you/tokens", form)
     await _post(alices, "/you/tokens/all/revoke", {})
     text = (await read_page(alices, "/you")).text()
-    told = [
+    reported = [
         text.index(words) for words in ("All API tokens revoked", "API token created : spreadsheet", "created : test")
     ]
-    assert told == sorted(told)
+    assert reported == sorted(reported)
     assert "from Python" in text
     assert "by the server's operator" in text
     assert "spreadsheet" not in (await read_page(bobs, "/you")).text()

@@ -69,12 +69,12 @@ async def test_after_five_wrong_passwords_the_sign_in_page_explains_and_leads_ba
 ) -> None:
     async with visitor.post("/sign-in", data={"email": carol, "password": _PASSWORD}) as answer:
         assert answer.status == 200
-    told: list[tuple[int, str, bool]] = []
+    reported: list[tuple[int, str, bool]] = []
     for _ in range(5):
         form = {"current_password": "wrong password", "new_password": "louder meadow at dawn"}
         async with visitor.post("/you/password", data=form) as answer:
-            told.append((answer.status, answer.url.path, "five wrong passwords in a row" in await answer.text()))
-    assert told == [(401, "/you/password", False)] * 4 + [(200, "/sign-in", True)]
+            reported.append((answer.status, answer.url.path, "five wrong passwords in a row" in await answer.text()))
+    assert reported == [(401, "/you/password", False)] * 4 + [(200, "/sign-in", True)]
     async with visitor.post(
         f"/sign-in?{answer.url.query_string}", data={"email": carol, "password": _PASSWORD}
     ) as back:
@@ -113,7 +113,7 @@ async def test_alices_link_in_bobs_browser_signs_in_only_when_it_is_submitted(
     resources = service.resources
     link = await issue_link(resources.database, resources.vault, "sign_in", alice.user_id, resources.public_url)
     async with bobs.get("/sign-in") as answer:
-        assert bob.email in await answer.text()  # opened: nothing has happened, and bob is told who he is
+        assert bob.email in await answer.text()  # opened: nothing has happened, and bob sees who he is
     async with bobs.post("/sign-in/code", data={"token": link.reveal()}, allow_redirects=False) as answer:
         cookie = answer.headers["set-cookie"].partition(";")[0]
     async with bobs.get("/", headers={"Cookie": cookie}) as answer:
@@ -164,7 +164,7 @@ async def test_password_recovery_without_javascript_is_reported_at_the_next_sign
     assert "Your password was reset" in html
     assert 'href="/docs"' in html
     async with visitor.post("/sign-in?next=/docs", data=sent) as answer:
-        assert answer.url.path == "/docs"  # told once, and on one's own page from then on
+        assert answer.url.path == "/docs"  # shown once, and on the user's own page from then on
     async with visitor.get("/you") as answer:
         assert "Password reset with a recovery link" in await answer.text()
 

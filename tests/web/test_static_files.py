@@ -18,7 +18,7 @@ _SCRIPTS = {path: source for path, source in _SOURCES.items() if path.endswith("
 _VERSION = version_of(_STATIC)
 _CHART = "scripts/equity_chart.js"
 _CHARTS_LIBRARY = "../vendor/lightweight-charts.js"  # without it, no page asks for the script that imports it
-_ATTRIBUTION = 'href="https://www.tradingview.com/"'  # a link that the chart's licence asks for
+_ATTRIBUTION = 'href="https://www.tradingview.com/"'  # a link that the chart's license requires
 
 
 @pytest.mark.parametrize(
@@ -30,27 +30,27 @@ _ATTRIBUTION = 'href="https://www.tradingview.com/"'  # a link that the chart's 
     ],
 )
 async def test_static_files_have_the_right_media_type(
-    anybody: aiohttp.ClientSession, path: str, media_type: str
+    anonymous: aiohttp.ClientSession, path: str, media_type: str
 ) -> None:
-    async with anybody.get(f"/static/{_VERSION}/{path}") as answer:
+    async with anonymous.get(f"/static/{_VERSION}/{path}") as answer:
         assert (answer.status, answer.headers["content-type"]) == (200, media_type)
         assert await answer.read() == _STATIC[path].content
 
 
-async def test_an_outdated_version_gets_the_current_file_without_caching(anybody: aiohttp.ClientSession) -> None:
-    async with anybody.get("/static/0123456789abcdef/styles/tokens.css") as answer:
+async def test_an_outdated_version_gets_the_current_file_without_caching(anonymous: aiohttp.ClientSession) -> None:
+    async with anonymous.get("/static/0123456789abcdef/styles/tokens.css") as answer:
         assert (answer.status, answer.headers["cache-control"]) == (200, "no-cache")
         assert await answer.read() == _STATIC["styles/tokens.css"].content
 
 
 @pytest.mark.parametrize("path", ["", "styles", "styles/", "styles/other.css", "../routes.py", "/etc/hostname"])
-async def test_files_added_after_startup_are_not_served(anybody: aiohttp.ClientSession, path: str) -> None:
-    assert await _raw_status(anybody, f"/static/{_VERSION}/{path}") == 404
+async def test_files_added_after_startup_are_not_served(anonymous: aiohttp.ClientSession, path: str) -> None:
+    assert await _raw_status(anonymous, f"/static/{_VERSION}/{path}") == 404
 
 
 @pytest.mark.parametrize("step", ["..", "%2e%2e", "..%2f", "%2e%2e%2f"])
-async def test_path_traversal_is_not_possible(anybody: aiohttp.ClientSession, step: str) -> None:
-    assert await _raw_status(anybody, f"/static/{_VERSION}/styles/{step}/{step}/routes.py") == 404
+async def test_path_traversal_is_not_possible(anonymous: aiohttp.ClientSession, step: str) -> None:
+    assert await _raw_status(anonymous, f"/static/{_VERSION}/styles/{step}/{step}/routes.py") == 404
 
 
 def test_test_tools_are_not_served() -> None:

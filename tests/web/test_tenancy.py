@@ -39,17 +39,17 @@ async def test_bob_gets_the_same_response_for_alices_resources_as_for_missing_on
 ) -> None:
     ids = await ids_of(service, alice, bob, _NICKNAME)
     before = await fingerprints(owner)
-    told_of_hers = await _told(bobs, method, filled_in(address, ids))
-    told_of_nothing = await _told(bobs, method, filled_in(address))
+    told_of_hers = await _reported(bobs, method, filled_in(address, ids))
+    told_of_nothing = await _reported(bobs, method, filled_in(address))
     assert told_of_hers == told_of_nothing
     assert told_of_hers[0] == _REFUSED.get((method, address), 404)
     assert await fingerprints(owner) == before
     if (method, address) not in _REFUSED and "replace" not in address:
-        status, *_ = await _told(alices, method, filled_in(address, ids))
+        status, *_ = await _reported(alices, method, filled_in(address, ids))
         assert status < 400  # it was there all the time
 
 
-async def _told(session: ClientSession, method: str, path: str) -> tuple[int, dict[str, str], str]:
+async def _reported(session: ClientSession, method: str, path: str) -> tuple[int, dict[str, str], str]:
     """Status, headers and page but for the request's own id and time, and the number of a form of its own."""
     sent = _SENT.get(path.rpartition("/")[2], {}) if method == "POST" else None
     async with session.request(method, path, data=sent, allow_redirects=False) as answer:

@@ -1,4 +1,4 @@
-"""Answers that are shared: one call to Alpaca for all who ask the same at once, and its answer for a moment more."""
+"""Shares answers: one call to Alpaca for all simultaneous requests for the same data, cached for a short time."""
 
 import asyncio
 import zlib
@@ -33,7 +33,7 @@ Value_co = TypeVar("Value_co", bound=BaseModel, covariant=True)
 @final
 @dataclass(frozen=True)
 class Answer(Generic[Value_co]):
-    """A typed value, and its JSON, which is made once however many it is sent to."""
+    """A typed value and its JSON, which is serialized once, no matter how many clients receive it."""
 
     value: Value_co
 
@@ -44,7 +44,7 @@ class Answer(Generic[Value_co]):
 
 @dataclass(frozen=True, slots=True)
 class _Question(Generic[Value]):
-    """How an answer is got, and kept: `may_refresh` says whether a call ahead of the next reader may be spent on it."""
+    """How an answer is fetched and cached. `may_refresh` says whether it may be refreshed ahead of the next reader."""
 
     fetch: Callable[[], Awaitable[Answer[Value]]]
     keep_seconds: float
@@ -62,12 +62,12 @@ class _Entry:
 class AnswerCache:
     """Single flight, a time to live, and refresh-ahead.
 
-    Whoever asks has been authorised already, for this very request. The key begins with the owner, the credential and
-    its revision, so that an answer which is kept cannot be reached any more once a right was taken away. Nothing is
-    kept of a failure. No more than `most_bytes` of JSON are kept: what would be too much is not kept.
+    Callers have already been authorized for this request. The key begins with the owner, the credential and
+    its revision, so that a cached answer cannot be reached once access has been revoked. Failures are not
+    cached. At most `most_bytes` of JSON are cached; an answer beyond that is not cached.
 
-    No answer is served beyond its time to live. One that is read all the time is asked for again shortly before that
-    ends, so that no reader waits for Alpaca. One that is not costs nothing: its entry goes when its time is over.
+    No answer is served beyond its time to live. One that is read continuously is refreshed shortly before it expires,
+    so that no reader waits for Alpaca. One that is not read is dropped when it expires.
     """
 
     __slots__ = ("_bytes_kept", "_calls", "_entries", "_keep_seconds", "_kept_of", "_most_bytes")
@@ -81,11 +81,11 @@ class AnswerCache:
         self._calls: dict[Key, asyncio.Task[Answer[Any]]] = {}
 
     def keeps_any_of(self, credential_id: UUID) -> bool:
-        """Whether an answer to anything about a credential is kept, whoever asks."""
+        """Whether any answer about the credential is cached, for any caller."""
         return credential_id in self._kept_of
 
     def kept(self, key: Key) -> Answer[Any] | None:
-        """The answer that is kept, without a call."""
+        """Returns the cached answer, without a call."""
         entry = self._entries.get(key)
         if entry is None:
             return None
@@ -100,9 +100,9 @@ class AnswerCache:
         keep_seconds: float | None = None,
         may_refresh: Callable[[], bool] = lambda: False,
     ) -> Answer[Value]:
-        """The kept answer, or that of the call under way, or a new one. Raises what `fetch` raises.
+        """Returns the cached answer, that of the call in progress, or a new one. Raises what `fetch` raises.
 
-        `keep_seconds` is for how long a new one serves others; without it, what the cache was made with.
+        `keep_seconds` is how long a new answer is cached; the default is the time to live of the cache.
         """
         kept = self.kept(key)
         if kept is not None:
@@ -115,7 +115,7 @@ class AnswerCache:
         return await asyncio.shield(call)
 
     async def close(self) -> None:
-        """Ends calls whose answer nobody will read any more."""
+        """Cancels the calls in progress."""
         for key in list(self._entries):
             self._forget(key)
         for call in list(self._calls.values()):
@@ -142,7 +142,7 @@ class AnswerCache:
         return answer
 
     def _keep(self, key: Key, question: _Question[Any], answer: Answer[Any], call_seconds: float) -> None:
-        """Refreshes so long before the end as the call took, and half as long again: the next one may be slower."""
+        """Refreshes 1.5 times the duration of the last call before expiry, because the next call may be slower."""
         loop, seconds = asyncio.get_running_loop(), question.keep_seconds
         ahead = min(seconds / 2, 1.5 * call_seconds + _REFRESH_MARGIN_SECONDS)
         timers = (
@@ -155,7 +155,7 @@ class AnswerCache:
         self._bytes_kept += len(answer.json)
 
     def _refresh(self, key: Key, question: _Question[Any]) -> None:
-        """If it was read in the last half of its time, and no call is under way."""
+        """Only if it was read in the second half of its time to live and no call is in progress."""
         since = asyncio.get_running_loop().time() - question.keep_seconds / 2
         if self._entries[key].read_at >= since and key not in self._calls and question.may_refresh():
             self._start(key, question, Context())
@@ -173,10 +173,10 @@ class AnswerCache:
 
 @final
 class LastKnownAccounts:
-    """What Alpaca last said of each account, whoever asked: far more with every answer than account-data passes on.
+    """The last response of Alpaca about each account, for any caller: much more than account-data returns.
 
-    Kept by owner, credential and revision. New keys, and whatever else takes a right away, are another revision, so
-    nothing that is kept is found under it.
+    Cached by owner, credential and revision. New keys, and every other change that revokes access, make a new revision,
+    under which nothing is cached.
     """
 
     __slots__ = ("_answers", "_most")
@@ -195,7 +195,7 @@ class LastKnownAccounts:
             self._answers.popitem(last=False)
 
     def get(self, stored: SealedCredential) -> Account | None:
-        """None for an account that has not been asked since the start."""
+        """Returns None for an account that has not been requested since startup."""
         kept = self._answers.get(_packed(stored))
         return None if kept is None else Account(**dict(zip(_NAMES, orjson.loads(zlib.decompress(kept)), strict=True)))
 
@@ -205,6 +205,6 @@ def _packed(stored: SealedCredential) -> bytes:
 
 
 def _retrieve_exception(call: asyncio.Task[Answer[Any]]) -> None:
-    """Every caller may have left before the call failed; then asyncio would complain that nobody looked."""
+    """All callers may have gone before the call failed; asyncio would then warn about an unretrieved exception."""
     if not call.cancelled():
         call.exception()

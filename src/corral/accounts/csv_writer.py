@@ -2,7 +2,7 @@
 
 A spreadsheet takes a cell for a formula that begins with = + - or @, also after blanks or in their
 full-width forms. Such a cell gets an apostrophe in front, which spreadsheets take for "this is text".
-Numbers stay what they are, negative ones too.
+Numbers are left unchanged, including negative ones.
 """
 
 import csv
@@ -14,10 +14,10 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 _NUMBER: Final = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d{1,3})?", re.ASCII)
-# Where a spreadsheet that does not expect commas, but semicolons or tabs, would see a new cell begin.
+# Where a new cell begins for a spreadsheet that expects semicolons or tabs instead of commas.
 _BEGINNINGS: Final = re.compile(r"([;|\t\r\n])")
 _STARTS_FORMULA: Final = frozenset("=+-@\u2212")
-_STARTS_NOTHING: Final = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})  # blanks, controls and what nobody sees
+_STARTS_NOTHING: Final = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})  # blanks, control and invisible characters
 
 
 def csv_header(columns: Iterable[str]) -> bytes:
@@ -25,7 +25,7 @@ def csv_header(columns: Iterable[str]) -> bytes:
 
 
 def csv_rows(rows: Iterable[Iterable[object]]) -> bytes:
-    """A line for each row. None and an empty object are an empty cell, and an object is written as JSON."""
+    """Returns a line for each row. None and an empty object become an empty cell; an object is written as JSON."""
     return _lines([_cell(value) for value in row] for row in rows)
 
 
@@ -46,7 +46,7 @@ def _cell(value: object) -> str:
 
 
 def defused(text: str) -> str:
-    """The text, unless a spreadsheet would run it or a part of it."""
+    """Returns the text, with an apostrophe in front if a spreadsheet would run it or a part of it."""
     if _NUMBER.fullmatch(text):
         return text
     begins_badly = text[:1] in {"\t", "\r", "\n"}

@@ -1,8 +1,8 @@
-"""Where a list goes on, as a text that only Corral has to understand.
+"""Page cursors: the position where a list continues, as an opaque text.
 
-Nothing in it is secret, and nothing in it is trusted: whoever makes one up can ask for other pages of the
-same list of an account of their own. It is bound to its list and filters because a place in one list is
-none in another, and would be taken for one.
+It contains nothing secret and is not trusted: a forged one can only request other pages of the same list of
+the caller's own account. It is bound to its list and filters, because a position in one list has no meaning
+in another.
 """
 
 import re
@@ -32,7 +32,7 @@ def write_cursor(place: Place, bound_to: Hashable) -> str:
 
 
 def read_cursor(text: str | None, bound_to: Hashable) -> Place:
-    """The start of the list for None. Raises InvalidRequest for what is no cursor, or one of another list."""
+    """The start of the list for None. Raises InvalidRequest for an invalid cursor, or one of another list."""
     if text is None:
         return Place()
     data = _decoded(text) if len(text) <= LONGEST_CURSOR else b""

@@ -1,7 +1,7 @@
 """Lists of any length as CSV files, written page by page: one page is in memory at a time.
 
-What goes wrong before the first byte is an ordinary error. What goes wrong later ends the connection in the middle of
-the body, so that a part of the file can't be mistaken for the whole.
+A failure before the first byte is an ordinary error. A later failure ends the connection in the middle of the body, so
+that a partial file can't be mistaken for a complete one.
 """
 
 import asyncio
@@ -40,12 +40,12 @@ _log = get_logger()
 _Item = TypeVar("_Item")
 
 Authenticate = Callable[[], Awaitable[UUID]]
-"""Returns the id of the user who asks, as of now. Raises a Problem once they may not read accounts any more."""
+"""Returns the id of the current user. Raises a Problem if they may no longer read accounts."""
 
 
 @dataclass(frozen=True, slots=True)
 class CsvFile:
-    """A file's name, and its bytes as they are written. To be closed when nobody reads them any more."""
+    """A file's name and its bytes as they are written. Must be closed when the client has gone."""
 
     name: str
     chunks: AsyncGenerator[bytes]
@@ -53,7 +53,7 @@ class CsvFile:
 
 @dataclass(frozen=True, slots=True)
 class Exporter:
-    """Writes files of one credential for one user, who is authenticated anew for each page: a file outlasts sessions.
+    """Writes files of one credential for one user, authenticated again for each page: a file can outlast a session.
 
     `sleep` is how it waits for the account's rate limit, in seconds.
     """
@@ -91,7 +91,7 @@ class Exporter:
         return await self._begin("activities", rows)
 
     async def _begin(self, name: str, export: "_Export[_Item]") -> CsvFile:
-        """Asks for the first page, while a problem can still be answered. Raises it."""
+        """Requests the first page while the response can still be an error. Raises a Problem."""
         user_id = await self.authenticate()
         first = await export.fetch(await self.accounts.open(user_id, self.credential_id, export.purpose), Place())
         return CsvFile(f"{name}-{self.credential_id}.csv", self._written(export, first))
@@ -107,7 +107,7 @@ class Exporter:
             yield await asyncio.to_thread(export.written, page)
 
     async def _next_page(self, export: "_Export[_Item]", place: Place) -> Page[_Item | UnreadableItem]:
-        """The next page, once the account's rate limit allows it. Raises a Problem."""
+        """Returns the next page, once the account's rate limit allows it. Raises a Problem."""
         waited = 0
         while True:
             user_id = await self.authenticate()
@@ -138,7 +138,7 @@ class _Export(Generic[_Item]):
         return csv_rows(row for entry in page.items for row in self._rows(entry))
 
     def _rows(self, entry: _Item | UnreadableItem) -> Iterator[list[object]]:
-        """One row as a rule, which ends with the names of the fields that cannot be read."""
+        """Usually one row; its last cell has the names of the fields that cannot be read."""
         if isinstance(entry, UnreadableItem):
             yield [*map(self.cells(entry).get, self.columns), ", ".join(entry.faults)]
             return

@@ -1,4 +1,4 @@
-"""What an account holds, did and was worth: pages of lists, shared among those who ask the same at once."""
+"""Pages of positions, orders, activities and history; simultaneous requests for the same page share a call."""
 
 from asyncio import to_thread
 from collections.abc import Callable
@@ -90,7 +90,7 @@ def _cursor(goes_on: Place | None, bound_to: tuple[object, ...]) -> str | None:
 
 
 async def _answer(build: Callable[[], Value]) -> Answer[Value]:
-    """Built and written by a thread, so that nobody else waits for a long list."""
+    """Built and serialized in a thread, so that a long list does not block the event loop."""
 
     def built() -> Answer[Value]:
         answer = Answer(build())

@@ -1,4 +1,4 @@
-"""All accounts of one person: each with its account data or its problem, and exact totals of what is known.
+"""All accounts of one user: each with its account data or its problem, and exact totals of the available data.
 
 Paper money and real money are never added together, and neither are currencies.
 """
@@ -74,14 +74,14 @@ class OverviewResponse(BaseModel):
     totals: list[EnvironmentTotals]
 
 
-# A decimal of Alpaca's has at most 64 characters and three digits of exponent (alpaca/reading.py), so the
+# A decimal of Alpaca's has at most 64 characters and three digits of exponent (alpaca/fields.py), so the
 # longest sum reaches from the 1,063rd digit before the point to the 1,063rd behind it. Were it ever to be
 # longer, this raises; it does not round.
 _EXACT: Final = Context(prec=4_096, traps=[Inexact, InvalidOperation])
 
 
 def totals_of(outcomes: Iterable[Outcome]) -> list[EnvironmentTotals]:
-    """One for each environment in which there is an account, whether or not any of its accounts answered."""
+    """One for each environment with at least one account, even if none of its accounts has data."""
     by_environment: dict[Environment, list[Outcome]] = {}
     for outcome in outcomes:
         by_environment.setdefault(outcome.credential.sealed.credential_type, []).append(outcome)
@@ -89,7 +89,7 @@ def totals_of(outcomes: Iterable[Outcome]) -> list[EnvironmentTotals]:
 
 
 def exact_sum(amounts: Iterable[str]) -> str:
-    """Written out in full, without an exponent, with as many decimals as the amount that has most."""
+    """Returns the sum without an exponent, with as many decimals as the amount with the most decimals."""
     return f"{reduce(_EXACT.add, map(Decimal, amounts), Decimal()):f}"
 
 
@@ -121,9 +121,9 @@ def _sums(currency: str, accounts: Sequence[AccountDataResponse]) -> CurrencySum
 
 
 async def read_overview(user_id: UUID, database: Database, accounts: AccountReader) -> bytes:
-    """The overview as JSON. Raises a Problem only where nothing at all is known.
+    """Returns the overview as JSON. Raises a Problem only if the accounts cannot be listed.
 
-    Every account has its own deadline, that of a call to Alpaca. The slowest account decides when all are done.
+    Every account has its own deadline, that of a call to Alpaca. The response takes as long as the slowest account.
     """
     credentials = await load_active_credentials(user_id, database)
     outcomes = await accounts.each_account_data(credentials)
@@ -137,7 +137,7 @@ async def read_overview(user_id: UUID, database: Database, accounts: AccountRead
 
 
 def _item(outcome: Outcome) -> dict[str, Any]:
-    """Account data goes in as the bytes that they are: byte for byte what account-data sends."""
+    """Account data is inserted as bytes, exactly as account-data sends it."""
     answer = outcome.answer
     return {
         "credential": _facts(outcome.credential),

@@ -1,4 +1,4 @@
-"""Query parameters of the lists. What Alpaca would refuse is refused here, before a call is spent on it.
+"""Query parameters of the lists. Values that Alpaca would reject are rejected here, without a call.
 
 Unknown parameters are rejected, so that a typo is noticed.
 """
@@ -107,7 +107,7 @@ class HistoryParams(_Params):
     pnl_reset: ProfitReset | None = Field(None, description="Default: `per_day`")
 
     def query(self) -> HistoryQuery:
-        """Raises InvalidRequest for what Alpaca forbids together."""
+        """Raises InvalidRequest for combinations that Alpaca does not accept."""
         if self.period and self.start and self.end:
             raise _refused("period", "Alpaca accepts at most two of period, start and end. Leave one out.")
         _refuse_disorder(start=self.start, end=self.end)
@@ -124,7 +124,7 @@ class HistoryParams(_Params):
 
 
 def _refuse_disorder(**bounds: str | None) -> None:
-    """Two moments by their parameters' names, the earlier one first. Raises InvalidRequest if it is not."""
+    """Takes two timestamps by their parameters' names. Raises InvalidRequest if the first is later than the second."""
     (earlier, since), (later, to) = bounds.items()
     if since and to and instant(since) >= instant(to):
         raise _refused(later, f"{earlier} has to be earlier than {later}.")

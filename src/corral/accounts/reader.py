@@ -1,8 +1,8 @@
 """The one way to read an account at Alpaca: for the API, the pages, the files and the stream.
 
 Each read is of an OpenCredential, which row-level security found for its owner. It asks the host that the stored
-`credential_type` names, shares one call among those who ask the same at once, refuses the answer of another account
-than the stored one, and raises a Problem for whatever goes wrong.
+`credential_type` names, shares one call among simultaneous requests for the same data, refuses the answer of an account
+other than the stored one, and raises a Problem for every failure.
 """
 
 import asyncio
@@ -30,13 +30,13 @@ from corral.credentials.problems import AccountNotOpen, problem_of
 from corral.credentials.reader import READ, CredentialReader, Fetch, Found, OpenCredential, Purpose
 from corral.errors import Problem
 
-# A sixteenth of the connections to Alpaca: one overview of dead accounts leaves the rest to everybody else.
+# A sixteenth of the connections to Alpaca: one overview of unresponsive accounts leaves the rest to other users.
 MOST_CALLS_AT_ONCE: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`answer` is what account-data would send, or the problem; None while it is under way."""
+    """`answer` is what account-data would send, or the problem; None while the call is in progress."""
 
     credential: NamedCredential
     answer: Answer[AccountDataResponse] | Problem | None
@@ -59,23 +59,23 @@ class AccountReader:
         return await self._credentials.open_credential(user_id, credential_id, purpose)
 
     def open_row(self, stored: SealedCredential) -> OpenCredential:
-        """The same for a row that was read for this very request. Raises CredentialRefused."""
+        """Like `open`, for a row that was loaded for this request. Raises CredentialRefused."""
         return self._credentials.open_row(stored, READ)
 
     async def account_data(self, user_id: UUID, credential_id: UUID) -> Answer[AccountDataResponse]:
-        """How the account stands now: a new answer, or one that is shared among those who may see it now."""
+        """Returns the current account data: a new answer, or a cached one for callers who may see it now."""
         return await self.account_data_of(await self._credentials.open_credential(user_id, credential_id, READ))
 
     def is_kept(self, credential_id: UUID) -> bool:
-        """Whether an answer is probably kept of this credential. A hint, whoever asks."""
+        """Whether an answer about this credential is probably cached. A hint only, for any caller."""
         return self._cache.keeps_any_of(credential_id)
 
     async def account_data_of(
         self, credential: OpenCredential, *, is_fresh: bool = False
     ) -> Answer[AccountDataResponse]:
-        """The same of a credential that was read for this very request; `is_fresh`: by a call of its own.
+        """Like `account_data`, of a credential that was loaded for this request. `is_fresh` makes a new call.
 
-        A call that leaves requests of the minute to others may be refused where theirs is not: they don't share it.
+        A call that leaves requests of the minute to others may be refused when theirs is not: it is not shared.
         """
         key = credential.cache_key
         if is_fresh:
@@ -91,9 +91,9 @@ class AccountReader:
     async def each_account_data(
         self, credentials: Sequence[NamedCredential], *, within_seconds: float | None = None
     ) -> list[Outcome]:
-        """Account data side by side, in the order of `credentials`, each with the deadline of a call to Alpaca.
+        """Reads account data concurrently, in the order of `credentials`, each with the deadline of a call to Alpaca.
 
-        After `within_seconds` a call that is under way goes on, and whoever asks next gets its answer.
+        A call in progress continues after `within_seconds`, and the next request gets its answer.
         """
         slots = asyncio.Semaphore(MOST_CALLS_AT_ONCE)
         calls = [asyncio.ensure_future(self._outcome(credential, slots)) for credential in credentials]
@@ -110,12 +110,12 @@ class AccountReader:
                 call.cancel()
 
     async def last_known(self, user_id: UUID, credential_id: UUID) -> Account | None:
-        """All that Alpaca said in its last answer, without another call; None where there was none."""
+        """Returns the whole last response of Alpaca, without another call; None if there was none."""
         credential = await self._credentials.open_credential(user_id, credential_id, READ)
         return self._last_known.get(credential.stored)
 
     def last_known_of(self, stored: SealedCredential) -> Account | None:
-        """The same for a row that was read for this very request."""
+        """Like `last_known`, for a row that was loaded for this request."""
         return self._last_known.get(stored)
 
     async def shared(
@@ -126,18 +126,18 @@ class AccountReader:
         *,
         keep_seconds: float | None = None,
     ) -> Answer[Value]:
-        """The answer to `question`, also to others who may ask it of this credential. Raises what `fetch` raises."""
+        """Returns the answer to `question`, shared by all readers of this credential. Raises what `fetch` raises."""
         return await self._cache.get((*credential.cache_key, question), fetch, keep_seconds=keep_seconds)
 
     async def positions(self, credential: OpenCredential) -> tuple[Position | UnreadableItem, ...]:
-        """All of them: Alpaca puts them on one page."""
+        """Returns all of them, because Alpaca puts them on one page."""
         with _alpaca_errors_as_problems():
             return await self._read(credential, self._alpaca.fetch_positions)
 
     async def orders(
         self, credential: OpenCredential, query: OrderQuery, place: Place, *, limit: int
     ) -> Page[Order | UnreadableItem]:
-        """At most `limit` orders from `place` on."""
+        """Returns at most `limit` orders from `place` on."""
 
         async def fetch(wanted: int, beyond: str | None) -> tuple[Order | UnreadableItem, ...]:
             ask = partial(self._alpaca.fetch_orders, query=query, limit=wanted, beyond=beyond)
@@ -149,7 +149,7 @@ class AccountReader:
     async def activities(
         self, credential: OpenCredential, query: ActivityQuery, place: Place, *, limit: int
     ) -> Page[Activity | UnreadableItem]:
-        """At most `limit` activities from `place` on."""
+        """Returns at most `limit` activities from `place` on."""
 
         async def fetch(wanted: int, beyond: str | None) -> tuple[Activity | UnreadableItem, ...]:
             ask = partial(self._alpaca.fetch_activities, query=query, limit=wanted, beyond=beyond)
@@ -163,12 +163,12 @@ class AccountReader:
             return await self._read(credential, partial(self._alpaca.fetch_portfolio_history, query=query))
 
     async def clock(self, credential: OpenCredential) -> MarketClock:
-        """The same for all accounts, so the account is not asked for beside it."""
+        """The clock is the same for all accounts, so the account is not requested with it."""
         with _alpaca_errors_as_problems():
             return await credential.call(self._alpaca.fetch_clock)
 
     def polite_seconds(self, credential: OpenCredential) -> float:
-        """The least pause between calls that go on for ever, so that half of the account's rate limit is left."""
+        """Returns the seconds between periodic calls that leave half of the account's rate limit unused."""
         return self._alpaca.polite_seconds(credential.budget_key)
 
     def _has_spare_requests(self, credential: OpenCredential) -> bool:
@@ -177,9 +177,9 @@ class AccountReader:
         return left is None or left.remaining * 2 >= left.limit
 
     async def _read(self, credential: OpenCredential, fetch: Fetch[Found]) -> Found:
-        """Only an account itself says which one it is, so it is asked for beside a list.
+        """Only `GET /v2/account` identifies the account, so it is requested along with a list.
 
-        Its answer is the one that account-data keeps and shares.
+        Its answer is the one that account-data caches and shares.
         """
         if not credential.purpose.proves_account:
             return await credential.call(fetch)
@@ -189,7 +189,7 @@ class AccountReader:
     async def _prove_account(self, credential: OpenCredential) -> None:
         try:
             await self.account_data_of(credential)
-        except AccountNotOpen:  # which is known to be the stored one
+        except AccountNotOpen:  # of the account known to be the stored one
             return
 
     async def _fetch_account_data(self, credential: OpenCredential) -> Answer[AccountDataResponse]:
@@ -207,7 +207,7 @@ class AccountReader:
 async def fetch_alpaca_account_data(
     credential: OpenCredential, keep: Callable[[Account], object]
 ) -> AccountDataResponse:
-    """Asks the host that the stored `credential_type` names, and no other. `keep` gets all that Alpaca said.
+    """Sends one request to the host of the stored `credential_type`. `keep` receives the whole response.
 
     Raises AlpacaError, AnotherAccount, and AccountNotOpen for an account without a balance.
     """
@@ -229,7 +229,7 @@ async def fetch_alpaca_account_data(
 
 
 def with_balance(account: AccountFacts) -> Account:
-    """The same account. Raises AccountNotOpen for one that has no balance."""
+    """Returns the account. Raises AccountNotOpen for one without a balance."""
     if not isinstance(account, Account):
         raise AccountNotOpen.with_status(account.status or "status unknown")
     return account

@@ -1,7 +1,7 @@
-"""HTTP for accounts: how they stand, what they hold and did, and the same as files.
+"""HTTP for accounts: balances, positions, orders, activities and history, as JSON and as CSV files.
 
-`account-data` also has a lane of its own past the framework, for it is what everybody asks all the time. Routing,
-dependency solving and response models cost several times as much as all that is behind them (decision 0011).
+`account-data` also has a fast lane that bypasses the framework, because it is by far the most frequent request.
+Routing, dependency solving and response models cost several times as much as the rest (decision 0011).
 """
 
 import re
@@ -46,7 +46,7 @@ from corral.credentials.problems import (
 )
 from corral.credentials.reader import READ, CredentialReader
 from corral.edge.problems import responses_for
-from corral.edge.services import ServiceKey, resources
+from corral.edge.request_state import StateKey, resources_of
 from corral.errors import DatabaseUnavailable, InvalidRequest
 from corral.identity.dependencies import AccountsRead, get_accounts_reader
 from corral.identity.models import AuthUser
@@ -54,7 +54,7 @@ from corral.identity.models import Scope as TokenScope
 from corral.identity.problems import InsufficientScope, Unauthenticated
 from corral.identity.tokens import Authenticator, require_scope
 
-ACCOUNTS: Final = ServiceKey[AccountReader]("accounts")
+ACCOUNTS: Final = StateKey[AccountReader]("accounts")
 
 _PATH: Final = re.compile(
     r"/api/credentials/([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})/account-data", re.ASCII
@@ -63,9 +63,9 @@ _PATH: Final = re.compile(
 
 @final
 class FastLane:
-    """Wraps the application, and runs the very functions that the documented route runs.
+    """Wraps the application, and runs the same functions as the documented route.
 
-    Whatever is not exactly of this form (another method, a malformed id) goes on to the framework.
+    Any other request (another method, a malformed id) is passed to the framework.
     """
 
     path: Final = "/api/credentials/{credential_id}/account-data"  # for the request's log line
@@ -90,7 +90,7 @@ class FastLane:
         await send({"type": "http.response.body", "body": body})
 
     async def _account_data(self, scope: Scope, credential_id: UUID) -> bytes:
-        """Asks the database once, who sends this and whether they may see the credential."""
+        """Uses one query for both authentication and access to the credential."""
         presented = self._authenticator.presented(Request(scope))
         is_kept = self._accounts.is_kept(credential_id)
         access = await self._credentials.load_access(presented, credential_id, is_kept=is_kept)
@@ -103,7 +103,7 @@ class FastLane:
 
 @final
 class CsvResponse(StreamingResponse):
-    """It ends with its client: what it is written from is cancelled when the client has gone."""
+    """The export is cancelled when the client disconnects."""
 
     media_type = "text/csv"
 
@@ -122,7 +122,7 @@ async def read_overview(user: AccountsRead, request: Request) -> Response:
 
     The scope `accounts:read` includes each account's name, number and type, but nothing about its API key.
     """
-    return _json(await load_overview(user.id, resources(request).database, ACCOUNTS.of(request)))
+    return _json(await load_overview(user.id, resources_of(request).database, ACCOUNTS.of(request)))
 
 
 @router.get(
@@ -268,7 +268,7 @@ async def export_activities(
 
 
 def _exporter(user: AuthUser, credential_id: UUID, request: Request) -> Exporter:
-    """The caller was authenticated for the first page already, and is again for each further one."""
+    """The caller has been authenticated for the first page, and is authenticated again for each further one."""
     first: list[UUID] = [user.id]
 
     async def authenticate() -> UUID:

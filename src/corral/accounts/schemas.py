@@ -1,4 +1,4 @@
-"""Response models of accounts, and how they are made of what Alpaca answered.
+"""Response models of accounts, built from Alpaca's responses.
 
 Decimals are texts, digit for digit as Alpaca wrote them. Times are in UTC with `Z`, with as many digits
 of a second as Alpaca wrote. Alpaca adds values to its enumerations, so they are texts here.

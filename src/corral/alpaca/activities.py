@@ -1,4 +1,4 @@
-"""What happened to an account: fills, and everything else that moves money or shares.
+"""Account activities: fills, and everything else that moves money or shares.
 
 Source: `GET /v2/account/activities` in https://docs.alpaca.markets/openapi/trading-api.json.
 """
@@ -14,16 +14,16 @@ from corral.alpaca.fields import Fields, Read, date, decimal, free_text, moment,
 from corral.alpaca.items import ItemForm, UnreadableItem, needed, read_items
 from corral.alpaca.paging import Direction, Listing
 
-MOST_ACTIVITIES: Final = 100  # that Alpaca puts on one page
+MOST_ACTIVITIES: Final = 100  # the maximum on one page of Alpaca
 _LONGEST_ID: Final = 128
 _LONGEST_DESCRIPTION: Final = 1_000
-_MOST_OTHER: Final = 32  # fields of an activity that this page of Alpaca's does not describe
+_MOST_OTHER: Final = 32  # fields of an activity that Alpaca's documentation does not describe
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TradeActivity:
-    """A fill of an order, or of a part of one. `other` is what Alpaca sends beyond its own description."""
+    """A fill or partial fill of an order. `other` has the fields that Alpaca does not document."""
 
     id: str
     activity_type: str
@@ -43,10 +43,10 @@ class TradeActivity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NonTradeActivity:
-    """A dividend, a fee, a transfer, …: `date` is the day on which it is settled, `created_at` when it was booked.
+    """A dividend, a fee, a transfer, …: `date` is the settlement date, `created_at` the booking time.
 
-    `price` and `description` are in Alpaca's examples of fees and options, and not in its schema: `description` says
-    what a fee is for. `other` is what else Alpaca sends.
+    `price` and `description` are in Alpaca's examples of fees and options, but not in its schema; `description` says
+    what a fee is for. `other` has all other fields.
     """
 
     id: str
@@ -77,7 +77,7 @@ class ActivityCategory(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActivityQuery:
-    """Which activities. `after` and `until` are moments in UTC at which they were booked.
+    """A filter for activities. `after` and `until` are booking times in UTC.
 
     Alpaca takes either `types` or `category`, not both.
     """
@@ -89,7 +89,7 @@ class ActivityQuery:
     direction: Direction = Direction.DESCENDING
 
     def parameters(self, *, limit: int, beyond: str | None = None) -> Mapping[str, str]:
-        """For the address: at most `limit` activities, from the first one or from behind the one called `beyond`."""
+        """Returns URL parameters: at most `limit` activities, from the first one or after the one with id `beyond`."""
         chosen = {
             "activity_types": ",".join(self.types) or None,
             "category": self.category.value if self.category else None,
@@ -102,7 +102,7 @@ class ActivityQuery:
         return {name: value for name, value in chosen.items() if value is not None}
 
 
-# A token stands for a place between two activities, and goes together with every filter.
+# A page token can be combined with every filter.
 ACTIVITY_LISTING: Final[Listing[Activity | UnreadableItem]] = Listing(
     MOST_ACTIVITIES, tie=None, is_within=lambda _: True
 )
@@ -119,7 +119,7 @@ def read_activity(fields: Fields) -> Activity | UnreadableItem:
 
 
 def _other(known: Collection[str], fields: Fields, _name: str) -> Mapping[str, str | bool]:
-    """What else Alpaca sends, as it is. An object or an array is none that anybody has described."""
+    """Returns the other fields unchanged, without objects and arrays, which are not documented."""
     found = {
         name: str(value) if isinstance(value, str) else value
         for name, value in fields.items()

@@ -1,4 +1,4 @@
-"""What Corral asks Alpaca, and what it makes of the answers."""
+"""Corral's requests to Alpaca, and how the responses are read."""
 
 import re
 import time
@@ -26,7 +26,7 @@ from corral.alpaca.requests import ApiRequest, Keys, RawAnswer, RequestRunner, s
 from corral.alpaca.transport import open_session
 from corral.secret import Secret
 
-# What Alpaca has been seen to say about keys that it does not accept, by status. Sources:
+# Alpaca's observed messages for keys that it does not accept, by status. Sources:
 #   401 unauthorized.   unknown, expired or regenerated keys, 2026 (dev.to/igorganapolsky, log of 2026-01-09);
 #                       without the full stop in https://alpaca.markets/learn/how-to-fix-common-trading-api-errors-at-alpaca
 #   401 request is not authorized   keys of the other environment (alpacahq/alpaca-py#519, alpaca-mcp-server#16)
@@ -52,7 +52,7 @@ _CODE: Final = re.compile(r"[1-9]\d{7}", re.ASCII)
 
 
 def refusal_of(answer: RawAnswer) -> AlpacaError:
-    """AlpacaAuthError or ReadRefused where it is certain that Alpaca itself says so, AlpacaServerError for all else."""
+    """Returns AlpacaAuthError or ReadRefused if the response is certainly Alpaca's own, otherwise AlpacaServerError."""
     fields = read_object(answer.body)
     code = _code_in(fields)
     if _refuses_keys(answer.status, fields, code):
@@ -69,12 +69,12 @@ def _refuses_keys(status: int, fields: Fields, code: int | None) -> bool:
 
 
 def _code_in(fields: Fields) -> int | None:
-    """Alpaca's number for the reason: the status and five digits, more or less."""
+    """Alpaca's error code: usually the status and five more digits."""
     code = fields.get("code")
     return int(code) if isinstance(code, str) and _CODE.fullmatch(code) else None
 
 
-_READ_AT_ONCE_BYTES: Final = 64 * 1024  # which takes 2 ms; beyond that others would wait for it
+_READ_AT_ONCE_BYTES: Final = 64 * 1024  # parsing takes 2 ms; more would block the event loop
 _Read = TypeVar("_Read")
 _Item = TypeVar("_Item")
 
@@ -83,7 +83,7 @@ _Item = TypeVar("_Item")
 class AccountAnswer:
     """`account` is an Account if it has a balance.
 
-    `answered_at` is when Alpaca answered, in UTC; `latency_seconds` is the whole call, retries included.
+    `answered_at` is the time of the response in UTC; `latency_seconds` is that of the whole call, retries included.
     """
 
     account: AccountFacts
@@ -102,24 +102,24 @@ async def open_alpaca(
 
 
 class AlpacaClient:
-    """Asks Alpaca. Knows no users: whoever calls has made sure that the keys may be used."""
+    """Sends requests to Alpaca. Knows no users: callers must have checked that the keys may be used."""
 
     def __init__(self, session: ClientSession, hosts: Hosts, *, timeout_seconds: float, max_body_bytes: int) -> None:
         self._requests = RequestRunner(session, hosts, timeout_seconds=timeout_seconds)
         self._max_body_bytes = max_body_bytes
 
     def budget_left(self, budget_key: Hashable) -> BudgetLeft | None:
-        """What is left of the account's minute; None where nothing was asked within it."""
+        """Returns the requests left in this minute; None if there was no request within it."""
         return self._requests.budgets.left(budget_key)
 
     async def fetch_account(
         self, environment: Environment, api_key: Secret, secret_key: Secret, *, budget_key: Hashable, leaving: int = 0
     ) -> AccountAnswer:
-        """Asks `GET /v2/account`, as https://docs.alpaca.markets/openapi/trading-api.json has it.
+        """Requests `GET /v2/account`, as documented in https://docs.alpaca.markets/openapi/trading-api.json.
 
         `budget_key` names the account whose requests are counted. Raises AlpacaError: AlpacaAuthError,
         ReadRefused, NotAnAccount or WrongShape, AlpacaServerError, Unreachable, DeadlineExceeded,
-        AlpacaRateLimited; the last also if fewer than `leaving` requests would be left for others.
+        AlpacaRateLimited; the last one also if fewer than `leaving` requests would be left for other callers.
         """
         started = time.perf_counter()
         keys = Keys(api_key, secret_key)
@@ -130,13 +130,13 @@ class AlpacaClient:
         return AccountAnswer(account, answer.answered_at, time.perf_counter() - started, answer.alpaca_request_id)
 
     def polite_seconds(self, budget_key: Hashable) -> float:
-        """How long to wait between calls that go on for ever, so that half of the budget is left to others."""
+        """Returns the pause in seconds between periodic calls that leaves half of the budget to other callers."""
         return self._requests.budgets.polite_seconds(budget_key)
 
     async def fetch_positions(
         self, environment: Environment, api_key: Secret, secret_key: Secret, *, budget_key: Hashable, leaving: int = 0
     ) -> tuple[Position | UnreadableItem, ...]:
-        """Asks `GET /v2/positions`: all of them, in one answer. Raises AlpacaError."""
+        """Requests `GET /v2/positions`: all of them, in one response. Raises AlpacaError."""
         request = ApiRequest(environment, "/v2/positions", Keys(api_key, secret_key), budget_key, leaving=leaving)
         return await self._fetch_items(request, read_positions)
 
@@ -152,9 +152,9 @@ class AlpacaClient:
         beyond: str | None = None,
         leaving: int = 0,
     ) -> tuple[Order | UnreadableItem, ...]:
-        """Asks `GET /v2/orders` for at most `limit` orders, 1 to 500, from behind the one with the id `beyond`.
+        """Requests `GET /v2/orders`: at most `limit` orders (1 to 500) after the one with the id `beyond`.
 
-        Raises AlpacaError; AlpacaRateLimited also if fewer than `leaving` requests would be left for others.
+        Raises AlpacaError; AlpacaRateLimited also if fewer than `leaving` requests would be left for other callers.
         """
         parameters = query.parameters(limit=limit, beyond=beyond)
         keys = Keys(api_key, secret_key)
@@ -173,9 +173,9 @@ class AlpacaClient:
         beyond: str | None = None,
         leaving: int = 0,
     ) -> tuple[Activity | UnreadableItem, ...]:
-        """Asks `GET /v2/account/activities` for at most `limit`, 1 to 100, from behind the one called `beyond`.
+        """Requests `GET /v2/account/activities`: at most `limit` (1 to 100) after the one with the id `beyond`.
 
-        Raises AlpacaError; RateLimited as `fetch_orders` does.
+        Raises AlpacaError; AlpacaRateLimited as `fetch_orders` does.
         """
         parameters = query.parameters(limit=limit, beyond=beyond)
         keys = Keys(api_key, secret_key)
@@ -192,7 +192,7 @@ class AlpacaClient:
         query: HistoryQuery,
         leaving: int = 0,
     ) -> PortfolioHistory:
-        """Asks `GET /v2/account/portfolio/history`. Raises AlpacaError."""
+        """Requests `GET /v2/account/portfolio/history`. Raises AlpacaError."""
         keys = Keys(api_key, secret_key)
         request = ApiRequest(
             environment, "/v2/account/portfolio/history", keys, budget_key, query.parameters(), leaving
@@ -204,7 +204,7 @@ class AlpacaClient:
     async def fetch_clock(
         self, environment: Environment, api_key: Secret, secret_key: Secret, *, budget_key: Hashable, leaving: int = 0
     ) -> MarketClock:
-        """Asks `GET /v2/clock`. Raises AlpacaError."""
+        """Requests `GET /v2/clock`. Raises AlpacaError."""
         request = ApiRequest(environment, "/v2/clock", Keys(api_key, secret_key), budget_key, leaving=leaving)
         _, clock = await self._fetch(request, read_clock)
         return clock
@@ -223,7 +223,7 @@ class AlpacaClient:
         found = await _read_off_the_loop(read, answer.body)
         if not isinstance(found, WrongShape):
             return answer, found
-        # A new one, because the frames of the reader's hold the body.
+        # A new exception, because the traceback of the original one refers to the body.
         kind = NotAnAccount if isinstance(found, NotAnAccount) else WrongShape
         wrong = kind(found.fault, found.field, status=answer.status, alpaca_request_id=answer.alpaca_request_id)
         log_wrong_shape(request.environment, request.path, wrong)
@@ -231,7 +231,7 @@ class AlpacaClient:
 
 
 async def _read_off_the_loop(read: Callable[[bytes], _Read], body: bytes) -> _Read | WrongShape:
-    """A long answer is read by a thread, so that nobody else waits for it."""
+    """Parses a long response in a thread, so that it does not block the event loop."""
     if len(body) <= _READ_AT_ONCE_BYTES:
         return _read_or_fault(read, body)
     return await to_thread(_read_or_fault, read, body)

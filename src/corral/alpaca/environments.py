@@ -1,7 +1,7 @@
-"""Where Alpaca lives: a closed set of addresses, fixed when the process starts.
+"""The URLs of Alpaca: a closed set, fixed at startup.
 
-Nothing that comes with a request or out of the database is ever part of an address. A row says paper
-or live, and that picks one of the two URLs here.
+No part of a request or of the database ever becomes part of a URL. A row says paper or live, which selects one of
+the two URLs here.
 """
 
 from contextlib import suppress
@@ -26,13 +26,13 @@ class Environment(StrEnum):
 
 
 def hint_from_key_id(key_id: str) -> Environment:
-    """Answers which environment to ask first. `PK…` and `AK…` are a habit of Alpaca's, not a promise: ask, too."""
+    """Returns the environment to try first. Alpaca does not promise the prefixes `PK…` and `AK…`."""
     return Environment.LIVE if key_id.startswith("AK") else Environment.PAPER
 
 
 @dataclass(frozen=True, slots=True)
 class Hosts:
-    """Base URLs without a trailing slash: trading with play money, trading with real money, market data.
+    """Base URLs without a trailing slash: paper trading, live trading, market data.
 
     With a `proxy`, every connection to them is made through it.
     """
@@ -51,7 +51,7 @@ class Hosts:
         data: str = "https://data.alpaca.markets",
         proxy: str | None = None,
     ) -> Self:
-        """Reads the configured base URLs; a path prefix is kept.
+        """Returns the configured base URLs, with their path prefixes.
 
         Raises ValueError, with a sentence for the operator, for anything but https (plain http is for
         loopback hosts), for user names, queries and fragments, which could redirect or leak a key, when paper
@@ -62,7 +62,7 @@ class Hosts:
         return hosts if proxy is None else replace(hosts, proxy=_proxy_url(proxy, hosts))
 
     def trade_updates(self, environment: Environment) -> URL:
-        """The WebSocket beside the trading API: wss where that is https, ws where it is http."""
+        """The WebSocket URL of the trading API: wss for https, ws for http."""
         base = self.trading(environment)
         scheme = "wss" if base.scheme == "https" else "ws"
         return base.with_path(f"{base.raw_path.rstrip('/')}/stream", encoded=True).with_scheme(scheme)
@@ -87,7 +87,7 @@ def _base_url(name: str, text: str) -> URL:
 
 
 def _refuse_mixed_up(hosts: Hosts) -> None:
-    """Real money must not be traded by keys that were stored as paper."""
+    """Keys that were stored as paper must never trade real money."""
     if _place(hosts.paper) == _place(hosts.live):
         raise ValueError("CORRAL_ALPACA_PAPER_URL and CORRAL_ALPACA_LIVE_URL are the same: paper and live must differ.")
     if hosts.paper.host == _LIVE_HOST or hosts.live.host == _PAPER_HOST:
@@ -131,7 +131,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def configured_hosts(settings: Settings) -> Hosts:
-    """Raises ValueError for an address that is none, and for two that must not go together."""
+    """Raises ValueError for an invalid URL, and for URLs that must not be combined."""
     proxy = settings.alpaca_proxy
     return Hosts.from_urls(
         paper=settings.alpaca_paper_url,

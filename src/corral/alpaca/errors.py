@@ -1,6 +1,6 @@
-"""What can go wrong on the way to Alpaca, named after the condition.
+"""Errors of calls to Alpaca, named after the condition.
 
-None of these carries what Alpaca sent, a key or an address: they may be logged and shown to anyone.
+None of these contains Alpaca's text, a key or a URL, so they may be logged and shown to anyone.
 """
 
 from enum import StrEnum
@@ -8,7 +8,7 @@ from typing import ClassVar
 
 
 class Fault(StrEnum):
-    """Why a value of Alpaca's cannot be used, for the log."""
+    """Why a value from Alpaca cannot be used, for the log."""
 
     NOT_JSON = "not_json"
     NOT_AN_OBJECT = "not_an_object"
@@ -27,7 +27,7 @@ class Fault(StrEnum):
 
 
 class AlpacaError(Exception):
-    """No usable answer. `status` and `alpaca_request_id` are Alpaca's, where it got as far as an answer."""
+    """No usable response. `status` and `alpaca_request_id` are Alpaca's, if there was a response."""
 
     sentence: ClassVar[str] = "Alpaca did not answer usefully"
 
@@ -38,15 +38,15 @@ class AlpacaError(Exception):
 
 
 class AlpacaAuthError(AlpacaError):
-    """Alpaca does not know this pair of keys here, or they are of a form that no key has (then nothing was sent)."""
+    """Alpaca does not accept this key pair in this environment, or it cannot be valid (then nothing was sent)."""
 
     sentence = "Alpaca refused these keys"
 
 
 class ReadRefused(AlpacaError):  # noqa: N818 - named after the condition
-    """Alpaca understood the request and refused it for a reason of its own; asking again will not help.
+    """Alpaca understood the request and rejected it; repeating it will not help.
 
-    `alpaca_code` is the number that Alpaca gives the reason, such as 42210000.
+    `alpaca_code` is Alpaca's error code, such as 42210000.
     """
 
     sentence = "Alpaca refused this request"
@@ -57,9 +57,9 @@ class ReadRefused(AlpacaError):  # noqa: N818 - named after the condition
 
 
 class WrongShape(AlpacaError):  # noqa: N818 - named after the condition
-    """A 200 whose body is not what it should be, is too large, or is compressed although that was not requested.
+    """A 200 with an unexpected body, one that is too large, or one compressed without being requested.
 
-    `field` is a name of our own, never a text of Alpaca's: the field that cannot be read, or None for the whole.
+    `field` is the name in Corral of the field that cannot be read, never Alpaca's text; None for the whole body.
     """
 
     sentence = "Alpaca's answer has an unexpected form"
@@ -84,7 +84,7 @@ class NotAnAccount(WrongShape):
 
 
 class RepeatedPage(WrongShape):
-    """A page repeats items of an earlier page. Paging on would never end."""
+    """A page repeats items of an earlier page, so paging would never end."""
 
     sentence = "Alpaca's pages repeat themselves"
 
@@ -93,7 +93,7 @@ class RepeatedPage(WrongShape):
 
 
 class AlpacaServerError(AlpacaError):
-    """Any other status, redirects included; without a status, something that is not HTTP."""
+    """Any other status, including redirects; without a status, a response that is not HTTP."""
 
     sentence = "Alpaca failed to answer"
 
@@ -111,19 +111,19 @@ class Unreachable(AlpacaError):  # noqa: N818 - named after the condition
 
 
 class CertificateRefused(Unreachable):
-    """What answers there cannot prove to be Alpaca. Nothing was sent."""
+    """The server's certificate is not valid for Alpaca. Nothing was sent."""
 
     sentence = "The certificate at Alpaca's address is not trusted"
 
 
 class DeadlineExceeded(AlpacaError):  # noqa: N818 - named after the condition
-    """No complete answer within the time for the whole call, retries included."""
+    """No complete response within the timeout of the whole call, retries included."""
 
     sentence = "Alpaca did not answer in time"
 
 
 class SlotTaken(AlpacaError):  # noqa: N818 - named after the condition
-    """The account has its one connection for `trade_updates` already: a program of its owner's, or another server."""
+    """The account's only `trade_updates` connection is in use: by a program of the owner, or by another server."""
 
     sentence = "Alpaca's one connection for this account is taken"
 
@@ -131,7 +131,7 @@ class SlotTaken(AlpacaError):  # noqa: N818 - named after the condition
 class AlpacaRateLimited(AlpacaError):  # noqa: N818 - named after the condition
     """The account's requests for this minute are spent.
 
-    `retry_after_seconds` is 1 to 60. `from_us` means that Alpaca was not asked, because it would refuse.
+    `retry_after_seconds` is 1 to 60. `from_us` means that no request was sent, because Alpaca would have rejected it.
     """
 
     sentence = "The budget of requests for this account is spent"

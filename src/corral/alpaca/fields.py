@@ -10,7 +10,7 @@ from typing import Any, Final, Never, TypeVar, cast
 
 from corral.alpaca.errors import Fault, WrongShape
 
-# RFC 3339 §5.6, seconds of at most nine digits. A leap second is no moment that anything here could hold.
+# RFC 3339 §5.6, seconds of at most nine digits. Leap seconds are not supported.
 _MOMENT: Final = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _SECONDS: Final = len("YYYY-MM-DDTHH:MM:SS")
 _MILLISECONDS: Final = _SECONDS + len(".fff")
@@ -18,12 +18,12 @@ _NANOSECONDS: Final = len(".fffffffff")
 
 
 def in_utc(text: str) -> str | None:
-    """The same moment as `YYYY-MM-DDTHH:MM:SS[.fraction]Z`, its fraction digit for digit; None if it is no moment."""
+    """Returns the time as `YYYY-MM-DDTHH:MM:SS[.fraction]Z`, with the same fraction digits; None if it is invalid."""
     if (found := _MOMENT.fullmatch(text)) is None:
         return None
     date, time, fraction, zone = found.groups()
     try:
-        # Also for what is in UTC already: February 30 is no moment.
+        # Also for times in UTC, because February 30 has to be rejected.
         whole = datetime.fromisoformat(f"{date}T{time}{'+00:00' if zone in 'Zz' else zone}").astimezone(UTC)
     except (ValueError, OverflowError):
         return None
@@ -31,7 +31,7 @@ def in_utc(text: str) -> str | None:
 
 
 def since_1970(seconds: int) -> str | None:
-    """Unix seconds, written like the others; None beyond the year 9999."""
+    """Formats Unix seconds like `in_utc`; returns None beyond the year 9999."""
     try:
         return datetime.fromtimestamp(seconds, UTC).isoformat()[:_SECONDS] + "Z"
     except (ValueError, OverflowError, OSError):
@@ -39,18 +39,18 @@ def since_1970(seconds: int) -> str | None:
 
 
 def written_in_utc(moment: datetime) -> str:
-    """A moment that is in UTC, written like the others, with six digits of a second."""
+    """Formats a time in UTC like `in_utc`, with microseconds."""
     return moment.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def instant(moment: str) -> str:
-    """A key that sorts as time does, for a moment that is in UTC: fractions differ in length."""
+    """A sort key for a time in UTC, because fractions differ in length."""
     fraction = moment[_SECONDS:-1] or "."
     return moment[:_SECONDS] + fraction.ljust(_NANOSECONDS, "0")
 
 
 def millisecond(moment: str) -> str:
-    """The moment, cut down to the millisecond."""
+    """The time, truncated to milliseconds."""
     return instant(moment)[:_MILLISECONDS]
 
 
@@ -59,23 +59,23 @@ Fields = Mapping[str, Any]
 Value = TypeVar("Value")
 Read = Callable[[Fields, str], Value | None]
 
-# Exponents end at three digits: "1e999999999" is a decimal as well, but whoever writes it out runs out of memory.
+# Exponents end at three digits: "1e999999999" is a decimal as well, but writing it out would exhaust the memory.
 _DECIMAL: Final = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d{1,3})?", re.ASCII)
 _COUNT: Final = re.compile(r"(\d{1,6})(\.0{1,6})?", re.ASCII)
 _DATE: Final = re.compile(r"(\d{4}-\d\d-\d\d)(?:[Tt ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:[Zz]|[+-]\d\d:?\d\d)?)?", re.ASCII)
 _BOOLEANS: Final[Mapping[object, bool]] = {"true": True, "false": False}
-# What programs write that have no day: MySQL's zero date and the zero value of Go's time.Time.
+# Values for "no date": MySQL's zero date and the zero value of Go's time.Time.
 _NO_DAYS: Final = frozenset({"0000-00-00", "0001-01-01"})
 
 
 def read_object(body: bytes) -> Fields:
-    """Reads a JSON object, numbers as the texts they were written as; empty for anything else."""
+    """Parses a JSON object, with numbers as written; returns an empty one for anything else."""
     value = _decoded(body)
     return cast("Fields", value) if isinstance(value, dict) else {}
 
 
 def read_array(body: bytes) -> Sequence[Fields]:
-    """Reads a JSON array of objects. Raises WrongShape."""
+    """Parses a JSON array of objects. Raises WrongShape."""
     value = _decoded(body)
     if value is None:
         raise WrongShape(Fault.NOT_JSON)
@@ -83,7 +83,7 @@ def read_array(body: bytes) -> Sequence[Fields]:
 
 
 def objects(value: object, name: str | None = None) -> Sequence[Fields]:
-    """The same value, if it is an array of objects. Raises WrongShape."""
+    """Returns the value if it is an array of objects. Raises WrongShape."""
     if not isinstance(value, list):
         raise WrongShape(Fault.NOT_A_LIST, name)
     items = cast("list[object]", value)
@@ -93,14 +93,14 @@ def objects(value: object, name: str | None = None) -> Sequence[Fields]:
 
 
 def _decoded(body: bytes) -> object:
-    # No exception of the parser is passed on or becomes a context: it would carry the whole body.
+    # The parser's exception is neither re-raised nor kept as context, because it contains the whole body.
     with suppress(ValueError, RecursionError):
         return _DECODER.decode(body.decode("utf-8"))
     return None
 
 
 class NumberAsWritten(str):
-    """A JSON number that was never a float: no digit is lost, and none is computed."""
+    """A JSON number as it was written; never converted to a float, so no digit changes."""
 
     __slots__ = ()
 
@@ -108,7 +108,7 @@ class NumberAsWritten(str):
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        raise ValueError("a name stands twice: parsers differ in which value they believe")
+        raise ValueError("duplicate name: parsers differ in which value they use")
     return fields
 
 
@@ -116,8 +116,8 @@ def _refuse_constant(_constant: str) -> Never:
     raise ValueError("NaN and Infinity are not JSON")
 
 
-# The standard library's parser, because it alone can keep numbers as written and see a name that stands
-# twice. With both done for it by further passes over the bytes, orjson is no faster (6 µs for an account).
+# The standard library's parser, because only it can keep numbers as written and detect duplicate
+# names. With further passes over the bytes for both, orjson is no faster (6 µs for an account).
 _DECODER: Final = json.JSONDecoder(
     parse_float=NumberAsWritten,
     parse_int=NumberAsWritten,
@@ -127,7 +127,7 @@ _DECODER: Final = json.JSONDecoder(
 
 
 def required(read: Read[Value], fields: Fields, name: str) -> Value:
-    """What `read` finds. Raises WrongShape also where there is nothing."""
+    """Returns what `read` returns. Raises WrongShape also for None."""
     value = read(fields, name)
     if value is None:
         raise WrongShape(Fault.MISSING, name)
@@ -135,7 +135,7 @@ def required(read: Read[Value], fields: Fields, name: str) -> Value:
 
 
 def if_readable(read: Read[Value], fields: Fields, name: str) -> Value | None:
-    """What `read` finds; None also for what cannot be read. For what is shown and never decides anything."""
+    """Returns what `read` returns; None for an unreadable value. Only for values that are displayed."""
     try:
         return read(fields, name)
     except WrongShape:
@@ -143,21 +143,21 @@ def if_readable(read: Read[Value], fields: Fields, name: str) -> Value | None:
 
 
 def read_table(fields: Fields, table: Mapping[str, Read[object]]) -> dict[str, Any]:
-    """What each reader of the table finds under its name. Raises WrongShape."""
+    """Returns the value of each reader in the table by name. Raises WrongShape."""
     return {name: read(fields, name) for name, read in table.items()}
 
 
 def read_table_if_readable(fields: Fields, table: Mapping[str, Read[object]]) -> dict[str, Any]:
-    """The same with None for what cannot be read."""
+    """Like `read_table`, with None for unreadable values."""
     return {name: if_readable(read, fields, name) for name, read in table.items()}
 
 
 def text(fields: Fields, name: str, *, longest: int = LONGEST_TEXT) -> str | None:
-    """A word of Alpaca's: an id, a name, a value of an enumeration, to which Alpaca may add."""
+    """A short text of Alpaca: an id, a name, or an enumeration value, of which Alpaca may add more."""
     value = _given(fields, name)
     if value is None:
         return None
-    # isprintable() also keeps out lone surrogates, which no UTF-8 answer of ours could hold.
+    # isprintable() also rejects lone surrogates, which cannot be encoded as UTF-8.
     if type(value) is not str or not value.isprintable():
         raise WrongShape(Fault.NOT_A_TEXT, name)
     if len(value) > longest:
@@ -166,7 +166,7 @@ def text(fields: Fields, name: str, *, longest: int = LONGEST_TEXT) -> str | Non
 
 
 def free_text(fields: Fields, name: str, *, longest: int) -> str | None:
-    """What a person or a program of theirs wrote, control characters and all."""
+    """A text from a user or a user's program, including control characters."""
     value = _given(fields, name)
     if value is None:
         return None
@@ -178,20 +178,20 @@ def free_text(fields: Fields, name: str, *, longest: int) -> str | None:
 
 
 def decimal(fields: Fields, name: str) -> str | None:
-    """A number, as a text or as JSON's own, digit for digit."""
+    """A number, as a string or a JSON number, digit for digit."""
     value = _given(fields, name)
     return None if value is None else as_decimal(value, name)
 
 
 def as_decimal(value: object, name: str) -> str:
-    """The number, digit for digit. Raises WrongShape."""
+    """Returns the number, digit for digit. Raises WrongShape."""
     if not isinstance(value, str) or len(value) > LONGEST_TEXT or not _DECIMAL.fullmatch(value):
         raise WrongShape(Fault.NOT_A_NUMBER, name)
     return str(value)
 
 
 def array(fields: Fields, name: str) -> Sequence[object]:
-    """An array of whatever; empty for null. Raises WrongShape for anything else."""
+    """An array of any values; empty for null. Raises WrongShape for anything else."""
     value = _given(fields, name)
     if value is None:
         return []
@@ -210,7 +210,7 @@ def flag(fields: Fields, name: str) -> bool | None:
 
 
 def is_set(fields: Fields, name: str) -> bool:
-    """False where nothing is said. Raises WrongShape for a blank: a wrong "not blocked" costs more than an error."""
+    """False if missing. Raises WrongShape for a blank, because a wrong "not blocked" costs more than an error."""
     if fields.get(name) == "":
         raise WrongShape(Fault.NOT_A_FLAG, name)
     return flag(fields, name) or False
@@ -227,7 +227,7 @@ def count(fields: Fields, name: str) -> int | None:
 
 
 def moment(fields: Fields, name: str) -> str | None:
-    """An RFC 3339 time of whatever zone, in UTC with `Z`, its fraction digit for digit; None for a zero time."""
+    """An RFC 3339 time of any zone, in UTC with `Z` and the same fraction digits; None for a zero time."""
     value = _given(fields, name)
     if value is None:
         return None
@@ -240,7 +240,7 @@ def moment(fields: Fields, name: str) -> str | None:
 
 
 def date(fields: Fields, name: str) -> str | None:
-    """A day, `YYYY-MM-DD`, cut out of a time if need be; None for a zero date."""
+    """A date `YYYY-MM-DD`, also taken from a timestamp; None for a zero date."""
     value = _given(fields, name)
     if value is None:
         return None

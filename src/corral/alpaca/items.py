@@ -1,6 +1,6 @@
-"""Lists of Alpaca's in which an item may be unreadable: the others are used, and it is counted.
+"""Reads lists in which an item may be unreadable: it is counted, and the other items are used.
 
-Says in the log why an answer, or a part of it, could not be used: by kind and field, never by a value.
+Logs why a response or an item could not be used: by kind and field, never with a value.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,9 +21,9 @@ Item = TypeVar("Item")
 @final
 @dataclass(frozen=True, slots=True)
 class UnreadableItem:
-    """An item with a field that cannot be read. It is known to exist, and nothing may be computed from it.
+    """An item with an unreadable field. It is known to exist, but must not be used in computations.
 
-    `cells` are the fields that can be read; `faults` say which cannot, by their names in Corral, and why.
+    `cells` are the readable fields; `faults` are the others, by their names in Corral, and why.
     """
 
     id: str
@@ -39,8 +39,8 @@ Entry = Item | UnreadableItem
 class ItemForm(Generic[Item]):
     """How one item of a list is read, field by field.
 
-    `identity` are the fields without which nobody could say what is missing: if one of them cannot be read, the whole
-    list cannot. The first of them is the id.
+    `identity` are the fields that identify an item: if one of them is unreadable, the whole list is. The first one is
+    the id.
     """
 
     make: Callable[..., Item]
@@ -61,7 +61,7 @@ class ItemForm(Generic[Item]):
         return self.make(**cells)
 
     def read_whole(self, fields: Fields) -> Item:
-        """Raises WrongShape for an item of which anything cannot be read."""
+        """Raises WrongShape for an item with any unreadable field."""
         item = self.read(fields)
         if isinstance(item, UnreadableItem):
             name, fault = next(iter(item.faults.items()))
@@ -70,14 +70,14 @@ class ItemForm(Generic[Item]):
 
 
 def needed(read: Callable[[Fields, str], object]) -> Read[object]:
-    """A field that an item cannot do without."""
+    """A required field of an item."""
     return lambda fields, name: required(read, fields, name)
 
 
 def read_items(
     many: Iterable[Fields], read: Callable[[Fields], Item | UnreadableItem]
 ) -> tuple[Item | UnreadableItem, ...]:
-    """Reads each. Raises WrongShape if more than half cannot be read: then it is our reading that is wrong."""
+    """Reads every item. Raises WrongShape if more than half are unreadable: then the parser is most likely wrong."""
     entries = tuple(map(read, many))
     if 2 * count_unreadable(entries) > len(entries):
         raise WrongShape(Fault.MOSTLY_UNREADABLE, _first_fault(entries))
@@ -93,7 +93,7 @@ def count_unreadable(entries: Iterable[object]) -> int:
 
 
 def faults_of(entries: Iterable[object]) -> Mapping[str, Fault]:
-    """What cannot be read, by field, for the log."""
+    """The unreadable fields and why, for the log."""
     return {name: fault for one in entries if isinstance(one, UnreadableItem) for name, fault in one.faults.items()}
 
 
@@ -117,7 +117,7 @@ def log_wrong_shape(environment: Environment, path: str, wrong: WrongShape) -> N
 
 
 def log_unreadable(environment: Environment, path: str, answer: RawAnswer, entries: Sequence[object]) -> None:
-    """One line for an answer with items that were left out; none for one that was read whole."""
+    """Writes one line for a response with unreadable items, and none for one without."""
     if unreadable := count_unreadable(entries):
         _log.warning(
             "alpaca_items_unreadable",

@@ -3,8 +3,7 @@
 Source: `GET /v2/account` in https://docs.alpaca.markets/openapi/trading-api.json. Alpaca adds and removes
 fields (`pattern_day_trader` and `daytrade_count` went in July 2026), so only what a balance needs is required.
 
-
-Whether the market is open. Source: `GET /v2/clock`, https://docs.alpaca.markets/openapi/trading-api.json.
+Also the market clock. Source: `GET /v2/clock`, https://docs.alpaca.markets/openapi/trading-api.json.
 """
 
 from collections.abc import Mapping
@@ -29,14 +28,14 @@ from corral.alpaca.fields import (
 )
 
 LONGEST_CURRENCY: Final = 8
-ACTIVE: Final = "ACTIVE"  # the one status of https://docs.alpaca.markets/docs/account-plans that is good for everything
+ACTIVE: Final = "ACTIVE"  # the only status in https://docs.alpaca.markets/docs/account-plans without limitations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountFacts:
-    """An account, whether or not it is open. Decimals are texts, digit for digit as Alpaca wrote them.
+    """An account, whether or not it is open. Decimals are strings, digit for digit as Alpaca wrote them.
 
-    What has a default is shown for information only, and is None where Alpaca does not say it readably.
+    Fields with a default are for information only, and None if Alpaca sends no readable value.
     """
 
     id: str
@@ -81,16 +80,16 @@ class Account(AccountFacts):
 
 
 def read_account(body: bytes) -> AccountFacts:
-    """Reads the body of `GET /v2/account`: an Account, or the facts alone of one that is not open and has no balance.
+    """Parses the body of `GET /v2/account`: an Account, or AccountFacts for one that is not open and has no balance.
 
-    Raises NotAnAccount for everything else. Optional fields may be missing or null. One that is there and makes no
-    sense is refused like a missing balance, because a wrong "not blocked" costs more than an error.
+    Raises NotAnAccount for everything else. Optional fields may be missing or null. An invalid one
+    is rejected like a missing balance, because a wrong "not blocked" costs more than an error.
     """
     try:
         return _account(read_object(body))
     except WrongShape as wrong:
         fault, field = wrong.fault, wrong.field
-    # A new one, because the frames of the reader's hold the body.
+    # A new exception, because the traceback of the original one refers to the body.
     raise NotAnAccount(fault, field)
 
 
@@ -159,7 +158,7 @@ _FOR_INFORMATION: Final[Mapping[str, Read[object]]] = {
 
 @dataclass(frozen=True, slots=True)
 class MarketClock:
-    """Times in UTC, where Alpaca writes New York's."""
+    """Times in UTC; Alpaca returns New York time."""
 
     timestamp: str
     is_open: bool

@@ -1,7 +1,7 @@
-"""Orders as Alpaca describes them, and what can be asked about them.
+"""Orders as Alpaca describes them, and the filters for lists of them.
 
-Source: `GET /v2/orders` in https://docs.alpaca.markets/openapi/trading-api.json. The description requires
-next to nothing, multi-leg orders leave out more of it, and Alpaca adds values to every enumeration.
+Source: `GET /v2/orders` in https://docs.alpaca.markets/openapi/trading-api.json. The schema requires
+hardly any field, multi-leg orders omit even more of them, and Alpaca adds values to every enumeration.
 """
 
 from collections.abc import Mapping
@@ -27,16 +27,16 @@ from corral.alpaca.fields import (
 from corral.alpaca.items import ItemForm, UnreadableItem, needed, read_items
 from corral.alpaca.paging import Direction, Listing
 
-MOST_ORDERS: Final = 500  # that Alpaca puts on one page
+MOST_ORDERS: Final = 500  # the maximum on one page of Alpaca
 MOST_LEGS: Final = 8  # Alpaca takes four, and a bracket has two
 _LONGEST_CLIENT_ORDER_ID: Final = 256  # Alpaca takes 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """Decimals and times are texts, digit for digit; times are in UTC. None is what Alpaca leaves open.
+    """Decimals and times are strings, digit for digit; times are in UTC. None if Alpaca sends no value.
 
-    `order_class` is "simple" for what Alpaca calls "". `legs` are orders without legs of their own.
+    `order_class` is "simple" where Alpaca has "". `legs` are orders without legs.
     """
 
     id: str
@@ -85,9 +85,9 @@ class OrderStatusFilter(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderQuery:
-    """Which orders, and in what direction. `after` and `until` are moments in UTC, both exclusive.
+    """A filter for orders and their direction. `after` and `until` are times in UTC, both exclusive.
 
-    Every order of a group stands on its own, which lets a page end between them.
+    The orders of a group are listed individually, so a page may end between them.
     """
 
     status: OrderStatusFilter = OrderStatusFilter.OPEN
@@ -96,9 +96,9 @@ class OrderQuery:
     direction: Direction = Direction.DESCENDING
 
     def parameters(self, *, limit: int, beyond: str | None = None) -> Mapping[str, str]:
-        """For the address: at most `limit` orders, from the first one or from behind the one with the id `beyond`.
+        """Returns URL parameters: at most `limit` orders, from the first one or after the one with the id `beyond`.
 
-        Alpaca does not take `after` and `until` together with an id; whoever asks looks after them.
+        Alpaca does not accept `after` and `until` together with an id, so the caller has to apply them.
         """
         if beyond is None:
             bounds = {"after": self.after, "until": self.until}
@@ -114,7 +114,7 @@ class OrderQuery:
 
 
 def order_listing(query: OrderQuery) -> Listing[Order | UnreadableItem]:
-    """How Alpaca's list of these orders is turned page by page."""
+    """How Alpaca's list of these orders is paged through."""
 
     def is_within(order: Order | UnreadableItem) -> bool:
         submitted_at = submitted_at_of(order)
@@ -124,7 +124,7 @@ def order_listing(query: OrderQuery) -> Listing[Order | UnreadableItem]:
         return not is_early and not is_late
 
     def tie(order: Order | UnreadableItem) -> str | None:
-        # Nobody says how precisely Alpaca compares: a millisecond is coarser than anything that it writes.
+        # It is not documented how precisely Alpaca compares; its timestamps are finer than a millisecond.
         submitted_at = submitted_at_of(order)
         return millisecond(submitted_at) if submitted_at else None
 
@@ -132,25 +132,25 @@ def order_listing(query: OrderQuery) -> Listing[Order | UnreadableItem]:
 
 
 def submitted_at_of(order: Order | UnreadableItem) -> str | None:
-    """When it was submitted; None where that is not said or cannot be read."""
+    """Returns the submission time; None if it is missing or unreadable."""
     if isinstance(order, UnreadableItem):
         return cast("str | None", order.cells.get("submitted_at"))
     return order.submitted_at
 
 
 def read_orders(body: bytes) -> tuple[Order | UnreadableItem, ...]:
-    """Reads the body of `GET /v2/orders`. Raises WrongShape, as `read_items` does."""
+    """Parses the body of `GET /v2/orders`. Raises WrongShape as `read_items` does."""
     return read_items(read_array(body), _FORM.read)
 
 
 def read_order(fields: Fields) -> Order:
-    """Reads one order of an event. Raises WrongShape without an id or a status, and for anything unreadable."""
+    """Parses the order of an event. Raises WrongShape without an id or a status, and for any unreadable field."""
     return _FORM.read_whole(fields)
 
 
 def _legs(fields: Fields, name: str) -> tuple[Order, ...]:
     many = objects(array(fields, name), name)
-    # One level: a leg that has legs is nothing that Alpaca describes.
+    # One level only: Alpaca does not document legs of legs.
     if len(many) > MOST_LEGS or any(leg.get("legs") for leg in many):
         raise WrongShape(Fault.NESTED, name)
     return tuple(_FORM.read_whole(leg) for leg in many)
@@ -158,7 +158,7 @@ def _legs(fields: Fields, name: str) -> tuple[Order, ...]:
 
 _FORM: Final = ItemForm(
     Order,
-    # A multi-leg order has "" in the place of what only its legs have, and they in that of their type.
+    # A multi-leg order has "" in the fields that only its legs have, and the legs have "" as their type.
     identity={"id": needed(text), "symbol": text},
     fields={
         "client_order_id": partial(free_text, longest=_LONGEST_CLIENT_ORDER_ID),

@@ -1,9 +1,9 @@
-"""Lists that Alpaca gives out page by page, turned so that nothing is lost and nothing comes twice.
+"""Pages through Alpaca's lists so that no item is lost or repeated.
 
-Alpaca goes on behind an item that is named by its id. For orders it says: those that were submitted
-before the one with this id. Orders of one group are submitted in the same moment, so whoever names one
-in the middle of a group may lose the rest of it, or not; that is not said. Hence the item that is named
-here is always the last one of another moment, and what was given already of what follows it is left out.
+Alpaca continues after an item with a given id. For orders, the documentation says: those submitted before the one
+with this id. The orders of a group are submitted at the same time, so with an id from the middle of a group the rest
+of it may be lost or not; that is not documented. Therefore the id is always that of the last item with another
+timestamp, and items after it that were already returned are left out.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,7 +14,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from corral.alpaca.errors import RepeatedPage
 
-MARK_BYTES: Final = 6  # two of 500 are alike once in two billion times
+MARK_BYTES: Final = 6  # two of 500 collide once in two billion times
 
 
 class Direction(StrEnum):
@@ -36,10 +36,10 @@ Ask = Callable[[int, str | None], Awaitable[Sequence[Item]]]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a list goes on: behind the item `beyond`, or from its start, but for those with the marks in `given`.
+    """A position in a list: after the item `beyond`, or at the start, without the items whose marks are in `given`.
 
-    `milestone` is one of the items named before, farther and farther apart, and must never be met again
-    (Brent's way to find a cycle). `turns` counts the pages up to here.
+    `milestone` is one of the earlier `beyond` ids, at growing distances, and must never appear again (Brent's
+    cycle detection). `turns` counts the pages so far.
     """
 
     beyond: str | None = None
@@ -58,11 +58,11 @@ class Page(Generic[AnyItem]):
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[AnyItem]):
-    """A list of Alpaca's: at most `longest_page` items on a page.
+    """One of Alpaca's lists, with at most `longest_page` items on a page.
 
-    `tie` is alike for items that might share a moment, None for an item of an unknown moment, and None itself where
-    an id alone says where to go on.
-    `is_within` tells what belongs to the list, for bounds that Alpaca does not take together with an id.
+    `tie` returns equal values for items that may have the same time, and None for an item whose time is unknown. It is
+    None itself if an id alone defines where to continue.
+    `is_within` applies the bounds that Alpaca does not accept together with an id.
     """
 
     longest_page: int
@@ -71,9 +71,9 @@ class Listing(Generic[AnyItem]):
 
 
 async def read_page(listing: Listing[Item], ask: Ask[Item], place: Place, *, limit: int) -> Page[Item]:
-    """The next `limit` items from `place` on, by one call of `ask(how many, beyond which id)`.
+    """Returns the next `limit` items from `place` on, by one call of `ask(how many, beyond which id)`.
 
-    Raises RepeatedPage if Alpaca gives again what it gave, and what `ask` raises.
+    Raises RepeatedPage if Alpaca repeats items, and what `ask` raises.
     """
     wanted = min(listing.longest_page, len(place.given) + limit + 1)
     found = await ask(wanted, place.beyond)
@@ -91,7 +91,7 @@ async def read_page(listing: Listing[Item], ask: Ask[Item], place: Place, *, lim
 
 
 def mark(item_id: str) -> bytes:
-    """A short mark of an item, for a cursor that has to remember many. Ids themselves may begin alike."""
+    """A short hash of an item's id, for a cursor that contains many. Ids themselves may have the same prefix."""
     return blake2b(item_id.encode(), digest_size=MARK_BYTES).digest()
 
 
@@ -105,13 +105,13 @@ def _behind(seen: Sequence[Item], found: Sequence[Item], listing: Listing[Item],
     if listing.tie is None:
         return _turned(place, seen[-1].id, frozenset())
     ties = [listing.tie(item) for item in seen]
-    # What comes next may share the moment of the last one, or, if that is not known, of the last one that is.
+    # The next item may have the same time as the last one, or, if that is unknown, as the last one with a known time.
     last = next((tie for tie in reversed(ties) if tie is not None), None)
     whole = next((index for index in range(len(ties), 0, -1) if ties[index - 1] not in {last, None}), 0)
-    # From the start of a list, new items may have come in before those that were given.
+    # At the start of a list, new items may have been added before those already returned.
     still_given = place.given if place.beyond is None else place.given & {mark(item.id) for item in found}
     given = (still_given | {mark(item.id) for item in seen}) - {mark(item.id) for item in seen[:whole]}
-    if len(given) >= listing.longest_page:  # of one moment: nothing is left but to trust the id
+    if len(given) >= listing.longest_page:  # all have the same time, so only the id can be used
         return _turned(place, seen[-1].id, frozenset())
     return _turned(place, seen[whole - 1].id, given) if whole else replace(place, given=given)
 

@@ -1,4 +1,4 @@
-"""How an account's equity went over time.
+"""Portfolio history: an account's equity over time.
 
 Source: `GET /v2/account/portfolio/history` in https://docs.alpaca.markets/openapi/trading-api.json.
 """
@@ -28,7 +28,7 @@ _SECONDS: Final = re.compile(r"\d{1,12}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class HistoryPoint:
-    """The window of time that begins at `at`. Alpaca leaves open what it has no value for."""
+    """The time window that starts at `at`. None if Alpaca has no value."""
 
     at: str
     equity: str | None
@@ -38,7 +38,7 @@ class HistoryPoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortfolioHistory:
-    """`base_value` is what profit and loss are counted from: the equity at the close of `base_value_asof`, if told."""
+    """`base_value` is the equity that profit and loss are measured from, at the close of `base_value_asof` if given."""
 
     timeframe: str
     base_value: str | None
@@ -47,7 +47,7 @@ class PortfolioHistory:
 
     @property
     def points(self) -> Sequence[HistoryPoint]:
-        """Those that can be read."""
+        """Returns the readable points."""
         return readable(self.entries)
 
 
@@ -72,7 +72,7 @@ class ProfitReset(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryQuery:
-    """What is None, Alpaca chooses. `start` and `end` are moments in UTC; of them and `period` two at most."""
+    """Alpaca chooses what is None. `start` and `end` are times in UTC; at most two of them and `period` may be set."""
 
     period: str | None = None
     timeframe: Timeframe | None = None
@@ -94,10 +94,10 @@ class HistoryQuery:
 
 
 def read_portfolio_history(body: bytes) -> PortfolioHistory:
-    """Raises WrongShape for what is not a history, for one whose columns differ in length or whose points have no
-    readable time, and if more than half of the points cannot be read.
+    """Raises WrongShape for anything but a history, for columns of different lengths, for points without a readable
+    time, and if more than half of the points are unreadable.
 
-    A column that is null is one that Alpaca has no values for.
+    A null column has no values.
     """
     fields = read_object(body)
     moments = [_moment(seconds) for seconds in array(fields, "timestamp")]

@@ -11,7 +11,7 @@ from corral.alpaca.items import ItemForm, UnreadableItem, needed, read_items
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
-    """Decimals are texts, digit for digit. Short positions have a negative `qty` and `market_value`.
+    """Decimals are strings, digit for digit. Short positions have a negative `qty` and `market_value`.
 
     `…_plpc` and `change_today` are factors: 0.0084 is 0.84 %. In an account that is not in dollars, `usd` has the
     values in dollars and `swap_rate` is the exchange rate: units of the account's currency for a dollar.
@@ -42,7 +42,7 @@ class Position:
 
 
 def read_positions(body: bytes) -> tuple[Position | UnreadableItem, ...]:
-    """Reads the body of `GET /v2/positions`, which has no pages. Raises WrongShape, as `read_items` does."""
+    """Parses the body of `GET /v2/positions`, which has no pages. Raises WrongShape as `read_items` does."""
     return read_items(read_array(body), _FORM.read)
 
 

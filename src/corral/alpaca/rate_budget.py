@@ -1,6 +1,6 @@
-"""How many requests an account has left this minute, so that none is spent on a refusal.
+"""Counts the requests that an account has left this minute, so that none is sent only to be rejected.
 
-Alpaca counts per account and minute and says so on every answer: `X-RateLimit-Limit`, `-Remaining` and
+Alpaca counts per account and minute, and every response has the numbers: `X-RateLimit-Limit`, `-Remaining` and
 `-Reset` (Unix seconds), the headers in https://docs.alpaca.markets/openapi/trading-api.json.
 """
 
@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 WINDOW_SECONDS: Final = 60
-REQUESTS_PER_WINDOW: Final = 200  # until told otherwise: https://alpaca.markets/support/usage-limit-api-calls
+REQUESTS_PER_WINDOW: Final = 200  # the default: https://alpaca.markets/support/usage-limit-api-calls
 MOST_REQUESTS_PER_WINDOW: Final = 1_000_000
 MOST_ACCOUNTS: Final = 10_000
 _WHOLE_NUMBER: Final = re.compile(r"[0-9]{1,12}")
@@ -22,7 +22,7 @@ _WHOLE_NUMBER: Final = re.compile(r"[0-9]{1,12}")
 
 @dataclass(frozen=True, slots=True)
 class BudgetLeft:
-    """Of one account's minute, as far as is known here: others may use the account, too."""
+    """The remaining requests of one account's minute, as far as known: other programs may use the account, too."""
 
     limit: int
     remaining: int
@@ -31,7 +31,7 @@ class BudgetLeft:
 
 @dataclass(slots=True)
 class _Window:
-    """One account's minute. `used` counts what we sent, or more if Alpaca says that others sent, too."""
+    """One account's minute. `used` counts our requests, and those of others that Alpaca reports."""
 
     ends_at: float
     limit: int = REQUESTS_PER_WINDOW
@@ -43,7 +43,7 @@ class _Window:
 
 
 class Budgets:
-    """The windows of all accounts that were asked about within the last minute; the others cost nothing."""
+    """The windows of all accounts with requests within the last minute. Others use no memory."""
 
     def __init__(
         self,
@@ -56,9 +56,9 @@ class Budgets:
         self._windows: OrderedDict[Hashable, _Window] = OrderedDict()
 
     def take(self, key: Hashable, *, leaving: int = 0) -> int:
-        """Counts one request and answers 0, or answers after how many whole seconds (1 to 60) there is one to take.
+        """Counts one request and returns 0, or returns after how many seconds (1 to 60) there is one to take.
 
-        Whoever can wait leaves the last `leaving` requests of a minute to others.
+        Callers that can wait leave the last `leaving` requests of a minute to others.
         """
         now = self._monotonic()
         window = self._window(key, now)
@@ -70,7 +70,7 @@ class Budgets:
         return 0
 
     def left(self, key: Hashable) -> BudgetLeft | None:
-        """None for an account that was not asked about within the last minute."""
+        """Returns None for an account without a request within the last minute."""
         now = self._monotonic()
         window = self._windows.get(key)
         if window is None or window.is_over(now):
@@ -79,12 +79,12 @@ class Budgets:
         return BudgetLeft(window.limit, remaining, _whole_seconds(max(window.ends_at, window.held_until) - now))
 
     def give_back(self, key: Hashable) -> None:
-        """For a request that never reached Alpaca."""
+        """Returns one request, if it never reached Alpaca."""
         if (window := self._windows.get(key)) is not None and window.used:
             window.used -= 1
 
-    def learn(self, key: Hashable, headers: Mapping[str, str]) -> None:
-        """Believes an answer's `X-RateLimit-…` where it makes sense. Others may use the same account."""
+    def update(self, key: Hashable, headers: Mapping[str, str]) -> None:
+        """Applies a response's plausible `X-RateLimit-…` headers. Other programs may use the same account."""
         if (window := self._windows.get(key)) is None:
             return
         limit = _number(headers.get("X-RateLimit-Limit"))
@@ -93,12 +93,12 @@ class Budgets:
         remaining = _number(headers.get("X-RateLimit-Remaining"))
         reset_in = self._reset_in(headers)
         if remaining is None or (reset_in is not None and reset_in <= 0):
-            return  # answers overtake each other: a late one describes a window that is over
+            return  # responses may arrive out of order: a late one describes a window that is over
         told = window.limit - remaining
         window.used = told if self._begins_anew(window, reset_in) else max(window.used, told)
 
     def hold(self, key: Hashable, headers: Mapping[str, str]) -> int:
-        """After a 429: lets nothing through until Alpaca takes requests again, and answers in how many seconds."""
+        """After a 429: blocks requests until Alpaca accepts them again, and returns after how many seconds."""
         now = self._monotonic()
         window = self._window(key, now)
         reset_in = max(self._reset_in(headers) or 0, 0)
@@ -107,9 +107,9 @@ class Budgets:
         return seconds
 
     def polite_seconds(self, key: Hashable) -> float:
-        """How long to wait between requests that go on for ever.
+        """Returns the seconds to wait between periodic requests.
 
-        So they take no more than half of a minute's requests, and of what is left of them half as well.
+        They use at most half of a minute's requests, and at most half of those that are left.
         """
         now = self._monotonic()
         window = self._windows.get(key)
@@ -142,7 +142,7 @@ class Budgets:
         return is_later
 
     def _reset_in(self, headers: Mapping[str, str]) -> float | None:
-        """None also for a moment more than a window away: then the clocks disagree, and ours counts the minute."""
+        """Also None for a time more than a window away: then the clocks differ, and ours is used."""
         reset = _number(headers.get("X-RateLimit-Reset"))
         seconds = math.inf if reset is None else reset - self._wall()
         return seconds if abs(seconds) <= WINDOW_SECONDS + 1 else None

@@ -1,4 +1,4 @@
-"""One call to Alpaca, however often it has to be sent: exchange, deadline, retries, budget and one log line."""
+"""One call to Alpaca, including its retries: exchange, deadline, budget and one log line."""
 
 import re
 import time
@@ -52,7 +52,7 @@ _BACKOFF: Final = wait_random_exponential(multiplier=0.2, max=1.0)  # full jitte
 _KEY_ID: Final = istr("APCA-API-KEY-ID")
 _SECRET_KEY: Final = istr("APCA-API-SECRET-KEY")
 _SENDABLE: Final = re.compile(r"[\x21-\x7e]{1,256}")
-# Alpaca's ids are hex. Nothing else is taken over into our log, least of all a key that is echoed.
+# Alpaca's ids are hexadecimal. Nothing else is written to the log, in particular no echoed key.
 _REQUEST_ID: Final = re.compile(r"[0-9a-fA-F-]{8,64}")
 
 _log: FilteringBoundLogger = structlog.get_logger("corral.alpaca")
@@ -65,9 +65,9 @@ class Keys(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
-    """What is asked, for whom, and how much of an answer is read.
+    """What is requested, for which account, and how much of the response is read.
 
-    `leaving` is how many requests of the account's minute are left to others; `parameters` are the address's query.
+    `leaving` is how many requests of the account's minute are left to others; `parameters` are the URL's query.
     """
 
     environment: Environment
@@ -81,7 +81,7 @@ class ApiRequest:
 
 @dataclass(frozen=True, slots=True)
 class RawAnswer:
-    """A complete answer of whatever status. The body is empty where it was not worth reading."""
+    """A complete response of any status. The body is empty if it was not read."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -99,7 +99,7 @@ class _Call:
 
 
 class RequestRunner:
-    """Puts questions over the one pool of connections, and counts what they take of each account's minute."""
+    """Sends requests over one connection pool, and counts them for each account and minute."""
 
     def __init__(self, session: ClientSession, hosts: Hosts, *, timeout_seconds: float) -> None:
         self._session = session
@@ -108,7 +108,7 @@ class RequestRunner:
         self.budgets = Budgets()
 
     async def get(self, request: ApiRequest) -> RawAnswer:
-        """Answers with any status but 429. Only for reads: it asks again when the first answer got lost."""
+        """Returns a response of any status but 429. Only for reads, because it repeats the request after a failure."""
         started = time.perf_counter()
         url = _address(self._bases[request.environment], request)
         call = _Call(request, url, give_up_at=get_running_loop().time() + self._timeout_seconds)
@@ -140,7 +140,7 @@ class RequestRunner:
         return outcome
 
     def _charge(self, budget_key: Hashable, answer: RawAnswer) -> RawAnswer | AlpacaRateLimited:
-        self.budgets.learn(budget_key, answer.headers)
+        self.budgets.update(budget_key, answer.headers)
         if answer.status != HTTPStatus.TOO_MANY_REQUESTS:
             return answer
         return AlpacaRateLimited(
@@ -151,7 +151,7 @@ class RequestRunner:
         )
 
     async def _ask_again(self, call: _Call, first: RawAnswer | AlpacaError) -> RawAnswer | AlpacaError:
-        """Enters tenacity with the first outcome in hand, so that calls that go well never pay for it."""
+        """Starts tenacity with the first outcome, so that successful calls have no overhead."""
         known = [first]
 
         async def next_outcome() -> RawAnswer | AlpacaError:
@@ -167,7 +167,7 @@ class RequestRunner:
 
 
 def _address(base: URL, request: ApiRequest) -> URL:
-    """The host is that of the configured base; of a request, only path and encoded query."""
+    """The host is that of the configured base URL; a request only adds the path and the encoded query."""
     url = _endpoint(base, request.path)
     return url.with_query(request.parameters) if request.parameters else url
 
@@ -183,7 +183,7 @@ def _may_pass(outcome: RawAnswer | AlpacaError) -> bool:
 
 
 def _pause(state: RetryCallState) -> float:
-    """No pause after a first hang-up: most likely the connection had idled for too long, and the next is fresh."""
+    """No pause after the first dropped connection, which most likely was idle for too long. The next one is new."""
     is_stale = state.attempt_number == 1 and isinstance(_last_outcome(state), ConnectionDropped)
     return 0.0 if is_stale else _BACKOFF(state)
 
@@ -195,10 +195,10 @@ def _last_outcome(state: RetryCallState) -> RawAnswer | AlpacaError:
 
 
 def _log_outcome(request: ApiRequest, outcome: RawAnswer | AlpacaError, attempts: int, seconds: float) -> None:
-    """`X-Request-ID` is all that Alpaca's support can search for, and it cannot be looked up later.
+    """Logs `X-Request-ID`, because Alpaca's support needs it and it cannot be looked up later.
 
-    The path goes without the query, which may tell what somebody trades in. A call that went well is told in the
-    line of the request that it was for, if that can take it.
+    The path has no query, which may reveal what a user trades. A successful call is added to the
+    line of the request that it was made for, if possible.
     """
     milliseconds = round(seconds * 1000, 1)
     if (
@@ -225,9 +225,9 @@ def _log_outcome(request: ApiRequest, outcome: RawAnswer | AlpacaError, attempts
 
 
 async def send_once(request: ClientRequest, send: ClientHandlerType) -> ClientResponse:
-    """Keeps aiohttp from quietly sending a request twice, which it does when it sees one of these errors.
+    """Keeps aiohttp from silently sending a request twice, which it does after one of these errors.
 
-    Retries are the client's: counted, bounded and charged to the account's budget.
+    Retries are made by the client: counted, bounded and charged to the account's budget.
     """
     try:
         return await send(request)
@@ -247,7 +247,7 @@ async def _exchange(session: ClientSession, url: URL, keys: Keys, *, max_body_by
         try:
             return await _read(response, max_body_bytes)
         finally:
-            response.release()  # back into the pool, or closed if there is more to come
+            response.release()  # back into the pool, or closed if the body is incomplete
     except ClientError as error:
         return failure_of(error)
 
@@ -269,11 +269,11 @@ async def _read(response: ClientResponse, max_body_bytes: int) -> RawAnswer | Wr
 
 
 async def _bounded_body(response: ClientResponse, max_body_bytes: int) -> bytes | None:
-    """None for a body that is too large, or compressed: that is never unpacked, since a few bytes may be a flood."""
+    """Returns None for a body that is too large or compressed. It is never decompressed, as it may be a zip bomb."""
     announced = response.content_length or 0
     if announced > max_body_bytes or response.headers.get("Content-Encoding", "identity") != "identity":
         return None
-    body = await response.content.readany()  # nearly always all of it
+    body = await response.content.readany()  # nearly always the whole body
     if response.content.at_eof():
         return body if len(body) <= max_body_bytes else None
     return await _rest_of_body(response, bytearray(body), max_body_bytes)

@@ -1,7 +1,7 @@
-"""What happens to an account's orders, as Alpaca pushes it: one WebSocket, listening to `trade_updates`.
+"""Alpaca's updates of an account's orders: one WebSocket, subscribed to `trade_updates`.
 
 Source: https://docs.alpaca.markets/docs/websocket-streaming. Alpaca allows an account one such connection.
-Its frames are binary and hold JSON; text is read alike. Nothing in a frame is trusted.
+Its frames are binary and contain JSON; text frames are accepted, too. Nothing in a frame is trusted.
 """
 
 import asyncio
@@ -44,19 +44,19 @@ from corral.alpaca.requests import Keys, send_once
 from corral.alpaca.transport import UNLIMITED, failure_of, open_session
 from corral.secret import Secret
 
-PING_SECONDS: Final = 10.0  # as Alpaca's own SDK does; half of it later, an answer is overdue
+PING_SECONDS: Final = 10.0  # as in Alpaca's SDK; a pong is overdue after half of it
 LARGEST_FRAME_BYTES: Final = 256 * 1024  # an order has 2 KiB
 CLOSE_SECONDS: Final = 0.5
-MOST_OTHER_FRAMES: Final = 16  # before the one that is waited for
-HANDSHAKES_AT_ONCE: Final = 16  # of all accounts: when all connections break together, they come back one after another
+MOST_OTHER_FRAMES: Final = 16  # before the expected one
+HANDSHAKES_AT_ONCE: Final = 16  # of all accounts: connections that were lost at once reconnect one after another
 _STREAM: Final = "trade_updates"
-_SECONDS: Final = re.compile(r"\d{1,3}", re.ASCII)  # of a Retry-After that may be believed
+_SECONDS: Final = re.compile(r"\d{1,3}", re.ASCII)  # of a plausible Retry-After
 
 _log: FilteringBoundLogger = structlog.get_logger("corral.alpaca")
 
 
 class _NotSwitched(ClientError):  # noqa: N818 - named after the condition
-    """The answer to a WebSocket's handshake was of this status, and not 101. `retry_after` is its header's text."""
+    """The response to a WebSocket handshake had this status instead of 101. `retry_after` is its header."""
 
     def __init__(self, status: int, retry_after: str) -> None:
         self.status = status
@@ -66,7 +66,7 @@ class _NotSwitched(ClientError):  # noqa: N818 - named after the condition
 
 @dataclass(frozen=True, slots=True)
 class TradeUpdate:
-    """`event` is Alpaca's word (`fill`, `canceled`, …), to which it may add others. `order` has no legs here."""
+    """`event` is Alpaca's (`fill`, `canceled`, …), which may add others. `order` has no legs here."""
 
     event: str
     order: Order
@@ -76,7 +76,7 @@ class TradeUpdate:
 async def open_trade_updates(
     hosts: Hosts, *, timeout_seconds: float = 8.0, ping_seconds: float = PING_SECONDS
 ) -> AsyncGenerator["TradeUpdates"]:
-    """Opens the way to the sockets of all accounts; a handshake ends in `timeout_seconds`."""
+    """Opens the session for the WebSockets of all accounts; a handshake times out after `timeout_seconds`."""
     connections = open_session(
         _switched, connect_seconds=timeout_seconds / 4, proxy=hosts.proxy, most_connections=UNLIMITED
     )
@@ -86,7 +86,7 @@ async def open_trade_updates(
 
 @final
 class TradeUpdates:
-    """Knows no users: whoever connects has made sure that the keys may be used."""
+    """Knows no users: callers must have checked that the keys may be used."""
 
     def __init__(self, session: ClientSession, hosts: Hosts, *, timeout_seconds: float, ping_seconds: float) -> None:
         self._session = session
@@ -96,7 +96,7 @@ class TradeUpdates:
         self._handshakes = asyncio.Semaphore(HANDSHAKES_AT_ONCE)
 
     async def connect(self, environment: Environment, api_key: Secret, secret_key: Secret) -> "TradeUpdatesConnection":
-        """A connection that listens. The keys are needed for this call only.
+        """Returns an authenticated and subscribed connection. The keys are needed for this call only.
 
         Raises AlpacaError: AlpacaAuthError, SlotTaken, AlpacaRateLimited, Unreachable, ConnectionDropped,
         AlpacaServerError, DeadlineExceeded.
@@ -108,7 +108,7 @@ class TradeUpdates:
         return outcome
 
     async def _connect(self, environment: Environment, keys: Keys) -> "TradeUpdatesConnection | AlpacaError":
-        """Answers with failures, as `corral.alpaca.requests` does: their frames hold the message with the keys."""
+        """Returns failures instead of raising them: their frames contain the message with the keys."""
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 return await self._introduced(TradeUpdatesConnection(await self._open(environment)), keys)
@@ -134,7 +134,7 @@ class TradeUpdates:
             self._hosts.trade_updates(environment),
             heartbeat=self._ping_seconds,
             max_msg_size=LARGEST_FRAME_BYTES,
-            compress=0,  # so a compressed frame is an error, and a few bytes are never a flood
+            compress=0,  # so a compressed frame is an error, and never a zip bomb
             timeout=ClientWSTimeout(ws_close=CLOSE_SECONDS),  # pyright: ignore[reportCallIssue]  # attrs names its parameters
         )
 
@@ -148,7 +148,7 @@ class TradeUpdatesConnection:
         self._has_complained = False
 
     async def introduce(self, keys: Keys) -> AlpacaError | None:
-        """Says who we are and what we want to hear; answers why that did not work."""
+        """Authenticates and subscribes; returns the error if that fails."""
         who = {"key_id": keys.api_key.reveal(), "secret_key": keys.secret_key.reveal()}
         answer = await self._ask("authenticate", who, "authorization")
         if isinstance(answer, AlpacaError):
@@ -163,9 +163,9 @@ class TradeUpdatesConnection:
         return None if is_listening else AlpacaServerError()
 
     async def next_update(self) -> TradeUpdate | None:
-        """The next one that can be read, or None for one that cannot: then something was said and is lost.
+        """Returns the next update, or None for an unreadable one, whose content is lost.
 
-        Raises ConnectionDropped when the connection has ended or is silent beyond its pings.
+        Raises ConnectionDropped when the connection has ended or does not answer pings.
         """
         while True:
             frame = await self._next_frame()
@@ -183,7 +183,7 @@ class TradeUpdatesConnection:
         await self._socket.close()
 
     async def _ask(self, action: str, data: object, stream: str) -> Fields | AlpacaError:
-        """Sends a message, and waits for the one of this stream."""
+        """Sends a message, and waits for the response of this stream."""
         await self._socket.send_str(json.dumps({"action": action, "data": data}))
         for _ in range(MOST_OTHER_FRAMES):
             frame = await self._next_frame()
@@ -194,11 +194,11 @@ class TradeUpdatesConnection:
                 data = fields.get("data")
                 return cast("Fields", data) if isinstance(data, dict) else WrongShape(Fault.NOT_AN_OBJECT, "data")
             if fields.get("action") == "error":
-                return _told_error(fields)
+                return _reported_error(fields)
         return AlpacaServerError()
 
     async def _next_frame(self) -> bytes | None:
-        """None at the end, whatever brought it about: a close, an error, a frame that is too large or compressed."""
+        """Returns None at the end of the connection: a close, an error, or a frame that is too large or compressed."""
         message = await self._socket.receive()
         if message.type is WSMsgType.BINARY:
             return cast("bytes", message.data)
@@ -219,20 +219,20 @@ class TradeUpdatesConnection:
         return None
 
     def _complain(self, what: str) -> None:
-        """Once for each connection: a flood of rubbish must not become one in the log."""
+        """Logs once for each connection, so that many unreadable frames do not fill the log."""
         if not self._has_complained:
             self._has_complained = True
             _log.warning("alpaca_stream_unreadable", reason=what)
 
 
-def _told_error(fields: Fields) -> AlpacaError:
-    """The place may be found taken by the handshake, or by the keys that come after it."""
+def _reported_error(fields: Fields) -> AlpacaError:
+    """Alpaca may report that the connection is in use at the handshake, or after authentication."""
     return SlotTaken() if "limit exceeded" in str(fields.get("data")) else AlpacaServerError()
 
 
 def _refusal(refused: _NotSwitched) -> AlpacaError:
-    """A 429 may mean that the place is taken, and may as well be a rate limit. Nothing else here comes from Alpaca for
-    certain: a proxy that knows no WebSockets answers 401 and 403, too.
+    """A 429 may mean that the connection is in use, or be a rate limit. No other status certainly comes from Alpaca: a
+    proxy without WebSocket support may return 401 and 403, too.
     """
     if refused.status == HTTPStatus.TOO_MANY_REQUESTS:
         seconds = refused.retry_after if _SECONDS.fullmatch(refused.retry_after) else "1"

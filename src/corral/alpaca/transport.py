@@ -1,4 +1,4 @@
-"""Connections to Alpaca: how they are made, and what it means when one fails."""
+"""Connections to Alpaca: how they are opened, and what their errors mean."""
 
 import ssl
 from typing import Final
@@ -23,13 +23,13 @@ from corral import __version__
 from corral.alpaca.errors import AlpacaError, AlpacaServerError, CertificateRefused, ConnectionDropped, Unreachable
 
 MOST_CONNECTIONS: Final = 1_024
-UNLIMITED: Final = 0  # aiohttp's word for it
+UNLIMITED: Final = 0  # aiohttp's name for it
 KEEP_ALIVE_SECONDS: Final = 60
 DNS_SECONDS: Final = 60
 
 
 class HungUp(ClientError):  # noqa: N818 - named after the condition
-    """The connection broke before there was an answer."""
+    """The connection was lost before the response."""
 
 
 _FAILURES: Final[tuple[tuple[type[ClientError], type[AlpacaError]], ...]] = (
@@ -52,8 +52,8 @@ def open_session(
 ) -> ClientSession:
     """Opens a pool of connections; to be closed with `async with`. `middleware` is run around each request.
 
-    It follows no environment: no proxy but the one that is given, no .netrc, no cookies. aiohttp's own timeouts are off
-    but for making a connection, since the deadline of a call also spans its retries.
+    It ignores the environment: no proxy but the given one, no .netrc, no cookies. aiohttp's timeouts are off except for
+    connecting, because the deadline of a call includes its retries.
     """
     return ClientSession(
         connector=TCPConnector(

@@ -12,7 +12,6 @@ from corral.alpaca.client import AlpacaClient, open_alpaca
 from corral.alpaca.environments import Environment, configured_hosts
 from corral.alpaca.errors import AlpacaAuthError, AlpacaError
 from corral.commands.console import out
-from corral.core import database_addresses
 from corral.credentials.keyring_check import open_vault, opens_whole
 from corral.credentials.queries import load_all_sealed
 from corral.database.connection import Database, DatabaseRefused, open_owner_connection
@@ -20,9 +19,10 @@ from corral.database.embedded.errors import EmbeddedPostgresError
 from corral.database.migrate import MigrationRefused, apply_migrations, pending_migrations, refuse_newer_release
 from corral.database.selfcheck import attempt_crossing, find_role_weaknesses, find_schema_differences, prove_writes
 from corral.errors import DatabaseUnavailable, OperatorError
+from corral.network_environment import NetworkEnvironment
 from corral.secret import Secret
 from corral.settings import Settings
-from corral.surroundings import Surroundings
+from corral.storage import database_addresses
 from corral.vault import KeyringRefused
 
 _LARGEST_SKEW_SECONDS = 5.0
@@ -38,9 +38,9 @@ class ChecksFailed(OperatorError):  # noqa: N818 - a condition
     """A check of `corral doctor` failed. One line."""
 
 
-async def print_findings(settings: Settings, surroundings: Surroundings) -> None:
+async def print_findings(settings: Settings, network: NetworkEnvironment) -> None:
     failed = 0
-    async for finding in examine(settings, surroundings):
+    async for finding in examine(settings, network):
         failed += finding.problem is not None
         mark = "[green]✓[/]" if finding.problem is None else "[red]✗[/]"
         out.print(mark, escape(finding.check + (f": {finding.problem}" if finding.problem else "")))
@@ -48,9 +48,9 @@ async def print_findings(settings: Settings, surroundings: Surroundings) -> None
         raise ChecksFailed(f"{failed} {'check' if failed == 1 else 'checks'} failed: see the lines marked ✗")
 
 
-async def examine(settings: Settings, surroundings: Surroundings) -> AsyncIterator[Finding]:
-    """Yields each finding as soon as it is known. Whatever makes `serve` refuse to start is a finding here."""
-    for finding in _trust(surroundings):
+async def examine(settings: Settings, network: NetworkEnvironment) -> AsyncIterator[Finding]:
+    """Yields each finding as soon as it is known. Everything that keeps `serve` from starting is a finding here."""
+    for finding in _trust(network):
         yield finding
     async with AsyncExitStack() as stack:
         try:
@@ -75,8 +75,8 @@ async def examine(settings: Settings, surroundings: Surroundings) -> AsyncIterat
         for name, check in _database_checks(database):
             yield Finding(name, await check())
         yield Finding("the keyring opens every stored key", await _keyring(settings, database, addresses.owner))
-        if settings.alpaca_proxy is None and surroundings.proxies:
-            named = " and ".join(surroundings.proxies)
+        if settings.alpaca_proxy is None and network.proxies:
+            named = " and ".join(network.proxies)
             yield Finding(f"no proxy is used: {named} is set but ignored; set CORRAL_ALPACA_PROXY instead", None)
         alpaca = await stack.enter_async_context(
             open_alpaca(configured_hosts(settings), timeout_seconds=settings.upstream_timeout_seconds)
@@ -86,11 +86,11 @@ async def examine(settings: Settings, surroundings: Surroundings) -> AsyncIterat
             yield Finding(f"Alpaca's {environment.value} host is reachable", problem)
 
 
-def _trust(surroundings: Surroundings) -> Iterator[Finding]:
-    if surroundings.trust:
-        named = ", ".join(f"{name}={value}" for name, value in surroundings.trust.items())
+def _trust(network: NetworkEnvironment) -> Iterator[Finding]:
+    if network.trust:
+        named = ", ".join(f"{name}={value}" for name, value in network.trust.items())
         check = f"trusted certificates are changed by {named}"
-        yield Finding(check, _joined(list(surroundings.unusable_trust())))
+        yield Finding(check, _joined(list(network.unusable_trust())))
 
 
 def _database_checks(database: Database) -> list[tuple[str, Callable[[], Awaitable[str | None]]]]:
@@ -148,7 +148,7 @@ async def _keyring(settings: Settings, database: Database, owner_dsn: str | None
 
 
 async def _reachable(alpaca: AlpacaClient, environment: Environment) -> str | None:
-    """Any refusal is an answer. The keys are made up: no stored key is used for this."""
+    """Any rejection shows that Alpaca is reachable. The keys are made up: no stored key is used."""
     try:
         await alpaca.fetch_account(
             environment, Secret("PKCORRALDOCTOR"), Secret("corral-doctor-asks"), budget_key=("doctor", environment)

@@ -1,12 +1,12 @@
-"""What the commands for operators work with. They also run while `corral serve` does."""
+"""What operators' commands use. They also run while `corral serve` does."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from corral.core import migrated_database, open_core
 from corral.database.connection import Database
 from corral.settings import Settings
+from corral.storage import migrated_database, open_storage
 from corral.vault import Vault
 
 
@@ -22,5 +22,5 @@ class Operator:
 
 @asynccontextmanager
 async def open_for_operator(settings: Settings) -> AsyncGenerator[Operator]:
-    async with migrated_database(settings) as addresses, open_core(settings, addresses.app) as core:
-        yield Operator(core.database, core.vault, settings.browser_url, addresses.owner)
+    async with migrated_database(settings) as addresses, open_storage(settings, addresses.app) as storage:
+        yield Operator(storage.database, storage.vault, settings.browser_url, addresses.owner)

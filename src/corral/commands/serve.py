@@ -7,18 +7,18 @@ from rich.markup import escape
 from corral.commands.console import out, say_that_first_start_takes_long
 from corral.identity import queries
 from corral.identity.links import issue_link
+from corral.network_environment import NetworkEnvironment
 from corral.serving import Services, serve
 from corral.settings import Settings
-from corral.surroundings import Surroundings
 
 
-async def run_service(settings: Settings, surroundings: Surroundings) -> None:
+async def run_service(settings: Settings, network: NetworkEnvironment) -> None:
     if settings.database_url is None:
         say_that_first_start_takes_long(settings.data_dir)
-    await serve(settings, partial(announce_service, surroundings), out.print)
+    await serve(settings, partial(announce_service, network), out.print)
 
 
-async def announce_service(surroundings: Surroundings, services: Services, url: str) -> str:
+async def announce_service(network: NetworkEnvironment, services: Services, url: str) -> str:
     """Returns where it listens and where its data is and, until the first user exists, the set-up link."""
     settings, resources = services.settings, services.state["resources"]
     database = settings.data_dir / "postgres" if settings.database_url is None else "CORRAL_DATABASE_URL"
@@ -28,7 +28,7 @@ async def announce_service(surroundings: Surroundings, services: Services, url: 
         f"  keyring  {escape(str(settings.keyring_path))} (back it up, separately from the data)",
         *(
             f"  trust    {escape(name)}={escape(value)} (changes which certificates are trusted)"
-            for name, value in surroundings.trust.items()
+            for name, value in network.trust.items()
         ),
     ]
     if settings.alpaca_proxy is not None:

@@ -1,4 +1,4 @@
-"""Keyring and database belong together, or nothing is served."""
+"""Checks that the keyring belongs to the database. Otherwise the server does not start."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -13,17 +13,17 @@ from corral.vault import Context, KeyringMissing, KeyringRefused, SealBroken, Va
 
 _PURPOSE, _PROBE_TEXT = "instance", "corral"
 
-# Databases that were made before the keyed hash was part of it only prove the half that seals.
+# In databases from before the keyed hash, the probe only checks the sealing half.
 _OLDER_PROBE = Context(_PURPOSE, ("keyring_probe",))
 
 _log = get_logger()
 
 
 async def open_vault(database: Database, path: Path) -> Vault:
-    """The vault of this database. A new keyring is made for a database that has never had one, and for no other.
+    """Returns the vault of this database. A new keyring is made only for a database that has never had one.
 
-    Raises KeyringRefused, in one line with the way out, when the keyring is missing, open to others,
-    broken, or when one of its halves is another database's. Nothing is written then.
+    Raises KeyringRefused, with one line that says what to do, when the keyring is missing, readable by others,
+    invalid, or when one of its halves belongs to another database. Nothing is written then.
     """
     probe = await queries.load_keyring_probe(database)
     vault = _load_or_make(path, is_new_database=probe is None)
@@ -45,7 +45,7 @@ def _load_or_make(path: Path, *, is_new_database: bool) -> Vault:
             ) from None
     try:
         vault = Vault(make_keyring(path))
-    except FileExistsError:  # another server of this folder was a moment faster
+    except FileExistsError:  # another server with this folder was faster
         return Vault(load_keyring(path))
     except OSError as error:
         raise KeyringRefused(f"no keyring can be made at {path} ({error.strerror}); name another place") from None
@@ -54,7 +54,7 @@ def _load_or_make(path: Path, *, is_new_database: bool) -> Vault:
 
 
 async def _store_probe(database: Database, vault: Vault) -> bytes:
-    """Of servers that start together, one stores its probe, and the others have to open that one."""
+    """Of servers that start at the same time, one stores its probe, and the others have to open it."""
     sealed = vault.seal(_probes(vault)[0], Secret(_PROBE_TEXT))
     await queries.insert_keyring_probe(database, sealed)
     stored = await queries.load_keyring_probe(database)
@@ -63,7 +63,7 @@ async def _store_probe(database: Database, vault: Vault) -> bytes:
 
 
 def _probes(vault: Vault) -> list[Context]:
-    """The probe is sealed by one half of the keyring, in the context of a keyed hash by the other."""
+    """The probe is sealed with one half of the keyring, in the context of a keyed hash by the other."""
     return [Context(_PURPOSE, ("keyring_probe", verifier.hex())) for verifier in vault.verifiers(_PURPOSE, _PROBE_TEXT)]
 
 

@@ -25,7 +25,7 @@ from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Vault
 
-# Of one person: what an overview asks for, and what one person may hold of the connections to Alpaca.
+# Per user: limits the accounts of an overview, and the connections to Alpaca that one user may take.
 MOST_CREDENTIALS: Final = 200
 
 _log = get_logger()
@@ -33,7 +33,7 @@ _log = get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose the keys will be, where the operator stores them and no session or token can have ended."""
+    """The owner of keys that an operator's command stores, without a session or token that could have ended."""
 
     id: UUID
 
@@ -49,9 +49,9 @@ async def store_credential(
     secret_key: Secret,
     expected: Environment | None,
 ) -> Credential:
-    """Asks Alpaca first; stores sealed keys only when it answered, and as what it answered.
+    """Stores sealed keys after Alpaca has accepted them, with the environment and account that Alpaca returned.
 
-    Raises Unauthenticated if the session or token has ended by then.
+    Raises Unauthenticated if the session or token has ended meanwhile.
     """
     user_id = user.id
     validated = await validate_keys(user_id, alpaca, api_key, secret_key)
@@ -91,7 +91,7 @@ async def load_credentials(user_id: UUID, database: Database) -> list[Credential
 
 
 async def load_active_credentials(user_id: UUID, database: Database) -> list[NamedCredential]:
-    """All that an overview asks for, in one query; the connection is given back before anything is fetched."""
+    """Returns all credentials for an overview, by one query. The connection is released before Alpaca is called."""
     async with get_connection_with_rls(user_id, database, readonly=True) as connection:
         return await queries.load_active_credentials(connection, user_id)
 
@@ -113,7 +113,7 @@ async def change_credential(
     is_active: bool | None,
     replacement: Replacement | None,
 ) -> Credential:
-    """One transaction for all of it. None leaves a field as it is.
+    """Makes all changes in one transaction. None leaves a field unchanged.
 
     Raises Unauthenticated as `store_credential` does.
     """
@@ -145,7 +145,7 @@ async def prepare_replacement(
     api_key: Secret,
     secret_key: Secret,
 ) -> Replacement:
-    """Validates and seals new keys for the same account; another environment or another account is refused."""
+    """Validates and seals new keys of the same account. Raises WrongEnvironment or WrongAccount for others."""
     credential = await _load_sealed(user_id, database, credential_id)
     validated = await validate_keys(user_id, alpaca, api_key, secret_key)
     _refuse_keys_of_another_account(credential, validated)

@@ -1,4 +1,4 @@
-"""A stored credential in memory: with its sealed keys for a call, or without them for everything else."""
+"""Stored credentials in memory: with the sealed keys for a call, or without them for everything else."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +10,7 @@ from corral.alpaca.environments import Environment
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What its owner may see of it."""
+    """The fields that its owner may see."""
 
     id: UUID
     nickname: str
@@ -28,7 +28,7 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class SealedCredential:
-    """What a call needs. `revision` goes up whenever an answer that is kept must not be used any more."""
+    """The fields that a call needs. `revision` increases whenever cached answers must no longer be used."""
 
     id: UUID
     user_id: UUID
@@ -43,7 +43,7 @@ class SealedCredential:
 
 
 class CredentialVersion(NamedTuple):
-    """What tells whether a stored credential is still as it was. `is_refused` is the mark that Alpaca refuses it."""
+    """Shows whether a stored credential has changed. `is_refused` marks one that Alpaca rejects."""
 
     revision: int
     is_refused: bool
@@ -51,7 +51,7 @@ class CredentialVersion(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class NamedCredential:
-    """What a call needs, and by what its owner recognises the account."""
+    """The fields that a call needs, and the account's name."""
 
     nickname: str
     account_number: str | None

@@ -1,4 +1,4 @@
-"""What can be told about a stored credential and about Alpaca's part in it."""
+"""Problems of stored credentials, and of calls to Alpaca with them."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -128,7 +128,7 @@ class AccountRateLimited(Problem):
     status, code, title = 429, "account_rate_limited", "Rate limit reached"
 
 
-# Read along the error's own classes, so that a new kind of failure is told as the kind it belongs to.
+# Looked up along the error's base classes, so that a new kind of error is reported like its base class.
 _TOLD_AS: dict[type[alpaca.AlpacaError], type[Problem]] = {
     alpaca.AlpacaAuthError: CredentialRefused,
     alpaca.WrongShape: UpstreamFailed,
@@ -140,7 +140,7 @@ _TOLD_AS: dict[type[alpaca.AlpacaError], type[Problem]] = {
 
 
 def problem_of(error: alpaca.AlpacaError) -> Problem:
-    """What a failed call with a stored credential means to its owner. Nothing of Alpaca's own text is in it."""
+    """Returns the Problem of a failed call with a stored credential, without any of Alpaca's text."""
     if isinstance(error, alpaca.AlpacaRateLimited):
         return AccountRateLimited(retry_after=error.retry_after_seconds)
     if isinstance(error, alpaca.ReadRefused):
@@ -152,14 +152,14 @@ def problem_of(error: alpaca.AlpacaError) -> Problem:
 
 
 def _failure_of(error: alpaca.AlpacaError) -> str | None:
-    """The detail of UpstreamFailed; None is the usual one."""
+    """Returns the detail of UpstreamFailed; None for the default."""
     if isinstance(error, alpaca.WrongShape) or error.status == HTTPStatus.OK:
         return "Alpaca's response could not be read."
     return None if error.status is None else f"Alpaca returned an error ({error.status})."
 
 
 def validation_problem_of(error: alpaca.AlpacaError) -> Problem:
-    """The same while keys are being checked, where an unreachable Alpaca counts as one that failed (502)."""
+    """Like `problem_of`, for a check of keys, where an unreachable Alpaca is a failed one (502)."""
     problem = problem_of(error)
     if isinstance(problem, UpstreamUnavailable):
         return UpstreamFailed("Alpaca can't be reached, so the API key could not be checked. Nothing was changed.")

@@ -14,7 +14,7 @@ from corral.identity.queries import SessionRow, TokenRow
 
 
 async def load_sealed_credentials(database: Fetcher, wanted: Sequence[Owned]) -> Mapping[Owned, SealedCredential]:
-    """Each read under its own user's scope, all in one round trip; what row-level security hides is not there."""
+    """Reads each under its own user's scope, all in one round trip; rows hidden by row-level security are left out."""
     rows = await database.fetch(
         """
         SELECT id, user_id, credential_type, account_id, is_active, revision,
@@ -28,7 +28,7 @@ async def load_sealed_credentials(database: Fetcher, wanted: Sequence[Owned]) ->
 
 
 class AccessKey(NamedTuple):
-    """By what a request proves who sends it, and which credential it is about."""
+    """The hashes that identify the caller of a request, and the id of the credential."""
 
     is_session: bool
     lookup: bytes
@@ -36,14 +36,14 @@ class AccessKey(NamedTuple):
 
 
 class Access(NamedTuple):
-    """The caller's row, not believed yet, and the credential if row-level security shows it to that user."""
+    """The caller's row, not verified yet, and the credential if row-level security shows it to that user."""
 
     caller: SessionRow | TokenRow
     stored: SealedCredential | None
 
 
 async def load_access(database: Fetcher, wanted: Sequence[AccessKey]) -> Mapping[AccessKey, Access]:
-    """Who is asking and what they may see of what they ask for, for many requests in one round trip."""
+    """Loads the caller and the credential of many requests in one round trip."""
     rows = await database.fetch(
         """
         SELECT "position", user_id, seal, caller_id, email, created_at, scopes, rested, expires_at, admin_seal,
@@ -66,7 +66,7 @@ async def load_access(database: Fetcher, wanted: Sequence[AccessKey]) -> Mapping
 async def load_active_versions(
     database: Fetcher, user_ids: Sequence[UUID]
 ) -> Mapping[UUID, Mapping[UUID, CredentialVersion]]:
-    """By user, the credentials that are switched on; each read under its own user's scope."""
+    """Returns the active credentials by user, each read under its own user's scope."""
     rows = await database.fetch(
         "SELECT user_id, id, revision, is_refused FROM corral.read_active_versions($1)", sorted(user_ids)
     )
@@ -81,7 +81,7 @@ async def note_credentials_used(database: Database, used: Sequence[Owned]) -> No
 
 
 async def load_sealed_samples(database: Database) -> list[SealedCredential]:
-    """One for every key id of the keyring in use, whoever's it is; still sealed."""
+    """Returns one row of any user for every key id of the keyring in use, still sealed."""
     rows = await database.fetch(
         """
         SELECT id, user_id, credential_type, account_id, is_active, revision,
@@ -105,9 +105,9 @@ async def insert_credential(
     account_id: str, account_number: str | None, account_status: str | None, key_hint: str,
     sealed: tuple[bytes, bytes], most: int,
 ) -> Credential | None:  # fmt: skip
-    """None when this user has stored this account already, or has `most` credentials.
+    """Returns None when this user has already stored this account, or has `most` credentials.
 
-    Behind `lock_user` no two at once see room for the same one.
+    To be called after `lock_user`, so that concurrent requests do not exceed the limit.
     """
     row = await connection.fetchrow(
         """
@@ -147,7 +147,7 @@ async def load_credentials(connection: Connection, user_id: UUID) -> list[Creden
 
 
 async def load_active_credentials(connection: Connection, user_id: UUID) -> list[NamedCredential]:
-    """In the order of the list; still sealed."""
+    """In the order of the list, still sealed."""
     rows = await connection.fetch(
         """
         SELECT nickname, account_number, id, user_id, credential_type, account_id, is_active, revision,
@@ -175,7 +175,7 @@ async def update_credential(
     connection: Connection, user_id: UUID, credential_id: UUID, *,
     nickname: str | None, is_active: bool | None,
 ) -> None:  # fmt: skip
-    """None leaves a field as it is. A new `is_active` makes kept answers unusable; a new name does not."""
+    """None leaves a field unchanged. A new `is_active` invalidates cached answers; a new name does not."""
     await connection.execute(
         """
         UPDATE corral.credentials
@@ -204,7 +204,7 @@ async def replace_keys(connection: Connection, user_id: UUID, credential_id: UUI
 
 
 async def claim_checks(database: Database, *, most: int, every_seconds: float) -> list[Owned]:
-    """Whose and which credentials are to be checked now; no other server is told of them within the interval."""
+    """Returns user and credential ids to check now; no other server gets them within the interval."""
     rows = await database.fetch("SELECT user_id, id FROM corral.claim_checks($1, $2)", most, every_seconds)
     return [(row["user_id"], row["id"]) for row in rows]
 
@@ -214,7 +214,7 @@ async def note_credentials_suspected(database: Database, suspected: Sequence[Own
 
 
 async def mark_refused(connection: Connection, user_id: UUID, credential_id: UUID, revision: int) -> bool:
-    """False when it is marked already, or is no longer what was refused: other keys, switched off, deleted."""
+    """Returns False when it is already marked, or has changed since: new keys, paused, deleted."""
     marked = await connection.fetchval(
         """
         UPDATE corral.credentials SET refused_at = clock_timestamp()
@@ -239,7 +239,7 @@ async def mark_validated(
 
 
 async def delete_credential(connection: Connection, user_id: UUID, credential_id: UUID) -> bool:
-    """False when this user has no such credential."""
+    """Returns False when this user has no such credential."""
     deleted = await connection.fetchval(
         "DELETE FROM corral.credentials WHERE user_id = $1 AND id = $2 RETURNING id", user_id, credential_id
     )

@@ -1,7 +1,7 @@
-"""The one door to a stored credential: found for its owner, opened for just one call to Alpaca.
+"""The only access to a stored credential: loaded for its owner, and opened for a single call to Alpaca.
 
 Row-level security decides whether it is found, its purpose whether it may be used, and its seal whether it opens. No
-other function gives out an Alpaca key.
+other module returns an Alpaca key.
 """
 
 import time
@@ -36,7 +36,7 @@ from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Context, SealBroken, Vault
 
-_NOTE_USE_AFTER: Final = timedelta(minutes=1)  # how precisely "last used" is kept
+_NOTE_USE_AFTER: Final = timedelta(minutes=1)  # the precision of "last used"
 
 _log = get_logger()
 
@@ -54,29 +54,29 @@ class Fetch(Protocol[Found_co]):
 
 @dataclass(frozen=True, slots=True)
 class Purpose:
-    """What a stored credential is opened for, and what follows from it."""
+    """Why a stored credential is opened, and what that implies."""
 
     name: str
     leaves: int = 0
-    """How many of the account's requests of a minute are left to others: below that, the call is not made."""
+    """How many of the account's requests per minute are left to others. With fewer left, the call is not made."""
     opens_refused: bool = False
-    """Whether keys that Alpaca has refused are tried again."""
+    """Whether keys that Alpaca has rejected are tried again."""
     is_use: bool = True
-    """Whether it counts as "last used", and a refusal as a reason to check the keys."""
+    """Whether it updates "last used", and a rejection leads to a check of the keys."""
     proves_account: bool = True
-    """Whether the account is asked for beside each list, as only an account says which one it is."""
+    """Whether the account is requested along with each list, because a list does not identify its account."""
 
 
 READ: Final = Purpose("read")
-EXPORT: Final = Purpose("export", leaves=50)  # of 200: nobody should notice that somebody exports
-STREAM: Final = Purpose("stream", opens_refused=True, proves_account=False)  # asks for the account every second time
+EXPORT: Final = Purpose("export", leaves=50)  # of 200, so that an export does not slow down other requests
+STREAM: Final = Purpose("stream", opens_refused=True, proves_account=False)  # every second request is for the account
 VALIDATE: Final = Purpose("validate", opens_refused=True, is_use=False)
 RECHECK: Final = Purpose("recheck", leaves=20, opens_refused=True, is_use=False)
 
 
 @final
 class OpenCredential:
-    """A credential that may be used for one purpose. Its keys are open during a call and at no other time."""
+    """A credential that may be used for one purpose. Its keys are open only during a call."""
 
     __slots__ = (
         "_alpaca",
@@ -96,10 +96,10 @@ class OpenCredential:
         self.stored = stored
         self.purpose = purpose
         self.environment: Environment = stored.credential_type
-        # The account whose requests Alpaca counts, however many credentials open it.
+        # Alpaca counts requests per account, also if several credentials open it.
         self.budget_key: Hashable = stored.credential_type, stored.account_id
-        # A change that takes a right away makes another revision. The owner is part of it so that a row which was
-        # copied to another user by hand finds no kept answer, but has to be opened, which it cannot be.
+        # A change that revokes access makes a new revision. The owner is part of the key, so that a row that was copied
+        # to another user by hand finds no cached answer. It would have to be opened, which fails.
         self.cache_key: tuple[UUID, UUID, int] = stored.user_id, stored.id, stored.revision
         self._reader = reader
         self._vault = vault
@@ -107,7 +107,7 @@ class OpenCredential:
         self._noted_at: float | None = None
 
     async def call(self, fetch: Fetch[Found]) -> Found:
-        """Opens the keys for one call, and returns what it returned. Nothing of the database is held meanwhile.
+        """Opens the keys for one call, and returns its result. No database connection is held meanwhile.
 
         Raises AlpacaError, and InternalError for keys that do not open.
         """
@@ -124,17 +124,17 @@ class OpenCredential:
         return found
 
     async def fetch_account(self) -> AccountAnswer:
-        """The account as Alpaca describes it now.
+        """Returns the account from Alpaca.
 
-        Raises AlpacaError; AnotherAccount where the keys open another account than the stored one; UpstreamFailed for
-        an answer that repeats a key.
+        Raises AlpacaError; AnotherAccount if the keys open an account other than the stored one; UpstreamFailed for a
+        response that contains a key.
         """
         answer = await self.call(self._fetch_account)
         refuse_another_account(self.stored, answer.account)
         return answer
 
     def suspect(self) -> None:
-        """Alpaca has just refused the keys. A check within seconds finds out whether it still does."""
+        """Alpaca has just rejected the keys. A check within seconds finds out whether it still does."""
         self._reader.suspect(self.stored)
 
     async def _fetch_account(
@@ -156,7 +156,7 @@ class OpenCredential:
 
 @final
 class CredentialReader:
-    """Lives as long as the process. Asks the database for every request anew, whatever answer may still be kept."""
+    """Lives as long as the process. Queries the database for every request, even if an answer is cached."""
 
     def __init__(self, database: Database, vault: Vault, alpaca: AlpacaClient) -> None:
         self._vault = vault
@@ -168,17 +168,17 @@ class CredentialReader:
         self._suspected = WriteBehindBuffer(partial(queries.note_credentials_suspected, database))
 
     async def open_credential(self, user_id: UUID, credential_id: UUID, purpose: Purpose) -> OpenCredential:
-        """Raises CredentialNotFound, for what is not there and for what is somebody else's, and CredentialInactive.
+        """Raises CredentialNotFound, also for another user's credential, and CredentialInactive.
 
         Raises CredentialRefused as `open_row` does.
         """
         return self.open_row(await self._load((user_id, credential_id)), purpose)
 
     async def load_access(self, presented: Presented, credential_id: UUID, *, is_kept: bool) -> Access:
-        """Who is asking, and their credential, in one round trip. The caller's row has to be verified first.
+        """Loads the caller and the credential in one round trip. The caller's row has to be verified before use.
 
-        `is_kept` is whether an answer is probably at hand, so that the request does not go on to Alpaca. Raises
-        Unauthenticated where there is no such session or token.
+        `is_kept` says whether an answer is probably cached, so that the request will not call Alpaca. Raises
+        Unauthenticated if there is no such session or token.
         """
         load = self._load_access_together if is_kept else self._load_access
         for lookup in presented.lookups:
@@ -187,9 +187,9 @@ class CredentialReader:
         raise Unauthenticated
 
     def open_row(self, stored: SealedCredential | None, purpose: Purpose) -> OpenCredential:
-        """The same for a row that was loaded for this very request, as its owner; None is no row.
+        """Like `open_credential`, for a row that was loaded for this request as its owner; None if there is none.
 
-        Raises CredentialRefused if Alpaca has refused the keys: more calls would only spend the account's budget.
+        Raises CredentialRefused if Alpaca has rejected the keys: more calls would only use up the account's budget.
         """
         if stored is None:
             raise CredentialNotFound
@@ -216,10 +216,10 @@ class CredentialReader:
 async def get_decrypted_alpaca_credential(
     vault: Vault, credential: SealedCredential
 ) -> AsyncGenerator[tuple[Secret, Secret]]:
-    """`async with … as (api_key, secret_key)`: two Secrets for just one call, forgotten at the end of the block.
+    """`async with … as (api_key, secret_key)`: two Secrets for a single call, discarded at the end of the block.
 
     A row that was moved to another user, another id or the other environment does not open: that is
-    an alarm in the log and an InternalError, and Alpaca is not asked.
+    logged as an error and raises InternalError, and Alpaca is not called.
     """
     try:
         api_key, secret_key = open_keys(vault, credential)
@@ -235,7 +235,7 @@ async def get_decrypted_alpaca_credential(
 def seal_keys(
     vault: Vault, user_id: UUID, credential_id: UUID, environment: Environment, *, api_key: Secret, secret_key: Secret
 ) -> tuple[bytes, bytes]:
-    """Key ID and secret, sealed in the one context in which they open."""
+    """Returns key ID and secret, sealed in the only context in which they open."""
     return (
         vault.seal(_context(user_id, credential_id, environment, "api_key"), api_key),
         vault.seal(_context(user_id, credential_id, environment, "secret_key"), secret_key),
@@ -243,7 +243,7 @@ def seal_keys(
 
 
 def open_keys(vault: Vault, credential: SealedCredential) -> tuple[Secret, Secret]:
-    """Key ID and secret. Raises SealBroken."""
+    """Returns key ID and secret. Raises SealBroken."""
     owner, environment = credential.user_id, credential.credential_type
     return (
         vault.open(_context(owner, credential.id, environment, "api_key"), credential.api_key_sealed),
@@ -252,17 +252,14 @@ def open_keys(vault: Vault, credential: SealedCredential) -> tuple[Secret, Secre
 
 
 def refuse_another_account(credential: SealedCredential, account: AccountFacts) -> None:
-    """Raises AnotherAccount: nothing of an account that was not stored is shown, whatever these keys open now."""
+    """Raises AnotherAccount if the keys now open an account other than the stored one, which must not be shown."""
     if account.id != credential.account_id:
         _log.error("account_changed", credential_id=str(credential.id), user_id=str(credential.user_id))
         raise AnotherAccount
 
 
 def refuse_echo(account: AccountFacts, *secrets: Secret) -> None:
-    """What is kept of an account is kept in the clear, and shown: an answer that repeats a key must not carry it.
-
-    Raises UpstreamFailed.
-    """
+    """Raises UpstreamFailed for a response that contains a key: account data is stored and shown unencrypted."""
     texts = (account.id, account.account_number or "", account.status or "", account.crypto_status or "")
     keys = [secret.reveal() for secret in secrets]
     if any(key in text for key in keys for text in texts):

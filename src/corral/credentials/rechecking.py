@@ -1,6 +1,6 @@
-"""Checks stored keys at intervals, so that their owner hears from Corral first when Alpaca refuses them.
+"""Checks stored keys at intervals, so that Corral notices first when Alpaca rejects them.
 
-Only this marks a credential as refused, and only after two refusals some seconds apart: while it is marked, no other
+Only this marks a credential as refused, and only after two rejections some seconds apart. While it is marked, no other
 call is made with it. Several servers on one database share the work.
 """
 
@@ -19,7 +19,7 @@ from corral.database.connection import Database, get_connection_with_rls
 from corral.errors import Problem
 from corral.logs import get_logger
 
-MOST_AT_ONCE: Final = 4  # and as many a second: even after a day's pause nobody notices the checks that are due
+MOST_AT_ONCE: Final = 4  # and per second, so that overdue checks after a long pause do not disturb other requests
 LOOK_SECONDS: Final = 10.0
 CONFIRM_SECONDS: Final = 5.0
 
@@ -28,7 +28,7 @@ _log = get_logger()
 
 @asynccontextmanager
 async def rechecking(database: Database, reader: CredentialReader, *, every_seconds: float) -> AsyncGenerator[None]:
-    """Checks each active credential every `every_seconds`, as long as the block runs; 0: never."""
+    """Checks each active credential every `every_seconds` until the block ends; 0 is never."""
     if not every_seconds:
         yield
         return
@@ -50,7 +50,7 @@ class _Rechecker:
         self._look_seconds = min(LOOK_SECONDS, every_seconds / 20)
 
     async def run(self) -> None:
-        """Runs until it is cancelled. Whatever goes wrong in one round is logged, and the next round follows."""
+        """Runs until it is cancelled. Errors in one round are logged, and the next round follows."""
         pause = random() * self._look_seconds  # noqa: S311 - so that servers that start together look apart
         while True:
             await asyncio.sleep(pause)
@@ -60,7 +60,7 @@ class _Rechecker:
             pause = min(1.0, self._look_seconds) if is_behind else self._look_seconds
 
     async def _look(self) -> int:
-        """Checks what is due, side by side. Returns how many credentials that were."""
+        """Checks the due credentials concurrently. Returns their number."""
         claimed = await queries.claim_checks(self._database, most=MOST_AT_ONCE, every_seconds=self._every_seconds)
         if claimed:
             rows = await queries.load_sealed_credentials(self._database, claimed)
@@ -74,7 +74,7 @@ class _Rechecker:
             await self._check_again(credential)
 
     async def _check_again(self, credential: SealedCredential) -> None:
-        """With the row as it is now. Its owner may have been faster: then it has another revision, and no mark."""
+        """Checks the current row. If its owner has changed it meanwhile, its revision differs and it is not marked."""
         owned = (credential.user_id, credential.id)
         now = (await queries.load_sealed_credentials(self._database, [owned])).get(owned)
         if now is None or not now.is_active or not await self._is_refused(now):
@@ -85,7 +85,7 @@ class _Rechecker:
             _log.warning("credential_refused", user_id=str(now.user_id), credential_id=str(now.id))
 
     async def _is_refused(self, credential: SealedCredential) -> bool:
-        """An outage, a spent budget or a broken answer says nothing about keys: then it returns False."""
+        """Returns False for an outage, a rate limit or an invalid response, which say nothing about the keys."""
         try:
             answer = await self._reader.open_row(credential, RECHECK).fetch_account()
         except alpaca_errors.AlpacaAuthError:
@@ -99,6 +99,6 @@ class _Rechecker:
 
 
 def _log_bug(outcome: object) -> None:
-    """Problems are expected here, or are in the log already. Anything else is a bug."""
+    """Problems are expected here, or already logged. Anything else is a bug."""
     if isinstance(outcome, Exception) and not isinstance(outcome, Problem):
         _log.error("recheck_failed", exc_info=outcome)

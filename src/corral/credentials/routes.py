@@ -32,13 +32,13 @@ from corral.credentials.schemas import (
 )
 from corral.credentials.validation import validate_stored_keys
 from corral.edge.problems import responses_for
-from corral.edge.services import ServiceKey, resources
+from corral.edge.request_state import StateKey, resources_of
 from corral.errors import DatabaseUnavailable, InvalidRequest
 from corral.identity.dependencies import CredentialsRead, CredentialsWrite
 from corral.identity.models import AuthUser
 from corral.identity.problems import InsufficientScope, Unauthenticated
 
-CREDENTIALS: Final = ServiceKey[CredentialReader]("credentials")
+CREDENTIALS: Final = StateKey[CredentialReader]("credentials")
 
 router = APIRouter(prefix="/api/credentials", tags=["credentials"])
 
@@ -54,12 +54,12 @@ _ASKS_ALPACA = (KeysRefused, WrongEnvironment, AlpacaRefused, AccountRateLimited
 )
 async def store_credential(body: NewCredential, user: CredentialsWrite, request: Request) -> CredentialMetadata:
     """Detects whether the API key is for paper or live, and stores it encrypted."""
-    core = resources(request)
+    resources = resources_of(request)
     credential = await management.store_credential(
         user,
-        core.database,
-        core.vault,
-        core.alpaca,
+        resources.database,
+        resources.vault,
+        resources.alpaca,
         nickname=body.nickname,
         api_key=body.api_key,
         secret_key=body.secret_key,
@@ -72,13 +72,13 @@ async def store_credential(body: NewCredential, user: CredentialsWrite, request:
     "", summary="List credentials", responses=responses_for(Unauthenticated, InsufficientScope, DatabaseUnavailable)
 )
 async def list_credentials(user: CredentialsRead, request: Request) -> CredentialList:
-    credentials = await management.load_credentials(user.id, resources(request).database)
+    credentials = await management.load_credentials(user.id, resources_of(request).database)
     return CredentialList(items=[_metadata(credential) for credential in credentials])
 
 
 @router.get("/{credential_id}", summary="Read a credential", responses=responses_for(CredentialNotFound, *_ALWAYS))
 async def read_credential(credential_id: UUID, user: CredentialsRead, request: Request) -> CredentialMetadata:
-    return _metadata(await management.load_credential(user.id, resources(request).database, credential_id))
+    return _metadata(await management.load_credential(user.id, resources_of(request).database, credential_id))
 
 
 @router.patch(
@@ -92,7 +92,7 @@ async def change_credential(
     """Renames or pauses the account, resumes it, or replaces its API key with a new one of the same account."""
     credential = await management.change_credential(
         user,
-        resources(request).database,
+        resources_of(request).database,
         credential_id,
         nickname=body.nickname,
         is_active=body.is_active,
@@ -109,7 +109,7 @@ async def change_credential(
 )
 async def delete_credential(credential_id: UUID, user: CredentialsWrite, request: Request) -> None:
     """Removes the account and its API key from Corral only. Revoke the key at Alpaca, too."""
-    await management.delete_credential(user, resources(request).database, credential_id)
+    await management.delete_credential(user, resources_of(request).database, credential_id)
 
 
 @router.post(
@@ -131,9 +131,9 @@ async def validate_credential(credential_id: UUID, user: CredentialsWrite, reque
 
     A successful check clears `refused_at`.
     """
-    core = resources(request)
+    resources = resources_of(request)
     credential = await CREDENTIALS.of(request).open_credential(user.id, credential_id, VALIDATE)
-    return ValidationResult.model_validate(await validate_stored_keys(core.database, core.alpaca, credential))
+    return ValidationResult.model_validate(await validate_stored_keys(resources.database, resources.alpaca, credential))
 
 
 async def _replacement(
@@ -141,12 +141,12 @@ async def _replacement(
 ) -> Replacement | None:
     if body.api_key is None or body.secret_key is None:
         return None
-    core = resources(request)
+    resources = resources_of(request)
     return await management.prepare_replacement(
         user.id,
-        core.database,
-        core.vault,
-        core.alpaca,
+        resources.database,
+        resources.vault,
+        resources.alpaca,
         credential_id,
         api_key=body.api_key,
         secret_key=body.secret_key,

@@ -1,4 +1,4 @@
-"""Wire models of credentials. Nothing that leaves has a field that could hold a key."""
+"""Request and response models of credentials. No response has a field that could contain a key."""
 
 from typing import Self
 from uuid import UUID

@@ -1,7 +1,7 @@
-"""Asks Alpaca about API keys: what new ones are for, and whether it still accepts stored ones, with what is wrong.
+"""Checks API keys at Alpaca: the environment of new ones, and whether stored ones are still accepted.
 
-Alpaca's 401 does not tell wrong keys from keys of the other environment. So both environments are asked about new
-keys, the one that the key ID hints at first; the one that accepts them is theirs.
+Alpaca's 401 does not distinguish wrong keys from keys of the other environment. So both environments are tried for
+new keys, first the one that the key ID suggests; the one that accepts them is theirs.
 """
 
 import time
@@ -41,10 +41,10 @@ class ValidatedKeys:
 
 
 async def validate_keys(user_id: UUID, alpaca: AlpacaClient, api_key: Secret, secret_key: Secret) -> ValidatedKeys:
-    """Answers the environment and account of these keys.
+    """Returns the environment and account of these keys.
 
-    Raises KeysRefused when both environments refuse them; UpstreamFailed (or …Timeout, …RateLimited) when it
-    cannot be known, because the one that was not asked successfully may be theirs.
+    Raises KeysRefused when both environments reject them; UpstreamFailed (or …Timeout, …RateLimited) when that
+    is unknown, because the request to one of them failed.
     """
     hinted = hint_from_key_id(api_key.reveal())
     other = Environment.LIVE if hinted is Environment.PAPER else Environment.PAPER
@@ -65,7 +65,7 @@ async def validate_keys(user_id: UUID, alpaca: AlpacaClient, api_key: Secret, se
 
 
 def hint_of_key(api_key: Secret) -> str:
-    """Enough to recognise a key id by, too little to use: `PK…1234`."""
+    """Returns enough of a key id to recognize it, and too little to use it: `PK…1234`."""
     key_id = api_key.reveal()
     return f"{key_id[:2]}…{key_id[-4:]}"
 
@@ -80,7 +80,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ValidationReport:
-    """`account` is None where the keys are refused, `latency_ms` is the whole call, retries included."""
+    """`account` is None if the keys are rejected; `latency_ms` is that of the whole call, retries included."""
 
     is_valid: bool
     account_type: Environment
@@ -96,7 +96,7 @@ class ValidationReport:
 async def validate_stored_keys(
     database: Database, alpaca: AlpacaClient, credential: OpenCredential
 ) -> ValidationReport:
-    """Asks Alpaca with the stored keys. Refused keys are an answer; an Alpaca that does not answer is a Problem."""
+    """Checks the stored keys at Alpaca. Rejected keys are a result; raises a Problem if Alpaca does not respond."""
     started = time.perf_counter()
     try:
         answer = await credential.fetch_account()
@@ -113,7 +113,7 @@ async def validate_stored_keys(
 
 
 async def mark_accepted(database: Database, credential: SealedCredential, answer: AccountAnswer) -> None:
-    """One good answer is a proof: a mark that says "refused" is cleared."""
+    """Clears the mark of refused keys, because one successful call proves that they work."""
     async with get_connection_with_rls(credential.user_id, database) as connection:
         await queries.mark_validated(
             connection, credential.user_id, credential.id, answer.answered_at, answer.account.status
@@ -149,12 +149,12 @@ def _refused(environment: Environment) -> str:
 
 
 def account_findings(account: AccountFacts) -> list[str]:
-    """Empty for an account that may do all that its kind may. What Alpaca does not say is no trouble."""
+    """Returns nothing for an account without restrictions. A missing value is no restriction."""
     return [*restriction_findings(account), *_limit_findings(account)]
 
 
 def restriction_findings(account: AccountFacts) -> Iterator[str]:
-    """What keeps its owner from trading, or from their money."""
+    """Returns what keeps the owner from trading or from withdrawing money."""
     if account.status is not None and account.status != ACTIVE:
         yield f"Account status: {account.status}. Orders may be rejected; see Alpaca's dashboard."
     if account.account_blocked:

@@ -1,8 +1,7 @@
-"""Many small reads, or writes, in one round trip: under load its cost is the trip and not the row.
+"""Batches small reads or writes into one round trip, because under load the trip costs more than the rows.
 
-A look-up that is asked for while a query runs waits for the next one. No caller is ever answered by a query that was
-sent before they asked: a right that was withdrawn and committed is seen withdrawn by every later request, exactly as if
-each asked alone.
+A look-up that arrives while a query runs waits for the next one. No look-up is answered by a query that was sent before
+it: a committed revocation is seen by every later request, exactly as with a query for each.
 """
 
 import asyncio
@@ -18,20 +17,20 @@ from corral.logs import get_logger
 Key = TypeVar("Key", bound=Hashable)
 Found = TypeVar("Found")
 
-# A query takes one in so many of the keys that wait. If it took all, requests that came at once would go on at once, to
-# Alpaca and back, and again, each waiting for the work of all of them. The more wait, the larger the batch: after some
-# dozens of queries none does, however many they were.
+# A query takes one in this many of the waiting keys. If it took all, requests that arrived together would stay together
+# on the way to Alpaca and back, each waiting for the work of all of them. The more keys wait, the larger the batch:
+# after some dozens of queries none is left, however many there were.
 SHARE_OF_A_BATCH = 16
 KEYS_PER_BATCH = 200  # at most
 
-# What does not go on to Alpaca is better asked for together. Such a query leaves when so many passes of the event loop
-# have brought no further caller, for then no request is on its way to it, and at once when enough keys wait. It takes
-# half of them: the others are asked for while its callers are served, so that neither the database nor this process
+# Requests that will not call Alpaca are better batched. Such a query is sent after this many passes of the event loop
+# without a further caller, because then no request is about to make one, and at once when enough keys wait. It takes
+# half of them: the others are looked up while its callers are served, so that neither the database nor this process
 # waits for the other.
 SHARE_OF_A_GATHERING = 2
 ENOUGH_KEYS = 8
 QUIET_PASSES = 2
-MOST_PASSES = 64  # that a query waits
+MOST_PASSES = 64  # that a query waits at most
 
 FLUSH_SECONDS = 1.0
 
@@ -42,8 +41,8 @@ _log = get_logger()
 class BatchedLookup(Generic[Key, Found]):
     """`await lookup(key)` returns what `fetch_many` found for the key, or None.
 
-    Lives on one event loop. Queries that follow each other share a connection. If a query fails, only its callers get
-    the error. One that `gathers` lets callers who are about to ask come along.
+    Belongs to one event loop. Consecutive queries share a connection. If a query fails, only its callers get the
+    error. One that `gathers` waits briefly for further callers.
     """
 
     __slots__ = ("_callers", "_connect", "_fetch_many", "_flushing", "_gathers", "_waiting")
@@ -64,7 +63,7 @@ class BatchedLookup(Generic[Key, Found]):
 
     async def __call__(self, key: Key) -> Found | None:
         self._callers += 1
-        # A future for each caller: one that gives up cancels its own, and takes the result from no other.
+        # A future for each caller, so that one that gives up cancels only its own.
         result: asyncio.Future[Found | None] = asyncio.get_running_loop().create_future()
         callers = self._waiting.get(key)
         if callers is None:
@@ -103,13 +102,13 @@ class BatchedLookup(Generic[Key, Found]):
             quiet = quiet + 1 if self._callers == before else 0
 
     def _take_batch(self) -> dict[Key, list[asyncio.Future[Found | None]]]:
-        """The keys that have waited longest, just before the query is sent."""
+        """Removes and returns the keys that have waited longest, just before the query is sent."""
         share = SHARE_OF_A_GATHERING if self._gathers else SHARE_OF_A_BATCH
         size = min(-(-len(self._waiting) // share), KEYS_PER_BATCH)
         return {key: self._waiting.pop(key) for key in list(islice(self._waiting, size))}
 
     def _take_all(self) -> dict[Key, list[asyncio.Future[Found | None]]]:
-        """Where there is no connection."""
+        """Removes and returns all keys, when there is no connection."""
         batch, self._waiting = self._waiting, {}
         return batch
 
@@ -120,9 +119,9 @@ class BatchedLookup(Generic[Key, Found]):
 
 @final
 class WriteBehindBuffer(Generic[Key]):
-    """Collects small writes that no answer waits for, each once, and writes them together within a second.
+    """Collects small writes that no response waits for, each once, and writes them together within a second.
 
-    Lives on one event loop. A write that is lost because the database is away does no harm.
+    Belongs to one event loop. A write that is lost because the database is unavailable does no harm.
     """
 
     __slots__ = ("_keys", "_timer", "_write_many", "_writing")
@@ -139,7 +138,7 @@ class WriteBehindBuffer(Generic[Key]):
             self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._begin)
 
     async def close(self) -> None:
-        """Writes what is left, while the pool is still open."""
+        """Writes the rest, while the pool is still open."""
         if self._timer is not None:
             self._timer.cancel()
             self._begin()

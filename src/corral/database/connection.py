@@ -1,4 +1,4 @@
-"""PostgreSQL: one pool, one way to a tenant's rows, one place where the driver's errors are translated.
+"""PostgreSQL: the pool, the only access to a tenant's rows, and the translation of the driver's errors.
 
 Clients only learn that the database is unavailable; the reason is for the operator.
 """
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 # A pooled connection or one of its own; `asyncpg.Connection` is generic for the type checker only.
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 
-# What a single statement is asked of: a connection that is at hand, or any of the pool.
+# Runs a single statement: on a given connection, or on any of the pool.
 Fetcher: TypeAlias = "Database | Connection"
 
 CLOSE_SECONDS = 5.0
 
-Owned = tuple[UUID, UUID]  # whose, which
+Owned = tuple[UUID, UUID]  # user id, row id
 
-# Nothing that Corral asks takes long: whatever does is ended by the server, and by us where the server is mute.
+# No query of Corral takes long. A long one is cancelled by the server, or by Corral if the server does not respond.
 _COMMAND_SECONDS = 8.0
 _CONNECT_SECONDS = 5.0
-_ATTEMPT = {"application_name": "corral"}  # a pooler refuses most other parameters of a connection's start
+_ATTEMPT = {"application_name": "corral"}  # a pooler rejects most other startup parameters
 _SESSION = """
 SET search_path = pg_catalog;
 SET statement_timeout = '5s';
@@ -41,12 +41,12 @@ SET lock_timeout = '2s';
 SET idle_in_transaction_session_timeout = '10s'
 """
 
-# What PostgreSQL and the driver raise when the server goes, is going, comes back or is overloaded. An
-# immediate shutdown ends connections without any SQLSTATE, so classes decide and not codes.
+# What PostgreSQL and the driver raise when the server stops, starts or is overloaded. An
+# immediate shutdown ends connections without any SQLSTATE, so classes are compared and not codes.
 _UNAVAILABLE = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a shutdown that reaches a connection while it idles in the pool
+    asyncpg.InternalClientError,  # a shutdown that reaches an idle connection in the pool
     asyncpg.OperatorInterventionError,  # shutdowns, crashes, statement timeouts
     asyncpg.InsufficientResourcesError,
     asyncpg.LockNotAvailableError,
@@ -63,7 +63,7 @@ READ_ONLY: Final = (
 )
 _CHECK: Final = "check that it is running, and that CORRAL_DATABASE_URL and CORRAL_DATABASE_OWNER_URL are correct"
 
-# The first that matches. PostgreSQL's own message replaces {}; it contains no address and no password.
+# The first match is used. PostgreSQL's message replaces {}; it contains no URL and no password.
 _SENTENCES: Final[tuple[tuple[tuple[type[BaseException], ...], str], ...]] = (
     ((asyncpg.DiskFullError,), "the database's disk is full ({}): free some space"),
     (
@@ -114,8 +114,8 @@ class Database:
     @classmethod
     @asynccontextmanager
     async def open(cls, dsn: str, *, connections: int = 10, wait_seconds: float = 2.0) -> AsyncGenerator[Self]:
-        """Opens at least one connection, so that a wrong address is known now and not at the first request."""
-        with translated_errors(), _told_refusals("CORRAL_DATABASE_URL", dsn):
+        """Opens at least one connection, so that a wrong URL is reported now and not at the first request."""
+        with translated_errors(), _report_refusals("CORRAL_DATABASE_URL", dsn):
             pool = await asyncpg.create_pool(
                 dsn,
                 min_size=1,
@@ -128,7 +128,7 @@ class Database:
                 server_settings=_ATTEMPT,
             )
         try:
-            with translated_errors(), _told_refusals("CORRAL_DATABASE_URL", dsn):
+            with translated_errors(), _report_refusals("CORRAL_DATABASE_URL", dsn):
                 async with pool.acquire() as connection:
                     await refuse_shared_sessions(connection, partial(_connected, dsn))
             yield cls(pool, wait_seconds=wait_seconds)
@@ -137,9 +137,9 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator[Connection]:
-        """A connection without a tenant: for look-ups by hash and for health, never for a tenant's rows.
+        """A connection without a tenant: for look-ups by hash and for health checks, never for a tenant's rows.
 
-        (It cannot read any: the scope function raises when no user is set.)
+        (It cannot read any: the scope function raises an error when no user is set.)
         """
         with translated_errors():
             try:
@@ -164,10 +164,10 @@ class Database:
 async def get_connection_with_rls(
     user_id: UUID, database: Database, *, readonly: bool = False
 ) -> AsyncGenerator[Connection]:
-    """The one way to a tenant's rows: a transaction in which row-level security shows this user's and no other.
+    """The only access to a tenant's rows: a transaction in which row-level security shows only this user's.
 
-    Commits when the block ends well, before anything is answered. The scope ends with the transaction,
-    so nothing of it is left on the pooled connection. Never hold it over a call to Alpaca.
+    Commits when the block succeeds, before the response. The scope ends with the transaction, so
+    the pooled connection keeps nothing of it. Never hold it during a call to Alpaca.
     """
     async with database.connection() as connection, connection.transaction(readonly=readonly):
         # set_config and not SET LOCAL, which takes no parameters; true: until the end of the transaction.
@@ -176,8 +176,8 @@ async def get_connection_with_rls(
 
 
 @contextmanager
-def _told_refusals(setting: str, dsn: str) -> Generator[None]:
-    """A database that is there but does not let us in: its sentence names role, database or file, and no password."""
+def _report_refusals(setting: str, dsn: str) -> Generator[None]:
+    """Raises DatabaseRefused for a rejected connection; its sentence names role, database or file, and no password."""
     try:
         if unusable := unusable_file(dsn):
             raise DatabaseRefused(f"{setting} cannot be used: {unusable}")
@@ -195,29 +195,29 @@ def _told_refusals(setting: str, dsn: str) -> Generator[None]:
         raise DatabaseRefused(f"{setting} {_what_is_wrong(str(wrong))}") from None
 
 
-def _what_is_wrong(told: str) -> str:
-    """The driver's own words only where they quote nothing of the address, which may hold a password."""
-    if "root" in told and "certificate" in told:
+def _what_is_wrong(message: str) -> str:
+    """Returns the driver's message only if it quotes nothing of the URL, which may contain a password."""
+    if "root" in message and "certificate" in message:
         return "asks to verify the server's certificate but has no sslrootcert: add one, or use another sslmode"
-    if told.startswith(("`sslmode` parameter", "`sslnegotiation` parameter")):
-        return f"has a wrong parameter: {told}"
-    if told.startswith("target_session_attrs"):
+    if message.startswith(("`sslmode` parameter", "`sslnegotiation` parameter")):
+        return f"has a wrong parameter: {message}"
+    if message.startswith("target_session_attrs"):
         return "has a wrong parameter: target_session_attrs must be any, primary, standby, read-write or read-only"
     return "is not an address like postgresql://ROLE@HOST/DATABASE"
 
 
 def columns(rows: Sequence[Owned]) -> tuple[list[UUID], list[UUID]]:
-    """Whose and which, as the two arrays that a batched function takes; sorted, so that row locks never cross."""
+    """Returns user ids and row ids as the two arrays of a batched function, sorted to avoid deadlocks of row locks."""
     ordered = sorted(rows)
     return [user_id for user_id, _ in ordered], [identifier for _, identifier in ordered]
 
 
 @asynccontextmanager
 async def open_owner_connection(dsn: str) -> AsyncGenerator["asyncpg.Connection[asyncpg.Record]"]:
-    """The owner's, for migrations and an operator's commands; it serves no request."""
+    """Opens a connection of the owner, for migrations and an operator's commands. It serves no request."""
     with translated_errors():
         async with AsyncExitStack() as stack:
-            with _told_refusals("CORRAL_DATABASE_OWNER_URL", dsn):
+            with _report_refusals("CORRAL_DATABASE_OWNER_URL", dsn):
                 connection = await stack.enter_async_context(_connected(dsn))
                 await refuse_shared_sessions(connection, partial(_connected, dsn))
             yield connection
@@ -235,11 +235,11 @@ async def _connected(dsn: str) -> AsyncGenerator["asyncpg.Connection[asyncpg.Rec
 
 @contextmanager
 def translated_errors() -> Generator[None]:
-    """Turns "PostgreSQL is not there just now" into a Problem; a mistake in our SQL stays an error of ours."""
+    """Raises DatabaseUnavailable or Overloaded when PostgreSQL is unavailable; errors in our SQL stay as they are."""
     try:
         yield
     except asyncpg.DataError:
-        raise  # an argument of the wrong type is our mistake, though the driver calls it an interface error
+        raise  # an argument of the wrong type is our bug, although the driver raises an interface error
     except _UNAVAILABLE as error:
         raise DatabaseUnavailable(reason=reason_of(error), retry_after=1) from error
 
@@ -261,15 +261,15 @@ def reason_of(error: BaseException) -> str:
 
 
 async def _begin_session(connection: Connection) -> None:
-    """Once for each connection: what it sets lasts until its end, as nothing resets it."""
+    """Runs once for each connection. The settings last as long as the connection, because nothing resets them."""
     await connection.execute(_SESSION)
 
 
 async def _reset(_: Connection) -> None:
-    """Instead of the driver's reset query, which costs a round trip after every use.
+    """Replaces the driver's reset query, which costs a round trip after every use.
 
-    Nothing is left to reset: scopes end with their transaction, the driver itself rolls back one that
-    was left open, and nobody makes settings, cursors or locks that outlive a transaction.
+    There is nothing to reset: scopes end with their transaction, the driver rolls back an open one, and
+    no code makes settings, cursors or locks that outlive a transaction.
     """
 
 

@@ -1,10 +1,9 @@
-"""A pooler before PostgreSQL: welcome in session mode, where a connection stays one server's session, and in no other.
+"""Checks that a pooler in front of PostgreSQL is in session mode, and that the files in the URL can be used.
 
-Settings, prepared statements and the lock of the migrations live in the session. In transaction mode they would be
-left on a server's session that somebody else gets next.
+Settings, prepared statements and the lock of the migrations belong to the session. In transaction mode they would stay
+in a session that another client gets next.
 
-
-The files that a database's address names: looked at beforehand, for the driver tells of none that it cannot use.
+The driver does not report which file (a certificate, a key, a password file) it cannot use.
 """
 
 import ssl
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
 
 
-# With several idle sessions, a pooler may take another one by chance.
+# With several idle sessions, a pooler may pick the same one by chance.
 _ROUNDS = 5
 
 
@@ -36,7 +35,7 @@ async def refuse_shared_sessions(
 ) -> None:
     """Raises SharedSessions when a pooler gives the session of this connection to another one in between.
 
-    A pooler makes up the process id that it tells at the beginning. Without one, nothing else is asked.
+    A pooler makes up the process id of its startup message. Without a pooler, there are no further queries.
     """
     try:
         async with _session_of(connection) as first:
@@ -51,14 +50,14 @@ async def refuse_shared_sessions(
 
 
 def refuse_shared(first: int, second: int, again: int) -> None:
-    """While both have a transaction, each has a session; and the first one has kept its own."""
+    """While both are in a transaction, each has its own session, and the first one must still have the same."""
     if second == first or again != first:
         raise SharedSessions
 
 
 @asynccontextmanager
 async def _session_of(connection: "Connection") -> AsyncGenerator[int]:
-    """The process of the server that serves this connection's transaction, which lasts as long as the block."""
+    """Yields the server process of this connection's transaction, which lasts as long as the block."""
     async with connection.transaction():
         yield await connection.fetchval("SELECT pg_backend_pid()")
 
@@ -67,7 +66,7 @@ _NAMED = ("sslrootcert", "sslcrl", "sslcert", "sslkey", "passfile")
 
 
 def unusable_file(dsn: str) -> str | None:
-    """What is wrong with the first one that cannot be used; None when all can. Raises ValueError for no address."""
+    """Returns what is wrong with the first unusable file, or None. Raises ValueError for an invalid URL."""
     named = {name: values[-1] for name, values in parse_qs(urlsplit(dsn).query).items() if name in _NAMED}
     for name, path in named.items():
         if wrong := _unreadable(Path(path)) or _meaningless(name, path):

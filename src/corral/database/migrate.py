@@ -14,7 +14,7 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 # Any fixed number; servers that start at the same moment queue up behind it.
 _MIGRATION_LOCK = 0x436F7272616C  # "Corral"
 
-# The list of those that were applied. The serving role reads it, to tell whether the schema is of its release.
+# The list of applied migrations. The serving role reads it to check that the schema is of its release.
 _LIST = """
 CREATE SCHEMA IF NOT EXISTS corral;
 CREATE TABLE corral.migrations (
@@ -25,7 +25,7 @@ GRANT USAGE ON SCHEMA corral TO corral_app;
 GRANT SELECT ON corral.migrations TO corral_app;
 """
 
-# What PostgreSQL says when a file is wrong, and not the moment.
+# What PostgreSQL raises for an invalid file, as opposed to an unavailable server.
 _WRONG_FILE = (
     asyncpg.SyntaxOrAccessError,
     asyncpg.DataError,
@@ -45,14 +45,14 @@ EXPECTED_SETUP = (
 
 
 class MigrationRefused(OperatorError):  # noqa: N818 - a condition
-    """The database cannot be brought to this version. One line: why, and the way out."""
+    """The database cannot be migrated to this version. One line: why, and what to do."""
 
 
 async def apply_migrations(owner_dsn: str) -> None:
-    """Brings the schema to this version as its owner; does nothing when it is there already."""
+    """Migrates the schema to this version as its owner. Does nothing if it is up to date."""
     async with open_owner_connection(owner_dsn) as connection:
         await _refuse_unfit(connection)
-        # Held by the session, so a server that dies in the middle releases it.
+        # Held by the session, so a server that crashes releases it.
         await connection.execute("SELECT pg_advisory_lock($1)", _MIGRATION_LOCK)
         try:
             await refuse_newer_release(connection)
@@ -74,7 +74,7 @@ async def _make_list(connection: Connection) -> None:
 
 
 async def _apply(connection: Connection, name: str, sql: str) -> None:
-    """The whole file in one transaction with its row in the list, or nothing of it."""
+    """Applies the file and adds its row to the list in one transaction."""
     try:
         async with connection.transaction():
             await connection.execute(sql)
@@ -91,7 +91,7 @@ def _sql_of(name: str) -> str:
 
 
 def _line_of(error: asyncpg.PostgresError, sql: str) -> str:
-    """Where in the file, as far as PostgreSQL says it."""
+    """Returns the position in the file, if PostgreSQL reports it."""
     position: str | None = getattr(error, "position", None)
     return f", line {sql.count(chr(10), 0, int(position) - 1) + 1}" if position else ""
 
@@ -106,7 +106,7 @@ async def refuse_newer_release(connection: Connection) -> None:
 
 
 async def pending_migrations(connection: Connection) -> list[str]:
-    """The migrations of this release that the database has not had."""
+    """Returns the migrations of this release that have not been applied."""
     return sorted(_known_migrations() - await _applied_migrations(connection))
 
 

@@ -1,8 +1,8 @@
-"""Proves, before anything is served and while serving, that row-level security cannot be got round.
+"""Checks at startup and while serving that row-level security cannot be bypassed.
 
-Three kinds of proof, each a list of findings that must be empty: what the role is (it cannot bypass),
-what the schema is (exactly the tables, policies, functions, triggers and grants of this release, line
-by line against `expected_schema.txt`), and a probe that tries. Checked on PostgreSQL 15, 16 and 18.
+Three kinds of checks, each with a list of findings that must be empty: the role (it cannot bypass it),
+the schema (exactly the tables, policies, functions, triggers and grants of this release, line by line
+as in `expected_schema.txt`), and a probe that attempts it. Checked on PostgreSQL 15, 16 and 18.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from corral.database.connection import READ_ONLY, Connection, reason_of
 
 EXPECTED_SCHEMA = Path(__file__).with_name("expected_schema.txt")
 
-# What a role could use to get round a policy. `pg_has_role(…, 'MEMBER')` counts what SET ROLE could reach.
+# What a role could use to bypass a policy. `pg_has_role(…, 'MEMBER')` counts what SET ROLE could reach.
 _ROLE_FINDINGS = """
 SELECT format('%s is a superuser, may bypass row-level security, create roles or databases, or replicate', rolname)
 FROM pg_roles WHERE rolname = current_user
@@ -54,7 +54,7 @@ WHERE (name = 'row_security' AND setting <> 'on') OR (name = 'session_replicatio
    OR (name IN ('fsync', 'full_page_writes') AND setting <> 'on')
 """
 
-# The schema as text, one line per fact. The owner's name is left out, for it may differ.
+# The schema as text, one line per fact. The owner's name is left out, because it may differ.
 _SCHEMA = """
 WITH relations AS (
     SELECT c.oid, c.relname, c.relkind, c.relrowsecurity, c.relforcerowsecurity
@@ -97,17 +97,17 @@ WRITE_PROBE: LiteralString = """
 SELECT count(*) FROM (SELECT sha256(i::text::bytea) FROM generate_series(1, 20000) i ORDER BY 1 OFFSET 0) sorted
 """
 
-# With row security switched off, a role that is subject to it gets an error instead of rows.
+# With row_security off, a role that is subject to it gets an error instead of rows.
 _PROBED_TABLES = ("users", "sessions", "api_tokens", "credentials", "password_confirmations", "account_events")
 
 
 async def schema_lines(connection: Connection) -> list[str]:
-    """The schema as the serving role finds it, sorted; what `expected_schema.txt` holds."""
+    """Returns the schema as the serving role sees it, sorted like `expected_schema.txt`."""
     return sorted(row[0] for row in await connection.fetch(_SCHEMA))
 
 
 async def find_weaknesses(connection: Connection) -> list[str]:
-    """All that would let one tenant reach another's rows, a sentence each; empty when all is well.
+    """Returns everything that would let one tenant access another's rows, a sentence each; empty if there is nothing.
 
     The connection must be the serving role's own, outside a transaction.
     """
@@ -120,9 +120,9 @@ async def find_weaknesses(connection: Connection) -> list[str]:
 
 
 async def prove_writes(connection: Connection) -> str | None:
-    """Whether the database takes writes; None if it does, or the reason, for whoever runs it.
+    """Returns None if the database accepts writes, otherwise the reason, for the operator.
 
-    Raises the driver's error, which the connection's owner translates, when it is not the disk that is in the way.
+    Raises the driver's error for other causes than the disk; the connection's context manager translates it.
     """
     if await connection.fetchval("SHOW transaction_read_only") == "on":
         return READ_ONLY
@@ -148,7 +148,7 @@ async def find_schema_differences(connection: Connection) -> list[str]:
 
 
 async def attempt_crossing(connection: Connection) -> list[str]:
-    """Makes up two tenants in a transaction that is rolled back, and lets one reach for the other's rows."""
+    """Creates two tenants in a transaction that is rolled back, and tries to access the rows of one as the other."""
     transaction = connection.transaction()
     await transaction.start()
     try:

@@ -1,6 +1,6 @@
-"""One client's connection, guarded: what arrives too slowly, too large or broken is refused as it arrives.
+"""A client's connection with limits: slow, oversized or malformed requests are rejected as they arrive.
 
-uvicorn's own protocol waits for ever for the rest of a request, and lets headers of any size pile up.
+uvicorn's own protocol has no timeout for the rest of a request, and buffers headers of any size.
 """
 
 import asyncio
@@ -16,8 +16,8 @@ from weakref import ref
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from corral.edge.edge import ASGIApp
 from corral.edge.long_lived import LONG_LIVED
+from corral.edge.middleware import ASGIApp
 from corral.edge.problems import HeadersTooLarge, RequestTimeout, render_problem
 from corral.edge.security_headers import security_headers
 from corral.errors import BodyTooLarge, MalformedRequest, Overloaded, Problem
@@ -29,21 +29,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one client may take of the server. Times run from the connection's or the part's first byte."""
+    """Limits of a client's connection. Timeouts are measured from the first byte of the connection or part."""
 
     head_seconds: float = 10
     body_seconds: float = 30
-    rest_seconds: int = 65  # longer than the 60 s after which common proxies close what they keep open
-    linger_seconds: float = 1  # after a refusal, so that the client reads it before the connection is reset
+    rest_seconds: int = 65  # longer than the 60 s after which common proxies close idle connections
+    linger_seconds: float = 1  # after an error response, so that the client reads it before the connection is reset
     request_line_bytes: int = 8 * 1024
     head_bytes: int = 32 * 1024
     headers: int = 100
-    body_bytes: int = 1024 * 1024  # as it arrives, with chunks and trailers, read or thrown away; the edge has its own
+    body_bytes: int = 1024 * 1024  # as received, with chunks and trailers; the edge has its own limit
     connections: int = 800  # of the 1024 files that a process may have open by default
-    spare_connections: int = 50  # beyond them only /healthz is answered, beyond these nobody
-    long_lived: int = 4000  # answers that last, on connections beside those
-    long_lived_buffer_bytes: int = 16 * 1024  # of each, waiting for a reader that does not read
-    long_lived_unsent_bytes: int = 64 * 1024  # and as much in the kernel
+    spare_connections: int = 50  # beyond `connections` only /healthz is served, beyond these too nothing is
+    long_lived: int = 4000  # long-lived responses, in addition to those
+    long_lived_buffer_bytes: int = 16 * 1024  # of each, buffered for a client that does not read
+    long_lived_unsent_bytes: int = 64 * 1024  # and as much again in the kernel
 
 
 class _Awaited(Enum):
@@ -57,7 +57,7 @@ _MOST_GATHERED_BYTES: Final = 16 * 1024
 
 
 class _GatheringTransport(asyncio.Transport):
-    """Sends what is written in one pass of the event loop with one system call: uvicorn writes head and body apart."""
+    """Sends all writes of one pass of the event loop with one system call: uvicorn writes head and body separately."""
 
     __slots__ = ("_gathered", "_loop", "_transport")
 
@@ -75,7 +75,7 @@ class _GatheringTransport(asyncio.Transport):
 
     def _flush(self) -> None:
         gathered, self._gathered = self._gathered, b""
-        if gathered and not self._transport.is_closing():  # which it is when the client has gone
+        if gathered and not self._transport.is_closing():  # as after a disconnect
             self._transport.write(gathered)
 
     def write_eof(self) -> None:
@@ -109,8 +109,8 @@ class _GatheringTransport(asyncio.Transport):
 class GuardedProtocol(HttpToolsProtocol):
     """uvicorn's protocol with `Limits`.
 
-    Deadlines cost nothing while requests arrive whole: the one timer of a connection is not set anew for
-    each request, it wakes now and then and looks whether a deadline has passed.
+    Deadlines have no cost while requests arrive in one piece: the only timer of a connection is not reset for
+    each request, but checks from time to time whether a deadline has passed.
     """
 
     def __init__(self, app: ASGIApp, limits: Limits, long_lived: set[Self], **uvicorns: Any) -> None:  # noqa: ANN401 - what uvicorn hands to its own
@@ -126,7 +126,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._deadline = inf
         self._timer: asyncio.TimerHandle | None = None
         self._chunk_bytes = 0
-        self._part_bytes = 0  # of the head or body that is arriving, without what shared a chunk with the one before
+        self._part_bytes = 0  # of the current head or body, without bytes in the same chunk as the previous one
         self._is_deaf = False
         self._running: RequestResponseCycle | None = None  # `self.cycle` is the last one that arrived
 
@@ -159,10 +159,10 @@ class GuardedProtocol(HttpToolsProtocol):
         try:
             parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            # It may be ignored (RFC 9110, 7.8). But the parser has taken a body for the new protocol, and what
-            # follows may be the rest of it: this answer is the last.
+            # The upgrade may be ignored (RFC 9110, 7.8). But the parser has treated a body as the new protocol, and the
+            # rest of it may follow, so this response is the last one.
             self.cycle.keep_alive = False
-        except httptools.HttpParserError as error:  # what a callback raised is its context
+        except httptools.HttpParserError as error:  # an exception of a callback is its context
             problem = error.__context__
             self._refuse(problem if isinstance(problem, Problem) else MalformedRequest())
         else:
@@ -182,7 +182,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._short_lived() > self._limits.connections and self.url != b"/healthz":
             raise Overloaded(retry_after=1)
         super().on_headers_complete()
-        self.headers = []  # uvicorn would add a chunked body's trailers to the headers, which have been judged by then
+        self.headers = []  # uvicorn would add a chunked body's trailers to the headers, which have already been checked
         self._awaited, self._part_bytes = _Awaited.BODY, 0
 
     def _is_head_too_large(self, head_bytes: int) -> bool:
@@ -207,7 +207,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._long_lived.add(self)
         self._on_stop = on_stop
         self.transport.set_write_buffer_limits(high=self._limits.long_lived_buffer_bytes)
-        # The kernel would take megabytes for a reader that does not read.
+        # The kernel would buffer megabytes for a client that does not read.
         wire: socket.socket = self.transport.get_extra_info("socket")
         wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._limits.long_lived_unsent_bytes)
 
@@ -219,7 +219,7 @@ class GuardedProtocol(HttpToolsProtocol):
         return len(self.connections) - len(self._long_lived)
 
     def shutdown(self) -> None:
-        """The server stops: the request that is being served is answered, and that is the last."""
+        """The server stops: the current request is answered, and no further one."""
         if self._on_stop is not None:
             self._on_stop()
         if self._running is None or self._running.response_complete:
@@ -238,7 +238,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._deadline = self.loop.time() + (self._limits.head_seconds if is_head else self._limits.body_seconds)
 
     def _watch(self) -> None:
-        """Wakes at the deadline, or no later than a deadline that begins now could end."""
+        """Wakes at the deadline, or at the earliest end of a deadline that starts now."""
         now = self.loop.time()
         if now < self._deadline:
             soonest = now + min(self._limits.head_seconds, self._limits.body_seconds)
@@ -246,7 +246,7 @@ class GuardedProtocol(HttpToolsProtocol):
         elif self._is_deaf:
             self.transport.abort()
         elif self._running is None and self._part_bytes == 0:
-            self.transport.close()  # connected, and never said a word
+            self.transport.close()  # connected, but sent nothing
         else:
             self._refuse(RequestTimeout())
 
@@ -256,7 +256,7 @@ class GuardedProtocol(HttpToolsProtocol):
         is_its_body = self._awaited is _Awaited.BODY and self.cycle is running
         if running is None or (running.response_complete and not is_its_body):
             self._say(problem)
-        elif not is_its_body:  # the trouble is with a later request, this one still gets its answer
+        elif not is_its_body:  # the error is in a later request, so this one still gets its response
             running.keep_alive = False
             self._deadline = inf
         else:
@@ -280,7 +280,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._linger()
 
     def _linger(self) -> None:
-        """Closes in halves: closed at once with unread bytes, a connection is reset and its answer lost."""
+        """Closes the write side first: a connection closed with unread bytes is reset, and its response lost."""
         self._unset_keepalive_if_required()
         self.transport.write_eof()
         if self._timer is not None:

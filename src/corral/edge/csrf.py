@@ -1,4 +1,4 @@
-"""Whether a request that could change something was sent by a page of another origin."""
+"""Cross-site request forgery: whether an unsafe request was sent by a page of another origin."""
 
 from typing import Final
 from urllib.parse import urlsplit
@@ -16,7 +16,7 @@ def is_cross_origin(
     has_bearer: bool,
     public_origin: bytes,
 ) -> bool:
-    """Decides by the first line that fits; True means: refuse.
+    """The first matching row decides; True means that the request is refused.
 
     ====================================  =======  ==============================================
     the request                           refused  because
@@ -33,7 +33,7 @@ def is_cross_origin(
     neither header, no cookie             no       not a browser: curl signing in
     ====================================  =======  ==============================================
 
-    Sign-in is judged alike, for it sets a cookie: a page must not sign somebody in as somebody else.
+    The same applies to signing in, which sets a cookie: no page may sign a user in as someone else.
     The public origin is configured and never taken from `Host`, which the sender chooses.
 
     Source: OWASP's CSRF prevention cheat sheet (Fetch Metadata, with Origin as its fallback).
@@ -48,7 +48,7 @@ def is_cross_origin(
 
 
 def origin_of(url: str) -> bytes:
-    """Scheme, host and port of `url` as a browser writes them into `Origin`: lower case, no default port."""
+    """Returns scheme, host and port of `url` as in the `Origin` header: lower case, no default port."""
     parts = urlsplit(url)
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
         raise ValueError(f"the public address must look like https://corral.example.com, not {url!r}")

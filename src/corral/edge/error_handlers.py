@@ -1,6 +1,6 @@
-"""What FastAPI and Starlette raise of their own, told as our Problems.
+"""Turns the exceptions of FastAPI and Starlette into Problems.
 
-The handlers raise and never answer: the edge alone writes error responses.
+The handlers raise and never respond: only the edge writes error responses.
 """
 
 import re
@@ -36,12 +36,12 @@ _OF_THE_MODEL: Final = frozenset(
     {"gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "actual_length", "field_type", "pattern"}
     | {"expected", "class_name", "discriminator", "expected_tags", "expected_schemes", "expected_version"}
     | {"max_digits", "decimal_places", "whole_digits"}
-    | {"key_part", "character"}  # of our own messages about pasted keys: kinds, never the character itself
+    | {"key_part", "character"}  # of our own messages about pasted keys: the kind, never the character itself
 )
 
 
 def install_problem_handlers(app: FastAPI) -> None:
-    """Lets every error of `app` reach the edge, as a Problem where it is one, and documents its body."""
+    """Lets every error of `app` reach the edge, as a Problem if possible, and documents its body."""
     app.add_exception_handler(HTTPException, partial(_raise_for_status, methods_by_path(app)))
     app.add_exception_handler(RequestValidationError, _raise_for_validation)
     app.add_exception_handler(ClientDisconnect, _raise_for_disconnect)
@@ -54,7 +54,7 @@ async def _raise_for_status(methods: Callable[[str], list[str]], request: Reques
     if isinstance(raised.__cause__, Problem):
         raise raised.__cause__  # FastAPI wraps whatever is raised while it reads the body
     if raised.status_code == MethodNotAllowed.status:
-        # Starlette names the methods of one route; an address may have several. Pages are in no document.
+        # Starlette lists the methods of one route, but a path may have several. Pages are not in the OpenAPI document.
         allowed = methods(request.url.path) or re.split(r",\s*", (raised.headers or {}).get("Allow", "GET"))
         raise MethodNotAllowed(allow=allowed) from None
     if raised.status_code not in _BY_STATUS:
@@ -71,9 +71,9 @@ async def _raise_for_validation(_request: Request, raised: Exception) -> Never:
 
 
 def invalid_request(errors: Iterable[Mapping[str, Any]]) -> InvalidRequest:
-    """What pydantic found, place by place, in words that never repeat what was sent."""
-    told = [{"loc": [_place(part) for part in error["loc"]], "msg": _message(error)} for error in errors]
-    return InvalidRequest(errors=told)
+    """Returns pydantic's errors with their locations, in messages that never repeat the input."""
+    details = [{"loc": [_place(part) for part in error["loc"]], "msg": _message(error)} for error in errors]
+    return InvalidRequest(errors=details)
 
 
 async def _raise_for_disconnect(_request: Request, _raised: Exception) -> Never:
@@ -81,16 +81,16 @@ async def _raise_for_disconnect(_request: Request, _raised: Exception) -> Never:
 
 
 async def _raise_to_the_edge(_request: Request, raised: Exception) -> Never:
-    raise raised  # Starlette would answer in plain text before it lets go
+    raise raised  # Starlette would send a plain-text response before the exception propagates
 
 
 def _place(part: int | str) -> int | str:
-    """A field's name; where a stranger's key stands in its place, it may be a secret in the wrong column."""
+    """Returns a field's name. An unknown key is not repeated, because it may be a secret in the wrong place."""
     return part if isinstance(part, int) else redact(part)
 
 
 def _message(error: Mapping[str, Any]) -> str:
-    """What is wrong, in words that never repeat what was sent: it may be a key or a password."""
+    """Returns a message that never repeats the input, which may be a key or a password."""
     context: Mapping[str, Any] = error.get("ctx") or {}
     if error["type"] in {"value_error", "assertion_error"}:
         own_words = str(context["error"])

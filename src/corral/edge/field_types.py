@@ -1,4 +1,4 @@
-"""Types of what arrives in a request: bounded, free of control characters, secrets as Secret."""
+"""Field types of requests: bounded, without control characters, secrets as Secret."""
 
 import unicodedata
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from corral.secret import Secret
 
-# What copying from a page, a mail or a table adds, and nobody sees.
+# Invisible characters that copying from a page, an email or a table adds.
 _BLANKS: Final = {
     " ": "a space",
     "\t": "a tab",
@@ -35,17 +35,17 @@ _BLANKS: Final = {
     "\ufeff": "a byte order mark (U+FEFF)",
 }
 
-# RFC 5321 bounds a whole address.
+# The maximum length of an address (RFC 5321).
 LONGEST_EMAIL = 254
 LONGEST_SECRET = 1024
 
 
 def canonical_email(text: str) -> str:
-    """The one form of an address in which people are stored, found and throttled.
+    """Returns the canonical form of an address, in which users are stored, found and throttled.
 
-    One function for all three: where two fold a name differently, one of them can be got round. Its
-    own result it leaves alone, so normalization has the last word: folding takes letters apart.
-    Raises ValueError when it is no address.
+    One function for all three: if two folded a name differently, one of them could be bypassed. It
+    is idempotent, so normalization comes last, because case folding decomposes letters.
+    Raises ValueError for an invalid address.
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
     email = unicodedata.normalize("NFKC", folded).strip()
@@ -66,7 +66,7 @@ def _without_control_characters(text: str) -> str:
 
 
 def _to_secret(value: object) -> Secret:
-    # The message never quotes the value.
+    # The message never contains the value.
     if not isinstance(value, str):
         raise ValueError("Enter a text.")  # noqa: TRY004 - pydantic turns ValueError into a field's error
     if not 1 <= len(value) <= LONGEST_SECRET:
@@ -77,9 +77,9 @@ def _to_secret(value: object) -> Secret:
 
 
 def _pasted_key(name: str) -> Callable[[object], Secret]:
-    """For a part of an Alpaca key pair, `name` as pages call it. Blanks around it are removed.
+    """Validates a part of an Alpaca key pair; `name` is its label on pages. Strips surrounding whitespace.
 
-    Inside it, everything but visible ASCII is refused here: Alpaca would only say that it does not know the key.
+    Everything but visible ASCII is rejected here, because Alpaca would only report an unknown key.
     """
 
     def to_key(value: object) -> Secret:
@@ -89,15 +89,15 @@ def _pasted_key(name: str) -> Callable[[object], Secret]:
         if not key:
             raise PydanticCustomError("key_missing", "Enter the {key_part}.", {"key_part": name})
         if wrong := next((character for character in key if not "!" <= character <= "~"), None):
-            told = {"key_part": name, "character": _kind_of(wrong)}
-            raise PydanticCustomError("key_character", "The {key_part} contains {character}. Copy it again.", told)
+            context = {"key_part": name, "character": _kind_of(wrong)}
+            raise PydanticCustomError("key_character", "The {key_part} contains {character}. Copy it again.", context)
         return _to_secret(key)
 
     return to_key
 
 
 def _kind_of(character: str) -> str:
-    """In words that repeat nothing which could be part of a key."""
+    """Describes a character without repeating what could be part of a key."""
     if named := _BLANKS.get(character):
         return named
     if unicodedata.category(character) == "Cf":
@@ -110,7 +110,7 @@ def _kind_of(character: str) -> str:
 
 
 def _has_half_a_character(text: str) -> bool:
-    """JSON can escape one half of a surrogate pair alone; no encoding takes it."""
+    """JSON can contain an escaped lone surrogate, which cannot be encoded."""
     return any("\ud800" <= character <= "\udfff" for character in text)
 
 
@@ -133,9 +133,9 @@ KeySecretText = Annotated[Secret, PlainValidator(_pasted_key("secret")), _SECRET
 
 
 def in_utc(moment: datetime) -> datetime:
-    """The same moment in UTC; the end of the year 9999 for PostgreSQL's `infinity`.
+    """Returns the time in UTC; the end of the year 9999 for PostgreSQL's `infinity`.
 
-    Corral never writes `infinity`. It arrives without a time zone, and no zone can be taken off it.
+    Corral never writes `infinity`. It has no time zone and cannot be converted.
     """
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
@@ -147,7 +147,7 @@ def _to_iso(moment: datetime) -> str:
 def _in_the_future(moment: datetime) -> datetime:
     try:
         future = in_utc(moment)
-    except OverflowError:  # the last hours of the year 9999, west of Greenwich; the first of the year 1, east of it
+    except OverflowError:  # the last hours of 9999 west of Greenwich, the first ones of the year 1 east of it
         raise ValueError("Enter a time before the year 10000.") from None
     if future <= datetime.now(UTC):
         raise ValueError("Enter a time in the future.")
@@ -164,6 +164,6 @@ FutureTime = Annotated[AwareDatetime, AfterValidator(_in_the_future)]
 
 
 class Body(BaseModel):
-    """What arrives: unknown fields are rejected so that a typo is noticed."""
+    """The base of request bodies. Unknown fields are rejected, so that a typo is noticed."""
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)

@@ -1,7 +1,7 @@
-"""Answers that last: what the connection that carries one has to know, and can be told.
+"""Long-lived responses, such as streams: how they register with their connection and how they can end it.
 
-An ordinary request takes a connection for a moment and has its end waited for when the server stops. An
-answer that lasts would take the places of the others and hold up every stop.
+When the server stops, it waits for ordinary requests, which take a connection only briefly. Long-lived
+responses would use up the connection limit and delay every shutdown, so they are counted separately.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 if TYPE_CHECKING:
     from weakref import ReferenceType
 
-LONG_LIVED: Final = "corral.lasting"
+LONG_LIVED: Final = "corral.long_lived"
 """The extension's name in the ASGI scope."""
 
 
@@ -18,19 +18,19 @@ class LongLivedConnection(Protocol):
     """The connection of a request that is being served."""
 
     def hold_open(self, on_stop: Callable[[], None]) -> None:
-        """Counts this connection among those that last. `on_stop` is called when the server begins to stop.
+        """Counts this connection as long-lived. `on_stop` is called when the server begins to stop.
 
-        Raises Overloaded when there are as many as may be. From now on at most 16 KiB wait here for a
-        reader that does not read; then sending waits.
+        Raises Overloaded when the limit is reached. From now on at most 16 KiB are buffered for a client
+        that does not read; then sending waits.
         """
         ...
 
     def cut(self) -> None:
-        """Ends the connection now, whatever is still unsent."""
+        """Closes the connection now, discarding unsent data."""
         ...
 
 
 def connection_of(scope: Mapping[str, Any]) -> LongLivedConnection | None:
-    """None when the connection is gone already."""
+    """Returns None if the connection has already been closed."""
     reference: ReferenceType[LongLivedConnection] = scope["extensions"][LONG_LIVED]["connection"]
     return reference()

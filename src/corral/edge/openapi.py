@@ -1,4 +1,4 @@
-"""What the OpenAPI document says beyond the routes: how to authenticate, and what the edge itself may answer."""
+"""Completes the OpenAPI document: authentication, and the responses of the edge."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ _SAFE: Final = frozenset({"get", "head", "options", "trace"})
 
 
 def complete_document(app: FastAPI) -> None:
-    """Lets `app.openapi()` tell the whole of it."""
+    """Lets `app.openapi()` return the complete document."""
     generate = app.openapi
 
     def openapi() -> Document:
@@ -59,7 +59,7 @@ def _complete_operation(method: str, operation: Document) -> None:
 
 
 def methods_by_path(app: FastAPI) -> Callable[[str], list[str]]:
-    """Which methods an address takes over all of its routes, for the `Allow` of a 405 (RFC 9110 §15.5.6)."""
+    """Returns the methods of each path over all of its routes, for the `Allow` of a 405 (RFC 9110 §15.5.6)."""
     compiled: list[tuple[re.Pattern[str], list[str]]] = []
 
     def methods(path: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""How a Problem leaves by the API: as application/problem+json (RFC 9457), and documented as such."""
+"""Problems in API responses, as application/problem+json (RFC 9457), and in the OpenAPI document."""
 
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -54,16 +54,16 @@ class ProblemBody(BaseModel):
 
 
 def render_problem(problem: Problem, request_id: str) -> tuple[int, Headers, bytes]:
-    """Status, headers and body. `retry_after` becomes a header."""
+    """Returns status, headers and body. `retry_after` becomes a header."""
     body = orjson.dumps(problem_members(problem, request_id), default=str)
     return problem.status, [*_headers(problem), (b"content-length", b"%d" % len(body))], body
 
 
 def problem_members(problem: Problem, request_id: str) -> dict[str, Any]:
-    """The body's members; `extra` becomes further ones.
+    """Returns the body's members, including those of `extra`.
 
-    `type` is a URN and no address of a page: it must read the same on every installation, so that a
-    program may compare it, and a self-hosted service has no address that it could promise.
+    `type` is a URN and not the URL of a page: it must be the same on every installation, so that programs
+    can compare it, and a self-hosted service has no fixed URL.
     """
     return {
         "type": f"urn:corral:problem:{problem.code}",
@@ -88,7 +88,7 @@ def _headers(problem: Problem) -> Headers:
 
 
 def responses_for(*problems: type[Problem]) -> dict[int | str, dict[str, Any]]:
-    """For a route's `responses=`: its problems, each told by its code and sentence under its status.
+    """Returns a route's `responses=`: its problems by status, each with its code and sentence.
 
     The schema is a reference; `install_problem_handlers` puts what it refers to into the document.
     """
@@ -98,19 +98,19 @@ def responses_for(*problems: type[Problem]) -> dict[int | str, dict[str, Any]]:
 
 
 def add_problems(responses: dict[Any, dict[str, Any]], *problems: type[Problem]) -> None:
-    """Adds to what is documented already, each problem once. In the finished document a status is a text."""
+    """Adds problems to documented responses, each one once. In the finished document a status is a string."""
     for problem in problems:
         status = str(problem.status) if any(isinstance(key, str) for key in responses) else problem.status
-        told = f"`{problem.code}`: {problem().detail}"
+        description = f"`{problem.code}`: {problem().detail}"
         entry = responses.get(status)
         if entry is None:
             content = {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
-            responses[status] = {"description": told, "content": content}
+            responses[status] = {"description": description, "content": content}
         elif f"`{problem.code}`" not in entry["description"]:
-            entry["description"] += f"\n\n{told}"
+            entry["description"] += f"\n\n{description}"
 
 
 PROBLEM_RESPONSES: Final = responses_for(
     MalformedRequest, InvalidRequest, InternalError, Overloaded, DatabaseUnavailable
 )
-"""What any route may answer; for the application's own `responses=`."""
+"""The problems that any route may return; for the application's own `responses=`."""

@@ -4,7 +4,7 @@ from corral.edge.problems import Headers
 
 
 def security_headers(public_url: str) -> Headers:
-    """What every response carries unless it sets its own; a page brings its own Content-Security-Policy."""
+    """Returns the headers of every response that does not set its own, as pages do for Content-Security-Policy."""
     headers = [
         (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
         (b"x-content-type-options", b"nosniff"),

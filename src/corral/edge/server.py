@@ -1,4 +1,4 @@
-"""Serves an ASGI application over HTTP/1.1 inside a loop that is already running, until told to stop."""
+"""Serves an ASGI application over HTTP/1.1 in a running event loop, until it is stopped."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ from typing import Final, cast
 import uvicorn
 
 from corral.edge.connection import GuardedProtocol, Limits
-from corral.edge.edge import ASGIApp, Message, Receive, Scope, Send
+from corral.edge.middleware import ASGIApp, Message, Receive, Scope, Send
 from corral.logs import get_logger
 
 LIMITS: Final = Limits()
@@ -60,7 +60,7 @@ async def serve_http(
     )
     try:
         await _Server(config, ready=ready, grace_seconds=grace_seconds, stop=stop).serve([listener])
-    except SystemExit:  # uvicorn's word for an application that did not start
+    except SystemExit:  # how uvicorn reports an application that did not start
         raise lifespan.failure or RuntimeError("the application refused to start") from None
     finally:
         listener.close()
@@ -69,31 +69,31 @@ async def serve_http(
 
 
 def reserve_port(host: str, port: int) -> socket.socket:
-    """A socket that has the address, and does not listen yet: who connects before the service can answer is refused.
+    """Returns a bound socket that does not listen yet, so that early connections are refused.
 
-    `port` 0 takes a free one. Raises PortTaken, and OSError for an address that this machine or user may not have.
+    `port` 0 selects a free one. Raises PortTaken, and OSError if this machine or user may not have the address.
     """
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what an earlier server left is no hindrance
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of an earlier server may remain
         if listener.family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        with _told_when_taken(host, port):
+        with _port_taken_errors(host, port):
             listener.bind((host, port))
     except BaseException:
         listener.close()
         raise
-    # Accepted sockets inherit it. asyncio sets it only on sockets that were made with the protocol named, and
-    # without it an answer that is written in parts waits 40 ms for the client's acknowledgement.
+    # Accepted sockets inherit it. asyncio sets it only on sockets created with an explicit protocol, and without it
+    # a response written in parts waits 40 ms for the client's acknowledgement.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
 
 def _listen(listener: socket.socket) -> None:
-    """Where several programs have reserved an address, it is had by the first that listens."""
+    """If several programs have reserved an address, the first one that listens gets it."""
     host, port = listener.getsockname()[:2]
     try:
-        with _told_when_taken(host, port):
+        with _port_taken_errors(host, port):
             listener.listen(_BACKLOG)
     except PortTaken:
         listener.close()
@@ -101,7 +101,7 @@ def _listen(listener: socket.socket) -> None:
 
 
 @contextlib.contextmanager
-def _told_when_taken(host: str, port: int) -> Generator[None]:
+def _port_taken_errors(host: str, port: int) -> Generator[None]:
     try:
         yield
     except OSError as error:
@@ -111,16 +111,16 @@ def _told_when_taken(host: str, port: int) -> Generator[None]:
 
 
 def _calm_garbage_collection() -> None:
-    """What is alive now lives as long as the process, so the collector need not walk it over and over.
+    """Excludes existing objects, which live as long as the process, from garbage collection.
 
-    Under load it otherwise takes a tenth of the processor, most of it in pauses that every request feels.
+    Under load it otherwise takes a tenth of the CPU time, mostly in pauses that delay every request.
     """
     gc.freeze()
     gc.set_threshold(20_000, 50, 1_000)
 
 
 class _Lifespan:
-    """Keeps what the application's start or shutdown raised, which uvicorn would only log."""
+    """Keeps the exception of the application's startup or shutdown, which uvicorn would only log."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -155,7 +155,7 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
-        """Leaves the process's signals to the caller."""
+        """Leaves signal handling to the caller."""
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -190,7 +190,7 @@ class _Server(uvicorn.Server):
                     await asyncio.sleep(0.02)
 
     async def _cut_off_the_rest(self) -> None:
-        """Before the application shuts down, for their last acts may need what it closes."""
+        """Runs before the application shuts down, because the requests may still need what it closes."""
         late = set(self.server_state.tasks)
         if late:
             self._log.warning("requests_cut_off", requests=len(late))

@@ -1,6 +1,6 @@
-"""Whether this process should get requests: what was proved at the start is checked again while it serves.
+"""Whether this process should get requests: repeats the checks of the startup while it serves.
 
-A row-level security policy that somebody drops is seen within a minute. The reason is for operators only.
+A dropped row-level security policy is noticed within a minute. The reason is for operators only.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ _log = get_logger()
 
 EVERY_SECONDS = 30.0
 _STOPPING = "this process is stopping"
-_SHOWN = 3  # a database that is wrong altogether has a finding for every table
+_SHOWN = 3  # an entirely wrong database has a finding for every table
 
 
 class Weakened(OperatorError):  # noqa: N818 - a condition
-    """The database does not keep tenants apart. One line with the gravest findings; `corral doctor` has them all."""
+    """The database does not isolate tenants. One line with the most serious findings; `corral doctor` lists all."""
 
 
 class TakesNoWrites(OperatorError):  # noqa: N818 - a condition
@@ -31,7 +31,7 @@ class TakesNoWrites(OperatorError):  # noqa: N818 - a condition
 
 @final
 class ReadinessMonitor:
-    """`weaknesses` are what the last check found; empty while all is well."""
+    """`weaknesses` are the findings of the last check; empty if there are none."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -42,7 +42,7 @@ class ReadinessMonitor:
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
-        """Checks once now, and then regularly.
+        """Checks once now, and then every 30 seconds.
 
         Raises MigrationRefused for the database of a newer release, TakesNoWrites, and Weakened when something else
         is wrong.
@@ -61,15 +61,15 @@ class ReadinessMonitor:
 
     @property
     def reason(self) -> str | None:
-        """Why this process should get no requests, as of the last check; None while it should. For operators only."""
+        """Why this process should get no requests, according to the last check, or None. For operators only."""
         return self._reported
 
     def drain(self) -> None:
-        """From now on this process should get no more requests, for it is going to stop."""
+        """From now on this process should get no more requests, because it will stop."""
         self._is_draining = True
 
     async def is_ready(self) -> bool:
-        """Whether this process should get requests, by the last check and a query now."""
+        """Whether this process should get requests, according to the last check and a query now."""
         reason = self._found_by_check or await self._unready(self._refuse_read_only)
         return self._report(reason) is None
 
@@ -78,7 +78,7 @@ class ReadinessMonitor:
         self._report(self._found_by_check)
 
     def _report(self, reason: str | None) -> str | None:
-        """Logs a reason once when it begins, and once when it is over."""
+        """Logs a reason once when it begins, and once when it is resolved."""
         reason = _STOPPING if self._is_draining else reason
         if reason != self._reported:
             if reason is None:

@@ -1,4 +1,4 @@
-"""Alive, and ready: for load balancers and process supervisors. Neither says anything about the inside."""
+"""Liveness and readiness, for load balancers and process supervisors. Neither reveals internal details."""
 
 from typing import Final, Literal
 
@@ -6,11 +6,11 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from corral.edge.problems import responses_for
-from corral.edge.services import ServiceKey
+from corral.edge.request_state import StateKey
 from corral.errors import Problem
 from corral.health.readiness import ReadinessMonitor
 
-READINESS: Final = ServiceKey[ReadinessMonitor]("readiness")
+READINESS: Final = StateKey[ReadinessMonitor]("readiness")
 
 router = APIRouter(tags=["health"])
 

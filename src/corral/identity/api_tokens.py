@@ -1,4 +1,4 @@
-"""API tokens: shown once, two keyed hashes at rest, never wider than their maker."""
+"""API tokens: shown once, stored as two keyed hashes, and never with more rights than their creator."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -28,9 +28,9 @@ async def create_api_token(
     scopes: Sequence[str] | None,
     expires_at: datetime | None,
 ) -> tuple[TokenMetadata, Secret]:
-    """For the operator. Without scopes the token may do all that its owner may. Raises PersonDisabled.
+    """For the operator. Without scopes the token has full access. Raises PersonDisabled.
 
-    The secret is given out here, and never again.
+    The secret is returned only here.
     """
     async with get_connection_with_rls(user_id, database) as connection:
         if not await queries.lock_user(connection, user_id):
@@ -54,9 +54,9 @@ async def make_own_token(
     source: Source,
     token_id: UUID | None = None,
 ) -> tuple[TokenMetadata, Secret]:
-    """As `create_api_token`, by the person or a token of theirs. Raises Unauthenticated if its maker ended meanwhile.
+    """Like `create_api_token`, by the user or a token. Raises Unauthenticated if that session or token ended meanwhile.
 
-    With a `token_id`, a request that comes twice makes one token: raises TokenMadeAlready for the second.
+    With a `token_id`, a repeated request creates one token: raises TokenMadeAlready for the second.
     """
     async with authorized_connection(database, maker) as connection:
         made = await _insert_token(
@@ -100,7 +100,7 @@ def _log_creation(user_id: UUID, token: TokenMetadata) -> None:
 
 
 def refuse_wider_than_its_maker(maker: AuthUser, scopes: Sequence[str] | None, expires_at: datetime | None) -> None:
-    """A signed-in person may make any token; a token only one that does no more and lives no longer."""
+    """A signed-in user may create any token; a token only one with no more scopes and no later expiration."""
     if maker.authenticated_by == "session":
         return
     wanted = ALL_SCOPES if scopes is None else scopes_from_stored(tuple(scopes))
@@ -110,12 +110,12 @@ def refuse_wider_than_its_maker(maker: AuthUser, scopes: Sequence[str] | None, e
 
 
 def scopes_made_by(maker: AuthUser, wanted: Sequence[str] | None) -> Sequence[str] | None:
-    """Without a wish, a person's token may do all, also in later releases; a token's what its maker may now."""
+    """By default, a user's token has full access, also in later releases; a token's has the scopes of its creator."""
     return sorted(maker.scopes) if wanted is None and maker.authenticated_by == "token" else wanted
 
 
 async def moment_in(database: Database, lifetime: timedelta) -> datetime:
-    """By the clock that will end it."""
+    """Uses the database's clock, which also decides when it expires."""
     return await queries.read_clock(database) + lifetime
 
 
@@ -134,7 +134,7 @@ async def revoke_api_token(user_id: UUID, database: Database, token_id: UUID, so
 
 
 async def revoke_all_api_tokens(user_id: UUID, database: Database, source: Source) -> None:
-    """Those that are being made at this moment included."""
+    """Includes those that are being created at this moment."""
     async with get_connection_with_rls(user_id, database) as connection:
         await queries.lock_user(connection, user_id)
         await queries.delete_all_api_tokens(connection, user_id)

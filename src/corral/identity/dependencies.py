@@ -1,20 +1,20 @@
-"""What a route may ask for: the caller, signed in or by a token, with the scope that it needs."""
+"""FastAPI dependencies for routes: the caller, by session or token, with the required scope."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
 
-from corral.edge.services import ServiceKey
+from corral.edge.request_state import StateKey
 from corral.identity.models import AuthUser, Scope
 from corral.identity.problems import NotAnAdministrator, SessionRequired
 from corral.identity.tokens import Authenticator, require_scope
 
-AUTHENTICATOR: Final = ServiceKey[Authenticator]("authenticator")
+AUTHENTICATOR: Final = StateKey[Authenticator]("authenticator")
 
 
 async def get_current_user(request: Request) -> AuthUser:
-    """The caller. Raises Unauthenticated."""
+    """Returns the caller. Raises Unauthenticated."""
     authenticator = AUTHENTICATOR.of(request)
     user = await authenticator.authenticate(authenticator.presented(request))
     request.scope["state"]["user_id"] = user.id  # for the request's log line

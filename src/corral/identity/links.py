@@ -1,7 +1,7 @@
-"""One-time links: the first user's set-up, signing in without a password, and recovering a lost one.
+"""One-time links: set-up of the first user, signing in without a password, and password recovery.
 
-The code stands behind the `#` of the link: a browser never sends that part, so it is in no log of
-any server or proxy on the way. The page takes it out and posts it.
+The code is in the fragment of the URL (after `#`), which browsers never send, so it is in no log of a
+server or proxy. The page reads it and posts it.
 """
 
 import re
@@ -34,7 +34,7 @@ _log = get_logger()
 
 
 async def issue_link(database: Database, vault: Vault, kind: Kind, user_id: UUID | None, public_url: str) -> Secret:
-    """The whole link, to be handed to its one receiver. Raises PersonDisabled, also if that happens meanwhile."""
+    """Returns the whole link, for its recipient only. Raises PersonDisabled, also if that happens meanwhile."""
     code, expires_at = new_token(), await queries.read_clock(database) + LIFETIME[kind]
     async with _connection_for(database, user_id) as connection:
         is_issued = await queries.issue_link(
@@ -57,20 +57,20 @@ def _connection_for(database: Database, user_id: UUID | None) -> AbstractAsyncCo
 
 
 def code_in(pasted: Secret) -> Secret:
-    """The code in what may be the whole link; what has no code in it stays as it is, and will be refused."""
+    """Returns the code in a link; a text without one is returned unchanged, and will be rejected."""
     found = _CODE.search(pasted.reveal())
     return Secret(found[0]) if found else pasted
 
 
 def link_lookups(vault: Vault, kind: Kind, code: Secret) -> list[bytes]:
-    """Raises LinkRefused for what cannot be a code, before the database is asked."""
+    """Raises LinkRefused for a malformed code, before the database is queried."""
     if not is_well_formed(code.reveal()):
         raise LinkRefused
     return vault.verifiers("link", kind, code.reveal())
 
 
 def refuse_unbelievable(vault: Vault, kind: Kind, code: Secret, row: queries.LinkRow | None) -> queries.LinkRow:
-    """The row when it is whole; LinkRefused for one that is missing or written by hand."""
+    """Returns the row if its seal is valid. Raises LinkRefused for one that is missing or was written by hand."""
     if row is None:
         raise LinkRefused
     if not vault.verify(row.seal, "link_row", code.reveal(), *_bound(kind, row.user_id, row.expires_at)):

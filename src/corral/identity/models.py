@@ -1,7 +1,4 @@
-"""What a token may be allowed to do. Keep the list alphabetical.
-
-Who is asking, and who was let in a moment ago.
-"""
+"""The scopes of API tokens (in alphabetical order), and authenticated users."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -24,17 +21,17 @@ class Scope(StrEnum):
 
 ALL_SCOPES = frozenset(Scope)
 
-# Stored in place of a list: all that the owner may do over the API, now and in later releases.
+# Stored instead of a list: full access to the API, now and in later releases.
 EVERYTHING = "*"
 
 
 @lru_cache(maxsize=256)
 def scopes_from_stored(stored: tuple[str, ...]) -> frozenset[Scope]:
-    """A name that this release does not know grants nothing."""
+    """A scope unknown to this release grants nothing."""
     return ALL_SCOPES if EVERYTHING in stored else frozenset(scope for scope in Scope if scope in stored)
 
 
-# A session that was not used for so long is over (OWASP Session Management). It suits a page that is looked at all day.
+# The idle timeout of sessions (OWASP Session Management). It suits a page that is viewed all day.
 IDLE: Final = timedelta(minutes=30)
 
 
@@ -44,10 +41,9 @@ def is_idle_too_long(rested: timedelta) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedUser:
-    """A person who has just proved who they are. A session is made of it only while `access_epoch` is still theirs:
+    """A user who has just proved their identity. A session is created only while their `access_epoch` is unchanged:
 
-    a new password, or being disabled, ends what the proof was worth. Then `refusal` is the answer, the same as for a
-    proof that fails.
+    a new password, or being disabled, invalidates the proof. Then `refusal` is raised, as for a failed proof.
     """
 
     user_id: UUID
@@ -57,7 +53,7 @@ class VerifiedUser:
 
 @dataclass(frozen=True, slots=True)
 class AuthUser:
-    """A person, or a program of theirs, as this one request proved it. Never kept beyond the request."""
+    """A user, or a user's program, authenticated by this request. Never kept beyond the request."""
 
     id: UUID
     email: str
@@ -65,5 +61,5 @@ class AuthUser:
     authenticated_by: Literal["session", "token"]
     session_or_token_id: UUID
     expires_at: datetime | None  # of the session or token
-    lookup: bytes = field(repr=False)  # the keyed hash by which its row is found again
+    lookup: bytes = field(repr=False)  # the keyed hash by which its row is found
     is_administrator: bool = False  # in this request; a token's never is

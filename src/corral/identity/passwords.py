@@ -21,8 +21,8 @@ Answer = TypeVar("Answer")
 
 SHORTEST, LONGEST = 12, 1024
 
-# So many characters are judged: the effort grows with the third power of the length, and that of text made to be
-# expensive even faster. A password whose beginning is hard to guess is hard to guess.
+# Only this many characters are rated: the effort grows with the cube of the length, and faster for text made to be
+# expensive. A password whose beginning is hard to guess is hard to guess.
 _JUDGED: Final = 32
 _LEAST_SCORE: Final = 3  # more than 10^8 guesses
 _EASY_TO_GUESS: Final = (
@@ -30,24 +30,24 @@ _EASY_TO_GUESS: Final = (
     "Choose another, for example four or more unrelated words."
 )
 
-# 64 MiB and three passes, above OWASP's floor (Password Storage Cheat Sheet); one lane, so that a
-# verification keeps one core and not four.
+# 64 MiB and three passes, above OWASP's minimum (Password Storage Cheat Sheet); one lane, so that a
+# verification uses one core and not four.
 _HASHER = PasswordHasher(time_cost=3, memory_cost=65536, parallelism=1)
 
-# Memory is 64 MiB for each worker: a crowd at the door queues up, and a larger one is sent away.
+# 64 MiB of memory for each worker: many requests at once are queued, and even more are rejected.
 _WORKERS = 2
 _LONGEST_QUEUE = 32
 _threads = ThreadPoolExecutor(_WORKERS, thread_name_prefix="argon2")
 _under_way: set[asyncio.Future[Any]] = set()
 
-# Verified in place of a hash that does not exist, so that an unknown address takes as long as a known one.
+# Verified instead of a missing hash, so that an unknown email takes as long as a known one.
 _NOBODY = "$argon2id$v=19$m=65536,t=3,p=1$L36o+r8brTKpt51oCNL+Ow$gYo1m+4+qHLDE9hP3tAhhJdXjO0UbqJTl5ap9iERCQQ"
 
 _log = get_logger()
 
 
 async def refuse_weak(password: Secret, email: str) -> None:
-    """NIST SP 800-63B: length decides, not composition, and what everybody guesses is refused. Exactly as typed.
+    """NIST SP 800-63B: length matters, not composition, and common passwords are rejected. Rated exactly as typed.
 
     Raises PasswordTooWeak.
     """
@@ -59,19 +59,19 @@ async def refuse_weak(password: Secret, email: str) -> None:
 
 
 def _score(text: str, email: str) -> int:
-    """0 to 4: how many guesses it withstands, less than 10^3 up to more than 10^10 (zxcvbn)."""
+    """Returns 0 to 4: how many guesses it withstands, from less than 10^3 to more than 10^10 (zxcvbn)."""
     known = [email, email.rpartition("@")[0], *re.split(r"[^\w]+", email), "corral", "alpaca"]
     return zxcvbn(text, user_inputs=known)["score"]
 
 
 async def hash_password(vault: Vault, user_id: UUID, password: Secret) -> bytes:
-    """The argon2id hash, sealed for this user: in another user's row it does not open."""
+    """Returns the argon2id hash, sealed for this user: in another user's row it does not open."""
     hashed = await _in_thread(_HASHER.hash, password.reveal())
     return vault.seal(_context(user_id), Secret(hashed))
 
 
 async def is_password_of(vault: Vault, user_id: UUID | None, sealed: bytes | None, password: Secret) -> bool:
-    """Takes the same time whether or not there is such a user, or a password to compare with."""
+    """Takes the same time for users that do not exist or have no password."""
     hashed = _open(vault, user_id, sealed)
     matches = await _in_thread(_verify, hashed or _NOBODY, password.reveal())
     return matches and hashed is not None

@@ -1,4 +1,4 @@
-"""What can be told about who is asking."""
+"""Problems of authentication, users, sessions and tokens."""
 
 from corral.errors import Problem
 

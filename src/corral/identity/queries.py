@@ -1,4 +1,4 @@
-"""All SQL about who is asking: users, sessions, tokens and links."""
+"""All SQL of users, sessions, tokens and links."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -76,10 +76,10 @@ class LinkRow:
     access_epoch: int | None
 
 
-# Of somebody who was made a moment ago: the column's default.
+# Of a new user: the column's default.
 FIRST_EPOCH: Final = 0
 
-# Of one person, expired ones included.
+# Per user, including expired ones.
 MOST_TOKENS: Final = 100
 
 MOST_EVENTS_OF_A_KIND: Final = 50
@@ -116,7 +116,7 @@ async def has_users(database: Database) -> bool:
 
 
 async def admit_sign_in(database: Database, key: bytes, free_attempts: int) -> float:
-    """Counts an attempt; answers the seconds to wait, 0 when it may go on."""
+    """Counts an attempt; returns the seconds to wait, 0 for none."""
     return float(await database.fetchval("SELECT corral.admit_sign_in($1, $2)", key, free_attempts))
 
 
@@ -125,12 +125,12 @@ async def forget_sign_in_attempts(database: Database, key: bytes) -> None:
 
 
 async def admit_confirmation(connection: Connection) -> float:
-    """Counts an attempt to confirm a password, of the user whose scope it is; answers the seconds to wait, or 0."""
+    """Counts an attempt of the current user to confirm a password; returns the seconds to wait, or 0."""
     return float(await connection.fetchval("SELECT corral.admit_confirmation()"))
 
 
 async def accept_confirmation(connection: Connection, user_id: UUID) -> None:
-    """The attempt that was counted last was right: it is taken back, and so is a pause that it began."""
+    """The last counted attempt was correct: it is not counted after all, and a pause that it began ends."""
     await connection.execute(
         """
         UPDATE corral.password_confirmations
@@ -141,27 +141,27 @@ async def accept_confirmation(connection: Connection, user_id: UUID) -> None:
 
 
 async def refuse_confirmation(connection: Connection, session_id: UUID) -> bool:
-    """True if it was the fifth in a row: then the session has ended."""
+    """Returns True if it was the fifth in a row: then the session has ended."""
     return await connection.fetchval("SELECT corral.refuse_confirmation($1)", session_id)
 
 
 async def issue_link(
     database: Fetcher, lookup: bytes, seal: bytes, *, kind: str, user_id: UUID | None, expires_at: datetime
 ) -> bool:
-    """False for somebody who is disabled."""
+    """Returns False for a disabled user."""
     return await database.fetchval(
         "SELECT corral.issue_link($1, $2, $3, $4, $5)", lookup, seal, kind, user_id, expires_at
     )
 
 
 async def find_link(database: Database, lookups: Sequence[bytes], kind: str) -> LinkRow | None:
-    """Leaves the link as it is. None for one that is used up or has expired."""
+    """Leaves the link unchanged. Returns None for one that was used or has expired."""
     rows = await database.fetch("SELECT * FROM corral.find_link($1, $2)", lookups, kind)
     return LinkRow(*rows[0]) if rows else None
 
 
 async def redeem_link(connection: Connection, lookups: Sequence[bytes], kind: str) -> LinkRow | None:
-    """None for a link that is used up or has expired."""
+    """Returns None for a link that was used or has expired."""
     row = await connection.fetchrow("SELECT * FROM corral.redeem_link($1, $2)", lookups, kind)
     return LinkRow(*row) if row else None
 
@@ -170,7 +170,7 @@ async def redeem_link(connection: Connection, lookups: Sequence[bytes], kind: st
 
 
 async def insert_user(connection: Connection, user_id: UUID, email: str, password_sealed: bytes | None) -> None:
-    """Raises EmailTaken, which takes the transaction back, together with a link that was redeemed in it."""
+    """Raises EmailTaken, which rolls back the transaction, including a link that was redeemed in it."""
     try:
         await connection.execute(
             "INSERT INTO corral.users (id, email, password_sealed) VALUES ($1, $2, $3)",
@@ -183,7 +183,7 @@ async def insert_user(connection: Connection, user_id: UUID, email: str, passwor
 async def insert_first_user(
     connection: Connection, user_id: UUID, email: str, password_sealed: bytes, admin_seal: bytes
 ) -> None:
-    """As an administrator. Raises AlreadySetUp when there is somebody, which takes the transaction back."""
+    """As an administrator. Raises AlreadySetUp if there are users, which rolls back the transaction."""
     is_first = await connection.fetchval(
         "SELECT corral.insert_first_user($1, $2, $3, $4)", user_id, email, password_sealed, admin_seal
     )
@@ -199,15 +199,15 @@ async def load_own_user(connection: Connection, user_id: UUID) -> UserRow | None
 
 
 async def read_clock(fetcher: Fetcher) -> datetime:
-    """The time by which expiry is judged: servers may differ, the database's clock is one."""
+    """Returns the time that decides about expiry: servers' clocks may differ, the database has one."""
     return await fetcher.fetchval("SELECT clock_timestamp()")
 
 
 async def lock_user(connection: Connection, user_id: UUID, access_epoch: int | None = None) -> bool:
-    """Until the transaction ends, nobody can change the password, disable the person or end all of their tokens.
+    """Until the transaction ends, the password cannot be changed, the user not disabled, and their tokens not revoked.
 
-    False for somebody who is disabled, or has another epoch than the one given. What is read in the same transaction
-    afterwards is as of the lock.
+    Returns False for a disabled user, or one with another epoch than the given one. Later reads in the same
+    transaction see the state at the time of the lock.
     """
     locked = await connection.fetchval(
         """
@@ -221,7 +221,7 @@ async def lock_user(connection: Connection, user_id: UUID, access_epoch: int | N
 
 
 async def set_password(connection: Connection, user_id: UUID, password_sealed: bytes) -> None:
-    """Ends all sessions and unused links, too, and begins a new epoch, so that nothing in flight is made any more."""
+    """Also ends all sessions and unused links, and begins a new epoch, so that requests in progress create nothing."""
     await connection.execute(
         "UPDATE corral.users SET password_sealed = $2, access_epoch = access_epoch + 1 WHERE id = $1",
         user_id, password_sealed,
@@ -259,7 +259,7 @@ async def insert_session(
 
 
 async def load_sessions(connection: Connection, user_id: UUID) -> list[SessionMetadata]:
-    """Those that have not expired; the last seen first."""
+    """Returns those that have not expired, the last seen first."""
     rows = await connection.fetch(
         """
         SELECT id, user_agent, created_at, last_seen_at, expires_at, clock_timestamp() - last_seen_at
@@ -271,7 +271,7 @@ async def load_sessions(connection: Connection, user_id: UUID) -> list[SessionMe
 
 
 async def delete_session(connection: Connection, user_id: UUID, session_id: UUID) -> bool:
-    """False when there is no such session of this user."""
+    """Returns False if this user has no such session."""
     deleted = await connection.fetchval(
         "DELETE FROM corral.sessions WHERE user_id = $1 AND id = $2 RETURNING id", user_id, session_id
     )
@@ -286,7 +286,7 @@ async def insert_api_token(
     connection: Connection, *, user_id: UUID, token_id: UUID, name: str, scopes: Sequence[str],
     lookup: bytes, seal: bytes, expires_at: datetime | None,
 ) -> TokenMetadata:  # fmt: skip
-    """Behind `lock_user`. Raises TokenMadeAlready where the user has a token of this id, and TooManyTokens."""
+    """To be called after `lock_user`. Raises TokenMadeAlready if there is a token with this id, and TooManyTokens."""
     row = await connection.fetchrow(
         """
         INSERT INTO corral.api_tokens (user_id, id, name, scopes, lookup, seal, expires_at)
@@ -299,7 +299,7 @@ async def insert_api_token(
     if row is None:
         raise TokenMadeAlready
     if await connection.fetchval("SELECT count(*) FROM corral.api_tokens WHERE user_id = $1", user_id) > MOST_TOKENS:
-        raise TooManyTokens  # which takes the transaction back
+        raise TooManyTokens  # which rolls back the transaction
     return TokenMetadata(*row)
 
 
@@ -316,19 +316,19 @@ async def load_api_tokens(connection: Connection, user_id: UUID) -> list[TokenMe
 
 
 async def delete_api_token(connection: Connection, user_id: UUID, token_id: UUID) -> str | None:
-    """Its name; None when there is no such token of this user."""
+    """Returns its name; None if this user has no such token."""
     return await connection.fetchval(
         "DELETE FROM corral.api_tokens WHERE user_id = $1 AND id = $2 RETURNING name", user_id, token_id
     )
 
 
 async def delete_all_api_tokens(connection: Connection, user_id: UUID) -> None:
-    """Behind `lock_user`, so that none which is being made is left."""
+    """To be called after `lock_user`, so that none that is being created remains."""
     await connection.execute("DELETE FROM corral.api_tokens WHERE user_id = $1", user_id)
 
 
 async def delete_own_invitations(connection: Connection) -> None:
-    """Those that the user made whose scope it is."""
+    """Deletes those that the current user created."""
     await connection.fetchval("SELECT corral.delete_own_invitations()")
 
 
@@ -365,7 +365,7 @@ async def load_account_events(connection: Connection, user_id: UUID) -> list[asy
 
 
 async def mark_recoveries_shown(connection: Connection, user_id: UUID) -> bool:
-    """True if there was one that had not been shown."""
+    """Returns True if there was one that had not been shown."""
     marked = await connection.fetch(
         """
         UPDATE corral.account_events SET shown_at = clock_timestamp()

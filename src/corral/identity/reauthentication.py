@@ -1,7 +1,7 @@
-"""The password once more, from somebody who is signed in: a session may be in other hands.
+"""Asks a signed-in user for the password again, because a session may have been stolen.
 
-Wrong ones are counted per person, over all of their sessions, and apart from attempts to sign in: nobody who only knows
-an address can keep its owner from confirming, and confirming keeps nobody from signing in.
+Wrong passwords are counted per user over all sessions, and separately from sign-in attempts: knowing an email is not
+enough to keep its owner from confirming, and wrong confirmations do not prevent signing in.
 """
 
 import math
@@ -27,7 +27,7 @@ _log = get_logger()
 
 
 async def confirm_password(database: Database, vault: Vault, person: AuthUser, current: Secret | None) -> UserRow:
-    """Returns the person's row. Who has no password yet is not asked for one.
+    """Returns the user's row. A user without a password is not asked for one.
 
     Raises SignInRefused for a wrong password, SessionEnded for the fifth in a row, which ends this session, and
     SignInThrottled for a minute after the twentieth in an hour. Raises Unauthenticated if the session ended meanwhile.
@@ -39,7 +39,7 @@ async def confirm_password(database: Database, vault: Vault, person: AuthUser, c
             return user
         wait = await queries.admit_confirmation(connection)
         if not await queries.has_session(connection, person.id, person.session_or_token_id):
-            raise Unauthenticated  # ended by one of many at once
+            raise Unauthenticated  # ended by a concurrent request
         password_sealed = user.password_sealed
     if wait > 0:
         _log.warning("confirmation_throttled", user_id=str(person.id), seconds=round(wait, 1))
@@ -53,7 +53,7 @@ async def confirm_password(database: Database, vault: Vault, person: AuthUser, c
 
 @asynccontextmanager
 async def confirmed_connection(database: Database, person: AuthUser) -> AsyncGenerator[Connection]:
-    """A transaction for what a password was asked for. Raises SignInRefused if the password changed since then."""
+    """A transaction for the confirmed action. Raises SignInRefused if the password has changed since."""
     async with get_connection_with_rls(person.id, database) as connection:
         if not await lock_authorization(connection, person):
             raise SignInRefused(_WRONG)

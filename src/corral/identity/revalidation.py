@@ -1,4 +1,4 @@
-"""Whether those who were let in a while ago would be let in now: for answers that last, and for what they make."""
+"""Checks again that an authenticated session or token is valid: for long-lived responses, and before changes."""
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -13,11 +13,11 @@ LOOKUPS_PER_TRIP = 500
 
 
 async def revalidate(database: Database, users: Iterable[AuthUser]) -> set[bytes]:
-    """The `lookup` of each session or token that still grants what it granted.
+    """Returns the `lookup` of each session or token that is still valid and unchanged.
 
-    Not there any more, expired, its owner disabled, or changed in any way: then it is not in the answer. The
-    seal was checked when its owner was let in, over the very fields that are compared here. Being idle does
-    not end an answer that lasts: it is no use of the session, and its absolute lifetime ends it.
+    One that was deleted, has expired or changed, or whose owner is disabled, is not returned. The seal was
+    checked at authentication, over the same fields that are compared here. The idle timeout does not end a
+    long-lived response, which is no use of the session; its absolute lifetime does.
     """
     known = {user.lookup: user for user in users}
     sessions = [lookup for lookup, user in known.items() if user.authenticated_by == "session"]
@@ -33,10 +33,10 @@ async def revalidate(database: Database, users: Iterable[AuthUser]) -> set[bytes
 
 
 async def lock_authorization(connection: Connection, user: AuthUser) -> bool:
-    """Whether the session or token is still there, and keeps it there until the transaction ends.
+    """Returns whether the session or token still exists, and locks it until the transaction ends.
 
-    For what must not be made by somebody whose access ends at this moment: a new password, disabling and ending all
-    tokens wait for the same lock, and end what was made before them. To be called first in the transaction.
+    For what must not be created by a user whose access ends at this moment: a new password, disabling and revoking
+    all tokens wait for the same lock, and end what was created before. To be called first in the transaction.
     """
     if not await queries.lock_user(connection, user.id):
         return False
@@ -46,7 +46,7 @@ async def lock_authorization(connection: Connection, user: AuthUser) -> bool:
 
 @asynccontextmanager
 async def authorized_connection(database: Database, user: AuthUser) -> AsyncGenerator[Connection]:
-    """A transaction for what a request changes. Raises Unauthenticated if whoever sent it is not let in any more."""
+    """A transaction for the changes of a request. Raises Unauthenticated if its session or token is no longer valid."""
     async with get_connection_with_rls(user.id, database) as connection:
         if not await lock_authorization(connection, user):
             raise Unauthenticated

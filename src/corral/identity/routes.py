@@ -5,7 +5,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 
 from corral.edge.problems import responses_for
-from corral.edge.services import resources
+from corral.edge.request_state import resources_of
 from corral.errors import DatabaseUnavailable, InvalidRequest
 from corral.identity import api_tokens, queries, sessions, sign_in
 from corral.identity.dependencies import CurrentUser, SignedInPerson, TokensRead, TokensWrite
@@ -58,9 +58,9 @@ _ALWAYS = (InvalidRequest, DatabaseUnavailable)
 )
 async def sign_in_with_password(body: SignIn, request: Request, response: Response) -> Me:
     """Signs in and sets the session cookie."""
-    core = resources(request)
+    resources = resources_of(request)
     verified = await sign_in.check_password(
-        core.database, core.vault, email=body.email, password=body.password, peer=network_address_of(request)
+        resources.database, resources.vault, email=body.email, password=body.password, peer=network_address_of(request)
     )
     return me_of(await begin_session(verified, request, response))
 
@@ -68,8 +68,8 @@ async def sign_in_with_password(body: SignIn, request: Request, response: Respon
 @router.post("/session/link", summary="Sign in with a one-time code", responses=responses_for(LinkRefused, *_ALWAYS))
 async def sign_in_with_link(body: LinkSignIn, request: Request, response: Response) -> Me:
     """Signs in with the code of a one-time link, which can be used once."""
-    core = resources(request)
-    verified = await sign_in.redeem_sign_in_link(core.database, core.vault, body.token)
+    resources = resources_of(request)
+    verified = await sign_in.redeem_sign_in_link(resources.database, resources.vault, body.token)
     return me_of(await begin_session(verified, request, response))
 
 
@@ -100,16 +100,16 @@ async def read_me(user: CurrentUser) -> Me:
 )
 async def change_password(body: PasswordChange, user: SignedInPerson, request: Request, response: Response) -> None:
     """Sets a new password and ends all sessions, including this one."""
-    core = resources(request)
+    resources = resources_of(request)
     await sign_in.change_password(
-        core.database,
-        core.vault,
+        resources.database,
+        resources.vault,
         user,
         current=body.current_password,
         new=body.new_password,
         source=source_of(request, "session"),
     )
-    forget_session_cookie(core, response)
+    forget_session_cookie(resources, response)
 
 
 @router.get(
@@ -119,7 +119,7 @@ async def change_password(body: PasswordChange, user: SignedInPerson, request: R
 )
 async def list_events(user: SignedInPerson, request: Request) -> AccountEventList:
     """Returns changes of passwords and API tokens: when and from where. Newest first."""
-    events = await load_events(user.id, resources(request).database)
+    events = await load_events(user.id, resources_of(request).database)
     return AccountEventList(items=[event_of(event) for event in events])
 
 
@@ -131,9 +131,9 @@ async def list_events(user: SignedInPerson, request: Request) -> AccountEventLis
 )
 async def recover(body: Recovery, request: Request) -> None:
     """Ends all of the user's sessions, links and API tokens. Does not sign in. The operator creates the link."""
-    core = resources(request)
+    resources = resources_of(request)
     await sign_in.recover_password(
-        core.database, core.vault, code=body.token, new=body.new_password, source=source_of(request, "link")
+        resources.database, resources.vault, code=body.token, new=body.new_password, source=source_of(request, "link")
     )
 
 
@@ -145,9 +145,9 @@ async def recover(body: Recovery, request: Request) -> None:
 )
 async def set_up(body: SetUp, request: Request, response: Response) -> Me:
     """Creates the first user, an administrator, with the code of the link that `corral serve` prints."""
-    core = resources(request)
+    resources = resources_of(request)
     verified = await sign_in.set_up_first_user(
-        core.database, core.vault, code=body.token, email=body.email, password=body.password
+        resources.database, resources.vault, code=body.token, email=body.email, password=body.password
     )
     return me_of(await begin_session(verified, request, response))
 
@@ -158,7 +158,7 @@ async def set_up(body: SetUp, request: Request, response: Response) -> Me:
     responses=responses_for(Unauthenticated, InsufficientScope, DatabaseUnavailable),
 )
 async def list_tokens(user: TokensRead, request: Request) -> TokenList:
-    tokens = await api_tokens.load_api_tokens(user.id, resources(request).database)
+    tokens = await api_tokens.load_api_tokens(user.id, resources_of(request).database)
     return TokenList(items=[_token(token) for token in tokens])
 
 
@@ -171,10 +171,10 @@ async def list_tokens(user: TokensRead, request: Request) -> TokenList:
 async def create_token(body: NewToken, user: TokensWrite, request: Request) -> CreatedToken:
     """Creates an API token. Only this response contains it."""
     api_tokens.refuse_wider_than_its_maker(user, body.scopes, body.expires_at)
-    core = resources(request)
+    resources = resources_of(request)
     metadata, token = await api_tokens.make_own_token(
-        core.database,
-        core.vault,
+        resources.database,
+        resources.vault,
         user,
         name=body.name,
         scopes=api_tokens.scopes_made_by(user, body.scopes),
@@ -193,7 +193,7 @@ async def create_token(body: NewToken, user: TokensWrite, request: Request) -> C
 async def revoke_token(token_id: UUID, user: TokensWrite, request: Request) -> None:
     """Revokes the API token immediately."""
     await api_tokens.revoke_api_token(
-        user.id, resources(request).database, token_id, source_of(request, user.authenticated_by)
+        user.id, resources_of(request).database, token_id, source_of(request, user.authenticated_by)
     )
 
 
@@ -206,7 +206,7 @@ async def revoke_token(token_id: UUID, user: TokensWrite, request: Request) -> N
 async def revoke_all_tokens(user: TokensWrite, request: Request) -> None:
     """Revokes all API tokens immediately, including the one of this request. Sessions are not affected."""
     await api_tokens.revoke_all_api_tokens(
-        user.id, resources(request).database, source_of(request, user.authenticated_by)
+        user.id, resources_of(request).database, source_of(request, user.authenticated_by)
     )
 
 
@@ -239,7 +239,7 @@ async def list_sessions(user: SignedInPerson, request: Request) -> SessionList:
                 last_seen_at=session.last_seen_at,
                 expires_at=session.expires_at,
             )
-            for session in await sessions.load_sessions(user.id, resources(request).database)
+            for session in await sessions.load_sessions(user.id, resources_of(request).database)
         ]
     )
 
@@ -252,7 +252,7 @@ async def list_sessions(user: SignedInPerson, request: Request) -> SessionList:
 )
 async def end_others(user: SignedInPerson, request: Request) -> None:
     """Ends all other sessions and their streams. API tokens are not affected."""
-    await sessions.end_other_sessions(user.id, resources(request).database, user.session_or_token_id)
+    await sessions.end_other_sessions(user.id, resources_of(request).database, user.session_or_token_id)
 
 
 @router.delete(
@@ -263,7 +263,7 @@ async def end_others(user: SignedInPerson, request: Request) -> None:
 )
 async def end_one(session_id: UUID, user: SignedInPerson, request: Request, response: Response) -> None:
     """Ends a session and its streams immediately."""
-    core = resources(request)
-    await sessions.end_session(user.id, core.database, session_id)
+    resources = resources_of(request)
+    await sessions.end_session(user.id, resources.database, session_id)
     if session_id == user.session_or_token_id:
-        forget_session_cookie(core, response)
+        forget_session_cookie(resources, response)

@@ -1,4 +1,4 @@
-"""Wire models of identity. No response has a field that could hold a secret, but the one that hands a token out."""
+"""Request and response models of identity. No response has a field for a secret, except that of a new token."""
 
 from typing import Annotated, Literal
 from uuid import UUID

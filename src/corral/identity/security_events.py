@@ -1,9 +1,7 @@
-"""What a person can recognize of the browser or program behind a session. Guessed, and never relied on.
+"""A user's security activity: changes to their access, when and from where; and the name of the device.
 
-Browsers name the others that they are like, so the first fitting name of each list counts.
-
-
-What a person is told of changes to their access: what, when, and from where.
+The device is guessed from the User-Agent header and never relied on. Browsers also name other browsers, so the first
+match in each list counts.
 """
 
 import re
@@ -28,7 +26,7 @@ _PROGRAM = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,39}(?=/|$)", re.ASCII)
 
 
 def device_of(user_agent: str) -> str:
-    """Like "Firefox on Linux"; a program by its own name; "Unknown device" for what says nothing of use."""
+    """Returns "Firefox on Linux", the name of a program, or "Unknown device"."""
     browser, system = _first(_BROWSERS, user_agent), _first(_SYSTEMS, user_agent)
     if browser and system:
         return f"{browser} on {system}"
@@ -49,7 +47,7 @@ MadeBy = Literal["session", "token", "link", "operator"]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a change came from. `address` is empty where it is not known, or is that of a proxy on this machine."""
+    """Where a change came from. `address` is empty if it is unknown, or that of a proxy on this machine."""
 
     made_by: MadeBy
     address: str
@@ -63,12 +61,12 @@ OPERATOR: Final = Source("operator", "", "")
 class SecurityEvent:
     kind: Kind
     source: Source
-    subject: str  # the token's name, where it is about one
+    subject: str  # the token's name, if it is about one
     happened_at: datetime
 
 
 async def note_event(connection: Connection, user_id: UUID, kind: Kind, source: Source, subject: str = "") -> None:
-    """In the transaction of the change, so that there is never one without the other."""
+    """To be called in the transaction of the change, so that both or neither are stored."""
     await queries.insert_account_event(
         connection,
         user_id,
@@ -81,7 +79,7 @@ async def note_event(connection: Connection, user_id: UUID, kind: Kind, source: 
 
 
 async def load_events(user_id: UUID, database: Database) -> list[SecurityEvent]:
-    """The newest first."""
+    """Returns the newest first."""
     async with get_connection_with_rls(user_id, database, readonly=True) as connection:
         rows = await queries.load_account_events(connection, user_id)
     return [
@@ -93,6 +91,6 @@ async def load_events(user_id: UUID, database: Database) -> list[SecurityEvent]:
 
 
 async def has_unseen_recovery(user_id: UUID, database: Database) -> bool:
-    """Whether the password was recovered and the person was not told yet. From now on they have been."""
+    """Whether the password was recovered and the user has not been notified yet. Marks it as shown."""
     async with get_connection_with_rls(user_id, database) as connection:
         return await queries.mark_recoveries_shown(connection, user_id)

@@ -1,10 +1,10 @@
-"""A browser's session from sign-in to sign-out: the row, and the cookie that leads to it."""
+"""A browser's session from sign-in to sign-out: its row and its cookie."""
 
 from contextlib import suppress
 
 from fastapi import Request, Response
 
-from corral.edge.services import Resources, resources
+from corral.edge.request_state import Resources, resources_of
 from corral.identity import sessions
 from corral.identity.dependencies import AUTHENTICATOR
 from corral.identity.models import AuthUser, VerifiedUser
@@ -14,52 +14,54 @@ from corral.identity.throttling import network_of
 
 
 async def begin_session(verified: VerifiedUser, request: Request, response: Response) -> AuthUser:
-    """A new session for somebody who has just proved who they are; its cookie is set on `response`.
+    """Creates a session for a user who has just proved their identity, and sets its cookie on `response`.
 
-    The one that this browser had until now ends: nobody could leave it any more, and pages that it left open would go
-    on showing what is its person's.
+    The browser's previous session ends: its user could no longer sign out, and open pages of it would continue to show
+    their data.
     """
-    core = resources(request)
-    session = await sessions.start_session(core.database, core.vault, verified, request.headers.get("user-agent", ""))
-    if former := request.cookies.get(session_cookie_name(core.public_url)):
-        await sessions.end_session_of(core.database, core.vault, former)
+    resources = resources_of(request)
+    session = await sessions.start_session(
+        resources.database, resources.vault, verified, request.headers.get("user-agent", "")
+    )
+    if former := request.cookies.get(session_cookie_name(resources.public_url)):
+        await sessions.end_session_of(resources.database, resources.vault, former)
     cookie_value = session.cookie_value.reveal()
-    _set_cookie(core, response, cookie_value, int(sessions.ABSOLUTE.total_seconds()))
+    _set_cookie(resources, response, cookie_value, int(sessions.ABSOLUTE.total_seconds()))
     return await AUTHENTICATOR.of(request).authenticate_session(cookie_value)
 
 
 async def finish_session(user: AuthUser, request: Request, response: Response) -> None:
-    """Ends it on the server, and lets the browser forget it with all that it may have kept."""
-    core = resources(request)
-    with suppress(SessionNotFound):  # ended elsewhere in the same moment
-        await sessions.end_session(user.id, core.database, user.session_or_token_id)
-    forget_session_cookie(core, response)
+    """Ends the session on the server, and clears the cookie and the browser's cached data."""
+    resources = resources_of(request)
+    with suppress(SessionNotFound):  # ended elsewhere at the same time
+        await sessions.end_session(user.id, resources.database, user.session_or_token_id)
+    forget_session_cookie(resources, response)
     response.headers["clear-site-data"] = '"cache", "storage"'
 
 
 def session_cookie_name(public_url: str) -> str:
-    """`__Host-` binds the cookie to this very host (RFC 6265bis §4.1.3.2); browsers take it over https only."""
+    """`__Host-` binds the cookie to this host (RFC 6265bis §4.1.3.2); browsers accept it over https only."""
     return "__Host-corral_session" if public_url.startswith("https://") else "corral_session"
 
 
-def forget_session_cookie(core: Resources, response: Response) -> None:
-    _set_cookie(core, response, "", 0)
+def forget_session_cookie(resources: Resources, response: Response) -> None:
+    _set_cookie(resources, response, "", 0)
 
 
 def source_of(request: Request, made_by: MadeBy) -> Source:
-    """For the person to recognize; a guess, as everything that a browser says of itself."""
+    """For the user to recognize. A guess, because it relies on what the browser sends."""
     host = request.client.host if request.client else None
     address = host if host is not None and network_of(host) is not None else ""
     return Source(made_by, address, device_of(request.headers.get("user-agent", "")))
 
 
-def _set_cookie(core: Resources, response: Response, value: str, max_age: int) -> None:
+def _set_cookie(resources: Resources, response: Response, value: str, max_age: int) -> None:
     response.set_cookie(
-        session_cookie_name(core.public_url),
+        session_cookie_name(resources.public_url),
         value,
         max_age=max_age,
         path="/",
-        secure=core.public_url.startswith("https://"),
+        secure=resources.public_url.startswith("https://"),
         httponly=True,
         samesite="lax",
     )

@@ -1,4 +1,4 @@
-"""Cookie sessions: 190 random bits in the browser, two keyed hashes at rest."""
+"""Cookie sessions: 190 random bits in the browser, stored as two keyed hashes."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Vault
 
-# The other kind of expiry that OWASP Session Management asks for, beside IDLE.
+# The absolute timeout (OWASP Session Management), besides the idle timeout.
 ABSOLUTE = timedelta(hours=12)
 
 _log = get_logger()
@@ -28,9 +28,9 @@ class NewSession:
 
 
 async def start_session(database: Database, vault: Vault, verified: VerifiedUser, user_agent: str) -> NewSession:
-    """A new id at every sign-in, so that one planted before it is worth nothing after it.
+    """Creates a new id at every sign-in, which prevents session fixation.
 
-    Raises what `verified` says if the password changed, or the person was disabled, since they were let in.
+    Raises the `refusal` of `verified` if the password has changed, or the user was disabled, since verification.
     """
     user_id, value, session_id = verified.user_id, new_token(), uuid4()
     async with get_connection_with_rls(user_id, database) as connection:
@@ -52,7 +52,7 @@ async def start_session(database: Database, vault: Vault, verified: VerifiedUser
 
 
 async def load_sessions(user_id: UUID, database: Database) -> list[SessionMetadata]:
-    """Those that rest too long are among them: what they opened before, a stream, goes on until they are ended."""
+    """Returns also those that are idle for too long, because streams that they opened continue until they are ended."""
     async with get_connection_with_rls(user_id, database, readonly=True) as connection:
         return await queries.load_sessions(connection, user_id)
 
@@ -66,12 +66,12 @@ async def end_session(user_id: UUID, database: Database, session_id: UUID) -> No
 
 
 async def end_session_of(database: Database, vault: Vault, cookie_value: str) -> None:
-    """Whosesoever it is, also when it rests too long; of a cookie that leads to none there is nothing to end."""
+    """Ends any user's session, also an idle one. Does nothing for a cookie without a session."""
     if not is_well_formed(cookie_value):
         return
     found = await queries.find_sessions(database, session_lookups(vault, cookie_value))
     for row in found.values():
-        with suppress(SessionNotFound):  # ended elsewhere in the same moment
+        with suppress(SessionNotFound):  # ended elsewhere at the same time
             await end_session(row.user_id, database, row.id)
 
 

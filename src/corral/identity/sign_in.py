@@ -22,11 +22,11 @@ _log = get_logger()
 async def check_password(
     database: Database, vault: Vault, *, email: str, password: Secret, peer: str | None
 ) -> VerifiedUser:
-    """The user whose address and password these are.
+    """Returns the user with this email and password.
 
-    Attempts are counted in the database before the password is looked at, by account and by the
-    peer's network address (None: not known, or a proxy's, which would throttle everybody at once).
-    Unknown, disabled and password-less users are refused in the same words and after the same time.
+    Attempts are counted in the database before the password is checked, by account and by the peer's
+    network address (None: unknown, or that of a proxy, which would throttle all users at once).
+    Unknown and disabled users, and those without a password, get the same error after the same time.
     """
     account_key = vault.verifier("sign_in_account", email)
     await admit_attempt(database, account_key, FREE_ATTEMPTS_PER_ACCOUNT)
@@ -57,9 +57,9 @@ async def redeem_sign_in_link(database: Database, vault: Vault, code: Secret) ->
 async def set_up_first_user(
     database: Database, vault: Vault, *, code: Secret, email: str, password: Secret
 ) -> VerifiedUser:
-    """Exactly one caller wins: the link's row and the user's are one transaction. The winner is an administrator.
+    """Only one caller succeeds, because link and user are changed in one transaction. The user is an administrator.
 
-    The link is looked at before the password is judged and hashed, which costs, and before it is used up.
+    The link is checked before the expensive rating and hashing of the password, and redeemed after it.
     """
     lookups = link_lookups(vault, "setup", code)
     if await queries.has_users(database):
@@ -76,7 +76,7 @@ async def set_up_first_user(
 
 
 async def add_user(database: Database, vault: Vault, *, email: str, password: Secret | None) -> UUID:
-    """Without a password the person signs in by a one-time link."""
+    """Without a password the user signs in by a one-time link."""
     user_id = uuid4()
     password_sealed = None
     if password is not None:
@@ -91,9 +91,9 @@ async def add_user(database: Database, vault: Vault, *, email: str, password: Se
 async def change_password(
     database: Database, vault: Vault, person: AuthUser, *, current: Secret | None, new: Secret, source: Source
 ) -> None:
-    """Ends every session and unused link in the same transaction, and whatever the old password let in meanwhile.
+    """Ends every session and unused link in the same transaction, and sign-ins in progress with the old password.
 
-    Who has no password yet sets one without a current one. Of two changes at once, one is refused.
+    A user without a password needs no current one. Of two concurrent changes, one is refused.
     """
     user = await confirm_password(database, vault, person, current)
     await refuse_weak(new, user.email)
@@ -105,10 +105,10 @@ async def change_password(
 
 
 async def recover_password(database: Database, vault: Vault, *, code: Secret, new: Secret, source: Source) -> None:
-    """Sets a password by a recovery link, without the former one, and ends all that the person had.
+    """Sets a password by a recovery link, without the old one.
 
-    Sessions, links, invitations and API tokens end in the same transaction. The link is looked at before the password
-    is hashed, which costs, and before it is used up. Raises LinkRefused and PasswordTooWeak.
+    Ends sessions, links, invitations and API tokens in the same transaction. The link is checked before the expensive
+    hashing of the password, and redeemed after it. Raises LinkRefused and PasswordTooWeak.
     """
     lookups = link_lookups(vault, "recovery", code)
     link = refuse_unbelievable(vault, "recovery", code, await queries.find_link(database, lookups, "recovery"))

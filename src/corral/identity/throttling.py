@@ -14,7 +14,7 @@ from corral.identity import queries
 from corral.identity.problems import SignInThrottled
 from corral.logs import get_logger
 
-# So many attempts are free; each further one waits twice as long as the one before, up to a minute.
+# Attempts without a wait; each further one waits twice as long as the previous one, up to a minute.
 FREE_ATTEMPTS_PER_ACCOUNT: Final = 3
 FREE_ATTEMPTS_PER_ADDRESS: Final = 20
 
@@ -30,12 +30,12 @@ async def admit_attempt(database: Database, key: bytes, free_attempts: int) -> N
 
 
 def network_address_of(request: Request) -> str | None:
-    """The peer's address for throttling; not a loopback one, behind which a reverse proxy stands for everybody."""
+    """Returns the peer's address for throttling; None for loopback, where a reverse proxy serves all users."""
     return None if request.client is None else network_of(request.client.host)
 
 
 def network_of(host: str) -> str | None:
-    """Of IPv6 the whole /64: a home has that many addresses, and each would otherwise have attempts of its own."""
+    """For IPv6 returns the /64 network: a household has all of its addresses, and each would have its own attempts."""
     address = ip_address(host)
     if isinstance(address, IPv6Address):
         address = address.ipv4_mapped or address

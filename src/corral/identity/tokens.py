@@ -1,11 +1,11 @@
-"""Tokens that Corral hands out, the keyed hashes by which their rows are found and believed, and who presents one.
+"""Tokens issued by Corral, the keyed hashes that find and verify their rows, and authentication by them.
 
 The format is `corral_` + 32 base62 characters (190 bits) + a 6-character checksum, for API tokens, sessions and
 one-time links alike. The prefix lets secret scanners find a leaked one. The checksum lets them, and us, recognize a
 mistyped or truncated one without asking the database.
 
-A row is found by one keyed hash of the token. A second one, its seal, binds all that the row grants: whoever can write
-to the database but has no keyring can neither make a row nor move, widen or prolong one.
+A row is found by one keyed hash of the token. A second one, its seal, covers everything that the row grants: without
+the keyring, write access to the database is not enough to create, move, extend or prolong one.
 """
 
 import re
@@ -37,7 +37,7 @@ _SECRET_LENGTH = 32
 _CHECKSUM_LENGTH = 6
 _FORM = re.compile(rf"{PREFIX}([0-9A-Za-z]{{{_SECRET_LENGTH}}})([0-9A-Za-z]{{{_CHECKSUM_LENGTH}}})", re.ASCII)
 
-# How precisely "last seen" and "last used" are kept: not every request is worth a write.
+# The precision of "last seen" and "last used", so that not every request causes a write.
 _TOUCH_AFTER = timedelta(minutes=1)
 
 
@@ -46,16 +46,16 @@ _log = get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Presented:
-    """What a request presents to prove who sends it: an API token, or the cookie of a session."""
+    """The credential of a request's caller: an API token or a session cookie."""
 
     is_session: bool
     value: str = field(repr=False)
-    lookups: list[bytes] = field(repr=False)  # by every key of the keyring
+    lookups: list[bytes] = field(repr=False)  # by each key of the keyring
 
 
 @final
 class Authenticator:
-    """Finds the user of a token or session cookie. Lives as long as the process; keeps nothing of what it found."""
+    """Finds the user of a token or session cookie. Lives as long as the process; caches nothing."""
 
     def __init__(self, database: Database, vault: Vault, *, cookie_name: str) -> None:
         self._cookie_name = cookie_name
@@ -66,7 +66,7 @@ class Authenticator:
         self._used = WriteBehindBuffer(partial(queries.note_api_tokens_used, database))
 
     def presented(self, request: Request) -> Presented:
-        """Raises Unauthenticated. With an Authorization header the cookie is not looked at: never both."""
+        """Raises Unauthenticated. With an Authorization header the cookie is ignored."""
         authorization = request.headers.get("authorization")
         if authorization is not None:
             scheme, _, token = authorization.partition(" ")
@@ -79,7 +79,7 @@ class Authenticator:
         return self._presented_session(cookie)
 
     async def authenticate(self, presented: Presented) -> AuthUser:
-        """The user, as the database knows them now. Raises Unauthenticated."""
+        """Returns the user, as currently stored in the database. Raises Unauthenticated."""
         find = self._find_session if presented.is_session else self._find_token
         for lookup in presented.lookups:
             if row := await find(lookup):
@@ -87,7 +87,7 @@ class Authenticator:
         raise Unauthenticated
 
     def verify(self, presented: Presented, row: SessionRow | TokenRow) -> AuthUser:
-        """The user of a row that was loaded for this very request. Raises Unauthenticated for one that is not whole."""
+        """Returns the user of a row that was loaded for this request. Raises Unauthenticated if its seal is invalid."""
         if isinstance(row, SessionRow):
             return self._verify_session(presented.value, row)
         return self._verify_token(presented.value, row)
@@ -132,7 +132,7 @@ class Authenticator:
 
 
 def require_scope(user: AuthUser, scope: Scope) -> AuthUser:
-    """The same user. Raises InsufficientScope."""
+    """Returns the user. Raises InsufficientScope."""
     if scope not in user.scopes:
         raise InsufficientScope(f"This API token lacks the scope {scope}.", scope=scope.value)
     return user
@@ -149,25 +149,25 @@ def is_well_formed(token: str) -> bool:
 
 
 def sealed_moment(moment: datetime) -> str:
-    """An expiry as a seal binds it."""
+    """The expiration time in the form that seals cover."""
     return in_utc(moment).isoformat()
 
 
 def session_lookups(vault: Vault, cookie_value: str) -> list[bytes]:
-    """By every key of the keyring, so that a rotation ends no session."""
+    """Returns a hash by each key of the keyring, so that a key rotation ends no session."""
     return vault.verifiers("session", cookie_value)
 
 
 def session_verifiers(
     vault: Vault, cookie_value: str, *, user_id: UUID, session_id: UUID, expires_at: datetime
 ) -> tuple[bytes, bytes]:
-    """Look-up and seal of a new session's row."""
+    """Returns look-up hash and seal of a new session's row."""
     bound = _bound_session(user_id, session_id, expires_at)
     return vault.verifier("session", cookie_value), vault.verifier("session_row", cookie_value, *bound)
 
 
 def is_sealed_session(vault: Vault, cookie_value: str, row: SessionRow) -> bool:
-    """Whether the row says what it said when it was made."""
+    """Whether the row is unchanged since it was created."""
     if vault.verify(row.seal, "session_row", cookie_value, *_bound_session(row.user_id, row.id, row.expires_at)):
         return True
     _log.error("session_seal_broken", session_id=str(row.id), user_id=str(row.user_id))
@@ -175,20 +175,20 @@ def is_sealed_session(vault: Vault, cookie_value: str, row: SessionRow) -> bool:
 
 
 def token_lookups(vault: Vault, token: str) -> list[bytes]:
-    """By every key of the keyring, so that a rotation ends no token."""
+    """Returns a hash by each key of the keyring, so that a key rotation ends no token."""
     return vault.verifiers("api_token", token)
 
 
 def token_verifiers(
     vault: Vault, token: str, *, user_id: UUID, token_id: UUID, scopes: Sequence[str], expires_at: datetime | None
 ) -> tuple[bytes, bytes]:
-    """Look-up and seal of a new token's row."""
+    """Returns look-up hash and seal of a new token's row."""
     bound = _bound_token(user_id, token_id, scopes, expires_at)
     return vault.verifier("api_token", token), vault.verifier("api_token_row", token, *bound)
 
 
 def is_sealed_token(vault: Vault, token: str, row: TokenRow) -> bool:
-    """Whether the row grants what it granted when it was made."""
+    """Whether the row is unchanged in what it grants since it was created."""
     if vault.verify(row.seal, "api_token_row", token, *_bound_token(row.user_id, row.id, row.scopes, row.expires_at)):
         return True
     _log.error("api_token_seal_broken", token_id=str(row.id), user_id=str(row.user_id))
@@ -200,7 +200,7 @@ def admin_seal(vault: Vault, user_id: UUID) -> bytes:
 
 
 def is_administrator(vault: Vault, user_id: UUID, seal: bytes | None) -> bool:
-    """Not by a seal that was written by hand, or is another person's."""
+    """Rejects a seal that was written by hand or copied from another user."""
     if seal is None:
         return False
     if vault.verify(seal, "administrator", str(user_id)):
@@ -218,7 +218,7 @@ def _bound_token(user_id: UUID, token_id: UUID, scopes: Sequence[str], expires_a
 
 
 def _checksum(secret: str) -> str:
-    """CRC-32 in base62; it guards against typing errors only, so it need not be keyed."""
+    """CRC-32 in base62. It detects typing errors only, so it need not be keyed."""
     number = zlib.crc32(secret.encode())
     digits: list[str] = []
     for _ in range(_CHECKSUM_LENGTH):

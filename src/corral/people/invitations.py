@@ -1,7 +1,7 @@
-"""Invitations: a link by which one person, of one address, joins once.
+"""Invitations: a link by which one person with a given email joins once.
 
-Nobody is made before it is redeemed, and whoever redeems it chooses the password: an administrator never has
-anything that opens somebody else's account.
+The user is created when it is redeemed, and chooses the password then: an administrator never has
+anything that gives access to another user.
 """
 
 from datetime import datetime, timedelta
@@ -29,10 +29,10 @@ _log = get_logger()
 async def invite(
     administrator: AuthUser, database: Database, vault: Vault, *, email: str, public_url: str
 ) -> tuple[Secret, PendingInvitation]:
-    """The whole link, and what of it is listed. An earlier one for the same address works no longer.
+    """Returns the whole link, and the invitation as it is listed. Replaces an earlier one for the same email.
 
-    Raises EmailTaken where the address is somebody's already, and SignInRefused if the administrator's password
-    changed since it was confirmed.
+    Raises EmailTaken if a user has this email, and SignInRefused if the administrator's password has changed since
+    it was confirmed.
     """
     code = new_token()
     async with confirmed_connection(database, administrator) as connection:
@@ -49,7 +49,7 @@ async def invite(
 
 
 async def revoke_invitation(administrator_id: UUID, database: Database, invitation_id: UUID) -> None:
-    """Any administrator's. Raises InvitationNotFound for one that is used, replaced or revoked already."""
+    """Revokes any administrator's invitation. Raises InvitationNotFound for one that was used, replaced or revoked."""
     async with get_connection_with_rls(administrator_id, database) as connection:
         is_revoked = await queries.revoke_invitation(connection, invitation_id)
     if not is_revoked:
@@ -58,9 +58,9 @@ async def revoke_invitation(administrator_id: UUID, database: Database, invitati
 
 
 async def accept_invitation(database: Database, vault: Vault, *, code: Secret, password: Secret) -> VerifiedUser:
-    """The new user. Exactly one caller wins: the invitation's row and the user's are one transaction.
+    """Returns the new user. Only one caller succeeds, because invitation and user are changed in one transaction.
 
-    The code is looked at before the password is hashed, which costs, and before it is used up.
+    The code is checked before the expensive hashing of the password, and redeemed after it.
     """
     lookups = _lookups(vault, code)
     invitation = _refuse_unbelievable(vault, code, await queries.find_invitation(database, lookups))

@@ -1,7 +1,7 @@
-"""What an administrator may do: see who is here, shut somebody out and let them in again. Nothing else.
+"""What an administrator may do: list, disable and enable members. Nothing else.
 
-No address of a person leads from here to what they stored; and with each other administrators cannot deal, so
-that none can shut the rest out: that is the operator's, at the command line.
+Administrators have no access to what members stored. They cannot change other administrators, so that none can
+lock out the others: only the operator can, at the command line.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _log = get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """As others may know them."""
+    """The fields that administrators may see."""
 
     id: UUID
     email: str
@@ -35,7 +35,7 @@ class Member:
 async def list_people(
     administrator_id: UUID, database: Database, vault: Vault
 ) -> tuple[list[Member], list[PendingInvitation]]:
-    """Everybody, those first who came first; and who is invited and has not come yet."""
+    """Returns all users in the order in which they joined, and all pending invitations."""
     async with get_connection_with_rls(administrator_id, database, readonly=True) as connection:
         rows, invitations = await queries.list_people(connection), await queries.list_invitations(connection)
     return [person_of(vault, row) for row in rows], invitations
@@ -44,7 +44,7 @@ async def list_people(
 async def disable_person(administrator: AuthUser, database: Database, person_id: UUID) -> None:
     """Ends sessions, tokens and links at once. Raises PersonNotFound and AdministratorProtected.
 
-    Raises SignInRefused if the administrator's password changed since it was confirmed.
+    Raises SignInRefused if the administrator's password has changed since it was confirmed.
     """
     async with confirmed_connection(database, administrator) as connection:
         _refuse_others(await queries.disable_person(connection, person_id))
@@ -52,7 +52,7 @@ async def disable_person(administrator: AuthUser, database: Database, person_id:
 
 
 async def enable_person(administrator: AuthUser, database: Database, person_id: UUID) -> None:
-    """What was ended stays ended. Raises as `disable_person` does."""
+    """Ended sessions and tokens stay ended. Raises as `disable_person` does."""
     async with confirmed_connection(database, administrator) as connection:
         _refuse_others(await queries.enable_person(connection, person_id))
     _log.info("user_enabled", user_id=str(person_id), by=str(administrator.id))

@@ -1,4 +1,4 @@
-"""People as the operator sees them: listed, disabled and promoted by the owner's role, which serves no request."""
+"""The operator's commands for people: listed, disabled and promoted by the owner's role, which serves no request."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -17,11 +17,11 @@ _log = get_logger()
 
 
 class OwnerUnknown(OperatorError):  # noqa: N818 - a condition
-    """The command needs the owner's address. One line."""
+    """The command needs the owner's database URL. One line."""
 
 
 class NoSuchPerson(OperatorError):  # noqa: N818 - a condition
-    """There is nobody of this address. One line."""
+    """There is no user with this email. One line."""
 
 
 @asynccontextmanager
@@ -37,7 +37,7 @@ async def load_people(connection: Connection, vault: Vault) -> list[Member]:
 
 
 async def find_person(database: Database, email: str) -> UserRow:
-    """Somebody who may sign in; raises NoSuchPerson for one who is disabled, too."""
+    """Returns an enabled user. Raises NoSuchPerson, also for a disabled one."""
     user = await find_user_by_email(database, email)
     if user is None:
         raise NoSuchPerson(_nobody(email))
@@ -59,14 +59,14 @@ async def enable_person(connection: Connection, email: str) -> None:
 
 
 async def promote_person(connection: Connection, vault: Vault, email: str) -> None:
-    """Makes an administrator, from the next request on."""
+    """Makes the user an administrator, from the next request on."""
     user_id = await _find_user_id(connection, email)
     await queries.set_admin_seal(connection, user_id, admin_seal(vault, user_id))
     _log.info("user_promoted", user_id=str(user_id))
 
 
 async def demote_person(connection: Connection, email: str) -> None:
-    """No administrator from the next request on; invitations that they made no longer work."""
+    """Makes the user no administrator, from the next request on. Their invitations no longer work."""
     user_id = await _find_user_id(connection, email)
     await queries.set_admin_seal(connection, user_id, None)
     _log.info("user_demoted", user_id=str(user_id))

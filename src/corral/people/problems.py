@@ -1,4 +1,4 @@
-"""What can be told to an administrator about people."""
+"""Problems of managing members."""
 
 from corral.errors import Problem
 

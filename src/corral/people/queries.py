@@ -1,4 +1,4 @@
-"""All SQL about who is here: people as an administrator and the operator see them, and invitations."""
+"""All SQL of managing people: by administrators and the operator, and invitations."""
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -36,7 +36,7 @@ class InvitationRow:
     expires_at: datetime
 
 
-# Under an administrator's scope: every function looks first whether it is one.
+# Under an administrator's scope: every function first checks that it is one.
 
 
 async def list_people(connection: Connection) -> list[PersonRow]:
@@ -52,7 +52,7 @@ async def list_invitations(connection: Connection) -> list[PendingInvitation]:
 async def issue_invitation(
     connection: Connection, lookup: bytes, seal: bytes, *, email: str, expires_at: datetime
 ) -> UUID:
-    """Its id. Raises EmailTaken where the address is somebody's already."""
+    """Returns its id. Raises EmailTaken if a user has this email."""
     with _refusing_others():
         invitation_id: UUID | None = await connection.fetchval(
             "SELECT corral.issue_invitation($1, $2, $3, $4)", lookup, seal, email, expires_at
@@ -63,19 +63,19 @@ async def issue_invitation(
 
 
 async def revoke_invitation(connection: Connection, invitation_id: UUID) -> bool:
-    """False when there is none of this id."""
+    """Returns False if there is none with this id."""
     with _refusing_others():
         return await connection.fetchval("SELECT corral.revoke_invitation($1)", invitation_id)
 
 
 async def disable_person(connection: Connection, person_id: UUID) -> bool | None:
-    """True when done, None when there is nobody with this id, False for an administrator, to whom nothing is done."""
+    """Returns True when done, None if there is no user with this id, False for an administrator, who is not changed."""
     with _refusing_others():
         return await connection.fetchval("SELECT corral.disable_person($1)", person_id)
 
 
 async def enable_person(connection: Connection, person_id: UUID) -> bool | None:
-    """As `disable_person`."""
+    """Returns the same as `disable_person`."""
     with _refusing_others():
         return await connection.fetchval("SELECT corral.enable_person($1)", person_id)
 
@@ -125,7 +125,7 @@ async def enable_user(connection: Connection, user_id: UUID) -> None:
 
 
 async def set_admin_seal(connection: Connection, user_id: UUID, seal: bytes | None) -> None:
-    """None takes the right away, and with it the invitations that were made by it."""
+    """None revokes the right, and with it the invitations made by the user."""
     async with connection.transaction():
         await connection.execute("UPDATE corral.users SET admin_seal = $2 WHERE id = $1", user_id, seal)
         if seal is None:

@@ -1,11 +1,11 @@
-"""HTTP for administrators: who is here, who is invited, who is shut out. And for whoever is invited."""
+"""HTTP for administrators: members and invitations. And for accepting an invitation."""
 
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
 from corral.edge.problems import responses_for
-from corral.edge.services import resources
+from corral.edge.request_state import resources_of
 from corral.errors import DatabaseUnavailable, InvalidRequest
 from corral.identity.dependencies import Administrator
 from corral.identity.problems import (
@@ -44,8 +44,8 @@ _CONFIRMED = (*_ADMINISTRATORS_ONLY, SessionEnded, SignInRefused, SignInThrottle
 @router.get("/people", summary="List members", responses=responses_for(*_ADMINISTRATORS_ONLY, DatabaseUnavailable))
 async def list_people(user: Administrator, request: Request) -> People:
     """Returns the email and status of all members, and nothing about their accounts. Administrators only."""
-    core = resources(request)
-    people, pending = await members.list_people(user.id, core.database, core.vault)
+    resources = resources_of(request)
+    people, pending = await members.list_people(user.id, resources.database, resources.vault)
     return People(
         items=[_person(person) for person in people],
         invitations=[Invitation(id=one.id, email=one.email, expires_at=one.expires_at) for one in pending],
@@ -60,10 +60,10 @@ async def list_people(user: Administrator, request: Request) -> People:
 )
 async def invite(body: NewInvitation, user: Administrator, request: Request) -> CreatedInvitation:
     """Creates a one-time link for this email, valid for 24 hours. It replaces an earlier one."""
-    core = resources(request)
-    await confirm_password(core.database, core.vault, user, body.current_password)
+    resources = resources_of(request)
+    await confirm_password(resources.database, resources.vault, user, body.current_password)
     link, invitation = await invitations.invite(
-        user, core.database, core.vault, email=body.email, public_url=core.public_url
+        user, resources.database, resources.vault, email=body.email, public_url=resources.public_url
     )
     return CreatedInvitation(
         id=invitation.id, email=invitation.email, expires_at=invitation.expires_at, link=link.reveal()
@@ -78,7 +78,7 @@ async def invite(body: NewInvitation, user: Administrator, request: Request) -> 
 )
 async def revoke_invitation(invitation_id: UUID, user: Administrator, request: Request) -> None:
     """Revokes the link of an invitation, also one by another administrator."""
-    await invitations.revoke_invitation(user.id, resources(request).database, invitation_id)
+    await invitations.revoke_invitation(user.id, resources_of(request).database, invitation_id)
 
 
 @router.post(
@@ -89,9 +89,9 @@ async def revoke_invitation(invitation_id: UUID, user: Administrator, request: R
 )
 async def disable(person_id: UUID, body: PasswordConfirmation, user: Administrator, request: Request) -> None:
     """Ends the member's sessions, API tokens and streams immediately. Their accounts stay stored, but unused."""
-    core = resources(request)
-    await confirm_password(core.database, core.vault, user, body.current_password)
-    await members.disable_person(user, core.database, person_id)
+    resources = resources_of(request)
+    await confirm_password(resources.database, resources.vault, user, body.current_password)
+    await members.disable_person(user, resources.database, person_id)
 
 
 @router.post(
@@ -102,9 +102,9 @@ async def disable(person_id: UUID, body: PasswordConfirmation, user: Administrat
 )
 async def enable(person_id: UUID, body: PasswordConfirmation, user: Administrator, request: Request) -> None:
     """Lets the member sign in again. Sessions and API tokens that have ended don't come back."""
-    core = resources(request)
-    await confirm_password(core.database, core.vault, user, body.current_password)
-    await members.enable_person(user, core.database, person_id)
+    resources = resources_of(request)
+    await confirm_password(resources.database, resources.vault, user, body.current_password)
+    await members.enable_person(user, resources.database, person_id)
 
 
 @router.post(
@@ -115,8 +115,10 @@ async def enable(person_id: UUID, body: PasswordConfirmation, user: Administrato
 )
 async def accept(body: InvitationAcceptance, request: Request, response: Response) -> Me:
     """Creates the invited member with the chosen password and signs them in."""
-    core = resources(request)
-    verified = await invitations.accept_invitation(core.database, core.vault, code=body.token, password=body.password)
+    resources = resources_of(request)
+    verified = await invitations.accept_invitation(
+        resources.database, resources.vault, code=body.token, password=body.password
+    )
     return me_of(await begin_session(verified, request, response))
 
 

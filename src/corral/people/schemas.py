@@ -1,4 +1,4 @@
-"""Wire models of people. Nothing here says what somebody stored."""
+"""Request and response models of people. None contains what a member stored."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""The last known state of an account, and what in an answer is new."""
+"""The last known state of an account, and the events for what is new in a response."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -25,7 +25,7 @@ class _Held(NamedTuple):
 
 @final
 class AccountState:
-    """Keeps the last values while Alpaca does not answer; a problem says meanwhile that they are stale."""
+    """Keeps the last values while Alpaca does not respond; a problem event says that they are stale."""
 
     __slots__ = ("_account", "_positions")
 
@@ -38,7 +38,7 @@ class AccountState:
         return account + [held.event for held in self._positions.values()]
 
     def update_account(self, answer: Answer[AccountDataResponse]) -> list[StreamEvent]:
-        """No event where only `last_updated` differs, though what is known is fresher then."""
+        """Returns no event if only `last_updated` differs, but keeps the newer state."""
         before, self._account = self._account, answer
         is_new = before is None or _figures(before.value) != _figures(answer.value)
         return [_account_event(answer)] if is_new else []
@@ -46,8 +46,8 @@ class AccountState:
     def update_positions(self, entries: Sequence[Position | UnreadableItem]) -> list[StreamEvent]:
         """`entries` are all positions of the account. One that is no longer among them gets an event with `qty` 0.
 
-        While any entry can't be read, it is not known which position that is: those that were known and are not among
-        the readable ones stay, and get an event that says they are stale.
+        An unreadable entry could be any position, so known positions that are not among the readable ones are kept,
+        and get an event that says they are stale.
         """
         before, self._positions = self._positions, {}
         events: list[StreamEvent] = []

@@ -23,7 +23,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StreamEvent:
-    """What is sent, whoever receives it: a kind, and a JSON object without ids of ours."""
+    """An event for any receiver: a kind, and a JSON object without Corral's ids."""
 
     kind: Kind
     body: bytes
@@ -34,13 +34,13 @@ HEARTBEAT: Final = StreamEvent(Kind.HEARTBEAT, b"{}")
 
 
 def problem_event(problem: Problem, *, resolved: bool = False) -> StreamEvent:
-    """`resolved` says that the problem that was sent before under this code is over."""
+    """`resolved` says that the problem sent earlier with this code is over."""
     body = {"code": problem.code, "title": problem.title, "detail": problem.detail, "resolved": resolved}
     return StreamEvent(Kind.PROBLEM, orjson.dumps(body))
 
 
 class Frame(NamedTuple):
-    """An event as it goes out. `credential_id` is the one that must still be subscribed to when it does, if any."""
+    """An event to be sent. `credential_id`, if any, must still be subscribed to at that time."""
 
     credential_id: UUID | None
     text: bytes
@@ -49,7 +49,7 @@ class Frame(NamedTuple):
 def event_text(event: StreamEvent, *, credential_id: UUID | None, sequence: int, event_id: str | None = None) -> bytes:
     """JSON escapes line breaks, so `data` is one line, which can neither end an event nor begin another.
 
-    Without an `event_id` a reader that goes on later does so from the last event that had one.
+    Without an `event_id`, a client that reconnects resumes from the last event that had one.
     """
     whose = b'"%b"' % str(credential_id).encode() if credential_id else b"null"
     rest = b"," + event.body[1:] if len(event.body) > len(b"{}") else b"}"
@@ -59,7 +59,7 @@ def event_text(event: StreamEvent, *, credential_id: UUID | None, sequence: int,
 
 
 def retry_text(milliseconds: int) -> bytes:
-    """After how long a reader that has lost its stream asks for it again."""
+    """How long a client waits before it reconnects."""
     return b"retry: %d\n\n" % milliseconds
 
 
@@ -68,7 +68,7 @@ def event_id_of(epoch: str, sequence: int) -> str:
 
 
 def sequence_in(event_id: str, epoch: str) -> int | None:
-    """The sequence number in an id of this epoch; None for another epoch, and for what is no id."""
+    """Returns the sequence number in an id of this epoch; None for another epoch or an invalid id."""
     its_epoch, _, digits = event_id.rpartition("-")
     is_number = digits.isascii() and digits.isdigit() and len(digits) <= _LONGEST_SEQUENCE
     return int(digits) if is_number and its_epoch == epoch else None

@@ -28,7 +28,7 @@ class Feed:
     """Starts with its first subscription and stops with its last."""
 
     def __init__(self, accounts: AccountReader, trade_updates: TradeUpdates, interval_seconds: float) -> None:
-        self.members: set[Subscription] = set()  # also those whose keys are refused
+        self.members: set[Subscription] = set()  # including those whose keys are refused
         self._subscriptions = Subscriptions()
         self._state = AccountState()
         tracker = OrderTracker()
@@ -44,7 +44,7 @@ class Feed:
             self._tasks = [self._start(self._poller.run()), self._start(self._listener.run())]
 
     def mark(self, subscription: Subscription, *, is_refused: bool) -> None:
-        """Applies what the row says. While that says that Alpaca refuses the keys, nothing is asked with them."""
+        """Applies the mark of the row. While the row is marked as refused, its keys are not used."""
         subscription.is_marked_refused = is_refused
         if is_refused:
             self._subscriptions.refuse(subscription, CredentialRefused())
@@ -65,13 +65,13 @@ class Feed:
             task.cancel()
 
     def _start(self, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
-        # In a context of its own: it outlives the request that began it, and its log lines are not that one's.
+        # In its own context: it outlives the request that started it, and its log lines do not belong to that request.
         task = asyncio.get_running_loop().create_task(work, context=Context())
         task.add_done_callback(self._report_bug)
         return task
 
     def _report_bug(self, task: "asyncio.Task[None]") -> None:
-        """A bug of ours ends the feed, and is not silent about it."""
+        """Logs a bug, which ends the feed."""
         if not task.cancelled() and (bug := task.exception()):
             _log.error("feed_broke", exc_info=bug)
             self._subscriptions.report("polling", InternalError())
@@ -107,7 +107,7 @@ class Feeds:
         self._feeds[_account_of(subscription)].mark(subscription, is_refused=is_refused)
 
     def known(self, subscription: Subscription) -> Iterable[StreamEvent]:
-        """Nothing for a subscription whose own keys have not been accepted yet."""
+        """Returns nothing for a subscription whose own keys have not been accepted yet."""
         return self._feeds[_account_of(subscription)].known() if subscription.is_accepted else []
 
 

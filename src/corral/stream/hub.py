@@ -17,15 +17,15 @@ from corral.stream.subscriptions import Subscription
 
 MOST_EVENTS: Final = 512
 MOST_BYTES: Final = 128 * 1024
-# A large account has hundreds of positions at once: what is younger than this is kept beyond both, so that
-# every stream has a chance to read it, up to a bound that always holds.
+# A large account has hundreds of positions at once: younger frames than this are kept beyond both limits, so that
+# every stream has time to read them, up to a final limit.
 YOUNG_SECONDS: Final = 5.0
 MOST_YOUNG_BYTES: Final = 4 * 1024 * 1024
 
 
 @final
 class ReplayBuffer:
-    """The last frames, from which a stream that was interrupted resumes. `newest` is the number of the last one."""
+    """The last frames, from which an interrupted stream resumes. `newest` is the number of the last one."""
 
     __slots__ = ("_bytes", "_frames", "_monotonic", "_times", "newest")
 
@@ -47,11 +47,11 @@ class ReplayBuffer:
             self._bytes -= len(self._frames.popleft().text)
 
     def reaches(self, sequence: int) -> bool:
-        """Whether all that came after the frame of this number is here."""
+        """Whether all frames after this number are here."""
         return self.newest - len(self._frames) <= sequence <= self.newest
 
     def after(self, sequence: int) -> Iterator[Frame]:
-        """All frames after the one of this number, of which `reaches` is true."""
+        """Returns all frames after this number, for which `reaches` must be true."""
         return (self._frames[index] for index in range(sequence - self.newest, 0))
 
     def _is_too_much(self, now: float) -> bool:
@@ -60,13 +60,13 @@ class ReplayBuffer:
         return self._bytes > MOST_YOUNG_BYTES or now - self._times[0] > YOUNG_SECONDS
 
 
-MOST_STREAMS: Final = 64  # of one user
-LINGER_SECONDS: Final = 5.0  # after the last stream, so that a browser that comes back finds no gap
+MOST_STREAMS: Final = 64  # per user
+LINGER_SECONDS: Final = 5.0  # after the last stream, so that a browser that reconnects has no gap
 HEARTBEAT_SECONDS: Final = 15.0
 
 
 class AccountFeeds(Protocol):
-    """What subscriptions join (`corral.stream.feed.Feeds`)."""
+    """The feeds that subscriptions join (`corral.stream.feed.Feeds`)."""
 
     def join(self, subscription: Subscription) -> None: ...
 
@@ -85,7 +85,7 @@ class Listener(Protocol):
 
 @final
 class Hub:
-    """Lives while its user has a stream open, and a little longer. `epoch` tells its numbers from another hub's."""
+    """Lives while its user has an open stream, and a little longer. `epoch` identifies its numbers."""
 
     __slots__ = (
         "_buffer",
@@ -122,14 +122,14 @@ class Hub:
 
     @property
     def versions(self) -> dict[UUID, CredentialVersion]:
-        """What is subscribed to, as of which version of its row."""
+        """Returns the subscribed credentials with the versions of their rows."""
         return {
             credential_id: CredentialVersion(subscription.credential.stored.revision, subscription.is_marked_refused)
             for credential_id, subscription in self._subscriptions.items()
         }
 
     def subscribe(self, credential: OpenCredential) -> None:
-        """To a credential that is new, was changed, or was switched on again. Raises ValueError for another user's."""
+        """Subscribes to a credential that is new, changed or resumed. Raises ValueError for another user's."""
         stored = credential.stored
         if stored.user_id != self.user_id:
             raise ValueError("a credential of another user")
@@ -145,28 +145,28 @@ class Hub:
         self._feeds.join(subscription)
 
     def unsubscribe(self, credential_id: UUID) -> None:
-        """Nothing more is sent of it, not even what was published before and is read from the buffer now."""
+        """No further event of it is sent, not even one published before that is still in the buffer."""
         self._drop(credential_id)
         self._append(credential_id, problem_event(CredentialSwitchedOff()), only_while_subscribed=False)
 
     def resume_at(self, last_event_id: str) -> int | None:
-        """The number after which a reader that has this event resumes; None if events after it are gone."""
+        """Returns the number after which a client with this event resumes; None if later events are no longer here."""
         sequence = sequence_in(last_event_id, self.epoch)
         return sequence if sequence is not None and self._buffer.reaches(sequence) else None
 
     def reaches(self, sequence: int) -> bool:
-        """Whether all that was published after this number is still here."""
+        """Whether all events after this number are still here."""
         return self._buffer.reaches(sequence)
 
     def texts_after(self, sequence: int) -> Iterator[bytes]:
-        """One for each number, empty for what is no longer sent. `reaches` must be true."""
+        """Returns one text for each number, empty for events that must no longer be sent. `reaches` must be true."""
         for frame in self._buffer.after(sequence):
             yield frame.text if frame.credential_id is None or frame.credential_id in self._subscriptions else b""
 
     def state(self, *, after_gap: bool) -> Iterator[bytes]:
-        """What is known of all accounts, as of the newest number, ending with a heartbeat, which alone has an id.
+        """Returns the known state of all accounts as of the newest number. Only the final heartbeat has an id.
 
-        So a reader that breaks off in the middle has no id to resume from, and starts again.
+        So a client that is interrupted in the middle has no id to resume from, and starts again.
         """
         sequence = self._buffer.newest
         known: list[tuple[UUID | None, StreamEvent]] = [(None, GAP)] if after_gap else []
@@ -182,7 +182,7 @@ class Hub:
         return event_text(HEARTBEAT, credential_id=None, sequence=sequence, event_id=event_id)
 
     def close(self) -> None:
-        """Leaves all feeds. Its streams have ended."""
+        """Leaves all feeds. To be called after its streams have ended."""
         self._timer.cancel()
         for credential_id in list(self._subscriptions):
             self._drop(credential_id)
@@ -247,7 +247,7 @@ class Hubs:
         self._hubs.clear()
 
     def _close_if_alone(self, hub: Hub) -> None:
-        """Harmless when somebody came and left again meanwhile: that only shortens the wait."""
+        """Harmless if a stream was opened and closed meanwhile: that only shortens the wait."""
         if not hub.streams and self._hubs.get(hub.user_id) is hub:
             del self._hubs[hub.user_id]
             hub.close()

@@ -1,6 +1,6 @@
-"""What has been published of each order, so that every fill is published once, by whichever way it arrives first.
+"""Tracks what has been published of each order, so that every fill is published once, from the socket or from REST.
 
-The socket can miss events. So an account's orders are also scanned over REST, one page at a time.
+The socket can miss events, so an account's orders are also scanned over REST, one page at a time.
 """
 
 from collections import OrderedDict
@@ -20,16 +20,16 @@ from corral.alpaca.paging import Page, Place
 from corral.stream.events import GAP, Kind, StreamEvent
 
 RECONCILED: Final = "reconciled"
-MOST_ORDERS: Final = 5_000  # of each: those that are open, and those that are over
-# Alpaca's words for an order to which nothing happens any more.
+MOST_ORDERS: Final = 5_000  # of each: open orders and finished ones
+# Alpaca's final order statuses.
 _OVER: Final = frozenset({"filled", "canceled", "expired", "rejected", "replaced"})
-_CORRECTIONS: Final = frozenset({"trade_bust", "trade_correct"})  # the exchange takes a fill back, or changes it
+_CORRECTIONS: Final = frozenset({"trade_bust", "trade_correct"})  # the exchange cancels or corrects a fill
 _EXACT: Final = Context(prec=200)
 
 
 @dataclass(slots=True)
 class _Entry:
-    """An order as it was seen last, and how much of its fills the events add up to."""
+    """The last state of an order, and the sum of its published fills."""
 
     updated: str
     filled: Decimal
@@ -37,15 +37,15 @@ class _Entry:
     visible: tuple[object, ...]
     submitted: str
     published: Decimal = Decimal(0)
-    is_corrected: bool = False  # a fill was taken back: what is older than that is ignored
+    is_corrected: bool = False  # a fill was cancelled: older states are ignored
 
 
 @final
 class OrderTracker:
     """Alpaca reports an order twice, over REST and over its socket, and neither is always ahead.
 
-    An update is published only if it is later than what was seen. `filled_since` is counted from what was published,
-    so that over all events of an order it adds up to the order's `filled_qty`.
+    An update is published only if it is later than the last state. `filled_since` is the difference to what was
+    published, so its sum over all events of an order is the order's `filled_qty`.
     """
 
     __slots__ = ("_floor", "_open", "_over")
@@ -53,36 +53,36 @@ class OrderTracker:
     def __init__(self) -> None:
         self._open: OrderedDict[str, _Entry] = OrderedDict()
         self._over: OrderedDict[str, _Entry] = OrderedDict()
-        # Orders that were submitted up to here have been seen, or were over before the feed began.
+        # Orders submitted up to this time have been seen, or were finished before the feed began.
         self._floor = ""
 
     def look_back_to(self) -> str | None:
-        """Orders submitted before this moment change no more, corrections apart; None before the first scan."""
+        """Orders submitted before this time no longer change, except for corrections; None before the first scan."""
         return min([entry.submitted for entry in self._open.values()] + [self._floor]) or None
 
     def look_back_for_corrections_to(self) -> str | None:
-        """The same with orders that are over and whose fills were published: a fill may still be taken back."""
+        """Like `look_back_to`, with finished orders whose fills were published: a fill may still be cancelled."""
         filled = [entry.submitted for entry in self._over.values() if entry.published and entry.submitted]
         look_back_to = self.look_back_to()
         return look_back_to and min([look_back_to, *filled])
 
     def begin(self, orders: Iterable[Order]) -> None:
-        """Takes in what is there when the feed begins, which publishes nothing."""
+        """Records the orders that exist when the feed begins, without publishing them."""
         for order in orders:
             if order.id not in self._open and order.id not in self._over:
                 self._enter(order.id, _entry_of(order))
 
     def reconcile(self, orders: Iterable[Order]) -> list[StreamEvent]:
-        """What is new in an answer over REST, in the order in which it happened."""
+        """Returns what is new in a REST response, in the order in which it happened."""
         by_time = sorted(orders, key=_updated)
         return [event for order in by_time if (event := self._reconcile_one(order)) is not None]
 
     def raise_floor(self, submitted: str) -> None:
-        """All orders that were submitted up to this moment have been seen."""
+        """Records that all orders submitted up to this time have been seen."""
         self._floor = max(self._floor, submitted)
 
     def update(self, event: str, order: Order) -> StreamEvent | None:
-        """What is new in an event of Alpaca's."""
+        """Returns what is new in an event of the socket."""
         seen, now = self._seen(order.id), _entry_of(order)
         if seen is not None:
             now.published = seen.published
@@ -117,7 +117,7 @@ class OrderTracker:
 
 
 def submitted_at(order: Order) -> str:
-    """Sorts as time does; empty where Alpaca does not say."""
+    """A sort key for the submission time; empty if Alpaca does not send it."""
     return instant(order.submitted_at) if order.submitted_at else ""
 
 
@@ -132,10 +132,10 @@ def _updated(order: Order) -> str:
 
 
 def _is_later(now: _Entry, seen: _Entry, *, is_correction: bool) -> bool:
-    """Whether `now` is later than `seen`, and another.
+    """Whether `now` differs from `seen` and is later.
 
-    A later stamp of Alpaca's is always believed, also where it leads from more filled to less. With an equal or an
-    earlier one, which REST and socket differ in, an order only ever goes on: unless a fill was taken back.
+    A later timestamp of Alpaca always counts, also if less is filled. With an equal or earlier one, in which REST and
+    socket differ, an order can only progress, unless a fill was cancelled.
     """
     if now.filled == seen.filled and now.visible == seen.visible:
         return False
@@ -150,16 +150,16 @@ def _is_later(now: _Entry, seen: _Entry, *, is_correction: bool) -> bool:
     return True
 
 
-MOST_PAGES: Final = 10  # of 500 orders; what is older than those and still open is beyond reach
+MOST_PAGES: Final = 10  # of 500 orders; older open orders are not scanned
 _SECOND: Final = "YYYY-MM-DDTHH:MM:SS"
 
 
 @final
 class OrderBackfill:
-    """The newest orders first, back to the oldest that may have changed.
+    """Scans the newest orders first, back to the oldest one that may have changed.
 
-    The first scan publishes nothing: it takes in the newest page, and what is open beyond it. One that looks for
-    corrections goes back to all orders whose fills were published. `unreadable` counts orders that were left out.
+    The first scan publishes nothing: it records the newest page, and older open orders. A scan for corrections goes
+    back to all orders whose fills were published. `unreadable` counts orders that were left out.
     """
 
     __slots__ = (
@@ -188,7 +188,7 @@ class OrderBackfill:
         self.unreadable = 0
 
     def take(self, page: Page[Order | UnreadableItem]) -> list[StreamEvent]:
-        """What is new on the page that was asked for."""
+        """Returns what is new on the requested page."""
         orders = readable(page.items)
         self._pages += 1
         self.unreadable += count_unreadable(page.items)
@@ -201,7 +201,7 @@ class OrderBackfill:
             return events
         self.is_done = True
         is_cut_off = page.goes_on is not None and not self._is_first and self._oldest > (self._goal or "")
-        if not self.unreadable or is_cut_off:  # else the next scan tries again: perhaps it can be read then
+        if not self.unreadable or is_cut_off:  # otherwise the next scan tries again to read it
             self._tracker.raise_floor(self._newest or "0")
         return [*events, GAP] if is_cut_off else events
 
@@ -219,7 +219,7 @@ class OrderBackfill:
 
 
 def _a_second_before(moment: str | None) -> str | None:
-    """Alpaca leaves out orders that were submitted at the very moment that is asked for."""
+    """Returns the time one second earlier, because Alpaca's bound is exclusive."""
     if moment is None or len(moment) < len(_SECOND):
         return None
     second = datetime.fromisoformat(moment[: len(_SECOND)]) - timedelta(seconds=1)

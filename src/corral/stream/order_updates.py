@@ -18,20 +18,20 @@ from corral.stream.subscriptions import Subscription, Subscriptions
 
 FIRST_WAIT_SECONDS: Final = 2.0
 LONGEST_WAIT_SECONDS: Final = 60.0
-STABLE_SECONDS: Final = 10.0  # a connection that was up for so long is a good one
-# After a connection of our own was lost, Alpaca may hold its place for a while: nobody else has it then.
+STABLE_SECONDS: Final = 10.0  # a connection that was up for this long is stable
+# After our connection was lost, Alpaca may count it for a while: no other program has it then.
 SOON_SECONDS: Final = 10.0
 SOON_FOR_SECONDS: Final = 120.0
-# Another program has the account's one connection, most likely one of its owner's: from time to time we look whether
-# it has become free.
+# Another program has the account's only connection, most likely one of its owner: check from time to time whether it
+# is free.
 TAKEN_WAIT_SECONDS: Final = (60.0, 600.0)
 _MAY_MEAN_KEYS: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
-REFUSALS_UNTIL_TAKEN: Final = 3  # 429s in a row: one alone is a rate limit
+REFUSALS_UNTIL_TAKEN: Final = 3  # 429s in a row: a single one is a rate limit
 
 
 @final
 class TradeUpdatesListener:
-    """Holds the account's one connection, with the keys of one of the accepted subscriptions."""
+    """Holds the account's only connection, with the keys of one of the accepted subscriptions."""
 
     def __init__(
         self, trade_updates: TradeUpdates, subscriptions: Subscriptions, tracker: OrderTracker, poller: Poller
@@ -49,7 +49,7 @@ class TradeUpdatesListener:
         self._taken = Backoff(first=TAKEN_WAIT_SECONDS[0], longest=TAKEN_WAIT_SECONDS[1])
 
     def release(self, subscription: Subscription) -> None:
-        """Closes the connection if it uses this subscription's keys. Another's take their place."""
+        """Closes the connection if it uses this subscription's keys. It reconnects with those of another one."""
         if subscription is self._subscription and self._listening is not None:
             self._listening.cancel()
 
@@ -66,7 +66,7 @@ class TradeUpdatesListener:
                 await asyncio.sleep(self._handle_failure(self._subscription, self._listening.exception()))
 
     async def _listen(self, subscription: Subscription) -> None:
-        """Raises AlpacaError, sooner or later."""
+        """Runs until it raises AlpacaError."""
         connection = await subscription.credential.call(self._connect)
         loop = asyncio.get_running_loop()
         stable = loop.call_later(STABLE_SECONDS, self._mark_stable)
@@ -84,12 +84,12 @@ class TradeUpdatesListener:
     async def _connect(
         self, environment: Environment, api_key: Secret, secret_key: Secret, /, *, budget_key: Hashable, leaving: int
     ) -> TradeUpdatesConnection:
-        """A socket is not counted among the account's requests."""
+        """A WebSocket connection does not count as a request of the account."""
         del budget_key, leaving
         return await self._trade_updates.connect(environment, api_key, secret_key)
 
     def _mark_stable(self) -> None:
-        """The connection has been up for a while: its problems are over."""
+        """Resolves problems of the connection once it has been up for a while."""
         for backoff in (self._soon, self._broken, self._taken):
             backoff.reset()
         self._subscriptions.report("orders", None)
@@ -108,7 +108,7 @@ class TradeUpdatesListener:
             raise failure or ConnectionDropped
         status = failure.status if isinstance(failure, AlpacaError) else None
         if isinstance(failure, AlpacaAuthError) or status in _MAY_MEAN_KEYS:
-            self._poller.verify_next(subscription)  # only a call for the account shows whether they are
+            self._poller.verify_next(subscription)  # only a request for the account shows whether they are
         limited = failure if isinstance(failure, AlpacaRateLimited) else None
         self._refusals = self._refusals + 1 if limited else 0
         least = limited.retry_after_seconds if limited else 0

@@ -38,14 +38,14 @@ class Backoff:
 
 
 LONGEST_WAIT_SECONDS: Final = 30.0
-# Orders are scanned every so many calls: while the socket is connected, in case it leaves something out.
+# Orders are scanned once in this many calls, also while the socket is connected, in case it misses an event.
 CALLS_BETWEEN_SCANS: Final = 5
 CALLS_BETWEEN_SCANS_WHILE_CONNECTED: Final = 15
-SCANS_BETWEEN_CORRECTIONS: Final = 10  # every so many scans also go back to orders that are over
+SCANS_BETWEEN_CORRECTIONS: Final = 10  # once in this many scans, finished orders are included
 
 
 class _Read:
-    """One of the lists: what its last failure was, and when it is tried again."""
+    """One of the lists: its last failure, and when it is tried again."""
 
     def __init__(self, part: Part, unavailable: type[Problem], backoff: Backoff) -> None:
         self.part: Final[Part] = part
@@ -73,7 +73,7 @@ class _Read:
 
 @final
 class Poller:
-    """One call in an interval, however many subscribe. Times are the loop's, which never jumps.
+    """One call per interval, for any number of subscriptions. Times are those of the event loop, which is monotonic.
 
     A list that can't be read is tried again later. Meanwhile the others and the account go on.
     """
@@ -97,28 +97,28 @@ class Poller:
         self._scans = 0
         self._is_scan_due = True
         self._is_positions_turn = True
-        self._is_down = False  # whether the account itself could not be read the last time
+        self._is_down = False  # whether the last request for the account failed
         self._to_verify: Subscription | None = None
         self._joined = asyncio.Event()
         self._backoff = self._new_backoff()
         self._positions = _Read("positions", PositionsUnavailable, self._new_backoff())
         self._orders = _Read("order_list", OrdersUnavailable, self._new_backoff())
-        # The first pause is longer by a part of its own, so that feeds that began together do not tick together.
+        # The first pause has a random addition, so that feeds that started together do not stay synchronized.
         self._phase = random.random()  # noqa: S311 - spreads load, guards nothing
 
     def wake(self) -> None:
-        """After somebody joined: a wait after a failure is cut short, the interval is not."""
+        """Called after a new subscription: ends a wait after a failure early, but not the interval."""
         self._joined.set()
 
     def scan_orders(self) -> None:
-        """Something may have happened to orders without an event: also during a scan, which began before it."""
+        """Requests a scan, because orders may have changed without an event, also during a scan in progress."""
         self._is_scan_due = True
 
     def refresh_positions(self) -> None:
         self._is_positions_turn = True
 
     def verify_next(self, subscription: Subscription) -> None:
-        """The next call is made with these keys, and says whether they are accepted."""
+        """Makes the next call with these keys, to find out whether they are accepted."""
         self._to_verify = subscription
 
     async def run(self) -> None:
@@ -176,7 +176,7 @@ class Poller:
         return max(problem.retry_after or 0, self._backoff.next_seconds())
 
     def _next_read(self, subscription: Subscription) -> _Read | None:
-        """None is the account, by which new keys prove themselves."""
+        """Returns None for the account, which is requested to verify new keys."""
         self._calls_since_scan += 1
         if not subscription.is_accepted or self._is_doubtful():
             return None
@@ -209,7 +209,7 @@ class Poller:
             if read.problem is None:
                 continue
             if was_down:
-                read.forget()  # it failed in the outage that is over now
+                read.forget()  # it failed in the outage that is now over
             else:
                 read.is_reported = True
                 self._subscriptions.report(read.part, read.problem)

@@ -1,4 +1,4 @@
-"""What can be told about a stream."""
+"""Problems of streams."""
 
 from corral.errors import Problem
 

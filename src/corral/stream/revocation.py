@@ -1,4 +1,4 @@
-"""Ends streams whose user may no longer listen: the database is asked twice a second, for all streams at once."""
+"""Ends streams whose user has lost access: queries the database twice a second, for all streams at once."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from corral.stream.problems import StreamEnded
 from corral.stream.subscriber import Subscriber
 
 EVERY_SECONDS: Final = 0.5
-DEADLINE_SECONDS: Final = 3.0  # without an answer by then, no stream is known to be allowed
+DEADLINE_SECONDS: Final = 3.0  # without a result by then, all streams end
 USERS_PER_TRIP: Final = 500
 
 _log = get_logger()
@@ -29,7 +29,7 @@ Versions = Mapping[UUID, CredentialVersion]
 
 @final
 class RevocationMonitor:
-    """Fails closed: when the database does not answer, all streams end, with a hint to reconnect."""
+    """Fails closed: if the database does not respond, all streams end, with a hint to reconnect."""
 
     def __init__(self, database: Database, credentials: CredentialReader, hubs: Hubs) -> None:
         self._database = database
@@ -50,7 +50,7 @@ class RevocationMonitor:
                 await self._checking
 
     def add(self, stream: Subscriber) -> None:
-        """From now on this stream ends when its session or token does. It was authenticated for this very request."""
+        """From now on this stream ends with its session or token, which was authenticated for this request."""
         if self._checking is None or self._checking.done():
             raise InternalError
         self._streams.add(stream)
@@ -93,7 +93,7 @@ class RevocationMonitor:
         return found
 
     async def _apply(self, versions: Mapping[UUID, Versions], hubs: Sequence[Hub]) -> None:
-        """Unsubscribes first. What is new is loaded as a whole row, under its user's own row-level security."""
+        """Unsubscribes first. New credentials are loaded under their user's row-level security."""
         changed: dict[tuple[UUID, UUID], Hub] = {}
         for hub in hubs:
             now, before = versions[hub.user_id], hub.versions

@@ -7,22 +7,22 @@ from starlette.types import Receive, Scope, Send
 
 from corral.edge.long_lived import connection_of
 from corral.edge.problems import responses_for
-from corral.edge.services import ServiceKey
+from corral.edge.request_state import StateKey
 from corral.errors import CrossOriginRefused, DatabaseUnavailable, Overloaded
 from corral.identity.dependencies import AccountsRead
 from corral.identity.models import AuthUser
 from corral.identity.problems import InsufficientScope, Unauthenticated
+from corral.stream.lifespan import StreamService
 from corral.stream.problems import StreamStopping, TooManyStreams
-from corral.stream.service import StreamService
 from corral.stream.subscriber import Subscriber
 
-STREAM_SERVICE: Final = ServiceKey[StreamService]("stream")
+STREAM_SERVICE: Final = StateKey[StreamService]("stream")
 MEDIA_TYPE: Final = "text/event-stream"
 
 
 @final
 class EventStreamResponse(Response):
-    """Raises a Problem as long as nothing was sent: TooManyStreams, Overloaded, DatabaseUnavailable."""
+    """Raises a Problem before anything is sent: TooManyStreams, Overloaded, DatabaseUnavailable."""
 
     def __init__(self, service: StreamService, user: AuthUser, last_event_id: str | None) -> None:
         super().__init__(media_type=MEDIA_TYPE)
@@ -63,7 +63,7 @@ id: 5f0c9d2b7a61e384-1
 event: position
 data: {"credential_id":"7313be74-76ad-4323-84be-e7895b777296","sequence":1,"symbol":"AAPL","qty":"20", …}
 """
-# A page of another origin cannot read a stream, but could use up all that its visitor may have open.
+# A page of another origin cannot read a stream, but could use up its visitor's limit of open streams.
 _OWN_PAGES: Final = frozenset({"same-origin", "none"})
 _OK: Final[dict[int | str, dict[str, Any]]] = {
     200: {

@@ -1,4 +1,4 @@
-"""One open stream: its place in its hub's sequence of events, read at its own pace."""
+"""One open stream: its position in its hub's sequence of events, read at its own pace."""
 
 import asyncio
 import random
@@ -14,21 +14,21 @@ from corral.stream.events import event_text, problem_event, retry_text
 from corral.stream.hub import Hub
 
 CHUNK_BYTES: Final = 16 * 1024
-RETRY_MILLISECONDS: Final = (1_000, 3_000)  # after a stream that was lost; spread, so that not all come at once
-RETRY_LATER_MILLISECONDS: Final = (2_000, 10_000)  # after one that we ended
-CUT_SECONDS: Final = 0.3  # for a reader that does not read, to take the closing event
+RETRY_MILLISECONDS: Final = (1_000, 3_000)  # after a lost stream; random, so that not all clients reconnect at once
+RETRY_LATER_MILLISECONDS: Final = (2_000, 10_000)  # after one that the server ended
+CUT_SECONDS: Final = 0.3  # for a slow client to receive the closing event
 
 HEADERS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
-    (b"x-accel-buffering", b"no"),  # nginx would collect events to a full buffer
-    (b"connection", b"close"),  # nothing comes after a stream
+    (b"x-accel-buffering", b"no"),  # nginx would otherwise buffer events
+    (b"connection", b"close"),  # no request follows a stream
 ]
 
 
 @final
 class Subscriber:
-    """Holds no events, but reads them from its hub. A reader that is too slow for that gets a `gap`."""
+    """Reads events from its hub and keeps none. A client that is too slow for that gets a `gap`."""
 
     __slots__ = ("_connection", "_cursor", "_end", "_heartbeats", "_is_ended", "_state", "_woken", "user")
 
@@ -46,19 +46,19 @@ class Subscriber:
         self._woken.set()
 
     def end(self, problem: Problem | None) -> None:
-        """Ends it now, with a `problem` event for a reader that is still there."""
+        """Ends it now, with a `problem` event for a client that is still connected."""
         if self._is_ended:
             return
         self._is_ended, self._end = True, problem
         self._woken.set()
         if self._connection is not None:
-            # Also after the closing event was sent, which may still wait here for a reader that does not read.
+            # Also after the closing event was sent, which may still be buffered for a client that does not read.
             asyncio.get_running_loop().call_later(CUT_SECONDS, self._connection.cut)
 
     async def serve(
         self, hub: Hub, last_event_id: str | None, connection: LongLivedConnection, receive: Receive, send: Send
     ) -> None:
-        """Returns when the reader has gone or the stream was ended. The hub is loaded by then."""
+        """Returns when the client has disconnected or the stream was ended. The hub must have been loaded."""
         self._connection, self._heartbeats = connection, hub.heartbeats
         resumed = hub.resume_at(last_event_id) if last_event_id else None
         if resumed is None:
@@ -86,7 +86,7 @@ class Subscriber:
         await send({"type": "http.response.body", "body": self._closing_text(hub)})
 
     def _next_chunk(self, hub: Hub) -> bytes:
-        """At most a little more than `CHUNK_BYTES`; nothing when all is sent."""
+        """Returns at most slightly more than `CHUNK_BYTES`; empty if everything has been sent."""
         if self._state is None and not hub.reaches(self._cursor):
             self._begin(hub, after_gap=True)
         if self._state is not None:
@@ -114,7 +114,7 @@ class Subscriber:
 
 
 def _some_of(texts: Iterator[bytes], number: int) -> tuple[bytes, int]:
-    """Some texts in one, and the number of the last of them."""
+    """Joins the first texts, and returns them with the number of the last one."""
     taken: list[bytes] = []
     size = 0
     for text in texts:

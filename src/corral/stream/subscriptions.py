@@ -1,4 +1,4 @@
-"""Who receives an account's events: one subscription for each credential of each user that opens it."""
+"""The receivers of an account's events: one subscription for each credential of each user that opens it."""
 
 import asyncio
 import random
@@ -12,25 +12,25 @@ from corral.errors import Problem
 from corral.stream.events import GAP, StreamEvent, problem_event
 
 Part = Literal["keys", "polling", "positions", "order_list", "orders"]
-"""What a problem is about: the keys, every call, the lists that REST gives, the socket."""
+"""What a problem is about: the keys, every call, the lists over REST, the socket."""
 
-# After a refusal, which may be a mistake of Alpaca's. One that is none is soon marked in the row, and then not tried.
+# After a refusal, which may be an error of Alpaca. Otherwise the row is soon marked, and its keys are not used.
 TRY_AGAIN_SECONDS: Final = (60.0, 90.0)
 
 
 @final
 class Subscription:
-    """One credential of one user. It is all that a feed ever sees of them.
+    """One credential of one user. A feed knows nothing else about them.
 
-    A feed has events of an Alpaca account and no ids of ours. The only way to send one is `publish`, which leads to
-    the one hub that made this subscription, under the id of the row that row-level security gave it.
+    A feed has events of an Alpaca account without Corral's ids. It can send them only by `publish`, to the hub that
+    made this subscription, under the id of the row that was loaded under row-level security.
     """
 
     __slots__ = ("_problems", "_publish", "credential", "is_accepted", "is_marked_refused")
 
     def __init__(self, credential: OpenCredential, publish: Callable[[UUID, StreamEvent], None]) -> None:
         self.credential = credential
-        self.is_accepted = False  # whether Alpaca has accepted these very keys since this joined its feed
+        self.is_accepted = False  # whether Alpaca has accepted these keys since this joined its feed
         self.is_marked_refused = credential.stored.refused_at is not None
         self._publish = publish
         self._problems: dict[Part, Problem] = {}
@@ -39,7 +39,7 @@ class Subscription:
         self._publish(self.credential.stored.id, event)
 
     def report(self, part: Part, problem: Problem | None) -> None:
-        """Publishes a problem once: when it begins, when it becomes another, and with None when it is over."""
+        """Publishes a problem once: when it begins, when it changes, and with None when it is over."""
         before = self._problems.pop(part, None)
         if problem is not None:
             self._problems[part] = problem
@@ -57,7 +57,7 @@ class Subscription:
 
 @final
 class Subscriptions:
-    """Those of one account. Each pair of keys has its turn to ask, so each proves itself again and again."""
+    """The subscriptions of one account. Calls use each key pair in turn, so each is verified again and again."""
 
     __slots__ = ("_changed", "_refused", "_turns", "on_removal")
 
@@ -74,14 +74,14 @@ class Subscriptions:
         return (subscription for subscription in self._turns if subscription.is_accepted)
 
     def add(self, subscription: Subscription) -> None:
-        """New keys are asked with first."""
+        """New keys are used for the next call."""
         self._forget_refusal(subscription)
         if subscription not in self._turns:
             self._turns.appendleft(subscription)
             self._changed.set()
 
     def remove(self, subscription: Subscription) -> None:
-        """From now on nothing is asked with its keys, and it receives nothing."""
+        """From now on its keys are not used, and it receives nothing."""
         self._forget_refusal(subscription)
         if subscription in self._turns:
             self._turns.remove(subscription)
@@ -90,7 +90,7 @@ class Subscriptions:
                 self.on_removal(subscription)
 
     def refuse(self, subscription: Subscription, problem: Problem) -> None:
-        """It receives the reason, and nothing more of the account. Unless its row is marked, it is tried again."""
+        """It receives the reason, and no further events of the account. Unless its row is marked, it is tried again."""
         self.remove(subscription)
         subscription.report("keys", problem)
         if not subscription.is_marked_refused:
@@ -98,20 +98,20 @@ class Subscriptions:
             self._refused[subscription] = asyncio.get_running_loop().call_later(seconds, self.add, subscription)
 
     async def next_in_turn(self) -> Subscription:
-        """The one whose keys make the next call. Waits until there is any."""
+        """Returns the one whose keys are used for the next call. Waits until there is any."""
         await self._wait_until(lambda: bool(self._turns))
         subscription = self._turns[0]
         self._turns.rotate(-1)
         return subscription
 
     async def any_accepted(self, *, after: Subscription | None) -> Subscription:
-        """One whose keys are accepted, and another than `after` if there is one. Waits until there is any."""
+        """Returns one whose keys are accepted, if possible not `after`. Waits until there is any."""
         await self._wait_until(lambda: any(self.accepted()))
         accepted = list(self.accepted())
         return next((subscription for subscription in accepted if subscription is not after), accepted[0])
 
     def accept(self, subscription: Subscription, known: Iterable[StreamEvent]) -> None:
-        """Its own keys were accepted: from now on it receives events, beginning with what is known."""
+        """Records that its keys were accepted: from now on it receives events, starting with the known state."""
         if subscription.is_accepted or subscription not in self._turns:
             return
         subscription.is_accepted = True

@@ -1,4 +1,4 @@
-"""The vault: the one place where secrets are sealed and opened."""
+"""The vault: the only place where secrets are sealed and opened."""
 
 from corral.vault.keyring import Keyring, KeyringMissing, KeyringRefused, load_keyring, make_keyring
 from corral.vault.seal import Context, SealBroken, Vault

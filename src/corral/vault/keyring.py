@@ -1,8 +1,8 @@
-"""Where the master key lives: a Tink keyring file, apart from the database and from its backups.
+"""The master key: a Tink keyring file, separate from the database and its backups.
 
 The file is a JSON object `{"corral_keyring": 1, "sealing": …, "verifying": …}` whose two members are
 Tink keysets in Tink's own JSON form: AES-256-GCM for sealing, HMAC-SHA256 (a PRF) for verifiers.
-Each may hold several keys, so rotation needs no other format.
+Each may contain several keys, so rotation needs no other format.
 """
 
 import json
@@ -39,7 +39,7 @@ prf.register()
 
 
 class KeyringRefused(OperatorError):  # noqa: N818 - a condition, as everywhere in Corral
-    """The keyring may not be used. One line: what is wrong, and the way out."""
+    """The keyring must not be used. One line: what is wrong, and what to do."""
 
 
 class KeyringMissing(KeyringRefused):
@@ -48,7 +48,7 @@ class KeyringMissing(KeyringRefused):
 
 @dataclass(frozen=True, slots=True)
 class Keyring:
-    """The opened master keys, as what they can do. Tink's objects show no key material in their repr."""
+    """The opened master keys, as Tink primitives, whose repr shows no key material."""
 
     sealing: aead.Aead
     verifying: prf.PrfSet
@@ -61,9 +61,9 @@ class _Keysets:
 
 
 def make_keyring(path: Path) -> Keyring:
-    """Writes a new keyring with mode 0600, complete or not at all, and never over an existing file.
+    """Writes a new keyring atomically with mode 0600, and never overwrites a file.
 
-    Raises FileExistsError when another process made one in the meantime.
+    Raises FileExistsError if another process has created one meanwhile.
     """
     keysets = _Keysets(
         sealing=tink.new_keyset_handle(aead.aead_key_templates.AES256_GCM),
@@ -81,7 +81,7 @@ def make_keyring(path: Path) -> Keyring:
 
 
 def load_keyring(path: Path) -> Keyring:
-    """Reads the keyring; refuses what is not a regular file, one that others can read, and one that is not whole."""
+    """Reads the keyring. Refuses anything but a regular file, and one that others can read or that is incomplete."""
     try:
         text = _read_private_file(path)
     except FileNotFoundError:
@@ -93,7 +93,7 @@ def load_keyring(path: Path) -> Keyring:
     try:
         return _opened(_from_json(json.loads(text)))
     except (ValueError, KeyError, TypeError, tink.TinkError):
-        # Nothing of the parser's message is passed on: it may quote key material.
+        # The parser's message is discarded, because it may quote key material.
         raise KeyringRefused(
             f"the keyring {path} is not a complete Corral keyring: restore it from your backup"
         ) from None
@@ -123,14 +123,14 @@ def _from_json(document: object) -> _Keysets:
 
 
 def _opened(keysets: _Keysets) -> Keyring:
-    """Raises TinkError for a keyset that is of the wrong kind or has no usable key."""
+    """Raises TinkError for a keyset of the wrong type or without a usable key."""
     return Keyring(sealing=keysets.sealing.primitive(aead.Aead), verifying=keysets.verifying.primitive(prf.PrfSet))
 
 
 def _read_private_file(path: Path) -> bytes:
-    """Looked at before it is opened, for opening a device may do something; and after, for it may be another by then.
+    """Checks the file before opening it, because opening a device may have effects, and again after, as it may differ.
 
-    O_NONBLOCK: opening a named pipe would otherwise wait for somebody to write to it.
+    O_NONBLOCK: opening a named pipe would otherwise wait for a writer.
     """
     _refuse_unfit(path, path.stat())
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC), "rb") as file:

@@ -1,4 +1,4 @@
-"""Seal and open, bound to their context; and keyed verifiers for what is only ever compared.
+"""Authenticated encryption bound to a context, and keyed hashes for values that are only compared.
 
 The context is the associated data of Tink's AEAD: it is not stored with the ciphertext but must be
 given again, so a sealed value that was moved to another user, another row, another field or from
@@ -23,7 +23,7 @@ class SealBroken(Exception):  # noqa: N818 - a condition
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """All that decides what a sealed value is and where it may go; each part is bound."""
+    """Everything that identifies a sealed value; each part is authenticated."""
 
     purpose: str
     parts: tuple[str, ...]
@@ -34,7 +34,7 @@ class Context:
 
 @final
 class Vault:
-    """The opened keyring. Lives as long as the process; knows no user, row or request."""
+    """Seals and opens with the keyring. Lives as long as the process; knows no user, row or request."""
 
     __slots__ = ("_aead", "_prfs")  # the primary PRF first
 
@@ -48,28 +48,28 @@ class Vault:
         return self._aead.encrypt(secret.reveal().encode(), context.to_bytes())
 
     def open(self, context: Context, sealed: bytes) -> Secret:
-        """Raises SealBroken; its text tells nothing, for there is nothing that a client may learn from it."""
+        """Raises SealBroken, whose text has no details, because clients must not get any."""
         try:
             return Secret(self._aead.decrypt(sealed, context.to_bytes()).decode())
         except (tink.TinkError, UnicodeDecodeError):
             raise SealBroken("a sealed value does not open") from None
 
     def verifier(self, purpose: str, *parts: str) -> bytes:
-        """A keyed hash by the primary key: whoever writes to the database but has no keyring cannot make one."""
+        """Returns a keyed hash by the primary key, which cannot be computed without the keyring."""
         return self._prfs[0].compute(framed("corral/verifier/v1", purpose, *parts), VERIFIER_BYTES)
 
     def verify(self, verifier: bytes, purpose: str, *parts: str) -> bool:
-        """Whether it is the keyed hash of these parts by any key of the keyring; compared in constant time."""
+        """Whether it is the keyed hash of these parts by any key of the keyring. Compares in constant time."""
         return any(compare_digest(verifier, one) for one in self.verifiers(purpose, *parts))
 
     def verifiers(self, purpose: str, *parts: str) -> list[bytes]:
-        """The same by every key of the keyring, the primary's first, so that a rotation forgets nobody."""
+        """Returns the keyed hash by each key of the keyring, the primary's first, for values from before a rotation."""
         text = framed("corral/verifier/v1", purpose, *parts)
         return [prf.compute(text, VERIFIER_BYTES) for prf in self._prfs]
 
 
 def framed(*parts: str) -> bytes:
-    """Each part behind its length, since plain joining is ambiguous: "ab" + "c" is "a" + "bc"."""
+    """Joins the parts, each after its length, because plain joining is ambiguous: "ab" + "c" is "a" + "bc"."""
     framing: list[bytes] = []
     for part in parts:
         encoded = part.encode()

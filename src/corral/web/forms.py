@@ -14,9 +14,9 @@ from fastapi.responses import Response
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from corral.edge.edge import reads_pages
 from corral.edge.error_handlers import invalid_request
 from corral.edge.field_types import Body
+from corral.edge.middleware import reads_pages
 from corral.errors import InvalidRequest, MalformedRequest, Problem, UnsupportedMediaType
 from corral.identity.problems import Unauthenticated
 from corral.secret import Secret

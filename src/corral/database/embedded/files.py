@@ -1,9 +1,8 @@
-"""What the embedded cluster is told: how it is made, its roles, its settings, and who may connect.
+"""The embedded cluster's configuration: its roles, its settings and who may connect; and its data folder with locks.
 
-The data folder, and the locks in it that let several Corral processes share one.
-
-The locks are flocks: the kernel drops them when their process ends, however it ends. Their files
-stay; to remove one would let two processes lock two files of the same name.
+The locks let several Corral processes share a data folder. They are flocks: the kernel releases them when their
+process ends for any reason. Their files stay, because removing one would let two processes lock two files of the same
+name.
 """
 
 import fcntl
@@ -30,7 +29,7 @@ INITDB_OPTIONS = (
 )
 
 # One statement a line, as single-user mode reads them. Run in template1, so that the new database has a schema
-# "public" that is its owner's alone. NOLOGIN for postgres is a second lock on a door that pg_hba.conf has closed.
+# "public" that is its owner's alone. NOLOGIN for postgres is a second safeguard besides pg_hba.conf.
 _PLAIN = "LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE NOREPLICATION NOINHERIT"
 BOOTSTRAP = f"""\
 REVOKE ALL ON SCHEMA public FROM PUBLIC
@@ -102,7 +101,7 @@ corral "{client}" corral_app
 
 
 def settings(socket_dir: Path, port: int, client: str, cluster_name: str) -> dict[str, str]:
-    """The cluster's own files by name; `client` is the user of the system who may connect."""
+    """Returns the cluster's configuration files by name; `client` is the system user who may connect."""
     listed = '"' + str(socket_dir).replace('"', '""') + '"'  # an entry of a list that commas separate
     values = {"cluster_name": _quoted(cluster_name), "port": port, "socket_dir": _quoted(listed)}
     return {
@@ -116,13 +115,13 @@ def _quoted(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
-_PATIENCE = 60.0  # seconds; longer than a start with crash recovery or a stop should ever take
+_PATIENCE = 60.0  # seconds; more than a start with crash recovery or a stop should take
 
 
 def opened_data_folder(data_dir: Path) -> Path:
-    """The folder's absolute path; it is made when missing, and left exactly as it is when not.
+    """Returns the folder's absolute path. It is created if missing, and otherwise left unchanged.
 
-    Root makes it 0711: the database's user must be able to pass to its own folder in it.
+    As root, it is created with mode 0711, because the database's user needs access to its own folder in it.
     """
     folder = data_dir.resolve()
     for part in (*reversed(folder.parents), folder):
@@ -136,7 +135,7 @@ def opened_data_folder(data_dir: Path) -> Path:
 
 @contextmanager
 def exclusive_serve_lock(data_dir: Path) -> Generator[None]:
-    """Held by `corral serve`: at most one on a data folder. Does not wait: raises `DataFolderInUse`."""
+    """The lock of `corral serve`: at most one on a data folder. Does not wait, but raises `DataFolderInUse`."""
     try:
         lock = FolderLock(opened_data_folder(data_dir) / "serve.lock")
     except OSError as error:
@@ -153,7 +152,7 @@ def exclusive_serve_lock(data_dir: Path) -> Generator[None]:
 
 
 class FolderLock:
-    """One lock file, open while this object is in use as a context manager."""
+    """One lock file, open as long as this context manager."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -166,7 +165,7 @@ class FolderLock:
         self.close()
 
     def try_exclusive(self) -> bool:
-        """A shared lock that this object held is lost when the answer is False."""
+        """If it returns False, a shared lock of this object is lost."""
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

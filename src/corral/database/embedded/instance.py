@@ -1,9 +1,7 @@
-"""What may go wrong with the embedded database, each in one line for the person who starts Corral.
+"""Corral's embedded PostgreSQL, used unless one is configured: started by its first process, stopped by the last.
 
-Corral's own PostgreSQL, for everyone who does not bring one: started by whoever needs it first, stopped by the last.
-
-It guards tenants against our own mistakes as an external server does. It does not guard against
-code that runs as our user of the system, who owns the cluster's files or connects as its owner.
+It protects tenants from bugs in Corral like an external server. It does not protect from code that runs as the same
+system user, who owns the cluster's files or connects as its owner.
 """
 
 import asyncio
@@ -38,10 +36,10 @@ class EmbeddedDatabase:
 
 @asynccontextmanager
 async def embedded_postgres(data_dir: Path) -> AsyncGenerator[EmbeddedDatabase]:
-    """The database in `data_dir`, made at the first start and running while at least one process is in here.
+    """Runs the database in `data_dir` as long as at least one process uses it. Creates it at the first start.
 
     Raises:
-        EmbeddedPostgresError: it cannot be had, in one line.
+        EmbeddedPostgresError: it cannot be started. One line.
     """
     use = _Use(data_dir)
     try:
@@ -51,7 +49,7 @@ async def embedded_postgres(data_dir: Path) -> AsyncGenerator[EmbeddedDatabase]:
 
 
 async def _to_its_end(work: Callable[[], _Result]) -> _Result:
-    """Runs in a thread. A cancellation waits for it, so that no server is left half started or half stopped."""
+    """Runs in a thread. A cancellation waits for its end, so that no server is left partly started or stopped."""
     running = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         return await asyncio.shield(running)
@@ -61,10 +59,10 @@ async def _to_its_end(work: Callable[[], _Result]) -> _Result:
 
 
 class _Use:
-    """One process's share in the server.
+    """One process's use of the server.
 
-    `use.lock` is held shared while it is used: who can have it exclusively is alone.
-    `start.lock` is held while that question is asked and acted upon.
+    `use.lock` is held shared during use: a process that gets it exclusively is the only one.
+    `start.lock` is held while that is checked and acted upon.
     """
 
     def __init__(self, data_dir: Path) -> None:
@@ -109,7 +107,7 @@ def _cluster(data_dir: Path) -> Cluster:
 
 
 def _started_afresh(cluster: Cluster) -> Path:
-    """Ends what a killed Corral left running, rather than adopt a server of unknown version and settings."""
+    """Stops a server left running by a killed process, because its version and settings are unknown."""
     cluster.stop()
     remove_unfinished(cluster.data_dir)
     return cluster.start()

@@ -1,8 +1,8 @@
-"""The operating system's user that PostgreSQL runs as: ourselves, or `corral-db` where we are root.
+"""The system user that PostgreSQL runs as: that of the process, or `corral-db` for root.
 
-PostgreSQL refuses to run as root, and rightly: a flaw in it should not be worth the whole machine.
-Everything inside the cluster's folder is therefore written as that user too; root follows no path
-that the database's user could have replaced by a link.
+PostgreSQL refuses to run as root, so that a flaw in it does not compromise the whole machine.
+Therefore everything inside the cluster's folder is written as that user, too: root follows no
+path that the database's user could have replaced by a link.
 """
 
 import os
@@ -15,8 +15,8 @@ from corral.database.embedded.errors import EmbeddedPostgresError
 
 SYSTEM_USER = "corral-db"
 
-# Built, not inherited: PG* variables would redirect PostgreSQL, LD_PRELOAD would change it, and
-# Corral's own settings are none of its business.
+# Not inherited: PG* variables would redirect PostgreSQL, LD_PRELOAD would change it, and it must not
+# see Corral's settings.
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
 
@@ -46,23 +46,23 @@ class OsUser:
         )
 
     def first_barred(self, path: Path) -> Path | None:
-        """The first part of the way to `path`, from the root down, that this user cannot pass or execute.
+        """Returns the first component of `path`, from the root down, that this user cannot access or execute.
 
-        Found out by trying: modes alone do not tell (access lists, security modules, mounts).
+        Determined by trying, because modes are not enough (access lists, security modules, mounts).
         """
         script = 'for part; do test -x "$part" || { printf %s "$part"; exit 1; }; done'
         tried = self.run("/bin/sh", "-c", script, "sh", *reversed(path.parents), path)
         return Path(tried.stdout) if tried.returncode else None
 
     def write(self, path: Path, text: str) -> None:
-        """Puts a file (mode 0600) in place, whole or not at all."""
+        """Writes a file (mode 0600) atomically."""
         script = 'cat > "$1.new" && mv "$1.new" "$1"'
         written = self.run("/bin/sh", "-c", script, "sh", path, stdin=text)
         if written.returncode:
             raise EmbeddedPostgresError(f"{path} cannot be written: {written.stderr.strip()}")
 
     def take(self, folder: Path) -> None:
-        """Hands a folder that we have just made to this user."""
+        """Makes this user the owner of a folder that was just created."""
         os.chown(folder, self.uid, self.gid, follow_symlinks=False)
 
 
@@ -79,7 +79,7 @@ def own_user() -> OsUser:
 
 
 def postgres_user() -> OsUser:
-    """The user that PostgreSQL runs as; where we are root and `corral-db` does not exist, it is made."""
+    """Returns the user that PostgreSQL runs as. As root, creates `corral-db` if it does not exist."""
     if os.geteuid() != 0:
         return own_user()
     return _system_user() or _made_system_user()
@@ -99,7 +99,7 @@ def _made_system_user() -> OsUser:
         complaint = own_user().run(*command).stderr.strip()
     except FileNotFoundError:
         complaint = "there is no useradd"
-    if made := _system_user():  # by us, or in the same moment by another Corral
+    if made := _system_user():  # by this process, or at the same time by another one
         return made
     raise EmbeddedPostgresError(
         f"PostgreSQL does not run as root, and the system user {SYSTEM_USER} could not be created ({complaint}):"

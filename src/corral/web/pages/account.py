@@ -26,7 +26,7 @@ from corral.credentials.management import load_credential
 from corral.credentials.models import Credential
 from corral.credentials.problems import CredentialInactive, CredentialNotFound, CredentialRefused
 from corral.credentials.validation import restriction_findings
-from corral.edge.services import resources
+from corral.edge.request_state import resources_of
 from corral.identity.models import AuthUser
 from corral.web.page_user import PageUser
 from corral.web.rendering import PAGE_WAIT_SECONDS, Deferred, Value, load_within, render_page
@@ -103,7 +103,7 @@ async def _account_request(credential_id: str, user: PageUser, request: Request)
         wanted = UUID(credential_id)
     except ValueError:
         raise CredentialNotFound from None
-    return _AccountRequest(await load_credential(user.id, resources(request).database, wanted), user, request)
+    return _AccountRequest(await load_credential(user.id, resources_of(request).database, wanted), user, request)
 
 
 AccountRequest = Annotated[_AccountRequest, Depends(_account_request)]

@@ -18,7 +18,7 @@ from corral.alpaca.models import Account
 from corral.credentials.management import load_active_credentials, load_credentials
 from corral.credentials.models import Credential, NamedCredential
 from corral.credentials.validation import restriction_findings
-from corral.edge.services import resources
+from corral.edge.request_state import resources_of
 from corral.errors import Problem
 from corral.web.forms import initial_form
 from corral.web.page_user import PageUser
@@ -46,7 +46,7 @@ class AccountCard:
 @router.get("/")
 async def show_accounts(user: PageUser, request: Request) -> Response:
     """Shows what is available at once. `?wait`, which the page offers without JavaScript, waits for Alpaca."""
-    database, accounts = resources(request).database, ACCOUNTS.of(request)
+    database, accounts = resources_of(request).database, ACCOUNTS.of(request)
     credentials, active = await load_credentials(user.id, database), await load_active_credentials(user.id, database)
     waits = "wait" in request.query_params
     sparkline_wait = _SPARKLINE_WAIT_SECONDS if waits else PAGE_WAIT_SECONDS
@@ -70,7 +70,7 @@ async def show_accounts(user: PageUser, request: Request) -> Response:
 @router.get("/closes")
 async def show_closes(user: PageUser, request: Request) -> Response:
     """Returns what the stream does not send to the page's script: equity at the previous close, and warnings."""
-    credentials = await load_active_credentials(user.id, resources(request).database)
+    credentials = await load_active_credentials(user.id, resources_of(request).database)
     accounts = {str(one.sealed.id): _last_known(one, ACCOUNTS.of(request)) for one in credentials}
     return _json(
         {
@@ -84,7 +84,7 @@ async def show_closes(user: PageUser, request: Request) -> Response:
 @router.get("/lines")
 async def show_sparklines(user: PageUser, request: Request) -> Response:
     """Returns all sparklines to the page's script. null is an account without one; pending ones are left out."""
-    credentials = await load_active_credentials(user.id, resources(request).database)
+    credentials = await load_active_credentials(user.id, resources_of(request).database)
     sparklines = await fetch_sparklines(credentials, ACCOUNTS.of(request), within_seconds=_SPARKLINE_WAIT_SECONDS)
     return _json({str(credential_id): one and one.model_dump() for credential_id, one in sparklines.items()})
 

@@ -13,9 +13,9 @@ from corral.credentials.models import Credential
 from corral.credentials.reader import VALIDATE
 from corral.credentials.routes import CREDENTIALS
 from corral.credentials.schemas import NewCredential
-from corral.credentials.validation import validate_stored_keys
+from corral.credentials.validation import ValidationReport, validate_stored_keys
 from corral.edge.field_types import Body, KeyIdText, KeySecretText, Name
-from corral.edge.services import resources
+from corral.edge.request_state import resources_of
 from corral.errors import NotFound, Problem
 from corral.identity.models import AuthUser
 from corral.web.forms import EmptyForm, Form, Redisplay, handle_form, initial_form
@@ -54,12 +54,12 @@ async def show_add_account(user: PageUser, request: Request) -> Response:
 @router.post("/new")
 async def add_account(user: PageUser, request: Request) -> Response:
     async def submit(body: NewCredential) -> Response:
-        services = resources(request)
+        resources = resources_of(request)
         credential = await management.store_credential(
             user,
-            services.database,
-            services.vault,
-            services.alpaca,
+            resources.database,
+            resources.vault,
+            resources.alpaca,
             nickname=body.nickname,
             api_key=body.api_key,
             secret_key=body.secret_key,
@@ -75,16 +75,7 @@ async def add_account(user: PageUser, request: Request) -> Response:
 
 @router.get("/{credential_id:uuid}")
 async def show_api_key(credential_id: UUID, user: PageUser, request: Request) -> Response:
-    credential = await _load(credential_id, user, request)
-    return render_page(
-        request,
-        "api_key.html",
-        user=user,
-        environment=credential.credential_type,
-        credential=credential,
-        form=initial_form(),
-        check=None,
-    )
+    return await _api_key_page(credential_id, user, request, initial_form())
 
 
 @router.get("/{credential_id:uuid}/found")
@@ -106,32 +97,13 @@ async def check_api_key(credential_id: UUID, user: PageUser, request: Request) -
     """Returns the page without a redirect, because only this response has the result. A reload checks again."""
 
     async def submit(_: EmptyForm) -> Response:
-        services = resources(request)
+        resources = resources_of(request)
         opened = await CREDENTIALS.of(request).open_credential(user.id, credential_id, VALIDATE)
-        check = await validate_stored_keys(services.database, services.alpaca, opened)
-        credential = await _load(credential_id, user, request)
-        return render_page(
-            request,
-            "api_key.html",
-            user=user,
-            environment=credential.credential_type,
-            credential=credential,
-            form=initial_form(),
-            check=check,
-        )
+        check = await validate_stored_keys(resources.database, resources.alpaca, opened)
+        return await _api_key_page(credential_id, user, request, initial_form(), check)
 
     async def redisplay(form: Form) -> Response:
-        credential = await _load(credential_id, user, request)
-        return render_page(
-            request,
-            "api_key.html",
-            user=user,
-            environment=credential.credential_type,
-            status=form.status,
-            credential=credential,
-            form=form,
-            check=None,
-        )
+        return await _api_key_page(credential_id, user, request, form)
 
     return await handle_form(request, EmptyForm, submit, redisplay)
 
@@ -173,18 +145,18 @@ async def resume(credential_id: UUID, user: PageUser, request: Request) -> Respo
 @router.post("/{credential_id:uuid}/replace")
 async def replace_api_key(credential_id: UUID, user: PageUser, request: Request) -> Response:
     async def submit(body: NewKey) -> Response:
-        services = resources(request)
+        resources = resources_of(request)
         replacement = await management.prepare_replacement(
             user.id,
-            services.database,
-            services.vault,
-            services.alpaca,
+            resources.database,
+            resources.vault,
+            resources.alpaca,
             credential_id,
             api_key=body.api_key,
             secret_key=body.secret_key,
         )
         await management.change_credential(
-            user, services.database, credential_id, nickname=None, is_active=None, replacement=replacement
+            user, resources.database, credential_id, nickname=None, is_active=None, replacement=replacement
         )
         return see_other(f"/keys/{credential_id}/found")
 
@@ -197,14 +169,14 @@ async def remove_account(credential_id: UUID, user: PageUser, request: Request) 
         credential = await _load(credential_id, user, request)
         if body.nickname.strip() != credential.nickname:
             raise NameMismatch
-        await management.delete_credential(user, resources(request).database, credential_id)
+        await management.delete_credential(user, resources_of(request).database, credential_id)
         return see_other("/")
 
     return await handle_form(request, Removal, submit, _redisplay(credential_id, "delete", user, request))
 
 
 async def _load(credential_id: UUID, user: AuthUser, request: Request) -> Credential:
-    return await management.load_credential(user.id, resources(request).database, credential_id)
+    return await management.load_credential(user.id, resources_of(request).database, credential_id)
 
 
 async def _change(
@@ -217,13 +189,29 @@ async def _change(
 ) -> Response:
     await management.change_credential(
         user,
-        resources(request).database,
+        resources_of(request).database,
         credential_id,
         nickname=nickname,
         is_active=is_active,
         replacement=None,
     )
     return see_other(f"/keys/{credential_id}")
+
+
+async def _api_key_page(
+    credential_id: UUID, user: AuthUser, request: Request, form: Form, check: ValidationReport | None = None
+) -> Response:
+    credential = await _load(credential_id, user, request)
+    return render_page(
+        request,
+        "api_key.html",
+        user=user,
+        environment=credential.credential_type,
+        status=form.status,
+        credential=credential,
+        form=form,
+        check=check,
+    )
 
 
 def _redisplay(credential_id: UUID, action: str, user: AuthUser, request: Request) -> Redisplay:

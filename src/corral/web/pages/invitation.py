@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from corral.edge.services import resources
+from corral.edge.request_state import resources_of
 from corral.identity.links import code_in
 from corral.identity.session_cookie import begin_session
 from corral.people.invitations import accept_invitation
@@ -23,9 +23,9 @@ async def show_invitation(request: Request) -> Response:
 @router.post("/invitation")
 async def accept(request: Request) -> Response:
     async def submit(body: InvitationAcceptance) -> Response:
-        services = resources(request)
+        resources = resources_of(request)
         member = await accept_invitation(
-            services.database, services.vault, code=code_in(body.token), password=body.password
+            resources.database, resources.vault, code=code_in(body.token), password=body.password
         )
         response = see_other("/")
         await begin_session(member, request, response)

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from corral.edge.services import resources
+from corral.edge.request_state import resources_of
 from corral.health.routes import READINESS
 from corral.identity.models import AuthUser
 from corral.identity.reauthentication import confirm_password
@@ -42,10 +42,10 @@ async def invite(user: AdministratorPageUser, request: Request) -> Response:
     """Returns the page without a redirect, because only this response has the link."""
 
     async def submit(body: NewInvitation) -> Response:
-        services = resources(request)
-        await confirm_password(services.database, services.vault, user, body.current_password)
+        resources = resources_of(request)
+        await confirm_password(resources.database, resources.vault, user, body.current_password)
         link, _ = await invitations.invite(
-            user, services.database, services.vault, email=body.email, public_url=services.public_url
+            user, resources.database, resources.vault, email=body.email, public_url=resources.public_url
         )
         return await _members_page(request, user, initial_form(), invited=body.email, link=link)
 
@@ -63,7 +63,7 @@ async def show_revoke_invitation(invitation_id: UUID, user: AdministratorPageUse
 @router.post("/invitations/{invitation_id:uuid}/revoke")
 async def revoke_invitation(invitation_id: UUID, user: AdministratorPageUser, request: Request) -> Response:
     async def submit(_: EmptyForm) -> Response:
-        await invitations.revoke_invitation(user.id, resources(request).database, invitation_id)
+        await invitations.revoke_invitation(user.id, resources_of(request).database, invitation_id)
         return see_other("/people")
 
     async def redisplay(form: Form) -> Response:
@@ -80,9 +80,9 @@ async def show_action(person_id: UUID, action: Action, user: AdministratorPageUs
 @router.post("/{person_id:uuid}/{action}")
 async def apply_action(person_id: UUID, action: Action, user: AdministratorPageUser, request: Request) -> Response:
     async def submit(body: PasswordConfirmation) -> Response:
-        services = resources(request)
-        await confirm_password(services.database, services.vault, user, body.current_password)
-        await _CHANGES[action](user, services.database, person_id)
+        resources = resources_of(request)
+        await confirm_password(resources.database, resources.vault, user, body.current_password)
+        await _CHANGES[action](user, resources.database, person_id)
         return see_other("/people")
 
     async def redisplay(form: Form) -> Response:
@@ -94,8 +94,8 @@ async def apply_action(person_id: UUID, action: Action, user: AdministratorPageU
 async def _members_page(
     request: Request, user: AuthUser, form: Form, *, invited: str | None = None, link: Secret | None = None
 ) -> Response:
-    services = resources(request)
-    people, pending = await members.list_people(user.id, services.database, services.vault)
+    resources = resources_of(request)
+    people, pending = await members.list_people(user.id, resources.database, resources.vault)
     return render_page(
         request,
         "members.html",
@@ -105,15 +105,15 @@ async def _members_page(
         pending=pending,
         not_ready=READINESS.of(request).reason,
         form=form,
-        asks_password=await has_password(user.id, services.database),
+        asks_password=await has_password(user.id, resources.database),
         invited=invited,
         link=link.reveal() if link else None,
     )
 
 
 async def _revoke_invitation_page(request: Request, user: AuthUser, invitation_id: UUID, form: Form) -> Response:
-    services = resources(request)
-    _, pending = await members.list_people(user.id, services.database, services.vault)
+    resources = resources_of(request)
+    _, pending = await members.list_people(user.id, resources.database, resources.vault)
     for invitation in pending:
         if invitation.id == invitation_id:
             return render_page(
@@ -123,8 +123,8 @@ async def _revoke_invitation_page(request: Request, user: AuthUser, invitation_i
 
 
 async def _action_page(request: Request, user: AuthUser, person_id: UUID, action: Action, form: Form) -> Response:
-    services = resources(request)
-    people, _ = await members.list_people(user.id, services.database, services.vault)
+    resources = resources_of(request)
+    people, _ = await members.list_people(user.id, resources.database, resources.vault)
     return render_page(
         request,
         "member_action.html",
@@ -133,7 +133,7 @@ async def _action_page(request: Request, user: AuthUser, person_id: UUID, action
         member=_find(people, person_id),
         action=action,
         form=form,
-        asks_password=await has_password(user.id, services.database),
+        asks_password=await has_password(user.id, resources.database),
     )
 
 

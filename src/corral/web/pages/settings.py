@@ -10,7 +10,7 @@ from pydantic import Field
 
 from corral.database.connection import Database
 from corral.edge.field_types import Body, Name
-from corral.edge.services import resources
+from corral.edge.request_state import resources_of
 from corral.identity import api_tokens, sessions
 from corral.identity.models import EVERYTHING, AuthUser, Scope, is_idle_too_long
 from corral.identity.problems import TokenNotFound
@@ -82,7 +82,7 @@ async def show_form(user: PageUser, request: Request) -> Response:
 @router.post("/sessions/others/end")
 async def end_other_sessions(user: PageUser, request: Request) -> Response:
     async def submit(_: EmptyForm) -> Response:
-        await sessions.end_other_sessions(user.id, resources(request).database, user.session_or_token_id)
+        await sessions.end_other_sessions(user.id, resources_of(request).database, user.session_or_token_id)
         return see_other("/you")
 
     async def redisplay(form: Form) -> Response:
@@ -94,7 +94,7 @@ async def end_other_sessions(user: PageUser, request: Request) -> Response:
 @router.post("/sessions/{session_id:uuid}/end")
 async def end_session(session_id: UUID, user: PageUser, request: Request) -> Response:
     async def submit(_: EmptyForm) -> Response:
-        await sessions.end_session(user.id, resources(request).database, session_id)
+        await sessions.end_session(user.id, resources_of(request).database, session_id)
         return see_other("/you")
 
     async def redisplay(form: Form) -> Response:
@@ -111,15 +111,15 @@ async def create_token(user: PageUser, request: Request) -> Response:
     """
 
     async def submit(body: NewTokenForm) -> Response:
-        services = resources(request)
+        resources = resources_of(request)
         _, token = await api_tokens.make_own_token(
-            services.database,
-            services.vault,
+            resources.database,
+            resources.vault,
             user,
             name=body.name,
             scopes=None if EVERYTHING in body.scopes else body.scopes,
-            expires_at=await _expiry(services.database, body.days),
-            token_id=_token_id(services.vault, user, body.once),
+            expires_at=await _expiry(resources.database, body.days),
+            token_id=_token_id(resources.vault, user, body.once),
             source=source_of(request, "session"),
         )
         return await _settings_page(request, user, created=token)
@@ -138,7 +138,9 @@ async def show_revoke(token_id: UUID, user: PageUser, request: Request) -> Respo
 @router.post("/tokens/{token_id:uuid}/revoke")
 async def revoke_token(token_id: UUID, user: PageUser, request: Request) -> Response:
     async def submit(_: EmptyForm) -> Response:
-        await api_tokens.revoke_api_token(user.id, resources(request).database, token_id, source_of(request, "session"))
+        await api_tokens.revoke_api_token(
+            user.id, resources_of(request).database, token_id, source_of(request, "session")
+        )
         return see_other("/you")
 
     async def redisplay(form: Form) -> Response:
@@ -155,7 +157,7 @@ async def show_revoke_all(user: PageUser, request: Request) -> Response:
 @router.post("/tokens/all/revoke")
 async def revoke_all_tokens(user: PageUser, request: Request) -> Response:
     async def submit(_: EmptyForm) -> Response:
-        await api_tokens.revoke_all_api_tokens(user.id, resources(request).database, source_of(request, "session"))
+        await api_tokens.revoke_all_api_tokens(user.id, resources_of(request).database, source_of(request, "session"))
         return see_other("/you")
 
     async def redisplay(form: Form) -> Response:
@@ -167,17 +169,17 @@ async def revoke_all_tokens(user: PageUser, request: Request) -> Response:
 @router.post("/password")
 async def set_password(user: PageUser, request: Request) -> Response:
     async def submit(body: PasswordChange) -> Response:
-        services = resources(request)
+        resources = resources_of(request)
         await change_password(
-            services.database,
-            services.vault,
+            resources.database,
+            resources.vault,
             user,
             current=body.current_password,
             new=body.new_password,
             source=source_of(request, "session"),
         )
         response = see_other("/sign-in?next=/you")  # the page that lists the API tokens, which still work
-        forget_session_cookie(services, response)
+        forget_session_cookie(resources, response)
         return response
 
     async def redisplay(form: Form) -> Response:
@@ -189,7 +191,7 @@ async def set_password(user: PageUser, request: Request) -> Response:
 @router.get("/recovered")
 async def show_password_reset(user: PageUser, request: Request) -> Response:
     """The first page after a sign-in that follows a recovery, so that its owner notices one by somebody else."""
-    events = await load_events(user.id, resources(request).database)
+    events = await load_events(user.id, resources_of(request).database)
     return render_page(
         request,
         "password_reset.html",
@@ -217,7 +219,7 @@ async def _settings_page(
     changing: Form | None = None,
     created: Secret | None = None,
 ) -> Response:
-    services = resources(request)
+    resources = resources_of(request)
     rejected = ending or creating or changing
     return render_page(
         request,
@@ -226,10 +228,10 @@ async def _settings_page(
         status=rejected.status if rejected else 200,
         sessions=[
             (session, device_of(session.user_agent), is_idle_too_long(session.rested))
-            for session in await sessions.load_sessions(user.id, services.database)
+            for session in await sessions.load_sessions(user.id, resources.database)
         ],
-        tokens=await api_tokens.load_api_tokens(user.id, services.database),
-        has_password=await has_password(user.id, services.database),
+        tokens=await api_tokens.load_api_tokens(user.id, resources.database),
+        has_password=await has_password(user.id, resources.database),
         scope_descriptions=SCOPE_DESCRIPTIONS,
         lifetimes=LIFETIMES,
         ending=ending or initial_form(),
@@ -237,13 +239,13 @@ async def _settings_page(
         once=uuid4(),
         changing=changing or initial_form(),
         created=created.reveal() if created else None,
-        events=(await load_events(user.id, services.database))[:MAX_EVENTS],
+        events=(await load_events(user.id, resources.database))[:MAX_EVENTS],
         event_names=EVENT_NAMES,
     )
 
 
 async def _revoke_page(request: Request, user: AuthUser, token_id: UUID, form: Form) -> Response:
-    for token in await api_tokens.load_api_tokens(user.id, resources(request).database):
+    for token in await api_tokens.load_api_tokens(user.id, resources_of(request).database):
         if token.id == token_id:
             return render_page(request, "revoke_token.html", user=user, status=form.status, token=token, form=form)
     raise TokenNotFound

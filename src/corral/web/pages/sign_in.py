@@ -5,7 +5,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from corral.edge.services import resources
+from corral.edge.request_state import resources_of
 from corral.identity import sign_in
 from corral.identity.links import code_in
 from corral.identity.models import AuthUser, VerifiedUser
@@ -35,10 +35,10 @@ async def show_code_field(request: Request, user: OptionalPageUser) -> Response:
 @router.post("/sign-in")
 async def sign_in_with_password(request: Request) -> Response:
     async def submit(body: SignIn) -> Response:
-        services = resources(request)
+        resources = resources_of(request)
         user = await sign_in.check_password(
-            services.database,
-            services.vault,
+            resources.database,
+            resources.vault,
             email=body.email,
             password=body.password,
             peer=network_address_of(request),
@@ -54,8 +54,8 @@ async def sign_in_with_password(request: Request) -> Response:
 @router.post("/sign-in/code")
 async def sign_in_with_code(request: Request) -> Response:
     async def submit(body: LinkSignIn) -> Response:
-        services = resources(request)
-        user = await sign_in.redeem_sign_in_link(services.database, services.vault, code_in(body.token))
+        resources = resources_of(request)
+        user = await sign_in.redeem_sign_in_link(resources.database, resources.vault, code_in(body.token))
         return await _begin_session(user, request)
 
     async def redisplay(form: Form) -> Response:
@@ -72,9 +72,9 @@ async def show_set_up(request: Request) -> Response:
 @router.post("/setup")
 async def set_up(request: Request) -> Response:
     async def submit(body: SetUp) -> Response:
-        services = resources(request)
+        resources = resources_of(request)
         user = await sign_in.set_up_first_user(
-            services.database, services.vault, code=code_in(body.token), email=body.email, password=body.password
+            resources.database, resources.vault, code=code_in(body.token), email=body.email, password=body.password
         )
         response = see_other("/")
         await begin_session(user, request, response)
@@ -107,10 +107,10 @@ async def show_recovery(request: Request) -> Response:
 @router.post("/recover")
 async def recover(request: Request) -> Response:
     async def submit(body: Recovery) -> Response:
-        services = resources(request)
+        resources = resources_of(request)
         await sign_in.recover_password(
-            services.database,
-            services.vault,
+            resources.database,
+            resources.vault,
             code=code_in(body.token),
             new=body.new_password,
             source=source_of(request, "link"),
@@ -128,7 +128,7 @@ async def _begin_session(user: VerifiedUser, request: Request) -> Response:
     destination = _destination(request)
     response = see_other(destination)
     await begin_session(user, request, response)
-    if await has_unseen_recovery(user.user_id, resources(request).database):
+    if await has_unseen_recovery(user.user_id, resources_of(request).database):
         response.headers["location"] = f"/you/recovered?next={quote(destination, safe='/')}"
     return response
 

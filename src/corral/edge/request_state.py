@@ -1,4 +1,4 @@
-"""Typed access from a request to what lives as long as the process: opened at start, closed at the end."""
+"""Typed access from a request to the objects that live as long as the process (`request.state`)."""
 
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar, cast, final
@@ -13,10 +13,10 @@ Service = TypeVar("Service")
 
 
 @final
-class ServiceKey(Generic[Service]):
-    """Under which the application keeps one object, and by which a request finds it: `READER.of(request)`.
+class StateKey(Generic[Service]):
+    """The key of one object in the application's state: `READER.of(request)` returns it.
 
-    The only place where the type of what the framework hands through is taken on trust.
+    The only place where the type of `request.state` is assumed without a check.
     """
 
     __slots__ = ("name",)
@@ -30,13 +30,13 @@ class ServiceKey(Generic[Service]):
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What nearly every route needs."""
+    """The objects that nearly every route needs."""
 
     database: Database
     vault: Vault
     alpaca: AlpacaClient
-    public_url: str  # as the browser sees it, without a trailing slash
+    public_url: str  # as in browsers, without a trailing slash
 
 
-_RESOURCES: Final = ServiceKey[Resources]("resources")
-resources: Final = _RESOURCES.of
+_RESOURCES: Final = StateKey[Resources]("resources")
+resources_of: Final = _RESOURCES.of

@@ -1,4 +1,4 @@
-"""Every way in which the program is asked to end: in order, and with no PostgreSQL left behind."""
+"""Every signal that ends the program: an orderly shutdown that leaves no PostgreSQL running."""
 
 import asyncio
 import os
@@ -50,13 +50,13 @@ async def test_the_listener_closes_after_the_time_to_drain(data: Path, against_s
                 await status_of(client, "/healthz")
 
 
-async def test_a_terminal_that_is_closed_ends_the_service_and_its_database(
+async def test_closing_the_terminal_stops_the_service_and_its_database(
     data: Path, against_sandbox: dict[str, str]
 ) -> None:
     """The kernel sends SIGHUP, and nothing can be written any more."""
     ours, theirs = pty.openpty()
     terminal = os.ttyname(theirs)
-    # The first terminal that the leader of a session opens is the one whose end it is told of.
+    # The first terminal that a session leader opens becomes its controlling terminal, whose hangup it gets.
     command = f'exec setsid sh -c \'exec "$0" -m corral serve <{terminal} >{terminal} 2>&1\' "$0"'
     settings = {"data_dir": data, **against_sandbox}
     async with running_command(["/bin/sh", "-c", command, sys.executable], environment(**settings)) as server:
@@ -75,9 +75,7 @@ async def read_until(terminal: int, text: bytes) -> None:
             said += await asyncio.to_thread(os.read, terminal, 4096)
 
 
-async def test_a_service_that_ignores_its_terminal_s_end_goes_on_without_it(
-    data: Path, against_sandbox: dict[str, str]
-) -> None:
+async def test_a_service_under_nohup_survives_its_terminal(data: Path, against_sandbox: dict[str, str]) -> None:
     """As `nohup` starts it."""
     command = ["/bin/sh", "-c", "trap '' HUP; exec \"$0\" -m corral serve", sys.executable]
     settings = {"data_dir": data, **against_sandbox, "drain_seconds": 600}
@@ -91,7 +89,7 @@ async def test_a_service_that_ignores_its_terminal_s_end_goes_on_without_it(
 
 
 @pytest.mark.parametrize("how", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
-async def test_a_command_that_is_ended_leaves_no_database_behind(how: signal.Signals, data: Path) -> None:
+async def test_an_interrupted_command_leaves_no_database_running(how: signal.Signals, data: Path) -> None:
     asked = asyncio.Event()
 
     async def never_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

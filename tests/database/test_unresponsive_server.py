@@ -56,7 +56,7 @@ async def over_a_cable(postgres: EmbeddedDatabase) -> AsyncGenerator[tuple[Cable
         await cable.close()
 
 
-async def test_a_mute_server_is_unavailable_within_a_bound_and_well_again_afterwards(
+async def test_an_unresponsive_server_is_unavailable_within_a_bound_and_recovers(
     postgres: EmbeddedDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("corral.database.connection._COMMAND_SECONDS", 0.3)

@@ -22,7 +22,7 @@ def reference(method: str, site: bytes | None, origin: bytes | None, *, cookie: 
     return not (changes_nothing or bearer or vouched_by_browser or vouched_by_origin or not_a_browser)
 
 
-def test_every_combination_is_decided_as_by_the_reference() -> None:
+def test_every_combination_is_decided_like_the_reference() -> None:
     assert len(COMBINATIONS) > 1000
     for method, site, origin, cookie, bearer in COMBINATIONS:
         decided = is_cross_origin(
@@ -55,7 +55,7 @@ async def test_every_combination_over_http_gets_its_decision(server: Served) -> 
         assert is_refused is expected, (method, site, origin, cookie, bearer)
 
 
-async def test_another_authorization_than_a_bearer_is_no_way_around_the_check(server: Served) -> None:
+async def test_other_authorization_schemes_do_not_bypass_the_check(server: Served) -> None:
     answer = await server.ask(request("POST", "/api/horses", "Authorization: Basic YTpi", "Cookie: a=b"))
     assert (answer.status, answer.json()["code"]) == (403, "cross_origin_refused")
 
@@ -70,11 +70,11 @@ async def test_another_authorization_than_a_bearer_is_no_way_around_the_check(se
         ("http://[::1]:8002", b"http://[::1]:8002"),
     ],
 )
-def test_an_origin_is_written_as_browsers_write_it(url: str, origin: bytes) -> None:
+def test_an_origin_is_formatted_like_in_browsers(url: str, origin: bytes) -> None:
     assert origin_of(url) == origin
 
 
 @pytest.mark.parametrize("url", ["corral.example.com", "ftp://corral.example.com", "https://", ""])
-def test_an_address_without_an_origin_is_refused(url: str) -> None:
+def test_a_url_without_an_origin_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="public address"):
         origin_of(url)

@@ -1,6 +1,6 @@
-"""The outermost layer: every request passes it on its way to the application, and every response on its way out.
+"""The outermost ASGI middleware, for every request and every response.
 
-What a request must be like before the application sees it is decided here. Plain ASGI, as every request pays for it.
+Checks requests before the application gets them. Plain ASGI, because its cost is part of every request.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ _LONGEST_LOGGED_PATH: Final = 256
 _API: Final = ("/api/", "/openapi.json")
 _DRAIN_SECONDS: Final = 0.5
 _request_ids: Final = Random()  # noqa: S311 - they guard nothing, and the system's take a call to the kernel each
-# Two of one of these and two programs on the way may each believe another one (RFC 9112, 11.2).
+# If one of these appears twice, proxy and server may use different ones (RFC 9112, 11.2).
 _AT_MOST_ONCE: Final = frozenset(
     {b"host", b"content-length", b"transfer-encoding", b"content-type", b"authorization", b"origin", b"sec-fetch-site"}
 )
@@ -45,8 +45,8 @@ class Edge:
     """Wraps the whole application: `Edge(app, public_url="https://corral.example.com")`.
 
     `public_url` is Corral's address as browsers see it. A body of more than `max_body_bytes` is refused.
-    `problem_page` renders what a person is told by a page; programs are always told problem+json.
-    Who is signed in is logged when the application leaves `scope["state"]["user_id"]` behind.
+    `problem_page` renders errors for browsers; programs always get problem+json.
+    The user is logged if the application sets `scope["state"]["user_id"]`.
     """
 
     def __init__(
@@ -74,8 +74,8 @@ class Edge:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
-        # Of our own making: an id that a client chose could repeat or forge another's in the log. Each
-        # request is served by a task of its own, so there is nothing to reset afterwards.
+        # Generated here, because an id chosen by a client could repeat or forge another one in the log. Each
+        # request is served by its own task, so there is nothing to reset afterwards.
         request_id = f"{_request_ids.getrandbits(128):032x}"
         line = logs.begin_request_line(request_id)
         render = self._problem_page if reads_pages(scope) else render_problem
@@ -89,9 +89,9 @@ class Edge:
         except Problem as problem:
             await exchange.answer(problem)
         except asyncio.CancelledError:
-            # Only a server whose time to stop has run out cancels a request, and nobody waits for this task.
+            # Requests are cancelled only when the server's grace period is over, and nothing waits for this task.
             await exchange.answer(Stopping())
-        except Exception as bug:  # noqa: BLE001 - what is not a Problem ends here: logged once, told to nobody
+        except Exception as bug:  # noqa: BLE001 - other exceptions end here: logged once, without details for the client
             self._log.error("unexpected_exception", exc_info=bug)
             await exchange.answer(InternalError())
         logs.write_request_line(
@@ -105,14 +105,14 @@ class Edge:
 
 
 def reads_pages(scope: Scope) -> bool:
-    """Whether a browser asks for something to be shown. What is under `/api/` answers programs, also in a browser."""
+    """Whether a browser requests a page. Paths under `/api/` are for programs, also in a browser."""
     if scope["path"].startswith(_API):
         return False
     return any(name == b"accept" and b"text/html" in value for name, value in scope["headers"])
 
 
 def _logged_path(scope: Scope) -> str:
-    """The route's template where there is one, for it holds no ids; never the query string."""
+    """Returns the route's template if there is one, which contains no ids; never the query string."""
     # FastAPI keeps the template of a route behind `include_router` with its prefix here, and without it in "route".
     route = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
     template: str = getattr(route, "path", scope["path"])
@@ -120,7 +120,7 @@ def _logged_path(scope: Scope) -> str:
 
 
 class _Exchange:
-    """One request and its response, as they pass the edge."""
+    """One request and its response."""
 
     __slots__ = (
         "_defaults",
@@ -155,7 +155,7 @@ class _Exchange:
         self.status: int | None = None
 
     async def receive(self) -> Message:
-        """The body's next part, counted: a chunked one does not say beforehand how long it is."""
+        """Receives the next part of the body and counts it, because a chunked one does not declare its length."""
         message = await self._receive()
         if message["type"] == "http.request":
             self._received += len(message.get("body", b""))
@@ -178,9 +178,9 @@ class _Exchange:
         return completed
 
     async def answer(self, problem: Problem) -> None:
-        """Answers with `problem`, unless a response has begun: the server then cuts the connection.
+        """Sends `problem`, unless a response has begun: the server then closes the connection.
 
-        A client whose body was not read to its end is not trusted about where its next request begins.
+        If the body was not read completely, the start of the next request is unknown, so the connection is closed.
         """
         if self.status is not None:
             return
@@ -193,8 +193,8 @@ class _Exchange:
         await self.send({"type": "http.response.body", "body": body})
 
     async def _drain(self) -> None:
-        """Takes in the rest of a body of ordinary size: closing over unread bytes would reset the connection, and the
-        client would lose the very answer that tells it why. A larger or slower one is cut off all the same.
+        """Reads the rest of a body of ordinary size: closing with unread bytes would reset the connection, and the
+        client would lose the response that says why. A larger or slower one is cut off anyway.
         """
         with suppress(TimeoutError, BodyTooLarge):
             async with asyncio.timeout(_DRAIN_SECONDS):
@@ -203,7 +203,7 @@ class _Exchange:
 
 
 def admit(scope: Scope, *, public_origin: bytes, max_body_bytes: int) -> bool:
-    """Whether a body follows. Raises the Problem of a request that is not let in.
+    """Returns whether a body follows. Raises the Problem of a request that is refused:
 
     MalformedRequest (framing, RFC 9112, 3.2 and 6.3), CrossOriginRefused, BodyTooLarge, UnsupportedMediaType.
     """
@@ -256,7 +256,7 @@ def _refuse_cross_origin(method: str, headers: Mapping[bytes, bytes], public_ori
 
 
 def _refuse_other_media(path: str, headers: Mapping[bytes, bytes]) -> None:
-    """A page of another origin can send forms and plain text unasked, but JSON only after a preflight."""
+    """A page of another origin can send forms and plain text without permission, but JSON only after a preflight."""
     media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if media_type != b"application/json" and path.startswith("/api/"):
         raise UnsupportedMediaType

@@ -24,24 +24,24 @@ async def validate(person: Person, credential: Json) -> Json:
 
 
 @pytest.mark.parametrize(("key_id", "other"), [(paper_key(), "live"), (live_key(), "paper")], ids=["paper", "live"])
-async def test_good_keys_are_told_with_what_alpaca_says_of_the_account(
+async def test_accepted_keys_are_reported_with_the_account(
     alice: Person, sandbox: Sandbox, key_id: str, other: str
 ) -> None:
     credential = await alice.store(key_id)
-    told = await validate(alice, credential)
+    reported = await validate(alice, credential)
     own = credential["credential_type"]
-    assert list(told) == [
+    assert list(reported) == [
         "is_valid", "account_type", "message", "checked_at",
         "environments", "latency_ms", "budget", "account", "findings",
     ]  # fmt: skip
-    assert told["is_valid"] is True
-    assert told["environments"] == {own: "accepted", other: "not_asked"}
-    assert told["latency_ms"] >= 0
-    assert told["budget"]["limit"] == 200
+    assert reported["is_valid"] is True
+    assert reported["environments"] == {own: "accepted", other: "not_asked"}
+    assert reported["latency_ms"] >= 0
+    assert reported["budget"]["limit"] == 200
     # The sandbox has counted the call that stored them, too, unless its minute is over.
-    assert told["budget"]["remaining"] in {198, 199}
-    assert 1 <= told["budget"]["resets_in_seconds"] <= 60
-    assert told["account"] == await _as_alpaca_says(sandbox, own, key_id)
+    assert reported["budget"]["remaining"] in {198, 199}
+    assert 1 <= reported["budget"]["resets_in_seconds"] <= 60
+    assert reported["account"] == await _as_alpaca_says(sandbox, own, key_id)
 
 
 async def _as_alpaca_says(sandbox: Sandbox, environment: str, key_id: str) -> Json:
@@ -57,24 +57,24 @@ async def _as_alpaca_says(sandbox: Sandbox, environment: str, key_id: str) -> Js
 
 
 @pytest.mark.parametrize("key_id", [paper_key(), live_key()], ids=["paper", "live"])
-async def test_refused_keys_are_told_and_never_sent_to_the_other_environment(
+async def test_rejected_keys_are_reported_and_never_sent_to_the_other_environment(
     alice: Person, faults: Faults, key_id: str
 ) -> None:
     credential = await alice.store(key_id)
     calls = await faults.calls_of(key_id)
     await faults.set(key_id, **UNAUTHORIZED)
-    told = await validate(alice, credential)
-    assert told["is_valid"] is False
-    assert told["environments"] == {"paper": "not_asked", "live": "not_asked"} | {
+    reported = await validate(alice, credential)
+    assert reported["is_valid"] is False
+    assert reported["environments"] == {"paper": "not_asked", "live": "not_asked"} | {
         credential["credential_type"]: "refused"
     }
-    assert told["account"] is None
-    assert told["findings"] == [told["message"]]
-    assert told["budget"]["limit"] == 200
+    assert reported["account"] is None
+    assert reported["findings"] == [reported["message"]]
+    assert reported["budget"]["limit"] == 200
     assert await faults.calls_of(key_id) == calls + 1
 
 
-async def test_one_refusal_by_hand_does_not_mark(alice: Person, faults: Faults) -> None:
+async def test_one_rejection_in_a_manual_check_does_not_mark_the_keys(alice: Person, faults: Faults) -> None:
     key_id = paper_key()
     credential = await alice.store(key_id)
     await faults.set(key_id, **UNAUTHORIZED)
@@ -91,7 +91,7 @@ async def test_bob_cannot_check_what_is_alices(alice: Person, bob: Person, fault
     assert await faults.calls_of(key_id) == 1
 
 
-async def test_what_is_wrong_is_told_and_what_alpaca_leaves_out_is_null(alice: Person, faults: Faults) -> None:
+async def test_restrictions_are_reported_and_missing_values_are_null(alice: Person, faults: Faults) -> None:
     key_id = paper_key()
     credential = await alice.store(key_id)
     await faults.set(
@@ -103,15 +103,15 @@ async def test_what_is_wrong_is_told_and_what_alpaca_leaves_out_is_null(alice: P
         },
         account_without=["options_approved_level"],
     )  # fmt: skip
-    told = await validate(alice, credential)
-    assert told["account"]["status"] == "ACTION_REQUIRED"
-    assert told["account"]["shorting_enabled"] is None
-    assert told["account"]["options_trading_level"] is None
-    assert told["account"]["options_approved_level"] is None
-    first, second = told["findings"]
+    reported = await validate(alice, credential)
+    assert reported["account"]["status"] == "ACTION_REQUIRED"
+    assert reported["account"]["shorting_enabled"] is None
+    assert reported["account"]["options_trading_level"] is None
+    assert reported["account"]["options_approved_level"] is None
+    first, second = reported["findings"]
     assert "ACTION_REQUIRED" in first
     assert "blocked trading" in second
-    # What only a check tells does not keep the balance from being read.
+    # What only a check reports does not keep the balance from being read.
     async with alice.client.get(f"/api/credentials/{credential['id']}/account-data") as answer:
         assert answer.status == 200
 
@@ -128,7 +128,9 @@ async def test_an_account_that_repeats_its_keys_is_not_shown(alice: Person, faul
             assert key_id not in text
 
 
-async def test_a_slow_answer_is_told_in_seconds(alice: Person, start_service: StartService, faults: Faults) -> None:
+async def test_a_slow_response_is_reported_in_seconds(
+    alice: Person, start_service: StartService, faults: Faults
+) -> None:
     key_id = paper_key()
     credential = await alice.store(key_id)
     await faults.set(key_id, latency_ms=2_100)
@@ -137,12 +139,12 @@ async def test_a_slow_answer_is_told_in_seconds(alice: Person, start_service: St
         ClientSession(patient.url, headers={"Authorization": f"Bearer {alice.token}"}) as client,
         client.post(f"/api/credentials/{credential['id']}/validate") as answer,
     ):
-        told = await answer.json()
-    assert told["latency_ms"] >= 2_100
-    assert any("to respond" in finding for finding in told["findings"])
+        reported = await answer.json()
+    assert reported["latency_ms"] >= 2_100
+    assert any("to respond" in finding for finding in reported["findings"])
 
 
-async def test_replacing_keys_goes_on_as_before(alice: Person) -> None:
+async def test_replaced_keys_are_checked_as_before(alice: Person) -> None:
     key_id = paper_key()
     credential = await alice.store(key_id)
     async with alice.client.patch(f"/api/credentials/{credential['id']}", json=key_pair(key_id)) as answer:
@@ -173,12 +175,12 @@ def account(**changes: Any) -> Account:  # noqa: ANN401 - fields of any type
         {"status": None, "transfers_blocked": None, "trade_suspended_by_user": None, "shorting_enabled": None},
     ],
 )
-def test_an_account_without_trouble_has_no_findings(changes: Json) -> None:
+def test_an_account_without_restrictions_has_no_findings(changes: Json) -> None:
     assert account_findings(account(**changes)) == []
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "reported"),
     [
         ({"status": "ACCOUNT_CLOSED"}, "Account status: ACCOUNT_CLOSED."),
         ({"account_blocked": True}, "blocked this account"),
@@ -189,15 +191,15 @@ def test_an_account_without_trouble_has_no_findings(changes: Json) -> None:
         ({"options_trading_level": 1}, "limited to level 1, although Alpaca has approved level 3"),
     ],
 )
-def test_each_trouble_is_one_sentence_with_what_to_do(changes: Json, told: str) -> None:
+def test_each_restriction_is_one_sentence_with_what_to_do(changes: Json, reported: str) -> None:
     (finding,) = account_findings(account(**changes))
-    assert told in finding
+    assert reported in finding
     assert finding.endswith(".")
     assert "Alpaca" in finding
 
 
 @pytest.mark.parametrize(
-    ("latency_ms", "budget", "told"),
+    ("latency_ms", "budget", "reported"),
     [
         (1_999, None, []),
         (2_000, None, ["took 2.0 s"]),
@@ -206,7 +208,9 @@ def test_each_trouble_is_one_sentence_with_what_to_do(changes: Json, told: str) 
         (9_000, BudgetLeft(1000, 0, 1), ["took 9.0 s", "0 of 1000 requests are left"]),
     ],
 )
-def test_a_slow_road_and_a_scarce_budget_are_told(latency_ms: int, budget: BudgetLeft | None, told: list[str]) -> None:
+def test_a_slow_connection_and_a_low_budget_are_reported(
+    latency_ms: int, budget: BudgetLeft | None, reported: list[str]
+) -> None:
     findings = " ".join(connection_findings(latency_ms, budget))
-    assert bool(findings) == bool(told)
-    assert all(part in findings for part in told)
+    assert bool(findings) == bool(reported)
+    assert all(part in findings for part in reported)

@@ -1,4 +1,4 @@
-"""What the service and the commands open first: the database, which has to prove itself, and the vault."""
+"""Opens the database, which is checked, and the vault: for the service and for the commands."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -15,14 +15,14 @@ from corral.vault import Vault
 
 @dataclass(frozen=True, slots=True)
 class DatabaseAddresses:
-    """The serving role's address, and the owner's, which nothing but migrations and the operator's commands use."""
+    """The serving role's URL, and the owner's, which only migrations and the operator's commands use."""
 
     app: str
     owner: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Core:
+class Storage:
     database: Database
     readiness: ReadinessMonitor
     vault: Vault
@@ -30,7 +30,7 @@ class Core:
 
 @asynccontextmanager
 async def database_addresses(settings: Settings) -> AsyncGenerator[DatabaseAddresses]:
-    """The configured PostgreSQL, or the embedded one, which runs as long as the block does."""
+    """Yields those of the configured PostgreSQL, or of the embedded one, which runs until the block ends."""
     if settings.database_url is not None:
         owner = settings.database_owner_url
         yield DatabaseAddresses(settings.database_url.get_secret_value(), owner.get_secret_value() if owner else None)
@@ -41,7 +41,7 @@ async def database_addresses(settings: Settings) -> AsyncGenerator[DatabaseAddre
 
 @asynccontextmanager
 async def migrated_database(settings: Settings) -> AsyncGenerator[DatabaseAddresses]:
-    """The same, brought to this release's version where the owner's address is known."""
+    """Like `database_addresses`, with this release's migrations applied if the owner's URL is known."""
     async with database_addresses(settings) as addresses:
         if addresses.owner is not None:
             await apply_migrations(addresses.owner)
@@ -49,9 +49,9 @@ async def migrated_database(settings: Settings) -> AsyncGenerator[DatabaseAddres
 
 
 @asynccontextmanager
-async def open_core(settings: Settings, database_dsn: str) -> AsyncGenerator[Core]:
+async def open_storage(settings: Settings, database_dsn: str) -> AsyncGenerator[Storage]:
     """Raises OperatorError: DatabaseRefused, MigrationRefused, Weakened, TakesNoWrites, KeyringRefused."""
     async with Database.open(database_dsn) as database:
         readiness = ReadinessMonitor(database)
         async with readiness.running():
-            yield Core(database, readiness, await open_vault(database, settings.keyring_path))
+            yield Storage(database, readiness, await open_vault(database, settings.keyring_path))

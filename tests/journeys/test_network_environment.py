@@ -68,7 +68,7 @@ async def tls_before(postgres: ExternalPostgres, tls: ssl.SSLContext) -> AsyncGe
 
 
 @OPENSSL.mark
-async def test_the_keys_of_no_connection_are_written_where_sslkeylogfile_says(
+async def test_sslkeylogfile_is_ignored_for_all_connections(
     external: ExternalPostgres, folder: Path, tmp_path: Path, against_sandbox: dict[str, str]
 ) -> None:
     cert, tls = certificate(tmp_path, "IP:127.0.0.1")
@@ -86,7 +86,9 @@ async def test_the_keys_of_no_connection_are_written_where_sslkeylogfile_says(
     assert not (folder / "session-keys").exists()
 
 
-async def test_the_start_block_names_what_changes_whom_we_trust(data: Path, against_sandbox: dict[str, str]) -> None:
+async def test_the_startup_message_names_variables_that_change_trust(
+    data: Path, against_sandbox: dict[str, str]
+) -> None:
     trust = {"SSL_CERT_FILE": "/etc/some[1].pem", "SSL_CERT_DIR": "/etc/some"}
     async with running("serve", data_dir=data, **against_sandbox, **trust, PGSSLMODE="disable") as server:
         await server.url()
@@ -97,7 +99,7 @@ async def test_the_start_block_names_what_changes_whom_we_trust(data: Path, agai
         assert "PGSSLMODE" not in server.out, "it has no say in the embedded database"
 
 
-async def test_the_start_block_names_the_proxy_and_not_its_password(data: Path) -> None:
+async def test_the_startup_message_names_the_proxy_without_its_password(data: Path) -> None:
     proxy = "http://alice:hunter2@127.0.0.1:9"
     async with running("serve", data_dir=data, port=0, alpaca_proxy=proxy) as server:
         await server.says(r"proxy +(CORRAL_ALPACA_PROXY)")

@@ -10,7 +10,7 @@ from corral import logs
 
 
 @contextmanager
-def kept_logging() -> Generator[None]:
+def restored_logging() -> Generator[None]:
     """Others look for what the run logs."""
     handlers, level = logging.getLogger().handlers[:], logging.getLogger().level
     configuration, output = structlog.get_config(), vars(logs.request_line_output).copy()

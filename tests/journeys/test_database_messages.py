@@ -1,4 +1,4 @@
-"""Each way in which a database cannot be had has words of its own, in `serve` and in `doctor`."""
+"""Each reason why a database is unavailable has its own message, in `serve` and in `doctor`."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ from tests.journeys.program import corral, free_port
 NO_CONNECTION = "cannot connect to the database"
 
 
-async def told_by_both(**settings: object) -> str:
+async def reported_by_both(**settings: object) -> str:
     """What `serve` says; `doctor` has to say the same."""
     served, examined = await asyncio.gather(corral("serve", port=0, **settings), corral("doctor", **settings))
     assert examined.status == 1
@@ -28,41 +28,41 @@ async def told_by_both(**settings: object) -> str:
     return served.only_complaint
 
 
-async def test_a_server_that_is_not_there_is_the_one_that_cannot_be_connected_to(folder: Path) -> None:
+async def test_a_missing_server_is_reported_as_a_failed_connection(folder: Path) -> None:
     nowhere = f"postgresql://corral_app:hunter2@127.0.0.1:{free_port()}/corral"
     for address in (
         nowhere,
         f"postgresql://corral_app:hunter2@/corral?host={folder}",
         "postgresql://a:hunter2@nowhere.invalid/c",
     ):
-        told = await told_by_both(data_dir=folder, database_url=address)
-        assert told.startswith(f"{NO_CONNECTION} (")
-        assert "CORRAL_DATABASE_URL" in told
+        reported = await reported_by_both(data_dir=folder, database_url=address)
+        assert reported.startswith(f"{NO_CONNECTION} (")
+        assert "CORRAL_DATABASE_URL" in reported
 
 
-async def test_a_role_without_a_connection_left_is_told_as_such(external: ExternalPostgres, folder: Path) -> None:
+async def test_a_role_without_free_connections_is_reported(external: ExternalPostgres, folder: Path) -> None:
     await external.execute("ALTER ROLE corral_app CONNECTION LIMIT 0")
     try:
-        told = await told_by_both(data_dir=folder, database_url=external.dsn("corral_app"))
+        reported = await reported_by_both(data_dir=folder, database_url=external.dsn("corral_app"))
     finally:
         await external.execute("ALTER ROLE corral_app CONNECTION LIMIT -1")
-    assert told.startswith("the database has no free connections (too many connections for role")
+    assert reported.startswith("the database has no free connections (too many connections for role")
 
 
 @pytest.mark.parametrize(
-    ("parameter", "told"),
+    ("parameter", "reported"),
     [
         ("ssl_mode=require", 'unrecognized configuration parameter "ssl_mode"'),
         ("work_mem=nonsense", 'invalid value for parameter "work_mem"'),
         ("shared_buffers=1GB", 'parameter "shared_buffers" cannot be changed'),
     ],
 )
-async def test_a_parameter_that_is_refused_is_told_in_the_server_s_words(
-    parameter: str, told: str, external: ExternalPostgres, folder: Path
+async def test_a_refused_parameter_is_reported_in_the_servers_words(
+    parameter: str, reported: str, external: ExternalPostgres, folder: Path
 ) -> None:
     address = f"{external.dsn('corral_app')}&{parameter}"
-    refused = await told_by_both(data_dir=folder, database_url=address)
-    assert refused.startswith(f"the database refuses a parameter of CORRAL_DATABASE_URL: {told}")
+    refused = await reported_by_both(data_dir=folder, database_url=address)
+    assert refused.startswith(f"the database refuses a parameter of CORRAL_DATABASE_URL: {reported}")
 
 
 def _a_folder(file: Path) -> None:
@@ -83,7 +83,7 @@ def _nothing(_: Path) -> None:
 
 @pytest.mark.parametrize("name", ["sslrootcert", "sslcert", "sslkey"])
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "reported"),
     [
         (_a_folder, "is not a regular file"),
         (_a_pipe, "is not a regular file"),
@@ -92,19 +92,19 @@ def _nothing(_: Path) -> None:
     ],
 )
 async def test_a_certificate_s_file_that_cannot_be_used_is_named(
-    name: str, make: Callable[[Path], None], told: str, folder: Path
+    name: str, make: Callable[[Path], None], reported: str, folder: Path
 ) -> None:
     file = folder / "certificate.pem"
     make(file)
     address = f"postgresql://corral_app:hunter2@127.0.0.1:{free_port()}/corral?sslmode=verify-full&{name}={file}"
-    refused = await told_by_both(data_dir=folder / "data", database_url=address)
-    assert refused == f"CORRAL_DATABASE_URL cannot be used: its {name}, {file}, {told}"
+    refused = await reported_by_both(data_dir=folder / "data", database_url=address)
+    assert refused == f"CORRAL_DATABASE_URL cannot be used: its {name}, {file}, {reported}"
 
 
-async def test_a_server_without_tls_is_told_as_such(folder: Path) -> None:
+async def test_a_server_without_tls_is_reported(folder: Path) -> None:
     async with without_tls() as port:
         address = f"postgresql://corral_app:hunter2@127.0.0.1:{port}/corral?sslmode=require"
-        assert (await told_by_both(data_dir=folder, database_url=address)).startswith(
+        assert (await reported_by_both(data_dir=folder, database_url=address)).startswith(
             "the database does not support TLS"
         )
 
@@ -125,35 +125,33 @@ async def without_tls() -> AsyncGenerator[int]:
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 8192])
-async def test_a_bad_control_file_of_the_embedded_database_is_told_in_postgresql_s_words(
-    content: bytes, data: Path
-) -> None:
+async def test_an_invalid_control_file_is_reported_in_postgresqls_words(content: bytes, data: Path) -> None:
     spoil(data / "postgres" / "global" / "pg_control", content)
     served, examined = [await corral(command, data_dir=data, port=free_port()) for command in ("serve", "doctor")]
-    for told in (served.only_complaint, examined.out):
-        assert "PostgreSQL did not start: " in told
-        assert "its control file is damaged: restore the database from your backup" in told
-        assert NO_CONNECTION not in told
+    for reported in (served.only_complaint, examined.out):
+        assert "PostgreSQL did not start: " in reported
+        assert "its control file is damaged: restore the database from your backup" in reported
+        assert NO_CONNECTION not in reported
 
 
-def test_a_disk_that_is_full_at_the_start_is_told_as_such() -> None:
-    told = _with_way_out("FATAL: could not write lock file: No space left on device")
-    assert told.endswith("its disk is full: free some space")
+def test_a_full_disk_at_startup_is_reported() -> None:
+    reported = _with_way_out("FATAL: could not write lock file: No space left on device")
+    assert reported.endswith("its disk is full: free some space")
     assert _with_way_out("FATAL: no") == "FATAL: no"
 
 
 @pytest.mark.parametrize(
-    ("parameter", "told"),
+    ("parameter", "reported"),
     [
         ("sslmode=verify-full", "asks to verify the server's certificate but has no sslrootcert"),
         ("sslmode=nonsense", "has a wrong parameter: `sslmode` parameter must be one of: disable"),
         ("target_session_attrs=nonsense", "has a wrong parameter: target_session_attrs must be any, primary"),
     ],
 )
-async def test_a_wrong_parameter_of_the_address_is_told(parameter: str, told: str, folder: Path) -> None:
+async def test_an_invalid_parameter_of_the_url_is_reported(parameter: str, reported: str, folder: Path) -> None:
     address = f"postgresql://corral_app:hunter2@127.0.0.1/corral?{parameter}"
-    refused = await told_by_both(data_dir=folder, database_url=address)
-    assert refused.startswith(f"CORRAL_DATABASE_URL {told}")
+    refused = await reported_by_both(data_dir=folder, database_url=address)
+    assert refused.startswith(f"CORRAL_DATABASE_URL {reported}")
 
 
 def _refused_certificate() -> ssl.SSLCertVerificationError:
@@ -162,7 +160,7 @@ def _refused_certificate() -> ssl.SSLCertVerificationError:
     return error
 
 
-def test_a_file_of_passwords_is_not_expected_in_pem_form(folder: Path) -> None:
+def test_a_password_file_need_not_be_pem(folder: Path) -> None:
     file = folder / "passwords"
     file.write_text("not a certificate")
     assert unusable_file(f"postgresql://corral_app@127.0.0.1/corral?passfile={file}") is None
@@ -173,7 +171,7 @@ def spoil(file: Path, content: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "reported"),
     [
         (asyncpg.DiskFullError("no space"), "the database's disk is full (no space)"),
         (asyncpg.OutOfMemoryError("no memory"), "the database ran out of a resource (no memory)"),
@@ -192,5 +190,5 @@ def spoil(file: Path, content: bytes) -> None:
         ),
     ],
 )
-def test_what_happens_later_has_its_own_words_too(error: Exception, told: str) -> None:
-    assert reason_of(error).startswith(told)
+def test_later_database_errors_are_reported_too(error: Exception, reported: str) -> None:
+    assert reason_of(error).startswith(reported)

@@ -41,7 +41,7 @@ async def transport(wire: Wire) -> _GatheringTransport:
     return _GatheringTransport(wire, asyncio.get_running_loop())
 
 
-async def test_what_is_written_in_one_pass_of_the_loop_is_sent_once(wire: Wire, transport: _GatheringTransport) -> None:
+async def test_writes_of_one_pass_of_the_loop_are_sent_together(wire: Wire, transport: _GatheringTransport) -> None:
     transport.write(b"head")
     transport.write(b"body")
     assert wire.sent == []
@@ -52,14 +52,14 @@ async def test_what_is_written_in_one_pass_of_the_loop_is_sent_once(wire: Wire, 
     assert wire.sent == [b"headbody", b"more"]
 
 
-async def test_much_is_sent_at_once_so_that_it_does_not_pile_up(wire: Wire, transport: _GatheringTransport) -> None:
+async def test_large_writes_are_sent_at_once(wire: Wire, transport: _GatheringTransport) -> None:
     for _ in range(5):
         transport.write(bytes(10_000))
     assert [len(part) for part in wire.sent] == [20_000, 20_000]
 
 
 @pytest.mark.parametrize("end", ["close", "write_eof"])
-async def test_nothing_is_lost_at_the_end(wire: Wire, transport: _GatheringTransport, end: str) -> None:
+async def test_closing_sends_the_rest(wire: Wire, transport: _GatheringTransport, end: str) -> None:
     transport.write(b"last words")
     getattr(transport, end)()
     await asyncio.sleep(0)
@@ -67,7 +67,7 @@ async def test_nothing_is_lost_at_the_end(wire: Wire, transport: _GatheringTrans
     assert wire.sent[0] == b"last words"
 
 
-async def test_an_aborted_connection_gets_nothing_more(wire: Wire, transport: _GatheringTransport) -> None:
+async def test_an_aborted_connection_sends_nothing_more(wire: Wire, transport: _GatheringTransport) -> None:
     transport.write(b"too late")
     transport.abort()
     await asyncio.sleep(0)

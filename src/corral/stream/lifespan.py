@@ -1,4 +1,4 @@
-"""The stream of all users: opened with the process, and idle while nobody listens."""
+"""Starts and stops streaming with the process. Idle while no stream is open."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -29,7 +29,7 @@ async def open_stream_service(
     *,
     interval_seconds: float,
 ) -> AsyncGenerator[StreamService]:
-    """`interval_seconds` is the least time from one call about an account to the next."""
+    """`interval_seconds` is the minimum time between two calls about an account."""
     feeds = Feeds(accounts, trade_updates, interval_seconds)
     hubs = Hubs(feeds)
     monitor = RevocationMonitor(database, credentials, hubs)

@@ -1,11 +1,11 @@
-"""Signals that stop this process, and an orderly end: no PostgreSQL is left behind."""
+"""Signals that stop this process, and an orderly shutdown that leaves no PostgreSQL running."""
 
 import asyncio
 import signal
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Signals:
@@ -19,8 +19,8 @@ class Signals:
         (self.twice if self.once.is_set() else self.once).set()
 
 
-async def ended_in_order(work: Coroutine[Any, Any, None]) -> None:
-    """Runs `work`. The first signal cancels it, so that what it opened is closed. It may install its own handlers."""
+async def run_until_signal(work: Coroutine[Any, Any, None]) -> None:
+    """Runs `work`. The first signal cancels it, so that it closes what it opened. It may install its own handlers."""
     running = asyncio.ensure_future(work)
     signals: list[bool] = []
 
@@ -34,7 +34,7 @@ async def ended_in_order(work: Coroutine[Any, Any, None]) -> None:
 
 def _handle(on_signal: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
-    for number in ENDING:
+    for number in STOP_SIGNALS:
         if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
             continue  # as under nohup
         loop.add_signal_handler(number, on_signal)

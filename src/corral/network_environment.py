@@ -1,4 +1,4 @@
-"""Environment variables that are not our settings and still affect us, so that commands can name them."""
+"""Environment variables that are not Corral's settings but affect TLS and proxies, so that commands can name them."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ NEVER_FOLLOWED = ("SSLKEYLOGFILE",)
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class NetworkEnvironment:
     """`trust` holds variables that change which certificates are trusted, with values; `proxies` only names."""
 
     trust: Mapping[str, str]
@@ -25,7 +25,7 @@ class Surroundings:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], *, has_own_database: bool) -> Self:
-        """Without a configured database, the embedded one is opened, and no variable affects that."""
+        """Without a configured database the embedded one is used, which no variable affects."""
         trust = (*_TRUST_FILES, *_TRUST_FOLDERS, *(_TRUST_OF_DATABASE if has_own_database else ()))
         return cls(
             trust={name: environ[name] for name in trust if environ.get(name)},

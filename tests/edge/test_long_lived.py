@@ -1,11 +1,11 @@
-"""Answers that last: counted apart, bounded, and told of a stop."""
+"""Long-lived responses: counted separately, bounded, and notified of a stop."""
 
 import asyncio
 import io
 
 from corral.edge.connection import Limits
-from corral.edge.edge import Receive, Scope, Send
 from corral.edge.long_lived import connection_of
+from corral.edge.middleware import Receive, Scope, Send
 from tests.edge.wire import request, served
 
 
@@ -37,7 +37,7 @@ class Pasture:
         await send({"type": "http.response.body", "body": b"ended"})
 
 
-async def test_answers_that_last_take_no_place_of_the_others(log: io.BytesIO) -> None:
+async def test_long_lived_responses_do_not_count_towards_the_connection_limit(log: io.BytesIO) -> None:
     limits = Limits(connections=2, spare_connections=0, long_lived=5)
     async with served(Pasture(), log, limits=limits) as server:
         for _ in range(5):
@@ -47,7 +47,7 @@ async def test_answers_that_last_take_no_place_of_the_others(log: io.BytesIO) ->
         assert (await server.ask(request("GET", "/"))).status == 200
 
 
-async def test_there_are_only_so_many_and_one_that_ends_makes_room(log: io.BytesIO) -> None:
+async def test_long_lived_responses_are_limited_and_an_ended_one_makes_room(log: io.BytesIO) -> None:
     async with served(Pasture(), log, limits=Limits(long_lived=1)) as server:
         first = await server.connect()
         await first.send(request("GET", "/last"))
@@ -64,7 +64,7 @@ async def test_there_are_only_so_many_and_one_that_ends_makes_room(log: io.Bytes
                     break
 
 
-async def test_a_stop_is_told_to_them_at_once(log: io.BytesIO) -> None:
+async def test_a_stop_is_signaled_to_long_lived_responses_at_once(log: io.BytesIO) -> None:
     pasture = Pasture()
     async with served(pasture, log, grace_seconds=30) as server:
         client = await server.connect()
