@@ -405,7 +405,7 @@ def run_sandbox(
         else:
             served.set_result(None)
 
-    # A daemon, so that a program that fails outside the block can still exit.
+    # A daemon: a program that ends without leaving the block is not kept from it.
     thread = Thread(target=run, name="sandbox", daemon=True)
     thread.start()
     either: list[Future[Any]] = [started, served]
