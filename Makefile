@@ -5,6 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CHART := src/corral/web/static/vendor/lightweight-charts.js
 AXE := .tools/axe/axe.min.js
+SANDBOX := distributions/corral-sandbox
 # Compiled tests are kept whatever the surroundings say: to compile them anew takes each worker longer than to run them.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses=6 --dist=loadgroup --no-loadscope-reorder
 EVERY_LINE := $(BIN)/coverage report --fail-under=100 \
@@ -25,9 +26,11 @@ install: .venv/.installed $(CHART) ## install Corral into .venv
 run: .venv/.installed $(CHART) ## start the demo: a sandbox broker, a user, two accounts
 	@exec $(BIN)/corral demo
 dev: .venv/.dev-installed $(CHART) $(AXE) ## install what tests and checks need, too
-wheel: .venv/.installed $(CHART) ## build a wheel into dist/
-	@$(UV) build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir dist .
-	@ls dist/*.whl
+wheel: .venv/.installed $(CHART) ## build both wheels into dist/: Corral, and the sandbox by itself
+	@rm -f dist/corral*.whl
+	@for source in . $(SANDBOX); do $(UV) build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir dist $$source || exit 1; done
+	@printf '%s\n' 'Install Corral with both, so that pip asks no index for corral-sandbox:' "  pip install $$(echo dist/corral*.whl)" \
+	  'Only the sandbox:' "  pip install $$(echo dist/corral_sandbox-*.whl)"
 test: .venv/.dev-installed ## run the tests (real PostgreSQL, real HTTP)
 	$(PYTEST)
 coverage: .venv/.dev-installed ## run them and see that they reach all that they must
@@ -70,11 +73,11 @@ $(CHART): requirements/package-lock.json
 $(AXE): requirements/package-lock.json
 	@requirements/get-axe
 
-.venv/.installed: requirements/runtime.txt pyproject.toml | $(UV)
+.venv/.installed: requirements/runtime.txt pyproject.toml $(SANDBOX)/pyproject.toml | $(UV)
 	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) .venv
 	@echo "Installing Corral into .venv ..."
 	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/build.txt -r requirements/runtime.txt
-	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable . --editable $(SANDBOX)
 	@touch $@
 
 .venv/.dev-installed: .venv/.installed requirements/dev.txt requirements/openapi-document.txt

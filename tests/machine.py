@@ -60,6 +60,8 @@ CHART: Final = Need("the chart's library", "apt-get install npm && make clean de
 AXE: Final = Need("axe-core", "apt-get install npm && make clean dev", AXE_FILE.exists())
 OPENSSL: Final = Need("openssl", "apt-get install openssl", shutil.which("openssl") is not None)
 CURL: Final = Need("curl", "apt-get install curl", shutil.which("curl") is not None)
+UV_PROGRAM: Final = shutil.which("uv") or str(Path(__file__).parents[1] / ".tools" / "bin" / "uv")
+UV: Final = Need("uv", "make clean dev", Path(UV_PROGRAM).exists())
 SYSTEMD: Final = Need(
     "systemd-analyze", "apt-get install systemd", shutil.which("systemd-analyze") is not None, is_tool=False
 )
@@ -79,7 +81,7 @@ OPEN_CHECKOUT: Final = Need(
 )
 
 _NEEDS: Final = (
-    *(BROWSER, CHART, AXE, CURL, OPENSSL, PGBOUNCER, POSTGRESQL_15, SYSTEMD),
+    *(BROWSER, CHART, AXE, CURL, OPENSSL, PGBOUNCER, POSTGRESQL_15, SYSTEMD, UV),
     *(ROOT, OPEN_PYTHON, OPEN_CHECKOUT),
 )
 

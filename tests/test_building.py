@@ -1,4 +1,4 @@
-"""What a checkout makes of itself: a wheel that is whole, and one note where npm is missing."""
+"""What a checkout makes of itself: two wheels that are whole, and one note where npm is missing."""
 
 import shutil
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 CHART = Path("src/corral/web/static/vendor/lightweight-charts.js")
-PACKAGES = {"corral", "corral_sandbox"}
+SANDBOX = Path("distributions/corral-sandbox")
 TOOLS = ("sh", "cat", "cp", "dirname", "grep", "mkdir", "mv", "rm")
 
 
@@ -21,6 +21,7 @@ def clone(tmp_path: Path) -> Path:
     folder = tmp_path / "clone"
     for part in ("src/corral", "src/corral_sandbox", "requirements"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("vendor", "__pycache__"))
+    shutil.copytree(ROOT / SANDBOX, folder / SANDBOX, symlinks=True)
     for file in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / file, folder)
     return folder
@@ -43,18 +44,43 @@ def test_a_clean_clone_builds_nothing_without_the_chart_and_says_how(what: str, 
     assert not list(clone.glob("corral-*"))
 
 
-def test_a_distribution_has_both_packages_and_the_chart(clone: Path) -> None:
+def test_corrals_distribution_has_its_package_and_the_chart(clone: Path) -> None:
     (clone / CHART).parent.mkdir()
     (clone / CHART).write_text("// the chart")
     with zipfile.ZipFile(clone / built("wheel", clone).stdout.strip()) as wheel:
         assert wheel.read(str(CHART.relative_to("src"))) == b"// the chart"
-        assert {path.partition("/")[0] for path in wheel.namelist() if ".dist-info/" not in path} == PACKAGES
+        assert _packages(wheel) == {"corral"}
     with tarfile.open(clone / built("sdist", clone).stdout.strip()) as source:
-        assert {path.partition("/")[2] for path in source.getnames()} >= {
-            str(CHART),
-            *(f"src/{package}/__init__.py" for package in PACKAGES),
-            "requirements/wheel_with_chart.py",  # without it no wheel could be built of it
-        }
+        names = {path.partition("/")[2] for path in source.getnames()}
+    assert names >= {
+        str(CHART),
+        "src/corral/__init__.py",
+        "requirements/wheel_with_chart.py",  # without it no wheel could be built of it
+    }
+    assert not any(name.startswith("src/corral_sandbox") for name in names)
+
+
+def test_the_sandboxs_distribution_has_its_package_also_by_way_of_its_source(clone: Path, tmp_path: Path) -> None:
+    _build("wheel", clone / SANDBOX, tmp_path / "direct")
+    _build("sdist", clone / SANDBOX, tmp_path)
+    (packed,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(packed) as source:
+        source.extractall(tmp_path, filter="data")
+    _build("wheel", tmp_path / packed.name.removesuffix(".tar.gz"), tmp_path / "by way of the source")
+    wheels = [*tmp_path.glob("*/*.whl")]
+    with zipfile.ZipFile(wheels[0]) as one, zipfile.ZipFile(wheels[1]) as other:
+        assert _packages(one) == {"corral_sandbox"}
+        assert one.namelist() == other.namelist()
+        assert any(name.endswith("licenses/LICENSE") for name in one.namelist())
+
+
+def _packages(wheel: zipfile.ZipFile) -> set[str]:
+    return {path.partition("/")[0] for path in wheel.namelist() if ".dist-info/" not in path}
+
+
+def _build(target: str, source: Path, folder: Path) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "--target", target, "--directory", str(folder)]
+    subprocess.run(command, cwd=source, capture_output=True, check=True)
 
 
 @pytest.fixture

@@ -121,30 +121,15 @@ def demo(
     _run(run_demo(folder, port, sandbox_port))
 
 
-@app.command()
-def sandbox(
-    *,
-    port: SandboxPort = 8003,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same ids and prices.")] = 0,
-    latency_ms: Annotated[int, typer.Option(min=0, help="Delay of each answer of the Trading API.")] = 0,
-    speed: Annotated[
-        int,
-        typer.Option(
-            min=0, max=86_400, help="How fast its time runs: at 1440 a day takes a minute, at 0 it stands still."
-        ),
-    ] = 1,
-    start: Annotated[
-        str | None, typer.Option(help="When its time starts, such as 2026-11-24T09:29-05:00. Default: now.")
-    ] = None,
-    characters: Annotated[
-        bool, typer.Option("--characters", help="Open each account with cash, holdings and restrictions of its own.")
-    ] = False,
-    data_dir: DataDir = None,  # noqa: ARG001 - every command takes it; the sandbox keeps no data
-) -> None:
+@app.command(
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "allow_interspersed_args": False, "ignore_unknown_options": True},
+)
+def sandbox(context: typer.Context) -> None:
     """Run only the Alpaca-compatible SANDBOX broker. Use it for your own tests, for example."""
-    from corral.commands.sandbox import run_sandbox
+    from corral_sandbox.command import main as run_sandbox
 
-    _run(run_sandbox(port, seed, latency_ms / 1000, start=_moment_of(start), speed=speed, characters=characters))
+    run_sandbox(context.args, "corral sandbox")  # the same options, because it is `corral-sandbox` itself
 
 
 @users.command("add")
@@ -304,18 +289,6 @@ def _token_name(text: str) -> str:
         return TypeAdapter(Name).validate_python(text)
     except ValidationError:
         raise ValueError("--name takes 1 to 100 printable characters") from None
-
-
-def _moment_of(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise ValueError("--start takes a time with its time zone, such as 2026-11-24T09:29-05:00")
-    return moment
 
 
 def _duration(text: str) -> timedelta:

@@ -1,4 +1,5 @@
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -6,6 +7,7 @@ from aiohttp import ClientSession
 
 from corral_sandbox import Sandbox, serve_sandbox
 from tests.sandbox.asking import Caller
+from tests.sandbox.distribution import install_sandbox
 from tests.sandbox.judges import official_document
 from tests.turned_clock import turned_process
 
@@ -44,3 +46,11 @@ def official() -> dict[str, Any]:
 def official_data() -> dict[str, Any]:
     """Alpaca's own description of its market data."""
     return official_document("market-data-api.json")
+
+
+@pytest.fixture(scope="session")
+def installed_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with `corral-sandbox`, installed from its wheel. Its tests share one worker: mark them
+    with `pytest.mark.xdist_group("distribution")`.
+    """
+    return install_sandbox(tmp_path_factory.mktemp("distribution"))

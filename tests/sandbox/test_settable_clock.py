@@ -102,11 +102,11 @@ async def test_an_advance_of_somebody_who_believes_in_another_time_is_refused(br
     [
         ("POST", "/_clock/advance", {}, "give either seconds or to"),
         ("POST", "/_clock/advance", {"seconds": 1, "to": "open"}, "give either seconds or to"),
-        ("POST", "/_clock/advance", {"seconds": -1}, "seconds: Input should be greater than 0"),
+        ("POST", "/_clock/advance", {"seconds": -1}, "seconds: must be greater than 0"),
         ("POST", "/_clock/advance", {"to": "2026-11-24T10:00-05:00"}, "goes to a later time"),
         ("POST", "/_clock/advance", {"to": "2026-11-25T10:00"}, "needs a time zone"),
         ("POST", "/_clock/advance", {"to": "noon"}, "to: "),
-        ("POST", "/_clock/advance", {"second": 1}, "second: Extra inputs are not permitted"),
+        ("POST", "/_clock/advance", {"second": 1}, "second: unknown field; did you mean seconds?"),
         ("PUT", "/_clock", {"speed": -1}, "speed: "),
         ("PUT", "/_clock", {"speed": 86_401}, "speed: "),
         ("PUT", "/_clock", {"at": "2026-11-24T10:00"}, "needs a time zone"),

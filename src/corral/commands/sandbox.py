@@ -1,4 +1,4 @@
-"""`corral sandbox`: only the Alpaca-compatible broker."""
+"""The Alpaca-compatible broker beside `corral demo`. `corral sandbox` is a command of `corral_sandbox`."""
 
 import errno
 import os
@@ -6,8 +6,6 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 
-from corral.commands.console import out
-from corral.ending import Signals
 from corral.errors import OperatorError
 from corral_sandbox import Sandbox, serve_sandbox
 
@@ -16,42 +14,11 @@ class SandboxCannotListen(OperatorError):  # noqa: N818 - a condition
     """The sandbox's port is not available. One line that says what to do."""
 
 
-async def run_sandbox(
-    port: int, seed: int, latency_seconds: float, *, start: datetime | None, speed: int, characters: bool
-) -> None:
-    signals = Signals()
-    way_out = "corral sandbox --port N"
-    async with open_sandbox(
-        port, way_out, seed=seed, latency_seconds=latency_seconds, start=start, speed=speed, characters=characters
-    ) as broker:
-        out.print(f"SANDBOX broker: {broker.paper_url} (paper), {broker.live_url} (live)")
-        out.print("  key ID PK… (paper) or AK… (live), secret: sandbox-secret-for-<key ID>. Press Ctrl-C to stop.")
-        await signals.once.wait()
-
-
 @asynccontextmanager
-async def open_sandbox(
-    port: int,
-    way_out: str,
-    *,
-    seed: int = 0,
-    latency_seconds: float = 0,
-    speed: int = 1,
-    start: datetime | None = None,
-    characters: bool = False,
-) -> AsyncGenerator[Sandbox]:
+async def open_sandbox(port: int, way_out: str, *, start: datetime, characters: bool) -> AsyncGenerator[Sandbox]:
     async with AsyncExitStack() as stack:
         try:
-            broker = await stack.enter_async_context(
-                serve_sandbox(
-                    port=port,
-                    seed=seed,
-                    latency_seconds=latency_seconds,
-                    speed=speed,
-                    start=start,
-                    characters=characters,
-                )
-            )
+            broker = await stack.enter_async_context(serve_sandbox(port=port, start=start, characters=characters))
         except OSError as error:
             is_taken = error.errno == errno.EADDRINUSE
             reason = "is in use by another program" if is_taken else f"({os.strerror(error.errno or 0).lower()})"

@@ -1,9 +1,9 @@
 """Orders on the wire: reads the JSON of a request, and writes an order as Alpaca does."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, TypeVar
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from typing import Annotated, get_args
 
 from corral_sandbox.broker.orders import (
     BrokerOrder,
@@ -17,87 +17,99 @@ from corral_sandbox.broker.orders import (
     TimeInForce,
 )
 from corral_sandbox.errors import InvalidParameterError
+from corral_sandbox.http.forms import (
+    Form,
+    FormError,
+    MissingFieldError,
+    choice,
+    flag,
+    list_of,
+    number,
+    or_blank,
+    part,
+    read_form,
+    text,
+)
 from corral_sandbox.http.requests import JsonValue
 from corral_sandbox.market.assets import Asset, find_asset
 from corral_sandbox.market.money import format_amount, format_optional_amount
 from corral_sandbox.market.time import format_optional_timestamp, format_timestamp
 
-_Body = TypeVar("_Body", bound=BaseModel)
+
+def _client_order_id(value: object) -> str:
+    if len(text(value)) > _LONGEST_CLIENT_ORDER_ID:
+        raise FormError(f"must have at most {_LONGEST_CLIENT_ORDER_ID} characters")
+    return text(value)
 
 
-def _empty_to_none(value: JsonValue) -> JsonValue:
-    return None if value == "" else value
+def _class(value: object) -> object:
+    return "" if value == "simple" else _one_class(value)
 
 
-def _reject_boolean(value: JsonValue) -> JsonValue:
-    """Rejects true and false, which pydantic would read as one and zero."""
-    if isinstance(value, bool):
-        raise ValueError("must be a number")  # noqa: TRY004 - pydantic reports only ValueError as a reason
-    return _empty_to_none(value)
+_LONGEST_CLIENT_ORDER_ID = 128
+_amount = or_blank(number(above=0, highest=10**9, decimal_places=9))
+_net = or_blank(number(lowest=-(10**9), highest=10**9, decimal_places=9))
+_type, _duration, _one_class = (
+    choice(*get_args(OrderType)),
+    choice(*get_args(TimeInForce)),
+    choice(*get_args(OrderClass)),
+)
+_side, _intent, _id = or_blank(choice(*get_args(Side))), or_blank(choice(*get_args(Intent))), or_blank(_client_order_id)
 
 
-def _simple_to_empty(value: JsonValue) -> JsonValue:
-    return "" if value is None or value == "simple" else value
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _TakeProfit:
+    limit_price: Annotated[Decimal | None, _amount] = None
 
 
-_Number = Annotated[Decimal, Field(ge=-(10**9), le=10**9, max_digits=18, decimal_places=9)]
-_Amount = Annotated[Annotated[_Number, Field(gt=0)] | None, BeforeValidator(_reject_boolean)]
-_Net = Annotated[_Number | None, BeforeValidator(_reject_boolean)]
-_ClientOrderId = Annotated[Annotated[str, Field(max_length=128)] | None, BeforeValidator(_empty_to_none)]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StopLoss:
+    stop_price: Annotated[Decimal | None, _amount] = None
+    limit_price: Annotated[Decimal | None, _amount] = None
 
 
-class _Part(BaseModel):
-    """Ignores unknown fields, as Alpaca does."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class _TakeProfit(_Part):
-    limit_price: _Amount = None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OptionLeg:
+    symbol: Annotated[str, text]
+    ratio_qty: Annotated[Decimal | None, _amount]
+    side: Annotated[Side | None, _side] = None
+    position_intent: Annotated[Intent | None, _intent] = None
 
 
-class _StopLoss(_Part):
-    stop_price: _Amount = None
-    limit_price: _Amount = None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OrderBody:
+    symbol: Annotated[str | None, or_blank(text)] = None
+    qty: Annotated[Decimal | None, _amount] = None
+    notional: Annotated[Decimal | None, _amount] = None
+    side: Annotated[Side | None, _side] = None
+    type: Annotated[OrderType, _type]
+    time_in_force: Annotated[TimeInForce, _duration]
+    limit_price: Annotated[Decimal | None, _net] = None
+    stop_price: Annotated[Decimal | None, _amount] = None
+    trail_price: Annotated[Decimal | None, _amount] = None
+    trail_percent: Annotated[Decimal | None, _amount] = None
+    extended_hours: Annotated[bool, flag] = False
+    client_order_id: Annotated[str | None, _id] = None
+    order_class: Annotated[OrderClass, _class] = ""
+    position_intent: Annotated[Intent | None, _intent] = None
+    take_profit: Annotated[_TakeProfit | None, part(_TakeProfit, ignores_unknown=True)] = None
+    stop_loss: Annotated[_StopLoss | None, part(_StopLoss, ignores_unknown=True)] = None
+    legs: Annotated[list[_OptionLeg] | None, list_of(part(_OptionLeg, ignores_unknown=True), shortest=2, longest=4)] = (
+        None
+    )
 
 
-class _OptionLeg(_Part):
-    symbol: str
-    ratio_qty: _Amount
-    side: Side | None = None
-    position_intent: Intent | None = None
-
-
-class _OrderBody(_Part):
-    symbol: Annotated[str | None, BeforeValidator(_empty_to_none)] = None
-    qty: _Amount = None
-    notional: _Amount = None
-    side: Annotated[Side | None, BeforeValidator(_empty_to_none)] = None
-    type: OrderType
-    time_in_force: TimeInForce
-    limit_price: _Net = None
-    stop_price: _Amount = None
-    trail_price: _Amount = None
-    trail_percent: _Amount = None
-    extended_hours: bool | None = None
-    client_order_id: _ClientOrderId = None
-    order_class: Annotated[OrderClass, BeforeValidator(_simple_to_empty)] = ""
-    position_intent: Annotated[Intent | None, BeforeValidator(_empty_to_none)] = None
-    take_profit: _TakeProfit | None = None
-    stop_loss: _StopLoss | None = None
-    legs: Annotated[list[_OptionLeg] | None, Field(min_length=2, max_length=4)] = None
-
-
-class OrderChange(_Part):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderChange:
     """What a replacement changes; None keeps the old value."""
 
-    qty: _Amount = None
-    time_in_force: TimeInForce | None = None
-    limit_price: _Net = None
-    stop_price: _Amount = None
-    trail: _Amount = None
-    notional: _Amount = None
-    client_order_id: _ClientOrderId = None
+    qty: Annotated[Decimal | None, _amount] = None
+    time_in_force: Annotated[TimeInForce | None, _duration] = None
+    limit_price: Annotated[Decimal | None, _net] = None
+    stop_price: Annotated[Decimal | None, _amount] = None
+    trail: Annotated[Decimal | None, _amount] = None
+    notional: Annotated[Decimal | None, _amount] = None
+    client_order_id: Annotated[str | None, _id] = None
 
 
 def read_order(raw: dict[str, JsonValue]) -> OrderRequest:
@@ -120,7 +132,7 @@ def read_order(raw: dict[str, JsonValue]) -> OrderRequest:
         stop_price=body.stop_price,
         trail_price=body.trail_price,
         trail_percent=body.trail_percent,
-        extended_hours=bool(body.extended_hours),
+        extended_hours=body.extended_hours,
         order_class=body.order_class,
         intent=body.position_intent,
         client_order_id=body.client_order_id,
@@ -134,14 +146,15 @@ def read_change(raw: dict[str, JsonValue]) -> OrderChange:
     return _read(OrderChange, raw)
 
 
-def _read(kind: type[_Body], raw: dict[str, JsonValue]) -> _Body:
+def _read(kind: Callable[..., Form], raw: dict[str, JsonValue]) -> Form:
+    """Ignores unknown fields, as Alpaca does."""
     try:
-        return kind.model_validate(raw)
-    except ValidationError as rejected:
-        first = rejected.errors(include_url=False, include_input=False, include_context=False)[0]
-        name = ".".join(str(part) for part in first["loc"])
+        return read_form(kind, raw, ignores_unknown=True)
+    except FormError as rejected:
+        name = ".".join(rejected.place)
+        is_missing = isinstance(rejected, MissingFieldError)
         raise InvalidParameterError(
-            f"{name} is required" if first["type"] == "missing" else f"invalid {name}: {first['msg']}"
+            f"{name} is required" if is_missing else f"invalid {name}: {rejected.reason}"
         ) from None
 
 

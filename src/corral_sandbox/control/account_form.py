@@ -11,27 +11,32 @@ What follows from these, such as equity, is refused. Only `derived`, under which
 ignored.
 """
 
-import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
-from difflib import get_close_matches
-from typing import Annotated, Literal, Never, get_args
-
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
+from typing import Annotated, Never, cast, get_args
 
 from corral_sandbox.broker.account_settings import AccountConfigurations
 from corral_sandbox.broker.characters import Character
 from corral_sandbox.broker.seeding import AccountSeed, SeedPosition
 from corral_sandbox.errors import ApiError
+from corral_sandbox.http.forms import (
+    FormError,
+    UnknownFieldError,
+    choice,
+    list_of,
+    matching,
+    number,
+    part,
+    read_form,
+    text,
+    whole_number,
+)
 from corral_sandbox.http.requests import JsonValue, read_json_object
 
 DERIVED = "derived"
 
-_CURRENCY = re.compile("[A-Z]{3}")
-
 # Those of Alpaca's OpenAPI document, and those that only its SDK for Python knows.
-_Status = Literal[
+_STATUSES = (
     "INACTIVE",
     "PAPER_ONLY",
     "ONBOARDING",
@@ -54,62 +59,63 @@ _Status = Literal[
     "REAPPROVAL_PENDING",
     "RESUBMITTED",
     "SIGNED_UP",
-]
-_Restriction = Literal["trading_blocked", "account_blocked", "transfers_blocked", "trade_suspended_by_user"]
+)
+_RESTRICTIONS = ("trading_blocked", "account_blocked", "transfers_blocked", "trade_suspended_by_user")
 
 
-def _number(value: JsonValue) -> JsonValue:
-    """Rejects true and false, which pydantic would read as one and zero."""
-    if isinstance(value, bool):
-        raise ValueError("must be a number")  # noqa: TRY004 - pydantic reports only ValueError as a reason
-    return value
+def _multiplier(value: object) -> object:
+    return _one_multiplier(str(value) if isinstance(value, Decimal) else value)
 
 
-def _text(value: JsonValue) -> JsonValue:
-    return str(value) if isinstance(value, Decimal) else value
+def _order(value: object) -> object:
+    if not isinstance(value, dict):
+        raise FormError("must be an object, as POST /v2/orders takes it")
+    return cast("dict[str, JsonValue]", value)
 
 
-def _currency(code: str) -> str:
-    if _CURRENCY.fullmatch(code) is None:
-        raise ValueError("must be a code of three capital letters, such as USD")
-    return code
+def _configurations(value: object) -> dict[str, JsonValue]:
+    if not isinstance(value, dict):
+        raise FormError("must be an object, as PATCH /v2/account/configurations takes it")
+    configurations = cast("dict[str, JsonValue]", value)
+    known = [each.name for each in fields(AccountConfigurations)]
+    for name in configurations:
+        if name not in known:
+            raise FormError(f"unknown field; there are {', '.join(known)}", (name,))
+    return configurations
 
 
-_Cash = Annotated[Decimal, BeforeValidator(_number), Field(ge=-(10**12), le=10**12, max_digits=60)]
-_Quantity = Annotated[Decimal, BeforeValidator(_number), Field(ge=-(10**9), le=10**9, decimal_places=9)]
-_Price = Annotated[Decimal, BeforeValidator(_number), Field(gt=0, le=10**9, decimal_places=12)]
-_Level = Annotated[int, BeforeValidator(_number), Field(ge=0, le=3)]
-_Count = Annotated[int, BeforeValidator(_number), Field(ge=0, le=10_000)]
-_Currency = Annotated[str, AfterValidator(_currency)]
-_Multiplier = Annotated[Literal["1", "2", "4"], BeforeValidator(_text)]
+_one_multiplier = choice("1", "2", "4")
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Position:
+    symbol: Annotated[str, text]
+    qty: Annotated[Decimal, number(lowest=-(10**9), highest=10**9, decimal_places=9)]
+    avg_entry_price: Annotated[Decimal | None, number(above=0, highest=10**9, decimal_places=12)] = None
 
 
-class _Position(_Part):
-    symbol: str
-    qty: _Quantity
-    avg_entry_price: _Price | None = None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchlistForm:
+    name: Annotated[str, text]
+    symbols: Annotated[list[str], list_of(text)] = field(default_factory=list[str])
 
 
-class WatchlistForm(_Part):
-    name: str
-    symbols: list[str] = []
-
-
-class _Body(_Part):
-    character: Character | None = None
-    cash: _Cash | None = None
-    currency: _Currency | None = None
-    multiplier: _Multiplier | None = None
-    status: _Status | None = None
-    options_level: _Level | None = None
-    daytrade_count: _Count | None = None
-    restrictions: list[_Restriction] | None = None
-    positions: list[_Position] | None = None
-    watchlists: list[WatchlistForm] = []
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Body:
+    character: Annotated[Character | None, choice(*get_args(Character))] = None
+    cash: Annotated[Decimal | None, number(lowest=-(10**12), highest=10**12, decimal_places=40)] = None
+    currency: Annotated[str | None, matching("[A-Z]{3}", "must be a code of three capital letters, such as USD")] = None
+    multiplier: Annotated[str | None, _multiplier] = None
+    status: Annotated[str | None, choice(*_STATUSES)] = None
+    options_level: Annotated[int | None, whole_number(0, 3)] = None
+    daytrade_count: Annotated[int | None, whole_number(0, 10_000)] = None
+    restrictions: Annotated[list[str] | None, list_of(choice(*_RESTRICTIONS))] = None
+    positions: Annotated[list[_Position] | None, list_of(part(_Position))] = None
+    orders: Annotated[list[dict[str, JsonValue]], list_of(_order)] = field(default_factory=list[dict[str, JsonValue]])
+    configurations: Annotated[dict[str, JsonValue], _configurations] = field(default_factory=dict[str, JsonValue])
+    watchlists: Annotated[list[WatchlistForm], list_of(part(WatchlistForm))] = field(
+        default_factory=list[WatchlistForm]
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +128,18 @@ class AccountForm:
     orders: list[dict[str, JsonValue]]
 
 
-def read_form(body: bytes) -> AccountForm:
+def read_account(body: bytes) -> AccountForm:
     """Raises a 400 that names the field; an empty body is an empty form."""
     document = read_json_object(body or b"{}")
     if document is None:
         _refuse('an account is a JSON object, such as {"cash": "2500.50"}')
-    document = {name: value for name, value in document.items() if name != DERIVED and value is not None}
-    orders, configurations = document.pop("orders", []), document.pop("configurations", {})
+    document.pop(DERIVED, None)
     try:
-        read = _Body.model_validate(document)
-    except ValidationError as rejected:
-        _refuse(_reason(rejected.errors(include_url=False, include_input=False)[0]))
-    return AccountForm(_seed(read), _configurations(configurations), read.watchlists, _orders(orders))
+        read = read_form(_Body, document)
+    except FormError as rejected:
+        hint = _HINTS.get(rejected.place[-1]) if isinstance(rejected, UnknownFieldError) else None
+        _refuse(f"{'.'.join(rejected.place)} {hint}" if hint else str(rejected))
+    return AccountForm(_seed(read), read.configurations, read.watchlists, read.orders)
 
 
 def _seed(read: _Body) -> AccountSeed:
@@ -152,50 +158,9 @@ def _seed(read: _Body) -> AccountSeed:
     )
 
 
-def _configurations(value: JsonValue) -> dict[str, JsonValue]:
-    if not isinstance(value, dict):
-        _refuse("configurations: must be an object, as PATCH /v2/account/configurations takes it")
-    known = [field.name for field in fields(AccountConfigurations)]
-    for name in value:
-        if name not in known:
-            _refuse(f"configurations.{name}: unknown field; there are {', '.join(known)}")
-    return value
-
-
-def _orders(value: JsonValue) -> list[dict[str, JsonValue]]:
-    if not isinstance(value, list):
-        _refuse("orders: must be a list of orders, as POST /v2/orders takes them")
-    orders: list[dict[str, JsonValue]] = []
-    for index, order in enumerate(value):
-        if not isinstance(order, dict):
-            _refuse(f"orders.{index}: must be an object, as POST /v2/orders takes it")
-        orders.append(order)
-    return orders
-
-
-def _reason(error: ErrorDetails) -> str:
-    *parents, name = map(str, error["loc"])
-    where = ".".join((*parents, name))
-    if error["type"] == "extra_forbidden":
-        hint = _HINTS.get(name)
-        return f"{where} {hint}" if hint else f"{where}: {_why_unknown(name, parents[0] if parents else None)}"
-    if error["type"] == "missing":
-        return f"{where}: is required"
-    return f"{where}: {error['msg'].removeprefix('Value error, ').replace('Input should be', 'must be')}"
-
-
-def _why_unknown(name: str, part: str | None) -> str:
-    known = [*_Body.model_fields, "orders", "configurations"] if part is None else _FIELDS_OF_PARTS[part]
-    if close := get_close_matches(name, known, 1):
-        return f"unknown field; did you mean {close[0]}?"
-    return f"unknown field; there are {', '.join(known)}"
-
-
 def _refuse(reason: str) -> Never:
     raise ApiError(400, reason)
 
-
-_FIELDS_OF_PARTS = {"positions": list(_Position.model_fields), "watchlists": list(WatchlistForm.model_fields)}
 
 _FOLLOWS_FROM_HOLDINGS = "follows from cash and positions and cannot be set"
 _FOLLOWS_FROM_PRICE = "follows from qty, avg_entry_price and the market's price and cannot be set"
@@ -227,5 +192,5 @@ _HINTS = {
     "options_approved_level": "is called options_level here",
     "options_trading_level": "is called options_level here",
     "balance": "is called cash here",
-    **{name: f'is an entry of the list restrictions, as in ["{name}"]' for name in get_args(_Restriction)},
+    **{name: f'is an entry of the list restrictions, as in ["{name}"]' for name in _RESTRICTIONS},
 }

@@ -11,7 +11,7 @@ from corral_sandbox.api.orders import submit_order
 from corral_sandbox.broker.accounts import TradingAccount, TradingAccounts
 from corral_sandbox.broker.initial_state import is_key_id
 from corral_sandbox.broker.seeding import SeedError, seeded_account
-from corral_sandbox.control.account_form import AccountForm, read_form
+from corral_sandbox.control.account_form import AccountForm, read_account
 from corral_sandbox.control.account_state import account_state
 from corral_sandbox.errors import ApiError, EndpointNotFoundError, MethodNotAllowedError
 from corral_sandbox.http.requests import Document, JsonValue, Request
@@ -40,7 +40,7 @@ class AccountsControl:
 
     def put(self, key_id: str, body: bytes) -> None:
         """Replaces an account when everything about the new one has succeeded. Raises a 400 for a bad one."""
-        form = read_form(body)
+        form = read_account(body)
         with localcontext(EXACT):
             self._accounts.replace(key_id, self._account_of(key_id, form))
 

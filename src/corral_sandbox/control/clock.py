@@ -10,17 +10,17 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import orjson
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from corral_sandbox.api.calendar import clock_document
 from corral_sandbox.broker.accounts import OrderScheduler
 from corral_sandbox.control.routes import refuse_rest
 from corral_sandbox.errors import ApiError, MethodNotAllowedError
-from corral_sandbox.http.requests import Document, Response
+from corral_sandbox.http.forms import Form, FormError, flag, moment, number, read_form, whole_number
+from corral_sandbox.http.requests import Document, Response, read_json_object
 from corral_sandbox.market.time import (
     DAY,
     FASTEST,
@@ -37,23 +37,29 @@ LONGEST_ADVANCE = 366 * DAY
 _STEP = DAY  # of a long advance: sockets are written to, and progress is told, after each
 
 
-class _Form(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+def _seconds(value: object) -> float:
+    return float(_positive(value))
 
 
-Form = TypeVar("Form", bound=_Form)
+def _time_to_come(value: object) -> object:
+    return value if value in ("open", "close") else moment(value)
 
 
-class _ClockForm(_Form):
-    at: datetime | None = None
-    speed: Annotated[int, Field(ge=0, le=FASTEST, strict=True)] | None = None
+_positive = number(above=0, highest=10**11, decimal_places=9)
 
 
-class _AdvanceForm(_Form):
-    seconds: Annotated[float, Field(gt=0)] | None = None
-    to: Literal["open", "close"] | datetime | None = None
-    if_at: datetime | None = None
-    progress: bool = False
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ClockForm:
+    at: Annotated[datetime | None, moment] = None
+    speed: Annotated[int | None, whole_number(0, FASTEST)] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _AdvanceForm:
+    seconds: Annotated[float | None, _seconds] = None
+    to: Annotated[Literal["open", "close"] | datetime | None, _time_to_come] = None
+    if_at: Annotated[datetime | None, moment] = None
+    progress: Annotated[bool, flag] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,12 +251,14 @@ def _document(state: ClockState) -> dict[str, object]:
     }
 
 
-def _read(form: type[Form], body: bytes) -> Form:
+def _read(form: Callable[..., Form], body: bytes) -> Form:
+    document = read_json_object(body or b"{}")
+    if document is None:
+        raise ApiError(400, 'the body must be a JSON object, such as {"speed": 0}')
     try:
-        return form.model_validate_json(body or b"{}")
-    except ValidationError as rejected:
-        first = rejected.errors(include_url=False, include_input=False)[0]
-        raise ApiError(400, f"{first['loc'][0] if first['loc'] else 'body'}: {first['msg']}") from None
+        return read_form(form, document)
+    except FormError as rejected:
+        raise ApiError(400, str(rejected)) from None
 
 
 def _moment(at: datetime) -> int:

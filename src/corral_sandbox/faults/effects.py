@@ -47,7 +47,7 @@ def _body(fault: FaultRule) -> dict[str, object] | bytes | None:
         return fault.body_text.encode()
     if fault.body_bytes is not None:
         return b""  # the filler is generated while it is sent
-    if "body" in fault.model_fields_set:
+    if "body" in fault.given:
         return orjson.dumps(fault.body)
     return None if fault.status is None else {"message": _phrase(fault.status)}
 

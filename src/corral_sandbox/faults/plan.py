@@ -72,14 +72,25 @@ says `after`.
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Annotated, Literal, Never, Self
+from typing import Annotated, Literal, Never, get_args
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from corral_sandbox.broker.orders import OrderOutcome
+from corral_sandbox.http.forms import (
+    FormError,
+    choice,
+    list_of,
+    mapping_of,
+    matching,
+    only_true,
+    part,
+    read_form,
+    text,
+    whole_number,
+)
 from corral_sandbox.market.money import ZERO
 from corral_sandbox.market.time import SECOND
 
@@ -94,90 +105,95 @@ class FaultPlanError(Exception):
     """The document is invalid; the text is the reason."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-def _json_text(text: str) -> str:
+def _json_text(value: object) -> str:
     """Rejects what is not JSON. Numbers are not converted, so they may have any length."""
     try:
-        json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse_constant)
+        json.loads(text(value), parse_int=str, parse_float=str, parse_constant=_refuse_constant)
     except RecursionError:
-        raise ValueError("nested too deeply") from None
-    return text
+        raise FormError("nested too deeply") from None
+    except ValueError as rejected:
+        raise FormError(str(rejected)) from None
+    return text(value)
 
 
 def _refuse_constant(name: str) -> Never:
     raise ValueError(f"{name} is not JSON")
 
 
-def _writable(body: JsonValue) -> JsonValue:
+def _writable(body: object) -> object:
     """Rejects what would not be sent as it was received."""
     try:
         if orjson.loads(orjson.dumps(body)) == body:
             return body
     except orjson.JSONEncodeError:
         pass
-    raise ValueError("this JSON cannot be kept exactly; write it as body_text")
+    raise FormError("this JSON cannot be kept exactly; write it as body_text")
 
 
-def _free_of_framing(headers: dict[str, str]) -> dict[str, str]:
+def _free_of_framing(value: object) -> dict[str, str]:
+    headers = _headers(value)
     if framing := {"content-length", "transfer-encoding", "connection"} & {name.lower() for name in headers}:
-        raise ValueError(f"{min(framing)} is for the server to write; see cut and drip")
+        raise FormError(f"{min(framing)} is for the server to write; see cut and drip")
     return headers
 
 
-def _positive(number: str) -> str:
-    if not Decimal(number):
-        raise ValueError("must be above 0")
-    return number
+def _positive_number(value: object) -> str:
+    if not Decimal(_number(value)):
+        raise FormError("must be above 0")
+    return _number(value)
 
 
-_HeaderName = Annotated[str, Field(pattern=r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$")]
-_HeaderValue = Annotated[str, Field(pattern=r"^[^\x00-\x08\x0a-\x1f\x7f]*$")]
-_Milliseconds = Annotated[int, Field(ge=0, le=600_000)]
-_PositiveNumber = Annotated[str, Field(pattern=r"^[0-9]{1,9}([.][0-9]{1,9})?$"), AfterValidator(_positive)]
+_header_name = matching(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", "must be the name of a header")
+_header_value = matching(r"[^\x00-\x08\x0a-\x1f\x7f]*", "must be a text without control characters")
+_headers = mapping_of(_header_value, _header_name)
+_number = matching(r"[0-9]{1,9}([.][0-9]{1,9})?", 'must be a number as text, such as "1.5"')
+_milliseconds = whole_number(0, 600_000)
 
 
-class Drip(_Part):
-    bytes: Annotated[int, Field(ge=1, le=65_536)]
-    every_ms: _Milliseconds
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drip:
+    bytes: Annotated[int, whole_number(1, 65_536)]
+    every_ms: Annotated[int, _milliseconds]
 
 
-class RateLimitedReply(_Part):
-    retry_after: Annotated[int, Field(ge=0)] | None = None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimitedReply:
+    retry_after: Annotated[int | None, whole_number(0)] = None
 
 
-class StreamFault(_Part):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamFault:
     """What goes wrong on the trade updates stream."""
 
-    never_answers: Literal[True] | None = None
-    refuses: Literal[True] | None = None
-    text_frames: Literal[True] | None = None
-    half_json: Literal[True] | None = None
-    unknown_event: Literal[True] | None = None
-    loses_every: Annotated[int, Field(ge=1)] | None = None
-    drop_after_ms: _Milliseconds | None = None
-    silent_after_ms: _Milliseconds | None = None
-    slot_held_ms: _Milliseconds | None = None
+    never_answers: Annotated[bool, only_true] = False
+    refuses: Annotated[bool, only_true] = False
+    text_frames: Annotated[bool, only_true] = False
+    half_json: Annotated[bool, only_true] = False
+    unknown_event: Annotated[bool, only_true] = False
+    loses_every: Annotated[int | None, whole_number(1)] = None
+    drop_after_ms: Annotated[int | None, _milliseconds] = None
+    silent_after_ms: Annotated[int | None, _milliseconds] = None
+    slot_held_ms: Annotated[int | None, _milliseconds] = None
 
 
-class OrderFault(_Part):
+_Outcome = Literal["rejected", "pending_new", "partially_filled", "trade_bust", "trade_correct"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderFault:
     """What happens to an order."""
 
-    outcome: Literal["rejected", "pending_new", "partially_filled", "trade_bust", "trade_correct"]
-    filled_qty: _PositiveNumber | None = None
-    price: _PositiveNumber | None = None
-    after_seconds: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
+    outcome: Annotated[_Outcome, choice(*get_args(_Outcome))]
+    filled_qty: Annotated[str | None, _positive_number] = None
+    price: Annotated[str | None, _positive_number] = None
+    after_seconds: Annotated[int | None, whole_number(0, 31_536_000)] = None
 
-    @model_validator(mode="after")
-    def _has_what_it_needs(self) -> Self:
+    def __post_init__(self) -> None:
         for name, outcome in (("filled_qty", "partially_filled"), ("price", "trade_correct")):
             if (getattr(self, name) is None) == (self.outcome == outcome):
-                raise ValueError(f'{name} belongs to the outcome "{outcome}", which needs it')
+                raise FormError(f'{name} belongs to the outcome "{outcome}", which needs it')
         if self.after_seconds is not None and self.outcome in {"pending_new", "partially_filled"}:
-            raise ValueError(f"nothing happens later to an order that is {self.outcome}: leave out after_seconds")
-        return self
+            raise FormError(f"nothing happens later to an order that is {self.outcome}: leave out after_seconds")
 
     def to_outcome(self) -> OrderOutcome:
         return OrderOutcome(
@@ -188,66 +204,68 @@ class OrderFault(_Part):
         )
 
 
-class FaultRule(_Part):
-    """One entry of the document; its fields are described at the head of this module."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultRule:
+    """One entry of the document, as it was `given`; its fields are described at the head of this module."""
 
-    key_id: Annotated[str, Field(pattern=r"^(PK|AK)[A-Z0-9]{6,38}$")] | None = None
-    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] | None = None
-    path: Annotated[str, Field(pattern=r"^/")] | None = None
-    times: Annotated[int, Field(ge=1)] | None = None
-    after: Literal[True] | None = None
+    given: dict[str, object] = field(default_factory=dict[str, object])
 
-    status: Annotated[int, Field(ge=200, le=599)] | None = None
-    body: Annotated[JsonValue, AfterValidator(_writable)] = None
-    body_text: str | None = None
-    body_bytes: Annotated[int, Field(ge=0, le=1_000_000_000)] | None = None
-    redirect_to: _HeaderValue | None = None
-    rate_limited: RateLimitedReply | None = None
-    echo: Literal[True] | None = None
+    key_id: Annotated[str | None, matching(r"(PK|AK)[A-Z0-9]{6,38}", "must be a key ID, such as PKALICE0001")] = None
+    method: Annotated[str | None, choice("GET", "POST", "PUT", "PATCH", "DELETE")] = None
+    path: Annotated[str | None, matching(r"/.*", "must be a path, such as /v2/account")] = None
+    times: Annotated[int | None, whole_number(1)] = None
+    after: Annotated[bool, only_true] = False
 
-    account_raw: dict[str, Annotated[str, AfterValidator(_json_text)]] | None = None
-    account_without: list[str] | None = None
+    status: Annotated[int | None, whole_number(200, 599)] = None
+    body: Annotated[object, _writable] = None
+    body_text: Annotated[str | None, text] = None
+    body_bytes: Annotated[int | None, whole_number(0, 1_000_000_000)] = None
+    redirect_to: Annotated[str | None, _header_value] = None
+    rate_limited: Annotated[RateLimitedReply | None, part(RateLimitedReply)] = None
+    echo: Annotated[bool, only_true] = False
 
-    headers: Annotated[dict[_HeaderName, _HeaderValue], AfterValidator(_free_of_framing)] | None = None
-    content_type: _HeaderValue | None = None
-    latency_ms: _Milliseconds = 0
-    drip: Drip | None = None
-    cut: Literal["before_headers", "mid_body"] | None = None
-    stream: StreamFault | None = None
-    order: OrderFault | None = None
+    account_raw: Annotated[dict[str, str] | None, mapping_of(_json_text)] = None
+    account_without: Annotated[list[str] | None, list_of(text)] = None
 
-    @model_validator(mode="after")
-    def _is_possible(self) -> Self:
-        answers = [name for name in _ANSWERS if name in self.model_fields_set]
-        if not self.model_fields_set - _MATCHES:
-            raise ValueError("a fault must do something")
+    headers: Annotated[dict[str, str] | None, _free_of_framing] = None
+    content_type: Annotated[str | None, _header_value] = None
+    latency_ms: Annotated[int, _milliseconds] = 0
+    drip: Annotated[Drip | None, part(Drip)] = None
+    cut: Annotated[Literal["before_headers", "mid_body"] | None, choice("before_headers", "mid_body")] = None
+    stream: Annotated[StreamFault | None, part(StreamFault)] = None
+    order: Annotated[OrderFault | None, part(OrderFault)] = None
+
+    def __post_init__(self) -> None:
+        """Raises FormError for a fault that makes no sense."""
+        answers = [name for name in _ANSWERS if name in self.given]
+        if not self.given.keys() - _MATCHES:
+            raise FormError("a fault must do something")
         if len(answers) > 1:
-            raise ValueError(f"{' and '.join(answers)} are two answers to one request")
+            raise FormError(f"{' and '.join(answers)} are two answers to one request")
         if self.rate_limited is not None and self.status is not None:
-            raise ValueError("rate_limited has a status of its own, 429")
+            raise FormError("rate_limited has a status of its own, 429")
         if self.changes_account and (answers or self.status):
-            raise ValueError(f"{answers[0] if answers else 'status'} leaves no account to change")
+            raise FormError(f"{answers[0] if answers else 'status'} leaves no account to change")
         if self.changes_account and self.path not in {None, ACCOUNT_PATH}:
-            raise ValueError(f"account_raw and account_without change {ACCOUNT_PATH}, not {self.path}")
+            raise FormError(f"account_raw and account_without change {ACCOUNT_PATH}, not {self.path}")
         if self.after and not self.refuses_handshake:
-            raise ValueError("after needs the answer that follows: a status, a body or a cut, for example")
+            raise FormError("after needs the answer that follows: a status, a body or a cut, for example")
         if self.after and self.path == STREAM_PATH:
-            raise ValueError(f"after is for requests, not for {STREAM_PATH}")
+            raise FormError(f"after is for requests, not for {STREAM_PATH}")
         if self.order is not None:
             self._check_order(answers)
         if self.stream is not None and (self.path not in {None, STREAM_PATH} or self.refuses_handshake):
-            raise ValueError(f"stream is for connections of {STREAM_PATH} that come about")
-        return self
+            raise FormError(f"stream is for connections of {STREAM_PATH} that come about")
 
     def _check_order(self, answers: list[str]) -> None:
         if self.path not in {None, ORDERS_PATH} or self.method not in {None, "POST"}:
-            raise ValueError(f"order is for POST {ORDERS_PATH} only")
+            raise FormError(f"order is for POST {ORDERS_PATH} only")
         if (answers or self.status) and not self.after:
-            raise ValueError(f"{answers[0] if answers else 'status'} leaves no order: say after as well")
+            raise FormError(f"{answers[0] if answers else 'status'} leaves no order: say after as well")
 
     @property
     def refuses_handshake(self) -> bool:
-        return bool(_REFUSALS & self.model_fields_set)
+        return bool(_REFUSALS & self.given.keys())
 
     @property
     def changes_account(self) -> bool:
@@ -263,8 +281,13 @@ class FaultRule(_Part):
         return self.key_id in {None, key_id} and self.method in {None, method} and self.path in {None, path, pattern}
 
 
-class _Document(_Part):
-    faults: list[FaultRule]
+def _rule(value: object) -> FaultRule:
+    return read_form(FaultRule, value, given=value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Document:
+    faults: Annotated[list[FaultRule], list_of(_rule)]
 
 
 @dataclass(slots=True)
@@ -274,7 +297,7 @@ class _Pending:
 
     def document(self) -> dict[str, object]:
         times = {} if self.times is None else {"times": self.times}
-        return {**self.fault.model_dump(exclude_unset=True), **times}
+        return {**self.fault.given, **times}
 
 
 class FaultPlan:
@@ -286,9 +309,9 @@ class FaultPlan:
 
     def replace(self, document: bytes) -> None:
         try:
-            faults = _Document.model_validate_json(document).faults
-        except ValidationError as rejected:
-            raise FaultPlanError(_reason(rejected)) from None
+            faults = read_form(_Document, _read_json(document)).faults
+        except FormError as rejected:
+            raise FaultPlanError(str(rejected)) from None
         for index, fault in enumerate(faults):
             self._check_path(f"faults.{index}", fault)
         self._pending = [_Pending(fault, fault.times) for fault in faults]
@@ -334,6 +357,10 @@ class FaultPlan:
             self._pending.remove(pending)
 
 
-def _reason(rejected: ValidationError) -> str:
-    first = rejected.errors(include_url=False, include_input=False)[0]
-    return f"{'.'.join(map(str, first['loc'])) or 'document'}: {first['msg']}"
+def _read_json(document: bytes) -> object:
+    """Returns JSON with whole numbers of any length. `orjson` refuses what Python's decoder takes, such as NaN."""
+    try:
+        orjson.loads(document)
+        return json.loads(document)
+    except (orjson.JSONDecodeError, ValueError, RecursionError) as rejected:
+        raise FormError(f"invalid JSON: {rejected}") from None

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from typing import cast
 
 import orjson
 from aiohttp import WSCloseCode, WSMsgType, web
-from pydantic import BaseModel, JsonValue, ValidationError
 
 from corral_sandbox.broker.order_manager import OrderEvent
 from corral_sandbox.faults.effects import reset_connection
@@ -150,17 +150,16 @@ class TradeUpdatesSocket:
             return  # the client has disconnected
 
 
-class _Message(BaseModel):
-    action: str
-    data: dict[str, JsonValue] = {}
-
-
 def _read(text: str | bytes) -> tuple[str, dict[str, object]] | None:
     try:
-        message = _Message.model_validate_json(text)
-    except ValidationError:
+        message: object = orjson.loads(text)
+    except orjson.JSONDecodeError:
         return None
-    return message.action, dict(message.data)
+    if not isinstance(message, dict):
+        return None
+    members = cast("dict[str, object]", message)
+    action, data = members.get("action"), members.get("data", {})
+    return (action, cast("dict[str, object]", data)) if isinstance(action, str) and isinstance(data, dict) else None
 
 
 TRADE_UPDATES = "trade_updates"
