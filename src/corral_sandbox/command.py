@@ -6,10 +6,11 @@ import os
 import signal
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from datetime import UTC, datetime
 from decimal import Decimal, DecimalException
+from pathlib import Path
 from typing import Never
 
 from corral_sandbox.market.time import FASTEST
@@ -27,18 +28,45 @@ def main(arguments: Sequence[str] | None = None, program: str = "corral-sandbox"
     `program` is what a person typed to get here.
     """
     try:
-        asyncio.run(_serve(_parser(program).parse_args(arguments), program))
+        options = _parser(program).parse_args(arguments)
+        options.control_token = _control_token(options)
+        asyncio.run(_serve(options, program))
     except CommandError as error:
-        sys.stderr.write(f"{program.partition(' ')[0]}: {' '.join(str(error).split())}\n")
-        sys.exit(1)
+        _fail(program, str(error))
+    except KeyboardInterrupt:
+        _fail(program, "interrupted")
 
 
 async def _serve(options: Namespace, program: str) -> None:
     stop = _stop_signal()
-    async with _opened(options, program) as sandbox:
+    async with AsyncExitStack() as stack:
+        try:
+            sandbox = await stack.enter_async_context(_sandbox(options))
+        except ValueError as error:
+            raise CommandError(str(error)) from None
+        except OSError as error:
+            raise CommandError(_why_not(error, options.host, options.port, program)) from None
         _say(f"SANDBOX broker: {sandbox.paper_url} (paper), {sandbox.live_url} (live)")
         _say("  key ID PK… (paper) or AK… (live), secret: sandbox-secret-for-<key ID>. Press Ctrl-C to stop.")
+        if not sandbox.takes_control_calls:
+            _say("  Other machines can reach this address. To use control calls (/_…), add --control-token-file FILE.")
         await stop.wait()
+
+
+def _sandbox(options: Namespace) -> AbstractAsyncContextManager[Sandbox]:
+    return serve_sandbox(
+        host=options.host,
+        port=options.port,
+        seed=options.seed,
+        latency_seconds=options.latency_ms / 1_000,
+        rate_limit_per_minute=options.rate_limit,
+        start=options.start,
+        speed=options.speed,
+        characters=options.characters,
+        depth=options.depth,
+        control_token=options.control_token,
+        log=_log if options.log_requests else None,
+    )
 
 
 def _stop_signal() -> asyncio.Event:
@@ -51,28 +79,22 @@ def _stop_signal() -> asyncio.Event:
     return stop
 
 
-@asynccontextmanager
-async def _opened(options: Namespace, program: str) -> AsyncGenerator[Sandbox]:
-    """Raises CommandError if the address cannot be listened on."""
-    serving = serve_sandbox(
-        host=options.host,
-        port=options.port,
-        seed=options.seed,
-        latency_seconds=options.latency_ms / 1_000,
-        rate_limit_per_minute=options.rate_limit,
-        start=options.start,
-        speed=options.speed,
-        characters=options.characters,
-        depth=options.depth,
-    )
+def _control_token(options: Namespace) -> str | None:
+    """Returns the token, without spaces and line breaks around it. A file does not show in the list of processes."""
+    file: str | None = options.control_token_file
+    if file is None:
+        return options.control_token
     try:
-        sandbox = await serving.__aenter__()
-    except OSError as error:
-        raise CommandError(_why_not(error, options.host, options.port, program)) from None
-    try:
-        yield sandbox
-    finally:
-        await serving.__aexit__(None, None, None)
+        text = sys.stdin.readline() if file == "-" else Path(file).read_text("utf-8")
+    except (OSError, UnicodeError):
+        raise CommandError(f"{file} cannot be read as text: give --control-token-file a file with the token") from None
+    if not text.strip():
+        raise CommandError(f"{file} is empty: give --control-token-file a file with the token")
+    return text.strip()
+
+
+def _log(line: str) -> None:
+    sys.stderr.write(f"{datetime.now(UTC).isoformat(timespec='milliseconds')} {line}\n")
 
 
 def _why_not(error: OSError, host: str, port: int, program: str) -> str:
@@ -85,9 +107,15 @@ def _why_not(error: OSError, host: str, port: int, program: str) -> str:
 
 
 def _say(line: str) -> None:
-    """Prints at once, so that a program that reads the address need not wait."""
-    sys.stdout.write(f"{line}\n")
+    """Prints at once, so that a program that reads the address need not wait, also where there is no UTF-8."""
+    encoding = sys.stdout.encoding
+    sys.stdout.write(f"{line}\n".encode(encoding, "replace").decode(encoding))
     sys.stdout.flush()
+
+
+def _fail(program: str, reason: str) -> Never:
+    sys.stderr.write(f"{program.partition(' ')[0]}: {' '.join(reason.split())}\n")
+    sys.exit(1)
 
 
 class _Parser(ArgumentParser):
@@ -123,6 +151,16 @@ def _parser(program: str) -> ArgumentParser:
         parser.add_argument(option, default=default, type=read, metavar=value, help=meaning + told)
     for option, meaning in (("--characters", "Open each account with cash, holdings and restrictions of its own."),):
         parser.add_argument(option, action="store_true", help=meaning)
+    token = parser.add_mutually_exclusive_group()
+    token.add_argument(
+        "--control-token",
+        metavar="TOKEN",
+        help="What control calls (/_...) must send as Authorization: Bearer TOKEN. Needed on an address that other "
+        "machines can reach. Other users of this machine can read it in the list of processes.",
+    )
+    token.add_argument(
+        "--control-token-file", metavar="FILE", help="A file that holds the control token; - is standard input."
+    )
     release = f"corral-sandbox {__version__}"
     parser.add_argument("--version", action="version", version=release, help="Print the version and exit.")
     parser.add_argument("--help", action="help", help="Print this and exit.")

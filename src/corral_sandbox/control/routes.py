@@ -8,30 +8,47 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
+from corral_sandbox.control.access import ControlAccess, refuse_web_page
 from corral_sandbox.errors import ApiError, EndpointNotFoundError
 from corral_sandbox.http.requests import Document, Response
 
 ControlHandler = Callable[[web.BaseRequest, str], Awaitable[Document | Response | web.StreamResponse]]
 
+_HEALTH = "_health"
+_WITHOUT_TURN = frozenset({_HEALTH, "_clock"})  # the clock sees to its own turns
+
 
 class ControlApi:
-    """Serves programs only: requests of web pages, which carry an Origin, are refused."""
+    """Serves those whom `access` allows; whether the sandbox is ready, everybody may ask.
 
-    def __init__(self, handlers: Mapping[str, ControlHandler]) -> None:
+    A request waits for `turn` before it is handled.
+    """
+
+    def __init__(
+        self, handlers: Mapping[str, ControlHandler], access: ControlAccess, turn: Callable[[], Awaitable[None]]
+    ) -> None:
         self._handlers = handlers
+        self._access = access
+        self._turn = turn
 
     async def handle(self, request: web.BaseRequest, path: str) -> Response | web.StreamResponse:
         """`path` begins with `/_`. Returns errors as responses, too."""
         name, slash, rest = path[1:].partition("/")
         try:
-            response = await self._find_handler(request, name)(request, slash + rest)
+            handler = self._find_handler(request, name)
+            if name not in _WITHOUT_TURN:
+                await request.read()  # so that nothing comes between the turn and the change
+                await self._turn()
+            response = await handler(request, slash + rest)
         except ApiError as error:
             return Response.of_error(error)
         return response if isinstance(response, Response | web.StreamResponse) else Response(200, response)
 
     def _find_handler(self, request: web.BaseRequest, name: str) -> ControlHandler:
-        if "Origin" in request.headers:
-            raise ApiError(403, "a web page may not do this")
+        if name == _HEALTH:
+            refuse_web_page(request)
+        else:
+            self._access.check(request)
         if name not in self._handlers:
             raise EndpointNotFoundError
         return self._handlers[name]
