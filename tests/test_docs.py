@@ -12,10 +12,12 @@ from corral.cli import app
 from corral.errors import Problem
 from corral.identity.models import Scope
 from corral.settings import PREFIX, Settings
+from corral_sandbox.command import create_parser
 from tests.operations import DOCUMENT
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+SANDBOX = "corral sandbox"
 _RENAMED = {"CORRAL_SNAPSHOT_SECONDS", "CORRAL_LIVE_SECONDS"}  # the changelog names them
 _FENCED = re.compile(r"^( *)```.*?^\1```$", re.MULTILINE | re.DOTALL)
 _CALL = re.compile(r"`(GET|POST|PUT|PATCH|DELETE) (/[^`?\s]*)")
@@ -120,16 +122,26 @@ def test_every_option_is_listed_with_its_default_and_nothing_else_is() -> None:
         (names_in(command)[0] if "`" in command else command, names_in(option)[0].split()[0]): default
         for command, option, default, _ in _option_rows()
     }
-    expected = {("corral", "--version"), ("every command", "--data-dir")}
+    defaults = dict(_options_of_the_sandbox())
+    expected = {("corral", "--version"), ("every command", "--data-dir"), *((SANDBOX, option) for option in defaults)}
+    for option, default in defaults.items():
+        assert default is None or listed[SANDBOX, option] == f"`{default}`"
     for name, command in _commands():
         options = {part.opts[0]: part for part in command.params if part.param_type_name == "option"}
-        assert options.pop("--data-dir").default is None
+        assert name == SANDBOX or options.pop("--data-dir").default is None
         expected |= {(name, option) for option in options}
         for option, part in options.items():
             is_plain = isinstance(part.default, int) and not isinstance(part.default, bool)
             assert not is_plain or listed[name, option] == f"`{part.default}`"
             assert not part.required or listed[name, option] == "required"
     assert set(listed) == expected
+
+
+def _options_of_the_sandbox() -> Iterator[tuple[str, object]]:
+    """Its command is handed over to a package of its own. What is off by default has no default to be listed."""
+    for action in create_parser(SANDBOX)._actions:
+        if action.dest not in {"help", "version"}:
+            yield action.option_strings[0], None if action.nargs == 0 else action.default
 
 
 def _option_rows() -> Iterator[list[str]]:

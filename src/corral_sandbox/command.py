@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None, program: str = "corral-sandbox"
     `program` is what a person typed to get here.
     """
     try:
-        options = _parser(program).parse_args(arguments)
+        options = create_parser(program).parse_args(arguments)
         options.control_token = _control_token(options)
         asyncio.run(_serve(options, program))
     except CommandError as error:
@@ -123,7 +123,7 @@ class _Parser(ArgumentParser):
         raise CommandError(f"{message} (see `{self.prog} --help`)")
 
 
-def _parser(program: str) -> ArgumentParser:
+def create_parser(program: str) -> ArgumentParser:
     parser = _Parser(
         prog=program,
         allow_abbrev=False,
@@ -149,7 +149,10 @@ def _parser(program: str) -> ArgumentParser:
     ):
         told = "" if default is None else f" Default: {default}."
         parser.add_argument(option, default=default, type=read, metavar=value, help=meaning + told)
-    for option, meaning in (("--characters", "Open each account with cash, holdings and restrictions of its own."),):
+    for option, meaning in (
+        ("--characters", "Open each account with cash, holdings and restrictions of its own."),
+        ("--log-requests", "Print a line for each request on standard error."),
+    ):
         parser.add_argument(option, action="store_true", help=meaning)
     token = parser.add_mutually_exclusive_group()
     token.add_argument(

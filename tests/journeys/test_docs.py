@@ -37,6 +37,9 @@ NOT_RUN: Final = {
     "pg_dump --enable-row-security --format=custom --username=corral_owner": "needs a server at db.example.com",
     "pg_restore --exit-on-error --single-transaction": "needs a server at db.example.com",
     "git pull": "changes this checkout",
+    "python3 -m venv .venv": "installs from an index; tests/sandbox/test_distribution.py installs the same wheel",
+    ".venv/bin/pip install dist/corral_sandbox": "installs from an index",
+    "(umask 077 && head -c 32 /dev/urandom": "listens on all of this machine's addresses",
     ".venv/bin/python - <<'EOF'": "rewrites a file of this checkout",
 }
 # Blocks that make runs: what it would do is printed, and nothing is done.
