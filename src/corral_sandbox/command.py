@@ -120,7 +120,7 @@ def _fail(program: str, reason: str) -> Never:
 
 class _Parser(ArgumentParser):
     def error(self, message: str) -> Never:
-        raise CommandError(f"{message} (see `{self.prog} --help`)")
+        raise CommandError(f"{message.removeprefix('argument ')} (see `{self.prog} --help`)")
 
 
 def create_parser(program: str) -> ArgumentParser:
@@ -174,7 +174,7 @@ def _whole(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise ArgumentTypeError(f"{text} is not a whole number") from None
+        raise ArgumentTypeError("must be a whole number") from None
 
 
 def _from(lowest: int, highest: int) -> Callable[[str], int]:
@@ -193,7 +193,7 @@ def _moment(text: str) -> datetime:
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        raise ArgumentTypeError("takes a time with its time zone, such as 2026-11-24T09:29-05:00")
+        raise ArgumentTypeError("must be a time with its time zone, such as 2026-11-24T09:29-05:00")
     return moment
 
 
@@ -203,5 +203,5 @@ def _dollars(text: str) -> Decimal:
     except DecimalException:
         amount = Decimal(0)
     if not amount.is_finite() or amount <= 0:
-        raise ArgumentTypeError("takes an amount of dollars above 0, such as 20000")
+        raise ArgumentTypeError("must be an amount of dollars above 0, such as 20000")
     return amount

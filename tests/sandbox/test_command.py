@@ -93,11 +93,11 @@ def test_it_prints_its_version(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (["--port", "65536"], "argument --port: must be from 0 to 65535"),
-        (["--port", "x"], "argument --port: x is not a whole number"),
-        (["--speed", "-1"], "argument --speed: must be from 0 to 86400"),
-        (["--start", "2026-11-24T09:29"], "argument --start: takes a time with its time zone, such as 2026-"),
-        (["--depth", "nan"], "argument --depth: takes an amount of dollars above 0, such as 20000"),
+        (["--port", "65536"], "--port: must be from 0 to 65535"),
+        (["--port", "x"], "--port: must be a whole number"),
+        (["--speed", "-1"], "--speed: must be from 0 to 86400"),
+        (["--start", "2026-11-24T09:29"], "--start: must be a time with its time zone, such as 2026-"),
+        (["--depth", "nan"], "--depth: must be an amount of dollars above 0, such as 20000"),
         (["--seeds", "1"], "unrecognized arguments: --seeds 1"),
         (["--control-token", "a", "--control-token-file", "b"], "not allowed with argument --control-token"),
         (["--control-token-file", "/no/such/file"], "/no/such/file cannot be read as text: give"),

@@ -48,14 +48,16 @@ def read_form(kind: Callable[..., Form], document: object, *, ignores_unknown: b
         raise FormError("must be a JSON object")
     given = cast("dict[str, object]", document)
     described = _fields_of(kind)
-    if not ignores_unknown:
-        _refuse_unknown(given, described)
     values = also
-    for name, field in described.items():
-        value = given.get(name)
-        if value is not None or (field.is_required and name in given):
+    for name, value in given.items():
+        field = described.get(name)
+        if field is None:
+            if not ignores_unknown:
+                raise UnknownFieldError(_why_unknown(name, described), (name,))
+        elif value is not None or field.is_required:
             values[name] = _at(name, field.read, value)
-        elif field.is_required:
+    for name, field in described.items():
+        if field.is_required and name not in given:
             raise MissingFieldError("is required", (name,))
     return kind(**values)
 
@@ -195,12 +197,10 @@ def _fields_of(kind: Callable[..., object]) -> dict[str, _Field]:
     }
 
 
-def _refuse_unknown(given: Mapping[str, object], described: Mapping[str, object]) -> None:
-    for name in given:
-        if name not in described:
-            close = get_close_matches(name, described, 1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(described)}"
-            raise UnknownFieldError(f"unknown field; {hint}", (name,))
+def _why_unknown(name: str, described: Mapping[str, object]) -> str:
+    close = get_close_matches(name, described, 1)
+    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(described)}"
+    return f"unknown field; {hint}"
 
 
 def _at(name: str, read: Reader, value: object) -> Any:  # noqa: ANN401 - what the reader returns
