@@ -5,6 +5,8 @@ nothing else; a test may set what it holds. Its values follow prices that move. 
 
 Imports point down:
 
+    pytest_plugin fixtures for tests
+    control_client  the control API as plain calls
     server        HTTP: `serve_sandbox` inside an event loop, `run_sandbox` beside it
     control       what tests set and read beside Alpaca's API: accounts, faults, the journal of requests, health
     page          the page at `/`, for people
@@ -19,10 +21,29 @@ Imports point down:
     errors        how Alpaca refuses a request
 """
 
-from corral_sandbox.control.clock import BlockingClock, ClockMovedError, ClockState, SandboxClock
-from corral_sandbox.http.access import secret_of, token_of
-from corral_sandbox.market.trading_hours import start_in_trading_hours
-from corral_sandbox.server import BlockingSandbox, Sandbox, run_sandbox, serve_sandbox
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from corral_sandbox.control.clock import BlockingClock, ClockMovedError, ClockState, SandboxClock
+    from corral_sandbox.http.access import secret_of, token_of
+    from corral_sandbox.market.trading_hours import start_in_trading_hours
+    from corral_sandbox.server import BlockingSandbox, Sandbox, run_sandbox, serve_sandbox
+else:
+    # Imported when they are asked for: pytest loads the plugin in this package with every run.
+    _PLACES = {
+        "control.clock": ("BlockingClock", "ClockMovedError", "ClockState", "SandboxClock"),
+        "http.access": ("secret_of", "token_of"),
+        "market.trading_hours": ("start_in_trading_hours",),
+        "server": ("BlockingSandbox", "Sandbox", "run_sandbox", "serve_sandbox"),
+    }
+
+    def __getattr__(name: str) -> object:
+        for place, names in _PLACES.items():
+            if name in names:
+                return getattr(import_module(f"{__name__}.{place}"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "BlockingClock",

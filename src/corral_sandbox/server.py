@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from threading import Thread
 from typing import Any
 
 from aiohttp import web
@@ -156,14 +157,28 @@ def run_sandbox(
             started.set_result((blocking, lambda: loop.call_soon_threadsafe(stop.set)))
             await stop.wait()
 
-    with ThreadPoolExecutor(1, "sandbox") as thread:
-        served = thread.submit(lambda: asyncio.run(serve()))
-        either: list[Future[Any]] = [started, served]
-        if served in wait(either, return_when=FIRST_COMPLETED).done:
-            served.result()  # raises the error that kept it from starting
-        sandbox, stop = started.result()
+    served: Future[None] = Future()
+
+    def run() -> None:
         try:
-            yield sandbox
-        finally:
-            stop()
-            served.result()
+            # Not `asyncio.run`: packages such as nest_asyncio replace it by one that needs a loop in this thread.
+            with asyncio.Runner() as runner:
+                runner.run(serve())
+        except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
+            served.set_exception(error)
+        else:
+            served.set_result(None)
+
+    # A daemon: a program that ends without leaving the block is not kept from it.
+    thread = Thread(target=run, name="sandbox", daemon=True)
+    thread.start()
+    either: list[Future[Any]] = [started, served]
+    if served in wait(either, return_when=FIRST_COMPLETED).done:
+        served.result()  # raises the error that kept it from starting
+    sandbox, stop = started.result()
+    try:
+        yield sandbox
+    finally:
+        stop()
+        thread.join()
+        served.result()

@@ -51,6 +51,8 @@ STARTED: Final = {
 }
 # The blocks of this form are the files of a test suite, which tests/sandbox/test_docs_examples.py runs.
 _FILE_OF_A_SUITE: Final = re.compile(r"# (conftest|test_\w+)\.py\n")
+# Run by tests/sandbox/test_docs_testing.py, where the sandbox is installed.
+_PAGE_ABOUT_TESTING: Final = "docs/testing.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,8 @@ class Block:
 
     @property
     def is_run_elsewhere(self) -> bool:
-        return self.language == "python" and bool(_FILE_OF_A_SUITE.match(self.text))
+        is_of_a_suite = self.language == "python" and bool(_FILE_OF_A_SUITE.match(self.text))
+        return is_of_a_suite or self.page == _PAGE_ABOUT_TESTING
 
     @property
     def reason_not_to_run(self) -> str | None:
@@ -183,7 +186,7 @@ def test_every_entry_of_the_list_is_a_block_on_a_page() -> None:
 
 
 def test_no_command_is_in_a_block_without_a_language() -> None:
-    known = {*_SHELL, "python", "json", "text", "ini", "sql", "nginx"}
+    known = {*_SHELL, "python", "js", "json", "text", "ini", "sql", "nginx"}
     assert {block.language for block in BLOCKS} <= known
     for block in BLOCKS:
         if block.language == "text":

@@ -7,8 +7,6 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pytest
-
 _PAGE = Path(__file__).parents[2] / "docs" / "sandbox.md"
 _ENVIRONMENT = {**os.environ, "PYTHONPATH": str(_PAGE.parents[1] / "src")}
 _PYTEST = """
@@ -35,11 +33,11 @@ def test_every_python_block_has_a_file_name() -> None:
     assert len(_files()) == len(_blocks("python"))
 
 
-@pytest.mark.parametrize("name", [name for name in _files() if name.startswith("test_")])
-def test_the_tests_that_it_prints_pass(tmp_path: Path, name: str) -> None:
-    for wanted in ("conftest.py", name):
-        (tmp_path / wanted).write_text(_files()[wanted], "utf-8")
-    command = [sys.executable, "-c", _PYTEST, "-q", "-p", "no:cacheprovider", "--rootdir", tmp_path, tmp_path]
+def test_the_tests_that_it_prints_pass(tmp_path: Path) -> None:
+    for name, text in _files().items():
+        (tmp_path / name).write_text(text, "utf-8")
+    plugins = ("-p", "corral_sandbox.pytest_plugin", "-p", "no:cacheprovider")
+    command = [sys.executable, "-c", _PYTEST, "-q", *plugins, "--rootdir", tmp_path, tmp_path]
     started_at = {
         "STARTED_AT": datetime.now(UTC).isoformat()
     }  # where the clock of this process is turned, so is theirs

@@ -5,6 +5,7 @@ change something come one at a time: each waits until those before it are over.
 """
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -180,6 +181,7 @@ class BlockingClock:
     def __init__(self, clock: SandboxClock, loop: asyncio.AbstractEventLoop) -> None:
         self._clock = clock
         self._loop = loop
+        self._process = os.getpid()
 
     def get(self) -> ClockState:
         return self._run(self._clock.get())
@@ -194,6 +196,9 @@ class BlockingClock:
         return self._run(self._clock.advance(seconds=seconds, to=to, if_at=if_at))
 
     def _run(self, work: Coroutine[Any, Any, ClockState]) -> ClockState:
+        if os.getpid() != self._process:  # a fork has no other threads, so nothing would ever answer
+            work.close()
+            raise RuntimeError("a forked process cannot use this clock: ask the sandbox over HTTP, at /_clock")
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
 
