@@ -9,7 +9,6 @@ from uuid import UUID
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from zxcvbn import zxcvbn
 
 from corral.errors import Overloaded
 from corral.identity.problems import PasswordTooWeak
@@ -61,6 +60,8 @@ async def refuse_weak(password: Secret, email: str) -> None:
 def _score(text: str, email: str) -> int:
     """Returns 0 to 4: how many guesses it withstands, from less than 10^3 to more than 10^10 (zxcvbn)."""
     known = [email, email.rpartition("@")[0], *re.split(r"[^\w]+", email), "corral", "alpaca"]
+    from zxcvbn import zxcvbn  # noqa: PLC0415 - its lists of words take 0.2 s to load, and most processes judge none
+
     return zxcvbn(text, user_inputs=known)["score"]
 
 
