@@ -79,6 +79,7 @@ from typing import Annotated, Literal, Never, Self
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
+from corral_sandbox.broker.initial_state import KEY_ID_PATTERN
 from corral_sandbox.broker.orders import OrderOutcome
 from corral_sandbox.market.money import ZERO
 from corral_sandbox.market.time import SECOND
@@ -191,7 +192,7 @@ class OrderFault(_Part):
 class FaultRule(_Part):
     """One entry of the document; its fields are described at the head of this module."""
 
-    key_id: Annotated[str, Field(pattern=r"^(PK|AK)[A-Z0-9]{6,38}$")] | None = None
+    key_id: Annotated[str, Field(pattern=f"^{KEY_ID_PATTERN}$")] | None = None
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] | None = None
     path: Annotated[str, Field(pattern=r"^/")] | None = None
     times: Annotated[int, Field(ge=1)] | None = None
