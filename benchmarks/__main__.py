@@ -19,6 +19,7 @@ from benchmarks.memory import extra_memory
 from benchmarks.overview import OverviewFigures, page_job
 from benchmarks.processes import Child, running
 from benchmarks.report import Figures, print_figures
+from benchmarks.sandbox import SANDBOX_LOADS, SandboxFigures, measure_work
 from benchmarks.sdk_loop import Rounds
 from benchmarks.servers import Kind, Order
 from benchmarks.streams import StreamFigures, measure_streams
@@ -48,7 +49,7 @@ async def run(folder: Path, progress: Progress) -> Figures:
     assert work is not None
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, work.cancel)
-    step = progress.add_task("PostgreSQL, 1,390 accounts", total=len(VARIANTS) + 5)
+    step = progress.add_task("PostgreSQL, 1,390 accounts", total=len(VARIANTS) + 6)
     log = folder / "log"
     with log.open("ab") as stream:
         configure_logging("json", stream)
@@ -64,7 +65,9 @@ async def run(folder: Path, progress: Progress) -> Figures:
             progress.update(step, description="two thousand streams", advance=1)
             streams = await bench.measure_streams()
             progress.update(step, description="memory of idle accounts", advance=1)
-            return Figures(loads, overview, cards, streams, await bench.measure_memory())
+            memory = await bench.measure_memory()
+            progress.update(step, description="the sandbox", advance=1)
+            return Figures(loads, overview, cards, streams, memory, await bench.measure_sandbox())
 
 
 @asynccontextmanager
@@ -166,8 +169,17 @@ class Bench:
 
             return await extra_memory(self.fixture, ask_each, settled_memory)
 
-    def _server(self, kind: Kind, cache_seconds: float) -> AbstractAsyncContextManager[_Server]:
-        return _started(self.order.model_copy(update={"kind": kind, "cache_seconds": cache_seconds}), self.log)
+    async def measure_sandbox(self) -> SandboxFigures:
+        loads: dict[str, Report] = {}
+        for name, load in SANDBOX_LOADS.items():
+            async with self._server(load.kind) as server:
+                loads[name] = await self._load(load.job(url=server.url, server_pid=server.child.pid))
+        async with self._server("sandbox_at_once", speed=0) as server:
+            return SandboxFigures(loads, await measure_work(server.url))
+
+    def _server(self, kind: Kind, cache_seconds: float = 0, *, speed: int = 1) -> AbstractAsyncContextManager[_Server]:
+        order = self.order.model_copy(update={"kind": kind, "cache_seconds": cache_seconds, "speed": speed})
+        return _started(order, self.log)
 
     async def _load(self, job: Job) -> Report:
         async with running("benchmarks.load", log=self.log) as clients:

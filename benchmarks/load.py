@@ -19,7 +19,7 @@ import psutil
 import uvloop
 from pydantic import BaseModel
 
-_LENGTH = b"\r\ncontent-length: "
+_LENGTH = b"\r\ncontent-length: "  # in lower case: servers write it either way
 _SAMPLE_EVERY = 50
 _FIELDS = {
     *("account_type", "balance", "equity", "buying_power", "currency"),
@@ -28,11 +28,15 @@ _FIELDS = {
 
 
 class Question(BaseModel):
-    """`expected` is a piece of text that only the right answer has. A page is asked for with a session's cookie."""
+    """`expected` is a piece of text that only the right answer has. A page is asked for with a session's cookie,
+    Alpaca's API with key headers. With a body it is a POST.
+    """
 
     path: str
     token: str = ""
     cookie: str = ""
+    headers: dict[str, str] = {}
+    body: str = ""
     expected: str
 
 
@@ -107,11 +111,19 @@ class _Request:
 
     def __init__(self, question: Question) -> None:
         self.expected = question.expected.encode()
-        credential = f"Cookie: {question.cookie}" if question.cookie else f"Authorization: Bearer {question.token}"
+        headers = {"Host": "corral", **_credential(question), "Accept": "application/json", "User-Agent": "benchmark"}
+        if question.body:
+            headers["Content-Length"] = str(len(question.body.encode()))
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         self.wire = (
-            f"GET {question.path} HTTP/1.1\r\nHost: corral\r\n{credential}\r\n"
-            "Accept: application/json\r\nUser-Agent: benchmark\r\n\r\n"
-        ).encode()
+            f"{'POST' if question.body else 'GET'} {question.path} HTTP/1.1\r\n{lines}\r\n{question.body}".encode()
+        )
+
+
+def _credential(question: Question) -> dict[str, str]:
+    if question.headers:
+        return question.headers
+    return {"Cookie": question.cookie} if question.cookie else {"Authorization": f"Bearer {question.token}"}
 
 
 @final
@@ -185,8 +197,9 @@ def _length(received: bytes) -> float:
     head_ends = received.find(b"\r\n\r\n")
     if head_ends < 0:
         return float("inf")
-    at = received.index(_LENGTH, 0, head_ends) + len(_LENGTH)
-    return head_ends + 4 + int(received[at : received.index(b"\r", at)])
+    head = received[: head_ends + 2].lower()
+    at = head.index(_LENGTH) + len(_LENGTH)
+    return head_ends + 4 + int(head[at : head.index(b"\r", at)])
 
 
 class _Moment:

@@ -11,6 +11,7 @@ from benchmarks.cards import CardFigures
 from benchmarks.listening import percentile
 from benchmarks.load import Report
 from benchmarks.overview import OverviewFigures
+from benchmarks.sandbox import SANDBOX_LOADS, SandboxFigures
 from benchmarks.servers import LATENCY_SECONDS
 from benchmarks.streams import StreamFigures
 from benchmarks.variants import VARIANTS
@@ -25,10 +26,12 @@ class Figures:
     cards: CardFigures
     streams: StreamFigures
     extra_memory: int
+    sandbox: SandboxFigures
 
 
 def print_figures(console: Console, figures: Figures) -> None:
     console.print(_loads(figures))
+    console.print(_sandbox_loads(figures.sandbox))
     console.print(_targets(figures))
 
 
@@ -105,10 +108,45 @@ def _targets(figures: Figures) -> Table:
          f"{order_ms:.0f} ms, {len(streams.heard.latencies_ms):,} of {streams.heard.expected:,} heard",
          is_all_heard and order_ms <= 100),
         ("memory for 1,000 idle accounts", "≤ 2 MB", f"{megabytes:.2f} MB", megabytes <= 2),
+        *_sandbox(figures.sandbox),
     )  # fmt: skip
     for what, aim, measured, is_reached in rows:
         table.add_row(what, aim, measured, "[green]✓[/]" if is_reached else "[red]✗[/]")
     return table
+
+
+def _sandbox_loads(figures: SandboxFigures) -> Table:
+    table = Table(title="The sandbox, in one process", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("requests", no_wrap=True)
+    for name in ("req/s", "of the\nconstant", "p50\nms", "p99\nms", "errors", "server\nµs/req", "server\ncore"):
+        table.add_column(name, justify="right", no_wrap=True)
+    constant = figures.loads["nothing"].per_second
+    for key, load in figures.loads.items():
+        table.add_row(
+            SANDBOX_LOADS[key].title,
+            f"[bold]{_brief(load.per_second)}[/]",
+            f"{_ratio(load.per_second, constant):.0%}",
+            _brief(load.p50_ms),
+            _brief(load.p99_ms),
+            f"[red]{load.errors}[/]" if load.errors else "0",
+            f"{load.server_cpu_us:,.0f}",
+            f"{load.server_cpu_seconds / load.seconds:.0%}",
+        )
+    return table
+
+
+def _sandbox(figures: SandboxFigures) -> list[tuple[str, str, str, bool]]:
+    accounts, orders, work = figures.loads["account"], figures.loads["order"], figures.work
+    return [
+        ("sandbox: GET /v2/account", "≥ 3,000 a second", f"{accounts.per_second:,.0f} a second",
+         not accounts.errors and accounts.per_second >= 3_000),
+        ("  market orders", "≥ 1,500 a second", f"{orders.per_second:,.0f} a second",
+         not orders.errors and orders.per_second >= 1_500),
+        ("  an hour advanced with 50 open orders, the median", "≤ 100 ms", f"{work.hour:.0f} ms", work.hour <= 100),
+        ("  a year of daily bars, the median", "≤ 20 ms", f"{work.year:.1f} ms", work.year <= 20),
+        ("  another request while 10,000 bars are made, the longest", "≤ 50 ms",
+         f"{work.longest_wait:.0f} ms, and {work.minutes:.0f} ms for the bars", work.longest_wait <= 50),
+    ]  # fmt: skip
 
 
 def _cards(cards: CardFigures) -> list[tuple[str, str, str, bool]]:

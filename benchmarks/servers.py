@@ -11,12 +11,14 @@ import sys
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 import asyncpg
 import psutil
 import uvloop
+from aiohttp import web
 from pydantic import BaseModel, SecretStr
 
 from benchmarks.accounts import SANDBOX_SEED
@@ -33,6 +35,7 @@ from corral.settings import Settings
 from corral_sandbox import serve_sandbox
 
 LATENCY_SECONDS = 0.08
+SANDBOX_START = datetime.fromisoformat("2026-11-24T10:30-05:00")  # the market is open until 16:00
 CONSTANT = (
     b'{"account_type":"paper","balance":"-23140.2","equity":"103820.56","buying_power":"262113.632",'
     b'"currency":"USD","trading_blocked":false,"account_blocked":false,"pattern_day_trader":false,'
@@ -40,15 +43,18 @@ CONSTANT = (
 )
 
 
-Kind = Literal["sandbox", "corral", "plan", "plan_in_thread", "constant"]
+Kind = Literal["sandbox", "sandbox_at_once", "aiohttp", "corral", "plan", "plan_in_thread", "constant"]
 
 
 class Order(BaseModel):
+    """`speed` is that of a sandbox that answers at once; its time starts at `SANDBOX_START`."""
+
     kind: Kind
     database_url: str
     data_dir: Path
     sandbox_url: str = ""
     cache_seconds: float = 0
+    speed: int = 1
 
 
 async def main() -> None:
@@ -62,9 +68,37 @@ async def main() -> None:
         ) as sandbox:
             _say(sandbox.url)
             await _answer(orders)
+    elif order.kind == "sandbox_at_once":
+        async with serve_sandbox(
+            port=0, seed=SANDBOX_SEED, start=SANDBOX_START, speed=order.speed, rate_limit_per_minute=0
+        ) as sandbox:
+            _say(sandbox.url)
+            await _answer(orders)
+    elif order.kind == "aiohttp":
+        async with _serving_nothing() as url:
+            _say(url)
+            await _answer(orders)
     else:
         async with _opened_app(order) as app:
             await _serve(app, orders)
+
+
+@asynccontextmanager
+async def _serving_nothing() -> AsyncGenerator[str]:
+    """The least that an answer costs on the sandbox's HTTP server: it reads a body, and returns a constant."""
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        if request.can_read_body:
+            await request.read()
+        return web.Response(body=CONSTANT, headers={"Content-Type": "application/json"})
+
+    runner = web.ServerRunner(web.Server(answer, handler_cancellation=True, access_log=None), handle_signals=False)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
 
 
 async def _standard_input() -> asyncio.StreamReader:

@@ -1,10 +1,11 @@
 """Alpaca's market data: authenticates a request, applies the rate limit and calls the handler.
 
-A handler is a function of a `DataRequest` that returns a JSON document. A new one is a line in `_HANDLERS`. The keys of
-paper and live accounts get the same data, and coins need none.
+A handler is a function of a `DataRequest` that returns a JSON document. A new one is a line in `_HANDLERS`. What may
+take long is a coroutine, which lets other requests be answered meanwhile. The keys of paper and live accounts get the
+same data, and coins need none.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from corral_sandbox.api import crypto_data, empty_data, option_data, stock_data
 from corral_sandbox.api import market_data_codes as codes
@@ -18,7 +19,7 @@ from corral_sandbox.http.requests import Document, Response, Route, Routes
 from corral_sandbox.market.prices import Market
 from corral_sandbox.market.time import Clock
 
-_Handler = Callable[[DataRequest], Mapping[str, object]]
+_Handler = Callable[[DataRequest], Mapping[str, object] | Awaitable[Mapping[str, object]]]
 
 _HANDLERS: dict[str, _Handler] = {
     "/v2/stocks/auctions": stock_data.list_auctions,
@@ -91,34 +92,35 @@ class MarketDataApi:
         self._clock = clock
         self._rate_limit = RateLimit(rate_limit_per_minute) if rate_limit_per_minute else None
 
-    def handle(self, method: str, route: Route | None, headers: Mapping[str, str], query_string: str) -> Response:
+    async def handle(self, method: str, route: Route | None, headers: Mapping[str, str], query_string: str) -> Response:
         """Returns errors as responses, too. `route` is None for an unknown path."""
         try:
             key_id = _authenticated_key_id(route, headers)
         except ApiError as error:
             return Response.of_error(error)
         if self._rate_limit is None or key_id is None:
-            return self._call_handler(method, route, query_string)
+            return await self._call_handler(method, route, query_string)
         allowance = self._rate_limit.spend(key_id, self._clock.real())
         if allowance.is_exceeded:
             return Response.of_error(ApiError(429, "too many requests."))
-        response = self._call_handler(method, route, query_string)
+        response = await self._call_handler(method, route, query_string)
         response.headers.update(allowance.headers())
         return response
 
-    def _call_handler(self, method: str, route: Route | None, query_string: str) -> Response:
+    async def _call_handler(self, method: str, route: Route | None, query_string: str) -> Response:
         try:
-            return Response(200, self._document(method, route, query_string))
+            return Response(200, await self._document(method, route, query_string))
         except ApiError as error:
             return Response.of_error(error)
 
-    def _document(self, method: str, route: Route | None, query_string: str) -> Document:
+    async def _document(self, method: str, route: Route | None, query_string: str) -> Document:
         if route is None:
             raise EndpointNotFoundError
         if method != "GET":
             raise MethodNotAllowedError(["GET"])
         request = DataRequest(self.market, self._clock.now(), route.parameters, query_string)
-        return dict(_HANDLERS[route.pattern](request))
+        done = _HANDLERS[route.pattern](request)
+        return dict(done if isinstance(done, Mapping) else await done)
 
 
 def _authenticated_key_id(route: Route | None, headers: Mapping[str, str]) -> str | None:

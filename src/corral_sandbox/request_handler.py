@@ -147,7 +147,7 @@ class RequestHandler:
             response = self._replacement(fault, request.headers)
             if response is None:
                 await self.clock.turn()
-                response = self._data_api.handle(method, route, request.headers, query)
+                response = await self._data_api.handle(method, route, request.headers, query)
             return await self._send(request, response, fault, entry)
 
     async def _handle_stream(self, request: web.BaseRequest, environment: str | None) -> web.StreamResponse:

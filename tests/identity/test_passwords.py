@@ -7,6 +7,7 @@ from typing import Any
 import argon2
 import asyncpg
 import pytest
+import zxcvbn
 from aiohttp import ClientSession
 
 from corral.errors import Overloaded
@@ -181,13 +182,13 @@ async def test_rating_a_password_is_bounded_and_off_the_event_loop(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judged: list[tuple[int, str]] = []
-    judge = passwords.zxcvbn
+    judge = zxcvbn.zxcvbn
 
     def noted(text: str, user_inputs: list[str]) -> Any:  # noqa: ANN401 - as the library says
         judged.append((len(text), threading.current_thread().name[:6]))
         return judge(text, user_inputs)
 
-    monkeypatch.setattr(passwords, "zxcvbn", noted)
+    monkeypatch.setattr(zxcvbn, "zxcvbn", noted)
     await passwords.refuse_weak(Secret("(4@8{[<369!1|705$+%2" * 51), "carol@corral.example")
     assert judged == [(32, "argon2")]
     for too_long in ("x1" * 513, "short"):

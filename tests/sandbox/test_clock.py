@@ -44,18 +44,23 @@ def test_time_starts_with_the_real_time_at_any_speed() -> None:
         assert clock.now() >= before - _SECOND
 
 
-async def test_sleep_until_returns_at_its_time_and_not_before() -> None:
+async def _sleep_until(clock: Clock, at: int) -> None:
+    while clock.now() < at:
+        await clock.nap_until(at)
+
+
+async def test_a_time_comes_after_naps() -> None:
     clock = Clock(speed=86_400)
     at = clock.now() + 3_600 * _SECOND
     async with asyncio.timeout(30):
-        await clock.sleep_until(at)
+        await _sleep_until(clock, at)
     assert clock.now() >= at
 
 
-async def test_sleep_until_notices_that_the_clock_was_turned() -> None:
+async def test_a_nap_notices_that_the_clock_was_turned() -> None:
     now = _START
     clock = Clock(real=lambda: now)
-    sleeper = asyncio.create_task(clock.sleep_until(_START + 3_600 * _SECOND))
+    sleeper = asyncio.create_task(_sleep_until(clock, _START + 3_600 * _SECOND))
     await asyncio.sleep(0.05)
     assert not sleeper.done()
     now += 3_600 * _SECOND
@@ -63,10 +68,19 @@ async def test_sleep_until_notices_that_the_clock_was_turned() -> None:
         await sleeper
 
 
-async def test_sleep_until_a_past_time_returns_at_once() -> None:
+async def test_a_nap_until_a_past_time_is_over_at_once() -> None:
     clock = Clock(real=lambda: _START)
     async with asyncio.timeout(30):
-        await clock.sleep_until(_START)
+        await clock.nap_until(_START)
+
+
+async def test_a_nap_ends_when_it_is_woken() -> None:
+    clock = Clock(start=_START, speed=0)
+    sleeper = asyncio.create_task(clock.nap_until(_START + 1))
+    await asyncio.sleep(0)
+    clock.wake()
+    async with asyncio.timeout(0.5):  # half of the nap that it would take
+        await sleeper
 
 
 async def test_time_starts_at_a_given_start_which_needs_a_time_zone(http: ClientSession) -> None:

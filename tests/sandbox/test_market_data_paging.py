@@ -1,13 +1,17 @@
 """Pages of market data: the limit counts over all symbols, and the token of the next page is opaque."""
 
-from decimal import Decimal
+import asyncio
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
+from aiohttp import ClientSession
 
+from corral_sandbox import serve_sandbox
 from corral_sandbox.market import bars
-from corral_sandbox.market.prices import Market, price
+from corral_sandbox.market.prices import Market, PriceSpan, price_span
 from tests.sandbox.data_asking import DataCaller
+from tests.sandbox.people import ALICE, keys_of
 
 _STOCKS: dict[str, Any] = {"symbols": "KO,AAPL,ZZZZ,F", "start": "2026-11-16", "end": "2026-11-20"}
 _HISTORIES: list[tuple[str, str, dict[str, Any]]] = [
@@ -105,13 +109,33 @@ def test_corporate_actions_come_in_pages() -> None:
         assert ordered == whole["corporate_actions"]
 
 
-def test_a_year_of_days_needs_two_prices_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_year_of_days_needs_one_look_at_prices_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
-    def counted(seed: int, symbol: str, at: int) -> Decimal:
-        asked.append(at)
-        return price(Market(seed), symbol, at)
+    def counted(market: Market, symbol: str, start: int, end: int) -> PriceSpan:
+        asked.append(start)
+        return price_span(market, symbol, start, end)
 
-    monkeypatch.setattr(bars, "price", counted)
+    monkeypatch.setattr(bars, "price_span", counted)
     assert len(DataCaller().bars("MSFT", "1Day", "2025-11-21")) == 251
-    assert len(asked) == 2 * 251
+    assert len(asked) == 251
+
+
+async def test_a_long_page_lets_other_requests_be_answered(http: ClientSession) -> None:
+    async with serve_sandbox(port=0, rate_limit_per_minute=0) as sandbox:
+        page = asyncio.create_task(_status(http, f"{sandbox.url}/v2/stocks/bars?{_A_LONG_PAGE}"))
+        await asyncio.sleep(0)
+        answered = 0
+        while not page.done():
+            assert await _status(http, f"{sandbox.url}/v2/account") == 200
+            answered += 1
+        assert await page == 200
+        assert answered >= 3  # one before it, one after it, and some between
+
+
+_A_LONG_PAGE = urlencode({"symbols": "AAPL", "timeframe": "1Min", "start": "2025-11-21", "limit": 10_000})
+
+
+async def _status(http: ClientSession, url: str) -> int:
+    async with http.get(url, headers=keys_of(ALICE)) as answer:
+        return answer.status

@@ -15,7 +15,7 @@ from corral_sandbox import Sandbox, request_handler, secret_of, serve_sandbox
 from corral_sandbox.market.mean_prices import MEAN_CENTS
 from corral_sandbox.market.prices import Market, price
 from corral_sandbox.market.time import Clock
-from corral_sandbox.stream import data_socket, market_data
+from corral_sandbox.stream import market_data, unsent
 from tests.sandbox.data_asking import DataCaller
 from tests.sandbox.people import ALICE, ALICE_LIVE, BOB, keys_of, nanoseconds
 
@@ -294,7 +294,7 @@ async def test_a_flush_writes_what_is_due_and_cuts_a_client_that_does_not_read(
     http: ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(market_data, "_SECONDS_BETWEEN_ROUNDS", 3_600)
-    monkeypatch.setattr(data_socket, "_FLUSH_SECONDS", 0.2)
+    monkeypatch.setattr(unsent, "FLUSH_SECONDS", 0.2)
     monkeypatch.setattr(request_handler, "MarketDataStreams", _Kept)
     now = nanoseconds(_NOON)
     async with (

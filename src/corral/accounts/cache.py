@@ -51,10 +51,15 @@ class _Question(Generic[Value]):
     may_refresh: Callable[[], bool]
 
 
+_NO_REQUEST: Final = Context()  # timers belong to no request, and must not keep the context of one
+
+
 @dataclass(slots=True)
 class _Entry:
+    """`timer` is for the refresh, and after it for the end."""
+
     answer: Answer[Any]
-    timers: tuple[asyncio.TimerHandle, ...]
+    timer: asyncio.TimerHandle
     read_at: float = -inf  # the last time, on the loop's clock
 
 
@@ -145,19 +150,18 @@ class AnswerCache:
         """Refreshes 1.5 times the duration of the last call before expiry, because the next call may be slower."""
         loop, seconds = asyncio.get_running_loop(), question.keep_seconds
         ahead = min(seconds / 2, 1.5 * call_seconds + _REFRESH_MARGIN_SECONDS)
-        timers = (
-            loop.call_later(seconds, self._forget, key),
-            # In a context of its own: it belongs to no request.
-            loop.call_later(seconds - ahead, self._refresh, key, question, context=Context()),
-        )
-        self._entries[key] = _Entry(answer, timers)
+        ends = loop.time() + seconds
+        timer = loop.call_at(ends - ahead, self._refresh, key, question, ends, context=_NO_REQUEST)
+        self._entries[key] = _Entry(answer, timer)
         self._kept_of[key[1]] += 1
         self._bytes_kept += len(answer.json)
 
-    def _refresh(self, key: Key, question: _Question[Any]) -> None:
+    def _refresh(self, key: Key, question: _Question[Any], ends: float) -> None:
         """Only if it was read in the second half of its time to live and no call is in progress."""
-        since = asyncio.get_running_loop().time() - question.keep_seconds / 2
-        if self._entries[key].read_at >= since and key not in self._calls and question.may_refresh():
+        loop, entry = asyncio.get_running_loop(), self._entries[key]
+        entry.timer = loop.call_at(ends, self._forget, key, context=_NO_REQUEST)
+        since = loop.time() - question.keep_seconds / 2
+        if entry.read_at >= since and key not in self._calls and question.may_refresh():
             self._start(key, question, Context())
 
     def _forget(self, key: Key) -> None:
@@ -167,8 +171,7 @@ class AnswerCache:
             self._kept_of[key[1]] -= 1
             if not self._kept_of[key[1]]:
                 del self._kept_of[key[1]]
-            for timer in entry.timers:
-                timer.cancel()
+            entry.timer.cancel()
 
 
 @final

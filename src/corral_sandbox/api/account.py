@@ -31,8 +31,12 @@ def account_document(account: AccountTerms, now: int) -> dict[str, object]:
     return _document(account, initial_value_at(account, now), _worth_at_close(account, closed_at), day)
 
 
+@lru_cache(maxsize=1_024)
 def _document(account: AccountTerms, value: AccountValue, last: AccountValue, last_day: str) -> dict[str, object]:
-    """Returns Alpaca's account, without the fields removed on 2026-07-06. `last` is its value at the last close."""
+    """Returns Alpaca's account, without the fields removed on 2026-07-06. `last` is its value at the last close.
+
+    Nobody changes the document: it is returned again while cash and prices are the same.
+    """
     power = format_amount(buying_power(account.multiplier, value, last))
     equity = format_amount(value.equity)
     return {

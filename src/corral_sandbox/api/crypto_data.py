@@ -1,62 +1,48 @@
 """/v1beta3/crypto/{loc}: bars, trades, quotes, order books and snapshots of coins, the same for every location."""
 
-from corral_sandbox.api.market_data_documents import (
-    bar_document,
-    latest_bar_document,
-    order_book_document,
-    quote_document,
-    snapshot_document,
-    trade_document,
+from corral_sandbox.api.market_data_answers import (
+    bar_history,
+    latest_bars_of,
+    latest_quotes_of,
+    latest_trades_of,
+    quote_history,
+    trade_history,
 )
-from corral_sandbox.api.market_data_query import BadDataRequestError, DataRequest, history, latest
-from corral_sandbox.market.bars import bars, order_book_at, quote_at, quotes, trade_at, trades
+from corral_sandbox.api.market_data_documents import order_book_document, snapshot_document
+from corral_sandbox.api.market_data_query import BadDataRequestError, DataRequest, latest
+from corral_sandbox.market.bars import order_book_at
 
 _LOCATIONS = ("us", "us-1", "us-2", "eu-1", "bs-1", "global")
 
 
-def list_bars(request: DataRequest) -> dict[str, object]:
+async def list_bars(request: DataRequest) -> dict[str, object]:
     _check_location(request)
-    timeframe = request.timeframe()
-    return history(
-        request,
-        "crypto",
-        "bars",
-        lambda asset, during: bars(request.market, asset, timeframe, during),
-        bar_document,
-    )
+    return await bar_history(request, "crypto", request.timeframe())
 
 
-def list_trades(request: DataRequest) -> dict[str, object]:
+async def list_trades(request: DataRequest) -> dict[str, object]:
     _check_location(request)
-    return history(
-        request, "crypto", "trades", lambda asset, during: trades(request.market, asset, during), trade_document
-    )
+    return await trade_history(request, "crypto")
 
 
-def list_quotes(request: DataRequest) -> dict[str, object]:
+async def list_quotes(request: DataRequest) -> dict[str, object]:
     _check_location(request)
-    return history(
-        request, "crypto", "quotes", lambda asset, during: quotes(request.market, asset, during), quote_document
-    )
+    return await quote_history(request, "crypto")
 
 
 def latest_bars(request: DataRequest) -> dict[str, object]:
     _check_location(request)
-    return latest(request, "crypto", "bars", lambda asset: latest_bar_document(request.market, asset, request.now))
+    return latest_bars_of(request, "crypto")
 
 
 def latest_trades(request: DataRequest) -> dict[str, object]:
     _check_location(request)
-    return latest(
-        request, "crypto", "trades", lambda asset: trade_document(asset, trade_at(request.market, asset, request.now))
-    )
+    return latest_trades_of(request, "crypto")
 
 
 def latest_quotes(request: DataRequest) -> dict[str, object]:
     _check_location(request)
-    return latest(
-        request, "crypto", "quotes", lambda asset: quote_document(asset, quote_at(request.market, asset, request.now))
-    )
+    return latest_quotes_of(request, "crypto")
 
 
 def latest_order_books(request: DataRequest) -> dict[str, object]:

@@ -3,13 +3,15 @@
 Every error is a 400 with only a message, as on Alpaca's data host.
 """
 
+import asyncio
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from itertools import islice
+from time import perf_counter
 from typing import Protocol, TypeVar
 from urllib.parse import parse_qsl
 
@@ -17,7 +19,7 @@ from corral_sandbox.errors import ApiError
 from corral_sandbox.market.assets import Asset, AssetClass, ListedAssets
 from corral_sandbox.market.bars import BarTimeframe, TimeRange, midnight_of, timeframe_of
 from corral_sandbox.market.prices import Market
-from corral_sandbox.market.time import SECOND, new_york_time, parse_timestamp
+from corral_sandbox.market.time import SECOND, format_seconds, new_york_time, parse_timestamp
 
 _SYMBOLS: dict[AssetClass, str] = {
     "us_equity": r"^[A-Z]+([./][A-Z]+)*$",
@@ -173,6 +175,7 @@ class _Dated(Protocol):
     def at(self) -> int: ...
 
 
+_Any = TypeVar("_Any")
 _Item = TypeVar("_Item", bound=_Dated)
 Series = Callable[[Asset, TimeRange], Iterator[_Item]]
 _DEFAULT_LIMIT, _HIGHEST_LIMIT = 1_000, 10_000
@@ -190,18 +193,18 @@ class HistoricalDataQuery:
     limit: int
     after: tuple[str, int] | None
 
-    def page(
+    async def page(
         self, series: Series[_Item], document: Callable[[Asset, _Item], dict[str, object]]
     ) -> tuple[dict[str, list[dict[str, object]]], str | None]:
         """Returns the documents by symbol, and the token of the next page, None on the last."""
-        found = list(islice(self._items(series), self.limit + 1))
         page: dict[str, list[dict[str, object]]] = {}
-        for asset, item in found[: self.limit]:
+        items = self._items(series)
+        last: tuple[str, int] | None = None
+        async for asset, item in in_turns(islice(items, self.limit)):
             page.setdefault(asset.symbol, []).append(document(asset, item))
-        if len(found) <= self.limit:
-            return page, None
-        asset, item = found[self.limit - 1]
-        return page, write_token(asset.symbol, item.at)
+            last = asset.symbol, item.at
+        is_all = next(items, None) is None
+        return page, None if last is None or is_all else write_token(*last)
 
     def _items(self, series: Series[_Item]) -> Iterator[tuple[Asset, _Item]]:
         for asset in self.assets:
@@ -216,6 +219,19 @@ class HistoricalDataQuery:
         if during.newest_first:
             return TimeRange(during.start, min(during.end, at - 1), during.now, newest_first=True)
         return TimeRange(max(during.start, at + 1), during.end, during.now)
+
+
+_TURN_SECONDS = 0.01
+
+
+async def in_turns(items: Iterable[_Any]) -> AsyncGenerator[_Any]:
+    """Yields every item, and after each hundredth of a second lets other requests be answered."""
+    ends = perf_counter() + _TURN_SECONDS
+    for item in items:
+        yield item
+        if perf_counter() > ends:
+            await asyncio.sleep(0)
+            ends = perf_counter() + _TURN_SECONDS
 
 
 def history_query(request: DataRequest, asset_class: AssetClass) -> HistoricalDataQuery:
@@ -234,7 +250,7 @@ def history_query(request: DataRequest, asset_class: AssetClass) -> HistoricalDa
     )
 
 
-def history(
+async def history(
     request: DataRequest,
     asset_class: AssetClass,
     name: str,
@@ -242,7 +258,7 @@ def history(
     document: Callable[[Asset, _Item], dict[str, object]],
 ) -> dict[str, object]:
     """Returns one page of a series, under `name`: by symbol, or of the path's symbol, null if there is nothing."""
-    page, token = history_query(request, asset_class).page(series, document)
+    page, token = await history_query(request, asset_class).page(series, document)
     symbol = request.path_parameters.get("symbol")
     if symbol is None:
         return {name: page, "next_page_token": token, **request.currency()}
@@ -292,5 +308,5 @@ def read_token(request: DataRequest) -> tuple[str, int] | None:
 def format_time(at: int) -> str:
     """Returns RFC 3339 in UTC, without trailing zeros."""
     seconds, fraction = divmod(at, SECOND)
-    text = datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
+    text = format_seconds(seconds)
     return f"{text}.{fraction:09}".rstrip("0") + "Z" if fraction else f"{text}Z"

@@ -5,22 +5,11 @@ from datetime import date, timedelta
 from decimal import Decimal
 from itertools import islice
 
-from corral_sandbox.api.market_data_documents import (
-    bar_document,
-    quote_document,
-    snapshot_document,
-    trade_document,
-)
-from corral_sandbox.api.market_data_query import (
-    DataRequest,
-    history,
-    latest,
-    read_token,
-    write_token,
-)
+from corral_sandbox.api.market_data_answers import bar_history, latest_quotes_of, latest_trades_of, trade_history
+from corral_sandbox.api.market_data_documents import snapshot_document
+from corral_sandbox.api.market_data_query import DataRequest, in_turns, read_token, write_token
 from corral_sandbox.api.options import OptionSearch
 from corral_sandbox.market.assets import Asset, option_asset
-from corral_sandbox.market.bars import bars, quote_at, trade_at, trades
 from corral_sandbox.market.mean_prices import MEAN_CENTS
 from corral_sandbox.market.option_contracts import OptionContract, OptionType, expiries_on, root_of
 from corral_sandbox.market.option_greeks import IMPLIED_VOLATILITY, greeks_of
@@ -34,54 +23,35 @@ _GREEK_DECIMALS = 6
 _ONE_DAY = timedelta(days=1)
 
 
-def list_bars(request: DataRequest) -> dict[str, object]:
-    timeframe = request.timeframe()
-    return history(
-        request,
-        "us_option",
-        "bars",
-        lambda asset, during: bars(request.market, asset, timeframe, during),
-        bar_document,
-    )
+async def list_bars(request: DataRequest) -> dict[str, object]:
+    return await bar_history(request, "us_option", request.timeframe())
 
 
-def list_trades(request: DataRequest) -> dict[str, object]:
-    return history(
-        request, "us_option", "trades", lambda asset, during: trades(request.market, asset, during), trade_document
-    )
+async def list_trades(request: DataRequest) -> dict[str, object]:
+    return await trade_history(request, "us_option")
 
 
 def latest_trades(request: DataRequest) -> dict[str, object]:
     request.choice("feed", *_FEEDS)
-    return latest(
-        request,
-        "us_option",
-        "trades",
-        lambda asset: trade_document(asset, trade_at(request.market, asset, request.now)),
-    )
+    return latest_trades_of(request, "us_option")
 
 
 def latest_quotes(request: DataRequest) -> dict[str, object]:
     request.choice("feed", *_FEEDS)
-    return latest(
-        request,
-        "us_option",
-        "quotes",
-        lambda asset: quote_document(asset, quote_at(request.market, asset, request.now)),
-    )
+    return latest_quotes_of(request, "us_option")
 
 
-def list_snapshots(request: DataRequest) -> dict[str, object]:
+async def list_snapshots(request: DataRequest) -> dict[str, object]:
     assets = request.assets("us_option")
-    return _snapshots(request, (asset for asset in assets if asset.is_active(request.now)))
+    return await _snapshots(request, (asset for asset in assets if asset.is_active(request.now)))
 
 
-def get_chain(request: DataRequest) -> dict[str, object]:
+async def get_chain(request: DataRequest) -> dict[str, object]:
     """Takes `type`, `strike_price_gte` and `_lte`, `expiration_date`, `_gte` and `_lte`, and `root_symbol`."""
-    return _snapshots(request, (option_asset(contract) for contract in _chain(request)))
+    return await _snapshots(request, (option_asset(contract) for contract in _chain(request)))
 
 
-def _snapshots(request: DataRequest, assets: Iterator[Asset]) -> dict[str, object]:
+async def _snapshots(request: DataRequest, assets: Iterator[Asset]) -> dict[str, object]:
     """Returns one page of snapshots. `updated_since` leaves out none, because quotes change in each moment."""
     request.choice("feed", *_FEEDS)
     updated_since = request.moment("updated_since", "us_option") or 0
@@ -89,7 +59,7 @@ def _snapshots(request: DataRequest, assets: Iterator[Asset]) -> dict[str, objec
     rest = (asset for asset in assets if after is None or asset.symbol > after[0])
     found = list(islice(rest, limit + 1)) if updated_since <= request.now else []
     return {
-        "snapshots": {asset.symbol: _snapshot_document(request, asset) for asset in found[:limit]},
+        "snapshots": {asset.symbol: _snapshot_document(request, asset) async for asset in in_turns(found[:limit])},
         "next_page_token": write_token(found[limit - 1].symbol, 1) if len(found) > limit else None,
     }
 

@@ -3,81 +3,48 @@
 Each handler serves the path for several symbols and that for one. The feeds differ in the exchange that they name.
 """
 
-from corral_sandbox.api.market_data_documents import (
-    bar_document,
-    latest_bar_document,
-    quote_document,
-    snapshot_document,
-    trade_document,
+from corral_sandbox.api.market_data_answers import (
+    bar_history,
+    latest_bars_of,
+    latest_quotes_of,
+    latest_trades_of,
+    quote_history,
+    trade_history,
 )
-from corral_sandbox.api.market_data_query import (
-    BadDataRequestError,
-    DataRequest,
-    documents_by_symbol,
-    history,
-    latest,
-)
+from corral_sandbox.api.market_data_documents import snapshot_document, trade_document
+from corral_sandbox.api.market_data_query import BadDataRequestError, DataRequest, documents_by_symbol, history
 from corral_sandbox.errors import ApiError
 from corral_sandbox.market.assets import Asset
-from corral_sandbox.market.bars import (
-    Auctions,
-    Trade,
-    auctions,
-    bars,
-    quote_at,
-    quotes,
-    trade_at,
-    trades,
-)
+from corral_sandbox.market.bars import Auctions, Trade, auctions
 
 _FEEDS = ("sip", "iex", "otc", "boats")
 _LATEST_FEEDS = (*_FEEDS, "delayed_sip", "overnight")
 _ADJUSTMENTS = {"raw", "split", "dividend", "spin-off", "all"}
 
 
-def list_bars(request: DataRequest) -> dict[str, object]:
+async def list_bars(request: DataRequest) -> dict[str, object]:
     """Takes `adjustment`, too, which changes nothing: no price of the sandbox is ever split."""
     timeframe = request.timeframe()
     _check_history(request)
     for adjustment in request.names("adjustment"):
         if adjustment not in _ADJUSTMENTS:
             raise BadDataRequestError(f"invalid adjustment: {adjustment}")
-    return history(
-        request,
-        "us_equity",
-        "bars",
-        lambda asset, during: bars(request.market, asset, timeframe, during),
-        bar_document,
-    )
+    return await bar_history(request, "us_equity", timeframe)
 
 
-def list_trades(request: DataRequest) -> dict[str, object]:
-    feed = _check_history(request)
-    return history(
-        request,
-        "us_equity",
-        "trades",
-        lambda asset, during: trades(request.market, asset, during),
-        lambda asset, trade: trade_document(asset, trade, feed),
-    )
+async def list_trades(request: DataRequest) -> dict[str, object]:
+    return await trade_history(request, "us_equity", _check_history(request))
 
 
-def list_quotes(request: DataRequest) -> dict[str, object]:
-    feed = _check_history(request)
-    return history(
-        request,
-        "us_equity",
-        "quotes",
-        lambda asset, during: quotes(request.market, asset, during),
-        lambda asset, quote: quote_document(asset, quote, feed),
-    )
+async def list_quotes(request: DataRequest) -> dict[str, object]:
+    return await quote_history(request, "us_equity", _check_history(request))
 
 
-def list_auctions(request: DataRequest) -> dict[str, object]:
+async def list_auctions(request: DataRequest) -> dict[str, object]:
     """Returns the opening and the closing auction of each day."""
     request.choice("feed", "sip")
     _check_history(request)
-    return history(
+    return await history(
         request,
         "us_equity",
         "auctions",
@@ -88,27 +55,15 @@ def list_auctions(request: DataRequest) -> dict[str, object]:
 
 def latest_bars(request: DataRequest) -> dict[str, object]:
     request.choice("feed", *_LATEST_FEEDS)
-    return latest(request, "us_equity", "bars", lambda asset: latest_bar_document(request.market, asset, request.now))
+    return latest_bars_of(request, "us_equity")
 
 
 def latest_trades(request: DataRequest) -> dict[str, object]:
-    feed = request.choice("feed", *_LATEST_FEEDS)
-    return latest(
-        request,
-        "us_equity",
-        "trades",
-        lambda asset: trade_document(asset, trade_at(request.market, asset, request.now), feed),
-    )
+    return latest_trades_of(request, "us_equity", request.choice("feed", *_LATEST_FEEDS))
 
 
 def latest_quotes(request: DataRequest) -> dict[str, object]:
-    feed = request.choice("feed", *_LATEST_FEEDS)
-    return latest(
-        request,
-        "us_equity",
-        "quotes",
-        lambda asset: quote_document(asset, quote_at(request.market, asset, request.now), feed),
-    )
+    return latest_quotes_of(request, "us_equity", request.choice("feed", *_LATEST_FEEDS))
 
 
 def list_snapshots(request: DataRequest) -> dict[str, dict[str, object]]:

@@ -191,6 +191,7 @@ class OrderScheduler:
             return
         if not self._entries or due < self._entries[0][0]:
             self._next_due_changed.set()
+            self._clock.wake()
         self._next_due[manager] = due
         heappush(self._entries, (due, next(self._numbers), manager))
 
@@ -210,8 +211,8 @@ class OrderScheduler:
             self.advance_to(self._clock.now())
             if not self._entries:
                 await self._next_due_changed.wait()
-            else:
-                await self._sleep_until(self._entries[0][0])
+            elif not self._next_due_changed.is_set():
+                await self._clock.nap_until(self._entries[0][0])
 
     def advance_to(self, now: int) -> None:
         """Lets everything happen in all accounts that is due by `now`, in nanoseconds since 1970."""
@@ -224,15 +225,3 @@ class OrderScheduler:
                 manager.advance(now)
             self._clock.note_change(due)
             self.schedule(manager)
-
-    async def _sleep_until(self, due: int) -> None:
-        """Sleeps until then, or until something is due earlier."""
-        ends = [
-            asyncio.ensure_future(self._clock.sleep_until(due)),
-            asyncio.ensure_future(self._next_due_changed.wait()),
-        ]
-        try:
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for end in ends:
-                end.cancel()

@@ -17,7 +17,8 @@ KEY_ID_PREFIXES = {"paper": "PK", "live": "AK"}
 RESTRICTIONS = ("trading_blocked", "account_blocked", "transfers_blocked", "trade_suspended_by_user")
 ACTIVE = "ACTIVE"
 
-_KEY_ID = re.compile(r"(?:PK|AK)[A-Z0-9]{6,38}")
+KEY_ID_PATTERN = "(PK|AK)[A-Z0-9]{6,38}"
+_KEY_ID = re.compile(KEY_ID_PATTERN)
 _ACCOUNT_IDS = uuid5(NAMESPACE_URL, "urn:corral:sandbox:account")
 
 PLAIN_CASH = Decimal(100_000)

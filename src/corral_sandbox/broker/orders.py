@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from operator import attrgetter
 from typing import Literal
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from corral_sandbox.market.assets import Asset
 from corral_sandbox.market.money import ZERO, average
+from corral_sandbox.market.seeded_random import NamedIds
 from corral_sandbox.market.time import ALWAYS, DAY, TradingWindow, window_from
 
 Side = Literal["buy", "sell"]
@@ -249,12 +250,12 @@ class OrderFactory:
     """Makes the orders of one account. Ids follow from the account's id and a count."""
 
     def __init__(self, account_id: str) -> None:
-        self._account_id = UUID(account_id)
+        self._ids = NamedIds(UUID(account_id))
         self._count = 0
 
     def new_id(self, kind: str) -> str:
         self._count += 1
-        return str(uuid5(self._account_id, f"{kind}/{self._count}"))
+        return self._ids.id_of(f"{kind}/{self._count}")
 
     def make_with_legs(self, order_request: OrderRequest, now: int) -> list[BrokerOrder]:
         """Returns the order, followed by its exits or legs."""
@@ -272,7 +273,7 @@ class OrderFactory:
         return BrokerOrder(
             id=order_id,
             number=self._count,
-            client_order_id=order_request.client_order_id or str(uuid5(self._account_id, f"client/{order_id}")),
+            client_order_id=order_request.client_order_id or self._ids.id_of(f"client/{order_id}"),
             request=order_request,
             status="pending_new" if window.opens <= now else "accepted",
             submitted_at=now,

@@ -78,6 +78,7 @@ from typing import Annotated, Literal, Never, get_args
 
 import orjson
 
+from corral_sandbox.broker.initial_state import KEY_ID_PATTERN
 from corral_sandbox.broker.orders import OrderOutcome
 from corral_sandbox.http.forms import (
     FormError,
@@ -210,7 +211,7 @@ class FaultRule:
 
     given: dict[str, object] = field(default_factory=dict[str, object])
 
-    key_id: Annotated[str | None, matching(r"(PK|AK)[A-Z0-9]{6,38}", "must be a key ID, such as PKALICE0001")] = None
+    key_id: Annotated[str | None, matching(KEY_ID_PATTERN, "must be a key ID, such as PKALICE0001")] = None
     method: Annotated[str | None, choice("GET", "POST", "PUT", "PATCH", "DELETE")] = None
     path: Annotated[str | None, matching(r"/.*", "must be a path, such as /v2/account")] = None
     times: Annotated[int | None, whole_number(1)] = None

@@ -101,7 +101,7 @@ class Request:
 def read_json_object(body: bytes) -> dict[str, JsonValue] | None:
     """Returns a JSON object with exact numbers, None if the body is anything else."""
     try:
-        document: JsonValue = json.loads(body, parse_float=Decimal, parse_int=Decimal, parse_constant=_refuse_constant)
+        document: JsonValue = _EXACT.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
     except (ValueError, DecimalException, RecursionError):
         return None
     return document if isinstance(document, dict) else None
@@ -110,6 +110,8 @@ def read_json_object(body: bytes) -> dict[str, JsonValue] | None:
 def _refuse_constant(name: str) -> Never:
     raise ValueError(f"{name} is not JSON")
 
+
+_EXACT = json.JSONDecoder(parse_float=Decimal, parse_int=Decimal, parse_constant=_refuse_constant)
 
 _FIRST_YEAR, _LAST_YEAR = 1970, 2100
 

@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 from corral_sandbox.market.assets import Asset, AssetClass
 from corral_sandbox.market.money import ZERO
-from corral_sandbox.market.prices import TICK, Market, price, price_range
+from corral_sandbox.market.prices import TICK, Market, price, price_span
 from corral_sandbox.market.seeded_random import seeded_random
 from corral_sandbox.market.time import (
     HOUR,
@@ -32,7 +32,7 @@ from corral_sandbox.market.time import (
     session_window,
     to_nanoseconds,
 )
-from corral_sandbox.market.traded_volume import LOWEST_MEAN, volume_before
+from corral_sandbox.market.traded_volume import LOWEST_MEAN, TradedVolume
 
 COIN_UNITS = 1_000_000  # a volume of coins is counted in millionths
 
@@ -166,7 +166,8 @@ def quotes(market: Market, asset: Asset, during: TimeRange) -> Iterator[Quote]:
 def trade_at(market: Market, asset: Asset, at: int) -> Trade:
     """Returns the trade of the tick that `at` lies in."""
     tick = at // TICK
-    size = _volume_before(market, asset, tick + 1) - _volume_before(market, asset, tick)
+    volume = _volume_of(market, asset)
+    size = volume.before(tick + 1) - volume.before(tick)
     is_bought = bool(seeded_random(2, market.seed, asset.symbol, "side", tick))
     return Trade(tick * TICK, price(market, asset.symbol, tick * TICK), size, tick, is_bought)
 
@@ -174,7 +175,7 @@ def trade_at(market: Market, asset: Asset, at: int) -> Trade:
 def quote_at(market: Market, asset: Asset, at: int) -> Quote:
     """Returns bid and ask one increment below and above the price, at which a market order would be filled."""
     tick = at // TICK
-    middle, typical = price(market, asset.symbol, tick * TICK), _mean_volume(market, asset)
+    middle, typical = price(market, asset.symbol, tick * TICK), _volume_of(market, asset).mean
     bid_size, ask_size = (
         1 + seeded_random(3 * typical, market.seed, asset.symbol, side, tick) for side in ("bid", "ask")
     )
@@ -289,9 +290,9 @@ def _bar(market: Market, asset: Asset, at: int, window: TradingWindow, now: int,
     """The price of a closing auction belongs to the day, its volume to the hours after."""
     first, end = window.opens // TICK, min(window.closes // TICK, now // TICK + 1)
     last = end if has_auction and now >= window.closes else end - 1
-    low, high = price_range(market, asset.symbol, first * TICK, last * TICK)
-    opening, closing = price(market, asset.symbol, first * TICK), price(market, asset.symbol, last * TICK)
-    volume = _volume_before(market, asset, end) - _volume_before(market, asset, first)
+    opening, low, high, closing = price_span(market, asset.symbol, first * TICK, last * TICK)
+    traded = _volume_of(market, asset)
+    volume = traded.before(end) - traded.before(first)
     return Bar(at, opening, high, low, closing, volume, end - first, (opening + high + low + closing) / 4)
 
 
@@ -349,10 +350,15 @@ def _midnight(day: date, zone: ZoneInfo) -> int:
     return to_nanoseconds(datetime.combine(day, time(), zone))
 
 
-def _volume_before(market: Market, asset: Asset, tick: int) -> int:
-    """The contracts of an underlying share their waves, so that a chain of them costs little."""
-    symbol = asset.symbol if asset.contract is None else asset.contract.underlying
-    return volume_before(market.seed, symbol, _mean_volume(market, asset), tick)
+def _volume_of(market: Market, asset: Asset) -> TradedVolume:
+    """The contracts of an underlying share its waves."""
+    underlying = asset.symbol if asset.contract is None else asset.contract.underlying
+    return _traded_volume(market.seed, underlying, _mean_volume(market, asset))
+
+
+@lru_cache(maxsize=8_192)
+def _traded_volume(seed: int, underlying: str, mean: int) -> TradedVolume:
+    return TradedVolume(seed, underlying, mean)
 
 
 def _mean_volume(market: Market, asset: Asset) -> int:

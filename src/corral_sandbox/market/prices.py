@@ -12,6 +12,7 @@ from decimal import Decimal
 from functools import lru_cache
 from itertools import pairwise
 from math import isqrt
+from typing import NamedTuple
 
 from corral_sandbox.market.assets import Asset, ListedAssets
 from corral_sandbox.market.mean_prices import MEAN_PRICES, STABLE_COINS
@@ -32,7 +33,8 @@ WIDEST_SWING = Decimal(sum(height for _, height in _SWINGS)) / 1_000_000
 
 MOST_DECIMALS = 9  # of a fixed price
 TICK = SECOND // 10  # a price holds for a tenth of a second, so that simultaneous requests share it
-_ONE = 1 << 20  # 1.0 in the fixed-point arithmetic of the noises
+_FRACTION = 20  # bits of the fixed-point arithmetic of the noises
+_ONE = 1 << _FRACTION
 
 
 def price(market: "Market", symbol: str, at: int) -> Decimal:
@@ -52,7 +54,7 @@ def _price_at_tick(seed: int, symbol: str, tick: int) -> Decimal:
         contract = _contract(symbol)
         at = min(tick * TICK, contract.expires_at)
         return premium(contract, _price_at_tick(seed, contract.underlying, at // TICK), at)
-    return _dollars(symbol, sum(height * _noise(seed, symbol, period, tick * TICK) for period, height in _SWINGS))
+    return _dollars(symbol, sum(noise.amplitude * noise.at(tick) for noise in _noises(seed, symbol)))
 
 
 def _contract(symbol: str) -> OptionContract:
@@ -69,25 +71,73 @@ def _dollars(symbol: str, swing: int) -> Decimal:
     return Decimal(mean + mean * swing // (1_000_000 * _ONE)).scaleb(-decimals)
 
 
-def _noise(seed: int, symbol: str, period: int, at: int) -> int:
-    """Returns -_ONE to _ONE, flat at every multiple of the period and smooth between (smoothstep)."""
-    index, within = divmod(at, period)
-    if not within:
-        return _height(seed, symbol, period, index)
-    along = within * _ONE // period
-    eased = along * along * (3 * _ONE - 2 * along) // (_ONE * _ONE)
-    here, there = _height(seed, symbol, period, index), _height(seed, symbol, period, index + 1)
-    return here + (there - here) * eased // _ONE
+_MANY = 4  # heights of a noise; between more than these it may be anywhere
+_HEIGHTS_KEPT = 2_048
 
 
-@lru_cache(maxsize=8_192)
-def _height(seed: int, symbol: str, period: int, index: int) -> int:
-    return _heights(seed, symbol, period).number(2 * _ONE + 1, index) - _ONE
+class _Noise:
+    """Swings from -_ONE to _ONE, flat at every multiple of its period and smooth between (smoothstep)."""
+
+    __slots__ = ("_height", "_period", "_series", "amplitude")
+
+    def __init__(self, seed: int, symbol: str, period: int, amplitude: int) -> None:
+        self.amplitude = amplitude
+        self._period = period // TICK
+        self._series = SeededSeries(seed, symbol, period)
+        self._height = lru_cache(_HEIGHTS_KEPT)(self._drawn_height)
+
+    def _drawn_height(self, index: int) -> int:
+        return self._series.number(2 * _ONE + 1, index) - _ONE
+
+    def at(self, tick: int) -> int:
+        return self._at(*divmod(tick, self._period))
+
+    def _at(self, index: int, within: int) -> int:
+        here = self._height(index)
+        if not within:
+            return here
+        along = (within << _FRACTION) // self._period
+        eased = along * along * (3 * _ONE - 2 * along) >> 2 * _FRACTION
+        return here + ((self._height(index + 1) - here) * eased >> _FRACTION)
+
+    def span(self, first: int, last: int) -> tuple[int, int, int, int]:
+        """Returns its value at one tick, bounds until another, and its value there.
+
+        It is monotonic between multiples of its period, so its values there and at both ends bound it.
+        """
+        begins, within = divmod(first, self._period)
+        opening = self._at(begins, within)
+        ends, within = divmod(last, self._period)
+        closing = self._at(ends, within)
+        if ends - begins > _MANY:
+            return opening, -_ONE, _ONE, closing
+        low, high = (opening, closing) if opening < closing else (closing, opening)
+        for index in range(begins + 1, ends + 1):
+            height = self._height(index)
+            low, high = min(low, height), max(high, height)
+        return opening, low, high, closing
 
 
 @lru_cache(maxsize=1_024)
-def _heights(seed: int, symbol: str, period: int) -> SeededSeries:
-    return SeededSeries(seed, symbol, period)
+def _noises(seed: int, symbol: str) -> tuple[_Noise, ...]:
+    return tuple(_Noise(seed, symbol, period, amplitude) for period, amplitude in _SWINGS)
+
+
+class PriceSpan(NamedTuple):
+    """The prices at both ends of a time, and the bounds of all between (see `price_range`)."""
+
+    opening: Decimal
+    low: Decimal
+    high: Decimal
+    closing: Decimal
+
+
+def price_span(market: "Market", symbol: str, start: int, end: int) -> PriceSpan:
+    """Returns what `price` and `price_range` return from `start` to `end`, both included, at half the cost."""
+    if market.is_untouched:
+        return _span_of_ticks(market.seed, symbol, start // TICK, end // TICK)
+    low, high = market.fixed_range(symbol, start, end)
+    return PriceSpan(market.fixed_price(symbol, start), low, high, market.fixed_price(symbol, end))
 
 
 def price_range(market: "Market", symbol: str, start: int, end: int) -> tuple[Decimal, Decimal]:
@@ -101,33 +151,30 @@ def price_range(market: "Market", symbol: str, start: int, end: int) -> tuple[De
     return market.fixed_range(symbol, start, end)
 
 
-@lru_cache(maxsize=8_192)
 def _range_of_ticks(seed: int, symbol: str, first: int, last: int) -> tuple[Decimal, Decimal]:
+    span = _span_of_ticks(seed, symbol, first, last)
+    return span.low, span.high
+
+
+@lru_cache(maxsize=8_192)
+def _span_of_ticks(seed: int, symbol: str, first: int, last: int) -> PriceSpan:
     if symbol not in MEAN_PRICES:
-        return _option_range(seed, _contract(symbol), first * TICK, last * TICK)
-    lowest = highest = 0
-    for period, height in _SWINGS:
-        low, high = _noise_range(seed, symbol, period, first * TICK, last * TICK)
-        lowest, highest = lowest + height * low, highest + height * high
-    return _dollars(symbol, lowest), _dollars(symbol, highest)
+        return _option_span(seed, _contract(symbol), first * TICK, last * TICK)
+    opening = lowest = highest = closing = 0
+    for noise in _noises(seed, symbol):
+        amplitude, (begins, low, high, ends) = noise.amplitude, noise.span(first, last)
+        opening += amplitude * begins
+        lowest += amplitude * low
+        highest += amplitude * high
+        closing += amplitude * ends
+    return PriceSpan(*(_dollars(symbol, swing) for swing in (opening, lowest, highest, closing)))
 
 
-def _option_range(seed: int, contract: OptionContract, start: int, end: int) -> tuple[Decimal, Decimal]:
+def _option_span(seed: int, contract: OptionContract, start: int, end: int) -> PriceSpan:
     start, end = min(start, contract.expires_at), min(end, contract.expires_at)
-    return premium_range(contract, _range_of_ticks(seed, contract.underlying, start // TICK, end // TICK), start, end)
-
-
-_MANY = 4  # heights of a noise; between more than these it may be anywhere
-
-
-def _noise_range(seed: int, symbol: str, period: int, start: int, end: int) -> tuple[int, int]:
-    """A noise is monotonic between multiples of its period, so its values there and at both ends bound it."""
-    first, last = start // period, end // period
-    if last - first > _MANY:
-        return -_ONE, _ONE
-    heights = [_height(seed, symbol, period, index) for index in range(first + 1, last + 1)]
-    heights += [_noise(seed, symbol, period, start), _noise(seed, symbol, period, end)]
-    return min(heights), max(heights)
+    share = _span_of_ticks(seed, contract.underlying, start // TICK, end // TICK)
+    low, high = premium_range(contract, (share.low, share.high), start, end)
+    return PriceSpan(premium(contract, share.opening, start), low, high, premium(contract, share.closing, end))
 
 
 def premium(contract: OptionContract, share: Decimal, at: int) -> Decimal:

@@ -20,7 +20,14 @@ _NANOSECONDS = re.compile(r"\.\d{6}(\d{3})")  # Python drops the last three digi
 
 def format_timestamp(at: int) -> str:
     """Returns RFC 3339 with nine decimals, as Alpaca writes the times of orders."""
-    return f"{datetime.fromtimestamp(at // SECOND, UTC):%Y-%m-%dT%H:%M:%S}.{at % SECOND:09}Z"
+    seconds, fraction = divmod(at, SECOND)
+    return f"{format_seconds(seconds)}.{fraction:09}Z"
+
+
+@lru_cache(maxsize=1_024)
+def format_seconds(seconds: int) -> str:
+    """Returns a whole second since 1970 in UTC, without the Z."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
 
 
 def format_optional_timestamp(at: int | None) -> str | None:
@@ -105,13 +112,19 @@ class Clock:
         self._changed_at = 0
         self._turn(self.real() if start is None else start, speed)
 
-    async def sleep_until(self, at: int) -> None:
-        """Returns at once if `at` has passed; at speed 0 only after the clock was moved there."""
-        while (left := at - self.now()) > 0:
-            self._turned.clear()
-            nap = self._nap if self._speed == 0 else min(left / SECOND / self._speed, self._nap)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._turned.wait(), nap)
+    async def nap_until(self, at: int) -> None:
+        """Returns at `at` or before: look at the time again. `wake` ends the nap at once, and so does a move."""
+        left = at - self.now()
+        if left <= 0:
+            return
+        self._turned.clear()
+        nap = self._nap if self._speed == 0 else min(left / SECOND / self._speed, self._nap)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(nap):
+                await self._turned.wait()
+
+    def wake(self) -> None:
+        self._turned.set()
 
     def _turn(self, at: int, speed: int) -> None:
         self._speed = speed
@@ -281,7 +294,7 @@ def _easter(year: int) -> date:
 
 def session_window(session: TradingSession, *, extended: bool) -> TradingWindow:
     """Returns the regular or the extended hours of a session."""
-    return _extended_window(session) if extended else _regular_window(session)
+    return _windows_on(session.day)[extended]
 
 
 def window_from(at: int, *, extended: bool) -> TradingWindow:
@@ -301,10 +314,10 @@ def close_before_today(now: int) -> int:
 
 
 @lru_cache(maxsize=4_096)
-def _regular_window(session: TradingSession) -> TradingWindow:
-    return TradingWindow(to_nanoseconds(session.opens), to_nanoseconds(session.closes))
-
-
-@lru_cache(maxsize=4_096)
-def _extended_window(session: TradingSession) -> TradingWindow:
-    return TradingWindow(to_nanoseconds(session.extended_opens), to_nanoseconds(session.extended_closes))
+def _windows_on(day: date) -> tuple[TradingWindow, TradingWindow]:
+    """Returns the regular and the extended hours of a day with a session."""
+    session = next(sessions_from(day))
+    return (
+        TradingWindow(to_nanoseconds(session.opens), to_nanoseconds(session.closes)),
+        TradingWindow(to_nanoseconds(session.extended_opens), to_nanoseconds(session.extended_closes)),
+    )

@@ -1,6 +1,5 @@
 """One connection to a feed of market data: its frames, in JSON or MessagePack."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import suppress
 from typing import cast
@@ -8,15 +7,14 @@ from typing import cast
 import orjson
 from aiohttp import WSMsgType, web
 
-from corral_sandbox.faults.effects import reset_connection
 from corral_sandbox.stream.data_feeds import DataMessage
 from corral_sandbox.stream.message_pack import Timestamp, pack, unpack
+from corral_sandbox.stream.unsent import UnsentFrames
 
 _MAX_MESSAGE_BYTES = 1_048_576
 _MAX_UNSENT = 1_000  # frames; a client that is further behind is disconnected
 _MESSAGES_IN_A_FRAME = 500  # so that a frame stays below the 1 MiB that clients accept
 _HEARTBEAT_SECONDS = 30
-_FLUSH_SECONDS = 5.0
 _MESSAGE_PACK, _JSON = "application/msgpack", "application/json"
 _JSON_BEGINS = (b"{", b"[")
 
@@ -33,7 +31,7 @@ class DataSocket:
         self._web_socket = web.WebSocketResponse(
             heartbeat=_HEARTBEAT_SECONDS, max_msg_size=_MAX_MESSAGE_BYTES, compress=False
         )
-        self._unsent: asyncio.Queue[bytes] = asyncio.Queue(_MAX_UNSENT)
+        self.unsent = UnsentFrames(request, _MAX_UNSENT)
         content_type = request.headers.get("Content-Type", "")
         self.is_packed = content_type.startswith(_MESSAGE_PACK) or (is_packed_by_default and _JSON not in content_type)
 
@@ -60,39 +58,23 @@ class DataSocket:
     async def send_all(self) -> None:
         """Sends what there is to send until it is canceled."""
         while True:
-            frame = await self._unsent.get()
+            frame = await self.unsent.get()
             try:
                 await self._send_frame(frame)
             finally:
-                self._unsent.task_done()
+                self.unsent.note_sent()
 
     async def _send_frame(self, frame: bytes) -> None:
         with suppress(ConnectionError):  # the client has disconnected
             await (self._web_socket.send_bytes(frame) if self.is_packed else self._web_socket.send_str(frame.decode()))
 
-    async def flush(self) -> None:
-        """Returns when everything has been sent. A client that does not read is disconnected."""
-        try:
-            async with asyncio.timeout(_FLUSH_SECONDS):
-                await self._unsent.join()
-        except TimeoutError:
-            reset_connection(self._request)
-
-    def discard_unsent(self) -> None:
-        while not self._unsent.empty():
-            self._unsent.get_nowait()
-            self._unsent.task_done()
-
     async def close(self) -> None:
         """Closes after everything has been sent."""
-        await self._unsent.join()
+        await self.unsent.wait_until_sent()
         await self._web_socket.close()
 
     def _send(self, messages: Sequence[DataMessage]) -> None:
-        try:
-            self._unsent.put_nowait(_packed(messages) if self.is_packed else _json(messages))
-        except asyncio.QueueFull:
-            reset_connection(self._request)
+        self.unsent.put(_packed(messages) if self.is_packed else _json(messages))
 
 
 def _packed(messages: Sequence[DataMessage]) -> bytes:

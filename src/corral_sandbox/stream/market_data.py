@@ -120,7 +120,7 @@ class MarketDataStreams:
                 self._release(connection)
                 for task in running:
                     task.cancel()
-                connection.socket.discard_unsent()
+                connection.socket.unsent.discard()
         return response
 
     async def flush(self) -> None:
@@ -128,7 +128,7 @@ class MarketDataStreams:
         now, connections = self._clock.now(), list(self._connections)
         for connection in connections:
             connection.socket.send_data(connection.subscriptions.due(now))
-        await asyncio.gather(*(connection.socket.flush() for connection in connections))
+        await asyncio.gather(*(connection.socket.unsent.flush() for connection in connections))
 
     async def _publish(self, connection: _Connection) -> None:
         while True:

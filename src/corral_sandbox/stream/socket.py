@@ -11,11 +11,11 @@ from corral_sandbox.broker.order_manager import OrderEvent
 from corral_sandbox.faults.effects import reset_connection
 from corral_sandbox.faults.plan import FaultRule, StreamFault
 from corral_sandbox.stream.messages import update_document
+from corral_sandbox.stream.unsent import UnsentFrames
 
 _MAX_MESSAGE_BYTES = 65_536
 _MAX_UNSENT = 10_000  # frames; a client that is further behind is disconnected
 _HEARTBEAT_SECONDS = 30  # a client that is silent for two of them is disconnected
-_FLUSH_SECONDS = 5
 _NO_FAULT = StreamFault()
 
 
@@ -25,7 +25,7 @@ class TradeUpdatesSocket:
     def __init__(self, request: web.BaseRequest, tasks: asyncio.TaskGroup) -> None:
         self._request = request
         self._web_socket = web.WebSocketResponse(autoping=False, max_msg_size=_MAX_MESSAGE_BYTES, compress=False)
-        self._unsent: asyncio.Queue[bytes] = asyncio.Queue(_MAX_UNSENT)
+        self.unsent = UnsentFrames(request, _MAX_UNSENT)
         self._tasks = tasks
         self._running: list[asyncio.Task[None]] = []
         self._fault = _NO_FAULT
@@ -83,30 +83,17 @@ class TradeUpdatesSocket:
         self.send(frame[: len(frame) // 2] if self._fault.half_json else frame)
 
     def send(self, frame: bytes) -> None:
-        try:
-            self._unsent.put_nowait(frame)
-        except asyncio.QueueFull:
-            reset_connection(self._request)
+        self.unsent.put(frame)
 
     async def close(self, code: WSCloseCode, reason: str) -> None:
         """Closes after everything has been sent."""
-        await self._unsent.join()
+        await self.unsent.wait_until_sent()
         await self._web_socket.close(code=code, message=reason.encode())
-
-    async def flush(self) -> None:
-        """Returns when everything has been sent. A client that does not read is disconnected."""
-        try:
-            async with asyncio.timeout(_FLUSH_SECONDS):
-                await self._unsent.join()
-        except TimeoutError:
-            reset_connection(self._request)
 
     def stop(self) -> None:
         for task in self._running:
             task.cancel()
-        while not self._unsent.empty():
-            self._unsent.get_nowait()
-            self._unsent.task_done()
+        self.unsent.discard()
 
     def _go_silent(self) -> None:
         self._is_silent = True
@@ -122,14 +109,14 @@ class TradeUpdatesSocket:
         while True:
             try:
                 async with asyncio.timeout(_HEARTBEAT_SECONDS):
-                    frame = await self._unsent.get()
+                    frame = await self.unsent.get()
             except TimeoutError:
                 await self._send_heartbeat()
                 continue
             try:
                 await self._send(frame)
             finally:
-                self._unsent.task_done()
+                self.unsent.note_sent()
 
     async def _send_heartbeat(self) -> None:
         if not self._client_is_alive:

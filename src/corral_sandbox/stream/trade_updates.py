@@ -54,7 +54,7 @@ class TradeUpdatesServer:
 
     async def flush(self) -> None:
         """Returns when every event has been written to its socket."""
-        await asyncio.gather(*(socket.flush() for socket in self._sockets))
+        await asyncio.gather(*(socket.unsent.flush() for socket in self._sockets))
 
     async def serve(
         self, request: web.BaseRequest, environment: str | None, fault: FaultRule | None
