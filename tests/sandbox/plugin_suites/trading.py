@@ -136,8 +136,8 @@ def test_what_cannot_be_set_is_refused_with_the_reason(
 ) -> None:
     with pytest.raises(ValueError, match="equity follows from cash and positions"):
         alpaca_account.set(equity="5000")  # pyright: ignore[reportCallIssue]
-    with pytest.raises(ValueError, match="no such symbol"):
-        alpaca_prices.set(NOPE="1")
+    with pytest.raises(ValueError, match="is not listed, and cannot be"):
+        alpaca_prices.set(nope="1")
     with pytest.raises(ValueError, match="serves no /v3"):
         alpaca_faults.add(path="/v3", status=503)
     with pytest.raises(TypeError, match="cannot be sent"):
