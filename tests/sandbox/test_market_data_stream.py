@@ -11,7 +11,7 @@ import orjson
 import pytest
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, WSServerHandshakeError, encode_basic_auth
 
-from corral_sandbox import Sandbox, secret_of, serve_sandbox, server
+from corral_sandbox import Sandbox, request_handler, secret_of, serve_sandbox
 from corral_sandbox.market.prices import Market, price
 from corral_sandbox.market.time import Clock
 from corral_sandbox.stream import data_socket, market_data
@@ -285,7 +285,7 @@ async def test_a_flush_writes_what_is_due_and_cuts_a_client_that_does_not_read(
 ) -> None:
     monkeypatch.setattr(market_data, "_SECONDS_BETWEEN_ROUNDS", 3_600)
     monkeypatch.setattr(data_socket, "_FLUSH_SECONDS", 0.2)
-    monkeypatch.setattr(server, "MarketDataStreams", _Kept)
+    monkeypatch.setattr(request_handler, "MarketDataStreams", _Kept)
     now = nanoseconds(_NOON)
     async with (
         serve_sandbox(port=0, clock=lambda: now) as running,
