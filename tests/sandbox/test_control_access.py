@@ -124,3 +124,12 @@ async def test_a_token_that_no_header_could_carry_is_refused(token: str) -> None
     with pytest.raises(ValueError, match=re.escape("visible ASCII characters")):
         async with serve_sandbox(port=0, control_token=token):
             pass
+
+
+@pytest.mark.parametrize("path", ["/_clock", "/_faults", "/v2/orders"])
+async def test_a_body_that_is_not_what_its_headers_say_is_refused(http: ClientSession, path: str) -> None:
+    async with serve_sandbox(port=0) as sandbox:
+        headers = {**KEYS, "Content-Encoding": "gzip"}
+        method = "POST" if path == "/v2/orders" else "PUT"
+        async with http.request(method, sandbox.url + path, data=b"{}", headers=headers) as refused:
+            assert refused.status == 400

@@ -104,7 +104,7 @@ class OrderChange:
     """What a replacement changes; None keeps the old value."""
 
     qty: Annotated[Decimal | None, _amount] = None
-    time_in_force: Annotated[TimeInForce | None, _duration] = None
+    time_in_force: Annotated[TimeInForce | None, or_blank(_duration)] = None
     limit_price: Annotated[Decimal | None, _net] = None
     stop_price: Annotated[Decimal | None, _amount] = None
     trail: Annotated[Decimal | None, _amount] = None

@@ -147,6 +147,7 @@ _header_name = matching(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", "must be the name of a 
 _header_value = matching(r"[^\x00-\x08\x0a-\x1f\x7f]*", "must be a text without control characters")
 _headers = mapping_of(_header_value, _header_name)
 _number = matching(r"[0-9]{1,9}([.][0-9]{1,9})?", 'must be a number as text, such as "1.5"')
+_count = whole_number(1, 1_000_000_000)
 _milliseconds = whole_number(0, 600_000)
 
 
@@ -158,7 +159,7 @@ class Drip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateLimitedReply:
-    retry_after: Annotated[int | None, whole_number(0)] = None
+    retry_after: Annotated[int | None, whole_number(0, 1_000_000_000)] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +171,7 @@ class StreamFault:
     text_frames: Annotated[bool, only_true] = False
     half_json: Annotated[bool, only_true] = False
     unknown_event: Annotated[bool, only_true] = False
-    loses_every: Annotated[int | None, whole_number(1)] = None
+    loses_every: Annotated[int | None, _count] = None
     drop_after_ms: Annotated[int | None, _milliseconds] = None
     silent_after_ms: Annotated[int | None, _milliseconds] = None
     slot_held_ms: Annotated[int | None, _milliseconds] = None
@@ -213,7 +214,7 @@ class FaultRule:
     key_id: Annotated[str | None, matching(r"(PK|AK)[A-Z0-9]{6,38}", "must be a key ID, such as PKALICE0001")] = None
     method: Annotated[str | None, choice("GET", "POST", "PUT", "PATCH", "DELETE")] = None
     path: Annotated[str | None, matching(r"/.*", "must be a path, such as /v2/account")] = None
-    times: Annotated[int | None, whole_number(1)] = None
+    times: Annotated[int | None, _count] = None
     after: Annotated[bool, only_true] = False
 
     status: Annotated[int | None, whole_number(200, 599)] = None
