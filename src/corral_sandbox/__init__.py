@@ -5,8 +5,8 @@ nothing else; a test may set what it holds. Its values follow prices that move. 
 
 Imports point down:
 
-    pytest_plugin fixtures for tests
-    control_client  the control API as plain calls
+    pytest_plugin  fixtures for tests
+    control_client  the control API as plain calls, for the fixtures
     server        HTTP: `serve_sandbox` inside an event loop, `run_sandbox` beside it
     control       what tests set and read beside Alpaca's API: accounts, faults, the journal of requests, health
     page          the page at `/`, for people
@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from corral_sandbox.control.clock import BlockingClock, ClockMovedError, ClockState, SandboxClock
+    from corral_sandbox.control_client import AlpacaAccount, AlpacaFaults, AlpacaPrices
     from corral_sandbox.http.access import secret_of, token_of
     from corral_sandbox.market.trading_hours import start_in_trading_hours
     from corral_sandbox.server import BlockingSandbox, Sandbox, run_sandbox, serve_sandbox
@@ -33,6 +34,7 @@ else:
     # Imported when they are asked for: pytest loads the plugin in this package with every run.
     _PLACES = {
         "control.clock": ("BlockingClock", "ClockMovedError", "ClockState", "SandboxClock"),
+        "control_client": ("AlpacaAccount", "AlpacaFaults", "AlpacaPrices"),
         "http.access": ("secret_of", "token_of"),
         "market.trading_hours": ("start_in_trading_hours",),
         "server": ("BlockingSandbox", "Sandbox", "run_sandbox", "serve_sandbox"),
@@ -46,6 +48,9 @@ else:
 
 
 __all__ = [
+    "AlpacaAccount",
+    "AlpacaFaults",
+    "AlpacaPrices",
     "BlockingClock",
     "BlockingSandbox",
     "ClockMovedError",

@@ -5,12 +5,10 @@ asks for one of its fixtures.
 """
 
 import os
-from base64 import b32encode
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
 from typing import TYPE_CHECKING, Final, Literal
 
 import pytest
@@ -200,6 +198,9 @@ def _key_id(item: pytest.Item, environment: Environment, number: int) -> str:
 
     The id of the parent and the name are the node id without the group that pytest-xdist appends in its workers.
     """
+    from base64 import b32encode
+    from hashlib import sha256
+
     node_id = f"{item.parent.nodeid if item.parent else ''}::{item.name}"
     name = "".join(filter(str.isalnum, item.name.removeprefix("test_").upper().encode("ascii", "ignore").decode()))
     digest = b32encode(sha256(f"{node_id} {number}".encode()).digest()).decode()

@@ -2,7 +2,7 @@
 
 import requests
 
-from corral_sandbox.control_client import AlpacaAccount, AlpacaFaults, AlpacaPrices
+from corral_sandbox import AlpacaAccount, AlpacaFaults, AlpacaPrices
 
 
 def test_that_fails(alpaca_account: AlpacaAccount, alpaca_prices: AlpacaPrices, alpaca_faults: AlpacaFaults) -> None:

@@ -21,8 +21,7 @@ import time_machine
 from aiohttp import ClientSession, ClientWebSocketResponse
 from alpaca.trading.client import TradingClient
 
-from corral_sandbox import BlockingClock, BlockingSandbox
-from corral_sandbox.control_client import AlpacaAccount, AlpacaFaults, AlpacaPrices
+from corral_sandbox import AlpacaAccount, AlpacaFaults, AlpacaPrices, BlockingClock, BlockingSandbox
 from corral_sandbox.pytest_plugin import AlpacaAccounts
 
 START = datetime.fromisoformat("2026-10-06T10:00-04:00")
