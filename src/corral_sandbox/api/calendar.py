@@ -57,12 +57,17 @@ def _day(day: date) -> dict[str, object] | None:
         return None
     return {
         "date": day.isoformat(),
-        "open": f"{session.opens:%H:%M}",
-        "close": f"{session.closes:%H:%M}",
-        "session_open": f"{session.extended_opens:%H%M}",
-        "session_close": f"{session.extended_closes:%H%M}",
+        "open": _hour_and_minute(session.opens),
+        "close": _hour_and_minute(session.closes),
+        "session_open": _hour_and_minute(session.extended_opens).replace(":", ""),
+        "session_close": _hour_and_minute(session.extended_closes).replace(":", ""),
         "settlement_date": settlement_date(day).isoformat(),
     }
+
+
+def _hour_and_minute(moment: datetime) -> str:
+    """Returns `09:30`. The whole calendar has 60,000 of them, and strftime takes its time."""
+    return moment.time().isoformat("minutes")
 
 
 def _market_day(session: TradingSession, *, is_utc: bool) -> dict[str, object]:

@@ -254,7 +254,12 @@ def holidays(year: int) -> frozenset[date]:
 
 def _banks_rest(day: date) -> bool:
     """Whether banks are closed on a trading day: Columbus Day and Veterans Day."""
-    return day == _nth(2, _MONDAY, day.year, 10) or (day.month, day.day) == (11, 11)
+    return day in _bank_holidays(day.year)
+
+
+@lru_cache(maxsize=256)
+def _bank_holidays(year: int) -> frozenset[date]:
+    return frozenset({_nth(2, _MONDAY, year, 10), date(year, 11, 11)})
 
 
 def _is_half_day(day: date) -> bool:
