@@ -1,6 +1,6 @@
 # Everything is installed into this folder (.tools, .venv) and nowhere else.
 .DEFAULT_GOAL := help
-.PHONY: help install dev run wheel test coverage journeys calendar races breakages check format bench map pictures lock clean
+.PHONY: help install dev run wheel test coverage journeys calendar races breakages fuzz check format bench map pictures lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 CHART := src/corral/web/static/vendor/lightweight-charts.js
@@ -42,6 +42,8 @@ races: .venv/.dev-installed ## changes of a password against sign-ins by the old
 	$(BIN)/python -m pytest tests/identity/test_races.py --race-rounds=2000 -rP
 breakages: .venv/.dev-installed ## break Corral in each of the ways of tests/breakages, and look whether the tests notice
 	$(BIN)/python -m tests.breakages $(BREAKAGES)
+fuzz: .venv/.dev-installed ## ask the sandbox at random by Alpaca's OpenAPI documents, for ten minutes
+	$(BIN)/python -m pytest tests/sandbox/test_fuzzing.py tests/sandbox/test_control_fuzzing.py --fuzz-minutes=10
 check: .venv/.dev-installed ## linters, types, architecture
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .

@@ -171,6 +171,13 @@ class _SandboxServer:
         )
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await self._route(request)
+        except web.RequestPayloadError:  # the body is not what its headers say, such as gzip
+            refusal = ApiError(400, "request body format is invalid", code=40010000)
+            return await self._send(request, Response.of_error(refusal), None)
+
+    async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
         path = _normalized(request.rel_url.raw_path)
         if "Upgrade" in request.headers and (feed := feed_of(without_environment(path))) is not None:
             return await self._handle_data_stream(request, feed)

@@ -8,7 +8,6 @@ A PUT merges by symbol. The price of an option follows its underlying unless it 
 at once: what it crosses is filled before the next request is answered, if the market is open.
 """
 
-import json
 from decimal import Decimal, DecimalException, localcontext
 from typing import Final, cast
 from urllib.parse import unquote
@@ -17,7 +16,7 @@ from aiohttp import web
 
 from corral_sandbox.broker.accounts import TradingAccounts
 from corral_sandbox.errors import ApiError, EndpointNotFoundError, MethodNotAllowedError
-from corral_sandbox.http.requests import Document, as_timestamp
+from corral_sandbox.http.requests import Document, as_timestamp, read_json_object
 from corral_sandbox.market.assets import find_asset
 from corral_sandbox.market.money import EXACT, format_amount
 from corral_sandbox.market.prices import Market, Step
@@ -80,13 +79,9 @@ class PricesControl:
 
 
 def _read(body: bytes) -> dict[str, object]:
-    try:
-        document: object = json.loads(body, parse_float=Decimal, parse_int=Decimal)
-    except (ValueError, DecimalException, RecursionError):
-        document = None
-    if not isinstance(document, dict):
+    wanted = read_json_object(body)
+    if wanted is None:
         raise ApiError(400, 'the body is an object of prices by symbol, as in {"AAPL": "270.00"}')
-    wanted = cast("dict[str, object]", document)
     return {_listed(symbol): value for symbol, value in wanted.items()}
 
 

@@ -135,6 +135,7 @@ def _positive(number: str) -> str:
 
 _HeaderName = Annotated[str, Field(pattern=r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$")]
 _HeaderValue = Annotated[str, Field(pattern=r"^[^\x00-\x08\x0a-\x1f\x7f]*$")]
+_Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 _Milliseconds = Annotated[int, Field(ge=0, le=600_000)]
 _PositiveNumber = Annotated[str, Field(pattern=r"^[0-9]{1,9}([.][0-9]{1,9})?$"), AfterValidator(_positive)]
 
@@ -145,7 +146,7 @@ class Drip(_Part):
 
 
 class RateLimitedReply(_Part):
-    retry_after: Annotated[int, Field(ge=0)] | None = None
+    retry_after: Annotated[int, Field(ge=0, le=1_000_000_000)] | None = None
 
 
 class StreamFault(_Part):
@@ -156,7 +157,7 @@ class StreamFault(_Part):
     text_frames: Literal[True] | None = None
     half_json: Literal[True] | None = None
     unknown_event: Literal[True] | None = None
-    loses_every: Annotated[int, Field(ge=1)] | None = None
+    loses_every: _Count | None = None
     drop_after_ms: _Milliseconds | None = None
     silent_after_ms: _Milliseconds | None = None
     slot_held_ms: _Milliseconds | None = None
@@ -194,7 +195,7 @@ class FaultRule(_Part):
     key_id: Annotated[str, Field(pattern=r"^(PK|AK)[A-Z0-9]{6,38}$")] | None = None
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] | None = None
     path: Annotated[str, Field(pattern=r"^/")] | None = None
-    times: Annotated[int, Field(ge=1)] | None = None
+    times: _Count | None = None
     after: Literal[True] | None = None
 
     status: Annotated[int, Field(ge=200, le=599)] | None = None
