@@ -6,6 +6,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from copy import deepcopy
 from datetime import datetime
 from http.client import HTTPConnection
 from typing import Any, Final, cast
@@ -93,13 +94,13 @@ def _changed(draw: st.DrawFn, body: Any) -> Any:  # noqa: ANN401 - any JSON
         places = list(range(len(cast("list[Any]", body))))
     if not places or not draw(st.integers(0, 4)):
         return value
-    copy: Any = cast("Any", body).copy()
+    copy: Any = deepcopy(cast("Any", body))
     place = draw(st.sampled_from(places))
     what = draw(st.sampled_from(["inside", "inside", "inside", "without", "beside"]))
     if what == "without":
         del copy[place]
     elif what == "beside":
-        copy = [*body, value] if isinstance(body, list) else {**body, draw(st.sampled_from(_TEXTS)): value}
+        copy = [*copy, value] if isinstance(body, list) else {**copy, draw(st.sampled_from(_TEXTS)): value}
     else:
         copy[place] = draw(_changed(body[place]))
     return copy
