@@ -1,7 +1,7 @@
 # Everything is installed into this folder (.tools, .venv) and nowhere else.
 .DEFAULT_GOAL := help
-.PHONY: help install dev run wheel test coverage journeys calendar races breakages clients check format bench map \
-  pictures lock clean
+.PHONY: help install dev run wheel test coverage journeys calendar races breakages clients fuzz check format bench \
+  map pictures lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 CHART := src/corral/web/static/vendor/lightweight-charts.js
@@ -49,6 +49,8 @@ breakages: .venv/.dev-installed ## break Corral in each of the ways of tests/bre
 	$(BIN)/python -m tests.breakages $(BREAKAGES)
 clients: .venv/.dev-installed $(CLIENTS) ## run other people's clients of Alpaca against the sandbox
 	$(BIN)/python -m pytest tests/clients/with_clients.py $(RECORD)
+fuzz: .venv/.dev-installed ## ask the sandbox at random by Alpaca's OpenAPI documents, for ten minutes
+	$(BIN)/python -m pytest tests/sandbox/test_fuzzing.py tests/sandbox/test_control_fuzzing.py --fuzz-minutes=10
 check: .venv/.dev-installed ## linters, types, architecture
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .

@@ -396,3 +396,21 @@ async def _exchange(sandbox: Sandbox, request: bytes) -> bytes:
         return await reader.read()
     finally:
         writer.close()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"times": 10**20, "status": 503},
+        {"rate_limited": {"retry_after": 10**20}},
+        {"path": "/stream", "stream": {"loses_every": 10**20}},
+    ],
+)
+async def test_a_number_that_cannot_be_sent_back_is_refused(
+    sandbox: Sandbox, http: ClientSession, fault: dict[str, Any]
+) -> None:
+    async with http.put(f"{sandbox.url}/_faults", json={"faults": [fault]}) as response:
+        assert response.status == 400
+        assert "1000000000" in (await response.json())["message"]
+    async with http.get(f"{sandbox.url}/_faults") as response:
+        assert await response.json() == {"faults": []}

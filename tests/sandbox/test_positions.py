@@ -261,3 +261,12 @@ def test_a_strategy_with_unlimited_loss_is_refused() -> None:
     assert broker.refusal(**_spread("NVDA261218P00150000", "NVDA261218P00240000", qty="90"))[2] == (
         "insufficient options buying power"
     )
+
+
+@pytest.mark.parametrize(("percentage", "qty"), [("33.333333333", "3.333333333"), ("50", "5"), ("0.1", "0.01")])
+def test_a_percentage_of_a_position_has_at_most_nine_decimals(percentage: str, qty: str) -> None:
+    broker = Broker(OPTIONS_TRADER)
+    broker.place(symbol="MSFT", qty="10")
+    broker.pass_time(seconds=2)
+    status, order = broker.ask("DELETE", f"/v2/positions/MSFT?percentage={percentage}")
+    assert (status, order["qty"]) == (200, qty)

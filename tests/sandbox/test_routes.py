@@ -52,7 +52,20 @@ def test_the_numbers_of_a_body_keep_every_digit() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"[]", b'"text"', b"{", b'{"a": NaN}', b'{"a": 1e9999999999999999999}', b"\xff", b"[" * 100_000, b"null"],
+    [
+        b'{"a": "\\ud800"}',
+        b'{"\\uDFFF": 1}',
+        b'{"a": "\xed\xa0\x80"}',
+        b"",
+        b"[]",
+        b'"text"',
+        b"{",
+        b'{"a": NaN}',
+        b'{"a": 1e9999999999999999999}',
+        b"\xff",
+        b"[" * 100_000,
+        b"null",
+    ],
 )
 def test_a_body_that_is_not_an_object_is_refused(body: bytes) -> None:
     with pytest.raises(ApiError) as refused:
@@ -61,6 +74,29 @@ def test_a_body_that_is_not_an_object_is_refused(body: bytes) -> None:
         400,
         {"code": 40010000, "message": "request body format is invalid"},
     )
+
+
+def test_a_character_of_two_escapes_is_text() -> None:
+    assert _request(b'{"name": "\\ud83d\\ude00"}').json_object() == {"name": "\U0001f600"}
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/locates/{locate_id}", "/v2/assets/{symbol_or_asset_id}", "/v2/stocks/{symbol}/bars"]
+)
+async def test_a_path_whose_parameter_was_not_filled_in_is_refused(caller: Caller, path: str) -> None:
+    status, answer = await caller.ask(path)
+    assert status in {400, 404}
+    assert answer["message"]
+
+
+async def test_a_body_that_is_not_compressed_as_its_headers_say_is_refused(
+    sandbox: Sandbox, http: ClientSession
+) -> None:
+    headers = {**keys_of(ALICE), "Content-Encoding": "gzip", "Content-Type": "application/json"}
+    for path in ("/v2/orders", "/_faults"):
+        async with http.put(f"{sandbox.url}{path}", data=b'{"faults": []}', headers=headers) as response:
+            assert response.status == 400
+            assert (await response.json())["message"] == "request body format is invalid"
 
 
 async def test_a_malformed_body_is_alpacas_400_over_http(caller: Caller) -> None:

@@ -255,3 +255,30 @@ def test_the_same_words_without_an_event_loop() -> None:
             sandbox.clock.advance(seconds=1, if_at=IN_HOURS)
         assert sandbox.clock.set(speed=1).speed == 1
         assert sandbox.clock.get().at >= state.at
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PUT", "/_clock", {"at": "9999-12-31T23:59:59Z"}),
+        ("PUT", "/_clock", {"at": "0001-01-01T00:00:00+23:00"}),
+        ("POST", "/_clock/advance", {"to": "2101-01-01T00:00:00Z"}),
+        ("POST", "/_clock/advance", {"seconds": 1e300}),
+        ("POST", "/_clock/advance", {"seconds": 10**400}),
+    ],
+)
+async def test_a_time_that_the_calendar_does_not_know_is_refused(
+    broker: Broker, method: str, path: str, body: dict[str, object]
+) -> None:
+    before = await broker.call("GET", "/_clock")
+    refused = await broker.call(method, path, body, status=400)
+    assert refused == {"message": "the clock goes from 1970 to 2100"}
+    assert await broker.call("GET", "/_clock") == before
+
+
+async def test_an_account_that_is_refused_does_not_move_the_clock(broker: Broker) -> None:
+    before = await broker.call("GET", "/_clock")
+    await broker.call("PUT", f"/_accounts/{KEY_ID}", {"positions": [{"symbol": "NOTHING", "qty": "1"}]}, status=400)
+    assert await broker.call("GET", "/_clock") == before
+    await broker.call("PUT", f"/_accounts/{KEY_ID}", {})
+    assert await broker.call("GET", "/_clock") != before

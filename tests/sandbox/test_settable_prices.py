@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from corral_sandbox import serve_sandbox
+from corral_sandbox import Sandbox, serve_sandbox
 from corral_sandbox.market.time import NEW_YORK
 
 KEY_ID = "PKPRICES001"
@@ -205,3 +205,9 @@ async def test_bad_prices_are_refused_and_change_nothing(broker: Broker, body: o
     assert told in (await broker.call("PUT", "/_prices", body, status=400))["message"]
     assert await broker.call("GET", "/_prices") == {}
     assert await broker.call("GET", "/_clock") == before
+
+
+async def test_a_symbol_that_is_no_text_is_refused(http: ClientSession, sandbox: Sandbox) -> None:
+    async with http.put(f"{sandbox.url}/_prices", data=b'{"\\ud800": "1"}') as response:
+        assert response.status == 400
+        assert "an object of prices by symbol" in (await response.json())["message"]

@@ -106,7 +106,7 @@ def _quantity(query: dict[str, str], held: Decimal) -> Decimal:
         percent = _number("percentage", query["percentage"])
         if percent > _HUNDRED:
             raise InvalidParameterError("percentage must be between 0 and 100")
-        return held * percent / _HUNDRED.quantize(BILLIONTH, ROUND_DOWN).normalize()
+        return (held * percent / _HUNDRED).quantize(BILLIONTH, ROUND_DOWN)
     return _number("qty", query["qty"]) if "qty" in query else held
 
 

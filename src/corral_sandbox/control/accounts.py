@@ -62,10 +62,12 @@ class AccountsControl:
         """Replaces an account when everything about the new one has succeeded. Raises a 400 for a bad one."""
         form = read_account(body)
         with localcontext(EXACT):
-            self._accounts.replace(key_id, self._account_of(key_id, form))
+            account = self._account_of(key_id, form)
+            self._clock.begin_change()
+            self._accounts.replace(key_id, account)
 
     def _account_of(self, key_id: str, form: AccountForm) -> TradingAccount:
-        now = self._clock.begin_change()
+        now = self._clock.next_change()
         try:
             account = self._accounts.new_account(seeded_account(self._accounts.market, key_id, form.seed, now))
         except SeedError as impossible:

@@ -9,7 +9,7 @@ import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -34,6 +34,9 @@ from corral_sandbox.market.time import (
 )
 
 LONGEST_ADVANCE = 366 * DAY
+_FIRST_YEAR, _LAST_YEAR = 1970, 2100
+_RANGE = f"the clock goes from {_FIRST_YEAR} to {_LAST_YEAR}"
+_LAST_MOMENT = to_nanoseconds(datetime(_LAST_YEAR, 12, 31, tzinfo=UTC))
 _STEP = DAY  # of a long advance: sockets are written to, and progress is told, after each
 
 
@@ -127,6 +130,8 @@ class SandboxClock:
             before = self._clock.now()
             if if_at is not None and _moment(if_at) != before // 1_000 * 1_000:
                 raise ClockMovedError(f"the clock is at {format_timestamp(before)}")
+            if seconds is not None and not seconds * SECOND <= _LAST_MOMENT - before:
+                raise ValueError(_RANGE)
             target = before + round((seconds or 0) * SECOND) if to is None else _target(to, before)
             if target <= before:
                 raise ValueError(f"the clock is at {format_timestamp(before)} already: an advance goes to a later time")
@@ -267,6 +272,8 @@ def _read(form: Callable[..., Form], body: bytes) -> Form:
 def _moment(at: datetime) -> int:
     if at.tzinfo is None:
         raise ValueError(f"{at.isoformat()} needs a time zone, as in {at.isoformat()}-05:00")
+    if not _FIRST_YEAR <= at.year <= _LAST_YEAR:
+        raise ValueError(_RANGE)
     return to_nanoseconds(at)
 
 

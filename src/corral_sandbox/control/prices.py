@@ -12,7 +12,6 @@ A symbol that the sandbox does not know is listed as a new share or coin. It has
 it has that price. DELETE removes it, unless an account uses it: then it keeps its last price until `POST /_reset`.
 """
 
-import json
 from collections.abc import Mapping
 from decimal import Decimal, DecimalException, localcontext
 from typing import Final, cast
@@ -22,7 +21,7 @@ from aiohttp import web
 
 from corral_sandbox.broker.accounts import TradingAccounts
 from corral_sandbox.errors import ApiError, EndpointNotFoundError, MethodNotAllowedError
-from corral_sandbox.http.requests import Document, as_timestamp
+from corral_sandbox.http.requests import Document, as_timestamp, read_json_object
 from corral_sandbox.market.assets import Asset, new_asset
 from corral_sandbox.market.money import EXACT, ONE, format_amount
 from corral_sandbox.market.option_contracts import is_occ_symbol
@@ -116,13 +115,10 @@ def _asks_for_all(query: Mapping[str, str]) -> bool:
 
 
 def _read(body: bytes) -> dict[str, object]:
-    try:
-        document: object = json.loads(body, parse_float=Decimal, parse_int=Decimal)
-    except (ValueError, DecimalException, RecursionError):
-        document = None
-    if not isinstance(document, dict):
+    wanted = read_json_object(body)
+    if wanted is None:
         raise ApiError(400, 'the body is an object of prices by symbol, as in {"AAPL": "270.00"}')
-    return cast("dict[str, object]", document)
+    return dict(wanted)
 
 
 def _new_asset(symbol: str, path: list[Step] | None) -> tuple[Asset, Decimal]:

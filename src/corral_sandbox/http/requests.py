@@ -1,6 +1,7 @@
 """Requests and their parameters, responses, and the routes from paths to handlers."""
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -101,10 +102,15 @@ class Request:
 def read_json_object(body: bytes) -> dict[str, JsonValue] | None:
     """Returns a JSON object with exact numbers, None if the body is anything else."""
     try:
-        document: JsonValue = _EXACT.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
+        document: JsonValue = _EXACT.decode(body.decode())
+        if _SURROGATE.search(body):
+            orjson.loads(body)  # raises ValueError for half a pair, which is no text and could not be sent back
     except (ValueError, DecimalException, RecursionError):
         return None
     return document if isinstance(document, dict) else None
+
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def _refuse_constant(name: str) -> Never:
@@ -218,7 +224,7 @@ class Routes:
         return frozenset() if route is None or is_written_otherwise else frozenset(route.handlers)
 
     def find(self, path: str) -> Route | None:
-        if (route := self._plain.get(path)) is not None:
+        if (route := self._plain.get(path)) is not None and "{" not in path:
             return route
         segments = [unquote(segment) for segment in path.split("/")]
         for pattern, route in self._by_length.get(len(segments), ()):

@@ -92,6 +92,10 @@ class Clock:
         self._changed_at = self.now()
         return self._changed_at
 
+    def next_change(self) -> int:
+        """Returns the time that `begin_change` would return, and changes nothing: for a request that may be refused."""
+        return self.now() + (_MICROSECOND if self._speed == 0 else 0)
+
     def set(self, *, at: int | None = None, speed: int | None = None) -> None:
         """Raises ClockTurnedBackError."""
         moment = self.now() if at is None else at
