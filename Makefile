@@ -49,7 +49,7 @@ breakages: .venv/.dev-installed ## break Corral in each of the ways of tests/bre
 	$(BIN)/python -m tests.breakages $(BREAKAGES)
 clients: .venv/.dev-installed $(CLIENTS) ## run other people's clients of Alpaca against the sandbox
 	$(BIN)/python -m pytest tests/clients/with_clients.py $(RECORD)
-fuzz: .venv/.dev-installed ## ask the sandbox at random by Alpaca's OpenAPI documents, for ten minutes
+fuzz: .venv/.dev-installed ## ask the sandbox at random by Alpaca's OpenAPI documents, for a quarter of an hour
 	$(BIN)/python -m pytest tests/sandbox/test_fuzzing.py tests/sandbox/test_control_fuzzing.py --fuzz-minutes=10
 check: .venv/.dev-installed ## linters, types, architecture
 	$(BIN)/ruff format --check .

@@ -1,6 +1,6 @@
 """Alpaca's two OpenAPI documents against the sandbox, asked by Schemathesis: no 5XX, and no 2XX that breaks its schema.
 
-`make test` asks little, the same each time. `make fuzz` asks for ten minutes, each time otherwise, and says the seed.
+`make test` asks little, the same each time. `make fuzz` asks for ten minutes, each time anew; a failure names the seed.
 """
 
 from collections.abc import AsyncGenerator, Iterator
