@@ -9,7 +9,7 @@ AXE := .tools/axe/axe.min.js
 SANDBOX := distributions/corral-sandbox
 CLIENTS := .tools/clients/.installed
 # Compiled tests are kept whatever the surroundings say: to compile them anew takes each worker longer than to run them.
-PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses=6 --dist=loadgroup --no-loadscope-reorder
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses=6 --dist=loadscope --no-loadscope-reorder
 EVERY_LINE := $(BIN)/coverage report --fail-under=100 \
   --include='src/corral/vault/*,src/corral/database/*,src/corral/identity/*,src/corral/people/*,src/corral/credentials/*'
 # A Friday's close, its weekend, a half day, turns of years, both changes of daylight saving time, holidays, a leap day.

@@ -4,11 +4,10 @@ import asyncio
 import logging
 import shutil
 import tempfile
-import zlib
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import pytest
 from aiohttp import ClientSession
@@ -30,15 +29,15 @@ from corral_sandbox import Sandbox, serve_sandbox
 from tests.machine import refused_skips, skip_summary
 from tests.patient_loop import PatientLoop
 from tests.people import Person, make_person
+from tests.scheduling import GroupedByFile, place_in_line
 from tests.turned_clock import start_of_sandboxes, turn_clock
+
+if TYPE_CHECKING:
+    from xdist.remote import Producer
 
 # Time is not what these laws are about, and a busy machine must not break them.
 hypothesis_settings.register_profile("corral", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("corral")
-
-SHARES_OF_SCENES = 6
-# These wait most. They begin first, so that others compute meanwhile and none waits alone at the end.
-_FIRST: Final = ("stream", "journeys", "browser", "credentials", "database")
 
 StartService = Callable[..., AbstractAsyncContextManager["Service"]]
 
@@ -88,30 +87,13 @@ class Service:
         self.resources = services.state["resources"]
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One process runs all tests of a file, which share what is opened once for them.
-
-    The longest one, which looks at every page, is divided by scenes, so that no process is the last for minutes.
-    """
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(f"{item.path}{_share(item)}"))
-    items.sort(key=_place_in_line)
+    items.sort(key=place_in_line)
 
 
-def _place_in_line(item: pytest.Item) -> int:
-    folder = item.path.parent.name
-    return _FIRST.index(folder) if folder in _FIRST else len(_FIRST)
-
-
-def _share(item: pytest.Item) -> str:
-    parameters: dict[str, object] = getattr(getattr(item, "callspec", None), "params", {})
-    scene = parameters.get("scene")
-    return (
-        f" {zlib.crc32(str(scene).encode()) % SHARES_OF_SCENES}"
-        if item.path.name == "test_every_page.py" and scene
-        else ""
-    )
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> GroupedByFile:
+    return GroupedByFile(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

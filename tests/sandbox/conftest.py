@@ -50,7 +50,5 @@ def official_data() -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def installed_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A virtual environment with `corral-sandbox`, installed from its wheel. Its tests share one worker: mark them
-    with `pytest.mark.xdist_group("distribution")`.
-    """
+    """A virtual environment with `corral-sandbox`, installed from its wheel. See `tests/scheduling.py`."""
     return install_sandbox(tmp_path_factory.mktemp("distribution"))

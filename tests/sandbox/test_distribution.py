@@ -10,10 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
-import pytest
-
-pytestmark = pytest.mark.xdist_group("distribution")
-
 
 @contextmanager
 def _started(environment: Path, *options: str) -> Generator[tuple[subprocess.Popen[str], str]]:

@@ -15,8 +15,6 @@ from packaging.requirements import Requirement
 from tests.journeys.program import free_port
 from tests.machine import CURL
 
-pytestmark = pytest.mark.xdist_group("distribution")
-
 _PAGE: Final = (Path(__file__).parents[2] / "docs" / "testing.md").read_text("utf-8")
 _BLOCKS: Final = re.findall(r"^```(\w+)\n(.*?)^```$", _PAGE, re.MULTILINE | re.DOTALL)
 _FILE_NAME: Final = re.compile(r"(?:#|//) ([\w.]+\.(?:py|mjs))\n")
