@@ -115,6 +115,15 @@ async def test_the_socket_takes_keys_and_oauth_tokens_at_the_root_too(
         assert (await next_message(socket))["data"]["event"] == "pending_new"
 
 
+async def test_the_socket_takes_the_shorter_message_of_alpacas_documentation(
+    sandbox: Sandbox, http: ClientSession
+) -> None:
+    async with http.ws_connect(f"{sandbox.url}/stream") as socket:
+        for secret, status in (("wrong", "unauthorized"), (secret_of(ALICE), "authorized")):
+            await socket.send_json({"action": "auth", "key": ALICE, "secret": secret})
+            assert (await next_message(socket))["data"] == {"status": status, "action": "authenticate"}
+
+
 async def test_the_socket_refuses_another_oauth_token(sandbox: Sandbox, http: ClientSession) -> None:
     async with http.ws_connect(f"{sandbox.url}/stream") as socket:
         for token in ("", "é", secret_of(ALICE), 3):

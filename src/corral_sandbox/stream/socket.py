@@ -146,6 +146,8 @@ def _read(text: str | bytes) -> tuple[str, dict[str, object]] | None:
         return None
     members = cast("dict[str, object]", message)
     action, data = members.get("action"), members.get("data", {})
+    if action == "auth":  # as on the sockets of market data, and in Alpaca's documentation of both
+        return "authenticate", {"key_id": members.get("key"), "secret_key": members.get("secret")}
     return (action, cast("dict[str, object]", data)) if isinstance(action, str) and isinstance(data, dict) else None
 
 
