@@ -15,6 +15,7 @@ from aiohttp import ClientSession
 from corral import __version__, cli
 from tests.journeys.footprint import files_in
 from tests.journeys.program import browser, corral, corral_reading, running
+from tests.restored_logging import restored_logging
 
 PASSWORD = "correct horse battery staple"
 
@@ -64,7 +65,7 @@ REFUSED_SETTINGS = {
 def refusal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command_line: str) -> str:
     """The one line, of a command that is refused before it begins; in this process, since starting one takes longer."""
     monkeypatch.setattr(sys, "argv", ["corral", *command_line.split()])
-    with pytest.raises(SystemExit) as ended:
+    with restored_logging(), pytest.raises(SystemExit) as ended:
         cli.main()
     said = capsys.readouterr()
     assert ended.value.code == 1
