@@ -144,8 +144,8 @@ def _sandbox(figures: SandboxFigures) -> list[tuple[str, str, str, bool]]:
          not orders.errors and orders.per_second >= 1_500),
         ("  an hour advanced with 50 open orders, the median", "≤ 100 ms", f"{work.hour:.0f} ms", work.hour <= 100),
         ("  a year of daily bars, the median", "≤ 20 ms", f"{work.year:.1f} ms", work.year <= 20),
-        ("  another request while 10,000 bars are made, the longest", "≤ 50 ms",
-         f"{work.longest_wait:.0f} ms, and {work.minutes:.0f} ms for the bars", work.longest_wait <= 50),
+        ("  another request while 10,000 bars are made, 99th percentile", "≤ 50 ms",
+         f"{work.wait_p99:.0f} ms, and {work.minutes:.0f} ms for the bars", work.wait_p99 <= 50),
     ]  # fmt: skip
 
 

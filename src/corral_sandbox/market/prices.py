@@ -35,6 +35,7 @@ MOST_DECIMALS = 9  # of a fixed price
 TICK = SECOND // 10  # a price holds for a tenth of a second, so that simultaneous requests share it
 _FRACTION = 20  # bits of the fixed-point arithmetic of the noises
 _ONE = 1 << _FRACTION
+_THREE, _TWICE = 3 * _ONE, 2 * _FRACTION
 
 
 def price(market: "Market", symbol: str, at: int) -> Decimal:
@@ -90,14 +91,12 @@ class _Noise:
         return self._series.number(2 * _ONE + 1, index) - _ONE
 
     def at(self, tick: int) -> int:
-        return self._at(*divmod(tick, self._period))
-
-    def _at(self, index: int, within: int) -> int:
+        index, within = divmod(tick, self._period)
         here = self._height(index)
         if not within:
             return here
         along = (within << _FRACTION) // self._period
-        eased = along * along * (3 * _ONE - 2 * along) >> 2 * _FRACTION
+        eased = along * along * (_THREE - 2 * along) >> _TWICE
         return here + ((self._height(index + 1) - here) * eased >> _FRACTION)
 
     def span(self, first: int, last: int) -> tuple[int, int, int, int]:
@@ -105,10 +104,8 @@ class _Noise:
 
         It is monotonic between multiples of its period, so its values there and at both ends bound it.
         """
-        begins, within = divmod(first, self._period)
-        opening = self._at(begins, within)
-        ends, within = divmod(last, self._period)
-        closing = self._at(ends, within)
+        opening, closing = self.at(first), self.at(last)
+        begins, ends = first // self._period, last // self._period
         if ends - begins > _MANY:
             return opening, -_ONE, _ONE, closing
         low, high = (opening, closing) if opening < closing else (closing, opening)
@@ -167,7 +164,9 @@ def _span_of_ticks(seed: int, symbol: str, first: int, last: int) -> PriceSpan:
         lowest += amplitude * low
         highest += amplitude * high
         closing += amplitude * ends
-    return PriceSpan(*(_dollars(symbol, swing) for swing in (opening, lowest, highest, closing)))
+    return PriceSpan(
+        _dollars(symbol, opening), _dollars(symbol, lowest), _dollars(symbol, highest), _dollars(symbol, closing)
+    )
 
 
 def _option_span(seed: int, contract: OptionContract, start: int, end: int) -> PriceSpan:
