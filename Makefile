@@ -7,6 +7,7 @@ BIN := .venv/bin
 CHART := src/corral/web/static/vendor/lightweight-charts.js
 AXE := .tools/axe/axe.min.js
 SANDBOX := distributions/corral-sandbox
+BUILD = $(UV) build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir dist
 CLIENTS := .tools/clients/.installed
 # Compiled tests are kept whatever the surroundings say: to compile them anew takes each worker longer than to run them.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses=6 --dist=loadscope --no-loadscope-reorder
@@ -30,9 +31,11 @@ run: .venv/.installed $(CHART) ## start the demo: a sandbox broker, a user, two 
 dev: .venv/.dev-installed $(CHART) $(AXE) ## install what tests and checks need, too
 wheel: .venv/.installed $(CHART) ## build both wheels into dist/: Corral, and the sandbox by itself
 	@rm -f dist/corral*.whl
-	@for source in . $(SANDBOX); do $(UV) build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir dist $$source || exit 1; done
-	@printf '%s\n' 'Install Corral with both, so that pip asks no index for corral-sandbox:' "  pip install $$(echo dist/corral*.whl)" \
-	  'Only the sandbox:' "  pip install $$(echo dist/corral_sandbox-*.whl)"
+	@$(BUILD) $(SANDBOX)
+	@echo 'Only the sandbox:' && echo "  pip install $$(echo dist/corral_sandbox-*.whl)"
+	@test -e $(CHART) || { echo "Corral's own wheel needs npm, which fetches the chart: install it and run make wheel again." >&2; exit 1; }
+	@$(BUILD) .
+	@echo 'Corral, with both, so that pip asks no index for corral-sandbox:' && echo "  pip install $$(echo dist/corral*.whl)"
 test: .venv/.dev-installed ## run the tests (real PostgreSQL, real HTTP)
 	$(PYTEST)
 coverage: .venv/.dev-installed ## run them and see that they reach all that they must
