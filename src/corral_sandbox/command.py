@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import signal
+import socket
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Sequence
@@ -102,7 +103,12 @@ def _why_not(error: OSError, host: str, port: int, program: str) -> str:
         return f"{host}:{port} is in use by another program: choose another port with `{program} --port N`"
     if error.errno in {errno.EACCES, errno.EPERM}:
         return f"{host}:{port} may not be used: choose a port above 1023 with `{program} --port N`"
-    reason = os.strerror(error.errno).lower() if error.errno is not None and error.errno > 0 else "no such host"
+    if isinstance(error, socket.gaierror):
+        reason = "no such host"
+    elif error.errno is None or error.errno == errno.EADDRNOTAVAIL:  # None from Python 3.13 on
+        reason = "not an address of this machine"
+    else:
+        reason = os.strerror(error.errno).lower()
     return f"{host}:{port} cannot be used ({reason}): choose an address of this machine with `{program} --host ADDRESS`"
 
 

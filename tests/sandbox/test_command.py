@@ -120,10 +120,10 @@ def test_a_mistake_is_one_line_that_says_what_to_do(
     [
         (["--control-token", "two words"], "a control token consists of visible ASCII characters"),
         (["--host", "sandbox.invalid"], "sandbox.invalid:8003 cannot be used (no such host): choose an address"),
-        (["--host", "192.0.2.1"], "192.0.2.1:8003 cannot be used (cannot assign requested address): choose"),
+        (["--host", "192.0.2.1"], "192.0.2.1:8003 cannot be used (not an address of this machine): choose"),
     ],
 )
-async def test_an_address_or_a_token_that_cannot_be_used_is_told_in_one_line(
+async def test_an_address_or_a_token_that_cannot_be_used_is_reported_in_one_line(
     options: list[str], complaint: str
 ) -> None:
     status, out, err = await _ended(*options)
