@@ -1,6 +1,6 @@
 """Which tests one process runs, and in which order: the tests of a file share what is opened once for them.
 
-pytest-xdist has marks for this, which pytest 9.2 ignores without a word (pytest-xdist 1386). So its scheduler is told.
+pytest-xdist has marks for this, which pytest 9.2 ignores without a word (pytest-xdist 1386): the scheduler is our own.
 """
 
 import zlib
