@@ -153,8 +153,8 @@ def create_parser(program: str) -> ArgumentParser:
             "How much of an order is filled at once. Default: 20000; at speed 0 all.",
         ),
     ):
-        told = "" if default is None else f" Default: {default}."
-        parser.add_argument(option, default=default, type=read, metavar=value, help=meaning + told)
+        default_text = "" if default is None else f" Default: {default}."
+        parser.add_argument(option, default=default, type=read, metavar=value, help=meaning + default_text)
     for option, meaning in (
         ("--characters", "Open each account with cash, holdings and restrictions of its own."),
         ("--log-requests", "Print a line for each request on standard error."),

@@ -178,7 +178,7 @@ def describe_account(account: AlpacaAccount, *, requests: int = 10, longest_body
 
 
 def _new_account(account: AlpacaAccount) -> Json:
-    """Returns the state of an account of the same kind that nobody has used."""
+    """Returns the state of an account of the same kind that is new."""
     unused = AlpacaAccount(account.key_id[:2] + "NEWACCOUNT", "", "", "", account.control)
     return unused.state()
 

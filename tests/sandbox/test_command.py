@@ -109,10 +109,10 @@ def test_a_mistake_is_one_line_that_says_what_to_do(
 ) -> None:
     with pytest.raises(SystemExit) as ended:
         main(options, "corral sandbox")
-    told = capsys.readouterr()
-    assert (ended.value.code, told.out, told.err.count("\n")) == (1, "", 1)
-    assert told.err.startswith("corral: ")
-    assert complaint in told.err
+    printed = capsys.readouterr()
+    assert (ended.value.code, printed.out, printed.err.count("\n")) == (1, "", 1)
+    assert printed.err.startswith("corral: ")
+    assert complaint in printed.err
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Who may use the control API: this machine, or whoever has the control token. Never a web page."""
+"""Who may use the control API: this machine, or those that have the control token. Never a web page."""
 
 import re
 

@@ -212,7 +212,7 @@ async def test_the_same_calls_give_the_same_answers_after_a_reset(client: _Clien
 
 
 @pytest.mark.parametrize(
-    ("symbol", "told"),
+    ("symbol", "reason"),
     [
         ("acme", "1 to 5 capital letters"),
         ("ACMECO", "1 to 5 capital letters"),
@@ -229,10 +229,10 @@ async def test_the_same_calls_give_the_same_answers_after_a_reset(client: _Clien
     ],
 )
 async def test_a_symbol_that_cannot_be_listed_is_refused_and_nothing_else_is_done(
-    client: _Client, symbol: str, told: str
+    client: _Client, symbol: str, reason: str
 ) -> None:
     refused = await client.refusal("PUT", "/_prices", {"GOOD": "1", symbol: "1"})
     assert refused.startswith(f"{symbol}: ")
-    assert told in refused
+    assert reason in refused
     assert not await client.is_listed("GOOD")
     assert await client.get("/_prices") == {}

@@ -1,4 +1,4 @@
-"""Who may use the control API: programs on this machine, or whoever has the control token.
+"""Who may use the control API: programs on this machine, or those that have the control token.
 
 A web page may not, whether it sends its Origin or hides behind a host name of its own that leads to this machine (DNS
 rebinding). Nor may another machine that comes through a proxy on this one.
@@ -36,7 +36,7 @@ class ControlAccess:
 
     @property
     def is_refused_without_token(self) -> bool:
-        """Whether nobody may use the control API."""
+        """Whether every control call is refused."""
         return self._token is None and not self._is_local
 
     def check(self, request: web.BaseRequest) -> None:
