@@ -17,24 +17,38 @@ from corral.alpaca.environments import Environment
 from corral.edge.problems import Headers, render_problem
 from corral.errors import Problem
 from corral.identity.models import AuthUser
+from corral.web.display import THEME_COLORS, current_display
 from corral.web.forms import initial_form
+from corral.web.page_user import page_path
 from corral.web.static_files import STATIC_PATH
-from corral.web.view.equity import format_exchange_day, format_exchange_time, market_hours
+from corral.web.view.equity import market_hours
 from corral.web.view.figures import (
+    accessible,
     direction,
+    format_amount,
     format_change,
+    format_decimal,
     format_gain,
     format_money,
     format_ordinal,
     format_percent,
     format_price,
     format_quantity,
-    format_timestamp,
     format_weight,
+    mask_numbers,
     percent_direction,
     quote_currency,
+    spoken,
 )
 from corral.web.view.orders import leg_role, order_class_name, order_symbol
+from corral.web.view.times import (
+    format_day,
+    format_exchange_day,
+    format_exchange_time,
+    format_full_timestamp,
+    format_timestamp,
+    zone_names,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +58,8 @@ SANDBOX_BANNER: Final = "SANDBOX: no real money, no real Alpaca account"
 PAGE_HEADERS: Final = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+        "manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
+        "require-trusted-types-for 'script'"
     ),
     # With `no-referrer` browsers send "Origin: null" with a form, as they do for cross-origin requests.
     "referrer-policy": "same-origin",
@@ -95,7 +110,13 @@ def render_page(
     the color of the layout.
     """
     html = render(
-        template, user=user, sandbox=request.state.sandbox, here=request.url.path, environment=environment, **content
+        template,
+        user=user,
+        sandbox=request.state.sandbox,
+        here=request.url.path,
+        page_path=page_path(request),
+        environment=environment,
+        **content,
     )
     return HTMLResponse(html, status, headers=PAGE_HEADERS)
 
@@ -117,7 +138,9 @@ def render_problem_page(problem: Problem, request_id: str, *, sandbox: bool) -> 
 
 
 def render(template: str, **content: object) -> str:
-    return _TEMPLATES.get_template(template).render(_GLOBALS | content)
+    display = current_display()
+    shown = {"display": display, "zone_names": zone_names(display.zone_name)}
+    return _TEMPLATES.get_template(template).render(_GLOBALS | shown | content)
 
 
 def code_spans(text: str) -> Markup:
@@ -145,6 +168,9 @@ def _templates() -> Templates:
     filters.update(percent_direction=percent_direction, quote=quote_currency)
     filters.update(price=format_price, gain=format_gain, percent=format_percent)
     filters.update(quantity=format_quantity, weight=format_weight, ordinal=format_ordinal)
+    filters.update(amount=format_amount, decimal=format_decimal)
+    filters.update(accessible=accessible, spoken=spoken, mask_numbers=mask_numbers)
+    filters.update(full_timestamp=format_full_timestamp, day=format_day)
     filters.update(exchange_time=format_exchange_time, exchange_day=format_exchange_day)
     filters.update(order_class_name=order_class_name, order_symbol=order_symbol, leg_role=leg_role)
     filters.update(market_hours=market_hours, code_spans=code_spans)
@@ -152,4 +178,9 @@ def _templates() -> Templates:
 
 
 _TEMPLATES: Final = _templates()
-_GLOBALS: Final = {"static": STATIC_PATH, "banner": SANDBOX_BANNER, "blank": initial_form()}
+_GLOBALS: Final = {
+    "static": STATIC_PATH,
+    "theme_colors": THEME_COLORS,
+    "banner": SANDBOX_BANNER,
+    "blank": initial_form(),
+}
