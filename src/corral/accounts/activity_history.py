@@ -55,9 +55,12 @@ class ActivityHistory(BaseModel):
     is_whole: bool
 
 
-async def read_activity_history(user_id: UUID, credential_id: UUID, accounts: AccountReader) -> ActivityHistory:
+async def read_activity_history(user_id: UUID, credential_id: UUID, accounts: AccountReader) -> Answer[ActivityHistory]:
     """Returns the current activities: the newest page is new, older ones are shared for minutes. Raises a Problem."""
-    credential = await accounts.open(user_id, credential_id, _HISTORY)
+    return Answer(await _history(await accounts.open(user_id, credential_id, _HISTORY), accounts))
+
+
+async def _history(credential: OpenCredential, accounts: AccountReader) -> ActivityHistory:
     newest = await _walked(credential, accounts, "newest activities", pages=1)
     if newest.is_whole:
         return newest
