@@ -35,7 +35,7 @@ def history(*newest_first: HistoryItem) -> ActivityHistory:
 def lots_of(symbol: str, held: str, *newest_first: HistoryItem) -> list[tuple[str, str | None]]:
     """Quantity and price of each lot."""
     matched = match_lots(movements_of(symbol, history(*newest_first)), Fraction(held))
-    return [(decimal_text(lot.qty), lot.price and decimal_text(lot.price)) for lot in matched.lots]
+    return [(decimal_text(lot.qty), None if lot.price is None else decimal_text(lot.price)) for lot in matched.lots]
 
 
 @settings(max_examples=60, deadline=None)

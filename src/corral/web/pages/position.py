@@ -36,8 +36,8 @@ async def show_position(symbol: Symbol, page: AccountRequest, params: Annotated[
     """Shows also a symbol without an open position, with its orders and activities."""
     ids = page.user.id, page.credential.id
     accounts = page.accounts
-    open_orders = OrdersPageParams(status=OrderStatusFilter.OPEN, limit=MOST_ORDERS)
-    closed_orders = OrdersPageParams(status=OrderStatusFilter.CLOSED, limit=RECENT_ORDERS)
+    open_orders = _orders_params(OrderStatusFilter.OPEN, MOST_ORDERS)
+    closed_orders = _orders_params(OrderStatusFilter.CLOSED, RECENT_ORDERS)
 
     header, positions, opened, closed, activities = await asyncio.gather(
         page.load_header(params),
@@ -71,3 +71,7 @@ async def show_position(symbol: Symbol, page: AccountRequest, params: Annotated[
         open_orders=orders_of(symbol, opened.value.items) if opened.value else [],
         closed_orders=orders_of(symbol, closed.value.items) if closed.value else [],
     )
+
+
+def _orders_params(status: OrderStatusFilter, limit: int) -> OrdersPageParams:
+    return OrdersPageParams.model_validate({"status": status, "limit": limit})

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Final, Literal
 
-from corral.web.view.equity import EXCHANGE_ZONE
+from corral.web.view.times import EXCHANGE_ZONE
 from corral.web.view.figures import format_price
 
 CRYPTO: Final = frozenset({"crypto", "crypto_perp"})  # Alpaca's asset classes of coins

@@ -13,7 +13,8 @@ from typing import Final
 
 from corral.accounts.activity_history import ActivityHistory, HistoryItem
 from corral.alpaca.fields import instant, written_in_utc
-from corral.web.view.equity import EXCHANGE_ZONE
+from corral.web.display import current_display
+from corral.web.view.times import EXCHANGE_ZONE
 
 FILL: Final = "FILL"
 _EXPIRATION: Final = "OPEXP"
@@ -110,9 +111,10 @@ def match_lots(movements: Sequence[Movement], held: Fraction, *, is_whole: bool 
 
 
 def held_days(opened_at: str, now: datetime) -> int:
-    """Days in New York from the opening of a lot."""
-    opened = datetime.fromisoformat(opened_at[:19] + "+00:00").astimezone(EXCHANGE_ZONE).date()
-    return (now.astimezone(EXCHANGE_ZONE).date() - opened).days
+    """Days from the opening of a lot, in the chosen zone."""
+    zone = current_display().zone
+    opened = datetime.fromisoformat(opened_at[:19] + "+00:00").astimezone(zone).date()
+    return (now.astimezone(zone).date() - opened).days
 
 
 def format_held(days: int) -> str:

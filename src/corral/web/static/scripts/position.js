@@ -6,7 +6,9 @@ import { writeFigure } from "./figures.js";
 const price = document.querySelector("#positions [data-cell=current_price]");
 const lots = document.querySelector("table.lots");
 
-if (price && lots) new MutationObserver(valueLots).observe(price, { attributeFilter: ["value"] });
+const isOneCurrency = lots?.dataset.currency === price?.dataset.currency;
+
+if (price && lots && isOneCurrency) new MutationObserver(valueLots).observe(price, { attributeFilter: ["value"] });
 
 function valueLots() {
   for (const row of lots.tBodies[0].rows) {
