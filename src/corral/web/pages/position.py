@@ -20,15 +20,16 @@ from corral.web.view.position_details import (
     build_lots_table,
     find_position,
     orders_of,
+    rounded_average,
     share_of_equity,
 )
 from corral.web.view.positions import compute_weights
 
-RECENT_ORDERS: Final = 100  # of the account, from which those of the symbol are shown
+_RECENT_ORDERS: Final = 20
 
 router = APIRouter(prefix="/accounts/{credential_id}/positions", include_in_schema=False)
 
-Symbol = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9./ _-]{0,31}$")]
+Symbol = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9./]{0,23}$")]
 
 
 @router.get("/{symbol:path}")
@@ -36,8 +37,8 @@ async def show_position(symbol: Symbol, page: AccountRequest, params: Annotated[
     """Shows also a symbol without an open position, with its orders and activities."""
     ids = page.user.id, page.credential.id
     accounts = page.accounts
-    open_orders = _orders_params(OrderStatusFilter.OPEN, MOST_ORDERS)
-    closed_orders = _orders_params(OrderStatusFilter.CLOSED, RECENT_ORDERS)
+    open_orders = _orders_params(symbol, OrderStatusFilter.OPEN, MOST_ORDERS)
+    closed_orders = _orders_params(symbol, OrderStatusFilter.CLOSED, _RECENT_ORDERS)
 
     header, positions, opened, closed, activities = await asyncio.gather(
         page.load_header(params),
@@ -60,18 +61,19 @@ async def show_position(symbol: Symbol, page: AccountRequest, params: Annotated[
         contract=parse_option(symbol),
         positions=positions,
         position=position,
+        average=position and rounded_average(position.avg_entry_price),
         weight=weights[listed.index(position)] if position else None,
         of_equity=position and share_of_equity(position.market_value, header.data.equity if header.data else None),
         lots=activities.value
         and positions.value
         and build_lots_table(symbol, position, activities.value, header.currency, datetime.now(UTC)),
         history=activities,
-        activities=activities_of(symbol, activities.value) if activities.value else [],
+        activities=activities_of(symbol, position, activities.value) if activities.value else [],
         orders=[opened, closed],
         open_orders=orders_of(symbol, opened.value.items) if opened.value else [],
         closed_orders=orders_of(symbol, closed.value.items) if closed.value else [],
     )
 
 
-def _orders_params(status: OrderStatusFilter, limit: int) -> OrdersPageParams:
-    return OrdersPageParams.model_validate({"status": status, "limit": limit})
+def _orders_params(symbol: str, status: OrderStatusFilter, limit: int) -> OrdersPageParams:
+    return OrdersPageParams.model_validate({"status": status, "symbols": symbol.upper(), "limit": limit})

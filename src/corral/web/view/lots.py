@@ -21,13 +21,14 @@ _EXPIRATION: Final = "OPEXP"
 _SPLITS: Final = frozenset({"SPLIT", "SSP"})
 # What changes a position without a trade: Alpaca's types, with a signed quantity.
 _TRANSFERS: Final = frozenset(
-    {"ACATS", "ALLOC", "CFEE", "DTCS", "EXTRD", "JNL", "JNLS", "MA", "NC", "OPASN", "OPCSH", "OPEXC", "REORG", "SC"}
-    | {"SPIN", "SSO"}
+    {"ACATS", "ALLOC", "CFEE", "DTCS", "EXTRD", "FOPT", "JNL", "JNLS", "MA", "NC", "OCT", "OPASN", "OPCA", "OPCSH"}
+    | {"OPEXC", "REO", "REORG", "SC", "SPIN", "SSO", "VOF"}
 )
 _TRADES: Final = frozenset({FILL, "OPTRD", _EXPIRATION})
-_MORNING: Final = frozenset({*_SPLITS, "MA", "NC", "SC", "SPIN", "SSO"})  # in effect before the day's first trade
+_MORNING: Final = frozenset({*_SPLITS, "MA", "NC", "OPCA", "REO", "SC", "SPIN", "SSO"})  # in effect before the day's first trade
 _VOID: Final = "canceled"
-_MOST_PLACES: Final = 18  # of a quotient that has no last decimal
+_MOST_PLACES: Final = 64  # of a decimal of Alpaca
+_ROUNDED_PLACES: Final = 9  # of a quotient that has no last decimal, such as a third after a split
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ def format_held(days: int) -> str:
 def decimal_text(number: Fraction) -> str:
     """The number without an exponent; one without a last decimal is rounded half to even."""
     exact = (places for places in range(_MOST_PLACES) if not 10**places % number.denominator)
-    places = next(exact, _MOST_PLACES)
+    places = next(exact, _ROUNDED_PLACES)
     whole = round(number * 10**places)
     digits = f"{abs(whole):0{places + 1}d}"
     return ("-" if whole < 0 else "") + (f"{digits[:-places]}.{digits[-places:]}" if places else digits)

@@ -8,7 +8,7 @@ from typing import Final
 
 from corral.accounts.activity_history import ActivityHistory, HistoryItem
 from corral.accounts.schemas import OrderResponse, PositionResponse
-from corral.web.view.filters import ACTIVITY_NAMES
+from corral.web.view.activities import activity_name
 from corral.web.view.instruments import parse_option
 from corral.web.view.lots import (
     FILL,
@@ -68,11 +68,12 @@ class LotsTable:
 
 @dataclass(frozen=True, slots=True)
 class ActivityRow:
-    """An activity of a symbol; `name` is `Buy`, `Sell` or that of its type."""
+    """An activity of a symbol; `name` is `Bought`, `Sold` or that of its type."""
 
     activity: HistoryItem
     name: str
     qty: str | None
+    amount: str | None
 
 
 def find_position(symbol: str, positions: Sequence[PositionResponse]) -> PositionResponse | None:
@@ -91,11 +92,12 @@ def orders_of(symbol: str, orders: Sequence[OrderResponse]) -> list[OrderRespons
     ]
 
 
-def activities_of(symbol: str, history: ActivityHistory) -> list[ActivityRow]:
+def activities_of(symbol: str, position: PositionResponse | None, history: ActivityHistory) -> list[ActivityRow]:
     """Returns the newest activities of the symbol."""
+    multiplier = _multiplier(symbol, position)
     wanted = symbol_key(symbol)
     items = [item for item in history.items if item.symbol and symbol_key(item.symbol) == wanted]
-    return [_activity_row(item) for item in items[:MOST_ACTIVITIES]]
+    return [_activity_row(item, multiplier) for item in items[:MOST_ACTIVITIES]]
 
 
 def build_lots_table(
@@ -125,6 +127,14 @@ def build_lots_table(
     )
 
 
+def rounded_average(price: str | None) -> str | None:
+    """An average price, which may be a long quotient, with four decimals, or eight below a dollar."""
+    if price is None:
+        return None
+    places = 4 if abs(Fraction(price)) >= 1 else 8
+    return decimal_text(Fraction(round(Fraction(price) * 10**places), 10**places))
+
+
 def share_of_equity(market_value: str | None, equity: str | None) -> int | None:
     """Returns the absolute value as hundredths of a percent of the account's equity; None if that is not positive."""
     if market_value is None or equity is None or Fraction(equity) <= 0:
@@ -132,11 +142,14 @@ def share_of_equity(market_value: str | None, equity: str | None) -> int | None:
     return round(abs(Fraction(market_value)) * WHOLE / Fraction(equity))
 
 
-def _activity_row(item: HistoryItem) -> ActivityRow:
+def _activity_row(item: HistoryItem, multiplier: Fraction | None) -> ActivityRow:
+    """A fill has the money that was paid (negative) or received, without fees."""
     if item.activity_type != FILL:
-        return ActivityRow(item, ACTIVITY_NAMES.get(item.activity_type, item.activity_type), item.qty)
+        return ActivityRow(item, activity_name(item.activity_type), item.qty, item.net_amount)
     is_sale = bool(item.qty and item.qty.startswith("-"))
-    return ActivityRow(item, "Sell" if is_sale else "Buy", item.qty and item.qty.removeprefix("-"))
+    amount = -Fraction(item.qty) * Fraction(item.price) * multiplier if item.qty and item.price and multiplier else None
+    qty = item.qty and item.qty.removeprefix("-")
+    return ActivityRow(item, "Sold" if is_sale else "Bought", qty, None if amount is None else decimal_text(amount))
 
 
 def _realized(matched: MatchedLots, multiplier: Fraction | None) -> str | None:
