@@ -1,0 +1,117 @@
+/** The points of an equity chart and the labels of its time axis. Amounts stay decimal strings; nothing here draws. */
+
+import { difference, ratio, signOf, sum } from "./decimals.js";
+
+const EXCHANGE_ZONE = "America/New_York";
+const OPENS = "09:30";
+const CLOSES = "16:00";
+const MINUTE_MS = 60_000;
+const STEP_MS = { "1Min": MINUTE_MS, "5Min": 5 * MINUTE_MS, "15Min": 15 * MINUTE_MS, "1H": 60 * MINUTE_MS };
+const DAY_MS = 1440 * MINUTE_MS;
+const LABEL_PX = 76; // the widest label of the time axis, with the space around it
+const CUT_PX = 28; // a label closer to the left edge would be cut
+const CLOCK = { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit" };
+
+/** Leaves out points without a value, and zeros from before the account was funded. */
+export function pointsSinceFunding(items) {
+  const known = items.filter(({ equity }) => equity !== null);
+  const first = known.findIndex(({ equity }) => signOf(equity) !== 0);
+  return first < 0 ? [] : known.slice(first);
+}
+
+/**
+ * The points with the current equity as the last one: it replaces the point of the same time window, or follows it.
+ * The profit changes by exactly as much as the equity. `view/equity.py` does the same for pages without JavaScript.
+ */
+export function withCurrentEquity(points, { equity, at }, timeframe, baseValue) {
+  const last = points.at(-1);
+  if (!last) return points;
+  const change = difference(equity, last.equity);
+  const profit = last.profit_loss === null ? null : sum([last.profit_loss, change]);
+  const hasBase = profit !== null && baseValue !== null && signOf(baseValue) > 0;
+  const current = {
+    ...last,
+    equity,
+    profit_loss: profit,
+    profit_loss_pct: hasBase ? ratio(profit, baseValue, 6) : last.profit_loss_pct,
+    current: at,
+  };
+  if (windowOf(at, timeframe) <= windowOf(last.at, timeframe)) return [...points.slice(0, -1), current];
+  return [...points, { ...current, at, marker: undefined }];
+}
+
+/** Whether a point of an intraday chart is outside of 9:30 to 16:00 in New York. */
+export function isExtended({ at }) {
+  const clock = EXCHANGE_CLOCK(at).slice(11);
+  return clock < OPENS || clock > CLOSES;
+}
+
+/**
+ * The labels of the time axis as `{ index, text }`: the first points of hours, days, months or years, whichever fit
+ * into `width` pixels. `zone` is undefined for the reader's own.
+ */
+export function timeLabels(points, { width, isIntraday, zone, locale }) {
+  const clock = clockIn(isIntraday ? zone : EXCHANGE_ZONE);
+  const clocks = points.map(({ at }) => clock(at));
+  const gap = width / Math.max(1, points.length - 1);
+  const units = isIntraday ? INTRADAY_UNITS : DAILY_UNITS;
+  const starts = units.map(({ key }) => startsOf(clocks.map(key)));
+  const fitting = starts.findIndex((indices) => indices.length * LABEL_PX <= width);
+  const chosen = fitting < 0 ? units.length - 1 : fitting;
+  const format = new Intl.DateTimeFormat(locale, { ...units[chosen].format, timeZone: isIntraday ? zone : EXCHANGE_ZONE });
+  let free = CUT_PX;
+  return starts[chosen].flatMap((index) => {
+    if (index * gap < free) return [];
+    free = index * gap + LABEL_PX;
+    return [{ index, text: format.format(new Date(points[index].at)) }];
+  });
+}
+
+// Keys of `2026-11-24 09:30`: points with the same key are in the same hour, day, …
+const TIME = { hour: "numeric", minute: "2-digit" };
+const DAY_OF_MONTH = { day: "numeric", month: "short" };
+const MONTH = { month: "short", year: "numeric" };
+const YEAR = { year: "numeric" };
+const INTRADAY_UNITS = [
+  { key: hoursOf(1), format: TIME },
+  { key: hoursOf(2), format: TIME },
+  { key: hoursOf(4), format: TIME },
+  { key: (clock) => clock.slice(0, 10), format: { weekday: "short", day: "numeric" } },
+];
+const DAILY_UNITS = [
+  { key: (clock) => clock.slice(0, 10), format: DAY_OF_MONTH },
+  { key: weekOf, format: DAY_OF_MONTH },
+  { key: (clock) => clock.slice(0, 7), format: MONTH },
+  { key: monthsOf(3), format: MONTH },
+  { key: (clock) => clock.slice(0, 4), format: YEAR },
+];
+
+function hoursOf(hours) {
+  return (clock) => clock.slice(0, 11) + Math.floor(clock.slice(11, 13) / hours);
+}
+
+function monthsOf(months) {
+  return (clock) => clock.slice(0, 5) + Math.floor((clock.slice(5, 7) - 1) / months);
+}
+
+/** Weeks begin on Monday; 1970 began on a Thursday. */
+function weekOf(clock) {
+  return String(Math.floor((Date.parse(clock.slice(0, 10)) / DAY_MS + 3) / 7));
+}
+
+function startsOf(keys) {
+  return keys.flatMap((key, index) => (key === keys[index - 1] ? [] : [index]));
+}
+
+function windowOf(at, timeframe) {
+  const step = STEP_MS[timeframe];
+  return step ? Math.floor(Date.parse(at) / step) : EXCHANGE_CLOCK(at).slice(0, 10);
+}
+
+/** Returns a function that writes a time as `2026-11-24 09:30` in that zone. */
+function clockIn(timeZone) {
+  const format = new Intl.DateTimeFormat("sv-SE", { ...CLOCK, timeZone });
+  return (at) => format.format(new Date(at));
+}
+
+const EXCHANGE_CLOCK = clockIn(EXCHANGE_ZONE);
