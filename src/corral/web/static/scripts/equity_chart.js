@@ -1,21 +1,18 @@
 /**
- * The chart of equity, of one account or of several: `<figure data-equity-chart>`, as `equity_macros.html` writes it.
+ * The chart of equity, of one account or of several: `<div data-equity-chart>`, as `equity_macros.html` writes it.
  *
  * `data-history` is the URL of the history, `data-currency` and `data-intraday` say how to show it, `data-period` names
  * it. The last point is the current equity: `data-equity` with `data-equity-at`, which other scripts may change at any
  * time. Left and Right move between the points, Home and End to the first and the last, Escape back to the whole period.
  */
 
-import { read, Problem } from "./api.js";
+import { Problem, read } from "./api.js";
 import { HIDES_AMOUNTS, TIME_ZONE } from "./display.js";
 import { element } from "./elements.js";
 import { plotEquity } from "./equity_plot.js";
-import { isExtended, pointsSinceFunding, withCurrentEquity } from "./equity_points.js";
+import { exchangeDay, isExtended, pointsSinceFunding, withCurrentEquity } from "./equity_points.js";
 import { writeFigure } from "./figures.js";
-
-const EXCHANGE_ZONE = "America/New_York";
-const DATE_AND_TIME = { weekday: "short", day: "numeric", month: "short", hour: "numeric", minute: "2-digit", timeZoneName: "short" };
-const DAY = { day: "numeric", month: "short", year: "numeric" };
+import { formatDay, intradayText, timestampText } from "./timestamps.js";
 
 for (const figure of document.querySelectorAll("[data-equity-chart]")) start(figure);
 
@@ -101,15 +98,10 @@ function figureOf({ dataset }, kind, value) {
   return node;
 }
 
-/** Times of day are in the zone of the reader's choice; days are those of the exchange. */
 function pointTime(figure, point) {
-  if (!isIntraday(figure) && !point.current) return `at the close of ${format(point.at, DAY, EXCHANGE_ZONE)}`;
-  const when = format(point.current ?? point.at, DATE_AND_TIME, TIME_ZONE);
-  return isIntraday(figure) && isExtended(point) ? `${when}, extended hours` : when;
-}
-
-function format(at, form, timeZone) {
-  return new Intl.DateTimeFormat(undefined, { ...form, timeZone }).format(new Date(at));
+  if (point.current) return timestampText(point.current);
+  if (!isIntraday(figure)) return `at the close of ${formatDay(exchangeDay(point))}`;
+  return `${intradayText(point.at)}${isExtended(point) ? ", extended hours" : ""}`;
 }
 
 function moveByKeys(figure, chart, position) {

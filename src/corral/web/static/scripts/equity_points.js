@@ -40,6 +40,11 @@ export function withCurrentEquity(points, { equity, at }, timeframe, baseValue) 
   return [...points, { ...current, at, marker: undefined }];
 }
 
+/** The trading day of a daily point, which Alpaca dates at a time in the evening or at midnight: `2026-11-24`. */
+export function exchangeDay({ at }) {
+  return EXCHANGE_CLOCK(at).slice(0, 10);
+}
+
 /** Whether a point of an intraday chart is outside of 9:30 to 16:00 in New York. */
 export function isExtended({ at }) {
   const clock = EXCHANGE_CLOCK(at).slice(11);
@@ -48,9 +53,9 @@ export function isExtended({ at }) {
 
 /**
  * The labels of the time axis as `{ index, text }`: the first points of hours, days, months or years, whichever fit
- * into `width` pixels. `zone` is undefined for the reader's own.
+ * into `width` pixels. Times are in `zone`; days are those of the exchange.
  */
-export function timeLabels(points, { width, isIntraday, zone, locale }) {
+export function timeLabels(points, { width, isIntraday, zone }) {
   const clock = clockIn(isIntraday ? zone : EXCHANGE_ZONE);
   const clocks = points.map(({ at }) => clock(at));
   const gap = width / Math.max(1, points.length - 1);
@@ -58,7 +63,7 @@ export function timeLabels(points, { width, isIntraday, zone, locale }) {
   const starts = units.map(({ key }) => startsOf(clocks.map(key)));
   const fitting = starts.findIndex((indices) => indices.length * LABEL_PX <= width);
   const chosen = fitting < 0 ? units.length - 1 : fitting;
-  const format = new Intl.DateTimeFormat(locale, { ...units[chosen].format, timeZone: isIntraday ? zone : EXCHANGE_ZONE });
+  const format = new Intl.DateTimeFormat("en-US", { ...units[chosen].format, timeZone: isIntraday ? zone : EXCHANGE_ZONE });
   let free = CUT_PX;
   return starts[chosen].flatMap((index) => {
     if (index * gap < free) return [];
@@ -68,7 +73,7 @@ export function timeLabels(points, { width, isIntraday, zone, locale }) {
 }
 
 // Keys of `2026-11-24 09:30`: points with the same key are in the same hour, day, …
-const TIME = { hour: "numeric", minute: "2-digit" };
+const TIME = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
 const DAY_OF_MONTH = { day: "numeric", month: "short" };
 const MONTH = { month: "short", year: "numeric" };
 const YEAR = { year: "numeric" };
@@ -105,7 +110,7 @@ function startsOf(keys) {
 
 function windowOf(at, timeframe) {
   const step = STEP_MS[timeframe];
-  return step ? Math.floor(Date.parse(at) / step) : EXCHANGE_CLOCK(at).slice(0, 10);
+  return step ? Math.floor(Date.parse(at) / step) : exchangeDay({ at });
 }
 
 /** Returns a function that writes a time as `2026-11-24 09:30` in that zone. */
