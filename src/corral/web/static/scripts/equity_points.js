@@ -8,7 +8,6 @@ const CLOSES = "16:00";
 const MINUTE_MS = 60_000;
 const STEP_MS = { "1Min": MINUTE_MS, "5Min": 5 * MINUTE_MS, "15Min": 15 * MINUTE_MS, "1H": 60 * MINUTE_MS };
 const DAY_MS = 1440 * MINUTE_MS;
-const LABEL_PX = 76; // the widest label of the time axis, with the space around it
 const CUT_PX = 28; // a label closer to the left edge would be cut
 const CLOCK = { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit" };
 
@@ -56,39 +55,38 @@ export function isExtended({ at }) {
  * into `width` pixels. Times are in `zone`; days are those of the exchange.
  */
 export function timeLabels(points, { width, isIntraday, zone }) {
-  const clock = clockIn(isIntraday ? zone : EXCHANGE_ZONE);
+  const timeZone = isIntraday ? zone : EXCHANGE_ZONE;
+  const clock = clockIn(timeZone);
   const clocks = points.map(({ at }) => clock(at));
   const gap = width / Math.max(1, points.length - 1);
-  const units = isIntraday ? INTRADAY_UNITS : DAILY_UNITS;
-  const starts = units.map(({ key }) => startsOf(clocks.map(key)));
-  const fitting = starts.findIndex((indices) => indices.length * LABEL_PX <= width);
-  const chosen = fitting < 0 ? units.length - 1 : fitting;
-  const format = new Intl.DateTimeFormat("en-US", { ...units[chosen].format, timeZone: isIntraday ? zone : EXCHANGE_ZONE });
-  let free = CUT_PX;
-  return starts[chosen].flatMap((index) => {
-    if (index * gap < free) return [];
-    free = index * gap + LABEL_PX;
-    return [{ index, text: format.format(new Date(points[index].at)) }];
-  });
+  const candidates = (isIntraday ? INTRADAY_UNITS : DAILY_UNITS).map(({ key, ...unit }) => ({
+    ...unit,
+    indices: startsOf(clocks.map(key)).filter((index) => index * gap >= CUT_PX),
+  }));
+  const { indices, px, format } = candidates.find((unit) => unit.indices.length * unit.px <= width) ?? candidates.at(-1);
+  const text = new Intl.DateTimeFormat("en-US", { ...format, timeZone });
+  const isFree = (index, at) => at === 0 || (index - indices[at - 1]) * gap >= px;
+  return indices.filter(isFree).map((index) => ({ index, text: text.format(new Date(points[index].at)) }));
 }
 
 // Keys of `2026-11-24 09:30`: points with the same key are in the same hour, day, …
-const TIME = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
-const DAY_OF_MONTH = { day: "numeric", month: "short" };
-const MONTH = { month: "short", year: "numeric" };
-const YEAR = { year: "numeric" };
+// `px` is the width of a label with the space around it.
+const TIME = { px: 56, format: { hour: "2-digit", minute: "2-digit", hourCycle: "h23" } };
+const DAY = { px: 60, format: { month: "short", day: "numeric" } };
+const MONTH = { px: 76, format: { month: "short", year: "numeric" } };
+const YEAR = { px: 56, format: { year: "numeric" } };
 const INTRADAY_UNITS = [
-  { key: hoursOf(1), format: TIME },
-  { key: hoursOf(2), format: TIME },
-  { key: hoursOf(4), format: TIME },
-  { key: (clock) => clock.slice(0, 10), format: { weekday: "short", day: "numeric" } },
+  { ...TIME, key: hoursOf(1) },
+  { ...TIME, key: hoursOf(2) },
+  { ...TIME, key: hoursOf(4) },
+  { ...DAY, key: (clock) => clock.slice(0, 10) },
 ];
 const DAILY_UNITS = [
-  { key: (clock) => clock.slice(0, 10), format: DAY_OF_MONTH },
-  { key: weekOf, format: DAY_OF_MONTH },
-  { key: (clock) => clock.slice(0, 7), format: MONTH },
-  { key: monthsOf(3), format: MONTH },
-  { key: (clock) => clock.slice(0, 4), format: YEAR },
+  { ...DAY, key: (clock) => clock.slice(0, 10) },
+  { ...DAY, key: weekOf },
+  { ...MONTH, key: (clock) => clock.slice(0, 7) },
+  { ...MONTH, key: monthsOf(3) },
+  { ...YEAR, key: (clock) => clock.slice(0, 4) },
 ];
 
 function hoursOf(hours) {
