@@ -22,7 +22,7 @@ ACTIVITY_FILTERS: Final[Mapping[str, str]] = {
     "DIV,DIVCGL,DIVCGS,DIVFEE,DIVFT,DIVNRA,DIVROC,DIVTW,DIVTXEX,CGD": "Dividends",
     "INT,INTNRA,INTTW": "Interest",
     "FEE,CFEE,PTC,PTR": "Fees",
-    "TRANS,JNL,JNLC,ACATC,OCT": "Deposits and withdrawals",
+    "CSD,CSW,TRANS,JNL,JNLC,ACATC,OCT": "Deposits and withdrawals",
     "ACATS,FOPT,JNLS": "Transfers of shares",
     "OPASN,OPEXC,OPEXP,OPTRD,OPCSH,OPCA": "Option events",
     "SPLIT,SPIN,MA,NC,REO,REORG": "Corporate actions",
