@@ -12,7 +12,7 @@ if (price && lots && isOneCurrency) new MutationObserver(valueLots).observe(pric
 
 function valueLots() {
   for (const row of lots.tBodies[0].rows) {
-    const [qty, cost, gain] = ["Quantity", "Cost", "Unrealized P/L"].map((name) => row.querySelector(`[data-column="${name}"] data`));
+    const [qty, cost, gain] = ["qty", "cost", "gain"].map((name) => row.querySelector(`[data-lot=${name}] data`));
     if (!gain) continue;
     gain.value = difference(product(qty.value, product(price.value, lots.dataset.multiplier)), cost.value);
     writeFigure(gain);
