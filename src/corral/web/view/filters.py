@@ -70,8 +70,9 @@ class PageParams(BaseModel):
         return f"?{urlencode({name: 'true' if value is True else value for name, value in query.items()})}"
 
 
-class OverviewParams(PageParams):
-    span: Period = Period.MONTH
+class SortParams(PageParams):
+    """`sort` is a column, with a minus sign if it is sorted in descending order."""
+
     sort: str = Field("-value", pattern=f"^-?({'|'.join(Column)})$")
 
     @property
@@ -81,6 +82,10 @@ class OverviewParams(PageParams):
     @property
     def is_descending(self) -> bool:
         return self.sort.startswith("-")
+
+
+class OverviewParams(SortParams):
+    span: Period = Period.MONTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +235,7 @@ COLUMN_NAMES: Final[Mapping[Column, str]] = {
 _SHORT_NAMES: Final[Mapping[Column, str]] = {Column.VALUE: "Value", Column.PROFIT: "P/L"}
 
 
-def column_headings(params: OverviewParams) -> dict[str, ColumnHeading]:
+def column_headings(params: SortParams) -> dict[str, ColumnHeading]:
     """By column. The link of the sorted column reverses it; others sort numbers descending and symbols ascending."""
     return {column.value: _heading(params, column, name) for column, name in COLUMN_NAMES.items()}
 
@@ -240,7 +245,7 @@ def csv_query(api_params: BaseModel, *kept: str) -> str:
     return urlencode(api_params.model_dump(mode="json", exclude_none=True, include=set(kept)))
 
 
-def _heading(params: OverviewParams, column: Column, name: str) -> ColumnHeading:
+def _heading(params: SortParams, column: Column, name: str) -> ColumnHeading:
     is_sorted = column is params.column
     descending = not params.is_descending if is_sorted else column is not Column.SYMBOL
     aria_sort = ("descending" if params.is_descending else "ascending") if is_sorted else ""

@@ -10,10 +10,9 @@ from corral.accounts.combined.positions import AllPositions, MergedPosition, Pos
 from corral.accounts.combined.reading import AccountProblem
 from corral.alpaca.environments import Environment
 from corral.credentials.models import NamedCredential
-from corral.web.view.filters import PageParams
+from corral.web.view.filters import SortParams
 from corral.web.view.instruments import instrument_name, underlying_of
 from corral.web.view.positions import (
-    Column,
     PositionGroup,
     PositionRow,
     PositionsTable,
@@ -27,24 +26,15 @@ MOST_ROWS: Final = 100  # on a page, unless all are asked for
 _TOP: Final = 5
 
 
-class HoldingsParams(PageParams):
+class HoldingsParams(SortParams):
     """`money` is live or paper, by default live if there is a live account. `split` is the key of the position that is
     shown account by account.
     """
 
     money: Environment | None = None
-    sort: str = Field("-value", pattern=f"^-?({'|'.join(Column)})$")
     q: str = Field("", max_length=64)
     every: bool = False
     split: str = Field("", max_length=64)
-
-    @property
-    def column(self) -> Column:
-        return Column(self.sort.removeprefix("-"))
-
-    @property
-    def is_descending(self) -> bool:
-        return self.sort.startswith("-")
 
     @property
     def query(self) -> str:
