@@ -1,6 +1,5 @@
 """The equity history of an account: the selectable periods and the summary of their points."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time
 from decimal import Decimal
@@ -8,6 +7,7 @@ from enum import StrEnum
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
+from corral.accounts.combined.equity import points_since_funding
 from corral.accounts.params import HistoryParams
 from corral.accounts.schemas import HistoryPointResponse, PortfolioHistoryResponse
 from corral.alpaca.portfolio_history import IntradayReporting, ProfitReset, Timeframe
@@ -119,13 +119,6 @@ def format_exchange_time(at: str) -> str:
 def format_exchange_day(at: str) -> str:
     """The trading day of a daily point, which Alpaca dates at a time in the evening or at midnight."""
     return to_exchange_time(at).date().isoformat()
-
-
-def points_since_funding(points: Sequence[HistoryPointResponse]) -> Sequence[HistoryPointResponse]:
-    """Leaves out points without a value, and zeros from before the account was funded."""
-    known = [point for point in points if point.equity is not None]
-    first = next((index for index, point in enumerate(known) if Decimal(point.equity or 0)), len(known))
-    return known[first:]
 
 
 def to_exchange_time(at: str) -> datetime:
