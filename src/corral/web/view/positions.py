@@ -10,6 +10,7 @@ from typing import Final
 
 from corral.accounts.overview import exact_sum
 from corral.accounts.schemas import PositionResponse
+from corral.web.view.instruments import instrument_name
 
 WHOLE: Final = 10_000  # hundredths of a percent
 MAX_SLICES: Final = 8  # the last one is for all others: more colors are hard to tell apart
@@ -153,9 +154,13 @@ _AMOUNTS: Final[dict[Column, Callable[[PositionRow], str | int | None]]] = {
 def _slice_weights(rows: Sequence[PositionRow]) -> Iterator[tuple[str, int]]:
     ranked = _by_weight(rows)
     shown = ranked if len(ranked) <= MAX_SLICES else ranked[: MAX_SLICES - 1]
-    yield from ((row.position.symbol, weight) for row, weight in shown)
+    yield from ((_name_of(row.position), weight) for row, weight in shown)
     if others := ranked[len(shown) :]:
         yield f"{len(others)} others", sum(weight for _, weight in others)
+
+
+def _name_of(position: PositionResponse) -> str:
+    return instrument_name(position.symbol, position.asset_class)
 
 
 def _by_weight(rows: Sequence[PositionRow]) -> list[tuple[PositionRow, int]]:
