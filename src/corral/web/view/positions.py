@@ -8,7 +8,7 @@ from fractions import Fraction
 from math import cos, pi, sin
 from typing import Final, Protocol, TypeVar
 
-from corral.accounts.overview import exact_sum
+from corral.accounts.amounts import exact_sum
 from corral.web.view.instruments import instrument_name, parse_option, underlying_of
 
 WHOLE: Final = 10_000  # hundredths of a percent
