@@ -77,17 +77,10 @@ class _Scope:
         known = {one.sealed.id: self.reader.last_known_of(one.sealed) for one in self.credentials}
         return {credential_id: one.currency if one else _DEFAULT_CURRENCY for credential_id, one in known.items()}
 
-    def render(self, template: str, **content: object) -> HTMLResponse:
-        return render_page(
-            self.request,
-            template,
-            user=self.user,
-            environment=self.money if self.credentials else None,
-            money=self.money,
-            monies=self.monies,
-            accounts=len(self.credentials),
-            **content,
-        )
+    @property
+    def environment(self) -> Environment | None:
+        """Sets the color of the layout."""
+        return self.money if self.credentials else None
 
 
 @router.get("/holdings")
@@ -95,8 +88,12 @@ async def show_holdings(user: PageUser, request: Request, params: Annotated[Hold
     """Shows positions merged by symbol, in one table for each currency; nothing is converted."""
     scope = await _scope(user, request, params.money)
     found = await read_all_positions(scope.credentials, scope.reader, within_seconds=_wait(params))
-    return scope.render(
+    return render_page(
+        request,
         "holdings.html",
+        user=user,
+        environment=scope.environment,
+        scope=scope,
         params=params,
         found=found,
         missing=describe_missing(found.problems),
@@ -118,8 +115,12 @@ async def show_orders(user: PageUser, request: Request, params: Annotated[AllOrd
         _load_orders(scope, opened, _MOST_OPEN) if is_divided and not params.cursor else _nothing(),
         _load_orders(scope, listed, PAGE_ROWS),
     )
-    return scope.render(
+    return render_page(
+        request,
         "all_orders.html",
+        user=user,
+        environment=scope.environment,
+        scope=scope,
         params=params,
         open_orders=open_orders,
         orders=orders,
@@ -138,8 +139,12 @@ async def show_activity(
 ) -> HTMLResponse:
     scope = await _scope(user, request, params.money)
     activities = await _load_activities(scope, params)
-    return scope.render(
+    return render_page(
+        request,
         "all_activity.html",
+        user=user,
+        environment=scope.environment,
+        scope=scope,
         params=params,
         activities=activities,
         currencies=scope.currencies,

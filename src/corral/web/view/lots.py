@@ -25,9 +25,7 @@ _TRANSFERS: Final = frozenset(
     | {"OPEXC", "REO", "REORG", "SC", "SPIN", "SSO", "VOF"}
 )
 _TRADES: Final = frozenset({FILL, "OPTRD", _EXPIRATION})
-_MORNING: Final = frozenset(
-    {*_SPLITS, "MA", "NC", "OPCA", "REO", "SC", "SPIN", "SSO"}
-)  # in effect before the day's first trade
+_MORNING: Final = frozenset({*_SPLITS, "MA", "NC", "OPCA", "REO", "SC", "SPIN", "SSO"})  # before the first trade
 _VOID: Final = "canceled"
 _MOST_PLACES: Final = 64  # of a decimal of Alpaca
 _ROUNDED_PLACES: Final = 9  # of a quotient that has no last decimal, such as a third after a split
