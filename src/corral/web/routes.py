@@ -12,6 +12,7 @@ from corral.web.pages import (
     combined,
     invitation,
     members,
+    order,
     position,
     settings,
     sign_in,
@@ -19,7 +20,7 @@ from corral.web.pages import (
 from corral.web.static_files import STATIC_FILES, STATIC_VERSION
 
 router = APIRouter(include_in_schema=False)
-for page in (accounts, account, position, combined, api_keys, settings, members, invitation, sign_in, api_docs):
+for page in (accounts, account, order, position, combined, api_keys, settings, members, invitation, sign_in, api_docs):
     router.include_router(page.router)
 
 

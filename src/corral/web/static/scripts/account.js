@@ -96,12 +96,18 @@ function updateSums(part, attribute) {
 }
 
 function showOrder(order) {
+  page.dispatchEvent(new CustomEvent("order", { detail: order }));
   const row = page.querySelector(`[data-order="${CSS.escape(order.id)}"]`);
   const notice = page.querySelector("[data-orders-changed]");
   if (row) {
-    row.querySelector("[data-cell=status]").textContent = order.status.replaceAll("_", " ");
+    row.querySelector("[data-cell=status]").textContent = statusName(order.status);
     update(row.querySelector("[data-cell=filled_qty]"), order.filled_qty);
   } else if (notice && order.event !== "reconciled") notice.hidden = false;
+}
+
+/** `partially_filled` is `Partially filled`. */
+function statusName(status) {
+  return status.charAt(0).toUpperCase() + status.slice(1).replaceAll("_", " ");
 }
 
 function showProblem({ code, detail, resolved }) {

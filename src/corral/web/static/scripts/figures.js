@@ -103,6 +103,7 @@ function longest(labels) {
 const FORMATTERS = {
   money: formatMoney,
   gain: formatGain,
+  cash: formatGain,
   price: formatPrice,
   amount: formatAmount,
   quantity: formatQuantity,
