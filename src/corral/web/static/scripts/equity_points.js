@@ -59,17 +59,17 @@ export function timeLabels(points, { width, isIntraday, zone }) {
   const clock = clockIn(timeZone);
   const clocks = points.map(({ at }) => clock(at));
   const gap = width / Math.max(1, points.length - 1);
-  const candidates = (isIntraday ? INTRADAY_UNITS : DAILY_UNITS).map(({ key, ...unit }) => ({
-    ...unit,
-    indices: startsOf(clocks.map(key)).filter((index) => index * gap >= CUT_PX),
-  }));
-  const { indices, px, format } = candidates.find((unit) => unit.indices.length * unit.px <= width) ?? candidates.at(-1);
+  const candidates = (isIntraday ? INTRADAY_UNITS : DAILY_UNITS).map(({ key, px, format }) => {
+    const all = startsOf(clocks.map(key)).filter((index) => index * gap >= CUT_PX);
+    return { all, format, kept: apart(all, px / gap) };
+  });
+  const fits = ({ all, kept }) => all.length === kept.length;
+  const first = candidates.findIndex(fits);
+  const { kept, format } = candidates[first]?.kept.length > 1 ? candidates[first] : candidates.at(Math.max(0, first) - 1);
   const text = new Intl.DateTimeFormat("en-US", { ...format, timeZone });
-  const isFree = (index, at) => at === 0 || (index - indices[at - 1]) * gap >= px;
-  return indices.filter(isFree).map((index) => ({ index, text: text.format(new Date(points[index].at)) }));
+  return kept.map((index) => ({ index, text: text.format(new Date(points[index].at)) }));
 }
 
-// Keys of `2026-11-24 09:30`: points with the same key are in the same hour, day, …
 // `px` is the width of a label with the space around it.
 const TIME = { px: 56, format: { hour: "2-digit", minute: "2-digit", hourCycle: "h23" } };
 const DAY = { px: 60, format: { month: "short", day: "numeric" } };
@@ -104,6 +104,12 @@ function weekOf(clock) {
 
 function startsOf(keys) {
   return keys.flatMap((key, index) => (key === keys[index - 1] ? [] : [index]));
+}
+
+/** Leaves out indices that are less than `distance` after the one before. */
+function apart(indices, distance) {
+  let free = 0;
+  return indices.filter((index) => index >= free && (free = index + distance));
 }
 
 function windowOf(at, timeframe) {
