@@ -182,6 +182,24 @@ def test_axis_labels_of_hidden_amounts_are_percentages() -> None:
 _POINT = {"at": "2026-11-24T14:35:00Z", "equity": "100.10", "profit_loss": "0.30", "profit_loss_pct": "0.003"}
 
 
+def test_accounts_that_join_a_curve_are_named_at_their_first_point() -> None:
+    points: list[dict[str, object]] = [
+        {"at": "2026-11-23T21:00:00Z", "equity": "0", "profit_loss": "0"},
+        {"at": "2026-11-24T21:00:00Z", "equity": "90", "profit_loss": "-10"},
+        {
+            "at": "2026-11-25T21:00:00Z",
+            "equity": "95",
+            "profit_loss": "-10",
+            "joined": [{"credential_id": "a", "equity": "5"}],
+        },
+    ]
+    drawn = _evaluate("equity_points.js", "pointsOf", {"points": points, "base_value": "100"}, {"a": "Growth"})
+    assert [point["marker"] for point in drawn] == ["", "Growth joined"]
+    assert [point["profit_loss_pct"] for point in drawn] == ["-0.100000"] * 2
+    unnamed = _evaluate("equity_points.js", "pointsOf", {"points": points, "base_value": None})
+    assert (unnamed[1]["marker"], unnamed[1]["profit_loss_pct"]) == ("1 account joined", None)
+
+
 @pytest.mark.parametrize(
     ("timeframe", "at", "points"),
     [

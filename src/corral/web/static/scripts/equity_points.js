@@ -11,11 +11,32 @@ const DAY_MS = 1440 * MINUTE_MS;
 const CUT_PX = 28; // a label closer to the left edge would be cut
 const CLOCK = { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit" };
 
-/** Leaves out points without a value, and zeros from before the account was funded. */
-export function pointsSinceFunding(items) {
-  const known = items.filter(({ equity }) => equity !== null);
+/**
+ * The points of an account's history, or of a curve over several accounts, where `names` has those of the accounts by
+ * id. Leaves out points without a value, and zeros from before the account was funded.
+ */
+export function pointsOf({ items, points = items, base_value: baseValue }, names = {}) {
+  const known = points.filter(({ equity }) => equity !== null);
   const first = known.findIndex(({ equity }) => signOf(equity) !== 0);
-  return first < 0 ? [] : known.slice(first);
+  const funded = first < 0 ? [] : known.slice(first);
+  return funded.map((point) => ({
+    ...point,
+    profit_loss_pct: point.profit_loss_pct ?? factorOf(point.profit_loss, baseValue),
+    marker: markerOf(point.joined ?? [], names),
+  }));
+}
+
+/** Profit as a factor of the base value; null if one is unknown or the base value is not positive. */
+function factorOf(profit, baseValue) {
+  const isKnown = profit !== null && baseValue !== null && signOf(baseValue) > 0;
+  return isKnown ? ratio(profit, baseValue, 6) : null;
+}
+
+/** What is said at a point where accounts join the curve. */
+function markerOf(joined, names) {
+  const known = joined.map(({ credential_id: id }) => names[id]).filter(Boolean);
+  if (known.length < joined.length) return `${joined.length} account${joined.length === 1 ? "" : "s"} joined`;
+  return known.length ? `${known.join(", ")} joined` : "";
 }
 
 /**
@@ -27,16 +48,15 @@ export function withCurrentEquity(points, { equity, at }, timeframe, baseValue) 
   if (!last) return points;
   const change = difference(equity, last.equity);
   const profit = last.profit_loss === null ? null : sum([last.profit_loss, change]);
-  const hasBase = profit !== null && baseValue !== null && signOf(baseValue) > 0;
   const current = {
     ...last,
     equity,
     profit_loss: profit,
-    profit_loss_pct: hasBase ? ratio(profit, baseValue, 6) : last.profit_loss_pct,
+    profit_loss_pct: factorOf(profit, baseValue) ?? last.profit_loss_pct,
     current: at,
   };
   if (windowOf(at, timeframe) <= windowOf(last.at, timeframe)) return [...points.slice(0, -1), current];
-  return [...points, { ...current, at, marker: undefined }];
+  return [...points, { ...current, at, marker: "" }];
 }
 
 /** The trading day of a daily point, which Alpaca dates at a time in the evening or at midnight: `2026-11-24`. */
