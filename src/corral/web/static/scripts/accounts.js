@@ -7,20 +7,17 @@ import { formatChange, formatMoney, shownSign } from "./figures.js";
 import { keepOutageLine } from "./outages.js";
 import { keepSparklines } from "./sparklines.js";
 import { connectStream } from "./stream.js";
-import { formatTimestamp } from "./timestamps.js";
 import { updateTotals } from "./totals.js";
 
 const CLOSES_DELAY_MS = 3000;
 const cards = new Map([...document.querySelectorAll("[data-account]")].map((card) => [card.dataset.account, card]));
-const connectionState = document.querySelector("[data-connection-state]");
-let lastConnected = new Date();
 let updateSparklines = () => {};
 let updateOutage = () => {};
 
 if (cards.size) {
   updateSparklines = keepSparklines(cards);
   updateOutage = keepOutageLine(problemCodes, markExplained);
-  connectStream({ "account-data": showAccount, problem: showProblem, gap: showGap }, showConnectionState, markAllUncertain);
+  connectStream({ "account-data": showAccount, problem: showProblem, gap: showGap }, confirmOrSuspend, markAllUncertain);
 }
 
 async function showAccount(account) {
@@ -95,17 +92,12 @@ function markExplained(isExplained) {
   for (const card of cards.values()) cardState.markExplained(card, isExplained);
 }
 
-function showConnectionState(connection) {
-  if (connection === "connected") {
-    lastConnected = new Date();
-    for (const card of cards.values()) cardState.confirmCard(card, lastConnected);
-  } else if (connectionState.hidden) {
-    for (const card of cards.values()) cardState.suspendCard(card);
-    const time = element("time");
-    formatTimestamp(time, lastConnected.toISOString());
-    connectionState.replaceChildren("Disconnected at ", time, ". Reconnecting…");
+function confirmOrSuspend(connection) {
+  const now = new Date();
+  for (const card of cards.values()) {
+    if (connection === "connected") cardState.confirmCard(card, now);
+    else cardState.suspendCard(card);
   }
-  connectionState.hidden = connection === "connected";
 }
 
 /** A gap without an account concerns all of them: they are all sent again after it. */
