@@ -12,7 +12,7 @@ from tests.browser.stalling_proxy import stalling_proxy
 from tests.conftest import Service
 from tests.people import Person
 
-_LINE = re.compile(r"^Disconnected at \d{1,2}:\d\d(:\d\d)? [AP]M\. Reconnecting…$")
+_LINE = re.compile(r"^Disconnected at \d\d:\d\d ET\. Reconnecting…$")
 _COLORS = "[...document.querySelectorAll('data.money')].map((node) => getComputedStyle(node).color)"
 _COUNT_STREAMS = """
 globalThis.streams = [];

@@ -3,7 +3,7 @@
 import { read } from "./api.js";
 import * as cardState from "./card_state.js";
 import { element } from "./elements.js";
-import { formatChange, formatMoney, shownSign } from "./figures.js";
+import { formatChange, shownSign, writeFigure, writeText } from "./figures.js";
 import { keepOutageLine } from "./outages.js";
 import { keepSparklines } from "./sparklines.js";
 import { connectStream } from "./stream.js";
@@ -42,7 +42,8 @@ async function showAccount(account) {
 function updateFigure(figure, amount, currency) {
   const before = figure.querySelector("data");
   if (before?.value === amount) return;
-  const money = element("data", { class: "money", value: amount, "data-currency": currency }, formatMoney(amount, currency));
+  const money = element("data", { class: "money", value: amount, "data-currency": currency });
+  writeFigure(money);
   figure.replaceChildren(money);
   if (before) money.classList.add("changed");
 }
@@ -54,7 +55,7 @@ function showChange(card) {
   const change = part(card, "change");
   const sign = shownSign(equity, currency, lastEquity);
   change.className = `change ${sign > 0 ? "up" : sign < 0 ? "down" : ""}`;
-  change.textContent = formatChange(equity, lastEquity, currency);
+  writeText(change, formatChange(equity, lastEquity, currency));
 }
 
 let pendingCloses = null;
