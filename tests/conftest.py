@@ -26,6 +26,7 @@ from corral.serving import Services
 from corral.settings import Settings
 from corral.storage import DatabaseAddresses
 from corral_sandbox import Sandbox, serve_sandbox
+from tests.journeys.forking import template
 from tests.machine import refused_skips, skip_summary
 from tests.patient_loop import PatientLoop
 from tests.people import Person, make_person
@@ -102,6 +103,12 @@ def nothing_left_behind() -> Generator[None]:
     before = _data_of_corral()
     yield
     assert _data_of_corral() <= before
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_programs() -> Generator[None]:
+    yield
+    template.end()
 
 
 def _data_of_corral() -> set[Path]:
