@@ -1,6 +1,7 @@
 """A real service over real HTTP: one PostgreSQL and one sandbox for the run, new users for each test."""
 
 import asyncio
+import gc
 import logging
 import shutil
 import tempfile
@@ -51,6 +52,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    gc.disable()  # nothing that is imported and collected is garbage
     turn_clock(config.getoption("--at"))
 
 
@@ -86,6 +88,12 @@ class Service:
         self.services = services
         self.url = url
         self.resources = services.state["resources"]
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests are kept until the end: each search for garbage would go through all of them."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
