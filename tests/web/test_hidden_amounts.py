@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Final
 
 import pytest
@@ -59,7 +60,7 @@ _MONEY: Final = re.compile(r"[$€£¥]\s?\d|753")
 
 
 @pytest.mark.parametrize(
-    ("text", "hidden"),
+    ("format_text", "given"),
     [
         (format_money, ("753", "USD")),
         (format_gain, ("753", "USD")),
@@ -68,11 +69,10 @@ _MONEY: Final = re.compile(r"[$€£¥]\s?\d|753")
     ],
     ids=str,
 )
-def test_an_amount_is_masked(text: object, hidden: tuple[str, ...]) -> None:
-    assert callable(text)
-    assert "753" in text(*hidden)
+def test_an_amount_is_masked(format_text: Callable[..., str], given: tuple[str, ...]) -> None:
+    assert "753" in format_text(*given)
     with displaying(HIDING):
-        assert text(*hidden) == MASK
+        assert format_text(*given) == MASK
 
 
 def test_prices_and_percentages_are_never_masked() -> None:

@@ -11,6 +11,7 @@ import { HIDES_AMOUNTS } from "./display.js";
 import { element } from "./elements.js";
 
 const MASK = "••••";
+let isMasking = HIDES_AMOUNTS;
 const MINUS = "−"; // as wide as a plus sign
 // Currencies with a number of decimals other than two (ISO 4217).
 const PLACES = new Map([
@@ -24,12 +25,12 @@ const SIGNED = { signDisplay: "exceptZero" };
 
 /** `formatMoney("-23140.2", "USD")` is `−$23,140.20` in English; what is not a decimal is shown unchanged. */
 export function formatMoney(amount, currency) {
-  return HIDES_AMOUNTS ? MASK : inCurrency(amount, currency, roundedTo(placesOf(currency)));
+  return isMasking ? MASK : inCurrency(amount, currency, roundedTo(placesOf(currency)));
 }
 
 /** `formatGain("1136.7", "USD")` is `+$1,136.70`. */
 export function formatGain(amount, currency) {
-  return HIDES_AMOUNTS ? MASK : inCurrency(amount, currency, { ...roundedTo(placesOf(currency)), ...SIGNED });
+  return isMasking ? MASK : inCurrency(amount, currency, { ...roundedTo(placesOf(currency)), ...SIGNED });
 }
 
 /** The difference to `before`, in money and percent: `+$12.10 (+0.40%)`. */
@@ -50,11 +51,11 @@ export function shownSign(amount, currency, before = "0") {
 
 /** Money with every digit, like the value that an order is for. */
 export function formatAmount(amount, currency) {
-  return HIDES_AMOUNTS ? MASK : formatPrice(amount, currency);
+  return isMasking ? MASK : formatPrice(amount, currency);
 }
 
 export function formatQuantity(amount) {
-  return HIDES_AMOUNTS ? MASK : formatDecimal(amount);
+  return isMasking ? MASK : formatDecimal(amount);
 }
 
 /** A number that is no amount. */
@@ -74,7 +75,7 @@ export function formatWeight(hundredths) {
 
 /** Axis labels with as few decimals as make them different: `$48.20`, `$48.30`. Hidden amounts have empty ones. */
 export function formatAxis(numbers, currency) {
-  if (HIDES_AMOUNTS) return numbers.map(() => "");
+  if (isMasking) return numbers.map(() => "");
   const wanted = new Set(numbers).size;
   for (let places = 0; ; places += 1) {
     const labels = numbers.map((number) => inCurrency(plain(number), currency, roundedTo(places)));
@@ -96,6 +97,7 @@ const FORMATTERS = {
   decimal: formatDecimal,
   percent: formatPercent,
   weight: formatWeight,
+  change: (equity, currency, before) => formatChange(equity, before, currency),
 };
 
 /** Writes the text of a `<data>` by its class, in the currency of the nearest `data-currency`. */
@@ -103,11 +105,24 @@ export function writeFigure(node) {
   const kind = Object.keys(FORMATTERS).find((name) => node.classList.contains(name));
   if (!kind) return;
   const currency = node.closest("[data-currency]")?.dataset.currency;
-  writeText(node, FORMATTERS[kind](node.value, currency));
-  if (kind !== "gain" && kind !== "percent") return;
-  const sign = !isDecimal(node.value) ? 0 : kind === "gain" ? shownSign(node.value, currency) : signOf(ratio(node.value, "1", 4));
+  writeText(node, FORMATTERS[kind](node.value, currency, node.dataset.before));
+  const signs = { gain: shownSign, change: shownSign, percent: (factor) => signOf(ratio(factor, "1", 4)) };
+  if (!(kind in signs)) return;
+  const sign = isDecimal(node.value) ? signs[kind](node.value, currency, node.dataset.before) : 0;
   node.classList.toggle("up", sign > 0);
   node.classList.toggle("down", sign < 0);
+}
+
+/** Calls `read` while these figures are not masked. Nothing of that is painted, because no task ends in between. */
+export function withoutMasks(nodes, read) {
+  isMasking = false;
+  nodes.forEach(writeFigure);
+  try {
+    return read();
+  } finally {
+    isMasking = HIDES_AMOUNTS;
+    nodes.forEach(writeFigure);
+  }
 }
 
 /** Writes a text whose masks screen readers read as "hidden". */
