@@ -54,7 +54,7 @@ _HISTORY: Final = {
     "base_value": 75300,
     "timeframe": "1D",
 }
-_WITH_AMOUNTS: Final = re.compile(r"/$|/holdings|/orders|/activity|/accounts/\{credential_id\}(/orders|/activities)?$")
+_WITH_AMOUNTS: Final = re.compile(r"/$|/holdings|/orders|/activity|/accounts/\{credential_id\}(/.*)?$")
 _FOR_SCRIPTS: Final = {"/closes", "/lines", "/accounts/{credential_id}/details", "/sign-out"}
 _MONEY: Final = re.compile(r"[$€£¥]\s?\d|753")
 
@@ -96,8 +96,9 @@ async def test_no_page_has_an_amount(
 ) -> None:
     key_id = paper_key()
     await make_administrator(service, alice.email)
-    ids = await ids_of(service, alice, bob, key_id=key_id)
+    ids = await ids_of(service, alice, bob, key_id=key_id) | {"order_id": _ORDERS[0]["id"]}
     lists = {
+        f"/v2/orders/{ids['order_id']}": _ORDERS[0],
         "/v2/positions": _POSITIONS,
         "/v2/orders": _ORDERS,
         "/v2/account/activities": _ACTIVITIES,
