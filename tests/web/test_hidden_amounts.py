@@ -87,7 +87,7 @@ def test_prices_and_percentages_are_never_masked() -> None:
 def test_screen_readers_say_hidden() -> None:
     assert spoken(f"from {MASK}") == "from hidden"
     assert accessible(f"<{MASK}>") == (
-        f'&lt;<span aria-hidden="true">{MASK}</span><span class="visually-hidden">hidden</span>&gt;'
+        f'&lt;<span class="mask" aria-hidden="true">{MASK}</span><span class="visually-hidden">hidden</span>&gt;'
     )
 
 

@@ -13,7 +13,7 @@ export function copyRealAmounts() {
 function copy(event) {
   const selection = getSelection();
   const figures = [...document.querySelectorAll("data[class]")].filter((node) => selection.containsNode(node, true));
-  if (selection.isCollapsed || !figures.some((node) => node.querySelector("[aria-hidden]"))) return;
+  if (selection.isCollapsed || !figures.some((node) => node.querySelector(".mask"))) return;
   event.clipboardData.setData("text/plain", withoutMasks(figures, () => selection.toString()));
   event.preventDefault();
   const notice = element("p", { class: "toast", role: "status" }, "Copied with real amounts.");

@@ -150,7 +150,7 @@ export function writeText(node, text) {
 }
 
 function mask() {
-  return [element("span", { "aria-hidden": "true" }, MASK), element("span", { class: "visually-hidden" }, "hidden")];
+  return [element("span", { class: "mask", "aria-hidden": "true" }, MASK), element("span", { class: "visually-hidden" }, "hidden")];
 }
 
 function placesOf(currency) {
