@@ -57,7 +57,7 @@ async def show_accounts(user: PageUser, request: Request) -> Response:
     by_id = {outcome.credential.sealed.id: outcome for outcome in outcomes}
     return render_page(
         request,
-        "accounts.html",
+        "home.html",
         user=user,
         cards=[_card(credential, by_id.get(credential.id), sparklines, accounts) for credential in credentials],
         sparkline_size=(WIDTH, HEIGHT),
