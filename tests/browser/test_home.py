@@ -78,6 +78,27 @@ async def test_a_stale_account_is_counted_in_the_total_and_marks_no_other(
         await expect(page.locator("[data-total=paper]")).not_to_contain_text("not up to date")
 
 
+async def test_an_outage_of_several_accounts_is_one_line_above_grey_cards(
+    browsing: Browsing, alice: Person, faults: Faults
+) -> None:
+    keys = [paper_key(), paper_key()]
+    for key in keys:
+        await alice.store(key)
+    async with browsing(alice) as context:
+        page = await open_page(context, "/?wait")
+        outage = page.locator("[data-outage]")
+        await expect(page.locator("[data-figure=equity] data")).to_have_count(2)
+        await expect(outage).to_be_hidden()
+        await faults.set_all([{"key_id": key, "status": 503} for key in keys])
+        await expect(outage).to_have_text("Alpaca is returning errors for all 2 accounts; Corral keeps trying.")
+        await expect(page.get_by_role("article").filter(has_text=_STALE)).to_have_count(2)
+        await expect(page.locator(".card.stale")).to_have_count(2)
+        await expect(page.locator(".card .problem")).to_have_count(0)
+        await faults.clear()
+        await expect(outage).to_be_hidden()
+        await expect(page.locator(".card.stale")).to_have_count(0)
+
+
 async def test_an_account_without_data_shows_a_reason_and_no_figures(
     browsing: Browsing, alice: Person, faults: Faults
 ) -> None:
