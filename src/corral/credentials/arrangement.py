@@ -1,6 +1,6 @@
 """How people arrange their accounts: an order of their own, pins, groups, and the view of the home page."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
@@ -30,10 +30,11 @@ async def load_arrangement(user_id: UUID, database: Database) -> Arrangement:
         return Arrangement(accounts, await queries.load_home_view(connection, user_id) or HomeView())
 
 
-async def store_view(user: AuthUser, database: Database, view: HomeView) -> None:
+async def change_view(user: AuthUser, database: Database, change: Callable[[HomeView], HomeView]) -> None:
     """Raises Unauthenticated if the session or token has ended meanwhile, as all changes here do."""
     async with authorized_connection(database, user) as connection:
-        await queries.store_home_view(connection, user.id, view)
+        stored = await queries.load_home_view(connection, user.id) or HomeView()
+        await queries.store_home_view(connection, user.id, change(stored))
 
 
 async def place_account(user: AuthUser, database: Database, credential_id: UUID, placement: Placement) -> None:

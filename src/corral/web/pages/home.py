@@ -1,28 +1,32 @@
-"""The page of all accounts: a card for each, and totals."""
+"""The home page: the market, what needs attention, the equity of all accounts, and the accounts as cards or a table."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import replace
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Request, Response
+from pydantic import StringConstraints
 
 from corral.accounts.cache import Answer
-from corral.accounts.overview import totals_of
 from corral.accounts.reader import AccountReader, Outcome
 from corral.accounts.routes import ACCOUNTS
-from corral.accounts.schemas import AccountDataResponse
 from corral.alpaca.models import Account
-from corral.credentials.management import load_active_credentials, load_credentials
-from corral.credentials.models import Credential, NamedCredential
+from corral.credentials import arrangement
+from corral.credentials.management import load_active_credentials
+from corral.credentials.models import HomeView, NamedCredential, StoredAccount
 from corral.credentials.validation import restriction_findings
+from corral.edge.field_types import Body
 from corral.edge.request_state import resources_of
 from corral.errors import Problem
-from corral.web.forms import initial_form
-from corral.web.page_user import PageUser
+from corral.web.forms import Form, handle_form, initial_form
+from corral.web.page_user import PageUser, see_other
 from corral.web.rendering import PAGE_WAIT_SECONDS, render_page
+from corral.web.view import home
+from corral.web.view.home import AccountEntry
+from corral.web.view.market import fetch_market_state
 from corral.web.view.outages import find_outage
 from corral.web.view.sparklines import HEIGHT, WIDTH, Sparkline, fetch_sparklines
 
@@ -32,41 +36,45 @@ _SPARKLINE_WAIT_SECONDS: Final = 2.0
 router = APIRouter(include_in_schema=False)
 
 
-@dataclass(frozen=True, slots=True)
-class AccountCard:
-    """`data` is None for a paused account, with a `problem`, and while the request to Alpaca is pending."""
+class ViewForm(Body):
+    """One field or several of the view; the others stay as they are. `sort` has a minus sign for descending."""
 
-    credential: Credential
-    data: AccountDataResponse | None
-    problem: Problem | None
-    last_equity: str | None
-    blocks: Sequence[str] = ()
-    sparkline: Sparkline | None = None
+    layout: home.Layout | None = None
+    sort: Annotated[str, StringConstraints(pattern=f"^-?({'|'.join(home.SortKey)})$")] | None = None
+    group: home.Grouping | None = None
+    scope: Annotated[str, StringConstraints(max_length=80)] | None = None
+    shortcuts: Literal["on", "off"] | None = None
+
+    def apply(self, view: HomeView) -> HomeView:
+        if self.sort is not None:
+            view = replace(view, sort_by=self.sort.removeprefix("-"), is_descending=self.sort.startswith("-"))
+        return replace(
+            view,
+            layout=self.layout or view.layout,
+            group_by=self.group or view.group_by,
+            scope=self.scope or view.scope,
+            has_shortcuts=view.has_shortcuts if self.shortcuts is None else self.shortcuts == "on",
+        )
 
 
 @router.get("/")
-async def show_accounts(user: PageUser, request: Request) -> Response:
+async def show_home(user: PageUser, request: Request) -> Response:
     """Shows what is available at once. `?wait`, which the page offers without JavaScript, waits for Alpaca."""
-    database, accounts = resources_of(request).database, ACCOUNTS.of(request)
-    credentials, active = await load_credentials(user.id, database), await load_active_credentials(user.id, database)
-    waits = "wait" in request.query_params
-    sparkline_wait = _SPARKLINE_WAIT_SECONDS if waits else PAGE_WAIT_SECONDS
-    outcomes, sparklines = await asyncio.gather(
-        accounts.each_account_data(active, within_seconds=None if waits else PAGE_WAIT_SECONDS),
-        fetch_sparklines(active, accounts, within_seconds=sparkline_wait),
-    )
-    by_id = {outcome.credential.sealed.id: outcome for outcome in outcomes}
-    return render_page(
-        request,
-        "home.html",
-        user=user,
-        cards=[_card(credential, by_id.get(credential.id), sparklines, accounts) for credential in credentials],
-        sparkline_size=(WIDTH, HEIGHT),
-        totals=totals_of(outcomes),
-        outage=find_outage([one.answer if isinstance(one.answer, Problem) else None for one in outcomes]),
-        form=initial_form(),
-        is_pending=any(outcome.answer is None for outcome in outcomes),
-    )
+    return await _home_page(user, request, initial_form())
+
+
+@router.post("/")
+async def change_view(user: PageUser, request: Request) -> Response:
+    """Keeps how the person likes the page, and shows it."""
+
+    async def submit(body: ViewForm) -> Response:
+        await arrangement.change_view(user, resources_of(request).database, body.apply)
+        return see_other("/#equity" if body.scope else "/#shortcuts" if body.shortcuts else "/#accounts")
+
+    async def redisplay(form: Form) -> Response:
+        return await _home_page(user, request, form)
+
+    return await handle_form(request, ViewForm, submit, redisplay)
 
 
 @router.get("/closes")
@@ -91,22 +99,85 @@ async def show_sparklines(user: PageUser, request: Request) -> Response:
     return _json({str(credential_id): one and one.model_dump() for credential_id, one in sparklines.items()})
 
 
-def _card(
-    credential: Credential,
+@router.get("/market")
+async def show_market(user: PageUser, request: Request) -> Response:
+    """Returns the state of the market to the page's script; null if no account answers."""
+    credentials = await load_active_credentials(user.id, resources_of(request).database)
+    state = await fetch_market_state(credentials, ACCOUNTS.of(request), within_seconds=_SPARKLINE_WAIT_SECONDS)
+    return _json(state and {"text": state.text, "is_open": state.is_open, "changes_in": state.changes_in})
+
+
+async def _home_page(user: PageUser, request: Request, form: Form) -> Response:
+    accounts = ACCOUNTS.of(request)
+    arranged = await arrangement.load_arrangement(user.id, resources_of(request).database)
+    active = [account.named for account in arranged.accounts if account.credential.is_active]
+    waits = "wait" in request.query_params
+    sparkline_wait = _SPARKLINE_WAIT_SECONDS if waits else PAGE_WAIT_SECONDS
+    outcomes, sparklines, market = await asyncio.gather(
+        accounts.each_account_data(active, within_seconds=None if waits else PAGE_WAIT_SECONDS),
+        fetch_sparklines(active, accounts, within_seconds=sparkline_wait),
+        fetch_market_state(active, accounts, within_seconds=sparkline_wait),
+    )
+    entries = _entries(arranged.accounts, outcomes, sparklines, accounts)
+    view = home.choose_view(arranged.view, request.query_params, len(entries))
+    scopes = home.scopes_of(entries)
+    scope = home.choose_scope(scopes, view.scope)
+    ordered = home.sort_entries(entries, view.sort, descending=view.is_descending)
+    return render_page(
+        request,
+        "home.html",
+        user=user,
+        status=form.status,
+        view_form=form,
+        form=initial_form(),
+        entries=entries,
+        sections=home.group_entries(ordered, view.grouping),
+        attention=home.find_attention(entries) if len(active) > 1 else [],
+        view=view,
+        scopes=scopes,
+        total=scope and len(active) > 1 and home.add_up(scope, entries),
+        sort_names=home.SORT_NAMES,
+        grouping_names=home.GROUPING_NAMES,
+        market=market,
+        outage=find_outage([one.answer if isinstance(one.answer, Problem) else None for one in outcomes]),
+        sparkline_size=(WIDTH, HEIGHT),
+        is_pending=any(entry.is_pending for entry in entries),
+    )
+
+
+def _entries(
+    stored: Sequence[StoredAccount],
+    outcomes: Sequence[Outcome],
+    sparklines: Mapping[UUID, Sparkline | None],
+    accounts: AccountReader,
+) -> list[AccountEntry]:
+    by_id = {outcome.credential.sealed.id: outcome for outcome in outcomes}
+    keys = home.number_keys([account.credential for account in stored])
+    return [
+        _entry(account, by_id.get(account.credential.id), sparklines, accounts, keys.get(str(account.credential.id)))
+        for account in stored
+    ]
+
+
+def _entry(
+    stored: StoredAccount,
     outcome: Outcome | None,
     sparklines: Mapping[UUID, Sparkline | None],
     accounts: AccountReader,
-) -> AccountCard:
-    if outcome is None:
-        return AccountCard(credential, None, None, None)
-    answer, sparkline = outcome.answer, sparklines.get(credential.id)
+    key: int | None,
+) -> AccountEntry:
+    answer = outcome.answer if outcome else None
     if isinstance(answer, Problem):
-        return AccountCard(credential, None, answer, None)
-    account = _last_known(outcome.credential, accounts)
-    data = answer.value if isinstance(answer, Answer) else None
-    if account is None:
-        return AccountCard(credential, data, None, None, sparkline=sparkline)
-    return AccountCard(credential, data, None, account.last_equity, list(restriction_findings(account)), sparkline)
+        return AccountEntry(credential=stored.credential, problem=answer, key=key)
+    account = accounts.last_known_of(stored.sealed) if outcome else None
+    return AccountEntry(
+        credential=stored.credential,
+        data=answer.value if isinstance(answer, Answer) else None,
+        last_equity=account and account.last_equity,
+        blocks=list(restriction_findings(account)) if account else (),
+        sparkline=sparklines.get(stored.credential.id),
+        key=key,
+    )
 
 
 def _last_known(credential: NamedCredential, accounts: AccountReader) -> Account | None:
@@ -114,5 +185,5 @@ def _last_known(credential: NamedCredential, accounts: AccountReader) -> Account
     return accounts.last_known_of(credential.sealed)
 
 
-def _json(content: Mapping[str, object]) -> Response:
+def _json(content: Mapping[str, object] | None) -> Response:
     return Response(orjson.dumps(content), media_type="application/json")
