@@ -9,8 +9,6 @@ from corral.accounts.schemas import HistoryPointResponse, PortfolioHistoryRespon
 from corral.web.view.equity import (
     MAX_ROWS,
     Period,
-    format_exchange_day,
-    format_exchange_time,
     history_params,
     market_hours,
     summarize_equity,
@@ -85,11 +83,6 @@ def test_a_day_is_unfinished_until_the_close(now: datetime, timeframe: str, is_u
 )
 def test_extended_hours_are_in_new_york_time(at: str, expected: str) -> None:
     assert market_hours(at) == expected
-
-
-def test_points_are_dated_in_exchange_time() -> None:
-    assert format_exchange_time("2026-11-24T14:30:00Z") == "Tue 24 Nov, 09:30"
-    assert format_exchange_day("2026-11-25T01:00:00Z") == "2026-11-24"
 
 
 @pytest.mark.parametrize("span", Period)

@@ -17,24 +17,37 @@ from corral.alpaca.environments import Environment
 from corral.edge.problems import Headers, render_problem
 from corral.errors import Problem
 from corral.identity.models import AuthUser
+from corral.web.display import current_display
 from corral.web.forms import initial_form
 from corral.web.static_files import STATIC_PATH
-from corral.web.view.equity import format_exchange_day, format_exchange_time, market_hours
+from corral.web.view.equity import market_hours
 from corral.web.view.figures import (
+    accessible,
     direction,
+    format_amount,
     format_change,
+    format_decimal,
     format_gain,
     format_money,
     format_ordinal,
     format_percent,
     format_price,
     format_quantity,
-    format_timestamp,
     format_weight,
+    mask_numbers,
     percent_direction,
     quote_currency,
+    spoken,
 )
 from corral.web.view.orders import leg_role, order_class_name, order_symbol
+from corral.web.view.times import (
+    format_day,
+    format_exchange_day,
+    format_exchange_time,
+    format_full_timestamp,
+    format_timestamp,
+    zone_names,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,7 +130,9 @@ def render_problem_page(problem: Problem, request_id: str, *, sandbox: bool) -> 
 
 
 def render(template: str, **content: object) -> str:
-    return _TEMPLATES.get_template(template).render(_GLOBALS | content)
+    display = current_display()
+    shown = {"display": display, "zone_names": zone_names(display.zone_name)}
+    return _TEMPLATES.get_template(template).render(_GLOBALS | shown | content)
 
 
 def code_spans(text: str) -> Markup:
@@ -145,6 +160,9 @@ def _templates() -> Templates:
     filters.update(percent_direction=percent_direction, quote=quote_currency)
     filters.update(price=format_price, gain=format_gain, percent=format_percent)
     filters.update(quantity=format_quantity, weight=format_weight, ordinal=format_ordinal)
+    filters.update(amount=format_amount, decimal=format_decimal)
+    filters.update(accessible=accessible, spoken=spoken, mask_numbers=mask_numbers)
+    filters.update(full_timestamp=format_full_timestamp, day=format_day)
     filters.update(exchange_time=format_exchange_time, exchange_day=format_exchange_day)
     filters.update(order_class_name=order_class_name, order_symbol=order_symbol, leg_role=leg_role)
     filters.update(market_hours=market_hours, code_spans=code_spans)

@@ -2,17 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import date, datetime, time
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final, Literal
-from zoneinfo import ZoneInfo
 
 from corral.accounts.params import HistoryParams
 from corral.accounts.schemas import HistoryPointResponse, PortfolioHistoryResponse
 from corral.alpaca.portfolio_history import IntradayReporting, ProfitReset, Timeframe
+from corral.web.view.times import EXCHANGE_ZONE, to_exchange_time
 
-EXCHANGE_ZONE: Final = ZoneInfo("America/New_York")
 MAX_ROWS: Final = 80  # of the table; the chart and the API have every point
 
 _OPENS, _CLOSES = time(9, 30), time(16)
@@ -93,7 +92,7 @@ def summarize_equity(history: PortfolioHistoryResponse, period: Period, now: dat
     return EquityHistory(
         period=period,
         is_intraday=is_intraday,
-        is_unfinished=not is_intraday and _is_before_close(now, day=format_exchange_day(points[-1].at)),
+        is_unfinished=not is_intraday and _is_before_close(now, day=to_exchange_time(points[-1].at).date()),
         first=points[0],
         last=points[-1],
         low=min(equities, key=Decimal),
@@ -111,25 +110,11 @@ def market_hours(at: str) -> Literal["regular", "extended"]:
     return "regular" if _OPENS <= to_exchange_time(at).time() <= _CLOSES else "extended"
 
 
-def format_exchange_time(at: str) -> str:
-    """`2026-11-24T14:30:00Z` is `Tue 24 Nov, 09:30`."""
-    return f"{to_exchange_time(at):%a %-d %b, %H:%M}"
-
-
-def format_exchange_day(at: str) -> str:
-    """The trading day of a daily point, which Alpaca dates at a time in the evening or at midnight."""
-    return to_exchange_time(at).date().isoformat()
-
-
 def points_since_funding(points: Sequence[HistoryPointResponse]) -> Sequence[HistoryPointResponse]:
     """Leaves out points without a value, and zeros from before the account was funded."""
     known = [point for point in points if point.equity is not None]
     first = next((index for index, point in enumerate(known) if Decimal(point.equity or 0)), len(known))
     return known[first:]
-
-
-def to_exchange_time(at: str) -> datetime:
-    return datetime.fromisoformat(at[:19] + "+00:00").astimezone(EXCHANGE_ZONE)
 
 
 def _intraday(period: Period, timeframe: Timeframe) -> HistoryParams:
@@ -145,6 +130,6 @@ def _params(**values: object) -> HistoryParams:
     return HistoryParams.model_validate(values)
 
 
-def _is_before_close(now: datetime, *, day: str) -> bool:
+def _is_before_close(now: datetime, *, day: date) -> bool:
     local = now.astimezone(EXCHANGE_ZONE)
-    return local.date().isoformat() == day and local.time() < _CLOSES
+    return local.date() == day and local.time() < _CLOSES

@@ -12,7 +12,8 @@ from corral.accounts.params import ActivitiesPageParams, OrdersPageParams
 from corral.alpaca.orders import OrderStatusFilter
 from corral.alpaca.paging import Direction
 from corral.errors import InvalidRequest
-from corral.web.view.equity import EXCHANGE_ZONE, Period
+from corral.web.display import current_display
+from corral.web.view.equity import Period
 from corral.web.view.positions import Column
 
 PAGE_ROWS: Final = 50
@@ -85,7 +86,7 @@ class OverviewParams(PageParams):
 
 
 class _ListParams(PageParams):
-    """Days are those of the exchange; both are included."""
+    """Days are those of the zone that the device shows; both are included."""
 
     since: Day = None
     to: Day = None
@@ -175,6 +176,6 @@ def _heading(params: OverviewParams, column: Column, name: str) -> ColumnHeading
 
 
 def _start_of(day: date, shift: timedelta) -> str:
-    """The start of the exchange's day in UTC, shifted before the conversion: days may have 23 or 25 hours."""
-    start = datetime.combine(day, time(), EXCHANGE_ZONE) + shift
+    """The start of the day in UTC, shifted before the conversion: days may have 23 or 25 hours."""
+    start = datetime.combine(day, time(), current_display().zone) + shift
     return start.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -133,9 +133,10 @@ class AccountEntry:
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """An account that needs the person, and where to go."""
+    """An account that needs the person, and where to go. `code` is the problem's, or `blocks` for restrictions."""
 
     credential: Credential
+    code: str
     text: str
     path: str
     label: str
@@ -298,10 +299,10 @@ def _attention(entry: AccountEntry) -> Attention | None:
     credential, problem = entry.credential, entry.problem
     if problem and problem.code in _REMEDIES:
         path, label = _REMEDIES[problem.code]
-        return Attention(credential, first_sentence(problem.detail), path.format(credential.id), label)
+        return Attention(credential, problem.code, first_sentence(problem.detail), path.format(credential.id), label)
     if entry.blocks:
         text = ". ".join(map(first_sentence, entry.blocks))
-        return Attention(credential, text, f"/accounts/{credential.id}", "View account")
+        return Attention(credential, "blocks", text, f"/accounts/{credential.id}", "View account")
     return None
 
 

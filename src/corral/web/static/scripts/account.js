@@ -3,7 +3,7 @@
 import { read } from "./api.js";
 import { signOf, sum } from "./decimals.js";
 import { element } from "./elements.js";
-import { formatChange, shownSign, writeFigure } from "./figures.js";
+import { formatChange, shownSign, writeFigure, writeText } from "./figures.js";
 import { connectStream } from "./stream.js";
 import { formatTimestamp } from "./timestamps.js";
 
@@ -59,7 +59,7 @@ function showChange(equity = change?.value) {
   const { before } = change.dataset;
   const sign = shownSign(equity, page.dataset.currency, before);
   change.value = equity;
-  change.textContent = formatChange(equity, before, page.dataset.currency);
+  writeText(change, formatChange(equity, before, page.dataset.currency));
   change.classList.toggle("up", sign > 0);
   change.classList.toggle("down", sign < 0);
 }

@@ -9,10 +9,11 @@ import {
 } from "../vendor/lightweight-charts.js";
 import { Problem, read } from "./api.js";
 import { element } from "./elements.js";
+import { TIME_ZONE } from "./display.js";
 import { formatAxis, writeFigure } from "./figures.js";
+import { formatDay, intradayText } from "./timestamps.js";
 
-const WEEKDAY_AND_TIME = { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" };
-const DAY = { day: "numeric", month: "short", year: "numeric" };
+const EXCHANGE_ZONE = "America/New_York";
 const OPENS = "09:30";
 const CLOSES = "16:00";
 
@@ -31,7 +32,7 @@ async function start() {
   }
 }
 
-/** One point for each time. Times are in New York, passed to the library as UTC. */
+/** One point for each time. Times are in the chosen zone and days are the exchange's, passed to the library as UTC. */
 function pointsOf(items) {
   const first = items.findIndex(({ equity }) => equity !== null && Number(equity) !== 0);
   const known = first < 0 ? [] : items.slice(first).filter(({ equity }) => equity !== null);
@@ -40,8 +41,16 @@ function pointsOf(items) {
 }
 
 function timeOf(at) {
-  const local = new Date(at).toLocaleString("sv-SE", { timeZone: "America/New_York" }); // 2026-11-24 09:30:00
-  return isIntraday() ? Date.parse(`${local.replace(" ", "T")}Z`) / 1000 : local.slice(0, 10);
+  return isIntraday() ? Date.parse(`${localTime(at, TIME_ZONE).replace(" ", "T")}Z`) / 1000 : dayOfExchange(at);
+}
+
+function dayOfExchange(at) {
+  return localTime(at, EXCHANGE_ZONE).slice(0, 10);
+}
+
+/** `2026-11-24 09:30:00` */
+function localTime(at, timeZone) {
+  return new Date(at).toLocaleString("sv-SE", { timeZone });
 }
 
 function draw(points, baseValue) {
@@ -141,12 +150,10 @@ function figure(kind, value) {
   return node;
 }
 
-/** In New York time, in the reader's language. */
 function pointTime(points, point) {
   if (container.dataset.unfinished !== undefined && point === points.at(-1)) return "today so far";
-  const form = new Intl.DateTimeFormat(undefined, { ...(isIntraday() ? WEEKDAY_AND_TIME : DAY), timeZone: "America/New_York" });
-  const when = form.format(new Date(point.at));
-  return isIntraday() ? `${when} ET${isExtended(point) ? ", extended hours" : ""}` : `at the close of ${when}`;
+  if (!isIntraday()) return `at the close of ${formatDay(dayOfExchange(point.at))}`;
+  return `${intradayText(point.at)}${isExtended(point) ? ", extended hours" : ""}`;
 }
 
 /** Left and Right move between points, Home and End to the first and the last, Escape back to the whole period. */
@@ -187,7 +194,7 @@ function isIntraday() {
 
 function isExtended({ at }) {
   if (!isIntraday()) return false;
-  const clock = new Date(at).toLocaleTimeString("sv-SE", { timeZone: "America/New_York" }).slice(0, 5);
+  const clock = localTime(at, EXCHANGE_ZONE).slice(11, 16);
   return clock < OPENS || clock > CLOSES;
 }
 

@@ -2,10 +2,15 @@
  * Formats numbers from decimal strings. They are rounded half to even, and only for display: money and gains to the
  * currency's smallest unit, percentages to two decimals. Prices and quantities keep every digit except trailing zeros.
  * What rounds to zero has no sign and no color. `view/figures.py` has the same rules for pages without JavaScript.
+ *
+ * Where the device hides amounts, money, gains and quantities are masked. Prices and percentages are shown.
  */
 
 import { difference, isDecimal, ratio, signOf } from "./decimals.js";
+import { HIDES_AMOUNTS } from "./display.js";
+import { element } from "./elements.js";
 
+const MASK = "••••";
 const MINUS = "−"; // as wide as a plus sign
 // Currencies with a number of decimals other than two (ISO 4217).
 const PLACES = new Map([
@@ -19,12 +24,12 @@ const SIGNED = { signDisplay: "exceptZero" };
 
 /** `formatMoney("-23140.2", "USD")` is `−$23,140.20` in English; what is not a decimal is shown unchanged. */
 export function formatMoney(amount, currency) {
-  return inCurrency(amount, currency, roundedTo(placesOf(currency)));
+  return HIDES_AMOUNTS ? MASK : inCurrency(amount, currency, roundedTo(placesOf(currency)));
 }
 
 /** `formatGain("1136.7", "USD")` is `+$1,136.70`. */
 export function formatGain(amount, currency) {
-  return inCurrency(amount, currency, { ...roundedTo(placesOf(currency)), ...SIGNED });
+  return HIDES_AMOUNTS ? MASK : inCurrency(amount, currency, { ...roundedTo(placesOf(currency)), ...SIGNED });
 }
 
 /** The difference to `before`, in money and percent: `+$12.10 (+0.40%)`. */
@@ -43,7 +48,17 @@ export function shownSign(amount, currency, before = "0") {
   return signOf(ratio(difference(amount, before), "1", placesOf(currency)));
 }
 
+/** Money with every digit, like the value that an order is for. */
+export function formatAmount(amount, currency) {
+  return HIDES_AMOUNTS ? MASK : formatPrice(amount, currency);
+}
+
 export function formatQuantity(amount) {
+  return HIDES_AMOUNTS ? MASK : formatDecimal(amount);
+}
+
+/** A number that is no amount. */
+export function formatDecimal(amount) {
   return isDecimal(amount) ? localize(amount, EVERY_DIGIT) : amount;
 }
 
@@ -57,8 +72,9 @@ export function formatWeight(hundredths) {
   return localize(`${hundredths}e-4`, { style: "percent", ...HUNDREDTHS });
 }
 
-/** Axis labels with as few decimals as make them different: `$48.20`, `$48.30`. */
+/** Axis labels with as few decimals as make them different: `$48.20`, `$48.30`. Hidden amounts have empty ones. */
 export function formatAxis(numbers, currency) {
+  if (HIDES_AMOUNTS) return numbers.map(() => "");
   const wanted = new Set(numbers).size;
   for (let places = 0; ; places += 1) {
     const labels = numbers.map((number) => inCurrency(plain(number), currency, roundedTo(places)));
@@ -75,7 +91,9 @@ const FORMATTERS = {
   money: formatMoney,
   gain: formatGain,
   price: formatPrice,
+  amount: formatAmount,
   quantity: formatQuantity,
+  decimal: formatDecimal,
   percent: formatPercent,
   weight: formatWeight,
 };
@@ -85,11 +103,20 @@ export function writeFigure(node) {
   const kind = Object.keys(FORMATTERS).find((name) => node.classList.contains(name));
   if (!kind) return;
   const currency = node.closest("[data-currency]")?.dataset.currency;
-  node.textContent = FORMATTERS[kind](node.value, currency);
+  writeText(node, FORMATTERS[kind](node.value, currency));
   if (kind !== "gain" && kind !== "percent") return;
   const sign = !isDecimal(node.value) ? 0 : kind === "gain" ? shownSign(node.value, currency) : signOf(ratio(node.value, "1", 4));
   node.classList.toggle("up", sign > 0);
   node.classList.toggle("down", sign < 0);
+}
+
+/** Writes a text whose masks screen readers read as "hidden". */
+export function writeText(node, text) {
+  node.replaceChildren(...text.split(MASK).flatMap((part, index) => (index ? [...mask(), part] : [part])).filter(Boolean));
+}
+
+function mask() {
+  return [element("span", { "aria-hidden": "true" }, MASK), element("span", { class: "visually-hidden" }, "hidden")];
 }
 
 function placesOf(currency) {

@@ -1,25 +1,35 @@
-/** Keeps the account cards up to date: figures, their age, problems and totals. */
+/** Keeps the home page up to date: figures of the accounts, their age and problems, what needs attention, and totals. */
 
 import { read } from "./api.js";
+import { keepAttention } from "./attention.js";
 import * as cardState from "./card_state.js";
+import { difference, ratio, signOf } from "./decimals.js";
 import { element } from "./elements.js";
-import { formatChange, formatMoney, shownSign } from "./figures.js";
+import { formatChange, shownSign, writeFigure, writeText } from "./figures.js";
+import { keepMarketState } from "./market.js";
 import { keepOutageLine } from "./outages.js";
 import { keepSparklines } from "./sparklines.js";
 import { connectStream } from "./stream.js";
+import { searchAccounts } from "./account_search.js";
+import { listenForKeys } from "./shortcuts.js";
 import { formatTimestamp } from "./timestamps.js";
 import { updateTotals } from "./totals.js";
 
 const CLOSES_DELAY_MS = 3000;
 const cards = new Map([...document.querySelectorAll("[data-account]")].map((card) => [card.dataset.account, card]));
 const connectionState = document.querySelector("[data-connection-state]");
+const attention = keepAttention();
 let lastConnected = new Date();
 let updateSparklines = () => {};
 let updateOutage = () => {};
 
+searchAccounts();
+submitOnChange();
+listenForKeys(() => document.querySelector("[data-search]"));
 if (cards.size) {
   updateSparklines = keepSparklines(cards);
   updateOutage = keepOutageLine(problemCodes, markExplained);
+  keepMarketState();
   connectStream({ "account-data": showAccount, problem: showProblem, gap: showGap }, showConnectionState, markAllUncertain);
 }
 
@@ -28,36 +38,52 @@ async function showAccount(account) {
   if (!card) return;
   card.dataset.currency = account.currency;
   for (const figure of card.querySelectorAll("[data-figure]")) {
-    updateFigure(figure, account[figure.dataset.figure], account.currency);
+    updateFigure(figure, "money", account[figure.dataset.figure], account.currency);
   }
-  const trades = part(card, "day-trades");
-  trades.hidden = !account.pattern_day_trader && !account.daytrade_count;
-  trades.textContent = `${account.pattern_day_trader ? "Pattern day trader · " : ""}Day trades: ${account.daytrade_count}`;
+  showDayTrades(card, account);
   cardState.markAnswered(card, account.last_updated);
+  attention.clearProblems(card);
   updateOutage();
-  updateTotals(cards);
   updateSparklines();
-  if (card.dataset.lastEquity) closesTimer ||= setTimeout(updateCloses, CLOSES_DELAY_MS);
-  else await updateCloses();
-  showChange(card);
+  if (card.dataset.lastEquity) {
+    showChange(card);
+    closesTimer ||= setTimeout(updateCloses, CLOSES_DELAY_MS);
+  } else await updateCloses();
+  updateTotals(cards);
 }
 
-function updateFigure(figure, amount, currency) {
+function updateFigure(figure, kind, amount, currency) {
   const before = figure.querySelector("data");
   if (before?.value === amount) return;
-  const money = element("data", { class: "money", value: amount, "data-currency": currency }, formatMoney(amount, currency));
-  figure.replaceChildren(money);
-  if (before) money.classList.add("changed");
+  const data = element("data", { class: kind, value: amount, "data-currency": currency });
+  writeFigure(data);
+  figure.replaceChildren(data);
+  if (before) data.classList.add("changed");
 }
 
+function showDayTrades(card, account) {
+  const trades = part(card, "day-trades");
+  if (!trades) return;
+  trades.hidden = !account.pattern_day_trader && !account.daytrade_count;
+  trades.textContent = `${account.pattern_day_trader ? "Pattern day trader · " : ""}Day trades: ${account.daytrade_count}`;
+}
+
+/** Today's P/L: one text on a card, and two cells of a row. */
 function showChange(card) {
   const { lastEquity, currency } = card.dataset;
   const equity = card.querySelector("[data-figure=equity] data")?.value;
   if (!lastEquity || !equity) return;
   const change = part(card, "change");
-  const sign = shownSign(equity, currency, lastEquity);
-  change.className = `change ${sign > 0 ? "up" : sign < 0 ? "down" : ""}`;
-  change.textContent = formatChange(equity, lastEquity, currency);
+  if (change) {
+    const sign = shownSign(equity, currency, lastEquity);
+    change.className = `change ${sign > 0 ? "up" : sign < 0 ? "down" : ""}`;
+    writeText(change, formatChange(equity, lastEquity, currency));
+    return;
+  }
+  const today = difference(equity, lastEquity);
+  updateFigure(part(card, "today"), "gain", today, currency);
+  if (signOf(lastEquity) > 0) updateFigure(part(card, "percent"), "percent", ratio(today, lastEquity, 8), currency);
+  else part(card, "percent").textContent = "–";
 }
 
 let pendingCloses = null;
@@ -73,16 +99,25 @@ async function updateCloses() {
     const card = cards.get(id);
     if (!card || !account) continue;
     if (account.last_equity) card.dataset.lastEquity = account.last_equity;
-    const warnings = account.blocks.map((text) => element("p", { class: "notice warning" }, text));
-    part(card, "warnings").replaceChildren(...warnings);
+    showWarnings(card, account.blocks);
+    showChange(card);
   }
+  updateTotals(cards);
 }
 
-/** A card shows neither orders nor positions, so it does not show their problems. */
+function showWarnings(card, blocks) {
+  const place = part(card, "warnings");
+  if (place.tagName === "SPAN") place.textContent = blocks.length ? "Restricted" : "";
+  else place.replaceChildren(...blocks.map((text) => element("p", { class: "notice warning" }, text)));
+  attention.showBlocks(card, blocks);
+}
+
+/** An account's figures come from neither orders nor positions, so it does not show their problems. */
 function showProblem(problem) {
   const card = cards.get(problem.credential_id);
   if (!card || /^(order|position)s?_/.test(problem.code)) return;
   cardState.showCardProblem(card, problem);
+  attention.showProblem(card, problem);
   updateOutage();
   updateTotals(cards);
 }
@@ -115,6 +150,14 @@ function showGap({ credential_id: id }) {
 
 function markAllUncertain() {
   for (const card of cards.values()) cardState.markUncertain(card);
+}
+
+/** Choosing is enough; the button is for browsers without scripts. */
+function submitOnChange() {
+  const form = document.getElementById("view");
+  if (!form) return;
+  form.querySelector("[data-apply]").hidden = true;
+  form.addEventListener("change", () => form.requestSubmit());
 }
 
 function part(node, name) {

@@ -1,13 +1,11 @@
-/** What every page does: localized numbers and times, forms, dialogs. */
+/** What every page does: localized numbers, forms, dialogs. */
 
 import { openLinksAsDialogs } from "./dialogs.js";
 import { writeFigure } from "./figures.js";
 import { submitByScript } from "./forms.js";
 import { ignoreDoubleSubmit } from "./plain_forms.js";
-import { formatTimestamp } from "./timestamps.js";
 
 for (const node of document.querySelectorAll("data[class]")) writeFigure(node);
-for (const node of document.querySelectorAll("time[datetime]")) formatTimestamp(node);
 for (const form of document.querySelectorAll("form:not([data-plain])")) submitByScript(form);
 for (const form of document.querySelectorAll("form[data-plain][method=post]")) ignoreDoubleSubmit(form);
 for (const node of document.querySelectorAll("[data-needs-script]")) node.hidden = false;

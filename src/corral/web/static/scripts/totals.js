@@ -1,17 +1,21 @@
-/** The totals of the cards, separately for paper, live and each currency. */
+/** The totals of the page: of all accounts of an environment or of a group in it, separately for each currency. */
 
 import { isStale } from "./card_state.js";
-import { sum } from "./decimals.js";
+import { difference, ratio, signOf, sum } from "./decimals.js";
 import { element } from "./elements.js";
-import { formatMoney } from "./figures.js";
+import { writeFigure } from "./figures.js";
 
 /** `cards` by account id. */
 export function updateTotals(cards) {
   for (const total of document.querySelectorAll("[data-total]")) {
-    const included = [...cards.values()].filter((card) => card.dataset.environment === total.dataset.total);
-    const known = included.filter((card) => card.querySelector("[data-figure=equity] data"));
-    if (known.length) total.querySelector("[data-sums]").replaceChildren(...rows(known));
-    const missing = total.querySelector("[data-missing]");
+    const { total: environment, totalGroup } = total.dataset;
+    const included = [...cards.values()].filter(
+      ({ dataset }) => dataset.environment === environment && (totalGroup === undefined || dataset.group === totalGroup),
+    );
+    const known = included.filter((card) => amountOf(card, "equity") !== undefined);
+    writeSums(total, known);
+    const missing = total.parentElement.querySelector("[data-missing]");
+    if (!missing) continue;
     missing.textContent = missingText(known, included);
     missing.hidden = !missing.textContent;
   }
@@ -19,24 +23,60 @@ export function updateTotals(cards) {
 
 function missingText(known, included) {
   const stale = known.filter(isStale).length;
+  const unclosed = known.filter(({ dataset }) => !dataset.lastEquity).length;
   const counts = [
     known.length < included.length ? `${known.length} of ${included.length} accounts` : "",
+    unclosed ? `today's P/L of ${known.length - unclosed} of ${known.length} accounts` : "",
     stale ? `${stale} not up to date` : "",
   ];
   return counts.filter(Boolean).join(" · ");
 }
 
-function rows(known) {
+function writeSums(total, known) {
   const currencies = [...new Set(known.map((card) => card.dataset.currency))].sort();
-  return currencies.flatMap((currency) => {
+  for (const currency of currencies) {
+    const part = partFor(total, currency);
     const included = known.filter((card) => card.dataset.currency === currency);
-    const total = (key) => sum(included.map((card) => card.querySelector(`[data-figure=${key}] data`).value));
-    const suffix = currencies.length > 1 ? ` in ${currency}` : "";
-    return [row(`Equity${suffix}`, total("equity"), currency), row(`Cash${suffix}`, total("balance"), currency)];
-  });
+    const name = part.querySelector("[data-equity-name]");
+    if (name) name.textContent = currencies.length > 1 ? `Equity in ${currency}` : "Equity";
+    for (const key of ["equity", "balance", "buying_power"]) {
+      write(part, key, [["money", sum(included.map((card) => amountOf(card, key)))]], currency);
+    }
+    write(part, "today", todayOf(included.filter(({ dataset }) => dataset.lastEquity)), currency);
+  }
 }
 
-function row(name, amount, currency) {
-  const money = element("data", { class: "money", value: amount, "data-currency": currency }, formatMoney(amount, currency));
-  return element("div", {}, element("dt", {}, name), element("dd", {}, money));
+function todayOf(included) {
+  if (!included.length) return [];
+  const before = sum(included.map(({ dataset }) => dataset.lastEquity));
+  const today = difference(sum(included.map((card) => amountOf(card, "equity"))), before);
+  return signOf(before) > 0 ? [["gain", today], ["percent", ratio(today, before, 8)]] : [["gain", today]];
+}
+
+/** The sums of a currency; the page has at least one part, whose currency may be unknown yet. */
+function partFor(total, currency) {
+  const parts = [...total.querySelectorAll("[data-sums]")];
+  const found = parts.find(({ dataset }) => dataset.currency === currency) ?? parts.find(({ dataset }) => !dataset.currency);
+  const part = found ?? parts[0].cloneNode(true);
+  if (!found) total.append(part);
+  part.dataset.currency = currency;
+  return part;
+}
+
+function write(part, key, figures, currency) {
+  const place = part.querySelector(`[data-sum=${key}]`);
+  if (!place) return;
+  const before = [...place.querySelectorAll("data")].map(({ value }) => value);
+  if (before.join() === figures.map(([, value]) => value).join()) return;
+  const nodes = figures.map(([kind, value]) => element("data", { class: kind, value, "data-currency": currency }));
+  for (const node of nodes) {
+    writeFigure(node);
+    if (before.length) node.classList.add("changed");
+  }
+  place.replaceChildren(...nodes.flatMap((node, index) => (index ? [" ", node] : [node])));
+  if (!nodes.length) place.textContent = "–";
+}
+
+function amountOf(card, key) {
+  return card.querySelector(`[data-figure=${key}] data`)?.value;
 }
