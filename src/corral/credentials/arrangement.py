@@ -6,7 +6,7 @@ from typing import Literal
 from uuid import UUID
 
 from corral.credentials import queries
-from corral.credentials.models import HomeView, Placement, StoredAccount
+from corral.credentials.models import Credential, HomeView, Placement, StoredAccount
 from corral.credentials.problems import CredentialNotFound
 from corral.database.connection import Database, get_connection_with_rls
 from corral.identity.models import AuthUser
@@ -21,6 +21,13 @@ class Arrangement:
 
     accounts: Sequence[StoredAccount]
     view: HomeView
+
+    def find(self, credential_id: UUID) -> Credential:
+        """Raises CredentialNotFound."""
+        for account in self.accounts:
+            if account.credential.id == credential_id:
+                return account.credential
+        raise CredentialNotFound
 
 
 async def load_arrangement(user_id: UUID, database: Database) -> Arrangement:

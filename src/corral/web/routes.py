@@ -4,11 +4,11 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from corral.errors import NotFound
-from corral.web.pages import account, api_docs, api_keys, home, invitation, members, settings, sign_in
+from corral.web.pages import account, api_docs, api_keys, arrange, home, invitation, members, settings, sign_in
 from corral.web.static_files import STATIC_FILES, STATIC_VERSION
 
 router = APIRouter(include_in_schema=False)
-for page in (home, account, api_keys, settings, members, invitation, sign_in, api_docs):
+for page in (home, arrange, account, api_keys, settings, members, invitation, sign_in, api_docs):
     router.include_router(page.router)
 
 

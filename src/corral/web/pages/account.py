@@ -22,7 +22,7 @@ from corral.accounts.schemas import (
     OrderList,
 )
 from corral.alpaca.models import Account
-from corral.credentials.management import load_credential
+from corral.credentials.arrangement import load_arrangement
 from corral.credentials.models import Credential
 from corral.credentials.problems import CredentialInactive, CredentialNotFound, CredentialRefused
 from corral.credentials.validation import restriction_findings
@@ -44,6 +44,7 @@ from corral.web.view.filters import (
     column_headings,
     csv_query,
 )
+from corral.web.view.switcher import Switcher, build_switcher
 from corral.web.view.positions import allocation_slices, build_positions_table, tones_by_asset
 
 _DEFAULT_CURRENCY: Final = "USD"  # until the account's own is known
@@ -58,6 +59,7 @@ class AccountHeader:
     credential: Credential
     loaded: Deferred[AccountDataResponse]
     last_known: Account | None
+    switcher: Switcher
 
     @property
     def data(self) -> AccountDataResponse | None:
@@ -80,6 +82,7 @@ class _AccountRequest:
     credential: Credential
     user: AuthUser
     request: Request
+    switcher: Switcher
 
     @property
     def accounts(self) -> AccountReader:
@@ -90,7 +93,8 @@ class _AccountRequest:
 
     async def load_header(self, params: PageParams) -> AccountHeader:
         loaded = await self.load(self.accounts.account_data(self.user.id, self.credential.id), params)
-        return AccountHeader(self.credential, loaded, await self.find_last_known() if loaded.value else None)
+        last_known = await self.find_last_known() if loaded.value else None
+        return AccountHeader(self.credential, loaded, last_known, self.switcher)
 
     async def find_last_known(self) -> Account | None:
         """Checks again whether the user may see the account. Raises a Problem."""
@@ -103,7 +107,9 @@ async def _account_request(credential_id: str, user: PageUser, request: Request)
         wanted = UUID(credential_id)
     except ValueError:
         raise CredentialNotFound from None
-    return _AccountRequest(await load_credential(user.id, resources_of(request).database, wanted), user, request)
+    arranged = await load_arrangement(user.id, resources_of(request).database)
+    credential = arranged.find(wanted)
+    return _AccountRequest(credential, user, request, build_switcher(arranged, wanted, request.url.path))
 
 
 AccountRequest = Annotated[_AccountRequest, Depends(_account_request)]

@@ -107,7 +107,7 @@ async function updateCloses() {
 
 function showWarnings(card, blocks) {
   const place = part(card, "warnings");
-  if (place.tagName === "SPAN") place.textContent = blocks.length ? "Restricted" : "";
+  if (place.tagName === "SPAN") place.textContent = blocks.length ? "Restricted." : "";
   else place.replaceChildren(...blocks.map((text) => element("p", { class: "notice warning" }, text)));
   attention.showBlocks(card, blocks);
 }
