@@ -4,7 +4,7 @@
   map pictures lock clean
 PYTHON ?= python3
 BIN := .venv/bin
-CHART := src/corral/web/static/vendor/lightweight-charts.js
+CHART := src/corral/web/static/vendor/uplot.js
 AXE := .tools/axe/axe.min.js
 SANDBOX := distributions/corral-sandbox
 BUILD = $(UV) build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir dist

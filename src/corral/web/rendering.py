@@ -39,6 +39,7 @@ from corral.web.view.figures import (
     quote_currency,
     spoken,
 )
+from corral.web.view.instruments import format_expiry, instrument_name
 from corral.web.view.orders import leg_role, order_class_name, order_symbol
 from corral.web.view.times import (
     format_day,
@@ -146,7 +147,8 @@ def _encoded_page_headers() -> Headers:
     return [(name.encode(), value.encode()) for name, value in headers.items()]
 
 
-def _templates() -> Templates:
+def load_templates() -> Templates:
+    """Returns the templates with the filters that they use."""
     templates = Templates(
         loader=PackageLoader("corral.web", "templates"),
         autoescape=True,
@@ -165,9 +167,10 @@ def _templates() -> Templates:
     filters.update(full_timestamp=format_full_timestamp, day=format_day)
     filters.update(exchange_time=format_exchange_time, exchange_day=format_exchange_day)
     filters.update(order_class_name=order_class_name, order_symbol=order_symbol, leg_role=leg_role)
+    filters.update(instrument_name=instrument_name, expiry=format_expiry)
     filters.update(market_hours=market_hours, code_spans=code_spans)
     return templates
 
 
-_TEMPLATES: Final = _templates()
+_TEMPLATES: Final = load_templates()
 _GLOBALS: Final = {"static": STATIC_PATH, "banner": SANDBOX_BANNER, "blank": initial_form()}

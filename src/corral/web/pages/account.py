@@ -32,7 +32,7 @@ from corral.web.page_user import PageUser
 from corral.web.rendering import PAGE_WAIT_SECONDS, Deferred, Value, load_within, render_page
 from corral.web.static_files import HAS_CHART
 from corral.web.view.account_details import describe_account, detail_amounts
-from corral.web.view.equity import Period, history_params, summarize_equity
+from corral.web.view.equity import CurrentEquity, Period, history_params, summarize_equity
 from corral.web.view.filters import (
     ACTIVITY_FILTERS,
     ACTIVITY_NAMES,
@@ -68,6 +68,10 @@ class AccountHeader:
     @property
     def currency(self) -> str:
         return self.loaded.value.currency if self.loaded.value else _DEFAULT_CURRENCY
+
+    @property
+    def current_equity(self) -> CurrentEquity | None:
+        return CurrentEquity(self.data.equity, self.data.last_updated) if self.data else None
 
     @property
     def is_unavailable(self) -> bool:
@@ -146,7 +150,8 @@ async def show_overview(page: AccountRequest, params: Annotated[OverviewParams, 
         tones=tones_by_asset(table.rows) if table else {},
         periods=list(Period),
         history=history,
-        equity=history.value and summarize_equity(history.value, params.span, datetime.now(UTC)),
+        equity=history.value
+        and summarize_equity(history.value, params.span, datetime.now(UTC), current=header.current_equity),
         history_query=urlencode(history_query.model_dump(mode="json", exclude_none=True)),
         has_chart=HAS_CHART,
     )

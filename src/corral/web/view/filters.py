@@ -141,9 +141,10 @@ class ActivitiesFilter(_ListParams):
 
 @dataclass(frozen=True, slots=True)
 class ColumnHeading:
-    """Of a sortable column; `aria_sort` is empty unless the table is sorted by it."""
+    """Of a sortable column; phones show `short_name`. `aria_sort` is empty unless the table is sorted by it."""
 
     name: str
+    short_name: str
     link: str
     aria_sort: str
 
@@ -151,11 +152,13 @@ class ColumnHeading:
 COLUMN_NAMES: Final[Mapping[Column, str]] = {
     Column.SYMBOL: "Symbol",
     Column.VALUE: "Market value",
-    Column.TODAY: "Today's P/L",
+    Column.TODAY: "Today",
     Column.PROFIT: "Unrealized P/L",
     Column.RETURN: "Return",
     Column.WEIGHT: "Weight",
 }
+
+_SHORT_NAMES: Final[Mapping[Column, str]] = {Column.VALUE: "Value", Column.PROFIT: "P/L"}
 
 
 def column_headings(params: OverviewParams) -> dict[str, ColumnHeading]:
@@ -172,7 +175,9 @@ def _heading(params: OverviewParams, column: Column, name: str) -> ColumnHeading
     is_sorted = column is params.column
     descending = not params.is_descending if is_sorted else column is not Column.SYMBOL
     aria_sort = ("descending" if params.is_descending else "ascending") if is_sorted else ""
-    return ColumnHeading(name, params.link(sort=f"{'-' if descending else ''}{column}"), aria_sort)
+    return ColumnHeading(
+        name, _SHORT_NAMES.get(column, name), params.link(sort=f"{'-' if descending else ''}{column}"), aria_sort
+    )
 
 
 def _start_of(day: date, shift: timedelta) -> str:

@@ -39,6 +39,9 @@ function showAccount(account) {
   formatTimestamp(time, account.last_updated);
   page.querySelector("[data-as-of]")?.replaceChildren("As of ", time);
   showChange(account.equity);
+  for (const chart of page.querySelectorAll("[data-equity-chart]")) {
+    Object.assign(chart.dataset, { equity: account.equity, equityAt: account.last_updated });
+  }
   if (details) detailsTimer ||= setTimeout(updateDetails, DETAILS_DELAY_MS);
 }
 
@@ -80,9 +83,15 @@ function showPosition(position) {
 }
 
 function updateTotals() {
+  updateSums(page, "data-sum");
+  for (const group of page.querySelectorAll("[data-group]")) updateSums(group, "data-group-sum");
+}
+
+/** Sums of all positions within `part`, written to the elements with that attribute. */
+function updateSums(part, attribute) {
   for (const name of ["market_value", "unrealized_pl", "unrealized_intraday_pl"]) {
-    const total = sum([...page.querySelectorAll(`tr[data-asset] [data-cell=${name}]`)].map(({ value }) => value));
-    for (const node of page.querySelectorAll(`[data-sum=${name}] data`)) update(node, total);
+    const total = sum([...part.querySelectorAll(`tr[data-asset] [data-cell=${name}]`)].map(({ value }) => value));
+    for (const node of part.querySelectorAll(`[${attribute}=${name}] data`)) update(node, total);
   }
 }
 
