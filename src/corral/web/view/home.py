@@ -122,7 +122,7 @@ class AccountEntry:
 
     @property
     def today(self) -> str | None:
-        if self.data is None or self.last_equity is None:
+        if self.data is None or self.last_equity is None or not Decimal(self.last_equity):
             return None
         return f"{_EXACT.subtract(Decimal(self.data.equity), Decimal(self.last_equity)):f}"
 
@@ -176,7 +176,7 @@ class CurrencyTotal:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """`missing` accounts have no data, and `unclosed` ones no equity at the previous close."""
+    """`missing` accounts have no data, and `unclosed` ones no equity at the previous close, or none but zero."""
 
     scope: Scope
     accounts: int

@@ -72,7 +72,7 @@ function showDayTrades(card, account) {
 function showChange(card) {
   const { lastEquity, currency } = card.dataset;
   const equity = card.querySelector("[data-figure=equity] data")?.value;
-  if (!lastEquity || !equity) return;
+  if (!lastEquity || !equity || signOf(lastEquity) === 0) return;
   const change = part(card, "change");
   if (change) {
     const sign = shownSign(equity, currency, lastEquity);

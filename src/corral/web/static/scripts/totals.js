@@ -13,9 +13,10 @@ export function updateTotals(cards) {
       ({ dataset }) => dataset.environment === environment && (totalGroup === undefined || dataset.group === totalGroup),
     );
     const known = included.filter((card) => amountOf(card, "equity") !== undefined);
-    writeSums(total, known);
+    if (total.matches("tr")) writeRow(total, known);
+    else writeSums(total, known);
     const missing = total.parentElement.querySelector("[data-missing]");
-    if (!missing) continue;
+    if (!missing || total.matches("tr")) continue;
     missing.textContent = missingText(known, included);
     missing.hidden = !missing.textContent;
   }
@@ -23,7 +24,7 @@ export function updateTotals(cards) {
 
 function missingText(known, included) {
   const stale = known.filter(isStale).length;
-  const unclosed = known.filter(({ dataset }) => !dataset.lastEquity).length;
+  const unclosed = known.filter((card) => !hasClose(card)).length;
   const counts = [
     known.length < included.length ? `${known.length} of ${included.length} accounts` : "",
     unclosed ? `today's P/L of ${known.length - unclosed} of ${known.length} accounts` : "",
@@ -32,6 +33,7 @@ function missingText(known, included) {
   return counts.filter(Boolean).join(" · ");
 }
 
+/** Every currency has a part of its own. */
 function writeSums(total, known) {
   const currencies = [...new Set(known.map((card) => card.dataset.currency))].sort();
   for (const currency of currencies) {
@@ -39,18 +41,41 @@ function writeSums(total, known) {
     const included = known.filter((card) => card.dataset.currency === currency);
     const name = part.querySelector("[data-equity-name]");
     if (name) name.textContent = currencies.length > 1 ? `Equity in ${currency}` : "Equity";
-    for (const key of ["equity", "balance", "buying_power"]) {
-      write(part, key, [["money", sum(included.map((card) => amountOf(card, key)))]], currency);
-    }
-    write(part, "today", todayOf(included.filter(({ dataset }) => dataset.lastEquity)), currency);
+    writeAmounts(part, included, currency);
+    const [today, percent] = todayOf(included);
+    write(part, "today", [["gain", today], ["percent", percent]], currency);
   }
 }
 
-function todayOf(included) {
-  if (!included.length) return [];
+/** A row of a table is of one currency, which may be unknown yet. */
+function writeRow(row, known) {
+  row.dataset.currency ||= known[0]?.dataset.currency ?? "";
+  const { currency } = row.dataset;
+  const included = known.filter((card) => card.dataset.currency === currency);
+  if (!included.length) return;
+  writeAmounts(row, included, currency);
+  const [today, percent] = todayOf(included);
+  write(row, "today", [["gain", today]], currency);
+  write(row, "percent", [["percent", percent]], currency);
+}
+
+function writeAmounts(part, included, currency) {
+  for (const key of ["equity", "balance", "buying_power"]) {
+    write(part, key, [["money", sum(included.map((card) => amountOf(card, key)))]], currency);
+  }
+}
+
+/** In money and as a factor, of the accounts with an equity at the previous close; null where there is none. */
+function todayOf(accounts) {
+  const included = accounts.filter(hasClose);
+  if (!included.length) return [null, null];
   const before = sum(included.map(({ dataset }) => dataset.lastEquity));
   const today = difference(sum(included.map((card) => amountOf(card, "equity"))), before);
-  return signOf(before) > 0 ? [["gain", today], ["percent", ratio(today, before, 8)]] : [["gain", today]];
+  return [today, signOf(before) > 0 ? ratio(today, before, 8) : null];
+}
+
+function hasClose({ dataset }) {
+  return Boolean(dataset.lastEquity) && signOf(dataset.lastEquity) !== 0;
 }
 
 /** The sums of a currency; the page has at least one part, whose currency may be unknown yet. */
@@ -63,12 +88,14 @@ function partFor(total, currency) {
   return part;
 }
 
+/** `figures` are pairs of a kind and a value; those without a value are left out. */
 function write(part, key, figures, currency) {
   const place = part.querySelector(`[data-sum=${key}]`);
   if (!place) return;
+  const known = figures.filter(([, value]) => value !== null);
   const before = [...place.querySelectorAll("data")].map(({ value }) => value);
-  if (before.join() === figures.map(([, value]) => value).join()) return;
-  const nodes = figures.map(([kind, value]) => element("data", { class: kind, value, "data-currency": currency }));
+  if (known.length && before.join() === known.map(([, value]) => value).join()) return;
+  const nodes = known.map(([kind, value]) => element("data", { class: kind, value, "data-currency": currency }));
   for (const node of nodes) {
     writeFigure(node);
     if (before.length) node.classList.add("changed");
