@@ -87,10 +87,11 @@ class OrderStatusFilter(StrEnum):
 class OrderQuery:
     """A filter for orders and their direction. `after` and `until` are times in UTC, both exclusive.
 
-    The orders of a group are listed individually, so a page may end between them.
+    The orders of a group are listed individually, so a page may end between them. `symbols` may be empty: all.
     """
 
     status: OrderStatusFilter = OrderStatusFilter.OPEN
+    symbols: tuple[str, ...] = ()
     after: str | None = None
     until: str | None = None
     direction: Direction = Direction.DESCENDING
@@ -109,6 +110,7 @@ class OrderQuery:
             "status": self.status.value,
             "direction": self.direction.value,
             "limit": str(limit),
+            **({"symbols": ",".join(self.symbols)} if self.symbols else {}),
             **{name: value for name, value in bounds.items() if value is not None},
         }
 
