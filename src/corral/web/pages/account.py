@@ -44,8 +44,8 @@ from corral.web.view.filters import (
     column_headings,
     csv_query,
 )
-from corral.web.view.switcher import Switcher, build_switcher
 from corral.web.view.positions import allocation_slices, build_positions_table, tones_by_asset
+from corral.web.view.switcher import Switcher, build_switcher
 
 _DEFAULT_CURRENCY: Final = "USD"  # until the account's own is known
 

@@ -158,8 +158,6 @@ def market_hours(at: str) -> Literal["regular", "extended"]:
     return "regular" if _OPENS <= to_exchange_time(at).time() <= _CLOSES else "extended"
 
 
-
-
 def _intraday(period: Period, timeframe: Timeframe) -> HistoryParams:
     return _params(
         period=period.value,

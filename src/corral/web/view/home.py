@@ -5,11 +5,13 @@ Paper money and real money are never added together, and neither are currencies.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import Decimal
 from enum import StrEnum
 from typing import Final, TypeVar
+from uuid import UUID
 
-from corral.accounts.overview import exact_sum
+from corral.accounts.amounts import exact_sum, total
+from corral.accounts.combined.today import todays_pl
 from corral.accounts.schemas import AccountDataResponse
 from corral.alpaca.environments import Environment
 from corral.credentials.models import Credential, HomeView
@@ -19,10 +21,6 @@ from corral.web.view.sparklines import Sparkline
 
 MOST_CARDS: Final = 8  # by default; more accounts are a table
 KEYS: Final = 9  # accounts that a number key opens
-
-# As for sums: long enough for every decimal of Alpaca's. Only a share is rounded.
-_EXACT: Final = Context(prec=4_096, rounding=ROUND_HALF_EVEN)
-_SHARE_PLACES: Final = Decimal("1E-8")
 
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -100,7 +98,8 @@ class View:
 class AccountEntry:
     """An account of the page. `data` is None for a paused account, with a `problem`, and while Alpaca is asked.
 
-    `key` is the number key that opens it. `today` is the difference to the equity at the previous close, and
+    `cash_flow` is the money in, or out if negative, since the last close. `key` is the number key that opens the
+    account. `today` is the difference to the equity at the previous close, and
     `percent` its factor; None where that equity is unknown, or zero.
     """
 
@@ -110,6 +109,7 @@ class AccountEntry:
     last_equity: str | None = None
     blocks: Sequence[str] = ()
     sparkline: Sparkline | None = None
+    cash_flow: str | None = None
     key: int | None = None
 
     @property
@@ -122,13 +122,19 @@ class AccountEntry:
 
     @property
     def today(self) -> str | None:
-        if self.data is None or self.last_equity is None or not Decimal(self.last_equity):
-            return None
-        return f"{_EXACT.subtract(Decimal(self.data.equity), Decimal(self.last_equity)):f}"
+        return self.data and todays_pl([(self.data.equity, self.last_equity)]).amount
 
     @property
     def percent(self) -> str | None:
-        return self.today and _share(self.today, self.last_equity)
+        return self.data and todays_pl([(self.data.equity, self.last_equity)]).factor
+
+    @property
+    def deposited(self) -> str | None:
+        return self.cash_flow if self.cash_flow and Decimal(self.cash_flow) > 0 else None
+
+    @property
+    def withdrawn(self) -> str | None:
+        return f"{-Decimal(self.cash_flow):f}" if self.cash_flow and Decimal(self.cash_flow) < 0 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +170,10 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class CurrencyTotal:
-    """Exact sums in one currency. `today` is that of the accounts of which both values are known; None without any."""
+    """Exact sums in one currency. `today` is that of the accounts of which both values are known; None without any.
+
+    It includes `deposited` and `withdrawn`, which are None for nothing.
+    """
 
     currency: str
     equity: str
@@ -172,6 +181,8 @@ class CurrencyTotal:
     buying_power: str
     today: str | None
     percent: str | None
+    deposited: str | None
+    withdrawn: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,9 +220,9 @@ def choose_view(stored: HomeView, query: Mapping[str, str], accounts: int) -> Vi
     )
 
 
-def number_keys(credentials: Sequence[Credential]) -> dict[str, int]:
+def number_keys(credentials: Sequence[Credential]) -> dict[UUID, int]:
     """The number keys by account: the first nine in the order of their owner."""
-    return {str(credential.id): number for number, credential in enumerate(credentials[:KEYS], 1)}
+    return {credential.id: number for number, credential in enumerate(credentials[:KEYS], 1)}
 
 
 def sort_entries(entries: Sequence[AccountEntry], key: SortKey, *, descending: bool) -> list[AccountEntry]:
@@ -237,7 +248,7 @@ def group_entries(entries: Sequence[AccountEntry], grouping: Grouping) -> list[S
     for entry in entries:
         by_title.setdefault(_title(entry, grouping), []).append(entry)
     titles = sorted(by_title, key=lambda title: (not title, title.casefold()))
-    return [Section(title or "No group", by_title[title], _totals(title, by_title[title], grouping)) for title in titles]
+    return [_section(title, by_title[title], grouping) for title in titles]
 
 
 def scopes_of(entries: Sequence[AccountEntry]) -> list[Scope]:
@@ -312,6 +323,10 @@ def _title(entry: AccountEntry, grouping: Grouping) -> str:
     return entry.credential.group or ""
 
 
+def _section(title: str, entries: Sequence[AccountEntry], grouping: Grouping) -> Section:
+    return Section(title or "No group", entries, _totals(title, entries, grouping))
+
+
 def _totals(title: str, entries: Sequence[AccountEntry], grouping: Grouping) -> list[Total]:
     if not title:
         return []
@@ -322,22 +337,23 @@ def _totals(title: str, entries: Sequence[AccountEntry], grouping: Grouping) -> 
 
 def _currency_total(currency: str, entries: Sequence[AccountEntry]) -> CurrencyTotal:
     data = [entry.data for entry in entries if entry.data]
-    closed = [entry for entry in entries if entry.today is not None]
-    today = exact_sum(entry.today or "0" for entry in closed) if closed else None
+    today = todays_pl((entry.data.equity, entry.last_equity) for entry in entries if entry.data)
+    flows = [Decimal(entry.cash_flow) for entry in entries if entry.cash_flow and entry.today is not None]
     return CurrencyTotal(
         currency,
         equity=exact_sum(one.equity for one in data),
         cash=exact_sum(one.balance for one in data),
         buying_power=exact_sum(one.buying_power for one in data),
-        today=today,
-        percent=today and _share(today, exact_sum(entry.last_equity or "0" for entry in closed)),
+        today=today.amount,
+        percent=today.factor,
+        deposited=_sum_of(flow for flow in flows if flow > 0),
+        withdrawn=_sum_of(-flow for flow in flows if flow < 0),
     )
 
 
-def _share(amount: str, whole: str | None) -> str | None:
-    if whole is None or Decimal(whole) <= 0:
-        return None
-    return f"{_EXACT.quantize(_EXACT.divide(Decimal(amount), Decimal(whole)), _SHARE_PLACES):f}"
+def _sum_of(amounts: Iterable[Decimal]) -> str | None:
+    known = list(amounts)
+    return f"{total(known):f}" if known else None
 
 
 def _sort_by_amount(entries: Sequence[AccountEntry], key: SortKey, *, descending: bool) -> list[AccountEntry]:

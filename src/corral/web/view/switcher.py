@@ -48,7 +48,7 @@ def build_switcher(arranged: Arrangement, current: UUID, page_path: str) -> Swit
     credentials = [account.credential for account in arranged.accounts]
     keys = number_keys(credentials)
     before, after = _around_id(page_path)
-    items = [SwitcherItem(one, f"{before}{one.id}{after}", keys.get(str(one.id))) for one in credentials]
+    items = [SwitcherItem(one, f"{before}{one.id}{after}", keys.get(one.id)) for one in credentials]
     return Switcher(items, current, arranged.view.has_shortcuts)
 
 

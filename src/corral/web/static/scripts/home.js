@@ -13,7 +13,7 @@ import { connectStream } from "./stream.js";
 import { searchAccounts } from "./account_search.js";
 import { listenForKeys } from "./shortcuts.js";
 import { formatTimestamp } from "./timestamps.js";
-import { updateTotals } from "./totals.js";
+import { updateCurves, updateTotals, writeFlow } from "./totals.js";
 
 const CLOSES_DELAY_MS = 3000;
 const cards = new Map([...document.querySelectorAll("[data-account]")].map((card) => [card.dataset.account, card]));
@@ -50,6 +50,7 @@ async function showAccount(account) {
     closesTimer ||= setTimeout(updateCloses, CLOSES_DELAY_MS);
   } else await updateCloses();
   updateTotals(cards);
+  updateCurves(cards, account.last_updated);
 }
 
 function updateFigure(figure, kind, amount, currency) {
@@ -99,6 +100,8 @@ async function updateCloses() {
     const card = cards.get(id);
     if (!card || !account) continue;
     if (account.last_equity) card.dataset.lastEquity = account.last_equity;
+    if (account.cash_flow) card.dataset.cashFlow = account.cash_flow;
+    writeFlow(card, [card], card.dataset.currency);
     showWarnings(card, account.blocks);
     showChange(card);
   }
@@ -134,6 +137,7 @@ function showConnectionState(connection) {
   if (connection === "connected") {
     lastConnected = new Date();
     for (const card of cards.values()) cardState.confirmCard(card, lastConnected);
+    updateCurves(cards, lastConnected.toISOString()); // of a chart that was drawn after the last event
   } else if (connectionState.hidden) {
     for (const card of cards.values()) cardState.suspendCard(card);
     const time = element("time");
@@ -154,10 +158,10 @@ function markAllUncertain() {
 
 /** Choosing is enough; the button is for browsers without scripts. */
 function submitOnChange() {
-  const form = document.getElementById("view");
-  if (!form) return;
-  form.querySelector("[data-apply]").hidden = true;
-  form.addEventListener("change", () => form.requestSubmit());
+  for (const button of document.querySelectorAll("[data-apply]")) {
+    button.hidden = true;
+    button.form.addEventListener("change", () => button.form.requestSubmit());
+  }
 }
 
 function part(node, name) {

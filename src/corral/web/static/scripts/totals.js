@@ -15,8 +15,8 @@ export function updateTotals(cards) {
     const known = included.filter((card) => amountOf(card, "equity") !== undefined);
     if (total.matches("tr")) writeRow(total, known);
     else writeSums(total, known);
-    const missing = total.parentElement.querySelector("[data-missing]");
-    if (!missing || total.matches("tr")) continue;
+    const missing = total.closest(".summary")?.querySelector("[data-missing]");
+    if (!missing) continue;
     missing.textContent = missingText(known, included);
     missing.hidden = !missing.textContent;
   }
@@ -44,6 +44,35 @@ function writeSums(total, known) {
     writeAmounts(part, included, currency);
     const [today, percent] = todayOf(included);
     write(part, "today", [["gain", today], ["percent", percent]], currency);
+    writeFlow(part, included.filter(hasClose), currency);
+  }
+}
+
+/** Money that came in or went out since the last close, which today's P/L includes. */
+export function writeFlow(part, accounts, currency) {
+  const place = part.querySelector("[data-flow]");
+  if (!place) return;
+  const flows = accounts.map(({ dataset }) => dataset.cashFlow).filter((flow) => flow && signOf(flow) !== 0);
+  const directions = [
+    [flows.filter((flow) => signOf(flow) > 0), "deposited"],
+    [flows.filter((flow) => signOf(flow) < 0).map((flow) => difference("0", flow)), "withdrawn"],
+  ];
+  const texts = directions.filter(([amounts]) => amounts.length).map(([amounts, word]) => {
+    const data = element("data", { class: "money", value: sum(amounts), "data-currency": currency });
+    writeFigure(data);
+    return [data, ` ${word}`];
+  });
+  place.replaceChildren(...(texts.length ? ["includes ", ...texts.flatMap((text, index) => (index ? [" and ", ...text] : text))] : []));
+}
+
+/** The curves end with the current equity of their accounts, if it is known of all of them. */
+export function updateCurves(cards, at) {
+  for (const { dataset } of document.querySelectorAll("[data-equity-chart][data-accounts]")) {
+    const included = dataset.accounts.split(" ").map((id) => cards.get(id));
+    const amounts = included.map((card) => card && amountOf(card, "equity"));
+    if (amounts.includes(undefined)) continue;
+    const equity = sum(amounts);
+    if (equity !== dataset.equity) Object.assign(dataset, { equity, equityAt: at });
   }
 }
 
