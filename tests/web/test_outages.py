@@ -73,7 +73,8 @@ async def test_an_outage_of_two_accounts_is_said_once_and_their_cards_are_grey(
     for key in (*down, refused):
         await alice.store(key)
     await alice.store(nickname="well")
-    await faults.set_all([{"key_id": key, "status": 503} for key in down] + [{"key_id": refused, "status": 401}])
+    answers: list[dict[str, object]] = [{"key_id": key, "status": 503} for key in down]
+    await faults.set_all([*answers, {"key_id": refused, "status": 401}])
     page = await read_page(alices, "/?wait")
     assert page.text().count("Alpaca is returning errors for 2 of 4 accounts; Corral keeps trying.") == 1
     assert _shown_problems(page) == ["credential_refused"]

@@ -13,11 +13,13 @@ from corral.accounts.schemas import (
     ActivityList,
     ClockResponse,
     OrderList,
+    OrderResponse,
     PortfolioHistoryResponse,
     PositionList,
     activity_list,
     clock_response,
     order_list,
+    order_response,
     portfolio_history_response,
     position_list,
 )
@@ -52,6 +54,19 @@ async def read_orders(
         return await _answer(partial(order_list, page.items, _cursor(page.goes_on, (credential_id, query))))
 
     return await accounts.shared(credential, (query, place, params.limit), fetch)
+
+
+async def read_order(
+    user_id: UUID, credential_id: UUID, order_id: UUID, accounts: AccountReader
+) -> Answer[OrderResponse]:
+    """Raises OrderNotFound."""
+    credential = await accounts.open(user_id, credential_id)
+
+    async def fetch() -> Answer[OrderResponse]:
+        order = await accounts.order(credential, order_id)
+        return await _answer(partial(order_response, order))
+
+    return await accounts.shared(credential, ("order", order_id), fetch)
 
 
 async def read_activities(

@@ -10,19 +10,21 @@ from collections.abc import Awaitable, Callable, Generator, Hashable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from typing import Final, final
 from uuid import UUID
 
 from corral.accounts.cache import Answer, AnswerCache, Kept, LastKnownAccounts
+from corral.accounts.problems import OrderNotFound
 from corral.accounts.schemas import AccountDataResponse
-from corral.alpaca.activities import ACTIVITY_LISTING, Activity, ActivityQuery
+from corral.alpaca.activities import Activity, ActivityQuery, activity_listing
 from corral.alpaca.client import AlpacaClient
-from corral.alpaca.errors import AlpacaError
+from corral.alpaca.errors import AlpacaError, ReadRefused
 from corral.alpaca.fields import written_in_utc
 from corral.alpaca.items import UnreadableItem
 from corral.alpaca.models import Account, AccountFacts, MarketClock
 from corral.alpaca.orders import Order, OrderQuery, order_listing
-from corral.alpaca.paging import Ask, Page, Place, read_page
+from corral.alpaca.paging import Ask, Page, Place, read_filtered_page
 from corral.alpaca.portfolio_history import HistoryQuery, PortfolioHistory
 from corral.alpaca.positions import Position
 from corral.credentials.models import NamedCredential, SealedCredential
@@ -141,9 +143,10 @@ class AccountReader:
     async def orders(
         self, credential: OpenCredential, query: OrderQuery, place: Place, *, limit: int
     ) -> Page[Order | UnreadableItem]:
-        """Returns at most `limit` orders from `place` on."""
+        """Returns at most `limit` orders from `place` on; of one type, perhaps fewer (`read_filtered_page`)."""
+        ask = self.orders_from(credential, query)
         with alpaca_errors_as_problems():
-            return await read_page(order_listing(query), self.orders_from(credential, query), place, limit=limit)
+            return await read_filtered_page(order_listing(query), ask, place, limit=limit)
 
     def orders_from(self, credential: OpenCredential, query: OrderQuery) -> Ask[Order | UnreadableItem]:
         """Returns how a page of orders is asked for, by one call that raises AlpacaError."""
@@ -154,12 +157,23 @@ class AccountReader:
 
         return ask
 
+    async def order(self, credential: OpenCredential, order_id: UUID) -> Order:
+        """Returns one order with its legs. Raises OrderNotFound, also for one of another account."""
+        with alpaca_errors_as_problems():
+            try:
+                return await self._read(credential, partial(self._alpaca.fetch_order, order_id=order_id))
+            except ReadRefused as refused:
+                if refused.status == HTTPStatus.NOT_FOUND:
+                    raise OrderNotFound from None
+                raise
+
     async def activities(
         self, credential: OpenCredential, query: ActivityQuery, place: Place, *, limit: int
     ) -> Page[Activity | UnreadableItem]:
-        """Returns at most `limit` activities from `place` on."""
+        """Returns at most `limit` activities from `place` on; of some symbols, perhaps fewer."""
+        ask = self.activities_from(credential, query)
         with alpaca_errors_as_problems():
-            return await read_page(ACTIVITY_LISTING, self.activities_from(credential, query), place, limit=limit)
+            return await read_filtered_page(activity_listing(query), ask, place, limit=limit)
 
     def activities_from(self, credential: OpenCredential, query: ActivityQuery) -> Ask[Activity | UnreadableItem]:
         """Returns how a page of activities is asked for, by one call that raises AlpacaError."""

@@ -20,7 +20,7 @@ from corral.accounts.schemas import (
     activity_response,
     order_response,
 )
-from corral.alpaca.activities import ACTIVITY_LISTING, Activity, ActivityQuery, NonTradeActivity, TradeActivity
+from corral.alpaca.activities import Activity, ActivityQuery, NonTradeActivity, TradeActivity, activity_listing
 from corral.alpaca.fields import in_utc, instant
 from corral.alpaca.items import UnreadableItem
 from corral.alpaca.orders import Order, OrderQuery, order_listing, submitted_at_of
@@ -153,7 +153,7 @@ class ActivityLists:
             query = _near(self.query, near, _SLACK_OF_ACTIVITIES)
             return _shared(credential, query, self.accounts.activities_from(credential, query), self.accounts)
 
-        return Source(ACTIVITY_LISTING, ask_from)
+        return Source(activity_listing(self.query), ask_from)
 
     def response(self, item: Activity) -> TradeActivityResponse | NonTradeActivityResponse:
         return activity_response(item)

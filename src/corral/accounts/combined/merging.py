@@ -6,19 +6,19 @@ on an earlier page. What such an account had before is missed, and `Progress.ski
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import merge
 from typing import Final, Generic, TypeVar
 from uuid import UUID
 
 from corral.alpaca.errors import RepeatedPage
 from corral.alpaca.items import UnreadableItem
-from corral.alpaca.paging import Ask, Direction, Listed, Listing, Page, Place, mark, place_behind, read_page
+from corral.alpaca.paging import MOST_CALLS, Ask, Direction, Listed, Listing, Page, Place, mark, place_behind, read_page
 
 Item = TypeVar("Item", bound=Listed)
 
 # Of one account for one page. More than one is needed where many items lie close to the time at which it continues.
-_MOST_CALLS: Final = 20
+_MOST_CALLS_TO_JOIN: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,9 @@ class MergedEntry(Generic[Item]):
 
 @dataclass(frozen=True, slots=True)
 class MergedPage(Generic[Item]):
-    """`goes_on` is None if no account that could be read has more."""
+    """`goes_on` is None if no account that could be read has more. A page that is not the last may be short or empty,
+    as that of one list (`paging.Page`).
+    """
 
     entries: tuple[MergedEntry[Item], ...]
     goes_on: Progress | None
@@ -68,7 +70,7 @@ class MergedPage(Generic[Item]):
 
 @dataclass(frozen=True, slots=True)
 class _Stretch(Generic[Item]):
-    """What one call found, and from where on."""
+    """What one call found, and from where on. The page has the items that are not picked, too."""
 
     place: Place
     found: Sequence[Item | UnreadableItem]
@@ -81,6 +83,7 @@ class _Ahead(Generic[Item]):
     key: str
     stretch: _Stretch[Item]
     index: int  # in the page of the stretch
+    is_picked: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +112,11 @@ class Merging(Generic[Item]):
         stretches: list[_Stretch[Item]] = []
         ahead: list[_Ahead[Item]] = []
         goes_on: Place | None = place or Place()
-        while goes_on is not None and len(ahead) < limit and len(stretches) < _MOST_CALLS:
+        most = MOST_CALLS if place else _MOST_CALLS_TO_JOIN
+        while goes_on is not None and sum(one.is_picked for one in ahead) < limit and len(stretches) < most:
             stretch = await _find(source, goes_on, limit=limit, near=joins_at)
             stretches.append(stretch)
-            ahead = self._not_given(stretches, progress, joins=place is None)
+            ahead = self._not_given(stretches, source.listing, progress, joins=place is None)
             goes_on = stretch.page.goes_on
         if goes_on is not None and not ahead:
             raise RepeatedPage
@@ -126,13 +130,15 @@ class Merging(Generic[Item]):
         """
         taken = dict.fromkeys(read, 0)
         entries: list[MergedEntry[Item]] = []
-        at, given = progress.at, set(progress.given)
+        at, given = progress.at, {*progress.given}
         for key, credential_id, one in self._in_order(read):
             if len(entries) == limit:
                 break
-            entries.append(MergedEntry(credential_id, one.entry))
-            given = {mark(one.entry.id)} | (given if key == at else set[bytes]())
-            at = key
+            if key != at:
+                at, given = key, set[bytes]()
+            if one.is_picked:
+                entries.append(MergedEntry(credential_id, one.entry))
+                given.add(mark(one.entry.id))
             taken[credential_id] += 1
             account = read[credential_id]
             if taken[credential_id] == len(account.ahead) and account.goes_on is not None:
@@ -156,7 +162,14 @@ class Merging(Generic[Item]):
         lists = [[(one.key, credential_id, one) for one in read[credential_id].ahead] for credential_id in sorted(read)]
         return merge(*lists, key=lambda item: item[0], reverse=self._descends)
 
-    def _not_given(self, stretches: Sequence[_Stretch[Item]], progress: Progress, *, joins: bool) -> list[_Ahead[Item]]:
+    def _not_given(
+        self,
+        stretches: Sequence[_Stretch[Item]],
+        listing: Listing[Item | UnreadableItem],
+        progress: Progress,
+        *,
+        joins: bool,
+    ) -> list[_Ahead[Item]]:
         """An item whose time is unknown has that of the one before it."""
         # Behind its place, an account has nothing that was given, whatever its times are.
         key = self._start if joins or progress.at is None else progress.at
@@ -167,7 +180,7 @@ class Merging(Generic[Item]):
                 key = key if at is None else self._later_in_list(key, at)
                 if joins and self._was_given(key, entry, progress):
                     continue
-                ahead.append(_Ahead(entry, key, stretch, index))
+                ahead.append(_Ahead(entry, key, stretch, index, listing.picks is None or listing.picks(entry)))
         return ahead
 
     def _was_given(self, key: str, entry: Item | UnreadableItem, progress: Progress) -> bool:
@@ -200,7 +213,9 @@ async def _find(source: Source[Item], place: Place, *, limit: int, near: str | N
         found = await source.ask_from(near)(wanted, beyond)
         return found
 
-    page = await read_page(source.listing, ask, place, limit=limit)
+    # What is not picked is read over here, so that the list also gets on where nothing is picked for long.
+    most = source.listing.longest_page if source.listing.picks else limit
+    page = await read_page(replace(source.listing, picks=None), ask, place, limit=most)
     return _Stretch(place, found, page)
 
 

@@ -6,20 +6,17 @@ import * as cardState from "./card_state.js";
 import { difference, ratio, signOf } from "./decimals.js";
 import { element } from "./elements.js";
 import { formatChange, shownSign, writeFigure, writeText } from "./figures.js";
+import { searchAccounts } from "./account_search.js";
 import { keepMarketState } from "./market.js";
 import { keepOutageLine } from "./outages.js";
+import { listenForKeys } from "./shortcuts.js";
 import { keepSparklines } from "./sparklines.js";
 import { connectStream } from "./stream.js";
-import { searchAccounts } from "./account_search.js";
-import { listenForKeys } from "./shortcuts.js";
-import { formatTimestamp } from "./timestamps.js";
 import { updateCurves, updateTotals, writeFlow } from "./totals.js";
 
 const CLOSES_DELAY_MS = 3000;
 const cards = new Map([...document.querySelectorAll("[data-account]")].map((card) => [card.dataset.account, card]));
-const connectionState = document.querySelector("[data-connection-state]");
 const attention = keepAttention();
-let lastConnected = new Date();
 let updateSparklines = () => {};
 let updateOutage = () => {};
 
@@ -30,7 +27,7 @@ if (cards.size) {
   updateSparklines = keepSparklines(cards);
   updateOutage = keepOutageLine(problemCodes, markExplained);
   keepMarketState();
-  connectStream({ "account-data": showAccount, problem: showProblem, gap: showGap }, showConnectionState, markAllUncertain);
+  connectStream({ "account-data": showAccount, problem: showProblem, gap: showGap }, confirmOrSuspend, markAllUncertain);
 }
 
 async function showAccount(account) {
@@ -133,18 +130,13 @@ function markExplained(isExplained) {
   for (const card of cards.values()) cardState.markExplained(card, isExplained);
 }
 
-function showConnectionState(connection) {
-  if (connection === "connected") {
-    lastConnected = new Date();
-    for (const card of cards.values()) cardState.confirmCard(card, lastConnected);
-    updateCurves(cards, lastConnected.toISOString()); // of a chart that was drawn after the last event
-  } else if (connectionState.hidden) {
-    for (const card of cards.values()) cardState.suspendCard(card);
-    const time = element("time");
-    formatTimestamp(time, lastConnected.toISOString());
-    connectionState.replaceChildren("Disconnected at ", time, ". Reconnecting…");
+function confirmOrSuspend(connection) {
+  const now = new Date();
+  for (const card of cards.values()) {
+    if (connection === "connected") cardState.confirmCard(card, now);
+    else cardState.suspendCard(card);
   }
-  connectionState.hidden = connection === "connected";
+  if (connection === "connected") updateCurves(cards, now.toISOString()); // of a chart drawn after the last event
 }
 
 /** A gap without an account concerns all of them: they are all sent again after it. */
