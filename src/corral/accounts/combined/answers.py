@@ -54,8 +54,7 @@ def _members(value: object) -> object:
         whose = cast("AccountItem[BaseModel]", value)
         return {"credential_id": whose.credential_id, **vars(whose.item)}
     if isinstance(value, Curve):
-        curve = _fields(value)
-        return {**curve, "accounts": len(value.credential_ids)}
+        return {**_fields(value), "accounts": len(value.accounts), "credential_ids": value.accounts}
     return vars(value) if isinstance(value, BaseModel) else _fields(value)
 
 

@@ -48,8 +48,8 @@ class Curve:
 
     `profit_loss` is the sum of what Alpaca returned for each account's last point, never the last equity minus the
     first one, and None if an account has none. With the reset `no_reset` it is that of the whole period.
-    `profit_loss_pct` is that of `base_value`, the sum of the accounts' base values. `credential_ids` are the accounts
-    in it; `missing` is how many could not be read and are left out.
+    `profit_loss_pct` is that of `base_value`, the sum of the accounts' base values. `accounts` have
+    values in it; `missing` is how many could not be read and are left out.
     """
 
     account_type: Environment
@@ -59,7 +59,7 @@ class Curve:
     profit_loss: str | None
     profit_loss_pct: str | None
     points: tuple[CurvePoint, ...]
-    credential_ids: tuple[UUID, ...]
+    accounts: tuple[UUID, ...]
     missing: int = 0
 
 
@@ -71,9 +71,9 @@ class AllCurves:
     """
 
     curves: tuple[Curve, ...]
-    unreadable: int = 0
     problems: tuple[AccountProblem, ...] = ()
     pending: tuple[NamedCredential, ...] = ()
+    unreadable: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ async def read_all_curves(
     left_out = _count((problem.credential for problem in problems), accounts)
     curves = await to_thread(add_up, [_history(each) for each in whole], left_out)
     unreadable = sum(each.value[1].missing for each in partly)
-    return AllCurves(curves, unreadable, problems, found.pending)
+    return AllCurves(curves, problems, found.pending, unreadable)
 
 
 def _partly_read() -> UpstreamFailed:
@@ -174,7 +174,7 @@ def _curve(
         profit_loss=profit_loss,
         profit_loss_pct=None if profit_loss is None or base_value is None else factor(profit_loss, base_value),
         points=_points(lines),
-        credential_ids=tuple(lines),
+        accounts=tuple(lines),
         missing=sum(left_out.get(Left(account_type, each), 0) for each in (currency, None)),
     )
 
