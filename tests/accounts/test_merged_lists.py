@@ -250,7 +250,8 @@ async def test_an_account_with_nothing_to_give_yet_is_not_lost() -> None:
     alpaca = Alpaca(_accounts([list(range(20, 30)), [1]]))
     reading = Reading(alpaca)
     await reading.turn(2)
-    assert reading.progress and account_id(1) not in reading.progress.places
+    assert reading.progress
+    assert account_id(1) not in reading.progress.places
     await reading.turn_to_the_end(2)
     assert reading.items[-1] == (account_id(1), Item("1-0", 1))
 
