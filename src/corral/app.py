@@ -20,7 +20,7 @@ from corral.credentials import routes as credential_routes
 from corral.credentials.reader import CredentialReader
 from corral.credentials.rechecking import rechecking
 from corral.edge.error_handlers import install_problem_handlers
-from corral.edge.middleware import Edge
+from corral.edge.middleware import ASGIApp, Edge
 from corral.edge.problems import PROBLEM_RESPONSES
 from corral.edge.request_state import Resources
 from corral.health import routes as health
@@ -34,7 +34,8 @@ from corral.storage import open_storage
 from corral.stream import routes as stream_routes
 from corral.stream.lifespan import StreamService, open_stream_service
 from corral.web import routes as web
-from corral.web.page_user import SignInRequired, redirect_to_sign_in
+from corral.web.display import DisplayReader
+from corral.web.page_user import SignInRequired, redirect_to_sign_in, unknown_page
 from corral.web.rendering import render_problem_page
 
 
@@ -81,13 +82,14 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
         )
 
 
-def create_app(settings: Settings, state: State) -> Edge:
+def create_app(settings: Settings, state: State) -> ASGIApp:
     """The whole application, to be served by `corral.edge.server.serve_http`."""
-    return Edge(
+    edge = Edge(
         FastLane(create_api(state), state["authenticator"], state["credentials"], state["accounts"]),
         public_url=settings.browser_url,
         problem_page=partial(render_problem_page, sandbox=state["sandbox"]),
     )
+    return DisplayReader(edge, public_url=settings.browser_url)  # outermost, for problem pages too
 
 
 def create_api(state: State | None = None) -> FastAPI:
@@ -112,4 +114,5 @@ def create_api(state: State | None = None) -> FastAPI:
         api.include_router(domain.router)
     install_problem_handlers(api)
     api.add_exception_handler(SignInRequired, redirect_to_sign_in)
+    api.router.default = unknown_page
     return api

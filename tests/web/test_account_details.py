@@ -29,7 +29,7 @@ def test_missing_fields_and_empty_groups_are_left_out() -> None:
         ({"multiplier": None}, "Type", "Live"),
         ({"currency": "EUR"}, "Currency", "EUR"),
         ({"status": "ACTION_REQUIRED"}, "Status", "action required"),
-        ({"created_at": "2026-01-05T14:30:00.123456Z"}, "Opened", "2026-01-05"),
+        ({"created_at": "2024-01-05T14:30:00.123456Z"}, "Opened", "Jan 5, 2024"),
         ({"shorting_enabled": True}, "Short selling", "enabled"),
         ({"shorting_enabled": False}, "Short selling", "disabled"),
         ({"options_trading_level": 0, "options_approved_level": 0}, "Options", "off"),

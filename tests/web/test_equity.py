@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 from corral.accounts.schemas import HistoryPointResponse, PortfolioHistoryResponse
 from corral.web.view.equity import (
     MAX_ROWS,
+    CurrentEquity,
     Period,
-    format_exchange_day,
-    format_exchange_time,
     history_params,
     market_hours,
     summarize_equity,
@@ -57,6 +56,24 @@ def test_the_table_has_the_last_point_and_every_nth_before_it(equities: list[str
 
 
 @pytest.mark.parametrize(
+    ("timeframe", "at", "points"),
+    [
+        ("1D", "2026-11-02T23:30:00Z", 2),
+        ("1D", "2026-11-03T15:00:00Z", 3),
+        ("5Min", "2026-11-02T21:04:59Z", 2),
+        ("5Min", "2026-11-02T21:05:00Z", 3),
+    ],
+)
+def test_the_current_equity_is_the_last_point(timeframe: str, at: str, points: int) -> None:
+    summary = summarize_equity(
+        history("1", "2", timeframe=timeframe), Period.MONTH, LATER, current=CurrentEquity("2.5", at)
+    )
+    assert summary is not None
+    assert (summary.points, summary.last.equity, summary.high, summary.current_at) == (points, "2.5", "2.5", at)
+    assert summary.rows[0] == summary.last
+
+
+@pytest.mark.parametrize(
     ("now", "timeframe", "is_unfinished"),
     [
         (datetime(2026, 11, 2, 20, 59, tzinfo=UTC), "1D", True),  # 15:59 in New York
@@ -85,11 +102,6 @@ def test_a_day_is_unfinished_until_the_close(now: datetime, timeframe: str, is_u
 )
 def test_extended_hours_are_in_new_york_time(at: str, expected: str) -> None:
     assert market_hours(at) == expected
-
-
-def test_points_are_dated_in_exchange_time() -> None:
-    assert format_exchange_time("2026-11-24T14:30:00Z") == "Tue 24 Nov, 09:30"
-    assert format_exchange_day("2026-11-25T01:00:00Z") == "2026-11-24"
 
 
 @pytest.mark.parametrize("span", Period)

@@ -10,6 +10,7 @@ from typing import Final
 _MEDIA_TYPES: Final = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
+    ".png": "image/png",
     ".svg": "image/svg+xml",
     ".txt": "text/plain; charset=utf-8",
 }
@@ -56,4 +57,4 @@ def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversable]]
 STATIC_FILES: Final = read_static_files(files("corral.web") / "static")
 STATIC_VERSION: Final = version_of(STATIC_FILES)
 STATIC_PATH: Final = f"/static/{STATIC_VERSION}"
-HAS_CHART: Final = "vendor/lightweight-charts.js" in STATIC_FILES
+HAS_CHART: Final = "vendor/uplot.js" in STATIC_FILES

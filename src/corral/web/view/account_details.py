@@ -7,7 +7,8 @@ from typing import Final
 
 from corral.alpaca.environments import Environment
 from corral.alpaca.models import Account
-from corral.web.view.figures import format_quantity
+from corral.web.view.figures import format_decimal
+from corral.web.view.times import format_day
 
 # Labels by Alpaca's field names. Fields that Alpaca leaves out are not shown.
 _AMOUNTS: Final[Mapping[str, Mapping[str, str]]] = {
@@ -76,7 +77,7 @@ def _facts(account: Account, environment: Environment) -> Iterator[tuple[str, st
     if account.status is not None:
         yield "Status", _humanize(account.status)
     if account.created_at is not None:
-        yield "Opened", account.created_at[: len("YYYY-MM-DD")]
+        yield "Opened", format_day(account.created_at[: len("YYYY-MM-DD")])
     if account.shorting_enabled is not None:
         yield "Short selling", "enabled" if account.shorting_enabled else "disabled"
     if account.options_trading_level is not None:
@@ -87,7 +88,7 @@ def _facts(account: Account, environment: Environment) -> Iterator[tuple[str, st
 
 def _leverage(multiplier: str | None) -> Iterator[str]:
     if multiplier is not None:
-        times = f"{format_quantity(multiplier)}\N{MULTIPLICATION SIGN}"
+        times = f"{format_decimal(multiplier)}\N{MULTIPLICATION SIGN}"
         yield f"margin {times}" if Decimal(multiplier) > 1 else "cash"
 
 

@@ -14,6 +14,7 @@ from corral.web.view.figures import quote_currency
 from corral.web.view.instruments import parse_option
 
 _EXACT: Final = Context(prec=400)
+_COIN_CURRENCIES: Final = frozenset({"BTC", "ETH"})
 _LONGEST_CODE: Final = 6  # what is longer is a word
 
 # The choices of the filter, by Alpaca's activity types.
@@ -22,7 +23,7 @@ ACTIVITY_FILTERS: Final[Mapping[str, str]] = {
     "DIV,DIVCGL,DIVCGS,DIVFEE,DIVFT,DIVNRA,DIVROC,DIVTW,DIVTXEX,CGD": "Dividends",
     "INT,INTNRA,INTTW": "Interest",
     "FEE,CFEE,PTC,PTR": "Fees",
-    "TRANS,JNL,JNLC,ACATC,OCT": "Deposits and withdrawals",
+    "CSD,CSW,TRANS,JNL,JNLC,ACATC,OCT": "Deposits and withdrawals",
     "ACATS,FOPT,JNLS": "Transfers of shares",
     "OPASN,OPEXC,OPEXP,OPTRD,OPCSH,OPCA": "Option events",
     "SPLIT,SPIN,MA,NC,REO,REORG": "Corporate actions",
@@ -169,6 +170,11 @@ def amount_currency(activity: TradeActivityResponse | NonTradeActivityResponse, 
     if isinstance(activity, NonTradeActivityResponse):
         return activity.currency or currency
     return quote_currency(activity.symbol, currency)
+
+
+def has_coin_digits(currency: str) -> bool:
+    """Whether amounts in the currency have more digits than money has."""
+    return currency in _COIN_CURRENCIES
 
 
 def _unknown(code: str) -> str:

@@ -3,13 +3,17 @@
 Amounts are Alpaca's decimal strings and never floats. They are rounded half to even, and only for display: money and
 gains to the currency's smallest unit, percentages to two decimals. Prices and quantities keep every digit except
 trailing zeros. What rounds to zero has no sign and no color. `static/scripts/figures.js` has the same rules.
+
+Where the device hides amounts, money, gains and quantities are `MASK`. Prices and percentages are shown.
 """
 
-from datetime import datetime
+import re
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Final, Literal
 
-from corral.edge.field_types import in_utc
+from markupsafe import Markup, escape
+
+from corral.web.display import MASK, current_display
 
 MINUS: Final = "\N{MINUS SIGN}"  # as wide as a plus sign, and never a line break
 Direction = Literal[" up", " down", ""]
@@ -24,16 +28,24 @@ _PLACES: Final = {
 _DEFAULT_PLACES: Final = 2
 # Alpaca's decimals have at most 64 characters and an exponent of three digits, so this precision loses nothing.
 _EXACT: Final = Context(prec=4_096, rounding=ROUND_HALF_EVEN)
+_NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)*")
+_ACCESSIBLE_MASK: Final = Markup(
+    '<span aria-hidden="true">{}</span><span class="visually-hidden">hidden</span>'
+).format(MASK)
 
 
 def format_money(amount: str, currency: str) -> str:
     """`23140.2` is `$23,140.20` in USD and `23,140.20 CHF` in CHF; a minus sign comes first."""
+    if current_display().hides_amounts:
+        return MASK
     rounded = _rounded(Decimal(amount), _places_of(currency))
     return _minus(rounded) + _in_currency(_digits(rounded), currency)
 
 
 def format_gain(amount: str, currency: str) -> str:
     """`1136.7` is `+$1,136.70` in USD. A loss has a minus sign, and zero has none."""
+    if current_display().hides_amounts:
+        return MASK
     rounded = _rounded(Decimal(amount), _places_of(currency))
     return _sign(rounded) + _in_currency(_digits(rounded), currency)
 
@@ -55,8 +67,18 @@ def format_price(amount: str, currency: str) -> str:
     return _minus(decimal) + _in_currency(f"{whole}.{fraction}" if fraction else whole, currency)
 
 
+def format_amount(amount: str, currency: str) -> str:
+    """Money with every digit, like the value that an order is for: `150.505` is `$150.505`."""
+    return MASK if current_display().hides_amounts else format_price(amount, currency)
+
+
 def format_quantity(amount: str) -> str:
-    """`1200.50` is `1,200.5`."""
+    """How much of something is held or traded: `1200.50` is `1,200.5`. Times its price it is an amount."""
+    return MASK if current_display().hides_amounts else format_decimal(amount)
+
+
+def format_decimal(amount: str) -> str:
+    """A number that is no amount, like a margin multiplier: `1200.50` is `1,200.5`."""
     decimal = Decimal(amount)
     whole, fraction = _parts(decimal)
     return _minus(decimal) + (f"{whole}.{fraction}" if fraction else whole)
@@ -95,10 +117,19 @@ def percent_direction(factor: str) -> Direction:
     return _direction(_as_percent(factor))
 
 
-def format_timestamp(timestamp: datetime | str) -> str:
-    """In UTC, because the server does not know the reader's time zone."""
-    when = datetime.fromisoformat(timestamp) if isinstance(timestamp, str) else timestamp
-    return f"{in_utc(when):%Y-%m-%d %H:%M:%S} UTC"
+def mask_numbers(text: str | bool) -> str:  # noqa: FBT001 - a field of an activity, as Alpaca has it
+    """Free text of Alpaca, whose numbers may be amounts: `TAF fee for 1572 shares`."""
+    return _NUMBER.sub(MASK, str(text)) if current_display().hides_amounts else str(text)
+
+
+def accessible(text: str) -> Markup:
+    """The text with masks that screen readers read as "hidden"."""
+    return escape(text).replace(MASK, _ACCESSIBLE_MASK)
+
+
+def spoken(text: str) -> str:
+    """The same for a label or a title."""
+    return text.replace(MASK, "hidden")
 
 
 def _direction(rounded: Decimal) -> Direction:

@@ -29,6 +29,7 @@ _TIME_IN_FORCE_MEANINGS: Final[Mapping[str, str]] = {
     "ioc": "Immediate or cancel",
     "fok": "Fill or kill",
 }
+_FINAL_STATUSES: Final = frozenset({"filled", "canceled", "expired", "rejected", "replaced"})
 # What the name of a status does not say.
 _STATUS_MEANINGS: Final[Mapping[str, str]] = {
     "new": "At the exchange, not filled yet.",
@@ -125,6 +126,12 @@ def price_terms(order: OrderLegResponse) -> list[PriceTerm]:
     return [term for term in terms if term is not None]
 
 
+def fixed_prices(order: OrderLegResponse) -> list[PriceTerm]:
+    """Returns the prices that only a replacement changes: not the stop price of a trailing stop, nor its best price."""
+    changing = {"stop", "high", "low"} if order.type == "trailing_stop" else {"high", "low"}
+    return [term for term in price_terms(order) if term.label not in changing]
+
+
 def average_price(order: OrderLegResponse) -> PriceTerm | None:
     """Returns the average price of the fills; None before the first one."""
     return None if order.filled_avg_price is None else _price("average", order, order.filled_avg_price)
@@ -136,6 +143,11 @@ def time_in_force_name(order: OrderLegResponse) -> str:
 
 def time_in_force_meaning(order: OrderLegResponse) -> str:
     return _TIME_IN_FORCE_MEANINGS.get(order.time_in_force or "", "")
+
+
+def is_open(order: OrderLegResponse) -> bool:
+    """Whether it may still be filled. A status that Alpaca adds later counts as open."""
+    return order.status not in _FINAL_STATUSES
 
 
 def status_meaning(status: str) -> str:

@@ -18,7 +18,7 @@ from corral.accounts.schemas import HistoryPointResponse, PortfolioHistoryRespon
 from corral.alpaca.portfolio_history import IntradayReporting, ProfitReset, Timeframe
 from corral.credentials.models import NamedCredential
 from corral.errors import Problem
-from corral.web.view.equity import to_exchange_time
+from corral.web.view.times import to_exchange_time
 
 # How long a sparkline, or the lack of one, is cached: at most one call to Alpaca per account in this time.
 SPARKLINE_SECONDS: Final = 180.0

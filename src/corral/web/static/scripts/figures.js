@@ -2,10 +2,15 @@
  * Formats numbers from decimal strings. They are rounded half to even, and only for display: money and gains to the
  * currency's smallest unit, percentages to two decimals. Prices and quantities keep every digit except trailing zeros.
  * What rounds to zero has no sign and no color. `view/figures.py` has the same rules for pages without JavaScript.
+ *
+ * Where the device hides amounts, money, gains and quantities are masked. Prices and percentages are shown.
  */
 
 import { difference, isDecimal, ratio, signOf } from "./decimals.js";
+import { HIDES_AMOUNTS } from "./display.js";
+import { element } from "./elements.js";
 
+const MASK = "••••";
 const MINUS = "−"; // as wide as a plus sign
 // Currencies with a number of decimals other than two (ISO 4217).
 const PLACES = new Map([
@@ -14,17 +19,21 @@ const PLACES = new Map([
 ]);
 const HUNDREDTHS = roundedTo(2);
 const EVERY_DIGIT = { maximumFractionDigits: mostFractionDigits() };
-const PLAIN = new Intl.NumberFormat("en", { useGrouping: false, maximumFractionDigits: 10 });
+// A float of the chart as a decimal, without digits that are only rounding errors.
+const PLAIN = new Intl.NumberFormat("en", { useGrouping: false, maximumSignificantDigits: 15 });
+const MOST_PLACES = 15;
+const DECIMAL_SEPARATOR = new Intl.NumberFormat().formatToParts(0.5).find(({ type }) => type === "decimal").value;
+const WIDEST_WHOLE = 7; // characters of an axis label that is not abbreviated: $99,950
 const SIGNED = { signDisplay: "exceptZero" };
 
 /** `formatMoney("-23140.2", "USD")` is `−$23,140.20` in English; what is not a decimal is shown unchanged. */
 export function formatMoney(amount, currency) {
-  return inCurrency(amount, currency, roundedTo(placesOf(currency)));
+  return HIDES_AMOUNTS ? MASK : inCurrency(amount, currency, roundedTo(placesOf(currency)));
 }
 
 /** `formatGain("1136.7", "USD")` is `+$1,136.70`. */
 export function formatGain(amount, currency) {
-  return inCurrency(amount, currency, { ...roundedTo(placesOf(currency)), ...SIGNED });
+  return HIDES_AMOUNTS ? MASK : inCurrency(amount, currency, { ...roundedTo(placesOf(currency)), ...SIGNED });
 }
 
 /** The difference to `before`, in money and percent: `+$12.10 (+0.40%)`. */
@@ -43,7 +52,17 @@ export function shownSign(amount, currency, before = "0") {
   return signOf(ratio(difference(amount, before), "1", placesOf(currency)));
 }
 
+/** Money with every digit, like the value that an order is for. */
+export function formatAmount(amount, currency) {
+  return HIDES_AMOUNTS ? MASK : formatPrice(amount, currency);
+}
+
 export function formatQuantity(amount) {
+  return HIDES_AMOUNTS ? MASK : formatDecimal(amount);
+}
+
+/** A number that is no amount. */
+export function formatDecimal(amount) {
   return isDecimal(amount) ? localize(amount, EVERY_DIGIT) : amount;
 }
 
@@ -57,25 +76,42 @@ export function formatWeight(hundredths) {
   return localize(`${hundredths}e-4`, { style: "percent", ...HUNDREDTHS });
 }
 
-/** Axis labels with as few decimals as make them different: `$48.20`, `$48.30`. */
+/** Exact axis labels with the same number of decimals; long ones are abbreviated: `$48.20`, `$103.8K`. */
 export function formatAxis(numbers, currency) {
-  const wanted = new Set(numbers).size;
-  for (let places = 0; ; places += 1) {
-    const labels = numbers.map((number) => inCurrency(plain(number), currency, roundedTo(places)));
-    if (new Set(labels).size === wanted || places === 8) return labels;
-  }
+  const label = (style) => (amount, places) => inCurrency(amount, currency, { ...places, ...style });
+  const [whole, short] = [{}, { notation: "compact" }].map((style) => exactLabels(numbers, label(style)));
+  return longest(whole) <= WIDEST_WHOLE || longest(whole) <= longest(short) ? whole : short;
 }
 
-/** A float of the chart as a decimal, without an exponent and without digits that are only rounding errors. */
-function plain(number) {
-  return PLAIN.format(number);
+/** The same for factors: `+0.50%`, `+0.75%`. */
+export function formatAxisPercent(factors) {
+  return exactLabels(factors, (factor, places) => localize(factor, { style: "percent", ...places, ...SIGNED }));
+}
+
+function exactLabels(numbers, label) {
+  const amounts = numbers.map((number) => PLAIN.format(number));
+  const places = Math.max(0, ...amounts.map((amount) => decimalsIn(label(amount, { maximumFractionDigits: MOST_PLACES, minimumFractionDigits: 0 }))));
+  return amounts.map((amount) => label(amount, roundedTo(places)));
+}
+
+/** How many digits follow the decimal separator of a formatted number. */
+function decimalsIn(text) {
+  const [, fraction = ""] = text.split(DECIMAL_SEPARATOR);
+  return /^\d*/.exec(fraction)[0].length;
+}
+
+function longest(labels) {
+  return Math.max(...labels.map(({ length }) => length));
 }
 
 const FORMATTERS = {
   money: formatMoney,
   gain: formatGain,
+  cash: formatGain,
   price: formatPrice,
+  amount: formatAmount,
   quantity: formatQuantity,
+  decimal: formatDecimal,
   percent: formatPercent,
   weight: formatWeight,
 };
@@ -85,11 +121,20 @@ export function writeFigure(node) {
   const kind = Object.keys(FORMATTERS).find((name) => node.classList.contains(name));
   if (!kind) return;
   const currency = node.closest("[data-currency]")?.dataset.currency;
-  node.textContent = FORMATTERS[kind](node.value, currency);
+  writeText(node, FORMATTERS[kind](node.value, currency));
   if (kind !== "gain" && kind !== "percent") return;
   const sign = !isDecimal(node.value) ? 0 : kind === "gain" ? shownSign(node.value, currency) : signOf(ratio(node.value, "1", 4));
   node.classList.toggle("up", sign > 0);
   node.classList.toggle("down", sign < 0);
+}
+
+/** Writes a text whose masks screen readers read as "hidden". */
+export function writeText(node, text) {
+  node.replaceChildren(...text.split(MASK).flatMap((part, index) => (index ? [...mask(), part] : [part])).filter(Boolean));
+}
+
+function mask() {
+  return [element("span", { "aria-hidden": "true" }, MASK), element("span", { class: "visually-hidden" }, "hidden")];
 }
 
 function placesOf(currency) {

@@ -3,7 +3,7 @@
 import { isStale } from "./card_state.js";
 import { sum } from "./decimals.js";
 import { element } from "./elements.js";
-import { formatMoney } from "./figures.js";
+import { writeFigure } from "./figures.js";
 
 /** `cards` by account id. */
 export function updateTotals(cards) {
@@ -37,6 +37,7 @@ function rows(known) {
 }
 
 function row(name, amount, currency) {
-  const money = element("data", { class: "money", value: amount, "data-currency": currency }, formatMoney(amount, currency));
+  const money = element("data", { class: "money", value: amount, "data-currency": currency });
+  writeFigure(money);
   return element("div", {}, element("dt", {}, name), element("dd", {}, money));
 }
