@@ -26,6 +26,7 @@ async def ids_of(
             invitation_id = (await answer.json())["id"] if answer.status == 201 else str(uuid4())
     return {
         "credential_id": credential["id"],
+        "symbol": "AAPL",
         "token_id": token["id"],
         "session_id": session["id"],
         "person_id": str(other.user_id),

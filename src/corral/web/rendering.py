@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from fastapi import Request
@@ -14,13 +15,23 @@ from pydantic import BaseModel
 
 from corral.accounts.cache import Answer
 from corral.alpaca.environments import Environment
+from corral.edge.middleware import Scope
 from corral.edge.problems import Headers, render_problem
 from corral.errors import Problem
 from corral.identity.models import AuthUser
+from corral.web.confirmations import forget_confirmation, pending_confirmation
 from corral.web.display import THEME_COLORS, current_display
 from corral.web.forms import initial_form
-from corral.web.page_user import page_path
+from corral.web.page_user import known_page_user, page_path
 from corral.web.static_files import STATIC_PATH
+from corral.web.view.activities import (
+    activity_name,
+    amount_currency,
+    has_coin_digits,
+    sub_type_name,
+    trade_amount,
+    trade_name,
+)
 from corral.web.view.equity import market_hours
 from corral.web.view.figures import (
     accessible,
@@ -41,7 +52,22 @@ from corral.web.view.figures import (
     spoken,
 )
 from corral.web.view.instruments import format_expiry, instrument_name
-from corral.web.view.orders import leg_role, order_class_name, order_symbol
+from corral.web.view.orders import (
+    average_price,
+    fixed_prices,
+    humanize,
+    leg_ratio,
+    leg_role,
+    order_class_name,
+    order_kind,
+    order_symbol,
+    order_tag,
+    price_terms,
+    side_name,
+    status_meaning,
+    time_in_force_meaning,
+    time_in_force_name,
+)
 from corral.web.view.times import (
     format_day,
     format_exchange_day,
@@ -110,25 +136,36 @@ def render_page(
     """`template` is a file name in `templates/`. `environment` is that of the account that the page shows; it sets
     the color of the layout.
     """
+    confirmation = pending_confirmation(request) if status < HTTPStatus.BAD_REQUEST else None
     html = render(
         template,
         user=user,
+        confirmation=confirmation,
         sandbox=request.state.sandbox,
         here=request.url.path,
         page_path=page_path(request),
         environment=environment,
         **content,
     )
-    return HTMLResponse(html, status, headers=PAGE_HEADERS)
+    response = HTMLResponse(html, status, headers=PAGE_HEADERS)
+    if confirmation is not None:
+        forget_confirmation(request, response)
+    return response
 
 
-def render_problem_page(problem: Problem, request_id: str, *, sandbox: bool) -> tuple[int, Headers, bytes]:
-    """Returns status, headers and body. Needs no database, because the problem may be the database itself."""
+def render_problem_page(
+    scope: Scope, problem: Problem, request_id: str, *, sandbox: bool
+) -> tuple[int, Headers, bytes]:
+    """Returns status, headers and body, with the navigation of a user whom the request has already identified.
+
+    Needs no database, because the problem may be the database itself.
+    """
     status, headers, _ = render_problem(problem, request_id)
     kept = [(name, value) for name, value in headers if name not in {b"content-type", b"content-length"}]
     body = render(
         "problem.html",
-        user=None,
+        user=known_page_user(scope),
+        confirmation=None,
         sandbox=sandbox,
         here="",
         environment=None,
@@ -165,7 +202,7 @@ def load_templates() -> Templates:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    filters = cast("dict[str, Callable[..., str]]", templates.filters)
+    filters = cast("dict[str, Callable[..., object]]", templates.filters)
     filters.update(money=format_money, change=format_change, direction=direction, timestamp=format_timestamp)
     filters.update(percent_direction=percent_direction, quote=quote_currency)
     filters.update(price=format_price, gain=format_gain, percent=format_percent)
@@ -174,7 +211,14 @@ def load_templates() -> Templates:
     filters.update(accessible=accessible, spoken=spoken, mask_numbers=mask_numbers)
     filters.update(full_timestamp=format_full_timestamp, day=format_day)
     filters.update(exchange_time=format_exchange_time, exchange_day=format_exchange_day)
-    filters.update(order_class_name=order_class_name, order_symbol=order_symbol, leg_role=leg_role)
+    filters.update(order_class_name=order_class_name, order_symbol=order_symbol, leg_role=leg_role, leg_ratio=leg_ratio)
+    filters.update(order_kind=order_kind, order_tag=order_tag, side_name=side_name, humanize=humanize)
+    filters.update(
+        price_terms=price_terms, fixed_prices=fixed_prices, average_price=average_price, status_meaning=status_meaning
+    )
+    filters.update(time_in_force=time_in_force_name, time_in_force_meaning=time_in_force_meaning)
+    filters.update(activity_name=activity_name, sub_type_name=sub_type_name, trade_name=trade_name)
+    filters.update(trade_amount=trade_amount, amount_currency=amount_currency, has_coin_digits=has_coin_digits)
     filters.update(instrument_name=instrument_name, expiry=format_expiry)
     filters.update(market_hours=market_hours, code_spans=code_spans)
     return templates

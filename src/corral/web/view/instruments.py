@@ -6,8 +6,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Final, Literal
 
-from corral.web.view.equity import EXCHANGE_ZONE
 from corral.web.view.figures import format_price
+from corral.web.view.times import EXCHANGE_ZONE
 
 CRYPTO: Final = frozenset({"crypto", "crypto_perp"})  # Alpaca's asset classes of coins
 SHARES_PER_CONTRACT: Final = 100

@@ -108,6 +108,7 @@ function longest(labels) {
 const FORMATTERS = {
   money: formatMoney,
   gain: formatGain,
+  cash: formatGain,
   price: formatPrice,
   amount: formatAmount,
   quantity: formatQuantity,
