@@ -15,7 +15,8 @@ from tests.web.parsed_html import Parsed, read_page
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+    "manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'"
 )
 _BANNER = "SANDBOX: no real money, no real Alpaca account"
 _FOR_SCRIPTS = {"/closes", "/lines", "/accounts/{credential_id}/details"}
@@ -52,6 +53,20 @@ async def test_problem_pages_have_security_headers(bobs: ClientSession, path: st
         _check_headers(answer)
 
 
+@pytest.mark.parametrize("path", ["/nowhere", "/people", f"/keys/{UNKNOWN_ID}", f"/accounts/{UNKNOWN_ID}"])
+async def test_problem_pages_keep_the_navigation_of_who_is_signed_in(
+    path: str, bobs: ClientSession, visitor: ClientSession
+) -> None:
+    async with bobs.get(path) as answer:
+        parsed = Parsed(await answer.text())
+    assert answer.status in {403, 404}
+    assert {"/", "/you"} <= {link["href"] for link in parsed.attributes("a")}
+    assert "/sign-out" in {form["action"] for form in parsed.attributes("form")}
+    async with visitor.get("/nowhere", headers={"Cookie": "corral_session=of-nobody"}) as answer:
+        parsed = Parsed(await answer.text())
+    assert (answer.status, parsed.attributes("form")) == (404, [])
+
+
 @pytest.mark.parametrize("path", ["/sign-in", "/setup", "/invitation", "/keys/new", "/you/password", "/you/tokens"])
 async def test_pages_with_a_rejected_form_have_security_headers(bobs: ClientSession, path: str) -> None:
     async with bobs.post(path, data={"password": "x"}) as answer:
@@ -71,7 +86,7 @@ async def test_pages_have_no_inline_scripts_styles_or_handlers(alices: ClientSes
 
 async def test_static_files_of_pages_exist_and_are_cached_for_a_year(alices: ClientSession, page: str) -> None:
     parsed = await read_page(alices, page)
-    addresses = [link["href"] for link in parsed.attributes("link")]
+    addresses = [link["href"] for link in parsed.attributes("link") if link["rel"] != "manifest"]
     addresses += [element["src"] for tag in ("script", "img") for element in parsed.attributes(tag)]
     assert len(addresses) >= 6
     for address in addresses:

@@ -107,8 +107,7 @@ async def read_page(listing: Listing[Item], ask: Ask[Item], place: Place, *, lim
         return Page(items, None)
     if not passed:
         raise RepeatedPage
-    seen = found[: found.index(passed[-1]) + 1]
-    return Page(items, _behind(seen, found, listing, place))
+    return Page(items, place_behind(passed[-1], found, listing, place))
 
 
 def mark(item_id: str) -> bytes:
@@ -130,7 +129,9 @@ def _refuse_repetition(found: Sequence[Listed], place: Place) -> None:
         raise RepeatedPage
 
 
-def _behind(seen: Sequence[Item], found: Sequence[Item], listing: Listing[Item], place: Place) -> Place:
+def place_behind(item: Item, found: Sequence[Item], listing: Listing[Item], place: Place) -> Place:
+    """Returns where the list continues behind `item`, which is one of those that a call `found` from `place` on."""
+    seen = found[: found.index(item) + 1]
     if listing.tie is None:
         return _turned(place, seen[-1].id, frozenset())
     ties = [listing.tie(item) for item in seen]

@@ -1,13 +1,15 @@
 """Dependencies that give a page its signed-in user, and redirects to the sign-in page and back."""
 
 import re
-from typing import Annotated, Final
+from contextlib import suppress
+from typing import Annotated, Final, Never
 from urllib.parse import quote, urlencode
 
 from fastapi import Depends, Request
 from fastapi.responses import RedirectResponse
 
-from corral.edge.middleware import reads_pages
+from corral.edge.middleware import Receive, Scope, Send, reads_pages
+from corral.errors import NotFound, Problem
 from corral.identity.dependencies import get_current_user
 from corral.identity.models import AuthUser
 from corral.identity.problems import NotAnAdministrator, SessionEnded, SessionRequired, Unauthenticated
@@ -15,6 +17,7 @@ from corral.identity.problems import NotAnAdministrator, SessionEnded, SessionRe
 # A path of this server. `//host` and `/\host` are other hosts, and so may be a path with characters that browsers drop.
 _LOCAL: Final = re.compile(r"/(?![/\\])[!-\[\]-~]*", re.ASCII)
 _LONGEST: Final = 1024
+_KNOWN_USER: Final = "page_user"
 
 
 class SignInRequired(Exception):  # noqa: N818 - a redirect and not an error
@@ -35,7 +38,22 @@ async def require_page_user(request: Request) -> AuthUser:
         raise sign_in_required(request) from None
     if user.authenticated_by != "session":
         raise SessionRequired
+    request.scope["state"][_KNOWN_USER] = user
     return user
+
+
+def known_page_user(scope: Scope) -> AuthUser | None:
+    """Returns the user if this request has already been found to be theirs."""
+    return scope.get("state", {}).get(_KNOWN_USER)
+
+
+async def unknown_page(scope: Scope, receive: Receive, send: Send) -> Never:
+    """For a path without a route. Raises NotFound; its page has the navigation of a user who is signed in."""
+    request = Request(scope, receive, send)
+    if reads_pages(scope) and request.cookies:
+        with suppress(Problem, SignInRequired):
+            await require_page_user(request)
+    raise NotFound
 
 
 async def find_page_user(request: Request) -> AuthUser | None:
@@ -61,7 +79,7 @@ async def redirect_to_sign_in(_request: Request, raised: Exception) -> RedirectR
 
 def sign_in_required(request: Request, cause: Unauthenticated | None = None) -> SignInRequired:
     """The exception that redirects to the sign-in page and back to this one."""
-    return SignInRequired(_page_path(request), cause.code if isinstance(cause, SessionEnded) else None)
+    return SignInRequired(page_path(request), cause.code if isinstance(cause, SessionEnded) else None)
 
 
 def see_other(path: str) -> RedirectResponse:
@@ -76,8 +94,11 @@ def local_path(wanted: str | None) -> str:
     return wanted
 
 
-def _page_path(request: Request) -> str:
-    """Every form's path also has a page, so a form that was sent too late leads back to it, without its query."""
+def page_path(request: Request) -> str:
+    """The path of the page, with its query.
+
+    Every form's path also has a page, so a form that was sent too late leads back to it, without its query.
+    """
     query = f"?{request.url.query}" if request.url.query and request.method == "GET" else ""
     return local_path(f"{request.url.path}{query}")
 

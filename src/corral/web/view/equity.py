@@ -7,7 +7,8 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from enum import StrEnum
 from typing import Final, Literal
 
-from corral.accounts.overview import exact_sum
+from corral.accounts.amounts import exact_sum
+from corral.accounts.combined.equity import points_since_funding
 from corral.accounts.params import HistoryParams
 from corral.accounts.schemas import HistoryPointResponse, PortfolioHistoryResponse
 from corral.alpaca.portfolio_history import IntradayReporting, ProfitReset, Timeframe
@@ -155,13 +156,6 @@ def with_current_equity(
 def market_hours(at: str) -> Literal["regular", "extended"]:
     """Regular hours are 9:30 to 16:00 in New York. Early closes are not known here."""
     return "regular" if _OPENS <= to_exchange_time(at).time() <= _CLOSES else "extended"
-
-
-def points_since_funding(points: Sequence[HistoryPointResponse]) -> Sequence[HistoryPointResponse]:
-    """Leaves out points without a value, and zeros from before the account was funded."""
-    known = [point for point in points if point.equity is not None]
-    first = next((index for index, point in enumerate(known) if Decimal(point.equity or 0)), len(known))
-    return known[first:]
 
 
 def _intraday(period: Period, timeframe: Timeframe) -> HistoryParams:

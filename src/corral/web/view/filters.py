@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from urllib.parse import urlencode
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from corral.accounts.params import ActivitiesPageParams, OrdersPageParams
 from corral.alpaca.orders import AssetClass, OrderStatusFilter, OrderType, Side
@@ -16,6 +16,7 @@ from corral.alpaca.paging import Direction
 from corral.web.display import current_display
 from corral.web.view.activities import ACTIVITY_FILTERS
 from corral.web.view.equity import Period
+from corral.web.view.lenient_params import STRICT, LenientParams
 from corral.web.view.positions import Column
 from corral.web.view.times import format_day
 
@@ -56,22 +57,21 @@ Input = Annotated[str, Field(max_length=_LONGEST_INPUT)]
 """What was typed into a field. It may be wrong, and then is shown again with the error at the field."""
 
 
-class PageParams(BaseModel):
+class PageParams(LenientParams):
     """With `wait` the page waits for Alpaca until its timeout, for browsers without JavaScript."""
-
-    model_config = ConfigDict(extra="forbid")
 
     wait: bool = False
 
     def link(self, **changed: object) -> str:
         """Returns the query of a link to the same page with some parameters changed, without default values."""
-        params = type(self).model_validate(self.model_dump(exclude={"wait"}) | changed)
+        params = type(self).model_validate(self.model_dump(exclude={"wait"}) | changed, context=STRICT)
         query = params.model_dump(mode="json", exclude_defaults=True)
         return f"?{urlencode({name: 'true' if value is True else value for name, value in query.items()})}"
 
 
-class OverviewParams(PageParams):
-    span: Period = Period.MONTH
+class SortParams(PageParams):
+    """`sort` is a column, with a minus sign if it is sorted in descending order."""
+
     sort: str = Field("-value", pattern=f"^-?({'|'.join(Column)})$")
 
     @property
@@ -81,6 +81,10 @@ class OverviewParams(PageParams):
     @property
     def is_descending(self) -> bool:
         return self.sort.startswith("-")
+
+
+class OverviewParams(SortParams):
+    span: Period = Period.MONTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +234,7 @@ COLUMN_NAMES: Final[Mapping[Column, str]] = {
 _SHORT_NAMES: Final[Mapping[Column, str]] = {Column.VALUE: "Value", Column.PROFIT: "P/L"}
 
 
-def column_headings(params: OverviewParams) -> dict[str, ColumnHeading]:
+def column_headings(params: SortParams) -> dict[str, ColumnHeading]:
     """By column. The link of the sorted column reverses it; others sort numbers descending and symbols ascending."""
     return {column.value: _heading(params, column, name) for column, name in COLUMN_NAMES.items()}
 
@@ -240,7 +244,7 @@ def csv_query(api_params: BaseModel, *kept: str) -> str:
     return urlencode(api_params.model_dump(mode="json", exclude_none=True, include=set(kept)))
 
 
-def _heading(params: OverviewParams, column: Column, name: str) -> ColumnHeading:
+def _heading(params: SortParams, column: Column, name: str) -> ColumnHeading:
     is_sorted = column is params.column
     descending = not params.is_descending if is_sorted else column is not Column.SYMBOL
     aria_sort = ("descending" if params.is_descending else "ascending") if is_sorted else ""

@@ -6,10 +6,9 @@ from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
 from math import cos, pi, sin
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
-from corral.accounts.overview import exact_sum
-from corral.accounts.schemas import PositionResponse
+from corral.accounts.amounts import exact_sum
 from corral.web.view.instruments import instrument_name, parse_option, underlying_of
 
 WHOLE: Final = 10_000  # hundredths of a percent
@@ -35,11 +34,32 @@ class Column(StrEnum):
     WEIGHT = "weight"
 
 
+class Held(Protocol):
+    """A position of one account, or the merged one of several."""
+
+    @property
+    def asset_id(self) -> str: ...
+    @property
+    def symbol(self) -> str: ...
+    @property
+    def asset_class(self) -> str | None: ...
+    @property
+    def qty(self) -> str: ...
+    @property
+    def market_value(self) -> str | None: ...
+    @property
+    def unrealized_pl(self) -> str | None: ...
+    @property
+    def unrealized_plpc(self) -> str | None: ...
+    @property
+    def unrealized_intraday_pl(self) -> str | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class PositionRow:
     """`weight` is in hundredths of a percent of all positions; None if Alpaca has no value for this one."""
 
-    position: PositionResponse
+    position: Held
     weight: int | None
 
     @property
@@ -104,7 +124,7 @@ class Slice:
 
 
 def build_positions_table(
-    positions: Sequence[PositionResponse], sorted_by: Column, *, descending: bool, missing: int = 0
+    positions: Sequence[Held], sorted_by: Column, *, descending: bool, missing: int = 0
 ) -> PositionsTable:
     values = [position.market_value for position in positions]
     rows = [PositionRow(*pair) for pair in zip(positions, compute_weights(values), strict=True)]
@@ -225,7 +245,7 @@ def _slice_weights(rows: Sequence[PositionRow]) -> Iterator[tuple[str, int]]:
         yield f"{len(others)} others", sum(weight for _, weight in others)
 
 
-def _name_of(position: PositionResponse) -> str:
+def _name_of(position: Held) -> str:
     return instrument_name(position.symbol, position.asset_class)
 
 
