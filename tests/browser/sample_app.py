@@ -44,7 +44,7 @@ _STOP = _BRACKET | {"group_role": "stop_loss", "type": "stop", "stop_price": "16
 _LEG = {"order_class": "mleg", "asset_class": "us_option", "type": "", "filled_qty": "3"}
 _LISTED_ORDERS = [
     order(
-        3, **_BRACKET | {"group_role": "entry", "filled_qty": "10", "filled_avg_price": "178.2", "time_in_force": "gtc"},
+        3, **_BRACKET | {"group_role": "entry", "filled_qty": "10", "filled_avg_price": "178.2"}, time_in_force="gtc",
         legs=[
             order(4, **_TARGET, filled_qty="10", filled_avg_price="190.02", filled_at="2026-11-23T18:02:11.5Z"),
             order(5, **_STOP, status="canceled", filled_qty="0", filled_avg_price=None,
