@@ -45,7 +45,7 @@ async def test_holdings_merge_accounts_by_symbol_and_split_them_on_demand(
     assert "12.5" in shown
     assert "$3,050.00" in shown
     assert shown.count("BTC/USD") == 4  # the row, the ring with its legend, and the largest position
-    assert "Largest position 75.71% BTC/USD" in shown
+    assert "Largest position 71.13% BTC/USD" in shown
     assert shown.count("2 accounts") == 2
     links = {link.get("href") or "" for link in page.attributes("a")}
     assert f"{paths['Hedge']}/positions/AAPL" in links  # the short position of one account
