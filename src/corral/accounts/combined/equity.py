@@ -48,8 +48,8 @@ class Curve:
 
     `profit_loss` is the sum of what Alpaca returned for each account's last point, never the last equity minus the
     first one, and None if an account has none. With the reset `no_reset` it is that of the whole period.
-    `profit_loss_pct` is that of `base_value`, the sum of the accounts' base values. `accounts` have values in it;
-    `missing` is how many could not be read and are left out.
+    `profit_loss_pct` is that of `base_value`, the sum of the accounts' base values. `accounts` have
+    values in it; `missing` is how many could not be read and are left out.
     """
 
     account_type: Environment
@@ -65,11 +65,15 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class AllCurves:
-    """By account type and currency; only curves with points."""
+    """By account type and currency; only curves with points.
+
+    `unreadable` counts the points that can't be read, of accounts that are left out for them.
+    """
 
     curves: tuple[Curve, ...]
     problems: tuple[AccountProblem, ...] = ()
     pending: tuple[NamedCredential, ...] = ()
+    unreadable: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +103,20 @@ async def read_all_curves(
     async def read(credential: OpenCredential) -> tuple[str, PortfolioHistoryResponse]:
         history = await portfolio_history_of(credential, query, accounts, keep_seconds=keep_seconds)
         data = await accounts.account_data_of(credential)  # which proved the account, so it is cached
-        if history.value.missing:
-            raise UpstreamFailed("Some points of Alpaca's history can't be read.")
         return data.value.currency, history.value
 
     found = await read_accounts(credentials, read, accounts, within_seconds=within_seconds)
-    left_out = [problem.credential for problem in found.problems]
-    curves = await to_thread(add_up, [_history(each) for each in found.reads], _count(left_out, accounts))
-    return AllCurves(curves, found.problems, found.pending)
+    whole = [each for each in found.reads if not each.value[1].missing]
+    partly = [each for each in found.reads if each.value[1].missing]
+    problems = (*found.problems, *(AccountProblem(each.credential, _partly_read()) for each in partly))
+    left_out = _count((problem.credential for problem in problems), accounts)
+    curves = await to_thread(add_up, [_history(each) for each in whole], left_out)
+    unreadable = sum(each.value[1].missing for each in partly)
+    return AllCurves(curves, problems, found.pending, unreadable)
+
+
+def _partly_read() -> UpstreamFailed:
+    return UpstreamFailed("Some points of Alpaca's history can't be read.")
 
 
 class Left(NamedTuple):

@@ -8,7 +8,7 @@ on an earlier page. What such an account had before is missed, and `Progress.ski
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import merge
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Self, TypeVar
 from uuid import UUID
 
 from corral.alpaca.errors import RepeatedPage
@@ -62,10 +62,12 @@ class MergedEntry(Generic[Item]):
 class MergedPage(Generic[Item]):
     """`goes_on` is None if no account that could be read has more. A page that is not the last may be short or empty,
     as that of one list (`paging.Page`).
+    `taken` is how many of each account's items were passed.
     """
 
     entries: tuple[MergedEntry[Item], ...]
     goes_on: Progress | None
+    taken: Mapping[UUID, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,10 @@ class ReadAhead(Generic[Item]):
     listing: Listing[Item | UnreadableItem]
     ahead: tuple[_Ahead[Item], ...]
     goes_on: Place | None
+
+    def rest(self, taken: int) -> Self:
+        """Returns what is left after so many items."""
+        return replace(self, ahead=self.ahead[taken:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +151,7 @@ class Merging(Generic[Item]):
                 break
         left = {credential_id: _left(account, taken[credential_id]) for credential_id, account in read.items()}
         if all(place is None for place in left.values()):
-            return MergedPage(tuple(entries), None)
+            return MergedPage(tuple(entries), None, taken)
         return MergedPage(
             tuple(entries),
             Progress(
@@ -155,6 +161,7 @@ class Merging(Generic[Item]):
                 ended=progress.ended | {one for one, place in left.items() if place is None},
                 skipped=progress.skipped,
             ),
+            taken,
         )
 
     def _in_order(self, read: Mapping[UUID, ReadAhead[Item]]) -> Iterable[tuple[str, UUID, _Ahead[Item]]]:
