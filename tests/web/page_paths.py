@@ -16,7 +16,7 @@ UNKNOWN_ID: Final = "4b0b5a2e-9a3c-4c1e-8a57-0d9c6f2f6d31"
 # Pages that need no session.
 PUBLIC_PAGES: Final = frozenset({"/sign-in", "/sign-in/code", "/setup", "/invitation", "/recover"})
 
-_NOT_PAGES: Final = ("/api/", "/openapi.json", "/healthz", "/readyz", "/static/")
+_NOT_PAGES: Final = ("/api/", "/openapi.json", "/manifest.webmanifest", "/healthz", "/readyz", "/static/")
 _PARAMETER: Final = re.compile(r"\{(\w+)(?::\w+)?\}")
 _ACTIONS_BY_PATH: Final = {
     "/keys/{credential_id}/{action}": ("rename", "replace", "switch-off", "switch-on", "delete"),

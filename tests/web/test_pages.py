@@ -15,7 +15,8 @@ from tests.web.parsed_html import Parsed, read_page
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+    "manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'"
 )
 _BANNER = "SANDBOX: no real money, no real Alpaca account"
 _FOR_SCRIPTS = {"/closes", "/lines", "/accounts/{credential_id}/details"}
@@ -71,7 +72,7 @@ async def test_pages_have_no_inline_scripts_styles_or_handlers(alices: ClientSes
 
 async def test_static_files_of_pages_exist_and_are_cached_for_a_year(alices: ClientSession, page: str) -> None:
     parsed = await read_page(alices, page)
-    addresses = [link["href"] for link in parsed.attributes("link")]
+    addresses = [link["href"] for link in parsed.attributes("link") if link["rel"] != "manifest"]
     addresses += [element["src"] for tag in ("script", "img") for element in parsed.attributes(tag)]
     assert len(addresses) >= 6
     for address in addresses:

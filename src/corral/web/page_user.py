@@ -61,7 +61,7 @@ async def redirect_to_sign_in(_request: Request, raised: Exception) -> RedirectR
 
 def sign_in_required(request: Request, cause: Unauthenticated | None = None) -> SignInRequired:
     """The exception that redirects to the sign-in page and back to this one."""
-    return SignInRequired(_page_path(request), cause.code if isinstance(cause, SessionEnded) else None)
+    return SignInRequired(page_path(request), cause.code if isinstance(cause, SessionEnded) else None)
 
 
 def see_other(path: str) -> RedirectResponse:
@@ -76,8 +76,11 @@ def local_path(wanted: str | None) -> str:
     return wanted
 
 
-def _page_path(request: Request) -> str:
-    """Every form's path also has a page, so a form that was sent too late leads back to it, without its query."""
+def page_path(request: Request) -> str:
+    """The path of the page, with its query.
+
+    Every form's path also has a page, so a form that was sent too late leads back to it, without its query.
+    """
     query = f"?{request.url.query}" if request.url.query and request.method == "GET" else ""
     return local_path(f"{request.url.path}{query}")
 

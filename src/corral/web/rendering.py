@@ -17,8 +17,9 @@ from corral.alpaca.environments import Environment
 from corral.edge.problems import Headers, render_problem
 from corral.errors import Problem
 from corral.identity.models import AuthUser
-from corral.web.display import current_display
+from corral.web.display import THEME_COLORS, current_display
 from corral.web.forms import initial_form
+from corral.web.page_user import page_path
 from corral.web.static_files import STATIC_PATH
 from corral.web.view.activities import (
     activity_name,
@@ -81,7 +82,8 @@ SANDBOX_BANNER: Final = "SANDBOX: no real money, no real Alpaca account"
 PAGE_HEADERS: Final = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+        "manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
+        "require-trusted-types-for 'script'"
     ),
     # With `no-referrer` browsers send "Origin: null" with a form, as they do for cross-origin requests.
     "referrer-policy": "same-origin",
@@ -132,7 +134,13 @@ def render_page(
     the color of the layout.
     """
     html = render(
-        template, user=user, sandbox=request.state.sandbox, here=request.url.path, environment=environment, **content
+        template,
+        user=user,
+        sandbox=request.state.sandbox,
+        here=request.url.path,
+        page_path=page_path(request),
+        environment=environment,
+        **content,
     )
     return HTMLResponse(html, status, headers=PAGE_HEADERS)
 
@@ -203,4 +211,9 @@ def load_templates() -> Templates:
 
 
 _TEMPLATES: Final = load_templates()
-_GLOBALS: Final = {"static": STATIC_PATH, "banner": SANDBOX_BANNER, "blank": initial_form()}
+_GLOBALS: Final = {
+    "static": STATIC_PATH,
+    "theme_colors": THEME_COLORS,
+    "banner": SANDBOX_BANNER,
+    "blank": initial_form(),
+}

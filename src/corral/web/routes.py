@@ -1,9 +1,11 @@
 """All routes of the pages and of their static files."""
 
-from fastapi import APIRouter
+import orjson
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from corral.errors import NotFound
+from corral.web.manifest import describe_application
 from corral.web.pages import (
     account,
     accounts,
@@ -22,6 +24,13 @@ from corral.web.static_files import STATIC_FILES, STATIC_VERSION
 router = APIRouter(include_in_schema=False)
 for page in (accounts, account, order, position, combined, api_keys, settings, members, invitation, sign_in, api_docs):
     router.include_router(page.router)
+
+
+@router.get("/manifest.webmanifest")
+async def web_manifest(request: Request) -> Response:
+    """What a device needs to install the pages as an application. It is public and the same for everyone."""
+    manifest = orjson.dumps(describe_application(sandbox=request.state.sandbox))
+    return Response(manifest, media_type="application/manifest+json", headers={"cache-control": "no-cache"})
 
 
 @router.get("/static/{version}/{path:path}")

@@ -1,5 +1,6 @@
-"""The settings page: sessions, API tokens, password and security activity."""
+"""The settings page: display, sessions, API tokens, password and security activity."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal
 from uuid import UUID, uuid4
@@ -11,6 +12,7 @@ from pydantic import Field
 from corral.database.connection import Database
 from corral.edge.field_types import Body, Name
 from corral.edge.request_state import resources_of
+from corral.errors import InvalidRequest
 from corral.identity import api_tokens, sessions
 from corral.identity.models import EVERYTHING, AuthUser, Scope, is_idle_too_long
 from corral.identity.problems import TokenNotFound
@@ -20,6 +22,7 @@ from corral.identity.session_cookie import forget_session_cookie, source_of
 from corral.identity.sign_in import change_password, has_password
 from corral.secret import Secret
 from corral.vault import Vault
+from corral.web.display import Density, Display, Theme, current_display, is_time_zone, keep_display
 from corral.web.forms import EmptyForm, Form, handle_form, initial_form
 from corral.web.page_user import PageUser, local_path, see_other
 from corral.web.rendering import render_page
@@ -52,6 +55,8 @@ EVENT_NAMES: Final[dict[Kind, str]] = {
 }
 MAX_EVENTS: Final = 20
 
+ZoneName = Annotated[str, Field(max_length=64)]
+
 
 class NewTokenForm(Body):
     """A scope is required, so that a token with full access is never created by accident.
@@ -65,11 +70,37 @@ class NewTokenForm(Body):
     days: Literal["7", "30", "90", "365", "never"]
 
 
+class DisplayForm(Body):
+    """`device_zone` is the IANA name that the browser reports, which only its script knows."""
+
+    theme: Theme
+    density: Density
+    zone: Literal["new_york", "local"]
+    device_zone: ZoneName | None = None
+    amounts: Literal["hidden"] | None = None
+
+    def display(self) -> Display:
+        """Raises InvalidRequest."""
+        local_zone = _known_zone(self.device_zone) if self.zone == "local" else None
+        return Display(self.theme, self.density, local_zone, self.amounts == "hidden")
+
+
+class AmountsForm(Body):
+    amounts: Literal["hidden", "shown"]
+
+
+class ZoneForm(Body):
+    device_zone: ZoneName
+
+
 @router.get("")
 async def show_settings(user: PageUser, request: Request) -> Response:
     return await _settings_page(request, user)
 
 
+@router.get("/display")
+@router.get("/display/amounts")
+@router.get("/display/zone")
 @router.get("/sessions/others/end")
 @router.get("/sessions/{session_id:uuid}/end")
 @router.get("/tokens")
@@ -77,6 +108,45 @@ async def show_settings(user: PageUser, request: Request) -> Response:
 async def show_form(user: PageUser, request: Request) -> Response:
     """Every form's URL has a page: this one."""
     return await _settings_page(request, user)
+
+
+@router.post("/display")
+async def save_display(user: PageUser, request: Request) -> Response:
+    async def submit(body: DisplayForm) -> Response:
+        return _keep(body.display(), "/you?saved=display", request)
+
+    async def redisplay(form: Form) -> Response:
+        return await _settings_page(request, user, showing=form)
+
+    return await handle_form(request, DisplayForm, submit, redisplay)
+
+
+@router.post("/display/amounts")
+async def switch_amounts(user: PageUser, request: Request) -> Response:
+    """The switch on every page: returns to the page in `next`."""
+
+    async def submit(body: AmountsForm) -> Response:
+        display = replace(current_display(), hides_amounts=body.amounts == "hidden")
+        return _keep(display, local_path(request.query_params.get("next")), request)
+
+    async def redisplay(form: Form) -> Response:
+        return await _settings_page(request, user, showing=form)
+
+    return await handle_form(request, AmountsForm, submit, redisplay)
+
+
+@router.post("/display/zone")
+async def update_local_zone(user: PageUser, request: Request) -> Response:
+    """Called by the pages' script when a device that shows local time is in another zone than before."""
+
+    async def submit(body: ZoneForm) -> Response:
+        display, zone = current_display(), _known_zone(body.device_zone)
+        return _keep(replace(display, local_zone=zone) if display.local_zone else display, "/you", request)
+
+    async def redisplay(form: Form) -> Response:
+        return await _settings_page(request, user, showing=form)
+
+    return await handle_form(request, ZoneForm, submit, redisplay)
 
 
 @router.post("/sessions/others/end")
@@ -201,6 +271,28 @@ async def show_password_reset(user: PageUser, request: Request) -> Response:
     )
 
 
+def _known_zone(name: str | None) -> str:
+    """Raises InvalidRequest."""
+    if name is None or not is_time_zone(name):
+        raise InvalidRequest("Local time isn't available: the browser's time zone is unknown.")
+    return name
+
+
+def _keep(display: Display, path: str, request: Request) -> Response:
+    response = see_other(path)
+    keep_display(display, resources_of(request).public_url, response)
+    return response
+
+
+def _display_form(display: Display) -> Form:
+    return initial_form(
+        theme=display.theme.value,
+        density=display.density.value,
+        zone="local" if display.local_zone else "new_york",
+        amounts="hidden" if display.hides_amounts else "",
+    )
+
+
 async def _expiry(database: Database, days: str) -> datetime | None:
     return None if days == "never" else await api_tokens.moment_in(database, timedelta(days=int(days)))
 
@@ -214,18 +306,21 @@ async def _settings_page(
     request: Request,
     user: AuthUser,
     *,
+    showing: Form | None = None,
     ending: Form | None = None,
     creating: Form | None = None,
     changing: Form | None = None,
     created: Secret | None = None,
 ) -> Response:
     resources = resources_of(request)
-    rejected = ending or creating or changing
+    rejected = showing or ending or creating or changing
     return render_page(
         request,
         "settings.html",
         user=user,
         status=rejected.status if rejected else 200,
+        showing=showing or _display_form(current_display()),
+        is_saved=request.query_params.get("saved") == "display",
         sessions=[
             (session, device_of(session.user_agent), is_idle_too_long(session.rested))
             for session in await sessions.load_sessions(user.id, resources.database)
