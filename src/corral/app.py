@@ -35,7 +35,7 @@ from corral.stream import routes as stream_routes
 from corral.stream.lifespan import StreamService, open_stream_service
 from corral.web import routes as web
 from corral.web.display import DisplayReader
-from corral.web.page_user import SignInRequired, redirect_to_sign_in
+from corral.web.page_user import SignInRequired, redirect_to_sign_in, unknown_page
 from corral.web.rendering import render_problem_page
 
 
@@ -114,4 +114,5 @@ def create_api(state: State | None = None) -> FastAPI:
         api.include_router(domain.router)
     install_problem_handlers(api)
     api.add_exception_handler(SignInRequired, redirect_to_sign_in)
+    api.router.default = unknown_page
     return api

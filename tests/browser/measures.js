@@ -2,8 +2,8 @@
 (() => {
   const ACTIVE = "a[href], button, input:not([type=hidden]), select, summary, textarea, [tabindex='0']";
 
-  // Hidden, drawn, or with its own scrollbar.
-  const UNMEASURED = ".visually-hidden, .skip-link, .chart, svg, .scroll";
+  // Hidden, drawn, with its own scrollbar, or floating over the page.
+  const UNMEASURED = ".visually-hidden, .skip-link, .chart, svg, .scroll, .connection-state";
 
   const isSeen = (node) => node.checkVisibility({ visibilityProperty: true, opacityProperty: true });
   const topmost = () => document.querySelector("dialog[open]") ?? document;

@@ -13,7 +13,7 @@ from tests.people import Person, live_key, paper_key
 from tests.stream.trading import trading_key
 
 _ACCOUNT = "/v2/account"
-_STALE = re.compile(r"No update since \d{1,2}:\d\d:\d\d [AP]M")
+_STALE = re.compile(r"No update since \d\d:\d\d ET")
 
 
 async def test_a_stale_card_keeps_its_figures_and_recovers(browsing: Browsing, alice: Person, faults: Faults) -> None:
@@ -76,6 +76,27 @@ async def test_a_stale_account_is_counted_in_the_total_and_marks_no_other(
         await expect(page.get_by_role("article").filter(has_text="No update since")).to_have_count(1)
         await faults.clear()
         await expect(page.locator("[data-total=paper]")).not_to_contain_text("not up to date")
+
+
+async def test_an_outage_of_several_accounts_is_one_line_above_grey_cards(
+    browsing: Browsing, alice: Person, faults: Faults
+) -> None:
+    keys = [paper_key(), paper_key()]
+    for key in keys:
+        await alice.store(key)
+    async with browsing(alice) as context:
+        page = await open_page(context, "/?wait")
+        outage = page.locator("[data-outage]")
+        await expect(page.locator("[data-figure=equity] data")).to_have_count(2)
+        await expect(outage).to_be_hidden()
+        await faults.set_all([{"key_id": key, "status": 503} for key in keys])
+        await expect(outage).to_have_text("Alpaca is returning errors for all 2 accounts; Corral keeps trying.")
+        await expect(page.get_by_role("article").filter(has_text=_STALE)).to_have_count(2)
+        await expect(page.locator(".card.stale")).to_have_count(2)
+        await expect(page.locator(".card .problem")).to_have_count(0)
+        await faults.clear()
+        await expect(outage).to_be_hidden()
+        await expect(page.locator(".card.stale")).to_have_count(0)
 
 
 async def test_an_account_without_data_shows_a_reason_and_no_figures(
@@ -163,7 +184,7 @@ async def test_a_lost_connection_shows_since_when_and_keeps_the_figures(browsing
         await expect(_equity(card)).to_contain_text("$")
         await page.route("**/api/stream", lambda route: route.abort())
         await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # reopens the stream
-        await expect(state).to_contain_text(re.compile(r"Disconnected at \d{1,2}:\d\d:\d\d [AP]M\. Reconnecting"))
+        await expect(state).to_contain_text(re.compile(r"Disconnected at \d\d:\d\d ET\. Reconnecting"))
         since = await state.locator("time").get_attribute("datetime")
         await expect(_equity(card)).to_be_visible()
         async with page.expect_event("requestfailed"):

@@ -53,6 +53,20 @@ async def test_problem_pages_have_security_headers(bobs: ClientSession, path: st
         _check_headers(answer)
 
 
+@pytest.mark.parametrize("path", ["/nowhere", "/people", f"/keys/{UNKNOWN_ID}", f"/accounts/{UNKNOWN_ID}"])
+async def test_problem_pages_keep_the_navigation_of_who_is_signed_in(
+    path: str, bobs: ClientSession, visitor: ClientSession
+) -> None:
+    async with bobs.get(path) as answer:
+        parsed = Parsed(await answer.text())
+    assert answer.status in {403, 404}
+    assert {"/", "/you"} <= {link["href"] for link in parsed.attributes("a")}
+    assert "/sign-out" in {form["action"] for form in parsed.attributes("form")}
+    async with visitor.get("/nowhere", headers={"Cookie": "corral_session=of-nobody"}) as answer:
+        parsed = Parsed(await answer.text())
+    assert (answer.status, parsed.attributes("form")) == (404, [])
+
+
 @pytest.mark.parametrize("path", ["/sign-in", "/setup", "/invitation", "/keys/new", "/you/password", "/you/tokens"])
 async def test_pages_with_a_rejected_form_have_security_headers(bobs: ClientSession, path: str) -> None:
     async with bobs.post(path, data={"password": "x"}) as answer:

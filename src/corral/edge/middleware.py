@@ -6,6 +6,7 @@ Checks requests before the application gets them. Plain ASGI, because its cost i
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
+from functools import partial
 from random import Random
 from time import perf_counter
 from typing import Any, Final
@@ -29,6 +30,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 RenderProblem = Callable[[Problem, str], tuple[int, Headers, bytes]]
+RenderPage = Callable[[Scope, Problem, str], tuple[int, Headers, bytes]]
 
 MAX_BODY_BYTES: Final = 64 * 1024
 _LONGEST_LOGGED_PATH: Final = 256
@@ -45,7 +47,7 @@ class Edge:
     """Wraps the whole application: `Edge(app, public_url="https://corral.example.com")`.
 
     `public_url` is Corral's address as browsers see it. A body of more than `max_body_bytes` is refused.
-    `problem_page` renders errors for browsers; programs always get problem+json.
+    `problem_page` renders errors for browsers, with the request's scope; programs always get problem+json.
     The user is logged if the application sets `scope["state"]["user_id"]`.
     """
 
@@ -55,7 +57,7 @@ class Edge:
         *,
         public_url: str,
         max_body_bytes: int = MAX_BODY_BYTES,
-        problem_page: RenderProblem = render_problem,
+        problem_page: RenderPage | None = None,
     ) -> None:
         self._app = app
         self._problem_page = problem_page
@@ -78,9 +80,13 @@ class Edge:
         # request is served by its own task, so there is nothing to reset afterwards.
         request_id = f"{_request_ids.getrandbits(128):032x}"
         line = logs.begin_request_line(request_id)
-        render = self._problem_page if reads_pages(scope) else render_problem
         exchange = _Exchange(
-            receive, send, request_id, defaults=self._headers, max_body_bytes=self._max_body_bytes, render=render
+            receive,
+            send,
+            request_id,
+            defaults=self._headers,
+            max_body_bytes=self._max_body_bytes,
+            render=self._renderer(scope),
         )
         try:
             has_body = admit(scope, public_origin=self._public_origin, max_body_bytes=self._max_body_bytes)
@@ -102,6 +108,11 @@ class Edge:
             duration_ms=round((perf_counter() - started) * 1000, 3),
             user_id=scope.get("state", {}).get("user_id"),
         )
+
+    def _renderer(self, scope: Scope) -> RenderProblem:
+        if self._problem_page is None or not reads_pages(scope):
+            return render_problem
+        return partial(self._problem_page, scope)
 
 
 def reads_pages(scope: Scope) -> bool:

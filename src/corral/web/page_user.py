@@ -1,13 +1,15 @@
 """Dependencies that give a page its signed-in user, and redirects to the sign-in page and back."""
 
 import re
-from typing import Annotated, Final
+from contextlib import suppress
+from typing import Annotated, Final, Never
 from urllib.parse import quote, urlencode
 
 from fastapi import Depends, Request
 from fastapi.responses import RedirectResponse
 
-from corral.edge.middleware import reads_pages
+from corral.edge.middleware import Receive, Scope, Send, reads_pages
+from corral.errors import NotFound, Problem
 from corral.identity.dependencies import get_current_user
 from corral.identity.models import AuthUser
 from corral.identity.problems import NotAnAdministrator, SessionEnded, SessionRequired, Unauthenticated
@@ -15,6 +17,7 @@ from corral.identity.problems import NotAnAdministrator, SessionEnded, SessionRe
 # A path of this server. `//host` and `/\host` are other hosts, and so may be a path with characters that browsers drop.
 _LOCAL: Final = re.compile(r"/(?![/\\])[!-\[\]-~]*", re.ASCII)
 _LONGEST: Final = 1024
+_KNOWN_USER: Final = "page_user"
 
 
 class SignInRequired(Exception):  # noqa: N818 - a redirect and not an error
@@ -35,7 +38,22 @@ async def require_page_user(request: Request) -> AuthUser:
         raise sign_in_required(request) from None
     if user.authenticated_by != "session":
         raise SessionRequired
+    request.scope["state"][_KNOWN_USER] = user
     return user
+
+
+def known_page_user(scope: Scope) -> AuthUser | None:
+    """Returns the user if this request has already been found to be theirs."""
+    return scope.get("state", {}).get(_KNOWN_USER)
+
+
+async def unknown_page(scope: Scope, receive: Receive, send: Send) -> Never:
+    """For a path without a route. Raises NotFound; its page has the navigation of a user who is signed in."""
+    request = Request(scope, receive, send)
+    if reads_pages(scope) and request.cookies:
+        with suppress(Problem, SignInRequired):
+            await require_page_user(request)
+    raise NotFound
 
 
 async def find_page_user(request: Request) -> AuthUser | None:

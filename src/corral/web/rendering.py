@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from fastapi import Request
@@ -14,12 +15,14 @@ from pydantic import BaseModel
 
 from corral.accounts.cache import Answer
 from corral.alpaca.environments import Environment
+from corral.edge.middleware import Scope
 from corral.edge.problems import Headers, render_problem
 from corral.errors import Problem
 from corral.identity.models import AuthUser
+from corral.web.confirmations import forget_confirmation, pending_confirmation
 from corral.web.display import THEME_COLORS, current_display
 from corral.web.forms import initial_form
-from corral.web.page_user import page_path
+from corral.web.page_user import known_page_user, page_path
 from corral.web.static_files import STATIC_PATH
 from corral.web.view.activities import (
     activity_name,
@@ -133,25 +136,36 @@ def render_page(
     """`template` is a file name in `templates/`. `environment` is that of the account that the page shows; it sets
     the color of the layout.
     """
+    confirmation = pending_confirmation(request) if status < HTTPStatus.BAD_REQUEST else None
     html = render(
         template,
         user=user,
+        confirmation=confirmation,
         sandbox=request.state.sandbox,
         here=request.url.path,
         page_path=page_path(request),
         environment=environment,
         **content,
     )
-    return HTMLResponse(html, status, headers=PAGE_HEADERS)
+    response = HTMLResponse(html, status, headers=PAGE_HEADERS)
+    if confirmation is not None:
+        forget_confirmation(request, response)
+    return response
 
 
-def render_problem_page(problem: Problem, request_id: str, *, sandbox: bool) -> tuple[int, Headers, bytes]:
-    """Returns status, headers and body. Needs no database, because the problem may be the database itself."""
+def render_problem_page(
+    scope: Scope, problem: Problem, request_id: str, *, sandbox: bool
+) -> tuple[int, Headers, bytes]:
+    """Returns status, headers and body, with the navigation of a user whom the request has already identified.
+
+    Needs no database, because the problem may be the database itself.
+    """
     status, headers, _ = render_problem(problem, request_id)
     kept = [(name, value) for name, value in headers if name not in {b"content-type", b"content-length"}]
     body = render(
         "problem.html",
-        user=None,
+        user=known_page_user(scope),
+        confirmation=None,
         sandbox=sandbox,
         here="",
         environment=None,

@@ -23,6 +23,7 @@ from corral.errors import Problem
 from corral.web.forms import initial_form
 from corral.web.page_user import PageUser
 from corral.web.rendering import PAGE_WAIT_SECONDS, render_page
+from corral.web.view.outages import find_outage
 from corral.web.view.sparklines import HEIGHT, WIDTH, Sparkline, fetch_sparklines
 
 # For sparklines alone, when the reader is waiting anyway or a script asks.
@@ -62,6 +63,7 @@ async def show_accounts(user: PageUser, request: Request) -> Response:
         cards=[_card(credential, by_id.get(credential.id), sparklines, accounts) for credential in credentials],
         sparkline_size=(WIDTH, HEIGHT),
         totals=totals_of(outcomes),
+        outage=find_outage([one.answer if isinstance(one.answer, Problem) else None for one in outcomes]),
         form=initial_form(),
         is_pending=any(outcome.answer is None for outcome in outcomes),
     )

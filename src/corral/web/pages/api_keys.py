@@ -18,6 +18,7 @@ from corral.edge.field_types import Body, KeyIdText, KeySecretText, Name
 from corral.edge.request_state import resources_of
 from corral.errors import NotFound, Problem
 from corral.identity.models import AuthUser
+from corral.web.confirmations import Done, confirm
 from corral.web.forms import EmptyForm, Form, Redisplay, handle_form, initial_form
 from corral.web.page_user import PageUser, see_other
 from corral.web.rendering import render_page
@@ -80,7 +81,7 @@ async def show_api_key(credential_id: UUID, user: PageUser, request: Request) ->
 
 @router.get("/{credential_id:uuid}/found")
 async def show_account_added(credential_id: UUID, user: PageUser, request: Request) -> Response:
-    """Shows which account the API key belongs to, after adding or replacing it."""
+    """Shows which account the API key belongs to, after adding it."""
     credential = await _load(credential_id, user, request)
     return render_page(
         request, "account_added.html", user=user, environment=credential.credential_type, credential=credential
@@ -121,7 +122,7 @@ async def show_action(credential_id: UUID, action: str, user: PageUser, request:
 @router.post("/{credential_id:uuid}/rename")
 async def rename(credential_id: UUID, user: PageUser, request: Request) -> Response:
     async def submit(body: NewName) -> Response:
-        return await _change(credential_id, user, request, nickname=body.nickname)
+        return await _change(credential_id, user, request, Done.RENAMED, nickname=body.nickname)
 
     return await handle_form(request, NewName, submit, _redisplay(credential_id, "rename", user, request))
 
@@ -129,7 +130,7 @@ async def rename(credential_id: UUID, user: PageUser, request: Request) -> Respo
 @router.post("/{credential_id:uuid}/switch-off")
 async def pause(credential_id: UUID, user: PageUser, request: Request) -> Response:
     async def submit(_: EmptyForm) -> Response:
-        return await _change(credential_id, user, request, is_active=False)
+        return await _change(credential_id, user, request, Done.PAUSED, is_active=False)
 
     return await handle_form(request, EmptyForm, submit, _redisplay(credential_id, "switch-off", user, request))
 
@@ -137,7 +138,7 @@ async def pause(credential_id: UUID, user: PageUser, request: Request) -> Respon
 @router.post("/{credential_id:uuid}/switch-on")
 async def resume(credential_id: UUID, user: PageUser, request: Request) -> Response:
     async def submit(_: EmptyForm) -> Response:
-        return await _change(credential_id, user, request, is_active=True)
+        return await _change(credential_id, user, request, Done.RESUMED, is_active=True)
 
     return await handle_form(request, EmptyForm, submit, _redisplay(credential_id, "switch-on", user, request))
 
@@ -158,7 +159,7 @@ async def replace_api_key(credential_id: UUID, user: PageUser, request: Request)
         await management.change_credential(
             user, resources.database, credential_id, nickname=None, is_active=None, replacement=replacement
         )
-        return see_other(f"/keys/{credential_id}/found")
+        return confirm(request, see_other(f"/keys/{credential_id}"), Done.KEY_REPLACED)
 
     return await handle_form(request, NewKey, submit, _redisplay(credential_id, "replace", user, request))
 
@@ -170,7 +171,7 @@ async def remove_account(credential_id: UUID, user: PageUser, request: Request) 
         if body.nickname.strip() != credential.nickname:
             raise NameMismatch
         await management.delete_credential(user, resources_of(request).database, credential_id)
-        return see_other("/")
+        return confirm(request, see_other("/"), Done.ACCOUNT_REMOVED)
 
     return await handle_form(request, Removal, submit, _redisplay(credential_id, "delete", user, request))
 
@@ -183,6 +184,7 @@ async def _change(
     credential_id: UUID,
     user: AuthUser,
     request: Request,
+    done: Done,
     *,
     nickname: str | None = None,
     is_active: bool | None = None,
@@ -195,7 +197,7 @@ async def _change(
         is_active=is_active,
         replacement=None,
     )
-    return see_other(f"/keys/{credential_id}")
+    return confirm(request, see_other(f"/keys/{credential_id}"), done)
 
 
 async def _api_key_page(

@@ -16,6 +16,7 @@ from corral.people.members import Member
 from corral.people.problems import InvitationNotFound, PersonNotFound
 from corral.people.schemas import NewInvitation, PasswordConfirmation
 from corral.secret import Secret
+from corral.web.confirmations import Done, confirm
 from corral.web.forms import EmptyForm, Form, handle_form, initial_form
 from corral.web.page_user import AdministratorPageUser, see_other
 from corral.web.rendering import render_page
@@ -25,6 +26,7 @@ Action = Literal["disable", "enable"]
 router = APIRouter(prefix="/people", include_in_schema=False)
 
 _CHANGES: Final = {"disable": members.disable_person, "enable": members.enable_person}
+_DONE: Final[dict[Action, Done]] = {"disable": Done.MEMBER_DISABLED, "enable": Done.MEMBER_ENABLED}
 
 
 @router.get("")
@@ -64,7 +66,7 @@ async def show_revoke_invitation(invitation_id: UUID, user: AdministratorPageUse
 async def revoke_invitation(invitation_id: UUID, user: AdministratorPageUser, request: Request) -> Response:
     async def submit(_: EmptyForm) -> Response:
         await invitations.revoke_invitation(user.id, resources_of(request).database, invitation_id)
-        return see_other("/people")
+        return confirm(request, see_other("/people"), Done.INVITATION_REVOKED)
 
     async def redisplay(form: Form) -> Response:
         return await _revoke_invitation_page(request, user, invitation_id, form)
@@ -83,7 +85,7 @@ async def apply_action(person_id: UUID, action: Action, user: AdministratorPageU
         resources = resources_of(request)
         await confirm_password(resources.database, resources.vault, user, body.current_password)
         await _CHANGES[action](user, resources.database, person_id)
-        return see_other("/people")
+        return confirm(request, see_other("/people"), _DONE[action])
 
     async def redisplay(form: Form) -> Response:
         return await _action_page(request, user, person_id, action, form)

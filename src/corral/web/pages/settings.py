@@ -22,6 +22,7 @@ from corral.identity.session_cookie import forget_session_cookie, source_of
 from corral.identity.sign_in import change_password, has_password
 from corral.secret import Secret
 from corral.vault import Vault
+from corral.web.confirmations import Done, confirm
 from corral.web.display import Density, Display, Theme, current_display, is_time_zone, keep_display
 from corral.web.forms import EmptyForm, Form, handle_form, initial_form
 from corral.web.page_user import PageUser, local_path, see_other
@@ -153,7 +154,7 @@ async def update_local_zone(user: PageUser, request: Request) -> Response:
 async def end_other_sessions(user: PageUser, request: Request) -> Response:
     async def submit(_: EmptyForm) -> Response:
         await sessions.end_other_sessions(user.id, resources_of(request).database, user.session_or_token_id)
-        return see_other("/you")
+        return confirm(request, see_other("/you"), Done.OTHERS_SIGNED_OUT)
 
     async def redisplay(form: Form) -> Response:
         return await _settings_page(request, user, ending=form)
@@ -165,7 +166,7 @@ async def end_other_sessions(user: PageUser, request: Request) -> Response:
 async def end_session(session_id: UUID, user: PageUser, request: Request) -> Response:
     async def submit(_: EmptyForm) -> Response:
         await sessions.end_session(user.id, resources_of(request).database, session_id)
-        return see_other("/you")
+        return confirm(request, see_other("/you"), Done.DEVICE_SIGNED_OUT)
 
     async def redisplay(form: Form) -> Response:
         return await _settings_page(request, user, ending=form)
@@ -211,7 +212,7 @@ async def revoke_token(token_id: UUID, user: PageUser, request: Request) -> Resp
         await api_tokens.revoke_api_token(
             user.id, resources_of(request).database, token_id, source_of(request, "session")
         )
-        return see_other("/you")
+        return confirm(request, see_other("/you"), Done.TOKEN_REVOKED)
 
     async def redisplay(form: Form) -> Response:
         return await _revoke_page(request, user, token_id, form)
@@ -228,7 +229,7 @@ async def show_revoke_all(user: PageUser, request: Request) -> Response:
 async def revoke_all_tokens(user: PageUser, request: Request) -> Response:
     async def submit(_: EmptyForm) -> Response:
         await api_tokens.revoke_all_api_tokens(user.id, resources_of(request).database, source_of(request, "session"))
-        return see_other("/you")
+        return confirm(request, see_other("/you"), Done.TOKENS_REVOKED)
 
     async def redisplay(form: Form) -> Response:
         return _revoke_all_page(request, user, form)
@@ -250,7 +251,7 @@ async def set_password(user: PageUser, request: Request) -> Response:
         )
         response = see_other("/sign-in?next=/you")  # the page that lists the API tokens, which still work
         forget_session_cookie(resources, response)
-        return response
+        return confirm(request, response, Done.PASSWORD_CHANGED)
 
     async def redisplay(form: Form) -> Response:
         return await _settings_page(request, user, changing=form)

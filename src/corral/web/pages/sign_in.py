@@ -14,6 +14,7 @@ from corral.identity.schemas import LinkSignIn, Recovery, SetUp, SignIn
 from corral.identity.security_events import has_unseen_recovery
 from corral.identity.session_cookie import begin_session, finish_session, source_of
 from corral.identity.throttling import network_address_of
+from corral.web.confirmations import Done, confirm
 from corral.web.forms import Form, handle_form, initial_form
 from corral.web.page_user import OptionalPageUser, PageUser, local_path, see_other
 from corral.web.rendering import render_page
@@ -96,7 +97,7 @@ async def show_sign_out() -> RedirectResponse:
 async def sign_out(user: PageUser, request: Request) -> Response:
     response = see_other("/sign-in")
     await finish_session(user, request, response)
-    return response
+    return confirm(request, response, Done.SIGNED_OUT)
 
 
 @router.get("/recover")
@@ -115,7 +116,7 @@ async def recover(request: Request) -> Response:
             new=body.new_password,
             source=source_of(request, "link"),
         )
-        return see_other("/sign-in")
+        return confirm(request, see_other("/sign-in"), Done.PASSWORD_CHANGED)
 
     async def redisplay(form: Form) -> Response:
         return render_page(request, "recover.html", user=None, status=form.status, form=form)

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from urllib.parse import urlencode
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from corral.accounts.params import ActivitiesPageParams, OrdersPageParams
 from corral.alpaca.orders import AssetClass, OrderStatusFilter, OrderType, Side
@@ -16,6 +16,7 @@ from corral.alpaca.paging import Direction
 from corral.web.display import current_display
 from corral.web.view.activities import ACTIVITY_FILTERS
 from corral.web.view.equity import Period
+from corral.web.view.lenient_params import STRICT, LenientParams
 from corral.web.view.positions import Column
 from corral.web.view.times import format_day
 
@@ -56,16 +57,14 @@ Input = Annotated[str, Field(max_length=_LONGEST_INPUT)]
 """What was typed into a field. It may be wrong, and then is shown again with the error at the field."""
 
 
-class PageParams(BaseModel):
+class PageParams(LenientParams):
     """With `wait` the page waits for Alpaca until its timeout, for browsers without JavaScript."""
-
-    model_config = ConfigDict(extra="forbid")
 
     wait: bool = False
 
     def link(self, **changed: object) -> str:
         """Returns the query of a link to the same page with some parameters changed, without default values."""
-        params = type(self).model_validate(self.model_dump(exclude={"wait"}) | changed)
+        params = type(self).model_validate(self.model_dump(exclude={"wait"}) | changed, context=STRICT)
         query = params.model_dump(mode="json", exclude_defaults=True)
         return f"?{urlencode({name: 'true' if value is True else value for name, value in query.items()})}"
 

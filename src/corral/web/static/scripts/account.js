@@ -1,5 +1,6 @@
 /** Keeps the pages of one account up to date: figures, positions, totals and orders. */
 
+import { keepProblems } from "./account_problems.js";
 import { read } from "./api.js";
 import { signOf, sum } from "./decimals.js";
 import { element } from "./elements.js";
@@ -8,8 +9,8 @@ import { connectStream } from "./stream.js";
 import { formatTimestamp } from "./timestamps.js";
 
 const page = document.querySelector("[data-account]");
-const connectionState = document.querySelector("[data-connection-state]");
 const hadProblem = page.querySelector("[data-problems] [data-code]") !== null; // so parts of the page are missing
+const problems = keepProblems(page);
 const details = page.querySelector("[data-details]");
 const change = page.querySelector("[data-change]");
 const waitLink = document.querySelector("a[data-wait]");
@@ -22,7 +23,7 @@ if (waitLink) location.replace(waitLink.href);
 else {
   const handlers = { "account-data": showAccount, position: showPosition, order: showOrder, problem: showProblem };
   const ofThisAccount = Object.entries(handlers).map(([name, show]) => [name, onlyThisAccount(show)]);
-  connectStream(Object.fromEntries(ofThisAccount), showConnectionState);
+  connectStream(Object.fromEntries(ofThisAccount), confirm);
 }
 
 function onlyThisAccount(show) {
@@ -38,6 +39,7 @@ function showAccount(account) {
   const time = element("time");
   formatTimestamp(time, account.last_updated);
   page.querySelector("[data-as-of]")?.replaceChildren("As of ", time);
+  problems.confirm(account.last_updated);
   showChange(account.equity);
   for (const chart of page.querySelectorAll("[data-equity-chart]")) {
     Object.assign(chart.dataset, { equity: account.equity, equityAt: account.last_updated });
@@ -110,17 +112,13 @@ function statusName(status) {
   return status.charAt(0).toUpperCase() + status.slice(1).replaceAll("_", " ");
 }
 
-function showProblem({ code, detail, resolved }) {
-  const problems = page.querySelector("[data-problems]");
-  problems.querySelector(`[data-code="${CSS.escape(code)}"]`)?.remove();
-  if (resolved && hadProblem) location.reload();
-  if (resolved || code.startsWith("order_stream")) return;
-  problems.append(element("p", { class: "notice problem", "data-code": code }, detail));
+function showProblem(problem) {
+  if (problem.resolved && hadProblem) location.reload();
+  if (!problem.code.startsWith("order_stream")) problems.show(problem);
 }
 
-function showConnectionState(connection) {
-  connectionState.hidden = connection === "connected";
-  connectionState.textContent = "Disconnected. Reconnecting…";
+function confirm(connection) {
+  if (connection === "connected") problems.confirm(new Date().toISOString());
 }
 
 /** A changed number is highlighted with a color that fades. */

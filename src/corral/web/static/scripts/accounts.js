@@ -1,23 +1,23 @@
 /** Keeps the account cards up to date: figures, their age, problems and totals. */
 
 import { read } from "./api.js";
-import { confirmCard, markAnswered, markUncertain, showCardProblem, suspendCard } from "./card_state.js";
+import * as cardState from "./card_state.js";
 import { element } from "./elements.js";
 import { formatChange, shownSign, writeFigure, writeText } from "./figures.js";
+import { keepOutageLine } from "./outages.js";
 import { keepSparklines } from "./sparklines.js";
 import { connectStream } from "./stream.js";
-import { formatTimestamp } from "./timestamps.js";
 import { updateTotals } from "./totals.js";
 
 const CLOSES_DELAY_MS = 3000;
 const cards = new Map([...document.querySelectorAll("[data-account]")].map((card) => [card.dataset.account, card]));
-const connectionState = document.querySelector("[data-connection-state]");
-let lastConnected = new Date();
 let updateSparklines = () => {};
+let updateOutage = () => {};
 
 if (cards.size) {
   updateSparklines = keepSparklines(cards);
-  connectStream({ "account-data": showAccount, problem: showProblem, gap: showGap }, showConnectionState, markAllUncertain);
+  updateOutage = keepOutageLine(problemCodes, markExplained);
+  connectStream({ "account-data": showAccount, problem: showProblem, gap: showGap }, confirmOrSuspend, markAllUncertain);
 }
 
 async function showAccount(account) {
@@ -30,7 +30,8 @@ async function showAccount(account) {
   const trades = part(card, "day-trades");
   trades.hidden = !account.pattern_day_trader && !account.daytrade_count;
   trades.textContent = `${account.pattern_day_trader ? "Pattern day trader · " : ""}Day trades: ${account.daytrade_count}`;
-  markAnswered(card, account.last_updated);
+  cardState.markAnswered(card, account.last_updated);
+  updateOutage();
   updateTotals(cards);
   updateSparklines();
   if (card.dataset.lastEquity) closesTimer ||= setTimeout(updateCloses, CLOSES_DELAY_MS);
@@ -79,21 +80,25 @@ async function updateCloses() {
 function showProblem(problem) {
   const card = cards.get(problem.credential_id);
   if (!card || /^(order|position)s?_/.test(problem.code)) return;
-  showCardProblem(card, problem);
+  cardState.showCardProblem(card, problem);
+  updateOutage();
   updateTotals(cards);
 }
 
-function showConnectionState(connection) {
-  if (connection === "connected") {
-    lastConnected = new Date();
-    for (const card of cards.values()) confirmCard(card, lastConnected);
-  } else if (connectionState.hidden) {
-    for (const card of cards.values()) suspendCard(card);
-    const time = element("time");
-    formatTimestamp(time, lastConnected.toISOString());
-    connectionState.replaceChildren("Disconnected at ", time, ". Reconnecting…");
+function problemCodes() {
+  return [...cards.values()].map(cardState.problemCodes);
+}
+
+function markExplained(isExplained) {
+  for (const card of cards.values()) cardState.markExplained(card, isExplained);
+}
+
+function confirmOrSuspend(connection) {
+  const now = new Date();
+  for (const card of cards.values()) {
+    if (connection === "connected") cardState.confirmCard(card, now);
+    else cardState.suspendCard(card);
   }
-  connectionState.hidden = connection === "connected";
 }
 
 /** A gap without an account concerns all of them: they are all sent again after it. */
@@ -102,7 +107,7 @@ function showGap({ credential_id: id }) {
 }
 
 function markAllUncertain() {
-  for (const card of cards.values()) markUncertain(card);
+  for (const card of cards.values()) cardState.markUncertain(card);
 }
 
 function part(node, name) {

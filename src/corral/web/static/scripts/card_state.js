@@ -1,6 +1,7 @@
 /** How old the figures of a card are, and the problems of its account. */
 
 import { element } from "./elements.js";
+import { isOutage } from "./outages.js";
 import { formatTimestamp } from "./timestamps.js";
 
 const UNCHANGED_AFTER_MS = 60_000;
@@ -14,7 +15,8 @@ const NOT_ON_STREAM = {
 };
 
 // For each card: `asOf` is when the figures last changed, `confirmedAt` when they were last known to be current,
-// `isOnStream` whether this connection has sent the account, and `problems` are by code.
+// `isOnStream` whether this connection has sent the account, and `problems` are by code. `isExplained` is whether the
+// page has one line for the outage of several accounts.
 const states = new WeakMap();
 
 /** Alpaca has answered, so all problems are over. */
@@ -68,6 +70,18 @@ export function isStale(card) {
   return stateOf(card).problems.size > 0;
 }
 
+export function problemCodes(card) {
+  return [...stateOf(card).problems.keys()];
+}
+
+/** With `isExplained`, the page has one line for the outage of several accounts, so the card does not repeat it. */
+export function markExplained(card, isExplained) {
+  const state = stateOf(card);
+  if (state.isExplained === isExplained) return;
+  state.isExplained = isExplained;
+  draw(card);
+}
+
 function stateOf(card) {
   if (!states.has(card)) {
     const time = card.querySelector("[data-as-of] time");
@@ -75,7 +89,7 @@ function stateOf(card) {
     const notice = card.querySelector("[data-problems] [data-code]");
     const problems = new Map(notice && [[notice.dataset.code, notice.querySelector("p").textContent]]);
     const initial = { asOf, confirmedAt: asOf, isOnStream: false, isUnchanged: false, heartbeats: 0, problems };
-    states.set(card, { ...initial, isFromPage: true });
+    states.set(card, { ...initial, isFromPage: true, isExplained: Boolean(notice?.hidden) });
   }
   return states.get(card);
 }
@@ -90,10 +104,12 @@ function draw(card) {
   writeAsOf(card, state);
 }
 
-function notices(card, { confirmedAt, problems }) {
+function notices(card, { confirmedAt, problems, isExplained }) {
   if (!problems.size) return [];
   const since = confirmedAt && element("p", { class: "outdated-since" }, "No update since ", time(confirmedAt), ".");
-  const details = [...problems].flatMap(([code, detail]) => [element("p", {}, detail), nextStep(card, code)]);
+  const shown = [...problems].filter(([code]) => !(isExplained && isOutage(code)));
+  if (!shown.length) return since ? [since] : [];
+  const details = shown.flatMap(([code, detail]) => [element("p", {}, detail), nextStep(card, code)]);
   return [element("div", { class: "notice problem" }, since, details)];
 }
 

@@ -2,7 +2,8 @@
  * The chart of equity, of one account or of several: `<div data-equity-chart>`, as `equity_macros.html` writes it.
  *
  * `data-history` is the URL of the history, `data-currency` and `data-intraday` say how to show it, `data-period` names
- * it. The last point is the current equity: `data-equity` with `data-equity-at`, which other scripts may change at any
+ * it. For curves over several accounts, `data-account-type` and the currency choose one, and `data-names` has the
+ * accounts' names by id. The last point is the current equity: `data-equity` with `data-equity-at`, which other scripts may change at any
  * time. Left and Right move between the points, Home and End to the first and the last, Escape back to the whole period.
  */
 
@@ -10,7 +11,7 @@ import { Problem, read } from "./api.js";
 import { HIDES_AMOUNTS, TIME_ZONE } from "./display.js";
 import { element } from "./elements.js";
 import { plotEquity } from "./equity_plot.js";
-import { exchangeDay, isExtended, pointsSinceFunding, withCurrentEquity } from "./equity_points.js";
+import { exchangeDay, isExtended, pointsOf, withCurrentEquity } from "./equity_points.js";
 import { writeFigure } from "./figures.js";
 import { formatDay, intradayText, timestampText } from "./timestamps.js";
 
@@ -20,7 +21,7 @@ async function start(figure) {
   const table = figure.querySelector("[data-equity-table]");
   try {
     const history = historyIn(await read(figure.dataset.history), figure.dataset);
-    const points = withEquityOf(figure, history, pointsSinceFunding(history.items));
+    const points = withEquityOf(figure, history, pointsOf(history, JSON.parse(figure.dataset.names ?? "{}")));
     if (points.length < 2) throw new Problem({ detail: "Nothing to draw" });
     table.open = false;
     draw(figure, history, points);

@@ -18,8 +18,8 @@ const STEPS = Array.from({ length: 93 }, (_, index) => Number(`${[1, 2, 5][index
  * Returns `{ update(points), select(index), clear() }`. The page keeps the wheel and vertical panning.
  */
 export function plotEquity(container, points, { onSelect, ...options }) {
-  const state = { ...options, points, colors: readColors(container), base: numberOf(options.baseValue) };
-  const plot = new uPlot(plotOptions(container, state, onSelect), dataOf(points), container);
+  const state = { ...options, ...scaleOf(points, options), points, colors: readColors(container) };
+  const plot = new uPlot(plotOptions(container, state, onSelect), dataOf(state), container);
   new ResizeObserver(() => plot.setSize(sizeOf(container))).observe(container);
   onColorChange(() => {
     state.colors = readColors(container);
@@ -29,7 +29,7 @@ export function plotEquity(container, points, { onSelect, ...options }) {
   return {
     update(changed) {
       state.points = changed;
-      plot.setData(dataOf(changed));
+      plot.setData(dataOf(state));
     },
     select(index) {
       plot.setCursor({ left: plot.valToPos(index, "x"), top: plot.valToPos(plot.data[1][index], "y") });
@@ -38,13 +38,17 @@ export function plotEquity(container, points, { onSelect, ...options }) {
   };
 }
 
-/** Points are drawn at equal distances, so that nights and weekends take no space. */
-function dataOf(points) {
-  return [points.map((_, index) => index), points.map(({ equity }) => numberOf(equity))];
+/** What is drawn: amounts, or with hidden amounts their distance to the starting value as a factor. */
+function scaleOf(points, { baseValue, currency, hidesAmounts }) {
+  const base = baseValue === null ? null : Number(baseValue);
+  if (!hidesAmounts) return { base, valueOf: ({ equity }) => Number(equity), labelsOf: (values) => formatAxis(values, currency) };
+  const whole = base || Number(points[0].equity);
+  return { base: base && 0, valueOf: ({ equity }) => Number(equity) / whole - 1, labelsOf: formatAxisPercent };
 }
 
-function numberOf(amount) {
-  return amount === null ? null : Number(amount);
+/** Points are drawn at equal distances, so that nights and weekends take no space. */
+function dataOf({ points, valueOf }) {
+  return [points.map((_, index) => index), points.map(valueOf)];
 }
 
 function sizeOf({ clientWidth, clientHeight }) {
@@ -101,7 +105,7 @@ function valueAxis(container, state) {
     incrs: STEPS,
     grid: { stroke: () => state.colors.line, width: 1 },
     splits: (_, index, low, high, step) => multiplesOf(step, low, high),
-    values: (_, values) => valueLabels(values, state),
+    values: (_, values) => state.labelsOf(values),
   };
 }
 
@@ -119,13 +123,6 @@ function widest(plot, labels, index) {
 function multiplesOf(step, low, high) {
   const first = Math.ceil(low / step);
   return Array.from({ length: Math.floor(high / step) - first + 1 }, (_, index) => (first + index) * step);
-}
-
-/** With hidden amounts, the distance to the starting value. */
-function valueLabels(values, { points, base, currency, hidesAmounts }) {
-  if (!hidesAmounts) return formatAxis(values, currency);
-  const whole = base || numberOf(points[0].equity);
-  return formatAxisPercent(values.map((value) => value / whole - 1));
 }
 
 function paddedRange(low, high, base) {
@@ -156,8 +153,8 @@ function splitAtBase(plot, { colors, base }, far, near) {
   return gradient;
 }
 
-function colorAt({ colors, base, points }, index) {
-  return base === null || Number(points[index ?? 0].equity) >= base ? colors.gain : colors.loss;
+function colorAt({ colors, base, points, valueOf }, index) {
+  return base === null || valueOf(points[index ?? 0]) >= base ? colors.gain : colors.loss;
 }
 
 function shadeExtendedHours(plot, { points, colors, isIntraday }) {

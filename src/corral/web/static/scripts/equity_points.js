@@ -11,11 +11,32 @@ const DAY_MS = 1440 * MINUTE_MS;
 const CUT_PX = 28; // a label closer to the left edge would be cut
 const CLOCK = { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit" };
 
-/** Leaves out points without a value, and zeros from before the account was funded. */
-export function pointsSinceFunding(items) {
-  const known = items.filter(({ equity }) => equity !== null);
+/**
+ * The points of an account's history, or of a curve over several accounts, where `names` has those of the accounts by
+ * id. Leaves out points without a value, and zeros from before the account was funded.
+ */
+export function pointsOf({ items, points = items, base_value: baseValue }, names = {}) {
+  const known = points.filter(({ equity }) => equity !== null);
   const first = known.findIndex(({ equity }) => signOf(equity) !== 0);
-  return first < 0 ? [] : known.slice(first);
+  const funded = first < 0 ? [] : known.slice(first);
+  return funded.map((point) => ({
+    ...point,
+    profit_loss_pct: point.profit_loss_pct ?? factorOf(point.profit_loss, baseValue),
+    marker: markerOf(point.joined ?? [], names),
+  }));
+}
+
+/** Profit as a factor of the base value; null if one is unknown or the base value is not positive. */
+function factorOf(profit, baseValue) {
+  const isKnown = profit !== null && baseValue !== null && signOf(baseValue) > 0;
+  return isKnown ? ratio(profit, baseValue, 6) : null;
+}
+
+/** What is said at a point where accounts join the curve. */
+function markerOf(joined, names) {
+  const known = joined.map(({ credential_id: id }) => names[id]).filter(Boolean);
+  if (known.length < joined.length) return `${joined.length} account${joined.length === 1 ? "" : "s"} joined`;
+  return known.length ? `${known.join(", ")} joined` : "";
 }
 
 /**
@@ -27,16 +48,15 @@ export function withCurrentEquity(points, { equity, at }, timeframe, baseValue) 
   if (!last) return points;
   const change = difference(equity, last.equity);
   const profit = last.profit_loss === null ? null : sum([last.profit_loss, change]);
-  const hasBase = profit !== null && baseValue !== null && signOf(baseValue) > 0;
   const current = {
     ...last,
     equity,
     profit_loss: profit,
-    profit_loss_pct: hasBase ? ratio(profit, baseValue, 6) : last.profit_loss_pct,
+    profit_loss_pct: factorOf(profit, baseValue) ?? last.profit_loss_pct,
     current: at,
   };
   if (windowOf(at, timeframe) <= windowOf(last.at, timeframe)) return [...points.slice(0, -1), current];
-  return [...points, { ...current, at, marker: undefined }];
+  return [...points, { ...current, at, marker: "" }];
 }
 
 /** The trading day of a daily point, which Alpaca dates at a time in the evening or at midnight: `2026-11-24`. */
@@ -59,17 +79,17 @@ export function timeLabels(points, { width, isIntraday, zone }) {
   const clock = clockIn(timeZone);
   const clocks = points.map(({ at }) => clock(at));
   const gap = width / Math.max(1, points.length - 1);
-  const candidates = (isIntraday ? INTRADAY_UNITS : DAILY_UNITS).map(({ key, ...unit }) => ({
-    ...unit,
-    indices: startsOf(clocks.map(key)).filter((index) => index * gap >= CUT_PX),
-  }));
-  const { indices, px, format } = candidates.find((unit) => unit.indices.length * unit.px <= width) ?? candidates.at(-1);
+  const candidates = (isIntraday ? INTRADAY_UNITS : DAILY_UNITS).map(({ key, px, format }) => {
+    const all = startsOf(clocks.map(key)).filter((index) => index * gap >= CUT_PX);
+    return { all, format, kept: apart(all, px / gap) };
+  });
+  const fits = ({ all, kept }) => all.length === kept.length;
+  const first = candidates.findIndex(fits);
+  const { kept, format } = candidates[first]?.kept.length > 1 ? candidates[first] : candidates.at(Math.max(0, first) - 1);
   const text = new Intl.DateTimeFormat("en-US", { ...format, timeZone });
-  const isFree = (index, at) => at === 0 || (index - indices[at - 1]) * gap >= px;
-  return indices.filter(isFree).map((index) => ({ index, text: text.format(new Date(points[index].at)) }));
+  return kept.map((index) => ({ index, text: text.format(new Date(points[index].at)) }));
 }
 
-// Keys of `2026-11-24 09:30`: points with the same key are in the same hour, day, …
 // `px` is the width of a label with the space around it.
 const TIME = { px: 56, format: { hour: "2-digit", minute: "2-digit", hourCycle: "h23" } };
 const DAY = { px: 60, format: { month: "short", day: "numeric" } };
@@ -104,6 +124,12 @@ function weekOf(clock) {
 
 function startsOf(keys) {
   return keys.flatMap((key, index) => (key === keys[index - 1] ? [] : [index]));
+}
+
+/** Leaves out indices that are less than `distance` after the one before. */
+function apart(indices, distance) {
+  let free = 0;
+  return indices.filter((index) => index >= free && (free = index + distance));
 }
 
 function windowOf(at, timeframe) {

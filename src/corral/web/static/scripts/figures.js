@@ -22,6 +22,7 @@ const EVERY_DIGIT = { maximumFractionDigits: mostFractionDigits() };
 // A float of the chart as a decimal, without digits that are only rounding errors.
 const PLAIN = new Intl.NumberFormat("en", { useGrouping: false, maximumSignificantDigits: 15 });
 const MOST_PLACES = 15;
+const DECIMAL_SEPARATOR = new Intl.NumberFormat().formatToParts(0.5).find(({ type }) => type === "decimal").value;
 const WIDEST_WHOLE = 7; // characters of an axis label that is not abbreviated: $99,950
 const SIGNED = { signDisplay: "exceptZero" };
 
@@ -75,25 +76,28 @@ export function formatWeight(hundredths) {
   return localize(`${hundredths}e-4`, { style: "percent", ...HUNDREDTHS });
 }
 
-/** Axis labels with as few decimals as make them different; long ones are abbreviated: `$48.20`, `$103.8K`. */
+/** Exact axis labels with the same number of decimals; long ones are abbreviated: `$48.20`, `$103.8K`. */
 export function formatAxis(numbers, currency) {
-  const label = (style) => (amount, places) => inCurrency(amount, currency, { ...roundedTo(places), ...style });
-  const [whole, short] = [{}, { notation: "compact" }].map((style) => differentLabels(numbers, label(style)));
+  const label = (style) => (amount, places) => inCurrency(amount, currency, { ...places, ...style });
+  const [whole, short] = [{}, { notation: "compact" }].map((style) => exactLabels(numbers, label(style)));
   return longest(whole) <= WIDEST_WHOLE || longest(whole) <= longest(short) ? whole : short;
 }
 
 /** The same for factors: `+0.50%`, `+0.75%`. */
 export function formatAxisPercent(factors) {
-  return differentLabels(factors, (factor, places) => localize(factor, { style: "percent", ...roundedTo(places), ...SIGNED }));
+  return exactLabels(factors, (factor, places) => localize(factor, { style: "percent", ...places, ...SIGNED }));
 }
 
-function differentLabels(numbers, label) {
+function exactLabels(numbers, label) {
   const amounts = numbers.map((number) => PLAIN.format(number));
-  const wanted = new Set(amounts).size;
-  for (let places = 0; ; places += 1) {
-    const labels = amounts.map((amount) => label(amount, places));
-    if (new Set(labels).size === wanted || places === MOST_PLACES) return labels;
-  }
+  const places = Math.max(0, ...amounts.map((amount) => decimalsIn(label(amount, { maximumFractionDigits: MOST_PLACES, minimumFractionDigits: 0 }))));
+  return amounts.map((amount) => label(amount, roundedTo(places)));
+}
+
+/** How many digits follow the decimal separator of a formatted number. */
+function decimalsIn(text) {
+  const [, fraction = ""] = text.split(DECIMAL_SEPARATOR);
+  return /^\d*/.exec(fraction)[0].length;
 }
 
 function longest(labels) {
