@@ -92,7 +92,7 @@ EVERY_KIND: list[tuple[str, OrderResponse, str, str]] = [
     ("a leg that is listed alone", order(**_BUY | {"side": "sell"}, type="limit", limit_price="190",
                                          order_class="bracket", group_role="take_profit", status="held"),
      "AAPL | Sell limit take profit | 0 of 10 | limit $190.00 |  | Day | Held | ", "Sell 10 AAPL, limit $190.00"),
-    ("with words that Alpaca adds later", order(**_BUY | {"time_in_force": "gtx"}, type="iceberg", status="pending_moon"),
+    ("with new words", order(**_BUY | {"time_in_force": "gtx"}, type="iceberg", status="pending_moon"),
      "AAPL | Buy iceberg | 0 of 10 |  |  | GTX | Pending moon | ", "Buy 10 AAPL, iceberg"),
 ]  # fmt: skip
 
@@ -117,7 +117,7 @@ def test_a_multi_leg_order_names_its_legs_with_ratio_and_side() -> None:
     assert main == "SPY, 2 legs | Limit multi-leg | 0 of 3 | limit $1.28 debit |  |  | New | "
     assert first.startswith("+1 SPY $600 Call, Dec 18 | Buy |")
     assert second.startswith("\N{MINUS SIGN}2 SPY $590 Put, Dec 18 | Sell |")
-    assert title(_multi_leg("1.28")) == "3 × SPY, 2 legs, limit $1.28 debit"
+    assert title(_multi_leg("1.28")) == "3 \N{MULTIPLICATION SIGN} SPY, 2 legs, limit $1.28 debit"
 
 
 @pytest.mark.parametrize(
