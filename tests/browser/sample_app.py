@@ -36,8 +36,12 @@ _ODD_POSITIONS = [
     {**POSITION, "asset_id": "1", "symbol": "MSFT", "side": "long", "qty": "12", "market_value": "5880.00"},
     {**POSITION, "asset_id": "2", "symbol": "NVDA", "side": "long", "qty": "40", "market_value": "7120.00"},
     {**POSITION, "asset_id": "3", "symbol": "TSLA", "qty": "?"},
-    {**POSITION, "asset_id": "4", "symbol": "SPY281215C00600000", "asset_class": "us_option", "qty": "-2",
-     "market_value": "-1210.00"},
+    {**POSITION, "asset_id": "4", "symbol": "NVDA281215C00200000", "side": "short", "qty": "-4",
+     "market_value": "-1204.00", "asset_class": "us_option"},
+    {**POSITION, "asset_id": "5", "symbol": "NVDA281215P00150000", "side": "long", "qty": "4", "market_value": "988.00",
+     "asset_class": "us_option"},
+    {**POSITION, "asset_id": "6", "symbol": "BTCUSD", "side": "long", "qty": "0.128473612", "market_value": "12477.81",
+     "asset_class": "crypto"},
 ]  # fmt: skip
 _ODD_ORDERS = [
     order(1, symbol="ETH/BTC", asset_class="crypto", filled_avg_price="0.0344", limit_price="0.0345", qty="2"),

@@ -167,7 +167,7 @@ SCENES = [
     Scene("activities", "/accounts/{paper}/activities?wait=true"),
     Scene("activities, invalid dates", "/accounts/{live}/activities?since=2026-11-03&to=2026-11-01"),
     Scene("position", "/accounts/{paper}/positions/NVDA?wait=true"),
-    Scene("position, option", "/accounts/{odd}/positions/SPY281215C00600000?wait=true"),
+    Scene("position, option", "/accounts/{odd}/positions/NVDA281215C00200000?wait=true"),
     Scene("holdings", "/holdings?money=paper&split=NVDA&wait=true", steps=_open_all_details),
     Scene("orders of all accounts", "/orders?money=paper&wait=true"),
     Scene("activity of all accounts", "/activity?money=paper&wait=true"),

@@ -78,6 +78,7 @@ export function formatWeight(hundredths) {
 
 /** Exact axis labels with the same number of decimals; long ones are abbreviated: `$48.20`, `$103.8K`. */
 export function formatAxis(numbers, currency) {
+  if (HIDES_AMOUNTS) return numbers.map(() => "");
   const label = (style) => (amount, places) => inCurrency(amount, currency, { ...places, ...style });
   const [whole, short] = [{}, { notation: "compact" }].map((style) => exactLabels(numbers, label(style)));
   return longest(whole) <= WIDEST_WHOLE || longest(whole) <= longest(short) ? whole : short;
