@@ -66,9 +66,9 @@ _FILLED: dict[str, Any] = {"status": "filled", "filled_qty": "10", "filled_avg_p
 
 EVERY_KIND: list[tuple[str, OrderResponse, str, str]] = [
     ("market", order(**_BUY, **_FILLED, type="market"),
-     "AAPL | Buy market | 10 of 10 |  | $179.50 | Day | Filled | ", "Buy 10 AAPL, market"),
+     "AAPL | Buy market | 10 |  | $179.50 | Day | Filled | ", "Buy 10 AAPL, market"),
     ("limit, filled", order(**_BUY, **_FILLED, type="limit", limit_price="180"),
-     "AAPL | Buy limit | 10 of 10 | limit $180.00 | $179.50 | Day | Filled | ", "Buy 10 AAPL, limit $180.00"),
+     "AAPL | Buy limit | 10 | limit $180.00 | $179.50 | Day | Filled | ", "Buy 10 AAPL, limit $180.00"),
     ("stop limit", order(**_BUY | {"side": "sell"}, type="stop_limit", stop_price="9", limit_price="8.5"),
      "AAPL | Sell stop limit | 0 of 10 | limit $8.50 stop $9.00 |  | Day | New | ",
      "Sell 10 AAPL, limit $8.50, stop $9.00"),

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from corral.accounts.cache import Answer
 from corral.accounts.reader import AccountReader
 from corral.accounts.schemas import OrderResponse, TradeActivityResponse, order_response
-from corral.alpaca.activities import MOST_ACTIVITIES, ActivityQuery, TradeActivity
-from corral.alpaca.items import count_unreadable
+from corral.alpaca.activities import MOST_ACTIVITIES, Activity, ActivityQuery, TradeActivity
+from corral.alpaca.items import UnreadableItem, count_unreadable
 from corral.alpaca.orders import Order
 from corral.alpaca.paging import Direction, Page, Place
 from corral.credentials.reader import OpenCredential
@@ -65,7 +65,7 @@ async def _read_fills(credential: OpenCredential, order: Order, accounts: Accoun
 async def _read_fills_of(credential: OpenCredential, order_id: str, accounts: AccountReader) -> OrderFills:
     query = ActivityQuery(types=("FILL",), order_id=order_id, direction=Direction.ASCENDING)
     read = OrderFills()
-    page = Page[object]((), Place())
+    page: Page[Activity | UnreadableItem] = Page((), Place())
     for _ in range(MOST_FILL_PAGES):
         if page.goes_on is None:
             break
