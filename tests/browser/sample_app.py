@@ -47,10 +47,10 @@ _ODD_POSITIONS = [
 _BRACKET = {"order_class": "bracket", "group_id": str(UUID(int=30)), "qty": "10", "symbol": "NVDA"}
 _TARGET = _BRACKET | {"group_role": "take_profit", "type": "limit", "limit_price": "190", "side": "sell"}
 _STOP = _BRACKET | {"group_role": "stop_loss", "type": "stop", "stop_price": "168.5", "side": "sell", "filled_at": None}
-_LEG = {"order_class": "mleg", "asset_class": "us_option", "type": "", "filled_qty": "3"}
+_LEG = {"order_class": "mleg", "asset_class": "us_option", "type": "", "qty": "3", "filled_qty": "1"}
 _LISTED_ORDERS = [
     order(
-        3, **_BRACKET | {"group_role": "entry", "filled_qty": "10", "filled_avg_price": "178.2", "time_in_force": "gtc"},
+        3, **_BRACKET | {"group_role": "entry", "filled_qty": "10", "filled_avg_price": "178.2"}, time_in_force="gtc",
         legs=[
             order(4, **_TARGET, filled_qty="10", filled_avg_price="190.02", filled_at="2026-11-23T18:02:11.5Z"),
             order(5, **_STOP, status="canceled", filled_qty="0", filled_avg_price=None,
@@ -61,8 +61,8 @@ _LISTED_ORDERS = [
         6, order_class="mleg", type="limit", symbol="", side="", asset_class="", qty="3", filled_qty="1",
         status="partially_filled", limit_price="-1.25", filled_avg_price="-1.27", filled_at=None,
         legs=[
-            order(7, **_LEG, symbol="SPY991218C00600000", side="sell", ratio_qty="1", position_intent="sell_to_open"),
-            order(8, **_LEG, symbol="SPY991218C00605000", side="buy", ratio_qty="1", position_intent="buy_to_open"),
+            order(7, **_LEG, symbol="SPY991218C00600000", side="sell", ratio_qty="1", filled_avg_price="3.05"),
+            order(8, **_LEG, symbol="SPY991218C00605000", side="buy", ratio_qty="1", filled_avg_price="1.78"),
         ],
     ),
     order(9, symbol="TSLA", side="sell", type="trailing_stop", trail_percent="5", stop_price="361.2", hwm="380.21",
