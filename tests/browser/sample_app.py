@@ -43,7 +43,7 @@ _ODD_POSITIONS = [
      "asset_class": "us_option"},
     {**POSITION, "asset_id": "6", "symbol": "BTCUSD", "side": "long", "qty": "0.128473612", "market_value": "12477.81",
      "asset_class": "crypto"},
-]
+]  # fmt: skip
 _BRACKET = {"order_class": "bracket", "group_id": str(UUID(int=30)), "qty": "10", "symbol": "NVDA"}
 _TARGET = _BRACKET | {"group_role": "take_profit", "type": "limit", "limit_price": "190", "side": "sell"}
 _STOP = _BRACKET | {"group_role": "stop_loss", "type": "stop", "stop_price": "168.5", "side": "sell", "filled_at": None}
