@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from corral.edge.middleware import reads_pages
 from corral.edge.openapi import complete_document, methods_by_path
 from corral.errors import (
     BodyTooLarge,
@@ -62,11 +63,13 @@ async def _raise_for_status(methods: Callable[[str], list[str]], request: Reques
     raise _BY_STATUS[raised.status_code] from None
 
 
-async def _raise_for_validation(_request: Request, raised: Exception) -> Never:
+async def _raise_for_validation(request: Request, raised: Exception) -> Never:
     assert isinstance(raised, RequestValidationError)  # noqa: S101 - as above
     errors = raised.errors()
     if any(error["type"] == "json_invalid" for error in errors):
         raise MalformedRequest("The body is not valid JSON.") from None
+    if reads_pages(request.scope) and all(error["loc"][0] == "path" for error in errors):
+        raise NotFound from None
     raise invalid_request(errors) from None
 
 

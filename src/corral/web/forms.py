@@ -45,6 +45,8 @@ _BY_TYPE: Final[Mapping[str, str]] = {
     "extra_forbidden": "This form has no such field.",
 }
 
+_OTHERWISE: Final = "Check this value."
+
 FormData = dict[str, list[str]]
 Model = TypeVar("Model", bound=Body)
 
@@ -139,12 +141,12 @@ def _invalid_form(error: ValidationError) -> InvalidRequest:
     problem = invalid_request(details)
     described: Any = problem.extra["errors"]
     for entry, detail in zip(described, details, strict=True):
-        entry["msg"] = _message(detail) or entry["msg"]
+        entry["msg"] = _message(detail) or (entry["msg"] if detail["type"] == "value_error" else _OTHERWISE)
     return problem
 
 
 def _message(detail: ErrorDetails) -> str | None:
-    """Returns None where the API's text fits a form, too."""
+    """Returns None where there is no text for the field."""
     field = str(detail["loc"][0]) if detail["loc"] else ""
     limits = detail.get("ctx", {})
     match detail["type"]:

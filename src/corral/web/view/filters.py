@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Final
 from urllib.parse import urlencode
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from corral.accounts.params import ActivitiesPageParams, OrdersPageParams
 from corral.alpaca.orders import OrderStatusFilter
@@ -14,6 +14,7 @@ from corral.alpaca.paging import Direction
 from corral.errors import InvalidRequest
 from corral.web.display import current_display
 from corral.web.view.equity import Period
+from corral.web.view.lenient_params import STRICT, LenientParams
 from corral.web.view.positions import Column
 
 PAGE_ROWS: Final = 50
@@ -58,16 +59,14 @@ def _none_for_empty(value: object) -> object:
 Day = Annotated[date | None, BeforeValidator(_none_for_empty)]
 
 
-class PageParams(BaseModel):
+class PageParams(LenientParams):
     """With `wait` the page waits for Alpaca until its timeout, for browsers without JavaScript."""
-
-    model_config = ConfigDict(extra="forbid")
 
     wait: bool = False
 
     def link(self, **changed: object) -> str:
         """Returns the query of a link to the same page with some parameters changed, without default values."""
-        params = type(self).model_validate(self.model_dump(exclude={"wait"}) | changed)
+        params = type(self).model_validate(self.model_dump(exclude={"wait"}) | changed, context=STRICT)
         query = params.model_dump(mode="json", exclude_defaults=True)
         return f"?{urlencode({name: 'true' if value is True else value for name, value in query.items()})}"
 
