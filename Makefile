@@ -1,10 +1,10 @@
 # Everything is installed into this folder (.tools, .venv) and nowhere else.
 .DEFAULT_GOAL := help
-.PHONY: help install dev run wheel test coverage journeys calendar races breakages clients fuzz check format bench \
-  map pictures lock clean
+.PHONY: help install dev run wheel test coverage journeys calendar races firefox breakages clients fuzz check \
+  format bench map pictures lock clean
 PYTHON ?= python3
 BIN := .venv/bin
-CHART := src/corral/web/static/vendor/lightweight-charts.js
+CHART := src/corral/web/static/vendor/uplot.js
 AXE := .tools/axe/axe.min.js
 SANDBOX := distributions/corral-sandbox
 BUILD = $(UV) build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir dist
@@ -46,6 +46,8 @@ journeys: .venv/.dev-installed ## of the tests, those that start the program its
 calendar: .venv/.dev-installed ## what knows a calendar, at each half hour of two weeks and on the odd days of years
 	$(PYTEST) tests/sandbox/test_any_day.py --every-moment
 	@for at in $(ODD_MOMENTS); do echo "At $$at:"; $(PYTEST) --at=$$at $(USE_A_BROKER) || exit 1; done
+firefox: .venv/.dev-installed ## of the tests, those that show the pages in a browser, in Firefox
+	$(PYTEST) --numprocesses=3 --browser=firefox tests/browser
 races: .venv/.dev-installed ## changes of a password against sign-ins by the old one, 2,000 rounds
 	$(BIN)/python -m pytest tests/identity/test_races.py --race-rounds=2000 -rP
 breakages: .venv/.dev-installed ## break Corral in each of the ways of tests/breakages, and look whether the tests notice

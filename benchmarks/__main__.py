@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from benchmarks.accounts import Fixture, Viewer, store_accounts
 from benchmarks.cards import CardFigures, cards_job, silent_account, warm_page, weigh
+from benchmarks.holdings import HoldingsFigures, holdings_job, open_positions, warm_holdings
 from benchmarks.load import Job, Question, Report
 from benchmarks.memory import extra_memory
 from benchmarks.overview import OverviewFigures, page_job
@@ -49,7 +50,7 @@ async def run(folder: Path, progress: Progress) -> Figures:
     assert work is not None
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, work.cancel)
-    step = progress.add_task("PostgreSQL, 1,390 accounts", total=len(VARIANTS) + 6)
+    step = progress.add_task("PostgreSQL, 1,420 accounts", total=len(VARIANTS) + 7)
     log = folder / "log"
     with log.open("ab") as stream:
         configure_logging("json", stream)
@@ -62,12 +63,14 @@ async def run(folder: Path, progress: Progress) -> Figures:
             overview = await bench.measure_overview()
             progress.update(step, description="twenty cards", advance=1)
             cards = await bench.measure_cards()
+            progress.update(step, description="holdings of thirty accounts", advance=1)
+            holdings = await bench.measure_holdings()
             progress.update(step, description="two thousand streams", advance=1)
             streams = await bench.measure_streams()
             progress.update(step, description="memory of idle accounts", advance=1)
             memory = await bench.measure_memory()
             progress.update(step, description="the sandbox", advance=1)
-            return Figures(loads, overview, cards, streams, memory, await bench.measure_sandbox())
+            return Figures(loads, overview, cards, holdings, streams, memory, await bench.measure_sandbox())
 
 
 @asynccontextmanager
@@ -135,6 +138,14 @@ class Bench:
             await warm_page(patient, url=server.url, waiting=1)
             waiting = await self._load_cards(patient, server)
         return CardFigures(warm, waiting, weigh(page))
+
+    async def measure_holdings(self) -> HoldingsFigures:
+        holder = self.fixture.holder
+        await open_positions(holder, self.order.sandbox_url)
+        async with self._server("corral", cache_seconds=60) as server:
+            await warm_holdings(holder, url=server.url)
+            job = holdings_job(holder, url=server.url, server_pid=server.child.pid)
+            return HoldingsFigures(await self._load(job))
 
     async def _load_cards(self, viewer: Viewer, server: _Server) -> Report:
         return await self._load(cards_job(viewer, url=server.url, server_pid=server.child.pid))

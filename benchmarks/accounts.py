@@ -29,6 +29,7 @@ PEOPLE = 10
 ACCOUNTS_OF_EACH = 100
 ACCOUNTS_ON_A_PAGE = 50
 CARDS = 20
+HOLDERS_ACCOUNTS = 30
 LISTENERS = 200
 
 
@@ -55,7 +56,8 @@ class Fixture:
     """`people` have a hundred accounts each, and so has the one for warming up and nothing else.
 
     `reader` looks at fifty accounts on one page, and each of the `listeners` listens to one. The viewers see
-    twenty cards each; one of the cards of `patient` is of an account for which Alpaca does not answer.
+    twenty cards each; one of the cards of `patient` is of an account for which Alpaca does not answer. `holder` looks
+    at the holdings of thirty accounts.
     """
 
     people: list[Owner]
@@ -64,6 +66,7 @@ class Fixture:
     listeners: list[Owner]
     viewer: Viewer
     patient: Viewer
+    holder: Viewer
 
     @property
     def accounts(self) -> list[Question]:
@@ -80,6 +83,7 @@ async def store_accounts(database: Database, vault: Vault) -> Fixture:
         listeners=[await desk.store_person(1) for _ in range(LISTENERS)],
         viewer=await desk.store_viewer(CARDS),
         patient=await desk.store_viewer(CARDS),
+        holder=await desk.store_viewer(HOLDERS_ACCOUNTS),
     )
 
 

@@ -27,7 +27,7 @@ __all__ = [
     "get_requires_for_build_wheel",
 ]
 
-_CHART = Path("src/corral/web/static/vendor/lightweight-charts.js")  # a build begins in the checkout's folder
+_CHART = Path("src/corral/web/static/vendor/uplot.js")  # a build begins in the checkout's folder
 
 _STATIC = Path("src/corral/web/static")
 _COMPRESSIBLE = {".css", ".js", ".svg", ".txt"}

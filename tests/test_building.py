@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-CHART = Path("src/corral/web/static/vendor/lightweight-charts.js")
+CHART = Path("src/corral/web/static/vendor/uplot.js")
 SANDBOX = Path("distributions/corral-sandbox")
 SANDBOX_PAGE = [f"corral_sandbox/page/static/{name}" for name in ("index.html", "page.css", "page.js", "icon.svg")]
 STYLES = "corral/web/static/styles/tokens.css"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corral.alpaca import orders as alpaca_orders
-from corral.alpaca.activities import ACTIVITY_LISTING, Activity, ActivityQuery, read_activity
+from corral.alpaca.activities import Activity, ActivityQuery, activity_listing, read_activity
 from corral.alpaca.errors import Fault, RepeatedPage
 from corral.alpaca.fields import instant
 from corral.alpaca.items import UnreadableItem, readable
@@ -299,7 +299,9 @@ def test_activities_continue_after_the_last_returned_one(many: int, limit: int) 
         place: Place | None = Place()
         turned = list[Activity | UnreadableItem]()
         while place is not None:
-            page: Page[Activity | UnreadableItem] = await read_page(ACTIVITY_LISTING, ask, place, limit=limit)
+            page: Page[Activity | UnreadableItem] = await read_page(
+                activity_listing(ActivityQuery()), ask, place, limit=limit
+            )
             turned, place = [*turned, *page.items], page.goes_on
         return turned
 

@@ -3,26 +3,33 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
 from tests.access import sign_in_by_link
+from tests.browser.firefox import open_firefox
 from tests.browser.foreign_page import FOREIGN_PATH
 from tests.conftest import Service
-from tests.machine import AXE, AXE_FILE, BROWSER, CHART, browser_program
+from tests.machine import AXE, AXE_FILE, BROWSER, CHART, FIREFOX, ONLY_CHROMIUM, browser_program
 from tests.people import Person
 
 REPORT_POLICY_VIOLATIONS = """addEventListener("securitypolicyviolation",
   ({ effectiveDirective, blockedURI, sample }) => console.error("blocked:", effectiveDirective, blockedURI, sample))"""
+# What browsers log for each response that is an error or was interrupted.
+NETWORK_ERRORS = (
+    "Failed to load resource",
+    "Firefox can\N{RIGHT SINGLE QUOTATION MARK}t establish a connection",
+    "The connection to ",
+)
 TIMEOUT_MS = 120_000  # a busy machine is slow
 
 Browsing = Callable[..., AbstractAsyncContextManager[BrowserContext]]
 
 
-@pytest.fixture(scope="session")
-def chromium() -> str:
-    return browser_program() or BROWSER.lacks()
+def shows_in_firefox(config: pytest.Config) -> bool:
+    return config.getoption("--browser") == "firefox"
 
 
 @pytest.fixture(scope="session")
@@ -37,8 +44,23 @@ def axe() -> str:
 
 
 @pytest.fixture(scope="session")
-async def browser(chromium: str) -> AsyncGenerator[Browser]:
+def chromium(request: pytest.FixtureRequest) -> str:
+    if shows_in_firefox(request.config):
+        ONLY_CHROMIUM.lacks()
+    return browser_program() or BROWSER.lacks()
+
+
+@pytest.fixture(scope="session")
+async def browser(request: pytest.FixtureRequest, run_dir: Path) -> AsyncGenerator[Browser]:
+    """The one that `--browser` names."""
     expect.set_options(timeout=TIMEOUT_MS)
+    if shows_in_firefox(request.config):
+        if not FIREFOX.is_here:
+            FIREFOX.lacks()
+        async with open_firefox(run_dir) as browser:
+            yield browser
+        return
+    chromium: str = request.getfixturevalue("chromium")
     async with async_playwright() as playwright:
         # Chromium's own sandbox needs rights that containers and root do not have.
         browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
@@ -47,7 +69,7 @@ async def browser(chromium: str) -> AsyncGenerator[Browser]:
 
 
 @pytest.fixture
-def browsing(browser: Browser, service: Service) -> Browsing:
+def browsing(request: pytest.FixtureRequest, browser: Browser, service: Service) -> Browsing:
     """A new browser context, signed in as a person: `async with browsing(alice, java_script_enabled=False) as …`.
 
     Fails if a script raised an error or content was blocked by the pages' policy.
@@ -55,6 +77,8 @@ def browsing(browser: Browser, service: Service) -> Browsing:
 
     @asynccontextmanager
     async def browse(person: Person | None = None, **options: object) -> AsyncGenerator[BrowserContext]:
+        if shows_in_firefox(request.config) and options.get("java_script_enabled") is False:
+            ONLY_CHROMIUM.lacks()
         # Playwright's parameters have many types; listing them here would only repeat their names.
         context = await browser.new_context(**{"base_url": service.url, "locale": "en-US", **options})  # pyright: ignore[reportArgumentType]
         context.set_default_timeout(TIMEOUT_MS)
@@ -66,8 +90,7 @@ def browsing(browser: Browser, service: Service) -> Browsing:
             await sign_in(context, service, person)
         try:
             yield context
-            # Chromium logs a line for each response that is an error or was interrupted.
-            assert [error for error in errors if not error.startswith("Failed to load resource")] == []
+            assert [error for error in errors if not error.startswith(NETWORK_ERRORS)] == []
         finally:
             await context.close()
 

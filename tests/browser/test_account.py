@@ -2,14 +2,20 @@
 
 import json
 import re
+from decimal import Decimal
 
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.conftest import Browsing, is_too_wide, open_page
+from tests.browser.conftest import Browsing, is_too_wide, open_page, wait_until
 from tests.conftest import Faults
 from tests.people import Person, paper_key
 
+_LAYOUT_SHIFT = """new Promise((tell) => new PerformanceObserver((list) =>
+  tell(list.getEntries().reduce((sum, { value }) => sum + value, 0))).observe({ type: "layout-shift", buffered: true })
+  ?? setTimeout(() => tell(0), 500))"""
+_HEIGHTS = "(rows) => rows.map((row) => row.getBoundingClientRect().height)"
+_DRAWN = "document.querySelector('[data-plot] canvas').toDataURL()"
 PAYLOAD = '"><img src=x onerror="document.title=1">'
 
 
@@ -29,22 +35,46 @@ async def test_from_a_card_to_the_account_orders_and_activities(browsing: Browsi
 
 
 @pytest.mark.usefixtures("chart")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_the_chart_is_drawn_and_works_with_arrow_keys(browsing: Browsing, alice: Person, scheme: str) -> None:
-    stored = await alice.store()
-    # When New York's extended hours begin, it is 10:00 in Berlin.
-    async with browsing(alice, color_scheme=scheme, timezone_id="Europe/Berlin") as context:
+async def test_the_chart_follows_equity_and_leaves_the_wheel_to_the_page(
+    browsing: Browsing, alice: Person, faults: Faults
+) -> None:
+    key = paper_key()
+    stored = await alice.store(key)
+    async with browsing(alice, color_scheme="light", viewport={"width": 1280, "height": 500}) as context:
         page = await open_page(context, f"/accounts/{stored['id']}?span=1W")
-        await expect(page.locator("#equity-chart canvas").first).to_be_visible()
-        await expect(page.get_by_role("link", name="tradingview.com")).to_be_visible()
-        readout = page.locator("#chart-readout")
+        plot, readout = page.locator("[data-plot]"), page.locator("[data-readout]")
+        await expect(plot.locator("canvas")).to_be_visible()
         await expect(readout).to_contain_text("past week")
-        await expect(readout.locator("[data-last-point]")).to_contain_text(re.compile(r"^\w{3}, Nov \d+, .* ET"))
-        await page.locator("#equity-chart").focus()
+        assert await page.evaluate(_LAYOUT_SHIFT) < 0.1
+        # The last point, its gain and the figure above are one.
+        equity, gain = readout.locator("data.money"), readout.locator("data.gain")
+        known = {node: Decimal(await node.get_attribute("value") or "") for node in (equity, gain)}
+        await faults.set(key, path="/v2/account", account_raw={"equity": '"48151623.4200001"'})
+        await expect(page.locator("[data-figure=equity]")).to_have_text("$48,151,623.42")
+        await expect(equity).to_have_text("$48,151,623.42")
+        changed = known[gain] + Decimal("48151623.4200001") - known[equity]
+        assert Decimal(await gain.get_attribute("value") or "") == changed
+        # The wheel scrolls the page, also where the pointer is over the chart.
+        await plot.scroll_into_view_if_needed()
+        await plot.hover()
+        await expect(readout).to_contain_text(re.compile(r"\w{3}, \w{3} \d+, \d\d:\d\d ET"))
+        before = await page.evaluate("scrollY")
+        await page.mouse.wheel(0, 120)
+        await wait_until(page, f"scrollY > {before}")
+        assert await plot.evaluate("(it) => getComputedStyle(it).touchAction") == "pan-y pinch-zoom"
+        # The keyboard moves between the points.
+        await plot.focus()
         await page.keyboard.press("Home")
-        await expect(readout).to_contain_text("04:00 AM ET, extended hours")
+        await expect(readout).to_contain_text("04:00 ET, extended hours")
+        await page.keyboard.press("ArrowRight")
+        await expect(readout).to_contain_text("04:15 ET, extended hours")
+        await page.keyboard.press("End")
+        await expect(readout).to_contain_text("$48,151,623.42")
         await page.keyboard.press("Escape")
         await expect(readout).to_contain_text("past week")
+        drawn = await page.evaluate(_DRAWN)
+        await page.emulate_media(color_scheme="dark")
+        await wait_until(page, f"{_DRAWN} !== {json.dumps(drawn)}")
         await page.get_by_text("Show as table").click()
         await expect(page.get_by_role("region", name="Equity history table")).to_be_visible()
 
@@ -54,10 +84,10 @@ async def test_a_daily_point_is_shown_as_a_close(browsing: Browsing, alice: Pers
     stored = await alice.store()
     async with browsing(alice) as context:
         page = await open_page(context, f"/accounts/{stored['id']}?span=3M")
-        await page.locator("#equity-chart canvas").first.wait_for()
-        await page.locator("#equity-chart").focus()
+        await page.locator("[data-plot] canvas").wait_for()
+        await page.locator("[data-plot]").focus()
         await page.keyboard.press("Home")
-        await expect(page.locator("#chart-readout")).to_contain_text(re.compile(r"at the close of \w{3} \d+, \d{4}"))
+        await expect(page.locator("[data-readout]")).to_contain_text(re.compile(r"at the close of \w{3} \d+"))
 
 
 async def test_details_that_are_not_on_the_stream_update_with_it(
@@ -182,13 +212,13 @@ async def test_without_javascript_the_table_and_sort_links_work(browsing: Browsi
     async with browsing(alice, java_script_enabled=False, viewport={"width": 360, "height": 800}) as context:
         page = await open_page(context, f"/accounts/{stored['id']}?wait=true")
         await expect(page.get_by_role("region", name="Equity history table").get_by_role("row").nth(1)).to_be_visible()
-        await page.get_by_role("link", name="Return").click()
+        await page.get_by_role("link", name="P/L").click()
         await wait_for_all(page)
         positions = page.get_by_role("region", name="Positions table")
-        await expect(positions.get_by_role("columnheader", name="Return")).to_have_attribute("aria-sort", "descending")
+        await expect(positions.get_by_role("columnheader", name="P/L")).to_have_attribute("aria-sort", "descending")
         await page.get_by_role("link", name="1D", exact=True).click()
         await wait_for_all(page)
-        await expect(page.get_by_role("columnheader", name="Time (ET)")).to_be_visible()
+        await expect(page.get_by_role("columnheader", name="Time", exact=True)).to_be_visible()
 
 
 async def wait_for_all(page: Page) -> None:
@@ -249,9 +279,12 @@ async def test_table_rows_need_no_horizontal_scrolling(
     async with browsing(alice, viewport={"width": width, "height": 800}) as context:
         for path in ("", "/orders", "/activities"):
             page = await open_page(context, f"/accounts/{stored['id']}{path}")
-            region = page.locator(".scroll:has(.stacks)")
+            region = page.locator(".table, .scroll:has(.stacks)")
             await expect(region.get_by_role("rowheader").first).to_be_visible()
             assert await region.evaluate("(it) => it.scrollWidth <= it.clientWidth"), path
+            if not path:
+                heights: list[float] = await region.locator("tbody tr").evaluate_all(_HEIGHTS)
+                assert max(heights) <= (44 if width > 360 else 64)
             assert not await is_too_wide(page), path
 
 

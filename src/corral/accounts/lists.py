@@ -13,19 +13,27 @@ from corral.accounts.schemas import (
     ActivityList,
     ClockResponse,
     OrderList,
+    OrderResponse,
     PortfolioHistoryResponse,
     PositionList,
     activity_list,
     clock_response,
     order_list,
+    order_response,
     portfolio_history_response,
     position_list,
 )
 from corral.alpaca.paging import Place
+from corral.alpaca.portfolio_history import HistoryQuery
+from corral.credentials.reader import OpenCredential
 
 
 async def read_positions(user_id: UUID, credential_id: UUID, accounts: AccountReader) -> Answer[PositionList]:
-    credential = await accounts.open(user_id, credential_id)
+    return await positions_of(await accounts.open(user_id, credential_id), accounts)
+
+
+async def positions_of(credential: OpenCredential, accounts: AccountReader) -> Answer[PositionList]:
+    """Like `read_positions`, of a credential that was loaded for this request."""
 
     async def fetch() -> Answer[PositionList]:
         entries = await accounts.positions(credential)
@@ -48,6 +56,19 @@ async def read_orders(
     return await accounts.shared(credential, (query, place, params.limit), fetch)
 
 
+async def read_order(
+    user_id: UUID, credential_id: UUID, order_id: UUID, accounts: AccountReader
+) -> Answer[OrderResponse]:
+    """Raises OrderNotFound."""
+    credential = await accounts.open(user_id, credential_id)
+
+    async def fetch() -> Answer[OrderResponse]:
+        order = await accounts.order(credential, order_id)
+        return await _answer(partial(order_response, order))
+
+    return await accounts.shared(credential, ("order", order_id), fetch)
+
+
 async def read_activities(
     user_id: UUID, credential_id: UUID, params: ActivitiesPageParams, accounts: AccountReader
 ) -> Answer[ActivityList]:
@@ -66,13 +87,23 @@ async def read_portfolio_history(
     user_id: UUID, credential_id: UUID, params: HistoryParams, accounts: AccountReader
 ) -> Answer[PortfolioHistoryResponse]:
     query = params.query()
-    credential = await accounts.open(user_id, credential_id)
+    return await portfolio_history_of(await accounts.open(user_id, credential_id), query, accounts)
+
+
+async def portfolio_history_of(
+    credential: OpenCredential, query: HistoryQuery, accounts: AccountReader, *, keep_seconds: float | None = None
+) -> Answer[PortfolioHistoryResponse]:
+    """Like `read_portfolio_history`, of a credential that was loaded for this request.
+
+    `keep_seconds` is how long the answer is cached, by default as long as others.
+    """
 
     async def fetch() -> Answer[PortfolioHistoryResponse]:
         history = await accounts.portfolio_history(credential, query)
         return await _answer(partial(portfolio_history_response, history))
 
-    return await accounts.shared(credential, query, fetch)
+    question = query if keep_seconds is None else (query, keep_seconds)
+    return await accounts.shared(credential, question, fetch, keep_seconds=keep_seconds)
 
 
 async def read_clock(user_id: UUID, credential_id: UUID, accounts: AccountReader) -> Answer[ClockResponse]:

@@ -4,16 +4,16 @@ Paper money and real money are never added together, and neither are currencies.
 """
 
 from collections.abc import Iterable, Sequence
-from decimal import Context, Decimal, Inexact, InvalidOperation
-from functools import reduce
-from typing import Any, Final
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
 from pydantic import BaseModel, Field
 
 from corral import logs
+from corral.accounts.amounts import exact_sum
 from corral.accounts.cache import Answer
+from corral.accounts.combined.today import todays_pl
 from corral.accounts.reader import AccountReader, Outcome
 from corral.accounts.schemas import AccountDataResponse
 from corral.alpaca.environments import Environment
@@ -54,6 +54,16 @@ class CurrencySums(BaseModel):
     balance: str = Field(examples=["12012.0000000000001"])
     equity: str = Field(examples=["103820.56"])
     buying_power: str = Field(description="Total; each account can use only its own", examples=["262113.632"])
+    todays_pl: str | None = Field(
+        description="Equity minus the equity at the last close, of the accounts that have both; null if none has",
+        examples=["3820.56"],
+    )
+    todays_pl_pct: str | None = Field(
+        description="`todays_pl` as a factor of these accounts' equity at the last close: 0.0382 is 3.82 %. Rounded to "
+        "18 significant digits; null if that equity is not positive",
+        examples=["0.0382056"],
+    )
+    todays_pl_missing: int = Field(description="How many of the accounts are not included in `todays_pl`")
 
 
 class EnvironmentTotals(BaseModel):
@@ -74,12 +84,6 @@ class OverviewResponse(BaseModel):
     totals: list[EnvironmentTotals]
 
 
-# A decimal of Alpaca's has at most 64 characters and three digits of exponent (alpaca/fields.py), so the
-# longest sum reaches from the 1,063rd digit before the point to the 1,063rd behind it. Were it ever to be
-# longer, this raises; it does not round.
-_EXACT: Final = Context(prec=4_096, traps=[Inexact, InvalidOperation])
-
-
 def totals_of(outcomes: Iterable[Outcome]) -> list[EnvironmentTotals]:
     """One for each environment with at least one account, even if none of its accounts has data."""
     by_environment: dict[Environment, list[Outcome]] = {}
@@ -88,13 +92,10 @@ def totals_of(outcomes: Iterable[Outcome]) -> list[EnvironmentTotals]:
     return [_totals(environment, by_environment[environment]) for environment in sorted(by_environment)]
 
 
-def exact_sum(amounts: Iterable[str]) -> str:
-    """Returns the sum without an exponent, with as many decimals as the amount with the most decimals."""
-    return f"{reduce(_EXACT.add, map(Decimal, amounts), Decimal()):f}"
-
-
 def _totals(environment: Environment, outcomes: Sequence[Outcome]) -> EnvironmentTotals:
-    known = [outcome.answer.value for outcome in outcomes if isinstance(outcome.answer, Answer)]
+    known = [
+        _Known(outcome.answer.value, outcome.last_equity) for outcome in outcomes if isinstance(outcome.answer, Answer)
+    ]
     return EnvironmentTotals(
         account_type=environment,
         accounts=len(known),
@@ -103,20 +104,29 @@ def _totals(environment: Environment, outcomes: Sequence[Outcome]) -> Environmen
     )
 
 
-def _by_currency(known: Iterable[AccountDataResponse]) -> list[CurrencySums]:
-    by_currency: dict[str, list[AccountDataResponse]] = {}
+class _Known(NamedTuple):
+    data: AccountDataResponse
+    last_equity: str | None
+
+
+def _by_currency(known: Iterable[_Known]) -> list[CurrencySums]:
+    by_currency: dict[str, list[_Known]] = {}
     for account in known:
-        by_currency.setdefault(account.currency, []).append(account)
+        by_currency.setdefault(account.data.currency, []).append(account)
     return [_sums(currency, by_currency[currency]) for currency in sorted(by_currency)]
 
 
-def _sums(currency: str, accounts: Sequence[AccountDataResponse]) -> CurrencySums:
+def _sums(currency: str, accounts: Sequence[_Known]) -> CurrencySums:
+    today = todays_pl((account.data.equity, account.last_equity) for account in accounts)
     return CurrencySums(
         currency=currency,
         accounts=len(accounts),
-        balance=exact_sum(account.balance for account in accounts),
-        equity=exact_sum(account.equity for account in accounts),
-        buying_power=exact_sum(account.buying_power for account in accounts),
+        balance=exact_sum(account.data.balance for account in accounts),
+        equity=exact_sum(account.data.equity for account in accounts),
+        buying_power=exact_sum(account.data.buying_power for account in accounts),
+        todays_pl=today.amount,
+        todays_pl_pct=today.factor,
+        todays_pl_missing=today.missing,
     )
 
 

@@ -5,12 +5,13 @@ Unknown parameters are rejected, so that a typo is noticed.
 
 from datetime import datetime, timedelta
 from typing import Annotated, Final
+from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from corral.alpaca.activities import MOST_ACTIVITIES, ActivityCategory, ActivityQuery
 from corral.alpaca.fields import in_utc, instant
-from corral.alpaca.orders import MOST_ORDERS, OrderQuery, OrderStatusFilter
+from corral.alpaca.orders import MOST_ORDERS, AssetClass, OrderQuery, OrderStatusFilter, OrderType, Side
 from corral.alpaca.paging import Direction
 from corral.alpaca.portfolio_history import HistoryQuery, IntradayReporting, ProfitReset, Timeframe
 from corral.errors import InvalidRequest
@@ -34,6 +35,14 @@ Moment = Annotated[
     AfterValidator(_since_1970),
     WithJsonSchema({"type": "string", "format": "date-time", "maxLength": 40}),
 ]
+Symbols = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Z0-9./]{1,24}(,[A-Z0-9./]{1,24}){0,19}$",
+        description="Comma-separated",
+        examples=["AAPL,BTC/USD"],
+    ),
+]
 Cursor = Annotated[str, Field(description="`next_cursor` of the previous page")]
 
 
@@ -43,6 +52,14 @@ class _Params(BaseModel):
 
 class OrdersParams(_Params):
     status: OrderStatusFilter = OrderStatusFilter.ALL
+    symbols: Symbols | None = None
+    side: Side | None = None
+    type: OrderType | None = Field(
+        None, description="Alpaca has no such filter, so a page may have fewer orders than `limit`, or none"
+    )
+    asset_class: AssetClass | None = Field(
+        None, description="With `us_option`, `symbols` may be those of the underlyings"
+    )
     after: Moment | None = Field(None, description="Submitted after this time")
     until: Moment | None = Field(None, description="Submitted before this time")
     direction: Direction = Field(Direction.DESCENDING, description="`desc`: newest first")
@@ -50,7 +67,16 @@ class OrdersParams(_Params):
     def query(self) -> OrderQuery:
         """Raises InvalidRequest."""
         _refuse_disorder(after=self.after, until=self.until)
-        return OrderQuery(status=self.status, after=self.after, until=self.until, direction=self.direction)
+        return OrderQuery(
+            status=self.status,
+            symbols=_symbols_in(self.symbols),
+            side=self.side,
+            type=self.type,
+            asset_class=self.asset_class,
+            after=self.after,
+            until=self.until,
+            direction=self.direction,
+        )
 
 
 class OrdersPageParams(OrdersParams):
@@ -66,6 +92,11 @@ class ActivitiesParams(_Params):
         examples=["FILL,DIV"],
     )
     category: ActivityCategory | None = None
+    symbols: Symbols | None = Field(
+        None,
+        description="Comma-separated. Alpaca has no such filter, so a page may have fewer activities than `limit`",
+    )
+    order_id: UUID | None = Field(None, description="The fills of this order")
     after: Moment | None = Field(None, description="Booked after this time")
     until: Moment | None = Field(None, description="Booked before this time")
     direction: Direction = Field(Direction.DESCENDING, description="`desc`: newest first")
@@ -80,6 +111,8 @@ class ActivitiesParams(_Params):
         return ActivityQuery(
             types=tuple(self.activity_types.split(",")) if self.activity_types else (),
             category=self.category,
+            order_id=str(self.order_id) if self.order_id else None,
+            symbols=_symbols_in(self.symbols),
             after=self.after,
             until=self.until,
             direction=self.direction,
@@ -121,6 +154,10 @@ class HistoryParams(_Params):
         if self.period is None:
             return timedelta()  # Alpaca's month
         return timedelta(days=int(self.period[:-1]) * _DAYS_OF_UNIT[self.period[-1]])
+
+
+def _symbols_in(text: str | None) -> tuple[str, ...]:
+    return tuple(text.split(",")) if text else ()
 
 
 def _refuse_disorder(**bounds: str | None) -> None:

@@ -10,19 +10,21 @@ from collections.abc import Awaitable, Callable, Generator, Hashable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from typing import Final, final
 from uuid import UUID
 
-from corral.accounts.cache import Answer, AnswerCache, LastKnownAccounts, Value
+from corral.accounts.cache import Answer, AnswerCache, Kept, LastKnownAccounts
+from corral.accounts.problems import OrderNotFound
 from corral.accounts.schemas import AccountDataResponse
-from corral.alpaca.activities import ACTIVITY_LISTING, Activity, ActivityQuery
+from corral.alpaca.activities import Activity, ActivityQuery, activity_listing
 from corral.alpaca.client import AlpacaClient
-from corral.alpaca.errors import AlpacaError
+from corral.alpaca.errors import AlpacaError, ReadRefused
 from corral.alpaca.fields import written_in_utc
 from corral.alpaca.items import UnreadableItem
 from corral.alpaca.models import Account, AccountFacts, MarketClock
 from corral.alpaca.orders import Order, OrderQuery, order_listing
-from corral.alpaca.paging import Page, Place, read_page
+from corral.alpaca.paging import Ask, Page, Place, read_filtered_page
 from corral.alpaca.portfolio_history import HistoryQuery, PortfolioHistory
 from corral.alpaca.positions import Position
 from corral.credentials.models import NamedCredential, SealedCredential
@@ -36,10 +38,14 @@ MOST_CALLS_AT_ONCE: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`answer` is what account-data would send, or the problem; None while the call is in progress."""
+    """`answer` is what account-data would send, or the problem; None while the call is in progress.
+
+    `last_equity` is the equity at the last close, if there is an answer and Alpaca returns it.
+    """
 
     credential: NamedCredential
     answer: Answer[AccountDataResponse] | Problem | None
+    last_equity: str | None = None
 
 
 @final
@@ -122,49 +128,69 @@ class AccountReader:
         self,
         credential: OpenCredential,
         question: Hashable,
-        fetch: Callable[[], Awaitable[Answer[Value]]],
+        fetch: Callable[[], Awaitable[Kept]],
         *,
         keep_seconds: float | None = None,
-    ) -> Answer[Value]:
+    ) -> Kept:
         """Returns the answer to `question`, shared by all readers of this credential. Raises what `fetch` raises."""
         return await self._cache.get((*credential.cache_key, question), fetch, keep_seconds=keep_seconds)
 
     async def positions(self, credential: OpenCredential) -> tuple[Position | UnreadableItem, ...]:
         """Returns all of them, because Alpaca puts them on one page."""
-        with _alpaca_errors_as_problems():
+        with alpaca_errors_as_problems():
             return await self._read(credential, self._alpaca.fetch_positions)
 
     async def orders(
         self, credential: OpenCredential, query: OrderQuery, place: Place, *, limit: int
     ) -> Page[Order | UnreadableItem]:
-        """Returns at most `limit` orders from `place` on."""
+        """Returns at most `limit` orders from `place` on; of one type, perhaps fewer (`read_filtered_page`)."""
+        ask = self.orders_from(credential, query)
+        with alpaca_errors_as_problems():
+            return await read_filtered_page(order_listing(query), ask, place, limit=limit)
 
-        async def fetch(wanted: int, beyond: str | None) -> tuple[Order | UnreadableItem, ...]:
-            ask = partial(self._alpaca.fetch_orders, query=query, limit=wanted, beyond=beyond)
-            return await self._read(credential, ask)
+    def orders_from(self, credential: OpenCredential, query: OrderQuery) -> Ask[Order | UnreadableItem]:
+        """Returns how a page of orders is asked for, by one call that raises AlpacaError."""
 
-        with _alpaca_errors_as_problems():
-            return await read_page(order_listing(query), fetch, place, limit=limit)
+        async def ask(wanted: int, beyond: str | None) -> tuple[Order | UnreadableItem, ...]:
+            fetch = partial(self._alpaca.fetch_orders, query=query, limit=wanted, beyond=beyond)
+            return await self._read(credential, fetch)
+
+        return ask
+
+    async def order(self, credential: OpenCredential, order_id: UUID) -> Order:
+        """Returns one order with its legs. Raises OrderNotFound, also for one of another account."""
+        with alpaca_errors_as_problems():
+            try:
+                return await self._read(credential, partial(self._alpaca.fetch_order, order_id=order_id))
+            except ReadRefused as refused:
+                if refused.status == HTTPStatus.NOT_FOUND:
+                    raise OrderNotFound from None
+                raise
 
     async def activities(
         self, credential: OpenCredential, query: ActivityQuery, place: Place, *, limit: int
     ) -> Page[Activity | UnreadableItem]:
-        """Returns at most `limit` activities from `place` on."""
+        """Returns at most `limit` activities from `place` on; of some symbols, perhaps fewer."""
+        ask = self.activities_from(credential, query)
+        with alpaca_errors_as_problems():
+            return await read_filtered_page(activity_listing(query), ask, place, limit=limit)
 
-        async def fetch(wanted: int, beyond: str | None) -> tuple[Activity | UnreadableItem, ...]:
-            ask = partial(self._alpaca.fetch_activities, query=query, limit=wanted, beyond=beyond)
-            return await self._read(credential, ask)
+    def activities_from(self, credential: OpenCredential, query: ActivityQuery) -> Ask[Activity | UnreadableItem]:
+        """Returns how a page of activities is asked for, by one call that raises AlpacaError."""
 
-        with _alpaca_errors_as_problems():
-            return await read_page(ACTIVITY_LISTING, fetch, place, limit=limit)
+        async def ask(wanted: int, beyond: str | None) -> tuple[Activity | UnreadableItem, ...]:
+            fetch = partial(self._alpaca.fetch_activities, query=query, limit=wanted, beyond=beyond)
+            return await self._read(credential, fetch)
+
+        return ask
 
     async def portfolio_history(self, credential: OpenCredential, query: HistoryQuery) -> PortfolioHistory:
-        with _alpaca_errors_as_problems():
+        with alpaca_errors_as_problems():
             return await self._read(credential, partial(self._alpaca.fetch_portfolio_history, query=query))
 
     async def clock(self, credential: OpenCredential) -> MarketClock:
         """The clock is the same for all accounts, so the account is not requested with it."""
-        with _alpaca_errors_as_problems():
+        with alpaca_errors_as_problems():
             return await credential.call(self._alpaca.fetch_clock)
 
     def polite_seconds(self, credential: OpenCredential) -> float:
@@ -193,15 +219,17 @@ class AccountReader:
             return
 
     async def _fetch_account_data(self, credential: OpenCredential) -> Answer[AccountDataResponse]:
-        with _alpaca_errors_as_problems():
+        with alpaca_errors_as_problems():
             return Answer(await fetch_alpaca_account_data(credential, partial(self._last_known.put, credential.stored)))
 
     async def _outcome(self, credential: NamedCredential, slots: asyncio.Semaphore) -> Outcome:
         async with slots:
             try:
-                return Outcome(credential, await self.account_data_of(self.open_row(credential.sealed)))
+                answer = await self.account_data_of(self.open_row(credential.sealed))
             except Problem as problem:
                 return Outcome(credential, problem)
+        known = self._last_known.get(credential.sealed)
+        return Outcome(credential, answer, known and known.last_equity)
 
 
 async def fetch_alpaca_account_data(
@@ -236,7 +264,8 @@ def with_balance(account: AccountFacts) -> Account:
 
 
 @contextmanager
-def _alpaca_errors_as_problems() -> Generator[None]:
+def alpaca_errors_as_problems() -> Generator[None]:
+    """Raises the Problem of an AlpacaError."""
     try:
         yield
     except AlpacaError as error:

@@ -23,12 +23,14 @@ from corral.accounts.params import (
     OrdersPageParams,
     OrdersParams,
 )
+from corral.accounts.problems import OrderNotFound
 from corral.accounts.reader import AccountReader
 from corral.accounts.schemas import (
     AccountDataResponse,
     ActivityList,
     ClockResponse,
     OrderList,
+    OrderResponse,
     PortfolioHistoryResponse,
     PositionList,
 )
@@ -151,7 +153,7 @@ async def read_account_data(credential_id: UUID, user: AccountsRead, request: Re
     return _json((await ACCOUNTS.of(request).account_data(user.id, credential_id)).json)
 
 
-_PROBLEMS: Final = responses_for(
+_LIST_PROBLEMS: Final = (
     CredentialInactive,
     Unauthenticated,
     InsufficientScope,
@@ -166,6 +168,7 @@ _PROBLEMS: Final = responses_for(
     UpstreamUnavailable,
     UpstreamTimeout,
 )
+_PROBLEMS: Final = responses_for(*_LIST_PROBLEMS)
 _CSV: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "description": "CSV with a header row (RFC 4180), in UTF-8. If an error occurs after the first byte, the "
@@ -190,6 +193,18 @@ async def read_orders(
 ) -> Response:
     """Returns a page of the account's orders, sorted by submission time. `after` and `until` are exclusive."""
     answer = await lists.read_orders(user.id, credential_id, params, ACCOUNTS.of(request))
+    return _json(answer.json)
+
+
+@router.get(
+    "/credentials/{credential_id}/orders/{order_id}",
+    summary="Order",
+    response_model=OrderResponse,
+    responses=responses_for(*_LIST_PROBLEMS, OrderNotFound),
+)
+async def read_order(credential_id: UUID, order_id: UUID, user: AccountsRead, request: Request) -> Response:
+    """Returns one order with its legs. Its fills are the account's activities with its `order_id`."""
+    answer = await lists.read_order(user.id, credential_id, order_id, ACCOUNTS.of(request))
     return _json(answer.json)
 
 

@@ -79,13 +79,15 @@ class ActivityCategory(StrEnum):
 class ActivityQuery:
     """A filter for activities. `after` and `until` are booking times in UTC.
 
-    Alpaca takes either `types` or `category`, not both.
+    Alpaca takes either `types` or `category`, not both, and has no filter for `symbols`.
     """
 
     types: tuple[str, ...] = ()
     category: ActivityCategory | None = None
     after: str | None = None
     until: str | None = None
+    order_id: str | None = None
+    symbols: tuple[str, ...] = ()
     direction: Direction = Direction.DESCENDING
 
     def parameters(self, *, limit: int, beyond: str | None = None) -> Mapping[str, str]:
@@ -95,6 +97,7 @@ class ActivityQuery:
             "category": self.category.value if self.category else None,
             "after": self.after,
             "until": self.until,
+            "order_id": self.order_id,
             "direction": self.direction.value,
             "page_size": str(limit),
             "page_token": beyond,
@@ -102,10 +105,20 @@ class ActivityQuery:
         return {name: value for name, value in chosen.items() if value is not None}
 
 
-# A page token can be combined with every filter.
-ACTIVITY_LISTING: Final[Listing[Activity | UnreadableItem]] = Listing(
-    MOST_ACTIVITIES, tie=None, is_within=lambda _: True
-)
+def activity_listing(query: ActivityQuery) -> Listing[Activity | UnreadableItem]:
+    """How Alpaca's list of these activities is paged through. A page token can be combined with every filter."""
+    wanted = {_without_slash(symbol) for symbol in query.symbols}
+
+    def is_of_symbols(activity: Activity | UnreadableItem) -> bool:
+        symbol = activity.cells.get("symbol") if isinstance(activity, UnreadableItem) else activity.symbol
+        return isinstance(symbol, str) and _without_slash(symbol) in wanted
+
+    return Listing(MOST_ACTIVITIES, tie=None, is_within=lambda _: True, picks=is_of_symbols if wanted else None)
+
+
+def _without_slash(symbol: str) -> str:
+    """Alpaca writes pairs of coins with a slash or without it."""
+    return symbol.replace("/", "")
 
 
 def read_activities(body: bytes) -> tuple[Activity | UnreadableItem, ...]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import Final, TypeVar
+from uuid import UUID
 
 from aiohttp import ClientSession
 
@@ -18,7 +19,7 @@ from corral.alpaca.errors import AlpacaAuthError, AlpacaError, AlpacaServerError
 from corral.alpaca.fields import Fields, read_object
 from corral.alpaca.items import UnreadableItem, log_unreadable, log_wrong_shape
 from corral.alpaca.models import AccountFacts, MarketClock, read_account, read_clock
-from corral.alpaca.orders import Order, OrderQuery, read_orders
+from corral.alpaca.orders import Order, OrderQuery, read_order, read_orders
 from corral.alpaca.portfolio_history import HistoryQuery, PortfolioHistory, read_portfolio_history
 from corral.alpaca.positions import Position, read_positions
 from corral.alpaca.rate_budget import BudgetLeft
@@ -160,6 +161,22 @@ class AlpacaClient:
         keys = Keys(api_key, secret_key)
         request = ApiRequest(environment, "/v2/orders", keys, budget_key, parameters, leaving)
         return await self._fetch_items(request, read_orders)
+
+    async def fetch_order(
+        self,
+        environment: Environment,
+        api_key: Secret,
+        secret_key: Secret,
+        *,
+        budget_key: Hashable,
+        order_id: UUID,
+        leaving: int = 0,
+    ) -> Order:
+        """Requests `GET /v2/orders/{id}` with the legs. Raises AlpacaError: ReadRefused with status 404 without one."""
+        keys = Keys(api_key, secret_key)
+        request = ApiRequest(environment, f"/v2/orders/{order_id}", keys, budget_key, {"nested": "true"}, leaving)
+        _, order = await self._fetch(request, lambda body: read_order(read_object(body)))
+        return order
 
     async def fetch_activities(
         self,

@@ -16,6 +16,7 @@ from corral.alpaca.fields import (
     Fields,
     Read,
     count,
+    date,
     decimal,
     flag,
     is_set,
@@ -55,6 +56,7 @@ class AccountFacts:
     options_trading_level: int | None = None
     crypto_status: str | None = None
     created_at: str | None = None
+    balance_asof: str | None = None  # the day at whose close `last_equity` was the equity
     long_market_value: str | None = None
     short_market_value: str | None = None
     initial_margin: str | None = None
@@ -135,6 +137,7 @@ _FOR_INFORMATION: Final[Mapping[str, Read[object]]] = {
     "options_trading_level": count,
     "crypto_status": text,
     "created_at": moment,
+    "balance_asof": date,
     **dict.fromkeys(
         (
             "long_market_value",

@@ -83,14 +83,39 @@ class OrderStatusFilter(StrEnum):
     ALL = "all"
 
 
+class Side(StrEnum):
+    BUY = "buy"
+    SELL = "sell"
+
+
+class OrderType(StrEnum):
+    MARKET = "market"
+    LIMIT = "limit"
+    STOP = "stop"
+    STOP_LIMIT = "stop_limit"
+    TRAILING_STOP = "trailing_stop"
+
+
+class AssetClass(StrEnum):
+    """Those of Alpaca that orders can be filtered by here. With options, symbols may be those of their underlyings."""
+
+    STOCKS = "us_equity"
+    OPTIONS = "us_option"
+    CRYPTO = "crypto"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderQuery:
     """A filter for orders and their direction. `after` and `until` are times in UTC, both exclusive.
 
-    The orders of a group are listed individually, so a page may end between them.
+    The orders of a group are listed individually, so a page may end between them. Alpaca has no filter for `type`.
     """
 
     status: OrderStatusFilter = OrderStatusFilter.OPEN
+    symbols: tuple[str, ...] = ()
+    side: Side | None = None
+    type: OrderType | None = None
+    asset_class: AssetClass | None = None
     after: str | None = None
     until: str | None = None
     direction: Direction = Direction.DESCENDING
@@ -105,11 +130,17 @@ class OrderQuery:
         else:
             is_descending = self.direction is Direction.DESCENDING
             bounds = {"before_order_id" if is_descending else "after_order_id": beyond}
+        chosen = {
+            # Alpaca documents pairs of coins without a slash here.
+            "symbols": ",".join(self.symbols).replace("/", "") or None,
+            "side": self.side,
+            "asset_class": self.asset_class,
+        }
         return {
             "status": self.status.value,
             "direction": self.direction.value,
             "limit": str(limit),
-            **{name: value for name, value in bounds.items() if value is not None},
+            **{name: value for name, value in (bounds | chosen).items() if value is not None},
         }
 
 
@@ -128,7 +159,13 @@ def order_listing(query: OrderQuery) -> Listing[Order | UnreadableItem]:
         submitted_at = submitted_at_of(order)
         return millisecond(submitted_at) if submitted_at else None
 
-    return Listing(MOST_ORDERS, tie, is_within)
+    def is_of_type(order: Order | UnreadableItem) -> bool:
+        """An order whose type can't be read may be one of these."""
+        if isinstance(order, UnreadableItem):
+            return order.cells.get("type", query.type) == query.type
+        return order.type == query.type
+
+    return Listing(MOST_ORDERS, tie, is_within, is_of_type if query.type else None)
 
 
 def submitted_at_of(order: Order | UnreadableItem) -> str | None:
@@ -144,7 +181,7 @@ def read_orders(body: bytes) -> tuple[Order | UnreadableItem, ...]:
 
 
 def read_order(fields: Fields) -> Order:
-    """Parses the order of an event. Raises WrongShape without an id or a status, and for any unreadable field."""
+    """Parses one order. Raises WrongShape without an id or a status, and for any unreadable field."""
     return _FORM.read_whole(fields)
 
 

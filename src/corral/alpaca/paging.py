@@ -4,6 +4,8 @@ Alpaca continues after an item with a given id. For orders, the documentation sa
 with this id. The orders of a group are submitted at the same time, so with an id from the middle of a group the rest
 of it may be lost or not; that is not documented. Therefore the id is always that of the last item with another
 timestamp, and items after it that were already returned are left out.
+
+A filter that Alpaca does not have is applied here (`Listing.picks`). Then a page takes several calls, up to a limit.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,6 +17,7 @@ from typing import Final, Generic, Protocol, TypeVar
 from corral.alpaca.errors import RepeatedPage
 
 MARK_BYTES: Final = 6  # two of 500 collide once in two billion times
+MOST_CALLS: Final = 4  # for a page with items that Alpaca can't filter
 
 
 class Direction(StrEnum):
@@ -50,7 +53,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[AnyItem]):
-    """`goes_on` is None on the last page. A page that is not the last may be empty, if the next one is the last."""
+    """`goes_on` is None on the last page.
+
+    A page that is not the last may be empty: if the next one is the last, or if none of many items was picked.
+    """
 
     items: Sequence[AnyItem]
     goes_on: Place | None
@@ -62,12 +68,26 @@ class Listing(Generic[AnyItem]):
 
     `tie` returns equal values for items that may have the same time, and None for an item whose time is unknown. It is
     None itself if an id alone defines where to continue.
-    `is_within` applies the bounds that Alpaca does not accept together with an id.
+    `is_within` applies the bounds that Alpaca does not accept together with an id. `picks` is a filter that Alpaca does
+    not have.
     """
 
     longest_page: int
     tie: Callable[[AnyItem], object] | None
     is_within: Callable[[AnyItem], bool]
+    picks: Callable[[AnyItem], bool] | None = None
+
+
+async def read_filtered_page(listing: Listing[Item], ask: Ask[Item], place: Place, *, limit: int) -> Page[Item]:
+    """Like `read_page`, with several calls for a listing that picks. Then a page may have fewer items than `limit`."""
+    items: list[Item] = []
+    for _ in range(MOST_CALLS if listing.picks else 1):
+        page = await read_page(listing, ask, place, limit=limit - len(items))
+        items += page.items
+        if page.goes_on is None or len(items) == limit:
+            return Page(items, page.goes_on)
+        place = page.goes_on
+    return Page(items, place)
 
 
 async def read_page(listing: Listing[Item], ask: Ask[Item], place: Place, *, limit: int) -> Page[Item]:
@@ -75,24 +95,32 @@ async def read_page(listing: Listing[Item], ask: Ask[Item], place: Place, *, lim
 
     Raises RepeatedPage if Alpaca repeats items, and what `ask` raises.
     """
-    wanted = min(listing.longest_page, len(place.given) + limit + 1)
+    wanted = listing.longest_page if listing.picks else min(listing.longest_page, len(place.given) + limit + 1)
     found = await ask(wanted, place.beyond)
     _refuse_repetition(found, place)
     within = [item for item in found if place.beyond is None or listing.is_within(item)]
     fresh = [item for item in within if mark(item.id) not in place.given]
-    items = fresh[:limit]
+    passed = _up_to_limit(fresh, listing, limit)
+    items = [item for item in passed if listing.picks is None or listing.picks(item)]
     has_ended = len(found) < wanted or within[-1:] != list(found[-1:])
-    if has_ended and len(items) == len(fresh):
+    if has_ended and len(passed) == len(fresh):
         return Page(items, None)
-    if not items:
+    if not passed:
         raise RepeatedPage
-    seen = found[: found.index(items[-1]) + 1]
-    return Page(items, _behind(seen, found, listing, place))
+    return Page(items, place_behind(passed[-1], found, listing, place))
 
 
 def mark(item_id: str) -> bytes:
     """A short hash of an item's id, for a cursor that contains many. Ids themselves may have the same prefix."""
     return blake2b(item_id.encode(), digest_size=MARK_BYTES).digest()
+
+
+def _up_to_limit(fresh: Sequence[Item], listing: Listing[Item], limit: int) -> Sequence[Item]:
+    """Returns the items up to the last one that fits on the page, including those that are not picked."""
+    if listing.picks is None:
+        return fresh[:limit]
+    picked = [index for index, item in enumerate(fresh) if listing.picks(item)]
+    return fresh if len(picked) < limit else fresh[: picked[limit - 1] + 1]
 
 
 def _refuse_repetition(found: Sequence[Listed], place: Place) -> None:
@@ -101,7 +129,9 @@ def _refuse_repetition(found: Sequence[Listed], place: Place) -> None:
         raise RepeatedPage
 
 
-def _behind(seen: Sequence[Item], found: Sequence[Item], listing: Listing[Item], place: Place) -> Place:
+def place_behind(item: Item, found: Sequence[Item], listing: Listing[Item], place: Place) -> Place:
+    """Returns where the list continues behind `item`, which is one of those that a call `found` from `place` on."""
+    seen = found[: found.index(item) + 1]
     if listing.tie is None:
         return _turned(place, seen[-1].id, frozenset())
     ties = [listing.tie(item) for item in seen]

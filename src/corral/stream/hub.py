@@ -12,6 +12,7 @@ from uuid import UUID
 from corral.credentials.models import CredentialVersion
 from corral.credentials.reader import OpenCredential
 from corral.stream.events import GAP, HEARTBEAT, Frame, StreamEvent, event_id_of, event_text, problem_event, sequence_in
+from corral.stream.order_log import OrderLog
 from corral.stream.problems import CredentialSwitchedOff, TooManyStreams
 from corral.stream.subscriptions import Subscription
 
@@ -91,6 +92,7 @@ class Hub:
         "_buffer",
         "_feeds",
         "_known_before",
+        "_log",
         "_subscriptions",
         "_timer",
         "epoch",
@@ -100,8 +102,9 @@ class Hub:
         "user_id",
     )
 
-    def __init__(self, user_id: UUID, feeds: AccountFeeds) -> None:
+    def __init__(self, user_id: UUID, feeds: AccountFeeds, log: OrderLog | None = None) -> None:
         self.user_id = user_id
+        self._log = log or OrderLog()
         self.epoch = secrets.token_hex(8)
         self.heartbeats = 0
         self.is_loaded = False  # whether its user's active credentials have been subscribed to
@@ -142,6 +145,7 @@ class Hub:
         if stored.id in self._known_before:
             subscription.publish(GAP)
         self._known_before.add(stored.id)
+        self._log.begin(self.user_id, stored.id)
         self._feeds.join(subscription)
 
     def unsubscribe(self, credential_id: UUID) -> None:
@@ -191,8 +195,10 @@ class Hub:
         subscription = self._subscriptions.pop(credential_id, None)
         if subscription is not None:
             self._feeds.leave(subscription)
+            self._log.end(self.user_id, credential_id)
 
     def _publish(self, credential_id: UUID, event: StreamEvent) -> None:
+        self._log.record(self.user_id, credential_id, event)
         self._append(credential_id, event, only_while_subscribed=True)
 
     def _append(self, credential_id: UUID, event: StreamEvent, *, only_while_subscribed: bool) -> None:
@@ -216,10 +222,13 @@ class Hub:
 class Hubs:
     """The hubs of all users who have a stream open."""
 
-    __slots__ = ("_feeds", "_hubs", "_linger_seconds")
+    __slots__ = ("_feeds", "_hubs", "_linger_seconds", "_log")
 
-    def __init__(self, feeds: AccountFeeds, *, linger_seconds: float = LINGER_SECONDS) -> None:
+    def __init__(
+        self, feeds: AccountFeeds, log: OrderLog | None = None, *, linger_seconds: float = LINGER_SECONDS
+    ) -> None:
         self._feeds = feeds
+        self._log = log or OrderLog()
         self._linger_seconds = linger_seconds
         self._hubs: dict[UUID, Hub] = {}
 
@@ -230,7 +239,7 @@ class Hubs:
         """Returns the user's hub, with one more stream. Raises TooManyStreams."""
         hub = self._hubs.get(user_id)
         if hub is None:
-            hub = self._hubs[user_id] = Hub(user_id, self._feeds)
+            hub = self._hubs[user_id] = Hub(user_id, self._feeds, self._log)
         if len(hub.streams) >= MOST_STREAMS:
             raise TooManyStreams
         hub.streams.add(stream)

@@ -10,6 +10,7 @@ from corral.credentials.reader import CredentialReader
 from corral.database.connection import Database
 from corral.stream.feed import Feeds
 from corral.stream.hub import Hubs
+from corral.stream.order_log import OrderLog
 from corral.stream.revocation import RevocationMonitor
 
 
@@ -18,6 +19,7 @@ class StreamService:
     feeds: Feeds
     hubs: Hubs
     monitor: RevocationMonitor
+    order_log: OrderLog
 
 
 @asynccontextmanager
@@ -31,11 +33,12 @@ async def open_stream_service(
 ) -> AsyncGenerator[StreamService]:
     """`interval_seconds` is the minimum time between two calls about an account."""
     feeds = Feeds(accounts, trade_updates, interval_seconds)
-    hubs = Hubs(feeds)
+    order_log = OrderLog()
+    hubs = Hubs(feeds, order_log)
     monitor = RevocationMonitor(database, credentials, hubs)
     monitor.start()
     try:
-        yield StreamService(feeds, hubs, monitor)
+        yield StreamService(feeds, hubs, monitor, order_log)
     finally:
         await monitor.stop()
         hubs.close()

@@ -24,6 +24,14 @@ from corral.web.display import THEME_COLORS, current_display
 from corral.web.forms import initial_form
 from corral.web.page_user import known_page_user, page_path
 from corral.web.static_files import STATIC_PATH
+from corral.web.view.activities import (
+    activity_name,
+    amount_currency,
+    has_coin_digits,
+    sub_type_name,
+    trade_amount,
+    trade_name,
+)
 from corral.web.view.equity import market_hours
 from corral.web.view.figures import (
     accessible,
@@ -43,7 +51,23 @@ from corral.web.view.figures import (
     quote_currency,
     spoken,
 )
-from corral.web.view.orders import leg_role, order_class_name, order_symbol
+from corral.web.view.instruments import format_expiry, instrument_name
+from corral.web.view.orders import (
+    average_price,
+    fixed_prices,
+    humanize,
+    leg_ratio,
+    leg_role,
+    order_class_name,
+    order_kind,
+    order_symbol,
+    order_tag,
+    price_terms,
+    side_name,
+    status_meaning,
+    time_in_force_meaning,
+    time_in_force_name,
+)
 from corral.web.view.times import (
     format_day,
     format_exchange_day,
@@ -168,7 +192,8 @@ def _encoded_page_headers() -> Headers:
     return [(name.encode(), value.encode()) for name, value in headers.items()]
 
 
-def _templates() -> Templates:
+def load_templates() -> Templates:
+    """Returns the templates with the filters that they use."""
     templates = Templates(
         loader=PackageLoader("corral.web", "templates"),
         autoescape=True,
@@ -177,7 +202,7 @@ def _templates() -> Templates:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    filters = cast("dict[str, Callable[..., str]]", templates.filters)
+    filters = cast("dict[str, Callable[..., object]]", templates.filters)
     filters.update(money=format_money, change=format_change, direction=direction, timestamp=format_timestamp)
     filters.update(percent_direction=percent_direction, quote=quote_currency)
     filters.update(price=format_price, gain=format_gain, percent=format_percent)
@@ -186,12 +211,20 @@ def _templates() -> Templates:
     filters.update(accessible=accessible, spoken=spoken, mask_numbers=mask_numbers)
     filters.update(full_timestamp=format_full_timestamp, day=format_day)
     filters.update(exchange_time=format_exchange_time, exchange_day=format_exchange_day)
-    filters.update(order_class_name=order_class_name, order_symbol=order_symbol, leg_role=leg_role)
+    filters.update(order_class_name=order_class_name, order_symbol=order_symbol, leg_role=leg_role, leg_ratio=leg_ratio)
+    filters.update(order_kind=order_kind, order_tag=order_tag, side_name=side_name, humanize=humanize)
+    filters.update(
+        price_terms=price_terms, fixed_prices=fixed_prices, average_price=average_price, status_meaning=status_meaning
+    )
+    filters.update(time_in_force=time_in_force_name, time_in_force_meaning=time_in_force_meaning)
+    filters.update(activity_name=activity_name, sub_type_name=sub_type_name, trade_name=trade_name)
+    filters.update(trade_amount=trade_amount, amount_currency=amount_currency, has_coin_digits=has_coin_digits)
+    filters.update(instrument_name=instrument_name, expiry=format_expiry)
     filters.update(market_hours=market_hours, code_spans=code_spans)
     return templates
 
 
-_TEMPLATES: Final = _templates()
+_TEMPLATES: Final = load_templates()
 _GLOBALS: Final = {
     "static": STATIC_PATH,
     "theme_colors": THEME_COLORS,

@@ -9,11 +9,23 @@ from fastapi.responses import Response
 from corral.errors import NotFound
 from corral.web.content_codings import accepts_gzip, matches
 from corral.web.manifest import describe_application
-from corral.web.pages import account, accounts, api_docs, api_keys, invitation, members, settings, sign_in
+from corral.web.pages import (
+    account,
+    accounts,
+    api_docs,
+    api_keys,
+    combined,
+    invitation,
+    members,
+    order,
+    position,
+    settings,
+    sign_in,
+)
 from corral.web.static_files import STATIC_FILES, STATIC_VERSION
 
 router = APIRouter(include_in_schema=False)
-for page in (accounts, account, api_keys, settings, members, invitation, sign_in, api_docs):
+for page in (accounts, account, order, position, combined, api_keys, settings, members, invitation, sign_in, api_docs):
     router.include_router(page.router)
 
 

@@ -88,4 +88,4 @@ def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversable]]
 STATIC_FILES: Final = read_static_files(files("corral.web") / "static")
 STATIC_VERSION: Final = version_of(STATIC_FILES)
 STATIC_PATH: Final = f"/static/{STATIC_VERSION}"
-HAS_CHART: Final = "vendor/lightweight-charts.js" in STATIC_FILES
+HAS_CHART: Final = "vendor/uplot.js" in STATIC_FILES

@@ -14,6 +14,7 @@ from fastapi.responses import HTMLResponse
 
 from corral.accounts.cache import Answer
 from corral.accounts.lists import read_activities, read_orders, read_portfolio_history, read_positions
+from corral.accounts.params import ActivitiesParams, OrdersParams
 from corral.accounts.reader import AccountReader
 from corral.accounts.routes import ACCOUNTS
 from corral.accounts.schemas import (
@@ -32,11 +33,15 @@ from corral.web.page_user import PageUser
 from corral.web.rendering import PAGE_WAIT_SECONDS, Deferred, Value, load_within, render_page
 from corral.web.static_files import HAS_CHART
 from corral.web.view.account_details import describe_account, detail_amounts
-from corral.web.view.equity import Period, history_params, summarize_equity
+from corral.web.view.equity import CurrentEquity, Period, history_params, summarize_equity
 from corral.web.view.filters import (
-    ACTIVITY_FILTERS,
-    ACTIVITY_NAMES,
+    ASSET_CHOICES,
     COLUMN_NAMES,
+    KIND_CHOICES,
+    PAGE_ROWS,
+    SIDE_CHOICES,
+    STATUS_CHOICES,
+    TYPE_CHOICES,
     ActivitiesFilter,
     OrdersFilter,
     OverviewParams,
@@ -66,6 +71,10 @@ class AccountHeader:
     @property
     def currency(self) -> str:
         return self.loaded.value.currency if self.loaded.value else _DEFAULT_CURRENCY
+
+    @property
+    def current_equity(self) -> CurrentEquity | None:
+        return CurrentEquity(self.data.equity, self.data.last_updated) if self.data else None
 
     @property
     def is_unavailable(self) -> bool:
@@ -140,7 +149,8 @@ async def show_overview(page: AccountRequest, params: Annotated[OverviewParams, 
         tones=tones_by_asset(table.rows) if table else {},
         periods=list(Period),
         history=history,
-        equity=history.value and summarize_equity(history.value, params.span, datetime.now(UTC)),
+        equity=history.value
+        and summarize_equity(history.value, params.span, datetime.now(UTC), current=header.current_equity),
         history_query=urlencode(history_query.model_dump(mode="json", exclude_none=True)),
         has_chart=HAS_CHART,
     )
@@ -160,13 +170,8 @@ async def show_details(page: AccountRequest) -> Response:
 
 @router.get("/orders")
 async def show_orders(page: AccountRequest, params: Annotated[OrdersFilter, Query()]) -> HTMLResponse:
-    api_params = params.api_params()
-
-    async def checked_orders() -> Answer[OrderList]:
-        params.check_dates()
-        return await read_orders(page.user.id, page.credential.id, api_params, page.accounts)
-
-    header, orders = await asyncio.gather(page.load_header(params), page.load(checked_orders(), params))
+    header, orders = await asyncio.gather(page.load_header(params), _load_orders(page, params))
+    listed = orders.value
     return render_page(
         page.request,
         "account_orders.html",
@@ -175,19 +180,16 @@ async def show_orders(page: AccountRequest, params: Annotated[OrdersFilter, Quer
         header=header,
         params=params,
         orders=orders,
-        csv=csv_query(api_params, "status", "after", "until", "direction"),
+        is_partial=bool(params.type and listed and listed.next_cursor and len(listed.items) < PAGE_ROWS),
+        choices={"status": STATUS_CHOICES, "side": SIDE_CHOICES, "type": TYPE_CHOICES, "asset": ASSET_CHOICES},
+        csv=None if params.errors else csv_query(params.api_params(), *OrdersParams.model_fields),
     )
 
 
 @router.get("/activities")
 async def show_activities(page: AccountRequest, params: Annotated[ActivitiesFilter, Query()]) -> HTMLResponse:
-    api_params = params.api_params()
-
-    async def checked_activities() -> Answer[ActivityList]:
-        params.check_dates()
-        return await read_activities(page.user.id, page.credential.id, api_params, page.accounts)
-
-    header, activities = await asyncio.gather(page.load_header(params), page.load(checked_activities(), params))
+    header, activities = await asyncio.gather(page.load_header(params), _load_activities(page, params))
+    listed = activities.value
     return render_page(
         page.request,
         "account_activities.html",
@@ -196,7 +198,23 @@ async def show_activities(page: AccountRequest, params: Annotated[ActivitiesFilt
         header=header,
         params=params,
         activities=activities,
-        csv=csv_query(api_params, "activity_types", "after", "until", "direction"),
-        filters=ACTIVITY_FILTERS,
-        names=ACTIVITY_NAMES,
+        is_partial=bool(params.symbol and listed and listed.next_cursor and len(listed.items) < PAGE_ROWS),
+        kinds=KIND_CHOICES,
+        csv=None if params.errors else csv_query(params.api_params(), *ActivitiesParams.model_fields),
     )
+
+
+async def _load_orders(page: AccountRequest, params: OrdersFilter) -> Deferred[OrderList]:
+    """Nothing is requested with filters that are wrong."""
+    if params.errors:
+        return Deferred()
+    answer = read_orders(page.user.id, page.credential.id, params.api_params(), page.accounts)
+    return await page.load(answer, params)
+
+
+async def _load_activities(page: AccountRequest, params: ActivitiesFilter) -> Deferred[ActivityList]:
+    """Nothing is requested with filters that are wrong."""
+    if params.errors:
+        return Deferred()
+    answer = read_activities(page.user.id, page.credential.id, params.api_params(), page.accounts)
+    return await page.load(answer, params)

@@ -1,15 +1,15 @@
 """The positions of an account as a table with weights and totals, and as an allocation chart."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
 from math import cos, pi, sin
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
-from corral.accounts.overview import exact_sum
-from corral.accounts.schemas import PositionResponse
+from corral.accounts.amounts import exact_sum
+from corral.web.view.instruments import instrument_name, parse_option, underlying_of
 
 WHOLE: Final = 10_000  # hundredths of a percent
 MAX_SLICES: Final = 8  # the last one is for all others: more colors are hard to tell apart
@@ -18,6 +18,9 @@ _RADIUS: Final = 80  # of the middle of the ring, in a square of 200
 _GAP: Final = 40  # between two slices
 _SMALLEST_LABELED: Final = 700  # a label does not fit into less than 7 %
 _LONGEST_LABEL: Final = 5
+
+
+Item = TypeVar("Item")
 
 
 class Column(StrEnum):
@@ -31,16 +34,54 @@ class Column(StrEnum):
     WEIGHT = "weight"
 
 
+class Held(Protocol):
+    """A position of one account, or the merged one of several."""
+
+    @property
+    def asset_id(self) -> str: ...
+    @property
+    def symbol(self) -> str: ...
+    @property
+    def asset_class(self) -> str | None: ...
+    @property
+    def qty(self) -> str: ...
+    @property
+    def market_value(self) -> str | None: ...
+    @property
+    def unrealized_pl(self) -> str | None: ...
+    @property
+    def unrealized_plpc(self) -> str | None: ...
+    @property
+    def unrealized_intraday_pl(self) -> str | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class PositionRow:
     """`weight` is in hundredths of a percent of all positions; None if Alpaca has no value for this one."""
 
-    position: PositionResponse
+    position: Held
     weight: int | None
 
     @property
     def is_short(self) -> bool:
         return Decimal(self.position.qty) < 0
+
+
+@dataclass(frozen=True, slots=True)
+class PositionGroup:
+    """The positions in an underlying and in options on it. A sum includes those for which Alpaca returns the number."""
+
+    underlying: str
+    rows: tuple[PositionRow, ...]
+    value: str
+    unrealized_pl: str
+    todays_pl: str
+    weight: int | None
+
+    @property
+    def has_heading(self) -> bool:
+        """Whether a row with the sums is worth its place: for options that are not alone."""
+        return len(self.rows) > 1 and any(parse_option(row.position.symbol) for row in self.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +91,16 @@ class PositionsTable:
     `missing` counts the unreadable positions: unless it is 0, all totals and weights are incomplete.
     """
 
-    rows: tuple[PositionRow, ...]
+    groups: tuple[PositionGroup, ...]
     value: str
     unrealized_pl: str
     todays_pl: str
     unvalued: int
     missing: int = 0
+
+    @property
+    def rows(self) -> tuple[PositionRow, ...]:
+        return tuple(row for group in self.groups for row in group.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +124,16 @@ class Slice:
 
 
 def build_positions_table(
-    positions: Sequence[PositionResponse], sorted_by: Column, *, descending: bool, missing: int = 0
+    positions: Sequence[Held], sorted_by: Column, *, descending: bool, missing: int = 0
 ) -> PositionsTable:
     values = [position.market_value for position in positions]
     rows = [PositionRow(*pair) for pair in zip(positions, compute_weights(values), strict=True)]
-    known = [value for value in values if value is not None]
     return PositionsTable(
-        rows=tuple(_sorted(rows, sorted_by, descending=descending)),
-        value=exact_sum(known),
-        unrealized_pl=exact_sum(position.unrealized_pl for position in positions if position.unrealized_pl is not None),
-        todays_pl=exact_sum(
-            position.unrealized_intraday_pl for position in positions if position.unrealized_intraday_pl is not None
-        ),
-        unvalued=len(values) - len(known),
+        groups=tuple(_group(rows, sorted_by, descending=descending)),
+        value=_sum(position.market_value for position in positions),
+        unrealized_pl=_sum(position.unrealized_pl for position in positions),
+        todays_pl=_sum(position.unrealized_intraday_pl for position in positions),
+        unvalued=values.count(None),
         missing=missing,
     )
 
@@ -130,15 +172,47 @@ def tones_by_asset(rows: Sequence[PositionRow]) -> dict[str, int]:
     return {row.position.asset_id: min(rank, last) for rank, (row, _) in enumerate(ranked)}
 
 
+def _group(rows: Sequence[PositionRow], column: Column, *, descending: bool) -> list[PositionGroup]:
+    """Sorts groups by their sums (by their first row's return), and the rows within each."""
+    by_underlying: dict[str, list[PositionRow]] = {}
+    for row in _sorted(rows, column, descending=descending):
+        by_underlying.setdefault(underlying_of(row.position.symbol), []).append(row)
+    groups = [_sum_up(underlying, tuple(members)) for underlying, members in by_underlying.items()]
+    if column is Column.SYMBOL:
+        return sorted(groups, key=lambda group: group.underlying, reverse=descending)
+    amount = _GROUP_AMOUNTS[column]
+    return _sorted_by(groups, amount, descending=descending)
+
+
+def _sum_up(underlying: str, rows: tuple[PositionRow, ...]) -> PositionGroup:
+    weights = [row.weight for row in rows if row.weight is not None]
+    return PositionGroup(
+        underlying=underlying,
+        rows=rows,
+        value=_sum(row.position.market_value for row in rows),
+        unrealized_pl=_sum(row.position.unrealized_pl for row in rows),
+        todays_pl=_sum(row.position.unrealized_intraday_pl for row in rows),
+        weight=sum(weights) if weights else None,
+    )
+
+
+def _sum(amounts: Iterable[str | None]) -> str:
+    return exact_sum(amount for amount in amounts if amount is not None)
+
+
 def _sorted(rows: Sequence[PositionRow], column: Column, *, descending: bool) -> list[PositionRow]:
-    """Rows without the number come last in both directions, and equal rows are sorted by symbol."""
+    """Equal rows are sorted by symbol."""
     by_symbol = sorted(rows, key=lambda row: row.position.symbol)
     if column is Column.SYMBOL:
         return by_symbol[::-1] if descending else by_symbol
-    amount = _AMOUNTS[column]
-    known = [row for row in by_symbol if amount(row) is not None]
-    unknown = [row for row in by_symbol if amount(row) is None]
-    return sorted(known, key=lambda row: Fraction(amount(row) or 0), reverse=descending) + unknown
+    return _sorted_by(by_symbol, _AMOUNTS[column], descending=descending)
+
+
+def _sorted_by(items: Sequence[Item], amount: Callable[[Item], str | int | None], *, descending: bool) -> list[Item]:
+    """Items without the number come last in both directions."""
+    known = [item for item in items if amount(item) is not None]
+    unknown = [item for item in items if amount(item) is None]
+    return sorted(known, key=lambda item: Fraction(amount(item) or 0), reverse=descending) + unknown
 
 
 _AMOUNTS: Final[dict[Column, Callable[[PositionRow], str | int | None]]] = {
@@ -150,12 +224,29 @@ _AMOUNTS: Final[dict[Column, Callable[[PositionRow], str | int | None]]] = {
 }
 
 
+_GROUP_AMOUNTS: Final[dict[Column, Callable[[PositionGroup], str | int | None]]] = {
+    Column.VALUE: lambda group: _known_sum(group, Column.VALUE, group.value),
+    Column.TODAY: lambda group: _known_sum(group, Column.TODAY, group.todays_pl),
+    Column.PROFIT: lambda group: _known_sum(group, Column.PROFIT, group.unrealized_pl),
+    Column.RETURN: lambda group: group.rows[0].position.unrealized_plpc,
+    Column.WEIGHT: lambda group: group.weight,
+}
+
+
+def _known_sum(group: PositionGroup, column: Column, total: str) -> str | None:
+    return total if any(_AMOUNTS[column](row) is not None for row in group.rows) else None
+
+
 def _slice_weights(rows: Sequence[PositionRow]) -> Iterator[tuple[str, int]]:
     ranked = _by_weight(rows)
     shown = ranked if len(ranked) <= MAX_SLICES else ranked[: MAX_SLICES - 1]
-    yield from ((row.position.symbol, weight) for row, weight in shown)
+    yield from ((_name_of(row.position), weight) for row, weight in shown)
     if others := ranked[len(shown) :]:
         yield f"{len(others)} others", sum(weight for _, weight in others)
+
+
+def _name_of(position: Held) -> str:
+    return instrument_name(position.symbol, position.asset_class)
 
 
 def _by_weight(rows: Sequence[PositionRow]) -> list[tuple[PositionRow, int]]:

@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from corral.accounts.cache import Answer
+from corral.accounts.combined.equity import points_since_funding
 from corral.accounts.lists import read_portfolio_history
 from corral.accounts.params import HistoryParams
 from corral.accounts.reader import AccountReader
@@ -17,7 +18,6 @@ from corral.accounts.schemas import HistoryPointResponse, PortfolioHistoryRespon
 from corral.alpaca.portfolio_history import IntradayReporting, ProfitReset, Timeframe
 from corral.credentials.models import NamedCredential
 from corral.errors import Problem
-from corral.web.view.equity import points_since_funding
 from corral.web.view.times import to_exchange_time
 
 # How long a sparkline, or the lack of one, is cached: at most one call to Alpaca per account in this time.

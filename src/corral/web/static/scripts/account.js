@@ -41,6 +41,9 @@ function showAccount(account) {
   page.querySelector("[data-as-of]")?.replaceChildren("As of ", time);
   problems.confirm(account.last_updated);
   showChange(account.equity);
+  for (const chart of page.querySelectorAll("[data-equity-chart]")) {
+    Object.assign(chart.dataset, { equity: account.equity, equityAt: account.last_updated });
+  }
   if (details) detailsTimer ||= setTimeout(updateDetails, DETAILS_DELAY_MS);
 }
 
@@ -82,19 +85,31 @@ function showPosition(position) {
 }
 
 function updateTotals() {
+  updateSums(page, "data-sum");
+  for (const group of page.querySelectorAll("[data-group]")) updateSums(group, "data-group-sum");
+}
+
+/** Sums of all positions within `part`, written to the elements with that attribute. */
+function updateSums(part, attribute) {
   for (const name of ["market_value", "unrealized_pl", "unrealized_intraday_pl"]) {
-    const total = sum([...page.querySelectorAll(`tr[data-asset] [data-cell=${name}]`)].map(({ value }) => value));
-    for (const node of page.querySelectorAll(`[data-sum=${name}] data`)) update(node, total);
+    const total = sum([...part.querySelectorAll(`tr[data-asset] [data-cell=${name}]`)].map(({ value }) => value));
+    for (const node of part.querySelectorAll(`[${attribute}=${name}] data`)) update(node, total);
   }
 }
 
 function showOrder(order) {
+  page.dispatchEvent(new CustomEvent("order", { detail: order }));
   const row = page.querySelector(`[data-order="${CSS.escape(order.id)}"]`);
   const notice = page.querySelector("[data-orders-changed]");
   if (row) {
-    row.querySelector("[data-cell=status]").textContent = order.status.replaceAll("_", " ");
+    row.querySelector("[data-cell=status]").textContent = statusName(order.status);
     update(row.querySelector("[data-cell=filled_qty]"), order.filled_qty);
   } else if (notice && order.event !== "reconciled") notice.hidden = false;
+}
+
+/** `partially_filled` is `Partially filled`. */
+function statusName(status) {
+  return status.charAt(0).toUpperCase() + status.slice(1).replaceAll("_", " ");
 }
 
 function showProblem(problem) {

@@ -18,6 +18,11 @@ export function difference(amount, subtracted) {
   return format(scaled(amount, places) - scaled(subtracted, places), places);
 }
 
+export function product(amount, factor) {
+  const [places, more] = [placesOf(amount), placesOf(factor)];
+  return format(scaled(amount, places) * scaled(factor, more), places + more);
+}
+
 /** `ratio("1", "3", 4)` is `"0.3333"`: rounded half to even to that many places. `whole` is greater than zero. */
 export function ratio(part, whole, places) {
   const scale = Math.max(placesOf(part), placesOf(whole));

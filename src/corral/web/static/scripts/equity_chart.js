@@ -1,216 +1,129 @@
-/** The chart of an account's equity. It draws floats; the texts next to it come from Alpaca's decimal strings. */
+/**
+ * The chart of equity, of one account or of several: `<div data-equity-chart>`, as `equity_macros.html` writes it.
+ *
+ * `data-history` is the URL of the history, `data-currency` and `data-intraday` say how to show it, `data-period` names
+ * it. For curves over several accounts, `data-account-type` and the currency choose one, and `data-names` has the
+ * accounts' names by id. The last point is the current equity: `data-equity` with `data-equity-at`, which other scripts may change at any
+ * time. Left and Right move between the points, Home and End to the first and the last, Escape back to the whole period.
+ */
 
-import {
-  AreaSeries,
-  BaselineSeries,
-  LineStyle,
-  LineType,
-  createChart,
-} from "../vendor/lightweight-charts.js";
 import { Problem, read } from "./api.js";
+import { HIDES_AMOUNTS, TIME_ZONE } from "./display.js";
 import { element } from "./elements.js";
-import { TIME_ZONE } from "./display.js";
-import { formatAxis, writeFigure } from "./figures.js";
-import { formatDay, intradayText } from "./timestamps.js";
+import { plotEquity } from "./equity_plot.js";
+import { exchangeDay, isExtended, pointsOf, withCurrentEquity } from "./equity_points.js";
+import { writeFigure } from "./figures.js";
+import { formatDay, intradayText, timestampText } from "./timestamps.js";
 
-const EXCHANGE_ZONE = "America/New_York";
-const OPENS = "09:30";
-const CLOSES = "16:00";
+for (const figure of document.querySelectorAll("[data-equity-chart]")) start(figure);
 
-const container = document.getElementById("equity-chart");
-const readout = document.getElementById("chart-readout");
-const periodReadout = readout ? [...readout.childNodes] : [];
-if (container) await start();
-
-async function start() {
+async function start(figure) {
+  const table = figure.querySelector("[data-equity-table]");
   try {
-    const history = await read(container.dataset.history);
-    const points = pointsOf(history.items);
-    if (points.length > 1) draw(points, history.base_value);
+    const history = historyIn(await read(figure.dataset.history), figure.dataset);
+    const points = withEquityOf(figure, history, pointsOf(history, JSON.parse(figure.dataset.names ?? "{}")));
+    if (points.length < 2) throw new Problem({ detail: "Nothing to draw" });
+    table.open = false;
+    draw(figure, history, points);
   } catch (problem) {
-    if (!(problem instanceof Problem)) throw problem; // the table has the same numbers
+    figure.querySelector("[data-plot]").hidden = true;
+    table.open = true; // it has the same numbers
+    if (!(problem instanceof Problem)) throw problem;
+  } finally {
+    table.dataset.settled = "";
   }
 }
 
-/** One point for each time. Times are in the chosen zone and days are the exchange's, passed to the library as UTC. */
-function pointsOf(items) {
-  const first = items.findIndex(({ equity }) => equity !== null && Number(equity) !== 0);
-  const known = first < 0 ? [] : items.slice(first).filter(({ equity }) => equity !== null);
-  const byTime = new Map(known.map((item) => [timeOf(item.at), item]));
-  return [...byTime].map(([time, item]) => ({ ...item, time, value: Number(item.equity) }));
+/** The response is one history, or one for each currency of paper and live. */
+function historyIn(response, { currency, accountType }) {
+  const isWanted = (one) => one.currency === currency && one.account_type === accountType;
+  return accountType ? response.items.find(isWanted) : response;
 }
 
-function timeOf(at) {
-  return isIntraday() ? Date.parse(`${localTime(at, TIME_ZONE).replace(" ", "T")}Z`) / 1000 : dayOfExchange(at);
+function withEquityOf({ dataset }, { timeframe, base_value: baseValue }, points) {
+  if (!dataset.equity) return points;
+  return withCurrentEquity(points, { equity: dataset.equity, at: dataset.equityAt }, timeframe, baseValue);
 }
 
-function dayOfExchange(at) {
-  return localTime(at, EXCHANGE_ZONE).slice(0, 10);
-}
-
-/** `2026-11-24 09:30:00` */
-function localTime(at, timeZone) {
-  return new Date(at).toLocaleString("sv-SE", { timeZone });
-}
-
-function draw(points, baseValue) {
-  readout.querySelector("[data-last-point]").textContent = pointTime(points, points.at(-1));
-  container.hidden = false;
-  document.querySelector("[data-chart-notes]").hidden = false;
-  // The library inserts its logo as HTML text, which the pages' policy forbids. The link is below the chart.
-  const chart = createChart(container, { autoSize: true, layout: { attributionLogo: false } });
-  const extended = chart.addSeries(AreaSeries, {
-    priceScaleId: "hours",
-    lineType: LineType.WithSteps,
-    lineVisible: false,
-    crosshairMarkerVisible: false,
-    lastValueVisible: false,
-    priceLineVisible: false,
-    autoscaleInfoProvider: () => ({ priceRange: { minValue: 0, maxValue: 1 } }),
-  });
-  chart.priceScale("right").applyOptions({ entireTextOnly: true });
-  chart.priceScale("hours").applyOptions({ scaleMargins: { top: 0, bottom: 0 }, visible: false });
-  extended.setData(points.map((point) => ({ time: point.time, value: isExtended(point) ? 1 : 0 })));
-  const line = baseValue === null ? chart.addSeries(AreaSeries) : chart.addSeries(BaselineSeries);
-  line.setData(points);
-  if (baseValue !== null) line.applyOptions({ autoscaleInfoProvider: (found) => extendTo(Number(baseValue), found()) });
-  const base = baseValue === null ? null : line.createPriceLine({ price: Number(baseValue), axisLabelVisible: false });
-  const applyColors = () => colorChart(chart, line, extended, base, baseValue);
-  applyColors();
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", applyColors);
-  chart.timeScale().fitContent();
-  chart.subscribeCrosshairMove(({ time }) => showPoint(points, time));
-  moveByKeys(chart, line, points);
-  document.querySelector("[data-equity-table]").open = false;
-}
-
-function colorChart(chart, line, extended, base, baseValue) {
-  const [ink, grid, gain, loss, hours] = ["ink-quiet", "line", "gain", "loss", "extended"].map(colorOf);
-  chart.applyOptions({
-    layout: {
-      background: { color: "transparent" },
-      textColor: ink,
-      fontFamily: getComputedStyle(container).fontFamily,
+function draw(figure, history, drawn) {
+  let points = drawn;
+  let selected = null;
+  const readout = figure.querySelector("[data-readout]");
+  const show = () => readout.replaceChildren(...(selected === null ? periodTexts(figure, points) : pointTexts(figure, points[selected])));
+  const chart = plotEquity(figure.querySelector("[data-plot]"), points, {
+    baseValue: history.base_value,
+    currency: figure.dataset.currency,
+    isIntraday: isIntraday(figure),
+    zone: TIME_ZONE,
+    hidesAmounts: HIDES_AMOUNTS,
+    onSelect(index) {
+      selected = index;
+      show();
     },
-    grid: { vertLines: { visible: false }, horzLines: { color: grid } },
-    rightPriceScale: { borderVisible: false },
-    timeScale: { borderVisible: false, lockVisibleTimeRangeOnResize: true, timeVisible: isIntraday(), secondsVisible: false },
-    crosshair: { vertLine: { color: ink, labelVisible: false }, horzLine: { color: ink, labelVisible: false } },
-    localization: { tickmarksPriceFormatter: (prices) => formatAxis(prices, container.dataset.currency) },
-    handleScroll: { vertTouchDrag: false },
   });
-  line.applyOptions({
-    ...(baseValue === null ? areaOf(gain) : baselineOf(gain, loss, baseValue)),
-    lineWidth: 2,
-    priceLineVisible: false,
-    lastValueVisible: false,
-  });
-  extended.applyOptions({ topColor: hours, bottomColor: hours });
-  base?.applyOptions({ color: ink, lineStyle: LineStyle.LargeDashed, lineWidth: 1 });
-}
-
-/** Extends the visible range of values to the starting value. */
-function extendTo(base, found) {
-  const range = found?.priceRange;
-  if (!range) return found;
-  const [minValue, maxValue] = [Math.min(range.minValue, base), Math.max(range.maxValue, base)];
-  return { ...found, priceRange: { minValue, maxValue } };
-}
-
-function areaOf(color) {
-  return { lineColor: color, topColor: faint(color, 0.2), bottomColor: faint(color, 0) };
-}
-
-function baselineOf(gain, loss, baseValue) {
-  return {
-    baseValue: { type: "price", price: Number(baseValue) },
-    topLineColor: gain,
-    topFillColor1: faint(gain, 0.22),
-    topFillColor2: faint(gain, 0.02),
-    bottomLineColor: loss,
-    bottomFillColor1: faint(loss, 0.02),
-    bottomFillColor2: faint(loss, 0.22),
+  moveByKeys(figure, chart, () => ({ selected, last: points.length - 1 }));
+  const follow = () => {
+    points = withEquityOf(figure, history, points);
+    chart.update(points);
+    show();
   };
+  new MutationObserver(follow).observe(figure, { attributeFilter: ["data-equity", "data-equity-at"] });
+  show();
 }
 
-function showPoint(points, time) {
-  const point = points.find((one) => isSameTime(one.time, time));
-  if (!point) return readout.replaceChildren(...periodReadout);
-  readout.replaceChildren(
-    element("span", { class: "period-gain" }, figure("gain", point.profit_loss), " ", figure("percent", point.profit_loss_pct)),
-    " ",
-    element("span", { class: "quiet" }, figure("money", point.equity), " ", pointTime(points, point)),
-  );
+function periodTexts(figure, points) {
+  const last = points.at(-1);
+  return [
+    gainTexts(figure, last, element("span", { class: "quiet" }, figure.dataset.period)),
+    element("span", { class: "quiet" }, figureOf(figure, "money", last.equity), " ", pointTime(figure, last)),
+  ];
 }
 
-function figure(kind, value) {
+function pointTexts(figure, point) {
+  const marker = point.marker ? ` · ${point.marker}` : "";
+  return [
+    gainTexts(figure, point),
+    element("span", { class: "quiet" }, figureOf(figure, "money", point.equity), " ", pointTime(figure, point), marker),
+  ];
+}
+
+function gainTexts(figure, { profit_loss: gain, profit_loss_pct: factor }, ...others) {
+  const texts = [figureOf(figure, "gain", gain), " ", figureOf(figure, "percent", factor), " ", ...others];
+  return element("span", { class: "period-gain" }, ...texts);
+}
+
+function figureOf({ dataset }, kind, value) {
   if (value === null) return "";
-  const node = element("data", { class: kind, value, "data-currency": container.dataset.currency });
+  const node = element("data", { class: kind, value, "data-currency": dataset.currency });
   writeFigure(node);
   return node;
 }
 
-function pointTime(points, point) {
-  if (container.dataset.unfinished !== undefined && point === points.at(-1)) return "today so far";
-  if (!isIntraday()) return `at the close of ${formatDay(dayOfExchange(point.at))}`;
+function pointTime(figure, point) {
+  if (point.current) return timestampText(point.current);
+  if (!isIntraday(figure)) return `at the close of ${formatDay(exchangeDay(point))}`;
   return `${intradayText(point.at)}${isExtended(point) ? ", extended hours" : ""}`;
 }
 
-/** Left and Right move between points, Home and End to the first and the last, Escape back to the whole period. */
-function moveByKeys(chart, line, points) {
-  let index = points.length;
-  const steps = { ArrowLeft: () => index - 1, ArrowRight: () => index + 1, Home: () => 0, End: () => points.length - 1 };
-  container.addEventListener("keydown", (event) => {
-    const step = steps[event.key];
-    if (step) {
-      const wanted = step();
-      index = wanted < 0 ? 0 : wanted < points.length ? wanted : points.length - 1;
-      chart.setCrosshairPosition(points[index].value, points[index].time, line);
-      readout.ariaLive = "polite";
-      showPoint(points, points[index].time);
-      event.preventDefault();
-    } else if (event.key === "Escape") leave();
-  });
+function moveByKeys(figure, chart, position) {
+  const plot = figure.querySelector("[data-plot]");
+  const readout = figure.querySelector("[data-readout]");
   const leave = () => {
-    chart.clearCrosshairPosition();
     readout.ariaLive = "off";
-    readout.replaceChildren(...periodReadout);
+    chart.clear();
   };
-  container.addEventListener("blur", leave);
+  plot.addEventListener("blur", leave);
+  plot.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") return leave();
+    const { selected, last } = position();
+    const wanted = { ArrowLeft: (selected ?? last + 1) - 1, ArrowRight: (selected ?? last - 1) + 1, Home: 0, End: last }[event.key];
+    if (wanted === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
+    readout.ariaLive = "polite";
+    chart.select(Math.min(last, Math.max(0, wanted)));
+    event.preventDefault();
+  });
 }
 
-function isSameTime(time, other) {
-  const text = typeof other === "object" && other !== null ? dayOf(other) : other;
-  return time === text;
-}
-
-function dayOf({ year, month, day }) {
-  return [String(year), String(month).padStart(2, "0"), String(day).padStart(2, "0")].join("-");
-}
-
-function isIntraday() {
-  return container.dataset.intraday !== undefined;
-}
-
-function isExtended({ at }) {
-  if (!isIntraday()) return false;
-  const clock = localTime(at, EXCHANGE_ZONE).slice(11, 16);
-  return clock < OPENS || clock > CLOSES;
-}
-
-/** The current color of a CSS token as RGB, which is all that the library reads. */
-function colorOf(token) {
-  const canvas = document.createElement("canvas");
-  canvas.width = canvas.height = 1;
-  const pen = canvas.getContext("2d", { willReadFrequently: true });
-  const probe = container.appendChild(element("span", { class: `color-of-${token}` }));
-  pen.fillStyle = getComputedStyle(probe).color;
-  probe.remove();
-  pen.fillRect(0, 0, 1, 1);
-  const [red, green, blue, alpha] = pen.getImageData(0, 0, 1, 1).data;
-  return `rgba(${red}, ${green}, ${blue}, ${alpha / 255})`;
-}
-
-function faint(color, alpha) {
-  return color.replace(/[\d.]+\)$/, `${alpha})`);
+function isIntraday({ dataset }) {
+  return dataset.intraday !== undefined;
 }

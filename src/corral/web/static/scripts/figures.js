@@ -19,7 +19,11 @@ const PLACES = new Map([
 ]);
 const HUNDREDTHS = roundedTo(2);
 const EVERY_DIGIT = { maximumFractionDigits: mostFractionDigits() };
-const PLAIN = new Intl.NumberFormat("en", { useGrouping: false, maximumFractionDigits: 10 });
+// A float of the chart as a decimal, without digits that are only rounding errors.
+const PLAIN = new Intl.NumberFormat("en", { useGrouping: false, maximumSignificantDigits: 15 });
+const MOST_PLACES = 15;
+const DECIMAL_SEPARATOR = new Intl.NumberFormat().formatToParts(0.5).find(({ type }) => type === "decimal").value;
+const WIDEST_WHOLE = 7; // characters of an axis label that is not abbreviated: $99,950
 const SIGNED = { signDisplay: "exceptZero" };
 
 /** `formatMoney("-23140.2", "USD")` is `−$23,140.20` in English; what is not a decimal is shown unchanged. */
@@ -72,24 +76,38 @@ export function formatWeight(hundredths) {
   return localize(`${hundredths}e-4`, { style: "percent", ...HUNDREDTHS });
 }
 
-/** Axis labels with as few decimals as make them different: `$48.20`, `$48.30`. Hidden amounts have empty ones. */
+/** Exact axis labels with the same number of decimals; long ones are abbreviated: `$48.20`, `$103.8K`. */
 export function formatAxis(numbers, currency) {
-  if (HIDES_AMOUNTS) return numbers.map(() => "");
-  const wanted = new Set(numbers).size;
-  for (let places = 0; ; places += 1) {
-    const labels = numbers.map((number) => inCurrency(plain(number), currency, roundedTo(places)));
-    if (new Set(labels).size === wanted || places === 8) return labels;
-  }
+  const label = (style) => (amount, places) => inCurrency(amount, currency, { ...places, ...style });
+  const [whole, short] = [{}, { notation: "compact" }].map((style) => exactLabels(numbers, label(style)));
+  return longest(whole) <= WIDEST_WHOLE || longest(whole) <= longest(short) ? whole : short;
 }
 
-/** A float of the chart as a decimal, without an exponent and without digits that are only rounding errors. */
-function plain(number) {
-  return PLAIN.format(number);
+/** The same for factors: `+0.50%`, `+0.75%`. */
+export function formatAxisPercent(factors) {
+  return exactLabels(factors, (factor, places) => localize(factor, { style: "percent", ...places, ...SIGNED }));
+}
+
+function exactLabels(numbers, label) {
+  const amounts = numbers.map((number) => PLAIN.format(number));
+  const places = Math.max(0, ...amounts.map((amount) => decimalsIn(label(amount, { maximumFractionDigits: MOST_PLACES, minimumFractionDigits: 0 }))));
+  return amounts.map((amount) => label(amount, roundedTo(places)));
+}
+
+/** How many digits follow the decimal separator of a formatted number. */
+function decimalsIn(text) {
+  const [, fraction = ""] = text.split(DECIMAL_SEPARATOR);
+  return /^\d*/.exec(fraction)[0].length;
+}
+
+function longest(labels) {
+  return Math.max(...labels.map(({ length }) => length));
 }
 
 const FORMATTERS = {
   money: formatMoney,
   gain: formatGain,
+  cash: formatGain,
   price: formatPrice,
   amount: formatAmount,
   quantity: formatQuantity,

@@ -1,0 +1,328 @@
+"""Positions of all accounts, merged by symbol.
+
+Long and short, paper and live, and currencies stay apart. Sums are exact; quotients are rounded.
+"""
+
+from asyncio import to_thread
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from corral.accounts.amounts import EXACT, quotient, total
+from corral.accounts.combined.reading import AccountProblem, AccountRead, read_accounts
+from corral.accounts.lists import positions_of
+from corral.accounts.reader import AccountReader
+from corral.accounts.schemas import PositionList, PositionResponse
+from corral.alpaca.environments import Environment
+from corral.credentials.models import NamedCredential
+from corral.credentials.reader import OpenCredential
+
+_COIN: Final = "crypto"
+# What coins are priced in, the longest first: Alpaca writes BTCUSD in positions and BTC/USD in orders.
+_QUOTES: Final = ("USDT", "USDC", "USDG", "USD", "BTC", "ETH", "EUR")
+
+
+@dataclass(frozen=True, slots=True)
+class PositionPart:
+    """What one account holds, as Alpaca returned it."""
+
+    credential_id: UUID
+    nickname: str
+    position: PositionResponse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergedPosition:
+    """One asset in one or more accounts, largest part first.
+
+    Sums are of the parts that have the number, and None if none has it; `missing` is how many parts lack one of them.
+    `avg_entry_price` is weighted by quantity, and None if a part has none. `unrealized_plpc` is of the cost basis and
+    `unrealized_intraday_plpc` of the value at the last close. `weight` is the share of the absolute market value of all
+    positions in this currency and account type. These four, if they are not Alpaca's own, are rounded half to even to
+    18 significant digits. Prices are those of the largest part.
+    """
+
+    symbol: str
+    asset_id: str
+    asset_class: str | None
+    exchange: str | None
+    currency: str
+    account_type: Environment
+    side: str
+    qty: str
+    qty_available: str | None
+    avg_entry_price: str | None
+    market_value: str | None
+    cost_basis: str | None
+    unrealized_pl: str | None
+    unrealized_plpc: str | None
+    unrealized_intraday_pl: str | None
+    unrealized_intraday_plpc: str | None
+    current_price: str | None
+    lastday_price: str | None
+    change_today: str | None
+    weight: str | None
+    missing: int
+    parts: tuple[PositionPart, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PositionTotals:
+    """Exact totals of one account type and currency. `missing` is how many parts lack one of the numbers."""
+
+    account_type: Environment
+    currency: str
+    positions: int
+    market_value: str
+    long_market_value: str
+    short_market_value: str
+    cost_basis: str
+    unrealized_pl: str
+    unrealized_intraday_pl: str
+    missing: int
+
+
+@dataclass(frozen=True, slots=True)
+class AllPositions:
+    """By account type, currency and descending absolute market value.
+
+    Accounts with a problem or still `pending` are not in it. `unreadable` counts the positions that can't be read.
+    """
+
+    items: tuple[MergedPosition, ...]
+    totals: tuple[PositionTotals, ...]
+    unreadable: int
+    problems: tuple[AccountProblem, ...] = ()
+    pending: tuple[NamedCredential, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HeldByAccount:
+    """The positions of one account."""
+
+    credential_id: UUID
+    nickname: str
+    account_type: Environment
+    currency: str
+    positions: PositionList
+
+
+async def read_all_positions(
+    credentials: Sequence[NamedCredential], accounts: AccountReader, *, within_seconds: float | None = None
+) -> AllPositions:
+    """Reads and merges the positions of the credentials, which have to be loaded for this request.
+
+    Waits `within_seconds` at most, or until the deadline of each call for None.
+    """
+
+    async def read(credential: OpenCredential) -> tuple[str, PositionList]:
+        listed = await positions_of(credential, accounts)
+        data = await accounts.account_data_of(credential)  # which proved the account, so it is cached
+        return data.value.currency, listed.value
+
+    found = await read_accounts(credentials, read, accounts, within_seconds=within_seconds)
+    held = [_held(each) for each in found.reads]
+    items, totals = await to_thread(_merged_with_totals, held)
+    unreadable = sum(each.positions.unreadable for each in held)
+    return AllPositions(items, totals, unreadable, found.problems, found.pending)
+
+
+def merge_positions(held: Iterable[HeldByAccount]) -> tuple[MergedPosition, ...]:
+    """Returns one for each asset, side, currency and account type. The order of the accounts does not matter."""
+    return tuple(position for group in _groups(held) for position in group)
+
+
+def _merged_with_totals(
+    held: Sequence[HeldByAccount],
+) -> tuple[tuple[MergedPosition, ...], tuple[PositionTotals, ...]]:
+    groups = list(_groups(held))
+    return tuple(position for group in groups for position in group), tuple(map(_totals, groups))
+
+
+def _held(read: AccountRead[tuple[str, PositionList]]) -> HeldByAccount:
+    credential, (currency, positions) = read.credential, read.value
+    return HeldByAccount(
+        credential.sealed.id, credential.nickname, credential.sealed.credential_type, currency, positions
+    )
+
+
+class _Whole(NamedTuple):
+    """Within which weights and totals are taken."""
+
+    account_type: Environment
+    currency: str
+
+
+def _groups(held: Iterable[HeldByAccount]) -> Iterator[list[MergedPosition]]:
+    wholes: dict[_Whole, list[PositionPart]] = {}
+    for each in held:
+        parts = wholes.setdefault(_Whole(each.account_type, each.currency), [])
+        parts.extend(PositionPart(each.credential_id, each.nickname, position) for position in each.positions.items)
+    pairs = pair_names(part.position for parts in wholes.values() for part in parts)
+    for whole in sorted(wholes):
+        if wholes[whole]:
+            yield _merge_whole(whole, wholes[whole], pairs)
+
+
+def pair_names(positions: Iterable[PositionResponse]) -> dict[str, str]:
+    """Returns `BTC/USD` by `BTCUSD`, for the coins among the positions."""
+    pairs: dict[str, str] = {}
+    for position in positions:
+        symbol = position.symbol
+        if "/" in symbol:
+            pairs[symbol.replace("/", "")] = symbol
+        elif position.asset_class == _COIN and symbol not in pairs:
+            pairs[symbol] = _with_slash(symbol)
+    return pairs
+
+
+def _with_slash(symbol: str) -> str:
+    quote = next((quote for quote in _QUOTES if symbol.endswith(quote) and symbol != quote), "")
+    return f"{symbol.removesuffix(quote)}/{quote}" if quote else symbol
+
+
+def _merge_whole(whole: _Whole, parts: Iterable[PositionPart], pairs: dict[str, str]) -> list[MergedPosition]:
+    by_asset: dict[tuple[str, bool, str], list[_Valued]] = {}
+    size = Decimal()
+    for part in parts:
+        position, valued = part.position, _valued(part)
+        is_coin = position.asset_class in {_COIN, None} and position.symbol.replace("/", "") in pairs
+        symbol = pairs[position.symbol.replace("/", "")] if is_coin else position.symbol
+        by_asset.setdefault((symbol, is_coin, position.side), []).append(valued)
+        size = EXACT.add(size, valued.size)
+    merged = [_merge(whole, symbol, found, size) for (symbol, _, _), found in by_asset.items()]
+    ranked = sorted(merged, key=lambda pair: (-pair[0], pair[1].symbol, pair[1].side, pair[1].asset_id))
+    return [position for _, position in ranked]
+
+
+class _Valued(NamedTuple):
+    """A part with the numbers that are added up, by the names in `_SUMS`. `size` is its absolute market value."""
+
+    part: PositionPart
+    numbers: tuple[Decimal | None, ...]
+    size: Decimal
+
+
+_SUMS: Final = ("qty", "qty_available", "market_value", "cost_basis", "unrealized_pl", "unrealized_intraday_pl")
+_VALUE: Final = _SUMS.index("market_value")
+
+
+def _valued(part: PositionPart) -> _Valued:
+    position = part.position
+    texts = (
+        position.qty,
+        position.qty_available,
+        position.market_value,
+        position.cost_basis,
+        position.unrealized_pl,
+        position.unrealized_intraday_pl,
+    )
+    numbers = tuple([None if text is None else Decimal(text) for text in texts])
+    value = numbers[_VALUE]
+    return _Valued(part, numbers, Decimal() if value is None else EXACT.abs(value))
+
+
+def _merge(whole: _Whole, symbol: str, found: list[_Valued], size_of_all: Decimal) -> tuple[Decimal, MergedPosition]:
+    """Returns it after its absolute market value, by which it is sorted."""
+    found.sort(key=lambda one: (-one.size, one.part.credential_id))
+    first = found[0].part.position
+    sums = {name: _sum(found, index) for index, name in enumerate(_SUMS)}
+    size = total(one.size for one in found)
+    value, single = sums["market_value"], found[0].part.position if len(found) == 1 else None
+    return size, MergedPosition(
+        symbol=symbol,
+        asset_id=first.asset_id,
+        asset_class=next((one.part.position.asset_class for one in found if one.part.position.asset_class), None),
+        exchange=first.exchange,
+        currency=whole.currency,
+        account_type=whole.account_type,
+        side=first.side,
+        qty=_text(sums["qty"]) or "0",
+        qty_available=_text(sums["qty_available"]),
+        avg_entry_price=single.avg_entry_price if single else _average_price(found),
+        market_value=_text(value),
+        cost_basis=_text(sums["cost_basis"]),
+        unrealized_pl=_text(sums["unrealized_pl"]),
+        unrealized_plpc=single.unrealized_plpc if single else _of_cost(found),
+        unrealized_intraday_pl=_text(sums["unrealized_intraday_pl"]),
+        unrealized_intraday_plpc=single.unrealized_intraday_plpc if single else _of_last_close(found),
+        current_price=first.current_price,
+        lastday_price=first.lastday_price,
+        change_today=first.change_today,
+        weight=None if value is None else quotient(size, size_of_all) or "0",
+        missing=sum(None in one.numbers for one in found),
+        parts=tuple([one.part for one in found]),
+    )
+
+
+def _sum(found: Sequence[_Valued], index: int) -> Decimal | None:
+    if len(found) == 1:
+        return found[0].numbers[index]
+    known = [number for one in found if (number := one.numbers[index]) is not None]
+    return total(known) if known else None
+
+
+def _text(amount: Decimal | None) -> str | None:
+    return None if amount is None else f"{amount:f}"
+
+
+def _average_price(found: Sequence[_Valued]) -> str | None:
+    """If all have the same, it stays as Alpaca wrote it."""
+    prices = [one.part.position.avg_entry_price for one in found]
+    if len(set(prices)) == 1:
+        return prices[0]
+    weighted = Decimal()
+    quantity = Decimal()
+    for one, price in zip(found, prices, strict=True):
+        if price is None:
+            return None
+        qty = one.numbers[0] or Decimal()
+        weighted = EXACT.add(weighted, EXACT.multiply(qty, Decimal(price)))
+        quantity = EXACT.add(quantity, qty)
+    return quotient(weighted, quantity)
+
+
+def _of_cost(found: Sequence[_Valued]) -> str | None:
+    """A short position has a negative cost basis, and a gain is positive nevertheless."""
+    return _factor(_complete(found, "unrealized_pl"), _complete(found, "cost_basis"))
+
+
+def _of_last_close(found: Sequence[_Valued]) -> str | None:
+    gain, value = _complete(found, "unrealized_intraday_pl"), _complete(found, "market_value")
+    return _factor(gain, None if gain is None or value is None else EXACT.subtract(value, gain))
+
+
+def _factor(gain: Decimal | None, base: Decimal | None) -> str | None:
+    return None if gain is None or base is None else quotient(gain, EXACT.abs(base))
+
+
+def _complete(found: Sequence[_Valued], name: str) -> Decimal | None:
+    """Returns None if a part lacks the number."""
+    index = _SUMS.index(name)
+    numbers = [one.numbers[index] for one in found]
+    return None if None in numbers else total(number for number in numbers if number is not None)
+
+
+def _totals(group: Sequence[MergedPosition]) -> PositionTotals:
+    def added(name: str, among: Sequence[MergedPosition] = group) -> str:
+        values: Iterator[str | None] = (getattr(position, name) for position in among)
+        return f"{total(Decimal(value) for value in values if value is not None):f}"
+
+    return PositionTotals(
+        account_type=group[0].account_type,
+        currency=group[0].currency,
+        positions=len(group),
+        market_value=added("market_value"),
+        long_market_value=added("market_value", [one for one in group if not is_short(one)]),
+        short_market_value=added("market_value", [one for one in group if is_short(one)]),
+        cost_basis=added("cost_basis"),
+        unrealized_pl=added("unrealized_pl"),
+        unrealized_intraday_pl=added("unrealized_intraday_pl"),
+        missing=sum(position.missing for position in group),
+    )
+
+
+def is_short(position: MergedPosition) -> bool:
+    return position.qty.startswith("-")

@@ -1,0 +1,218 @@
+"""The pages over all accounts of a user: holdings, orders and activity. Live and paper accounts are never mixed."""
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Annotated, Final, TypeVar
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse
+
+from corral.accounts.combined.lists import CombinedPage, read_all_activities, read_all_orders
+from corral.accounts.combined.positions import read_all_positions
+from corral.accounts.params import ActivitiesParams, OrdersParams
+from corral.accounts.reader import AccountReader
+from corral.accounts.routes import ACCOUNTS
+from corral.accounts.schemas import NonTradeActivityResponse, OrderResponse, TradeActivityResponse
+from corral.alpaca.environments import Environment
+from corral.alpaca.orders import OrderStatusFilter
+from corral.credentials.management import load_active_credentials
+from corral.credentials.models import NamedCredential
+from corral.edge.request_state import resources_of
+from corral.errors import InvalidRequest
+from corral.identity.models import AuthUser
+from corral.web.page_user import PageUser
+from corral.web.rendering import PAGE_WAIT_SECONDS, render_page
+from corral.web.view.filters import (
+    ASSET_CHOICES,
+    COLUMN_NAMES,
+    KIND_CHOICES,
+    PAGE_ROWS,
+    SIDE_CHOICES,
+    STATUS_CHOICES,
+    TYPE_CHOICES,
+    ActivitiesFilter,
+    OrdersFilter,
+    PageParams,
+    column_headings,
+    csv_query,
+)
+from corral.web.view.holdings import HoldingsParams, build_holdings, choose_money, describe_missing, row_key
+
+_DEFAULT_CURRENCY: Final = "USD"  # of an account that has not been read yet
+_MOST_OPEN: Final = 100  # above the recent orders
+
+router = APIRouter(include_in_schema=False)
+Response = TypeVar("Response")
+
+
+class AllOrdersFilter(OrdersFilter):
+    """`money` is live or paper, by default live if there is a live account."""
+
+    money: Environment | None = None
+
+
+class AllActivitiesFilter(ActivitiesFilter):
+    money: Environment | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """The accounts that a page shows: the live or the paper ones. `monies` are the kinds that there are."""
+
+    request: Request
+    user: AuthUser
+    money: Environment
+    monies: tuple[Environment, ...]
+    credentials: tuple[NamedCredential, ...]
+
+    @property
+    def reader(self) -> AccountReader:
+        return ACCOUNTS.of(self.request)
+
+    @property
+    def currencies(self) -> dict[UUID, str]:
+        """By the account's id."""
+        known = {one.sealed.id: self.reader.last_known_of(one.sealed) for one in self.credentials}
+        return {credential_id: one.currency if one else _DEFAULT_CURRENCY for credential_id, one in known.items()}
+
+    @property
+    def environment(self) -> Environment | None:
+        """Sets the color of the layout."""
+        return self.money if self.credentials else None
+
+
+@router.get("/holdings")
+async def show_holdings(user: PageUser, request: Request, params: Annotated[HoldingsParams, Query()]) -> HTMLResponse:
+    """Shows positions merged by symbol, in one table for each currency; nothing is converted."""
+    scope = await _scope(user, request, params.money)
+    found = await read_all_positions(scope.credentials, scope.reader, within_seconds=_wait(params))
+    return render_page(
+        request,
+        "holdings.html",
+        user=user,
+        environment=scope.environment,
+        scope=scope,
+        params=params,
+        found=found,
+        missing=describe_missing(found.problems),
+        sections=build_holdings(found, scope.money, params),
+        headings=column_headings(params),
+        column_names=COLUMN_NAMES,
+        row_key=row_key,
+    )
+
+
+@router.get("/orders")
+async def show_orders(user: PageUser, request: Request, params: Annotated[AllOrdersFilter, Query()]) -> HTMLResponse:
+    """Shows open orders before the others, unless a status is chosen."""
+    scope = await _scope(user, request, params.money)
+    is_divided = params.status is OrderStatusFilter.ALL
+    listed = params.model_copy(update={"status": OrderStatusFilter.CLOSED}) if is_divided else params
+    opened = params.model_copy(update={"status": OrderStatusFilter.OPEN})
+    open_orders, orders = await asyncio.gather(
+        _load_orders(scope, opened, _MOST_OPEN) if is_divided and not params.cursor else _nothing(),
+        _load_orders(scope, listed, PAGE_ROWS),
+    )
+    return render_page(
+        request,
+        "all_orders.html",
+        user=user,
+        environment=scope.environment,
+        scope=scope,
+        params=params,
+        open_orders=open_orders,
+        orders=orders,
+        is_divided=is_divided,
+        currencies=scope.currencies,
+        missing=describe_missing(orders.problems) if orders else [],
+        is_partial=_is_partial(orders, bool(params.type)),
+        choices={"status": STATUS_CHOICES, "side": SIDE_CHOICES, "type": TYPE_CHOICES, "asset": ASSET_CHOICES},
+        csv=None if params.errors else csv_query(params.api_params(), *OrdersParams.model_fields),
+    )
+
+
+@router.get("/activity")
+async def show_activity(
+    user: PageUser, request: Request, params: Annotated[AllActivitiesFilter, Query()]
+) -> HTMLResponse:
+    scope = await _scope(user, request, params.money)
+    activities = await _load_activities(scope, params)
+    return render_page(
+        request,
+        "all_activity.html",
+        user=user,
+        environment=scope.environment,
+        scope=scope,
+        params=params,
+        activities=activities,
+        currencies=scope.currencies,
+        missing=describe_missing(activities.problems) if activities else [],
+        is_partial=_is_partial(activities, bool(params.symbol)),
+        kinds=KIND_CHOICES,
+        csv=None if params.errors else csv_query(params.api_params(), *ActivitiesParams.model_fields),
+    )
+
+
+async def _scope(user: AuthUser, request: Request, wanted: Environment | None) -> _Scope:
+    credentials = await load_active_credentials(user.id, resources_of(request).database)
+    money = choose_money(wanted, credentials)
+    shown = tuple(credential for credential in credentials if credential.sealed.credential_type is money)
+    monies = tuple(sorted({credential.sealed.credential_type for credential in credentials}))
+    return _Scope(request, user, money, monies, shown)
+
+
+async def _load_orders(scope: _Scope, params: AllOrdersFilter, limit: int) -> CombinedPage[OrderResponse] | None:
+    """Returns None for filters or a cursor that are wrong."""
+    if params.errors:
+        return None
+    page = read_all_orders(
+        scope.user.id,
+        scope.credentials,
+        params.api_params().query(),
+        scope.reader,
+        limit=limit,
+        cursor=params.cursor,
+        bound_to=scope.money,
+        within_seconds=_wait(params),
+    )
+    return await _or_none(page)
+
+
+async def _load_activities(
+    scope: _Scope, params: AllActivitiesFilter
+) -> CombinedPage[TradeActivityResponse | NonTradeActivityResponse] | None:
+    if params.errors:
+        return None
+    page = read_all_activities(
+        scope.user.id,
+        scope.credentials,
+        params.api_params().query(),
+        scope.reader,
+        limit=PAGE_ROWS,
+        cursor=params.cursor,
+        bound_to=scope.money,
+        within_seconds=_wait(params),
+    )
+    return await _or_none(page)
+
+
+async def _or_none(page: Awaitable[CombinedPage[Response]]) -> CombinedPage[Response] | None:
+    try:
+        return await page
+    except InvalidRequest:
+        return None
+
+
+async def _nothing() -> None:
+    return None
+
+
+def _wait(params: PageParams) -> float | None:
+    return None if params.wait else PAGE_WAIT_SECONDS
+
+
+def _is_partial(page: CombinedPage[Response] | None, is_searched: bool) -> bool:  # noqa: FBT001 - private
+    """Whether the search with a filter that Alpaca does not have has not come to the end."""
+    return bool(is_searched and page and page.next_cursor and len(page.items) < PAGE_ROWS)

@@ -1,0 +1,132 @@
+"""Amounts that a device hides are on none of its pages: neither shown nor said by a screen reader."""
+
+import json
+import re
+from typing import Final
+
+import pytest
+from aiohttp import ClientSession
+
+from corral.web.display import MASK
+from corral.web.view.figures import (
+    accessible,
+    format_amount,
+    format_change,
+    format_decimal,
+    format_gain,
+    format_money,
+    format_percent,
+    format_price,
+    format_quantity,
+    mask_numbers,
+    spoken,
+)
+from tests.accounts.alpaca_lists import FILL, POSITION, order
+from tests.conftest import Faults, Service
+from tests.identity.members import make_administrator
+from tests.people import Person, paper_key
+from tests.web.displaying import HIDING, displaying
+from tests.web.page_ids import ids_of
+from tests.web.page_paths import PAGES, filled_in
+from tests.web.parsed_html import readable_texts
+
+# Every amount of the account begins with 753; its prices do not.
+_POSITIONS: Final = [
+    {**POSITION, "qty": "753.1", "qty_available": "753.1", "side": "long", "market_value": "7532", "cost_basis": "7533",
+     "unrealized_pl": "7534", "unrealized_intraday_pl": "7535"},
+]  # fmt: skip
+_ORDERS: Final = [
+    order(1, qty="753.6", filled_qty="753.6"),
+    order(2, qty=None, notional="7537.5", filled_qty="0", filled_avg_price=None, status="new"),
+]
+_ACTIVITIES: Final = [
+    {**FILL, "qty": "753.8", "cum_qty": "753.8", "leaves_qty": "753.8"},
+    {"id": "2", "activity_type": "FEE", "date": "2026-08-04", "net_amount": "-753.9", "status": "executed",
+     "description": "TAF fee for 753 shares of 753.55 dollars"},
+]  # fmt: skip
+_ACCOUNT: Final = dict.fromkeys(["equity", "cash", "buying_power", "last_equity", "long_market_value"], '"75310.11"')
+_HISTORY: Final = {
+    "timestamp": [1732222800, 1732309200],
+    "equity": [75300, 75312],
+    "profit_loss": [0, 753],
+    "profit_loss_pct": [0, 0.015],
+    "base_value": 75300,
+    "timeframe": "1D",
+}
+_WITH_AMOUNTS: Final = re.compile(r"/$|/holdings|/orders|/activity|/accounts/\{credential_id\}(/orders|/activities)?$")
+_FOR_SCRIPTS: Final = {"/closes", "/lines", "/accounts/{credential_id}/details", "/sign-out"}
+_MONEY: Final = re.compile(r"[$€£¥]\s?\d|753")
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        (format_money, ("753", "USD")),
+        (format_gain, ("753", "USD")),
+        (format_amount, ("753", "USD")),
+        (format_quantity, ("753",)),
+    ],
+    ids=str,
+)
+def test_an_amount_is_masked(text: object, hidden: tuple[str, ...]) -> None:
+    assert callable(text)
+    assert "753" in text(*hidden)
+    with displaying(HIDING):
+        assert text(*hidden) == MASK
+
+
+def test_prices_and_percentages_are_never_masked() -> None:
+    with displaying(HIDING):
+        assert format_price("150.5", "USD") == "$150.50"
+        assert format_percent("0.015") == "+1.50%"
+        assert format_decimal("4") == "4"
+        assert format_change("101", "100", "USD") == f"{MASK} (+1.00%)"
+        assert mask_numbers("TAF fee for 1,572 shares") == f"TAF fee for {MASK} shares"
+
+
+def test_screen_readers_say_hidden() -> None:
+    assert spoken(f"from {MASK}") == "from hidden"
+    assert accessible(f"<{MASK}>") == (
+        f'&lt;<span aria-hidden="true">{MASK}</span><span class="visually-hidden">hidden</span>&gt;'
+    )
+
+
+async def test_no_page_has_an_amount(
+    service: Service, alice: Person, bob: Person, alices: ClientSession, faults: Faults
+) -> None:
+    key_id = paper_key()
+    await make_administrator(service, alice.email)
+    ids = await ids_of(service, alice, bob, key_id=key_id)
+    lists = {
+        "/v2/positions": _POSITIONS,
+        "/v2/orders": _ORDERS,
+        "/v2/account/activities": _ACTIVITIES,
+        "/v2/account/portfolio/history": _HISTORY,
+    }
+    answers: list[dict[str, object]] = [{"path": path, "body_text": json.dumps(body)} for path, body in lists.items()]
+    await faults.set_all(
+        {"key_id": key_id, **answer} for answer in [*answers, {"path": "/v2/account", "account_raw": _ACCOUNT}]
+    )
+    found: list[str] = []
+    for page in [page for page in PAGES if page not in _FOR_SCRIPTS]:
+        html = await _read(alices, page, ids)
+        found += [f"{page}: {text}" for kind, text in readable_texts(html) if kind != "price" and _MONEY.search(text)]
+        if _WITH_AMOUNTS.match(page):
+            assert MASK in html, page
+            assert "Hide amounts" not in html, page
+    assert found == []
+
+
+async def _read(session: ClientSession, page: str, ids: dict[str, str]) -> str:
+    """With amounts, waits for all of them."""
+    path = filled_in(page, ids) + ("?wait=true" if _WITH_AMOUNTS.match(page) else "")
+    async with session.get(path, cookies={"corral_display": "amounts:hidden"}) as answer:
+        assert answer.status == 200, path
+        return await answer.text()
+
+
+async def test_csv_files_stay_real_and_pages_say_so(alice: Person, alices: ClientSession) -> None:
+    stored = await alice.store()
+    for page, is_said in (("", False), ("amounts:hidden", True)):
+        async with alices.get(f"/accounts/{stored['id']}/orders", cookies={"corral_display": page}) as answer:
+            assert ("with real amounts" in await answer.text()) is is_said
