@@ -47,7 +47,7 @@ async def test_a_position_shows_its_figures_and_lots(alice: Person, alices: Clie
         assert text in shown
     assert "Incomplete" not in shown
     lots = [one["value"] for one in page.attributes("data") if one.get("data-cell") is None]
-    assert ["5", "220", "1100", "120"] == lots[lots.index("1100") - 2 : lots.index("1100") + 2]
+    assert lots[lots.index("1100") - 2 : lots.index("1100") + 2] == ["5", "220", "1100", "120"]
     links = {link["href"] for link in page.attributes("a")}
     assert f"{account}/orders/{order(1)['id']}" in links
     assert f"{account}/orders/{order(2)['id']}" not in links
