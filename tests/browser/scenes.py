@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
+from uuid import UUID
 
 from playwright.async_api import Page, expect
 
@@ -52,6 +53,12 @@ def _opens(link: str, then: Steps | None = None) -> Steps:
 
 async def _open_all_details(page: Page) -> None:
     await page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
+
+
+async def _open_filters(page: Page) -> None:
+    """On a phone they are behind a button."""
+    if await page.locator(".filter-button").is_visible():
+        await page.locator(".filter-button").click()
 
 
 async def _wait_for_the_reference(page: Page) -> None:
@@ -164,6 +171,9 @@ SCENES = [
     Scene("account, paused", "/accounts/{off}"),
     Scene("orders", "/accounts/{paper}/orders?wait=true"),
     Scene("orders, none", "/accounts/{paper}/orders?wait=true&since=2001-01-01&to=2001-01-02"),
+    Scene("orders, filtered", "/accounts/{odd}/orders?wait=true&type=market&side=buy&symbol=NVDA", steps=_open_filters),
+    Scene("order, bracket", f"/accounts/{{odd}}/orders/{UUID(int=3)}?wait=true"),
+    Scene("order, multi-leg", f"/accounts/{{odd}}/orders/{UUID(int=6)}?wait=true"),
     Scene("activities", "/accounts/{paper}/activities?wait=true"),
     Scene("activities, invalid dates", "/accounts/{live}/activities?since=2026-11-03&to=2026-11-01"),
     Scene("add account", "/keys/new"),

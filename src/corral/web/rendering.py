@@ -56,6 +56,7 @@ from corral.web.view.orders import (
     average_price,
     fixed_prices,
     humanize,
+    is_wholly_filled,
     leg_ratio,
     leg_role,
     order_class_name,
@@ -73,6 +74,7 @@ from corral.web.view.times import (
     format_exchange_day,
     format_exchange_time,
     format_full_timestamp,
+    format_short_timestamp,
     format_timestamp,
     zone_names,
 )
@@ -212,6 +214,7 @@ def load_templates() -> Templates:
     filters.update(full_timestamp=format_full_timestamp, day=format_day)
     filters.update(exchange_time=format_exchange_time, exchange_day=format_exchange_day)
     filters.update(order_class_name=order_class_name, order_symbol=order_symbol, leg_role=leg_role, leg_ratio=leg_ratio)
+    filters.update(short_timestamp=format_short_timestamp)
     filters.update(order_kind=order_kind, order_tag=order_tag, side_name=side_name, humanize=humanize)
     filters.update(
         price_terms=price_terms, fixed_prices=fixed_prices, average_price=average_price, status_meaning=status_meaning
@@ -220,6 +223,7 @@ def load_templates() -> Templates:
     filters.update(activity_name=activity_name, sub_type_name=sub_type_name, trade_name=trade_name)
     filters.update(trade_amount=trade_amount, amount_currency=amount_currency, has_coin_digits=has_coin_digits)
     filters.update(instrument_name=instrument_name, expiry=format_expiry)
+    cast("dict[str, Callable[..., bool]]", templates.tests)["wholly_filled"] = is_wholly_filled
     filters.update(market_hours=market_hours, code_spans=code_spans)
     return templates
 
