@@ -25,7 +25,7 @@ from corral.web.view.figures import (
 from tests.accounts.alpaca_lists import FILL, POSITION, order
 from tests.conftest import Faults, Service
 from tests.identity.members import make_administrator
-from tests.people import Person, paper_key
+from tests.people import Person, live_key, paper_key
 from tests.web.displaying import HIDING, displaying
 from tests.web.page_ids import ids_of
 from tests.web.page_paths import PAGES, filled_in
@@ -93,8 +93,10 @@ def test_screen_readers_say_hidden() -> None:
 async def test_no_page_has_an_amount(
     service: Service, alice: Person, bob: Person, alices: ClientSession, faults: Faults
 ) -> None:
-    key_id = paper_key()
+    key_id, *others = keys = [paper_key(), paper_key(), live_key()]  # with several accounts, pages have totals
     await make_administrator(service, alice.email)
+    for other in others:
+        await alice.store(other, "Another")
     ids = await ids_of(service, alice, bob, key_id=key_id) | {"order_id": _ORDERS[0]["id"]}
     lists = {
         f"/v2/orders/{ids['order_id']}": _ORDERS[0],
@@ -105,7 +107,9 @@ async def test_no_page_has_an_amount(
     }
     answers: list[dict[str, object]] = [{"path": path, "body_text": json.dumps(body)} for path, body in lists.items()]
     await faults.set_all(
-        {"key_id": key_id, **answer} for answer in [*answers, {"path": "/v2/account", "account_raw": _ACCOUNT}]
+        {"key_id": key, **answer}
+        for key in keys
+        for answer in [*answers, {"path": "/v2/account", "account_raw": _ACCOUNT}]
     )
     found: list[str] = []
     for page in PAGES:
