@@ -63,9 +63,7 @@ async def _axe(page: Page) -> list[str]:
 
 
 async def _navigation_of_one_line(page: Page) -> Iterable[str]:
-    lines: list[float] = await page.locator(".masthead :is(a, button, summary):visible").evaluate_all(
-        _TOPS
-    )
+    lines: list[float] = await page.locator(".masthead :is(a, button, summary):visible").evaluate_all(_TOPS)
     return [] if len(set(lines)) == 1 else [f"it begins at {lines}"]
 
 
