@@ -18,7 +18,9 @@ from tests.browser.scenes import SCENES, Scene
 from tests.migrated_cluster import copy_migrated_cluster
 from tests.web.page_paths import PAGES
 
-_NOT_SHOWN = {"/closes", "/lines", "/accounts/{credential_id}/details", "/sign-out"}  # data for scripts; a redirect
+# Data for scripts, a redirect, and the settings under two more addresses.
+_NOT_SHOWN = {"/closes", "/lines", "/accounts/{credential_id}/details", "/sign-out"}
+_NOT_SHOWN |= {"/you/display/amounts", "/you/display/zone"}
 
 
 @pytest.fixture(scope="module")
