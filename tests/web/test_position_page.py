@@ -47,10 +47,24 @@ async def test_a_position_shows_its_figures_and_lots(alice: Person, alices: Clie
         assert text in shown
     assert "Incomplete" not in shown
     lots = [one["value"] for one in page.attributes("data") if one.get("data-cell") is None]
-    assert ["5", "220", "1100", "120"] == lots[lots.index("1100") - 2 : lots.index("1100") + 2]
+    assert lots[lots.index("1100") - 2 : lots.index("1100") + 2] == ["5", "220", "1100", "120"]
     links = {link["href"] for link in page.attributes("a")}
     assert f"{account}/orders/{order(1)['id']}" in links
     assert f"{account}/orders/{order(2)['id']}" not in links
+
+
+async def test_a_position_shows_its_share_of_each_account(alice: Person, alices: ClientSession, faults: Faults) -> None:
+    keys = [paper_key(), live_key(), paper_key()]
+    held = [[LONG], [{**LONG, "market_value": "50000"}], []]
+    await faults.set_all(
+        {"key_id": key, "path": "/v2/positions", "body": body} for key, body in zip(keys, held, strict=True)
+    )
+    names = ("Growth", "Real", "Empty")
+    ids = [(await alice.store(key, name))["id"] for key, name in zip(keys, names, strict=True)]
+    page = await read(alices, f"/accounts/{ids[0]}/positions/AAPL")
+    assert "Growth this account 15 $3,660.00 " in page.text()
+    assert f"/accounts/{ids[1]}/positions/AAPL" in [link["href"] for link in page.attributes("a")]
+    assert "Empty" not in page.text()
 
 
 async def test_what_activities_do_not_explain_is_said(alice: Person, alices: ClientSession, faults: Faults) -> None:
