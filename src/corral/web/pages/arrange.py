@@ -32,7 +32,8 @@ class ArrangeForm(Body):
 
 @router.get("/arrange")
 async def show_arrangement(user: PageUser, request: Request, account: str = "", done: str = "") -> Response:
-    """`account` and `done` say what has just been done, so that the same button has the focus again, which a fragment of the URL would prevent.
+    """`account` and `done` say what has just been done, so that the same button has the focus again. A fragment of the
+    URL would prevent that.
     """
     return await _page(user, request, initial_form(), account, done)
 

@@ -133,6 +133,24 @@ def accessible(text: str) -> Markup:
     return escape(text).replace(MASK, _ACCESSIBLE_MASK)
 
 
+def money_data(amount: str, currency: str) -> Markup:
+    """The same as `macros.money`, for pages with hundreds of figures."""
+    text = accessible(format_money(amount, currency))
+    return Markup('<data class="money" value="{}" data-currency="{}">{}</data>').format(amount, currency, text)
+
+
+def gain_data(amount: str, currency: str) -> Markup:
+    """The same as `account_macros.gain`."""
+    text, sign = accessible(format_gain(amount, currency)), direction(amount, currency)
+    return Markup('<data class="gain{}" value="{}" data-currency="{}">{}</data>').format(sign, amount, currency, text)
+
+
+def percent_data(factor: str) -> Markup:
+    """The same as `account_macros.percent`."""
+    text, sign = format_percent(factor), percent_direction(factor)
+    return Markup('<data class="percent{}" value="{}">{}</data>').format(sign, factor, text)
+
+
 def spoken(text: str) -> str:
     """The same for a label or a title."""
     return text.replace(MASK, "hidden")
