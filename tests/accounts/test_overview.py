@@ -47,7 +47,7 @@ async def still(faults: Faults, **accounts: tuple[str, str]) -> None:
     await faults.set_all(
         {"key_id": key_id, "account_raw": {
             "cash": f'"{balance}"', "equity": f'"{balance}1"', "buying_power": f'"{balance}2"',
-            "currency": f'"{currency}"',
+            "currency": f'"{currency}"', "last_equity": '"0"',
         }}
         for key_id, (balance, currency) in accounts.items()
     )  # fmt: skip
@@ -136,22 +136,25 @@ async def test_totals_keep_paper_from_live_and_one_currency_from_another(fresh: 
             live: ("-23140.2", "USD"),
         },
     )
+    unchanged = {"todays_pl": None, "todays_pl_pct": None, "todays_pl_missing": 1}
     live_totals, paper_totals = (await overview(fresh.client))["totals"]
     assert live_totals == {
         "account_type": "live", "accounts": 1, "missing": 0,
         "by_currency": [
             {"currency": "USD", "accounts": 1,
-             "balance": "-23140.2", "equity": "-23140.21", "buying_power": "-23140.22"},
+             "balance": "-23140.2", "equity": "-23140.21", "buying_power": "-23140.22", **unchanged},
         ],
     }  # fmt: skip
     assert paper_totals == {
         "account_type": "paper", "accounts": 3, "missing": 0,
         "by_currency": [
-            {"currency": "EUR", "accounts": 1, "balance": "7.10", "equity": "7.101", "buying_power": "7.102"},
+            {"currency": "EUR", "accounts": 1, "balance": "7.10", "equity": "7.101", "buying_power": "7.102",
+             **unchanged},
             {"currency": "USD", "accounts": 2,
              "balance": "1000000000000000000000000000000.009999999999999999999999999",
              "equity": "1000000000000000000000000000000.0109999999999999999999999989",
-             "buying_power": "1000000000000000000000000000000.0119999999999999999999999988"},
+             "buying_power": "1000000000000000000000000000000.0119999999999999999999999988", **unchanged,
+             "todays_pl_missing": 2},
         ],
     }  # fmt: skip
 
