@@ -398,6 +398,22 @@ async def test_a_file_waits_for_the_rate_limit_of_one_account_and_reads_no_page_
     assert [await faults.calls_of(key_id, path) for key_id in (first, second)] == [3, 2]
 
 
+async def test_an_account_of_which_a_point_cannot_be_read_is_not_in_the_curve(accounts: Accounts) -> None:
+    whole, partly, _ = accounts.ids
+    for key_id, last in ((whole, "8.25"), (partly, '"a lot"')):
+        body = (
+            f'{{"timeframe": "1D", "base_value": 5, "timestamp": [60, 120, 180], "equity": [10, 20.50, {last}],'
+            ' "profit_loss": [5, 15.5, 3.25], "profit_loss_pct": [null, null, null]}'
+        )
+        await accounts.answer(key_id, path="/v2/account/portfolio/history", body_text=body)
+    answered = await accounts.get("portfolio-history", account_type="paper")
+    (curve,) = answered["items"]
+    assert (curve["accounts"], curve["missing"], curve["credential_ids"]) == (1, 1, [accounts.ids[whole]])
+    assert [point["equity"] for point in curve["points"]] == ["10", "20.50", "8.25"]
+    assert (curve["profit_loss"], curve["profit_loss_pct"], answered["unreadable"]) == ("3.25", "0.65", 1)
+    assert _codes(answered) == {accounts.ids[partly]: "upstream_failed"}
+
+
 async def test_pages_get_what_is_there_and_later_the_rest(start_service: StartService, faults: Faults) -> None:
     async with cached_accounts(start_service, faults) as accounts:
         slow, quick = accounts.ids

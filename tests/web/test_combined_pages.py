@@ -60,7 +60,11 @@ async def test_live_and_paper_money_are_apart_and_live_comes_first(
 ) -> None:
     lists = positions(LONG) | {"/v2/orders": [order(1)], "/v2/account/activities": [FILL]}
     await store(alice, faults, (live_key(), "Real", lists), (paper_key(), "Play", positions(COIN)))
-    for path, real, play in (("/holdings", "AAPL", "BTC/USD"), ("/orders", "AAPL", "Play"), ("/activity", "AAPL", "Play")):
+    for path, real, play in (
+        ("/holdings", "AAPL", "BTC/USD"),
+        ("/orders", "AAPL", "Play"),
+        ("/activity", "AAPL", "Play"),
+    ):
         live = (await read(alices, path)).text()
         paper = (await read(alices, f"{path}?money=paper")).text()
         assert real in live
@@ -85,7 +89,10 @@ async def test_one_line_says_which_accounts_are_missing(alice: Person, alices: C
     for key_id, name in zip(broken, ("Wheel", "Hedge"), strict=True):
         await alice.store(key_id, name)
     await faults.set_all(
-        [*({"key_id": key_id, "status": 500} for key_id in broken), {"key_id": good, "path": "/v2/positions", "body": [LONG]}]
+        [
+            *({"key_id": key_id, "status": 500} for key_id in broken),
+            {"key_id": good, "path": "/v2/positions", "body": [LONG]},
+        ]
     )
     for path in ("/holdings", "/orders", "/activity"):
         page = await read(alices, path)

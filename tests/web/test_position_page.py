@@ -102,9 +102,7 @@ async def test_no_symbol_is_not_found(alice: Person, alices: ClientSession, symb
         assert answer.status in {404, 422}
 
 
-async def test_another_persons_position_is_not_found(
-    alice: Person, alices: ClientSession, bobs: ClientSession
-) -> None:
+async def test_another_persons_position_is_not_found(alice: Person, alices: ClientSession, bobs: ClientSession) -> None:
     path = f"/accounts/{(await alice.store(live_key()))['id']}/positions/AAPL"
     await read_page(alices, path)
     async with bobs.get(path) as answer:
