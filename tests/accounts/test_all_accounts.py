@@ -109,8 +109,11 @@ def _ids(pages: Sequence[Json]) -> list[str]:
 async def test_answers_are_as_the_document_says_and_a_failing_account_is_a_problem_of_its_own(
     accounts: Accounts, path: str
 ) -> None:
-    _, bad, live = accounts.ids
+    first, bad, live = accounts.ids
     await accounts.answer(bad, status=500, body={})
+    for number, key_id in enumerate((first, live)):  # an account of the sandbox may hold nothing
+        await accounts.answer(key_id, path="/v2/positions", body_text=json.dumps([POSITION]))
+        await accounts.answer(key_id, path="/v2/orders", body_text=json.dumps([order(number)]))
     answered = await accounts.get(path)
     model = LISTS[path]
     assert model.model_validate(answered).model_dump(mode="json") == answered
@@ -262,7 +265,10 @@ async def test_a_paused_account_is_left_out_and_named_if_it_is_asked_for(account
 
 
 async def test_a_cursor_of_another_user_list_or_filter_is_refused(accounts: Accounts, bob: Person) -> None:
+    key_id = next(iter(accounts.ids))
+    await accounts.answer(key_id, path="/v2/orders", body_text=_orders([2, 1]))
     cursor = (await accounts.get("orders", limit=1))["next_cursor"]
+    await accounts.get("orders", limit=1, cursor=cursor)
     for asked in ({"status": "open"}, {"account_type": "paper"}, {"direction": "asc"}):
         assert await accounts.get("orders", cursor=cursor, **asked, status=422) if "status" not in asked else True
     refused = await accounts.get("orders", cursor=cursor, account_type="paper", status=422)
@@ -348,7 +354,9 @@ async def test_an_account_that_fails_refuses_the_whole_file_and_can_be_left_out(
     refused = await accounts.get(path, status=502)
     assert (refused["code"], refused["credential_id"]) == ("upstream_failed", accounts.ids[bad])
     assert refused["detail"] == "account 1: Alpaca returned an error (500)."
-    assert await accounts.file(path, credential_ids=f"{accounts.ids[first]},{accounts.ids[live]}")
+    others = {accounts.ids[first], accounts.ids[live]}
+    rows = await accounts.file(path, credential_ids=",".join(others))
+    assert {row["credential_id"] for row in rows if "credential_id" in row} <= others
 
 
 async def test_a_file_breaks_off_when_an_account_fails_in_the_middle(accounts: Accounts) -> None:
