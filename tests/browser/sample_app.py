@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 from aiohttp import ClientSession
 
@@ -13,7 +14,7 @@ from corral.database.migrate import apply_migrations
 from corral.identity.security_events import Source, note_event
 from corral_sandbox import serve_sandbox
 from tests.access import browser, link_code, sign_in_by_link
-from tests.accounts.alpaca_lists import POSITION, order
+from tests.accounts.alpaca_lists import FILL, POSITION, order
 from tests.conftest import Faults, Service, service_starter
 from tests.identity.members import PASSWORD, add_member, make_administrator
 from tests.people import Person, make_person
@@ -43,11 +44,45 @@ _ODD_POSITIONS = [
     {**POSITION, "asset_id": "6", "symbol": "BTCUSD", "side": "long", "qty": "0.128473612", "market_value": "12477.81",
      "asset_class": "crypto"},
 ]  # fmt: skip
+_BRACKET = {"order_class": "bracket", "group_id": str(UUID(int=30)), "qty": "10", "symbol": "NVDA"}
+_TARGET = _BRACKET | {"group_role": "take_profit", "type": "limit", "limit_price": "190", "side": "sell"}
+_STOP = _BRACKET | {"group_role": "stop_loss", "type": "stop", "stop_price": "168.5", "side": "sell", "filled_at": None}
+_LEG = {"order_class": "mleg", "asset_class": "us_option", "type": "", "qty": "3", "filled_qty": "1"}
+_LISTED_ORDERS = [
+    order(
+        3, **_BRACKET | {"group_role": "entry", "filled_qty": "10", "filled_avg_price": "178.2"}, time_in_force="gtc",
+        legs=[
+            order(4, **_TARGET, filled_qty="10", filled_avg_price="190.02", filled_at="2026-11-23T18:02:11.5Z"),
+            order(5, **_STOP, status="canceled", filled_qty="0", filled_avg_price=None,
+                  canceled_at="2026-11-23T18:02:11.6Z"),
+        ],
+    ),
+    order(
+        6, order_class="mleg", type="limit", symbol="", side="", asset_class="", position_intent=None, qty="3", filled_qty="1",
+        status="partially_filled", limit_price="-1.25", filled_avg_price="-1.27", filled_at=None,
+        legs=[
+            order(7, **_LEG, symbol="SPY991218C00600000", side="sell", ratio_qty="1", filled_avg_price="3.05",
+                  position_intent="sell_to_open"),
+            order(8, **_LEG, symbol="SPY991218C00605000", side="buy", ratio_qty="1", filled_avg_price="1.78"),
+        ],
+    ),
+    order(9, symbol="TSLA", side="sell", type="trailing_stop", trail_percent="5", stop_price="361.2", hwm="380.21",
+          filled_qty="0", filled_avg_price=None, filled_at=None, status="new", time_in_force="gtc", qty="4"),
+    order(10, symbol="AAPL", type="limit", limit_price="240.5", notional="500", qty=None, extended_hours=True,
+          filled_qty="0", filled_avg_price=None, filled_at=None, status="accepted"),
+]  # fmt: skip
 _ODD_ORDERS = [
+    *_LISTED_ORDERS,
     order(1, symbol="ETH/BTC", asset_class="crypto", filled_avg_price="0.0344", limit_price="0.0345", qty="2"),
     order(2, symbol="TSLA", filled_avg_price="?"),
 ]
 _ODD_ACTIVITIES = [
+    {**FILL, "id": "4", "order_id": str(UUID(int=3)), "symbol": "NVDA", "qty": "4", "cum_qty": "4", "price": "178.2",
+     "type": "partial_fill", "transaction_time": "2026-11-23T14:31:04.9Z"},
+    {**FILL, "id": "5", "order_id": str(UUID(int=3)), "symbol": "NVDA", "qty": "6", "cum_qty": "10", "price": "178.2",
+     "transaction_time": "2026-11-23T14:31:05.02Z"},
+    {**FILL, "id": "6", "order_id": str(UUID(int=7)), "symbol": "SPY991218C00600000", "qty": "1", "cum_qty": "1",
+     "price": "3.05", "side": "sell", "transaction_time": "2026-11-23T14:31:05.02Z"},
     {"id": "1", "activity_type": "CFEE", "date": "2026-08-12", "net_amount": "-0.00001", "symbol": "ETHUSD",
      "qty": "-0.000195", "price": "1884.5", "description": "Coin Pair Transaction Fee (Non USD)", "status": "executed"},
     {"id": "2", "activity_type": "FEE", "date": "2026-08-04", "net_amount": "-0.31", "status": "executed",
@@ -115,6 +150,10 @@ async def _add_accounts(administrator: Person, faults: Faults) -> dict[str, str]
             {"key_id": _ACCOUNTS["odd"][1], "path": "/v2/positions", "body": _ODD_POSITIONS},
             {"key_id": _ACCOUNTS["odd"][1], "path": "/v2/orders", "body": _ODD_ORDERS},
             {"key_id": _ACCOUNTS["odd"][1], "path": "/v2/account/activities", "body": _ODD_ACTIVITIES},
+            *[
+                {"key_id": _ACCOUNTS["odd"][1], "path": f"/v2/orders/{one['id']}", "body": one}
+                for one in _LISTED_ORDERS
+            ],
         ]
     )
     async with administrator.client.post(f"/api/credentials/{ids['refused']}/validate") as answer:

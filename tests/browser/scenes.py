@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
+from uuid import UUID
 
 from playwright.async_api import Page, expect
 
@@ -20,6 +21,11 @@ class Scene:
     path: str
     viewer: Viewer = "administrator"
     steps: Steps | None = None
+
+    @property
+    def is_still(self) -> bool:
+        """Whether nothing but the loading of the page has changed it."""
+        return self.steps in {None, _wait_for_figures, _wait_for_the_history}
 
     def __str__(self) -> str:
         return self.name
@@ -54,6 +60,12 @@ async def _open_all_details(page: Page) -> None:
     await page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
 
 
+async def _open_filters(page: Page) -> None:
+    """On a phone they are behind a button."""
+    if await page.locator(".filter-button").is_visible():
+        await page.locator(".filter-button").click()
+
+
 async def _wait_for_the_reference(page: Page) -> None:
     await expect(page.locator("details.call").first).to_be_visible()
 
@@ -77,6 +89,10 @@ async def _wait_for_the_history(page: Page) -> None:
 async def _open_the_history(page: Page) -> None:
     await _wait_for_the_history(page)
     await _open_all_details(page)
+
+
+async def _open_the_allocation(page: Page) -> None:
+    await page.get_by_text("Allocation", exact=True).click()
 
 
 async def _lose_the_connection(page: Page) -> None:
@@ -164,8 +180,16 @@ SCENES = [
     Scene("account, paused", "/accounts/{off}"),
     Scene("orders", "/accounts/{paper}/orders?wait=true"),
     Scene("orders, none", "/accounts/{paper}/orders?wait=true&since=2001-01-01&to=2001-01-02"),
+    Scene("orders, filtered", "/accounts/{odd}/orders?wait=true&type=market&side=buy&symbol=NVDA", steps=_open_filters),
+    Scene("order, bracket", f"/accounts/{{odd}}/orders/{UUID(int=3)}?wait=true"),
+    Scene("order, multi-leg", f"/accounts/{{odd}}/orders/{UUID(int=6)}?wait=true"),
     Scene("activities", "/accounts/{paper}/activities?wait=true"),
     Scene("activities, invalid dates", "/accounts/{live}/activities?since=2026-11-03&to=2026-11-01"),
+    Scene("position", "/accounts/{paper}/positions/NVDA?wait=true"),
+    Scene("position, option", "/accounts/{odd}/positions/NVDA281215C00200000?wait=true"),
+    Scene("holdings", "/holdings?money=paper&split=NVDA&wait=true", steps=_open_the_allocation),
+    Scene("orders of all accounts", "/orders?money=paper&wait=true"),
+    Scene("activity of all accounts", "/activity?money=paper&wait=true"),
     Scene("add account", "/keys/new"),
     Scene(
         "add account, rejected",

@@ -2,20 +2,17 @@
 
 import json
 import re
-from collections.abc import AsyncGenerator
 from urllib.parse import parse_qs, urlsplit
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-import asyncpg
 import pytest
 from aiohttp import ClientSession
 
 from corral.web.static_files import HAS_CHART
 from corral_sandbox import secret_of
-from tests.access import sign_in_by_link
-from tests.conftest import Faults, Service, StartService
-from tests.people import Person, key_pair, live_key, make_person, paper_key
-from tests.web.conftest import BROWSER
+from tests.conftest import Faults
+from tests.people import Person, key_pair, live_key, paper_key
+from tests.web.conftest import Visit
 from tests.web.parsed_html import Parsed, read_page
 
 PAGES = ["", "?span=1D", "?span=1W", "?span=3M", "?span=1A", "?span=all", "/orders", "/activities"]
@@ -29,66 +26,6 @@ _HISTORY: dict[str, object] = {
     "base_value": 100,
     "timeframe": "1D",
 }
-
-
-class Visit:
-    """A signed-in user with one account, on a service without a cache."""
-
-    def __init__(
-        self,
-        person: Person,
-        browser: ClientSession,
-        key_id: str,
-        credential_id: str,
-        faults: Faults,
-        account_id: str,
-    ) -> None:
-        self.person = person
-        self.browser = browser
-        self.key_id = key_id
-        self.account_id = account_id
-        self.path = f"/accounts/{credential_id}"
-        self._faults = faults
-
-    async def answer(self, path: str, body: object) -> None:
-        await self._faults.set(self.key_id, path=path, body_text=json.dumps(body))
-
-    async def answer_all(self, bodies: dict[str, object]) -> None:
-        """Answers by path."""
-        faults: list[dict[str, object]] = [
-            {"key_id": self.key_id, "path": path, "body_text": json.dumps(body)} for path, body in bodies.items()
-        ]
-        await self._faults.set_all(faults)
-
-    async def misbehave(self, **fault: object) -> None:
-        await self._faults.set(self.key_id, **fault)
-
-    async def read(self, page: str = "") -> Parsed:
-        return Parsed(await self.html(page))
-
-    async def html(self, page: str = "", status: int = 200) -> str:
-        """Waits for all parts, however busy the machine is."""
-        async with self.browser.get(f"{self.path}{page}{'&' if '?' in page else '?'}wait=true") as answer:
-            assert answer.status == status
-            return await answer.text()
-
-
-@pytest.fixture(scope="session")
-async def uncached(start_service: StartService) -> AsyncGenerator[Service]:
-    async with start_service(cache_seconds=0, upstream_timeout_seconds=30) as service:
-        yield service
-
-
-@pytest.fixture
-async def visit(uncached: Service, faults: Faults, owner: asyncpg.Connection) -> AsyncGenerator[Visit]:
-    key_id = paper_key()
-    async with make_person(uncached, "alice") as person:
-        credential = await person.store(key_id, nickname="Growth")
-        cookie = await sign_in_by_link(uncached, person.user_id)
-        async with ClientSession(uncached.url, headers={**BROWSER, "Cookie": cookie}) as browser:
-            of_account = "SELECT account_id FROM corral.credentials WHERE id = $1"
-            account_id = await owner.fetchval(of_account, UUID(credential["id"]))
-            yield Visit(person, browser, key_id, credential["id"], faults, account_id)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -395,7 +332,7 @@ async def test_csv_links_work_with_a_session(visit: Visit) -> None:
             assert answer.content_type == "text/csv"
 
 
-@pytest.mark.parametrize("query", ["?span=2D", "?sort=secret", "/orders?status=odd", "/orders?since=2026-13-01"])
+@pytest.mark.parametrize("query", ["?span=2D", "?sort=secret", "/orders?status=odd"])
 async def test_invalid_parameters_are_ignored_and_named(visit: Visit, query: str) -> None:
     assert re.search(r"The [\w “”]+ in this link is invalid, so it is ignored\.", await visit.html(query))
 

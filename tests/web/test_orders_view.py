@@ -66,34 +66,34 @@ _FILLED: dict[str, Any] = {"status": "filled", "filled_qty": "10", "filled_avg_p
 
 EVERY_KIND: list[tuple[str, OrderResponse, str, str]] = [
     ("market", order(**_BUY, **_FILLED, type="market"),
-     "AAPL | Buy market | 10 of 10 |  | $179.50 | Day | Filled | ", "Buy 10 AAPL, market"),
+     "AAPL | Buy market | 10 |  | $179.50 | Day | Filled", "Buy 10 AAPL, market"),
     ("limit, filled", order(**_BUY, **_FILLED, type="limit", limit_price="180"),
-     "AAPL | Buy limit | 10 of 10 | limit $180.00 | $179.50 | Day | Filled | ", "Buy 10 AAPL, limit $180.00"),
+     "AAPL | Buy limit | 10 | limit $180.00 | $179.50 | Day | Filled", "Buy 10 AAPL, limit $180.00"),
     ("stop limit", order(**_BUY | {"side": "sell"}, type="stop_limit", stop_price="9", limit_price="8.5"),
-     "AAPL | Sell stop limit | 0 of 10 | limit $8.50 stop $9.00 |  | Day | New | ",
+     "AAPL | Sell stop limit | 0 of 10 | limit $8.50 stop $9.00 |  | Day | New",
      "Sell 10 AAPL, limit $8.50, stop $9.00"),
     ("trailing stop", order(**_BUY | {"side": "sell", "time_in_force": "gtc"}, type="trailing_stop", trail_percent="5",
                             stop_price="171.2", hwm="180.21"),
-     "AAPL | Sell trailing stop | 0 of 10 | stop $171.20 trail 5 % high $180.21 |  | GTC | New | ",
+     "AAPL | Sell trailing stop | 0 of 10 | stop $171.20 trail 5 % high $180.21 |  | GTC | New",
      "Sell 10 AAPL, trail 5%"),
     ("trailing stop to buy", order(**_BUY, type="trailing_stop", trail_price="2.5", hwm="150"),
-     "AAPL | Buy trailing stop | 0 of 10 | trail $2.50 low $150.00 |  | Day | New | ", "Buy 10 AAPL, trail $2.50"),
+     "AAPL | Buy trailing stop | 0 of 10 | trail $2.50 low $150.00 |  | Day | New", "Buy 10 AAPL, trail $2.50"),
     ("notional", order(**_BUY | {"qty": None}, type="market", notional="500.505", filled_qty="0.5"),
-     "AAPL | Buy market | 0.5 for $500.505 |  |  | Day | New | ", "Buy $500.505 of AAPL, market"),
+     "AAPL | Buy market | 0.5 for $500.505 |  |  | Day | New", "Buy $500.505 of AAPL, market"),
     ("extended hours", order(**_BUY, type="limit", limit_price="180", extended_hours=True),
-     "AAPL | Buy limit extended hours | 0 of 10 | limit $180.00 |  | Day | New | ", "Buy 10 AAPL, limit $180.00"),
+     "AAPL | Buy limit extended hours | 0 of 10 | limit $180.00 |  | Day | New", "Buy 10 AAPL, limit $180.00"),
     ("coins", order(**_BUY | {"symbol": "BTCUSD", "qty": "0.25", "time_in_force": "gtc", "asset_class": "crypto"},
                     type="limit", limit_price="60000.125"),
-     "BTC/USD | Buy limit | 0 of 0.25 | limit $60,000.125 |  | GTC | New | ", "Buy 0.25 BTC/USD, limit $60,000.125"),
+     "BTC/USD | Buy limit | 0 of 0.25 | limit $60,000.125 |  | GTC | New", "Buy 0.25 BTC/USD, limit $60,000.125"),
     ("an option", order(**_BUY | {"symbol": CALL, "qty": "2", "asset_class": "us_option"}, type="limit",
                         limit_price="3.05", position_intent="buy_to_open"),
-     "SPY $600 Call, Dec 18 | Buy to open limit | 0 of 2 | limit $3.05 |  | Day | New | ",
+     "SPY $600 Call, Dec 18 | Buy to open limit | 0 of 2 | limit $3.05 |  | Day | New",
      "Buy to open 2 SPY $600 Call, Dec 18, limit $3.05"),
     ("a leg that is listed alone", order(**_BUY | {"side": "sell"}, type="limit", limit_price="190",
                                          order_class="bracket", group_role="take_profit", status="held"),
-     "AAPL | Sell limit take profit | 0 of 10 | limit $190.00 |  | Day | Held | ", "Sell 10 AAPL, limit $190.00"),
-    ("with words that Alpaca adds later", order(**_BUY | {"time_in_force": "gtx"}, type="iceberg", status="pending_moon"),
-     "AAPL | Buy iceberg | 0 of 10 |  |  | GTX | Pending moon | ", "Buy 10 AAPL, iceberg"),
+     "AAPL | Sell limit take profit | 0 of 10 | limit $190.00 |  | Day | Held", "Sell 10 AAPL, limit $190.00"),
+    ("with new words", order(**_BUY | {"time_in_force": "gtx"}, type="iceberg", status="pending_moon"),
+     "AAPL | Buy iceberg | 0 of 10 |  |  | GTX | Pending moon", "Buy 10 AAPL, iceberg"),
 ]  # fmt: skip
 
 
@@ -114,10 +114,10 @@ def _multi_leg(price: str | None, average: str | None = None) -> OrderResponse:
 
 def test_a_multi_leg_order_names_its_legs_with_ratio_and_side() -> None:
     main, first, second = rows(_multi_leg("1.28"))
-    assert main == "SPY, 2 legs | Limit multi-leg | 0 of 3 | limit $1.28 debit |  |  | New | "
+    assert main == "SPY, 2 legs | Limit multi-leg | 0 of 3 | limit $1.28 debit |  |  | New"
     assert first.startswith("+1 SPY $600 Call, Dec 18 | Buy |")
     assert second.startswith("\N{MINUS SIGN}2 SPY $590 Put, Dec 18 | Sell |")
-    assert title(_multi_leg("1.28")) == "3 × SPY, 2 legs, limit $1.28 debit"
+    assert title(_multi_leg("1.28")) == "3 \N{MULTIPLICATION SIGN} SPY, 2 legs, limit $1.28 debit"
 
 
 @pytest.mark.parametrize(

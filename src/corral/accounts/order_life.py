@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from corral.accounts.cache import Answer
 from corral.accounts.reader import AccountReader
 from corral.accounts.schemas import OrderResponse, TradeActivityResponse, order_response
-from corral.alpaca.activities import MOST_ACTIVITIES, ActivityQuery, TradeActivity
-from corral.alpaca.items import count_unreadable
+from corral.alpaca.activities import MOST_ACTIVITIES, Activity, ActivityQuery, TradeActivity
+from corral.alpaca.items import UnreadableItem
 from corral.alpaca.orders import Order
 from corral.alpaca.paging import Direction, Page, Place
 from corral.credentials.reader import OpenCredential
@@ -24,12 +24,12 @@ _MULTI_LEG: Final = "mleg"
 class OrderFills(BaseModel):
     """`fills` are those of the order and of the legs of a multi-leg one, by time. `is_whole`: there are no more.
 
-    `unreadable` counts further ones that can't be read. `problem` says why none could be loaded.
+    `unreadable` are the ids of further ones that can't be read. `problem` says why none could be loaded.
     """
 
     fills: list[TradeActivityResponse] = []
     is_whole: bool = True
-    unreadable: int = 0
+    unreadable: list[str] = []
     problem: str | None = None
 
 
@@ -65,16 +65,20 @@ async def _read_fills(credential: OpenCredential, order: Order, accounts: Accoun
 async def _read_fills_of(credential: OpenCredential, order_id: str, accounts: AccountReader) -> OrderFills:
     query = ActivityQuery(types=("FILL",), order_id=order_id, direction=Direction.ASCENDING)
     read = OrderFills()
-    page = Page[object]((), Place())
+    page: Page[Activity | UnreadableItem] = Page((), Place())
     for _ in range(MOST_FILL_PAGES):
         if page.goes_on is None:
             break
         page = await accounts.activities(credential, query, page.goes_on, limit=MOST_ACTIVITIES)
         trades = [entry for entry in page.items if isinstance(entry, TradeActivity)]
         read.fills += [TradeActivityResponse.model_validate(trade) for trade in trades]
-        read.unreadable += count_unreadable(page.items)
+        read.unreadable += [entry.id for entry in page.items if _is_unreadable_fill(entry)]
     read.is_whole = page.goes_on is None
     return read
+
+
+def _is_unreadable_fill(entry: Activity | UnreadableItem) -> bool:
+    return isinstance(entry, UnreadableItem) and entry.cells.get("activity_type") == "FILL"
 
 
 def _joined(read: Sequence[OrderFills]) -> OrderFills:
@@ -82,5 +86,5 @@ def _joined(read: Sequence[OrderFills]) -> OrderFills:
     return OrderFills(
         fills=sorted(fills.values(), key=lambda fill: fill.transaction_time),
         is_whole=all(one.is_whole for one in read),
-        unreadable=sum(one.unreadable for one in read),
+        unreadable=sorted({activity_id for one in read for activity_id in one.unreadable}),
     )

@@ -46,6 +46,7 @@ from corral.web.view.figures import (
     format_price,
     format_quantity,
     format_weight,
+    long_class,
     mask_numbers,
     percent_direction,
     quote_currency,
@@ -56,6 +57,7 @@ from corral.web.view.orders import (
     average_price,
     fixed_prices,
     humanize,
+    is_wholly_filled,
     leg_ratio,
     leg_role,
     order_class_name,
@@ -73,6 +75,7 @@ from corral.web.view.times import (
     format_exchange_day,
     format_exchange_time,
     format_full_timestamp,
+    format_short_timestamp,
     format_timestamp,
     zone_names,
 )
@@ -205,6 +208,7 @@ def load_templates() -> Templates:
     filters = cast("dict[str, Callable[..., object]]", templates.filters)
     filters.update(money=format_money, change=format_change, direction=direction, timestamp=format_timestamp)
     filters.update(percent_direction=percent_direction, quote=quote_currency)
+    filters.update(long=long_class)
     filters.update(price=format_price, gain=format_gain, percent=format_percent)
     filters.update(quantity=format_quantity, weight=format_weight, ordinal=format_ordinal)
     filters.update(amount=format_amount, decimal=format_decimal)
@@ -212,6 +216,7 @@ def load_templates() -> Templates:
     filters.update(full_timestamp=format_full_timestamp, day=format_day)
     filters.update(exchange_time=format_exchange_time, exchange_day=format_exchange_day)
     filters.update(order_class_name=order_class_name, order_symbol=order_symbol, leg_role=leg_role, leg_ratio=leg_ratio)
+    filters.update(short_timestamp=format_short_timestamp)
     filters.update(order_kind=order_kind, order_tag=order_tag, side_name=side_name, humanize=humanize)
     filters.update(
         price_terms=price_terms, fixed_prices=fixed_prices, average_price=average_price, status_meaning=status_meaning
@@ -220,6 +225,7 @@ def load_templates() -> Templates:
     filters.update(activity_name=activity_name, sub_type_name=sub_type_name, trade_name=trade_name)
     filters.update(trade_amount=trade_amount, amount_currency=amount_currency, has_coin_digits=has_coin_digits)
     filters.update(instrument_name=instrument_name, expiry=format_expiry)
+    cast("dict[str, Callable[..., bool]]", templates.tests)["wholly_filled"] = is_wholly_filled
     filters.update(market_hours=market_hours, code_spans=code_spans)
     return templates
 

@@ -14,6 +14,7 @@ from corral.web.view.orders import humanize, leg_role
 
 _EXACT: Final = Context(prec=400)
 _ENDS: Final = {"canceled": "Canceled", "expired": "Expired", "replaced": "Replaced", "rejected": "Rejected"}
+_FIRST_EVENTS: Final = frozenset({"new", "accepted", "pending_new", "held"})
 # What the stream says and what no field of an order tells.
 _EVENT_NAMES: Final = {
     "new": "Sent to the exchange",
@@ -125,7 +126,7 @@ def _tells_of(event: HeardEvent, moment: Moment) -> bool:
     if moment.total is not None:
         return Decimal(event.filled_qty or 0) >= Decimal(moment.total)
     if moment.text == "Submitted":
-        return event.event in {"new", "accepted", "pending_new", "held"} or event.status in {"new", "accepted"}
+        return event.event in _FIRST_EVENTS or (event.event == "reconciled" and event.status in _FIRST_EVENTS)
     return _ENDS.get(event.status) == moment.text
 
 

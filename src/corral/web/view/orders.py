@@ -145,6 +145,10 @@ def time_in_force_meaning(order: OrderLegResponse) -> str:
     return _TIME_IN_FORCE_MEANINGS.get(order.time_in_force or "", "")
 
 
+def is_wholly_filled(order: OrderLegResponse) -> bool:
+    return None not in {order.qty, order.filled_qty} and Decimal(order.qty or 0) == Decimal(order.filled_qty or 0) > 0
+
+
 def is_open(order: OrderLegResponse) -> bool:
     """Whether it may still be filled. A status that Alpaca adds later counts as open."""
     return order.status not in _FINAL_STATUSES

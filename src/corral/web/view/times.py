@@ -16,11 +16,17 @@ EXCHANGE_ZONE: Final = ZoneInfo(EXCHANGE_ZONE_NAME)
 _FIRST_NAMED_YEAR: Final = 2010  # the names of a zone are those since then
 
 
-def format_timestamp(timestamp: datetime | str, *, seconds: bool = False, now: datetime | None = None) -> str:
+def format_timestamp(timestamp: datetime | str, *, seconds: bool = False, now: datetime | str | None = None) -> str:
     """`09:30 ET` for today, `Nov 24, 09:30 ET` for another day, and `Nov 24, 2025, 09:30 ET` for another year."""
     local, today = _local(timestamp), _local(now or datetime.now(UTC))
     clock = f"{_clock(local, seconds=seconds)} {_zone_name(local)}"
     return clock if local.date() == today.date() else f"{_day(local, today.year)}, {clock}"
+
+
+def format_short_timestamp(timestamp: str, *, now: datetime | None = None) -> str:
+    """`09:30` for today and `Nov 24` for another day, where there is little space."""
+    local, today = _local(timestamp), _local(now or datetime.now(UTC))
+    return _clock(local, seconds=False) if local.date() == today.date() else _day(local, today.year)
 
 
 def format_full_timestamp(timestamp: datetime | str) -> str:
