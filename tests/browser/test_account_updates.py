@@ -69,9 +69,9 @@ async def test_a_new_order_is_announced_and_its_updates_are_shown(
         async with page.expect_response("**/api/stream"):  # this page is on the stream, too
             await page.get_by_role("link", name="Refresh").click()
         state = page.locator(f"[data-order='{order['id']}'] [data-cell=status]")
-        await expect(state).to_have_text("new")
+        await expect(state).to_have_text("New")
         await somebody.cancel(order)
-        await expect(state).to_have_text("canceled")
+        await expect(state).to_have_text("Canceled")
         await expect(notice).to_be_hidden()
 
 
