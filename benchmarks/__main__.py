@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from benchmarks.accounts import Fixture, Viewer, store_accounts
-from benchmarks.cards import CardFigures, cards_job, silent_account, warm_page, weigh
+from benchmarks.cards import CardFigures, cards_job, read_account_page, silent_account, warm_page, weigh
 from benchmarks.holdings import HoldingsFigures, holdings_job, open_positions, warm_holdings
 from benchmarks.load import Job, Question, Report
 from benchmarks.memory import extra_memory
@@ -21,6 +21,7 @@ from benchmarks.overview import OverviewFigures, page_job
 from benchmarks.processes import Child, running
 from benchmarks.report import Figures, print_figures
 from benchmarks.sandbox import SANDBOX_LOADS, SandboxFigures, measure_work
+from benchmarks.scripts import script_bytes
 from benchmarks.sdk_loop import Rounds
 from benchmarks.servers import Kind, Order
 from benchmarks.streams import StreamFigures, measure_streams
@@ -129,6 +130,7 @@ class Bench:
     async def measure_cards(self) -> CardFigures:
         async with self._server("corral", cache_seconds=60) as server:
             page = await warm_page(self.fixture.viewer, url=server.url)
+            account_page = await read_account_page(self.fixture.viewer, page, url=server.url)
             warm = await self._load_cards(self.fixture.viewer, server)
         patient = self.fixture.patient
         async with (
@@ -137,7 +139,7 @@ class Bench:
         ):
             await warm_page(patient, url=server.url, waiting=1)
             waiting = await self._load_cards(patient, server)
-        return CardFigures(warm, waiting, weigh(page))
+        return CardFigures(warm, waiting, weigh(page), script_bytes(account_page))
 
     async def measure_holdings(self) -> HoldingsFigures:
         holder = self.fixture.holder

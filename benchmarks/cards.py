@@ -16,6 +16,7 @@ _WINDOW = Window(warm_up=2, measured=5)
 _NEVER_MS = 15_000  # longer than Corral waits for anything
 _WARM_WITHIN_SECONDS = 20.0
 _LOADED = re.compile(r'(?:href|src)="(/static/[^"]+)"')
+_ACCOUNT = re.compile(r"/accounts/[0-9a-f-]{36}")
 _IMPORTED = re.compile(r'from "\./([a-z_]+\.js)"')
 
 
@@ -36,11 +37,15 @@ class Weight:
 
 @dataclass(frozen=True, slots=True)
 class CardFigures:
-    """One client that loads the page again and again. `waiting`: for one of the accounts Alpaca does not answer."""
+    """One client that loads the page again and again. `waiting`: for one of the accounts Alpaca does not answer.
+
+    `account_scripts` is what the scripts of an account's page weigh in bytes, compressed.
+    """
 
     warm: Report
     waiting: Report
     weight: Weight
+    account_scripts: int
 
 
 def cards_job(viewer: Viewer, *, url: str, server_pid: int) -> Job:
@@ -58,6 +63,14 @@ async def warm_page(viewer: Viewer, *, url: str, waiting: int = 0) -> str:
                 page = await answer.text()
             if len(lines) == CARDS - waiting and page.count('class="figures loading"') == waiting:
                 return page
+
+
+async def read_account_page(viewer: Viewer, home: str, *, url: str) -> str:
+    """Returns the page of the first account on the home page."""
+    found = _ACCOUNT.search(home)
+    assert found, "the home page has no account"
+    async with ClientSession(url, headers={"Cookie": viewer.cookie}) as browser, browser.get(found[0]) as answer:
+        return await answer.text()
 
 
 @asynccontextmanager

@@ -53,5 +53,3 @@ def holdings_job(viewer: Viewer, *, url: str, server_pid: int) -> Job:
 def _symbol(number: int) -> str:
     """`QAA`, `QAB`, …"""
     return f"Q{chr(65 + number // 26)}{chr(65 + number % 26)}"
-
-

@@ -166,6 +166,8 @@ def _cards(cards: CardFigures) -> list[tuple[str, str, str, bool]]:
          weight.page <= 120_000),
         ("  scripts on it, and of all pages", "≤ 40 KB on it",
          f"{_kilobytes(weight.scripts)}, {_kilobytes(weight.all_scripts)}", weight.scripts <= 40_000),
+        ("  scripts of an account's page, compressed", "≤ 60 KB", _kilobytes(cards.account_scripts),
+         cards.account_scripts <= 60_000),
     ]  # fmt: skip
 
 

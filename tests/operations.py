@@ -22,8 +22,8 @@ class Operation:
 
     @property
     def ids(self) -> frozenset[str]:
-        """Names of the parameters and of the body's fields that hold an id."""
-        parameters: list[Json] = self.described.get("parameters", [])
+        """Names of the path's parameters and of the body's fields that hold an id."""
+        parameters: list[Json] = [one for one in self.described.get("parameters", []) if one["in"] == "path"]
         named = {parameter["name"]: parameter["schema"] for parameter in parameters} | self.body_fields
         return frozenset(name for name, schema in named.items() if _is_id(name, schema))
 
@@ -99,6 +99,14 @@ SCOPE_OF: dict[Key, str] = {
     ("GET", "/api/credentials/{credential_id}/positions.csv"): "accounts:read",
     ("GET", "/api/credentials/{credential_id}/orders.csv"): "accounts:read",
     ("GET", "/api/credentials/{credential_id}/activities.csv"): "accounts:read",
+    ("GET", "/api/positions"): "accounts:read",
+    ("GET", "/api/orders"): "accounts:read",
+    ("GET", "/api/activities"): "accounts:read",
+    ("GET", "/api/portfolio-history"): "accounts:read",
+    ("GET", "/api/positions.csv"): "accounts:read",
+    ("GET", "/api/orders.csv"): "accounts:read",
+    ("GET", "/api/activities.csv"): "accounts:read",
+    ("GET", "/api/portfolio-history.csv"): "accounts:read",
 }
 # What every token may do, and what none may: only a person who signed in.
 ANY_TOKEN: frozenset[Key] = frozenset({("GET", "/api/me")})

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from corral import __version__
 from corral.accounts import routes as account_routes
 from corral.accounts.cache import AnswerCache, LastKnownAccounts
+from corral.accounts.combined import routes as all_accounts_routes
 from corral.accounts.reader import AccountReader
 from corral.accounts.routes import FastLane
 from corral.alpaca.client import open_alpaca
@@ -108,7 +109,8 @@ def create_api(state: State | None = None) -> FastAPI:
         redirect_slashes=False,
         responses=PROBLEM_RESPONSES,
     )
-    for domain in (health, identity, people, credential_routes, account_routes, stream_routes, web):
+    accounts = (account_routes, all_accounts_routes)
+    for domain in (health, identity, people, credential_routes, *accounts, stream_routes, web):
         api.include_router(domain.router)
     install_problem_handlers(api)
     api.add_exception_handler(SignInRequired, redirect_to_sign_in)

@@ -50,7 +50,7 @@ async def _take_readme_pictures(browser: Browser, app: SampleApp) -> None:
         await page.set_viewport_size({"width": 1080, "height": 1000})
         await page.emulate_media(color_scheme="dark")
         await page.goto(f"/accounts/{live['id']}?wait=true")
-        await expect(page.locator("#equity-chart canvas").first).to_be_visible()
+        await expect(page.locator("[data-plot] canvas")).to_be_visible()
         await page.screenshot(path=_README / "account.png", animations="disabled")
         await context.close()
 

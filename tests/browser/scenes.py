@@ -22,6 +22,11 @@ class Scene:
     viewer: Viewer = "administrator"
     steps: Steps | None = None
 
+    @property
+    def is_still(self) -> bool:
+        """Whether nothing but the loading of the page has changed it."""
+        return self.steps in {None, _wait_for_figures, _wait_for_the_history}
+
     def __str__(self) -> str:
         return self.name
 
@@ -84,6 +89,10 @@ async def _wait_for_the_history(page: Page) -> None:
 async def _open_the_history(page: Page) -> None:
     await _wait_for_the_history(page)
     await _open_all_details(page)
+
+
+async def _open_the_allocation(page: Page) -> None:
+    await page.get_by_text("Allocation", exact=True).click()
 
 
 async def _lose_the_connection(page: Page) -> None:
@@ -176,6 +185,11 @@ SCENES = [
     Scene("order, multi-leg", f"/accounts/{{odd}}/orders/{UUID(int=6)}?wait=true"),
     Scene("activities", "/accounts/{paper}/activities?wait=true"),
     Scene("activities, invalid dates", "/accounts/{live}/activities?since=2026-11-03&to=2026-11-01"),
+    Scene("position", "/accounts/{paper}/positions/NVDA?wait=true"),
+    Scene("position, option", "/accounts/{odd}/positions/NVDA281215C00200000?wait=true"),
+    Scene("holdings", "/holdings?money=paper&split=NVDA&wait=true", steps=_open_the_allocation),
+    Scene("orders of all accounts", "/orders?money=paper&wait=true"),
+    Scene("activity of all accounts", "/activity?money=paper&wait=true"),
     Scene("add account", "/keys/new"),
     Scene(
         "add account, rejected",

@@ -56,6 +56,6 @@ async def test_the_demo_in_a_browser(browsing: Browsing, folder: Path) -> None:
             assert await page.evaluate("window.wasHere")
 
             await cards.first.get_by_role("link", name="SANDBOX paper account", exact=True).click()
-            await expect(page.locator("#equity-chart canvas").first).to_be_visible()
+            await expect(page.locator("[data-plot] canvas")).to_be_visible()
             assert (await page.title()).startswith("SANDBOX")
         assert await demo.stop() == 0

@@ -9,11 +9,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mappi
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel
 
 from corral.accounts.csv_writer import csv_header, csv_rows
-from corral.accounts.params import ActivitiesParams, OrdersParams
+from corral.accounts.params import ActivitiesExportParams, ExportParams, OrdersExportParams, in_time_zone
 from corral.accounts.reader import AccountReader
 from corral.accounts.schemas import (
     NonTradeActivityResponse,
@@ -34,13 +35,17 @@ from corral.credentials.reader import EXPORT, READ, OpenCredential, Purpose
 from corral.errors import Problem
 from corral.logs import get_logger
 
-_LONGEST_WAIT_SECONDS: Final = 600  # for the account's rate limit, from one page to the next
+LONGEST_WAIT_SECONDS: Final = 600  # for the account's rate limit, from one page to the next
 _UNREADABLE: Final = "unreadable"  # the last column
+_OTHER_TIMES: Final = frozenset({"at", "transaction_time"})  # columns whose names do not end with _at
 _log = get_logger()
 _Item = TypeVar("_Item")
 
 Authenticate = Callable[[], Awaitable[UUID]]
 """Returns the id of the current user. Raises a Problem if they may no longer read accounts."""
+
+
+Sleep = Callable[[float], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,27 @@ class CsvFile:
 
     name: str
     chunks: AsyncGenerator[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Table(Generic[_Item]):
+    """What a file has for each item, usually one row."""
+
+    columns: Sequence[str]
+    rows: Callable[[_Item], Sequence[BaseModel]]
+    cells: Callable[[UnreadableItem], Mapping[str, object]] = lambda item: item.cells
+
+    def header(self, *before: str) -> bytes:
+        return csv_header([*before, *self.columns, _UNREADABLE])
+
+    def lines(self, entry: _Item | UnreadableItem, zone: ZoneInfo | None) -> Iterator[list[object]]:
+        """The last cell has the names of the fields that cannot be read. `zone` is that of times; None for UTC."""
+        if isinstance(entry, UnreadableItem):
+            cells = self.cells(entry)
+            yield [*(_in_zone(column, cells.get(column), zone) for column in self.columns), ", ".join(entry.faults)]
+            return
+        for row in self.rows(entry):
+            yield [*(_in_zone(column, getattr(row, column, None), zone) for column in self.columns), ""]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,34 +87,29 @@ class Exporter:
     accounts: AccountReader
     credential_id: UUID
     authenticate: Authenticate
-    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+    sleep: Sleep = asyncio.sleep
 
-    async def positions(self) -> CsvFile:
+    async def positions(self, params: ExportParams) -> CsvFile:
         async def fetch(credential: OpenCredential, _: Place) -> Page[Position | UnreadableItem]:
             return Page(await self.accounts.positions(credential), goes_on=None)
 
-        columns = [*PositionResponse.model_fields]
-        return await self._begin("positions", _Export(columns, lambda position: [position_response(position)], fetch))
+        return await self._begin("positions", _Export(POSITIONS, fetch, params.zone))
 
-    async def orders(self, params: OrdersParams) -> CsvFile:
+    async def orders(self, params: OrdersExportParams) -> CsvFile:
         query = params.query()
 
         async def fetch(credential: OpenCredential, place: Place) -> Page[Order | UnreadableItem]:
             return await self.accounts.orders(credential, query, place, limit=MOST_ORDERS)
 
-        return await self._begin(
-            "orders", _Export([*OrderLegResponse.model_fields], _order_rows, fetch, purpose=EXPORT)
-        )
+        return await self._begin("orders", _Export(ORDERS, fetch, params.zone, EXPORT))
 
-    async def activities(self, params: ActivitiesParams) -> CsvFile:
+    async def activities(self, params: ActivitiesExportParams) -> CsvFile:
         query = params.query()
 
         async def fetch(credential: OpenCredential, place: Place) -> Page[Activity | UnreadableItem]:
             return await self.accounts.activities(credential, query, place, limit=MOST_ACTIVITIES)
 
-        columns = [*(TradeActivityResponse.model_fields | NonTradeActivityResponse.model_fields)]
-        rows = _Export(columns, lambda activity: [activity_response(activity)], fetch, _activity_cells, EXPORT)
-        return await self._begin("activities", rows)
+        return await self._begin("activities", _Export(ACTIVITIES, fetch, params.zone, EXPORT))
 
     async def _begin(self, name: str, export: "_Export[_Item]") -> CsvFile:
         """Requests the first page while the response can still be an error. Raises a Problem."""
@@ -97,7 +118,7 @@ class Exporter:
         return CsvFile(f"{name}-{self.credential_id}.csv", self._written(export, first))
 
     async def _written(self, export: "_Export[_Item]", page: Page[_Item | UnreadableItem]) -> AsyncGenerator[bytes]:
-        yield export.header + await asyncio.to_thread(export.written, page)
+        yield export.table.header() + await asyncio.to_thread(export.written, page)
         while page.goes_on is not None:
             try:
                 page = await self._next_page(export, page.goes_on)
@@ -115,7 +136,7 @@ class Exporter:
                 credential = await self.accounts.open(user_id, self.credential_id, export.purpose)
                 return await export.fetch(credential, place)
             except AccountRateLimited as limited:
-                if waited >= _LONGEST_WAIT_SECONDS or limited.retry_after is None:
+                if waited >= LONGEST_WAIT_SECONDS or limited.retry_after is None:
                     raise
                 pause = limited.retry_after
             await self.sleep(pause)
@@ -124,26 +145,19 @@ class Exporter:
 
 @dataclass(frozen=True, slots=True)
 class _Export(Generic[_Item]):
-    columns: Sequence[str]
-    rows: Callable[[_Item], Sequence[BaseModel]]
+    table: Table[_Item]
     fetch: Callable[[OpenCredential, Place], Awaitable[Page[_Item | UnreadableItem]]]
-    cells: Callable[[UnreadableItem], Mapping[str, object]] = lambda item: item.cells
+    zone: ZoneInfo | None
     purpose: Purpose = READ
 
-    @property
-    def header(self) -> bytes:
-        return csv_header([*self.columns, _UNREADABLE])
-
     def written(self, page: Page[_Item | UnreadableItem]) -> bytes:
-        return csv_rows(row for entry in page.items for row in self._rows(entry))
+        return csv_rows(line for entry in page.items for line in self.table.lines(entry, self.zone))
 
-    def _rows(self, entry: _Item | UnreadableItem) -> Iterator[list[object]]:
-        """Usually one row; its last cell has the names of the fields that cannot be read."""
-        if isinstance(entry, UnreadableItem):
-            yield [*map(self.cells(entry).get, self.columns), ", ".join(entry.faults)]
-            return
-        for row in self.rows(entry):
-            yield [*(getattr(row, column, None) for column in self.columns), ""]
+
+def _in_zone(column: str, value: object, zone: ZoneInfo | None) -> object:
+    """Returns a time with the offset of the zone, and everything else unchanged."""
+    is_time = column.endswith("_at") or column in _OTHER_TIMES
+    return in_time_zone(value, zone) if zone is not None and is_time and isinstance(value, str) else value
 
 
 def _order_rows(order: Order) -> list[BaseModel]:
@@ -154,3 +168,14 @@ def _order_rows(order: Order) -> list[BaseModel]:
 def _activity_cells(item: UnreadableItem) -> Mapping[str, object]:
     kind = TradeActivityResponse if item.cells.get("activity_type") == "FILL" else NonTradeActivityResponse
     return {**item.cells, "kind": kind.model_fields["kind"].default}
+
+
+POSITIONS: Final[Table[Position]] = Table(
+    [*PositionResponse.model_fields], lambda position: [position_response(position)]
+)
+ORDERS: Final[Table[Order]] = Table([*OrderLegResponse.model_fields], _order_rows)
+ACTIVITIES: Final[Table[Activity]] = Table(
+    [*(TradeActivityResponse.model_fields | NonTradeActivityResponse.model_fields)],
+    lambda activity: [activity_response(activity)],
+    _activity_cells,
+)

@@ -152,7 +152,7 @@ def _item(outcome: Outcome) -> dict[str, Any]:
     return {
         "credential": _facts(outcome.credential),
         "account_data": orjson.Fragment(answer.json) if isinstance(answer, Answer) else None,
-        "problem": _problem(answer) if isinstance(answer, Problem) else None,
+        "problem": problem_body(answer) if isinstance(answer, Problem) else None,
     }
 
 
@@ -165,6 +165,7 @@ def _facts(credential: NamedCredential) -> dict[str, object]:
     }
 
 
-def _problem(problem: Problem) -> dict[str, Any]:
+def problem_body(problem: Problem) -> dict[str, Any]:
+    """Returns the body that the error of a call has, with `retry_after` in seconds instead of the header."""
     members = problem_members(problem, logs.current_request_id() or "")
     return members if problem.retry_after is None else {**members, "retry_after": problem.retry_after}

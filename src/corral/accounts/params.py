@@ -4,8 +4,10 @@ Unknown parameters are rejected, so that a typo is noticed.
 """
 
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Annotated, Final
 from uuid import UUID
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
@@ -44,6 +46,32 @@ Symbols = Annotated[
     ),
 ]
 Cursor = Annotated[str, Field(description="`next_cursor` of the previous page")]
+
+
+def _known_time_zone(name: str) -> str:
+    if name not in _time_zones():
+        raise ValueError("Enter the name of a time zone, such as America/New_York.")
+    return name
+
+
+@cache
+def _time_zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+def in_time_zone(moment: str, zone: ZoneInfo) -> str:
+    """Returns a time in UTC with the offset of the zone, and the same digits of a second."""
+    second = moment[: len("YYYY-MM-DDTHH:MM:SS")]
+    try:
+        local = datetime.fromisoformat(f"{second}+00:00").astimezone(zone).isoformat()
+    except (ValueError, OverflowError):  # at the first or the last day that a calendar has
+        return moment
+    return local[: len(second)] + moment[len(second) : -1] + local[len(second) :]
+
+
+TimeZone = Annotated[
+    str, StringConstraints(max_length=64), AfterValidator(_known_time_zone), Field(examples=["America/New_York"])
+]
 
 
 class _Params(BaseModel):
@@ -124,6 +152,24 @@ class ActivitiesPageParams(ActivitiesParams):
     cursor: Cursor | None = None
 
 
+class ExportParams(_Params):
+    time_zone: TimeZone | None = Field(
+        None, description="Times are written in this time zone, with its offset. Default: UTC, with `Z`"
+    )
+
+    @property
+    def zone(self) -> ZoneInfo | None:
+        return None if self.time_zone is None else ZoneInfo(self.time_zone)
+
+
+class OrdersExportParams(OrdersParams, ExportParams):
+    pass
+
+
+class ActivitiesExportParams(ActivitiesParams, ExportParams):
+    pass
+
+
 class HistoryParams(_Params):
     period: str | None = Field(
         None,
@@ -146,7 +192,7 @@ class HistoryParams(_Params):
         _refuse_disorder(start=self.start, end=self.end)
         if self.timeframe not in {None, Timeframe.ONE_DAY} and self._length() > _LONGEST_INTRADAY:
             raise _refused("timeframe", "Beyond 30 days Alpaca has daily values only. Use 1D, or a shorter period.")
-        return HistoryQuery(**self.model_dump())
+        return HistoryQuery(**{name: getattr(self, name) for name in HistoryParams.model_fields})
 
     def _length(self) -> timedelta:
         if self.start and self.end:

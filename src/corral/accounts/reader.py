@@ -64,9 +64,9 @@ class AccountReader:
         """Raises a Problem as `CredentialReader.open_credential` does. The database is asked for every request."""
         return await self._credentials.open_credential(user_id, credential_id, purpose)
 
-    def open_row(self, stored: SealedCredential) -> OpenCredential:
+    def open_row(self, stored: SealedCredential, purpose: Purpose = READ) -> OpenCredential:
         """Like `open`, for a row that was loaded for this request. Raises CredentialRefused."""
-        return self._credentials.open_row(stored, READ)
+        return self._credentials.open_row(stored, purpose)
 
     async def account_data(self, user_id: UUID, credential_id: UUID) -> Answer[AccountDataResponse]:
         """Returns the current account data: a new answer, or a cached one for callers who may see it now."""

@@ -13,15 +13,16 @@ from starlette.responses import StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from corral.accounts import lists
-from corral.accounts.exports import CsvFile, Exporter
+from corral.accounts.exports import Authenticate, CsvFile, Exporter
 from corral.accounts.overview import OverviewResponse
 from corral.accounts.overview import read_overview as load_overview
 from corral.accounts.params import (
+    ActivitiesExportParams,
     ActivitiesPageParams,
-    ActivitiesParams,
+    ExportParams,
     HistoryParams,
+    OrdersExportParams,
     OrdersPageParams,
-    OrdersParams,
 )
 from corral.accounts.problems import OrderNotFound
 from corral.accounts.reader import AccountReader
@@ -169,7 +170,7 @@ _LIST_PROBLEMS: Final = (
     UpstreamTimeout,
 )
 _PROBLEMS: Final = responses_for(*_LIST_PROBLEMS)
-_CSV: Final[dict[int | str, dict[str, Any]]] = {
+CSV_RESPONSE: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "description": "CSV with a header row (RFC 4180), in UTF-8. If an error occurs after the first byte, the "
         "connection is closed before the end of the body.",
@@ -249,50 +250,57 @@ async def read_clock(credential_id: UUID, user: AccountsRead, request: Request) 
     "/credentials/{credential_id}/positions.csv",
     summary="Positions as CSV",
     response_class=CsvResponse,
-    responses=_CSV | _PROBLEMS,
+    responses=CSV_RESPONSE | _PROBLEMS,
 )
-async def export_positions(credential_id: UUID, user: AccountsRead, request: Request) -> Response:
+async def export_positions(
+    credential_id: UUID, params: Annotated[ExportParams, Query()], user: AccountsRead, request: Request
+) -> Response:
     """Returns all open positions for a spreadsheet. Cells that it would run as a formula begin with `'`."""
-    return _csv(await _exporter(user, credential_id, request).positions())
+    return csv_response(await _exporter(user, credential_id, request).positions(params))
 
 
 @router.get(
     "/credentials/{credential_id}/orders.csv",
     summary="Orders as CSV",
     response_class=CsvResponse,
-    responses=_CSV | _PROBLEMS,
+    responses=CSV_RESPONSE | _PROBLEMS,
 )
 async def export_orders(
-    credential_id: UUID, params: Annotated[OrdersParams, Query()], user: AccountsRead, request: Request
+    credential_id: UUID, params: Annotated[OrdersExportParams, Query()], user: AccountsRead, request: Request
 ) -> Response:
     """Returns all matching orders. A long file takes time, because of the account's rate limit at Alpaca."""
-    return _csv(await _exporter(user, credential_id, request).orders(params))
+    return csv_response(await _exporter(user, credential_id, request).orders(params))
 
 
 @router.get(
     "/credentials/{credential_id}/activities.csv",
     summary="Activity as CSV",
     response_class=CsvResponse,
-    responses=_CSV | _PROBLEMS,
+    responses=CSV_RESPONSE | _PROBLEMS,
 )
 async def export_activities(
-    credential_id: UUID, params: Annotated[ActivitiesParams, Query()], user: AccountsRead, request: Request
+    credential_id: UUID, params: Annotated[ActivitiesExportParams, Query()], user: AccountsRead, request: Request
 ) -> Response:
     """Returns all matching activities. A long file takes time, because of the account's rate limit at Alpaca."""
-    return _csv(await _exporter(user, credential_id, request).activities(params))
+    return csv_response(await _exporter(user, credential_id, request).activities(params))
 
 
 def _exporter(user: AuthUser, credential_id: UUID, request: Request) -> Exporter:
     """The caller has been authenticated for the first page, and is authenticated again for each further one."""
+    return Exporter(ACCOUNTS.of(request), credential_id, authenticator_of(user, request))
+
+
+def authenticator_of(user: AuthUser, request: Request) -> Authenticate:
+    """Returns who the caller is: once as authenticated already, and from then on anew."""
     first: list[UUID] = [user.id]
 
     async def authenticate() -> UUID:
         return first.pop() if first else (await get_accounts_reader(request)).id
 
-    return Exporter(ACCOUNTS.of(request), credential_id, authenticate)
+    return authenticate
 
 
-def _csv(file: CsvFile) -> CsvResponse:
+def csv_response(file: CsvFile) -> CsvResponse:
     headers = {"content-disposition": f'attachment; filename="{file.name}"'}
     media_type = "text/csv; charset=utf-8; header=present"  # RFC 4180, 3
     return CsvResponse(file.chunks, headers=headers, media_type=media_type)

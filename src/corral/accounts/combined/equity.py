@@ -8,11 +8,11 @@ can't be read, or only in part, is left out of the whole curve and counted.
 from asyncio import to_thread
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import NamedTuple
+from decimal import Decimal, localcontext
+from typing import Final, NamedTuple
 from uuid import UUID
 
-from corral.accounts.amounts import quotient, total
+from corral.accounts.amounts import EXACT, as_text, exact_sum, quotient
 from corral.accounts.combined.reading import AccountProblem, AccountRead, read_accounts
 from corral.accounts.lists import portfolio_history_of
 from corral.accounts.reader import AccountReader
@@ -22,6 +22,8 @@ from corral.alpaca.portfolio_history import HistoryQuery
 from corral.credentials.models import NamedCredential
 from corral.credentials.problems import UpstreamFailed
 from corral.credentials.reader import OpenCredential
+
+_ZERO: Final = Decimal()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,8 @@ class Curve:
 
     `profit_loss` is the sum of what Alpaca returned for each account's last point, never the last equity minus the
     first one, and None if an account has none. With the reset `no_reset` it is that of the whole period.
-    `profit_loss_pct` is that of `base_value`, the sum of the accounts' base values. `accounts` have values in it;
-    `missing` is how many could not be read and are left out.
+    `profit_loss_pct` is that of `base_value`, the sum of the accounts' base values. `accounts` have
+    values in it; `missing` is how many could not be read and are left out.
     """
 
     account_type: Environment
@@ -65,11 +67,15 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class AllCurves:
-    """By account type and currency; only curves with points."""
+    """By account type and currency; only curves with points.
+
+    `unreadable` counts the points that can't be read, of accounts that are left out for them.
+    """
 
     curves: tuple[Curve, ...]
     problems: tuple[AccountProblem, ...] = ()
     pending: tuple[NamedCredential, ...] = ()
+    unreadable: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +105,20 @@ async def read_all_curves(
     async def read(credential: OpenCredential) -> tuple[str, PortfolioHistoryResponse]:
         history = await portfolio_history_of(credential, query, accounts, keep_seconds=keep_seconds)
         data = await accounts.account_data_of(credential)  # which proved the account, so it is cached
-        if history.value.missing:
-            raise UpstreamFailed("Some points of Alpaca's history can't be read.")
         return data.value.currency, history.value
 
     found = await read_accounts(credentials, read, accounts, within_seconds=within_seconds)
-    left_out = [problem.credential for problem in found.problems]
-    curves = await to_thread(add_up, [_history(each) for each in found.reads], _count(left_out, accounts))
-    return AllCurves(curves, found.problems, found.pending)
+    whole = [each for each in found.reads if not each.value[1].missing]
+    partly = [each for each in found.reads if each.value[1].missing]
+    problems = (*found.problems, *(AccountProblem(each.credential, _partly_read()) for each in partly))
+    left_out = _count((problem.credential for problem in problems), accounts)
+    curves = await to_thread(add_up, [_history(each) for each in whole], left_out)
+    unreadable = sum(each.value[1].missing for each in partly)
+    return AllCurves(curves, problems, found.pending, unreadable)
+
+
+def _partly_read() -> UpstreamFailed:
+    return UpstreamFailed("Some points of Alpaca's history can't be read.")
 
 
 class Left(NamedTuple):
@@ -121,7 +133,8 @@ def add_up(histories: Iterable[AccountHistory], left_out: Mapping[Left, int] | N
     groups: dict[tuple[Environment, str], list[AccountHistory]] = {}
     for history in histories:
         groups.setdefault((history.account_type, history.currency), []).append(history)
-    curves = (_curve(groups[group], *group, left_out or {}) for group in sorted(groups))
+    with localcontext(EXACT):  # of every operator below
+        curves = [_curve(groups[group], *group, left_out or {}) for group in sorted(groups)]
     return tuple(curve for curve in curves if curve is not None)
 
 
@@ -203,11 +216,11 @@ def _value(point: HistoryPointResponse) -> _Value:
 def _point(at: str, values: Iterable[_Value], joined: tuple[Joined, ...]) -> CurvePoint:
     values = list(values)
     profits = [value.profit_loss for value in values if value.profit_loss is not None]
-    profit_loss = f"{total(profits):f}" if len(profits) == len(values) else None
-    return CurvePoint(at, f"{total(value.equity for value in values):f}", profit_loss, joined)
+    profit_loss = as_text(sum(profits, _ZERO)) if len(profits) == len(values) else None
+    return CurvePoint(at, as_text(sum([value.equity for value in values], _ZERO)), profit_loss, joined)
 
 
 def _total(amounts: Iterable[str | None]) -> str | None:
     """Returns None if one of them isn't known."""
     known = list(amounts)
-    return None if None in known else f"{total(Decimal(amount) for amount in known if amount is not None):f}"
+    return None if None in known else exact_sum(amount for amount in known if amount is not None)

@@ -8,7 +8,7 @@ on an earlier page. What such an account had before is missed, and `Progress.ski
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import merge
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Self, TypeVar
 from uuid import UUID
 
 from corral.alpaca.errors import RepeatedPage
@@ -62,10 +62,12 @@ class MergedEntry(Generic[Item]):
 class MergedPage(Generic[Item]):
     """`goes_on` is None if no account that could be read has more. A page that is not the last may be short or empty,
     as that of one list (`paging.Page`).
+    `taken` is how many of each account's items were passed.
     """
 
     entries: tuple[MergedEntry[Item], ...]
     goes_on: Progress | None
+    taken: Mapping[UUID, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,10 @@ class ReadAhead(Generic[Item]):
     ahead: tuple[_Ahead[Item], ...]
     goes_on: Place | None
 
+    def rest(self, taken: int) -> Self:
+        """Returns what is left after so many items."""
+        return replace(self, ahead=self.ahead[taken:])
+
 
 @dataclass(frozen=True, slots=True)
 class Merging(Generic[Item]):
@@ -116,7 +122,9 @@ class Merging(Generic[Item]):
         while goes_on is not None and sum(one.is_picked for one in ahead) < limit and len(stretches) < most:
             stretch = await _find(source, goes_on, limit=limit, near=joins_at)
             stretches.append(stretch)
-            ahead = self._not_given(stretches, source.listing, progress, joins=place is None)
+            found = self._ahead(stretches, source.listing, progress, joins=place is None)
+            # Behind its place, an account has nothing that was given, whatever its times are.
+            ahead = found if place else [one for one in found if not self._was_given(one, credential_id, progress)]
             goes_on = stretch.page.goes_on
         if goes_on is not None and not ahead:
             raise RepeatedPage
@@ -138,14 +146,14 @@ class Merging(Generic[Item]):
                 at, given = key, set[bytes]()
             if one.is_picked:
                 entries.append(MergedEntry(credential_id, one.entry))
-                given.add(mark(one.entry.id))
+                given.add(_mark(credential_id, one.entry))
             taken[credential_id] += 1
             account = read[credential_id]
             if taken[credential_id] == len(account.ahead) and account.goes_on is not None:
                 break
         left = {credential_id: _left(account, taken[credential_id]) for credential_id, account in read.items()}
         if all(place is None for place in left.values()):
-            return MergedPage(tuple(entries), None)
+            return MergedPage(tuple(entries), None, taken)
         return MergedPage(
             tuple(entries),
             Progress(
@@ -155,6 +163,7 @@ class Merging(Generic[Item]):
                 ended=progress.ended | {one for one, place in left.items() if place is None},
                 skipped=progress.skipped,
             ),
+            taken,
         )
 
     def _in_order(self, read: Mapping[UUID, ReadAhead[Item]]) -> Iterable[tuple[str, UUID, _Ahead[Item]]]:
@@ -162,7 +171,7 @@ class Merging(Generic[Item]):
         lists = [[(one.key, credential_id, one) for one in read[credential_id].ahead] for credential_id in sorted(read)]
         return merge(*lists, key=lambda item: item[0], reverse=self._descends)
 
-    def _not_given(
+    def _ahead(
         self,
         stretches: Sequence[_Stretch[Item]],
         listing: Listing[Item | UnreadableItem],
@@ -171,23 +180,20 @@ class Merging(Generic[Item]):
         joins: bool,
     ) -> list[_Ahead[Item]]:
         """An item whose time is unknown has that of the one before it."""
-        # Behind its place, an account has nothing that was given, whatever its times are.
         key = self._start if joins or progress.at is None else progress.at
         ahead: list[_Ahead[Item]] = []
         for stretch in stretches:
             for index, entry in enumerate(stretch.page.items):
                 at = self.time_of(entry)
                 key = key if at is None else self._later_in_list(key, at)
-                if joins and self._was_given(key, entry, progress):
-                    continue
                 ahead.append(_Ahead(entry, key, stretch, index, listing.picks is None or listing.picks(entry)))
         return ahead
 
-    def _was_given(self, key: str, entry: Item | UnreadableItem, progress: Progress) -> bool:
+    def _was_given(self, one: _Ahead[Item], credential_id: UUID, progress: Progress) -> bool:
         """Also whether it was missed: it is listed before the time at which the merged list stands."""
-        if progress.at is None:
-            return False
-        return mark(entry.id) in progress.given if key == progress.at else self._is_before(key, progress.at)
+        if one.key == progress.at:
+            return _mark(credential_id, one.entry) in progress.given
+        return progress.at is not None and self._is_before(one.key, progress.at)
 
     @property
     def _descends(self) -> bool:
@@ -203,6 +209,10 @@ class Merging(Generic[Item]):
 
     def _is_before(self, key: str, at: str) -> bool:
         return key > at if self._descends else key < at
+
+
+def _mark(credential_id: UUID, entry: Listed) -> bytes:
+    return mark(f"{credential_id} {entry.id}")
 
 
 async def _find(source: Source[Item], place: Place, *, limit: int, near: str | None) -> _Stretch[Item]:

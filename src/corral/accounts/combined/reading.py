@@ -8,7 +8,7 @@ from uuid import UUID
 
 from corral.accounts.reader import MOST_CALLS_AT_ONCE, AccountReader
 from corral.credentials.models import NamedCredential
-from corral.credentials.reader import OpenCredential
+from corral.credentials.reader import READ, OpenCredential, Purpose
 from corral.errors import Problem
 
 Value = TypeVar("Value")
@@ -52,6 +52,7 @@ async def read_accounts(
     accounts: AccountReader,
     *,
     within_seconds: float | None = None,
+    purpose: Purpose = READ,
 ) -> AccountsRead[Value]:
     """Reads all concurrently, in the order of `credentials`, each with the deadline of a call to Alpaca.
 
@@ -59,7 +60,15 @@ async def read_accounts(
     because only shared calls go on after `within_seconds`.
     """
     slots = asyncio.Semaphore(MOST_CALLS_AT_ONCE)
-    calls = [asyncio.ensure_future(_outcome(credential, read, accounts, slots)) for credential in credentials]
+
+    async def outcome(credential: NamedCredential) -> AccountRead[Value] | AccountProblem:
+        async with slots:
+            try:
+                return AccountRead(credential, await read(accounts.open_row(credential.sealed, purpose)))
+            except Problem as problem:
+                return AccountProblem(credential, problem)
+
+    calls = [asyncio.ensure_future(outcome(credential)) for credential in credentials]
     if not calls:
         return AccountsRead((), (), ())
     try:
@@ -74,13 +83,3 @@ async def read_accounts(
         tuple(outcome for outcome in outcomes if isinstance(outcome, AccountProblem)),
         tuple(pending),
     )
-
-
-async def _outcome(
-    credential: NamedCredential, read: Read[Value], accounts: AccountReader, slots: asyncio.Semaphore
-) -> AccountRead[Value] | AccountProblem:
-    async with slots:
-        try:
-            return AccountRead(credential, await read(accounts.open_row(credential.sealed)))
-        except Problem as problem:
-            return AccountProblem(credential, problem)
