@@ -57,7 +57,7 @@ def _opens(link: str, then: Steps | None = None) -> Steps:
 
 
 async def _open_all_details(page: Page) -> None:
-    await page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
+    await page.evaluate("for (const fold of document.querySelectorAll('details.aside')) fold.open = true")
 
 
 async def _open_filters(page: Page) -> None:
@@ -248,6 +248,7 @@ SCENES = [
     ),
     Scene("enable a member", "/people/{outsider}/enable"),
     Scene("settings", "/you", steps=_open_all_details),
+    Scene("settings, display saved", "/you/display?saved=display"),
     Scene("password reset", "/you/recovered"),
     Scene("password not reset", "/you/recovered", "new member"),
     Scene("settings, token created", "/you/tokens", steps=_create_a_token),
