@@ -1,6 +1,7 @@
 """A real service over real HTTP: one PostgreSQL and one sandbox for the run, new users for each test."""
 
 import asyncio
+import gc
 import logging
 import shutil
 import tempfile
@@ -26,6 +27,7 @@ from corral.serving import Services
 from corral.settings import Settings
 from corral.storage import DatabaseAddresses
 from corral_sandbox import Sandbox, serve_sandbox
+from tests.journeys.forking import template
 from tests.machine import refused_skips, skip_summary
 from tests.patient_loop import PatientLoop
 from tests.people import Person, make_person
@@ -51,6 +53,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    gc.disable()  # nothing that is imported and collected is garbage
     turn_clock(config.getoption("--at"))
 
 
@@ -88,6 +91,12 @@ class Service:
         self.resources = services.state["resources"]
 
 
+def pytest_collection_finish() -> None:
+    """Thousands of tests are kept until the end: each search for garbage would go through all of them."""
+    gc.freeze()
+    gc.enable()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place_in_line)
 
@@ -103,6 +112,12 @@ def nothing_left_behind() -> Generator[None]:
     before = _data_of_corral()
     yield
     assert _data_of_corral() <= before
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_programs() -> Generator[None]:
+    yield
+    template.end()
 
 
 def _data_of_corral() -> set[Path]:

@@ -4,6 +4,7 @@ Each command imports its code when it is called, so that small ones do not load 
 """
 
 import asyncio
+import gc
 import logging
 import os
 import re
@@ -129,6 +130,7 @@ def sandbox(context: typer.Context) -> None:
     """Run only the Alpaca-compatible SANDBOX broker. Use it for your own tests, for example."""
     from corral_sandbox.command import main as run_sandbox
 
+    _collect_garbage()
     run_sandbox(context.args, "corral sandbox")  # the same options, because it is `corral-sandbox` itself
 
 
@@ -281,7 +283,14 @@ def _has_colors() -> bool:
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
+    _collect_garbage()
     uvloop.run(run_until_signal(work))
+
+
+def _collect_garbage() -> None:
+    """From now on, and not in what was imported until now: `corral.__main__` disabled it."""
+    gc.freeze()
+    gc.enable()
 
 
 def _token_name(text: str) -> str:

@@ -141,14 +141,14 @@ def _number(credential_id: UUID) -> int:
 
 
 def _accounts(times: Iterable[Sequence[int | None]]) -> dict[UUID, list[Item]]:
-    """The newest first; an item without a time is behind the one that was listed before it."""
+    """The newest first. Ids are those of one account: others may have the same."""
     held: dict[UUID, list[Item]] = {}
     for number, of_account in enumerate(times):
         listed: list[int | None] = [*sorted((at for at in of_account if at is not None), reverse=True)]
         for index, at in enumerate(of_account):
             if at is None:
                 listed.insert(min(index, len(listed)), None)
-        held[account_id(number)] = [Item(f"{number}-{index}", at) for index, at in enumerate(listed)]
+        held[account_id(number)] = [Item(str(index), at) for index, at in enumerate(listed)]
     return held
 
 
@@ -189,12 +189,12 @@ async def test_an_account_that_fails_goes_on_where_the_list_stands(
         failing = data.draw(st.sets(st.sampled_from([*alpaca.accounts]))) if alpaca.accounts else set[UUID]()
         await reading.turn(limits[len(reading.pages) % len(limits)], failing)
         assert reading.progress is None or {*failing} <= reading.progress.skipped | reading.progress.ended
-    ids = [item.id for _, item in reading.items]
+    ids = [(one, item.id) for one, item in reading.items]
     assert len(ids) == len({*ids})
     known = [item.at for _, item in reading.items if item.at is not None]
     assert known == sorted(known, reverse=direction is Direction.DESCENDING)
     for credential_id, held in alpaca.accounts.items():
-        missed = [item for item in held if item.id not in ids]
+        missed = [item for item in held if (credential_id, item.id) not in ids]
         if credential_id not in reading.missed_at:
             assert not missed
         elif (at := reading.missed_at[credential_id]) is not None:
@@ -243,7 +243,7 @@ async def test_items_of_one_moment_that_fill_many_pages_come_once() -> None:
     alpaca = Alpaca(_accounts([[5] * 12, [5] * 3, [6, 5, 4]]), by_time=True)
     reading = Reading(alpaca)
     await reading.turn_to_the_end(2)
-    assert len(reading.items) == len({item.id for _, item in reading.items}) == 18
+    assert len(reading.items) == len({(one, item.id) for one, item in reading.items}) == 18
 
 
 async def test_an_account_with_nothing_to_give_yet_is_not_lost() -> None:
@@ -253,7 +253,7 @@ async def test_an_account_with_nothing_to_give_yet_is_not_lost() -> None:
     assert reading.progress
     assert account_id(1) not in reading.progress.places
     await reading.turn_to_the_end(2)
-    assert reading.items[-1] == (account_id(1), Item("1-0", 1))
+    assert reading.items[-1] == (account_id(1), Item("0", 1))
 
 
 async def test_one_call_for_each_account_and_page_is_enough() -> None:

@@ -50,6 +50,30 @@ async def test_orders_are_returned_digit_for_digit(account: Account) -> None:
     assert reported["next_cursor"] is None
 
 
+async def test_one_order_is_returned_digit_for_digit(account: Account) -> None:
+    wanted = str(UUID(int=7))
+    await account.answer(order(7, legs=[order(8)]), path=f"/v2/orders/{wanted}")
+    one = await account.get(f"orders/{wanted}")
+    assert (one["id"], one["qty"], [leg["id"] for leg in one["legs"]]) == (wanted, "20.000000001", [str(UUID(int=8))])
+
+
+async def test_an_order_that_the_account_does_not_have_is_not_found(account: Account) -> None:
+    problem = await account.get(f"orders/{UUID(int=7)}", refused=404)
+    assert problem["code"] == "order_not_found"
+    assert (await account.get("orders/no-id", refused=422))["code"] == "invalid_request"
+    await account.answer({"id": str(UUID(int=7))}, path=f"/v2/orders/{UUID(int=7)}")
+    assert (await account.get(f"orders/{UUID(int=7)}", refused=502))["code"] == "upstream_failed"
+
+
+async def test_orders_of_one_type_are_searched_for(account: Account) -> None:
+    await account.answer([order(3, type="limit"), order(2, type="stop"), order(1, type="limit")], path="/v2/orders")
+    reported = await account.get("orders", type="limit", limit=1)
+    assert [one["id"] for one in reported["items"]] == [str(UUID(int=3))]
+    assert reported["next_cursor"] is not None
+    reported = await account.get("orders", type="limit", symbols="AAPL,BTC/USD", side="buy", asset_class="us_equity")
+    assert [one["id"] for one in reported["items"]] == [str(UUID(int=3)), str(UUID(int=1))]
+
+
 async def test_activities_are_returned_by_their_type(account: Account) -> None:
     await account.answer([FILL, DIVIDEND], path="/v2/account/activities")
     trade, dividend = (await account.get("activities"))["items"]
@@ -133,6 +157,12 @@ _LATE, _EARLY = "2026-11-24T00:00:00Z", "2026-11-23T00:00:00Z"
 _NAIVE = "2026-11-23T00:00:00"
 
 NONSENSE: list[tuple[str, dict[str, str | int], str]] = [
+    ("orders", {"symbols": "<script>"}, "pattern"),
+    ("orders", {"symbols": "A" * 25}, "pattern"),
+    ("orders", {"symbols": ",".join(["A"] * 21)}, "pattern"),
+    ("orders", {"side": "both"}, "be 'buy' or"),
+    ("orders", {"type": "iceberg"}, "'market', 'limit'"),
+    ("activities", {"order_id": "7"}, "UUID"),
     ("orders", {"limit": 0}, "greater than or equal to 1"),
     ("orders", {"limit": -1}, "greater than or equal to 1"),
     ("orders", {"limit": 501}, "less than or equal to 500"),

@@ -14,8 +14,17 @@ from corral.alpaca.activities import Activity, ActivityQuery, activity_listing, 
 from corral.alpaca.errors import Fault, RepeatedPage
 from corral.alpaca.fields import instant
 from corral.alpaca.items import UnreadableItem, readable
-from corral.alpaca.orders import Order, OrderQuery, OrderStatusFilter, order_listing, read_order
-from corral.alpaca.paging import Direction, Listing, Page, Place, mark, read_page
+from corral.alpaca.orders import (
+    AssetClass,
+    Order,
+    OrderQuery,
+    OrderStatusFilter,
+    OrderType,
+    Side,
+    order_listing,
+    read_order,
+)
+from corral.alpaca.paging import MOST_CALLS, Direction, Listing, Page, Place, mark, read_filtered_page, read_page
 from tests.accounts.alpaca_lists import fill, order
 
 LONGEST_PAGE = 7  # of the Alpaca in these tests; the real one has 500
@@ -106,6 +115,37 @@ def test_if_alpaca_pages_by_position_no_order_is_lost_or_repeated(
     alpaca = Alpaca(_orders_at(moments), BY_PLACE)
     turned = asyncio.run(_turn_all(alpaca, query, lambda: data.draw(st.integers(1, LONGEST_PAGE))))
     assert turned == alpaca.in_order(query, bounded=True)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(_MOMENTS), st.sampled_from(["limit", "stop"])), max_size=60),
+    st.sampled_from(Direction),
+    st.integers(1, LONGEST_PAGE),
+)
+def test_a_filter_that_alpaca_does_not_have_gives_full_pages_and_loses_nothing(
+    many: list[tuple[str, str]], direction: Direction, limit: int
+) -> None:
+    query = OrderQuery(status=OrderStatusFilter.ALL, type=OrderType.STOP, direction=direction)
+    orders = [replace(one, type=kind) for one, (_, kind) in zip(_orders_at([at for at, _ in many]), many, strict=True)]
+    alpaca = Alpaca(orders, BY_PLACE)
+    pages = asyncio.run(_filtered_pages(alpaca, query, limit))
+    wanted = [one for one in alpaca.in_order(query) if one.type == "stop"]
+    assert [one for page in pages for one in readable(page.items)] == wanted
+    for page in pages[:-1]:
+        assert len(page.items) == limit or alpaca.calls >= MOST_CALLS
+    assert alpaca.calls <= MOST_CALLS * len(pages)
+
+
+async def _filtered_pages(alpaca: Alpaca, query: OrderQuery, limit: int) -> list[Page[Order | UnreadableItem]]:
+    async def ask(wanted: int, beyond: str | None) -> tuple[Order, ...]:
+        return alpaca.page(query, wanted, beyond)
+
+    place: Place | None = Place()
+    pages: list[Page[Order | UnreadableItem]] = []
+    while place is not None:
+        pages.append(await read_filtered_page(_listing(query), ask, place, limit=limit))
+        place = pages[-1].goes_on
+    return pages
 
 
 @given(
@@ -306,6 +346,38 @@ def test_activities_continue_after_the_last_returned_one(many: int, limit: int) 
         return turned
 
     assert asyncio.run(turn_all()) == everything
+
+
+def test_filters_are_sent_as_alpaca_documents_them() -> None:
+    """https://docs.alpaca.markets/reference/getallorders-1: pairs of coins without a slash."""
+    query = OrderQuery(symbols=("AAPL", "BTC/USD"), side=Side.SELL, type=OrderType.STOP, asset_class=AssetClass.CRYPTO)
+    sent = query.parameters(limit=1)
+    assert (sent["symbols"], sent["side"], sent["asset_class"]) == ("AAPL,BTCUSD", "sell", "crypto")
+    assert "type" not in sent
+    assert not {"symbols", "side", "asset_class"} & OrderQuery().parameters(limit=1).keys()
+    assert ActivityQuery(order_id="7", symbols=("AAPL",)).parameters(limit=1).keys() == {
+        "order_id", "direction", "page_size",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("cells", "is_listed"), [({}, True), ({"type": "stop"}, True), ({"type": "limit"}, False), ({"type": None}, False)]
+)
+def test_an_unreadable_order_is_listed_if_it_may_be_of_the_type(
+    cells: dict[str, str | None], *, is_listed: bool
+) -> None:
+    picks = order_listing(OrderQuery(type=OrderType.STOP)).picks
+    assert picks is not None
+    assert picks(UnreadableItem("1", cells, {"qty": Fault.NOT_A_NUMBER})) == is_listed
+
+
+def test_activities_of_a_pair_are_found_under_both_of_its_names() -> None:
+    picks = activity_listing(ActivityQuery(symbols=("BTC/USD",))).picks
+    assert picks is not None
+    found = [picks(read_activity(fill(1, symbol=symbol))) for symbol in ("BTC/USD", "BTCUSD", "ETH/USD")]
+    assert found == [True, True, False]
+    assert picks(UnreadableItem("1", {"symbol": "BTCUSD"}, {}))
+    assert not picks(UnreadableItem("1", {}, {}))
 
 
 def test_time_bounds_and_an_id_are_never_sent_together() -> None:

@@ -25,7 +25,7 @@ async def test_from_a_card_to_the_account_orders_and_activities(browsing: Browsi
         page = await open_page(context)
         await page.get_by_role("link", name="Growth", exact=True).click()
         await expect(page.get_by_role("heading", name="Growth", level=1)).to_be_visible()
-        await page.get_by_role("link", name="Orders").click()
+        await page.get_by_role("navigation", name="Growth").get_by_role("link", name="Orders").click()
         await page.get_by_label("Status").select_option("open")
         await page.get_by_role("button", name="Apply").click()
         await expect(page).to_have_url(re.compile(r"status=open"))

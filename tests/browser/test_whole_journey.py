@@ -36,6 +36,15 @@ class Newcomer:
     async def press(self, role: Any, name: str | re.Pattern[str]) -> None:  # noqa: ANN401 - Playwright's list of roles
         await self.input_method.press(self.page.get_by_role(role, name=name, exact=isinstance(name, str)))
 
+    async def press_in_navigation(self, role: Any, name: str) -> None:  # noqa: ANN401 - Playwright's list of roles
+        """On a phone, what does not fit is in a menu."""
+        more = self.page.locator("[data-menu] summary")
+        navigation = self.page.get_by_role("navigation", name="Corral")
+        control = navigation.get_by_role(role, name=name, exact=True)
+        if not await control.is_visible():
+            await self.input_method.press(more)
+        await self.input_method.press(control)
+
     async def write(self, **texts: str) -> None:
         for name, text in texts.items():
             await self.input_method.write(self.page.locator(f"input[name={name}]:visible"), text)
@@ -153,7 +162,8 @@ async def _open_account_pages(newcomer: Newcomer) -> None:
     await newcomer.finds(newcomer.page.locator("[data-figure=equity]").get_by_text("$48,151,623.42"))
     await newcomer.sees("Positions")
     for page in ("Orders", "Activities"):
-        await newcomer.press("link", page)
+        tabs = newcomer.page.get_by_role("navigation", name="Long-term")
+        await newcomer.input_method.press(tabs.get_by_role("link", name=page))
         await newcomer.sees(page)
         await newcomer.press("button", "Apply")
         await newcomer.finds(newcomer.page.get_by_role("row").nth(1))
@@ -165,7 +175,7 @@ async def _open_account_pages(newcomer: Newcomer) -> None:
 
 
 async def _create_and_revoke_a_token(newcomer: Newcomer, url: str) -> str:
-    await newcomer.press("link", "Settings")
+    await newcomer.press_in_navigation("link", "Settings")
     await newcomer.sees("API tokens")
     await newcomer.write(name="Spreadsheet")
     await newcomer.input_method.press(newcomer.page.get_by_label("View accounts"))
@@ -197,8 +207,8 @@ async def _change_the_password_and_sign_in_again(newcomer: Newcomer) -> None:
         await newcomer.write(email=_EMAIL, password=_NEW_PASSWORD)
         await newcomer.press("button", "Sign in")
         await newcomer.sees(comes_to)
-        await newcomer.press("link", "Accounts")
+        await newcomer.press_in_navigation("link", "Home")
         await newcomer.sees("Accounts")
         await newcomer.finds(newcomer.page.get_by_role("article").get_by_text("$48,151,623.42"))
-        await newcomer.press("button", "Sign out")
+        await newcomer.press_in_navigation("button", "Sign out")
     await newcomer.sees("Sign in")

@@ -13,6 +13,7 @@ from corral.database.embedded.instance import EmbeddedDatabase
 from corral.database.migrate import apply_migrations
 from corral_sandbox import Sandbox
 from tests.journeys.clusters import ExternalPostgres, external_postgres
+from tests.journeys.forking import template
 from tests.journeys.program import corral, free_port
 
 LONGEST = 900.0  # seconds that one journey may take before it counts as hanging, on a machine however busy
@@ -32,6 +33,12 @@ def _bounded(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Co
             await test(**fixtures)
 
     return bounded
+
+
+@pytest.fixture
+def executed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The programs of this test are started as a shell starts them, and not forked."""
+    monkeypatch.setattr(template, "is_used", False)
 
 
 @pytest.fixture

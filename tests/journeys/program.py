@@ -1,4 +1,4 @@
-"""The real program: `python -m corral …` in its own process, ended by its process id."""
+"""The real program: `python -m corral …` in its own process (see forking.py), ended by its process id."""
 
 import asyncio
 import os
@@ -7,15 +7,16 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from aiohttp import ClientSession, ClientTimeout, CookieJar
 
 from corral.database.embedded.os_user import OsUser
+from tests.journeys.forking import ForkedProcess, template
 
 SOURCES = Path(__file__).parents[2] / "src"
 PATIENCE = 240.0  # seconds after which a program counts as hanging, on a machine that does other things, too
@@ -53,7 +54,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    process: asyncio.subprocess.Process
+    process: asyncio.subprocess.Process | ForkedProcess
     out_file: Path
     err_file: Path
 
@@ -102,12 +103,47 @@ async def corral(*arguments: object, **settings: object) -> Ended:
 
 
 async def corral_reading(stdin: str, *arguments: object, **settings: object) -> Ended:
+    texts, env = [*map(str, arguments)], environment(**settings)
+    forked = await _forked_to_its_end(stdin, texts, env)
+    return forked or await _executed_to_its_end(stdin, texts, env)
+
+
+async def _forked_to_its_end(stdin: str, arguments: list[str], env: dict[str, str]) -> Ended | None:
+    (their_in, our_in), (our_out, their_out), (our_err, their_err) = _pipe(), _pipe(), _pipe()
+    with our_in, our_out, our_err:
+        with their_in, their_out, their_err:
+            streams = their_in.fileno(), their_out.fileno(), their_err.fileno()
+            process = await template.fork(arguments, env, streams)
+        if process is None:
+            return None
+        try:
+            async with asyncio.timeout(PATIENCE):
+                our_in.write(stdin.encode())
+                our_in.close()
+                out, err = await asyncio.gather(_read_to_end(our_out), _read_to_end(our_err))
+                return Ended(await process.wait(), out, err)
+        finally:
+            process.kill()
+
+
+def _pipe() -> tuple[BinaryIO, BinaryIO]:
+    ours, theirs = os.pipe()
+    return open(ours, "rb", buffering=0), open(theirs, "wb", buffering=0)  # noqa: PTH123 - descriptors
+
+
+async def _read_to_end(pipe: BinaryIO) -> str:
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+    return (await reader.read()).decode()
+
+
+async def _executed_to_its_end(stdin: str, arguments: list[str], env: dict[str, str]) -> Ended:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "corral", *map(str, arguments)),
+        *(sys.executable, "-m", "corral", *arguments),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env=environment(**settings),
+        env=env,
         cwd="/",
     )
     try:
@@ -119,9 +155,20 @@ async def corral_reading(stdin: str, *arguments: object, **settings: object) -> 
     return Ended(await process.wait(), out.decode(), err.decode())
 
 
-def running(*arguments: object, **settings: object) -> AbstractAsyncContextManager[Running]:
+@asynccontextmanager
+async def running(*arguments: object, **settings: object) -> AsyncGenerator[Running]:
     """Starts `corral …`; what is left of it at the end is ended."""
-    return running_command([sys.executable, "-m", "corral", *map(str, arguments)], environment(**settings))
+    texts, env = [*map(str, arguments)], environment(**settings)
+    with _output() as (out, err):
+        with _opened(Path(os.devnull), "rb") as nothing, _opened(out) as out_file, _opened(err) as err_file:
+            streams = nothing.fileno(), out_file.fileno(), err_file.fileno()
+            process = await template.fork(texts, env, streams)
+        if process is not None:
+            async with _ended_at_last(process):
+                yield Running(process, out, err)
+            return
+    async with running_command([sys.executable, "-m", "corral", *texts], env) as started:
+        yield started
 
 
 def running_talkatively(*arguments: object, **settings: object) -> AbstractAsyncContextManager[Running]:
@@ -134,8 +181,7 @@ async def running_command(
     command: list[str], env: dict[str, str], *, user: OsUser | None = None
 ) -> AsyncGenerator[Running]:
     """As another user of the system, where `user` is one."""
-    with tempfile.TemporaryDirectory(prefix="corral-out-") as said:
-        out, err = Path(said, "out"), Path(said, "err")
+    with _output() as (out, err):
         with _opened(out) as out_file, _opened(err) as err_file:
             process = await asyncio.create_subprocess_exec(
                 *command,
@@ -148,21 +194,33 @@ async def running_command(
                 group=user.gid if user else None,
                 extra_groups=[] if user else None,
             )
-        try:
+        async with _ended_at_last(process):
             yield Running(process, out, err)
-        finally:
-            if process.returncode is None:
-                process.terminate()
-                try:
-                    async with asyncio.timeout(PATIENCE):
-                        await process.wait()
-                except TimeoutError:
-                    process.kill()
+
+
+@contextmanager
+def _output() -> Generator[tuple[Path, Path]]:
+    with tempfile.TemporaryDirectory(prefix="corral-out-") as said:
+        yield Path(said, "out"), Path(said, "err")
+
+
+@asynccontextmanager
+async def _ended_at_last(process: asyncio.subprocess.Process | ForkedProcess) -> AsyncGenerator[None]:
+    try:
+        yield
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            try:
+                async with asyncio.timeout(PATIENCE):
                     await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
 
 
-def _opened(file: Path) -> BinaryIO:
-    return file.open("wb")
+def _opened(file: Path, mode: Literal["rb", "wb"] = "wb") -> BinaryIO:
+    return file.open(mode)
 
 
 def environment(**settings: object) -> dict[str, str]:

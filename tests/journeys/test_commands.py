@@ -220,18 +220,21 @@ async def test_commands_work_while_a_server_runs(data: Path, against_sandbox: di
         assert await server.stop() == 0
 
 
+@pytest.mark.usefixtures("executed")
 async def test_openapi_prints_the_document_without_a_server() -> None:
     ended = await corral("openapi")
     assert (ended.status, ended.err) == (0, "")
     assert "/api/credentials/{credential_id}/account-data" in json.loads(ended.out)["paths"]
 
 
+@pytest.mark.usefixtures("executed")
 async def test_bare_commands_show_their_help() -> None:
     for ended in await asyncio.gather(corral(), corral("users")):
         assert (ended.status, ended.err) == (0, "")
         assert "Usage:" in ended.out
 
 
+@pytest.mark.usefixtures("executed")
 async def test_the_version_is_printed_and_nothing_else() -> None:
     ended = await corral("--version")
     assert (ended.status, ended.out, ended.err) == (0, f"corral {__version__}\n", "")

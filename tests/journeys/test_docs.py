@@ -134,9 +134,10 @@ async def workplace(first_data: Path, tmp_path_factory: pytest.TempPathFactory) 
     (folder / "bin").mkdir()
     for name, module in (("corral", "-m corral"), ("python", "")):
         _make_program(folder / ".venv" / "bin" / name, f'exec {shlex.quote(sys.executable)} {module} "$@"\n')
-    arguments = ("--data-dir", data, "--port", free_port(), "--sandbox-port", free_port())
+    sandbox_port = free_port()
+    arguments = ("--data-dir", data, "--port", free_port(), "--sandbox-port", sandbox_port)
     async with running("demo", *arguments) as demo:
-        yield await _workplace_of(demo, folder, data)
+        yield await _workplace_of(demo, f"http://127.0.0.1:{sandbox_port}", folder, data)
     shutil.rmtree(folder)
 
 
@@ -146,12 +147,11 @@ def _make_program(file: Path, script: str) -> None:
     file.chmod(file.stat().st_mode | stat.S_IXUSR)
 
 
-async def _workplace_of(demo: Running, folder: Path, data: Path) -> Workplace:
+async def _workplace_of(demo: Running, sandbox: str, folder: Path, data: Path) -> Workplace:
     url = await demo.url()
     token = await demo.says(r"Bearer (corral_\w+)'")
     credential_id = await demo.says(r"/api/credentials/(\S+)/account-data")
     (folder / "usb-stick").mkdir()
-    sandbox = f"http://127.0.0.1:{_port_of_sandbox(demo)}"
     values = {
         r"http://127\.0\.0\.1:8002": url,
         r"http://127\.0\.0\.1:8003": sandbox,
@@ -172,11 +172,6 @@ async def _workplace_of(demo: Running, folder: Path, data: Path) -> Workplace:
     key = {"api_key": _KEY_ID, "secret_key": secret_of(_KEY_ID)}
     (folder / "key.json").write_text(json.dumps(sent | key), encoding="utf-8")
     return workplace
-
-
-def _port_of_sandbox(demo: Running) -> str:
-    arguments = Path(f"/proc/{demo.pid}/cmdline").read_text(encoding="utf-8").split("\0")
-    return arguments[arguments.index("--sandbox-port") + 1]
 
 
 def test_every_entry_of_the_list_is_a_block_on_a_page() -> None:
@@ -240,6 +235,7 @@ def _judge(block: Block, answer: dict[str, Any]) -> None:
         assert json.loads(following.text).keys() == answer.keys()
 
 
+@pytest.mark.usefixtures("executed")
 @pytest.mark.parametrize("text", STARTED)
 async def test_the_program_starts_as_printed(text: str, data: Path, against_sandbox: dict[str, str]) -> None:
     _, *arguments = text.split()

@@ -142,6 +142,7 @@ async def until_no_more_are_taken(url: str) -> None:
                 return
 
 
+@pytest.mark.usefixtures("executed")
 async def test_a_server_stopped_during_startup_leaves_nothing_running(
     data: Path, against_sandbox: dict[str, str]
 ) -> None:

@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from aiohttp import ClientSession
 
 from corral.database.embedded.os_user import OsUser, own_user
@@ -23,6 +24,8 @@ from tests.people import key_pair
 # Seen: 5 to 9 for five keys, all in freed memory: the last text of each opened secret, which Python does not wipe,
 # and the head of the last requests as aiohttp wrote it, in a freed buffer and on the stack.
 MOST_LEFTOVERS = 60
+
+pytestmark = pytest.mark.usefixtures("executed")
 
 _UNHARDENED = (
     "import sys; from corral import cli; cli.harden_process = lambda: None; sys.argv[0] = 'corral'; cli.main()"

@@ -14,6 +14,8 @@ from aiohttp import ClientConnectionError, ClientSession
 from tests.journeys.footprint import processes_of
 from tests.journeys.program import PATIENCE, environment, running, running_command
 
+pytestmark = pytest.mark.usefixtures("executed")
+
 
 @pytest.fixture(scope="module", autouse=True)
 def sighup_is_not_ignored() -> Iterator[None]:

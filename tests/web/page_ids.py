@@ -10,11 +10,13 @@ from tests.people import Person
 async def ids_of(
     service: Service, person: Person, other: Person, nickname: str = "mine", key_id: str | None = None
 ) -> dict[str, str]:
-    """Returns ids by the parameter's name: an account, a token, a session and an invitation of `person`.
+    """Returns ids by the parameter's name: an account, its last order, a token, a session, an invitation.
 
     `other` is the member that an administrator could disable.
     """
     credential = await person.store(key_id, nickname)
+    async with person.client.get(f"/api/credentials/{credential['id']}/orders") as answer:
+        order_id = (await answer.json())["items"][0]["id"]
     async with person.client.post("/api/tokens", json={"name": "another"}) as answer:
         token = await answer.json()
     cookie = await sign_in_by_link(service, person.user_id)
@@ -26,6 +28,7 @@ async def ids_of(
             invitation_id = (await answer.json())["id"] if answer.status == 201 else str(uuid4())
     return {
         "credential_id": credential["id"],
+        "order_id": order_id,
         "symbol": "AAPL",
         "token_id": token["id"],
         "session_id": session["id"],

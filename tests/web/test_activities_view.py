@@ -14,6 +14,7 @@ from corral.web.view.activities import (
     trade_name,
 )
 
+
 def _words(*lines: str) -> list[str]:
     return [word for line in lines for word in line.split()]
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Final
 
 import pytest
@@ -53,13 +54,13 @@ _HISTORY: Final = {
     "base_value": 75300,
     "timeframe": "1D",
 }
-_WITH_AMOUNTS: Final = re.compile(r"/$|/holdings|/orders|/activity|/accounts/\{credential_id\}(/orders|/activities)?$")
+_WITH_AMOUNTS: Final = re.compile(r"/$|/holdings|/orders|/activity|/accounts/\{credential_id\}(/.*)?$")
 _FOR_SCRIPTS: Final = {"/closes", "/lines", "/accounts/{credential_id}/details", "/sign-out"}
 _MONEY: Final = re.compile(r"[$€£¥]\s?\d|753")
 
 
 @pytest.mark.parametrize(
-    ("text", "hidden"),
+    ("format_text", "given"),
     [
         (format_money, ("753", "USD")),
         (format_gain, ("753", "USD")),
@@ -68,11 +69,10 @@ _MONEY: Final = re.compile(r"[$€£¥]\s?\d|753")
     ],
     ids=str,
 )
-def test_an_amount_is_masked(text: object, hidden: tuple[str, ...]) -> None:
-    assert callable(text)
-    assert "753" in text(*hidden)
+def test_an_amount_is_masked(format_text: Callable[..., str], given: tuple[str, ...]) -> None:
+    assert "753" in format_text(*given)
     with displaying(HIDING):
-        assert text(*hidden) == MASK
+        assert format_text(*given) == MASK
 
 
 def test_prices_and_percentages_are_never_masked() -> None:
@@ -87,7 +87,7 @@ def test_prices_and_percentages_are_never_masked() -> None:
 def test_screen_readers_say_hidden() -> None:
     assert spoken(f"from {MASK}") == "from hidden"
     assert accessible(f"<{MASK}>") == (
-        f'&lt;<span aria-hidden="true">{MASK}</span><span class="visually-hidden">hidden</span>&gt;'
+        f'&lt;<span class="mask" aria-hidden="true">{MASK}</span><span class="visually-hidden">hidden</span>&gt;'
     )
 
 
@@ -96,8 +96,9 @@ async def test_no_page_has_an_amount(
 ) -> None:
     key_id = paper_key()
     await make_administrator(service, alice.email)
-    ids = await ids_of(service, alice, bob, key_id=key_id)
+    ids = await ids_of(service, alice, bob, key_id=key_id) | {"order_id": _ORDERS[0]["id"]}
     lists = {
+        f"/v2/orders/{ids['order_id']}": _ORDERS[0],
         "/v2/positions": _POSITIONS,
         "/v2/orders": _ORDERS,
         "/v2/account/activities": _ACTIVITIES,

@@ -20,7 +20,7 @@ _POLICY = (
     "require-trusted-types-for 'script'"
 )
 _BANNER = "SANDBOX: no real money, no real Alpaca account"
-_FOR_SCRIPTS = {"/closes", "/lines", "/accounts/{credential_id}/details"}
+_FOR_SCRIPTS = {"/closes", "/curves", "/lines", "/market", "/accounts/{credential_id}/details"}
 
 
 @pytest.fixture(params=[page for page in PAGES if page not in {*_FOR_SCRIPTS, "/sign-out"}])

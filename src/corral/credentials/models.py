@@ -24,6 +24,8 @@ class Credential:
     last_used_at: datetime | None
     created_at: datetime
     updated_at: datetime
+    group: str | None
+    is_pinned: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +68,38 @@ class Replacement:
     account_number: str | None
     account_status: str | None
     sealed: tuple[bytes, bytes]  # key id, secret
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAccount:
+    """Everything about a stored account: for its owner's pages, which read it at Alpaca, too."""
+
+    credential: Credential
+    sealed: SealedCredential
+
+    @property
+    def named(self) -> NamedCredential:
+        return NamedCredential(self.credential.nickname, self.credential.account_number, self.sealed)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where an account is in its owner's lists. None leaves a field unchanged; an empty `group` is none."""
+
+    group: str | None = None
+    is_pinned: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HomeView:
+    """How a person likes the home page. `layout` and `scope` are None until they choose one.
+
+    The pages know the names; one that a later release has removed means the default.
+    """
+
+    layout: str | None = None
+    sort_by: str = "custom"
+    is_descending: bool = False
+    group_by: str = "none"
+    scope: str | None = None
+    has_shortcuts: bool = True

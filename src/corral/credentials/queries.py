@@ -8,7 +8,16 @@ from uuid import UUID
 import asyncpg
 
 from corral.alpaca.environments import Environment
-from corral.credentials.models import Credential, CredentialVersion, NamedCredential, Replacement, SealedCredential
+from corral.credentials.models import (
+    Credential,
+    CredentialVersion,
+    HomeView,
+    NamedCredential,
+    Placement,
+    Replacement,
+    SealedCredential,
+    StoredAccount,
+)
 from corral.database.connection import Connection, Database, Fetcher, Owned, columns
 from corral.identity.queries import SessionRow, TokenRow
 
@@ -117,7 +126,7 @@ async def insert_credential(
         WHERE (SELECT count(*) FROM corral.credentials WHERE user_id = $1) < $11
         ON CONFLICT (user_id, credential_type, account_id) DO NOTHING
         RETURNING id, nickname, credential_type, account_number, account_status, is_active, key_hint,
-                  last_validated_at, refused_at, last_used_at, created_at, updated_at
+                  last_validated_at, refused_at, last_used_at, created_at, updated_at, group_name, is_pinned
         """,
         user_id, credential_id, nickname, environment.value, account_id, account_number, account_status, key_hint,
         *sealed, most,
@@ -138,7 +147,7 @@ async def load_credentials(connection: Connection, user_id: UUID) -> list[Creden
     rows = await connection.fetch(
         """
         SELECT id, nickname, credential_type, account_number, account_status, is_active, key_hint,
-               last_validated_at, refused_at, last_used_at, created_at, updated_at
+               last_validated_at, refused_at, last_used_at, created_at, updated_at, group_name, is_pinned
         FROM corral.credentials WHERE user_id = $1 ORDER BY created_at, id
         """,
         user_id,
@@ -159,11 +168,76 @@ async def load_active_credentials(connection: Connection, user_id: UUID) -> list
     return [_named(row) for row in rows]
 
 
+async def load_accounts_in_order(connection: Connection, user_id: UUID) -> list[StoredAccount]:
+    """All of them in the order of their owner: pinned ones first, and new ones last."""
+    rows = await connection.fetch(
+        """
+        SELECT id, nickname, credential_type, account_number, account_status, is_active, key_hint,
+               last_validated_at, refused_at, last_used_at, created_at, updated_at, group_name, is_pinned,
+               account_id, revision, api_key_sealed, secret_key_sealed
+        FROM corral.credentials WHERE user_id = $1
+        ORDER BY is_pinned DESC, list_position NULLS LAST, created_at, id
+        """,
+        user_id,
+    )
+    return [_stored_account(user_id, row) for row in rows]
+
+
+async def load_home_view(connection: Connection, user_id: UUID) -> HomeView | None:
+    row = await connection.fetchrow(
+        """
+        SELECT layout, sort_by, is_descending, group_by, scope, has_shortcuts
+        FROM corral.home_views WHERE user_id = $1
+        """,
+        user_id,
+    )
+    return HomeView(*row) if row else None
+
+
+async def store_home_view(connection: Connection, user_id: UUID, view: HomeView) -> None:
+    await connection.execute(
+        """
+        INSERT INTO corral.home_views (user_id, layout, sort_by, is_descending, group_by, scope, has_shortcuts)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)
+        ON CONFLICT (user_id) DO UPDATE SET layout = excluded.layout, sort_by = excluded.sort_by,
+            is_descending = excluded.is_descending, group_by = excluded.group_by, scope = excluded.scope,
+            has_shortcuts = excluded.has_shortcuts
+        """,
+        user_id, view.layout, view.sort_by, view.is_descending, view.group_by, view.scope, view.has_shortcuts,
+    )  # fmt: skip
+
+
+async def place_credential(connection: Connection, user_id: UUID, credential_id: UUID, placement: Placement) -> bool:
+    """Returns False when this user has no such credential."""
+    placed = await connection.fetchval(
+        """
+        UPDATE corral.credentials
+        SET group_name = nullif(coalesce($3, group_name), ''), is_pinned = coalesce($4, is_pinned)
+        WHERE user_id = $1 AND id = $2 RETURNING id
+        """,
+        user_id, credential_id, placement.group, placement.is_pinned,
+    )  # fmt: skip
+    return placed is not None
+
+
+async def store_order(connection: Connection, user_id: UUID, credential_ids: Sequence[UUID]) -> None:
+    """To be called after `lock_user`, so that concurrent moves are made one after the other."""
+    await connection.execute(
+        """
+        UPDATE corral.credentials c SET list_position = o.list_position
+        FROM unnest($2::uuid[]) WITH ORDINALITY o (id, list_position)
+        WHERE c.user_id = $1 AND c.id = o.id AND c.list_position IS DISTINCT FROM o.list_position
+        """,
+        user_id,
+        credential_ids,
+    )
+
+
 async def load_credential(connection: Connection, user_id: UUID, credential_id: UUID) -> Credential | None:
     row = await connection.fetchrow(
         """
         SELECT id, nickname, credential_type, account_number, account_status, is_active, key_hint,
-               last_validated_at, refused_at, last_used_at, created_at, updated_at
+               last_validated_at, refused_at, last_used_at, created_at, updated_at, group_name, is_pinned
         FROM corral.credentials WHERE user_id = $1 AND id = $2
         """,
         user_id, credential_id,
@@ -273,6 +347,17 @@ def _access(key: AccessKey, row: asyncpg.Record) -> Access:
 def _credential(row: asyncpg.Record) -> Credential:
     identifier, nickname, credential_type, *rest = row
     return Credential(identifier, nickname, Environment(credential_type), *rest)
+
+
+def _stored_account(user_id: UUID, row: asyncpg.Record) -> StoredAccount:
+    *own, account_id, revision, api_key_sealed, secret_key_sealed = row
+    identifier, nickname, credential_type, *rest = own
+    one = Credential(identifier, nickname, Environment(credential_type), *rest)
+    sealed = SealedCredential(
+        one.id, user_id, one.credential_type, account_id, one.is_active, revision,
+        api_key_sealed, secret_key_sealed, one.last_used_at, one.refused_at,
+    )  # fmt: skip
+    return StoredAccount(one, sealed)
 
 
 def _named(row: asyncpg.Record) -> NamedCredential:

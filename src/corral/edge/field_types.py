@@ -124,6 +124,11 @@ Name = Annotated[
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
     AfterValidator(_without_control_characters),
 ]
+GroupName = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, max_length=60),
+    AfterValidator(_without_control_characters),
+]
 _SECRET_SCHEMA: Final = WithJsonSchema(
     {"type": "string", "format": "password", "writeOnly": True, "minLength": 1, "maxLength": LONGEST_SECRET}
 )

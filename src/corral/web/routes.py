@@ -8,10 +8,11 @@ from corral.errors import NotFound
 from corral.web.manifest import describe_application
 from corral.web.pages import (
     account,
-    accounts,
     api_docs,
     api_keys,
+    arrange,
     combined,
+    home,
     invitation,
     members,
     order,
@@ -22,7 +23,7 @@ from corral.web.pages import (
 from corral.web.static_files import STATIC_FILES, STATIC_VERSION
 
 router = APIRouter(include_in_schema=False)
-for page in (accounts, account, order, position, combined, api_keys, settings, members, invitation, sign_in, api_docs):
+for page in (home, arrange, account, order, position, combined, api_keys, settings, members, invitation, sign_in, api_docs):
     router.include_router(page.router)
 
 

@@ -8,11 +8,11 @@ can't be read, or only in part, is left out of the whole curve and counted.
 from asyncio import to_thread
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import NamedTuple
+from decimal import Decimal, localcontext
+from typing import Final, NamedTuple
 from uuid import UUID
 
-from corral.accounts.amounts import quotient, total
+from corral.accounts.amounts import EXACT, as_text, exact_sum, quotient
 from corral.accounts.combined.reading import AccountProblem, AccountRead, read_accounts
 from corral.accounts.lists import portfolio_history_of
 from corral.accounts.reader import AccountReader
@@ -22,6 +22,8 @@ from corral.alpaca.portfolio_history import HistoryQuery
 from corral.credentials.models import NamedCredential
 from corral.credentials.problems import UpstreamFailed
 from corral.credentials.reader import OpenCredential
+
+_ZERO: Final = Decimal()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,8 @@ def add_up(histories: Iterable[AccountHistory], left_out: Mapping[Left, int] | N
     groups: dict[tuple[Environment, str], list[AccountHistory]] = {}
     for history in histories:
         groups.setdefault((history.account_type, history.currency), []).append(history)
-    curves = (_curve(groups[group], *group, left_out or {}) for group in sorted(groups))
+    with localcontext(EXACT):  # of every operator below
+        curves = [_curve(groups[group], *group, left_out or {}) for group in sorted(groups)]
     return tuple(curve for curve in curves if curve is not None)
 
 
@@ -213,11 +216,11 @@ def _value(point: HistoryPointResponse) -> _Value:
 def _point(at: str, values: Iterable[_Value], joined: tuple[Joined, ...]) -> CurvePoint:
     values = list(values)
     profits = [value.profit_loss for value in values if value.profit_loss is not None]
-    profit_loss = f"{total(profits):f}" if len(profits) == len(values) else None
-    return CurvePoint(at, f"{total(value.equity for value in values):f}", profit_loss, joined)
+    profit_loss = as_text(sum(profits, _ZERO)) if len(profits) == len(values) else None
+    return CurvePoint(at, as_text(sum([value.equity for value in values], _ZERO)), profit_loss, joined)
 
 
 def _total(amounts: Iterable[str | None]) -> str | None:
     """Returns None if one of them isn't known."""
     known = list(amounts)
-    return None if None in known else f"{total(Decimal(amount) for amount in known if amount is not None):f}"
+    return None if None in known else exact_sum(amount for amount in known if amount is not None)

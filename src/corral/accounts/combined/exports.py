@@ -20,7 +20,7 @@ from corral.accounts.combined.params import (
     AllOrdersExportParams,
     AllPositionsExportParams,
 )
-from corral.accounts.combined.reading import AccountProblem, AccountsRead, read_accounts
+from corral.accounts.combined.reading import AccountProblem, read_accounts
 from corral.accounts.combined.selection import Selection, load_selected
 from corral.accounts.csv_writer import csv_header, csv_rows
 from corral.accounts.exports import (
@@ -118,7 +118,7 @@ class _Export(Generic[Item]):
         self.names = {credential.sealed.id: credential.nickname for credential in credentials}
         # From now on, exactly these: a file must not lack an account that went away meanwhile.
         self.selection = replace(self.selection, credential_ids=tuple(self.names))
-        await self._read(credentials, Progress())
+        await self._read(credentials, Progress(), waits=False)
         return self._written()
 
     async def _written(self) -> AsyncGenerator[bytes]:
@@ -145,13 +145,13 @@ class _Export(Generic[Item]):
             credentials = await self.exporter.load(self.selection)
             places = {one: place for one in due if (place := self.ahead[one].goes_on) is not None}
             going_on = [credential for credential in credentials if credential.sealed.id in places]
-            await self._read(going_on, replace(progress, places=places))
+            await self._read(going_on, replace(progress, places=places), waits=True)
         except Problem as problem:
-            _log.warning("export_cut_off", code=problem.code, accounts=len(self.names))
+            _log.warning("export_cut_off", code=problem.code, credential_id=problem.extra.get("credential_id"))
             raise
 
-    async def _read(self, credentials: Sequence[NamedCredential], progress: Progress) -> None:
-        """Reads on, once the rate limits of all accounts allow it. Raises a Problem."""
+    async def _read(self, credentials: Sequence[NamedCredential], progress: Progress, *, waits: bool) -> None:
+        """Reads on; if it `waits`, once the rate limits of all accounts allow it. Raises a Problem."""
         most = max(_LEAST_AHEAD, _MOST_AHEAD // max(1, len(self.names)))
 
         async def read(credential: OpenCredential) -> ReadAhead[Item]:
@@ -164,27 +164,23 @@ class _Export(Generic[Item]):
         while credentials:
             found = await read_accounts(credentials, read, self.exporter.accounts, purpose=EXPORT)
             self.ahead |= {each.credential_id: each.value for each in found.reads}
-            pause = _pause(found)
-            if pause and waited >= LONGEST_WAIT_SECONDS:
+            due = {problem.credential_id for problem in found.problems}
+            if not due:
+                return
+            if not waits or waited >= LONGEST_WAIT_SECONDS:
                 _refuse_problems(found.problems)
-            if pause:
-                await self.exporter.sleep(pause)
-                waited += pause
-            credentials = await self._again([problem.credential_id for problem in found.problems])
-
-    async def _again(self, due: Sequence[UUID]) -> Sequence[NamedCredential]:
-        if not due:
-            return ()
-        return [credential for credential in await self.exporter.load(self.selection) if credential.sealed.id in due]
+            pause = _pause(found.problems)
+            await self.exporter.sleep(pause)
+            waited += pause
+            credentials = [one for one in await self.exporter.load(self.selection) if one.sealed.id in due]
 
 
-def _pause(found: AccountsRead[ReadAhead[Item]]) -> int:
-    """Returns for how many seconds to wait for rate limits; 0 for none. Raises any other Problem."""
-    others = [one for one in found.problems if not isinstance(one.problem, AccountRateLimited)]
-    _refuse_problems(others)
-    unknown = [one for one in found.problems if one.problem.retry_after is None]
-    _refuse_problems(unknown)
-    return max((one.problem.retry_after or 0 for one in found.problems), default=0)
+def _pause(problems: Iterable[AccountProblem]) -> int:
+    """Returns for how many seconds to wait for rate limits. Raises any other Problem."""
+    _refuse_problems(
+        one for one in problems if not isinstance(one.problem, AccountRateLimited) or one.problem.retry_after is None
+    )
+    return max(one.problem.retry_after or 0 for one in problems)
 
 
 def _refuse_problems(problems: Iterable[AccountProblem]) -> None:

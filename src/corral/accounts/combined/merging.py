@@ -122,7 +122,9 @@ class Merging(Generic[Item]):
         while goes_on is not None and sum(one.is_picked for one in ahead) < limit and len(stretches) < most:
             stretch = await _find(source, goes_on, limit=limit, near=joins_at)
             stretches.append(stretch)
-            ahead = self._not_given(stretches, source.listing, progress, joins=place is None)
+            found = self._ahead(stretches, source.listing, progress, joins=place is None)
+            # Behind its place, an account has nothing that was given, whatever its times are.
+            ahead = found if place else [one for one in found if not self._was_given(one, credential_id, progress)]
             goes_on = stretch.page.goes_on
         if goes_on is not None and not ahead:
             raise RepeatedPage
@@ -144,7 +146,7 @@ class Merging(Generic[Item]):
                 at, given = key, set[bytes]()
             if one.is_picked:
                 entries.append(MergedEntry(credential_id, one.entry))
-                given.add(mark(one.entry.id))
+                given.add(_mark(credential_id, one.entry))
             taken[credential_id] += 1
             account = read[credential_id]
             if taken[credential_id] == len(account.ahead) and account.goes_on is not None:
@@ -169,7 +171,7 @@ class Merging(Generic[Item]):
         lists = [[(one.key, credential_id, one) for one in read[credential_id].ahead] for credential_id in sorted(read)]
         return merge(*lists, key=lambda item: item[0], reverse=self._descends)
 
-    def _not_given(
+    def _ahead(
         self,
         stretches: Sequence[_Stretch[Item]],
         listing: Listing[Item | UnreadableItem],
@@ -178,23 +180,20 @@ class Merging(Generic[Item]):
         joins: bool,
     ) -> list[_Ahead[Item]]:
         """An item whose time is unknown has that of the one before it."""
-        # Behind its place, an account has nothing that was given, whatever its times are.
         key = self._start if joins or progress.at is None else progress.at
         ahead: list[_Ahead[Item]] = []
         for stretch in stretches:
             for index, entry in enumerate(stretch.page.items):
                 at = self.time_of(entry)
                 key = key if at is None else self._later_in_list(key, at)
-                if joins and self._was_given(key, entry, progress):
-                    continue
                 ahead.append(_Ahead(entry, key, stretch, index, listing.picks is None or listing.picks(entry)))
         return ahead
 
-    def _was_given(self, key: str, entry: Item | UnreadableItem, progress: Progress) -> bool:
+    def _was_given(self, one: _Ahead[Item], credential_id: UUID, progress: Progress) -> bool:
         """Also whether it was missed: it is listed before the time at which the merged list stands."""
-        if progress.at is None:
-            return False
-        return mark(entry.id) in progress.given if key == progress.at else self._is_before(key, progress.at)
+        if one.key == progress.at:
+            return _mark(credential_id, one.entry) in progress.given
+        return progress.at is not None and self._is_before(one.key, progress.at)
 
     @property
     def _descends(self) -> bool:
@@ -210,6 +209,10 @@ class Merging(Generic[Item]):
 
     def _is_before(self, key: str, at: str) -> bool:
         return key > at if self._descends else key < at
+
+
+def _mark(credential_id: UUID, entry: Listed) -> bytes:
+    return mark(f"{credential_id} {entry.id}")
 
 
 async def _find(source: Source[Item], place: Place, *, limit: int, near: str | None) -> _Stretch[Item]:

@@ -6,11 +6,11 @@ Long and short, paper and live, and currencies stay apart. Sums are exact; quoti
 from asyncio import to_thread
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from corral.accounts.amounts import EXACT, quotient, total
+from corral.accounts.amounts import EXACT, as_text, quotient
 from corral.accounts.combined.reading import AccountProblem, AccountRead, read_accounts
 from corral.accounts.lists import positions_of
 from corral.accounts.reader import AccountReader
@@ -19,6 +19,8 @@ from corral.alpaca.environments import Environment
 from corral.credentials.models import NamedCredential
 from corral.credentials.reader import OpenCredential
 
+_ZERO: Final = Decimal()
+_BYTES_OF_A_PART: Final = 500  # about, in memory, without Alpaca's answer
 _COIN: Final = "crypto"
 # What coins are priced in, the longest first: Alpaca writes BTCUSD in positions and BTC/USD in orders.
 _QUOTES: Final = ("USDT", "USDC", "USDG", "USD", "BTC", "ETH", "EUR")
@@ -123,22 +125,63 @@ async def read_all_positions(
         return data.value.currency, listed.value
 
     found = await read_accounts(credentials, read, accounts, within_seconds=within_seconds)
-    held = [_held(each) for each in found.reads]
-    items, totals = await to_thread(_merged_with_totals, held)
+    held = tuple(map(_held, found.reads))
+    merged = await _merged(credentials, held, accounts) if held else _Merged((), ())
     unreadable = sum(each.positions.unreadable for each in held)
-    return AllPositions(items, totals, unreadable, found.problems, found.pending)
+    return AllPositions(merged.items, merged.totals, unreadable, found.problems, found.pending)
 
 
 def merge_positions(held: Iterable[HeldByAccount]) -> tuple[MergedPosition, ...]:
     """Returns one for each asset, side, currency and account type. The order of the accounts does not matter."""
-    return tuple(position for group in _groups(held) for position in group)
+    return _merge_all(held).items
 
 
-def _merged_with_totals(
-    held: Sequence[HeldByAccount],
-) -> tuple[tuple[MergedPosition, ...], tuple[PositionTotals, ...]]:
-    groups = list(_groups(held))
-    return tuple(position for group in groups for position in group), tuple(map(_totals, groups))
+@dataclass(frozen=True, slots=True)
+class _Merged:
+    """As the cache keeps it."""
+
+    items: tuple[MergedPosition, ...]
+    totals: tuple[PositionTotals, ...]
+
+    @property
+    def size(self) -> int:
+        return _BYTES_OF_A_PART * sum(len(item.parts) for item in self.items)
+
+
+class _SameLists:
+    """Equal to another one of the very same answers of Alpaca: what was merged of them is still true."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self, held: tuple[HeldByAccount, ...]) -> None:
+        self._held = held
+
+    def _parts(self) -> list[tuple[object, ...]]:
+        return [(one.credential_id, one.nickname, one.currency, id(one.positions)) for one in self._held]
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._parts()))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _SameLists) and self._parts() == other._parts()
+
+
+async def _merged(
+    credentials: Sequence[NamedCredential], held: tuple[HeldByAccount, ...], accounts: AccountReader
+) -> _Merged:
+    """Cached under one of the accounts that were read for this request, as long as their answers are."""
+
+    async def fetch() -> _Merged:
+        return await to_thread(_merge_all, held)
+
+    first = next(one for one in credentials if one.sealed.id == held[0].credential_id)
+    return await accounts.shared(accounts.open_row(first.sealed), _SameLists(held), fetch)
+
+
+def _merge_all(held: Iterable[HeldByAccount]) -> _Merged:
+    with localcontext(EXACT):  # of every operator below
+        groups = list(_groups(held))
+        return _Merged(tuple(position for group in groups for position in group), tuple(map(_totals, groups)))
 
 
 def _held(read: AccountRead[tuple[str, PositionList]]) -> HeldByAccount:
@@ -185,28 +228,25 @@ def _with_slash(symbol: str) -> str:
 
 def _merge_whole(whole: _Whole, parts: Iterable[PositionPart], pairs: dict[str, str]) -> list[MergedPosition]:
     by_asset: dict[tuple[str, bool, str], list[_Valued]] = {}
-    size = Decimal()
+    size = _ZERO
     for part in parts:
         position, valued = part.position, _valued(part)
         is_coin = position.asset_class in {_COIN, None} and position.symbol.replace("/", "") in pairs
         symbol = pairs[position.symbol.replace("/", "")] if is_coin else position.symbol
         by_asset.setdefault((symbol, is_coin, position.side), []).append(valued)
-        size = EXACT.add(size, valued.size)
+        size += valued.size
     merged = [_merge(whole, symbol, found, size) for (symbol, _, _), found in by_asset.items()]
     ranked = sorted(merged, key=lambda pair: (-pair[0], pair[1].symbol, pair[1].side, pair[1].asset_id))
     return [position for _, position in ranked]
 
 
 class _Valued(NamedTuple):
-    """A part with the numbers that are added up, by the names in `_SUMS`. `size` is its absolute market value."""
+    """A part with the numbers that are added up. `size` is its absolute market value."""
 
     part: PositionPart
     numbers: tuple[Decimal | None, ...]
     size: Decimal
-
-
-_SUMS: Final = ("qty", "qty_available", "market_value", "cost_basis", "unrealized_pl", "unrealized_intraday_pl")
-_VALUE: Final = _SUMS.index("market_value")
+    lacks_numbers: bool
 
 
 def _valued(part: PositionPart) -> _Valued:
@@ -220,17 +260,33 @@ def _valued(part: PositionPart) -> _Valued:
         position.unrealized_intraday_pl,
     )
     numbers = tuple([None if text is None else Decimal(text) for text in texts])
-    value = numbers[_VALUE]
-    return _Valued(part, numbers, Decimal() if value is None else EXACT.abs(value))
+    value = numbers[2]
+    return _Valued(part, numbers, _ZERO if value is None else abs(value), None in texts)
+
+
+class _Sum(NamedTuple):
+    """Of those parts that have the number; None if none has it."""
+
+    amount: Decimal | None
+    is_complete: bool
+
+    @property
+    def text(self) -> str | None:
+        return None if self.amount is None else as_text(self.amount)
+
+    @property
+    def whole(self) -> Decimal | None:
+        """None if a part lacks the number."""
+        return self.amount if self.is_complete else None
 
 
 def _merge(whole: _Whole, symbol: str, found: list[_Valued], size_of_all: Decimal) -> tuple[Decimal, MergedPosition]:
     """Returns it after its absolute market value, by which it is sorted."""
     found.sort(key=lambda one: (-one.size, one.part.credential_id))
     first = found[0].part.position
-    sums = {name: _sum(found, index) for index, name in enumerate(_SUMS)}
-    size = total(one.size for one in found)
-    value, single = sums["market_value"], found[0].part.position if len(found) == 1 else None
+    single = first if len(found) == 1 else None
+    qty, qty_available, value, cost, gain, gain_today = map(_sum, zip(*[one.numbers for one in found], strict=True))
+    size = sum([one.size for one in found], _ZERO)
     return size, MergedPosition(
         symbol=symbol,
         asset_id=first.asset_id,
@@ -239,33 +295,27 @@ def _merge(whole: _Whole, symbol: str, found: list[_Valued], size_of_all: Decima
         currency=whole.currency,
         account_type=whole.account_type,
         side=first.side,
-        qty=_text(sums["qty"]) or "0",
-        qty_available=_text(sums["qty_available"]),
+        qty=qty.text or "0",
+        qty_available=qty_available.text,
         avg_entry_price=single.avg_entry_price if single else _average_price(found),
-        market_value=_text(value),
-        cost_basis=_text(sums["cost_basis"]),
-        unrealized_pl=_text(sums["unrealized_pl"]),
-        unrealized_plpc=single.unrealized_plpc if single else _of_cost(found),
-        unrealized_intraday_pl=_text(sums["unrealized_intraday_pl"]),
-        unrealized_intraday_plpc=single.unrealized_intraday_plpc if single else _of_last_close(found),
+        market_value=value.text,
+        cost_basis=cost.text,
+        unrealized_pl=gain.text,
+        unrealized_plpc=single.unrealized_plpc if single else _factor(gain.whole, cost.whole),
+        unrealized_intraday_pl=gain_today.text,
+        unrealized_intraday_plpc=single.unrealized_intraday_plpc if single else _of_last_close(gain_today, value),
         current_price=first.current_price,
         lastday_price=first.lastday_price,
         change_today=first.change_today,
-        weight=None if value is None else quotient(size, size_of_all) or "0",
-        missing=sum(None in one.numbers for one in found),
+        weight=None if value.amount is None else quotient(size, size_of_all) or "0",
+        missing=sum([one.lacks_numbers for one in found]),
         parts=tuple([one.part for one in found]),
     )
 
 
-def _sum(found: Sequence[_Valued], index: int) -> Decimal | None:
-    if len(found) == 1:
-        return found[0].numbers[index]
-    known = [number for one in found if (number := one.numbers[index]) is not None]
-    return total(known) if known else None
-
-
-def _text(amount: Decimal | None) -> str | None:
-    return None if amount is None else f"{amount:f}"
+def _sum(numbers: Sequence[Decimal | None]) -> _Sum:
+    known = [number for number in numbers if number is not None]
+    return _Sum(sum(known[1:], known[0]) if known else None, len(known) == len(numbers))
 
 
 def _average_price(found: Sequence[_Valued]) -> str | None:
@@ -273,42 +323,31 @@ def _average_price(found: Sequence[_Valued]) -> str | None:
     prices = [one.part.position.avg_entry_price for one in found]
     if len(set(prices)) == 1:
         return prices[0]
-    weighted = Decimal()
-    quantity = Decimal()
+    weighted = quantity = _ZERO
     for one, price in zip(found, prices, strict=True):
         if price is None:
             return None
-        qty = one.numbers[0] or Decimal()
-        weighted = EXACT.add(weighted, EXACT.multiply(qty, Decimal(price)))
-        quantity = EXACT.add(quantity, qty)
+        qty = one.numbers[0] or _ZERO
+        weighted += qty * Decimal(price)
+        quantity += qty
     return quotient(weighted, quantity)
 
 
-def _of_cost(found: Sequence[_Valued]) -> str | None:
-    """A short position has a negative cost basis, and a gain is positive nevertheless."""
-    return _factor(_complete(found, "unrealized_pl"), _complete(found, "cost_basis"))
-
-
-def _of_last_close(found: Sequence[_Valued]) -> str | None:
-    gain, value = _complete(found, "unrealized_intraday_pl"), _complete(found, "market_value")
-    return _factor(gain, None if gain is None or value is None else EXACT.subtract(value, gain))
+def _of_last_close(gain: _Sum, value: _Sum) -> str | None:
+    if gain.whole is None or value.whole is None:
+        return None
+    return _factor(gain.whole, value.whole - gain.whole)
 
 
 def _factor(gain: Decimal | None, base: Decimal | None) -> str | None:
-    return None if gain is None or base is None else quotient(gain, EXACT.abs(base))
-
-
-def _complete(found: Sequence[_Valued], name: str) -> Decimal | None:
-    """Returns None if a part lacks the number."""
-    index = _SUMS.index(name)
-    numbers = [one.numbers[index] for one in found]
-    return None if None in numbers else total(number for number in numbers if number is not None)
+    """The base of a short position is negative, and a gain is positive nevertheless."""
+    return None if gain is None or base is None else quotient(gain, abs(base))
 
 
 def _totals(group: Sequence[MergedPosition]) -> PositionTotals:
     def added(name: str, among: Sequence[MergedPosition] = group) -> str:
         values: Iterator[str | None] = (getattr(position, name) for position in among)
-        return f"{total(Decimal(value) for value in values if value is not None):f}"
+        return as_text(sum([Decimal(value) for value in values if value is not None], _ZERO))
 
     return PositionTotals(
         account_type=group[0].account_type,

@@ -23,7 +23,7 @@ from corral.accounts.schemas import (
     OrderList,
 )
 from corral.alpaca.models import Account
-from corral.credentials.management import load_credential
+from corral.credentials.arrangement import load_arrangement
 from corral.credentials.models import Credential
 from corral.credentials.problems import CredentialInactive, CredentialNotFound, CredentialRefused
 from corral.credentials.validation import restriction_findings
@@ -50,6 +50,7 @@ from corral.web.view.filters import (
     csv_query,
 )
 from corral.web.view.positions import allocation_slices, build_positions_table, tones_by_asset
+from corral.web.view.switcher import Switcher, build_switcher
 
 _DEFAULT_CURRENCY: Final = "USD"  # until the account's own is known
 
@@ -63,6 +64,7 @@ class AccountHeader:
     credential: Credential
     loaded: Deferred[AccountDataResponse]
     last_known: Account | None
+    switcher: Switcher
 
     @property
     def data(self) -> AccountDataResponse | None:
@@ -89,6 +91,7 @@ class _AccountRequest:
     credential: Credential
     user: AuthUser
     request: Request
+    switcher: Switcher
 
     @property
     def accounts(self) -> AccountReader:
@@ -99,7 +102,8 @@ class _AccountRequest:
 
     async def load_header(self, params: PageParams) -> AccountHeader:
         loaded = await self.load(self.accounts.account_data(self.user.id, self.credential.id), params)
-        return AccountHeader(self.credential, loaded, await self.find_last_known() if loaded.value else None)
+        last_known = await self.find_last_known() if loaded.value else None
+        return AccountHeader(self.credential, loaded, last_known, self.switcher)
 
     async def find_last_known(self) -> Account | None:
         """Checks again whether the user may see the account. Raises a Problem."""
@@ -112,7 +116,9 @@ async def _account_request(credential_id: str, user: PageUser, request: Request)
         wanted = UUID(credential_id)
     except ValueError:
         raise CredentialNotFound from None
-    return _AccountRequest(await load_credential(user.id, resources_of(request).database, wanted), user, request)
+    arranged = await load_arrangement(user.id, resources_of(request).database)
+    credential = arranged.find(wanted)
+    return _AccountRequest(credential, user, request, build_switcher(arranged, wanted, request.url.path))
 
 
 AccountRequest = Annotated[_AccountRequest, Depends(_account_request)]

@@ -9,6 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 
 from corral.credentials import management
+from corral.credentials.arrangement import load_arrangement
 from corral.credentials.models import Credential
 from corral.credentials.reader import VALIDATE
 from corral.credentials.routes import CREDENTIALS
@@ -22,6 +23,7 @@ from corral.web.confirmations import Done, confirm
 from corral.web.forms import EmptyForm, Form, Redisplay, handle_form, initial_form
 from corral.web.page_user import PageUser, see_other
 from corral.web.rendering import render_page
+from corral.web.view.switcher import build_switcher
 
 router = APIRouter(prefix="/keys", include_in_schema=False)
 
@@ -203,7 +205,8 @@ async def _change(
 async def _api_key_page(
     credential_id: UUID, user: AuthUser, request: Request, form: Form, check: ValidationReport | None = None
 ) -> Response:
-    credential = await _load(credential_id, user, request)
+    arranged = await load_arrangement(user.id, resources_of(request).database)
+    credential = arranged.find(credential_id)
     return render_page(
         request,
         "api_key.html",
@@ -211,6 +214,7 @@ async def _api_key_page(
         environment=credential.credential_type,
         status=form.status,
         credential=credential,
+        switcher=build_switcher(arranged, credential_id, f"/keys/{credential_id}"),
         form=form,
         check=check,
     )

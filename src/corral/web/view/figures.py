@@ -30,7 +30,7 @@ _DEFAULT_PLACES: Final = 2
 _EXACT: Final = Context(prec=4_096, rounding=ROUND_HALF_EVEN)
 _NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)*")
 _ACCESSIBLE_MASK: Final = Markup(
-    '<span aria-hidden="true">{}</span><span class="visually-hidden">hidden</span>'
+    '<span class="mask" aria-hidden="true">{}</span><span class="visually-hidden">hidden</span>'
 ).format(MASK)
 
 

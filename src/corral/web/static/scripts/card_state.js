@@ -1,4 +1,4 @@
-/** How old the figures of a card are, and the problems of its account. */
+/** How old the figures of a card or row are, and the problems of its account. */
 
 import { element } from "./elements.js";
 import { isOutage } from "./outages.js";
@@ -11,6 +11,7 @@ const RETRIED = new Set(["upstream_failed", "upstream_unavailable", "upstream_ti
 
 const NOT_ON_STREAM = {
   code: "credential_inactive",
+  title: "Not updated",
   detail: "No updates for this account. It may have been paused or removed.",
 };
 
@@ -55,13 +56,13 @@ export function suspendCard(card) {
   writeAsOf(card, state);
 }
 
-export function showCardProblem(card, { code, detail, resolved }) {
+export function showCardProblem(card, { code, title, detail, resolved }) {
   const state = stateOf(card);
   const { problems } = state;
   if (state.isFromPage) problems.clear();
   state.isFromPage = false;
   if (resolved) problems.delete(code);
-  else problems.set(code, RETRIED.has(code) ? `${detail} Corral keeps trying.` : detail);
+  else problems.set(code, { title, detail: RETRIED.has(code) ? `${detail} Corral keeps trying.` : detail });
   suspendCard(card);
   draw(card);
 }
@@ -87,7 +88,8 @@ function stateOf(card) {
     const time = card.querySelector("[data-as-of] time");
     const asOf = time && new Date(time.dateTime);
     const notice = card.querySelector("[data-problems] [data-code]");
-    const problems = new Map(notice && [[notice.dataset.code, notice.querySelector("p").textContent]]);
+    const text = notice && (notice.querySelector("p") ?? notice).textContent;
+    const problems = new Map(notice && [[notice.dataset.code, { title: text, detail: text }]]);
     const initial = { asOf, confirmedAt: asOf, isOnStream: false, isUnchanged: false, heartbeats: 0, problems };
     states.set(card, { ...initial, isFromPage: true, isExplained: Boolean(notice?.hidden) });
   }
@@ -96,20 +98,32 @@ function stateOf(card) {
 
 function draw(card) {
   const state = stateOf(card);
-  const figures = card.querySelector(".figures");
   card.classList.toggle("stale", isStale(card));
-  figures.hidden = !state.asOf && isStale(card);
-  figures.classList.toggle("loading", !state.asOf);
-  card.querySelector("[data-problems]").replaceChildren(...notices(card, state));
+  const figures = card.querySelector(".figures");
+  if (figures) {
+    figures.hidden = !state.asOf && isStale(card);
+    figures.classList.toggle("loading", !state.asOf);
+  }
+  card.querySelector("[data-problems]").replaceChildren(...(figures ? notices : titles)(card, state));
   writeAsOf(card, state);
 }
 
-function notices(card, { confirmedAt, problems, isExplained }) {
+/** All that a row has room for. */
+function titles(_, state) {
+  return shownProblems(state).map(([, { title }]) => `${title}. `);
+}
+
+function shownProblems({ problems, isExplained }) {
+  return [...problems].filter(([code]) => !(isExplained && isOutage(code)));
+}
+
+function notices(card, state) {
+  const { confirmedAt, problems } = state;
   if (!problems.size) return [];
   const since = confirmedAt && element("p", { class: "outdated-since" }, "No update since ", time(confirmedAt), ".");
-  const shown = [...problems].filter(([code]) => !(isExplained && isOutage(code)));
+  const shown = shownProblems(state);
   if (!shown.length) return since ? [since] : [];
-  const details = shown.flatMap(([code, detail]) => [element("p", {}, detail), nextStep(card, code)]);
+  const details = shown.flatMap(([code, { detail }]) => [element("p", {}, detail), nextStep(card, code)]);
   return [element("div", { class: "notice problem" }, since, details)];
 }
 
@@ -122,9 +136,11 @@ function linkTo(href, text) {
   return element("p", { class: "next-step" }, element("a", { href }, text));
 }
 
-function writeAsOf(card, { asOf, isUnchanged }) {
+function writeAsOf(card, { asOf, confirmedAt, isUnchanged }) {
   const node = card.querySelector("[data-as-of]");
-  if (asOf) node.replaceChildren(isUnchanged ? "Unchanged since " : "As of ", time(asOf));
+  if (asOf && !card.querySelector(".figures")) {
+    node.replaceChildren(...(isStale(card) ? ["No update since ", time(confirmedAt)] : [time(asOf)]));
+  } else if (asOf) node.replaceChildren(isUnchanged ? "Unchanged since " : "As of ", time(asOf));
   else node.textContent = isStale(card) ? "No data" : "Loading…";
 }
 

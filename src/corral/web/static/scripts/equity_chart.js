@@ -24,10 +24,12 @@ async function start(figure) {
     const points = withEquityOf(figure, history, pointsOf(history, JSON.parse(figure.dataset.names ?? "{}")));
     if (points.length < 2) throw new Problem({ detail: "Nothing to draw" });
     table.open = false;
+    if (history.accounts) showAccounts(figure, history);
     draw(figure, history, points);
   } catch (problem) {
     figure.querySelector("[data-plot]").hidden = true;
     table.open = true; // it has the same numbers
+    if ("pending" in figure.dataset) figure.querySelector("[data-readout]").textContent = "Equity history isn't available right now.";
     if (!(problem instanceof Problem)) throw problem;
   } finally {
     table.dataset.settled = "";
@@ -36,8 +38,19 @@ async function start(figure) {
 
 /** The response is one history, or one for each currency of paper and live. */
 function historyIn(response, { currency, accountType }) {
-  const isWanted = (one) => one.currency === currency && one.account_type === accountType;
-  return accountType ? response.items.find(isWanted) : response;
+  if (!accountType) return response;
+  const found = response.items.find((one) => one.currency === currency && one.account_type === accountType);
+  if (!found) throw new Problem({ detail: "Nothing to draw" });
+  return found;
+}
+
+/** Whose curve it is, and how many are not included: the server may have known of fewer when it sent the page. */
+function showAccounts({ dataset }, { accounts, note }) {
+  dataset.accounts = accounts.join(" ");
+  const line = document.querySelector(`[data-chart-note="${dataset.currency}"]`);
+  if (!line) return;
+  line.textContent = note;
+  line.hidden = !note;
 }
 
 function withEquityOf({ dataset }, { timeframe, base_value: baseValue }, points) {

@@ -11,6 +11,7 @@ import { HIDES_AMOUNTS } from "./display.js";
 import { element } from "./elements.js";
 
 const MASK = "••••";
+let isMasking = HIDES_AMOUNTS;
 const MINUS = "−"; // as wide as a plus sign
 // Currencies with a number of decimals other than two (ISO 4217).
 const PLACES = new Map([
@@ -28,12 +29,12 @@ const SIGNED = { signDisplay: "exceptZero" };
 
 /** `formatMoney("-23140.2", "USD")` is `−$23,140.20` in English; what is not a decimal is shown unchanged. */
 export function formatMoney(amount, currency) {
-  return HIDES_AMOUNTS ? MASK : inCurrency(amount, currency, roundedTo(placesOf(currency)));
+  return isMasking ? MASK : inCurrency(amount, currency, roundedTo(placesOf(currency)));
 }
 
 /** `formatGain("1136.7", "USD")` is `+$1,136.70`. */
 export function formatGain(amount, currency) {
-  return HIDES_AMOUNTS ? MASK : inCurrency(amount, currency, { ...roundedTo(placesOf(currency)), ...SIGNED });
+  return isMasking ? MASK : inCurrency(amount, currency, { ...roundedTo(placesOf(currency)), ...SIGNED });
 }
 
 /** The difference to `before`, in money and percent: `+$12.10 (+0.40%)`. */
@@ -54,11 +55,11 @@ export function shownSign(amount, currency, before = "0") {
 
 /** Money with every digit, like the value that an order is for. */
 export function formatAmount(amount, currency) {
-  return HIDES_AMOUNTS ? MASK : formatPrice(amount, currency);
+  return isMasking ? MASK : formatPrice(amount, currency);
 }
 
 export function formatQuantity(amount) {
-  return HIDES_AMOUNTS ? MASK : formatDecimal(amount);
+  return isMasking ? MASK : formatDecimal(amount);
 }
 
 /** A number that is no amount. */
@@ -76,9 +77,9 @@ export function formatWeight(hundredths) {
   return localize(`${hundredths}e-4`, { style: "percent", ...HUNDREDTHS });
 }
 
-/** Exact axis labels with the same number of decimals; long ones are abbreviated: `$48.20`, `$103.8K`. */
+/** Exact axis labels with the same number of decimals; long ones are abbreviated: `$48.20`, `$103.8K`. Hidden amounts have none. */
 export function formatAxis(numbers, currency) {
-  if (HIDES_AMOUNTS) return numbers.map(() => "");
+  if (isMasking) return numbers.map(() => "");
   const label = (style) => (amount, places) => inCurrency(amount, currency, { ...places, ...style });
   const [whole, short] = [{}, { notation: "compact" }].map((style) => exactLabels(numbers, label(style)));
   return longest(whole) <= WIDEST_WHOLE || longest(whole) <= longest(short) ? whole : short;
@@ -115,6 +116,7 @@ const FORMATTERS = {
   decimal: formatDecimal,
   percent: formatPercent,
   weight: formatWeight,
+  change: (equity, currency, before) => formatChange(equity, before, currency),
 };
 
 /** Writes the text of a `<data>` by its class, in the currency of the nearest `data-currency`. */
@@ -122,11 +124,24 @@ export function writeFigure(node) {
   const kind = Object.keys(FORMATTERS).find((name) => node.classList.contains(name));
   if (!kind) return;
   const currency = node.closest("[data-currency]")?.dataset.currency;
-  writeText(node, FORMATTERS[kind](node.value, currency));
-  if (kind !== "gain" && kind !== "percent") return;
-  const sign = !isDecimal(node.value) ? 0 : kind === "gain" ? shownSign(node.value, currency) : signOf(ratio(node.value, "1", 4));
+  writeText(node, FORMATTERS[kind](node.value, currency, node.dataset.before));
+  const signs = { gain: shownSign, change: shownSign, percent: (factor) => signOf(ratio(factor, "1", 4)) };
+  if (!(kind in signs)) return;
+  const sign = isDecimal(node.value) ? signs[kind](node.value, currency, node.dataset.before) : 0;
   node.classList.toggle("up", sign > 0);
   node.classList.toggle("down", sign < 0);
+}
+
+/** Calls `read` while these figures are not masked. Nothing of that is painted, because no task ends in between. */
+export function withoutMasks(nodes, read) {
+  isMasking = false;
+  nodes.forEach(writeFigure);
+  try {
+    return read();
+  } finally {
+    isMasking = HIDES_AMOUNTS;
+    nodes.forEach(writeFigure);
+  }
 }
 
 /** Writes a text whose masks screen readers read as "hidden". */
@@ -135,7 +150,7 @@ export function writeText(node, text) {
 }
 
 function mask() {
-  return [element("span", { "aria-hidden": "true" }, MASK), element("span", { class: "visually-hidden" }, "hidden")];
+  return [element("span", { class: "mask", "aria-hidden": "true" }, MASK), element("span", { class: "visually-hidden" }, "hidden")];
 }
 
 function placesOf(currency) {

@@ -1,5 +1,6 @@
 /** What every page does: localized numbers, forms, menus, dialogs. */
 
+import { copyRealAmounts } from "./copying.js";
 import { openLinksAsDialogs } from "./dialogs.js";
 import { writeFigure } from "./figures.js";
 import { submitByScript } from "./forms.js";
@@ -18,6 +19,7 @@ for (const box of document.querySelectorAll("[data-shows]")) {
 for (const menu of document.querySelectorAll("[data-menu]")) closeWhenLeft(menu);
 for (const form of document.querySelectorAll("[data-amounts-switch]")) switchByScript(form);
 openLinksAsDialogs();
+copyRealAmounts();
 followDevice();
 document.addEventListener("visibilitychange", followDevice);
 // A page from the back/forward cache may have old figures or belong to another user.

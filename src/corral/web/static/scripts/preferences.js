@@ -15,7 +15,7 @@ export function tellOtherPages() {
   pages.postMessage("changed");
 }
 
-/** The switch that hides or shows all amounts. A reload, unlike the response of a form, keeps the place on the page. */
+/** The switch that hides or shows all amounts. A reload, unlike the response of a form, adds nothing to the history. */
 export function switchByScript(form) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
