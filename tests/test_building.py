@@ -1,5 +1,6 @@
 """What a checkout makes of itself: two wheels that are whole, and one note where npm is missing."""
 
+import gzip
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 CHART = Path("src/corral/web/static/vendor/uplot.js")
 SANDBOX = Path("distributions/corral-sandbox")
 SANDBOX_PAGE = [f"corral_sandbox/page/static/{name}" for name in ("index.html", "page.css", "page.js", "icon.svg")]
+STYLES = "corral/web/static/styles/tokens.css"
 TOOLS = ("sh", "cat", "cp", "dirname", "grep", "mkdir", "mv", "rm")
 
 
@@ -50,7 +52,10 @@ def test_corrals_distribution_has_its_package_and_the_chart(clone: Path) -> None
     (clone / CHART).write_text("// the chart")
     with zipfile.ZipFile(clone / built("wheel", clone).stdout.strip()) as wheel:
         assert wheel.read(str(CHART.relative_to("src"))) == b"// the chart"
+        for path in (STYLES, str(CHART.relative_to("src"))):
+            assert gzip.decompress(wheel.read(f"{path}.gz")) == wheel.read(path)
         assert _packages(wheel) == {"corral"}
+    assert not list((clone / "src").rglob("*.gz"))
     with tarfile.open(clone / built("sdist", clone).stdout.strip()) as source:
         names = {path.partition("/")[2] for path in source.getnames()}
     assert names >= {

@@ -11,6 +11,17 @@ from tests.browser.browser_session import DESKTOP
 
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 _TOPS = "nodes => nodes.map((node) => node.getBoundingClientRect().top)"
+_MOST_LAYOUT_SHIFT: Final = 0.1
+# `getEntriesByType` has no layout shifts; only a buffered observer gets those from before.
+_LAYOUT_SHIFTS: Final = """new Promise((resolve) => {
+  const name = ({ node }) => `${node?.nodeName} ${node?.className ?? node?.data}`;
+  const found = [];
+  new PerformanceObserver((list) => {
+    for (const { hadRecentInput, value, sources } of list.getEntries())
+      if (!hadRecentInput) found.push({ value, moved: sources.map(name) });
+  }).observe({ type: "layout-shift", buffered: true });
+  requestAnimationFrame(() => setTimeout(() => resolve(found), 50));
+})"""
 _PHONE: Final[ViewportSize] = {"width": 360, "height": 740}
 _ZOOMED_TWICE: Final[ViewportSize] = {"width": 640, "height": 512}  # 1280 pixels at 200 %
 _ZOOMED_FOUR_TIMES: Final[ViewportSize] = {"width": 320, "height": 512}  # at 400 %
@@ -26,6 +37,13 @@ async def check_page(page: Page, axe: str) -> list[str]:
         for check in checks:
             found += [f"{check.__name__} at {size['width']} pixels: {finding}" for finding in await check(page)]
     return found
+
+
+async def find_layout_shifts(page: Page) -> list[str]:
+    """Returns what has moved since the page began to load, if that is more than a little (Core Web Vitals, CLS)."""
+    shifts: list[dict[str, Any]] = await page.evaluate(_LAYOUT_SHIFTS)
+    total = sum(shift["value"] for shift in shifts)
+    return [f"moved: {shift}" for shift in shifts] if total > _MOST_LAYOUT_SHIFT else []
 
 
 async def _axe_in_light(page: Page) -> Iterable[str]:

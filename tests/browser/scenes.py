@@ -22,6 +22,11 @@ class Scene:
     viewer: Viewer = "administrator"
     steps: Steps | None = None
 
+    @property
+    def is_still(self) -> bool:
+        """Whether nothing but the loading of the page has changed it."""
+        return self.steps in {None, _wait_for_figures, _wait_for_the_history}
+
     def __str__(self) -> str:
         return self.name
 

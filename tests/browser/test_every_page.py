@@ -12,7 +12,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from tests.browser.browser_session import BrowserSession, open_browser_session
-from tests.browser.page_checks import check_page
+from tests.browser.page_checks import check_page, find_layout_shifts
 from tests.browser.sample_app import open_sample_app
 from tests.browser.scenes import SCENES, Scene
 from tests.web.page_paths import PAGES
@@ -38,7 +38,8 @@ async def session(browser: Browser, folder: Path) -> AsyncGenerator[BrowserSessi
 async def test_a_page_passes_every_check(scene: Scene, session: BrowserSession, axe: str) -> None:
     session.errors.clear()
     page = await session.open_scene(scene)
-    found = await check_page(page, axe)
+    found = await find_layout_shifts(page) if scene.is_still else []
+    found += await check_page(page, axe)
     # Chromium logs a line for each response that is an error or was interrupted.
     found += [error for error in session.errors if not error.startswith("Failed to load resource")]
     await page.close()

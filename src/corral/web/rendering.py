@@ -46,6 +46,7 @@ from corral.web.view.figures import (
     format_price,
     format_quantity,
     format_weight,
+    long_class,
     mask_numbers,
     percent_direction,
     quote_currency,
@@ -207,6 +208,7 @@ def load_templates() -> Templates:
     filters = cast("dict[str, Callable[..., object]]", templates.filters)
     filters.update(money=format_money, change=format_change, direction=direction, timestamp=format_timestamp)
     filters.update(percent_direction=percent_direction, quote=quote_currency)
+    filters.update(long=long_class)
     filters.update(price=format_price, gain=format_gain, percent=format_percent)
     filters.update(quantity=format_quantity, weight=format_weight, ordinal=format_ordinal)
     filters.update(amount=format_amount, decimal=format_decimal)

@@ -1,10 +1,13 @@
 """All routes of the pages and of their static files."""
 
+from http import HTTPStatus
+
 import orjson
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from corral.errors import NotFound
+from corral.web.content_codings import accepts_gzip, matches
 from corral.web.manifest import describe_application
 from corral.web.pages import (
     account,
@@ -47,11 +50,18 @@ async def web_manifest(request: Request) -> Response:
     return Response(manifest, media_type="application/manifest+json", headers={"cache-control": "no-cache"})
 
 
-@router.get("/static/{version}/{path:path}")
-async def static_file(version: str, path: str) -> Response:
+@router.api_route("/static/{version}/{path:path}", methods=["GET", "HEAD"])
+async def static_file(version: str, path: str, request: Request) -> Response:
     """Returns the current file for any version, so that a page loaded before an update still gets its styles."""
     file = STATIC_FILES.get(path)
     if file is None:
         raise NotFound
     caching = "public, max-age=31536000, immutable" if version == STATIC_VERSION else "no-cache"
-    return Response(file.content, media_type=file.media_type, headers={"cache-control": caching})
+    coded = file.compressed if accepts_gzip(request.headers.get("accept-encoding")) else None
+    etag = file.etag if coded is None else file.compressed_etag
+    headers = {"cache-control": caching, "vary": "Accept-Encoding", "etag": etag}
+    if matches(request.headers.get("if-none-match"), etag):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    if coded is None:
+        return Response(file.content, media_type=file.media_type, headers=headers)
+    return Response(coded, media_type=file.media_type, headers={**headers, "content-encoding": "gzip"})

@@ -26,6 +26,7 @@ _PLACES: Final = {
     **dict.fromkeys(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"], 3),
 }
 _DEFAULT_PLACES: Final = 2
+_LONGEST_LARGE: Final = 16
 # Alpaca's decimals have at most 64 characters and an exponent of three digits, so this precision loses nothing.
 _EXACT: Final = Context(prec=4_096, rounding=ROUND_HALF_EVEN)
 _NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)*")
@@ -100,6 +101,11 @@ def format_ordinal(number: int) -> str:
     is_teen = number % 100 // 10 == 1
     suffix = "th" if is_teen else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{suffix}"
+
+
+def long_class(text: str) -> str:
+    """The CSS class, with a leading space, for a number that is too long for the larger sizes: from trillions on."""
+    return " long" if len(text) > _LONGEST_LARGE else ""
 
 
 def quote_currency(symbol: str | None, currency: str) -> str:

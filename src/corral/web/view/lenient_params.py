@@ -1,7 +1,7 @@
 """Query parameters of pages. A link may be typed, cut off or outdated: its page ignores what is wrong, and says so."""
 
 from collections.abc import Mapping
-from typing import Any, Final, Self, cast
+from typing import Final, Self, cast
 
 from pydantic import (
     BaseModel,
@@ -52,7 +52,7 @@ class LenientParams(BaseModel):
     @classmethod
     def _ignore_what_is_invalid(
         cls,
-        values: Any,
+        values: object,
         handler: ModelWrapValidatorHandler[Self],
         info: ValidationInfo,
     ) -> Self:

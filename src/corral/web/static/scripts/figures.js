@@ -25,6 +25,7 @@ const PLAIN = new Intl.NumberFormat("en", { useGrouping: false, maximumSignifica
 const MOST_PLACES = 15;
 const DECIMAL_SEPARATOR = new Intl.NumberFormat().formatToParts(0.5).find(({ type }) => type === "decimal").value;
 const WIDEST_WHOLE = 7; // characters of an axis label that is not abbreviated: $99,950
+const LONGEST_LARGE = 16;
 const SIGNED = { signDisplay: "exceptZero" };
 
 /** `formatMoney("-23140.2", "USD")` is `−$23,140.20` in English; what is not a decimal is shown unchanged. */
@@ -146,6 +147,7 @@ export function withoutMasks(nodes, read) {
 
 /** Writes a text whose masks screen readers read as "hidden". */
 export function writeText(node, text) {
+  if (node.localName === "data") node.classList.toggle("long", text.length > LONGEST_LARGE);
   node.replaceChildren(...text.split(MASK).flatMap((part, index) => (index ? [...mask(), part] : [part])).filter(Boolean));
 }
 
