@@ -57,7 +57,7 @@ def _opens(link: str, then: Steps | None = None) -> Steps:
 
 
 async def _open_all_details(page: Page) -> None:
-    await page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
+    await page.evaluate("for (const fold of document.querySelectorAll('details.aside')) fold.open = true")
 
 
 async def _open_filters(page: Page) -> None:
