@@ -18,9 +18,9 @@ async def test_a_holding_leads_to_its_accounts_and_lots_follow_the_price(
 
     async def hold(price: str, value: str) -> None:
         held = {**_LONG, "current_price": price, "market_value": value}
+        bought: dict[str, object] = {"key_id": growth, "path": "/v2/account/activities", "body": [_BOUGHT]}
         await faults.set_all(
-            [{"key_id": key, "path": "/v2/positions", "body": [held]} for key in (growth, wheel)]
-            + [{"key_id": growth, "path": "/v2/account/activities", "body": [_BOUGHT]}]
+            [bought, *({"key_id": key, "path": "/v2/positions", "body": [held]} for key in (growth, wheel))]
         )
 
     await hold("244", "2440.00")
