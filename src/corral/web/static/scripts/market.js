@@ -17,6 +17,6 @@ export function keepMarketState() {
     }
     later();
   };
-  const later = () => setTimeout(update, Math.min(Number(line.dataset.changesIn ?? 0) * 1000 + LATER_MS, LONGEST_MS));
+  const later = () => setTimeout(update, Math.min((line.dataset.changesIn ?? 0) * 1000 + LATER_MS, LONGEST_MS));
   later();
 }
