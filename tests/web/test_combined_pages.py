@@ -57,6 +57,16 @@ async def test_holdings_merge_accounts_by_symbol_and_split_them_on_demand(
     assert {f"{paths['Growth']}/positions/AAPL", f"{paths['Wheel']}/positions/AAPL"} <= split
 
 
+async def test_long_and_short_positions_are_sorted_apart(alice: Person, alices: ClientSession, faults: Faults) -> None:
+    middle = {**LONG, "symbol": "MSFT", "asset_id": "msft", "market_value": "1900.00"}
+    await store(
+        alice, faults, (paper_key(), "Growth", positions(LONG, middle)), (paper_key(), "Hedge", positions(SHORT))
+    )
+    table = (await read(alices, "/holdings")).text().split("Return")[-1]
+    values = ["$2,440.00", "$1,900.00", "\N{MINUS SIGN}$1,220.00"]
+    assert sorted(values, key=table.index) == values
+
+
 async def test_live_and_paper_money_are_apart_and_live_comes_first(
     alice: Person, alices: ClientSession, faults: Faults
 ) -> None:
