@@ -248,6 +248,7 @@ SCENES = [
     ),
     Scene("enable a member", "/people/{outsider}/enable"),
     Scene("settings", "/you", steps=_open_all_details),
+    Scene("settings, display saved", "/you/display?saved=display"),
     Scene("password reset", "/you/recovered"),
     Scene("password not reset", "/you/recovered", "new member"),
     Scene("settings, token created", "/you/tokens", steps=_create_a_token),
