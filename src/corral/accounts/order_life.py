@@ -11,7 +11,7 @@ from corral.accounts.cache import Answer
 from corral.accounts.reader import AccountReader
 from corral.accounts.schemas import OrderResponse, TradeActivityResponse, order_response
 from corral.alpaca.activities import MOST_ACTIVITIES, Activity, ActivityQuery, TradeActivity
-from corral.alpaca.items import UnreadableItem, count_unreadable
+from corral.alpaca.items import UnreadableItem
 from corral.alpaca.orders import Order
 from corral.alpaca.paging import Direction, Page, Place
 from corral.credentials.reader import OpenCredential
