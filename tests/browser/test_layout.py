@@ -14,6 +14,11 @@ _HUGE = "-1234567890123.45"
 _ACCOUNT = dict.fromkeys(["equity", "cash", "buying_power", "initial_margin"], f'"{_HUGE}"') | {
     "last_equity": '"1234567890123.45"'
 }
+_UNRESTRICTED = {
+    **dict.fromkeys(["account_blocked", "trading_blocked", "transfers_blocked"], "false"),
+    **dict.fromkeys(["trade_suspended_by_user", "pattern_day_trader"], "false"),
+    "status": '"ACTIVE"',
+}
 _OUTSIDE = """[...document.querySelectorAll("data")].filter((node) => {
   if (!node.checkVisibility()) return false;
   const box = node.getBoundingClientRect();
@@ -53,10 +58,15 @@ async def test_figures_that_arrive_late_move_nothing(browsing: Browsing, alice: 
     keys = [paper_key(), paper_key()]
     for key in keys:
         await alice.store(key)
-    await faults.set_all([{"key_id": key, "latency_ms": 600} for key in keys])
+    slow: list[dict[str, object]] = []
+    for key in keys:
+        slow.append({"key_id": key, "path": "/v2/account", "account_raw": _UNRESTRICTED, "latency_ms": 600})
+        slow.append({"key_id": key, "path": "/v2/account/portfolio/history", "latency_ms": 900})
+    await faults.set_all(slow)
     for width in (360, 1280):
         async with browsing(alice, viewport={"width": width, "height": 740}) as context:
             page = await open_page(context)
             await expect(page.locator("[data-figure=equity] data")).to_have_count(2)
             await expect(page.locator("[data-sparkline=drawn]")).to_have_count(2)
-            assert await find_layout_shifts(page) == [], width
+            moved = await find_layout_shifts(page)
+            assert not moved, f"{width}: {moved}"
