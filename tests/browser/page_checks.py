@@ -18,7 +18,7 @@ _LAYOUT_SHIFTS: Final = """new Promise((resolve) => {
   const found = [];
   new PerformanceObserver((list) => {
     for (const { hadRecentInput, value, sources } of list.getEntries())
-      if (!hadRecentInput) found.push({ value, moved: sources.map(name), by: sources.map((s) => [s.previousRect.y - s.currentRect.y, s.previousRect.x - s.currentRect.x, s.currentRect.height - s.previousRect.height].map(Math.round).join("/")) });
+      if (!hadRecentInput) found.push({ value, moved: sources.map(name) });
   }).observe({ type: "layout-shift", buffered: true });
   requestAnimationFrame(() => setTimeout(() => resolve(found), 50));
 })"""

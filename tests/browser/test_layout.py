@@ -11,9 +11,8 @@ from tests.conftest import Faults
 from tests.people import Person, paper_key
 
 _HUGE = "-1234567890123.45"
-_ACCOUNT = dict.fromkeys(["equity", "cash", "buying_power", "initial_margin"], f'"{_HUGE}"') | {
-    "last_equity": '"1234567890123.45"'
-}
+_ACCOUNT = dict.fromkeys(["equity", "cash", "buying_power", "initial_margin"], f'"{_HUGE}"')
+_ACCOUNT["last_equity"] = '"1234567890123.45"'
 _UNRESTRICTED = {
     **dict.fromkeys(["account_blocked", "trading_blocked", "transfers_blocked"], "false"),
     **dict.fromkeys(["trade_suspended_by_user", "pattern_day_trader"], "false"),
@@ -39,10 +38,8 @@ async def test_huge_amounts_stay_in_their_cards_on_a_phone(browsing: Browsing, a
     }
     answers: list[dict[str, object]] = []
     for key in keys:
-        answers += [
-            {"key_id": key, "path": "/v2/account", "account_raw": {**_ACCOUNT, "last_equity": '"1234567890123.45"'}},
-            {"key_id": key, "path": "/v2/positions", "body_text": json.dumps([position])},
-        ]
+        answers.append({"key_id": key, "path": "/v2/account", "account_raw": _ACCOUNT})
+        answers.append({"key_id": key, "path": "/v2/positions", "body_text": json.dumps([position])})
     await faults.set_all(answers)
     account = f"/accounts/{stored[0]['id']}"
     async with browsing(alice, viewport={"width": 360, "height": 740}) as context:

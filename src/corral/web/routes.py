@@ -26,7 +26,20 @@ from corral.web.pages import (
 from corral.web.static_files import STATIC_FILES, STATIC_VERSION
 
 router = APIRouter(include_in_schema=False)
-for page in (home, arrange, account, order, position, combined, api_keys, settings, members, invitation, sign_in, api_docs):
+for page in (
+    home,
+    arrange,
+    account,
+    order,
+    position,
+    combined,
+    api_keys,
+    settings,
+    members,
+    invitation,
+    sign_in,
+    api_docs,
+):
     router.include_router(page.router)
 
 
