@@ -5,7 +5,9 @@
   // Hidden, drawn, with its own scrollbar, or floating over the page.
   const UNMEASURED = ".visually-hidden, .skip-link, .chart, svg, .scroll, .connection-state";
 
-  const isSeen = (node) => node.checkVisibility({ visibilityProperty: true, opacityProperty: true });
+  // Headings of a table may be there for screen readers only.
+  const isClipped = (node) => node.closest("th") !== null && getComputedStyle(node.closest("th")).clipPath === "inset(50%)";
+  const isSeen = (node) => node.checkVisibility({ visibilityProperty: true, opacityProperty: true }) && !isClipped(node);
   const topmost = () => document.querySelector("dialog[open]") ?? document;
 
   function name(node) {
@@ -136,13 +138,18 @@
     return borderTopStyle !== "none" && parseFloat(borderTopWidth) >= 1 && borderTopColor !== behind;
   }
 
+  /** In a table's heading that stays while its rows scroll by. */
+  function isStuck(node) {
+    return node.closest("thead th") !== null && getComputedStyle(node.closest("th")).position === "sticky";
+  }
+
   /** Overlapping lines of text. */
   function overlaps() {
     const lines = [];
     const texts = document.createTreeWalker(topmost() === document ? document.body : topmost(), NodeFilter.SHOW_TEXT);
     while (texts.nextNode()) {
       const node = texts.currentNode.parentElement;
-      if (!texts.currentNode.data.trim() || !isSeen(node) || node.closest(UNMEASURED)) continue;
+      if (!texts.currentNode.data.trim() || !isSeen(node) || node.closest(UNMEASURED) || isStuck(node)) continue;
       const range = document.createRange();
       range.selectNodeContents(texts.currentNode);
       for (const box of range.getClientRects()) lines.push({ node, box });

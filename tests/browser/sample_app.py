@@ -37,34 +37,13 @@ _ODD_POSITIONS = [
     {**POSITION, "asset_id": "1", "symbol": "MSFT", "side": "long", "qty": "12", "market_value": "5880.00"},
     {**POSITION, "asset_id": "2", "symbol": "NVDA", "side": "long", "qty": "40", "market_value": "7120.00"},
     {**POSITION, "asset_id": "3", "symbol": "TSLA", "qty": "?"},
-    {
-        **POSITION,
-        "asset_id": "4",
-        "symbol": "NVDA281215C00200000",
-        "side": "short",
-        "qty": "-4",
-        "market_value": "-1204.00",
-        "asset_class": "us_option",
-    },
-    {
-        **POSITION,
-        "asset_id": "5",
-        "symbol": "NVDA281215P00150000",
-        "side": "long",
-        "qty": "4",
-        "market_value": "988.00",
-        "asset_class": "us_option",
-    },
-    {
-        **POSITION,
-        "asset_id": "6",
-        "symbol": "BTCUSD",
-        "side": "long",
-        "qty": "0.128473612",
-        "market_value": "12477.81",
-        "asset_class": "crypto",
-    },
-]
+    {**POSITION, "asset_id": "4", "symbol": "NVDA281215C00200000", "side": "short", "qty": "-4",
+     "market_value": "-1204.00", "asset_class": "us_option"},
+    {**POSITION, "asset_id": "5", "symbol": "NVDA281215P00150000", "side": "long", "qty": "4", "market_value": "988.00",
+     "asset_class": "us_option"},
+    {**POSITION, "asset_id": "6", "symbol": "BTCUSD", "side": "long", "qty": "0.128473612", "market_value": "12477.81",
+     "asset_class": "crypto"},
+]  # fmt: skip
 _BRACKET = {"order_class": "bracket", "group_id": str(UUID(int=30)), "qty": "10", "symbol": "NVDA"}
 _TARGET = _BRACKET | {"group_role": "take_profit", "type": "limit", "limit_price": "190", "side": "sell"}
 _STOP = _BRACKET | {"group_role": "stop_loss", "type": "stop", "stop_price": "168.5", "side": "sell", "filled_at": None}

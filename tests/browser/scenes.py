@@ -91,6 +91,10 @@ async def _open_the_history(page: Page) -> None:
     await _open_all_details(page)
 
 
+async def _open_the_allocation(page: Page) -> None:
+    await page.get_by_text("Allocation", exact=True).click()
+
+
 async def _lose_the_connection(page: Page) -> None:
     await page.route("**/api/stream", lambda route: route.abort())
     await page.reload()
@@ -181,6 +185,11 @@ SCENES = [
     Scene("order, multi-leg", f"/accounts/{{odd}}/orders/{UUID(int=6)}?wait=true"),
     Scene("activities", "/accounts/{paper}/activities?wait=true"),
     Scene("activities, invalid dates", "/accounts/{live}/activities?since=2026-11-03&to=2026-11-01"),
+    Scene("position", "/accounts/{paper}/positions/NVDA?wait=true"),
+    Scene("position, option", "/accounts/{odd}/positions/NVDA281215C00200000?wait=true"),
+    Scene("holdings", "/holdings?money=paper&split=NVDA&wait=true", steps=_open_the_allocation),
+    Scene("orders of all accounts", "/orders?money=paper&wait=true"),
+    Scene("activity of all accounts", "/activity?money=paper&wait=true"),
     Scene("add account", "/keys/new"),
     Scene(
         "add account, rejected",

@@ -53,6 +53,20 @@ async def test_a_position_shows_its_figures_and_lots(alice: Person, alices: Clie
     assert f"{account}/orders/{order(2)['id']}" not in links
 
 
+async def test_a_position_shows_its_share_of_each_account(alice: Person, alices: ClientSession, faults: Faults) -> None:
+    keys = [paper_key(), live_key(), paper_key()]
+    held = [[LONG], [{**LONG, "market_value": "50000"}], []]
+    await faults.set_all(
+        {"key_id": key, "path": "/v2/positions", "body": body} for key, body in zip(keys, held, strict=True)
+    )
+    names = ("Growth", "Real", "Empty")
+    ids = [(await alice.store(key, name))["id"] for key, name in zip(keys, names, strict=True)]
+    page = await read(alices, f"/accounts/{ids[0]}/positions/AAPL")
+    assert "Growth this account 15 $3,660.00 " in page.text()
+    assert f"/accounts/{ids[1]}/positions/AAPL" in [link["href"] for link in page.attributes("a")]
+    assert "Empty" not in page.text()
+
+
 async def test_what_activities_do_not_explain_is_said(alice: Person, alices: ClientSession, faults: Faults) -> None:
     account = await store(alice, faults, positions=[LONG], activities=[fill(11, "buy", "10", "240")])
     shown = (await read(alices, f"{account}/positions/AAPL")).text()

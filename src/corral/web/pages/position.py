@@ -8,20 +8,24 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import HTMLResponse
 
 from corral.accounts.activity_history import read_activity_history
+from corral.accounts.combined.holders import find_position, read_holders
 from corral.accounts.lists import read_orders, read_positions
 from corral.accounts.params import OrdersPageParams
 from corral.alpaca.orders import MOST_ORDERS, OrderStatusFilter
+from corral.credentials.management import load_active_credentials
+from corral.edge.request_state import resources_of
 from corral.web.pages.account import AccountRequest
-from corral.web.rendering import render_page
+from corral.web.rendering import PAGE_WAIT_SECONDS, render_page
 from corral.web.view.filters import PageParams
+from corral.web.view.holdings import describe_missing
 from corral.web.view.instruments import parse_option
 from corral.web.view.position_details import (
     activities_of,
     build_lots_table,
-    find_position,
     orders_of,
     rounded_average,
     share_of_equity,
+    shares_of,
 )
 from corral.web.view.positions import compute_weights
 
@@ -40,12 +44,16 @@ async def show_position(symbol: Symbol, page: AccountRequest, params: Annotated[
     open_orders = _orders_params(symbol, OrderStatusFilter.OPEN, MOST_ORDERS)
     closed_orders = _orders_params(symbol, OrderStatusFilter.CLOSED, _RECENT_ORDERS)
 
-    header, positions, opened, closed, activities = await asyncio.gather(
+    credentials = await load_active_credentials(page.user.id, resources_of(page.request).database)
+    within_seconds = None if params.wait else PAGE_WAIT_SECONDS
+
+    header, positions, opened, closed, activities, holders = await asyncio.gather(
         page.load_header(params),
         page.load(read_positions(*ids, accounts), params),
         page.load(read_orders(*ids, open_orders, accounts), params),
         page.load(read_orders(*ids, closed_orders, accounts), params),
         page.load(read_activity_history(*ids, accounts), params),
+        read_holders(symbol, credentials, accounts, within_seconds=within_seconds),
     )
     listed = positions.value.items if positions.value else []
     position = find_position(symbol, listed)
@@ -69,6 +77,10 @@ async def show_position(symbol: Symbol, page: AccountRequest, params: Annotated[
         and build_lots_table(symbol, position, activities.value, header.currency, datetime.now(UTC)),
         history=activities,
         activities=activities_of(symbol, position, activities.value) if activities.value else [],
+        holders=holders,
+        shares=shares_of(holders),
+        missing=describe_missing(holders.problems),
+        accounts=len(credentials),
         orders=[opened, closed],
         open_orders=orders_of(symbol, opened.value.items) if opened.value else [],
         closed_orders=orders_of(symbol, closed.value.items) if closed.value else [],

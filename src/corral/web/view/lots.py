@@ -12,6 +12,7 @@ from fractions import Fraction
 from typing import Final
 
 from corral.accounts.activity_history import ActivityHistory, HistoryItem
+from corral.accounts.combined.holders import symbol_key
 from corral.alpaca.fields import instant, written_in_utc
 from corral.web.display import current_display
 from corral.web.view.times import EXCHANGE_ZONE
@@ -77,11 +78,6 @@ class MatchedLots:
     @property
     def is_complete(self) -> bool:
         return not self.unexplained and all(lot.price is not None for lot in self.lots)
-
-
-def symbol_key(symbol: str) -> str:
-    """Equal for all ways in which Alpaca writes a symbol: `BTC/USD` in orders is `BTCUSD` in positions."""
-    return symbol.replace("/", "").upper()
 
 
 def movements_of(symbol: str, history: ActivityHistory) -> list[Movement]:

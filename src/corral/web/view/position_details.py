@@ -7,7 +7,9 @@ from fractions import Fraction
 from typing import Final
 
 from corral.accounts.activity_history import ActivityHistory, HistoryItem
+from corral.accounts.combined.holders import Holders, symbol_key
 from corral.accounts.schemas import OrderResponse, PositionResponse
+from corral.credentials.models import NamedCredential
 from corral.web.view.activities import activity_name
 from corral.web.view.instruments import parse_option
 from corral.web.view.lots import (
@@ -19,7 +21,6 @@ from corral.web.view.lots import (
     held_days,
     match_lots,
     movements_of,
-    symbol_key,
 )
 from corral.web.view.positions import WHOLE
 
@@ -76,10 +77,14 @@ class ActivityRow:
     amount: str | None
 
 
-def find_position(symbol: str, positions: Sequence[PositionResponse]) -> PositionResponse | None:
-    """`BTC/USD` finds the position `BTCUSD`."""
-    wanted = symbol_key(symbol)
-    return next((position for position in positions if symbol_key(position.symbol) == wanted), None)
+@dataclass(frozen=True, slots=True)
+class AccountShare:
+    """What an account holds of a symbol. `of_equity` is in hundredths of a percent, None if that says nothing."""
+
+    credential: NamedCredential
+    position: PositionResponse
+    currency: str
+    of_equity: int | None
 
 
 def orders_of(symbol: str, orders: Sequence[OrderResponse]) -> list[OrderResponse]:
@@ -127,6 +132,20 @@ def build_lots_table(
     )
 
 
+def shares_of(holders: Holders) -> list[AccountShare]:
+    """Returns how much of each account's equity the position is: live accounts first, then the largest positions."""
+    shares = [
+        AccountShare(
+            credential=one.credential,
+            position=one.position,
+            currency=one.currency,
+            of_equity=share_of_equity(one.position.market_value, one.equity),
+        )
+        for one in holders.items
+    ]
+    return sorted(shares, key=_rank)
+
+
 def rounded_average(price: str | None) -> str | None:
     """An average price, which may be a long quotient, with four decimals, or eight below a dollar."""
     if price is None:
@@ -140,6 +159,11 @@ def share_of_equity(market_value: str | None, equity: str | None) -> int | None:
     if market_value is None or equity is None or Fraction(equity) <= 0:
         return None
     return round(abs(Fraction(market_value)) * WHOLE / Fraction(equity))
+
+
+def _rank(share: AccountShare) -> tuple[str, Fraction, str]:
+    value = Fraction(share.position.market_value or 0)
+    return share.credential.sealed.credential_type, -abs(value), share.credential.nickname
 
 
 def _activity_row(item: HistoryItem, multiplier: Fraction | None) -> ActivityRow:

@@ -4,11 +4,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from fractions import Fraction
 from math import cos, pi, sin
 from typing import Final, Protocol, TypeVar
 
-from corral.accounts.amounts import exact_sum
+from corral.accounts.amounts import EXACT, exact_sum
 from corral.web.view.instruments import instrument_name, parse_option, underlying_of
 
 WHOLE: Final = 10_000  # hundredths of a percent
@@ -143,14 +142,21 @@ def compute_weights(values: Sequence[str | None]) -> list[int | None]:
 
     They sum to exactly 100 %: the remainder goes to those that were rounded down most (largest remainder method).
     """
-    sizes = [None if value is None else abs(Fraction(value)) for value in values]
-    total = sum((size for size in sizes if size is not None), Fraction())
+    sizes = _as_integers(values)
+    total = sum(size for size in sizes if size is not None)
     if not total:
         return [None if size is None else 0 for size in sizes]
-    exact = {index: size * WHOLE / total for index, size in enumerate(sizes) if size is not None}
-    remainder = WHOLE - sum(int(share) for share in exact.values())
-    raised = set(sorted(exact, key=lambda index: int(exact[index]) - exact[index])[:remainder])
-    return [int(exact[index]) + (index in raised) if index in exact else None for index in range(len(sizes))]
+    shares = {index: divmod(size * WHOLE, total) for index, size in enumerate(sizes) if size is not None}
+    remainder = WHOLE - sum(share for share, _ in shares.values())
+    raised = set(sorted(shares, key=lambda index: -shares[index][1])[:remainder])
+    return [shares[index][0] + (index in raised) if index in shares else None for index in range(len(sizes))]
+
+
+def _as_integers(values: Sequence[str | None]) -> list[int | None]:
+    """Returns the absolute values, multiplied by the power of ten that makes all of them whole."""
+    sizes = [None if value is None else Decimal(value).copy_abs() for value in values]
+    places = max((-int(size.as_tuple().exponent) for size in sizes if size), default=0)
+    return [None if size is None else int(EXACT.scaleb(size, max(places, 0))) for size in sizes]
 
 
 def allocation_slices(rows: Sequence[PositionRow]) -> list[Slice]:
@@ -197,7 +203,8 @@ def _sum_up(underlying: str, rows: tuple[PositionRow, ...]) -> PositionGroup:
 
 
 def _sum(amounts: Iterable[str | None]) -> str:
-    return exact_sum(amount for amount in amounts if amount is not None)
+    known = [amount for amount in amounts if amount is not None]
+    return known[0] if len(known) == 1 else exact_sum(known)
 
 
 def _sorted(rows: Sequence[PositionRow], column: Column, *, descending: bool) -> list[PositionRow]:
@@ -212,7 +219,7 @@ def _sorted_by(items: Sequence[Item], amount: Callable[[Item], str | int | None]
     """Items without the number come last in both directions."""
     known = [item for item in items if amount(item) is not None]
     unknown = [item for item in items if amount(item) is None]
-    return sorted(known, key=lambda item: Fraction(amount(item) or 0), reverse=descending) + unknown
+    return sorted(known, key=lambda item: Decimal(amount(item) or 0), reverse=descending) + unknown
 
 
 _AMOUNTS: Final[dict[Column, Callable[[PositionRow], str | int | None]]] = {
