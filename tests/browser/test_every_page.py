@@ -17,7 +17,7 @@ from tests.browser.sample_app import open_sample_app
 from tests.browser.scenes import SCENES, Scene
 from tests.web.page_paths import PAGES
 
-_NOT_SHOWN = {"/closes", "/lines", "/accounts/{credential_id}/details", "/sign-out"}  # data for scripts; a redirect
+_NOT_SHOWN = {"/closes", "/curves", "/lines", "/market", "/accounts/{credential_id}/details", "/sign-out"}  # data for scripts; a redirect
 
 
 @pytest.fixture(scope="module")
