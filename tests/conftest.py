@@ -19,7 +19,6 @@ from platformdirs import user_data_path
 
 from corral.app import create_app, open_state
 from corral.database.embedded.instance import EmbeddedDatabase, embedded_postgres
-from corral.database.migrate import apply_migrations
 from corral.edge.server import reserve_port, serve_http
 from corral.identity import passwords
 from corral.logs import configure_logging
@@ -29,6 +28,7 @@ from corral.storage import DatabaseAddresses
 from corral_sandbox import Sandbox, serve_sandbox
 from tests.journeys.forking import template
 from tests.machine import refused_skips, skip_summary
+from tests.migrated_cluster import choose_folder, copy_migrated_cluster, folder_of
 from tests.patient_loop import PatientLoop
 from tests.people import Person, make_person
 from tests.scheduling import GroupedByFile, place_in_line
@@ -36,6 +36,7 @@ from tests.turned_clock import start_of_sandboxes, turn_clock
 
 if TYPE_CHECKING:
     from xdist.remote import Producer
+    from xdist.workermanage import WorkerController
 
 # Time is not what these laws are about, and a busy machine must not break them.
 hypothesis_settings.register_profile("corral", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -55,6 +56,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     gc.disable()  # nothing that is imported and collected is garbage
     turn_clock(config.getoption("--at"))
+    choose_folder(config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: "WorkerController") -> None:
+    node.workerinput["migrated_cluster"] = str(folder_of(node.config))  # pyright: ignore[reportUnknownMemberType]
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -162,10 +169,16 @@ def run_dir() -> Generator[Path]:
 
 
 @pytest.fixture(scope="session")
-async def postgres(run_dir: Path) -> AsyncGenerator[EmbeddedDatabase]:
+async def postgres(run_dir: Path, migrated_cluster: Path) -> AsyncGenerator[EmbeddedDatabase]:
+    await copy_migrated_cluster(migrated_cluster, run_dir)
     async with embedded_postgres(run_dir) as database:
-        await apply_migrations(database.dsn("corral_owner"))
         yield database
+
+
+@pytest.fixture(scope="session")
+def migrated_cluster(pytestconfig: pytest.Config) -> Path:
+    """The folder for `copy_migrated_cluster`."""
+    return folder_of(pytestconfig)
 
 
 @pytest.fixture(scope="session")

@@ -93,6 +93,7 @@ SCOPE_OF: dict[Key, str] = {
     ("GET", "/api/overview"): "accounts:read",
     ("GET", "/api/credentials/{credential_id}/positions"): "accounts:read",
     ("GET", "/api/credentials/{credential_id}/orders"): "accounts:read",
+    ("GET", "/api/credentials/{credential_id}/orders/{order_id}"): "accounts:read",
     ("GET", "/api/credentials/{credential_id}/activities"): "accounts:read",
     ("GET", "/api/credentials/{credential_id}/portfolio-history"): "accounts:read",
     ("GET", "/api/credentials/{credential_id}/clock"): "accounts:read",

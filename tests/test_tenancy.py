@@ -45,6 +45,8 @@ async def owner(postgres: EmbeddedDatabase) -> AsyncGenerator[asyncpg.Connection
 async def _ids_of(service: Service, person: Person, key_id: str) -> dict[str, str]:
     """One thing of each kind that is the person's. A kind that is not here fails the test of whatever takes it."""
     credential = await person.store(key_id)
+    async with person.client.get(f"/api/credentials/{credential['id']}/orders") as answer:
+        order_id = (await answer.json())["items"][0]["id"]
     async with person.client.post("/api/tokens", json={"name": "another"}) as answer:
         token = await answer.json()
     cookie = await sign_in_by_link(service, person.user_id)
@@ -52,6 +54,7 @@ async def _ids_of(service: Service, person: Person, key_id: str) -> dict[str, st
         session = next(session for session in (await answer.json())["items"] if session["is_current"])
     return {
         "credential_id": credential["id"],
+        "order_id": order_id,
         "token_id": token["id"],
         "session_id": session["id"],
         "person_id": str(person.user_id),

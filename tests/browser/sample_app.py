@@ -60,7 +60,8 @@ _LISTED_ORDERS = [
         ],
     ),
     order(
-        6, order_class="mleg", type="limit", symbol="", side="", asset_class="", position_intent=None, qty="3", filled_qty="1",
+        6, order_class="mleg", type="limit", symbol="", side="", asset_class="", position_intent=None, qty="3",
+        filled_qty="1",
         status="partially_filled", limit_price="-1.25", filled_avg_price="-1.27", filled_at=None,
         legs=[
             order(7, **_LEG, symbol="SPY991218C00600000", side="sell", ratio_qty="1", filled_avg_price="3.05",

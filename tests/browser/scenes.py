@@ -57,10 +57,7 @@ def _opens(link: str, then: Steps | None = None) -> Steps:
 
 
 async def _open_all_details(page: Page) -> None:
-    folds = "details:not(.switcher, [data-menu])"
-    await page.evaluate(
-        "selector => { for (const fold of document.querySelectorAll(selector)) fold.open = true }", folds
-    )
+    await page.evaluate("for (const fold of document.querySelectorAll('details.aside')) fold.open = true")
 
 
 async def _open_filters(page: Page) -> None:
@@ -255,6 +252,7 @@ SCENES = [
     ),
     Scene("enable a member", "/people/{outsider}/enable"),
     Scene("settings", "/you", steps=_open_all_details),
+    Scene("settings, display saved", "/you/display?saved=display"),
     Scene("password reset", "/you/recovered"),
     Scene("password not reset", "/you/recovered", "new member"),
     Scene("settings, token created", "/you/tokens", steps=_create_a_token),

@@ -31,7 +31,7 @@ async def test_from_a_card_to_the_account_orders_and_activities(browsing: Browsi
         await expect(page).to_have_url(re.compile(r"status=open"))
         await expect(page.get_by_label("Status")).to_have_value("open")
         await page.get_by_role("link", name="Activities").click()
-        await expect(page.get_by_role("row").nth(1)).to_contain_text(re.compile("Buy|Sell"))
+        await expect(page.get_by_role("row").nth(1)).to_contain_text(re.compile("Bought|Sold"))
 
 
 @pytest.mark.usefixtures("chart")

@@ -4,14 +4,14 @@ import asyncio
 import json
 from typing import Any
 
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 
 from corral_sandbox import Sandbox
 from tests.accounts.alpaca_lists import POSITION
 from tests.browser.conftest import TIMEOUT_MS, Browsing, open_page
 from tests.conftest import Faults
 from tests.people import Person, paper_key
-from tests.stream.trading import trader, trading_key
+from tests.stream.trading import Json, Trader, trader, trading_key
 
 _MINUS = "\N{MINUS SIGN}"
 
@@ -69,10 +69,40 @@ async def test_a_new_order_is_announced_and_its_updates_are_shown(
         async with page.expect_response("**/api/stream"):  # this page is on the stream, too
             await page.get_by_role("link", name="Refresh").click()
         state = page.locator(f"[data-order='{order['id']}'] [data-cell=status]")
-        await expect(state).to_have_text("new")
-        await somebody.cancel(order)
-        await expect(state).to_have_text("canceled")
-        await expect(notice).to_be_hidden()
+        await expect(state).to_have_text("New")
+        another = await somebody.rest()
+        await page.locator(f"[data-order='{order['id']}'] th a").click()
+        await _follow_on_its_page(page, somebody, order)
+        await _filter_orders(page, order)
+        await somebody.cancel(another)
+        await expect(page.locator(f"[data-order='{another['id']}'] [data-cell=status]")).to_have_text("Canceled")
+
+
+async def _follow_on_its_page(page: Page, somebody: Trader, order: Json) -> None:
+    """The page is not loaded again when the order is canceled."""
+    await expect(page.locator("#order-title")).to_have_text("Buy 0.001 BTC/USD, limit $1,000.00")
+    await expect(page.locator("#order-id")).to_have_text(order["id"])
+    await page.evaluate("window.wasHere = true")
+    await somebody.cancel(order)
+    await expect(page.locator(".order-state")).to_have_text("Canceled")
+    last = page.locator(".timeline li").last
+    await expect(last).to_contain_text("Canceled")
+    await expect(last).to_contain_text("Corral heard of it at")
+    await expect(page.locator(".order-state")).not_to_contain_class("open")
+    assert await page.evaluate("window.wasHere")
+
+
+async def _filter_orders(page: Page, order: Json) -> None:
+    row = page.locator(f"[data-order='{order['id']}']")
+    await page.locator(".tabs").get_by_text("Orders").click()
+    await page.get_by_label("Symbol").fill("btc/usd")
+    await page.get_by_label("Type").select_option("Stop")
+    await page.get_by_role("button", name="Apply").click()
+    await expect(page.get_by_text("No orders match these filters.")).to_be_visible()
+    await expect(row).to_have_count(0)
+    await page.get_by_role("link", name="Type: Stop").click()
+    await expect(row).to_be_visible()
+    await expect(page.get_by_label("Symbol")).to_have_value("BTC/USD")
 
 
 def _held(longs: str, short: str, profit: str) -> str:

@@ -1,12 +1,16 @@
 """How a device shows the pages: the switch of amounts, the settings, the zone on a journey, and the installation."""
 
 import re
+from typing import TYPE_CHECKING, Any, cast
 
 from playwright.async_api import Page, expect
 
 from tests.browser.conftest import Browsing, open_page
 from tests.conftest import Faults, Service
 from tests.people import Person, paper_key
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 _AMOUNT = re.compile(r"[$€]\d")
 _READABLE = """[...document.querySelectorAll("main *")].flatMap((node) => [node.title, node.ariaLabel, node.alt]
@@ -105,10 +109,11 @@ async def test_the_menu_of_a_phone_closes_again_and_the_pages_can_be_installed(
                 await page.get_by_role("heading", name="Display").click()
             await expect(menu.get_by_role("button", name="Sign out")).to_be_hidden()
         session = await context.new_cdp_session(page)
-        manifest = await session.send("Page.getAppManifest")
+        send = cast("Callable[[str], Awaitable[dict[str, Any]]]", session.send)
+        manifest = await send("Page.getAppManifest")
         assert manifest["errors"] == []
         assert manifest["url"].endswith("/manifest.webmanifest")
-        assert await session.send("Page.getInstallabilityErrors") == {"installabilityErrors": []}
+        assert await send("Page.getInstallabilityErrors") == {"installabilityErrors": []}
 
 
 async def _dark_background(page: Page) -> str:

@@ -15,9 +15,12 @@ from tests.browser.browser_session import BrowserSession, open_browser_session
 from tests.browser.page_checks import check_page, find_layout_shifts
 from tests.browser.sample_app import open_sample_app
 from tests.browser.scenes import SCENES, Scene
+from tests.migrated_cluster import copy_migrated_cluster
 from tests.web.page_paths import PAGES
 
-_NOT_SHOWN = {"/closes", "/curves", "/lines", "/market", "/accounts/{credential_id}/details", "/sign-out"}  # data for scripts; a redirect
+# Data for scripts, a redirect, and the settings under two more addresses.
+_NOT_SHOWN = {"/closes", "/curves", "/lines", "/market", "/accounts/{credential_id}/details", "/sign-out"}
+_NOT_SHOWN |= {"/you/display/amounts", "/you/display/zone"}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +32,8 @@ def folder(run_dir: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-async def session(browser: Browser, folder: Path) -> AsyncGenerator[BrowserSession]:
+async def session(browser: Browser, folder: Path, migrated_cluster: Path) -> AsyncGenerator[BrowserSession]:
+    await copy_migrated_cluster(migrated_cluster, folder)
     async with open_sample_app(folder) as app, open_browser_session(browser, app, has_touch=True) as session:
         yield session
 

@@ -15,6 +15,7 @@ from corral_sandbox import Sandbox
 from tests.journeys.clusters import ExternalPostgres, external_postgres
 from tests.journeys.forking import template
 from tests.journeys.program import corral, free_port
+from tests.migrated_cluster import copy_migrated_cluster
 
 LONGEST = 900.0  # seconds that one journey may take before it counts as hanging, on a machine however busy
 
@@ -51,10 +52,11 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-async def first_data(run_dir: Path) -> Path:
+async def first_data(run_dir: Path, migrated_cluster: Path) -> Path:
     """A data folder after its first start, with cluster, migrations and keyring, and without users."""
     first = run_dir / "first-data"
     first.mkdir(mode=0o711)
+    await copy_migrated_cluster(migrated_cluster, first)
     ended = await corral("users", "list", data_dir=first)
     assert ended.status == 0, ended
     return first

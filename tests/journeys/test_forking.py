@@ -14,7 +14,9 @@ from tests.journeys.program import Ended, Running, corral, corral_reading, runni
 # Address, link and time: what two starts of the same program never share.
 _ITS_OWN: Final = re.compile(r"127\.0\.0\.1:\d+|corral_\w+|\"at\":\"[^\"]+\"")
 # Of /proc/PID/status: who it is, its mask, what it may do, and each signal that it blocks, ignores or handles.
-_STATE: Final = r"^(Umask|Uid|Gid|Groups|NoNewPrivs|Seccomp|SigBlk|SigIgn|SigCgt|ShdPnd|SigPnd|Cap\w+|Cpus_allowed_list):[ \t]*(.*)$"
+_STATE: Final = (
+    r"^(Umask|Uid|Gid|Groups|NoNewPrivs|Seccomp|SigBlk|SigIgn|SigCgt|ShdPnd|SigPnd|Cap\w+|Cpus_allowed):[ \t]*(.*)$"
+)
 
 
 async def both_ways(

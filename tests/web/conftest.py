@@ -89,7 +89,9 @@ class Visit:
 
     async def answer_all(self, bodies: dict[str, object]) -> None:
         """Answers by path."""
-        faults = [{"key_id": self.key_id, "path": path, "body_text": json.dumps(body)} for path, body in bodies.items()]
+        faults: list[dict[str, object]] = [
+            {"key_id": self.key_id, "path": path, "body_text": json.dumps(body)} for path, body in bodies.items()
+        ]
         await self._faults.set_all(faults)
 
     async def misbehave(self, **fault: object) -> None:

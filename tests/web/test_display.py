@@ -200,6 +200,9 @@ async def test_a_day_of_the_filters_is_one_of_the_chosen_zone(
     (csv,) = [link["href"] or "" for link in page.attributes("a") if "orders.csv" in (link.get("href") or "")]
     query = parse_qs(urlsplit(csv).query)
     assert (query["after"], query["until"]) == ([since], [to])
+    assert query["time_zone"] == [parse_display(zone).zone_name]
+    async with alices.get(csv) as answer:
+        assert (answer.status, answer.content_type) == (200, "text/csv")
 
 
 async def test_the_manifest_describes_an_application_to_install(anonymous: ClientSession, demo: Service) -> None:

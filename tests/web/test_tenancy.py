@@ -50,10 +50,10 @@ async def test_bob_gets_the_same_response_for_alices_resources_as_for_missing_on
 
 
 async def _reported(session: ClientSession, method: str, path: str) -> tuple[int, dict[str, str], str]:
-    """Status, headers and page but for the request's own id and time, and the number of a form of its own."""
+    """Status, headers and page but for the request's own id, path and time, and the number of a form of its own."""
     sent = _SENT.get(path.rpartition("/")[2], {}) if method == "POST" else None
     async with session.request(method, path, data=sent, allow_redirects=False) as answer:
         own = answer.headers["X-Request-ID"]
         headers = {name: value for name, value in answer.headers.items() if name not in {"X-Request-ID", "Date"}}
         page = re.sub(r'name="once" value="[^"]+"', "", await answer.text())
-        return answer.status, headers, page.replace(own, "")
+        return answer.status, headers, page.replace(own, "").replace(path, "")

@@ -49,14 +49,15 @@ Cursor = Annotated[str, Field(description="`next_cursor` of the previous page")]
 
 
 def _known_time_zone(name: str) -> str:
-    if name not in _time_zones():
+    if name not in time_zones():
         raise ValueError("Enter the name of a time zone, such as America/New_York.")
     return name
 
 
 @cache
-def _time_zones() -> frozenset[str]:
-    return frozenset(available_timezones())
+def time_zones() -> frozenset[str]:
+    """The IANA names. Two of Python's are no zones, and browsers do not have them."""
+    return frozenset(available_timezones()) - {"Factory", "localtime"}
 
 
 def in_time_zone(moment: str, zone: ZoneInfo) -> str:
@@ -76,6 +77,12 @@ TimeZone = Annotated[
 
 class _Params(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+
+class OverviewParams(_Params):
+    cash_flow: bool = Field(
+        False, description="Also read deposits and withdrawals since the last close, by another call for each account"
+    )
 
 
 class OrdersParams(_Params):

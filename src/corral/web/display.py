@@ -4,11 +4,9 @@ The preferences are in a cookie of the device, which holds nothing about an acco
 they hold before the first paint and without scripts.
 """
 
-import zoneinfo
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
 from typing import Final, TypeVar
 from urllib.parse import quote, unquote
 from zoneinfo import ZoneInfo
@@ -16,6 +14,7 @@ from zoneinfo import ZoneInfo
 from starlette.requests import cookie_parser
 from starlette.responses import Response
 
+from corral.accounts.params import time_zones
 from corral.edge.middleware import ASGIApp, Receive, Scope, Send
 
 EXCHANGE_ZONE_NAME: Final = "America/New_York"
@@ -26,7 +25,6 @@ THEME_COLORS: Final = {"light": "#f8f8f5", "dark": "#0e1114"}
 
 _COOKIE_SECONDS: Final = 365 * 24 * 60 * 60
 _LONGEST_COOKIE: Final = 200
-_NO_ZONES: Final = frozenset({"Factory", "localtime"})  # zone files that browsers do not have
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -102,7 +100,7 @@ def format_display(display: Display) -> str:
 
 
 def is_time_zone(name: str) -> bool:
-    return name in _time_zones()
+    return name in time_zones()
 
 
 def display_cookie_name(public_url: str) -> str:
@@ -138,11 +136,6 @@ class DisplayReader:
     def _read(self, scope: Scope) -> Display:
         sent = "; ".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"cookie")
         return parse_display(cookie_parser(sent).get(self._cookie, ""))
-
-
-@cache
-def _time_zones() -> frozenset[str]:
-    return frozenset(zoneinfo.available_timezones()) - _NO_ZONES
 
 
 def _choice(choices: type[Choice], value: str | None, default: Choice) -> Choice:

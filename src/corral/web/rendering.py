@@ -47,6 +47,7 @@ from corral.web.view.figures import (
     format_quantity,
     format_weight,
     gain_data,
+    has_long_numbers,
     long_class,
     mask_numbers,
     money_data,
@@ -229,7 +230,8 @@ def load_templates() -> Templates:
     filters.update(activity_name=activity_name, sub_type_name=sub_type_name, trade_name=trade_name)
     filters.update(trade_amount=trade_amount, amount_currency=amount_currency, has_coin_digits=has_coin_digits)
     filters.update(instrument_name=instrument_name, expiry=format_expiry)
-    cast("dict[str, Callable[..., bool]]", templates.tests)["wholly_filled"] = is_wholly_filled
+    tests = cast("dict[str, Callable[..., bool]]", templates.tests)
+    tests.update(wholly_filled=is_wholly_filled, with_long_numbers=has_long_numbers)
     filters.update(market_hours=market_hours, code_spans=code_spans)
     return templates
 

@@ -12,6 +12,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Final, Literal
 
 from markupsafe import Markup, escape
+from pydantic import BaseModel
 
 from corral.web.display import MASK, current_display
 
@@ -29,6 +30,8 @@ _DEFAULT_PLACES: Final = 2
 _LONGEST_LARGE: Final = 16
 # Alpaca's decimals have at most 64 characters and an exponent of three digits, so this precision loses nothing.
 _EXACT: Final = Context(prec=4_096, rounding=ROUND_HALF_EVEN)
+_DECIMAL: Final = re.compile(r"-?[\d.]+", re.ASCII)
+_LONGEST_DECIMAL: Final = 18
 _NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)*")
 _ACCESSIBLE_MASK: Final = Markup(
     '<span class="mask" aria-hidden="true">{}</span><span class="visually-hidden">hidden</span>'
@@ -112,6 +115,12 @@ def quote_currency(symbol: str | None, currency: str) -> str:
     """The currency of a price: BTC for a pair like ETH/BTC, otherwise the account's currency."""
     _, slash, quote = (symbol or "").partition("/")
     return quote if slash and quote else currency
+
+
+def has_long_numbers(item: BaseModel) -> bool:
+    """Whether a decimal of an order or activity is too long for a line on a phone."""
+    decimals = (value for _, value in item if isinstance(value, str) and _DECIMAL.fullmatch(value))
+    return any(len(value) > _LONGEST_DECIMAL for value in decimals)
 
 
 def direction(amount: str, currency: str, before: str = "0") -> Direction:

@@ -19,5 +19,5 @@ function reloadInPlace(event) {
 function restoreScroll() {
   const scrolled = sessionStorage.getItem(SCROLLED);
   sessionStorage.removeItem(SCROLLED);
-  if (scrolled !== null) scrollTo({ top: Number(scrolled), behavior: "instant" });
+  if (scrolled !== null) scrollTo({ top: scrolled, behavior: "instant" });
 }
