@@ -9,7 +9,7 @@ costs to ask it: the sandbox (80 ms, no rate limit), PostgreSQL, the one server 
     servers          what is measured: a child      load       the clients: a child
     plan_as_written  Alpaca's SDK in `async def`    sdk_loop   and one account after the other: a child
     overview         fifty accounts on one page     streams    two thousand, listened to
-    cards            twenty accounts on the page    listening  the listeners: a child
+    cards            thirty accounts on the page    listening  the listeners: a child
     sandbox          the sandbox itself
 
 `python -m benchmarks.soak` stands apart: minutes of trading with faults, and at the end the sums must fit.

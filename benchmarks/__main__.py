@@ -62,7 +62,7 @@ async def run(folder: Path, progress: Progress) -> Figures:
                 loads[key] = await bench.measure(variant)
             progress.update(step, description="overview of fifty accounts", advance=1)
             overview = await bench.measure_overview()
-            progress.update(step, description="twenty cards", advance=1)
+            progress.update(step, description="home of thirty accounts", advance=1)
             cards = await bench.measure_cards()
             progress.update(step, description="holdings of thirty accounts", advance=1)
             holdings = await bench.measure_holdings()

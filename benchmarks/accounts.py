@@ -28,7 +28,7 @@ SANDBOX_SEED = 0
 PEOPLE = 10
 ACCOUNTS_OF_EACH = 100
 ACCOUNTS_ON_A_PAGE = 50
-CARDS = 20
+CARDS = 30
 HOLDERS_ACCOUNTS = 30
 LISTENERS = 200
 
@@ -56,7 +56,7 @@ class Fixture:
     """`people` have a hundred accounts each, and so has the one for warming up and nothing else.
 
     `reader` looks at fifty accounts on one page, and each of the `listeners` listens to one. The viewers see
-    twenty cards each; one of the cards of `patient` is of an account for which Alpaca does not answer. `holder` looks
+    thirty accounts each; for one of those of `patient` Alpaca does not answer. `holder` looks
     at the holdings of thirty accounts.
     """
 

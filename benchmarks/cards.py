@@ -1,4 +1,4 @@
-"""Twenty cards on the accounts page: how long the server takes, and what a browser has to load."""
+"""Thirty accounts on the home page: how long the server takes, and what a browser has to load."""
 
 import asyncio
 import re
@@ -49,19 +49,19 @@ class CardFigures:
 
 
 def cards_job(viewer: Viewer, *, url: str, server_pid: int) -> Job:
-    question = Question(path="/", cookie=viewer.cookie, expected="As of")
+    question = Question(path="/", cookie=viewer.cookie, expected="data-total")
     return Job(url=url, server_pid=server_pid, clients=1, questions=[question], window=_WINDOW)
 
 
 async def warm_page(viewer: Viewer, *, url: str, waiting: int = 0) -> str:
-    """The page as soon as all cards but `waiting` have their figures and their lines, where there are any."""
+    """The page as soon as all accounts but `waiting` have their figures, their lines and their curve."""
     async with asyncio.timeout(_WARM_WITHIN_SECONDS), ClientSession(url, headers={"Cookie": viewer.cookie}) as browser:
         while True:
             async with browser.get("/lines") as answer:
                 lines = await answer.json()
             async with browser.get("/") as answer:
                 page = await answer.text()
-            if len(lines) == CARDS - waiting and page.count('class="figures loading"') == waiting:
+            if len(lines) == CARDS - waiting and page.count(">Loading…<") == waiting:
                 return page
 
 

@@ -109,8 +109,11 @@ def _ids(pages: Sequence[Json]) -> list[str]:
 async def test_answers_are_as_the_document_says_and_a_failing_account_is_a_problem_of_its_own(
     accounts: Accounts, path: str
 ) -> None:
-    _, bad, live = accounts.ids
+    first, bad, live = accounts.ids
     await accounts.answer(bad, status=500, body={})
+    for number, key_id in enumerate((first, live)):  # an account of the sandbox may hold nothing
+        await accounts.answer(key_id, path="/v2/positions", body_text=json.dumps([POSITION]))
+        await accounts.answer(key_id, path="/v2/orders", body_text=json.dumps([order(number)]))
     answered = await accounts.get(path)
     model = LISTS[path]
     assert model.model_validate(answered).model_dump(mode="json") == answered
@@ -262,7 +265,10 @@ async def test_a_paused_account_is_left_out_and_named_if_it_is_asked_for(account
 
 
 async def test_a_cursor_of_another_user_list_or_filter_is_refused(accounts: Accounts, bob: Person) -> None:
+    key_id = next(iter(accounts.ids))
+    await accounts.answer(key_id, path="/v2/orders", body_text=_orders([2, 1]))
     cursor = (await accounts.get("orders", limit=1))["next_cursor"]
+    await accounts.get("orders", limit=1, cursor=cursor)
     for asked in ({"status": "open"}, {"account_type": "paper"}, {"direction": "asc"}):
         assert await accounts.get("orders", cursor=cursor, **asked, status=422) if "status" not in asked else True
     refused = await accounts.get("orders", cursor=cursor, account_type="paper", status=422)
@@ -348,7 +354,9 @@ async def test_an_account_that_fails_refuses_the_whole_file_and_can_be_left_out(
     refused = await accounts.get(path, status=502)
     assert (refused["code"], refused["credential_id"]) == ("upstream_failed", accounts.ids[bad])
     assert refused["detail"] == "account 1: Alpaca returned an error (500)."
-    assert await accounts.file(path, credential_ids=f"{accounts.ids[first]},{accounts.ids[live]}")
+    others = {accounts.ids[first], accounts.ids[live]}
+    rows = await accounts.file(path, credential_ids=",".join(others))
+    assert {row["credential_id"] for row in rows if "credential_id" in row} <= others
 
 
 async def test_a_file_breaks_off_when_an_account_fails_in_the_middle(accounts: Accounts) -> None:
@@ -396,6 +404,22 @@ async def test_a_file_waits_for_the_rate_limit_of_one_account_and_reads_no_page_
     )
     assert slept == [1]
     assert [await faults.calls_of(key_id, path) for key_id in (first, second)] == [3, 2]
+
+
+async def test_an_account_of_which_a_point_cannot_be_read_is_not_in_the_curve(accounts: Accounts) -> None:
+    whole, partly, _ = accounts.ids
+    for key_id, last in ((whole, "8.25"), (partly, '"a lot"')):
+        body = (
+            f'{{"timeframe": "1D", "base_value": 5, "timestamp": [60, 120, 180], "equity": [10, 20.50, {last}],'
+            ' "profit_loss": [5, 15.5, 3.25], "profit_loss_pct": [null, null, null]}'
+        )
+        await accounts.answer(key_id, path="/v2/account/portfolio/history", body_text=body)
+    answered = await accounts.get("portfolio-history", account_type="paper")
+    (curve,) = answered["items"]
+    assert (curve["accounts"], curve["missing"], curve["credential_ids"]) == (1, 1, [accounts.ids[whole]])
+    assert [point["equity"] for point in curve["points"]] == ["10", "20.50", "8.25"]
+    assert (curve["profit_loss"], curve["profit_loss_pct"], answered["unreadable"]) == ("3.25", "0.65", 1)
+    assert _codes(answered) == {accounts.ids[partly]: "upstream_failed"}
 
 
 async def test_pages_get_what_is_there_and_later_the_rest(start_service: StartService, faults: Faults) -> None:

@@ -17,6 +17,7 @@ from corral.database.embedded.instance import EmbeddedDatabase
 from corral.identity import api_tokens
 from corral_sandbox import secret_of, serve_sandbox
 from tests.access import browser, owner_of, sign_in_by_link
+from tests.accounts.alpaca_lists import DIVIDEND
 from tests.conftest import Faults, Service, StartService
 from tests.people import Person, live_key, make_person, paper_key
 
@@ -47,7 +48,7 @@ async def still(faults: Faults, **accounts: tuple[str, str]) -> None:
     await faults.set_all(
         {"key_id": key_id, "account_raw": {
             "cash": f'"{balance}"', "equity": f'"{balance}1"', "buying_power": f'"{balance}2"',
-            "currency": f'"{currency}"',
+            "currency": f'"{currency}"', "last_equity": '"0"',
         }}
         for key_id, (balance, currency) in accounts.items()
     )  # fmt: skip
@@ -136,24 +137,59 @@ async def test_totals_keep_paper_from_live_and_one_currency_from_another(fresh: 
             live: ("-23140.2", "USD"),
         },
     )
+    unchanged = {
+        "todays_pl": None,
+        "todays_pl_pct": None,
+        "todays_pl_missing": 1,
+        "cash_flow": None,
+        "cash_flow_missing": None,
+    }
     live_totals, paper_totals = (await overview(fresh.client))["totals"]
     assert live_totals == {
         "account_type": "live", "accounts": 1, "missing": 0,
         "by_currency": [
             {"currency": "USD", "accounts": 1,
-             "balance": "-23140.2", "equity": "-23140.21", "buying_power": "-23140.22"},
+             "balance": "-23140.2", "equity": "-23140.21", "buying_power": "-23140.22", **unchanged},
         ],
     }  # fmt: skip
     assert paper_totals == {
         "account_type": "paper", "accounts": 3, "missing": 0,
         "by_currency": [
-            {"currency": "EUR", "accounts": 1, "balance": "7.10", "equity": "7.101", "buying_power": "7.102"},
+            {"currency": "EUR", "accounts": 1, "balance": "7.10", "equity": "7.101", "buying_power": "7.102",
+             **unchanged},
             {"currency": "USD", "accounts": 2,
              "balance": "1000000000000000000000000000000.009999999999999999999999999",
              "equity": "1000000000000000000000000000000.0109999999999999999999999989",
-             "buying_power": "1000000000000000000000000000000.0119999999999999999999999988"},
+             "buying_power": "1000000000000000000000000000000.0119999999999999999999999988", **unchanged,
+             "todays_pl_missing": 2},
         ],
     }  # fmt: skip
+
+
+async def test_totals_name_todays_pl_and_the_money_that_came_in_beside_it(fresh: Person, faults: Faults) -> None:
+    gaining, losing, new = live_key(), live_key(), live_key()
+    deposit = {**DIVIDEND, "activity_type": "CSD", "net_amount": "2500.00", "created_at": "2026-11-24T15:00:00Z"}
+    for key_id in (gaining, losing, new):
+        await fresh.store(key_id)
+    await faults.set_all(
+        [
+            {"key_id": gaining, "account_raw": {"equity": '"110.5"', "last_equity": '"100"'}},
+            {"key_id": losing, "account_raw": {"equity": '"99"', "last_equity": '"100"'}},
+            {"key_id": new, "account_raw": {"equity": '"2500"', "last_equity": '"0"'}},
+            {"key_id": new, "path": "/v2/account/activities", "body_text": json.dumps([deposit])},
+            {"key_id": losing, "path": "/v2/account/activities", "status": 500, "body": {}},
+        ]
+    )
+    (plain,) = (await overview(fresh.client))["totals"]
+    async with fresh.client.get("/api/overview?cash_flow=true") as answer:
+        reported = await answer.json()
+    (total,) = reported["totals"][0]["by_currency"]
+    expected = {"todays_pl": "9.5", "todays_pl_pct": "0.0475", "todays_pl_missing": 1}
+    assert {name: total[name] for name in expected} == expected
+    assert (total["cash_flow"], total["cash_flow_missing"]) == ("2500.00", 1)
+    assert (plain["by_currency"][0]["todays_pl"], plain["by_currency"][0]["cash_flow"]) == ("9.5", None)
+    assert [item["cash_flow"] and item["cash_flow"]["amount"] for item in reported["items"]] == ["0", None, "2500.00"]
+    assert OverviewResponse.model_validate(reported).model_dump(mode="json") == reported
 
 
 MISHAPS: list[tuple[str, dict[str, object], int, str]] = [

@@ -130,21 +130,26 @@ def test_a_filter_that_alpaca_does_not_have_gives_full_pages_and_loses_nothing(
     alpaca = Alpaca(orders, BY_PLACE)
     pages = asyncio.run(_filtered_pages(alpaca, query, limit))
     wanted = [one for one in alpaca.in_order(query) if one.type == "stop"]
-    assert [one for page in pages for one in readable(page.items)] == wanted
-    for page in pages[:-1]:
-        assert len(page.items) == limit or alpaca.calls >= MOST_CALLS
-    assert alpaca.calls <= MOST_CALLS * len(pages)
+    assert [one for page, _ in pages for one in readable(page.items)] == wanted
+    assert all(len(page.items) <= limit and calls <= MOST_CALLS for page, calls in pages)
+    assert all(len(page.items) == limit or calls == MOST_CALLS for page, calls in pages[:-1])
 
 
-async def _filtered_pages(alpaca: Alpaca, query: OrderQuery, limit: int) -> list[Page[Order | UnreadableItem]]:
+async def _filtered_pages(
+    alpaca: Alpaca, query: OrderQuery, limit: int
+) -> list[tuple[Page[Order | UnreadableItem], int]]:
+    """Returns the pages, each with the number of its calls."""
+
     async def ask(wanted: int, beyond: str | None) -> tuple[Order, ...]:
         return alpaca.page(query, wanted, beyond)
 
     place: Place | None = Place()
-    pages: list[Page[Order | UnreadableItem]] = []
+    pages: list[tuple[Page[Order | UnreadableItem], int]] = []
     while place is not None:
-        pages.append(await read_filtered_page(_listing(query), ask, place, limit=limit))
-        place = pages[-1].goes_on
+        before = alpaca.calls
+        page = await read_filtered_page(_listing(query), ask, place, limit=limit)
+        pages.append((page, alpaca.calls - before))
+        place = page.goes_on
     return pages
 
 

@@ -36,6 +36,9 @@ async def open_browser_session(browser: Browser, app: SampleApp, *, has_touch: b
     people: dict[Viewer, Person | None] = {
         "administrator": app.administrator,
         "new member": app.new_member,
+        "beginner": app.beginner,
+        "collector": app.collector,
+        "unlucky": app.unlucky,
         "nobody": None,
     }
     errors: list[str] = []

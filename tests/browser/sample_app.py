@@ -8,6 +8,8 @@ from uuid import UUID
 
 from aiohttp import ClientSession
 
+from corral.credentials.models import Placement
+from corral.credentials.queries import place_credential
 from corral.database.connection import get_connection_with_rls
 from corral.database.embedded.instance import embedded_postgres
 from corral.database.migrate import apply_migrations
@@ -90,6 +92,11 @@ _ODD_ACTIVITIES = [
      "description": "TAF fee for 1572 shares (89 trades)", "venue": "XNAS"},
     {"id": "3", "activity_type": "DIV", "date": "soon", "net_amount": "1.02"},
 ]  # fmt: skip
+_FAILING = [f"PKUNLUCKY{number}ABCDEF" for number in range(3)]
+_NAMES = [
+    "Dividends", "Swing trading", "Wheel", "Momentum", "College fund", "Small caps", "Covered calls", "Earnings",
+    "Index", "Experiments",
+]  # fmt: skip
 _DEVICES = [
     "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15 Version/19.0 Mobile/15E148 Safari/604",
     "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
@@ -107,6 +114,9 @@ class SampleApp:
     service: Service
     administrator: Person  # with accounts in every state, API tokens and a password
     new_member: Person  # without accounts
+    beginner: Person  # with one account
+    collector: Person  # with thirty, some of them pinned and in groups
+    unlucky: Person  # with three, for all of which Alpaca returns errors
     ids: dict[str, str]
 
 
@@ -125,8 +135,15 @@ async def open_sample_app(folder: Path) -> AsyncGenerator[SampleApp]:
         async with get_connection_with_rls(administrator.user_id, service.resources.database) as connection:
             await note_event(connection, administrator.user_id, "password_recovered", _REMOTE_SOURCE)
         faults = Faults(await stack.enter_async_context(ClientSession(sandbox.url)))
+        beginner, collector, unlucky = [
+            await stack.enter_async_context(make_person(service, name)) for name in ("beginner", "collector", "unlucky")
+        ]
+        for number, key in enumerate(_FAILING, 1):
+            await unlucky.store(key, f"Account {number}")
         ids = await _add_accounts(administrator, faults) | await _add_members(service, administrator)
-        yield SampleApp(service, administrator, new_member, ids)
+        await beginner.store("AKBEGINNER1ABCDEF", "Savings")
+        await _add_thirty_accounts(service, collector)
+        yield SampleApp(service, administrator, new_member, beginner, collector, unlucky, ids)
 
 
 async def _set_password(service: Service, person: Person) -> None:
@@ -146,7 +163,7 @@ async def _add_accounts(administrator: Person, faults: Faults) -> dict[str, str]
         [
             {"key_id": _ACCOUNTS["blocked"][1], "path": "/v2/account", "account_raw": _BLOCKED},
             {"key_id": _ACCOUNTS["refused"][1], "status": 401},
-            {"key_id": _ACCOUNTS["down"][1], "status": 503},
+            *[{"key_id": key, "status": 503} for key in (_ACCOUNTS["down"][1], *_FAILING)],
             {"key_id": _ACCOUNTS["unopened"][1], "path": "/v2/account", **_UNOPENED},
             {"key_id": _ACCOUNTS["odd"][1], "path": "/v2/positions", "body": _ODD_POSITIONS},
             {"key_id": _ACCOUNTS["odd"][1], "path": "/v2/orders", "body": _ODD_ORDERS},
@@ -160,6 +177,17 @@ async def _add_accounts(administrator: Person, faults: Faults) -> dict[str, str]
     async with administrator.client.post(f"/api/credentials/{ids['refused']}/validate") as answer:
         assert answer.status == 200, await answer.text()
     return ids
+
+
+async def _add_thirty_accounts(service: Service, collector: Person) -> None:
+    for number in range(30):
+        environment = "PK" if number % 3 else "AK"
+        stored = await collector.store(
+            f"{environment}COLLECT{number}ABCDEF", _NAMES[number % 10] + f" {number // 10 + 1}"
+        )
+        placement = Placement([None, "Retirement", "Options"][number % 3], is_pinned=number == 17)
+        async with get_connection_with_rls(collector.user_id, service.resources.database) as connection:
+            assert await place_credential(connection, collector.user_id, UUID(stored["id"]), placement)
 
 
 async def _add_members(service: Service, administrator: Person) -> dict[str, str]:

@@ -10,7 +10,7 @@ from playwright.async_api import Page, expect
 from tests.identity.members import PASSWORD
 
 Steps = Callable[[Page], Awaitable[None]]
-Viewer = Literal["administrator", "new member", "nobody"]
+Viewer = Literal["administrator", "new member", "beginner", "collector", "unlucky", "nobody"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +164,13 @@ SCENES = [
     Scene("first run", "/", "new member"),
     Scene("first run, adding an account", "/", "new member", _opens("add-account")),
     Scene("settings, new member", "/you", "new member"),
-    Scene("accounts", "/", steps=_wait_for_figures),
-    Scene("accounts, adding an account", "/", steps=_opens("add-account")),
-    Scene("accounts, disconnected", "/", steps=_lose_the_connection),
+    Scene("home", "/", steps=_wait_for_figures),
+    Scene("home, adding an account", "/", steps=_opens("add-account")),
+    Scene("home, disconnected", "/", steps=_lose_the_connection),
+    Scene("home, one account", "/?wait", "beginner", _wait_for_figures),
+    Scene("home, thirty accounts in groups", "/?wait&group=group", "collector", _wait_for_figures),
+    Scene("home, all failing", "/?wait", "unlucky"),
+    Scene("arrange", "/arrange"),
     Scene("account, paper", "/accounts/{paper}?span=1W", steps=_wait_for_the_history),
     Scene("account, paper, one day, as a table", "/accounts/{paper}?span=1D", steps=_open_the_history),
     Scene("account, live", "/accounts/{live}", steps=_wait_for_the_history),

@@ -1,4 +1,4 @@
-"""The states of account cards, and how they end."""
+"""The states of accounts on the home page, and how they end; and how people find and arrange them."""
 
 import re
 from typing import Any
@@ -70,12 +70,12 @@ async def test_a_stale_account_is_counted_in_the_total_and_marks_no_other(
     await alice.store(well, nickname="well")
     async with browsing(alice) as context:
         page = await open_page(context, "/?wait")
-        await expect(page.locator("[data-total=paper] data")).to_have_count(2)
+        await expect(page.locator("[data-total=paper] [data-sum=equity] data")).to_be_visible()
         await faults.set(broken, status=503)
-        await expect(page.locator("[data-total=paper]")).to_contain_text("1 not up to date")
+        await expect(page.locator("[data-missing]")).to_contain_text("1 not up to date")
         await expect(page.get_by_role("article").filter(has_text="No update since")).to_have_count(1)
         await faults.clear()
-        await expect(page.locator("[data-total=paper]")).not_to_contain_text("not up to date")
+        await expect(page.locator("[data-missing]")).to_be_hidden()
 
 
 async def test_an_outage_of_several_accounts_is_one_line_above_grey_cards(
@@ -278,6 +278,64 @@ async def test_restrictions_are_below_the_figures(
         await faults.clear()
         await expect(card).not_to_contain_text("Pattern day trader")
         await expect(card).not_to_contain_text("Alpaca has blocked")
+
+
+async def test_accounts_are_found_sorted_pinned_arranged_and_grouped(browsing: Browsing, alice: Person) -> None:
+    """One journey, with the keyboard where there is one."""
+    names = ["alpha", "bravo", "carol", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliet"]
+    ids = {name: (await alice.store(nickname=name))["id"] for name in names}
+    async with browsing(alice) as context:
+        page = await open_page(context, "/?wait")
+        rows = page.locator("tbody tr[data-account]")
+        await expect(rows).to_have_count(10)  # ten are a table
+        shown = [await row.bounding_box() for row in await rows.all()]
+        assert all(box is not None and box["height"] <= 44 for box in shown)
+
+        await page.keyboard.press("/")
+        await expect(page.get_by_label("Find an account")).to_be_focused()
+        await page.keyboard.type("juliet")
+        await expect(page.locator("tbody tr[data-account]:visible")).to_have_count(1)
+        await expect(page.locator("[data-found]")).to_have_text("1 of 10 accounts")
+        await page.keyboard.press("Escape")
+        await expect(page.locator("tbody tr[data-account]:visible")).to_have_count(10)
+
+        await page.get_by_role("button", name="Account", exact=True).click()
+        await expect(page.get_by_role("columnheader", name="Account")).to_have_attribute("aria-sort", "ascending")
+        await page.get_by_role("button", name="Pin golf").click()
+        await expect(rows.first).to_contain_text("golf")
+        await page.get_by_role("link", name="Arrange").click()
+        await page.get_by_role("combobox", name="Group of carol").fill("Wheel")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("status").filter(has_text="Group saved")).to_be_visible()
+        down = page.get_by_role("button", name="Move alpha down")
+        await down.click()
+        await expect(down).to_be_focused()
+        await page.keyboard.press("Enter")
+        await expect(page.locator("li[id^=account-]").nth(3)).to_contain_text("alpha")
+
+        await page.goto("/?wait")
+        await page.get_by_label("Group by").select_option("My groups")
+        await expect(page.locator("tbody[data-section]")).to_have_count(2)
+        await expect(page.locator("tr.sums").first).to_contain_text("Wheel")
+        await page.locator("h1").click()
+        await page.keyboard.press("2")  # after the pinned one
+        await expect(page).to_have_url(re.compile(f"/accounts/{ids['bravo']}$"))
+
+        await page.goto(f"/accounts/{ids['bravo']}/orders")
+        await page.keyboard.press("/")
+        await page.keyboard.type("india")
+        await page.keyboard.press("Enter")
+        await expect(page).to_have_url(re.compile(f"/accounts/{ids['india']}/orders$"))
+        await page.get_by_role("link", name="Next account: juliet").click()
+        await expect(page.get_by_role("heading", name="juliet")).to_be_visible()
+
+        await page.goto("/")
+        await page.get_by_role("button", name="Turn off").click()
+        await expect(page.get_by_text("Keyboard shortcuts are off.")).to_be_visible()
+        await page.keyboard.press("2")
+        await page.keyboard.press("/")
+        await expect(page.get_by_label("Find an account")).not_to_be_focused()
+        assert page.url.endswith("/#shortcuts")
 
 
 async def _switch(person: Person, stored: dict[str, Any], *, is_active: bool) -> None:

@@ -46,14 +46,19 @@ async def test_cards_and_totals_follow_the_stream(
     for name, key_id in accounts.keys.items():
         await alice.store(key_id, nickname=name)
     async with browsing(alice) as context:
-        page = await open_page(context)
-        await expect(page.locator("[data-total=paper]")).to_contain_text("$2,000.02")
+        page = await open_page(context, "/?show=paper")
+        total = page.locator("[data-total=paper]")
+        await expect(total).to_contain_text("$2,000.02")
+        chart = page.locator("[data-equity-chart]")
+        await expect(chart).to_have_attribute("data-equity", "2000.02")
         await page.evaluate("window.wasHere = true")
         await accounts.set_new_equity()
-        await expect(page.locator("[data-total=paper]")).to_contain_text("$2,000.10")
-        await expect(page.locator("[data-total=paper]")).to_contain_text(f"{_MINUS}$2,000.10")
-        await expect(page.locator("[data-total=live]")).to_contain_text("$5,000,000.05")
+        await expect(total).to_contain_text("$2,000.10")
+        await expect(total).to_contain_text(f"{_MINUS}$2,000.10")
+        await expect(total.locator("[data-sum=today]")).to_have_text("+$0.10 +0.01%")
+        await expect(chart).to_have_attribute("data-equity", "2000.10")  # the curve ends with the same figure
         await expect(page.locator("[data-missing]:visible")).to_have_count(0)
+        await expect(_card(page, "real")).to_contain_text("$5,000,000.05")
         for name, change, trend in [
             ("rising", "+$100.00 (+10.00%)", "up"),
             ("falling", f"{_MINUS}$99.90 ({_MINUS}9.99%)", "down"),

@@ -149,7 +149,7 @@ async def _add_account(newcomer: Newcomer, key_id: str, account_number: str) -> 
     await newcomer.sees(f"Account {account_number} connected")
     await expect(newcomer.page.get_by_role("status")).to_contain_text("PAPER")
     await newcomer.press("link", "Done")
-    await newcomer.sees("Accounts")
+    await newcomer.sees("Home")
     card = newcomer.page.get_by_role("article", name="Long-term")
     await newcomer.finds(card.get_by_text("$48,151,623.42"))
     await expect(card).to_contain_text("PAPER")
@@ -202,13 +202,13 @@ async def _create_and_revoke_a_token(newcomer: Newcomer, url: str) -> str:
 async def _change_the_password_and_sign_in_again(newcomer: Newcomer) -> None:
     await newcomer.write(current_password=_PASSWORD, new_password=_NEW_PASSWORD)
     await newcomer.press("button", "Set password")
-    for comes_to in ("API tokens", "Accounts"):  # after the change to the API tokens, which still work
+    for comes_to in ("API tokens", "Home"):  # after the change to the API tokens, which still work
         await newcomer.sees("Sign in")
         await newcomer.write(email=_EMAIL, password=_NEW_PASSWORD)
         await newcomer.press("button", "Sign in")
         await newcomer.sees(comes_to)
         await newcomer.press_in_navigation("link", "Home")
-        await newcomer.sees("Accounts")
+        await newcomer.sees("Home")
         await newcomer.finds(newcomer.page.get_by_role("article").get_by_text("$48,151,623.42"))
         await newcomer.press_in_navigation("button", "Sign out")
     await newcomer.sees("Sign in")

@@ -72,6 +72,7 @@ def test_sub_types_of_option_events_name_the_event() -> None:
         ({"qty": "10", "price": "179.505"}, "-1795.050"),
         ({"qty": "10", "price": "179.505", "side": "sell"}, "1795.050"),
         ({"qty": "1", "price": "2", "side": "sell_short"}, "2"),
+        # 100 shares each, which others forgot (QuantConnect/Lean#8999, wealthfolio/wealthfolio#1058)
         ({"qty": "2", "price": "3.05", "symbol": "SPY261218C00600000"}, "-610.00"),
         ({"qty": "2", "price": "3.05", "symbol": "TSLA1261218C00600000"}, None),  # adjusted: an unknown multiplier
         ({"qty": "0.000000001", "price": "60000.123456789", "symbol": "BTC/USD"}, "-0.000060000123456789"),

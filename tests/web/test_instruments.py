@@ -33,6 +33,11 @@ TODAY = date(2026, 11, 24)
         ("TSLA1261218C00250000", OptionContract("TSLA1", date(2026, 12, 18), "Call", Decimal(250))),
         ("SPY   261218C00600000", OptionContract("SPY", date(2026, 12, 18), "Call", Decimal(600))),
         ("T240229C00017000", OptionContract("T", date(2024, 2, 29), "Call", Decimal(17))),
+        # What others could not read: a dotted root (QuantConnect/Lean#9343), and roots with a digit after a reverse
+        # split (polygon-io/issues#193, tastyware/tastytrade#257).
+        ("BRK.B 260206C00495000", OptionContract("BRK.B", date(2026, 2, 6), "Call", Decimal(495))),
+        ("SDS1220204C00003000", OptionContract("SDS1", date(2022, 2, 4), "Call", Decimal(3))),
+        ("BABA2251017C00145000", OptionContract("BABA2", date(2025, 10, 17), "Call", Decimal(145))),
     ],
 )
 def test_an_option_symbol_is_read_to_the_tenth_of_a_cent(symbol: str, expected: OptionContract) -> None:
@@ -57,6 +62,8 @@ def test_an_option_symbol_is_read_to_the_tenth_of_a_cent(symbol: str, expected: 
         "SPY\uff12\uff16\uff11\uff12\uff11\uff18C00600000",  # digits of another script
         "SPY261218C00600000\n",
         "SPY261218C00600000<b>",
+        "SPY261218C00600000garbage",  # taken for an option elsewhere (Lumiwealth/lumibot#1011)
+        "GOOG122223C145",  # alexgolec/schwab-py#59
     ],
 )
 def test_other_symbols_are_not_options(symbol: str | None) -> None:

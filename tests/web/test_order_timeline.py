@@ -114,6 +114,19 @@ def test_the_legs_of_a_bracket_end_under_their_roles() -> None:
     ]  # fmt: skip
 
 
+def test_a_leg_that_ends_without_an_event_is_shown_nevertheless() -> None:
+    """Alpaca's stream does not say that a stop loss is canceled by its take profit (alpacahq/alpaca-py#198)."""
+    target = leg(id="2", type="limit", status="filled", submitted_at=at(0), filled_at=at(90), filled_qty="10")
+    stop = leg(id="3", type="stop", status="canceled", submitted_at=at(0), canceled_at=at(91))
+    shown = timeline(
+        order(target, stop, order_class="bracket", submitted_at=at(0)),
+        events=[heard(90.1, "fill", "filled", "10", order_id="2")],
+        watched=True,
+    )
+    last = shown.moments[-1]
+    assert (last.text, last.leg, last.heard_at, last.was_watched) == ("Canceled", "Stop loss", None, True)
+
+
 def test_the_legs_of_a_multi_leg_order_have_their_own_fills() -> None:
     bought = leg(id="2", symbol="SPY261218C00600000", submitted_at=at(0), canceled_at=at(9))
     shown = timeline(

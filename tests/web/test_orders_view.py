@@ -123,7 +123,8 @@ def test_a_multi_leg_order_names_its_legs_with_ratio_and_side() -> None:
 @pytest.mark.parametrize(
     ("price", "text"),
     [
-        # Alpaca's sign is that of what is paid: https://github.com/alpacahq/alpaca-py/issues/633 allows credits.
+        # Alpaca's sign is that of what is paid (alpacahq/alpaca-py#633). Elsewhere a credit became a negative debit
+        # (QuantConnect/Lean.Brokerages.Tastytrade#15), or was refused (joemccann/radon#18).
         ("1.28", "limit $1.28 debit"),
         ("-1.28", "limit $1.28 credit"),
         ("0", "limit $0.00"),

@@ -79,6 +79,12 @@ class _Params(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class OverviewParams(_Params):
+    cash_flow: bool = Field(
+        False, description="Also read deposits and withdrawals since the last close, by another call for each account"
+    )
+
+
 class OrdersParams(_Params):
     status: OrderStatusFilter = OrderStatusFilter.ALL
     symbols: Symbols | None = None

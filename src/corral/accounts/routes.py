@@ -23,6 +23,7 @@ from corral.accounts.params import (
     HistoryParams,
     OrdersExportParams,
     OrdersPageParams,
+    OverviewParams,
 )
 from corral.accounts.problems import OrderNotFound
 from corral.accounts.reader import AccountReader
@@ -118,14 +119,15 @@ router = APIRouter(prefix="/api", tags=["accounts"])
     "/overview",
     summary="Account data of all accounts",
     response_model=OverviewResponse,
-    responses=responses_for(Unauthenticated, InsufficientScope, DatabaseUnavailable),
+    responses=responses_for(Unauthenticated, InsufficientScope, InvalidRequest, DatabaseUnavailable),
 )
-async def read_overview(user: AccountsRead, request: Request) -> Response:
+async def read_overview(params: Annotated[OverviewParams, Query()], user: AccountsRead, request: Request) -> Response:
     """Returns all your active accounts, each with its account data or the error that occurred.
 
     The scope `accounts:read` includes each account's name, number and type, but nothing about its API key.
     """
-    return _json(await load_overview(user.id, resources_of(request).database, ACCOUNTS.of(request)))
+    database, accounts = resources_of(request).database, ACCOUNTS.of(request)
+    return _json(await load_overview(user.id, database, accounts, cash_flow=params.cash_flow))
 
 
 @router.get(

@@ -46,9 +46,12 @@ from corral.web.view.figures import (
     format_price,
     format_quantity,
     format_weight,
+    gain_data,
     has_long_numbers,
     long_class,
     mask_numbers,
+    money_data,
+    percent_data,
     percent_direction,
     quote_currency,
     spoken,
@@ -212,6 +215,7 @@ def load_templates() -> Templates:
     filters.update(long=long_class)
     filters.update(price=format_price, gain=format_gain, percent=format_percent)
     filters.update(quantity=format_quantity, weight=format_weight, ordinal=format_ordinal)
+    filters.update(money_data=money_data, gain_data=gain_data, percent_data=percent_data)
     filters.update(amount=format_amount, decimal=format_decimal)
     filters.update(accessible=accessible, spoken=spoken, mask_numbers=mask_numbers)
     filters.update(full_timestamp=format_full_timestamp, day=format_day)

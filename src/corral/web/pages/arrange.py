@@ -32,7 +32,9 @@ class ArrangeForm(Body):
 
 @router.get("/arrange")
 async def show_arrangement(user: PageUser, request: Request, account: str = "", done: str = "") -> Response:
-    """`account` and `done` say what has just been done, so that the same button has the focus again."""
+    """`account` and `done` say what has just been done, so that the same button has the focus again. A fragment of the
+    URL would prevent that.
+    """
     return await _page(user, request, initial_form(), account, done)
 
 
@@ -46,7 +48,7 @@ async def arrange(user: PageUser, request: Request) -> Response:
         if body.account is None or body.action is None:
             raise InvalidRequest("Choose an account and what to do with it.")
         await _arrange(user, request, body.account, body.action, body.group)
-        return see_other(f"/arrange?account={body.account}&done={body.action}#account-{body.account}")
+        return see_other(f"/arrange?account={body.account}&done={body.action}")
 
     async def redisplay(form: Form) -> Response:
         return await _page(user, request, form)

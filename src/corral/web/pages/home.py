@@ -39,6 +39,12 @@ from corral.web.view.sparklines import HEIGHT, WIDTH, Sparkline, fetch_sparkline
 # For sparklines alone, when the reader is waiting anyway or a script asks.
 _SPARKLINE_WAIT_SECONDS: Final = 2.0
 
+# So that a page with many accounts is sent as soon as others are: it takes longer to write.
+_HOME_WAIT_SECONDS: Final = PAGE_WAIT_SECONDS * 0.8
+
+_CURVES_SECONDS: Final = 15.0
+_BYTES_OF_A_POINT: Final = 400  # about, in memory
+
 router = APIRouter(include_in_schema=False)
 
 
@@ -132,11 +138,11 @@ async def _home_page(user: PageUser, request: Request, form: Form) -> Response:
     scopes = home.scopes_of([AccountEntry(credential=account.credential) for account in arranged.accounts])
     scope = home.choose_scope(scopes, view.scope)
     waits = "wait" in request.query_params
-    wait = _SPARKLINE_WAIT_SECONDS if waits else PAGE_WAIT_SECONDS
+    wait = _SPARKLINE_WAIT_SECONDS if waits else _HOME_WAIT_SECONDS
     has_totals = len(active) > 1
     chosen = _chosen(arranged.accounts, scope) if has_totals else []
     outcomes, sparklines, market, flows, curves = await asyncio.gather(
-        accounts.each_account_data(active, within_seconds=None if waits else PAGE_WAIT_SECONDS),
+        accounts.each_account_data(active, within_seconds=None if waits else _HOME_WAIT_SECONDS),
         fetch_sparklines(active, accounts, within_seconds=wait),
         fetch_market_state(active, accounts, within_seconds=wait),
         read_cash_flows(active, accounts, within_seconds=wait),
@@ -184,10 +190,46 @@ def _chosen(stored: Sequence[StoredAccount], scope: home.Scope | None) -> list[N
 async def _read_curves(
     credentials: Sequence[NamedCredential], period: Period, accounts: AccountReader, *, within_seconds: float
 ) -> AllCurves:
+    """Complete curves are shared for a moment, because adding them up takes as long as the rest of the page.
+
+    They are cached under the first account, and by the revisions of all: the credentials were loaded for this request.
+    """
     query = history_params(period).query()
-    return await read_all_curves(
-        credentials, query, accounts, within_seconds=within_seconds, keep_seconds=HISTORY_SECONDS
-    )
+    readable = [credential for credential in credentials if credential.sealed.refused_at is None]
+    if not readable:
+        return await read_all_curves(credentials, query, accounts, within_seconds=within_seconds)
+
+    async def fetch() -> _Curves:
+        found = await read_all_curves(
+            credentials, query, accounts, within_seconds=within_seconds, keep_seconds=HISTORY_SECONDS
+        )
+        if found.pending or found.problems:
+            raise _Incomplete(found)
+        return _Curves(found)
+
+    question = ("curves", query, tuple((one.sealed.id, one.sealed.revision) for one in credentials))
+    try:
+        first = accounts.open_row(readable[0].sealed)
+        return (await accounts.shared(first, question, fetch, keep_seconds=_CURVES_SECONDS)).found
+    except _Incomplete as incomplete:
+        return incomplete.found
+
+
+class _Incomplete(Exception):  # noqa: N818 - not an error: it is not cached
+    def __init__(self, found: AllCurves) -> None:
+        self.found = found
+        super().__init__()
+
+
+@dataclass(frozen=True, slots=True)
+class _Curves:
+    """As the cache keeps them."""
+
+    found: AllCurves
+
+    @property
+    def size(self) -> int:
+        return _BYTES_OF_A_POINT * sum(len(curve.points) for curve in self.found.curves)
 
 
 @dataclass(frozen=True, slots=True)

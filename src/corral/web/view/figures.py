@@ -142,6 +142,26 @@ def accessible(text: str) -> Markup:
     return escape(text).replace(MASK, _ACCESSIBLE_MASK)
 
 
+def money_data(amount: str, currency: str) -> Markup:
+    """The same as `macros.money`, for pages with hundreds of figures."""
+    text = accessible(format_money(amount, currency))
+    # Escaped by hand, because Markup.format takes ten times as long.
+    return Markup(f'<data class="money" value="{escape(amount)}" data-currency="{escape(currency)}">{text}</data>')  # noqa: S704
+
+
+def gain_data(amount: str, currency: str) -> Markup:
+    """The same as `account_macros.gain`."""
+    text, sign = accessible(format_gain(amount, currency)), direction(amount, currency)
+    value = f'value="{escape(amount)}" data-currency="{escape(currency)}"'
+    return Markup(f'<data class="gain{sign}" {value}>{text}</data>')  # noqa: S704 - escaped
+
+
+def percent_data(factor: str) -> Markup:
+    """The same as `account_macros.percent`."""
+    text, sign = format_percent(factor), percent_direction(factor)
+    return Markup(f'<data class="percent{sign}" value="{escape(factor)}">{text}</data>')  # noqa: S704 - escaped
+
+
 def spoken(text: str) -> str:
     """The same for a label or a title."""
     return text.replace(MASK, "hidden")
