@@ -42,7 +42,7 @@ def _credential(name: str, environment: Environment = _LIVE, **more: object) -> 
     one = Credential(
         number, name, environment, None, None, True, "", _LONG_AGO, None, None, _LONG_AGO, _LONG_AGO, None, False
     )  # fmt: skip
-    return replace(one, **more)  # pyright: ignore[reportArgumentType]
+    return replace(one, **more)
 
 
 def _entry(
@@ -204,7 +204,7 @@ def test_a_heading_sorts_by_the_largest_first_and_then_the_other_way() -> None:
 
 
 def _stored(name: str, **more: object) -> StoredAccount:
-    one = _credential(name, **more)
+    one = replace(_credential(name), **more)
     sealed = SealedCredential(one.id, UUID(int=1), one.credential_type, "", True, 1, b"", b"", None, None)
     return StoredAccount(one, sealed)
 
