@@ -40,5 +40,5 @@ METHODS: Final = frozenset(method for method, _ in _pages())
 
 
 def filled_in(template: str, ids: Mapping[str, str] | None = None) -> str:
-    """With `ids` by the parameter's name, or with an unknown id."""
-    return template.format_map(ids or dict.fromkeys(_PARAMETER.findall(template), UNKNOWN_ID))
+    """With `ids` by the parameter's name, or with an unknown id. A symbol is nobody's."""
+    return template.format_map(ids or dict.fromkeys(_PARAMETER.findall(template), UNKNOWN_ID) | {"symbol": "AAPL"})

@@ -66,7 +66,7 @@ _MONEY: Final = re.compile(r"[$€£¥]\s?\d|753")
         (format_amount, ("753", "USD")),
         (format_quantity, ("753",)),
     ],
-    ids=str,
+    ids=["money", "gain", "amount", "quantity"],
 )
 def test_an_amount_is_masked(format_text: Callable[..., str], given: tuple[str, ...]) -> None:
     assert "753" in format_text(*given)

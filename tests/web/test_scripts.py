@@ -281,6 +281,10 @@ def test_the_browser_formats_weights_like_the_server() -> None:
     assert _figures([("formatWeight", str(one)) for one in weights]) == [format_weight(one) for one in weights]
 
 
+def test_products_are_exact() -> None:
+    assert _evaluate("decimals.js", "product", "-9007199254740993.5", "0.04") == "-360287970189639.740"
+
+
 @given(st.lists(_AMOUNTS))
 @settings(max_examples=15)
 def test_sums_are_exact(amounts: list[str]) -> None:

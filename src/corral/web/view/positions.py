@@ -183,11 +183,16 @@ def _group(rows: Sequence[PositionRow], column: Column, *, descending: bool) -> 
     by_underlying: dict[str, list[PositionRow]] = {}
     for row in _sorted(rows, column, descending=descending):
         by_underlying.setdefault(underlying_of(row.position.symbol), []).append(row)
-    groups = [_sum_up(underlying, tuple(members)) for underlying, members in by_underlying.items()]
+    groups = [group for name, members in by_underlying.items() for group in _divide(_sum_up(name, tuple(members)))]
     if column is Column.SYMBOL:
         return sorted(groups, key=lambda group: group.underlying, reverse=descending)
     amount = _GROUP_AMOUNTS[column]
     return _sorted_by(groups, amount, descending=descending)
+
+
+def _divide(group: PositionGroup) -> list[PositionGroup]:
+    """Without a heading each row is sorted on its own, as the long and short positions of several accounts are."""
+    return [group] if group.has_heading else [_sum_up(group.underlying, (row,)) for row in group.rows]
 
 
 def _sum_up(underlying: str, rows: tuple[PositionRow, ...]) -> PositionGroup:

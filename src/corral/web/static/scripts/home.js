@@ -1,5 +1,6 @@
 /** Keeps the home page up to date: figures of the accounts, their age and problems, what needs attention, and totals. */
 
+import "./engine.js";
 import { read } from "./api.js";
 import { keepAttention } from "./attention.js";
 import * as cardState from "./card_state.js";
