@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -38,7 +37,7 @@ _LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 _LIVE, _PAPER = Environment.LIVE, Environment.PAPER
 
 
-def _credential(name: str, environment: Environment = _LIVE, **more: Any) -> Credential:
+def _credential(name: str, environment: Environment = _LIVE, **more: object) -> Credential:
     number = UUID(int=sum(map(ord, name)))
     one = Credential(
         number, name, environment, None, None, True, "", _LONG_AGO, None, None, _LONG_AGO, _LONG_AGO, None, False
@@ -204,8 +203,8 @@ def test_a_heading_sorts_by_the_largest_first_and_then_the_other_way() -> None:
     assert choose_view(HomeView(sort_by="name"), {}, 3).next_sort("name") == "-name"
 
 
-def _stored(name: str, **more: Any) -> StoredAccount:
-    one = _credential(name, **more)
+def _stored(name: str, **more: object) -> StoredAccount:
+    one = replace(_credential(name), **more)
     sealed = SealedCredential(one.id, UUID(int=1), one.credential_type, "", True, 1, b"", b"", None, None)
     return StoredAccount(one, sealed)
 
