@@ -55,7 +55,7 @@ async def test_cards_and_totals_follow_the_stream(
         await accounts.set_new_equity()
         await expect(total).to_contain_text("$2,000.10")
         await expect(total).to_contain_text(f"{_MINUS}$2,000.10")
-        await expect(total.locator("[data-sum=today]")).to_have_text("+$0.10 +0.01%")
+        await expect(total.locator("[data-sum=today]")).to_have_text("+$0.10 0.00%")
         await expect(chart).to_have_attribute("data-equity", "2000.10")  # the curve ends with the same figure
         await expect(page.locator("[data-missing]:visible")).to_have_count(0)
         await expect(_card(page, "real")).to_contain_text("$5,000,000.05")

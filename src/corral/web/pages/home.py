@@ -40,7 +40,7 @@ from corral.web.view.sparklines import HEIGHT, WIDTH, Sparkline, fetch_sparkline
 _SPARKLINE_WAIT_SECONDS: Final = 2.0
 
 # So that a page with many accounts is sent as soon as others are: it takes longer to write.
-_HOME_WAIT_SECONDS: Final = PAGE_WAIT_SECONDS * 0.8
+_HOME_WAIT_SECONDS: Final = PAGE_WAIT_SECONDS * 2 / 3
 
 _CURVES_SECONDS: Final = 15.0
 _BYTES_OF_A_POINT: Final = 400  # about, in memory
