@@ -19,7 +19,7 @@ from tests.migrated_cluster import copy_migrated_cluster
 from tests.web.page_paths import PAGES
 
 # Data for scripts, a redirect, and the settings under two more addresses.
-_NOT_SHOWN = {"/closes", "/lines", "/accounts/{credential_id}/details", "/sign-out"}
+_NOT_SHOWN = {"/closes", "/curves", "/lines", "/market", "/accounts/{credential_id}/details", "/sign-out"}
 _NOT_SHOWN |= {"/you/display/amounts", "/you/display/zone"}
 
 

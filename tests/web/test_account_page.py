@@ -254,9 +254,9 @@ async def test_column_links_sort_positions(visit: Visit, sort: str, symbols: lis
 async def test_column_links_keep_the_period_and_reverse_the_order(visit: Visit) -> None:
     await visit.answer("/v2/positions", [_position("AAA", "1", "1")])
     links = await _links(visit, "?span=1W&sort=-profit")
-    assert "?span=1W&sort=profit#positions" in links
-    assert "?span=1W&sort=-return#positions" in links
-    assert "?span=1D&sort=-profit#equity" in links
+    assert "?sort=profit&span=1W#positions" in links
+    assert "?sort=-return&span=1W#positions" in links
+    assert "?sort=-profit&span=1D#equity" in links
 
 
 async def test_texts_from_outside_are_escaped(visit: Visit) -> None:
@@ -312,6 +312,7 @@ async def test_orders_are_filtered_and_paginated(visit: Visit) -> None:
     assert csv == {
         "status": ["closed"],
         "direction": ["asc"],
+        "time_zone": ["America/New_York"],
         "after": ["2026-11-01T03:59:59.999999Z"],  # the day before in New York ends
         "until": ["2026-12-01T05:00:00Z"],  # in winter time
     }

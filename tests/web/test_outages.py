@@ -84,8 +84,23 @@ async def test_an_outage_of_two_accounts_is_said_once_and_their_cards_are_grey(
     assert _shown_problems(page) == ["upstream_failed"]
 
 
+async def test_an_outage_is_one_line_on_the_page_of_an_account(
+    alice: Person, alices: ClientSession, faults: Faults
+) -> None:
+    key = paper_key()
+    path = f"/accounts/{(await alice.store(key))['id']}?wait=true"
+    positions: dict[str, object] = {"key_id": key, "path": "/v2/positions", "status": 503}
+    history: dict[str, object] = {"key_id": key, "path": "/v2/account/portfolio/history", "latency_ms": 1500}
+    faulty: list[list[dict[str, object]]] = [[{"key_id": key, "status": 503}], [positions, history]]
+    for answers in faulty:
+        await faults.set_all(answers)
+        page = await read_page(alices, path)
+        assert len(_shown_problems(page)) == 1, answers
+        assert page.text().count("Not available right now.") == 2, answers
+
+
 def _shown_problems(page: Parsed) -> list[str | None]:
-    return [one["data-code"] for _, one in page.tags if "data-code" in one and "hidden" not in one]
+    return [one["data-code"] for tag, one in page.tags if tag == "div" and "data-code" in one and "hidden" not in one]
 
 
 def _in_node(expression: str) -> Any:  # noqa: ANN401 - whatever the expression is worth

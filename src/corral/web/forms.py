@@ -141,7 +141,8 @@ def _invalid_form(error: ValidationError) -> InvalidRequest:
     problem = invalid_request(details)
     described: Any = problem.extra["errors"]
     for entry, detail in zip(described, details, strict=True):
-        entry["msg"] = _message(detail) or (entry["msg"] if detail["type"] == "value_error" else _OTHERWISE)
+        is_ours = detail["type"] == "value_error" or "url" not in detail  # pydantic's own have the URL of their page
+        entry["msg"] = _message(detail) or (entry["msg"] if is_ours else _OTHERWISE)
     return problem
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Final
 from urllib.parse import urlencode
@@ -28,6 +28,7 @@ from corral.credentials.models import Credential
 from corral.credentials.problems import CredentialInactive, CredentialNotFound, CredentialRefused
 from corral.credentials.validation import restriction_findings
 from corral.edge.request_state import resources_of
+from corral.errors import Problem
 from corral.identity.models import AuthUser
 from corral.web.page_user import PageUser
 from corral.web.rendering import PAGE_WAIT_SECONDS, Deferred, Value, load_within, render_page
@@ -49,6 +50,7 @@ from corral.web.view.filters import (
     column_headings,
     csv_query,
 )
+from corral.web.view.outages import is_outage, shared_problem
 from corral.web.view.positions import allocation_slices, build_positions_table, tones_by_asset
 from corral.web.view.switcher import Switcher, build_switcher
 
@@ -65,6 +67,12 @@ class AccountHeader:
     loaded: Deferred[AccountDataResponse]
     last_known: Account | None
     switcher: Switcher
+    shared_problem: Problem | None = None  # of several sections, if the account itself could be read
+
+    @property
+    def problem(self) -> Problem | None:
+        """What the page says at its top."""
+        return self.loaded.problem or self.shared_problem
 
     @property
     def data(self) -> AccountDataResponse | None:
@@ -82,6 +90,12 @@ class AccountHeader:
     def is_unavailable(self) -> bool:
         """Whether Corral makes no requests with this credential, so that the pages have nothing else to show."""
         return isinstance(self.loaded.problem, CredentialInactive | CredentialRefused)
+
+    def explains(self, problem: Problem) -> bool:
+        """Whether the top of the page says the same, so that a section need not repeat it."""
+        if self.problem is None:
+            return False
+        return self.problem.code == problem.code or (is_outage(self.problem) and is_outage(problem))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +148,7 @@ async def show_overview(page: AccountRequest, params: Annotated[OverviewParams, 
         page.load(read_positions(user_id, credential_id, accounts), params),
         page.load(read_portfolio_history(user_id, credential_id, history_query, accounts), params),
     )
+    header = replace(header, shared_problem=shared_problem([positions.problem, history.problem]))
     listed = positions.value
     table = listed and build_positions_table(
         listed.items, params.column, descending=params.is_descending, missing=listed.unreadable

@@ -1,5 +1,6 @@
 /** Keeps the pages of one account up to date: figures, positions, totals and orders. */
 
+import "./engine.js";
 import { keepProblems } from "./account_problems.js";
 import { read } from "./api.js";
 import { signOf, sum } from "./decimals.js";

@@ -1,3 +1,4 @@
+import "./engine.js";
 import { callElement } from "./api_call.js";
 import { Problem, read } from "./api.js";
 import { element, paragraphs } from "./elements.js";

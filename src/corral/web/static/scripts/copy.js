@@ -1,5 +1,7 @@
 /** A button with `data-copies` copies the text of that element, or selects it if the browser forbids copying. */
 
+import "./engine.js";
+
 for (const button of document.querySelectorAll("[data-copies]")) {
   const source = document.getElementById(button.dataset.copies);
   const before = button.textContent;

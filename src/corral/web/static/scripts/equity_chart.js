@@ -7,6 +7,7 @@
  * time. Left and Right move between the points, Home and End to the first and the last, Escape back to the whole period.
  */
 
+import "./engine.js";
 import { Problem, read } from "./api.js";
 import { HIDES_AMOUNTS, TIME_ZONE } from "./display.js";
 import { element } from "./elements.js";

@@ -1,5 +1,7 @@
 /** The pages over all accounts: shows pending accounts as soon as they are loaded, and splits a position in place. */
 
+import "./engine.js";
+
 const waitLink = document.querySelector("a[data-wait]");
 const SCROLLED = "corral-scrolled";
 

@@ -1,5 +1,6 @@
 /** Keeps the home page up to date: figures of the accounts, their age and problems, what needs attention, and totals. */
 
+import "./engine.js";
 import { read } from "./api.js";
 import { keepAttention } from "./attention.js";
 import * as cardState from "./card_state.js";
@@ -148,10 +149,9 @@ function markAllUncertain() {
   for (const card of cards.values()) cardState.markUncertain(card);
 }
 
-/** Choosing is enough; the button is for browsers without scripts. */
+/** Choosing is enough: with scripts, the button is not shown. */
 function submitOnChange() {
   for (const button of document.querySelectorAll("[data-apply]")) {
-    button.hidden = true;
     button.form.addEventListener("change", () => button.form.requestSubmit());
   }
 }

@@ -1,5 +1,6 @@
 /** Keeps the page of one order up to date: after an event of it, the page is loaded again, and its new parts are shown. */
 
+import "./engine.js";
 import { writeFigure } from "./figures.js";
 
 const page = document.querySelector("[data-account]");

@@ -1,5 +1,6 @@
 /** What every page does: localized numbers, forms, menus, dialogs. */
 
+import "./engine.js";
 import { copyRealAmounts } from "./copying.js";
 import { openLinksAsDialogs } from "./dialogs.js";
 import { writeFigure } from "./figures.js";

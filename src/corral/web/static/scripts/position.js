@@ -1,5 +1,6 @@
 /** Values the lots at the position's price, which account.js keeps up to date. */
 
+import "./engine.js";
 import { difference, product } from "./decimals.js";
 import { writeFigure } from "./figures.js";
 

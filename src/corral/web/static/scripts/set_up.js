@@ -1,3 +1,4 @@
+import "./engine.js";
 import { receiveCode } from "./one_time_code.js";
 
 const codeField = document.getElementById("token");

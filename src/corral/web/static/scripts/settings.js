@@ -1,5 +1,6 @@
 /** The settings of the display: only a script knows the device's time zone. */
 
+import "./engine.js";
 import { deviceZone, tellOtherPages } from "./preferences.js";
 
 const zone = document.querySelector("[name=device_zone]");

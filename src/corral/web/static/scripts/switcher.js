@@ -1,5 +1,6 @@
 /** The list of accounts in the header of an account: filtered while typing, and reached by keys. */
 
+import "./engine.js";
 import { searchAccounts } from "./account_search.js";
 import { listenForKeys } from "./shortcuts.js";
 
