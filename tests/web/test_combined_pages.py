@@ -52,7 +52,6 @@ async def test_holdings_merge_accounts_by_symbol_and_split_them_on_demand(
     links = {link.get("href") or "" for link in page.attributes("a")}
     assert f"{paths['Hedge']}/positions/AAPL" in links  # the short position of one account
     assert f"{paths['Growth']}/positions/AAPL" not in links
-    assert "/api/positions.csv?account_type=paper" in links
     split = {link.get("href") or "" for link in (await read(alices, "/holdings?split=AAPL")).attributes("a")}
     assert {f"{paths['Growth']}/positions/AAPL", f"{paths['Wheel']}/positions/AAPL"} <= split
 
@@ -132,6 +131,15 @@ async def test_activity_of_all_accounts_is_merged_by_time(alice: Person, alices:
     shown = page.text()
     assert shown.index("TSLA") < shown.index("NVDA") < shown.index("MSFT")
     assert any((link.get("href") or "").startswith("/api/activities.csv") for link in page.attributes("a"))
+
+
+@pytest.mark.parametrize("path", ["/holdings", "/orders?side=buy", "/activity"])
+async def test_each_page_links_to_its_file(alice: Person, alices: ClientSession, path: str) -> None:
+    await alice.store()
+    links = [link.get("href") or "" for link in (await read(alices, path)).attributes("a")]
+    (file,) = [link for link in links if ".csv?account_type=paper" in link]
+    async with alices.get(file) as answer:
+        assert (answer.status, answer.content_type) == (200, "text/csv"), file
 
 
 @pytest.mark.parametrize("path", ["/holdings", "/orders", "/activity"])
