@@ -228,6 +228,7 @@ async def test_an_administrator_cannot_access_alices_resources(
         "credential_id": credential["id"],
         "token_id": await owner.fetchval("SELECT id FROM corral.api_tokens WHERE user_id = $1", alice.user_id),
         "session_id": await owner.fetchval("SELECT id FROM corral.sessions WHERE user_id = $1", alice.user_id),
+        "order_id": uuid4(),
     }
     before = await fingerprints(owner)
     body = {"nickname": "theirs"} if operation.has_body else None
