@@ -159,7 +159,7 @@ async def test_a_paused_account_is_shown_and_makes_no_calls(
 async def test_a_page_of_twenty_accounts_is_small(start_service: StartService) -> None:
     async with start_service(cache_seconds=60) as service, make_person(service, "alice") as alice:
         for number in range(20):
-            await alice.store(nickname=f"account {number}")
+            await alice.store(f"PKWEIGHED{number}ABCDEF", f"account {number}")  # some of them restricted
         cookie = await sign_in_by_link(service, alice.user_id)
         async with ClientSession(service.url, headers={**BROWSER, "Cookie": cookie}) as session:
             await read_page(session, "/?wait")
