@@ -110,6 +110,7 @@ async def test_the_page_does_not_wait_for_a_slow_account(alice: Person, alices: 
     waiting = [attributes for _, attributes in parsed.tags if attributes.get("class") == "figures loading"]
     assert len(waiting) == 1
     assert "still loading" in parsed.text()
+    assert not [1 for one in parsed.attributes("details") if "data-attention" in one and "open" in one]
     waited = await read_page(alices, "/?wait")
     assert "still loading" not in waited.text()
     assert not [attributes for _, attributes in waited.tags if attributes.get("class") == "figures loading"]
@@ -126,6 +127,7 @@ async def test_a_problem_of_one_account_is_shown_on_its_card(
     text = parsed.text()
     assert "no longer accepts this API key" in text
     assert "1 of 2 accounts" in text
+    assert [1 for one in parsed.attributes("details") if "data-attention" in one and "open" in one]
     assert re.search("(1 needs|2 need) attention", text)  # one key in a few is of an account that may not trade
     found = {
         one["data-attention-of"]: one["data-code"] for one in parsed.attributes("li") if "data-attention-of" in one
@@ -157,7 +159,7 @@ async def test_a_paused_account_is_shown_and_makes_no_calls(
 async def test_a_page_of_twenty_accounts_is_small(start_service: StartService) -> None:
     async with start_service(cache_seconds=60) as service, make_person(service, "alice") as alice:
         for number in range(20):
-            await alice.store(nickname=f"account {number}")
+            await alice.store(f"PKWEIGHED{number}ABCDEF", f"account {number}")  # some of them restricted
         cookie = await sign_in_by_link(service, alice.user_id)
         async with ClientSession(service.url, headers={**BROWSER, "Cookie": cookie}) as session:
             await read_page(session, "/?wait")

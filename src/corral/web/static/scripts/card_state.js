@@ -67,6 +67,12 @@ export function showCardProblem(card, { code, title, detail, resolved }) {
   draw(card);
 }
 
+/** Whether the account has answered or failed: its card does not wait for anything. */
+export function isSettled(card) {
+  const { asOf, problems } = stateOf(card);
+  return Boolean(asOf) || problems.size > 0;
+}
+
 export function isStale(card) {
   return stateOf(card).problems.size > 0;
 }

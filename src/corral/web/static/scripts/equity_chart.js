@@ -28,13 +28,19 @@ async function start(figure) {
     if (history.accounts) showAccounts(figure, history);
     draw(figure, history, points);
   } catch (problem) {
-    figure.querySelector("[data-plot]").hidden = true;
+    if ("pending" in figure.dataset) showUnavailable(figure);
+    else figure.querySelector("[data-plot]").hidden = true;
     table.open = true; // it has the same numbers
-    if ("pending" in figure.dataset) figure.querySelector("[data-readout]").textContent = "Equity history isn't available right now.";
     if (!(problem instanceof Problem)) throw problem;
   } finally {
     table.dataset.settled = "";
   }
+}
+
+/** The plot keeps its place, so that the rest of the page does not move. */
+function showUnavailable(figure) {
+  figure.dataset.unavailable = "";
+  figure.querySelector("[data-readout]").textContent = "Equity history isn't available right now.";
 }
 
 /** The response is one history, or one for each currency of paper and live. */

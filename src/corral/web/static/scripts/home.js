@@ -17,7 +17,7 @@ import { updateCurves, updateTotals, writeFlow } from "./totals.js";
 
 const CLOSES_DELAY_MS = 3000;
 const cards = new Map([...document.querySelectorAll("[data-account]")].map((card) => [card.dataset.account, card]));
-const attention = keepAttention();
+const attention = keepAttention(cards);
 let updateSparklines = () => {};
 let updateOutage = () => {};
 

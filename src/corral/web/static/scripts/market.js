@@ -10,7 +10,6 @@ export function keepMarketState() {
   const update = async () => {
     const state = document.hidden ? null : await read("/market").catch(() => null);
     if (state) {
-      line.hidden = false;
       line.textContent = state.text;
       line.classList.toggle("open", state.is_open);
       line.dataset.changesIn = state.changes_in;

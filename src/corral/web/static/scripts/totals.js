@@ -16,9 +16,7 @@ export function updateTotals(cards) {
     if (total.matches("tr")) writeRow(total, known);
     else writeSums(total, known);
     const missing = total.closest(".summary")?.querySelector("[data-missing]");
-    if (!missing) continue;
-    missing.textContent = missingText(known, included);
-    missing.hidden = !missing.textContent;
+    if (missing) missing.textContent = missingText(known, included);
   }
 }
 
