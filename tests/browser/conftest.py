@@ -23,6 +23,12 @@ NETWORK_ERRORS = (
     "Firefox can\N{RIGHT SINGLE QUOTATION MARK}t establish a connection",
     "The connection to ",
 )
+# What Firefox logs, without saying for which page, when it keeps another origin out.
+FOREIGN_ERRORS = (
+    "The resource at ",  # was blocked due to its Cross-Origin-Resource-Policy
+    "The Same Origin Policy disallows reading",
+    "The page\N{RIGHT SINGLE QUOTATION MARK}s settings blocked the loading of a resource (frame-ancestors)",
+)
 TIMEOUT_MS = 120_000  # a busy machine is slow
 
 Browsing = Callable[..., AbstractAsyncContextManager[BrowserContext]]
@@ -90,7 +96,7 @@ def browsing(request: pytest.FixtureRequest, browser: Browser, service: Service)
             await sign_in(context, service, person)
         try:
             yield context
-            assert [error for error in errors if not error.startswith(NETWORK_ERRORS)] == []
+            assert [error for error in errors if not error.startswith(NETWORK_ERRORS + FOREIGN_ERRORS)] == []
         finally:
             await context.close()
 
