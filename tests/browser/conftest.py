@@ -83,7 +83,8 @@ def browsing(request: pytest.FixtureRequest, browser: Browser, service: Service)
 
     @asynccontextmanager
     async def browse(person: Person | None = None, **options: object) -> AsyncGenerator[BrowserContext]:
-        if shows_in_firefox(request.config) and options.get("java_script_enabled") is False:
+        is_chromiums_own = options.get("has_touch") or not options.get("java_script_enabled", True)
+        if is_chromiums_own and shows_in_firefox(request.config):
             ONLY_CHROMIUM.lacks()
         # Playwright's parameters have many types; listing them here would only repeat their names.
         context = await browser.new_context(**{"base_url": service.url, "locale": "en-US", **options})  # pyright: ignore[reportArgumentType]
