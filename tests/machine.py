@@ -58,7 +58,8 @@ def postgresql_of(version: int) -> Path | None:
 BROWSER: Final = Need("a browser", "apt-get install chromium-headless-shell", browser_program() is not None)
 FIREFOX_PROGRAM: Final = shutil.which("firefox-esr") or shutil.which("firefox")
 FIREFOX: Final = Need("Firefox", "apt-get install firefox-esr", FIREFOX_PROGRAM is not None)
-# Over WebDriver BiDi, scripts cannot be turned off, and emulated media, network and page cache are Chromium's own.
+# Over WebDriver BiDi, scripts cannot be turned off, a tap is no click, and emulated media, network and page cache are
+# Chromium's own.
 ONLY_CHROMIUM: Final = Need("Chromium", "make test", is_here=False, is_tool=False)
 CHART: Final = Need("the chart's library", "apt-get install npm && make clean dev", HAS_CHART)
 AXE: Final = Need("axe-core", "apt-get install npm && make clean dev", AXE_FILE.exists())
@@ -85,7 +86,7 @@ OPEN_CHECKOUT: Final = Need(
 )
 
 _NEEDS: Final = (
-    *(BROWSER, CHART, AXE, CURL, OPENSSL, PGBOUNCER, POSTGRESQL_15, SYSTEMD, UV),
+    *(BROWSER, ONLY_CHROMIUM, CHART, AXE, CURL, OPENSSL, PGBOUNCER, POSTGRESQL_15, SYSTEMD, UV),
     *(ROOT, OPEN_PYTHON, OPEN_CHECKOUT),
 )
 

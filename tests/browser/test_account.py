@@ -73,10 +73,21 @@ async def test_the_chart_follows_equity_and_leaves_the_wheel_to_the_page(
         await page.keyboard.press("Escape")
         await expect(readout).to_contain_text("past week")
         drawn = await page.evaluate(_DRAWN)
-        await page.emulate_media(color_scheme="dark")
+        await page.evaluate("document.documentElement.dataset.theme = 'dark'")
         await wait_until(page, f"{_DRAWN} !== {json.dumps(drawn)}")
         await page.get_by_text("Show as table").click()
         await expect(page.get_by_role("region", name="Equity history table")).to_be_visible()
+
+
+@pytest.mark.usefixtures("chart", "chromium")
+async def test_the_chart_follows_the_systems_colors(browsing: Browsing, alice: Person) -> None:
+    stored = await alice.store()
+    async with browsing(alice, color_scheme="light") as context:
+        page = await open_page(context, f"/accounts/{stored['id']}?span=1W")
+        await page.locator("[data-plot] canvas").wait_for()
+        drawn = await page.evaluate(_DRAWN)
+        await page.emulate_media(color_scheme="dark")
+        await wait_until(page, f"{_DRAWN} !== {json.dumps(drawn)}")
 
 
 @pytest.mark.usefixtures("chart")

@@ -247,20 +247,21 @@ async def test_a_sparkline_has_enough_contrast(color_scheme: str, browsing: Brow
         assert (light + 0.05) / (dark + 0.05) >= 3
 
 
-async def test_a_changed_number_is_highlighted_unless_motion_is_reduced(
+async def test_a_changed_number_is_highlighted(browsing: Browsing, alice: Person, faults: Faults) -> None:
+    key = paper_key()
+    await alice.store(key)
+    async with browsing(alice, reduced_motion="no-preference") as context:
+        assert await _animation_of_a_change(await open_page(context), faults, key) == "change"
+
+
+@pytest.mark.usefixtures("chromium")
+async def test_no_number_is_highlighted_where_motion_is_reduced(
     browsing: Browsing, alice: Person, faults: Faults
 ) -> None:
     key = paper_key()
     await alice.store(key)
-    for motion, animation in [("no-preference", "change"), ("reduce", "none")]:
-        await _set_equity(faults, key, "48151623.42")
-        async with browsing(alice, reduced_motion=motion) as context:
-            page = await open_page(context)
-            await expect(_equity(page)).to_have_text("$48,151,623.42")
-            await _set_equity(faults, key, "48151623.43")
-            changed = page.locator("[data-figure=equity] data.changed")
-            await expect(changed).to_have_text("$48,151,623.43")
-            assert await changed.evaluate("node => getComputedStyle(node).animationName") == animation
+    async with browsing(alice, reduced_motion="reduce") as context:
+        assert await _animation_of_a_change(await open_page(context), faults, key) == "none"
 
 
 async def test_restrictions_are_below_the_figures(
@@ -345,6 +346,15 @@ async def _switch(person: Person, stored: dict[str, Any], *, is_active: bool) ->
 
 async def _set_equity(faults: Faults, key: str, equity: str) -> None:
     await faults.set(key, path=_ACCOUNT, account_raw={"equity": f'"{equity}"', "last_equity": '"48151600"'})
+
+
+async def _animation_of_a_change(page: Page, faults: Faults, key: str) -> str:
+    await _set_equity(faults, key, "48151623.42")
+    await expect(_equity(page)).to_have_text("$48,151,623.42")
+    await _set_equity(faults, key, "48151623.43")
+    changed = page.locator("[data-figure=equity] data.changed")
+    await expect(changed).to_have_text("$48,151,623.43")
+    return await changed.evaluate("node => getComputedStyle(node).animationName")
 
 
 def _equity(inside: Page | Locator) -> Locator:

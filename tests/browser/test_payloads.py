@@ -22,6 +22,7 @@ PAYLOAD = '\'"></a></script>--><img src=x onerror="ran=1">{{7*7}}'
 # As it stands in an e-mail address, which has no spaces.
 AT_SIGN = "\"'></b><img/src=x/onerror=ran=1>"
 _CURRENCY = '"><i>&'  # of at most eight characters
+_ORDER_ID = "61e69015-8549-4bfd-b9c3-01e75843f47d"
 _ENTITY = "&lt;img src=x&gt; %3Cimg%3E"
 
 
@@ -52,7 +53,11 @@ async def test_texts_from_outside_are_text_on_every_page(
                 "/?wait": [PAYLOAD, _ENTITY],
                 f"{account}?wait=true": [PAYLOAD],
                 f"{account}/orders?wait=true": [PAYLOAD],
+                f"{account}/orders/{_ORDER_ID}?wait=true": [PAYLOAD],
                 f"{account}/activities?wait=true": [PAYLOAD],
+                f"{account}/positions/AAPL?wait=true": [PAYLOAD],
+                **{f"/{name}?wait=true": [PAYLOAD] for name in ("holdings", "orders", "activity")},
+                "/arrange": [PAYLOAD, _ENTITY],
                 keys: [PAYLOAD],
                 **{f"{keys}/{action}": [PAYLOAD] for action in ("found", "rename", "replace", "switch-off", "delete")},
                 "/you": [AT_SIGN],
@@ -79,7 +84,7 @@ async def test_texts_from_the_stream_are_text(
         cards = await open_page(context)
         overview = await open_page(context, f"/accounts/{stored['id']}?wait=true")
         orders = await open_page(context, f"/accounts/{stored['id']}/orders?wait=true")
-        await expect(orders.locator("[data-cell=status]")).to_have_text("new")
+        await expect(orders.locator("[data-cell=status]")).to_have_text("New")
         for page in (cards, overview, orders):
             await page.evaluate("window.wasHere = true")
         await _orders_are_looked_through(sandbox, key_id)
@@ -144,8 +149,10 @@ async def _in_addresses(page: Page, credential_id: str) -> None:
     account, said = f"/accounts/{credential_id}", quote(PAYLOAD, safe="")
     for path in [
         *(f"{account}?span={said}", f"{account}?sort={said}", f"{account}?{said}=1", f"{account}?wait={said}"),
-        *(f"{account}/orders?{field}={said}" for field in ("status", "since", "to", "direction", "cursor")),
+        *(f"{account}/orders?{field}={said}" for field in ("status", "symbol", "since", "to", "direction", "cursor")),
         *(f"{account}/activities?{field}={said}" for field in ("kind", "cursor")),
+        *(f"/holdings?q={said}", f"/orders?symbol={said}", f"/activity?since={said}&money={said}"),
+        *(f"{account}/orders/{said}", f"{account}/positions/{said}"),
         *(f"/sign-in?next={said}", f"/sign-in?next=/keys/{said}", "/sign-in?next=javascript:ran=3"),
         *(f"/accounts/{said}", f"/keys/{said}", f"/{said}", f"/keys/{credential_id}/{said}", f"/static/{said}/{said}"),
         *(f"/?wait#{said}", f"/sign-in#corral_x{said}", f"/setup#{said}", f"/docs#{said}", f"/you#{PAYLOAD}"),
@@ -169,10 +176,12 @@ async def _nothing_ran(page: Page, where: str) -> None:
 
 def _answers(key_id: str) -> list[dict[str, object]]:
     order = dict.fromkeys(("id", "symbol", "side", "type", "order_class", "status", "client_order_id"), PAYLOAD)
+    single = {**ORDER, **order, "id": _ORDER_ID, "legs": [{**ORDER, **order}]}
     texts = dict.fromkeys(("id", "activity_type", "activity_sub_type", "symbol", "status", "description"), PAYLOAD)
     return _account_of(
         key_id,
         _list(key_id, "/v2/orders", {**ORDER, **order, "legs": [{**ORDER, **order}]}),
+        {"key_id": key_id, "path": f"/v2/orders/{_ORDER_ID}", "body_text": json.dumps(single)},
         _list(key_id, "/v2/positions", {**POSITION, "asset_id": PAYLOAD, "symbol": PAYLOAD, "side": PAYLOAD}),
         _list(key_id, "/v2/account/activities", {**FILL, "symbol": PAYLOAD, "side": PAYLOAD}, {**DIVIDEND, **texts}),
         currency=json.dumps(_CURRENCY),

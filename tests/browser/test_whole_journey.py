@@ -45,6 +45,12 @@ class Newcomer:
             await self.input_method.press(more)
         await self.input_method.press(control)
 
+    async def applies_filters(self) -> None:
+        """On a phone, they are in a sheet behind a button."""
+        if isinstance(self.input_method, Touch):
+            await self.press("button", "Filters")
+        await self.press("button", "Apply")
+
     async def write(self, **texts: str) -> None:
         for name, text in texts.items():
             await self.input_method.write(self.page.locator(f"input[name={name}]:visible"), text)
@@ -165,7 +171,7 @@ async def _open_account_pages(newcomer: Newcomer) -> None:
         tabs = newcomer.page.get_by_role("navigation", name="Long-term")
         await newcomer.input_method.press(tabs.get_by_role("link", name=page))
         await newcomer.sees(page)
-        await newcomer.press("button", "Apply")
+        await newcomer.applies_filters()
         await newcomer.finds(newcomer.page.get_by_role("row").nth(1))
         await newcomer.sees(page)
     await newcomer.press("link", "API key")

@@ -54,7 +54,7 @@ function historyIn(response, { currency, accountType }) {
 /** Whose curve it is, and how many are not included: the server may have known of fewer when it sent the page. */
 function showAccounts({ dataset }, { accounts, note }) {
   dataset.accounts = accounts.join(" ");
-  const line = document.querySelector(`[data-chart-note="${dataset.currency}"]`);
+  const line = document.querySelector(`[data-chart-note="${CSS.escape(dataset.currency)}"]`);
   if (!line) return;
   line.textContent = note;
   line.hidden = !note;
