@@ -17,8 +17,8 @@ from corral.edge.request_state import resources_of
 from corral.web.pages.account import AccountRequest
 from corral.web.rendering import PAGE_WAIT_SECONDS, render_page
 from corral.web.view.filters import PageParams
-from corral.web.view.missing import describe_missing
 from corral.web.view.instruments import parse_option
+from corral.web.view.missing import describe_missing
 from corral.web.view.position_details import (
     activities_of,
     build_lots_table,

@@ -1,4 +1,4 @@
-"""The accounts that are left out of a page over all accounts: one line, and behind it the reasons with their remedies."""
+"""The accounts that a page over all accounts leaves out: one line, and behind it the reasons and their remedies."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -44,7 +44,7 @@ def format_exchange_time(at: str, *, now: datetime | None = None) -> str:
 
 
 def format_coming_time(at: str, now: str) -> str:
-    """`09:30 ET` for the day of `now`, `Mon 09:30 ET` for the next days, and `Mon, Nov 30, 09:30 ET` for a later day."""
+    """`09:30 ET` for the day of `now`, `Mon 09:30 ET` for the next days, and `Mon, Nov 30, 09:30 ET` later."""
     local, today = _local(at), _local(now)
     clock = f"{_clock(local, seconds=False)} {_zone_name(local)}"
     if local.date() == today.date():
