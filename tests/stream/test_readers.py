@@ -18,6 +18,7 @@ from tests.stream.sse_client import listening_to, wait_until
 from tests.stream.trading import trader, trading_key
 
 EVENT_BYTES = 40_000
+_STATE = b'"event":"new","status":"new","filled_qty":"0"'
 FLOOD_BYTES = 96 * 1024 * 1024  # many times what a hub keeps for everybody and a system for a connection
 
 
@@ -61,7 +62,7 @@ async def test_a_client_that_does_not_read_gets_a_gap_and_takes_no_memory(
             for _ in range(8):
                 reported += 1
                 subscription.publish(
-                    StreamEvent(Kind.ORDER, b'{"id":"%d","padding":"%b"}' % (reported, b"x" * EVENT_BYTES))
+                    StreamEvent(Kind.ORDER, b'{"id":"%d",%b,"padding":"%b"}' % (reported, _STATE, b"x" * EVENT_BYTES))
                 )
             await sse.until("order", id=str(reported))
             for event in sse.heard:  # or the reader of this test would be what takes the memory

@@ -156,7 +156,7 @@ async def test_the_stream_of_a_client_that_does_not_read_ends_just_as_soon(
         (subscription,) = hub._subscriptions.values()  # pyright: ignore[reportPrivateUsage]  # to tell more than an account could
         for _ in range(40):
             for _ in range(100):
-                subscription.publish(StreamEvent(Kind.ORDER, b'{"padding":"%b"}' % (b"x" * 2_000)))
+                subscription.publish(StreamEvent(Kind.POSITION, b'{"padding":"%b"}' % (b"x" * 2_000)))
             await asyncio.sleep(0.01)
         assert len(hub.streams) == 1
         await owner.execute("DELETE FROM corral.api_tokens WHERE user_id = $1", alice.user_id)

@@ -1,11 +1,12 @@
 """Environment and currency on all pages of an account, and its gain."""
 
 import json
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from aiohttp import ClientSession
 
+from corral.web.view.activities import ACTIVITY_FILTERS
 from tests.conftest import Faults
 from tests.people import Person, live_key, paper_key
 from tests.web.parsed_html import read_page
@@ -50,7 +51,12 @@ async def test_the_gain_is_alpacas_for_the_whole_period(
         "base_value": 100,
         "timeframe": "1D",
     }
-    await faults.set(key, path="/v2/account/portfolio/history", body_text=json.dumps(history))
+    await faults.set_all(
+        [
+            {"key_id": key, "path": "/v2/account/portfolio/history", "body_text": json.dumps(history)},
+            {"key_id": key, "path": "/v2/account", "account_raw": {"equity": '"92.75"'}},
+        ]
+    )
     async with alices.get(f"/accounts/{stored['id']}?wait=true") as answer:
         readout = (await answer.text()).partition('id="chart-readout"')[2].partition("</p>")[0]
     assert "\N{MINUS SIGN}$7.25" in readout
@@ -61,8 +67,9 @@ async def test_the_activities_csv_has_the_filters_of_the_page(
     alice: Person, bob: Person, alices: ClientSession
 ) -> None:
     stored = await alice.store()
-    page = await read_page(alices, f"/accounts/{stored['id']}/activities?kind=FEE%2CCFEE&since=2026-11-01")
+    kind = next(kind for kind, name in ACTIVITY_FILTERS.items() if name == "Fees")
+    page = await read_page(alices, f"/accounts/{stored['id']}/activities?{urlencode({'kind': kind})}&since=2026-11-01")
     (file,) = [link["href"] or "" for link in page.attributes("a") if "activities.csv" in (link["href"] or "")]
     asked = parse_qs(urlsplit(file).query)
-    assert asked["activity_types"] == ["FEE,CFEE"]
+    assert asked["activity_types"] == [kind]
     assert "after" in asked

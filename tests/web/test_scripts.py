@@ -174,7 +174,7 @@ def test_axis_labels_have_a_currency_and_differ(numbers: list[float], currency: 
     assert _evaluate("figures.js", "formatAxis", numbers, currency) == labels
 
 
-@given(st.integers(-12, 15), st.integers(-999, 999), st.sampled_from((1, 2, 5)), st.sampled_from(("USD", "JPY", "BTC")))
+@given(st.integers(-12, 12), st.integers(-999, 999), st.sampled_from((1, 2, 5)), st.sampled_from(("USD", "JPY", "BTC")))
 @settings(max_examples=10)
 def test_axis_labels_are_short_and_differ_at_every_magnitude(power: int, first: int, step: int, currency: str) -> None:
     ticks = [(first + index) * step * 10.0**power for index in range(6)]
