@@ -101,8 +101,8 @@ async def test_one_line_says_which_accounts_are_missing(alice: Person, alices: C
     )
     for path in ("/holdings", "/orders", "/activity"):
         page = await read(alices, path)
-        assert "Without Wheel, Hedge:" in page.text()
-        assert len([one for one in page.attributes("p") if "data-missing-accounts" in one]) == 1
+        assert "2 of 3 accounts are not included: Wheel, Hedge." in page.text()
+        assert len([one for one in page.attributes("details") if "data-missing-accounts" in one]) == 1
 
 
 async def test_open_orders_come_first_and_name_their_account(

@@ -235,11 +235,11 @@ def test_the_first_nine_accounts_have_number_keys() -> None:
 @pytest.mark.parametrize(
     ("now", "opens", "closes", "text"),
     [
-        ("11-24T15:00", "11-25T14:30", "11-24T21:00", "Market open · closes 4:00 PM ET"),
-        ("11-27T15:00", "11-30T14:30", "11-27T18:00", "Market open · closes 1:00 PM ET"),
-        ("11-24T13:00", "11-24T14:30", "11-24T21:00", "Closed · opens 9:30 AM ET"),
-        ("11-28T15:00", "11-30T14:30", "11-30T21:00", "Closed · opens Mon 9:30 AM ET"),
-        ("07-02T22:00", "07-06T13:30", "07-06T20:00", "Closed · opens Mon 9:30 AM ET"),
+        ("11-24T15:00", "11-25T14:30", "11-24T21:00", "Market open · closes 16:00 ET"),
+        ("11-27T15:00", "11-30T14:30", "11-27T18:00", "Market open · closes 13:00 ET"),
+        ("11-24T13:00", "11-24T14:30", "11-24T21:00", "Closed · opens 09:30 ET"),
+        ("11-28T15:00", "11-30T14:30", "11-30T21:00", "Closed · opens Mon 09:30 ET"),
+        ("07-02T22:00", "07-06T13:30", "07-06T20:00", "Closed · opens Mon 09:30 ET"),
     ],
 )
 def test_the_market_is_open_or_opens_next(now: str, opens: str, closes: str, text: str) -> None:

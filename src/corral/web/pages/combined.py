@@ -38,7 +38,8 @@ from corral.web.view.filters import (
     column_headings,
     csv_query,
 )
-from corral.web.view.holdings import HoldingsParams, build_holdings, choose_money, describe_missing, row_key
+from corral.web.view.holdings import HoldingsParams, build_holdings, choose_money, row_key
+from corral.web.view.missing import describe_missing
 
 _DEFAULT_CURRENCY: Final = "USD"  # of an account that has not been read yet
 _MOST_OPEN: Final = 100  # above the recent orders
@@ -96,7 +97,7 @@ async def show_holdings(user: PageUser, request: Request, params: Annotated[Hold
         scope=scope,
         params=params,
         found=found,
-        missing=describe_missing(found.problems),
+        missing=describe_missing(found.problems, len(scope.credentials)),
         sections=build_holdings(found, scope.money, params),
         headings=column_headings(params),
         column_names=COLUMN_NAMES,
@@ -123,10 +124,11 @@ async def show_orders(user: PageUser, request: Request, params: Annotated[AllOrd
         scope=scope,
         params=params,
         open_orders=open_orders,
+        unreadable=sum(page.unreadable for page in (open_orders, orders) if page),
         orders=orders,
         is_divided=is_divided,
         currencies=scope.currencies,
-        missing=describe_missing(orders.problems) if orders else [],
+        missing=describe_missing(orders.problems, len(scope.credentials)) if orders else None,
         is_partial=_is_partial(orders, bool(params.type)),
         choices={"status": STATUS_CHOICES, "side": SIDE_CHOICES, "type": TYPE_CHOICES, "asset": ASSET_CHOICES},
         csv=None if params.errors else csv_query(params.api_params(), *OrdersParams.model_fields),
@@ -148,7 +150,7 @@ async def show_activity(
         params=params,
         activities=activities,
         currencies=scope.currencies,
-        missing=describe_missing(activities.problems) if activities else [],
+        missing=describe_missing(activities.problems, len(scope.credentials)) if activities else None,
         is_partial=_is_partial(activities, bool(params.symbol)),
         kinds=KIND_CHOICES,
         csv=None if params.errors else csv_query(params.api_params(), *ActivitiesParams.model_fields),

@@ -17,8 +17,8 @@ from corral.edge.request_state import resources_of
 from corral.web.pages.account import AccountRequest
 from corral.web.rendering import PAGE_WAIT_SECONDS, render_page
 from corral.web.view.filters import PageParams
-from corral.web.view.holdings import describe_missing
 from corral.web.view.instruments import parse_option
+from corral.web.view.missing import describe_missing
 from corral.web.view.position_details import (
     activities_of,
     build_lots_table,
@@ -79,8 +79,7 @@ async def show_position(symbol: Symbol, page: AccountRequest, params: Annotated[
         activities=activities_of(symbol, position, activities.value) if activities.value else [],
         holders=holders,
         shares=shares_of(holders),
-        missing=describe_missing(holders.problems),
-        accounts=len(credentials),
+        missing=describe_missing(holders.problems, len(credentials)),
         orders=[opened, closed],
         open_orders=orders_of(symbol, opened.value.items) if opened.value else [],
         closed_orders=orders_of(symbol, closed.value.items) if closed.value else [],

@@ -7,7 +7,6 @@ from typing import Final
 from pydantic import Field
 
 from corral.accounts.combined.positions import AllPositions, MergedPosition, PositionTotals
-from corral.accounts.combined.reading import AccountProblem
 from corral.alpaca.environments import Environment
 from corral.credentials.models import NamedCredential
 from corral.web.view.filters import SortParams
@@ -85,14 +84,6 @@ def build_holdings(found: AllPositions, money: Environment, params: HoldingsPara
 def row_key(position: MergedPosition) -> str:
     """Identifies a row of one currency: `AAPL`, or `AAPL:short`."""
     return f"{position.symbol}:short" if position.side == "short" else position.symbol
-
-
-def describe_missing(problems: Iterable[AccountProblem]) -> list[tuple[str, list[str]]]:
-    """Returns what is wrong with which accounts: one outage is one reason."""
-    names: dict[str, list[str]] = {}
-    for problem in problems:
-        names.setdefault(problem.problem.detail, []).append(problem.credential.nickname)
-    return list(names.items())
 
 
 def _is_within(item: MergedPosition, totals: PositionTotals) -> bool:

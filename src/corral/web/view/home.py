@@ -298,7 +298,7 @@ def first_sentence(text: str) -> str:
 
 
 # What its owner has to do something about, and where: the path after the account's id.
-_REMEDIES: Final[Mapping[str, tuple[str, str]]] = {
+REMEDIES: Final[Mapping[str, tuple[str, str]]] = {
     "credential_refused": ("/keys/{}/replace", "Replace API key"),
     "wrong_account": ("/keys/{}", "API key"),
     "account_not_open": ("/accounts/{}", "View account"),
@@ -308,8 +308,8 @@ _REMEDIES: Final[Mapping[str, tuple[str, str]]] = {
 
 def _attention(entry: AccountEntry) -> Attention | None:
     credential, problem = entry.credential, entry.problem
-    if problem and problem.code in _REMEDIES:
-        path, label = _REMEDIES[problem.code]
+    if problem and problem.code in REMEDIES:
+        path, label = REMEDIES[problem.code]
         return Attention(credential, problem.code, first_sentence(problem.detail), path.format(credential.id), label)
     if entry.blocks:
         text = ". ".join(map(first_sentence, entry.blocks))

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Final
 
 from corral.accounts.cache import Answer
@@ -11,11 +10,10 @@ from corral.accounts.reader import AccountReader
 from corral.accounts.schemas import ClockResponse, clock_response
 from corral.credentials.models import NamedCredential
 from corral.errors import Problem
-from corral.web.view.equity import to_exchange_time
+from corral.web.view.times import format_coming_time, to_exchange_time
 
 CLOCK_SECONDS: Final = 30.0
 _MOST_ASKED: Final = 2  # so that one account that does not answer is not in the way
-_A_WEEK: Final = timedelta(days=6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +49,12 @@ async def fetch_market_state(
 
 
 def describe_market(clock: ClockResponse) -> MarketState:
-    """`Market open · closes 4:00 PM ET`, `Closed · opens Mon 9:30 AM ET`. Without the weekday it is today."""
-    now = to_exchange_time(clock.timestamp)
-    change = to_exchange_time(clock.next_close if clock.is_open else clock.next_open)
-    text = f"Market open · closes {_when(change, now)}" if clock.is_open else f"Closed · opens {_when(change, now)}"
-    return MarketState(clock.is_open, text, max(0, round((change - now).total_seconds())))
-
-
-def _when(moment: datetime, now: datetime) -> str:
-    time = f"{moment:%-I:%M %p} ET"
-    if moment.date() == now.date():
-        return time
-    return f"{moment:%a} {time}" if moment - now < _A_WEEK else f"{moment:%a, %b %-d} {time}"
+    """`Market open · closes 16:00 ET`, `Closed · opens Mon 09:30 ET`: in the zone that the reader has chosen."""
+    change = clock.next_close if clock.is_open else clock.next_open
+    when = format_coming_time(change, clock.timestamp)
+    text = f"Market open · closes {when}" if clock.is_open else f"Closed · opens {when}"
+    remaining = to_exchange_time(change) - to_exchange_time(clock.timestamp)
+    return MarketState(clock.is_open, text, max(0, round(remaining.total_seconds())))
 
 
 async def _cached_clock(credential: NamedCredential, accounts: AccountReader) -> ClockResponse | None:

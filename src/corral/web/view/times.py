@@ -4,7 +4,7 @@ A day has its year only if that is not the current one, and a time names its zon
 dates of activities are days of the exchange in every zone.
 """
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -13,6 +13,7 @@ from corral.edge.field_types import in_utc
 from corral.web.display import EXCHANGE_ZONE_NAME, current_display
 
 EXCHANGE_ZONE: Final = ZoneInfo(EXCHANGE_ZONE_NAME)
+_A_WEEK: Final = timedelta(days=6)  # later, the name of a weekday would be that of today
 _FIRST_NAMED_YEAR: Final = 2010  # the names of a zone are those since then
 
 
@@ -40,6 +41,16 @@ def format_exchange_time(at: str, *, now: datetime | None = None) -> str:
     """An intraday point, in the chosen zone: `2026-11-24T14:30:00Z` is `Tue, Nov 24, 09:30 ET`."""
     local = _local(at)
     return f"{local:%a}, {_day(local, _local(now or datetime.now(UTC)).year)}, {local:%H:%M} {_zone_name(local)}"
+
+
+def format_coming_time(at: str, now: str) -> str:
+    """`09:30 ET` for the day of `now`, `Mon 09:30 ET` for the next days, and `Mon, Nov 30, 09:30 ET` later."""
+    local, today = _local(at), _local(now)
+    clock = f"{_clock(local, seconds=False)} {_zone_name(local)}"
+    if local.date() == today.date():
+        return clock
+    is_soon = local - today < _A_WEEK
+    return f"{local:%a} {clock}" if is_soon else f"{local:%a}, {_day(local, today.year)}, {clock}"
 
 
 def format_exchange_day(at: str, *, now: datetime | None = None) -> str:
