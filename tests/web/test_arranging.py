@@ -86,7 +86,7 @@ async def test_the_market_and_the_curve_are_shown_and_missing_ones_are_left_out(
         [{"key_id": bad, "path": path, "status": 503} for path in ["/v2/account/portfolio/history", "/v2/clock"]]
     )
     parsed = await read_page(alices, "/?wait&span=1M")
-    assert re.search(r"(Market open · closes|Closed · opens) .*[AP]M ET", parsed.text())
+    assert re.search(r"(Market open · closes|Closed · opens) .*\d\d:\d\d ET", parsed.text())
     (chart,) = [one for one in parsed.attributes("div") if "data-equity-chart" in one]
     assert chart["data-history"] == "/curves?show=paper&span=1M"
     assert chart["data-account-type"] == "paper"
