@@ -75,7 +75,8 @@ def test_the_log_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(order_log, "MOST_EVENTS", 30)
     monkeypatch.setattr(order_log, "MOST_EVENTS_OF_ACCOUNT", 10)
     monkeypatch.setattr(order_log, "MOST_ACCOUNTS", 6)
-    log = OrderLog()
+    clock = Clock()
+    log = OrderLog(clock=clock)
     accounts = [UUID(int=number) for number in range(9)]
     for account in accounts:
         for number in range(25):
@@ -90,4 +91,4 @@ def test_the_log_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(100):  # an account that is opened again and again does not grow
         log.begin(ALICE, ACCOUNT)
         log.end(ALICE, ACCOUNT)
-    assert log.was_watching(ALICE, ACCOUNT, datetime.now(UTC) - timedelta(microseconds=1))
+    assert log.was_watching(ALICE, ACCOUNT, clock.now)

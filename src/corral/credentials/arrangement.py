@@ -47,8 +47,9 @@ async def change_view(user: AuthUser, database: Database, change: Callable[[Home
 async def place_account(user: AuthUser, database: Database, credential_id: UUID, placement: Placement) -> None:
     """Pins an account, or puts it into a group. Raises CredentialNotFound."""
     async with authorized_connection(database, user) as connection:
-        if not await queries.place_credential(connection, user.id, credential_id, placement):
-            raise CredentialNotFound
+        is_placed = await queries.place_credential(connection, user.id, credential_id, placement)
+    if not is_placed:
+        raise CredentialNotFound
 
 
 async def move_account(user: AuthUser, database: Database, credential_id: UUID, direction: Direction) -> None:
