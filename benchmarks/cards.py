@@ -10,6 +10,7 @@ from aiohttp import ClientSession
 
 from benchmarks.accounts import CARDS, Viewer
 from benchmarks.load import Job, Question, Report, Window
+from benchmarks.scripts import script_paths
 from corral.web.static_files import STATIC_FILES, STATIC_PATH
 
 _WINDOW = Window(warm_up=2, measured=5)
@@ -17,12 +18,11 @@ _NEVER_MS = 15_000  # longer than Corral waits for anything
 _WARM_WITHIN_SECONDS = 20.0
 _LOADED = re.compile(r'(?:href|src)="(/static/[^"]+)"')
 _ACCOUNT = re.compile(r"/accounts/[0-9a-f-]{36}")
-_IMPORTED = re.compile(r'from "\./([a-z_]+\.js)"')
 
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """Bytes as they are sent, head not counted: nothing is compressed. `all_scripts` are those of every page."""
+    """Bytes as they are sent, head not counted: files compressed, pages not. `all_scripts` are those of every page."""
 
     html: int
     styles: int
@@ -85,8 +85,7 @@ async def silent_account(sandbox_url: str, key_id: str) -> AsyncGenerator[None]:
 
 def weigh(html: str) -> Weight:
     """The files that the page names, and the modules that those import."""
-    named = {path.removeprefix(f"{STATIC_PATH}/") for path in _LOADED.findall(html)}
-    loaded = named | _imported(path for path in named if path.endswith(".js"))
+    loaded = {path.removeprefix(f"{STATIC_PATH}/") for path in _LOADED.findall(html)} | script_paths(html)
     return Weight(
         html=len(html.encode()),
         styles=_bytes_of(path for path in loaded if path.endswith(".css")),
@@ -96,16 +95,6 @@ def weigh(html: str) -> Weight:
     )
 
 
-def _imported(scripts: Iterable[str]) -> set[str]:
-    found: set[str] = set()
-    to_read = list(scripts)
-    while to_read:
-        text = STATIC_FILES[to_read.pop()].content.decode()
-        new = {f"scripts/{name}" for name in _IMPORTED.findall(text)} - found
-        found |= new
-        to_read += new
-    return found
-
-
 def _bytes_of(paths: Iterable[str]) -> int:
-    return sum(len(STATIC_FILES[path].content) for path in paths)
+    files = (STATIC_FILES[path] for path in paths)
+    return sum(len(file.compressed or file.content) for file in files)
