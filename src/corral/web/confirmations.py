@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from corral.edge.middleware import reads_pages
 from corral.edge.request_state import resources_of
 
-_COOKIE_SECONDS: Final = 60  # what nobody reads by then is no news
+_COOKIE_SECONDS: Final = 60  # a confirmation that is older says nothing new
 
 
 class Done(StrEnum):

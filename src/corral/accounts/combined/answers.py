@@ -39,8 +39,8 @@ async def _written(
     items: Sequence[object], problems: Iterable[AccountProblem], unselected: Unselected, rest: Mapping[str, object]
 ) -> bytes:
     named = [*unselected, *((one.credential_id, one.problem) for one in problems)]
-    told = [{"credential_id": one, "problem": problem_body(problem)} for one, problem in named]
-    content = {"items": items, "problems": told, **rest}
+    listed = [{"credential_id": one, "problem": problem_body(problem)} for one, problem in named]
+    content = {"items": items, "problems": listed, **rest}
     return await to_thread(orjson.dumps, content, _members, orjson.OPT_PASSTHROUGH_DATACLASS)
 
 

@@ -15,7 +15,7 @@ from corral.web.view.orders import humanize, leg_role
 _EXACT: Final = Context(prec=400)
 _ENDS: Final = {"canceled": "Canceled", "expired": "Expired", "replaced": "Replaced", "rejected": "Rejected"}
 _FIRST_EVENTS: Final = frozenset({"new", "accepted", "pending_new", "held"})
-# What the stream says and what no field of an order tells.
+# What the stream says and no field of an order does.
 _EVENT_NAMES: Final = {
     "new": "Sent to the exchange",
     "accepted": "Accepted by Alpaca",
@@ -37,7 +37,7 @@ class Moment:
     """One thing that happened. `at` is Alpaca's time in UTC, or when Corral heard of it if Alpaca says no time.
 
     `leg` names the leg that it happened to. `total` is what was filled of the order, or of the leg, up to then.
-    `replaced_by` is the id of the order that took its place. `heard_at` is when the stream told Corral, in UTC.
+    `replaced_by` is the id of the order that took its place. `heard_at` is when the stream reported it, in UTC.
     """
 
     at: str
@@ -73,14 +73,14 @@ def build_timeline(
     `heard` are the events of the order and its legs; `was_watching` says whether Corral watched the account at a time.
     """
     moments = [*_of_one(order, filled.fills, ""), *_of_legs(order, filled.fills)]
-    told, left = _match(moments, heard)
+    matched, left = _match(moments, heard)
     others = [_moment_of(event, order) for event in left if event.event in _EVENT_NAMES]
-    told = [replace(one, was_watched=bool(one.heard_at) or was_watching(_parsed(one.at))) for one in told]
-    return Timeline(tuple(sorted([*told, *others], key=lambda moment: instant(moment.at))))
+    matched = [replace(one, was_watched=bool(one.heard_at) or was_watching(_parsed(one.at))) for one in matched]
+    return Timeline(tuple(sorted([*matched, *others], key=lambda moment: instant(moment.at))))
 
 
 def _of_legs(order: OrderResponse, fills: Sequence[TradeActivityResponse]) -> Iterator[Moment]:
-    """The legs of a multi-leg order are submitted and canceled with it, so only their fills are told apart."""
+    """The legs of a multi-leg order are submitted and canceled with it, so only their fills are listed separately."""
     for leg in order.legs:
         name = leg.symbol or "" if order.order_class == "mleg" else leg_role(order, leg)
         moments = _of_one(leg, fills, name)
@@ -109,15 +109,15 @@ def _of_fills(order: OrderLegResponse, fills: Sequence[TradeActivityResponse], l
 
 
 def _match(moments: Sequence[Moment], heard: Sequence[HeardEvent]) -> tuple[list[Moment], list[HeardEvent]]:
-    """Returns the moments with the time of the first event that tells of each, and the events of no moment."""
+    """Returns the moments with the time of the first event about each, and the events of no moment."""
     left = sorted(heard, key=lambda event: event.heard_at)
-    told: list[Moment] = []
+    matched: list[Moment] = []
     for moment in sorted(moments, key=lambda one: instant(one.at)):
         event = next((event for event in left if _tells_of(event, moment)), None)
         if event is not None:
             left = [one for one in left if one is not event or moment.fill is not None]
-        told.append(replace(moment, heard_at=written_in_utc(event.heard_at)) if event else moment)
-    return told, left
+        matched.append(replace(moment, heard_at=written_in_utc(event.heard_at)) if event else moment)
+    return matched, left
 
 
 def _tells_of(event: HeardEvent, moment: Moment) -> bool:

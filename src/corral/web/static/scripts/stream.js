@@ -5,7 +5,7 @@ import { showConnection } from "./connection_state.js";
 const FIRST_RETRY_MS = 1000;
 const LONGEST_RETRY_MS = 30_000;
 // The server sends a heartbeat every 15 seconds. Without two of them, the connection is lost: browsers do not notice
-// that a server or a network is gone, and no event tells of it.
+// that a server or a network is gone, and no event reports it.
 const SILENCE_MS = 32_000;
 // Timers stop while a laptop sleeps, so the time is compared at short intervals.
 const TICK_MS = 1000;
