@@ -1,11 +1,15 @@
 """Alice and bob, always both: users with keys, new for each test."""
 
+import itertools
+import os
+import random
 import secrets
 import string
+from collections import defaultdict
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from aiohttp import ClientSession
@@ -15,6 +19,8 @@ from corral_sandbox import secret_of
 
 if TYPE_CHECKING:
     from tests.conftest import Service
+
+_KEYS_OF_TESTS: Final = defaultdict[str, "itertools.count[int]"](itertools.count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,4 +62,7 @@ def key_pair(key_id: str) -> dict[str, str]:
 
 
 def _key(prefix: str) -> str:
-    return prefix + "".join(secrets.choice(string.ascii_uppercase + string.digits) for _ in range(18))
+    """The sandbox gives each key an account of its own kind: the same test has the same accounts in every run."""
+    test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0]
+    drawn = random.Random(f"{test} {next(_KEYS_OF_TESTS[test])}")
+    return prefix + "".join(drawn.choices(string.ascii_uppercase + string.digits, k=18))

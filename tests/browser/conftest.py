@@ -99,6 +99,7 @@ def browsing(request: pytest.FixtureRequest, browser: Browser, service: Service)
             yield context
             assert [error for error in errors if not error.startswith(NETWORK_ERRORS + FOREIGN_ERRORS)] == []
         finally:
+            await context.unroute_all(behavior="ignoreErrors")  # what a page still loads is for nobody
             await context.close()
 
     return browse

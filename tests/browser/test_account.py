@@ -251,8 +251,11 @@ async def test_account_pages_fit_a_phone(browsing: Browsing, alice: Person) -> N
         assert await rows.first.evaluate("(row) => row.getBoundingClientRect().top") <= 1.5 * 740
 
 
-async def test_the_headings_of_positions_stay_in_sight(browsing: Browsing, alice: Person) -> None:
-    stored = await alice.store()
+async def test_the_headings_of_positions_stay_in_sight(browsing: Browsing, alice: Person, faults: Faults) -> None:
+    key = paper_key()
+    stored = await alice.store(key)
+    held = [_position("1", symbol) for symbol in "ABCDEFGH"]
+    await faults.set(key, path="/v2/positions", body_text=json.dumps(held))
     async with browsing(alice, viewport={"width": 1280, "height": 240}) as context:
         page = await open_page(context, f"/accounts/{stored['id']}?wait=true")
         rows = page.locator("tbody tr")

@@ -121,6 +121,7 @@ async def test_a_browser_that_is_too_old_says_so_and_works_as_without_scripts(
     await page.get_by_role("button", name="Rename").click()
     await expect(page.get_by_text("Renamed.")).to_be_visible()
     assert streams == []
+    await context.unroute_all(behavior="ignoreErrors")
     await context.close()
 
 

@@ -1,6 +1,7 @@
 """The real program: `python -m corral …` in its own process (see forking.py), ended by its process id."""
 
 import asyncio
+import itertools
 import os
 import re
 import signal
@@ -20,6 +21,8 @@ from tests.journeys.forking import ForkedProcess, template
 
 SOURCES = Path(__file__).parents[2] / "src"
 PATIENCE = 240.0  # seconds after which a program counts as hanging, on a machine that does other things, too
+
+_PORTS = itertools.count(os.getpid())  # two runs of the tests on one machine seldom try the same
 
 # Every record of every library, down to DEBUG: what is logged then must hold no secret either.
 _TALKATIVE = """
@@ -224,9 +227,12 @@ def _opened(file: Path, mode: Literal["rb", "wb"] = "wb") -> BinaryIO:
 
 
 def environment(**settings: object) -> dict[str, str]:
-    """Nothing inherited but the way to programs; settings in lower case, without their prefix; others as they are."""
+    """Nothing inherited but the way to programs, and a port of its own.
+
+    Settings are in lower case, without their prefix; other variables as they are.
+    """
     plain = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYTHONPATH": str(SOURCES)}
-    plain["CORRAL_DRAIN_SECONDS"] = "0"
+    plain |= {"CORRAL_DRAIN_SECONDS": "0", "CORRAL_PORT": str(free_port())}
     plain |= {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
     return plain | {
         name if name.isupper() else f"CORRAL_{name.upper()}": str(value) for name, value in settings.items()
@@ -239,5 +245,15 @@ def browser(url: str) -> ClientSession:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+    """A port that nobody has, and that nobody is given soon.
+
+    Each process of the tests has its own two thousand below 32768, where Linux begins to give ports to clients.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 6
+    while True:
+        port = 20_000 + worker * 2_000 + next(_PORTS) % 2_000
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        return port

@@ -62,7 +62,9 @@ async def test_a_port_in_use_is_reported_with_what_to_do_for_the_command(data: P
             assert ended.only_complaint == f"{taken}: choose another port with {way_out}"
     assert not (demo / "postgres").exists(), "PostgreSQL is not made for a start that cannot be"
     nobodys = "192.0.2.1"  # TEST-NET-1, RFC 5737
-    elsewhere = await corral("serve", "--host", nobodys, data_dir=data, public_url="https://corral.example.com")
+    elsewhere = await corral(
+        "serve", "--host", nobodys, data_dir=data, port=8002, public_url="https://corral.example.com"
+    )
     assert elsewhere.only_complaint.startswith(f"cannot listen on {nobodys}:8002 (")
     assert "use --host with an address of this machine" in elsewhere.only_complaint
 
