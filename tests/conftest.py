@@ -170,7 +170,7 @@ def run_dir() -> Generator[Path]:
 
 @pytest.fixture(scope="session")
 async def postgres(run_dir: Path, migrated_cluster: Path) -> AsyncGenerator[EmbeddedDatabase]:
-    await copy_migrated_cluster(migrated_cluster, run_dir)
+    await copy_migrated_cluster(migrated_cluster, run_dir, waits_for_the_disk=False)
     async with embedded_postgres(run_dir) as database:
         yield database
 

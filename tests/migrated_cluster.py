@@ -33,8 +33,12 @@ def folder_of(config: pytest.Config) -> Path:
     return config.stash[_FOLDER]
 
 
-async def copy_migrated_cluster(folder: Path, data_dir: Path) -> None:
-    """Makes the cluster in `folder` unless another process has, and `data_dir` one that has it, with nothing else."""
+async def copy_migrated_cluster(folder: Path, data_dir: Path, *, waits_for_the_disk: bool = True) -> None:
+    """Makes the cluster in `folder` unless another process has, and `data_dir` one that has it, with nothing else.
+
+    One that does not wait for the disk answers although other processes write gigabytes; what it was told last may be
+    lost if it is killed.
+    """
     with (folder / "lock").open("w") as lock:
         await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
         if not (folder / "made").exists():
@@ -43,3 +47,6 @@ async def copy_migrated_cluster(folder: Path, data_dir: Path) -> None:
             (folder / "made").touch()
     copying = await asyncio.create_subprocess_exec("cp", "--archive", str(folder / "first" / "postgres"), str(data_dir))
     assert await copying.wait() == 0
+    if not waits_for_the_disk:
+        with (data_dir / "postgres" / "postgresql.auto.conf").open("a") as settings:
+            settings.write("synchronous_commit = off\n")

@@ -35,7 +35,7 @@ def folder(run_dir: Path) -> Path:
 
 @pytest.fixture(scope="module")
 async def session(browser: Browser, folder: Path, migrated_cluster: Path) -> AsyncGenerator[BrowserSession]:
-    await copy_migrated_cluster(migrated_cluster, folder)
+    await copy_migrated_cluster(migrated_cluster, folder, waits_for_the_disk=False)
     async with open_sample_app(folder) as app, open_browser_session(browser, app, has_touch=True) as session:
         yield session
 
