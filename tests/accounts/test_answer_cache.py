@@ -46,7 +46,7 @@ class Read:
 async def read(cache: AnswerCache, alpaca: Alpaca, *, may_refresh: Callable[[], bool] = lambda: True) -> Read:
     loop = asyncio.get_running_loop()
     began = loop.time()
-    answer = await cache.get(("alice", "key"), alpaca, may_refresh=may_refresh)
+    answer = await cache.get(("alice", "key", 1, "account"), alpaca, may_refresh=may_refresh)
     return Read(loop.time() - began, loop.time() - answer.value.at)
 
 
@@ -185,7 +185,7 @@ def test_closing_ends_calls_and_timers() -> None:
     async def work() -> None:
         cache, alpaca = AnswerCache(1), Alpaca()
         await read(cache, alpaca)
-        waiting = asyncio.ensure_future(cache.get(("alice", "another"), alpaca))
+        waiting = asyncio.ensure_future(cache.get(("alice", "another", 1, "account"), alpaca))
         await asyncio.sleep(CALL_SECONDS / 2)
         await cache.close()
         with pytest.raises(asyncio.CancelledError):
@@ -199,15 +199,15 @@ def test_the_cache_is_bounded_and_its_space_is_reused() -> None:
     async def work() -> None:
         alpaca, size = Alpaca(), len(Answer(Moment(at=0.08)).json)
         cache = AnswerCache(3, most_bytes=2 * size - 1)
-        first = await cache.get(("alice", "first"), alpaca)
-        await cache.get(("alice", "second"), alpaca)
-        assert await cache.get(("alice", "first"), alpaca) is first
+        first = await cache.get(("alice", "first", 1, "account"), alpaca)
+        await cache.get(("alice", "second", 1, "account"), alpaca)
+        assert await cache.get(("alice", "first", 1, "account"), alpaca) is first
         assert len(alpaca.began_at) == 2
-        await cache.get(("alice", "second"), alpaca)  # answered before, and not kept
+        await cache.get(("alice", "second", 1, "account"), alpaca)  # answered before, and not kept
         assert len(alpaca.began_at) == 3
         await asyncio.sleep(3)
-        await cache.get(("alice", "second"), alpaca)
-        await cache.get(("alice", "second"), alpaca)
+        await cache.get(("alice", "second", 1, "account"), alpaca)
+        await cache.get(("alice", "second", 1, "account"), alpaca)
         assert len(alpaca.began_at) == 4
         await cache.close()
 
@@ -218,12 +218,56 @@ def test_whether_a_credential_has_a_cached_answer_is_known_until_it_expires() ->
     async def work() -> None:
         cache, credential_id = AnswerCache(1), uuid4()
         assert not cache.keeps_any_of(credential_id)
-        await cache.get(("alice", credential_id, 1), Alpaca())
-        await cache.get(("alice", credential_id, 1, "positions"), Alpaca(), keep_seconds=2)
+        await cache.get(("alice", credential_id, 1, "account"), Alpaca())
+        await cache.get(("alice", credential_id, 1, "account", "positions"), Alpaca(), keep_seconds=2)
         assert cache.keeps_any_of(credential_id)
         await asyncio.sleep(1.5)
         assert cache.keeps_any_of(credential_id)
         await asyncio.sleep(1)
         assert not cache.keeps_any_of(credential_id)
+
+    in_virtual_time(work)
+
+
+def test_what_is_cached_about_an_account_is_dropped_for_all_its_credentials() -> None:
+    async def work() -> None:
+        cache, alpaca = AnswerCache(1), Alpaca()
+        hers, his, other = (("alice", "1", 1, "A"), ("bob", "2", 1, "A", "positions"), ("alice", "3", 1, "B"))
+        before = [await cache.get(key, alpaca) for key in (hers, his, other)]
+        cache.forget_account("A")
+        after = [cache.kept(key) for key in (hers, his, other)]
+        assert after == [None, None, before[2]]
+        assert cache.kept(other) is before[2]
+        await cache.close()
+
+    in_virtual_time(work)
+
+
+def test_a_call_from_before_a_change_serves_only_those_who_waited_for_it() -> None:
+    async def work() -> None:
+        cache, alpaca = AnswerCache(1), Alpaca()
+        key = ("alice", "1", 1, "A")
+        early = asyncio.ensure_future(cache.get(key, alpaca))
+        await asyncio.sleep(0)
+        cache.forget_account("A")
+        late = asyncio.ensure_future(cache.get(key, alpaca))
+        first, second = await asyncio.gather(early, late)
+        assert first is not second
+        assert len(alpaca.began_at) == 2
+        assert cache.kept(key) is second
+        await cache.close()
+
+    in_virtual_time(work)
+
+
+def test_calls_from_before_a_change_are_cancelled_at_the_end() -> None:
+    async def work() -> None:
+        cache, alpaca = AnswerCache(1), Alpaca()
+        early = asyncio.ensure_future(cache.get(("alice", "1", 1, "A"), alpaca))
+        await asyncio.sleep(0)
+        cache.forget_account("A")
+        await cache.close()
+        with pytest.raises(asyncio.CancelledError):
+            await early
 
     in_virtual_time(work)

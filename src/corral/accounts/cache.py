@@ -24,7 +24,9 @@ _REFRESH_MARGIN_SECONDS: Final = 0.02
 _NAMES: Final = [field.name for field in fields(Account)]
 
 Key = tuple[Hashable, ...]
-"""Begins with the owner, the credential and its revision."""
+"""Begins with the owner, the credential, its revision and the account at Alpaca."""
+_CREDENTIAL: Final = 1
+_ACCOUNT: Final = 3
 
 Value = TypeVar("Value", bound=BaseModel)
 Value_co = TypeVar("Value_co", bound=BaseModel, covariant=True)
@@ -89,7 +91,7 @@ class AnswerCache:
     so that no reader waits for Alpaca. One that is not read is dropped when it expires.
     """
 
-    __slots__ = ("_bytes_kept", "_calls", "_entries", "_keep_seconds", "_kept_of", "_most_bytes")
+    __slots__ = ("_bytes_kept", "_calls", "_entries", "_keep_seconds", "_kept_of", "_keys_of", "_most_bytes", "_outdated")
 
     def __init__(self, keep_seconds: float, *, most_bytes: int = MOST_BYTES_KEPT) -> None:
         self._keep_seconds = keep_seconds
@@ -97,7 +99,9 @@ class AnswerCache:
         self._bytes_kept = 0
         self._entries: dict[Key, _Entry] = {}
         self._kept_of: Counter[Hashable] = Counter()  # how many entries a credential has
+        self._keys_of: dict[Hashable, set[Key]] = {}  # of an account's entries
         self._calls: dict[Key, asyncio.Task[Any]] = {}
+        self._outdated: set[asyncio.Task[Any]] = set()  # calls that began before the account was changed
 
     def keeps_any_of(self, credential_id: UUID) -> bool:
         """Whether any answer about the credential is cached, for any caller."""
@@ -133,13 +137,21 @@ class AnswerCache:
         # Shielded: a caller that gives up must not cancel the call for the others.
         return await asyncio.shield(call)
 
+    def forget_account(self, account: Hashable) -> None:
+        """Drops what is cached about an account that has been changed. Calls in progress serve only those who wait."""
+        for key in list(self._keys_of.get(account, ())):
+            self._forget(key)
+        for key in [key for key in self._calls if key[_ACCOUNT] == account]:
+            self._outdated.add(self._calls.pop(key))
+
     async def close(self) -> None:
         """Cancels the calls in progress."""
         for key in list(self._entries):
             self._forget(key)
-        for call in list(self._calls.values()):
+        calls = [*self._calls.values(), *self._outdated]
+        for call in calls:
             call.cancel()
-        await asyncio.gather(*self._calls.values(), return_exceptions=True)
+        await asyncio.gather(*calls, return_exceptions=True)
 
     def _start(self, key: Key, question: _Question[Kept], context: Context | None = None) -> "asyncio.Task[Kept]":
         loop = asyncio.get_running_loop()
@@ -148,11 +160,17 @@ class AnswerCache:
         return call
 
     async def _call(self, key: Key, question: _Question[Kept]) -> Kept:
-        began = asyncio.get_running_loop().time()
+        began, call = asyncio.get_running_loop().time(), asyncio.current_task()
         try:
             answer = await question.fetch()
         finally:
-            del self._calls[key]
+            is_current = self._calls.get(key) is call
+            if is_current:
+                del self._calls[key]
+            elif call is not None:
+                self._outdated.discard(call)
+        if not is_current:
+            return answer
         self._forget(key)
         if question.keep_seconds > 0 and self._bytes_kept + answer.size <= self._most_bytes:
             self._keep(key, question, answer, asyncio.get_running_loop().time() - began)
@@ -165,7 +183,8 @@ class AnswerCache:
         ends = loop.time() + seconds
         timer = loop.call_at(ends - ahead, self._refresh, key, question, ends, context=_NO_REQUEST)
         self._entries[key] = _Entry(answer, timer)
-        self._kept_of[key[1]] += 1
+        self._kept_of[key[_CREDENTIAL]] += 1
+        self._keys_of.setdefault(key[_ACCOUNT], set()).add(key)
         self._bytes_kept += answer.size
 
     def _refresh(self, key: Key, question: _Question[Any], ends: float) -> None:
@@ -180,10 +199,14 @@ class AnswerCache:
         entry = self._entries.pop(key, None)
         if entry is not None:
             self._bytes_kept -= entry.answer.size
-            self._kept_of[key[1]] -= 1
-            if not self._kept_of[key[1]]:
-                del self._kept_of[key[1]]
             entry.timer.cancel()
+            self._kept_of[key[_CREDENTIAL]] -= 1
+            if not self._kept_of[key[_CREDENTIAL]]:
+                del self._kept_of[key[_CREDENTIAL]]
+            keys = self._keys_of[key[_ACCOUNT]]
+            keys.remove(key)
+            if not keys:
+                del self._keys_of[key[_ACCOUNT]]
 
 
 @final

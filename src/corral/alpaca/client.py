@@ -22,7 +22,7 @@ from corral.alpaca.models import AccountFacts, MarketClock, read_account, read_c
 from corral.alpaca.orders import Order, OrderQuery, read_order, read_orders
 from corral.alpaca.portfolio_history import HistoryQuery, PortfolioHistory, read_portfolio_history
 from corral.alpaca.positions import Position, read_positions
-from corral.alpaca.rate_budget import BudgetLeft
+from corral.alpaca.rate_budget import BudgetLeft, Budgets
 from corral.alpaca.requests import ApiRequest, Keys, RawAnswer, RequestRunner, send_once
 from corral.alpaca.transport import open_session
 from corral.secret import Secret
@@ -108,6 +108,11 @@ class AlpacaClient:
     def __init__(self, session: ClientSession, hosts: Hosts, *, timeout_seconds: float, max_body_bytes: int) -> None:
         self._requests = RequestRunner(session, hosts, timeout_seconds=timeout_seconds)
         self._max_body_bytes = max_body_bytes
+
+    @property
+    def budgets(self) -> Budgets:
+        """The requests of all accounts' minutes, for callers that ask Alpaca by themselves."""
+        return self._requests.budgets
 
     def budget_left(self, budget_key: Hashable) -> BudgetLeft | None:
         """Returns the requests left in this minute; None if there was no request within it."""

@@ -4,6 +4,7 @@ Alpaca counts per account and minute, and every response has the numbers: `X-Rat
 `-Reset` (Unix seconds), the headers in https://docs.alpaca.markets/openapi/trading-api.json.
 """
 
+import itertools
 import math
 import re
 import time
@@ -29,13 +30,28 @@ class BudgetLeft:
     resets_in_seconds: int
 
 
+@dataclass(frozen=True, slots=True)
+class Minute:
+    """An account's minute as it stands. `number` tells it from the one before; `used` counts everybody's requests."""
+
+    number: int
+    limit: int
+    used: int
+    ends_in_seconds: float
+
+
 @dataclass(slots=True)
 class _Window:
-    """One account's minute. `used` counts our requests, and those of others that Alpaca reports."""
+    """One account's minute. `used` counts our requests, and those of others that Alpaca reports.
 
+    `reserved` is what those who take without a reservation leave.
+    """
+
+    number: int
     ends_at: float
     limit: int = REQUESTS_PER_WINDOW
     used: int = 0
+    reserved: int = 0
     held_until: float = 0.0
 
     def is_over(self, now: float) -> bool:
@@ -54,20 +70,31 @@ class Budgets:
         self._monotonic = monotonic
         self._wall = wall
         self._windows: OrderedDict[Hashable, _Window] = OrderedDict()
+        self._numbers = itertools.count(1)
 
-    def take(self, key: Hashable, *, leaving: int = 0) -> int:
+    def take(self, key: Hashable, *, leaving: int = 0, is_reserved: bool = False) -> int:
         """Counts one request and returns 0, or returns after how many seconds (1 to 60) there is one to take.
 
-        Callers that can wait leave the last `leaving` requests of a minute to others.
+        Callers that can wait leave the last `leaving` requests of a minute to others; all leave what is reserved, except
+        those for whom it is.
         """
         now = self._monotonic()
         window = self._window(key, now)
         if now < window.held_until:
             return _whole_seconds(window.held_until - now)
-        if window.used >= window.limit - leaving:
+        if window.used >= window.limit - (leaving if is_reserved else max(leaving, window.reserved)):
             return _whole_seconds(window.ends_at - now)
         window.used += 1
         return 0
+
+    def minute(self, key: Hashable) -> Minute:
+        now = self._monotonic()
+        window = self._window(key, now)
+        return Minute(window.number, window.limit, window.used, max(window.ends_at, window.held_until) - now)
+
+    def reserve(self, key: Hashable, requests: int) -> None:
+        """Keeps so many of this minute's requests for those who take with a reservation."""
+        self._window(key, self._monotonic()).reserved = requests
 
     def left(self, key: Hashable) -> BudgetLeft | None:
         """Returns None for an account without a request within the last minute."""
@@ -95,7 +122,10 @@ class Budgets:
         if remaining is None or (reset_in is not None and reset_in <= 0):
             return  # responses may arrive out of order: a late one describes a window that is over
         told = window.limit - remaining
-        window.used = told if self._begins_anew(window, reset_in) else max(window.used, told)
+        if self._begins_anew(window, reset_in):
+            window.number, window.used, window.reserved = next(self._numbers), told, 0
+        else:
+            window.used = max(window.used, told)
 
     def hold(self, key: Hashable, headers: Mapping[str, str]) -> int:
         """After a 429: blocks requests until Alpaca accepts them again, and returns after how many seconds."""
@@ -122,7 +152,7 @@ class Budgets:
         window = self._windows.get(key)
         if window is None or window.is_over(now):
             self._forget(now)
-            window = self._windows[key] = _Window(ends_at=now + WINDOW_SECONDS)
+            window = self._windows[key] = _Window(next(self._numbers), ends_at=now + WINDOW_SECONDS)
             self._windows.move_to_end(key)
         return window
 

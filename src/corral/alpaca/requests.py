@@ -239,7 +239,7 @@ async def send_once(request: ClientRequest, send: ClientHandlerType) -> ClientRe
 
 async def _exchange(session: ClientSession, url: URL, keys: Keys, *, max_body_bytes: int) -> RawAnswer | AlpacaError:
     """Sends one GET and reads at most `max_body_bytes` of the answer; the caller sets the deadline."""
-    headers = _key_headers(keys)
+    headers = key_headers(keys)
     if headers is None:
         return AlpacaAuthError()
     try:
@@ -252,7 +252,7 @@ async def _exchange(session: ClientSession, url: URL, keys: Keys, *, max_body_by
         return failure_of(error)
 
 
-def _key_headers(keys: Keys) -> dict[str, str] | None:
+def key_headers(keys: Keys) -> dict[str, str] | None:
     """The only place where keys are put on a request. None for values that could end a header or its line."""
     headers: dict[str, str] = {_KEY_ID: keys.api_key.reveal(), _SECRET_KEY: keys.secret_key.reveal()}
     return headers if all(map(_SENDABLE.fullmatch, headers.values())) else None

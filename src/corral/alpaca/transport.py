@@ -16,6 +16,7 @@ from aiohttp import (
     ConnectionTimeoutError,
     DummyCookieJar,
     TCPConnector,
+    TraceConfig,
 )
 from yarl import URL
 
@@ -49,6 +50,8 @@ def open_session(
     connect_seconds: float,
     proxy: URL | None,
     most_connections: int = MOST_CONNECTIONS,
+    keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
+    trace: TraceConfig | None = None,
 ) -> ClientSession:
     """Opens a pool of connections; to be closed with `async with`. `middleware` is run around each request.
 
@@ -58,7 +61,7 @@ def open_session(
     return ClientSession(
         connector=TCPConnector(
             limit=most_connections,
-            keepalive_timeout=KEEP_ALIVE_SECONDS,
+            keepalive_timeout=keep_alive_seconds,
             ttl_dns_cache=DNS_SECONDS,
             ssl=_tls(),
         ),
@@ -69,6 +72,7 @@ def open_session(
         trust_env=False,
         proxy=proxy,
         middlewares=(middleware,),
+        trace_configs=[trace] if trace else None,
     )
 
 

@@ -101,7 +101,7 @@ class OpenCredential:
         self.budget_key: Hashable = stored.credential_type, stored.account_id
         # A change that revokes access makes a new revision. The owner is part of the key, so that a row that was copied
         # to another user by hand finds no cached answer. It would have to be opened, which fails.
-        self.cache_key: tuple[UUID, UUID, int] = stored.user_id, stored.id, stored.revision
+        self.cache_key: tuple[UUID, UUID, int, Hashable] = stored.user_id, stored.id, stored.revision, self.budget_key
         self._reader = reader
         self._vault = vault
         self._alpaca = alpaca

@@ -1,0 +1,184 @@
+"""Passes one request on to Alpaca, once, and returns its answer as it arrives.
+
+Nothing is sent twice and nothing is read into a type: what may be sent, and what becomes of the answer, is decided by
+the gateway. An error says whether anything was sent.
+"""
+
+from asyncio import get_running_loop, timeout_at
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import SimpleNamespace
+from typing import Final, final
+
+from aiohttp import ClientError, ClientResponse, ClientSession, TraceConfig, TraceRequestHeadersSentParams
+from yarl import URL
+
+from corral.alpaca.environments import Environment, Hosts
+from corral.alpaca.errors import AlpacaAuthError, AlpacaError, AlpacaServerError, DeadlineExceeded
+from corral.alpaca.requests import Keys, key_headers, send_once
+from corral.alpaca.transport import failure_of, open_session
+
+WHOLE_ANSWER_SECONDS: Final = 60.0
+LARGEST_ANSWER_BYTES: Final = 32 * 1024 * 1024
+_WRITES_KEEP_ALIVE_SECONDS: Final = 10
+"""A connection that Alpaca has closed makes an order's outcome unknown: one that rested for longer is not used."""
+
+
+class Api(StrEnum):
+    """Which of Alpaca's two APIs: each has its host, and counts its own requests."""
+
+    TRADING = "trading"
+    DATA = "data"
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """`target` is the path with its query, as it is sent, without the path of the configured base URL.
+
+    `body` is JSON.
+    """
+
+    environment: Environment
+    api: Api
+    method: str
+    target: str
+    keys: Keys
+    body: bytes | None = field(default=None, repr=False)
+
+
+class NotForwarded(Exception):  # noqa: N818 - named after the condition
+    """There is no answer. `is_sent` says whether Alpaca may have received the request, all of it or a part."""
+
+    def __init__(self, reason: AlpacaError, *, is_sent: bool) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+        self.is_sent = is_sent
+
+
+class AnswerBroken(Exception):  # noqa: N818 - named after the condition
+    """The answer ended too early, took too long or is too large, after its head had arrived."""
+
+    def __init__(self, reason: AlpacaError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+@final
+class ForwardedAnswer:
+    """Alpaca's answer: its head, and its body in parts of at most 128 KiB."""
+
+    __slots__ = ("_ends_at", "_received", "_response", "headers", "status")
+
+    def __init__(self, response: ClientResponse, *, ends_at: float) -> None:
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+        self._response = response
+        self._ends_at = ends_at
+        self._received = 0
+
+    async def next_part(self) -> bytes:
+        """Returns b"" at the end. Raises AnswerBroken."""
+        try:
+            async with timeout_at(self._ends_at):
+                part = await self._response.content.readany()
+        except TimeoutError:
+            raise AnswerBroken(DeadlineExceeded()) from None
+        except ClientError as error:
+            raise AnswerBroken(failure_of(error)) from None
+        self._received += len(part)
+        if self._received > LARGEST_ANSWER_BYTES:
+            raise AnswerBroken(AlpacaServerError())
+        return part
+
+    def is_complete(self) -> bool:
+        """Whether all of it has been read, so that there is no wait for the next part."""
+        return self._response.content.at_eof()
+
+
+@final
+class Forwarder:
+    """Lives as long as the process. Knows no users: callers must have checked that the keys may be used."""
+
+    __slots__ = ("_bases", "_reads", "_timeout_seconds", "_writes")
+
+    def __init__(self, reads: ClientSession, writes: ClientSession, hosts: Hosts, *, timeout_seconds: float) -> None:
+        self._reads = reads
+        self._writes = writes
+        self._bases = {
+            (environment, api): str(hosts.data if api is Api.DATA else hosts.trading(environment)).rstrip("/")
+            for environment in Environment
+            for api in Api
+        }
+        self._timeout_seconds = timeout_seconds
+
+    @asynccontextmanager
+    async def forward(self, request: Forwarded) -> AsyncGenerator[ForwardedAnswer]:
+        """Sends the request, and yields the answer when its head has arrived, within the upstream timeout.
+
+        The whole answer has to arrive within a minute. At the end of the block the connection is kept for the next
+        request, or closed if the answer was not read completely. Raises NotForwarded.
+        """
+        began = get_running_loop().time()
+        response = await self._head(request, began)
+        try:
+            yield ForwardedAnswer(response, ends_at=began + WHOLE_ANSWER_SECONDS)
+        finally:
+            response.release()
+
+    async def _head(self, request: Forwarded, began: float) -> ClientResponse:
+        headers = key_headers(request.keys)
+        if headers is None:
+            raise NotForwarded(AlpacaAuthError(), is_sent=False)
+        if request.body is not None:
+            headers["Content-Type"] = "application/json"
+        url = URL(self._bases[request.environment, request.api] + request.target, encoded=True)
+        session = self._reads if request.method == "GET" else self._writes
+        progress = _Progress()
+        try:
+            async with timeout_at(began + self._timeout_seconds):
+                return await session.request(
+                    request.method,
+                    url,
+                    headers=headers,
+                    data=request.body,
+                    allow_redirects=False,
+                    trace_request_ctx=progress,
+                )
+        except TimeoutError:
+            raise NotForwarded(DeadlineExceeded(), is_sent=progress.is_sent) from None
+        except ClientError as error:
+            raise NotForwarded(failure_of(error), is_sent=progress.is_sent) from None
+
+
+@asynccontextmanager
+async def open_forwarder(hosts: Hosts, *, timeout_seconds: float) -> AsyncGenerator[Forwarder]:
+    connect_seconds = timeout_seconds / 4
+    async with (
+        open_session(send_once, connect_seconds=connect_seconds, proxy=hosts.proxy, trace=_trace()) as reads,
+        open_session(
+            send_once,
+            connect_seconds=connect_seconds,
+            proxy=hosts.proxy,
+            trace=_trace(),
+            keep_alive_seconds=_WRITES_KEEP_ALIVE_SECONDS,
+        ) as writes,
+    ):
+        yield Forwarder(reads, writes, hosts, timeout_seconds=timeout_seconds)
+
+
+@dataclass(slots=True)
+class _Progress:
+    is_sent: bool = False
+
+
+def _trace() -> TraceConfig:
+    """aiohttp tells when it begins to write a request: until then it is certain that nothing was sent."""
+
+    async def note(_: ClientSession, context: SimpleNamespace, __: TraceRequestHeadersSentParams) -> None:
+        context.trace_request_ctx.is_sent = True
+
+    trace = TraceConfig()
+    trace.on_request_headers_sent.append(note)
+    return trace

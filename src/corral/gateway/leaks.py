@@ -1,0 +1,67 @@
+"""Finds Alpaca's keys in an answer, however they are written. An answer that has one is never passed on."""
+
+import re
+from base64 import b64encode
+from collections.abc import Iterator
+from typing import Final, final
+
+from corral.secret import Secret
+
+_ESCAPED: Final = re.compile(rb"\\u00([0-9a-f]{2})|%([0-9a-f]{2})|&#x0{0,4}([0-9a-f]{2});|&#0{0,4}([0-9]{2,3});")
+_BITS_OF_A_BYTE: Final = 8
+_BITS_OF_A_LETTER: Final = 6  # of base64
+_MOST_BYTES_OF_A_CHARACTER: Final = len(rb"\u0041")
+
+
+@final
+class LeakDetector:
+    """Looks for key ID and secret in the parts of one answer, also across the border between two parts.
+
+    Finds them as they are, in any case; in base64 at each of three offsets, also URL-safe; in hexadecimal; with some or
+    all characters escaped as in JSON, URLs or HTML; and as UTF-16. Lives as long as the call for which they are open.
+    """
+
+    __slots__ = ("_overlap", "_plain", "_tail", "_written")
+
+    def __init__(self, *secrets: Secret) -> None:
+        values = [secret.reveal().encode() for secret in secrets]
+        self._plain = [value.lower() for value in values]
+        self._written = list({written.lower() for value in values for written in _ways_to_write(value)})
+        self._overlap = max(len(value) for value in values) * _MOST_BYTES_OF_A_CHARACTER - 1
+        self._tail = b""
+
+    def finds_in(self, part: bytes) -> bool:
+        """Whether the parts so far have a key in them."""
+        text = (self._tail + part).lower()
+        self._tail = text[-self._overlap :]
+        return any(written in text for written in self._written) or self._finds_escaped(text)
+
+    def _finds_escaped(self, text: bytes) -> bool:
+        if b"\\" not in text and b"%" not in text and b"&#" not in text:
+            return False
+        unescaped = _ESCAPED.sub(_character, text.replace(rb"\/", b"/")).lower()
+        return any(plain in unescaped for plain in self._plain)
+
+
+def _ways_to_write(value: bytes) -> Iterator[bytes]:
+    yield value
+    yield value.hex().encode()
+    yield value.decode("latin-1").encode("utf-16-le")
+    yield value.decode("latin-1").encode("utf-16-be")
+    for offset in range(3):
+        encoded = _in_base64(value, offset)
+        yield encoded
+        yield encoded.translate(bytes.maketrans(b"+/", b"-_"))
+
+
+def _in_base64(value: bytes, offset: int) -> bytes:
+    """Those letters that say nothing but the value, when `offset` bytes stand before it."""
+    first = -(-offset * _BITS_OF_A_BYTE // _BITS_OF_A_LETTER)
+    last = (offset + len(value)) * _BITS_OF_A_BYTE // _BITS_OF_A_LETTER
+    return b64encode(bytes(offset) + value)[first:last]
+
+
+def _character(escape: re.Match[bytes]) -> bytes:
+    hexadecimal = escape[1] or escape[2] or escape[3]
+    code = int(hexadecimal, 16) if hexadecimal else int(escape[4])
+    return bytes([code]) if code < 256 else b""  # noqa: PLR2004 - a byte
