@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -36,6 +37,14 @@ def absolute(path: Path) -> Path:
         raise ValueError(f"{path}: this user has no home directory here") from None
 
 
+Network = IPv4Network | IPv6Network
+
+
+def read_networks(text: str) -> tuple[Network, ...]:
+    """Reads `10.0.0.0/8, 2001:db8::/32`, also single addresses. Raises ValueError."""
+    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
 class Settings(BaseSettings):
     """One field for each `CORRAL_…` variable. Frozen; no default for anything secret."""
 
@@ -57,6 +66,10 @@ class Settings(BaseSettings):
     public_url: str | None = Field(
         default=None,
         description="Corral's address in browsers, for links, cookies and the cross-origin check; default: http://HOST:PORT",
+    )
+    trusted_proxies: str | None = Field(
+        default=None,
+        description="networks of your own reverse proxies, such as 10.0.0.0/8: their X-Forwarded-For is believed",
     )
     alpaca_paper_url: str = Field(default="https://paper-api.alpaca.markets", description="Alpaca's paper trading API")
     alpaca_live_url: str = Field(default="https://api.alpaca.markets", description="Alpaca's live trading API")
@@ -100,6 +113,15 @@ class Settings(BaseSettings):
             )
         return f"{parts.scheme}://{parts.netloc}"
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, networks: str | None) -> str | None:
+        try:
+            read_networks(networks or "")
+        except ValueError as error:
+            raise ValueError(f"{error}: expected networks like 10.0.0.0/8, 2001:db8::/32") from None
+        return networks
+
     @field_validator("data_dir", mode="after")
     @classmethod
     def _is_absolute(cls, folder: Path) -> Path:
@@ -122,6 +144,10 @@ class Settings(BaseSettings):
                 f"{PREFIX}PUBLIC_URL is required when Corral listens on {self.host}: set it to your https address"
             )
         return self
+
+    @property
+    def trusted_networks(self) -> tuple[Network, ...]:
+        return read_networks(self.trusted_proxies or "")
 
     @property
     def keyring_path(self) -> Path:

@@ -72,6 +72,7 @@ READ: Final = Purpose("read")
 EXPORT: Final = Purpose("export", leaves=50)  # of 200, so that an export does not slow down other requests
 STREAM: Final = Purpose("stream", opens_refused=True, proves_account=False)  # every second request is for the account
 VALIDATE: Final = Purpose("validate", opens_refused=True, is_use=False)
+FORWARD: Final = Purpose("forward")
 RECHECK: Final = Purpose("recheck", leaves=20, opens_refused=True, is_use=False)
 
 
@@ -123,6 +124,16 @@ class OpenCredential:
                 raise
         self._note_use()
         return found
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncGenerator[tuple[Secret, Secret]]:
+        """`async with … as (api_key, secret_key)`: for a call whose answer is passed on as it arrives, to its end.
+
+        Raises InternalError for keys that do not open.
+        """
+        async with get_decrypted_alpaca_credential(self._vault, self.stored) as keys:
+            yield keys
+        self._note_use()
 
     async def fetch_account(self) -> AccountAnswer:
         """Returns the account from Alpaca.

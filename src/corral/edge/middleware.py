@@ -4,7 +4,7 @@ Checks requests before the application gets them. Plain ASGI, because its cost i
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from functools import partial
 from random import Random
@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import Any, Final
 
 from corral import logs
+from corral.edge.client_address import client_address
 from corral.edge.csrf import SAFE_METHODS, is_cross_origin, origin_of
 from corral.edge.problems import Headers, Stopping, render_problem
 from corral.edge.security_headers import security_headers
@@ -23,6 +24,7 @@ from corral.errors import (
     Problem,
     UnsupportedMediaType,
 )
+from corral.settings import Network
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -31,6 +33,7 @@ Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 RenderProblem = Callable[[Problem, str], tuple[int, Headers, bytes]]
 RenderPage = Callable[[Scope, Problem, str], tuple[int, Headers, bytes]]
+Admit = Callable[[Scope], bool]
 
 MAX_BODY_BYTES: Final = 64 * 1024
 _LONGEST_LOGGED_PATH: Final = 256
@@ -40,6 +43,7 @@ _request_ids: Final = Random()  # noqa: S311 - they guard nothing, and the syste
 # If one of these appears twice, proxy and server may use different ones (RFC 9112, 11.2).
 _AT_MOST_ONCE: Final = frozenset(
     {b"host", b"content-length", b"transfer-encoding", b"content-type", b"authorization", b"origin", b"sec-fetch-site"}
+    | {b"apca-api-key-id", b"apca-api-secret-key"}
 )
 
 
@@ -47,8 +51,10 @@ class Edge:
     """Wraps the whole application: `Edge(app, public_url="https://corral.example.com")`.
 
     `public_url` is Corral's address as browsers see it. A body of more than `max_body_bytes` is refused.
-    `problem_page` renders errors for browsers, with the request's scope; programs always get problem+json.
-    The user is logged if the application sets `scope["state"]["user_id"]`.
+    `problem_page` renders errors for browsers, with the request's scope; `render` those for programs. `admit` returns
+    whether a body follows, and raises the Problem of a request that is refused; the default is `admit_request`.
+    Behind `trusted_proxies`, `scope["client"]` becomes the client that they name. The user is logged if the application
+    sets `scope["state"]["user_id"]`.
     """
 
     def __init__(
@@ -58,10 +64,17 @@ class Edge:
         public_url: str,
         max_body_bytes: int = MAX_BODY_BYTES,
         problem_page: RenderPage | None = None,
+        render: RenderProblem = render_problem,
+        admit: Admit | None = None,
+        trusted_proxies: Sequence[Network] = (),
     ) -> None:
         self._app = app
+        self._trusted_proxies = trusted_proxies
         self._problem_page = problem_page
-        self._public_origin = origin_of(public_url)
+        self._render = render
+        self._admit = admit or partial(
+            admit_request, public_origin=origin_of(public_url), max_body_bytes=max_body_bytes
+        )
         self._headers = security_headers(public_url)
         self._max_body_bytes = max_body_bytes
         self._log = logs.get_logger()
@@ -76,6 +89,8 @@ class Edge:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
+        if self._trusted_proxies and (client := client_address(scope, self._trusted_proxies)):
+            scope["client"] = str(client), 0
         # Generated here, because an id chosen by a client could repeat or forge another one in the log. Each
         # request is served by its own task, so there is nothing to reset afterwards.
         request_id = f"{_request_ids.getrandbits(128):032x}"
@@ -89,7 +104,7 @@ class Edge:
             render=self._renderer(scope),
         )
         try:
-            has_body = admit(scope, public_origin=self._public_origin, max_body_bytes=self._max_body_bytes)
+            has_body = self._admit(scope)
             exchange.is_unread = has_body
             await self._app(scope, exchange.receive if has_body else receive, exchange.send)
         except Problem as problem:
@@ -111,7 +126,7 @@ class Edge:
 
     def _renderer(self, scope: Scope) -> RenderProblem:
         if self._problem_page is None or not reads_pages(scope):
-            return render_problem
+            return self._render
         return partial(self._problem_page, scope)
 
 
@@ -213,19 +228,24 @@ class _Exchange:
                     pass
 
 
-def admit(scope: Scope, *, public_origin: bytes, max_body_bytes: int) -> bool:
-    """Returns whether a body follows. Raises the Problem of a request that is refused:
-
-    MalformedRequest (framing, RFC 9112, 3.2 and 6.3), CrossOriginRefused, BodyTooLarge, UnsupportedMediaType.
-    """
+def admit_framing(scope: Scope, headers: Mapping[bytes, bytes], *, max_body_bytes: int) -> bool:
+    """Returns whether a body follows. Raises MalformedRequest (RFC 9112, 3.2 and 6.3) and BodyTooLarge."""
     pairs: list[tuple[bytes, bytes]] = scope["headers"]
-    headers = dict(pairs)
     if len(headers) != len(pairs):
         _refuse_repeated(pairs)
     version = scope["http_version"]
     if version not in {"1.0", "1.1"} or (version == "1.1" and b"host" not in headers):
         raise MalformedRequest
-    has_body = _has_body(headers, version, max_body_bytes)
+    return _has_body(headers, version, max_body_bytes)
+
+
+def admit_request(scope: Scope, *, public_origin: bytes, max_body_bytes: int) -> bool:
+    """Returns whether a body follows. Raises the Problem of a request that is refused:
+
+    MalformedRequest, CrossOriginRefused, BodyTooLarge, UnsupportedMediaType.
+    """
+    headers = dict(scope["headers"])
+    has_body = admit_framing(scope, headers, max_body_bytes=max_body_bytes)
     if scope["method"] not in SAFE_METHODS:
         _refuse_cross_origin(scope["method"], headers, public_origin)
         if has_body:
