@@ -1,0 +1,343 @@
+"""What a client writes to Alpaca: read once, strictly, and written anew from what was read.
+
+Alpaca's servers are written in Go, whose JSON takes names in any case and of two the last. So a body is refused if
+another reader could understand it differently: a name twice or in other letters, an unknown name, a second value,
+something that is not JSON. Forms are those of https://docs.alpaca.markets/openapi/trading-api.json. Numbers come as
+text or as JSON numbers and are kept digit for digit; they are sent as text, as the document has it. Null, and the empty
+text with which Alpaca's SDK for Go leaves open a choice, are the same as nothing and are not sent.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import partial
+from typing import Any, Final, Never, TypeVar, cast
+
+import orjson
+
+from corral.gateway.operations import Operation
+from corral.gateway.refusals import Reason, Refused
+
+MOST_BODY_BYTES: Final = 64 * 1024
+MOST_LEGS: Final = 4
+LONGEST_CLIENT_ORDER_ID: Final = 128
+_LONGEST_NAME: Final = 256
+_MOST_SYMBOLS: Final = 4_096
+
+# JSON's numbers, also in text. Python writes 1e-05; more than two digits of an exponent are not money.
+_DECIMAL: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,39})(?:\.[0-9]{1,39})?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
+_SYMBOL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}(?:/[A-Za-z0-9]{1,16})?", re.ASCII)
+_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeProfit:
+    limit_price: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopLoss:
+    stop_price: str | None = None
+    limit_price: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderLeg:
+    symbol: str
+    ratio_qty: str
+    side: str | None = None
+    position_intent: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdvancedInstructions:
+    algorithm: str | None = None
+    destination: str | None = None
+    display_qty: str | None = None
+    max_percentage: str | None = None
+    start_time: str | None = None
+    end_time: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewOrder:
+    """`POST /v2/orders`. Amounts are decimals as they were written; None if the client sent nothing."""
+
+    type: str
+    time_in_force: str
+    symbol: str | None = None
+    qty: str | None = None
+    notional: str | None = None
+    side: str | None = None
+    limit_price: str | None = None
+    stop_price: str | None = None
+    trail_price: str | None = None
+    trail_percent: str | None = None
+    extended_hours: bool | None = None
+    client_order_id: str | None = None
+    order_class: str | None = None
+    position_intent: str | None = None
+    take_profit: TakeProfit | None = None
+    stop_loss: StopLoss | None = None
+    legs: tuple[OrderLeg, ...] | None = None
+    advanced_instructions: AdvancedInstructions | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderChange:
+    """`PATCH /v2/orders/{order_id}`: the order that replaces another. `client_order_id` is that of the new one."""
+
+    qty: str | None = None
+    notional: str | None = None
+    time_in_force: str | None = None
+    limit_price: str | None = None
+    stop_price: str | None = None
+    trail: str | None = None
+    client_order_id: str | None = None
+    advanced_instructions: AdvancedInstructions | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchlistForm:
+    """A new watchlist, or what becomes of one. None and an empty list differ: the latter removes all symbols."""
+
+    name: str | None = None
+    symbols: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchlistSymbol:
+    symbol: str
+
+
+Body = NewOrder | OrderChange | WatchlistForm | WatchlistSymbol
+OrderBody = TypeVar("OrderBody", NewOrder, OrderChange)
+
+
+def read_body(operation: Operation, content: bytes) -> Body | None:
+    """Returns what the client wants; None for an operation without a body. Raises Refused."""
+    if len(content) > MOST_BODY_BYTES:
+        raise Refused(Reason.BODY_TOO_LARGE, f"The body is longer than {MOST_BODY_BYTES} bytes.")
+    read = _READERS.get(operation.name)
+    if read is None:
+        _refuse_content(content)
+        return None
+    return read("body", _parsed(content))
+
+
+def with_client_order_id(order: OrderBody, client_order_id: str) -> OrderBody:
+    """Returns the order with an id by which it can be found again: the client's own, or else this one."""
+    return order if order.client_order_id else replace(order, client_order_id=client_order_id)
+
+
+def written(body: Body) -> bytes:
+    """Returns the JSON that is sent to Alpaca."""
+    return orjson.dumps(_without_nothing(body))
+
+
+def _without_nothing(value: object) -> object:
+    if is_dataclass(value):
+        named = ((field.name, getattr(value, field.name)) for field in fields(value))
+        return {name: _without_nothing(given) for name, given in named if given is not None}
+    if isinstance(value, tuple):
+        return [_without_nothing(item) for item in cast("tuple[object, ...]", value)]
+    return value
+
+
+class _JsonNumber(str):
+    """A JSON number as it was written."""
+
+    __slots__ = ()
+
+
+def _parsed(content: bytes) -> object:
+    # The parser's exception is neither raised nor kept as context, because it contains the body.
+    try:
+        return _DECODER.decode(content.decode("utf-8"))
+    except (ValueError, RecursionError):
+        pass
+    raise _invalid("The body is not valid JSON: one value in UTF-8, with no name twice.")
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    named = dict(pairs)
+    if len(named) != len(pairs):
+        raise ValueError("a name twice: parsers differ in which value they take")
+    return named
+
+
+def _refuse_constant(_constant: str) -> Never:
+    raise ValueError("NaN and Infinity are not JSON")
+
+
+# The standard library's, because it tells names that come twice and leaves numbers as written. No int() is made of a
+# number, which may have as many digits as the body has bytes.
+_DECODER: Final = json.JSONDecoder(
+    parse_float=_JsonNumber, parse_int=_JsonNumber, parse_constant=_refuse_constant, object_pairs_hook=_unique
+)
+
+
+def _invalid(message: str) -> Refused:
+    return Refused(Reason.INVALID_BODY, message)
+
+
+def _refuse_content(content: bytes) -> None:
+    if content.strip() not in {b"", b"{}", b"null"}:
+        raise _invalid("This operation takes no body.")
+
+
+_Read = Callable[[str, object], Any]
+_Form = Mapping[str, _Read]
+
+
+def _object(name: str, value: object, *, kind: Callable[..., Any], form: _Form, required: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 - of the kind
+    if not isinstance(value, dict):
+        raise _invalid(f"{name} is not an object.")
+    given = cast("dict[str, object]", value)
+    if not given.keys() <= form.keys():
+        raise _invalid(f"{name} has a field that is not known here. The known ones are {', '.join(form)}.")
+    read = {field: form[field](field, content) for field, content in given.items() if content is not None}
+    if missing := [field for field in required if read.get(field) is None]:
+        raise _invalid(f"{name} lacks {', '.join(missing)}.")
+    return kind(**read)
+
+
+def _array(name: str, value: object, *, read: _Read, most: int) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        raise _invalid(f"{name} is not an array.")
+    items = cast("list[object]", value)
+    if len(items) > most:
+        raise _invalid(f"{name} has more than {most} items.")
+    return tuple(read(name, item) for item in items)
+
+
+def _amount(name: str, value: object) -> str:
+    amount = _decimal(name, value)
+    if amount.startswith("-"):
+        raise _invalid(f"{name} is negative.")
+    return amount
+
+
+def _decimal(name: str, value: object) -> str:
+    if not isinstance(value, str) or not _DECIMAL.fullmatch(value):
+        raise _invalid(f"{name} is not a number of at most 40 digits.")
+    return str(value)
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _invalid(f"{name} is not true or false.")
+    return value
+
+
+def _text(name: str, value: object, *, longest: int) -> str | None:
+    if type(value) is not str or len(value) > longest or not value.isprintable():
+        raise _invalid(f"{name} is not a text of at most {longest} printable characters.")
+    return value or None
+
+
+def _symbol(name: str, value: object) -> str:
+    if type(value) is not str or not _SYMBOL.fullmatch(value):
+        raise _invalid(f"{name} is not a symbol or an asset ID.")
+    return value
+
+
+def _symbol_or_nothing(name: str, value: object) -> str | None:
+    return None if value == "" else _symbol(name, value)
+
+
+def _moment(name: str, value: object) -> str:
+    if type(value) is not str or not _MOMENT.fullmatch(value):
+        raise _invalid(f"{name} is not a time like 2026-11-24T10:00:00-05:00.")
+    return value
+
+
+def _one_of(*choices: str) -> _Read:
+    def read(name: str, value: object) -> str | None:
+        if type(value) is not str or (value and value not in choices):
+            raise _invalid(f"{name} is not one of {', '.join(choices)}.")
+        return value or None
+
+    return read
+
+
+def _form(kind: Callable[..., Any], form: _Form, *required: str) -> _Read:
+    return partial(_object, kind=kind, form=form, required=required)
+
+
+_SIDE: Final = _one_of("buy", "sell")
+_INTENT: Final = _one_of("buy_to_open", "buy_to_close", "sell_to_open", "sell_to_close")
+_TIME_IN_FORCE: Final = _one_of("day", "gtc", "opg", "cls", "ioc", "fok")
+_CLIENT_ORDER_ID: Final = partial(_text, longest=LONGEST_CLIENT_ORDER_ID)
+_NAME: Final = partial(_text, longest=_LONGEST_NAME)
+_SYMBOLS: Final = partial(_array, read=_symbol, most=_MOST_SYMBOLS)
+
+_ADVANCED_INSTRUCTIONS: Final = _form(
+    AdvancedInstructions,
+    {
+        "algorithm": _one_of("DMA", "TWAP", "VWAP"),
+        "destination": _one_of("NYSE", "NASDAQ", "ARCA", "IEX", "MEMX"),
+        "display_qty": _amount,
+        "max_percentage": _amount,
+        "start_time": _moment,
+        "end_time": _moment,
+    },
+)
+_LEG: Final = _form(
+    OrderLeg,
+    {"symbol": _symbol, "ratio_qty": _amount, "side": _SIDE, "position_intent": _INTENT},
+    "symbol",
+    "ratio_qty",
+)
+_NEW_ORDER: Final = _form(
+    NewOrder,
+    {
+        "symbol": _symbol_or_nothing,
+        "qty": _amount,
+        "notional": _amount,
+        "side": _SIDE,
+        "type": _one_of("market", "limit", "stop", "stop_limit", "trailing_stop"),
+        "time_in_force": _TIME_IN_FORCE,
+        "limit_price": _decimal,  # of several options together: negative if they bring money
+        "stop_price": _amount,
+        "trail_price": _amount,
+        "trail_percent": _amount,
+        "extended_hours": _flag,
+        "client_order_id": _CLIENT_ORDER_ID,
+        "order_class": _one_of("simple", "bracket", "oco", "oto", "mleg"),
+        "position_intent": _INTENT,
+        "take_profit": _form(TakeProfit, {"limit_price": _amount}),
+        "stop_loss": _form(StopLoss, {"stop_price": _amount, "limit_price": _amount}),
+        "legs": partial(_array, read=_LEG, most=MOST_LEGS),
+        "advanced_instructions": _ADVANCED_INSTRUCTIONS,
+    },
+    "type",
+    "time_in_force",
+)
+_ORDER_CHANGE: Final = _form(
+    OrderChange,
+    {
+        "qty": _amount,
+        "notional": _amount,
+        "time_in_force": _TIME_IN_FORCE,
+        "limit_price": _decimal,
+        "stop_price": _amount,
+        "trail": _amount,
+        "client_order_id": _CLIENT_ORDER_ID,
+        "advanced_instructions": _ADVANCED_INSTRUCTIONS,
+    },
+)
+_WATCHLIST: Final[_Form] = {"name": _NAME, "symbols": _SYMBOLS}
+_WATCHLIST_CHANGE: Final = _form(WatchlistForm, _WATCHLIST)
+_WATCHLIST_SYMBOL: Final = _form(WatchlistSymbol, {"symbol": _symbol}, "symbol")
+
+_READERS: Final[Mapping[str, _Read]] = {
+    "POST /v2/orders": _NEW_ORDER,
+    "PATCH /v2/orders/{order_id}": _ORDER_CHANGE,
+    "POST /v2/watchlists": _form(WatchlistForm, _WATCHLIST, "name"),
+    "PUT /v2/watchlists/{watchlist_id}": _WATCHLIST_CHANGE,
+    "PUT /v2/watchlists:by_name": _WATCHLIST_CHANGE,
+    "POST /v2/watchlists/{watchlist_id}": _WATCHLIST_SYMBOL,
+    "POST /v2/watchlists:by_name": _WATCHLIST_SYMBOL,
+}

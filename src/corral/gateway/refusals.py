@@ -1,0 +1,34 @@
+"""What the gateway does not send to Alpaca, and why."""
+
+from enum import Enum
+from http import HTTPStatus
+from typing import Final
+
+
+class Reason(Enum):
+    """The value is the status of the answer. Bodies are 422, because no client sends a request again after it."""
+
+    MALFORMED_TARGET = HTTPStatus.BAD_REQUEST
+    TARGET_TOO_LONG = HTTPStatus.REQUEST_URI_TOO_LONG
+    UNKNOWN_PATH = HTTPStatus.NOT_FOUND
+    UNKNOWN_METHOD = HTTPStatus.METHOD_NOT_ALLOWED
+    NOT_GRANTED = HTTPStatus.FORBIDDEN
+    BODY_TOO_LARGE = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    INVALID_BODY = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class Refused(Exception):  # noqa: N818 - named after the condition
+    """Nothing was sent. `message` is a sentence for the client and holds nothing of it but names of ours.
+
+    `allowed_methods` are those of a path that is known, for `Allow`.
+    """
+
+    def __init__(self, reason: Reason, message: str, *, allowed_methods: tuple[str, ...] = ()) -> None:
+        self.reason: Final = reason
+        self.message: Final = message
+        self.allowed_methods: Final = allowed_methods
+        super().__init__(message)
+
+    @property
+    def status(self) -> HTTPStatus:
+        return self.reason.value
