@@ -91,7 +91,16 @@ class AnswerCache:
     so that no reader waits for Alpaca. One that is not read is dropped when it expires.
     """
 
-    __slots__ = ("_bytes_kept", "_calls", "_entries", "_keep_seconds", "_kept_of", "_keys_of", "_most_bytes", "_outdated")
+    __slots__ = (
+        "_bytes_kept",
+        "_calls",
+        "_entries",
+        "_keep_seconds",
+        "_kept_of",
+        "_keys_of",
+        "_most_bytes",
+        "_outdated",
+    )
 
     def __init__(self, keep_seconds: float, *, most_bytes: int = MOST_BYTES_KEPT) -> None:
         self._keep_seconds = keep_seconds

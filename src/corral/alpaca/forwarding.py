@@ -4,10 +4,12 @@ Nothing is sent twice and nothing is read into a type: what may be sent, and wha
 the gateway. An error says whether anything was sent.
 """
 
+import time
 from asyncio import get_running_loop, timeout_at
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from types import SimpleNamespace
 from typing import Final, final
@@ -67,19 +69,25 @@ class AnswerBroken(Exception):  # noqa: N818 - named after the condition
 
 @final
 class ForwardedAnswer:
-    """Alpaca's answer: its head, and its body in parts of at most 128 KiB."""
+    """Alpaca's answer: its head, and its body in parts of at most 128 KiB.
 
-    __slots__ = ("_ends_at", "_received", "_response", "headers", "status")
+    `waited_seconds` is how long was waited for it so far.
+    """
 
-    def __init__(self, response: ClientResponse, *, ends_at: float) -> None:
+    __slots__ = ("_ends_at", "_received", "_response", "answered_at", "headers", "status", "waited_seconds")
+
+    def __init__(self, response: ClientResponse, *, ends_at: float, waited_seconds: float) -> None:
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
+        self.answered_at = datetime.now(UTC)
+        self.waited_seconds = waited_seconds
         self._response = response
         self._ends_at = ends_at
         self._received = 0
 
     async def next_part(self) -> bytes:
         """Returns b"" at the end. Raises AnswerBroken."""
+        began = time.perf_counter()
         try:
             async with timeout_at(self._ends_at):
                 part = await self._response.content.readany()
@@ -87,14 +95,11 @@ class ForwardedAnswer:
             raise AnswerBroken(DeadlineExceeded()) from None
         except ClientError as error:
             raise AnswerBroken(failure_of(error)) from None
+        self.waited_seconds += time.perf_counter() - began
         self._received += len(part)
         if self._received > LARGEST_ANSWER_BYTES:
             raise AnswerBroken(AlpacaServerError())
         return part
-
-    def is_complete(self) -> bool:
-        """Whether all of it has been read, so that there is no wait for the next part."""
-        return self._response.content.at_eof()
 
 
 @final
@@ -120,10 +125,11 @@ class Forwarder:
         The whole answer has to arrive within a minute. At the end of the block the connection is kept for the next
         request, or closed if the answer was not read completely. Raises NotForwarded.
         """
-        began = get_running_loop().time()
+        began, started = get_running_loop().time(), time.perf_counter()
         response = await self._head(request, began)
+        ends_at, waited = began + WHOLE_ANSWER_SECONDS, time.perf_counter() - started
         try:
-            yield ForwardedAnswer(response, ends_at=began + WHOLE_ANSWER_SECONDS)
+            yield ForwardedAnswer(response, ends_at=ends_at, waited_seconds=waited)
         finally:
             response.release()
 
@@ -174,7 +180,7 @@ class _Progress:
 
 
 def _trace() -> TraceConfig:
-    """aiohttp tells when it begins to write a request: until then it is certain that nothing was sent."""
+    """The library tells when it begins to write a request: until then it is certain that nothing was sent."""
 
     async def note(_: ClientSession, context: SimpleNamespace, __: TraceRequestHeadersSentParams) -> None:
         context.trace_request_ctx.is_sent = True

@@ -75,8 +75,8 @@ class Budgets:
     def take(self, key: Hashable, *, leaving: int = 0, is_reserved: bool = False) -> int:
         """Counts one request and returns 0, or returns after how many seconds (1 to 60) there is one to take.
 
-        Callers that can wait leave the last `leaving` requests of a minute to others; all leave what is reserved, except
-        those for whom it is.
+        Callers that can wait leave the last `leaving` requests of a minute to others. All leave what is reserved,
+        except those for whom it is.
         """
         now = self._monotonic()
         window = self._window(key, now)

@@ -21,19 +21,19 @@ class LeakDetector:
     all characters escaped as in JSON, URLs or HTML; and as UTF-16. Lives as long as the call for which they are open.
     """
 
-    __slots__ = ("_overlap", "_plain", "_tail", "_written")
+    __slots__ = ("_plain", "_tail", "_written", "overlap")
 
     def __init__(self, *secrets: Secret) -> None:
         values = [secret.reveal().encode() for secret in secrets]
         self._plain = [value.lower() for value in values]
         self._written = list({written.lower() for value in values for written in _ways_to_write(value)})
-        self._overlap = max(len(value) for value in values) * _MOST_BYTES_OF_A_CHARACTER - 1
+        self.overlap: Final = max(len(value) for value in values) * _MOST_BYTES_OF_A_CHARACTER - 1
         self._tail = b""
 
     def finds_in(self, part: bytes) -> bool:
         """Whether the parts so far have a key in them."""
         text = (self._tail + part).lower()
-        self._tail = text[-self._overlap :]
+        self._tail = text[-self.overlap :]
         return any(written in text for written in self._written) or self._finds_escaped(text)
 
     def _finds_escaped(self, text: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""Why the gateway does not pass a request or an answer on, in Alpaca's own form: `{"code": 40310000, "message": "…"}`."""
+"""Why the gateway does not pass something on, in Alpaca's own form: `{"code": 40310000, "message": "…"}`."""
 
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, cast
@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Final, cast
 import orjson
 
 from corral.edge.problems import Headers
-from corral.errors import InvalidRequest, MalformedRequest, MethodNotAllowed, NotFound, Problem
-from corral.errors import BodyTooLarge as BodyTooLarge
+from corral.errors import BodyTooLarge, InvalidRequest, MalformedRequest, MethodNotAllowed, NotFound, Problem
 from corral.gateway.refusals import Reason, Refused
 
 if TYPE_CHECKING:

@@ -1,0 +1,223 @@
+"""The gateway: Alpaca's API for programs that have a grant, under `/alpaca` and at an origin of its own.
+
+No cookie, no page and no call of Corral's API is known here, and nothing of the request is passed on but what was read
+and judged: operation, parameters and body are written anew, headers are Corral's own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Final, final
+from urllib.parse import urlsplit
+
+from corral.audit.models import Action, Actor, ActorKind
+from corral.audit.trail import AuditTrail
+from corral.credentials.problems import CredentialInactive, CredentialRefused
+from corral.credentials.reader import FORWARD, CredentialReader, OpenCredential
+from corral.edge.client_address import client_address
+from corral.edge.middleware import ASGIApp, Edge, Receive, Scope, Send, admit_framing
+from corral.errors import BodyTooLarge, MalformedRequest, MethodNotAllowed, Problem
+from corral.gateway.access import check_access
+from corral.gateway.bodies import MOST_BODY_BYTES, Body, read_body
+from corral.gateway.changes import Changes
+from corral.gateway.credentials import presented
+from corral.gateway.fair_share import FairShares
+from corral.gateway.operations import Host, Kind
+from corral.gateway.problems import AccountPaused, KeysRefused, NotAuthorized, NotGranted, problem_of, render_as_alpaca
+from corral.gateway.reads import Reads
+from corral.gateway.refusals import Refused
+from corral.gateway.requests import GrantedRequest, take_share
+from corral.gateway.targets import Match, match
+from corral.grants.lookup import GrantReader
+from corral.grants.models import Grant
+from corral.settings import Network
+
+PREFIX: Final = b"/alpaca"
+DATA_PREFIX: Final = b"/alpaca/data"
+_WITHOUT_ANSWER: Final = frozenset({"HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What was asked for, without our prefix. `hosts` are those of Alpaca's that have their operations here."""
+
+    target: bytes
+    hosts: frozenset[Host]
+
+
+@final
+class ByAddress:
+    """Sends requests for the gateway to the gateway, and all others to the rest of Corral.
+
+    At the origin of its own, nothing but the gateway answers.
+    """
+
+    def __init__(self, gateway: ASGIApp, others: ASGIApp, *, gateway_url: str | None) -> None:
+        self._gateway = gateway
+        self._others = others
+        self._host = urlsplit(gateway_url).netloc.lower().encode() if gateway_url else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._others(scope, receive, send)
+            return
+        path: bytes = scope["raw_path"]
+        if self._host is not None and self._is_own_origin(scope):
+            scope["corral.gateway"] = Address(_with_query(path, scope), frozenset({Host.TRADING, Host.DATA}))
+        elif path.startswith(DATA_PREFIX + b"/"):
+            scope["corral.gateway"] = Address(_with_query(path[len(DATA_PREFIX) :], scope), frozenset({Host.DATA}))
+        elif path.startswith(PREFIX + b"/"):
+            scope["corral.gateway"] = Address(_with_query(path[len(PREFIX) :], scope), frozenset({Host.TRADING}))
+        else:
+            await self._others(scope, receive, send)
+            return
+        await self._gateway(scope, receive, send)
+
+    def _is_own_origin(self, scope: Scope) -> bool:
+        return any(name == b"host" and value.lower() == self._host for name, value in scope["headers"])
+
+
+def _with_query(path: bytes, scope: Scope) -> bytes:
+    query: bytes = scope["query_string"]
+    return b"%b?%b" % (path, query) if query else path
+
+
+@final
+class Gateway:
+    """Serves one request: who asks, for what, may they, and then on to Alpaca."""
+
+    def __init__(
+        self,
+        *,
+        grants: GrantReader,
+        credentials: CredentialReader,
+        shares: FairShares,
+        reads: Reads,
+        changes: Changes,
+        audit: AuditTrail,
+        trusted_proxies: Sequence[Network],
+    ) -> None:
+        self._grants = grants
+        self._credentials = credentials
+        self._shares = shares
+        self._reads = reads
+        self._changes = changes
+        self._audit = audit
+        self._trusted_proxies = trusted_proxies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = perf_counter()
+        if scope["method"] in _WITHOUT_ANSWER:
+            raise MethodNotAllowed("Programs use this address with GET, POST, PUT, PATCH and DELETE.", allow=())
+        address = client_address(scope, self._trusted_proxies)
+        shown = presented(scope["headers"])
+        grant = await self._grants.find(shown.key_id, shown.secret_key.reveal(), address=address)
+        if grant is None:
+            raise NotAuthorized
+        scope["state"]["user_id"] = grant.user_id  # for the request's log line
+        try:
+            asked = await self._allowed(scope, receive, grant, "" if address is None else str(address), started)
+        except Problem as problem:
+            self._count_refusal(grant, problem, "" if address is None else str(address))
+            overhead = b"%.3f" % ((perf_counter() - started) * 1000)
+            problem.extra["headers"] = [*problem.extra.get("headers", ()), (b"x-corral-overhead-ms", overhead)]  # pyright: ignore[reportGeneralTypeIssues]
+            raise
+        if asked.match.operation.kind is Kind.READ:
+            self._audit.count_read(
+                grant.user_id, grant.id, grant.credential_id, asked.match.operation.name, address=asked.address
+            )
+            await self._reads.pass_on(asked, send)
+        else:
+            await self._changes.pass_on(asked, send)
+
+    async def _allowed(
+        self, scope: Scope, receive: Receive, grant: Grant, address: str, started: float
+    ) -> GrantedRequest:
+        """Raises the Problem of a request that the grant does not allow, that cannot be read, or has to wait."""
+        try:
+            matched = _matched(scope)
+            check_access(grant.access, matched.operation)
+            credential = self._open(grant)
+            body = await _read_body(scope, receive, matched)
+        except Refused as refused:
+            raise problem_of(refused) from None
+        share = take_share(self._shares, grant, credential, matched)
+        return GrantedRequest(grant, credential, matched, body, address, share, started)
+
+    def _open(self, grant: Grant) -> OpenCredential:
+        try:
+            return self._credentials.open_row(grant.stored, FORWARD)
+        except CredentialInactive:
+            raise AccountPaused from None
+        except CredentialRefused:
+            raise KeysRefused from None
+
+    def _count_refusal(self, grant: Grant, problem: Problem, address: str) -> None:
+        self._audit.count_refusal(
+            grant.user_id,
+            Action.GRANT_REFUSED,
+            Actor(ActorKind.GRANT, grant.id),
+            problem.code,
+            credential_id=grant.credential_id,
+            grant_id=grant.id,
+            address=address,
+        )
+
+
+def _matched(scope: Scope) -> Match:
+    asked: Address = scope["corral.gateway"]
+    matched = match(scope["method"], asked.target)
+    if matched.operation.host not in asked.hosts:
+        raise _elsewhere(matched)
+    if matched.operation.is_event_stream:
+        raise NotGranted("Streams of events are not available through a grant yet.")
+    scope["route"] = _Logged(f"/alpaca{matched.operation.path}")
+    return matched
+
+
+def _elsewhere(matched: Match) -> NotGranted:
+    where = "data_url" if matched.operation.host is Host.DATA else "base_url"
+    return NotGranted(f"This operation is at the grant's {where}.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Logged:
+    """The path in the log: without ids."""
+
+    path: str
+
+
+async def _read_body(scope: Scope, receive: Receive, matched: Match) -> Body | None:
+    """Raises Refused, and MalformedRequest for a body in a coding or one that a read has."""
+    content = await _whole_body(receive) if scope["corral.has_body"] else b""
+    return read_body(matched.operation, content)
+
+
+async def _whole_body(receive: Receive) -> bytes:
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise MalformedRequest("The request ended before its body did.")
+        body += message.get("body", b"")
+        if len(body) > MOST_BODY_BYTES:
+            raise BodyTooLarge
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def admit_program(scope: Scope) -> bool:
+    """Returns whether a body follows. Raises MalformedRequest and BodyTooLarge."""
+    headers = dict(scope["headers"])
+    has_body = admit_framing(scope, headers, max_body_bytes=MOST_BODY_BYTES)
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise MalformedRequest("Send the body without a content encoding.")
+    scope["corral.has_body"] = has_body
+    return has_body
+
+
+def gateway_edge(gateway: Gateway, *, public_url: str) -> Edge:
+    return Edge(
+        gateway, public_url=public_url, max_body_bytes=MOST_BODY_BYTES, admit=admit_program, render=render_as_alpaca
+    )
+

@@ -1,0 +1,244 @@
+"""Changes through the gateway: written down before they leave, sent once, and never called failed if they may be done.
+
+Clients of Alpaca send again, by themselves, after 429, 502, 503 and 504, also an order. So a change whose outcome is
+not known is answered with 500, and an order is looked for first: it has a `client_order_id`, the client's or ours.
+"""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from http import HTTPStatus
+from typing import Final, Never, TypeVar, final
+from urllib.parse import quote
+from uuid import uuid4
+
+import orjson
+
+from corral.accounts.cache import AnswerCache
+from corral.alpaca.client import AlpacaClient
+from corral.alpaca.errors import AlpacaAuthError
+from corral.alpaca.forwarding import AnswerBroken, Api, Forwarded, ForwardedAnswer, Forwarder, NotForwarded
+from corral.alpaca.requests import Keys
+from corral.audit.models import Action, Actor, ActorKind, NewEntry, Result
+from corral.audit.trail import AuditTrail, Pending
+from corral.gateway.answers import Send, media_type, read_whole, send_whole
+from corral.gateway.bodies import Body, NewOrder, OrderChange, with_client_order_id, written
+from corral.gateway.fair_share import FairShares
+from corral.gateway.leaks import LeakDetector
+from corral.gateway.problems import KeysRefused, NotAuthorized, NothingSent, OutcomeUnknown
+from corral.gateway.requests import GrantedRequest, refuse_refused_keys, type_of
+from corral.grants.lookup import GrantReader
+
+ACTIONS: Final[Mapping[str, Action]] = {
+    "POST /v2/orders": Action.ORDER_SUBMIT,
+    "DELETE /v2/orders": Action.ORDERS_CANCEL,
+    "PATCH /v2/orders/{order_id}": Action.ORDER_REPLACE,
+    "DELETE /v2/orders/{order_id}": Action.ORDER_CANCEL,
+    "DELETE /v2/positions": Action.POSITIONS_CLOSE,
+    "DELETE /v2/positions/{symbol_or_asset_id}": Action.POSITION_CLOSE,
+    "POST /v2/positions/{symbol_or_contract_id}/exercise": Action.OPTION_EXERCISE,
+    "POST /v2/positions/{symbol_or_contract_id}/do-not-exercise": Action.OPTION_DO_NOT_EXERCISE,
+    "POST /v2/watchlists": Action.WATCHLIST_CHANGE,
+    "PUT /v2/watchlists/{watchlist_id}": Action.WATCHLIST_CHANGE,
+    "POST /v2/watchlists/{watchlist_id}": Action.WATCHLIST_CHANGE,
+    "DELETE /v2/watchlists/{watchlist_id}": Action.WATCHLIST_CHANGE,
+    "DELETE /v2/watchlists/{watchlist_id}/{symbol}": Action.WATCHLIST_CHANGE,
+    "PUT /v2/watchlists:by_name": Action.WATCHLIST_CHANGE,
+    "POST /v2/watchlists:by_name": Action.WATCHLIST_CHANGE,
+    "DELETE /v2/watchlists:by_name": Action.WATCHLIST_CHANGE,
+}
+"""How the audit trail calls each operation that changes something."""
+
+_LARGEST_ANSWER_BYTES: Final = 8 * 1024 * 1024  # to closing 5,000 positions
+_LOOK_AGAIN_SECONDS: Final = 0.5
+_ID: Final = re.compile(r"[0-9a-fA-F-]{36}", re.ASCII)
+
+OrderBody = TypeVar("OrderBody", NewOrder, OrderChange)
+
+
+@final
+class _Whole:
+    """Alpaca's whole answer to a change."""
+
+    __slots__ = ("answer", "body", "retry_after")
+
+    def __init__(self, answer: ForwardedAnswer, body: bytes, retry_after: int = 0) -> None:
+        self.answer = answer
+        self.body = body
+        self.retry_after = retry_after
+
+
+@final
+class Changes:
+    """Lives as long as the process."""
+
+    def __init__(
+        self,
+        *,
+        alpaca: AlpacaClient,
+        forwarder: Forwarder,
+        shares: FairShares,
+        cache: AnswerCache,
+        grants: GrantReader,
+        audit: AuditTrail,
+    ) -> None:
+        self._budgets = alpaca.budgets
+        self._forwarder = forwarder
+        self._shares = shares
+        self._cache = cache
+        self._grants = grants
+        self._audit = audit
+        self._under_way: set[asyncio.Task[_Whole]] = set()
+
+    async def pass_on(self, asked: GrantedRequest, send: Send) -> None:
+        """Sends the change, whatever becomes of the client, and answers it.
+
+        Raises OutcomeUnknown if it may have been done. After any other Problem it certainly was not.
+        """
+        asked = replace(asked, body=_with_id(asked.body))
+        task = asyncio.get_running_loop().create_task(self._write_down_and_send(asked))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        try:
+            whole = await asyncio.shield(task)
+        except asyncio.CancelledError:
+            raise _unknown(asked.body) from None
+        answer = whole.answer
+        headers = asked.headers(answer.waited_seconds, retry_after=whole.retry_after)
+        await send_whole(send, answer.status, [*type_of(answer), *headers], whole.body)
+
+    async def close(self) -> None:
+        """Waits for the answers to what was sent, each with its deadline, so that their outcomes are written down."""
+        if self._under_way:
+            await asyncio.wait(self._under_way)
+
+    async def _write_down_and_send(self, asked: GrantedRequest) -> _Whole:
+        """A grant that was revoked while its order waited for the audit trail is revoked."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        pending = await self._audit.begin(asked.grant.user_id, _entry(asked))
+        try:
+            if loop.time() - began > _LOOK_AGAIN_SECONDS and await self._grants.reload([asked.grant]) == [None]:
+                pending.conclude(Result.REFUSED, {"reason": "the grant was revoked"})
+                raise NotAuthorized
+            async with asked.credential.opened() as (api_key, secret_key):
+                return await self._send(asked, Keys(api_key, secret_key), pending)
+        finally:
+            self._cache.forget_account(asked.credential.budget_key)
+            pending.conclude(Result.UNKNOWN)  # unless its outcome is known
+
+    async def _send(self, asked: GrantedRequest, keys: Keys, pending: Pending) -> _Whole:
+        body = None if asked.body is None else written(asked.body)
+        try:
+            async with self._forwarder.forward(asked.forwarded(keys, body)) as answer:
+                asked.note(answer)
+                self._budgets.update(asked.budget_key, answer.headers)
+                content = None if _is_unclear(answer) else await _whole_body(answer, keys)
+        except NotForwarded as failed:
+            asked.log_failure(failed)
+            if not failed.is_sent:
+                self._raise_not_sent(asked, failed, pending)
+            return await self._look_for(asked, keys, pending)
+        if content is None:
+            return await self._look_for(asked, keys, pending)
+        return self._concluded(asked, answer, content, pending)
+
+    def _concluded(self, asked: GrantedRequest, answer: ForwardedAnswer, body: bytes, pending: Pending) -> _Whole:
+        if answer.status < HTTPStatus.BAD_REQUEST:
+            pending.conclude(Result.DONE, {"status": str(answer.status)}, object_id=_id_in(body))
+            return _Whole(answer, body)
+        pending.conclude(Result.REFUSED, {"status": str(answer.status)})
+        refuse_refused_keys(answer, body, asked.credential)
+        is_limited = answer.status == HTTPStatus.TOO_MANY_REQUESTS
+        return _Whole(answer, body, self._budgets.hold(asked.budget_key, answer.headers) if is_limited else 0)
+
+    def _raise_not_sent(self, asked: GrantedRequest, failed: NotForwarded, pending: Pending) -> Never:
+        self._shares.give_back(asked.budget_key, asked.grant.id)
+        pending.conclude(Result.FAILED, {"reason": "Alpaca could not be reached, and nothing was sent"})
+        if isinstance(failed.reason, AlpacaAuthError):
+            raise KeysRefused from None
+        raise NothingSent(retry_after=1) from None
+
+    async def _look_for(self, asked: GrantedRequest, keys: Keys, pending: Pending) -> _Whole:
+        """Asks once for the order whose outcome is unknown. Raises OutcomeUnknown if it does not find it."""
+        order_id = _client_order_id(asked.body)
+        found = await self._find_order(asked, keys, order_id) if order_id else None
+        if found is None:
+            pending.conclude(Result.UNKNOWN)
+            raise _unknown(asked.body)
+        pending.conclude(Result.DONE, {"found_by": "client_order_id"}, object_id=_id_in(found.body))
+        return found
+
+    async def _find_order(self, asked: GrantedRequest, keys: Keys, client_order_id: str) -> _Whole | None:
+        target = f"/v2/orders:by_client_order_id?client_order_id={quote(client_order_id, safe='')}"
+        request = Forwarded(asked.credential.environment, Api.TRADING, "GET", target, keys)
+        try:
+            async with self._forwarder.forward(request) as answer:
+                self._budgets.update(asked.budget_key, answer.headers)
+                body = await _whole_body(answer, keys)
+        except NotForwarded:
+            return None
+        is_found = answer.status == HTTPStatus.OK and body is not None and _id_in(body) is not None
+        return _Whole(answer, body) if is_found and body is not None else None
+
+
+async def _whole_body(answer: ForwardedAnswer, keys: Keys) -> bytes | None:
+    """Returns None for a body that broke off, is too long or has a key in it."""
+    try:
+        return await read_whole(answer, LeakDetector(*keys), most=_LARGEST_ANSWER_BYTES)
+    except AnswerBroken:
+        return None
+
+
+def _is_unclear(answer: ForwardedAnswer) -> bool:
+    """Whether the status does not tell if the change was done: only Alpaca's own yes and no do."""
+    is_told = 200 <= answer.status < 300 or 400 <= answer.status < 500  # noqa: PLR2004 - classes of statuses
+    return (
+        not is_told
+        or answer.status == HTTPStatus.REQUEST_TIMEOUT
+        or answer.headers.get("Content-Encoding", "identity") != "identity"
+        or (answer.status != HTTPStatus.NO_CONTENT and media_type(answer.headers) is None)
+    )
+
+
+def _with_id(body: Body | None) -> Body | None:
+    if isinstance(body, NewOrder | OrderChange):
+        return with_client_order_id(body, f"corral-{uuid4()}")
+    return body
+
+
+def _client_order_id(body: Body | None) -> str | None:
+    return body.client_order_id if isinstance(body, NewOrder | OrderChange) else None
+
+
+def _unknown(body: Body | None) -> OutcomeUnknown:
+    order_id = _client_order_id(body)
+    return OutcomeUnknown(
+        f"Outcome unknown: look for client_order_id {order_id} before you send it again." if order_id else None
+    )
+
+
+def _entry(asked: GrantedRequest) -> NewEntry:
+    parameters, body = asked.match.parameters, asked.body
+    given = {field.name: getattr(body, field.name) for field in fields(body)} if body is not None else {}
+    details = {name: value for name, value in given.items() if isinstance(value, str)}
+    return NewEntry(
+        actor=Actor(ActorKind.GRANT, asked.grant.id),
+        action=ACTIONS[asked.match.operation.name],
+        credential_id=asked.grant.credential_id,
+        grant_id=asked.grant.id,
+        object_id=next(iter(parameters.values()), None),
+        details={**details, **dict(asked.match.query)},
+        address=asked.address,
+    )
+
+
+def _id_in(body: bytes) -> str | None:
+    """The order's id, if the body is an order."""
+    try:
+        found = orjson.loads(body) if body else None
+    except orjson.JSONDecodeError:
+        return None
+    order_id = found.get("id") if isinstance(found, dict) else None
+    return order_id if isinstance(order_id, str) and _ID.fullmatch(order_id) else None
