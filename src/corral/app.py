@@ -16,6 +16,9 @@ from corral.accounts.routes import FastLane
 from corral.alpaca.client import open_alpaca
 from corral.alpaca.environments import configured_hosts
 from corral.alpaca.trade_updates import open_trade_updates
+from corral.audit.heads import HEADS_FILE
+from corral.audit.trail import AuditTrail
+from corral.audit.upkeep import open_audit_trail
 from corral.credentials import routes as credential_routes
 from corral.credentials.reader import CredentialReader
 from corral.credentials.rechecking import rechecking
@@ -44,6 +47,7 @@ class State(TypedDict):
 
     resources: Resources
     authenticator: Authenticator
+    audit: AuditTrail
     credentials: CredentialReader
     accounts: AccountReader
     stream: StreamService
@@ -57,6 +61,7 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
     async with AsyncExitStack() as stack:
         storage = await stack.enter_async_context(open_storage(settings, database_dsn))
         database, vault = storage.database, storage.vault
+        audit = await stack.enter_async_context(open_audit_trail(database, vault, settings.data_dir / HEADS_FILE))
         hosts, timeout = configured_hosts(settings), settings.upstream_timeout_seconds
         alpaca = await stack.enter_async_context(open_alpaca(hosts, timeout_seconds=timeout))
         authenticator = Authenticator(database, vault, cookie_name=session_cookie_name(settings.browser_url))
@@ -74,6 +79,7 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
         yield State(
             resources=Resources(database, vault, alpaca, settings.browser_url),
             authenticator=authenticator,
+            audit=audit,
             credentials=credentials,
             accounts=accounts,
             stream=stream,

@@ -72,7 +72,7 @@ SELECT format('policy %s on %s for=%s permissive=%s to=%s using=%s check=%s', p.
     pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
 FROM pg_policy p JOIN relations r ON r.oid = p.polrelid JOIN pg_class c ON c.oid = r.oid
 UNION ALL
-SELECT format('trigger %s on %s', t.tgname, r.relname)
+SELECT format('trigger %s on %s%s', t.tgname, r.relname, CASE WHEN t.tgenabled <> 'O' THEN ' is switched off' END)
 FROM pg_trigger t JOIN relations r ON r.oid = t.tgrelid WHERE NOT t.tgisinternal
 UNION ALL
 SELECT format('rule %s on %s', w.rulename, r.relname)
@@ -100,6 +100,7 @@ SELECT count(*) FROM (SELECT sha256(i::text::bytea) FROM generate_series(1, 2000
 # With row_security off, a role that is subject to it gets an error instead of rows.
 _PROBED_TABLES = (
     "users", "sessions", "api_tokens", "credentials", "password_confirmations", "account_events", "home_views",
+    "audit_heads", "audit_entries", "audit_pending",
 )  # fmt: skip
 
 

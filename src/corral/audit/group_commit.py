@@ -1,0 +1,162 @@
+"""Writes the entries of one owner that arrive while a transaction is under way together in the next one.
+
+So hundreds of orders a second on one account cost tens of commits. Owners do not wait for each other.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, final
+from uuid import UUID
+
+from corral.audit.models import AuditEntry, NewEntry
+from corral.audit.problems import AuditUnavailable
+from corral.errors import DatabaseUnavailable, Problem
+from corral.logs import get_logger
+
+ENTRIES_PER_COMMIT: Final = 200  # at most
+# Connections that write at the same time, of the pool's ten. More owners than these wait for each other.
+WRITERS: Final = 4
+# Outcomes and sums that wait for the database. Beyond them they are lost, and the next process concludes as unknown.
+MOST_LATE: Final = 50_000
+FIRST_RETRY_SECONDS: Final = 0.5
+LONGEST_RETRY_SECONDS: Final = 30.0
+
+_log = get_logger()
+
+
+@dataclass(eq=False, frozen=True, slots=True)
+class Submitted:
+    """An entry that is to be written. Without `written`, nobody waits for it, and it is tried until it is written."""
+
+    user_id: UUID
+    entry: NewEntry
+    written: "asyncio.Future[AuditEntry] | None"
+
+
+@final
+class GroupCommit:
+    """Belongs to one event loop. `write` adds entries to the chain of one user, in one transaction."""
+
+    def __init__(self, write: Callable[[UUID, Sequence[NewEntry]], Awaitable[Sequence[AuditEntry]]]) -> None:
+        self._write = write
+        self._queues: dict[UUID, deque[Submitted]] = {}
+        self._writers: set[asyncio.Task[None]] = set()  # one for each queue
+        self._slots = asyncio.Semaphore(WRITERS)
+        self._late: list[Submitted] = []
+        self._retry: asyncio.TimerHandle | None = None
+        self._retry_seconds = FIRST_RETRY_SECONDS
+        self._stuck: set[UUID] = set()
+
+    def submit(self, user_id: UUID, entry: NewEntry) -> "asyncio.Future[AuditEntry]":
+        """The future gets the written entry, or AuditUnavailable. To give up, see `withdraw`."""
+        written: asyncio.Future[AuditEntry] = asyncio.get_running_loop().create_future()
+        self._enqueue(Submitted(user_id, entry, written))
+        return written
+
+    def submit_unawaited(self, user_id: UUID, entry: NewEntry) -> None:
+        """Returns at once. What the database does not take is tried again."""
+        self._enqueue(Submitted(user_id, entry, None))
+
+    def withdraw(self, user_id: UUID, written: "asyncio.Future[AuditEntry]") -> bool:
+        """Returns whether the entry will not be written: False for one that has been, or is just being written."""
+        queue = self._queues.get(user_id, deque())
+        for waiting in queue:
+            if waiting.written is written:
+                queue.remove(waiting)
+                written.cancel()
+                return True
+        return False
+
+    def report_stuck(self, user_id: UUID, reason: str) -> None:
+        """Says it once in the log, until entries are written again."""
+        if not self._stuck:
+            _log.error("audit_stuck", user_id=str(user_id), reason=reason)
+        self._stuck.add(user_id)
+
+    async def close(self, seconds: float) -> None:
+        """Tries once more to write everything, for this long."""
+        self._retry_late()
+        try:
+            async with asyncio.timeout(seconds):
+                while self._writers:
+                    await asyncio.wait(self._writers)
+                    await asyncio.sleep(0)  # who gave up on an entry that was written after all concludes it now
+        except TimeoutError:
+            for writer in self._writers:
+                writer.cancel()
+        if self._retry is not None:
+            self._retry.cancel()
+        if self._late:
+            _log.error("audit_entries_lost", entries=len(self._late))
+
+    def _enqueue(self, submitted: Submitted) -> None:
+        queue = self._queues.get(submitted.user_id)
+        if queue is not None:
+            queue.append(submitted)
+            return
+        self._queues[submitted.user_id] = deque([submitted])
+        writer = asyncio.get_running_loop().create_task(self._write_queue(submitted.user_id))
+        self._writers.add(writer)
+        writer.add_done_callback(self._writers.discard)
+
+    async def _write_queue(self, user_id: UUID) -> None:
+        queue = self._queues[user_id]
+        try:
+            while queue:
+                async with self._slots:
+                    await self._write_batch(user_id, queue)
+        finally:
+            del self._queues[user_id]
+
+    async def _write_batch(self, user_id: UUID, queue: deque[Submitted]) -> None:
+        batch = [queue.popleft() for _ in range(min(len(queue), ENTRIES_PER_COMMIT))]
+        if not batch:
+            return  # all of them were withdrawn
+        try:
+            entries = await self._write(user_id, [submitted.entry for submitted in batch])
+        except Problem as problem:
+            self._keep_late(batch, problem)
+            self.report_stuck(user_id, problem.reason if isinstance(problem, DatabaseUnavailable) else problem.code)
+        except BaseException as error:
+            _fail_all(batch, error)
+            raise
+        else:
+            self._resolve(user_id, batch, entries)
+
+    def _resolve(self, user_id: UUID, batch: Sequence[Submitted], entries: Sequence[AuditEntry]) -> None:
+        for submitted, entry in zip(batch, entries, strict=True):
+            if submitted.written is not None and not submitted.written.done():
+                submitted.written.set_result(entry)
+        self._retry_seconds = FIRST_RETRY_SECONDS
+        if self._stuck:
+            self._stuck.discard(user_id)
+            if not self._stuck:
+                _log.info("audit_works_again")
+
+    def _keep_late(self, batch: Sequence[Submitted], problem: Problem) -> None:
+        _fail_all(batch, AuditUnavailable(retry_after=1), cause=problem)
+        late = [submitted for submitted in batch if submitted.written is None]
+        kept = late[: MOST_LATE - len(self._late)]
+        self._late += kept
+        if len(kept) < len(late):
+            _log.error("audit_entries_lost", entries=len(late) - len(kept))
+        if self._late and self._retry is None:
+            self._retry = asyncio.get_running_loop().call_later(self._retry_seconds, self._retry_late)
+            self._retry_seconds = min(2 * self._retry_seconds, LONGEST_RETRY_SECONDS)
+
+    def _retry_late(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        late, self._late = self._late, []
+        for submitted in late:
+            self._enqueue(submitted)
+
+
+def _fail_all(batch: Sequence[Submitted], error: BaseException, cause: BaseException | None = None) -> None:
+    error.__cause__ = error.__cause__ or cause
+    for submitted in batch:
+        if submitted.written is not None and not submitted.written.done():
+            submitted.written.set_exception(error)

@@ -1,0 +1,148 @@
+"""All SQL of the audit trail."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from corral.audit.models import Head, Link
+from corral.database.connection import Connection, Database, Fetcher
+
+
+@dataclass(frozen=True, slots=True)
+class LockedHead:
+    """`scope` is the user id of the transaction before, or empty."""
+
+    head: Head
+    moment: datetime  # of the database's clock
+    scope: str
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """`before` is a number: entries with smaller ones, the newest first."""
+
+    before: int | None = None
+    actor: str | None = None
+    action: str | None = None
+    credential_id: UUID | None = None
+
+
+# In one user's chain.
+
+
+@asynccontextmanager
+async def open_writing(database: Database) -> AsyncGenerator[Connection]:
+    """A transaction whose commit waits for the disk, whatever the database's settings say."""
+    async with database.connection() as connection, connection.transaction():
+        await connection.execute("SET LOCAL synchronous_commit = on")
+        yield connection
+
+
+async def lock_head(connection: Connection, user_id: UUID) -> LockedHead:
+    """Until the transaction ends, nobody else adds to this chain. The transaction gets this user's scope."""
+    row = await connection.fetchrow("SELECT seq, mac, moment, scope FROM corral.lock_audit_head($1)", user_id)
+    assert row is not None  # noqa: S101 - the function always returns one row
+    return LockedHead(Head(row["seq"], row["mac"]), row["moment"], row["scope"])
+
+
+async def append_links(
+    connection: Connection,
+    user_id: UUID,
+    links: Sequence[Link],
+    *,
+    begun: Sequence[int] = (),
+    process_id: UUID | None = None,
+    concluded: Sequence[int] = (),
+) -> None:
+    """To be called after `lock_head`, with links that follow it. `begun` and `concluded` are numbers of intents."""
+    await connection.execute(
+        """
+        WITH appended AS (
+            INSERT INTO corral.audit_entries (user_id, seq, body, mac)
+            SELECT $1, link.* FROM unnest($2::bigint[], $3::text[], $4::bytea[]) link
+        ), begun AS (
+            INSERT INTO corral.audit_pending (user_id, seq, process_id) SELECT $1, unnest($5::bigint[]), $6
+        ), concluded AS (
+            DELETE FROM corral.audit_pending WHERE user_id = $1 AND seq = ANY ($7::bigint[])
+        )
+        UPDATE corral.audit_heads SET seq = $8, mac = $9, moved_at = clock_timestamp() WHERE user_id = $1
+        """,
+        user_id, [link.seq for link in links], [link.body for link in links], [link.mac for link in links],
+        begun, process_id, concluded, links[-1].seq, links[-1].mac,
+    )  # fmt: skip
+
+
+async def restore_scope(connection: Connection, scope: str) -> None:
+    await connection.execute("SELECT set_config('app.current_user_id', $1, true)", scope)
+
+
+async def find_pending_texts(connection: Connection, user_id: UUID, seqs: Sequence[int]) -> list[str]:
+    """Returns the canonical texts of those that have no outcome yet. To be called after `lock_head`."""
+    rows = await connection.fetch(
+        """
+        SELECT e.body FROM corral.audit_pending p JOIN corral.audit_entries e USING (user_id, seq)
+        WHERE p.user_id = $1 AND p.seq = ANY ($2::bigint[]) ORDER BY p.seq
+        """,
+        user_id, seqs,
+    )  # fmt: skip
+    return [row["body"] for row in rows]
+
+
+async def load_head(connection: Connection, user_id: UUID) -> Head | None:
+    row = await connection.fetchrow("SELECT seq, mac FROM corral.audit_heads WHERE user_id = $1", user_id)
+    return Head(*row) if row else None
+
+
+async def load_page(connection: Connection, user_id: UUID, filters: Filters, most: int) -> list[str]:
+    """Returns canonical texts, the newest first."""
+    rows = await connection.fetch(
+        """
+        SELECT body FROM corral.audit_entries
+        WHERE user_id = $1 AND ($2::bigint IS NULL OR seq < $2)
+          AND ($3::text IS NULL OR actor = $3 OR starts_with(actor, $3 || ':'))
+          AND ($4::text IS NULL OR action = $4) AND ($5::text IS NULL OR credential_id = $5)
+        ORDER BY seq DESC LIMIT $6
+        """,
+        user_id, filters.before, filters.actor, filters.action,
+        None if filters.credential_id is None else str(filters.credential_id), most,
+    )  # fmt: skip
+    return [row["body"] for row in rows]
+
+
+async def load_links(connection: Connection, user_id: UUID, after: int, until: int, most: int) -> list[Link]:
+    """Returns the oldest first."""
+    rows = await connection.fetch(
+        """
+        SELECT seq, body, mac FROM corral.audit_entries WHERE user_id = $1 AND seq > $2 AND seq <= $3
+        ORDER BY seq LIMIT $4
+        """,
+        user_id, after, until, most,
+    )  # fmt: skip
+    return [Link(*row) for row in rows]
+
+
+# For nobody in particular.
+
+
+async def note_process(database: Database, process_id: UUID) -> datetime:
+    """Says that this process still runs. Returns the database's time."""
+    return await database.fetchval("SELECT corral.note_audit_process($1)", process_id)
+
+
+async def forget_process(database: Database, process_id: UUID) -> None:
+    await database.fetchval("SELECT corral.forget_audit_process($1)", process_id)
+
+
+async def find_abandoned(database: Database) -> dict[UUID, list[int]]:
+    """Returns the intents of processes that are gone, by user. At most 1,000."""
+    found: dict[UUID, list[int]] = {}
+    for user_id, seq in await database.fetch("SELECT user_id, seq FROM corral.abandoned_intents()"):
+        found.setdefault(user_id, []).append(seq)
+    return found
+
+
+async def load_heads_since(database: Fetcher, moment: datetime) -> dict[UUID, Head]:
+    rows = await database.fetch("SELECT user_id, seq, mac FROM corral.audit_heads_since($1)", moment)
+    return {row["user_id"]: Head(row["seq"], row["mac"]) for row in rows}
