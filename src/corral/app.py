@@ -23,6 +23,8 @@ from corral.edge.error_handlers import install_problem_handlers
 from corral.edge.middleware import ASGIApp, Edge
 from corral.edge.problems import PROBLEM_RESPONSES
 from corral.edge.request_state import Resources
+from corral.grants import routes as grant_routes
+from corral.grants.lookup import GrantReader
 from corral.health import routes as health
 from corral.health.readiness import ReadinessMonitor
 from corral.identity import routes as identity
@@ -45,6 +47,7 @@ class State(TypedDict):
     resources: Resources
     authenticator: Authenticator
     credentials: CredentialReader
+    grants: GrantReader
     accounts: AccountReader
     stream: StreamService
     readiness: ReadinessMonitor
@@ -63,6 +66,8 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
         stack.push_async_callback(authenticator.close)
         credentials = CredentialReader(database, vault, alpaca)
         stack.push_async_callback(credentials.close)
+        grants = GrantReader(database, vault)
+        stack.push_async_callback(grants.close)
         await stack.enter_async_context(rechecking(database, credentials, every_seconds=settings.recheck_seconds))
         cache = AnswerCache(settings.cache_seconds)
         stack.push_async_callback(cache.close)
@@ -72,9 +77,10 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
         service = open_stream_service(database, credentials, accounts, trade_updates, interval_seconds=interval)
         stream = await stack.enter_async_context(service)
         yield State(
-            resources=Resources(database, vault, alpaca, settings.browser_url),
+            resources=Resources(database, vault, alpaca, settings.browser_url, settings.gateway_url),
             authenticator=authenticator,
             credentials=credentials,
+            grants=grants,
             accounts=accounts,
             stream=stream,
             readiness=storage.readiness,
@@ -110,7 +116,7 @@ def create_api(state: State | None = None) -> FastAPI:
         responses=PROBLEM_RESPONSES,
     )
     accounts = (account_routes, all_accounts_routes)
-    for domain in (health, identity, people, credential_routes, *accounts, stream_routes, web):
+    for domain in (health, identity, people, credential_routes, grant_routes, *accounts, stream_routes, web):
         api.include_router(domain.router)
     install_problem_handlers(api)
     api.add_exception_handler(SignInRequired, redirect_to_sign_in)

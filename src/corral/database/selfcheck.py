@@ -100,6 +100,7 @@ SELECT count(*) FROM (SELECT sha256(i::text::bytea) FROM generate_series(1, 2000
 # With row_security off, a role that is subject to it gets an error instead of rows.
 _PROBED_TABLES = (
     "users", "sessions", "api_tokens", "credentials", "password_confirmations", "account_events", "home_views",
+    "grants", "grant_secrets",
 )  # fmt: skip
 
 
