@@ -15,6 +15,7 @@ from corral.accounts.reader import AccountReader
 from corral.accounts.routes import FastLane
 from corral.alpaca.client import open_alpaca
 from corral.alpaca.environments import configured_hosts
+from corral.alpaca.forwarding import open_forwarder
 from corral.alpaca.trade_updates import open_trade_updates
 from corral.audit.heads import HEADS_FILE
 from corral.audit.trail import AuditTrail
@@ -26,6 +27,9 @@ from corral.edge.error_handlers import install_problem_handlers
 from corral.edge.middleware import ASGIApp, Edge
 from corral.edge.problems import PROBLEM_RESPONSES
 from corral.edge.request_state import Resources
+from corral.gateway.app import ByAddress, Gateway, gateway_edge, open_gateway
+from corral.grants import routes as grant_routes
+from corral.grants.lookup import GrantReader
 from corral.health import routes as health
 from corral.health.readiness import ReadinessMonitor
 from corral.identity import routes as identity
@@ -49,7 +53,9 @@ class State(TypedDict):
     authenticator: Authenticator
     audit: AuditTrail
     credentials: CredentialReader
+    grants: GrantReader
     accounts: AccountReader
+    gateway: Gateway
     stream: StreamService
     readiness: ReadinessMonitor
     sandbox: bool
@@ -68,20 +74,35 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
         stack.push_async_callback(authenticator.close)
         credentials = CredentialReader(database, vault, alpaca)
         stack.push_async_callback(credentials.close)
+        grants = GrantReader(database, vault)
+        stack.push_async_callback(grants.close)
         await stack.enter_async_context(rechecking(database, credentials, every_seconds=settings.recheck_seconds))
         cache = AnswerCache(settings.cache_seconds)
         stack.push_async_callback(cache.close)
         accounts = AccountReader(credentials, alpaca, cache, LastKnownAccounts())
+        gateway = await stack.enter_async_context(
+            open_gateway(
+                alpaca=alpaca,
+                forwarder=await stack.enter_async_context(open_forwarder(hosts, timeout_seconds=timeout)),
+                cache=cache,
+                credentials=credentials,
+                grants=grants,
+                audit=audit,
+                trusted_proxies=settings.trusted_networks,
+            )
+        )
         trade_updates = await stack.enter_async_context(open_trade_updates(hosts, timeout_seconds=timeout))
         interval = settings.stream_poll_seconds
         service = open_stream_service(database, credentials, accounts, trade_updates, interval_seconds=interval)
         stream = await stack.enter_async_context(service)
         yield State(
-            resources=Resources(database, vault, alpaca, settings.browser_url),
+            resources=Resources(database, vault, alpaca, settings.browser_url, settings.gateway_url),
             authenticator=authenticator,
             audit=audit,
             credentials=credentials,
+            grants=grants,
             accounts=accounts,
+            gateway=gateway,
             stream=stream,
             readiness=storage.readiness,
             sandbox=sandbox,
@@ -94,8 +115,11 @@ def create_app(settings: Settings, state: State) -> ASGIApp:
         FastLane(create_api(state), state["authenticator"], state["credentials"], state["accounts"]),
         public_url=settings.browser_url,
         problem_page=partial(render_problem_page, sandbox=state["sandbox"]),
+        trusted_proxies=settings.trusted_networks,
     )
-    return DisplayReader(edge, public_url=settings.browser_url)  # outermost, for problem pages too
+    pages = DisplayReader(edge, public_url=settings.browser_url)  # around the edge, for problem pages too
+    gateway = gateway_edge(state["gateway"], public_url=settings.browser_url)
+    return ByAddress(gateway, pages, gateway_url=settings.gateway_url)
 
 
 def create_api(state: State | None = None) -> FastAPI:
@@ -116,7 +140,7 @@ def create_api(state: State | None = None) -> FastAPI:
         responses=PROBLEM_RESPONSES,
     )
     accounts = (account_routes, all_accounts_routes)
-    for domain in (health, identity, people, credential_routes, *accounts, stream_routes, web):
+    for domain in (health, identity, people, credential_routes, grant_routes, *accounts, stream_routes, web):
         api.include_router(domain.router)
     install_problem_handlers(api)
     api.add_exception_handler(SignInRequired, redirect_to_sign_in)

@@ -7,7 +7,6 @@ import asyncio
 import gc
 import logging
 import os
-import re
 import sys
 from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
@@ -22,7 +21,7 @@ from pydantic_core import ErrorDetails
 
 from corral import __version__
 from corral.alpaca.environments import configured_hosts
-from corral.edge.field_types import Name, canonical_email
+from corral.edge.field_types import Name, canonical_email, parse_duration
 from corral.errors import DatabaseUnavailable, OperatorError, Problem
 from corral.hardening import forget_variable, harden_process
 from corral.identity.models import Scope
@@ -301,10 +300,10 @@ def _token_name(text: str) -> str:
 
 
 def _duration(text: str) -> timedelta:
-    found = re.fullmatch(r"(\d{1,5})([hdw])", text)
-    if found is None or int(found[1]) == 0:
-        raise ValueError("--expires-in takes a number followed by h, d or w, such as 30d")
-    return int(found[1]) * {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}[found[2]]
+    duration = parse_duration(text)
+    if not duration:
+        raise ValueError("--expires-in takes a number followed by m, h, d or w, such as 30d")
+    return duration
 
 
 def _sentence(error: ErrorDetails) -> str:

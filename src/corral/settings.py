@@ -71,6 +71,10 @@ class Settings(BaseSettings):
         default=None,
         description="networks of your own reverse proxies, such as 10.0.0.0/8: their X-Forwarded-For is believed",
     )
+    gateway_url: str | None = Field(
+        default=None,
+        description="an origin at whose root only the gateway answers, for clients that drop a path; default: none",
+    )
     alpaca_paper_url: str = Field(default="https://paper-api.alpaca.markets", description="Alpaca's paper trading API")
     alpaca_live_url: str = Field(default="https://api.alpaca.markets", description="Alpaca's live trading API")
     alpaca_data_url: str = Field(default="https://data.alpaca.markets", description="Alpaca's market data API")
@@ -99,13 +103,14 @@ class Settings(BaseSettings):
         default=None, description="console or json; default: console on a terminal, else json"
     )
 
-    @field_validator("public_url")
+    @field_validator("public_url", "gateway_url")
     @classmethod
     def _is_origin(cls, url: str | None) -> str | None:
         if url is None:
             return None
         parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
+        has_more = parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc
+        if parts.scheme not in {"http", "https"} or not parts.hostname or has_more:
             raise ValueError("expected http(s)://host[:port], without a path")
         if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
             raise ValueError(
@@ -145,6 +150,13 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _has_gateway_apart(self) -> Self:
+        """At its own origin the gateway sees no cookie, because browsers share none with it."""
+        if self.gateway_url is not None and _origin(self.gateway_url) == _origin(self.browser_url):
+            raise ValueError(f"{PREFIX}GATEWAY_URL and {PREFIX}PUBLIC_URL must differ: take another host name or port")
+        return self
+
     @property
     def trusted_networks(self) -> tuple[Network, ...]:
         return read_networks(self.trusted_proxies or "")
@@ -159,6 +171,12 @@ class Settings(BaseSettings):
     def browser_url(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return self.public_url or f"http://{host}:{self.port}"
+
+
+def _origin(url: str) -> tuple[str | None, int]:
+    """Returns host and port, by which two addresses reach the same listener, whatever their scheme."""
+    parts = urlsplit(url)
+    return parts.hostname, parts.port or {"http": 80, "https": 443}[parts.scheme]
 
 
 def take_settings(environ: Mapping[str, str], **overrides: object) -> Settings:

@@ -65,6 +65,7 @@ def demo_settings(folder: Path, *, port: int, sandbox_url: str) -> Settings:
         database_owner_url=None,
         keyring=None,
         public_url=None,
+        gateway_url=None,
         alpaca_paper_url=f"{sandbox_url}/paper",
         alpaca_live_url=f"{sandbox_url}/live",
         alpaca_data_url=sandbox_url,

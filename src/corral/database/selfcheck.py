@@ -101,6 +101,7 @@ SELECT count(*) FROM (SELECT sha256(i::text::bytea) FROM generate_series(1, 2000
 _PROBED_TABLES = (
     "users", "sessions", "api_tokens", "credentials", "password_confirmations", "account_events", "home_views",
     "audit_heads", "audit_entries", "audit_pending",
+    "grants", "grant_secrets",
 )  # fmt: skip
 
 

@@ -1,8 +1,9 @@
 """Field types of requests: bounded, without control characters, secrets as Secret."""
 
+import re
 import unicodedata
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 
 from pydantic import (
@@ -38,6 +39,10 @@ _BLANKS: Final = {
 # The maximum length of an address (RFC 5321).
 LONGEST_EMAIL = 254
 LONGEST_SECRET = 1024
+
+# By which a key pair of Corral's own is recognized, above all where Alpaca's belongs.
+GRANT_KEY_ID_PREFIX: Final = "CG"
+GRANT_SECRET_PREFIX: Final = "corral_grant_"  # noqa: S105 - how every one begins
 
 
 def canonical_email(text: str) -> str:
@@ -76,10 +81,17 @@ def _to_secret(value: object) -> Secret:
     return Secret(value)
 
 
-def _pasted_key(name: str) -> Callable[[object], Secret]:
+_OF_CORRAL: Final = "This is a key of a Corral grant. Enter the API key that Alpaca gave you."
+# Alpaca's key IDs begin with PK or AK, but its secrets with anything: only a whole key ID of a grant is none of them.
+_GRANT_AS_KEY_ID: Final = re.compile(f"{GRANT_KEY_ID_PREFIX}|{GRANT_SECRET_PREFIX}")
+_GRANT_AS_SECRET: Final = re.compile(f"{GRANT_KEY_ID_PREFIX}[A-Z2-7]{{24}}\\Z|{GRANT_SECRET_PREFIX}")
+
+
+def _pasted_key(name: str, grant: re.Pattern[str]) -> Callable[[object], Secret]:
     """Validates a part of an Alpaca key pair; `name` is its label on pages. Strips surrounding whitespace.
 
-    Everything but visible ASCII is rejected here, because Alpaca would only report an unknown key.
+    Everything but visible ASCII is rejected here, because Alpaca would only report an unknown key, and so is what
+    matches `grant`: Corral's own substitute for such a key.
     """
 
     def to_key(value: object) -> Secret:
@@ -88,6 +100,8 @@ def _pasted_key(name: str) -> Callable[[object], Secret]:
         key = value.strip("".join(_BLANKS))
         if not key:
             raise PydanticCustomError("key_missing", "Enter the {key_part}.", {"key_part": name})
+        if grant.match(key):
+            raise PydanticCustomError("key_of_corral", _OF_CORRAL)
         if wrong := next((character for character in key if not "!" <= character <= "~"), None):
             context = {"key_part": name, "character": _kind_of(wrong)}
             raise PydanticCustomError("key_character", "The {key_part} contains {character}. Copy it again.", context)
@@ -133,8 +147,8 @@ _SECRET_SCHEMA: Final = WithJsonSchema(
     {"type": "string", "format": "password", "writeOnly": True, "minLength": 1, "maxLength": LONGEST_SECRET}
 )
 SecretText = Annotated[Secret, PlainValidator(_to_secret), _SECRET_SCHEMA]
-KeyIdText = Annotated[Secret, PlainValidator(_pasted_key("key ID")), _SECRET_SCHEMA]
-KeySecretText = Annotated[Secret, PlainValidator(_pasted_key("secret")), _SECRET_SCHEMA]
+KeyIdText = Annotated[Secret, PlainValidator(_pasted_key("key ID", _GRANT_AS_KEY_ID)), _SECRET_SCHEMA]
+KeySecretText = Annotated[Secret, PlainValidator(_pasted_key("secret", _GRANT_AS_SECRET)), _SECRET_SCHEMA]
 
 
 def in_utc(moment: datetime) -> datetime:
@@ -147,6 +161,16 @@ def in_utc(moment: datetime) -> datetime:
 
 def _to_iso(moment: datetime) -> str:
     return in_utc(moment).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+_DURATION: Final = re.compile(r"(\d{1,6})([mhdw])", re.ASCII)
+_UNITS: Final = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+
+
+def parse_duration(text: object) -> timedelta | None:
+    """Returns `90m`, `12h`, `30d` or `8w` as a duration, which may be 0; None for anything else."""
+    found = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    return int(found[1]) * _UNITS[found[2]] if found else None
 
 
 def _in_the_future(moment: datetime) -> datetime:

@@ -36,6 +36,7 @@ class Resources:
     vault: Vault
     alpaca: AlpacaClient
     public_url: str  # as in browsers, without a trailing slash
+    gateway_url: str | None  # where only the gateway answers, if there is such an origin
 
 
 _RESOURCES: Final = StateKey[Resources]("resources")

@@ -1,23 +1,11 @@
-"""What a grant is for, and which operations that allows."""
+"""Which operations a grant allows, by what it is for."""
 
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Final
 
 from corral.gateway.operations import Kind, Operation
 from corral.gateway.refusals import Reason, Refused
-
-
-class Access(StrEnum):
-    """`read` sees, `close_only` sees, cancels orders and closes positions, and `trade` does all that is allowed."""
-
-    READ = "read"
-    CLOSE_ONLY = "close_only"
-    TRADE = "trade"
-
-    def allows(self, operation: Operation) -> bool:
-        return operation.kind in _ALLOWED[self]
-
+from corral.grants.access import Access
 
 _ALLOWED: Final[Mapping[Access, frozenset[Kind]]] = {
     Access.READ: frozenset({Kind.READ}),
@@ -25,7 +13,7 @@ _ALLOWED: Final[Mapping[Access, frozenset[Kind]]] = {
     Access.TRADE: frozenset({Kind.READ, Kind.CLOSE, Kind.TRADE}),
 }
 _REFUSALS: Final[Mapping[Access, str]] = {
-    Access.READ: "This grant is read-only: it cannot place, change or cancel orders, close positions or edit watchlists.",
+    Access.READ: "This grant is read-only: it cannot place, change or cancel orders, or close positions.",
     Access.CLOSE_ONLY: "This grant can only read, cancel orders and close positions.",
     Access.TRADE: "No grant allows this operation. Use Alpaca's own keys for it.",
 }
@@ -33,5 +21,5 @@ _REFUSALS: Final[Mapping[Access, str]] = {
 
 def check_access(access: Access, operation: Operation) -> None:
     """Raises Refused with a sentence for the client."""
-    if not access.allows(operation):
+    if operation.kind not in _ALLOWED[access]:
         raise Refused(Reason.NOT_GRANTED, _REFUSALS[access])

@@ -4,12 +4,16 @@ No cookie, no page and no call of Corral's API is known here, and nothing of the
 and judged: operation, parameters and body are written anew, headers are Corral's own.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Final, final
 from urllib.parse import urlsplit
 
+from corral.accounts.cache import AnswerCache
+from corral.alpaca.client import AlpacaClient
+from corral.alpaca.forwarding import Forwarder
 from corral.audit.models import Action, Actor, ActorKind
 from corral.audit.trail import AuditTrail
 from corral.credentials.problems import CredentialInactive, CredentialRefused
@@ -216,8 +220,35 @@ def admit_program(scope: Scope) -> bool:
     return has_body
 
 
+@asynccontextmanager
+async def open_gateway(
+    *,
+    alpaca: AlpacaClient,
+    forwarder: Forwarder,
+    cache: AnswerCache,
+    credentials: CredentialReader,
+    grants: GrantReader,
+    audit: AuditTrail,
+    trusted_proxies: Sequence[Network],
+) -> AsyncGenerator[Gateway]:
+    """At the end it waits for the answers to changes that were sent."""
+    shares = FairShares(alpaca.budgets)
+    changes = Changes(alpaca=alpaca, forwarder=forwarder, shares=shares, cache=cache, grants=grants, audit=audit)
+    try:
+        yield Gateway(
+            grants=grants,
+            credentials=credentials,
+            shares=shares,
+            reads=Reads(alpaca, forwarder, shares),
+            changes=changes,
+            audit=audit,
+            trusted_proxies=trusted_proxies,
+        )
+    finally:
+        await changes.close()
+
+
 def gateway_edge(gateway: Gateway, *, public_url: str) -> Edge:
     return Edge(
         gateway, public_url=public_url, max_body_bytes=MOST_BODY_BYTES, admit=admit_program, render=render_as_alpaca
     )
-

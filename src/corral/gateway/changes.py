@@ -9,15 +9,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from http import HTTPStatus
-from typing import Final, Never, TypeVar, final
+from typing import Final, Never, final
 from urllib.parse import quote
 from uuid import uuid4
 
-import orjson
-
 from corral.accounts.cache import AnswerCache
 from corral.alpaca.client import AlpacaClient
-from corral.alpaca.errors import AlpacaAuthError
+from corral.alpaca.errors import AlpacaAuthError, WrongShape
+from corral.alpaca.fields import read_object
 from corral.alpaca.forwarding import AnswerBroken, Api, Forwarded, ForwardedAnswer, Forwarder, NotForwarded
 from corral.alpaca.requests import Keys
 from corral.audit.models import Action, Actor, ActorKind, NewEntry, Result
@@ -53,8 +52,7 @@ ACTIONS: Final[Mapping[str, Action]] = {
 _LARGEST_ANSWER_BYTES: Final = 8 * 1024 * 1024  # to closing 5,000 positions
 _LOOK_AGAIN_SECONDS: Final = 0.5
 _ID: Final = re.compile(r"[0-9a-fA-F-]{36}", re.ASCII)
-
-OrderBody = TypeVar("OrderBody", NewOrder, OrderChange)
+_LONGEST_ORDER_BYTES: Final = 64 * 1024
 
 
 @final
@@ -203,9 +201,10 @@ def _is_unclear(answer: ForwardedAnswer) -> bool:
 
 
 def _with_id(body: Body | None) -> Body | None:
-    if isinstance(body, NewOrder | OrderChange):
-        return with_client_order_id(body, f"corral-{uuid4()}")
-    return body
+    order_id = f"corral-{uuid4()}"
+    if isinstance(body, NewOrder):
+        return with_client_order_id(body, order_id)
+    return with_client_order_id(body, order_id) if isinstance(body, OrderChange) else body
 
 
 def _client_order_id(body: Body | None) -> str | None:
@@ -236,9 +235,10 @@ def _entry(asked: GrantedRequest) -> NewEntry:
 
 def _id_in(body: bytes) -> str | None:
     """The order's id, if the body is an order."""
-    try:
-        found = orjson.loads(body) if body else None
-    except orjson.JSONDecodeError:
+    if len(body) > _LONGEST_ORDER_BYTES:
         return None
-    order_id = found.get("id") if isinstance(found, dict) else None
+    try:
+        order_id = read_object(body).get("id")
+    except WrongShape:
+        return None
     return order_id if isinstance(order_id, str) and _ID.fullmatch(order_id) else None

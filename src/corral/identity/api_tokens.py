@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 from corral.database.connection import Connection, Database, get_connection_with_rls
 from corral.identity import queries
-from corral.identity.models import ALL_SCOPES, EVERYTHING, AuthUser, scopes_from_stored
+from corral.identity.models import EVERYTHING, TO_BE_NAMED, AuthUser, scopes_from_stored
 from corral.identity.problems import PersonDisabled, TokenNotFound, WiderThanItsMaker
 from corral.identity.queries import TokenMetadata
 from corral.identity.revalidation import authorized_connection
@@ -103,15 +103,18 @@ def refuse_wider_than_its_maker(maker: AuthUser, scopes: Sequence[str] | None, e
     """A signed-in user may create any token; a token only one with no more scopes and no later expiration."""
     if maker.authenticated_by == "session":
         return
-    wanted = ALL_SCOPES if scopes is None else scopes_from_stored(tuple(scopes))
+    wanted = scopes_from_stored((EVERYTHING,) if scopes is None else tuple(scopes))
     outlives = maker.expires_at is not None and (expires_at is None or expires_at > maker.expires_at)
     if not wanted <= maker.scopes or outlives:
         raise WiderThanItsMaker
 
 
 def scopes_made_by(maker: AuthUser, wanted: Sequence[str] | None) -> Sequence[str] | None:
-    """By default, a user's token has full access, also in later releases; a token's has the scopes of its creator."""
-    return sorted(maker.scopes) if wanted is None and maker.authenticated_by == "token" else wanted
+    """By default, a user's token has full access, also in later releases; a token's has the scopes of its creator.
+
+    Neither has what must be named.
+    """
+    return sorted(maker.scopes - TO_BE_NAMED) if wanted is None and maker.authenticated_by == "token" else wanted
 
 
 async def moment_in(database: Database, lifetime: timedelta) -> datetime:

@@ -15,20 +15,26 @@ class Scope(StrEnum):
     ACCOUNTS_READ = "accounts:read"
     CREDENTIALS_READ = "credentials:read"
     CREDENTIALS_WRITE = "credentials:write"
+    GRANTS_READ = "grants:read"
+    GRANTS_WRITE = "grants:write"
     TOKENS_READ = "tokens:read"
     TOKENS_WRITE = "tokens:write"
 
 
 ALL_SCOPES = frozenset(Scope)
 
-# Stored instead of a list: full access to the API, now and in later releases.
+# Stored in place of a list: full access to the API, now and in later releases, but for what has to be named.
 EVERYTHING = "*"
+
+# A grant outlives the token that made it and trades on its own, so no token may make one unless somebody said so.
+TO_BE_NAMED = frozenset({Scope.GRANTS_READ, Scope.GRANTS_WRITE})
 
 
 @lru_cache(maxsize=256)
 def scopes_from_stored(stored: tuple[str, ...]) -> frozenset[Scope]:
     """A scope unknown to this release grants nothing."""
-    return ALL_SCOPES if EVERYTHING in stored else frozenset(scope for scope in Scope if scope in stored)
+    named = frozenset(scope for scope in Scope if scope in stored)
+    return named | (ALL_SCOPES - TO_BE_NAMED) if EVERYTHING in stored else named
 
 
 # The idle timeout of sessions (OWASP Session Management). It suits a page that is viewed all day.

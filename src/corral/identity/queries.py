@@ -327,6 +327,11 @@ async def delete_all_api_tokens(connection: Connection, user_id: UUID) -> None:
     await connection.execute("DELETE FROM corral.api_tokens WHERE user_id = $1", user_id)
 
 
+async def delete_all_grants(connection: Connection, user_id: UUID) -> None:
+    """As `delete_all_api_tokens`: a grant lets somebody in just as well."""
+    await connection.execute("DELETE FROM corral.grants WHERE user_id = $1", user_id)
+
+
 async def delete_own_invitations(connection: Connection) -> None:
     """Deletes those that the current user created."""
     await connection.fetchval("SELECT corral.delete_own_invitations()")

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 from corral.database.connection import Connection, Database, get_connection_with_rls
 from corral.identity import queries
@@ -10,6 +11,8 @@ from corral.identity.problems import Unauthenticated
 from corral.identity.queries import SessionRow, TokenRow
 
 LOOKUPS_PER_TRIP = 500
+
+Lookup = TypeVar("Lookup")
 
 
 async def revalidate(database: Database, users: Iterable[AuthUser]) -> set[bytes]:
@@ -23,10 +26,10 @@ async def revalidate(database: Database, users: Iterable[AuthUser]) -> set[bytes
     sessions = [lookup for lookup, user in known.items() if user.authenticated_by == "session"]
     tokens = [lookup for lookup, user in known.items() if user.authenticated_by == "token"]
     standing: set[bytes] = set()
-    for trip in _trips(sessions):
+    for trip in trips(sessions):
         rows = await queries.find_sessions(database, trip)
         standing.update(lookup for lookup, row in rows.items() if _is_same_session(known[lookup], row))
-    for trip in _trips(tokens):
+    for trip in trips(tokens):
         found = await queries.find_api_tokens(database, trip)
         standing.update(lookup for lookup, row in found.items() if _is_same_token(known[lookup], row))
     return standing
@@ -53,7 +56,7 @@ async def authorized_connection(database: Database, user: AuthUser) -> AsyncGene
         yield connection
 
 
-def _trips(lookups: Sequence[bytes]) -> list[Sequence[bytes]]:
+def trips(lookups: Sequence[Lookup]) -> list[Sequence[Lookup]]:
     return [lookups[start : start + LOOKUPS_PER_TRIP] for start in range(0, len(lookups), LOOKUPS_PER_TRIP)]
 
 

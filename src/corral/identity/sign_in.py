@@ -107,8 +107,8 @@ async def change_password(
 async def recover_password(database: Database, vault: Vault, *, code: Secret, new: Secret, source: Source) -> None:
     """Sets a password by a recovery link, without the old one.
 
-    Ends sessions, links, invitations and API tokens in the same transaction. The link is checked before the expensive
-    hashing of the password, and redeemed after it. Raises LinkRefused and PasswordTooWeak.
+    Ends sessions, links, invitations, API tokens and grants in the same transaction. The link is checked before the
+    expensive hashing of the password, and redeemed after it. Raises LinkRefused and PasswordTooWeak.
     """
     lookups = link_lookups(vault, "recovery", code)
     link = refuse_unbelievable(vault, "recovery", code, await queries.find_link(database, lookups, "recovery"))
@@ -122,6 +122,7 @@ async def recover_password(database: Database, vault: Vault, *, code: Secret, ne
             raise LinkRefused
         await queries.set_password(connection, link.user_id, password_sealed)
         await queries.delete_all_api_tokens(connection, link.user_id)
+        await queries.delete_all_grants(connection, link.user_id)
         await queries.delete_own_invitations(connection)
         await note_event(connection, link.user_id, "password_recovered", source)
     _log.warning("password_recovered", user_id=str(link.user_id))

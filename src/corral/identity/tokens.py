@@ -1,17 +1,12 @@
 """Tokens issued by Corral, the keyed hashes that find and verify their rows, and authentication by them.
 
 The format is `corral_` + 32 base62 characters (190 bits) + a 6-character checksum, for API tokens, sessions and
-one-time links alike. The prefix lets secret scanners find a leaked one. The checksum lets them, and us, recognize a
-mistyped or truncated one without asking the database.
+one-time links alike.
 
 A row is found by one keyed hash of the token. A second one, its seal, covers everything that the row grants: without
 the keyring, write access to the database is not enough to create, move, extend or prolong one.
 """
 
-import re
-import secrets
-import string
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -28,17 +23,14 @@ from corral.identity import queries
 from corral.identity.models import ALL_SCOPES, AuthUser, Scope, is_idle_too_long, scopes_from_stored
 from corral.identity.problems import InsufficientScope, Unauthenticated
 from corral.identity.queries import SessionRow, TokenRow
+from corral.identity.token_form import TokenForm
 from corral.logs import get_logger
 from corral.vault import Vault
 
-PREFIX = "corral_"
-_ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
-_SECRET_LENGTH = 32
-_CHECKSUM_LENGTH = 6
-_FORM = re.compile(rf"{PREFIX}([0-9A-Za-z]{{{_SECRET_LENGTH}}})([0-9A-Za-z]{{{_CHECKSUM_LENGTH}}})", re.ASCII)
+_FORM = TokenForm("corral_", 32)
 
 # The precision of "last seen" and "last used", so that not every request causes a write.
-_TOUCH_AFTER = timedelta(minutes=1)
+TOUCH_AFTER = timedelta(minutes=1)
 
 
 _log = get_logger()
@@ -115,7 +107,7 @@ class Authenticator:
     def _verify_token(self, token: str, row: TokenRow) -> AuthUser:
         if not is_sealed_token(self._vault, token, row):
             raise Unauthenticated
-        if row.rested is None or row.rested > _TOUCH_AFTER:
+        if row.rested is None or row.rested > TOUCH_AFTER:
             self._used.add((row.user_id, row.id))
         scopes = scopes_from_stored(tuple(row.scopes))
         return AuthUser(row.user_id, row.email, scopes, "token", row.id, row.expires_at, row.lookup)
@@ -123,7 +115,7 @@ class Authenticator:
     def _verify_session(self, cookie_value: str, row: SessionRow) -> AuthUser:
         if is_idle_too_long(row.rested) or not is_sealed_session(self._vault, cookie_value, row):
             raise Unauthenticated
-        if row.rested > _TOUCH_AFTER:
+        if row.rested > TOUCH_AFTER:
             self._seen.add((row.user_id, row.id))
         may_administer = is_administrator(self._vault, row.user_id, row.admin_seal)
         return AuthUser(
@@ -139,13 +131,11 @@ def require_scope(user: AuthUser, scope: Scope) -> AuthUser:
 
 
 def new_token() -> str:
-    secret = "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_LENGTH))
-    return f"{PREFIX}{secret}{_checksum(secret)}"
+    return _FORM.new()
 
 
 def is_well_formed(token: str) -> bool:
-    found = _FORM.fullmatch(token)
-    return found is not None and _checksum(found[1]) == found[2]
+    return _FORM.is_well_formed(token)
 
 
 def sealed_moment(moment: datetime) -> str:
@@ -215,13 +205,3 @@ def _bound_session(user_id: UUID, session_id: UUID, expires_at: datetime) -> tup
 
 def _bound_token(user_id: UUID, token_id: UUID, scopes: Sequence[str], expires_at: datetime | None) -> tuple[str, ...]:
     return str(user_id), str(token_id), " ".join(scopes), sealed_moment(expires_at) if expires_at else "never"
-
-
-def _checksum(secret: str) -> str:
-    """CRC-32 in base62. It detects typing errors only, so it need not be keyed."""
-    number = zlib.crc32(secret.encode())
-    digits: list[str] = []
-    for _ in range(_CHECKSUM_LENGTH):
-        number, digit = divmod(number, len(_ALPHABET))
-        digits.append(_ALPHABET[digit])
-    return "".join(reversed(digits))

@@ -14,7 +14,7 @@ from corral.edge.field_types import Body, Name
 from corral.edge.request_state import resources_of
 from corral.errors import InvalidRequest
 from corral.identity import api_tokens, sessions
-from corral.identity.models import EVERYTHING, AuthUser, Scope, is_idle_too_long
+from corral.identity.models import EVERYTHING, TO_BE_NAMED, AuthUser, Scope, is_idle_too_long
 from corral.identity.problems import TokenNotFound
 from corral.identity.schemas import PasswordChange
 from corral.identity.security_events import Kind, device_of, load_events
@@ -34,9 +34,11 @@ SCOPE_DESCRIPTIONS: Final[dict[str, str]] = {
     Scope.ACCOUNTS_READ: "View accounts: cash, equity, positions, orders and history",
     Scope.CREDENTIALS_READ: "List accounts and key IDs, without secrets",
     Scope.CREDENTIALS_WRITE: "Add, change, check and remove accounts and their API keys",
+    Scope.GRANTS_READ: "List grants, without their secrets",
+    Scope.GRANTS_WRITE: "Create, narrow and revoke grants",
     Scope.TOKENS_READ: "List your API tokens, without their values",
     Scope.TOKENS_WRITE: "Create and revoke API tokens",
-    EVERYTHING: "Full access, including future features",
+    EVERYTHING: "Full access, including future features; grants only if selected, too",
 }
 LIFETIMES: Final = {
     "7": "7 days",
@@ -188,7 +190,7 @@ async def create_token(user: PageUser, request: Request) -> Response:
             resources.vault,
             user,
             name=body.name,
-            scopes=None if EVERYTHING in body.scopes else body.scopes,
+            scopes=_scopes(body.scopes),
             expires_at=await _expiry(resources.database, body.days),
             token_id=_token_id(resources.vault, user, body.once),
             source=source_of(request, "session"),
@@ -292,6 +294,11 @@ def _display_form(display: Display) -> Form:
         zone="local" if display.local_zone else "new_york",
         amounts="hidden" if display.hides_amounts else "",
     )
+
+
+def _scopes(selected: list[Scope | Literal["*"]]) -> list[str]:
+    """Full access has all scopes but those that must be named, whichever others are selected with it."""
+    return [EVERYTHING, *TO_BE_NAMED.intersection(selected)] if EVERYTHING in selected else [*selected]
 
 
 async def _expiry(database: Database, days: str) -> datetime | None:
