@@ -320,7 +320,6 @@ _NOT_SENT: Final = "order_id"  # @alpacahq/typescript-sdk repeats the path's; th
 _ORDER_CHANGE: Final = _form(
     OrderChange,
     {
-        _NOT_SENT: partial(_text, longest=64),
         "qty": _amount,
         "notional": _amount,
         "time_in_force": _TIME_IN_FORCE,
@@ -329,6 +328,7 @@ _ORDER_CHANGE: Final = _form(
         "trail": _amount,
         "client_order_id": _CLIENT_ORDER_ID,
         "advanced_instructions": _ADVANCED_INSTRUCTIONS,
+        _NOT_SENT: partial(_text, longest=64),
     },
 )
 _WATCHLIST: Final[_Form] = {"name": _NAME, "symbols": _SYMBOLS}
