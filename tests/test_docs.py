@@ -10,6 +10,7 @@ from typer.main import get_command
 
 from corral.cli import app
 from corral.errors import Problem
+from corral.gateway.operations import OPERATIONS, Host
 from corral.identity.models import Scope
 from corral.settings import PREFIX, Settings
 from corral_sandbox.command import create_parser
@@ -166,6 +167,14 @@ def test_every_call_is_on_a_page_and_every_call_on_a_page_exists() -> None:
     assert {call for call in named if call[1].startswith("/api/")} == described
     assert "`/healthz`" in text_of("docs/deploy.md")
     assert "`/readyz`" in text_of("docs/deploy.md")
+
+
+def test_every_operation_of_the_gateway_is_listed_as_it_is_and_nothing_else_is() -> None:
+    documents = {Host.TRADING: "Trading API", Host.DATA: "Market Data API", Host.STREAM: "Market Data API"}
+    assert list(rows_of("docs/gateway-operations.md")) == [
+        [f"`{operation.name}`", operation.kind.value, operation.client or documents[operation.host]]
+        for operation in OPERATIONS
+    ]
 
 
 def test_every_scope_is_listed_and_nothing_else_is() -> None:

@@ -13,7 +13,7 @@ _ALLOWED: Final[Mapping[Access, frozenset[Kind]]] = {
     Access.TRADE: frozenset({Kind.READ, Kind.CLOSE, Kind.TRADE}),
 }
 _REFUSALS: Final[Mapping[Access, str]] = {
-    Access.READ: "This grant is read-only: it cannot place, change or cancel orders, or close positions.",
+    Access.READ: "This grant is read-only: no orders, no closing, no changes to watchlists.",
     Access.CLOSE_ONLY: "This grant can only read, cancel orders and close positions.",
     Access.TRADE: "No grant allows this operation. Use Alpaca's own keys for it.",
 }

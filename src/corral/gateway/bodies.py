@@ -123,7 +123,7 @@ def read_body(operation: Operation, content: bytes) -> Body | None:
     if read is None:
         _refuse_content(content)
         return None
-    return read("body", _parsed(content))
+    return read("The body", _parsed(content))
 
 
 def with_client_order_id(order: OrderBody, client_order_id: str) -> OrderBody:
@@ -198,6 +198,7 @@ def _object(name: str, value: object, *, kind: Callable[..., Any], form: _Form, 
     if not given.keys() <= form.keys():
         raise _invalid(f"{name} has a field that is not known here. The known ones are {', '.join(form)}.")
     read = {field: form[field](field, content) for field, content in given.items() if content is not None}
+    read.pop(_NOT_SENT, None)
     if missing := [field for field in required if read.get(field) is None]:
         raise _invalid(f"{name} lacks {', '.join(missing)}.")
     return kind(**read)
@@ -315,6 +316,7 @@ _NEW_ORDER: Final = _form(
     "type",
     "time_in_force",
 )
+_NOT_SENT: Final = "order_id"  # @alpacahq/typescript-sdk repeats the path's; the document has no such field
 _ORDER_CHANGE: Final = _form(
     OrderChange,
     {
@@ -326,6 +328,7 @@ _ORDER_CHANGE: Final = _form(
         "trail": _amount,
         "client_order_id": _CLIENT_ORDER_ID,
         "advanced_instructions": _ADVANCED_INSTRUCTIONS,
+        _NOT_SENT: partial(_text, longest=64),
     },
 )
 _WATCHLIST: Final[_Form] = {"name": _NAME, "symbols": _SYMBOLS}

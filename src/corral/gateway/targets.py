@@ -28,7 +28,7 @@ _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}(?:\[\])?", re.ASCII)
 _TO_ESCAPE: Final = re.compile(r"[^A-Za-z0-9._~,:-]++", re.ASCII)
 
 # The values that a change takes in its query. Reads may have any.
-_NUMBER: Final = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?", re.ASCII)
+_NUMBER: Final = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?(?:[eE]-?[0-9]{1,2})?", re.ASCII)
 _FLAG: Final = re.compile(r"true|false|True|False", re.ASCII)  # alpaca-py writes Python's
 _VALUES: Final[Mapping[str, re.Pattern[str]]] = {
     "cancel_orders": _FLAG,
