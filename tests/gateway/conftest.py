@@ -10,10 +10,10 @@ from aiohttp import ClientResponse, ClientSession
 
 from corral_sandbox import Sandbox, secret_of
 from tests.conftest import Faults, Service
-from tests.grants.conftest import GrantOwner
+from tests.grants.conftest import GrantOwner, carol, dave, log, owner
 from tests.people import paper_key
 
-pytest_plugins = ["tests.grants.conftest"]
+__all__ = ["carol", "dave", "log", "owner"]  # fixtures that these tests share with those of grants
 
 Json = dict[str, Any]
 
