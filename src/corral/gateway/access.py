@@ -1,4 +1,4 @@
-"""What a grant is for, and which operations that allows."""
+"""Which operations a grant allows."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -9,7 +9,7 @@ from corral.gateway.refusals import Reason, Refused
 
 
 class Access(StrEnum):
-    """`read` sees, `close_only` sees, cancels orders and closes positions, and `trade` does all that is allowed."""
+    """`read` only reads, `close_only` also cancels orders and closes positions, `trade` does everything allowed."""
 
     READ = "read"
     CLOSE_ONLY = "close_only"
@@ -25,9 +25,9 @@ _ALLOWED: Final[Mapping[Access, frozenset[Kind]]] = {
     Access.TRADE: frozenset({Kind.READ, Kind.CLOSE, Kind.TRADE}),
 }
 _REFUSALS: Final[Mapping[Access, str]] = {
-    Access.READ: "This grant is read-only: no orders, no closing, no changes to watchlists.",
+    Access.READ: "This grant is read-only.",
     Access.CLOSE_ONLY: "This grant can only read, cancel orders and close positions.",
-    Access.TRADE: "No grant allows this operation. Use Alpaca's own keys for it.",
+    Access.TRADE: "This operation is not available through a grant.",
 }
 
 
