@@ -176,7 +176,7 @@ def test_a_body_that_is_no_object_is_refused(value: object) -> None:
 def test_an_unknown_field_is_refused_and_not_repeated(name: str) -> None:
     refused = _refused({**_MARKET, name: "1"})
     assert refused.reason is Reason.INVALID_BODY
-    assert refused.message.startswith("The body has a field that is not known here. The known ones are symbol, qty, ")
+    assert refused.message.startswith("The body has an unknown field. Known fields are symbol, qty, ")
 
 
 _WRONG: dict[str, tuple[object, ...]] = {

@@ -330,7 +330,7 @@ def test_a_lenient_server_finds_the_same_operation_in_what_is_sent(method: str, 
     st.sampled_from(_ALLOWED),
     st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True),
     st.dictionaries(
-        st.from_regex(r"[a-z_]{1,9}", fullmatch=True),
+        st.from_regex(r"[a-z][a-z_]{0,8}", fullmatch=True),
         st.text(st.characters(categories=["L", "N", "P", "S"]), max_size=12),
         max_size=4,
     ),

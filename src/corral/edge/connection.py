@@ -78,6 +78,11 @@ class _GatheringTransport(asyncio.Transport):
         if gathered and not self._transport.is_closing():  # as after a disconnect
             self._transport.write(gathered)
 
+    def release(self) -> asyncio.Transport:
+        """Sends what was gathered, and returns the transport itself."""
+        self._flush()
+        return self._transport
+
     def write_eof(self) -> None:
         self._flush()
         self._transport.write_eof()
@@ -128,6 +133,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._chunk_bytes = 0
         self._part_bytes = 0  # of the current head or body, without bytes in the same chunk as the previous one
         self._is_deaf = False
+        self._beyond: bytearray | None = None  # what followed a request to change the protocol
         self._running: RequestResponseCycle | None = None  # `self.cycle` is the last one that arrived
 
     def connection_made(self, transport: asyncio.Transport) -> None:
@@ -147,6 +153,9 @@ class GuardedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._is_deaf or self.parser is None:
             return
+        if self._beyond is not None:
+            self._hold_back(data)
+            return
         self._unset_keepalive_if_required()
         self._chunk_bytes = len(data)
         self._part_bytes += self._chunk_bytes
@@ -155,13 +164,19 @@ class GuardedProtocol(HttpToolsProtocol):
         self._parse(self.parser, data)
         self._set_deadline()
 
+    def _hold_back(self, data: bytes) -> None:
+        """Keeps what is in the new protocol until somebody speaks it; nobody sends much before the answer."""
+        if self._beyond is not None and len(self._beyond) <= self._limits.head_bytes:
+            self._beyond += data
+
     def _parse(self, parser: httptools.HttpRequestParser, data: bytes) -> None:
         try:
             parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
+        except httptools.HttpParserUpgrade as upgrade:
             # The upgrade may be ignored (RFC 9110, 7.8). But the parser has treated a body as the new protocol, and the
             # rest of it may follow, so this response is the last one.
             self.cycle.keep_alive = False
+            self._beyond = bytearray(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:  # an exception of a callback is its context
             problem = error.__context__
             self._refuse(problem if isinstance(problem, Problem) else MalformedRequest())
@@ -214,6 +229,20 @@ class GuardedProtocol(HttpToolsProtocol):
     def cut(self) -> None:
         """See `corral.edge.long_lived`."""
         self.transport.abort()
+
+    def hand_over(self, successor: asyncio.Protocol) -> asyncio.Transport:
+        """See `corral.edge.long_lived`."""
+        running, gathering = self._running, self.transport
+        if running is None or not isinstance(gathering, _GatheringTransport) or gathering.is_closing():
+            raise MalformedRequest
+        running.response_started = running.response_complete = True
+        if self._timer is not None:
+            self._timer.cancel()
+        transport = gathering.release()
+        transport.set_protocol(successor)
+        if self._beyond:
+            self.loop.call_soon(successor.data_received, bytes(self._beyond))
+        return transport
 
     def _short_lived(self) -> int:
         return len(self.connections) - len(self._long_lived)

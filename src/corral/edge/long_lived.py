@@ -4,6 +4,7 @@ When the server stops, it waits for ordinary requests, which take a connection o
 responses would use up the connection limit and delay every shutdown, so they are counted separately.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -28,6 +29,15 @@ class LongLivedConnection(Protocol):
     def cut(self) -> None:
         """Closes the connection now, discarding unsent data."""
         ...
+
+    def hand_over(self, successor: asyncio.Protocol) -> asyncio.Transport:
+        """From now on `successor` gets what arrives, and writes to the transport. No response may follow.
+
+        It calls `connection_lost` at its end.
+        """
+        ...
+
+    def connection_lost(self, exc: Exception | None) -> None: ...
 
 
 def connection_of(scope: Mapping[str, Any]) -> LongLivedConnection | None:

@@ -119,7 +119,7 @@ class Edge:
             line,
             method=scope["method"],
             path=_logged_path(scope),
-            status=exchange.status,
+            status=scope.get("corral.status", exchange.status),
             duration_ms=round((perf_counter() - started) * 1000, 3),
             user_id=scope.get("state", {}).get("user_id"),
         )

@@ -1,11 +1,30 @@
+<<<<<<< HEAD
 """Which operations a grant allows, by what it is for."""
+=======
+"""Which operations a grant allows."""
+>>>>>>> allowlist
 
 from collections.abc import Mapping
 from typing import Final
 
 from corral.gateway.operations import Kind, Operation
 from corral.gateway.refusals import Reason, Refused
+<<<<<<< HEAD
 from corral.grants.access import Access
+=======
+
+
+class Access(StrEnum):
+    """`read` only reads, `close_only` also cancels orders and closes positions, `trade` does everything allowed."""
+
+    READ = "read"
+    CLOSE_ONLY = "close_only"
+    TRADE = "trade"
+
+    def allows(self, operation: Operation) -> bool:
+        return operation.kind in _ALLOWED[self]
+
+>>>>>>> allowlist
 
 _ALLOWED: Final[Mapping[Access, frozenset[Kind]]] = {
     Access.READ: frozenset({Kind.READ}),
@@ -13,9 +32,9 @@ _ALLOWED: Final[Mapping[Access, frozenset[Kind]]] = {
     Access.TRADE: frozenset({Kind.READ, Kind.CLOSE, Kind.TRADE}),
 }
 _REFUSALS: Final[Mapping[Access, str]] = {
-    Access.READ: "This grant is read-only: no orders, no closing, no changes to watchlists.",
+    Access.READ: "This grant is read-only.",
     Access.CLOSE_ONLY: "This grant can only read, cancel orders and close positions.",
-    Access.TRADE: "No grant allows this operation. Use Alpaca's own keys for it.",
+    Access.TRADE: "This operation is not available through a grant.",
 }
 
 

@@ -1,10 +1,10 @@
-"""What a client writes to Alpaca: read once, strictly, and written anew from what was read.
+"""Reads request bodies strictly, and writes the bodies that are sent to Alpaca from what was read.
 
-Alpaca's servers are written in Go, whose JSON takes names in any case and of two the last. So a body is refused if
-another reader could understand it differently: a name twice or in other letters, an unknown name, a second value,
-something that is not JSON. Forms are those of https://docs.alpaca.markets/openapi/trading-api.json. Numbers come as
-text or as JSON numbers and are kept digit for digit; they are sent as text, as the document has it. Null, and the empty
-text with which Alpaca's SDK for Go leaves open a choice, are the same as nothing and are not sent.
+Alpaca's servers are written in Go, whose JSON parser ignores the case of names and lets the last of two equal names
+win. A body that another parser could read differently is refused: duplicate, misspelled or unknown names, a second
+value, invalid JSON. The forms are those of https://docs.alpaca.markets/openapi/trading-api.json. Numbers may be JSON
+strings or JSON numbers; they are kept digit for digit and sent as strings, as in the document. Null counts as missing,
+and so does an empty string, which Alpaca's SDK for Go sends for missing choices and texts.
 """
 
 import json
@@ -25,7 +25,7 @@ LONGEST_CLIENT_ORDER_ID: Final = 128
 _LONGEST_NAME: Final = 256
 _MOST_SYMBOLS: Final = 4_096
 
-# JSON's numbers, also in text. Python writes 1e-05; more than two digits of an exponent are not money.
+# A JSON number. Python writes 1e-05; no amount needs an exponent of more than two digits.
 _DECIMAL: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,39})(?:\.[0-9]{1,39})?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
 _SYMBOL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}(?:/[A-Za-z0-9]{1,16})?", re.ASCII)
 _MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
@@ -62,7 +62,7 @@ class AdvancedInstructions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewOrder:
-    """`POST /v2/orders`. Amounts are decimals as they were written; None if the client sent nothing."""
+    """`POST /v2/orders`. Amounts are decimal strings, digit for digit; None means missing."""
 
     type: str
     time_in_force: str
@@ -86,7 +86,7 @@ class NewOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderChange:
-    """`PATCH /v2/orders/{order_id}`: the order that replaces another. `client_order_id` is that of the new one."""
+    """`PATCH /v2/orders/{order_id}`, which replaces an order. `client_order_id` is the new order's."""
 
     qty: str | None = None
     notional: str | None = None
@@ -100,7 +100,7 @@ class OrderChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchlistForm:
-    """A new watchlist, or what becomes of one. None and an empty list differ: the latter removes all symbols."""
+    """A new or changed watchlist. An empty `symbols` removes all symbols, None leaves them."""
 
     name: str | None = None
     symbols: tuple[str, ...] | None = None
@@ -116,7 +116,7 @@ OrderBody = TypeVar("OrderBody", NewOrder, OrderChange)
 
 
 def read_body(operation: Operation, content: bytes) -> Body | None:
-    """Returns what the client wants; None for an operation without a body. Raises Refused."""
+    """Returns the parsed body; None for an operation without one. Raises Refused."""
     if len(content) > MOST_BODY_BYTES:
         raise Refused(Reason.BODY_TOO_LARGE, f"The body is longer than {MOST_BODY_BYTES} bytes.")
     read = _READERS.get(operation.name)
@@ -127,7 +127,7 @@ def read_body(operation: Operation, content: bytes) -> Body | None:
 
 
 def with_client_order_id(order: OrderBody, client_order_id: str) -> OrderBody:
-    """Returns the order with an id by which it can be found again: the client's own, or else this one."""
+    """Returns the order with this ID, by which it can be found again, unless the client chose one."""
     return order if order.client_order_id else replace(order, client_order_id=client_order_id)
 
 
@@ -157,13 +157,13 @@ def _parsed(content: bytes) -> object:
         return _DECODER.decode(content.decode("utf-8"))
     except (ValueError, RecursionError):
         pass
-    raise _invalid("The body is not valid JSON: one value in UTF-8, with no name twice.")
+    raise _invalid("The body is not valid JSON in UTF-8, or has a duplicate name.")
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     named = dict(pairs)
     if len(named) != len(pairs):
-        raise ValueError("a name twice: parsers differ in which value they take")
+        raise ValueError("duplicate name: parsers differ in which value they use")
     return named
 
 
@@ -171,8 +171,8 @@ def _refuse_constant(_constant: str) -> Never:
     raise ValueError("NaN and Infinity are not JSON")
 
 
-# The standard library's, because it tells names that come twice and leaves numbers as written. No int() is made of a
-# number, which may have as many digits as the body has bytes.
+# The standard library's parser, because it detects duplicate names and keeps numbers as written. int() is never called
+# on a number, which may have thousands of digits.
 _DECODER: Final = json.JSONDecoder(
     parse_float=_JsonNumber, parse_int=_JsonNumber, parse_constant=_refuse_constant, object_pairs_hook=_unique
 )
@@ -196,7 +196,7 @@ def _object(name: str, value: object, *, kind: Callable[..., Any], form: _Form, 
         raise _invalid(f"{name} is not an object.")
     given = cast("dict[str, object]", value)
     if not given.keys() <= form.keys():
-        raise _invalid(f"{name} has a field that is not known here. The known ones are {', '.join(form)}.")
+        raise _invalid(f"{name} has an unknown field. Known fields are {', '.join(form)}.")
     read = {field: form[field](field, content) for field, content in given.items() if content is not None}
     read.pop(_NOT_SENT, None)
     if missing := [field for field in required if read.get(field) is None]:
@@ -234,7 +234,7 @@ def _flag(name: str, value: object) -> bool:
 
 def _text(name: str, value: object, *, longest: int) -> str | None:
     if type(value) is not str or len(value) > longest or not value.isprintable():
-        raise _invalid(f"{name} is not a text of at most {longest} printable characters.")
+        raise _invalid(f"{name} is not a string of at most {longest} printable characters.")
     return value or None
 
 
@@ -300,7 +300,7 @@ _NEW_ORDER: Final = _form(
         "side": _SIDE,
         "type": _one_of("market", "limit", "stop", "stop_limit", "trailing_stop"),
         "time_in_force": _TIME_IN_FORCE,
-        "limit_price": _decimal,  # of several options together: negative if they bring money
+        "limit_price": _decimal,  # negative for a multi-leg order with a net credit
         "stop_price": _amount,
         "trail_price": _amount,
         "trail_percent": _amount,
@@ -316,7 +316,7 @@ _NEW_ORDER: Final = _form(
     "type",
     "time_in_force",
 )
-_NOT_SENT: Final = "order_id"  # @alpacahq/typescript-sdk repeats the path's; the document has no such field
+_NOT_SENT: Final = "order_id"  # @alpacahq/typescript-sdk repeats the ID of the path; not in the document
 _ORDER_CHANGE: Final = _form(
     OrderChange,
     {

@@ -1,19 +1,18 @@
-"""Every operation that the gateway knows, and what a grant must allow for it. What is not listed is refused.
+"""Every operation that the gateway can send to Alpaca, and its kind. Anything not listed is refused.
 
-The operations are those of Alpaca's two documents, https://docs.alpaca.markets/openapi/trading-api.json (2.0.1) and
-market-data-api.json (1.1), each classified by hand, and after a `#` those that clients send beyond them, with the
+Operations of Alpaca's two documents, https://docs.alpaca.markets/openapi/trading-api.json (2.0.1) and
+market-data-api.json (1.1), are classified by hand. Those that clients use beyond the documents have a comment with the
 clients: github.com/alpacahq/alpaca-trade-api-go (alpaca/stream.go, marketdata/rest.go), @alpacahq/alpaca-trade-api of
 npm (3.1.3, 4.0.2), ccxt (4.5.90, alpaca.py). Tests compare this list with the documents and with
 docs/gateway-operations.md.
 
-    read   shows something and changes nothing
+    read   changes nothing
     close  cancels orders or closes positions
-    trade  anything else that changes what the account holds, orders or watches
-    never  moves money or coins out of the account, borrows shares, or changes how the account is set up; also what
-           only serves these
+    trade  any other change to orders, option positions or watchlists
+    never  withdrawals, tokenization, borrowing shares, account settings, and whatever only serves these
 
-The last column has names of query parameters. Of a read they are those that may come more than once, marked with `*`;
-any other may come once. Of a change they are all that are allowed.
+The last column names query parameters. A read takes any parameter once, and those marked `*` several times. Other
+operations take only the parameters named.
 """
 
 from collections.abc import Iterator
@@ -148,10 +147,7 @@ data     read   GET     /v1beta1/indices/latest/values                          
 
 
 class Host(StrEnum):
-    """Which of Alpaca's hosts has the operation. Of `trading` there are two, for paper and live.
-
-    `stream` is that of market data's streams, https://stream.data.alpaca.markets.
-    """
+    """`trading` is the paper or the live host, `stream` is https://stream.data.alpaca.markets."""
 
     TRADING = "trading"
     DATA = "data"
@@ -167,10 +163,9 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method of one path. `path` is as in Alpaca's document, with `{names}` for what varies.
+    """`path` is written as in Alpaca's document. `client` sends an operation that is in neither document.
 
-    `query` are the names that a change may have in its query, `repeatable` those that may come more than once. `client`
-    is who sends an operation that is in neither document.
+    `query` names the only query parameters of an operation that is no read, `repeatable` those that may be repeated.
     """
 
     host: Host
@@ -187,7 +182,7 @@ class Operation:
 
     @property
     def is_event_stream(self) -> bool:
-        """Its answer goes on until one side ends it (`text/event-stream`)."""
+        """The response is `text/event-stream` and does not end by itself."""
         return "/events/" in self.path
 
 

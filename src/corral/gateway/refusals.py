@@ -1,4 +1,4 @@
-"""What the gateway does not send to Alpaca, and why."""
+"""Why the gateway refuses to send a request to Alpaca."""
 
 from enum import Enum
 from http import HTTPStatus
@@ -6,7 +6,7 @@ from typing import Final
 
 
 class Reason(Enum):
-    """The value is the status of the answer. Bodies are 422, because no client sends a request again after it."""
+    """The value is the response's status. An invalid body is 422, which no client retries."""
 
     MALFORMED_TARGET = HTTPStatus.BAD_REQUEST
     TARGET_TOO_LONG = HTTPStatus.REQUEST_URI_TOO_LONG
@@ -18,9 +18,9 @@ class Reason(Enum):
 
 
 class Refused(Exception):  # noqa: N818 - named after the condition
-    """Nothing was sent. `message` is a sentence for the client and holds nothing of it but names of ours.
+    """Nothing was sent. `message` is a sentence for the client; it never repeats what the client sent.
 
-    `allowed_methods` are those of a path that is known, for `Allow`.
+    `allowed_methods` are for the header `Allow`.
     """
 
     def __init__(self, reason: Reason, message: str, *, allowed_methods: tuple[str, ...] = ()) -> None:

@@ -1,7 +1,8 @@
-"""Which operation a request asks for, and the target that is sent to Alpaca: written anew, never the client's bytes.
+"""Finds the operation that a request asks for, and writes the target that is sent to Alpaca.
 
-A target is decoded once and matched with the listed operations. What is not listed, or could be read in two ways, is
-refused: what follows in a chain of servers may decode once more, collapse slashes, or resolve dots.
+The target is decoded once and matched with the listed operations. Anything else is refused, and so is a target that
+another server could read differently: servers behind us may decode again, collapse slashes or resolve dots. The
+client's own bytes are never sent.
 """
 
 import re
@@ -17,19 +18,21 @@ from corral.gateway.refusals import Reason, Refused
 MOST_TARGET_BYTES: Final = 16 * 1024
 MOST_QUERY_PARAMETERS: Final = 256
 
-# Printable ASCII without "#", which begins a fragment, and "\", which some take for a slash.
+# Printable ASCII without "#", which starts a fragment, and "\", which some servers treat as a slash.
 _TARGET: Final = re.compile(rb"/[!\"$-\[\]-~]*+")
 _WRONG_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-# A symbol or an id: no dot at the beginning, so never "." or "..", and no "%", so no second layer of encoding.
+# A symbol or an ID. It cannot start with a dot, so it is never "." or "..", and has no "%" that could be decoded again.
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
-# Two coins. No path of Alpaca has capitals, so that it stays one segment also for who decodes the slash.
+# A pair of coins. Alpaca's paths have no capitals, so a server that decodes the slash finds no other operation.
 _COINS: Final = re.compile(r"[A-Z0-9]{1,16}/[A-Z0-9]{1,16}", re.ASCII)
+_PARAMETER: Final = re.compile(r"([A-Za-z][A-Za-z0-9_]{0,63})=([A-Za-z0-9._~,:-]*+)", re.ASCII)  # nothing to decode
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}(?:\[\])?", re.ASCII)
-_TO_ESCAPE: Final = re.compile(r"[^A-Za-z0-9._~,:-]++", re.ASCII)
+_TO_ESCAPE: Final = re.compile(r"[^A-Za-z0-9._~,:-]", re.ASCII)
+_ESCAPES: Final = {character: quote(character, safe="") for character in map(chr, range(0x80))}
 
-# The values that a change takes in its query. Reads may have any.
+# Values in the query of an operation that changes something. Reads may have any.
 _NUMBER: Final = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?(?:[eE]-?[0-9]{1,2})?", re.ASCII)
-_FLAG: Final = re.compile(r"true|false|True|False", re.ASCII)  # alpaca-py writes Python's
+_FLAG: Final = re.compile(r"true|false|True|False", re.ASCII)  # alpaca-py sends Python's booleans
 _VALUES: Final[Mapping[str, re.Pattern[str]]] = {
     "cancel_orders": _FLAG,
     "qty": _NUMBER,
@@ -40,8 +43,9 @@ _VALUES: Final[Mapping[str, re.Pattern[str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A request that may be judged. `parameters` are those of the path by name, `query` those of the query as they
-    came, all decoded. `target` is what is to be sent: path and query, after the path of the host's address.
+    """`parameters` are from the path, by name; `query` is in the client's order. Both are decoded.
+
+    `target` is the path and query to send, to be appended to the base URL of the operation's host.
     """
 
     operation: Operation
@@ -54,8 +58,9 @@ Methods = Mapping[str, Operation]
 
 
 def match(method: str, target: bytes) -> Match:
-    """Returns the operation of a request for `target`, the bytes between method and version of its first line, without
-    a path prefix of ours. Raises Refused, also for an operation that no grant allows.
+    """Returns the operation of a request. `target` is the request target as received, without the gateway's prefix.
+
+    Raises Refused, also for an operation that no grant allows.
     """
     path, _, query_string = _readable(target).partition("?")
     methods, parameters, sent_path = _find(path)
@@ -64,10 +69,11 @@ def match(method: str, target: bytes) -> Match:
         allowed = tuple(sorted(name for name, known in methods.items() if known.kind is not Kind.NEVER))
         raise Refused(Reason.UNKNOWN_METHOD, "This path does not support this method.", allowed_methods=allowed)
     if operation.kind is Kind.NEVER:
-        raise Refused(Reason.NOT_GRANTED, "No grant allows this operation. Use Alpaca's own keys for it.")
-    query = _read_query(query_string, operation) if query_string else ()
-    sent = f"{sent_path}?{_written(query)}" if query else sent_path
-    return Match(operation, parameters, query, sent)
+        raise Refused(Reason.NOT_GRANTED, "This operation is not available through a grant.")
+    if not query_string:
+        return Match(operation, parameters, (), sent_path)
+    query, sent_query = _read_query(query_string, operation)
+    return Match(operation, parameters, query, f"{sent_path}?{sent_query}" if query else sent_path)
 
 
 def _readable(target: bytes) -> str:
@@ -85,8 +91,8 @@ def _wrong_escape() -> Refused:
 
 
 def _find(path: str) -> tuple[Methods, Mapping[str, str], str]:
-    """Returns the methods of a path, its parameters, and the path as it is to be sent."""
-    if path.startswith("//"):  # what alpaca-py asks for if its base URL ends in a slash
+    """Returns the methods of a path, its parameters, and the path to send."""
+    if path.startswith("//"):  # from alpaca-py, if its base URL ends in a slash
         path = "/" + path.lstrip("/")
     if methods := _PLAIN.get(path):
         return methods, {}, path
@@ -96,11 +102,11 @@ def _find(path: str) -> tuple[Methods, Mapping[str, str], str]:
     for shape in _SHAPES.get(len(segments), ()):
         if found := shape.find(segments):
             return found
-    raise Refused(Reason.UNKNOWN_PATH, "This path is not one that can be used through a grant.")
+    raise Refused(Reason.UNKNOWN_PATH, "This path is not available through a grant.")
 
 
 class _Shape:
-    """The paths whose parameters are at the same places."""
+    """All paths with their parameters in the same places."""
 
     def __init__(self, places: tuple[int, ...]) -> None:
         self._places = places
@@ -139,26 +145,34 @@ def _decoded(text: str) -> str:
         raise _wrong_escape() from None
 
 
-def _read_query(query_string: str, operation: Operation) -> tuple[tuple[str, str], ...]:
+def _read_query(query_string: str, operation: Operation) -> tuple[tuple[tuple[str, str], ...], str]:
+    """Returns names and values, and the query to send."""
     pieces = query_string.split("&")
     if len(pieces) > MOST_QUERY_PARAMETERS:
         raise Refused(Reason.TARGET_TOO_LONG, f"The URL has more than {MOST_QUERY_PARAMETERS} query parameters.")
-    query = tuple(_read_parameter(piece) for piece in pieces if piece)
-    # Alpaca tells capitals from small letters here; who stands before it may not.
+    parameters = [_read_parameter(piece) for piece in pieces if piece]
+    query = tuple([(name, value) for name, value, _ in parameters])
+    # Alpaca's query parameters are case-sensitive; a server in front of it may not know that.
     if len({name.lower() for name, _ in query}) != len(query):
         _refuse_repeated(query, operation)
     if operation.kind is not Kind.READ:
         _check_change(query, operation)
-    return query
+    return query, "&".join([sent for _, _, sent in parameters])
 
 
-def _read_parameter(piece: str) -> tuple[str, str]:
+def _read_parameter(piece: str) -> tuple[str, str, str]:
+    """Returns name and value, decoded, and the parameter to send."""
+    if plain := _PARAMETER.fullmatch(piece):
+        return plain[1], plain[2], piece
     name, _, value = piece.partition("=")
-    name, value = _decoded(name), _decoded(value.replace("+", " "))  # a form's space, in URLs as Alpaca reads them
-    is_name = (name.isascii() and name.isidentifier()) or _NAME.fullmatch(name)
-    if not is_name or not value.isprintable():
-        raise Refused(Reason.MALFORMED_TARGET, "The URL has a query parameter that cannot be read.")
-    return name, value
+    name, value = _decoded(name), _decoded(value.replace("+", " "))  # as Go reads a query
+    if not _NAME.fullmatch(name) or not value.isprintable():
+        raise Refused(Reason.MALFORMED_TARGET, "The URL has an invalid query parameter.")
+    return name, value, f"{name.replace('[]', '%5B%5D')}={_TO_ESCAPE.sub(_escape, value)}"
+
+
+def _escape(found: re.Match[str]) -> str:
+    return _ESCAPES.get(found[0]) or quote(found[0])
 
 
 def _refuse_repeated(query: tuple[tuple[str, str], ...], operation: Operation) -> None:
@@ -177,20 +191,8 @@ def _check_change(query: tuple[tuple[str, str], ...], operation: Operation) -> N
             raise Refused(Reason.MALFORMED_TARGET, f"The query parameter {name} has an invalid value.")
 
 
-def _written(query: tuple[tuple[str, str], ...]) -> str:
-    return "&".join([f"{_encoded(name)}={_encoded(value)}" for name, value in query])
-
-
-def _encoded(text: str) -> str:
-    return text if text.isalnum() and text.isascii() else _TO_ESCAPE.sub(_escaped, text)
-
-
-def _escaped(found: re.Match[str]) -> str:
-    return quote(found[0], safe="")
-
-
 def _index() -> tuple[Mapping[str, Methods], Mapping[int, tuple[_Shape, ...]]]:
-    """Returns the operations of paths without parameters by path, and all paths by their number of segments."""
+    """Returns paths without parameters, and all paths by their number of segments."""
     plain: defaultdict[str, dict[str, Operation]] = defaultdict(dict)
     shapes: defaultdict[int, dict[tuple[int, ...], _Shape]] = defaultdict(dict)
     for operation in OPERATIONS:
@@ -199,7 +201,7 @@ def _index() -> tuple[Mapping[str, Methods], Mapping[int, tuple[_Shape, ...]]]:
         shapes[len(segments)].setdefault(places, _Shape(places)).add(segments, operation)
         if not places:
             plain[operation.path][operation.method] = operation
-    # Fewest parameters first: /v1beta1/screener/stocks/movers is not that of a symbol.
+    # Fewest parameters first, so that a fixed path wins.
     return plain, {
         length: tuple(known[places] for places in sorted(known, key=len)) for length, known in shapes.items()
     }
