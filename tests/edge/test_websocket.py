@@ -2,7 +2,7 @@
 
 import asyncio
 import io
-from contextlib import suppress
+from typing import cast
 
 import pytest
 from aiohttp import ClientSession, WSMsgType, WSServerHandshakeError
@@ -79,7 +79,7 @@ async def test_a_client_that_does_not_read_is_cut_off(log: io.BytesIO) -> None:
     echo = Echo()
     async with served(echo, log) as server:
         client = await server.connect()
-        client.writer.transport.pause_reading()
+        cast("asyncio.Transport", client.writer.transport).pause_reading()
         await client.send(_handshake(b"\x81\x85\0\0\0\0flood"))
         async with asyncio.timeout(10):
             await echo.ended.wait()
@@ -127,18 +127,24 @@ async def test_anything_but_a_handshake_is_refused(log: io.BytesIO, head: bytes)
 
 
 async def test_sockets_are_told_of_a_stop_and_do_not_delay_it(log: io.BytesIO) -> None:
-    async with served(Echo(), log, grace_seconds=30) as server, ClientSession(_url(server)) as client:
-        async with client.ws_connect("/") as line:
-            server.stop()
-            closing = await line.receive()
-            assert (closing.type, closing.data) == (WSMsgType.CLOSE, 1012)
+    async with (
+        served(Echo(), log, grace_seconds=30) as server,
+        ClientSession(_url(server)) as client,
+        client.ws_connect("/") as line,
+    ):
+        server.stop()
+        closing = await line.receive()
+        assert (closing.type, closing.data) == (WSMsgType.CLOSE, 1012)
 
 
 async def test_sockets_are_limited_with_other_long_lived_connections(log: io.BytesIO) -> None:
-    async with served(Echo(), log, limits=Limits(long_lived=1)) as server, ClientSession(_url(server)) as client:
-        async with client.ws_connect("/"):
-            with pytest.raises(WSServerHandshakeError):
-                await client.ws_connect("/")
+    async with (
+        served(Echo(), log, limits=Limits(long_lived=1)) as server,
+        ClientSession(_url(server)) as client,
+        client.ws_connect("/"),
+    ):
+        with pytest.raises(WSServerHandshakeError):
+            await client.ws_connect("/")
 
 
 def test_a_request_that_asks_for_a_websocket_is_told_by_its_header() -> None:

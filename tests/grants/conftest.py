@@ -16,7 +16,7 @@ from tests.access import browser, owner_of, sign_in_by_link
 from tests.conftest import Service
 from tests.identity.members import Member, add_member
 from tests.log_lines import LogSince
-from tests.people import live_key, paper_key, key_pair
+from tests.people import key_pair, live_key, paper_key
 
 Json = dict[str, Any]
 

@@ -7,9 +7,9 @@ import asyncpg
 
 from corral.database.connection import Connection
 from corral.grants import queries
+from corral.grants.access import Access
 from corral.grants.key_pairs import SECRET_FORM, new_key_id
 from corral.grants.lookup import GrantReader
-from corral.grants.access import Access
 from tests.conftest import Service, StartService
 from tests.grants.conftest import GrantOwner, reader_of
 

@@ -1,30 +1,11 @@
-<<<<<<< HEAD
-"""Which operations a grant allows, by what it is for."""
-=======
 """Which operations a grant allows."""
->>>>>>> allowlist
 
 from collections.abc import Mapping
 from typing import Final
 
 from corral.gateway.operations import Kind, Operation
 from corral.gateway.refusals import Reason, Refused
-<<<<<<< HEAD
 from corral.grants.access import Access
-=======
-
-
-class Access(StrEnum):
-    """`read` only reads, `close_only` also cancels orders and closes positions, `trade` does everything allowed."""
-
-    READ = "read"
-    CLOSE_ONLY = "close_only"
-    TRADE = "trade"
-
-    def allows(self, operation: Operation) -> bool:
-        return operation.kind in _ALLOWED[self]
-
->>>>>>> allowlist
 
 _ALLOWED: Final[Mapping[Access, frozenset[Kind]]] = {
     Access.READ: frozenset({Kind.READ}),
