@@ -25,7 +25,7 @@ _FENCED = re.compile(r"^( *)```.*?^\1```$", re.MULTILINE | re.DOTALL)
 _CALL = re.compile(r"`(GET|POST|PUT|PATCH|DELETE) (/[^`?\s]*)")
 # Defaults that depend on where Corral runs are described in words.
 _IN_WORDS = {
-    *("data_dir", "database_url", "database_owner_url", "keyring", "public_url", "alpaca_proxy"),
+    *("data_dir", "database_url", "database_owner_url", "keyring", "public_url", "gateway_url", "alpaca_proxy"),
     *("drain_seconds", "log_format"),
 }
 

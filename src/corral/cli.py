@@ -209,11 +209,11 @@ def tokens_create(
     scope: Annotated[
         list[Scope] | None,
         typer.Option(
-            help="What the token may do. Repeat for several. Default: all that its owner may do over the API."
+            help="What the token may do. Repeat for several. Default: all that its owner may do over the API but grants."
         ),
     ] = None,
     expires_in: Annotated[
-        str | None, typer.Option(help="Lifetime, such as 12h, 30d or 8w. Default: never expires.")
+        str | None, typer.Option(help="Lifetime, such as 90m, 12h, 30d or 8w. Default: never expires.")
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
