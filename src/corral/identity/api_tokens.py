@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 from corral.database.connection import Connection, Database, get_connection_with_rls
 from corral.identity import queries
-from corral.identity.models import ALL_SCOPES, EVERYTHING, AuthUser, scopes_from_stored
+from corral.identity.models import EVERYTHING, TO_BE_NAMED, AuthUser, scopes_from_stored
 from corral.identity.problems import PersonDisabled, TokenNotFound, WiderThanItsMaker
 from corral.identity.queries import TokenMetadata
 from corral.identity.revalidation import authorized_connection
@@ -38,7 +38,7 @@ async def create_api_token(
         made = await _insert_token(
             connection, vault, user_id, token_id=uuid4(), name=name, scopes=scopes, expires_at=expires_at
         )
-        await note_event(connection, user_id, "token_made", OPERATOR, name)
+        await note_event(connection, vault, user_id, "token_made", OPERATOR, subject=name, subject_id=made[0].id)
     _log_creation(user_id, made[0])
     return made
 
@@ -62,7 +62,7 @@ async def make_own_token(
         made = await _insert_token(
             connection, vault, maker.id, token_id=token_id or uuid4(), name=name, scopes=scopes, expires_at=expires_at
         )
-        await note_event(connection, maker.id, "token_made", source, name)
+        await note_event(connection, vault, maker.id, "token_made", source, subject=name, subject_id=made[0].id)
     _log_creation(maker.id, made[0])
     return made
 
@@ -103,15 +103,18 @@ def refuse_wider_than_its_maker(maker: AuthUser, scopes: Sequence[str] | None, e
     """A signed-in user may create any token; a token only one with no more scopes and no later expiration."""
     if maker.authenticated_by == "session":
         return
-    wanted = ALL_SCOPES if scopes is None else scopes_from_stored(tuple(scopes))
+    wanted = scopes_from_stored((EVERYTHING,) if scopes is None else tuple(scopes))
     outlives = maker.expires_at is not None and (expires_at is None or expires_at > maker.expires_at)
     if not wanted <= maker.scopes or outlives:
         raise WiderThanItsMaker
 
 
 def scopes_made_by(maker: AuthUser, wanted: Sequence[str] | None) -> Sequence[str] | None:
-    """By default, a user's token has full access, also in later releases; a token's has the scopes of its creator."""
-    return sorted(maker.scopes) if wanted is None and maker.authenticated_by == "token" else wanted
+    """By default, a user's token has full access, also in later releases; a token's has the scopes of its creator.
+
+    Neither has what must be named.
+    """
+    return sorted(maker.scopes - TO_BE_NAMED) if wanted is None and maker.authenticated_by == "token" else wanted
 
 
 async def moment_in(database: Database, lifetime: timedelta) -> datetime:
@@ -124,19 +127,19 @@ async def load_api_tokens(user_id: UUID, database: Database) -> list[TokenMetada
         return await queries.load_api_tokens(connection, user_id)
 
 
-async def revoke_api_token(user_id: UUID, database: Database, token_id: UUID, source: Source) -> None:
+async def revoke_api_token(user_id: UUID, database: Database, vault: Vault, token_id: UUID, source: Source) -> None:
     async with get_connection_with_rls(user_id, database) as connection:
         name = await queries.delete_api_token(connection, user_id, token_id)
         if name is None:
             raise TokenNotFound
-        await note_event(connection, user_id, "token_revoked", source, name)
+        await note_event(connection, vault, user_id, "token_revoked", source, subject=name, subject_id=token_id)
     _log.info("api_token_revoked", user_id=str(user_id), token_id=str(token_id))
 
 
-async def revoke_all_api_tokens(user_id: UUID, database: Database, source: Source) -> None:
+async def revoke_all_api_tokens(user_id: UUID, database: Database, vault: Vault, source: Source) -> None:
     """Includes those that are being created at this moment."""
     async with get_connection_with_rls(user_id, database) as connection:
         await queries.lock_user(connection, user_id)
         await queries.delete_all_api_tokens(connection, user_id)
-        await note_event(connection, user_id, "tokens_revoked", source)
+        await note_event(connection, vault, user_id, "tokens_revoked", source)
     _log.info("api_tokens_revoked", user_id=str(user_id))

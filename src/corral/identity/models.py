@@ -13,6 +13,7 @@ from corral.identity.problems import SignInRefused
 
 class Scope(StrEnum):
     ACCOUNTS_READ = "accounts:read"
+    AUDIT_READ = "audit:read"
     CREDENTIALS_READ = "credentials:read"
     CREDENTIALS_WRITE = "credentials:write"
     TOKENS_READ = "tokens:read"
@@ -21,14 +22,18 @@ class Scope(StrEnum):
 
 ALL_SCOPES = frozenset(Scope)
 
-# Stored instead of a list: full access to the API, now and in later releases.
+# Stored in place of a list: full access to the API, now and in later releases, but for what has to be named.
 EVERYTHING = "*"
+
+# The audit trail says from where its owner signs in, and what every other program of theirs does.
+TO_BE_NAMED = frozenset({Scope.AUDIT_READ})
 
 
 @lru_cache(maxsize=256)
 def scopes_from_stored(stored: tuple[str, ...]) -> frozenset[Scope]:
     """A scope unknown to this release grants nothing."""
-    return ALL_SCOPES if EVERYTHING in stored else frozenset(scope for scope in Scope if scope in stored)
+    named = frozenset(scope for scope in Scope if scope in stored)
+    return named | (ALL_SCOPES - TO_BE_NAMED) if EVERYTHING in stored else named
 
 
 # The idle timeout of sessions (OWASP Session Management). It suits a page that is viewed all day.
