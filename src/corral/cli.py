@@ -231,7 +231,8 @@ def tokens_create(
 @audit.command("verify")
 def audit_verify(
     file: Annotated[
-        Path | None, typer.Argument(help="An export of one trail. Default: all trails of the database.")
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="An export of one trail. Default: all trails of the database."),
     ] = None,
     heads: Annotated[
         Path | None,

@@ -3,10 +3,15 @@
 from typing import Any
 
 import asyncpg
+import pytest
 from aiohttp import ClientSession
 
 from corral.audit.models import AuditEntry
+from corral.audit.trail import AuditTrail
+from corral.identity.problems import SignInRefused
+from corral.identity.sign_in import check_password
 from corral.people import operators
+from corral.secret import Secret
 from tests.access import browser, sign_in_by_link
 from tests.audit.trails import entries_of
 from tests.conftest import Service
@@ -47,18 +52,18 @@ async def test_tokens_and_passwords(service: Service, alice: Person, owner: asyn
 
 
 async def test_refused_sign_ins_are_summed(
-    service: Service, alice: Person, anonymous: ClientSession, owner: asyncpg.Connection
+    service: Service, alice: Person, trail: AuditTrail, owner: asyncpg.Connection
 ) -> None:
-    async with browser(service.url, await sign_in_by_link(service, alice.user_id)) as page:
-        await put(page, "PUT", "/api/me/password", {"new_password": PASSWORD}, 204)
+    resources = service.resources
     for email in (alice.email, alice.email, "nobody@corral.example"):
-        await put(anonymous, "POST", "/api/session", {"email": email, "password": "wrong"}, 401)
-    trail = service.services.state["audit"]
-    for user_id, entry in trail._tallies.take_all():
-        await trail.record(user_id, entry)
+        with pytest.raises(SignInRefused):
+            await check_password(
+                resources.database, resources.vault, trail, email=email, password=Secret("wrong"), peer="192.0.2.1"
+            )
+    await trail.close()
     entry = (await entries_of(owner, alice.user_id))[-1]
-    assert (entry.action, entry.actor, entry.result, entry.details["count"]) == (
-        "sign_in.refused", "anyone", "refused", "2",
+    assert (entry.action, entry.actor, entry.result, entry.details["count"], entry.address) == (
+        "sign_in.refused", "anyone", "refused", "2", "192.0.2.1",
     )  # fmt: skip
 
 

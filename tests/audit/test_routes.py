@@ -43,7 +43,8 @@ async def test_changes_of_an_account_are_in_the_trail(alice: Person) -> None:
 async def test_a_page_says_where_the_next_one_begins(alice: Person, trail: AuditTrail) -> None:
     for _ in range(5):
         await trail.record(alice.user_id, NewEntry(Actor(ActorKind.OPERATOR), Action.PERSON_ENABLED))
-    seqs, after = [], {}
+    seqs: list[int] = []
+    after: dict[str, str] = {}
     while True:
         async with alice.client.get("/api/audit", params={"limit": "2", **after}) as answer:
             page = await answer.json()

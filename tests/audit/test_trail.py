@@ -211,16 +211,21 @@ async def test_closing_waits_only_so_long(log: LogSince) -> None:
     assert log.alarms("audit_entries_lost") == []
 
 
-async def test_a_bug_in_writing_reaches_whoever_waits() -> None:
+async def test_a_bug_in_writing_reaches_whoever_waits_and_the_log(
+    monkeypatch: pytest.MonkeyPatch, log: LogSince
+) -> None:
+    monkeypatch.setattr(group_commit, "ENTRIES_PER_COMMIT", 1)
     database = Database()
     database.refusal = ZeroDivisionError()
     commits = GroupCommit(database.write)
-    written = commits.submit(ALICE, order())
-    commits.submit_unawaited(ALICE, order())
+    first, second = commits.submit(ALICE, order()), commits.submit(ALICE, order())
     with pytest.raises(ZeroDivisionError):
-        await written
-    with pytest.raises(ZeroDivisionError):
-        await asyncio.gather(*commits._writers)
+        await first
+    with pytest.raises(AuditUnavailable):
+        await second
+    await log.awaited("audit_writer_broke")
+    database.refusal = None
+    assert (await commits.submit(ALICE, order())).seq == 1
 
 
 async def test_recording_without_an_intent_returns_the_entry(trail: AuditTrail, alice: Person) -> None:

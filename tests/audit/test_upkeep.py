@@ -41,6 +41,7 @@ async def test_an_intent_is_left_alone_while_its_process_runs_and_until_it_is_a_
     assert (last.concludes, last.result, last.details) == (pending.entry.seq, "unknown", {"reason": "Corral stopped"})
     assert await pending_of(owner, alice.user_id) == 1
     assert last.seq == young.entry.seq + 1
+    young.conclude(Result.DONE)
 
 
 async def test_a_process_that_has_not_been_seen_for_a_minute_is_gone(

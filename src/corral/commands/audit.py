@@ -79,7 +79,10 @@ async def find_stuck(settings: Settings, owner_dsn: str | None) -> str | None:
         named = ", ".join(map(str, locked))
         return f"a transaction has locked the trail of {named} for seconds: end it, see pg_stat_activity"
     if stale:
-        return f"{stale} orders have no outcome after five minutes: start Corral, which concludes them as unknown"
+        them = "it" if stale == 1 else "them"
+        have = "has" if stale == 1 else "have"
+        orders = _counted(stale, "order")
+        return f"{orders} {have} no outcome after five minutes: start Corral, which concludes {them} as unknown"
     return None
 
 
@@ -110,7 +113,9 @@ def _print_reports(reports: Sequence[ChainReport], emails: Mapping[UUID, str]) -
     if len(loose) > _MOST_NAMED:
         out.print(f"  and {len(loose) - _MOST_NAMED} more that are not anchored")
     if broken:
-        raise TrailBroken(f"{len(broken)} of {_counted(len(reports), 'audit trail')} {_were(broken)} changed")
+        are = "is" if len(broken) == 1 else "are"
+        trails = _counted(len(reports), "audit trail")
+        raise TrailBroken(f"{len(broken)} of {trails} {are} broken: see the lines marked ✗")
     entries = _counted(sum(report.entries for report in reports), "entry", "entries")
     anchored = "" if loose else ", all of them anchored by published heads"
     out.print("[green]✓[/]", f"{_counted(len(reports), 'audit trail')} with {entries}: whole{anchored}")
@@ -127,7 +132,3 @@ def _name(report: ChainReport, emails: Mapping[UUID, str]) -> str:
 
 def _counted(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
-
-
-def _were(broken: Sequence[ChainReport]) -> str:
-    return "was" if len(broken) == 1 else "were"
