@@ -97,6 +97,8 @@ SCOPE_OF: dict[Key, str] = {
     ("DELETE", "/api/grants/{grant_id}"): "grants:write",
     ("GET", "/api/credentials/{credential_id}/account-data"): "accounts:read",
     ("GET", "/api/stream"): "accounts:read",
+    ("GET", "/api/audit"): "audit:read",
+    ("GET", "/api/audit.jsonl"): "audit:read",
     ("GET", "/api/overview"): "accounts:read",
     ("GET", "/api/credentials/{credential_id}/positions"): "accounts:read",
     ("GET", "/api/credentials/{credential_id}/orders"): "accounts:read",
