@@ -10,7 +10,8 @@ costs to ask it: the sandbox (80 ms, no rate limit), PostgreSQL, the one server 
     plan_as_written  Alpaca's SDK in `async def`    sdk_loop   and one account after the other: a child
     overview         fifty accounts on one page     streams    two thousand, listened to
     cards            thirty accounts on the page    listening  the listeners: a child
-    sandbox          the sandbox itself
+    gateway          beside Alpaca itself           steady     requests at a steady rate: a child
+    audit            orders written down            sandbox    the sandbox itself
 
 `python -m benchmarks.soak` stands apart: minutes of trading with faults, and at the end the sums must fit.
 """

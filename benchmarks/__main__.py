@@ -238,7 +238,7 @@ class Bench:
         for name, load in SANDBOX_LOADS.items():
             async with self._server(load.kind) as server:
                 loads[name] = await self._load(load.job(url=server.url, server_pid=server.child.pid))
-        async with self._server("sandbox_at_once", speed=0) as server:
+        async with self._server("plain_sandbox", speed=0) as server:
             return SandboxFigures(loads, await measure_work(server.url))
 
     def _server(self, kind: Kind, cache_seconds: float = 0, *, speed: int = 1) -> AbstractAsyncContextManager[_Server]:

@@ -79,9 +79,7 @@ async def store_programs(database: Database, vault: Vault, people: list[Owner]) 
     return [Program(1_000 + number, *grant) for number, grant in enumerate(grants)]
 
 
-async def _store_grants(
-    database: Database, vault: Vault, person: Owner, most: int
-) -> list[tuple[UUID, str, str, str]]:
+async def _store_grants(database: Database, vault: Vault, person: Owner, most: int) -> list[tuple[UUID, str, str, str]]:
     """Returns the user's id, the account's API key, and the grant's key ID and secret of each."""
     credentials = (await load_credentials(person.user_id, database))[:most]
     made: list[tuple[UUID, str, str, str]] = []

@@ -1,6 +1,6 @@
 """The figures of one run as a table, and beside what was aimed at."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich import box
@@ -9,12 +9,14 @@ from rich.table import Table
 
 from benchmarks.audit import AuditFigures
 from benchmarks.cards import CardFigures
+from benchmarks.gateway import GatewayFigures
 from benchmarks.holdings import HoldingsFigures
 from benchmarks.listening import percentile
 from benchmarks.load import Report
 from benchmarks.overview import OverviewFigures
 from benchmarks.sandbox import SANDBOX_LOADS, SandboxFigures
 from benchmarks.servers import LATENCY_SECONDS
+from benchmarks.steady import Comparison
 from benchmarks.streams import StreamFigures
 from benchmarks.variants import VARIANTS
 
@@ -30,6 +32,7 @@ class Figures:
     streams: StreamFigures
     extra_memory: int
     audit: AuditFigures
+    gateway: GatewayFigures
     sandbox: SandboxFigures
 
 
@@ -114,6 +117,7 @@ def _targets(figures: Figures) -> Table:
          is_all_heard and order_ms <= 100),
         ("memory for 1,000 idle accounts", "≤ 2 MB", f"{megabytes:.2f} MB", megabytes <= 2),
         *_audit(figures.audit),
+        *_gateway(figures.gateway),
         *_sandbox(figures.sandbox),
     )  # fmt: skip
     for what, aim, measured, is_reached in rows:
@@ -192,6 +196,27 @@ def _audit(audit: AuditFigures) -> list[tuple[str, str, str, bool]]:
         ("  a million entries verified", "≤ 60 s",
          f"{audit.seconds_for_a_million:.0f} s, by {audit.entries:,}", audit.seconds_for_a_million <= 60),
     ]  # fmt: skip
+
+
+def _gateway(gateway: GatewayFigures) -> list[tuple[str, str, str, bool]]:
+    rows: list[tuple[str, str, str, bool]] = []
+    for name, load in gateway.loads.items():
+        rows += [
+            _added(f"gateway to Alpaca answering {name}: added to positions", load.reads),
+            _added("  added to an order, beyond a bare commit", load.orders, gateway.commit_ms),
+            ("  positions at most", "≥ 1,000 a second",
+             f"{load.most.per_second:,.0f} a second, {load.most.server_cpu_us:.0f} µs of CPU each",
+             not load.most.errors and load.most.per_second >= 1_000),
+        ]  # fmt: skip
+    return rows
+
+
+def _added(what: str, compared: Comparison, commit_ms: Sequence[float] = ()) -> tuple[str, str, str, bool]:
+    """Percentiles through the gateway, less the same ones of Alpaca itself and of bare commits."""
+    median, slowest = (compared.added(percent) - percentile(commit_ms, percent) for percent in (50, 99))
+    errors = f", {compared.errors} errors" if compared.errors else ""
+    is_reached = not compared.errors and median <= 2 and slowest <= 8
+    return what, "≤ 2 ms, 99 % ≤ 8 ms", f"{median:.1f} ms, 99 % {slowest:.1f} ms{errors}", is_reached
 
 
 def _kilobytes(size: int) -> str:

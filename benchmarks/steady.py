@@ -18,6 +18,7 @@ from typing import cast, final
 import psutil
 from pydantic import BaseModel
 
+from benchmarks.listening import percentile
 from benchmarks.load import Question, Request, answer_length, cpu_seconds
 
 CONNECTIONS = 64  # to each server; a request that finds none free waits for one
@@ -46,10 +47,6 @@ class Latencies(BaseModel):
     ms: list[float]
     errors: int
 
-    def percentile(self, percent: int) -> float:
-        ordered = sorted(self.ms) or [0.0]
-        return ordered[min(len(ordered) * percent // 100, len(ordered) - 1)]
-
 
 class Comparison(BaseModel):
     """`server_cpu_us` is what the server behind `through` takes for an answer, in microseconds."""
@@ -59,7 +56,8 @@ class Comparison(BaseModel):
     server_cpu_us: float
 
     def added(self, percent: int) -> float:
-        return self.through.percentile(percent) - self.direct.percentile(percent)
+        """Milliseconds, between the percentiles of both."""
+        return percentile(self.through.ms, percent) - percentile(self.direct.ms, percent)
 
     @property
     def errors(self) -> int:
@@ -75,9 +73,7 @@ async def carry_out(job: SteadyJob) -> Comparison:
         await through.ask_for_a_turn(job.per_second, counts=turn > 0)
         cpu += (cpu_seconds(psutil.Process(job.server_pid)) - before) * (turn > 0)
     answers = len(through.latencies_ms)
-    return Comparison(
-        direct=direct.latencies, through=through.latencies, server_cpu_us=cpu / max(answers, 1) * 1e6
-    )
+    return Comparison(direct=direct.latencies, through=through.latencies, server_cpu_us=cpu / max(answers, 1) * 1e6)
 
 
 async def _connected(target: Target) -> "_Crowd":
@@ -100,10 +96,11 @@ class _Crowd:
         self._counts = False
         self.latencies_ms: list[float] = []
         self._errors = 0
+        self._is_idle = asyncio.Event()
 
     @property
     def latencies(self) -> Latencies:
-        return Latencies(ms=self.latencies_ms, errors=self._errors)
+        return Latencies(ms=self.latencies_ms, errors=self._errors + self._under_way)
 
     async def ask_for_a_turn(self, per_second: float, *, counts: bool) -> None:
         self._counts = counts
@@ -112,6 +109,7 @@ class _Crowd:
             due = began + number / per_second
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
             self._under_way += 1
+            self._is_idle.clear()
             self._waiting.append((due, next(self._requests)))
             self._send_waiting()
         await self._wait_for_last_answers()
@@ -127,13 +125,12 @@ class _Crowd:
             self.latencies_ms.append((time.perf_counter() - due) * 1000)
         self._free.append(connection)
         self._send_waiting()
+        if not self._under_way:
+            self._is_idle.set()
 
     async def _wait_for_last_answers(self) -> None:
-        ends_at = time.perf_counter() + _LAST_ANSWERS_SECONDS
-        while self._under_way and time.perf_counter() < ends_at:
-            await asyncio.sleep(0.005)
-        self._errors += self._under_way * self._counts
-        self._under_way = 0
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._is_idle.wait(), _LAST_ANSWERS_SECONDS)
 
     def _send_waiting(self) -> None:
         while self._waiting and self._free:

@@ -39,15 +39,23 @@ class Filters:
 
 @asynccontextmanager
 async def open_writing(database: Database) -> AsyncGenerator[Connection]:
-    """A transaction whose commit waits for the disk, whatever the database's settings say."""
+    """A transaction for `lock_head` and what follows it."""
     async with database.connection() as connection, connection.transaction():
-        await connection.execute("SET LOCAL synchronous_commit = on")
         yield connection
 
 
 async def lock_head(connection: Connection, user_id: UUID) -> LockedHead:
-    """Until the transaction ends, nobody else adds to this chain. The transaction gets this user's scope."""
-    row = await connection.fetchrow("SELECT seq, mac, moment, scope FROM corral.lock_audit_head($1)", user_id)
+    """Until the transaction ends, nobody else adds to this chain. The transaction gets this user's scope.
+
+    Its commit will wait for the disk, whatever the database's settings say.
+    """
+    row = await connection.fetchrow(
+        """
+        SELECT seq, mac, moment, scope, set_config('synchronous_commit', 'on', true)
+        FROM corral.lock_audit_head($1)
+        """,
+        user_id,
+    )
     assert row is not None  # noqa: S101 - the function always returns one row
     return LockedHead(Head(row["seq"], row["mac"]), row["moment"], row["scope"])
 

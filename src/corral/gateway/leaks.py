@@ -2,12 +2,13 @@
 
 import re
 from base64 import b64encode
-from collections.abc import Iterator
 from typing import Final, final
 
 from corral.secret import Secret
 
 _ESCAPED: Final = re.compile(rb"\\u00([0-9a-f]{2})|%([0-9a-f]{2})|&#x0{0,4}([0-9a-f]{2});|&#0{0,4}([0-9]{2,3});")
+_FOLDED: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ-_", b"abcdefghijklmnopqrstuvwxyz+/")
+"""Large letters become small, and URL-safe base64 the usual one, so that one search finds either."""
 _BITS_OF_A_BYTE: Final = 8
 _BITS_OF_A_LETTER: Final = 6  # of base64
 _MOST_BYTES_OF_A_CHARACTER: Final = len(rb"\u0041")
@@ -21,37 +22,39 @@ class LeakDetector:
     all characters escaped as in JSON, URLs or HTML; and as UTF-16. Lives as long as the call for which they are open.
     """
 
-    __slots__ = ("_plain", "_tail", "_written", "overlap")
+    __slots__ = ("_plain", "_tail", "_wide", "_written", "overlap")
 
     def __init__(self, *secrets: Secret) -> None:
         values = [secret.reveal().encode() for secret in secrets]
-        self._plain = [value.lower() for value in values]
-        self._written = list({written.lower() for value in values for written in _ways_to_write(value)})
+        self._plain = [value.translate(_FOLDED) for value in values]
+        self._written = [written.translate(_FOLDED) for value in values for written in _ways_to_write(value)]
+        self._wide = [wide.translate(_FOLDED) for value in values for wide in _in_utf_16(value)]
         self.overlap: Final = max(len(value) for value in values) * _MOST_BYTES_OF_A_CHARACTER - 1
         self._tail = b""
 
     def finds_in(self, part: bytes) -> bool:
         """Whether the parts so far have a key in them."""
-        text = (self._tail + part).lower()
+        text = (self._tail + part).translate(_FOLDED)
         self._tail = text[-self.overlap :]
-        return any(written in text for written in self._written) or self._finds_escaped(text)
+        return any(map(text.__contains__, self._written)) or self._finds_wide(text) or self._finds_escaped(text)
+
+    def _finds_wide(self, text: bytes) -> bool:
+        return b"\0" in text and any(map(text.__contains__, self._wide))
 
     def _finds_escaped(self, text: bytes) -> bool:
         if b"\\" not in text and b"%" not in text and b"&#" not in text:
             return False
-        unescaped = _ESCAPED.sub(_character, text.replace(rb"\/", b"/")).lower()
-        return any(plain in unescaped for plain in self._plain)
+        unescaped = _ESCAPED.sub(_character, text.replace(rb"\/", b"/")).translate(_FOLDED)
+        return any(map(unescaped.__contains__, self._plain))
 
 
-def _ways_to_write(value: bytes) -> Iterator[bytes]:
-    yield value
-    yield value.hex().encode()
-    yield value.decode("latin-1").encode("utf-16-le")
-    yield value.decode("latin-1").encode("utf-16-be")
-    for offset in range(3):
-        encoded = _in_base64(value, offset)
-        yield encoded
-        yield encoded.translate(bytes.maketrans(b"+/", b"-_"))
+def _ways_to_write(value: bytes) -> tuple[bytes, ...]:
+    return value, value.hex().encode(), _in_base64(value, 0), _in_base64(value, 1), _in_base64(value, 2)
+
+
+def _in_utf_16(value: bytes) -> tuple[bytes, bytes]:
+    text = value.decode("latin-1")
+    return text.encode("utf-16-le"), text.encode("utf-16-be")
 
 
 def _in_base64(value: bytes, offset: int) -> bytes:
