@@ -38,7 +38,7 @@ async def open_firefox(folder: Path) -> AsyncGenerator[Browser]:
             executable_path=program,
             channel="moz-firefox",
             env={**os.environ, "PYTHONPATH": path},
-            firefox_user_prefs={"ui.prefersReducedMotion": 1, "ui.useOverlayScrollbars": 1},
+            firefox_user_prefs={"ui.useOverlayScrollbars": 1},
         )
         try:
             yield browser
