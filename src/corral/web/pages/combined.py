@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Final, TypeVar
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from corral.credentials.models import NamedCredential
 from corral.edge.request_state import resources_of
 from corral.errors import InvalidRequest
 from corral.identity.models import AuthUser
+from corral.web.display import current_display
 from corral.web.page_user import PageUser
 from corral.web.rendering import PAGE_WAIT_SECONDS, render_page
 from corral.web.view.filters import (
@@ -103,6 +105,7 @@ async def show_holdings(user: PageUser, request: Request, params: Annotated[Hold
         "holdings.html",
         scope,
         params,
+        is_live=bool(scope.credentials),
         missing=describe_missing(found.problems, len(scope.credentials)),
         pending=found.pending,
         found=found,
@@ -149,6 +152,7 @@ async def show_activity(
         scope,
         params,
         activities,
+        is_over=params.ends_before(datetime.now(current_display().zone).date()),
         unreadable=activities.unreadable if activities else 0,
         is_partial=_is_partial(activities, bool(params.symbol)),
         choices={"kind": KIND_CHOICES},
@@ -198,13 +202,20 @@ def _is_partial(page: CombinedPage[Response] | None, is_searched: bool) -> bool:
 
 
 def _render_list(
-    template: str, scope: _Scope, params: ListFilter, page: CombinedPage[Response] | None, **content: object
+    template: str,
+    scope: _Scope,
+    params: ListFilter,
+    page: CombinedPage[Response] | None,
+    *,
+    is_over: bool = False,
+    **content: object,
 ) -> HTMLResponse:
-    """`page` is None for filters or a cursor that are wrong."""
+    """`page` is None for filters or a cursor that are wrong. If the list `is_over`, nothing of it changes any more."""
     return _render(
         template,
         scope,
         params,
+        is_live=bool(page and scope.credentials and not params.cursor and not is_over),
         missing=describe_missing(page.problems, len(scope.credentials)) if page else None,
         pending=page.pending if page else (),
         page=page,
