@@ -35,10 +35,10 @@ async def test_an_order_that_fills_changes_its_row_and_nothing_else(
         await expect(page.get_by_role("region", name="Recent orders table").locator(row)).to_contain_text("Filled")
         await expect(row).to_have_count(1)
         await expect(page.get_by_text("No open orders.")).to_be_attached()
-        assert await _place(read) == seen
+        assert abs(await _place(read) - seen) <= 2  # browsers scroll by whole pixels
         await expect(page.get_by_label("Symbol")).to_have_value("typed, and not applied")
         await expect(page.locator("[data-missing-accounts]")).to_have_attribute("open", "")
-        await expect(row.get_by_role("link")).to_be_focused()
+        assert await row.get_by_role("link").evaluate("(link) => link === document.activeElement")
         await expect(activity.locator(f"a[href$='{resting['id']}']")).to_have_text("Bought")
         for opened in (page, activity):
             assert await opened.evaluate("window.wasHere")
@@ -53,7 +53,7 @@ async def _read_on(page: Page, order_id: str) -> None:
 
 
 async def _place(row: Locator) -> float:
-    return await row.evaluate("(row) => Math.round(row.getBoundingClientRect().top)")
+    return await row.evaluate("(row) => row.getBoundingClientRect().top")
 
 
 async def _set_price(sandbox: Sandbox, price: str) -> None:
