@@ -254,8 +254,8 @@ def _totals(group: Sequence[MergedPosition]) -> PositionTotals:
         currency=group[0].currency,
         positions=len(group),
         market_value=added("market_value"),
-        long_market_value=added("market_value", [one for one in group if not is_short(one)]),
-        short_market_value=added("market_value", [one for one in group if is_short(one)]),
+        long_market_value=added("market_value", [one for one in group if not _is_short(one)]),
+        short_market_value=added("market_value", [one for one in group if _is_short(one)]),
         cost_basis=added("cost_basis"),
         unrealized_pl=added("unrealized_pl"),
         unrealized_intraday_pl=added("unrealized_intraday_pl"),
@@ -263,5 +263,5 @@ def _totals(group: Sequence[MergedPosition]) -> PositionTotals:
     )
 
 
-def is_short(position: MergedPosition) -> bool:
+def _is_short(position: MergedPosition) -> bool:
     return position.qty.startswith("-")
