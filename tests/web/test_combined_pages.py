@@ -169,7 +169,7 @@ async def test_lists_that_can_change_follow_the_stream(alice: Person, alices: Cl
 
 
 async def _live_parts(browser: ClientSession, path: str) -> list[dict[str, str | None]]:
-    return [one for one in (await read(browser, path)).attributes("div") if "data-live" in one]
+    return [one for one in (await read(browser, path)).attributes("div") if "data-accounts" in one]
 
 
 async def test_rows_have_names_by_which_they_are_found_again(

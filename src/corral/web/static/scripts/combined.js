@@ -16,7 +16,7 @@ const list = document.querySelector("[data-live]");
 if (waitLink) location.replace(waitLink.href);
 else {
   restoreScroll();
-  if (list) followStream();
+  if (list.dataset.accounts) followStream();
 }
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[data-split]");

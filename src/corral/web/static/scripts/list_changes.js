@@ -28,7 +28,8 @@ export function watchList(list) {
   return (name, event) => {
     const { live, accounts } = list();
     if (event.credential_id === null) return name === "gap";
-    if (!accounts.split(" ").includes(event.credential_id)) return isNew(name, event);
+    if (!accounts?.split(" ").includes(event.credential_id)) return isNew(name, event);
+    added.delete(event.credential_id);
     if (name === "account-data") return hasNewCash(event) && live === "activity";
     if (name === "position") return live === "holdings";
     if (name === "order") return live === "orders" || (live === "activity" && isTrade(event));

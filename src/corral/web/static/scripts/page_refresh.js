@@ -1,6 +1,5 @@
 /** Shows what the server has for this page now, in its parts with `data-live`, without loading the page again. */
 
-import { writeFigure } from "./figures.js";
 import { paced } from "./pacing.js";
 import { patch } from "./patching.js";
 import { keepPlace } from "./reading_place.js";
@@ -38,8 +37,6 @@ function load() {
 function show(loaded) {
   for (const part of document.querySelectorAll("[data-live]")) {
     const wanted = loaded.querySelector(`[data-live=${part.dataset.live}]`);
-    if (!wanted) continue;
-    for (const node of wanted.querySelectorAll("data[class]")) writeFigure(node);
-    patch(part, wanted);
+    if (wanted) patch(part, wanted);
   }
 }

@@ -3,21 +3,28 @@
  * with its focus, its selection, what was typed into it, and whether it is open.
  */
 
-import { highlight } from "./figures.js";
+import { highlight, writeFigure } from "./figures.js";
 
 const READERS = "open"; // the attribute of `<details>` that belongs to the reader
+const OF_FIGURES = ["value", "data-currency", "data-before"];
 
 /** Nodes of `wanted`, which is of another document, may become part of the page. */
 export function patch(current, wanted) {
   if (current.isEqualNode(wanted)) return;
-  if (current.nodeType !== Node.ELEMENT_NODE) {
-    current.data = wanted.data;
-    return;
+  if (current.nodeType !== Node.ELEMENT_NODE) current.data = wanted.data;
+  else if (current.localName === "data") patchFigure(current, wanted);
+  else {
+    patchAttributes(current, wanted);
+    patchChildren(current, [...wanted.childNodes]);
   }
-  const isNewFigure = current.localName === "data" && current.value !== wanted.value;
+}
+
+/** The texts differ in a language other than the server's. */
+function patchFigure(current, wanted) {
+  if (OF_FIGURES.every((name) => current.getAttribute(name) === wanted.getAttribute(name))) return;
   patchAttributes(current, wanted);
-  patchChildren(current, [...wanted.childNodes]);
-  if (isNewFigure) highlight(current);
+  writeFigure(current);
+  highlight(current);
 }
 
 function patchAttributes(current, wanted) {
@@ -38,13 +45,19 @@ function patchChildren(parent, wanted) {
   let next = parent.firstChild;
   wanted.forEach((node, index) => {
     const old = kept[index];
-    if (!old) return parent.insertBefore(node, next);
+    if (!old) return insert(parent, node, next);
     patch(old, node);
     // A node that is moved loses the focus, so the others are moved around it.
     while (old !== next && old.contains(document.activeElement)) next = moveToEnd(next);
     if (old === next) next = next.nextSibling;
     else parent.insertBefore(old, next);
   });
+}
+
+function insert(parent, node, next) {
+  parent.insertBefore(node, next);
+  if (node.localName === "data") writeFigure(node);
+  for (const figure of node.querySelectorAll?.("data[class]") ?? []) writeFigure(figure);
 }
 
 /** Returns the sibling that was behind it. */

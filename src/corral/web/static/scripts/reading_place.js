@@ -9,7 +9,8 @@ export function keepPlace(root, change) {
   const places = scrollY > 0 ? rowsInView(root).map((row) => [row, topOf(row)]) : [];
   change();
   const shifts = places.filter(([row]) => row.isConnected).map(([row, top]) => topOf(row) - top);
-  scrollBy({ top: median(shifts), behavior: "instant" });
+  const shift = Math.round(median(shifts));
+  if (shift) scrollBy({ top: shift, behavior: "instant" });
   if (focused && !focused.isConnected) sameLink(root, focused)?.focus({ preventScroll: true });
 }
 
