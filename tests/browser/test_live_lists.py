@@ -1,13 +1,15 @@
 """Holdings, orders and activity of all accounts while they are open: what changes is shown without a reload."""
 
+import asyncio
+
 from aiohttp import ClientSession
 from playwright.async_api import Locator, Page, expect
 
 from corral_sandbox import Sandbox
-from tests.browser.conftest import Browsing, open_page
+from tests.browser.conftest import TIMEOUT_MS, Browsing, open_page
 from tests.conftest import Faults
 from tests.people import Person, paper_key
-from tests.stream.trading import trader, trading_key
+from tests.stream.trading import Trader, trader, trading_key
 
 _COIN = "PAGE/USD"  # of this test, so that its price is nobody else's
 
@@ -22,6 +24,7 @@ async def test_an_order_that_fills_changes_its_row_and_nothing_else(
     await _set_price(sandbox, "100")
     async with browsing(alice) as context, trader(sandbox, key_id) as somebody:
         filled = [await somebody.order(symbol=_COIN, qty="0.01") for _ in range(25)]
+        await _wait_until_filled(somebody)
         resting = await somebody.rest(symbol=_COIN, qty="0.01", limit_price="90")
         page = await open_page(context, "/orders?wait=true")
         activity = await open_page(context, "/activity?wait=true")
@@ -42,6 +45,12 @@ async def test_an_order_that_fills_changes_its_row_and_nothing_else(
         await expect(activity.locator(f"a[href$='{resting['id']}']")).to_have_text("Bought")
         for opened in (page, activity):
             assert await opened.evaluate("window.wasHere")
+
+
+async def _wait_until_filled(somebody: Trader) -> None:
+    async with asyncio.timeout(TIMEOUT_MS / 1000):
+        while any(order["status"] != "filled" for order in (await somebody.orders()).values()):  # noqa: ASYNC110 - it tells of nothing
+            await asyncio.sleep(0.1)
 
 
 async def _read_on(page: Page, order_id: str) -> None:
