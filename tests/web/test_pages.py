@@ -6,6 +6,11 @@ import pytest
 from aiohttp import ClientResponse, ClientSession
 
 from benchmarks.scripts import script_bytes
+from corral.credentials.problems import CredentialNotFound
+from corral.edge.middleware import Scope
+from corral.errors import DatabaseUnavailable, Problem
+from corral.people.problems import PersonNotFound
+from corral.web.rendering import render_problem_page
 from tests.conftest import Service
 from tests.identity.members import make_administrator
 from tests.people import Person
@@ -66,6 +71,25 @@ async def test_problem_pages_keep_the_navigation_of_who_is_signed_in(
     async with visitor.get("/nowhere", headers={"Cookie": "corral_session=of-nobody"}) as answer:
         parsed = Parsed(await answer.text())
     assert (answer.status, parsed.attributes("form")) == (404, [])
+
+
+@pytest.mark.parametrize(
+    ("problem", "lead", "retry"),
+    [
+        (CredentialNotFound(), "It may have been removed.", []),
+        (PersonNotFound(), "", []),
+        (DatabaseUnavailable(), DatabaseUnavailable().detail, ["/orders?money=paper"]),
+    ],
+)
+def test_a_problem_page_does_not_repeat_its_title_and_offers_to_try_again_what_may_pass(
+    problem: Problem, lead: str, retry: list[str]
+) -> None:
+    scope: Scope = {"type": "http", "method": "GET", "path": "/orders", "query_string": b"money=paper", "headers": []}
+    parsed = Parsed(render_problem_page(scope, problem, "4711", sandbox=False)[2].decode())
+    main = parsed.text().partition(f" {problem.status} ")[2]
+    assert main.startswith(" ".join(f"{problem.title} {lead} {'Try again ' if retry else ''}Go to Home".split()))
+    links = [link["href"] for link in parsed.attributes("a") if "button" in (link.get("class") or "")]
+    assert links == [*retry, "/"]
 
 
 @pytest.mark.parametrize("path", ["/sign-in", "/setup", "/invitation", "/keys/new", "/you/password", "/you/tokens"])

@@ -178,6 +178,7 @@ def render_problem_page(
         environment=None,
         problem=problem,
         request_id=request_id,
+        retry=_path_to_retry(scope, problem),
     ).encode()
     return status, [*kept, *_encoded_page_headers(), (b"content-length", b"%d" % len(body))], body
 
@@ -192,6 +193,17 @@ def code_spans(text: str) -> Markup:
     """Escapes the text and puts what is between backticks into `<code>`."""
     parts = [escape(part) for part in text.split("`")]
     return Markup().join(Markup("<code>{}</code>").format(part) if at % 2 else part for at, part in enumerate(parts))
+
+
+def text_beyond_title(problem: Problem) -> str:
+    """Returns the detail without a first sentence that repeats the title above it."""
+    return problem.detail.removeprefix(f"{problem.title}.").strip()
+
+
+def _path_to_retry(scope: Scope, problem: Problem) -> str | None:
+    """Returns the page to load again when the problem may have passed."""
+    is_passing = problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR or problem.retry_after is not None
+    return page_path(Request(scope)) if is_passing else None
 
 
 def _encoded_page_headers() -> Headers:
@@ -232,7 +244,7 @@ def load_templates() -> Templates:
     filters.update(instrument_name=instrument_name, expiry=format_expiry)
     tests = cast("dict[str, Callable[..., bool]]", templates.tests)
     tests.update(wholly_filled=is_wholly_filled, with_long_numbers=has_long_numbers)
-    filters.update(market_hours=market_hours, code_spans=code_spans)
+    filters.update(market_hours=market_hours, code_spans=code_spans, beyond_title=text_beyond_title)
     return templates
 
 
