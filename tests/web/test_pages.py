@@ -1,13 +1,13 @@
 """What is true of every page."""
 
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp import ClientResponse, ClientSession
 
 from benchmarks.scripts import script_bytes
 from corral.credentials.problems import CredentialNotFound
-from corral.edge.middleware import Scope
 from corral.errors import DatabaseUnavailable, Problem
 from corral.people.problems import PersonNotFound
 from corral.web.rendering import render_problem_page
@@ -18,6 +18,9 @@ from tests.web.conftest import BROWSER
 from tests.web.page_ids import ids_of
 from tests.web.page_paths import PAGES, UNKNOWN_ID, filled_in
 from tests.web.parsed_html import Parsed, read_page
+
+if TYPE_CHECKING:
+    from corral.edge.middleware import Scope
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "

@@ -55,6 +55,7 @@ from corral.web.view.figures import (
     percent_direction,
     quote_currency,
     spoken,
+    unless_masked,
 )
 from corral.web.view.instruments import format_expiry, instrument_name
 from corral.web.view.orders import (
@@ -69,6 +70,7 @@ from corral.web.view.orders import (
     order_symbol,
     order_tag,
     price_terms,
+    row_prices,
     side_name,
     status_meaning,
     time_in_force_meaning,
@@ -229,14 +231,18 @@ def load_templates() -> Templates:
     filters.update(quantity=format_quantity, weight=format_weight, ordinal=format_ordinal)
     filters.update(money_data=money_data, gain_data=gain_data, percent_data=percent_data)
     filters.update(amount=format_amount, decimal=format_decimal)
-    filters.update(accessible=accessible, spoken=spoken, mask_numbers=mask_numbers)
+    filters.update(accessible=accessible, spoken=spoken, mask_numbers=mask_numbers, unless_masked=unless_masked)
     filters.update(full_timestamp=format_full_timestamp, day=format_day)
     filters.update(exchange_time=format_exchange_time, exchange_day=format_exchange_day)
     filters.update(order_class_name=order_class_name, order_symbol=order_symbol, leg_role=leg_role, leg_ratio=leg_ratio)
     filters.update(short_timestamp=format_short_timestamp)
     filters.update(order_kind=order_kind, order_tag=order_tag, side_name=side_name, humanize=humanize)
     filters.update(
-        price_terms=price_terms, fixed_prices=fixed_prices, average_price=average_price, status_meaning=status_meaning
+        price_terms=price_terms,
+        row_prices=row_prices,
+        fixed_prices=fixed_prices,
+        average_price=average_price,
+        status_meaning=status_meaning,
     )
     filters.update(time_in_force=time_in_force_name, time_in_force_meaning=time_in_force_meaning)
     filters.update(activity_name=activity_name, sub_type_name=sub_type_name, trade_name=trade_name)
