@@ -87,12 +87,31 @@ async def test_problem_pages_keep_the_navigation_of_who_is_signed_in(
 def test_a_problem_page_does_not_repeat_its_title_and_offers_to_try_again_what_may_pass(
     problem: Problem, lead: str, retry: list[str]
 ) -> None:
-    scope: Scope = {"type": "http", "method": "GET", "path": "/orders", "query_string": b"money=paper", "headers": []}
-    parsed = Parsed(render_problem_page(scope, problem, "4711", sandbox=False)[2].decode())
+    parsed = _problem_page(problem)
     main = parsed.text().partition(f" {problem.status} ")[2]
     assert main.startswith(" ".join(f"{problem.title} {lead} {'Try again ' if retry else ''}Go to Home".split()))
     links = [link["href"] for link in parsed.attributes("a") if "button" in (link.get("class") or "")]
     assert links == [*retry, "/"]
+
+
+def test_an_outage_keeps_the_links_of_who_sent_a_session() -> None:
+    """It may be the database that could say whose the session is."""
+    session = {"headers": [(b"cookie", b"corral_display=theme:dark; corral_session=of-somebody")]}
+    places = {"/holdings", "/orders", "/activity"}
+    for problem, scope, expected in [
+        (DatabaseUnavailable(), session, places),
+        (DatabaseUnavailable(), {}, set[str]()),
+        (CredentialNotFound(), session, set[str]()),
+    ]:
+        parsed = _problem_page(problem, **scope)
+        assert places & {str(link["href"]) for link in parsed.attributes("a")} == expected
+        assert parsed.attributes("form") == []
+
+
+def _problem_page(problem: Problem, **request: object) -> Parsed:
+    scope: Scope = {"type": "http", "method": "GET", "path": "/orders", "query_string": b"money=paper", "headers": []}
+    page = render_problem_page(scope | request, problem, "4711", sandbox=False, session_cookie="corral_session")
+    return Parsed(page[2].decode())
 
 
 @pytest.mark.parametrize("path", ["/sign-in", "/setup", "/invitation", "/keys/new", "/you/password", "/you/tokens"])

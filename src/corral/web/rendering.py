@@ -163,11 +163,12 @@ def render_page(
 
 
 def render_problem_page(
-    scope: Scope, problem: Problem, request_id: str, *, sandbox: bool
+    scope: Scope, problem: Problem, request_id: str, *, sandbox: bool, session_cookie: str
 ) -> tuple[int, Headers, bytes]:
     """Returns status, headers and body, with the navigation of a user whom the request has already identified.
 
-    Needs no database, because the problem may be the database itself.
+    Needs no database, because the problem may be the database itself. Then whoever sent a session keeps the links to
+    the pages, which need one.
     """
     status, headers, _ = render_problem(problem, request_id)
     kept = [(name, value) for name, value in headers if name not in {b"content-type", b"content-length"}]
@@ -180,6 +181,7 @@ def render_problem_page(
         environment=None,
         problem=problem,
         request_id=request_id,
+        has_session=problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR and _has_cookie(scope, session_cookie),
         retry=_path_to_retry(scope, problem),
     ).encode()
     return status, [*kept, *_encoded_page_headers(), (b"content-length", b"%d" % len(body))], body
@@ -200,6 +202,10 @@ def code_spans(text: str) -> Markup:
 def text_beyond_title(problem: Problem) -> str:
     """Returns the detail without a first sentence that repeats the title above it."""
     return problem.detail.removeprefix(f"{problem.title}.").strip()
+
+
+def _has_cookie(scope: Scope, name: str) -> bool:
+    return name in Request(scope).cookies
 
 
 def _path_to_retry(scope: Scope, problem: Problem) -> str | None:
