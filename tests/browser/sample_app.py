@@ -9,7 +9,7 @@ from uuid import UUID
 from aiohttp import ClientSession
 
 from corral.credentials.models import Placement
-from corral.credentials.queries import place_credential
+from corral.credentials.queries import mark_refused, place_credential
 from corral.database.connection import get_connection_with_rls
 from corral.database.embedded.instance import embedded_postgres
 from corral.database.migrate import apply_migrations
@@ -141,6 +141,8 @@ async def open_sample_app(folder: Path) -> AsyncGenerator[SampleApp]:
         for number, key in enumerate(_FAILING, 1):
             await unlucky.store(key, f"Account {number}")
         ids = await _add_accounts(administrator, faults) | await _add_members(service, administrator)
+        async with get_connection_with_rls(administrator.user_id, service.resources.database) as connection:
+            assert await mark_refused(connection, administrator.user_id, UUID(ids["refused"]), revision=1)
         await beginner.store("AKBEGINNER1ABCDEF", "Savings")
         await _add_thirty_accounts(service, collector)
         yield SampleApp(service, administrator, new_member, beginner, collector, unlucky, ids)
@@ -174,8 +176,6 @@ async def _add_accounts(administrator: Person, faults: Faults) -> dict[str, str]
             ],
         ]
     )
-    async with administrator.client.post(f"/api/credentials/{ids['refused']}/validate") as answer:
-        assert answer.status == 200, await answer.text()
     return ids
 
 

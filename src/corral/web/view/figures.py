@@ -167,6 +167,11 @@ def spoken(text: str) -> str:
     return text.replace(MASK, "hidden")
 
 
+def unless_masked(text: str, then: str) -> str:
+    """The text and what follows it, or nothing of it where the amount is hidden."""
+    return "" if MASK in text else text + then
+
+
 def _direction(rounded: Decimal) -> Direction:
     return " up" if rounded > 0 else " down" if rounded < 0 else ""
 
