@@ -125,7 +125,9 @@ async def _cached_sparkline(
 def _path(points: Sequence[tuple[int, int]]) -> str:
     """`M0 98l5-48 5-48` goes up: a minus sign separates numbers as a space does."""
     steps = [(after[0] - before[0], after[1] - before[1]) for before, after in pairwise(points)]
-    return f"M{points[0][0]} {points[0][1]}l" + " ".join(f"{across}{'' if down < 0 else ' '}{down}" for across, down in steps)
+    return f"M{points[0][0]} {points[0][1]}l" + " ".join(
+        f"{across}{'' if down < 0 else ' '}{down}" for across, down in steps
+    )
 
 
 def _x_coordinates(times: Sequence[datetime]) -> list[int]:

@@ -28,7 +28,8 @@ function missingText(known, included) {
     unclosed ? `today's P/L of ${known.length - unclosed} of ${known.length} accounts` : "",
     stale ? `${stale} not up to date` : "",
   ];
-  return counts.filter(Boolean).join(" · ");
+  const text = counts.filter(Boolean).join(" · ");
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 /** Every currency has a part of its own. */
