@@ -13,10 +13,16 @@
   /** What lies over the page and hides a part of it: a modal dialog, or the list of accounts. */
   const topmost = () => document.querySelector("dialog[open], .switcher[open]") ?? document;
 
-  /** Whether it ends with an ellipsis where it is too long, and has a title with all of it. */
+  /** Whether it ends with an ellipsis where it is too long, and has a title with all of it, or an option with its code. */
   function isShortened(node) {
     const { textOverflow, webkitLineClamp } = getComputedStyle(node);
-    return node.title !== "" && (textOverflow === "ellipsis" || webkitLineClamp !== "none");
+    return node.matches("[title], :has(> [title])") && (textOverflow === "ellipsis" || webkitLineClamp !== "none");
+  }
+
+  /** The shortened element with this text. */
+  function shortened(node) {
+    const title = node.closest("[title]");
+    return [node, title, title?.parentElement].find((one) => one && isShortened(one));
   }
 
   /** A line of text as far as it is shown, and not scrolled out of its list. */
@@ -31,8 +37,7 @@
 
   /** The lines of the range; of a shortened text, whose lines can't be measured, its box. */
   function shownLines(node, range) {
-    const title = node.closest("[title]");
-    const lines = title && isShortened(title) ? [title.getBoundingClientRect()] : [...range.getClientRects()];
+    const lines = shortened(node) ? [shortened(node).getBoundingClientRect()] : [...range.getClientRects()];
     return lines.map((line) => shownPart(node, line)).filter(({ width, height }) => width > 1 && height > 1);
   }
 
@@ -178,14 +183,14 @@
       if (!texts.currentNode.data.trim() || !isSeen(node) || node.closest(UNMEASURED) || isStuck(node)) continue;
       const range = document.createRange();
       range.selectNodeContents(texts.currentNode);
-      for (const box of shownLines(node, range)) lines.push({ node, box });
+      for (const box of shownLines(node, range)) lines.push({ node, box, whole: shortened(node) });
     }
     lines.sort((a, b) => a.box.top - b.box.top);
     const found = [];
-    for (const [index, { node, box }] of lines.entries()) {
+    for (const [index, { node, box, whole }] of lines.entries()) {
       for (const other of lines.slice(index + 1)) {
         if (other.box.top > box.bottom - 4) break;
-        if (node.closest("[title]")?.contains(other.node)) continue; // parts of one name
+        if (whole && whole === other.whole) continue;
         const across = Math.min(box.right, other.box.right) - Math.max(box.left, other.box.left);
         const down = Math.min(box.bottom, other.box.bottom) - other.box.top;
         if (across > 2 && down > Math.min(box.height, other.box.height) / 3) found.push(`${name(node)} and ${name(other.node)} overlap`);
