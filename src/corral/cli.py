@@ -209,7 +209,7 @@ def tokens_create(
     scope: Annotated[
         list[Scope] | None,
         typer.Option(
-            help="What the token may do. Repeat for several. Default: all that its owner may do over the API but grants."
+            help="What the token may do. Repeat for several. Default: full access over the API, but not to grants."
         ),
     ] = None,
     expires_in: Annotated[

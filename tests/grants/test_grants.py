@@ -11,13 +11,12 @@ from aiohttp import ClientSession
 
 from corral.database.connection import Connection
 from corral.grants import management
-from corral.grants.addresses import gateway_addresses
 from corral.identity import api_tokens
 from corral.identity.links import issue_link
 from corral.identity.models import Scope
 from corral.identity.queries import read_clock
-from tests.access import browser, fingerprints, sign_in_by_link
-from tests.conftest import Faults, Service, StartService
+from tests.access import fingerprints
+from tests.conftest import Faults, Service
 from tests.grants.conftest import GrantOwner, Json, Reply
 from tests.people import key_pair, live_key, paper_key
 
@@ -112,24 +111,6 @@ async def test_each_account_lists_its_own_grants_and_all_are_in_one_list(carol: 
     assert [grant["id"] for grant in await carol.listed()] == [grant["id"] for grant in grants]
     assert [grant["name"] for grant in await carol.listed(f"/api/credentials/{first}/grants")] == ["a", "c"]
     assert [grant["credential_type"] for grant in await carol.listed()] == ["paper", "live", "paper"]
-
-
-async def test_a_gateway_of_its_own_is_at_the_root(carol: GrantOwner, start_service: StartService) -> None:
-    account = await carol.account()
-    async with start_service(gateway_url="http://127.0.0.1:9") as service:
-        cookie = await sign_in_by_link(service, carol.user_id)
-        async with browser(service.url, cookie) as page:
-            carol.page = page
-            made = await carol.grant(account)
-    assert (made["base_url"], made["data_url"], made["stream_url"]) == (
-        *("http://127.0.0.1:9",) * 2,
-        "ws://127.0.0.1:9",
-    )
-
-
-def test_over_tls_the_stream_is_too() -> None:
-    assert gateway_addresses("https://corral.example", None).stream_url == "wss://corral.example/alpaca/stream"
-    assert gateway_addresses("https://corral.example", "https://gateway.example").stream_url == "wss://gateway.example"
 
 
 _BAD = "Enter networks such as 192.0.2.0/24 or 2001:db8::/32, or single addresses."
