@@ -39,6 +39,7 @@ async def open_browser_session(browser: Browser, app: SampleApp, *, has_touch: b
         "administrator": app.administrator,
         "new member": app.new_member,
         "beginner": app.beginner,
+        "trader": app.trader,
         "collector": app.collector,
         "unlucky": app.unlucky,
         "nobody": None,
