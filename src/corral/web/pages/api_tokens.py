@@ -72,9 +72,8 @@ async def show_revoke(token_id: UUID, user: PageUser, request: Request) -> Respo
 @router.post("/tokens/{token_id:uuid}/revoke")
 async def revoke_token(token_id: UUID, user: PageUser, request: Request) -> Response:
     async def submit(_: EmptyForm) -> Response:
-        await api_tokens.revoke_api_token(
-            user.id, resources_of(request).database, token_id, source_of(request, "session", user.session_or_token_id)
-        )
+        resources, source = resources_of(request), source_of(request, "session", user.session_or_token_id)
+        await api_tokens.revoke_api_token(user.id, resources.database, resources.vault, token_id, source)
         return confirm(request, see_other("/you"), Done.TOKEN_REVOKED)
 
     async def redisplay(form: Form) -> Response:
@@ -91,7 +90,8 @@ async def show_revoke_all(user: PageUser, request: Request) -> Response:
 @router.post("/tokens/all/revoke")
 async def revoke_all_tokens(user: PageUser, request: Request) -> Response:
     async def submit(_: EmptyForm) -> Response:
-        await api_tokens.revoke_all_api_tokens(user.id, resources_of(request).database, source_of(request, "session", user.session_or_token_id))
+        resources, source = resources_of(request), source_of(request, "session", user.session_or_token_id)
+        await api_tokens.revoke_all_api_tokens(user.id, resources.database, resources.vault, source)
         return confirm(request, see_other("/you"), Done.TOKENS_REVOKED)
 
     async def redisplay(form: Form) -> Response:
