@@ -140,12 +140,13 @@ async def forget_process(database: Database, process_id: UUID) -> None:
     await database.fetchval("SELECT corral.forget_audit_process($1)", process_id)
 
 
-async def find_abandoned(database: Database) -> dict[UUID, list[int]]:
-    """Returns the intents of processes that are gone, by user. At most 1,000."""
-    found: dict[UUID, list[int]] = {}
-    for user_id, seq in await database.fetch("SELECT user_id, seq FROM corral.abandoned_intents()"):
-        found.setdefault(user_id, []).append(seq)
-    return found
+async def find_abandoned(database: Database, process_id: UUID) -> list[tuple[UUID, int, bool]]:
+    """Returns user, number, and whether it is this process's own, of 1,000 intents at most that are a minute old.
+
+    Those of other processes only if these are gone.
+    """
+    rows = await database.fetch("SELECT user_id, seq, is_own FROM corral.abandoned_intents($1)", process_id)
+    return [(row["user_id"], row["seq"], row["is_own"]) for row in rows]
 
 
 async def load_heads_since(database: Fetcher, moment: datetime) -> dict[UUID, Head]:
