@@ -113,7 +113,7 @@ class AuditTrail:
 
     async def _close(self, user_id: UUID, seqs: Sequence[int], outcome: Outcome, reason: str) -> None:
         async with queries.open_writing(self._database) as connection:
-            await queries.lock_head(connection, user_id)
+            await queries.lock_head(connection, user_id, waits_for_disk=True)
             # Another process may have been faster, or the one that was believed to be gone.
             left = await queries.find_pending_texts(connection, user_id, seqs)
             conclusions = [_conclusion(read_text(body), outcome, {"reason": reason}) for body in left]

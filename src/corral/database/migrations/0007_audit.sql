@@ -92,14 +92,18 @@ CREATE TRIGGER moved BEFORE UPDATE ON corral.audit_heads
     FOR EACH ROW EXECUTE FUNCTION corral.move_audit_head();
 
 -- Begins an addition to this user's chain, whose scope the transaction has from now on. `scope` is the one before.
--- The moment is read when the lock is held, so that times do not go back within a chain.
-CREATE FUNCTION corral.lock_audit_head(p_user_id uuid)
+-- The moment is read when the lock is held, so that times do not go back within a chain. With `waits_for_disk`, the
+-- commit does so, whatever the database's settings say.
+CREATE FUNCTION corral.lock_audit_head(p_user_id uuid, waits_for_disk boolean)
 RETURNS TABLE (seq bigint, mac bytea, moment timestamptz, scope text)
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
 AS $$
 BEGIN
     scope := coalesce(current_setting('app.current_user_id', true), '');
     PERFORM set_config('app.current_user_id', p_user_id::text, true);
+    IF waits_for_disk THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
     SELECT h.seq, h.mac INTO seq, mac FROM corral.audit_heads h WHERE h.user_id = p_user_id FOR UPDATE;
     IF NOT FOUND THEN
         INSERT INTO corral.audit_heads (user_id) VALUES (p_user_id) ON CONFLICT (user_id) DO NOTHING;
@@ -144,8 +148,8 @@ AS $$
     ORDER BY i.user_id, i.seq LIMIT 1000
 $$;
 
-REVOKE ALL ON FUNCTION corral.keep_audit_entries(), corral.move_audit_head(), corral.lock_audit_head(uuid),
+REVOKE ALL ON FUNCTION corral.keep_audit_entries(), corral.move_audit_head(), corral.lock_audit_head(uuid, boolean),
     corral.audit_heads_since(timestamptz), corral.note_audit_process(uuid), corral.forget_audit_process(uuid),
     corral.abandoned_intents(uuid) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION corral.lock_audit_head(uuid), corral.audit_heads_since(timestamptz),
+GRANT EXECUTE ON FUNCTION corral.lock_audit_head(uuid, boolean), corral.audit_heads_since(timestamptz),
     corral.note_audit_process(uuid), corral.forget_audit_process(uuid), corral.abandoned_intents(uuid) TO corral_app;
