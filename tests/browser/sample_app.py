@@ -139,7 +139,9 @@ async def open_sample_app(folder: Path) -> AsyncGenerator[SampleApp]:
         await make_administrator(service, administrator.email)
         await _set_password(service, administrator)
         async with get_connection_with_rls(administrator.user_id, service.resources.database) as connection:
-            await note_event(connection, administrator.user_id, "password_recovered", _REMOTE_SOURCE)
+            await note_event(
+                connection, service.resources.vault, administrator.user_id, "password_recovered", _REMOTE_SOURCE
+            )
         faults = Faults(await stack.enter_async_context(ClientSession(sandbox.url)))
         beginner, trader, collector, unlucky = [
             await stack.enter_async_context(make_person(service, name))
