@@ -552,3 +552,20 @@ async def test_a_secret_of_alpacas_may_begin_as_a_grants_key_id_does(carol: Gran
         {"nickname": "x", "api_key": live_key(), "secret_key": "CGabcdefghijklmnopqrstuvwxyz"},
     )
     assert refused.refusal == (422, "keys_refused")  # Alpaca was asked
+
+
+async def test_what_becomes_of_a_grant_is_in_the_audit_trail(carol: GrantOwner) -> None:
+    made = await carol.grant(access="trade")
+    path = f"/api/grants/{made['id']}"
+    await carol.ask("PATCH", path, {"access": "read"})
+    await carol.ask("POST", f"{path}/renew", {"expires_in": "60d"})
+    await carol.ask("DELETE", path)
+    await carol.ask("DELETE", "/api/grants")
+    items = (await carol.ask("GET", "/api/audit?limit=20")).body["items"]
+    entries = [(item["action"], item["details"].get("access")) for item in items if item["action"].startswith("grant")]
+    assert sorted(entries, key=str) == [
+        ("grant.made", "trade"), ("grant.narrowed", "read"), ("grant.renewed", "read"), ("grant.revoked", "read"),
+        ("grants.revoked", None),
+    ]  # fmt: skip
+    assert all(item["actor"].startswith("session:") for item in items if item["action"].startswith("grant"))
+    assert made["secret_key"] not in str(items)

@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
+from corral.audit.models import Action, NewEntry
+from corral.audit.writing import record_in
 from corral.credentials.management import load_credential
 from corral.credentials.problems import CredentialNotFound
 from corral.database.connection import Connection, Database, get_connection_with_rls
@@ -22,6 +24,7 @@ from corral.identity.problems import SessionRequired, WiderThanItsMaker
 from corral.identity.queries import lock_user, read_clock
 from corral.identity.reauthentication import confirm_password
 from corral.identity.revalidation import authorized_connection
+from corral.identity.security_events import actor_of
 from corral.identity.sign_in import has_password
 from corral.logs import get_logger
 from corral.secret import Secret
@@ -72,8 +75,9 @@ async def make_grant(
     *,
     wanted: GrantRequest,
     current_password: Secret | None,
+    address: str = "",
 ) -> tuple[GrantRecord, Secret]:
-    """Returns the grant and its secret, which is returned only here.
+    """Returns the grant and its secret, which is returned only here. `address` is the client's, for the audit trail.
 
     What trades or closes on a live account has to be confirmed, see `_confirm`. Raises CredentialNotFound,
     TooManyGrants, WiderThanItsMaker for one that would outlive the token that makes it, and Unauthenticated if the
@@ -100,6 +104,7 @@ async def make_grant(
             raise CredentialNotFound  # deleted a moment ago
         await _store_secrets(connection, vault, terms, [SecretRow(secret_lookup(vault, secret), b"", None)])
         made = await _load(connection, maker.id, terms.id)
+        await record_in(connection, vault, maker.id, _entry(maker, Action.GRANT_MADE, made, address))
     _log_change("grant_made", made, maker.id, made_by=maker.authenticated_by)
     return made, Secret(secret)
 
@@ -118,7 +123,7 @@ async def load_grants_of(user_id: UUID, database: Database, credential_id: UUID)
 
 
 async def narrow_grant(
-    user: AuthUser, database: Database, vault: Vault, grant_id: UUID, change: Narrowing
+    user: AuthUser, database: Database, vault: Vault, grant_id: UUID, change: Narrowing, *, address: str = ""
 ) -> GrantRecord:
     """Raises InvalidRequest for what would be wider, GrantNotFound, GrantAltered, and Unauthenticated as above."""
     async with authorized_connection(database, user) as connection:
@@ -127,6 +132,7 @@ async def narrow_grant(
         await queries.update_grant(connection, narrowed, change.name)
         await _store_secrets(connection, vault, narrowed, held.secrets)
         record = await _load(connection, user.id, grant_id)
+        await record_in(connection, vault, user.id, _entry(user, Action.GRANT_NARROWED, record, address))
     _log_change("grant_narrowed", record, user.id)
     return record
 
@@ -139,6 +145,7 @@ async def renew_grant(
     *,
     renewal: Renewal,
     current_password: Secret | None,
+    address: str = "",
 ) -> tuple[GrantRecord, Secret | None]:
     """By the signed-in owner; also one that has expired. Returns the new secret if there is one.
 
@@ -161,27 +168,32 @@ async def renew_grant(
         await queries.update_grant(connection, terms)
         await _store_secrets(connection, vault, terms, secrets)
         record = await _load(connection, person.id, grant_id)
+        await record_in(connection, vault, person.id, _entry(person, Action.GRANT_RENEWED, record, address))
     _log_change("grant_renewed", record, person.id, has_new_secret=secret is not None)
     return record, Secret(secret) if secret is not None else None
 
 
-async def revoke_grant(user_id: UUID, database: Database, grant_id: UUID) -> None:
+async def revoke_grant(user: AuthUser, database: Database, vault: Vault, grant_id: UUID, *, address: str = "") -> None:
     """Raises GrantNotFound."""
-    async with get_connection_with_rls(user_id, database) as connection:
-        is_deleted = await queries.delete_grant(connection, user_id, grant_id)
-    if not is_deleted:
-        raise GrantNotFound
-    _log.info("grant_revoked", user_id=str(user_id), grant_id=str(grant_id))
+    async with get_connection_with_rls(user.id, database) as connection:
+        record = await _load(connection, user.id, grant_id)
+        await queries.delete_grant(connection, user.id, grant_id)
+        await record_in(connection, vault, user.id, _entry(user, Action.GRANT_REVOKED, record, address))
+    _log.info("grant_revoked", user_id=str(user.id), grant_id=str(grant_id))
 
 
-async def revoke_grants(user_id: UUID, database: Database, credential_id: UUID | None = None) -> None:
+async def revoke_grants(
+    user: AuthUser, database: Database, vault: Vault, credential_id: UUID | None = None, *, address: str = ""
+) -> None:
     """All, or all of an account. Includes those that are being made at this moment. Raises CredentialNotFound."""
     if credential_id is not None:
-        await load_credential(user_id, database, credential_id)
-    async with get_connection_with_rls(user_id, database) as connection:
-        await lock_user(connection, user_id)
-        await queries.delete_grants(connection, user_id, credential_id)
-    _log.info("grants_revoked", user_id=str(user_id), credential_id=str(credential_id) if credential_id else None)
+        await load_credential(user.id, database, credential_id)
+    entry = NewEntry(actor_of(user), Action.GRANTS_REVOKED, credential_id=credential_id, address=address)
+    async with get_connection_with_rls(user.id, database) as connection:
+        await lock_user(connection, user.id)
+        await queries.delete_grants(connection, user.id, credential_id)
+        await record_in(connection, vault, user.id, entry)
+    _log.info("grants_revoked", user_id=str(user.id), credential_id=str(credential_id) if credential_id else None)
 
 
 async def _confirm(person: AuthUser, database: Database, vault: Vault, current_password: Secret | None) -> None:
@@ -249,6 +261,19 @@ async def _load(connection: Connection, user_id: UUID, grant_id: UUID) -> GrantR
     if not found:
         raise GrantNotFound
     return found[0]
+
+
+def _entry(user: AuthUser, action: Action, grant: GrantRecord, address: str) -> NewEntry:
+    networks = " ".join(str(network) for network in grant.networks or ())
+    details = {"name": grant.name, "access": grant.access.value, "expires_at": grant.expires_at.isoformat()}
+    return NewEntry(
+        actor_of(user),
+        action,
+        credential_id=grant.credential_id,
+        grant_id=grant.id,
+        details=details | ({"networks": networks} if networks else {}),
+        address=address,
+    )
 
 
 def _wider(field: str, more: str) -> InvalidRequest:

@@ -36,6 +36,7 @@ from corral.identity.problems import (
     Unauthenticated,
     WiderThanItsMaker,
 )
+from corral.identity.throttling import client_address
 
 router = APIRouter(prefix="/api", tags=["grants"])
 
@@ -64,6 +65,7 @@ async def create_grant(credential_id: UUID, body: NewGrant, user: GrantsWrite, r
         credential_id,
         wanted=GrantRequest(body.name, body.access, body.expires_in, _tuple(body.networks)),
         current_password=body.current_password,
+        address=client_address(request),
     )
     return CreatedGrant(**_members(record), **_addresses(request), secret_key=secret.reveal())
 
@@ -86,7 +88,10 @@ async def list_grants_of_account(credential_id: UUID, user: GrantsRead, request:
 )
 async def revoke_grants_of_account(credential_id: UUID, user: GrantsWrite, request: Request) -> None:
     """Revokes all grants of the account immediately. Its API key stays."""
-    await management.revoke_grants(user.id, resources_of(request).database, credential_id)
+    resources = resources_of(request)
+    await management.revoke_grants(
+        user, resources.database, resources.vault, credential_id, address=client_address(request)
+    )
 
 
 @router.get("/grants", summary="List grants", responses=responses_for(*_ALWAYS))
@@ -98,7 +103,8 @@ async def list_grants(user: GrantsRead, request: Request) -> GrantList:
 @router.delete("/grants", summary="Revoke all grants", status_code=204, responses=responses_for(*_ALWAYS))
 async def revoke_all_grants(user: GrantsWrite, request: Request) -> None:
     """Revokes the grants of all accounts immediately."""
-    await management.revoke_grants(user.id, resources_of(request).database)
+    resources = resources_of(request)
+    await management.revoke_grants(user, resources.database, resources.vault, address=client_address(request))
 
 
 @router.patch(
@@ -110,7 +116,9 @@ async def narrow_grant(grant_id: UUID, body: GrantChange, user: GrantsWrite, req
     """Renames the grant, or gives it less access, fewer networks or an earlier expiration. It never gets more."""
     resources = resources_of(request)
     change = Narrowing(body.name, body.access, body.expires_in, _tuple(body.networks))
-    record = await management.narrow_grant(user, resources.database, resources.vault, grant_id, change)
+    record = await management.narrow_grant(
+        user, resources.database, resources.vault, grant_id, change, address=client_address(request)
+    )
     return GrantMetadata(**_members(record))
 
 
@@ -134,6 +142,7 @@ async def renew_grant(grant_id: UUID, body: GrantRenewal, user: SignedInPerson, 
         grant_id,
         renewal=Renewal(body.expires_in, body.new_secret, body.overlap),
         current_password=body.current_password,
+        address=client_address(request),
     )
     return RenewedGrant(
         **_members(record), **_addresses(request), secret_key=None if secret is None else secret.reveal()
@@ -148,7 +157,8 @@ async def renew_grant(grant_id: UUID, body: GrantRenewal, user: SignedInPerson, 
 )
 async def revoke_grant(grant_id: UUID, user: GrantsWrite, request: Request) -> None:
     """Revokes the grant immediately, with all of its secrets."""
-    await management.revoke_grant(user.id, resources_of(request).database, grant_id)
+    resources = resources_of(request)
+    await management.revoke_grant(user, resources.database, resources.vault, grant_id, address=client_address(request))
 
 
 def _list(records: list[GrantRecord]) -> GrantList:
