@@ -327,8 +327,9 @@ def _stop_reading(socket: ClientWebSocketResponse) -> None:
     transport = response.connection.transport
     transport.pause_reading()
     transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_RCVBUF, 4_096)
-    for connection in _Kept.latest._connections:
-        sending: Any = connection.socket.unsent._request.transport
+    connections: Any = _Kept.latest._connections  # pyright: ignore[reportPrivateUsage]
+    for connection in connections:
+        sending = connection.socket.unsent._request.transport
         sending.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_SNDBUF, 4_096)
 
 
