@@ -3,8 +3,8 @@
 A forked program is the real one from its first line on, with arguments, settings and standard streams of its own.
 Whatever else a program can get from its start makes it a true start: another variable than a setting, another user, a
 terminal, a shell. Tests of what only a true start has (its memory, its environment as the kernel shows it, signals
-while it starts) ask for the fixture `executed`. test_forking.py compares both ways. `make coverage` measures each of
-them from the fork on, and what they were forked from until its end.
+while it starts) ask for the fixture `executed`. test_forking.py compares both ways. `make coverage` measures a forked
+program from the fork on, and what it imports in the process from which it is forked.
 """
 
 import asyncio
