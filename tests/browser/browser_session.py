@@ -62,6 +62,7 @@ async def open_browser_session(browser: Browser, app: SampleApp, *, has_touch: b
             await context.add_init_script(REPORT_POLICY_VIOLATIONS)
         if person is not None:
             await sign_in(context, app.service, person)
+        await (await context.new_page()).goto("/healthz")  # keeps one process for the pages that come and go
     yield BrowserSession(app, contexts, errors)
     for context in contexts.values():
         await context.close()
