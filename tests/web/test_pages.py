@@ -1,6 +1,9 @@
 """What is true of every page."""
 
 import re
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,9 +14,10 @@ from corral.credentials.problems import CredentialNotFound
 from corral.errors import DatabaseUnavailable, Problem
 from corral.people.problems import PersonNotFound
 from corral.web.rendering import render_problem_page
+from tests.access import sign_in_by_link
 from tests.conftest import Service
 from tests.identity.members import make_administrator
-from tests.people import Person
+from tests.people import make_person
 from tests.web.conftest import BROWSER
 from tests.web.page_ids import ids_of
 from tests.web.page_paths import PAGES, UNKNOWN_ID, filled_in
@@ -31,12 +35,57 @@ _BANNER = "SANDBOX: no real money, no real Alpaca account"
 _FOR_SCRIPTS = {"/closes", "/curves", "/lines", "/market", "/accounts/{credential_id}/details"}
 
 
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads pages, and changes nothing: all tests of this file share one of each kind."""
+
+    session: ClientSession
+    ids: dict[str, str]
+
+
+@asynccontextmanager
+async def _reader(service: Service, key_id: str, *, is_administrator: bool) -> AsyncGenerator[Reader]:
+    async with make_person(service, "alice") as alice, make_person(service, "bob") as bob:
+        if is_administrator:
+            await make_administrator(service, alice.email)
+        ids = await ids_of(service, alice, bob, key_id=key_id)
+        cookie = await sign_in_by_link(service, alice.user_id)
+        async with ClientSession(service.url, headers={**BROWSER, "Cookie": cookie}) as session:
+            yield Reader(session, ids)
+
+
+@pytest.fixture(scope="module")
+async def member(service: Service) -> AsyncGenerator[Reader]:
+    async with _reader(service, "PKEVERYPAGE01", is_administrator=False) as reader:
+        yield reader
+
+
+@pytest.fixture(scope="module")
+async def administrator(service: Service) -> AsyncGenerator[Reader]:
+    async with _reader(service, "PKEVERYPAGE02", is_administrator=True) as reader:
+        yield reader
+
+
 @pytest.fixture(params=[page for page in PAGES if page not in {*_FOR_SCRIPTS, "/sign-out"}])
-async def page(request: pytest.FixtureRequest, service: Service, alice: Person, bob: Person) -> str:
-    """Every page of the application, for a user who may see it."""
-    if "/people" in request.param:
-        await make_administrator(service, alice.email)
-    return filled_in(request.param, await ids_of(service, alice, bob))
+def template(request: pytest.FixtureRequest) -> str:
+    """Of every page of the application."""
+    return request.param
+
+
+@pytest.fixture
+def reader(template: str, member: Reader, administrator: Reader) -> Reader:
+    """Who may see it."""
+    return administrator if "/people" in template else member
+
+
+@pytest.fixture
+def alices(reader: Reader) -> ClientSession:
+    return reader.session
+
+
+@pytest.fixture
+def page(template: str, reader: Reader) -> str:
+    return filled_in(template, reader.ids)
 
 
 async def test_every_page_has_security_headers(alices: ClientSession, page: str) -> None:
@@ -46,10 +95,8 @@ async def test_every_page_has_security_headers(alices: ClientSession, page: str)
 
 
 @pytest.mark.parametrize("path", sorted(_FOR_SCRIPTS))
-async def test_data_for_scripts_is_json_without_caching(
-    path: str, service: Service, alice: Person, bob: Person, alices: ClientSession
-) -> None:
-    async with alices.get(filled_in(path, await ids_of(service, alice, bob))) as answer:
+async def test_data_for_scripts_is_json_without_caching(path: str, member: Reader) -> None:
+    async with member.session.get(filled_in(path, member.ids)) as answer:
         assert (answer.status, answer.content_type) == (200, "application/json")
         assert answer.headers["cache-control"] == "no-store"
         assert answer.headers["x-content-type-options"] == "nosniff"
