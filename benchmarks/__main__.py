@@ -1,4 +1,4 @@
-"""One run: `python -m benchmarks`. Takes four minutes; a figure is not a test, so none of them fails it."""
+"""One run: `python -m benchmarks`. Takes five minutes; a figure is not a test, so none of them fails it."""
 
 import asyncio
 import signal
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from benchmarks.accounts import Fixture, Viewer, store_accounts
+from benchmarks.audit import AuditFigures, measure_audit
 from benchmarks.cards import CardFigures, cards_job, read_account_page, silent_account, warm_page, weigh
 from benchmarks.holdings import HoldingsFigures, holdings_job, open_positions, warm_holdings
 from benchmarks.load import Job, Question, Report
@@ -51,7 +52,7 @@ async def run(folder: Path, progress: Progress) -> Figures:
     assert work is not None
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, work.cancel)
-    step = progress.add_task("PostgreSQL, 1,420 accounts", total=len(VARIANTS) + 7)
+    step = progress.add_task("PostgreSQL, 1,420 accounts", total=len(VARIANTS) + 8)
     log = folder / "log"
     with log.open("ab") as stream:
         configure_logging("json", stream)
@@ -70,8 +71,10 @@ async def run(folder: Path, progress: Progress) -> Figures:
             streams = await bench.measure_streams()
             progress.update(step, description="memory of idle accounts", advance=1)
             memory = await bench.measure_memory()
+            progress.update(step, description="the audit trail", advance=1)
+            audit = await bench.measure_audit()
             progress.update(step, description="the sandbox", advance=1)
-            return Figures(loads, overview, cards, holdings, streams, memory, await bench.measure_sandbox())
+            return Figures(loads, overview, cards, holdings, streams, memory, audit, await bench.measure_sandbox())
 
 
 @asynccontextmanager
@@ -84,7 +87,9 @@ async def opened_bench(folder: Path, log: Path) -> AsyncGenerator["Bench"]:
             fixture = await store_accounts(database, await open_vault(database, data_dir / "keyring.json"))
         order = Order(kind="sandbox", database_url=embedded.dsn("corral_app"), data_dir=data_dir)
         async with _started(order, log) as sandbox:
-            yield Bench(fixture, order.model_copy(update={"sandbox_url": sandbox.url}), log)
+            yield Bench(
+                fixture, order.model_copy(update={"sandbox_url": sandbox.url}), log, embedded.dsn("corral_owner")
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +111,7 @@ class Bench:
     fixture: Fixture
     order: Order
     log: Path
+    owner_url: str
 
     async def measure(self, variant: Variant) -> Report:
         async with self._server(variant.kind, variant.cache_seconds) as server:
@@ -181,6 +187,11 @@ class Bench:
                 return int(await server.child.ask("memory"))
 
             return await extra_memory(self.fixture, ask_each, settled_memory)
+
+    async def measure_audit(self) -> AuditFigures:
+        async with Database.open(self.order.database_url) as database:
+            vault = await open_vault(database, self.order.data_dir / "keyring.json")
+            return await measure_audit(database, vault, self.owner_url)
 
     async def measure_sandbox(self) -> SandboxFigures:
         loads: dict[str, Report] = {}

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}  # what a browser says about requests of Corral's own pages
 
+# With a person, in the same transaction, goes what was written down about them.
+ERASE_EVERYBODY = """
+DELETE FROM corral.one_time_links; DELETE FROM corral.users; DELETE FROM corral.audit_entries;
+DELETE FROM corral.audit_heads
+"""
+
 # Written while serving, without a request for it: when users were last seen, when keys were last checked.
 _BOOKKEEPING = ["last_seen_at", "last_used_at", "checked_at"]
 

@@ -15,6 +15,7 @@ from uuid import UUID
 from aiohttp import ClientSession
 
 from corral.identity import api_tokens, sign_in
+from corral.identity.models import Scope
 from corral_sandbox import secret_of
 
 if TYPE_CHECKING:
@@ -43,7 +44,9 @@ async def make_person(service: "Service", name: str) -> AsyncGenerator[Person]:
     database, vault = service.resources.database, service.resources.vault
     email = f"{name}-{secrets.token_hex(6)}@corral.example"
     user_id = await sign_in.add_user(database, vault, email=email, password=None)
-    _, token = await api_tokens.create_api_token(user_id, database, vault, name="test", scopes=None, expires_at=None)
+    _, token = await api_tokens.create_api_token(
+        user_id, database, vault, name="test", scopes=list(Scope), expires_at=None
+    )
     headers = {"Authorization": f"Bearer {token.reveal()}"}
     async with ClientSession(service.url, headers=headers) as client:
         yield Person(user_id, email, token.reveal(), client)

@@ -11,6 +11,7 @@ from typer.main import get_command
 from corral.cli import app
 from corral.errors import Problem
 from corral.gateway.operations import OPERATIONS, Host
+from corral.gateway.problems import GatewayProblem
 from corral.identity.models import Scope
 from corral.settings import PREFIX, Settings
 from corral_sandbox.command import create_parser
@@ -24,7 +25,8 @@ _FENCED = re.compile(r"^( *)```.*?^\1```$", re.MULTILINE | re.DOTALL)
 _CALL = re.compile(r"`(GET|POST|PUT|PATCH|DELETE) (/[^`?\s]*)")
 # Defaults that depend on where Corral runs are described in words.
 _IN_WORDS = {
-    *("data_dir", "database_url", "database_owner_url", "keyring", "public_url", "alpaca_proxy"),
+    *("data_dir", "database_url", "database_owner_url", "keyring", "public_url", "gateway_url", "alpaca_proxy"),
+    "trusted_proxies",
     *("drain_seconds", "log_format"),
 }
 
@@ -76,7 +78,7 @@ def test_a_page_names_no_setting_that_does_not_exist(page: Path) -> None:
 def _problems(kind: type[Problem] = Problem) -> Iterator[type[Problem]]:
     yield kind
     for child in kind.__subclasses__():
-        if child.__module__.startswith("corral."):
+        if child.__module__.startswith("corral.") and child is not GatewayProblem:
             yield from _problems(child)
 
 

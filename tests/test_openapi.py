@@ -96,8 +96,8 @@ def test_no_response_has_a_field_for_a_secret_except_that_of_a_new_token() -> No
         if {"token", "link", "api_key", "secret_key", "password", "current_password"}
         & set(schema.get("properties", {}))
     }
-    handed_out = {"CreatedToken", "CreatedInvitation"}
-    confirmed = {"PasswordChange", "PasswordConfirmation", "NewInvitation"}
+    handed_out = {"CreatedToken", "CreatedInvitation", "CreatedGrant", "RenewedGrant"}
+    confirmed = {"PasswordChange", "PasswordConfirmation", "NewInvitation", "NewGrant", "GrantRenewal"}
     signing_in = {"SignIn", "LinkSignIn", "SetUp", "InvitationAcceptance", "Recovery"}
     assert with_secrets == {"NewCredential", "CredentialChange"} | handed_out | confirmed | signing_in
     assert {"api_key", "secret_key", "password", "token"} <= bodies

@@ -49,6 +49,9 @@ async def _ids_of(service: Service, person: Person, key_id: str) -> dict[str, st
         order_id = (await answer.json())["items"][0]["id"]
     async with person.client.post("/api/tokens", json={"name": "another"}) as answer:
         token = await answer.json()
+    new_grant = {"name": "bot", "access": "trade"}
+    async with person.client.post(f"/api/credentials/{credential['id']}/grants", json=new_grant) as answer:
+        grant = await answer.json()
     cookie = await sign_in_by_link(service, person.user_id)
     async with browser(service.url, cookie) as page, page.get("/api/sessions") as answer:
         session = next(session for session in (await answer.json())["items"] if session["is_current"])
@@ -56,6 +59,7 @@ async def _ids_of(service: Service, person: Person, key_id: str) -> dict[str, st
         "credential_id": credential["id"],
         "order_id": order_id,
         "token_id": token["id"],
+        "grant_id": grant["id"],
         "session_id": session["id"],
         "person_id": str(person.user_id),
         "invitation_id": str(uuid4()),  # none exists here; other tests cover administrators
@@ -79,7 +83,13 @@ def _bodies(operation: Operation, key_id: str) -> list[Json | None]:
             {"nickname": "renamed"},
             {"is_active": False},
             {"is_active": True, **key_pair(key_id)},
-        ]
+        ],
+        ("POST", "/api/credentials/{credential_id}/grants"): [
+            {"name": "another", "access": "read"},
+            {"name": "another", "access": "trade", "networks": ["192.0.2.0/24"], "current_password": "a guess"},
+        ],
+        ("PATCH", "/api/grants/{grant_id}"): [{"name": "renamed"}, {"access": "read"}, {"expires_in": "1h"}, {}],
+        ("POST", "/api/grants/{grant_id}/renew"): [{"expires_in": "60d"}, {"new_secret": True, "overlap": "0m"}, {}],
     }
     return [*bodies[operation.key]] if operation.has_body else [None]
 
@@ -139,7 +149,8 @@ def _spellings(id_: str) -> list[str]:
 
 async def test_lists_contain_only_the_users_own_items(service: Service, alice: Person, bob: Person) -> None:
     hers, his = await _ids_of(service, alice, paper_key()), await _ids_of(service, bob, paper_key())
-    for path, name in (("/api/credentials", "credential_id"), ("/api/tokens", "token_id")):
+    lists = [("/api/credentials", "credential_id"), ("/api/tokens", "token_id"), ("/api/grants", "grant_id")]
+    for path, name in lists:
         for person, own, other in ((alice, hers, his), (bob, his, hers)):
             async with person.client.get(path) as answer:
                 listed = {item["id"] for item in (await answer.json())["items"]}

@@ -17,6 +17,7 @@ from corral.alpaca.client import open_alpaca
 from corral.alpaca.environments import configured_hosts
 from corral.alpaca.forwarding import open_forwarder
 from corral.alpaca.trade_updates import open_trade_updates
+from corral.audit import routes as audit_routes
 from corral.audit.heads import HEADS_FILE
 from corral.audit.trail import AuditTrail
 from corral.audit.upkeep import open_audit_trail
@@ -141,7 +142,17 @@ def create_api(state: State | None = None) -> FastAPI:
         responses=PROBLEM_RESPONSES,
     )
     accounts = (account_routes, all_accounts_routes)
-    for domain in (health, identity, people, credential_routes, grant_routes, *accounts, stream_routes, web):
+    for domain in (
+        health,
+        identity,
+        people,
+        audit_routes,
+        credential_routes,
+        grant_routes,
+        *accounts,
+        stream_routes,
+        web,
+    ):
         api.include_router(domain.router)
     install_problem_handlers(api)
     api.add_exception_handler(SignInRequired, redirect_to_sign_in)

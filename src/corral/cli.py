@@ -63,8 +63,10 @@ app = typer.Typer(
 )
 users = typer.Typer(help="Manage people.", callback=_help_when_bare, invoke_without_command=True)
 tokens = typer.Typer(help="Manage API tokens.", callback=_help_when_bare, invoke_without_command=True)
+audit = typer.Typer(help="Verify the audit trail.", callback=_help_when_bare, invoke_without_command=True)
 app.add_typer(users, name="users")
 app.add_typer(tokens, name="tokens")
+app.add_typer(audit, name="audit")
 
 
 def main() -> None:
@@ -209,11 +211,11 @@ def tokens_create(
     scope: Annotated[
         list[Scope] | None,
         typer.Option(
-            help="What the token may do. Repeat for several. Default: all that its owner may do over the API."
+            help="What the token may do. Repeat for several. Default: all that its owner may do, but grants and audit."
         ),
     ] = None,
     expires_in: Annotated[
-        str | None, typer.Option(help="Lifetime, such as 12h, 30d or 8w. Default: never expires.")
+        str | None, typer.Option(help="Lifetime, such as 90m, 12h, 30d or 8w. Default: never expires.")
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -223,6 +225,27 @@ def tokens_create(
     expires_at = None if expires_in is None else datetime.now(UTC) + _duration(expires_in)
     email, name = canonical_email(email), _token_name(name)
     _run(create_token(_command_settings(data_dir), email, name, scope or None, expires_at))
+
+
+@audit.command("verify")
+def audit_verify(
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="An export of one trail. Default: all trails of the database."),
+    ] = None,
+    heads: Annotated[
+        Path | None,
+        typer.Option(
+            help="Published heads: a copy of the file, or a JSON log. Default: audit-heads.jsonl of the data."
+        ),
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Verify audit trails with the keyring. Names the first entry that was changed, is missing or out of order."""
+    from corral.commands.audit import verify_database, verify_file
+
+    settings = _command_settings(data_dir)
+    _run(verify_database(settings, heads) if file is None else verify_file(settings, file, heads))
 
 
 @app.command()

@@ -21,6 +21,8 @@ from corral_sandbox.market_data_api import MarketDataApi
 from corral_sandbox.request_handler import RequestHandler
 from corral_sandbox.trading_api import TradingApi
 
+_LONGEST_LINE_BYTES = 32 * 1024  # a request for the bars of thousands of symbols
+
 
 @dataclass(frozen=True, slots=True)
 class _Addresses:
@@ -106,7 +108,7 @@ async def serve_sandbox(
     )
     handle = handler.handle if log is None else logged(handler.handle, log)
     # Without cancellation a delayed request would keep waiting after its client has disconnected.
-    server = web.Server(handle, handler_cancellation=True, access_log=None)
+    server = web.Server(handle, handler_cancellation=True, access_log=None, max_line_size=_LONGEST_LINE_BYTES)
     runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=0.1)
     await runner.setup()
     scheduler_task = asyncio.create_task(api.scheduler.run())

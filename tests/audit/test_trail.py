@@ -1,46 +1,58 @@
 """What is written down before and after something is sent: numbered, on the disk, and never in the answer's way."""
 
 import asyncio
-from uuid import uuid4
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from uuid import UUID
 
 import asyncpg
+import pytest
 
-from corral.audit.chain import read_text
-from corral.audit.models import Action, Actor, ActorKind, AuditEntry, NewEntry, Result
+from corral.audit import group_commit
+from corral.audit.chain import canonical_text, read_text
+from corral.audit.group_commit import GroupCommit
+from corral.audit.models import AuditEntry, NewEntry, Result
+from corral.audit.problems import AuditUnavailable
 from corral.audit.trail import AuditTrail
+from corral.database.embedded.instance import EmbeddedDatabase
+from corral.errors import DatabaseUnavailable, Overloaded
+from tests.access import owner_of
+from tests.audit.trails import GRANT, entries_of, order, paused, pending_of
+from tests.conftest import Service
+from tests.log_lines import LogSince
 from tests.people import Person
 
-GRANT = Actor(ActorKind.GRANT, uuid4())
 
-
-def order(**members: object) -> NewEntry:
-    return NewEntry(GRANT, Action.ORDER_SUBMIT, object_id="corral-1", details={"symbol": "AAPL"}, **members)  # pyright: ignore[reportArgumentType]
-
-
-async def entries_of(owner: asyncpg.Connection, person: Person) -> list[AuditEntry]:
-    rows = await owner.fetch("SELECT body FROM corral.audit_entries WHERE user_id = $1 ORDER BY seq", person.user_id)
-    return [read_text(row["body"]) for row in rows]
+@asynccontextmanager
+async def locked_head(postgres: EmbeddedDatabase, person: Person) -> AsyncGenerator[None]:
+    """As by a transaction that hangs."""
+    async with owner_of(postgres) as connection, connection.transaction():
+        await connection.execute("SELECT FROM corral.audit_heads WHERE user_id = $1 FOR UPDATE", person.user_id)
+        yield
 
 
 async def test_an_order_is_written_down_before_it_leaves_and_its_outcome_after(
     trail: AuditTrail, alice: Person, owner: asyncpg.Connection
 ) -> None:
-    before = len(await entries_of(owner, alice))
+    before = len(await entries_of(owner, alice.user_id))
     pending = await trail.begin(alice.user_id, order())
-    assert [entry.result for entry in (await entries_of(owner, alice))[before:]] == ["begun"]
+    assert [entry.result for entry in (await entries_of(owner, alice.user_id))[before:]] == ["begun"]
+    assert await pending_of(owner, alice.user_id) == 1
     pending.conclude(Result.DONE, {"status": "200"}, object_id="alpaca-1")
     pending.conclude(Result.UNKNOWN)  # the first one counts
     await trail.close()
-    begun, outcome = (await entries_of(owner, alice))[before:]
+    begun, outcome = (await entries_of(owner, alice.user_id))[before:]
+    assert (begun.object_id, begun.concludes) == ("corral-1", None)
     assert (outcome.result, outcome.concludes, outcome.object_id) == ("done", begun.seq, "alpaca-1")
     assert (outcome.actor, outcome.action, outcome.details) == (str(GRANT), "order.submit", {"status": "200"})
-    assert await owner.fetchval("SELECT count(*) FROM corral.audit_pending WHERE user_id = $1", alice.user_id) == 0
+    assert await pending_of(owner, alice.user_id) == 0
 
 
 async def test_orders_of_the_same_moment_share_few_commits(
     trail: AuditTrail, alice: Person, owner: asyncpg.Connection
 ) -> None:
-    before = len(await entries_of(owner, alice))
+    before = len(await entries_of(owner, alice.user_id))
     pendings = await asyncio.gather(*(trail.begin(alice.user_id, order()) for _ in range(300)))
     assert sorted(pending.entry.seq for pending in pendings) == list(range(before + 1, before + 301))
     for pending in pendings:
@@ -48,7 +60,176 @@ async def test_orders_of_the_same_moment_share_few_commits(
     await trail.close()
     commits = await owner.fetchval(
         "SELECT count(DISTINCT xmin::text) FROM corral.audit_entries WHERE user_id = $1 AND seq > $2",
-        alice.user_id,
-        before,
-    )
+        alice.user_id, before,
+    )  # fmt: skip
     assert commits <= 8
+
+
+async def test_an_order_whose_entry_cannot_be_written_within_two_seconds_is_not_sent(
+    trail: AuditTrail, alice: Person, bob: Person, postgres: EmbeddedDatabase, owner: asyncpg.Connection, log: LogSince
+) -> None:
+    before = len(await entries_of(owner, alice.user_id))
+    async with locked_head(postgres, alice):
+        began = asyncio.get_running_loop().time()
+        results = await asyncio.gather(*(trail.begin(alice.user_id, order()) for _ in range(3)), return_exceptions=True)
+        assert asyncio.get_running_loop().time() - began >= 1.9
+        for result in results:
+            assert isinstance(result, AuditUnavailable)
+            assert (result.status, result.code, result.retry_after) == (503, "audit_unavailable", 1)
+        (await trail.begin(bob.user_id, order())).conclude(Result.DONE)  # others are not kept waiting
+    assert len(log.alarms("audit_stuck")) == 1
+    (await trail.begin(alice.user_id, order("later"))).conclude(Result.DONE)
+    await trail.close()
+    assert await log.awaited("audit_works_again")
+    written = (await entries_of(owner, alice.user_id))[before:]
+    assert [entry.result for entry in written if entry.object_id == "later"] == ["begun", "done"]
+    sent = {entry.seq for entry in written if entry.object_id == "corral-1" and entry.result == "begun"}
+    assert sent == {entry.concludes for entry in written if entry.result == "refused"}
+
+
+async def test_the_service_is_ready_while_only_an_audit_trail_is_stuck(
+    service: Service, alice: Person, postgres: EmbeddedDatabase
+) -> None:
+    async with locked_head(postgres, alice):
+        async with alice.client.get("/readyz") as answer:
+            assert answer.status == 200
+        async with alice.client.post("/api/tokens", json={"name": "another"}) as answer:
+            assert answer.status == 503
+
+
+async def test_who_hangs_up_before_the_entry_is_written_leaves_none_or_a_refused_one(
+    trail: AuditTrail, alice: Person, postgres: EmbeddedDatabase, owner: asyncpg.Connection
+) -> None:
+    async with locked_head(postgres, alice):
+        waiting = [asyncio.create_task(trail.begin(alice.user_id, order(f"{number}"))) for number in range(2)]
+        await asyncio.sleep(0.1)  # the first ones are waiting for the lock
+        waiting.append(asyncio.create_task(trail.begin(alice.user_id, order("queued"))))
+        await asyncio.sleep(0.1)
+        for task in waiting:
+            task.cancel()
+        assert all(
+            isinstance(one, asyncio.CancelledError) for one in await asyncio.gather(*waiting, return_exceptions=True)
+        )
+    await asyncio.sleep(0)
+    await trail.close()
+    written = [entry for entry in await entries_of(owner, alice.user_id) if entry.action == "order.submit"]
+    assert [(entry.object_id, entry.result) for entry in written] == [
+        ("0", "begun"), ("1", "begun"), ("0", "refused"), ("1", "refused"),
+    ]  # fmt: skip
+    assert await pending_of(owner, alice.user_id) == 0
+
+
+async def test_an_outcome_is_recorded_by_a_request_that_is_being_cancelled(
+    trail: AuditTrail, alice: Person, owner: asyncpg.Connection
+) -> None:
+    begun = asyncio.Event()
+
+    async def request() -> None:
+        pending = await trail.begin(alice.user_id, order())
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            pending.conclude(Result.UNKNOWN, {"reason": "the client hung up"})
+
+    task = asyncio.create_task(request())
+    await begun.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await trail.close()
+    assert (await entries_of(owner, alice.user_id))[-1].result == "unknown"
+
+
+class Database:
+    """A database that refuses as long as it is told to."""
+
+    def __init__(self) -> None:
+        self.refusal: Exception | None = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.written: list[list[NewEntry]] = []
+
+    async def write(self, user_id: UUID, entries: Sequence[NewEntry]) -> Sequence[AuditEntry]:
+        await self.gate.wait()
+        if self.refusal is not None:
+            raise self.refusal
+        self.written.append(list(entries))
+        first = sum(map(len, self.written)) - len(entries) + 1
+        return [entry_of(user_id, seq, entry) for seq, entry in enumerate(entries, first)]
+
+
+def entry_of(user_id: UUID, seq: int, entry: NewEntry) -> AuditEntry:
+    return read_text(canonical_text(user_id, seq, datetime.now(UTC), entry))
+
+
+ALICE = UUID(int=1)
+
+
+async def test_an_outcome_that_the_database_does_not_take_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, log: LogSince
+) -> None:
+    monkeypatch.setattr(group_commit, "FIRST_RETRY_SECONDS", 0.01)
+    database = Database()
+    commits = GroupCommit(database.write)
+    database.refusal = DatabaseUnavailable(reason="it is stopped")
+    commits.submit_unawaited(ALICE, order("kept"))
+    refused = commits.submit(ALICE, order("refused"))
+    with pytest.raises(AuditUnavailable) as raised:
+        await refused
+    assert raised.value.__cause__ is database.refusal
+    await asyncio.sleep(0.1)
+    database.refusal = Overloaded()
+    await asyncio.sleep(0.05)
+    database.refusal = None
+    await log.awaited("audit_works_again")
+    await commits.close(1)
+    assert [[entry.object_id for entry in batch] for batch in database.written] == [["kept"]]
+    (stuck,) = log.alarms("audit_stuck")
+    assert stuck["reason"] == "it is stopped"
+
+
+async def test_entries_that_wait_for_the_database_are_bounded(monkeypatch: pytest.MonkeyPatch, log: LogSince) -> None:
+    monkeypatch.setattr(group_commit, "MOST_LATE", 3)
+    database = Database()
+    database.refusal = DatabaseUnavailable(reason="it is stopped")
+    commits = GroupCommit(database.write)
+    for number in range(5):
+        commits.submit_unawaited(ALICE, order(str(number)))
+    await log.awaited("audit_entries_lost", entries=2)
+    await commits.close(1)
+    await log.awaited("audit_entries_lost", entries=3)
+
+
+async def test_closing_waits_only_so_long(log: LogSince) -> None:
+    database = Database()
+    database.gate.clear()
+    commits = GroupCommit(database.write)
+    commits.submit_unawaited(ALICE, order())
+    began = asyncio.get_running_loop().time()
+    await commits.close(0.1)
+    assert asyncio.get_running_loop().time() - began < 5
+    assert log.alarms("audit_entries_lost") == []
+
+
+async def test_a_bug_in_writing_reaches_whoever_waits_and_the_log(
+    monkeypatch: pytest.MonkeyPatch, log: LogSince
+) -> None:
+    monkeypatch.setattr(group_commit, "ENTRIES_PER_COMMIT", 1)
+    database = Database()
+    database.refusal = ZeroDivisionError()
+    commits = GroupCommit(database.write)
+    first, second = commits.submit(ALICE, order()), commits.submit(ALICE, order())
+    with pytest.raises(ZeroDivisionError):
+        await first
+    with pytest.raises(AuditUnavailable):
+        await second
+    await log.awaited("audit_writer_broke")
+    database.refusal = None
+    assert (await commits.submit(ALICE, order())).seq == 1
+
+
+async def test_recording_without_an_intent_returns_the_entry(trail: AuditTrail, alice: Person) -> None:
+    first, second = [await trail.record(alice.user_id, entry) for entry in paused(2)]
+    assert second.seq == first.seq + 1
+    assert second.details == {"number": "1"}
+    assert second.at >= first.at

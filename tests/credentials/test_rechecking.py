@@ -16,7 +16,7 @@ from corral.database.connection import Database, get_connection_with_rls
 from corral.database.embedded.instance import EmbeddedDatabase, embedded_postgres
 from corral.database.migrate import apply_migrations
 from corral_sandbox import Sandbox
-from tests.access import owner_of
+from tests.access import ERASE_EVERYBODY, owner_of
 from tests.conftest import Faults, Service, StartService, service_starter
 from tests.log_lines import LogSince
 from tests.people import Person, key_pair, make_person, paper_key
@@ -47,7 +47,7 @@ def start(own_postgres: EmbeddedDatabase, sandbox: Sandbox, run_dir: Path) -> St
 async def owner(own_postgres: EmbeddedDatabase) -> AsyncGenerator[asyncpg.Connection]:
     async with owner_of(own_postgres) as connection:
         yield connection
-        await connection.execute("DELETE FROM corral.users")
+        await connection.execute(ERASE_EVERYBODY)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from corral.identity.tokens import token_lookups
 from tests.conftest import Service
 from tests.people import Person
 
-TABLES = ["users", "sessions", "api_tokens", "credentials"]
+TABLES = ["users", "sessions", "api_tokens", "credentials", "grants", "grant_secrets"]
 
 
 @pytest.fixture

@@ -1,15 +1,19 @@
 """What the gateway finds for a key pair: the grant as it is stored at that moment, or nothing."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 
 import asyncpg
+import pytest
 
-from corral.database.connection import Connection
+from corral.database.connection import Fetcher
+from corral.errors import DatabaseUnavailable
 from corral.grants import queries
 from corral.grants.access import Access
 from corral.grants.key_pairs import SECRET_FORM, new_key_id
 from corral.grants.lookup import GrantReader
+from corral.grants.queries import GrantKey, GrantRow
 from tests.conftest import Service, StartService
 from tests.grants.conftest import GrantOwner, reader_of
 
@@ -52,9 +56,12 @@ async def test_what_is_not_a_grants_secret_is_refused_without_asking_the_databas
     ]
     others += [secret.replace("corral_grant_", "corral_"), secret.removeprefix("corral_grant_"), f"{secret} ", "\ud800"]
     async with start_service() as service:
-        await service.resources.database._pool.close()
-        for other in others:
-            assert await reader_of(service).find(None, other, address=None) is None, other
+        pass
+    without_database = reader_of(service)
+    for other in others:
+        assert await without_database.find(None, other, address=None) is None, other
+    with pytest.raises(DatabaseUnavailable):
+        await without_database.find(None, secret, address=None)
 
 
 async def test_an_unknown_secret_finds_nothing(reader: GrantReader) -> None:
@@ -152,7 +159,7 @@ async def test_the_last_use_is_stored_but_not_that_of_a_refused_look_up(carol: G
     assert await carol.find(refused, key_id=new_key_id()) is None
     assert await carol.find(used)
     async with asyncio.timeout(30):
-        while (await carol.listed())[0]["last_used_at"] is None:
+        while (await carol.listed())[0]["last_used_at"] is None:  # noqa: ASYNC110 - PostgreSQL tells nobody
             await asyncio.sleep(0.02)
     assert (await carol.listed())[1]["last_used_at"] is None
     assert await carol.find(used)  # within the same minute: no further write
@@ -173,28 +180,27 @@ async def test_noting_a_use_waits_for_no_revocation(
 
 
 async def test_a_look_up_that_was_asked_after_a_revocation_is_never_answered_from_before_it(
-    carol: GrantOwner, service: Service, reader: GrantReader
+    carol: GrantOwner, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One is under way, and waits for the database, when the grant is revoked."""
     made = await carol.grant()
     asked, answered = asyncio.Event(), asyncio.Event()
-    fetch_many = reader._find._fetch_many
+    find_grants = queries.find_grants
 
-    async def slowly(connection: Connection, keys: "list[queries.GrantKey]") -> object:
-        found = await fetch_many(connection, keys)
+    async def slowly(database: Fetcher, wanted: Sequence[GrantKey]) -> Mapping[GrantKey, GrantRow]:
+        found = await find_grants(database, wanted)
         asked.set()
         await answered.wait()
         return found
 
-    reader._find._fetch_many = slowly  # pyright: ignore[reportAttributeAccessIssue]
-    try:
-        early = asyncio.ensure_future(reader.find(None, made["secret_key"], address=None))
-        await asked.wait()
-        assert (await carol.ask("DELETE", f"/api/grants/{made['id']}")).status == 204
-        late = asyncio.ensure_future(reader.find(None, made["secret_key"], address=None))
-        await asyncio.sleep(0)
-        answered.set()
-        assert await early is not None
-        assert await late is None
-    finally:
-        reader._find._fetch_many = fetch_many
+    monkeypatch.setattr(queries, "find_grants", slowly)
+    reader = GrantReader(service.resources.database, service.resources.vault)
+    early = asyncio.ensure_future(reader.find(None, made["secret_key"], address=None))
+    await asked.wait()
+    assert (await carol.ask("DELETE", f"/api/grants/{made['id']}")).status == 204
+    late = asyncio.ensure_future(reader.find(None, made["secret_key"], address=None))
+    await asyncio.sleep(0)
+    answered.set()
+    assert await early is not None
+    assert await late is None
+    await reader.close()

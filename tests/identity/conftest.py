@@ -13,7 +13,7 @@ from corral.database.migrate import apply_migrations
 from corral.serving import Services
 from corral.settings import Settings
 from corral.storage import DatabaseAddresses
-from tests.access import browser, owner_of, sign_in_by_link
+from tests.access import ERASE_EVERYBODY, browser, owner_of, sign_in_by_link
 from tests.conftest import Service, listening
 from tests.identity.members import Member, add_member, make_administrator
 from tests.log_lines import LogSince
@@ -86,5 +86,5 @@ async def empty_owner(empty_postgres: EmbeddedDatabase) -> AsyncGenerator[asyncp
 @pytest.fixture
 async def service_without_users(empty_house: Service, empty_owner: asyncpg.Connection) -> Service:
     """A service that has not been set up."""
-    await empty_owner.execute("DELETE FROM corral.users; DELETE FROM corral.one_time_links")
+    await empty_owner.execute(ERASE_EVERYBODY)
     return empty_house

@@ -79,10 +79,11 @@ async def test_refused_requests_are_no_events(service: Service, carol: Member) -
 async def test_events_are_bounded_and_many_of_one_kind_do_not_push_out_another(
     service: Service, carol: Member, bob: Person, owner: asyncpg.Connection
 ) -> None:
+    vault = service.resources.vault
     async with get_connection_with_rls(carol.user_id, service.resources.database) as connection:
-        await note_event(connection, carol.user_id, "password_changed", OPERATOR)
+        await note_event(connection, vault, carol.user_id, "password_changed", OPERATOR)
         for number in range(MOST_EVENTS_OF_A_KIND + 5):
-            await note_event(connection, carol.user_id, "token_made", OPERATOR, f"number {number}")
+            await note_event(connection, vault, carol.user_id, "token_made", OPERATOR, subject=f"number {number}")
     events = await _events(service, await sign_in_by_link(service, carol.user_id))
     made = [event["subject"] for event in events if event["kind"] == "token_made"]
     assert (len(made), made[0], made[-1]) == (50, "number 54", "number 5")

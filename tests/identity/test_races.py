@@ -34,7 +34,12 @@ async def _let_in(service: Service, member: Member) -> VerifiedUser:
     """By the password, a moment before the session is made."""
     resources = service.resources
     return await sign_in.check_password(
-        resources.database, resources.vault, email=member.email, password=Secret(member.password), peer=None
+        resources.database,
+        resources.vault,
+        service.services.state["audit"],
+        email=member.email,
+        password=Secret(member.password),
+        peer=None,
     )
 
 

@@ -144,7 +144,12 @@ async def test_a_sign_in_in_progress_does_not_survive_a_recovery(
 ) -> None:
     resources = service.resources
     verified = await sign_in.check_password(
-        resources.database, resources.vault, email=carol.email, password=Secret(carol.password), peer=None
+        resources.database,
+        resources.vault,
+        service.services.state["audit"],
+        email=carol.email,
+        password=Secret(carol.password),
+        peer=None,
     )
     assert await _recover(anonymous, await recovery_code(service, carol)) == (204, "")
     assert not await _is_current(service, verified.access_epoch, carol)

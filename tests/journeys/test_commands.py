@@ -53,6 +53,7 @@ REFUSED_SETTINGS = {
     "CORRAL_KEYRING": ("/not/file", "file:PATH"),
     "CORRAL_DATA_DIR": ("~nobody-of-this-name/corral", "no home directory"),
     "CORRAL_PUBLIC_URL": ("http://corral.example.com", "https"),
+    "CORRAL_GATEWAY_URL": ("https://gateway.example/alpaca", "without a path"),
     "CORRAL_ALPACA_PAPER_URL": ("https://broker.example?hunter2", "must not contain a query"),
     "CORRAL_ALPACA_LIVE_URL": ("https://paper-api.alpaca.markets", "paper and live must differ"),
     "CORRAL_ALPACA_PROXY": ("socks5://alice:hunter2@127.0.0.1", "like http://"),

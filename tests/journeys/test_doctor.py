@@ -15,6 +15,7 @@ CHECKS = [
     "every table forces row-level security, and nothing in the schema was changed",
     "one test tenant cannot reach another's rows",
     "this machine's clock agrees with the database's",
+    "the audit trail takes entries",
     "the keyring opens every stored key",
     "Alpaca's paper host is reachable",
     "Alpaca's live host is reachable",
@@ -50,8 +51,9 @@ async def test_without_the_owner_s_address_it_says_which_setting_it_needs(
     settings = {**on_the_runs_database, **against_sandbox}
     del settings["database_owner_url"]
     examined = await corral("doctor", **settings)
-    assert "1 check failed" in examined.only_complaint
-    assert "✗ the keyring opens every stored key: set CORRAL_DATABASE_OWNER_URL" in examined.out
+    assert "2 checks failed" in examined.only_complaint
+    for check in ("the audit trail takes entries", "the keyring opens every stored key"):
+        assert f"✗ {check}: set CORRAL_DATABASE_OWNER_URL" in examined.out
 
 
 async def test_a_row_that_does_not_open_is_named(
@@ -80,9 +82,9 @@ async def test_variables_that_change_trust_and_unused_proxies_are_named(
     trust = f"SSL_CERT_FILE={folder}/authorities.pem, SSL_CERT_DIR={folder}, PGSSLMODE=disable"
     assert examined.out.splitlines() == [
         f"✓ trusted certificates are changed by {trust}",
-        *(f"✓ {check}" for check in CHECKS[:7]),
+        *(f"✓ {check}" for check in CHECKS[:8]),
         "✓ no proxy is used: HTTPS_PROXY is set but ignored; set CORRAL_ALPACA_PROXY instead",
-        *(f"✓ {check}" for check in CHECKS[7:]),
+        *(f"✓ {check}" for check in CHECKS[8:]),
     ]
 
 

@@ -5,7 +5,7 @@ So hundreds of orders a second on one account cost tens of commits. Owners do no
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, final
 from uuid import UUID
@@ -88,8 +88,8 @@ class GroupCommit:
                 writer.cancel()
         if self._retry is not None:
             self._retry.cancel()
-        if self._late:
-            _log.error("audit_entries_lost", entries=len(self._late))
+        if lost := len(self._late) + sum(map(len, self._queues.values())):
+            _log.error("audit_entries_lost", entries=lost)
 
     def _enqueue(self, submitted: Submitted) -> None:
         queue = self._queues.get(submitted.user_id)
@@ -99,7 +99,12 @@ class GroupCommit:
         self._queues[submitted.user_id] = deque([submitted])
         writer = asyncio.get_running_loop().create_task(self._write_queue(submitted.user_id))
         self._writers.add(writer)
-        writer.add_done_callback(self._writers.discard)
+        writer.add_done_callback(self._finish)
+
+    def _finish(self, writer: asyncio.Task[None]) -> None:
+        self._writers.discard(writer)
+        if not writer.cancelled() and (error := writer.exception()):
+            _log.error("audit_writer_broke", exc_info=error)
 
     async def _write_queue(self, user_id: UUID) -> None:
         queue = self._queues[user_id]
@@ -109,6 +114,7 @@ class GroupCommit:
                     await self._write_batch(user_id, queue)
         finally:
             del self._queues[user_id]
+            _fail_all(queue, AuditUnavailable(retry_after=1))  # none is left, unless the writer broke
 
     async def _write_batch(self, user_id: UUID, queue: deque[Submitted]) -> None:
         batch = [queue.popleft() for _ in range(min(len(queue), ENTRIES_PER_COMMIT))]
@@ -155,7 +161,7 @@ class GroupCommit:
             self._enqueue(submitted)
 
 
-def _fail_all(batch: Sequence[Submitted], error: BaseException, cause: BaseException | None = None) -> None:
+def _fail_all(batch: Iterable[Submitted], error: BaseException, cause: BaseException | None = None) -> None:
     error.__cause__ = error.__cause__ or cause
     for submitted in batch:
         if submitted.written is not None and not submitted.written.done():

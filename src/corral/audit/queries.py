@@ -4,10 +4,15 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
+
+import asyncpg
 
 from corral.audit.models import Head, Link
 from corral.database.connection import Connection, Database, Fetcher
+
+_ROWS_PER_TRIP: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,3 +151,71 @@ async def find_abandoned(database: Database) -> dict[UUID, list[int]]:
 async def load_heads_since(database: Fetcher, moment: datetime) -> dict[UUID, Head]:
     rows = await database.fetch("SELECT user_id, seq, mac FROM corral.audit_heads_since($1)", moment)
     return {row["user_id"]: Head(row["seq"], row["mac"]) for row in rows}
+
+
+# As the owner, for `corral audit verify` and `corral doctor`.
+
+
+@asynccontextmanager
+async def open_snapshot(connection: Connection) -> AsyncGenerator[None]:
+    """Heads and entries as they are at one moment, whatever is written meanwhile."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        yield
+
+
+async def load_ends(connection: Connection) -> dict[UUID, Head]:
+    """Returns the heads of all chains, also of those that have entries but no head."""
+    rows = await connection.fetch(
+        """
+        SELECT user_id, seq, mac FROM corral.audit_heads
+        UNION ALL
+        SELECT DISTINCT user_id, 0, ''::bytea FROM corral.audit_entries e
+        WHERE NOT EXISTS (SELECT FROM corral.audit_heads h WHERE h.user_id = e.user_id)
+        """
+    )
+    return {row["user_id"]: Head(row["seq"], row["mac"]) for row in rows}
+
+
+async def load_emails(connection: Connection) -> dict[UUID, str]:
+    return {row["id"]: row["email"] for row in await connection.fetch("SELECT id, email FROM corral.users")}
+
+
+async def read_all(connection: Connection) -> AsyncGenerator[list[asyncpg.Record]]:
+    """Yields user id, number, text and mac of all entries, by user and number. In a transaction."""
+    cursor = await connection.cursor("SELECT user_id, seq, body, mac FROM corral.audit_entries ORDER BY user_id, seq")
+    while rows := await cursor.fetch(_ROWS_PER_TRIP):
+        yield rows
+
+
+async def find_locked(connection: Connection) -> list[UUID]:
+    """Returns whose heads are locked at this moment."""
+    rows = await connection.fetch(
+        """
+        WITH free AS MATERIALIZED (SELECT user_id FROM corral.audit_heads FOR UPDATE SKIP LOCKED)
+        SELECT user_id FROM corral.audit_heads EXCEPT SELECT user_id FROM free
+        """
+    )
+    return [row["user_id"] for row in rows]
+
+
+async def is_soon_free(connection: Connection, user_id: UUID) -> bool:
+    """Returns whether the head can be locked within two seconds, as whoever adds an entry has to."""
+    try:
+        async with connection.transaction():
+            await connection.execute("SET LOCAL lock_timeout = '2s'")
+            await connection.execute("SELECT FROM corral.audit_heads WHERE user_id = $1 FOR UPDATE", user_id)
+    except asyncpg.LockNotAvailableError:
+        return False
+    return True
+
+
+async def count_entries(connection: Connection) -> int:
+    """According to the heads."""
+    return await connection.fetchval("SELECT coalesce(sum(seq), 0)::bigint FROM corral.audit_heads")
+
+
+async def count_stale_intents(connection: Connection) -> int:
+    """Returns how many orders are without an outcome for more than five minutes."""
+    return await connection.fetchval(
+        "SELECT count(*) FROM corral.audit_pending WHERE begun_at < clock_timestamp() - interval '5 minutes'"
+    )

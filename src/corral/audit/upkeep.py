@@ -15,7 +15,7 @@ from corral.logs import get_logger
 from corral.vault import Vault
 
 # A process that has not said for a minute that it runs counts as gone.
-_HEARTBEAT_SECONDS: Final = 15.0
+HEARTBEAT_SECONDS: Final = 15.0
 _TURNS_BETWEEN_TASKS: Final = 4  # the rest is done every minute
 
 _log = get_logger()
@@ -42,7 +42,7 @@ async def open_audit_trail(database: Database, vault: Vault, heads_file: Path) -
 async def _keep_up_regularly(trail: AuditTrail, database: Database, publisher: HeadPublisher) -> None:
     turn = 0
     while True:
-        await asyncio.sleep(_HEARTBEAT_SECONDS)
+        await asyncio.sleep(HEARTBEAT_SECONDS)
         turn = (turn + 1) % _TURNS_BETWEEN_TASKS
         with suppress(Problem):  # readiness and the trail itself report it
             if turn:

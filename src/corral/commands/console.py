@@ -7,6 +7,7 @@ from typing import Final
 from rich.console import Console
 
 out: Final = Console(highlight=False, soft_wrap=True)
+err: Final = Console(highlight=False, stderr=True)
 
 
 def say_that_first_start_takes_long(data_dir: Path) -> None:

@@ -121,7 +121,8 @@ async def _demo_accounts(services: Services, user_id: UUID) -> list[Credential]:
 
 
 async def _revoke_former_tokens(services: Services, user_id: UUID) -> None:
-    database = services.state["resources"].database
+    resources = services.state["resources"]
+    database, vault = resources.database, resources.vault
     for token in await api_tokens.load_api_tokens(user_id, database):
         if token.name == _TOKEN_NAME:
-            await api_tokens.revoke_api_token(user_id, database, token.id, OPERATOR)
+            await api_tokens.revoke_api_token(user_id, database, vault, token.id, OPERATOR)

@@ -11,6 +11,7 @@ from rich.markup import escape
 from corral.alpaca.client import AlpacaClient, open_alpaca
 from corral.alpaca.environments import Environment, configured_hosts
 from corral.alpaca.errors import AlpacaAuthError, AlpacaError
+from corral.commands.audit import find_stuck
 from corral.commands.console import out
 from corral.credentials.keyring_check import open_vault, opens_whole
 from corral.credentials.queries import load_all_sealed
@@ -74,6 +75,7 @@ async def examine(settings: Settings, network: NetworkEnvironment) -> AsyncItera
         yield Finding("the database accepts writes", await _writes(database))
         for name, check in _database_checks(database):
             yield Finding(name, await check())
+        yield Finding("the audit trail takes entries", await find_stuck(settings, addresses.owner))
         yield Finding("the keyring opens every stored key", await _keyring(settings, database, addresses.owner))
         if settings.alpaca_proxy is None and network.proxies:
             named = " and ".join(network.proxies)

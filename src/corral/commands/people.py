@@ -45,13 +45,13 @@ async def list_users(settings: Settings) -> None:
 
 async def disable_user(settings: Settings, email: str) -> None:
     async with open_for_operator(settings) as operator, operators.owner_connection(operator.owner_dsn) as connection:
-        await operators.disable_person(connection, email)
+        await operators.disable_person(connection, operator.vault, email)
         out.print(f"Disabled {email}. Their sessions and API tokens have ended.")
 
 
 async def enable_user(settings: Settings, email: str) -> None:
     async with open_for_operator(settings) as operator, operators.owner_connection(operator.owner_dsn) as connection:
-        await operators.enable_person(connection, email)
+        await operators.enable_person(connection, operator.vault, email)
         out.print(f"Enabled {email}. They can sign in with their password, or with a link from `corral users link`.")
 
 

@@ -1,5 +1,6 @@
 """Manages stored credentials: stores, lists, renames, pauses and deletes them, and replaces their keys."""
 
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final
@@ -7,6 +8,8 @@ from uuid import UUID, uuid4
 
 from corral.alpaca.client import AlpacaClient
 from corral.alpaca.environments import Environment
+from corral.audit.models import OPERATOR_ACTOR, Action, NewEntry
+from corral.audit.writing import record_in
 from corral.credentials import queries
 from corral.credentials.models import Credential, NamedCredential, Replacement, SealedCredential
 from corral.credentials.problems import (
@@ -21,6 +24,7 @@ from corral.credentials.validation import ValidatedKeys, hint_of_key, validate_k
 from corral.database.connection import Connection, Database, get_connection_with_rls
 from corral.identity.models import AuthUser
 from corral.identity.revalidation import authorized_connection
+from corral.identity.security_events import actor_of
 from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Vault
@@ -48,6 +52,7 @@ async def store_credential(
     api_key: Secret,
     secret_key: Secret,
     expected: Environment | None,
+    address: str = "",
 ) -> Credential:
     """Stores sealed keys after Alpaca has accepted them, with the environment and account that Alpaca returned.
 
@@ -74,6 +79,10 @@ async def store_credential(
             most=MOST_CREDENTIALS,
         )
         first = await queries.find_id_of_account(connection, user_id, validated.environment, validated.account.id)
+        if credential is not None:
+            details = {"name": nickname, "environment": validated.environment.value, "key": credential.key_hint}
+            added = _entry(user, Action.CREDENTIAL_ADDED, credential_id, address, details)
+            await record_in(connection, vault, user_id, added)
     if credential is None:
         raise AccountAlreadyStored(credential_id=str(first)) if first else TooManyCredentials
     _log.info(
@@ -107,11 +116,13 @@ async def load_credential(user_id: UUID, database: Database, credential_id: UUID
 async def change_credential(
     user: AuthUser,
     database: Database,
+    vault: Vault,
     credential_id: UUID,
     *,
     nickname: str | None,
     is_active: bool | None,
     replacement: Replacement | None,
+    address: str = "",
 ) -> Credential:
     """Makes all changes in one transaction. None leaves a field unchanged.
 
@@ -119,12 +130,16 @@ async def change_credential(
     """
     user_id = user.id
     async with authorized_connection(database, user) as connection:
+        before = await queries.load_credential(connection, user_id, credential_id)
         if replacement is not None:
             await queries.replace_keys(connection, user_id, credential_id, replacement)
         await queries.update_credential(connection, user_id, credential_id, nickname=nickname, is_active=is_active)
         credential = await queries.load_credential(connection, user_id, credential_id)
-    if credential is None:
-        raise CredentialNotFound
+        if before is None or credential is None:
+            raise CredentialNotFound
+        changes = _changes(before, credential, replacement)
+        entries = [_entry(user, action, credential_id, address, details) for action, details in changes]
+        await record_in(connection, vault, user_id, *entries)
     _log.info(
         "credential_changed",
         user_id=str(user_id),
@@ -157,12 +172,16 @@ async def prepare_replacement(
     )
 
 
-async def delete_credential(user: AuthUser, database: Database, credential_id: UUID) -> None:
+async def delete_credential(
+    user: AuthUser, database: Database, vault: Vault, credential_id: UUID, *, address: str = ""
+) -> None:
     """Raises Unauthenticated as `store_credential` does."""
     async with authorized_connection(database, user) as connection:
-        is_deleted = await queries.delete_credential(connection, user.id, credential_id)
-    if not is_deleted:
-        raise CredentialNotFound
+        nickname = await queries.delete_credential(connection, user.id, credential_id)
+        if nickname is None:
+            raise CredentialNotFound
+        deleted = _entry(user, Action.CREDENTIAL_DELETED, credential_id, address, {"name": nickname})
+        await record_in(connection, vault, user.id, deleted)
     _log.info("credential_deleted", user_id=str(user.id), credential_id=str(credential_id))
 
 
@@ -170,6 +189,25 @@ def _changing(user: AuthUser | Owner, database: Database) -> AbstractAsyncContex
     if isinstance(user, Owner):
         return get_connection_with_rls(user.id, database)
     return authorized_connection(database, user)
+
+
+def _entry(
+    user: AuthUser | Owner, action: Action, credential_id: UUID, address: str, details: Mapping[str, str]
+) -> NewEntry:
+    actor = OPERATOR_ACTOR if isinstance(user, Owner) else actor_of(user)
+    return NewEntry(actor, action, credential_id=credential_id, details=details, address=address)
+
+
+def _changes(
+    before: Credential, after: Credential, replacement: Replacement | None
+) -> Iterator[tuple[Action, Mapping[str, str]]]:
+    """Yields what is different, so that a request that changes nothing leaves no entry."""
+    if replacement is not None:
+        yield Action.CREDENTIAL_REKEYED, {"name": after.nickname, "key": after.key_hint}
+    if after.nickname != before.nickname:
+        yield Action.CREDENTIAL_RENAMED, {"name": after.nickname, "before": before.nickname}
+    if after.is_active != before.is_active:
+        yield Action.CREDENTIAL_RESUMED if after.is_active else Action.CREDENTIAL_PAUSED, {"name": after.nickname}
 
 
 async def _load_sealed(user_id: UUID, database: Database, credential_id: UUID) -> SealedCredential:

@@ -312,12 +312,11 @@ async def mark_validated(
     )  # fmt: skip
 
 
-async def delete_credential(connection: Connection, user_id: UUID, credential_id: UUID) -> bool:
-    """Returns False when this user has no such credential."""
-    deleted = await connection.fetchval(
-        "DELETE FROM corral.credentials WHERE user_id = $1 AND id = $2 RETURNING id", user_id, credential_id
+async def delete_credential(connection: Connection, user_id: UUID, credential_id: UUID) -> str | None:
+    """Returns its name; None when this user has no such credential."""
+    return await connection.fetchval(
+        "DELETE FROM corral.credentials WHERE user_id = $1 AND id = $2 RETURNING nickname", user_id, credential_id
     )
-    return deleted is not None
 
 
 # As the owner, for `corral doctor`.

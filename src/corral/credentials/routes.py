@@ -37,6 +37,7 @@ from corral.errors import DatabaseUnavailable, InvalidRequest
 from corral.identity.dependencies import CredentialsRead, CredentialsWrite
 from corral.identity.models import AuthUser
 from corral.identity.problems import InsufficientScope, Unauthenticated
+from corral.identity.throttling import client_address
 
 CREDENTIALS: Final = StateKey[CredentialReader]("credentials")
 
@@ -64,6 +65,7 @@ async def store_credential(body: NewCredential, user: CredentialsWrite, request:
         api_key=body.api_key,
         secret_key=body.secret_key,
         expected=body.credential_type,
+        address=client_address(request),
     )
     return _metadata(credential)
 
@@ -90,13 +92,16 @@ async def change_credential(
     credential_id: UUID, body: CredentialChange, user: CredentialsWrite, request: Request
 ) -> CredentialMetadata:
     """Renames or pauses the account, resumes it, or replaces its API key with a new one of the same account."""
+    resources = resources_of(request)
     credential = await management.change_credential(
         user,
-        resources_of(request).database,
+        resources.database,
+        resources.vault,
         credential_id,
         nickname=body.nickname,
         is_active=body.is_active,
         replacement=await _replacement(credential_id, body, user, request),
+        address=client_address(request),
     )
     return _metadata(credential)
 
@@ -109,7 +114,9 @@ async def change_credential(
 )
 async def delete_credential(credential_id: UUID, user: CredentialsWrite, request: Request) -> None:
     """Removes the account and its API key from Corral only. Revoke the key at Alpaca, too."""
-    await management.delete_credential(user, resources_of(request).database, credential_id)
+    resources = resources_of(request)
+    address = client_address(request)
+    await management.delete_credential(user, resources.database, resources.vault, credential_id, address=address)
 
 
 @router.post(

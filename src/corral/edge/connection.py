@@ -35,7 +35,7 @@ class Limits:
     body_seconds: float = 30
     rest_seconds: int = 65  # longer than the 60 s after which common proxies close idle connections
     linger_seconds: float = 1  # after an error response, so that the client reads it before the connection is reset
-    request_line_bytes: int = 8 * 1024
+    request_line_bytes: int = 17 * 1024  # the gateway takes URLs of 16 KiB
     head_bytes: int = 32 * 1024
     headers: int = 100
     body_bytes: int = 1024 * 1024  # as received, with chunks and trailers; the edge has its own limit
@@ -194,6 +194,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if len(self.headers) > self._limits.headers or self._is_head_too_large(self._whole_head_bytes()):
             raise HeadersTooLarge
+        if b"#" in self.url:  # RFC 9112, 3.2: not part of a target, and readers differ in what they make of it
+            raise MalformedRequest
         if self._short_lived() > self._limits.connections and self.url != b"/healthz":
             raise Overloaded(retry_after=1)
         super().on_headers_complete()

@@ -13,67 +13,71 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-class NoCredentials(Problem):
+class GatewayProblem(Problem):
+    """What programs with a grant are told; docs/gateway.md has the list."""
+
+
+class NoCredentials(GatewayProblem):
     """forbidden."""
 
     status, code, title = 403, "no_credentials", "No credentials"
 
 
-class NotAuthorized(Problem):
+class NotAuthorized(GatewayProblem):
     """request is not authorized"""
 
     status, code, title = 401, "not_authorized", "Not authorized"
 
 
-class NotGranted(Problem):
+class NotGranted(GatewayProblem):
     """This grant does not allow this operation."""
 
     status, code, title = 403, "not_granted", "Not granted"
 
 
-class AccountPaused(Problem):
+class AccountPaused(GatewayProblem):
     """The owner has switched this account off. The grant works again when it is switched on."""
 
     status, code, title = 403, "account_paused", "Account switched off"
 
 
-class KeysRefused(Problem):
+class KeysRefused(GatewayProblem):
     """Alpaca refuses the keys of this account. The grant works again when its owner has entered new ones."""
 
     status, code, title = 403, "keys_refused", "Keys refused"
 
 
-class TargetTooLong(Problem):
+class TargetTooLong(GatewayProblem):
     """The URL is too long."""
 
     status, code, title = 414, "target_too_long", "URL too long"
 
 
-class ShareSpent(Problem):
+class ShareSpent(GatewayProblem):
     """This grant's part of the account's requests for this minute is spent."""
 
     status, code, title = 429, "rate_limited", "Rate limited"
 
 
-class OutcomeUnknown(Problem):
+class OutcomeUnknown(GatewayProblem):
     """Outcome unknown: look at the account's orders before you send this again."""
 
     status, code, title = 500, "outcome_unknown", "Outcome unknown"
 
 
-class AnswerUnusable(Problem):
+class AnswerUnusable(GatewayProblem):
     """Alpaca, or something on the way, answered with something that cannot be passed on."""
 
     status, code, title = 502, "upstream_failed", "Alpaca failed"
 
 
-class NothingSent(Problem):
+class NothingSent(GatewayProblem):
     """Alpaca cannot be reached. Nothing was sent."""
 
     status, code, title = 503, "upstream_unavailable", "Alpaca unavailable"
 
 
-class AnswerLate(Problem):
+class AnswerLate(GatewayProblem):
     """Alpaca did not answer in time."""
 
     status, code, title = 504, "upstream_timeout", "Alpaca timeout"

@@ -133,8 +133,9 @@ async def load_grants(
         SELECT g.id, g.credential_id, c.credential_type, g.name, g.key_id, g.access, g.networks, g.created_at,
                g.expires_at, g.last_used_at, g.expires_at <= clock_timestamp(),
                g.expires_at BETWEEN clock_timestamp() AND clock_timestamp() + interval '7 days',
-               (SELECT max(s.valid_until) FROM corral.grant_secrets s
-                WHERE s.user_id = g.user_id AND s.grant_id = g.id AND s.valid_until > clock_timestamp()),
+               (SELECT least(s.valid_until, g.expires_at) FROM corral.grant_secrets s
+                WHERE s.user_id = g.user_id AND s.grant_id = g.id AND s.valid_until IS NOT NULL
+                  AND least(s.valid_until, g.expires_at) > clock_timestamp() LIMIT 1),
                c.is_active, c.refused_at IS NOT NULL
         FROM corral.grants g JOIN corral.credentials c ON c.user_id = g.user_id AND c.id = g.credential_id
         WHERE g.user_id = $1 AND g.credential_id = coalesce($2, g.credential_id) AND g.id = coalesce($3, g.id)

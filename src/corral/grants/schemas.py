@@ -79,7 +79,7 @@ class GrantChange(Body):
     @classmethod
     def _is_not_null(cls, value: object) -> object:
         if value is None:
-            raise ValueError("Leave this field out to keep it as it is.")
+            raise PydanticCustomError("null", "Leave this field out to keep it as it is.")
         return value
 
 
@@ -98,7 +98,7 @@ class GrantRenewal(Body):
     @model_validator(mode="after")
     def _overlap_is_for_a_new_secret(self) -> Self:
         if self.overlap is not None and not self.new_secret:
-            raise ValueError("Send overlap only with new_secret.")
+            raise PydanticCustomError("overlap_alone", "Send overlap only with new_secret.")
         return self
 
 

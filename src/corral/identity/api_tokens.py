@@ -38,7 +38,7 @@ async def create_api_token(
         made = await _insert_token(
             connection, vault, user_id, token_id=uuid4(), name=name, scopes=scopes, expires_at=expires_at
         )
-        await note_event(connection, user_id, "token_made", OPERATOR, name)
+        await note_event(connection, vault, user_id, "token_made", OPERATOR, subject=name, subject_id=made[0].id)
     _log_creation(user_id, made[0])
     return made
 
@@ -62,7 +62,7 @@ async def make_own_token(
         made = await _insert_token(
             connection, vault, maker.id, token_id=token_id or uuid4(), name=name, scopes=scopes, expires_at=expires_at
         )
-        await note_event(connection, maker.id, "token_made", source, name)
+        await note_event(connection, vault, maker.id, "token_made", source, subject=name, subject_id=made[0].id)
     _log_creation(maker.id, made[0])
     return made
 
@@ -127,19 +127,19 @@ async def load_api_tokens(user_id: UUID, database: Database) -> list[TokenMetada
         return await queries.load_api_tokens(connection, user_id)
 
 
-async def revoke_api_token(user_id: UUID, database: Database, token_id: UUID, source: Source) -> None:
+async def revoke_api_token(user_id: UUID, database: Database, vault: Vault, token_id: UUID, source: Source) -> None:
     async with get_connection_with_rls(user_id, database) as connection:
         name = await queries.delete_api_token(connection, user_id, token_id)
         if name is None:
             raise TokenNotFound
-        await note_event(connection, user_id, "token_revoked", source, name)
+        await note_event(connection, vault, user_id, "token_revoked", source, subject=name, subject_id=token_id)
     _log.info("api_token_revoked", user_id=str(user_id), token_id=str(token_id))
 
 
-async def revoke_all_api_tokens(user_id: UUID, database: Database, source: Source) -> None:
+async def revoke_all_api_tokens(user_id: UUID, database: Database, vault: Vault, source: Source) -> None:
     """Includes those that are being created at this moment."""
     async with get_connection_with_rls(user_id, database) as connection:
         await queries.lock_user(connection, user_id)
         await queries.delete_all_api_tokens(connection, user_id)
-        await note_event(connection, user_id, "tokens_revoked", source)
+        await note_event(connection, vault, user_id, "tokens_revoked", source)
     _log.info("api_tokens_revoked", user_id=str(user_id))

@@ -29,6 +29,7 @@ def _requires(scope: Scope) -> Callable[[Request], Awaitable[AuthUser]]:
 
 
 get_accounts_reader = _requires(Scope.ACCOUNTS_READ)
+get_audit_reader = _requires(Scope.AUDIT_READ)
 
 
 async def _signed_in_person(request: Request) -> AuthUser:
@@ -49,6 +50,7 @@ CurrentUser = Annotated[AuthUser, Depends(get_current_user)]
 SignedInPerson = Annotated[AuthUser, Depends(_signed_in_person)]
 Administrator = Annotated[AuthUser, Depends(_administrator)]
 AccountsRead = Annotated[AuthUser, Depends(get_accounts_reader)]
+AuditRead = Annotated[AuthUser, Depends(get_audit_reader)]
 CredentialsRead = Annotated[AuthUser, Depends(_requires(Scope.CREDENTIALS_READ))]
 CredentialsWrite = Annotated[AuthUser, Depends(_requires(Scope.CREDENTIALS_WRITE))]
 GrantsRead = Annotated[AuthUser, Depends(_requires(Scope.GRANTS_READ))]

@@ -48,7 +48,7 @@ async def issue_link(database: Database, vault: Vault, kind: Kind, user_id: UUID
         if not is_issued:
             raise PersonDisabled
         if kind == "recovery" and user_id is not None:
-            await note_event(connection, user_id, "recovery_link_made", OPERATOR)
+            await note_event(connection, vault, user_id, "recovery_link_made", OPERATOR)
     return Secret(f"{public_url}{_PAGES[kind]}#{code}")
 
 

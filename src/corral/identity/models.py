@@ -13,6 +13,7 @@ from corral.identity.problems import SignInRefused
 
 class Scope(StrEnum):
     ACCOUNTS_READ = "accounts:read"
+    AUDIT_READ = "audit:read"
     CREDENTIALS_READ = "credentials:read"
     CREDENTIALS_WRITE = "credentials:write"
     GRANTS_READ = "grants:read"
@@ -26,8 +27,9 @@ ALL_SCOPES = frozenset(Scope)
 # Stored in place of a list: full access to the API, now and in later releases, but for what has to be named.
 EVERYTHING = "*"
 
-# A grant outlives the token that made it and trades on its own, so no token may make one unless somebody said so.
-TO_BE_NAMED = frozenset({Scope.GRANTS_READ, Scope.GRANTS_WRITE})
+# A grant outlives the token that made it and trades on its own, and the audit trail says from where its owner signs in
+# and what every other program of theirs does: no token may have these unless somebody said so.
+TO_BE_NAMED = frozenset({Scope.GRANTS_READ, Scope.GRANTS_WRITE, Scope.AUDIT_READ})
 
 
 @lru_cache(maxsize=256)

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
+from corral.audit.trail import AUDIT
 from corral.edge.problems import responses_for
 from corral.edge.request_state import resources_of
 from corral.errors import DatabaseUnavailable, InvalidRequest
@@ -60,7 +61,12 @@ async def sign_in_with_password(body: SignIn, request: Request, response: Respon
     """Signs in and sets the session cookie."""
     resources = resources_of(request)
     verified = await sign_in.check_password(
-        resources.database, resources.vault, email=body.email, password=body.password, peer=network_address_of(request)
+        resources.database,
+        resources.vault,
+        AUDIT.of(request),
+        email=body.email,
+        password=body.password,
+        peer=network_address_of(request),
     )
     return me_of(await begin_session(verified, request, response))
 
@@ -107,7 +113,7 @@ async def change_password(body: PasswordChange, user: SignedInPerson, request: R
         user,
         current=body.current_password,
         new=body.new_password,
-        source=source_of(request, "session"),
+        source=source_of(request, "session", user.session_or_token_id),
     )
     forget_session_cookie(resources, response)
 
@@ -179,7 +185,7 @@ async def create_token(body: NewToken, user: TokensWrite, request: Request) -> C
         name=body.name,
         scopes=api_tokens.scopes_made_by(user, body.scopes),
         expires_at=body.expires_at,
-        source=source_of(request, user.authenticated_by),
+        source=source_of(request, user.authenticated_by, user.session_or_token_id),
     )
     return CreatedToken(**_token(metadata).model_dump(), token=token.reveal())
 
@@ -192,9 +198,9 @@ async def create_token(body: NewToken, user: TokensWrite, request: Request) -> C
 )
 async def revoke_token(token_id: UUID, user: TokensWrite, request: Request) -> None:
     """Revokes the API token immediately."""
-    await api_tokens.revoke_api_token(
-        user.id, resources_of(request).database, token_id, source_of(request, user.authenticated_by)
-    )
+    resources = resources_of(request)
+    source = source_of(request, user.authenticated_by, user.session_or_token_id)
+    await api_tokens.revoke_api_token(user.id, resources.database, resources.vault, token_id, source)
 
 
 @router.delete(
@@ -205,9 +211,9 @@ async def revoke_token(token_id: UUID, user: TokensWrite, request: Request) -> N
 )
 async def revoke_all_tokens(user: TokensWrite, request: Request) -> None:
     """Revokes all API tokens immediately, including the one of this request. Sessions are not affected."""
-    await api_tokens.revoke_all_api_tokens(
-        user.id, resources_of(request).database, source_of(request, user.authenticated_by)
-    )
+    resources = resources_of(request)
+    source = source_of(request, user.authenticated_by, user.session_or_token_id)
+    await api_tokens.revoke_all_api_tokens(user.id, resources.database, resources.vault, source)
 
 
 def _token(metadata: queries.TokenMetadata) -> Token:

@@ -10,8 +10,12 @@ from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
 
+from corral.audit.models import Action, Actor, ActorKind, NewEntry
+from corral.audit.writing import record_in
 from corral.database.connection import Connection, Database, get_connection_with_rls
 from corral.identity import queries
+from corral.identity.models import AuthUser
+from corral.vault import Vault
 
 _BROWSERS = (
     ("Edg", "Edge"), ("OPR/", "Opera"), ("SamsungBrowser/", "Samsung Internet"), ("Firefox/", "Firefox"),
@@ -44,6 +48,15 @@ Kind = Literal[
 ]
 MadeBy = Literal["session", "token", "link", "operator"]
 
+_ACTIONS: Final[dict[Kind, Action]] = {
+    "password_changed": Action.PASSWORD_CHANGED,
+    "password_recovered": Action.PASSWORD_RECOVERED,
+    "recovery_link_made": Action.RECOVERY_LINK_MADE,
+    "token_made": Action.TOKEN_MADE,
+    "token_revoked": Action.TOKEN_REVOKED,
+    "tokens_revoked": Action.TOKENS_REVOKED,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -52,6 +65,15 @@ class Source:
     made_by: MadeBy
     address: str
     device: str
+    made_by_id: UUID | None = None  # of the session or token
+
+    @property
+    def actor(self) -> Actor:
+        return Actor(ActorKind(self.made_by), self.made_by_id)
+
+
+def actor_of(user: AuthUser) -> Actor:
+    return Actor(ActorKind(user.authenticated_by), user.session_or_token_id)
 
 
 OPERATOR: Final = Source("operator", "", "")
@@ -65,8 +87,11 @@ class SecurityEvent:
     happened_at: datetime
 
 
-async def note_event(connection: Connection, user_id: UUID, kind: Kind, source: Source, subject: str = "") -> None:
-    """To be called in the transaction of the change, so that both or neither are stored."""
+async def note_event(
+    connection: Connection, vault: Vault, user_id: UUID, kind: Kind, source: Source, *,
+    subject: str = "", subject_id: UUID | None = None,
+) -> None:  # fmt: skip
+    """Also writes it into the audit trail. To be called last in the transaction of the change, as `record_in` is."""
     await queries.insert_account_event(
         connection,
         user_id,
@@ -76,6 +101,10 @@ async def note_event(connection: Connection, user_id: UUID, kind: Kind, source: 
         device=source.device,
         subject=subject,
     )
+    details = {"name": subject, "device": source.device}
+    object_id = str(subject_id) if subject_id else None
+    entry = NewEntry(source.actor, _ACTIONS[kind], object_id=object_id, details=details, address=source.address)
+    await record_in(connection, vault, user_id, entry)
 
 
 async def load_events(user_id: UUID, database: Database) -> list[SecurityEvent]:

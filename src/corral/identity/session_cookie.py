@@ -1,6 +1,7 @@
 """A browser's session from sign-in to sign-out: its row and its cookie."""
 
 from contextlib import suppress
+from uuid import UUID
 
 from fastapi import Request, Response
 
@@ -10,7 +11,7 @@ from corral.identity.dependencies import AUTHENTICATOR
 from corral.identity.models import AuthUser, VerifiedUser
 from corral.identity.problems import SessionNotFound
 from corral.identity.security_events import MadeBy, Source, device_of
-from corral.identity.throttling import network_of
+from corral.identity.throttling import client_address
 
 
 async def begin_session(verified: VerifiedUser, request: Request, response: Response) -> AuthUser:
@@ -48,11 +49,9 @@ def forget_session_cookie(resources: Resources, response: Response) -> None:
     _set_cookie(resources, response, "", 0)
 
 
-def source_of(request: Request, made_by: MadeBy) -> Source:
+def source_of(request: Request, made_by: MadeBy, made_by_id: UUID | None = None) -> Source:
     """For the user to recognize. A guess, because it relies on what the browser sends."""
-    host = request.client.host if request.client else None
-    address = host if host is not None and network_of(host) is not None else ""
-    return Source(made_by, address, device_of(request.headers.get("user-agent", "")))
+    return Source(made_by, client_address(request), device_of(request.headers.get("user-agent", "")), made_by_id)
 
 
 def _set_cookie(resources: Resources, response: Response, value: str, max_age: int) -> None:

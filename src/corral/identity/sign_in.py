@@ -2,6 +2,8 @@
 
 from uuid import UUID, uuid4
 
+from corral.audit.models import ANYONE, Action
+from corral.audit.trail import AuditTrail
 from corral.database.connection import Database, get_connection_with_rls
 from corral.identity import queries
 from corral.identity.links import link_lookups, refuse_unbelievable
@@ -20,7 +22,7 @@ _log = get_logger()
 
 
 async def check_password(
-    database: Database, vault: Vault, *, email: str, password: Secret, peer: str | None
+    database: Database, vault: Vault, audit: AuditTrail, *, email: str, password: Secret, peer: str | None
 ) -> VerifiedUser:
     """Returns the user with this email and password.
 
@@ -37,6 +39,8 @@ async def check_password(
     matches = await is_password_of(vault, user.id if user else None, user.password_sealed if user else None, password)
     if user is None or not matches or user.disabled_at is not None:
         _log.warning("sign_in_refused", user_id=str(user.id) if user else None)
+        if user is not None:
+            audit.count_refusal(user.id, Action.SIGN_IN_REFUSED, ANYONE, SignInRefused.code, address=peer or "")
         raise SignInRefused
     await queries.forget_sign_in_attempts(database, account_key)
     if address_key is not None:
@@ -100,7 +104,7 @@ async def change_password(
     password_sealed = await hash_password(vault, person.id, new)
     async with confirmed_connection(database, person) as connection:
         await queries.set_password(connection, person.id, password_sealed)
-        await note_event(connection, person.id, "password_changed", source)
+        await note_event(connection, vault, person.id, "password_changed", source)
     _log.info("password_changed", user_id=str(person.id))
 
 
@@ -124,7 +128,7 @@ async def recover_password(database: Database, vault: Vault, *, code: Secret, ne
         await queries.delete_all_api_tokens(connection, link.user_id)
         await queries.delete_all_grants(connection, link.user_id)
         await queries.delete_own_invitations(connection)
-        await note_event(connection, link.user_id, "password_recovered", source)
+        await note_event(connection, vault, link.user_id, "password_recovered", source)
     _log.warning("password_recovered", user_id=str(link.user_id))
 
 

@@ -34,6 +34,12 @@ def network_address_of(request: Request) -> str | None:
     return None if request.client is None else network_of(request.client.host)
 
 
+def client_address(request: Request) -> str:
+    """Returns the peer's address for people to read; empty if it is unknown, or that of a proxy on this machine."""
+    host = request.client.host if request.client else None
+    return host if host is not None and network_of(host) is not None else ""
+
+
 def network_of(host: str) -> str | None:
     """For IPv6 returns the /64 network: a household has all of its addresses, and each would have its own attempts."""
     address = ip_address(host)

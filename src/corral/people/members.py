@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from corral.audit.models import Action, Actor, ActorKind, NewEntry
+from corral.audit.writing import record_in
 from corral.database.connection import Database, get_connection_with_rls
 from corral.identity.models import AuthUser
 from corral.identity.reauthentication import confirmed_connection
@@ -41,21 +43,33 @@ async def list_people(
     return [person_of(vault, row) for row in rows], invitations
 
 
-async def disable_person(administrator: AuthUser, database: Database, person_id: UUID) -> None:
+async def disable_person(
+    administrator: AuthUser, database: Database, vault: Vault, person_id: UUID, *, address: str = ""
+) -> None:
     """Ends sessions, tokens and links at once. Raises PersonNotFound and AdministratorProtected.
 
     Raises SignInRefused if the administrator's password has changed since it was confirmed.
     """
     async with confirmed_connection(database, administrator) as connection:
         _refuse_others(await queries.disable_person(connection, person_id))
+        await record_in(connection, vault, person_id, _entry(administrator, Action.PERSON_DISABLED, person_id, address))
     _log.info("user_disabled", user_id=str(person_id), by=str(administrator.id))
 
 
-async def enable_person(administrator: AuthUser, database: Database, person_id: UUID) -> None:
+async def enable_person(
+    administrator: AuthUser, database: Database, vault: Vault, person_id: UUID, *, address: str = ""
+) -> None:
     """Ended sessions and tokens stay ended. Raises as `disable_person` does."""
     async with confirmed_connection(database, administrator) as connection:
         _refuse_others(await queries.enable_person(connection, person_id))
+        await record_in(connection, vault, person_id, _entry(administrator, Action.PERSON_ENABLED, person_id, address))
     _log.info("user_enabled", user_id=str(person_id), by=str(administrator.id))
+
+
+def _entry(administrator: AuthUser, action: Action, person_id: UUID, address: str) -> NewEntry:
+    """In the trail of the person whom it concerns."""
+    actor = Actor(ActorKind.PERSON, administrator.id)
+    return NewEntry(actor, action, object_id=str(person_id), address=address)
 
 
 def person_of(vault: Vault, row: PersonRow) -> Member:

@@ -4,6 +4,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
+from corral.audit.models import OPERATOR_ACTOR, Action, NewEntry
+from corral.audit.writing import record_in
 from corral.database.connection import Connection, Database, open_owner_connection
 from corral.errors import OperatorError
 from corral.identity.queries import UserRow, find_user_by_email
@@ -46,15 +48,19 @@ async def find_person(database: Database, email: str) -> UserRow:
     return user
 
 
-async def disable_person(connection: Connection, email: str) -> None:
+async def disable_person(connection: Connection, vault: Vault, email: str) -> None:
     user_id = await _find_user_id(connection, email)
-    await queries.disable_user(connection, user_id)
+    async with connection.transaction():
+        await queries.disable_user(connection, user_id)
+        await record_in(connection, vault, user_id, _entry(Action.PERSON_DISABLED, user_id))
     _log.info("user_disabled", user_id=str(user_id), by="operator")
 
 
-async def enable_person(connection: Connection, email: str) -> None:
+async def enable_person(connection: Connection, vault: Vault, email: str) -> None:
     user_id = await _find_user_id(connection, email)
-    await queries.enable_user(connection, user_id)
+    async with connection.transaction():
+        await queries.enable_user(connection, user_id)
+        await record_in(connection, vault, user_id, _entry(Action.PERSON_ENABLED, user_id))
     _log.info("user_enabled", user_id=str(user_id), by="operator")
 
 
@@ -70,6 +76,10 @@ async def demote_person(connection: Connection, email: str) -> None:
     user_id = await _find_user_id(connection, email)
     await queries.set_admin_seal(connection, user_id, None)
     _log.info("user_demoted", user_id=str(user_id))
+
+
+def _entry(action: Action, user_id: UUID) -> NewEntry:
+    return NewEntry(OPERATOR_ACTOR, action, object_id=str(user_id))
 
 
 async def _find_user_id(connection: Connection, email: str) -> UUID:

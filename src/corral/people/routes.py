@@ -22,6 +22,7 @@ from corral.identity.problems import (
 from corral.identity.reauthentication import confirm_password
 from corral.identity.schemas import Me, me_of
 from corral.identity.session_cookie import begin_session
+from corral.identity.throttling import client_address
 from corral.people import invitations, members
 from corral.people.problems import AdministratorProtected, InvitationNotFound, PersonNotFound
 from corral.people.schemas import (
@@ -91,7 +92,7 @@ async def disable(person_id: UUID, body: PasswordConfirmation, user: Administrat
     """Ends the member's sessions, API tokens and streams immediately. Their accounts stay stored, but unused."""
     resources = resources_of(request)
     await confirm_password(resources.database, resources.vault, user, body.current_password)
-    await members.disable_person(user, resources.database, person_id)
+    await members.disable_person(user, resources.database, resources.vault, person_id, address=client_address(request))
 
 
 @router.post(
@@ -104,7 +105,7 @@ async def enable(person_id: UUID, body: PasswordConfirmation, user: Administrato
     """Lets the member sign in again. Sessions and API tokens that have ended don't come back."""
     resources = resources_of(request)
     await confirm_password(resources.database, resources.vault, user, body.current_password)
-    await members.enable_person(user, resources.database, person_id)
+    await members.enable_person(user, resources.database, resources.vault, person_id, address=client_address(request))
 
 
 @router.post(

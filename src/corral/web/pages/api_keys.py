@@ -19,6 +19,7 @@ from corral.edge.field_types import Body, KeyIdText, KeySecretText, Name
 from corral.edge.request_state import resources_of
 from corral.errors import NotFound, Problem
 from corral.identity.models import AuthUser
+from corral.identity.throttling import client_address
 from corral.web.confirmations import Done, confirm
 from corral.web.forms import EmptyForm, Form, Redisplay, handle_form, initial_form
 from corral.web.page_user import PageUser, see_other
@@ -67,6 +68,7 @@ async def add_account(user: PageUser, request: Request) -> Response:
             api_key=body.api_key,
             secret_key=body.secret_key,
             expected=body.credential_type,
+            address=client_address(request),
         )
         return see_other(f"/keys/{credential.id}/found")
 
@@ -159,7 +161,14 @@ async def replace_api_key(credential_id: UUID, user: PageUser, request: Request)
             secret_key=body.secret_key,
         )
         await management.change_credential(
-            user, resources.database, credential_id, nickname=None, is_active=None, replacement=replacement
+            user,
+            resources.database,
+            resources.vault,
+            credential_id,
+            nickname=None,
+            is_active=None,
+            replacement=replacement,
+            address=client_address(request),
         )
         return confirm(request, see_other(f"/keys/{credential_id}"), Done.KEY_REPLACED)
 
@@ -172,7 +181,8 @@ async def remove_account(credential_id: UUID, user: PageUser, request: Request) 
         credential = await _load(credential_id, user, request)
         if body.nickname.strip() != credential.nickname:
             raise NameMismatch
-        await management.delete_credential(user, resources_of(request).database, credential_id)
+        resources, address = resources_of(request), client_address(request)
+        await management.delete_credential(user, resources.database, resources.vault, credential_id, address=address)
         return confirm(request, see_other("/"), Done.ACCOUNT_REMOVED)
 
     return await handle_form(request, Removal, submit, _redisplay(credential_id, "delete", user, request))
@@ -191,13 +201,16 @@ async def _change(
     nickname: str | None = None,
     is_active: bool | None = None,
 ) -> Response:
+    resources = resources_of(request)
     await management.change_credential(
         user,
-        resources_of(request).database,
+        resources.database,
+        resources.vault,
         credential_id,
         nickname=nickname,
         is_active=is_active,
         replacement=None,
+        address=client_address(request),
     )
     return confirm(request, see_other(f"/keys/{credential_id}"), done)
 

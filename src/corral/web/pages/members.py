@@ -11,6 +11,7 @@ from corral.health.routes import READINESS
 from corral.identity.models import AuthUser
 from corral.identity.reauthentication import confirm_password
 from corral.identity.sign_in import has_password
+from corral.identity.throttling import client_address
 from corral.people import invitations, members
 from corral.people.members import Member
 from corral.people.problems import InvitationNotFound, PersonNotFound
@@ -84,7 +85,7 @@ async def apply_action(person_id: UUID, action: Action, user: AdministratorPageU
     async def submit(body: PasswordConfirmation) -> Response:
         resources = resources_of(request)
         await confirm_password(resources.database, resources.vault, user, body.current_password)
-        await _CHANGES[action](user, resources.database, person_id)
+        await _CHANGES[action](user, resources.database, resources.vault, person_id, address=client_address(request))
         return confirm(request, see_other("/people"), _DONE[action])
 
     async def redisplay(form: Form) -> Response:

@@ -32,6 +32,7 @@ router = APIRouter(prefix="/you", include_in_schema=False)
 
 SCOPE_DESCRIPTIONS: Final[dict[str, str]] = {
     Scope.ACCOUNTS_READ: "View accounts: cash, equity, positions, orders and history",
+    Scope.AUDIT_READ: "Read the audit trail: what was done, by whom and from where",
     Scope.CREDENTIALS_READ: "List accounts and key IDs, without secrets",
     Scope.CREDENTIALS_WRITE: "Add, change, check and remove accounts and their API keys",
     Scope.GRANTS_READ: "List grants, without their secrets",
@@ -193,7 +194,7 @@ async def create_token(user: PageUser, request: Request) -> Response:
             scopes=_scopes(body.scopes),
             expires_at=await _expiry(resources.database, body.days),
             token_id=_token_id(resources.vault, user, body.once),
-            source=source_of(request, "session"),
+            source=source_of(request, "session", user.session_or_token_id),
         )
         return await _settings_page(request, user, created=token)
 
@@ -211,9 +212,8 @@ async def show_revoke(token_id: UUID, user: PageUser, request: Request) -> Respo
 @router.post("/tokens/{token_id:uuid}/revoke")
 async def revoke_token(token_id: UUID, user: PageUser, request: Request) -> Response:
     async def submit(_: EmptyForm) -> Response:
-        await api_tokens.revoke_api_token(
-            user.id, resources_of(request).database, token_id, source_of(request, "session")
-        )
+        resources, source = resources_of(request), source_of(request, "session", user.session_or_token_id)
+        await api_tokens.revoke_api_token(user.id, resources.database, resources.vault, token_id, source)
         return confirm(request, see_other("/you"), Done.TOKEN_REVOKED)
 
     async def redisplay(form: Form) -> Response:
@@ -230,7 +230,8 @@ async def show_revoke_all(user: PageUser, request: Request) -> Response:
 @router.post("/tokens/all/revoke")
 async def revoke_all_tokens(user: PageUser, request: Request) -> Response:
     async def submit(_: EmptyForm) -> Response:
-        await api_tokens.revoke_all_api_tokens(user.id, resources_of(request).database, source_of(request, "session"))
+        resources, source = resources_of(request), source_of(request, "session", user.session_or_token_id)
+        await api_tokens.revoke_all_api_tokens(user.id, resources.database, resources.vault, source)
         return confirm(request, see_other("/you"), Done.TOKENS_REVOKED)
 
     async def redisplay(form: Form) -> Response:
@@ -249,7 +250,7 @@ async def set_password(user: PageUser, request: Request) -> Response:
             user,
             current=body.current_password,
             new=body.new_password,
-            source=source_of(request, "session"),
+            source=source_of(request, "session", user.session_or_token_id),
         )
         response = see_other("/sign-in?next=/you")  # the page that lists the API tokens, which still work
         forget_session_cookie(resources, response)

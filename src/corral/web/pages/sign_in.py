@@ -5,6 +5,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from corral.audit.trail import AUDIT
 from corral.edge.request_state import resources_of
 from corral.identity import sign_in
 from corral.identity.links import code_in
@@ -40,6 +41,7 @@ async def sign_in_with_password(request: Request) -> Response:
         user = await sign_in.check_password(
             resources.database,
             resources.vault,
+            AUDIT.of(request),
             email=body.email,
             password=body.password,
             peer=network_address_of(request),

@@ -1,0 +1,73 @@
+"""Heads are published to a file that is only added to, and to the log: each once, at most."""
+
+import stat
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import orjson
+
+from corral.audit import queries
+from corral.audit.heads import HeadPublisher, load_heads
+from corral.audit.trail import AuditTrail
+from tests.audit.trails import paused
+from tests.conftest import Service
+from tests.log_lines import LogSince
+from tests.people import Person
+
+
+async def publish(publisher: HeadPublisher, service: Service, trail: AuditTrail) -> None:
+    await publisher.publish(await queries.note_process(service.resources.database, trail.process_id))
+
+
+async def test_a_head_is_published_once_to_the_file_and_to_the_log(
+    service: Service, alice: Person, trail: AuditTrail, tmp_path: Path, log: LogSince
+) -> None:
+    file = tmp_path / "data" / "audit-heads.jsonl"
+    publisher = HeadPublisher(service.resources.database, file)
+    await trail.record(alice.user_id, paused()[0])
+    await publish(publisher, service, trail)
+    await publish(publisher, service, trail)
+    entry = await trail.record(alice.user_id, paused()[0])
+    await publish(publisher, service, trail)
+    heads = load_heads(file)[alice.user_id]
+    assert list(heads) == [entry.seq - 1, entry.seq]
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    lines = [
+        line for line in map(orjson.loads, file.read_bytes().splitlines()) if line["user_id"] == str(alice.user_id)
+    ]
+    assert len(lines) == 2
+    logged = await log.awaited("audit_head", user_id=str(alice.user_id), seq=entry.seq)
+    assert bytes.fromhex(logged["mac"]) == heads[entry.seq]
+
+
+async def test_after_a_restart_only_heads_that_moved_since_are_published(
+    service: Service, alice: Person, bob: Person, trail: AuditTrail, tmp_path: Path
+) -> None:
+    file = tmp_path / "audit-heads.jsonl"
+    await publish(HeadPublisher(service.resources.database, file), service, trail)
+    await trail.record(bob.user_id, paused()[0])
+    await publish(HeadPublisher(service.resources.database, file), service, trail)
+    heads = load_heads(file)
+    assert (len(heads[alice.user_id]), len(heads[bob.user_id])) == (1, 2)
+
+
+async def test_a_log_can_be_read_as_published_heads(tmp_path: Path, alice: Person) -> None:
+    file = tmp_path / "corral.log"
+    head = {"event": "audit_head", "user_id": str(alice.user_id), "seq": 7, "mac": "00ff", "level": "info"}
+    file.write_bytes(b"\n".join([b"not json", b"[]", b'{"event":"ready"}', orjson.dumps(head), b'{"user_id":"half']))
+    assert load_heads(file) == {alice.user_id: {7: b"\x00\xff"}}
+
+
+async def test_a_file_that_cannot_be_written_is_reported_once_and_nothing_is_lost(
+    service: Service, alice: Person, trail: AuditTrail, tmp_path: Path, log: LogSince
+) -> None:
+    file = tmp_path / "audit-heads.jsonl"
+    file.mkdir()
+    publisher = HeadPublisher(service.resources.database, file)
+    for _ in range(2):
+        await publisher.publish(datetime.now(UTC) + timedelta(hours=1))
+    await log.awaited("audit_heads_unpublished")
+    assert len(log.alarms("audit_heads_unpublished")) == 1
+    file.rmdir()
+    await publish(publisher, service, trail)
+    assert alice.user_id in load_heads(file)
