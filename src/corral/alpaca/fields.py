@@ -109,7 +109,7 @@ def read_documents(body: bytes) -> Sequence[Fields]:
         value = None
     if value is None:
         raise WrongShape(Fault.NOT_JSON)
-    return objects([value] if isinstance(value, dict) else value)
+    return [cast("Fields", value)] if isinstance(value, dict) else objects(value)
 
 
 class NumberAsWritten(str):

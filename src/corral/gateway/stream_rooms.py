@@ -92,9 +92,10 @@ class Room:
         self._feeds.join(self.subscription)
         self._feeds.leave(former)
 
-    async def listen(self) -> None:
-        """Returns once all updates of the account come here."""
+    async def hear(self, member: Member) -> None:
+        """Returns once all updates of the account come here. From then on they are passed on to this one, too."""
         await self._feeds.listen(self)
+        self.hearing[member] = None
 
     def close(self) -> None:
         """From now on its keys are not used."""

@@ -170,12 +170,10 @@ class TradeStreams:
         hearing = member.room.hearing
         if not is_wanted:
             hearing.pop(member, None)
-        elif member not in hearing:
-            if not await _hears_in_time(member):
-                member.socket.send_binary(failed("Alpaca's stream of this account is not available"))
-                member.socket.close(*UNAVAILABLE)
-                return
-            member.room.hearing[member] = None
+        elif member not in hearing and not await _hears_in_time(member):
+            member.socket.send_binary(failed("Alpaca's stream of this account is not available"))
+            member.socket.close(*UNAVAILABLE)
+            return
         member.socket.send_binary(listening(is_heard=is_wanted))
 
     async def _authenticate_again(self, member: Member, message: Authenticate) -> None:
@@ -220,11 +218,11 @@ async def open_trade_streams(
 
 
 async def _hears_in_time(member: Member) -> bool:
-    """Whether its room is connected to Alpaca now, or soon, while the client waits."""
+    """Whether it hears its account's updates now, or soon, while the client waits."""
     if member.room.is_closed:
         return False
     loop = asyncio.get_running_loop()
-    ready, gone = loop.create_task(member.room.listen()), loop.create_task(member.socket.wait_lost())
+    ready, gone = loop.create_task(member.room.hear(member)), loop.create_task(member.socket.wait_lost())
     try:
         await asyncio.wait({ready, gone}, timeout=LISTENING_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         return ready.done() and not member.room.is_closed

@@ -105,7 +105,7 @@ class TradeRelay:
 
     def give_up(self) -> None:
         """Ends all who listen: they have missed something."""
-        self._stop_asking()
+        self.close()
         self._told = self._held = None
         listeners, self._listeners = self._listeners, {}
         for listener in listeners:
@@ -162,7 +162,7 @@ class TradeRelay:
         if found is None:
             self.give_up()
             return
-        for missed in found:
+        for missed in found:  # nothing here waits for a client, so a connection that ends now interrupts nothing
             await self._pass_on(missed.frame, through, is_text=False)
         self._held = None
         while held and self._held is None:
