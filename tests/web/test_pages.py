@@ -1,11 +1,16 @@
 """What is true of every page."""
 
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp import ClientResponse, ClientSession
 
 from benchmarks.scripts import script_bytes
+from corral.credentials.problems import CredentialNotFound
+from corral.errors import DatabaseUnavailable, Problem
+from corral.people.problems import PersonNotFound
+from corral.web.rendering import render_problem_page
 from tests.conftest import Service
 from tests.identity.members import make_administrator
 from tests.people import Person
@@ -13,6 +18,9 @@ from tests.web.conftest import BROWSER
 from tests.web.page_ids import ids_of
 from tests.web.page_paths import PAGES, UNKNOWN_ID, filled_in
 from tests.web.parsed_html import Parsed, read_page
+
+if TYPE_CHECKING:
+    from corral.edge.middleware import Scope
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -66,6 +74,44 @@ async def test_problem_pages_keep_the_navigation_of_who_is_signed_in(
     async with visitor.get("/nowhere", headers={"Cookie": "corral_session=of-nobody"}) as answer:
         parsed = Parsed(await answer.text())
     assert (answer.status, parsed.attributes("form")) == (404, [])
+
+
+@pytest.mark.parametrize(
+    ("problem", "lead", "retry"),
+    [
+        (CredentialNotFound(), "It may have been removed.", []),
+        (PersonNotFound(), "", []),
+        (DatabaseUnavailable(), DatabaseUnavailable().detail, ["/orders?money=paper"]),
+    ],
+)
+def test_a_problem_page_does_not_repeat_its_title_and_offers_to_try_again_what_may_pass(
+    problem: Problem, lead: str, retry: list[str]
+) -> None:
+    parsed = _problem_page(problem)
+    main = parsed.text().partition(f" {problem.status} ")[2]
+    assert main.startswith(" ".join(f"{problem.title} {lead} {'Try again ' if retry else ''}Go to Home".split()))
+    links = [link["href"] for link in parsed.attributes("a") if "button" in (link.get("class") or "")]
+    assert links == [*retry, "/"]
+
+
+def test_an_outage_keeps_the_links_of_who_sent_a_session() -> None:
+    """It may be the database that could say whose the session is."""
+    session = {"headers": [(b"cookie", b"corral_display=theme:dark; corral_session=of-somebody")]}
+    places = {"/holdings", "/orders", "/activity"}
+    for problem, scope, expected in [
+        (DatabaseUnavailable(), session, places),
+        (DatabaseUnavailable(), {}, set[str]()),
+        (CredentialNotFound(), session, set[str]()),
+    ]:
+        parsed = _problem_page(problem, **scope)
+        assert places & {str(link["href"]) for link in parsed.attributes("a")} == expected
+        assert parsed.attributes("form") == []
+
+
+def _problem_page(problem: Problem, **request: object) -> Parsed:
+    scope: Scope = {"type": "http", "method": "GET", "path": "/orders", "query_string": b"money=paper", "headers": []}
+    page = render_problem_page(scope | request, problem, "4711", sandbox=False, session_cookie="corral_session")
+    return Parsed(page[2].decode())
 
 
 @pytest.mark.parametrize("path", ["/sign-in", "/setup", "/invitation", "/keys/new", "/you/password", "/you/tokens"])

@@ -216,7 +216,7 @@ async def test_a_wrong_current_password_is_reported_without_repeating_passwords(
 ) -> None:
     wrong = "not the one that it is 4711"
     status, html = await _post(carols, "/you/password", {"current_password": wrong, "new_password": _NEW})
-    assert (status, "Wrong password." in html) == (401, True)
+    assert (status, 'id="current_password-error">Wrong password.' in html) == (401, True)
     assert wrong not in html
     assert _NEW not in html
 

@@ -30,12 +30,14 @@ from corral.vault import Vault
 USUAL_LIFETIME: Final = timedelta(days=30)
 USUAL_OVERLAP: Final = timedelta(days=1)
 
+_SIGN_IN: Final = "API tokens can't create grants that close or trade on a live account. Sign in with a browser."
+
 _log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What a new grant shall allow. `networks` is None for everywhere."""
+class GrantRequest:
+    """What a new grant is to allow. `networks` is None for everywhere."""
 
     name: str
     access: Access
@@ -45,7 +47,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Narrowing:
-    """What shall change. None leaves a field as it is."""
+    """What is to change. None leaves a field unchanged."""
 
     name: str | None = None
     access: Access | None = None
@@ -55,7 +57,7 @@ class Narrowing:
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """Without a lifetime the grant lasts as it did, and for 30 days at least. `overlap` belongs to a new secret."""
+    """Without a lifetime it keeps its expiration, and has at least 30 days left. `overlap` is for a new secret."""
 
     lifetime: timedelta | None = None
     has_new_secret: bool = False
@@ -68,7 +70,7 @@ async def make_grant(
     vault: Vault,
     credential_id: UUID,
     *,
-    wish: Wish,
+    wanted: GrantRequest,
     current_password: Secret | None,
 ) -> tuple[GrantRecord, Secret]:
     """Returns the grant and its secret, which is returned only here.
@@ -78,7 +80,7 @@ async def make_grant(
     session or token has ended meanwhile.
     """
     credential = await load_credential(maker.id, database, credential_id)
-    if needs_password(wish.access, credential.credential_type):
+    if needs_password(wanted.access, credential.credential_type):
         await _confirm(maker, database, vault, current_password)
     secret = SECRET_FORM.new()
     async with authorized_connection(database, maker) as connection:
@@ -88,13 +90,13 @@ async def make_grant(
             id=uuid4(),
             credential_id=credential_id,
             key_id=new_key_id(),
-            access=wish.access,
-            networks=wish.networks,
+            access=wanted.access,
+            networks=wanted.networks,
             created_at=now,
-            expires_at=now + (wish.lifetime or USUAL_LIFETIME),
+            expires_at=now + (wanted.lifetime or USUAL_LIFETIME),
         )
         _refuse_outliving(maker, terms.expires_at)
-        if not await queries.insert_grant(connection, terms, wish.name):
+        if not await queries.insert_grant(connection, terms, wanted.name):
             raise CredentialNotFound  # deleted a moment ago
         await _store_secrets(connection, vault, terms, [SecretRow(secret_lookup(vault, secret), b"", None)])
         made = await _load(connection, maker.id, terms.id)
@@ -138,10 +140,10 @@ async def renew_grant(
     renewal: Renewal,
     current_password: Secret | None,
 ) -> tuple[GrantRecord, Secret | None]:
-    """By the signed-in owner; also one that has expired. Returns the new secret if one was wished for.
+    """By the signed-in owner; also one that has expired. Returns the new secret if there is one.
 
-    The former secret works until `overlap` is over, and the one before it no longer. Has to be confirmed like making
-    it. Raises GrantNotFound, GrantAltered, and Unauthenticated as above.
+    The previous secret works until `overlap` is over, and the one before it no longer. It has to be confirmed like
+    making the grant. Raises GrantNotFound, GrantAltered, and Unauthenticated as above.
     """
     async with get_connection_with_rls(person.id, database, readonly=True) as connection:
         record = await _load(connection, person.id, grant_id)
@@ -151,11 +153,11 @@ async def renew_grant(
     async with authorized_connection(database, person) as connection:
         held = await _hold(connection, vault, person.id, grant_id)
         now = await read_clock(connection)
-        terms = replace(held.terms, expires_at=_prolonged(held.terms.expires_at, renewal.lifetime, now))
+        terms = replace(held.terms, expires_at=_extended(held.terms.expires_at, renewal.lifetime, now))
         secrets = held.secrets
         if secret is not None:
-            former = _former(held.secrets, renewal.overlap, now)
-            secrets = [*former, SecretRow(secret_lookup(vault, secret), b"", None)]
+            previous = _previous(held.secrets, renewal.overlap, now)
+            secrets = [*previous, SecretRow(secret_lookup(vault, secret), b"", None)]
         await queries.update_grant(connection, terms)
         await _store_secrets(connection, vault, terms, secrets)
         record = await _load(connection, person.id, grant_id)
@@ -189,11 +191,11 @@ async def _confirm(person: AuthUser, database: Database, vault: Vault, current_p
     their session has all that they have.
     """
     if person.authenticated_by != "session":
-        raise SessionRequired("API tokens can't do this on a live account unless it is for reading. Sign in instead.")
+        raise SessionRequired(_SIGN_IN)
     if not await has_password(person.id, database):
         raise PasswordNotSet
     if current_password is None:
-        raise _invalid("current_password", "Enter your password: this grant can move real money.")
+        raise _invalid("current_password", "Enter your password. This grant can trade with real money.")
     await confirm_password(database, vault, person, current_password)
 
 
@@ -224,16 +226,16 @@ def _narrowed(terms: GrantTerms, change: Narrowing, now: datetime) -> GrantTerms
     if change.networks and not is_narrower(change.networks, than=terms.networks):
         raise _wider("networks", "other networks")
     if expires_at > terms.expires_at:
-        raise _invalid("expires_in", "A grant can only be shortened here. Renew it to prolong it.")
+        raise _invalid("expires_in", "A grant can't be extended here. Renew it instead.")
     return replace(terms, access=access, networks=networks, expires_at=expires_at)
 
 
-def _prolonged(expires_at: datetime, lifetime: timedelta | None, now: datetime) -> datetime:
+def _extended(expires_at: datetime, lifetime: timedelta | None, now: datetime) -> datetime:
     return max(expires_at, now + USUAL_LIFETIME) if lifetime is None else now + lifetime
 
 
-def _former(secrets: Iterable[SecretRow], overlap: timedelta | None, now: datetime) -> list[SecretRow]:
-    """Returns the current secret, with an end; nothing if it shall end at once."""
+def _previous(secrets: Iterable[SecretRow], overlap: timedelta | None, now: datetime) -> list[SecretRow]:
+    """Returns the current secret, with an end; nothing if it ends at once."""
     last = USUAL_OVERLAP if overlap is None else overlap
     return [replace(one, valid_until=now + last) for one in secrets if one.valid_until is None and last]
 

@@ -13,7 +13,7 @@ from corral.edge.request_state import resources_of
 from corral.errors import DatabaseUnavailable, InvalidRequest
 from corral.grants import management
 from corral.grants.addresses import gateway_addresses
-from corral.grants.management import Narrowing, Renewal, Wish
+from corral.grants.management import GrantRequest, Narrowing, Renewal
 from corral.grants.models import GrantRecord
 from corral.grants.networks import Network
 from corral.grants.problems import GrantAltered, GrantNotFound, PasswordNotSet, TooManyGrants
@@ -52,7 +52,7 @@ _CONFIRMED = (SessionRequired, PasswordNotSet, SignInRefused, SessionEnded, Sign
     ),
 )
 async def create_grant(credential_id: UUID, body: NewGrant, user: GrantsWrite, request: Request) -> CreatedGrant:
-    """Creates a key pair that opens this account only, for what it is granted. Only this response has the secret.
+    """Creates a key pair for this account only, with the given access. Only this response has the secret.
 
     An API token needs the scope `grants:write` by name, and can't create one that closes or trades on a live account.
     """
@@ -62,7 +62,7 @@ async def create_grant(credential_id: UUID, body: NewGrant, user: GrantsWrite, r
         resources.database,
         resources.vault,
         credential_id,
-        wish=Wish(body.name, body.access, body.expires_in, _tuple(body.networks)),
+        wanted=GrantRequest(body.name, body.access, body.expires_in, _tuple(body.networks)),
         current_password=body.current_password,
     )
     return CreatedGrant(**_members(record), **_addresses(request), secret_key=secret.reveal())
@@ -107,7 +107,7 @@ async def revoke_all_grants(user: GrantsWrite, request: Request) -> None:
     responses=responses_for(GrantNotFound, GrantAltered, InvalidRequest, *_ALWAYS),
 )
 async def narrow_grant(grant_id: UUID, body: GrantChange, user: GrantsWrite, request: Request) -> GrantMetadata:
-    """Renames it, or gives it less access, fewer networks or an earlier end. It can't get more."""
+    """Renames the grant, or gives it less access, fewer networks or an earlier expiration. It never gets more."""
     resources = resources_of(request)
     change = Narrowing(body.name, body.access, body.expires_in, _tuple(body.networks))
     record = await management.narrow_grant(user, resources.database, resources.vault, grant_id, change)
@@ -122,9 +122,9 @@ async def narrow_grant(grant_id: UUID, body: GrantChange, user: GrantsWrite, req
     ),
 )
 async def renew_grant(grant_id: UUID, body: GrantRenewal, user: SignedInPerson, request: Request) -> RenewedGrant:
-    """Lets it last longer, also after it has ended, and gives it a new secret on request.
+    """Extends the grant, even after it has expired, and issues a new secret if you ask for one.
 
-    Its ID, key ID and history stay. The former secret works for the time of the overlap.
+    Its ID, key ID and history stay. The previous secret keeps working for the overlap.
     """
     resources = resources_of(request)
     record, secret = await management.renew_grant(
