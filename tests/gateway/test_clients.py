@@ -220,7 +220,8 @@ async def test_the_sdk_for_python_trades(sdk: Callable[..., Json]) -> None:
 
 def _trade(client: Json) -> None:
     from alpaca.common.exceptions import APIError
-    from alpaca.trading import enums, requests as ask
+    from alpaca.trading import enums
+    from alpaca.trading import requests as ask
 
     aapl: Json = {"symbol": "AAPL", "side": enums.OrderSide.BUY, "time_in_force": enums.TimeInForce.DAY}
     gtc: Json = {**aapl, "time_in_force": enums.TimeInForce.GTC}
