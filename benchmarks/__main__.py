@@ -39,6 +39,7 @@ from benchmarks.sdk_loop import Rounds
 from benchmarks.servers import Kind, Order
 from benchmarks.steady import Comparison, SteadyJob
 from benchmarks.streams import StreamFigures, measure_streams
+from benchmarks.trade_sockets import SocketFigures, measure_sockets
 from benchmarks.variants import VARIANTS, Variant, questions_of
 from corral.credentials.keyring_check import open_vault
 from corral.database.connection import Database
@@ -65,7 +66,7 @@ async def run(folder: Path, progress: Progress) -> Figures:
     assert work is not None
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, work.cancel)
-    step = progress.add_task("PostgreSQL, 1,420 accounts", total=len(VARIANTS) + 9)
+    step = progress.add_task("PostgreSQL, 1,421 accounts", total=len(VARIANTS) + 10)
     log = folder / "log"
     with log.open("ab") as stream:
         configure_logging("json", stream)
@@ -82,6 +83,8 @@ async def run(folder: Path, progress: Progress) -> Figures:
             holdings = await bench.measure_holdings()
             progress.update(step, description="two thousand streams", advance=1)
             streams = await bench.measure_streams()
+            progress.update(step, description="five hundred sockets of grants", advance=1)
+            sockets = await bench.measure_sockets()
             progress.update(step, description="memory of idle accounts", advance=1)
             memory = await bench.measure_memory()
             progress.update(step, description="the audit trail", advance=1)
@@ -90,7 +93,7 @@ async def run(folder: Path, progress: Progress) -> Figures:
             gateway = await bench.measure_gateway()
             progress.update(step, description="the sandbox", advance=1)
             sandbox = await bench.measure_sandbox()
-            return Figures(loads, overview, cards, holdings, streams, memory, audit, gateway, sandbox)
+            return Figures(loads, overview, cards, holdings, streams, sockets, memory, audit, gateway, sandbox)
 
 
 @asynccontextmanager
@@ -188,6 +191,23 @@ class Bench:
                 url=server.url,
                 sandbox_url=self.order.sandbox_url,
                 listener=listener,
+                settled_memory=settled_memory,
+            )
+
+    async def measure_sockets(self) -> SocketFigures:
+        async with (
+            self._server("corral", cache_seconds=1) as server,
+            running("benchmarks.trade_sockets", log=self.log) as clients,
+        ):
+
+            async def settled_memory() -> int:
+                return int(await server.child.ask("memory"))
+
+            return await measure_sockets(
+                self.fixture.lender,
+                url=server.url,
+                sandbox_url=self.order.sandbox_url,
+                clients=clients,
                 settled_memory=settled_memory,
             )
 
