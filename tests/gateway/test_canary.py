@@ -35,7 +35,7 @@ WAYS: dict[str, Callable[[bytes], bytes]] = {
     **{f"in URL-safe base64, {n} bytes on": lambda sent, n=n: urlsafe_b64encode(b"x" * n + sent) for n in range(3)},
 }
 STATUSES = ("200 OK", "302 Found", "401 No", "403 No", "422 No", "429 Wait", "500 Broken")
-CALLS: list[tuple[str, str, Json]] = [
+CALLS: list[tuple[str, str, Json | None]] = [
     ("GET", "/alpaca/v2/account", None),
     ("GET", "/alpaca/data/v2/stocks/AAPL/bars", None),
     ("POST", "/alpaca/v2/orders", LIMIT_ORDER),
@@ -94,7 +94,7 @@ class Program:
     heard: bytearray = field(default_factory=bytearray)
     statuses: set[int] = field(default_factory=set[int])
 
-    async def call(self, method: str, path: str, body: Json) -> None:
+    async def call(self, method: str, path: str, body: Json | None) -> None:
         try:
             async with self.client.request(method, path, json=body, allow_redirects=False) as answer:
                 self.statuses.add(answer.status)
