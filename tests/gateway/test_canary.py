@@ -82,7 +82,7 @@ async def echo() -> AsyncGenerator[Echo]:
 @pytest.fixture
 async def through(start_service: StartService, echo: Echo) -> AsyncGenerator[Service]:
     elsewhere = {"alpaca_live_url": f"{echo.url}/live", "alpaca_data_url": f"{echo.url}/data"}
-    async with start_service(alpaca_paper_url=echo.url, **elsewhere) as other:
+    async with start_service(alpaca_paper_url=echo.url, **elsewhere, upstream_timeout_seconds=8) as other:
         yield other
 
 

@@ -23,7 +23,7 @@ Script = Callable[[Visit, bytes], Awaitable[None]]  # what is sent, given the bo
 
 _LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 _FOREVER = 3600.0
-_TIMEOUT = 2.0  # of which a quarter is for the connection
+_TIMEOUT = 4.0  # of which a quarter is for the connection
 
 
 def _head(status: str = "200 OK", *lines: str, length: int | None = None) -> bytes:
