@@ -26,12 +26,17 @@ Json = Any
 OWN: Final = "gateway.corral.example"
 _DATA: Final = re.compile(r"/(v2/stocks|v1beta[13]|v1/corporate-actions)\b")
 _THANKSGIVING: Final[Json] = {"start": date(2026, 11, 25), "end": date(2026, 11, 27)}
+_WEEK: Final[Json] = {
+    "start": datetime.fromisoformat("2026-11-16T00:00Z"),
+    "end": datetime.fromisoformat("2026-11-20T23:00Z"),
+}
 _CALLS: Final[Json] = {
     "underlying_symbols": ["AAPL"],
     "expiration_date": date(2026, 12, 18),
     "type": "call",
     "limit": 2,
 }
+_WITH_ONE_ADDRESS: Final = {"csharp", "typescript_sdk"}  # for trading and market data: the gateway's own origin
 CLIENTS: Final = sorted(path.stem for path in recordings.FOLDER.glob("*.jsonl"))
 
 
@@ -87,12 +92,13 @@ class Replay:
     http: ClientSession
     url: str
     secrets: dict[str, str]
+    headers: dict[str, str] = field(default_factory=dict[str, str])
     answers: list[Json] = field(default_factory=list[Json])
 
     async def ask(self, line: Json, path: str, **more_headers: str) -> tuple[int, Json]:
         path = recordings.filled_in(path, self.answers)
         body = recordings.filled_in(json.dumps(line["body"]), self.answers) if "body" in line else None
-        headers = {name: self._unmask(value) for name, value in (line["headers"] | more_headers).items()}
+        headers = {name: self._unmask(value) for name, value in (line["headers"] | more_headers | self.headers).items()}
         url = URL(self.url + path, encoded=True)
         async with self.http.request(line["method"], url, data=body, headers=headers, allow_redirects=False) as answer:
             content = await answer.read()
@@ -115,13 +121,14 @@ async def test_a_recorded_client_has_the_same_outcomes_as_at_alpaca(
     async with ClientSession() as http:
         there = Replay(http, twin.url, {"SECRET": secret_of(key_id), "TOKEN": token_of(key_id), "KEY": key_id})
         here = Replay(http, gateway.url, {"SECRET": secret, "TOKEN": secret, "KEY": grant["key_id"]})
+        here.headers = {"Host": OWN} if client in _WITH_ONE_ADDRESS else {}
         for line in recordings.read(client):
             if "method" in line:
                 await _assert_same(line, there, here)
 
 
 async def _assert_same(line: Json, there: Replay, here: Replay) -> None:
-    path, operation = _through_the_gateway(line["path"]), _operation(line)
+    path, operation = line["path"] if here.headers else _with_prefix(line["path"]), _operation(line)
     if operation in REFUSED:
         status, told = await here.ask(line, path)
         assert (status, told["code"]) == (403, 40310000), line
@@ -165,7 +172,8 @@ def _operation(line: Json) -> str | None:
     return None
 
 
-def _through_the_gateway(path: str) -> str:
+def _with_prefix(path: str) -> str:
+    """As the client asks, if it is told the two addresses of a grant."""
     if path.startswith("/paper/"):
         return "/alpaca" + path.removeprefix("/paper")
     return ("/alpaca/data" if _DATA.match(path) else "/alpaca") + path
@@ -215,71 +223,86 @@ async def sdk(
 async def test_the_sdk_for_python_trades(sdk: Callable[..., Json]) -> None:
     from alpaca.trading.client import TradingClient
 
-    await asyncio.to_thread(_trade, sdk(TradingClient))
+    client = sdk(TradingClient)
+    for step in (_look_around, _buy, _order_and_cancel, _order_a_spread, _close, _keep_a_watchlist):
+        await asyncio.to_thread(step, client)
 
 
-def _trade(client: Json) -> None:
-    from alpaca.common.exceptions import APIError
-    from alpaca.trading import enums
+# The SDK turns these texts into its own enumerations.
+_BUY: Final[Json] = {"symbol": "AAPL", "side": "buy", "time_in_force": "day"}
+_BUY_GTC: Final[Json] = {**_BUY, "time_in_force": "gtc"}
+_SELL_GTC: Final[Json] = {**_BUY_GTC, "side": "sell"}
+_EXITS: Final[Json] = {
+    "take_profit": {"limit_price": 290},
+    "stop_loss": {"stop_price": 240, "limit_price": 239},
+}
+_OPEN: Final[Json] = {"status": "open", "symbols": ["AAPL"]}
+
+
+def _look_around(client: Json) -> None:
     from alpaca.trading import requests as ask
 
-    aapl: Json = {"symbol": "AAPL", "side": enums.OrderSide.BUY, "time_in_force": enums.TimeInForce.DAY}
-    gtc: Json = {**aapl, "time_in_force": enums.TimeInForce.GTC}
-    coins: Json = {**gtc, "symbol": "BTC/USD"}
     assert str(client.get_account().status.value) == "ACTIVE"
     assert client.get_clock().is_open
     assert [day.date.day for day in client.get_calendar(ask.GetCalendarRequest(**_THANKSGIVING))] == [25, 27]
     assert client.get_asset("AAPL").tradable
     assert client.get_asset("BTCUSD").symbol == "BTC/USD"
-    assert len(client.get_all_assets(ask.GetAssetsRequest(asset_class=enums.AssetClass.CRYPTO))) > 1
+    coins: Json = {"asset_class": "crypto"}
+    assert len(client.get_all_assets(ask.GetAssetsRequest(**coins))) > 1
     assert client.get_account_configurations().suspend_trade is False
 
-    bought = client.submit_order(ask.MarketOrderRequest(qty=10, client_order_id="ours", **aapl))
+
+def _buy(client: Json) -> None:
+    from alpaca.trading import requests as ask
+
+    bought = client.submit_order(ask.MarketOrderRequest(qty=10, client_order_id="ours", **_BUY))
     assert client.get_order_by_id(bought.id).filled_avg_price == client.get_open_position("AAPL").avg_entry_price
     assert client.get_order_by_client_id("ours").id == bought.id
-    client.submit_order(ask.MarketOrderRequest(notional=135, **aapl))
-    client.submit_order(ask.MarketOrderRequest(qty=0.01, **coins))
-    assert {each.symbol: float(each.qty) for each in client.get_all_positions()} == {
-        "AAPL": 10.5,
-        "BTCUSD": 0.009975,
-    }  # less its fee
+    client.submit_order(ask.MarketOrderRequest(notional=135, **_BUY))
+    client.submit_order(ask.MarketOrderRequest(qty=0.01, **_BUY_GTC | {"symbol": "BTC/USD"}))
+    held = {each.symbol: float(each.qty) for each in client.get_all_positions()}
+    assert held == {"AAPL": 10.5, "BTCUSD": 0.009975}, "the fee is taken from the coins"
 
-    limit = client.submit_order(ask.LimitOrderRequest(qty=1, limit_price=250, extended_hours=False, **gtc))
+
+def _order_and_cancel(client: Json) -> None:
+    from alpaca.common.exceptions import APIError
+    from alpaca.trading import requests as ask
+
+    limit = client.submit_order(ask.LimitOrderRequest(qty=1, limit_price=250, extended_hours=False, **_BUY_GTC))
     replaced = client.replace_order_by_id(limit.id, ask.ReplaceOrderRequest(qty=2, limit_price=250.5))
     assert (replaced.replaces, replaced.limit_price) == (limit.id, "250.5")
     client.cancel_order_by_id(replaced.id)
     assert client.get_order_by_id(replaced.id).status.value == "canceled"
-    stop, profit = ask.StopLossRequest(stop_price=240, limit_price=239), ask.TakeProfitRequest(limit_price=290)
-    both: Json = {"take_profit": profit, "stop_loss": stop}
-    bracket = client.submit_order(
-        ask.LimitOrderRequest(qty=1, limit_price=250, order_class=enums.OrderClass.BRACKET, **both, **aapl)
-    )
+    a_bracket: Json = {"order_class": "bracket", **_EXITS, **_BUY}
+    bracket = client.submit_order(ask.LimitOrderRequest(qty=1, limit_price=250, **a_bracket))
     assert [leg.type.value for leg in bracket.legs] == ["limit", "stop_limit"]
     client.cancel_orders()  # an order to buy and one to sell would be a wash trade
-    selling: Json = {**gtc, "side": enums.OrderSide.SELL}
-    oco = client.submit_order(ask.LimitOrderRequest(qty=1, order_class=enums.OrderClass.OCO, **both, **selling))
-    assert oco.order_class.value == "oco"
-    client.submit_order(ask.TrailingStopOrderRequest(qty=1, trail_percent=5, **selling))
-    client.submit_order(ask.StopLimitOrderRequest(qty=1, stop_price=200, limit_price=199.5, **selling))
-    with pytest.raises(APIError) as refused:
-        client.submit_order(ask.MarketOrderRequest(qty=100_000, **{**aapl, "symbol": "KO"}))
-    assert (refused.value.status_code, refused.value.code) == (403, 40310000)
-    assert len(client.get_orders(ask.GetOrdersRequest(status=enums.QueryOrderStatus.OPEN, nested=True))) == 3
+    an_oco: Json = {"order_class": "oco", **_EXITS, **_SELL_GTC}
+    assert client.submit_order(ask.LimitOrderRequest(qty=1, **an_oco)).order_class.value == "oco"
+    client.submit_order(ask.TrailingStopOrderRequest(qty=1, trail_percent=5, **_SELL_GTC))
+    client.submit_order(ask.StopLimitOrderRequest(qty=1, stop_price=200, limit_price=199.5, **_SELL_GTC))
+    with pytest.raises(APIError, match="40310000"):
+        client.submit_order(ask.MarketOrderRequest(qty=100_000, **_BUY | {"symbol": "KO"}))
+    assert len(client.get_orders(ask.GetOrdersRequest(nested=True, **_OPEN))) == 3
     assert {each.status for each in client.cancel_orders()} == {200}
-    assert client.get_orders(ask.GetOrdersRequest(status=enums.QueryOrderStatus.OPEN, symbols=["AAPL"])) == []
+    assert client.get_orders(ask.GetOrdersRequest(**_OPEN)) == []
 
-    contracts = client.get_option_contracts(ask.GetOptionContractsRequest(**_CALLS)).option_contracts
-    legs = [
-        ask.OptionLegRequest(symbol=each.symbol, ratio_qty=1, side=side)
-        for each, side in zip(contracts, enums.OrderSide)
-    ]
-    spread = client.submit_order(
-        ask.LimitOrderRequest(
-            qty=1, limit_price=-0.5, order_class=enums.OrderClass.MLEG, time_in_force=enums.TimeInForce.DAY, legs=legs
-        )
-    )
-    assert [leg.symbol for leg in spread.legs] == [each.symbol for each in contracts]
+
+def _order_a_spread(client: Json) -> None:
+    from alpaca.trading import requests as ask
+
+    calls = client.get_option_contracts(ask.GetOptionContractsRequest(**_CALLS)).option_contracts
+    symbols = [call.symbol for call in calls]
+    sides: Json = zip(symbols, ("buy", "sell"), strict=True)
+    legs = [ask.OptionLegRequest(symbol=symbol, ratio_qty=1, side=side) for symbol, side in sides]
+    a_spread: Json = {"order_class": "mleg", "time_in_force": "day", "legs": legs}
+    spread = client.submit_order(ask.LimitOrderRequest(qty=1, limit_price=-0.5, **a_spread))
+    assert [leg.symbol for leg in spread.legs] == symbols
     client.cancel_order_by_id(spread.id)
+
+
+def _close(client: Json) -> None:
+    from alpaca.trading import requests as ask
 
     client.close_position("AAPL", ask.ClosePositionRequest(qty="4"))
     client.close_position("BTCUSD", ask.ClosePositionRequest(percentage="50"))
@@ -288,6 +311,10 @@ def _trade(client: Json) -> None:
     fills = client.get("/account/activities/FILL", {"page_size": 100})  # the SDK has no method for them
     assert {each["symbol"] for each in fills} == {"AAPL", "BTC/USD"}
     assert client.get_portfolio_history(ask.GetPortfolioHistoryRequest(period="1D", timeframe="1H")).equity
+
+
+def _keep_a_watchlist(client: Json) -> None:
+    from alpaca.trading import requests as ask
 
     watchlist = client.create_watchlist(ask.CreateWatchlistRequest(name="mine", symbols=["AAPL"]))
     client.add_asset_to_watchlist_by_id(watchlist.id, "BTC/USD")
@@ -313,7 +340,7 @@ def _read_market_data(stocks: Json, coins: Json, options: Json) -> None:
     from alpaca.data.timeframe import TimeFrame
 
     two: Json = {"symbol_or_symbols": ["AAPL", "KO"]}
-    week: Json = {"timeframe": TimeFrame.Day, "start": datetime(2026, 11, 16), "end": datetime(2026, 11, 20, 23)}
+    week: Json = {"timeframe": TimeFrame.Day, **_WEEK}
     assert {
         symbol: len(bars) for symbol, bars in stocks.get_stock_bars(ask.StockBarsRequest(**two, **week)).data.items()
     } == {"AAPL": 5, "KO": 5}
@@ -328,4 +355,13 @@ def _read_market_data(stocks: Json, coins: Json, options: Json) -> None:
     assert options.get_option_bars(ask.OptionBarsRequest(**call, **week)).data
     assert options.get_option_latest_quote(ask.OptionLatestQuoteRequest(**call)).keys() == {call["symbol_or_symbols"]}
     assert options.get_option_snapshot(ask.OptionSnapshotRequest(**call)).keys() == {call["symbol_or_symbols"]}
-    assert len(options.get_option_chain(ask.OptionChainRequest(underlying_symbol="AAPL", limit=4))) >= 4
+    assert (
+        len(
+            options.get_option_chain(
+                ask.OptionChainRequest(
+                    underlying_symbol="AAPL",
+                )
+            )
+        )
+        >= 4
+    )

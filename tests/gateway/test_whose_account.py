@@ -112,8 +112,8 @@ async def test_alices_grant_reaches_nothing_of_bobs(
         ("DELETE", order, mine, None, 404),
         ("PATCH", order, mine, {"qty": "2"}, 404),
         *(
-            ("GET", path.format(id=id_), mine, None, 404)
-            for path in ("/alpaca/{id}/v2/account", "/alpaca/v2/account/{id}", "/alpaca/v1/accounts/{id}", "/alpaca/v2/accounts/{id}/positions")
+            ("GET", f"/alpaca/{path.format(id=id_)}", mine, None, 404)
+            for path in ("{id}/v2/account", "v2/account/{id}", "v1/accounts/{id}", "v2/accounts/{id}/positions")
             for id_ in (his.credential["id"], his.grant["id"], his.credential["account_number"])
         ),
         *(

@@ -133,6 +133,8 @@ class Changes:
                 asked.note(answer)
                 self._budgets.update(asked.budget_key, answer.headers)
                 content = None if _is_unclear(answer) else await _whole_body(answer, keys)
+                if content is not None and _lacks_its_order(asked.body, answer.status, content):
+                    content = None
         except NotForwarded as failed:
             asked.log_failure(failed)
             if not failed.is_sent:
@@ -192,12 +194,21 @@ async def _whole_body(answer: ForwardedAnswer, keys: Keys) -> bytes | None:
 def _is_unclear(answer: ForwardedAnswer) -> bool:
     """Whether the status does not tell if the change was done: only Alpaca's own yes and no do."""
     is_told = 200 <= answer.status < 300 or 400 <= answer.status < 500  # noqa: PLR2004 - classes of statuses
+    if not is_told or answer.status == HTTPStatus.REQUEST_TIMEOUT:
+        return True
+    if answer.status == HTTPStatus.NO_CONTENT:
+        return False
+    is_delimited = "Content-Length" in answer.headers or "Transfer-Encoding" in answer.headers  # else a cut is its end
     return (
-        not is_told
-        or answer.status == HTTPStatus.REQUEST_TIMEOUT
+        not is_delimited
         or answer.headers.get("Content-Encoding", "identity") != "identity"
-        or (answer.status != HTTPStatus.NO_CONTENT and media_type(answer.headers) is None)
+        or media_type(answer.headers) is None
     )
+
+
+def _lacks_its_order(sent: Body | None, status: int, body: bytes) -> bool:
+    """Whether this is a yes to an order that does not say which order it is."""
+    return isinstance(sent, NewOrder | OrderChange) and status < HTTPStatus.BAD_REQUEST and _id_in(body) is None
 
 
 def _with_id(body: Body | None) -> Body | None:
