@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from corral.accounts.combined.equity import read_all_curves
 from corral.accounts.combined.exports import CombinedExporter
-from corral.accounts.combined.lists import read_all_orders
+from corral.accounts.combined.lists import OrderLists, read_page
 from corral.accounts.combined.params import AllActivitiesExportParams
 from corral.accounts.combined.positions import read_all_positions
 from corral.accounts.combined.schemas import AllActivitiesList, AllCurvesList, AllOrdersList, AllPositionsList
@@ -433,7 +433,7 @@ async def test_pages_get_what_is_there_and_later_the_rest(start_service: StartSe
         async def read(within: float | None) -> Sequence[Any]:
             return await asyncio.gather(
                 read_all_positions(credentials, reader, within_seconds=within),
-                read_all_orders(user_id, credentials, query, reader, limit=5, within_seconds=within),
+                read_page(user_id, credentials, OrderLists(query, reader), limit=5, within_seconds=within),
                 read_all_curves(credentials, HistoryQuery(), reader, within_seconds=within),
             )
 

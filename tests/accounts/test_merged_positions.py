@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corral.accounts.combined.positions import HeldByAccount, MergedPosition, merge_positions
+from corral.accounts.combined.merged_positions import HeldByAccount, MergedPosition, merge_positions
 from corral.accounts.schemas import PositionList, PositionResponse
 from corral.alpaca.environments import Environment
 from tests.accounts.alpaca_lists import POSITION
@@ -66,7 +66,7 @@ _ACCOUNTS = st.lists(_HELD, max_size=4, unique_by=lambda one: one.credential_id)
 @given(_ACCOUNTS.flatmap(lambda accounts: st.tuples(st.just(accounts), st.permutations(accounts))))
 def test_every_number_is_the_sum_of_its_parts_in_any_order(orders: tuple[list[HeldByAccount], ...]) -> None:
     accounts, shuffled = orders
-    merged = merge_positions(accounts)
+    merged = merge_positions(accounts).items
     for one in merged:
         for name in SUMS:
             known = [value for part in one.parts if (value := getattr(part.position, name)) is not None]
@@ -77,7 +77,7 @@ def test_every_number_is_the_sum_of_its_parts_in_any_order(orders: tuple[list[He
     assert _identities(merged) == sorted({*_identities(merged)})
     given_parts = sorted((each.credential_id, id(one)) for each in accounts for one in each.positions.items)
     assert sorted((part.credential_id, id(part.position)) for one in merged for part in one.parts) == given_parts
-    assert _without_parts(merge_positions(shuffled)) == _without_parts(merged)
+    assert _without_parts(merge_positions(shuffled).items) == _without_parts(merged)
 
 
 def _identities(merged: Iterable[MergedPosition]) -> list[tuple[str, ...]]:
@@ -94,14 +94,14 @@ def _without_parts(merged: Iterable[MergedPosition]) -> list[tuple[object, ...]]
 @given(_ACCOUNTS)
 def test_weights_add_up_to_the_whole_of_their_account_type_and_currency(accounts: list[HeldByAccount]) -> None:
     wholes: dict[tuple[Environment, str], list[Fraction]] = {}
-    for one in merge_positions(accounts):
+    for one in merge_positions(accounts).items:
         wholes.setdefault((one.account_type, one.currency), []).append(Fraction(one.weight or 0))
     for weights in wholes.values():
         assert not sum(weights) or abs(sum(weights) - 1) < Fraction(1, 10**12)
 
 
 def _only(*accounts: HeldByAccount) -> MergedPosition:
-    (merged,) = merge_positions(accounts)
+    (merged,) = merge_positions(accounts).items
     return merged
 
 
@@ -130,12 +130,12 @@ def test_several_lots_of_one_account_are_added_and_not_overwritten() -> None:
 def test_long_and_short_are_not_netted() -> None:
     long = held(1, position(qty="10", side="long"))
     short = held(2, position(qty="-10", side="short", cost_basis="-1000", market_value="-900", unrealized_pl="100"))
-    assert [(one.side, one.qty) for one in merge_positions([long, short])] == [("long", "10"), ("short", "-10")]
+    assert [(one.side, one.qty) for one in merge_positions([long, short]).items] == [("long", "10"), ("short", "-10")]
     both = _only(
         short, held(3, position(qty="-5", side="short", cost_basis="-500", market_value="-600", unrealized_pl="-100"))
     )
     assert (both.qty, both.unrealized_pl, both.unrealized_plpc) == ("-15", "0", "0")
-    gains = _only(short, held(3, *[one.position for one in merge_positions([short])[0].parts]))
+    gains = _only(short, held(3, *[one.position for one in merge_positions([short]).items[0].parts]))
     assert gains.unrealized_plpc == "0.1"  # a gain is positive, although the cost basis is negative
 
 
@@ -182,7 +182,7 @@ def test_a_coin_of_unknown_class_is_one_with_a_coin_of_its_name_and_not_without(
 
 def test_a_share_with_the_letters_of_a_pair_is_not_a_coin() -> None:
     share, coin = position("BTCUSD", asset_class="us_equity"), position("BTCUSD", asset_class="crypto")
-    assert {one.symbol for one in merge_positions([held(1, share), held(2, coin)])} == {"BTCUSD", "BTC/USD"}
+    assert {one.symbol for one in merge_positions([held(1, share), held(2, coin)]).items} == {"BTCUSD", "BTC/USD"}
 
 
 def test_paper_live_and_currencies_stay_apart() -> None:
@@ -191,7 +191,7 @@ def test_paper_live_and_currencies_stay_apart() -> None:
         held(2, position()),
         held(3, position(), currency="EUR"),
     ]
-    merged = merge_positions(accounts)
+    merged = merge_positions(accounts).items
     assert [(one.account_type, one.currency, one.weight) for one in merged] == [
         ("live", "EUR", "1"),
         ("live", "USD", "1"),
@@ -204,7 +204,7 @@ def test_the_largest_come_first_and_parts_by_their_size() -> None:
         held(1, position("F", market_value="10"), position("GM", market_value="-30", side="short", qty="-1")),
         held(2, position("F", market_value="15")),
     ]
-    merged = merge_positions(accounts)
+    merged = merge_positions(accounts).items
     assert [one.symbol for one in merged] == ["GM", "F"]
     assert [part.position.market_value for part in merged[1].parts] == ["15", "10"]
 

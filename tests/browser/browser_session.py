@@ -14,6 +14,8 @@ from tests.browser.scenes import Scene, Viewer
 if TYPE_CHECKING:
     from tests.people import Person
 
+# Lists would ask for themselves again, and change while they are measured.
+_STAY_AS_SENT: Final = "XMLHttpRequest.prototype.send = () => {}"
 DESKTOP: Final[ViewportSize] = {"width": 1280, "height": 900}
 
 
@@ -47,6 +49,7 @@ async def open_browser_session(browser: Browser, app: SampleApp, *, has_touch: b
         contexts[viewer] = context = await browser.new_context(
             base_url=app.service.url, locale="en-US", viewport=DESKTOP, has_touch=has_touch
         )
+        await context.add_init_script(_STAY_AS_SENT)
         context.set_default_timeout(TIMEOUT_MS)
         context.on("weberror", lambda error: errors.append(str(error.error)))
         context.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)

@@ -34,7 +34,7 @@ async def test_a_silent_connection_is_shown_as_lost_on_every_page_and_comes_back
     stored = await alice.store()
     async with stalling_proxy(service.url) as proxy, browsing(alice, base_url=proxy.url) as context:
         await context.add_init_script(_COUNT_STREAMS)
-        for path in ("/?wait", f"/accounts/{stored['id']}?wait=true"):
+        for path in ("/?wait", f"/accounts/{stored['id']}?wait=true", "/holdings?wait=true"):
             page = await context.new_page()
             await page.clock.install()
             await page.goto(path)

@@ -23,13 +23,16 @@ async def test_a_holding_leads_to_its_accounts_and_lots_follow_the_price(
             [bought, *({"key_id": key, "path": "/v2/positions", "body": [held]} for key in (growth, wheel))]
         )
 
-    await hold("244", "2440.00")
+    await hold("240", "2400.00")
     await alice.store(growth, "Growth")
     await alice.store(wheel, "Wheel")
     async with browsing(alice) as context:
         page = await open_page(context, "/holdings")
         row = page.get_by_role("row", name="AAPL")
-        await expect(row).to_contain_text("$4,880.00")  # also if the accounts were loaded after the page
+        await expect(row).to_contain_text("$4,800.00")  # also if the accounts were loaded after the page
+        await hold("244", "2440.00")
+        await expect(row).to_contain_text("$4,880.00")
+        await expect(page.get_by_role("row", name="Total")).to_contain_text("$4,880.00")
         await row.get_by_text("2 accounts").click()
         await page.get_by_role("link", name="Growth").click()
         lots = page.get_by_role("region", name="Lots table")

@@ -154,3 +154,36 @@ async def test_a_cursor_of_another_list_leads_to_the_first_page(
     await alice.store()
     page = await read(alices, f"{path}?cursor=abc")
     assert "First page" in page.text()
+
+
+async def test_lists_that_can_change_follow_the_stream(alice: Person, alices: ClientSession, faults: Faults) -> None:
+    """A page names its accounts; further pages of a list and days that are over stay as they are."""
+    lists = {**positions(LONG), "/v2/orders": [order(1)], "/v2/account/activities": [FILL]}
+    paths = await store(alice, faults, (live_key(), "Real", lists), (paper_key(), "Play", lists))
+    shown = {"data-money": "live", "data-accounts": paths["Real"].removeprefix("/accounts/")}
+    for path, name in [("/holdings?q=a", "holdings"), ("/orders?to=2026-11-01", "orders"), ("/activity", "activity")]:
+        (live,) = await _live_parts(alices, path)
+        assert shown | {"data-live": name} == {key: live[key] for key in ("data-live", *shown)}
+    for path in ("/orders?cursor=abc", "/orders?to=nothing", "/activity?to=2026-11-01", "/activity?cursor=abc"):
+        assert await _live_parts(alices, path) == []
+
+
+async def _live_parts(browser: ClientSession, path: str) -> list[dict[str, str | None]]:
+    return [one for one in (await read(browser, path)).attributes("div") if "data-accounts" in one]
+
+
+async def test_rows_have_names_by_which_they_are_found_again(
+    alice: Person, alices: ClientSession, faults: Faults
+) -> None:
+    lists = {**positions(LONG, CALL, COIN), "/v2/orders": [order(1)], "/v2/account/activities": [FILL]}
+    await store(alice, faults, (paper_key(), "Growth", lists), (paper_key(), "Wheel", positions(SHORT, LONG)))
+    for path, names in [
+        ("/holdings?split=AAPL", {"AAPL", "AAPL:short", "BTC/USD", CALL["symbol"]}),
+        ("/orders?status=closed", {order(1)["id"]}),
+        ("/activity", {FILL["id"]}),
+    ]:
+        rows = (await read(alices, path)).attributes("tr")
+        found = [row.get("data-row") or row.get("data-order") for row in rows]
+        named = [one for one in found if one]
+        assert names <= set(named)
+        assert len(named) == len(set(named))

@@ -16,23 +16,12 @@ from corral.alpaca.environments import Environment
 from corral.credentials.arrangement import moved
 from corral.credentials.models import Credential, HomeView, SealedCredential, StoredAccount
 from corral.credentials.problems import AccountNotOpen, CredentialNotFound, CredentialRefused, UpstreamTimeout
-from corral.web.view.home import (
-    AccountEntry,
-    Grouping,
-    Layout,
-    Scope,
-    SortKey,
-    add_up,
-    choose_scope,
-    choose_view,
-    find_attention,
-    first_sentence,
-    group_entries,
-    number_keys,
-    scopes_of,
-    sort_entries,
-)
+from corral.web.view.attention import find_attention, first_sentence
+from corral.web.view.home_accounts import AccountEntry, sort_entries
+from corral.web.view.home_totals import Scope, add_up, choose_scope, group_entries, scopes_of
+from corral.web.view.home_view import Grouping, Layout, SortKey, choose_view
 from corral.web.view.market import describe_market
+from corral.web.view.switcher import number_keys
 
 _LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 _LIVE, _PAPER = Environment.LIVE, Environment.PAPER

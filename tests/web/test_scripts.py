@@ -69,6 +69,8 @@ _FIXTURE: dict[str, Any] = {
         },
     },
 }
+Json = dict[str, Any]
+
 _ORDER = {"$ref": "#/components/schemas/Order"}
 # With exponents, and with halves that have to be rounded to the even side.
 _AMOUNTS = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**24), max_value=10**24).map(
@@ -361,6 +363,97 @@ def test_a_nullable_field_keeps_its_rules() -> None:
     limit = _FIXTURE["components"]["schemas"]["Order"]["properties"]["limit"]
     merged = _evaluate("json_schema.js", "mergedSchema", _FIXTURE, limit)
     assert (merged["maxLength"], merged["default"]) == (9, "1.5")
+
+
+_PAPER, _LIVE, _NEW = "7313be74", "0c6f2f6d", "9a3c4c1e"
+_ALL = ["holdings", "orders", "activity"]
+# Events by name, account and further fields, and the lists that the last one changes, of the paper accounts.
+_EVENTS: list[tuple[list[tuple[str, str | None, Json]], list[str]]] = [
+    ([("order", _PAPER, {"event": "fill", "filled_since": "0.5"})], ["orders", "activity"]),
+    ([("order", _PAPER, {"event": "new", "filled_since": "0.00"})], ["orders"]),
+    ([("order", _PAPER, {"event": "trade_bust", "filled_since": "0"})], ["orders", "activity"]),
+    ([("order", _LIVE, {"event": "fill", "filled_since": "0.5"})], []),
+    ([("position", _PAPER, {})], ["holdings"]),
+    ([("account-data", _PAPER, {"balance": "1"})], []),
+    ([("account-data", _PAPER, {"balance": "1"})] * 2, []),
+    ([("account-data", _PAPER, {"balance": "1"}), ("account-data", _PAPER, {"balance": "2"})], ["activity"]),
+    ([("account-data", _NEW, {"account_type": "paper"})], _ALL),
+    ([("account-data", _NEW, {"account_type": "paper"})] * 2, []),
+    ([("account-data", _NEW, {"account_type": "live"})], []),
+    ([("problem", _PAPER, {"code": "upstream_failed"})], _ALL),
+    ([("problem", _PAPER, {"code": "positions_unavailable"})], ["holdings"]),
+    ([("problem", _PAPER, {"code": "orders_unavailable"})], ["orders"]),
+    ([("problem", _PAPER, {"code": "order_stream_taken"})], []),
+    ([("problem", None, {"code": "stopping"})], []),
+    ([("gap", None, {})], _ALL),
+    ([("gap", _PAPER, {})], _ALL),
+]
+
+
+def test_events_change_the_lists_that_show_them() -> None:
+    told = [[[name, {"credential_id": account, **fields}] for name, account, fields in events] for events, _ in _EVENTS]
+    shown = {"accounts": f"{_PAPER} 5b2e4b0b", "money": "paper"}
+    last = f"""(events, live) => {{
+        const isChanged = its.watchList(() => ({{ ...{json.dumps(shown)}, live }}));
+        return events.map((event) => isChanged(...event)).at(-1);
+    }}"""
+    expression = f"{json.dumps(told)}.map((events) => {json.dumps(_ALL)}.filter((live) => ({last})(events, live)))"
+    assert _run("list_changes.js", expression) == [changed for _, changed in _EVENTS]
+
+
+def test_nodes_are_paired_by_what_they_are() -> None:
+    pairs: dict[tuple[str, str], list[int | None]] = {
+        ("abc", "xabc"): [None, 0, 1, 2],
+        ("abc", "cab"): [2, 0, 1],
+        ("aab", "aaa"): [0, 1, None],
+        ("", "a"): [None],
+    }
+    paired = """([current, wanted]) => {
+        const nodes = [...current].map((name, at) => ({ name, at }));
+        return its.pairUp(nodes, [...wanted].map((name) => ({ name })), ({ name }) => name).map((one) => one && one.at);
+    }"""
+    assert _run("patching.js", f"{json.dumps([*pairs])}.map({paired})") == [*pairs.values()]
+
+
+def test_the_place_on_a_page_follows_most_rows() -> None:
+    assert _run("reading_place.js", "[[], [30, 30, -400], [0, 0, 900, 0]].map(its.median)") == [0, 30, 0]
+
+
+# Milliseconds at which something changes, whether each request succeeds, and when the page is asked for.
+_PACES: list[tuple[list[int], list[bool], list[int]]] = [
+    ([0, 5, 150], [], [1200]),  # many events at once are one
+    ([0, 900], [], [1200, 6200]),  # Alpaca's answer may be from before the second one
+    ([0, 1300, 1400], [], [1200, 6200]),
+    ([0, 9000], [], [1200, 10200]),
+    ([0], [False], [1200, 21200]),
+    ([0, 1300], [False], [1200, 21200]),
+]
+
+
+def test_a_page_is_asked_for_soon_after_a_change_and_not_too_often() -> None:
+    """With a clock and timers of its own."""
+    with as_file(files("corral.web") / "static" / "scripts" / "pacing.js") as path:
+        ran = _run_source(
+            f"""import {{ paced }} from {json.dumps(path.as_uri())};
+            const told = [];
+            for (const [changes, results] of {json.dumps(_PACES)}) {{
+              const [due, runs] = [[], []];
+              let now = 0;
+              performance.now = () => now;
+              globalThis.setTimeout = (then, after) => due.push({{ at: now + after, then }});
+              const change = paced(async () => (runs.push(now), results.shift() ?? true), 5000);
+              for (const at of changes) due.push({{ at, then: change }});
+              while (due.length) {{
+                due.sort((one, other) => one.at - other.at);
+                const {{ at, then }} = due.shift();
+                now = at;
+                await then();
+              }}
+              told.push(runs);
+            }}
+            console.log(JSON.stringify(told));"""
+        )
+    assert ran == [runs for _, _, runs in _PACES]
 
 
 _ZONES = ["", "Europe/Berlin", "Asia/Kathmandu", "America/Sao_Paulo", "Australia/Lord_Howe", "UTC"]

@@ -11,7 +11,8 @@ from pydantic import BaseModel
 
 from corral.accounts.combined.equity import AllCurves, Curve
 from corral.accounts.combined.lists import AccountItem, CombinedPage
-from corral.accounts.combined.positions import AllPositions, PositionPart
+from corral.accounts.combined.merged_positions import PositionPart
+from corral.accounts.combined.positions import AllPositions
 from corral.accounts.combined.reading import AccountProblem
 from corral.accounts.overview import problem_body
 from corral.errors import Problem

@@ -69,44 +69,11 @@ class CombinedPage(Generic[Response]):
     pending: tuple[NamedCredential, ...] = ()
 
 
-async def read_all_orders(
-    user_id: UUID,
-    credentials: Sequence[NamedCredential],
-    query: OrderQuery,
-    accounts: AccountReader,
-    *,
-    limit: int,
-    cursor: str | None = None,
-    bound_to: object = None,
-    within_seconds: float | None = None,
-) -> CombinedPage[OrderResponse]:
-    """Reads a page of the orders of the user's credentials, which have to be loaded for this request.
-
-    `bound_to` is what else the cursor is bound to, besides the user and the query. Waits `within_seconds` at most, or
-    until the deadline of each call for None. Raises InvalidRequest for an invalid cursor.
-    """
-    place = _Place(cursor, (user_id, query, bound_to), limit)
-    return await _read_page(credentials, OrderLists(query, accounts), place, within_seconds)
-
-
-async def read_all_activities(
-    user_id: UUID,
-    credentials: Sequence[NamedCredential],
-    query: ActivityQuery,
-    accounts: AccountReader,
-    *,
-    limit: int,
-    cursor: str | None = None,
-    bound_to: object = None,
-    within_seconds: float | None = None,
-) -> CombinedPage[TradeActivityResponse | NonTradeActivityResponse]:
-    """Like `read_all_orders`, of activities."""
-    place = _Place(cursor, (user_id, query, bound_to), limit)
-    return await _read_page(credentials, ActivityLists(query, accounts), place, within_seconds)
-
-
 class Lists(Protocol[Item, Response_co]):
     """The lists of one kind, one for each account."""
+
+    @property
+    def query(self) -> OrderQuery | ActivityQuery: ...
 
     @property
     def accounts(self) -> AccountReader: ...
@@ -159,6 +126,35 @@ class ActivityLists:
         return activity_response(item)
 
 
+async def read_page(
+    user_id: UUID,
+    credentials: Sequence[NamedCredential],
+    lists: Lists[Item, Response],
+    *,
+    limit: int,
+    cursor: str | None = None,
+    bound_to: object = None,
+    within_seconds: float | None = None,
+) -> CombinedPage[Response]:
+    """Reads a page of the lists of the user's credentials, which have to be loaded for this request.
+
+    `bound_to` is what else the cursor is bound to, besides the user and the query. Waits `within_seconds` at most, or
+    until the deadline of each call for None. Raises InvalidRequest for an invalid cursor.
+    """
+    bond = (user_id, lists.query, bound_to)
+    by_id = {credential.sealed.id: credential for credential in credentials}
+    progress = read_progress(cursor, bond, by_id)
+    page, found = await read_merged(credentials, lists, progress, limit=limit, within_seconds=within_seconds)
+    items = await to_thread(_items, page, lists, by_id)
+    return CombinedPage(
+        items=items,
+        unreadable=len(page.entries) - len(items),
+        next_cursor=None if page.goes_on is None else write_progress(page.goes_on, bond),
+        problems=(*found.problems, *_skipped(progress, found)),
+        pending=found.pending,
+    )
+
+
 async def read_merged(
     credentials: Sequence[NamedCredential],
     lists: Lists[Item, Response],
@@ -181,34 +177,6 @@ async def read_merged(
         failed = {one.credential_id for one in found.problems} | {one.sealed.id for one in found.pending}
         page = replace(page, goes_on=replace(page.goes_on, skipped=progress.skipped | failed))
     return page, found
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a page begins, and its length. `bond` is what the cursor is bound to."""
-
-    cursor: str | None
-    bond: tuple[object, ...]
-    limit: int
-
-
-async def _read_page(
-    credentials: Sequence[NamedCredential],
-    lists: Lists[Item, Response],
-    place: _Place,
-    within_seconds: float | None,
-) -> CombinedPage[Response]:
-    by_id = {credential.sealed.id: credential for credential in credentials}
-    progress = read_progress(place.cursor, place.bond, by_id)
-    page, found = await read_merged(credentials, lists, progress, limit=place.limit, within_seconds=within_seconds)
-    items = await to_thread(_items, page, lists, by_id)
-    return CombinedPage(
-        items=items,
-        unreadable=len(page.entries) - len(items),
-        next_cursor=None if page.goes_on is None else write_progress(page.goes_on, place.bond),
-        problems=(*found.problems, *_skipped(progress, found)),
-        pending=found.pending,
-    )
 
 
 def _items(

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from corral.accounts.combined.answers import write_curves, write_page, write_positions
 from corral.accounts.combined.equity import read_all_curves
 from corral.accounts.combined.exports import CombinedExporter
-from corral.accounts.combined.lists import read_all_activities, read_all_orders
+from corral.accounts.combined.lists import ActivityLists, OrderLists, read_page
 from corral.accounts.combined.params import (
     AllActivitiesExportParams,
     AllActivitiesParams,
@@ -79,13 +79,12 @@ async def read_orders(params: Annotated[AllOrdersParams, Query()], user: Account
 
     A cursor outlives accounts that are added, removed or fail in between, and returns nothing twice.
     """
-    query = params.query()
+    lists = OrderLists(params.query(), ACCOUNTS.of(request))
     selected = await _selected(params.selection, user, request)
-    found = await read_all_orders(
+    found = await read_page(
         user.id,
         selected.credentials,
-        query,
-        ACCOUNTS.of(request),
+        lists,
         limit=params.limit,
         cursor=params.cursor,
         bound_to=params.selection,
@@ -101,13 +100,12 @@ async def read_activities(
 
     A cursor outlives accounts that are added, removed or fail in between, and returns nothing twice.
     """
-    query = params.query()
+    lists = ActivityLists(params.query(), ACCOUNTS.of(request))
     selected = await _selected(params.selection, user, request)
-    found = await read_all_activities(
+    found = await read_page(
         user.id,
         selected.credentials,
-        query,
-        ACCOUNTS.of(request),
+        lists,
         limit=params.limit,
         cursor=params.cursor,
         bound_to=params.selection,

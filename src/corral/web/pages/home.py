@@ -28,13 +28,16 @@ from corral.web.forms import Form, handle_form, initial_form
 from corral.web.page_user import PageUser, see_other
 from corral.web.rendering import PAGE_WAIT_SECONDS, render_page
 from corral.web.static_files import HAS_CHART
-from corral.web.view import home
+from corral.web.view.attention import find_attention
 from corral.web.view.equity import Period, history_params
-from corral.web.view.home import AccountEntry
+from corral.web.view.home_accounts import AccountEntry, sort_entries
 from corral.web.view.home_curves import HISTORY_SECONDS, curve_json, summarize_curves
+from corral.web.view.home_totals import Scope, add_up, choose_scope, group_entries, scopes_of
+from corral.web.view.home_view import GROUPING_NAMES, SORT_NAMES, Grouping, Layout, SortKey, choose_view
 from corral.web.view.market import fetch_market_state
 from corral.web.view.outages import find_outage
 from corral.web.view.sparklines import HEIGHT, WIDTH, Sparkline, fetch_sparklines
+from corral.web.view.switcher import number_keys
 
 # For sparklines alone, when the reader is waiting anyway or a script asks.
 _SPARKLINE_WAIT_SECONDS: Final = 2.0
@@ -51,9 +54,9 @@ router = APIRouter(include_in_schema=False)
 class ViewForm(Body):
     """One field or several of the view; the others stay as they are. `sort` has a minus sign for descending."""
 
-    layout: home.Layout | None = None
-    sort: Annotated[str, StringConstraints(pattern=f"^-?({'|'.join(home.SortKey)})$")] | None = None
-    group: home.Grouping | None = None
+    layout: Layout | None = None
+    sort: Annotated[str, StringConstraints(pattern=f"^-?({'|'.join(SortKey)})$")] | None = None
+    group: Grouping | None = None
     scope: Annotated[str, StringConstraints(max_length=80)] | None = None
     shortcuts: Literal["on", "off"] | None = None
 
@@ -105,9 +108,9 @@ async def show_curves(user: PageUser, request: Request) -> Response:
     """Returns the points of the page's curves to its script: those of `show`, for the period `span`."""
     accounts = ACCOUNTS.of(request)
     arranged = await arrangement.load_arrangement(user.id, resources_of(request).database)
-    view = home.choose_view(arranged.view, request.query_params, len(arranged.accounts))
+    view = choose_view(arranged.view, request.query_params, len(arranged.accounts))
     entries = [AccountEntry(credential=account.credential) for account in arranged.accounts]
-    scope = home.choose_scope(home.scopes_of(entries), view.scope)
+    scope = choose_scope(scopes_of(entries), view.scope)
     chosen = _chosen(arranged.accounts, scope)
     found = await _read_curves(chosen, view.period, accounts, within_seconds=_SPARKLINE_WAIT_SECONDS)
     names = {account.credential.id: account.credential.nickname for account in arranged.accounts}
@@ -134,9 +137,9 @@ async def _home_page(user: PageUser, request: Request, form: Form) -> Response:
     accounts = ACCOUNTS.of(request)
     arranged = await arrangement.load_arrangement(user.id, resources_of(request).database)
     active = [account.named for account in arranged.accounts if account.credential.is_active]
-    view = home.choose_view(arranged.view, request.query_params, len(arranged.accounts))
-    scopes = home.scopes_of([AccountEntry(credential=account.credential) for account in arranged.accounts])
-    scope = home.choose_scope(scopes, view.scope)
+    view = choose_view(arranged.view, request.query_params, len(arranged.accounts))
+    scopes = scopes_of([AccountEntry(credential=account.credential) for account in arranged.accounts])
+    scope = choose_scope(scopes, view.scope)
     waits = "wait" in request.query_params
     wait = _SPARKLINE_WAIT_SECONDS if waits else _HOME_WAIT_SECONDS
     has_totals = len(active) > 1
@@ -149,7 +152,7 @@ async def _home_page(user: PageUser, request: Request, form: Form) -> Response:
         _read_curves(chosen, view.period, accounts, within_seconds=wait),
     )
     entries = _entries(arranged.accounts, outcomes, _Known(sparklines, flows, accounts))
-    ordered = home.sort_entries(entries, view.sort, descending=view.is_descending)
+    ordered = sort_entries(entries, view.sort, descending=view.is_descending)
     by_id = {entry.credential.id: entry for entry in entries}
     return render_page(
         request,
@@ -159,11 +162,11 @@ async def _home_page(user: PageUser, request: Request, form: Form) -> Response:
         view_form=form,
         form=initial_form(),
         entries=entries,
-        sections=home.group_entries(ordered, view.grouping),
-        attention=home.find_attention(entries) if len(entries) > 1 else [],
+        sections=group_entries(ordered, view.grouping),
+        attention=find_attention(entries) if len(entries) > 1 else [],
         view=view,
         scopes=scopes,
-        total=home.add_up(scope, entries) if scope and has_totals else None,
+        total=add_up(scope, entries) if scope and has_totals else None,
         curves=summarize_curves(curves, by_id, view.period, datetime.now(UTC), total=len(chosen)),
         curves_pending=bool(curves.pending),
         scope_query=urlencode({"show": scope.key if scope else ""}),
@@ -171,8 +174,8 @@ async def _home_page(user: PageUser, request: Request, form: Form) -> Response:
         is_intraday=view.period in {Period.DAY, Period.WEEK},
         periods=list(Period),
         has_chart=HAS_CHART,
-        sort_names=home.SORT_NAMES,
-        grouping_names=home.GROUPING_NAMES,
+        sort_names=SORT_NAMES,
+        grouping_names=GROUPING_NAMES,
         market=market,
         outage=find_outage([one.answer if isinstance(one.answer, Problem) else None for one in outcomes]),
         sparkline_size=(WIDTH, HEIGHT),
@@ -180,7 +183,7 @@ async def _home_page(user: PageUser, request: Request, form: Form) -> Response:
     )
 
 
-def _chosen(stored: Sequence[StoredAccount], scope: home.Scope | None) -> list[NamedCredential]:
+def _chosen(stored: Sequence[StoredAccount], scope: Scope | None) -> list[NamedCredential]:
     """The active accounts of the scope."""
     if scope is None:
         return []
@@ -243,7 +246,7 @@ class _Known:
 
 def _entries(stored: Sequence[StoredAccount], outcomes: Sequence[Outcome], known: _Known) -> list[AccountEntry]:
     by_id = {outcome.credential.sealed.id: outcome for outcome in outcomes}
-    keys = home.number_keys([account.credential for account in stored])
+    keys = number_keys([account.credential for account in stored])
     return [
         _entry(account, by_id.get(account.credential.id), known, keys.get(account.credential.id)) for account in stored
     ]

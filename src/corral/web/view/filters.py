@@ -130,6 +130,10 @@ class ListFilter(PageParams):
     def no_filters_link(self) -> str:
         return self.link(**{name: getattr(type(self)(), name) for name in self._texts()}, cursor=None)
 
+    def ends_before(self, today: date) -> bool:
+        """Whether its last day is over."""
+        return bool(self.to and not self.errors) and _day_in(self.to) < today
+
     def common_api_params(self) -> dict[str, str | None]:
         return {
             "symbols": self.symbol or None,

@@ -6,7 +6,8 @@ from typing import Final
 
 from pydantic import Field
 
-from corral.accounts.combined.positions import AllPositions, MergedPosition, PositionTotals
+from corral.accounts.combined.merged_positions import MergedPosition, PositionTotals
+from corral.accounts.combined.positions import AllPositions
 from corral.alpaca.environments import Environment
 from corral.credentials.models import NamedCredential
 from corral.web.view.filters import SortParams

@@ -10,7 +10,7 @@ from corral.accounts.amounts import exact_sum
 from corral.accounts.combined.equity import AllCurves, Curve, CurvePoint, factor
 from corral.accounts.schemas import HistoryPointResponse, PortfolioHistoryResponse
 from corral.web.view.equity import CurrentEquity, EquityHistory, Period, summarize_equity
-from corral.web.view.home import AccountEntry
+from corral.web.view.home_accounts import AccountEntry
 
 # How long an account's history is cached for the curves. The last point is live.
 HISTORY_SECONDS: Final = 180.0

@@ -6,7 +6,7 @@ from typing import Final
 
 from corral.accounts.combined.problems import ItemsSkipped
 from corral.accounts.combined.reading import AccountProblem
-from corral.web.view.home import REMEDIES
+from corral.web.view.attention import REMEDIES
 
 _MOST_NAMES: Final = 4  # in the line
 

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from corral.credentials.arrangement import Arrangement
 from corral.credentials.models import Credential
-from corral.web.view.home import number_keys
 
+KEYS: Final = 9  # accounts that a number key opens
 # A tab that every account has. An order or a position is of one account only.
 _TABS: Final = ("/orders", "/activities")
 
@@ -50,6 +50,11 @@ def build_switcher(arranged: Arrangement, current: UUID, page_path: str) -> Swit
     before, after = _around_id(page_path)
     items = [SwitcherItem(one, f"{before}{one.id}{after}", keys.get(one.id)) for one in credentials]
     return Switcher(items, current, arranged.view.has_shortcuts)
+
+
+def number_keys(credentials: Sequence[Credential]) -> dict[UUID, int]:
+    """The number keys by account: the first nine in the order of their owner."""
+    return {credential.id: number for number, credential in enumerate(credentials[:KEYS], 1)}
 
 
 def _around_id(page_path: str) -> tuple[str, str]:

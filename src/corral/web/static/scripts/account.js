@@ -5,7 +5,7 @@ import { keepProblems } from "./account_problems.js";
 import { read } from "./api.js";
 import { signOf, sum } from "./decimals.js";
 import { element } from "./elements.js";
-import { formatChange, shownSign, writeFigure, writeText } from "./figures.js";
+import { formatChange, highlight, shownSign, writeFigure, writeText } from "./figures.js";
 import { connectStream } from "./stream.js";
 import { formatTimestamp } from "./timestamps.js";
 
@@ -122,11 +122,9 @@ function confirm(connection) {
   if (connection === "connected") problems.confirm(new Date().toISOString());
 }
 
-/** A changed number is highlighted with a color that fades. */
 function update(node, amount) {
   if (!node || amount === null || amount === undefined || node.value === amount) return;
   node.value = amount;
   writeFigure(node);
-  node.classList.remove("changed");
-  requestAnimationFrame(() => node.classList.add("changed"));
+  highlight(node);
 }

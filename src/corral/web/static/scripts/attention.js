@@ -3,7 +3,7 @@
 import { isSettled } from "./card_state.js";
 import { element } from "./elements.js";
 
-// Where to go, by the code of the problem. `view/home.py` has the same.
+// Where to go, by the code of the problem. `view/attention.py` has the same.
 const REMEDIES = {
   credential_refused: ["/keys/", "/replace", "Replace API key"],
   wrong_account: ["/keys/", "", "API key"],

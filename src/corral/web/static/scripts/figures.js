@@ -133,6 +133,12 @@ export function writeFigure(node) {
   node.classList.toggle("down", sign < 0);
 }
 
+/** A changed number is highlighted with a color that fades. */
+export function highlight(node) {
+  node.classList.remove("changed");
+  requestAnimationFrame(() => node.classList.add("changed"));
+}
+
 /** Calls `read` while these figures are not masked. Nothing of that is painted, because no task ends in between. */
 export function withoutMasks(nodes, read) {
   isMasking = false;
