@@ -37,6 +37,8 @@ _REQUIRED: Final[Mapping[str, str]] = {
     "secret_key": "Enter the secret.",
     "scopes": "Select at least one permission.",
     "days": "Select an expiration.",
+    "expires_in": "Select when it ends.",
+    "access": "Select what it may do.",
 }
 _INVALID: Final[Mapping[str, str]] = {"email": "Enter a valid email address."}
 _BY_TYPE: Final[Mapping[str, str]] = {
@@ -90,6 +92,7 @@ async def handle_form(
     try:
         return await submit(parse_form(model, data))
     except Problem as problem:
+        _name_fields(problem)
         if not reads_pages(request.scope):
             raise
         if isinstance(problem, Unauthenticated):  # the session ended before the form arrived
@@ -179,6 +182,14 @@ def _without_secrets(model: type[Body], data: FormData) -> FormData:
 def _contains_type(annotation: Any, wanted: type) -> bool:  # noqa: ANN401 - a type, or a construct of typing
     origin = getattr(annotation, "__origin__", annotation)
     return origin is wanted or any(_contains_type(part, wanted) for part in get_args(annotation))
+
+
+def _name_fields(problem: Problem) -> None:
+    """What the API calls a field of the body is a field of the form."""
+    errors: Any = problem.extra.get("errors", ())
+    for error in errors:
+        if error["loc"] and error["loc"][0] == "body":
+            error["loc"] = error["loc"][1:]
 
 
 def _errors_by_field(problem: Problem) -> dict[str, str]:
