@@ -214,8 +214,9 @@ async def _add_grants(service: Service, administrator: Person, ids: dict[str, st
         for sent in _SENT_ORDERS:
             async with program.post("v2/orders", json=sent) as answer:
                 assert answer.status < 500, await answer.text()
-        async with program.delete("v2/positions/NVDA?percentage=5") as answer:
-            assert answer.status < 500, await answer.text()
+        for path in ("v2/positions/NVDA?percentage=5", "v2/orders"):
+            async with program.delete(path) as answer:
+                assert answer.status < 500, await answer.text()
     return {"grant": made[0]["id"]}
 
 

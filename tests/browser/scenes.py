@@ -124,7 +124,7 @@ async def _create_a_grant(page: Page) -> None:
     await form.get_by_label("Your password").fill(PASSWORD)
     await form.get_by_role("button", name="Create grant").click()
     await expect(page.locator("#secret-key")).to_be_visible()
-    await page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
+    await page.evaluate("for (const fold of document.querySelectorAll('details.snippet')) fold.open = true")
 
 
 async def _create_an_invite_link(page: Page) -> None:

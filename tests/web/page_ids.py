@@ -10,7 +10,8 @@ from tests.people import Person
 async def ids_of(
     service: Service, person: Person, other: Person, nickname: str = "mine", key_id: str | None = None
 ) -> dict[str, str]:
-    """Returns ids by the parameter's name: an account, its last order, a grant of it, a token, a session, an invitation.
+    """Returns ids by the parameter's name: an account, its last order and a grant of it, a token, a session, an
+    invitation.
 
     `other` is the member that an administrator could disable.
     """

@@ -57,7 +57,7 @@ def _split(value: object) -> object:
     """Networks as they are typed: with commas or blanks between them."""
     texts = " ".join(cast("list[str]", value)).replace(",", " ").split() if isinstance(value, list) else []
     if len(texts) > MOST_NETWORKS:
-        raise PydanticCustomError("networks", f"Enter at most {MOST_NETWORKS} networks.")
+        raise PydanticCustomError("networks", "Enter at most 16 networks.")
     return texts or None
 
 

@@ -1,6 +1,6 @@
 """The audit trail in plain words: "Order submitted by grant My bot: buy 1 AAPL, limit 10.00"."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Annotated, Final
@@ -47,12 +47,20 @@ _TITLES: Final[Mapping[str, str]] = {
     Action.OPTION_DO_NOT_EXERCISE: "Option not to be exercised",
     Action.WATCHLIST_CHANGE: "Watchlist changed",
 }
-_ORDERS: Final = (
-    Action.ORDER_SUBMIT, Action.ORDER_REPLACE, Action.ORDER_CANCEL, Action.ORDERS_CANCEL, Action.POSITION_CLOSE,
-    Action.POSITIONS_CLOSE, Action.OPTION_EXERCISE, Action.OPTION_DO_NOT_EXERCISE, Action.WATCHLIST_CHANGE,
-)  # fmt: skip
+_NOT_DONE_TITLES: Final[Mapping[str, str]] = {
+    Action.ORDER_SUBMIT: "Order",
+    Action.ORDER_REPLACE: "Replacing an order",
+    Action.ORDER_CANCEL: "Canceling an order",
+    Action.ORDERS_CANCEL: "Canceling all orders",
+    Action.POSITION_CLOSE: "Closing a position",
+    Action.POSITIONS_CLOSE: "Closing all positions",
+    Action.OPTION_EXERCISE: "Exercising an option",
+    Action.OPTION_DO_NOT_EXERCISE: "Not exercising an option",
+    Action.WATCHLIST_CHANGE: "Changing a watchlist",
+}
+_ORDERS: Final = tuple(_NOT_DONE_TITLES)
 _REFUSALS: Final = (Action.GRANT_REFUSED, Action.SIGN_IN_REFUSED)
-_GROUPS: Final[Mapping[str, Sequence[Action]]] = {
+_GROUPS: Final[Mapping[str, Sequence[str]]] = {
     "orders": _ORDERS,
     "reads": (Action.GRANT_READ,),
     "refusals": _REFUSALS,
@@ -90,6 +98,13 @@ _READ: Final[Mapping[str, str]] = {
     "GET /v2/orders/{order_id}": "an order",
     "GET /v2/clock": "the clock",
     "GET /v2/calendar": "the calendar",
+}
+_KINDS: Final[Mapping[str, str]] = {
+    "session": "by you",
+    "person": "by an administrator",
+    "link": "with a link",
+    "operator": "by the server's operator",
+    "anyone": "by someone not signed in",
 }
 _SHORT_ID: Final = 8
 
@@ -162,16 +177,20 @@ def by_day(deeds: Sequence[Deed], names: Names) -> list[TrailDay]:
 def describe_deed(deed: Deed, names: Names) -> TrailRow:
     entry = deed.entry
     told = deed.begun or entry
-    title = _TITLES.get(entry.action, entry.action)
     what = _what(told, names)
     return TrailRow(
         at=entry.at,
-        title=title,
+        title=_title(entry),
         text=f"{_by(entry, names)}{f': {what}' if what else ''}".strip(),
         result=_RESULTS.get(entry.result, entry.result),
         stands_out=entry.result != Result.DONE,
         remarks=[remark for remark in _remarks(deed, names) if remark],
     )
+
+
+def _title(entry: AuditEntry) -> str:
+    title = _TITLES.get(entry.action, entry.action)
+    return title if entry.result == Result.DONE else _NOT_DONE_TITLES.get(entry.action, title)
 
 
 def describe_order(details: Mapping[str, str]) -> str:
@@ -192,61 +211,62 @@ def _price_terms(details: Mapping[str, str]) -> Iterator[str]:
         if name in details:
             yield f"{words} {details[name]}"
     if "trail_percent" in details:
-        yield f"trailing by {details['trail_percent']} %"
+        yield f"trailing by {details['trail_percent']}%"
     if "trail" in details:
         yield f"trailing by {details['trail']}"
 
 
 def _what(entry: AuditEntry, names: Names) -> str:
-    details, name = entry.details, entry.details.get("name", "")
-    match entry.action:
-        case Action.ORDER_SUBMIT | Action.ORDER_REPLACE:
-            return describe_order(details)
-        case Action.POSITION_CLOSE:
-            part = details.get("qty") or (f"{details['percentage']} %" if "percentage" in details else "")
-            return f"{part} of {entry.object_id}" if part else entry.object_id or ""
-        case Action.OPTION_EXERCISE | Action.OPTION_DO_NOT_EXERCISE:
-            return entry.object_id or ""
-        case Action.GRANT_READ:
-            return f"{_purpose(details.get('purpose', ''))}, {_times(details)}"
-        case Action.GRANT_REFUSED | Action.SIGN_IN_REFUSED:
-            return _times(details)
-        case Action.CREDENTIAL_RENAMED:
-            return f"“{details.get('before', '')}” is now “{name}”"
-        case other if other.startswith("grant"):
-            return name or (names.grants.get(entry.grant_id, "") if entry.grant_id else "")
-        case _:
-            return name
+    describe = _DESCRIPTIONS.get(entry.action)
+    if describe:
+        return describe(entry)
+    named = entry.details.get("name", "")
+    return named or (names.grants.get(entry.grant_id, "") if entry.grant_id else "")
 
 
-def _purpose(purpose: str) -> str:
-    return _READ.get(purpose, purpose.removeprefix("GET "))
+def _closed(entry: AuditEntry) -> str:
+    details = entry.details
+    part = details.get("qty") or (f"{details['percentage']}%" if "percentage" in details else "")
+    return f"{part} of {entry.object_id}" if part else entry.object_id or ""
 
 
-def _times(details: Mapping[str, str]) -> str:
-    count = details.get("count", "1")
+def _read(entry: AuditEntry) -> str:
+    purpose = entry.details.get("purpose", "")
+    return f"{_READ.get(purpose, purpose.removeprefix('GET '))}, {_times(entry)}"
+
+
+def _times(entry: AuditEntry) -> str:
+    count = entry.details.get("count", "1")
     return "once" if count == "1" else f"{count} times"
+
+
+def _renamed(entry: AuditEntry) -> str:
+    return f"“{entry.details.get('before', '')}” is now “{entry.details.get('name', '')}”"
+
+
+_DESCRIPTIONS: Final[Mapping[str, Callable[[AuditEntry], str]]] = {
+    Action.ORDER_SUBMIT: lambda entry: describe_order(entry.details),
+    Action.ORDER_REPLACE: lambda entry: describe_order(entry.details),
+    Action.ORDER_CANCEL: lambda entry: entry.object_id or "",
+    Action.POSITION_CLOSE: _closed,
+    Action.OPTION_EXERCISE: lambda entry: entry.object_id or "",
+    Action.OPTION_DO_NOT_EXERCISE: lambda entry: entry.object_id or "",
+    Action.GRANT_READ: _read,
+    Action.GRANT_REFUSED: _times,
+    Action.SIGN_IN_REFUSED: _times,
+    Action.CREDENTIAL_RENAMED: _renamed,
+}
 
 
 def _by(entry: AuditEntry, names: Names) -> str:
     kind, _, identifier = entry.actor.partition(":")
-    match kind:
-        case "session":
-            return "by you"
-        case "grant":
-            return f"by grant {_named(names.grants, identifier) or f'{identifier[:_SHORT_ID]}, revoked'}"
-        case "token":
-            return f"with API token {_named(names.tokens, identifier) or f'{identifier[:_SHORT_ID]}, revoked'}"
-        case "person":
-            return "by an administrator"
-        case "link":
-            return "with a link"
-        case "operator":
-            return "by the server's operator"
-        case "anyone":
-            return "by someone not signed in"
-        case _:
-            return f"by {entry.actor}"
+    if kind in _KINDS:
+        return _KINDS[kind]
+    known = {"grant": ("by grant", names.grants), "token": ("with API token", names.tokens)}
+    if kind not in known:
+        return f"by {entry.actor}"
+    words, named = known[kind]
+    return f"{words} {_named(named, identifier) or f'{identifier[:_SHORT_ID]}… (revoked)'}"
 
 
 def _named(names: Mapping[UUID, str], identifier: str) -> str:
@@ -258,12 +278,12 @@ def _named(names: Mapping[UUID, str], identifier: str) -> str:
 
 def _remarks(deed: Deed, names: Names) -> Iterator[str]:
     entry, told = deed.entry, deed.begun or deed.entry
-    if entry.credential_id:
+    if entry.credential_id and not entry.action.startswith("credential."):
         yield names.accounts.get(entry.credential_id) or told.details.get("name") or "a removed account"
     address = entry.address or told.address
     yield f"from {address}" if address else ""
     yield entry.details.get("reason") or entry.details.get("code", "").replace("_", " ")
     if entry.result != Result.DONE and "status" in entry.details:
         yield f"Alpaca's answer: {entry.details['status']}"
-    client_order_id = told.details.get("client_order_id")
-    yield f"client order ID {client_order_id}" if client_order_id else ""
+    if entry.result in {Result.UNKNOWN, Result.BEGUN} and "client_order_id" in told.details:
+        yield f"client order ID {told.details['client_order_id']}"
