@@ -20,8 +20,8 @@ ODD_MOMENTS := 2026-12-04T16:00-05:00 2026-12-05T23:59-05:00 2026-12-06T12:00-05
   2027-07-05T10:00-04:00 2027-11-07T01:30-05:00 2028-02-29T15:59:45-05:00 2031-06-15T12:00-04:00
 USE_A_BROKER := tests/sandbox tests/accounts/test_reads_of_the_sandbox.py tests/web/test_account_page.py tests/web/test_sparklines.py
 # The other tests of pages need what only Chromium emulates: a touch screen, colors, or a window that has the focus.
-JOURNEYS_IN_FIREFOX := $(patsubst %,tests/browser/test_%.py,account account_updates demo foreign_pages holdings home \
-  home_updates journeys members payloads secrets whole_journey)
+PAGES_IN_FIREFOX := $(patsubst %,tests/browser/test_%.py,account account_updates demo every_page foreign_pages holdings \
+  home home_updates journeys members payloads secrets whole_journey)
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 export UV_LINK_MODE ?= copy
 export UV_PYTHON_DOWNLOADS := never
@@ -50,8 +50,8 @@ journeys: .venv/.dev-installed ## of the tests, those that start the program its
 calendar: .venv/.dev-installed ## what knows a calendar, at each half hour of two weeks and on the odd days of years
 	$(PYTEST) tests/sandbox/test_any_day.py --every-moment
 	@for at in $(ODD_MOMENTS); do echo "At $$at:"; $(PYTEST) --at=$$at $(USE_A_BROKER) || exit 1; done
-firefox: .venv/.dev-installed ## the journeys through the pages, in Debian's Firefox
-	$(PYTEST) --numprocesses=3 --browser=firefox $(JOURNEYS_IN_FIREFOX)
+firefox: .venv/.dev-installed ## every page and the journeys through them, in Debian's Firefox
+	$(PYTEST) --numprocesses=3 --browser=firefox $(PAGES_IN_FIREFOX)
 races: .venv/.dev-installed ## changes of a password against sign-ins by the old one, 2,000 rounds
 	$(BIN)/python -m pytest tests/identity/test_races.py --race-rounds=2000 -rP
 breakages: .venv/.dev-installed ## break Corral in each of the ways of tests/breakages, and look whether the tests notice

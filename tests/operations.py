@@ -46,7 +46,8 @@ class Operation:
         return f"{self.method} {self.path}"
 
 
-DOCUMENT: Json = create_api().openapi()
+API = create_api()
+DOCUMENT: Json = API.openapi()
 
 
 def _read(document: Json) -> Iterator[Operation]:

@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-SHARES_OF_SCENES: Final = 6
+SHARES_OF_SCENES: Final = 4  # each has a service and a database of its own
 
 # These wait most. They begin first, so that others compute meanwhile and none waits alone at the end.
 _FIRST: Final = ("stream", "journeys", "browser", "credentials", "database")
@@ -42,7 +42,7 @@ def group_of(nodeid: str) -> str:
         return nodeid
     if file in _WITH_THE_DISTRIBUTION:
         return "distribution"
-    if file == "test_every_page.py" and "[" in name:  # by scenes, so that no process is the last for minutes
+    if file == "test_every_page.py":  # by scenes, so that no process is the last for minutes
         return f"{path} {zlib.crc32(name.encode()) % SHARES_OF_SCENES}"
     return path
 

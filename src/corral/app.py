@@ -115,7 +115,11 @@ def create_app(settings: Settings, state: State) -> ASGIApp:
     edge = Edge(
         FastLane(create_api(state), state["authenticator"], state["credentials"], state["accounts"]),
         public_url=settings.browser_url,
-        problem_page=partial(render_problem_page, sandbox=state["sandbox"]),
+        problem_page=partial(
+            render_problem_page,
+            sandbox=state["sandbox"],
+            session_cookie=session_cookie_name(settings.browser_url),
+        ),
         trusted_proxies=settings.trusted_networks,
     )
     pages = DisplayReader(edge, public_url=settings.browser_url)  # around the edge, for problem pages too

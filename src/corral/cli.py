@@ -211,7 +211,7 @@ def tokens_create(
     scope: Annotated[
         list[Scope] | None,
         typer.Option(
-            help="What the token may do. Repeat for several. Default: all that its owner may do, but grants and audit."
+            help="What the token may do. Repeat for several. Default: full access but to grants and the audit trail."
         ),
     ] = None,
     expires_in: Annotated[

@@ -275,8 +275,9 @@ async def test_a_revoked_token_is_401_at_the_next_request_despite_a_cached_answe
 ) -> None:
     credential = await alice.store()
     await account_data(alice, credential["id"])
-    tokens = await api_tokens.load_api_tokens(alice.user_id, service.resources.database)
-    await api_tokens.revoke_api_token(alice.user_id, service.resources.database, tokens[0].id, OPERATOR)
+    database, vault = service.resources.database, service.resources.vault
+    tokens = await api_tokens.load_api_tokens(alice.user_id, database)
+    await api_tokens.revoke_api_token(alice.user_id, database, vault, tokens[0].id, OPERATOR)
     await account_data(alice, credential["id"], status=401)
 
 

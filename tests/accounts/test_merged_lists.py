@@ -16,6 +16,7 @@ from corral.accounts.combined.merging import Merging, Progress, Source
 from corral.accounts.reader import AccountReader
 from corral.alpaca.errors import Fault
 from corral.alpaca.items import UnreadableItem
+from corral.alpaca.orders import OrderQuery
 from corral.alpaca.paging import Ask, Direction, Listing, Place, mark
 from corral.credentials.reader import OpenCredential
 from corral.errors import InvalidRequest
@@ -64,6 +65,10 @@ class Alpaca:
 @dataclass(frozen=True, slots=True)
 class Lists:
     alpaca: Alpaca
+
+    @property
+    def query(self) -> OrderQuery:
+        return OrderQuery(direction=self.alpaca.direction)
 
     @property
     def accounts(self) -> AccountReader:

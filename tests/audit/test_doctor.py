@@ -1,5 +1,6 @@
 """What `corral doctor` says of a trail that takes no entries."""
 
+import asyncio
 from pathlib import Path
 
 import asyncpg
@@ -27,7 +28,11 @@ async def test_a_trail_that_stays_locked_is_named_and_one_that_is_in_use_is_not(
         problem = await find_stuck(settings, dsn)
     assert problem is not None
     assert problem.startswith(f"a transaction has locked the trail of {alice.user_id} for seconds")
-    assert await find_stuck(settings, dsn) is None
+    async with owner_of(postgres) as other, other.transaction():
+        await other.execute(lock, alice.user_id)
+        finding = asyncio.create_task(find_stuck(settings, dsn))
+        await asyncio.sleep(0.5)
+    assert await finding is None
 
 
 async def test_orders_without_an_outcome_are_counted(

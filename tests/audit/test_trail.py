@@ -9,12 +9,14 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from corral.audit import group_commit
+from corral.audit import group_commit, queries
+from corral.audit import trail as trails
 from corral.audit.chain import canonical_text, read_text
 from corral.audit.group_commit import GroupCommit
 from corral.audit.models import AuditEntry, NewEntry, Result
 from corral.audit.problems import AuditUnavailable
 from corral.audit.trail import AuditTrail
+from corral.database.connection import get_connection_with_rls
 from corral.database.embedded.instance import EmbeddedDatabase
 from corral.errors import DatabaseUnavailable, Overloaded
 from tests.access import owner_of
@@ -85,6 +87,37 @@ async def test_an_order_whose_entry_cannot_be_written_within_two_seconds_is_not_
     assert [entry.result for entry in written if entry.object_id == "later"] == ["begun", "done"]
     sent = {entry.seq for entry in written if entry.object_id == "corral-1" and entry.result == "begun"}
     assert sent == {entry.concludes for entry in written if entry.result == "refused"}
+
+
+async def test_an_entry_that_is_written_too_late_says_that_nothing_was_sent(
+    trail: AuditTrail, alice: Person, postgres: EmbeddedDatabase, owner: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch, log: LogSince,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(trails, "LONGEST_WAIT_SECONDS", 0.05)
+    async with locked_head(postgres, alice):
+        with pytest.raises(AuditUnavailable):
+            await trail.begin(alice.user_id, order())
+    await log.awaited("audit_stuck", user_id=str(alice.user_id))
+    await trail.close()
+    begun, outcome = (await entries_of(owner, alice.user_id))[-2:]
+    assert (begun.result, outcome.result, outcome.concludes) == ("begun", "refused", begun.seq)
+    assert outcome.details == {"reason": "written too late; nothing was sent"}
+
+
+async def test_an_entry_that_is_given_up_and_then_refused_is_nothing(
+    trail: AuditTrail, alice: Person, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse_late(*_: object, **__: object) -> None:
+        await asyncio.sleep(0.3)
+        raise DatabaseUnavailable(reason="it is stopped")
+
+    before = await entries_of(owner, alice.user_id)
+    monkeypatch.setattr(trails, "LONGEST_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(queries, "lock_head", refuse_late)
+    with pytest.raises(AuditUnavailable):
+        await trail.begin(alice.user_id, order())
+    await trail.close()
+    assert await entries_of(owner, alice.user_id) == before
 
 
 async def test_the_service_is_ready_while_only_an_audit_trail_is_stuck(
@@ -200,6 +233,22 @@ async def test_entries_that_wait_for_the_database_are_bounded(monkeypatch: pytes
     await log.awaited("audit_entries_lost", entries=3)
 
 
+async def test_who_gives_up_while_others_write_leaves_nothing() -> None:
+    database = Database()
+    database.gate.clear()
+    commits = GroupCommit(database.write)
+    others = [commits.submit(UUID(int=number), order()) for number in range(10, 10 + group_commit.WRITERS)]
+    given_up = commits.submit(ALICE, order())
+    await asyncio.sleep(0)
+    assert commits.withdraw(ALICE, given_up)
+    assert not commits.withdraw(ALICE, given_up)
+    database.gate.set()
+    await asyncio.gather(*others)
+    await commits.close(1)
+    assert given_up.cancelled()
+    assert len(database.written) == len(others)
+
+
 async def test_closing_waits_only_so_long(log: LogSince) -> None:
     database = Database()
     database.gate.clear()
@@ -228,8 +277,12 @@ async def test_a_bug_in_writing_reaches_whoever_waits_and_the_log(
     assert (await commits.submit(ALICE, order())).seq == 1
 
 
-async def test_recording_without_an_intent_returns_the_entry(trail: AuditTrail, alice: Person) -> None:
+async def test_recording_without_an_intent_returns_the_entry(
+    service: Service, trail: AuditTrail, alice: Person
+) -> None:
     first, second = [await trail.record(alice.user_id, entry) for entry in paused(2)]
+    async with get_connection_with_rls(alice.user_id, service.resources.database) as connection:
+        await trail.record_in(connection, alice.user_id, *paused())
     assert second.seq == first.seq + 1
     assert second.details == {"number": "1"}
     assert second.at >= first.at

@@ -1,6 +1,7 @@
 """What nobody concluded is concluded as unknown once its process is gone; sums and heads are written by themselves."""
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
@@ -13,11 +14,18 @@ from corral.audit.heads import load_heads
 from corral.audit.models import ANYONE, Action, Result
 from corral.audit.trail import AuditTrail
 from corral.audit.upkeep import open_audit_trail
+from corral.audit.writing import append_entries
 from corral.errors import DatabaseUnavailable
 from tests.audit.trails import entries_of, order, pending_of
 from tests.conftest import Service
 from tests.log_lines import LogSince
 from tests.people import Person
+
+
+@pytest.fixture
+def other(service: Service) -> AuditTrail:
+    """That of another process, which looks for what is left open."""
+    return AuditTrail(service.resources.database, service.resources.vault)
 
 
 async def age(owner: asyncpg.Connection, person: Person) -> None:
@@ -27,16 +35,16 @@ async def age(owner: asyncpg.Connection, person: Person) -> None:
 
 
 async def test_an_intent_is_left_alone_while_its_process_runs_and_until_it_is_a_minute_old(
-    service: Service, trail: AuditTrail, alice: Person, owner: asyncpg.Connection
+    service: Service, trail: AuditTrail, other: AuditTrail, alice: Person, owner: asyncpg.Connection
 ) -> None:
     await queries.note_process(service.resources.database, trail.process_id)
     pending = await trail.begin(alice.user_id, order())
     await age(owner, alice)
-    await trail.close_abandoned()
+    await other.close_abandoned()
     assert await pending_of(owner, alice.user_id) == 1, "the process runs"
     await queries.forget_process(service.resources.database, trail.process_id)
     young = await trail.begin(alice.user_id, order("young"))
-    await asyncio.gather(*(trail.close_abandoned() for _ in range(3)))  # as several processes at once
+    await asyncio.gather(*(other.close_abandoned() for _ in range(3)))  # as several processes at once
     *_, last = await entries_of(owner, alice.user_id)
     assert (last.concludes, last.result, last.details) == (pending.entry.seq, "unknown", {"reason": "Corral stopped"})
     assert await pending_of(owner, alice.user_id) == 1
@@ -45,7 +53,7 @@ async def test_an_intent_is_left_alone_while_its_process_runs_and_until_it_is_a_
 
 
 async def test_a_process_that_has_not_been_seen_for_a_minute_is_gone(
-    service: Service, trail: AuditTrail, alice: Person, owner: asyncpg.Connection, log: LogSince
+    service: Service, trail: AuditTrail, other: AuditTrail, alice: Person, owner: asyncpg.Connection, log: LogSince
 ) -> None:
     await queries.note_process(service.resources.database, trail.process_id)
     pending = await trail.begin(alice.user_id, order())
@@ -54,13 +62,29 @@ async def test_a_process_that_has_not_been_seen_for_a_minute_is_gone(
         "UPDATE corral.audit_processes SET last_seen_at = last_seen_at - interval '61 seconds' WHERE id = $1",
         trail.process_id,
     )
-    await trail.close_abandoned()
+    await other.close_abandoned()
     assert (await log.awaited("audit_intents_abandoned", user_id=str(alice.user_id)))["entries"] == 1
     # It was not gone after all. What it knows is added, and the trail has both.
     pending.conclude(Result.DONE)
     await trail.close()
     results = [entry.result for entry in await entries_of(owner, alice.user_id) if entry.concludes]
     assert results == ["unknown", "done"]
+
+
+async def test_an_intent_whose_commit_was_not_confirmed_is_concluded_as_refused_by_its_own_process(
+    trail: AuditTrail, service: Service, alice: Person, owner: asyncpg.Connection
+) -> None:
+    known = await trail.begin(alice.user_id, order("known"))
+    async with queries.open_writing(service.resources.database) as connection:
+        begun = replace(order("unconfirmed"), result=Result.BEGUN)
+        await append_entries(connection, service.resources.vault, alice.user_id, [begun], trail.process_id)
+    await age(owner, alice)
+    await trail.close_abandoned()
+    *_, last = await entries_of(owner, alice.user_id)
+    assert (last.object_id, last.result) == ("unconfirmed", "refused")
+    known.conclude(Result.DONE)
+    await trail.close()
+    assert await pending_of(owner, alice.user_id) == 0
 
 
 async def test_processes_of_long_ago_are_forgotten(service: Service, owner: asyncpg.Connection) -> None:

@@ -11,7 +11,7 @@ import asyncpg
 import orjson
 import pytest
 
-from corral.audit import queries
+from corral.audit import queries, verification
 from corral.audit.chain import EMPTY, canonical_text, extend_chain
 from corral.audit.models import Head, Link
 from corral.audit.trail import AuditTrail
@@ -165,6 +165,32 @@ async def test_an_export_is_verified_without_the_database_and_one_changed_byte_i
     foreign = Vault(make_keyring(tmp_path / "foreign.json"))
     file.write_bytes(content)
     assert check_export(file, foreign).problem == "entry 1 was changed, or is of another keyring"
+
+
+async def test_an_export_of_a_trail_whose_entries_are_gone_ends_and_is_found(
+    service: Service, alice: Person, owner: asyncpg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with owner.transaction():
+        await owner.execute(f"ALTER TABLE {_TABLE} DISABLE TRIGGER USER")
+        await owner.execute(f"DELETE FROM {_TABLE} WHERE user_id = $1", alice.user_id)
+        await owner.execute(f"ALTER TABLE {_TABLE} ENABLE TRIGGER USER")
+    file = tmp_path / "audit.jsonl"
+    assert (await exported(alice, file)).count(b"\n") == 1
+    assert check_export(file, service.resources.vault).problem == "entry 1 is missing at the end"
+
+
+def test_a_long_export_is_read_in_steps(
+    vault: Vault, chain: list[Link], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verification, "LINES_PER_STEP", 4)
+    about = {"corral_audit_export": 1, "user_id": str(ALICE), "last_seq": 9, "last_mac": chain[-1].mac.hex()}
+    lines = [f'{{"mac":"{link.mac.hex()}","entry":{link.body}}}\n'.encode() for link in chain]
+    file = tmp_path / "audit.jsonl"
+    file.write_bytes(b"".join([orjson.dumps(about), b"\n", *lines]))
+    check = ExportCheck(file, vault, {})
+    steps = list(check.read())
+    assert (len(steps), sum(steps)) == (3, check.size)
+    assert check.finish().problem is None
 
 
 async def test_a_file_that_is_no_export_is_refused_with_its_line(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from playwright.async_api import Browser, BrowserContext, Page, ViewportSize
 
-from tests.browser.conftest import TIMEOUT_MS, sign_in
+from tests.browser.conftest import REPORT_POLICY_VIOLATIONS, TIMEOUT_MS, sign_in
 from tests.browser.sample_app import SampleApp
 from tests.browser.scenes import Scene, Viewer
 
@@ -33,12 +33,17 @@ class BrowserSession:
         return page
 
 
+def is_firefox(browser: Browser | None) -> bool:
+    return browser is not None and browser.browser_type.name == "firefox"
+
+
 @asynccontextmanager
 async def open_browser_session(browser: Browser, app: SampleApp, *, has_touch: bool) -> AsyncGenerator[BrowserSession]:
     people: dict[Viewer, Person | None] = {
         "administrator": app.administrator,
         "new member": app.new_member,
         "beginner": app.beginner,
+        "trader": app.trader,
         "collector": app.collector,
         "unlucky": app.unlucky,
         "nobody": None,
@@ -53,8 +58,11 @@ async def open_browser_session(browser: Browser, app: SampleApp, *, has_touch: b
         context.set_default_timeout(TIMEOUT_MS)
         context.on("weberror", lambda error: errors.append(str(error.error)))
         context.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        if is_firefox(browser):  # Chromium logs them by itself
+            await context.add_init_script(REPORT_POLICY_VIOLATIONS)
         if person is not None:
             await sign_in(context, app.service, person)
+        await (await context.new_page()).goto("/healthz")  # keeps one process for the pages that come and go
     yield BrowserSession(app, contexts, errors)
     for context in contexts.values():
         await context.close()

@@ -69,7 +69,8 @@ async def browser(request: pytest.FixtureRequest, run_dir: Path) -> AsyncGenerat
     chromium: str = request.getfixturevalue("chromium")
     async with async_playwright() as playwright:
         # Chromium's own sandbox needs rights that containers and root do not have.
-        browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        arguments = ["--no-sandbox", "--process-per-site"]
+        browser = await playwright.chromium.launch(executable_path=chromium, args=arguments)
         yield browser
         await browser.close()
 

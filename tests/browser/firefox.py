@@ -35,7 +35,10 @@ async def open_firefox(folder: Path) -> AsyncGenerator[Browser]:
     path = os.pathsep.join(filter(None, [str(_REPOSITORY), os.environ.get("PYTHONPATH")]))
     async with async_playwright() as playwright:
         browser = await playwright.firefox.launch(
-            executable_path=program, channel="moz-firefox", env={**os.environ, "PYTHONPATH": path}
+            executable_path=program,
+            channel="moz-firefox",
+            env={**os.environ, "PYTHONPATH": path},
+            firefox_user_prefs={"ui.useOverlayScrollbars": 1},
         )
         try:
             yield browser

@@ -8,7 +8,38 @@
   // Headings of a table may be there for screen readers only.
   const isClipped = (node) => node.closest("th") !== null && getComputedStyle(node.closest("th")).clipPath === "inset(50%)";
   const isSeen = (node) => node.checkVisibility({ visibilityProperty: true, opacityProperty: true }) && !isClipped(node);
-  const topmost = () => document.querySelector("dialog[open]") ?? document;
+  const modal = () => document.querySelector("dialog[open]") ?? document;
+
+  /** What lies over the page and hides a part of it: a modal dialog, or the list of accounts. */
+  const topmost = () => document.querySelector("dialog[open], .switcher[open]") ?? document;
+
+  /** Whether it ends with an ellipsis where it is too long, and has a title with all of it, or an option with its code. */
+  function isShortened(node) {
+    const { textOverflow, webkitLineClamp } = getComputedStyle(node);
+    return node.matches("[title], :has(> [title])") && (textOverflow === "ellipsis" || webkitLineClamp !== "none");
+  }
+
+  /** The shortened element with this text. */
+  function shortened(node) {
+    const title = node.closest("[title]");
+    return [node, title, title?.parentElement].find((one) => one && isShortened(one));
+  }
+
+  /** A line of text as far as it is shown, and not scrolled out of its list. */
+  function shownPart(node, line) {
+    const around = node.closest(".switcher ul");
+    if (!around) return line;
+    const box = around.getBoundingClientRect();
+    const [left, top] = [Math.max(line.left, box.left), Math.max(line.top, box.top)];
+    const [width, height] = [Math.min(line.right, box.right) - left, Math.min(line.bottom, box.bottom) - top];
+    return new DOMRect(left, top, Math.max(0, width), Math.max(0, height));
+  }
+
+  /** The lines of the range; of a shortened text, whose lines can't be measured, its box. */
+  function shownLines(node, range) {
+    const lines = shortened(node) ? [shortened(node).getBoundingClientRect()] : [...range.getClientRects()];
+    return lines.map((line) => shownPart(node, line)).filter(({ width, height }) => width > 1 && height > 1);
+  }
 
   function name(node) {
     const text = (node.getAttribute("aria-label") ?? node.innerText ?? "").trim().slice(0, 40);
@@ -67,7 +98,7 @@
         if (!isSeen(node) || node.closest(UNMEASURED)) continue;
         const style = getComputedStyle(node);
         const clips = style.overflowX !== "visible" && !["auto", "scroll"].includes(style.overflowX);
-        if (clips && node.localName !== "input" && (node.scrollWidth > node.clientWidth + 1 || node.scrollHeight > node.clientHeight + 1)) found.push(`${name(node)} cuts off`);
+        if (clips && node.localName !== "input" && !isShortened(node) && (node.scrollWidth > node.clientWidth + 1 || node.scrollHeight > node.clientHeight + 1)) found.push(`${name(node)} cuts off`);
         const box = node.getBoundingClientRect();
         if (box.width && (box.left < -1 || box.right > document.documentElement.clientWidth + 1)) found.push(`${name(node)} lies outside`);
       }
@@ -119,7 +150,7 @@
 
     /** In document order, which is the reading order. */
     reachables() {
-      return [...topmost().querySelectorAll(ACTIVE)].filter((node) => isSeen(node) && !node.disabled && !isOtherRadio(node)).map(mark);
+      return [...modal().querySelectorAll(ACTIVE)].filter((node) => isSeen(node) && !node.disabled && !isOtherRadio(node)).map(mark);
     },
 
     focused() {
@@ -152,13 +183,14 @@
       if (!texts.currentNode.data.trim() || !isSeen(node) || node.closest(UNMEASURED) || isStuck(node)) continue;
       const range = document.createRange();
       range.selectNodeContents(texts.currentNode);
-      for (const box of range.getClientRects()) lines.push({ node, box });
+      for (const box of shownLines(node, range)) lines.push({ node, box, whole: shortened(node) });
     }
     lines.sort((a, b) => a.box.top - b.box.top);
     const found = [];
-    for (const [index, { node, box }] of lines.entries()) {
+    for (const [index, { node, box, whole }] of lines.entries()) {
       for (const other of lines.slice(index + 1)) {
         if (other.box.top > box.bottom - 4) break;
+        if (whole && whole === other.whole) continue;
         const across = Math.min(box.right, other.box.right) - Math.max(box.left, other.box.left);
         const down = Math.min(box.bottom, other.box.bottom) - other.box.top;
         if (across > 2 && down > Math.min(box.height, other.box.height) / 3) found.push(`${name(node)} and ${name(other.node)} overlap`);
@@ -178,7 +210,7 @@
         const range = document.createRange();
         range.setStart(text, index);
         range.setEnd(text, index + word.length);
-        if (range.getClientRects().length > 1) found.push(`“${word}” is broken in ${name(text.parentElement)}`);
+        if (shownLines(text.parentElement, range).length > 1) found.push(`“${word}” is broken in ${name(text.parentElement)}`);
       }
     }
     return found;

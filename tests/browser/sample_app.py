@@ -9,7 +9,7 @@ from uuid import UUID
 from aiohttp import ClientSession
 
 from corral.credentials.models import Placement
-from corral.credentials.queries import place_credential
+from corral.credentials.queries import mark_refused, place_credential
 from corral.database.connection import get_connection_with_rls
 from corral.database.embedded.instance import embedded_postgres
 from corral.database.migrate import apply_migrations
@@ -107,6 +107,11 @@ _SENT_ORDERS = [
     {"symbol": "AAPL", "qty": "10", "side": "buy", "type": "limit", "limit_price": "240.00", "time_in_force": "gtc",
      "order_class": "bracket", "take_profit": {"limit_price": "300"}, "stop_loss": {"stop_price": "200"}},
 ]  # fmt: skip
+_THREE = {
+    "PKTRADER1ABCDEF": "Donaudampfschifffahrtsgesellschaftskonto",
+    "AKTRADER2ABCDEF": "Long-term",
+    "AKTRADER3ABCDEF": "Retirement",
+}
 _FAILING = [f"PKUNLUCKY{number}ABCDEF" for number in range(3)]
 _NAMES = [
     "Dividends", "Swing trading", "Wheel", "Momentum", "College fund", "Small caps", "Covered calls", "Earnings",
@@ -130,6 +135,7 @@ class SampleApp:
     administrator: Person  # with accounts in every state, API tokens and a password
     new_member: Person  # without accounts
     beginner: Person  # with one account
+    trader: Person  # with three accounts
     collector: Person  # with thirty, some of them pinned and in groups
     unlucky: Person  # with three, for all of which Alpaca returns errors
     ids: dict[str, str]
@@ -148,19 +154,25 @@ async def open_sample_app(folder: Path) -> AsyncGenerator[SampleApp]:
         await make_administrator(service, administrator.email)
         await _set_password(service, administrator)
         async with get_connection_with_rls(administrator.user_id, service.resources.database) as connection:
-            vault = service.resources.vault
-            await note_event(connection, vault, administrator.user_id, "password_recovered", _REMOTE_SOURCE)
+            await note_event(
+                connection, service.resources.vault, administrator.user_id, "password_recovered", _REMOTE_SOURCE
+            )
         faults = Faults(await stack.enter_async_context(ClientSession(sandbox.url)))
-        beginner, collector, unlucky = [
-            await stack.enter_async_context(make_person(service, name)) for name in ("beginner", "collector", "unlucky")
+        beginner, trader, collector, unlucky = [
+            await stack.enter_async_context(make_person(service, name))
+            for name in ("beginner", "trader", "collector", "unlucky")
         ]
         for number, key in enumerate(_FAILING, 1):
             await unlucky.store(key, f"Account {number}")
         ids = await _add_accounts(administrator, faults) | await _add_members(service, administrator)
+        async with get_connection_with_rls(administrator.user_id, service.resources.database) as connection:
+            assert await mark_refused(connection, administrator.user_id, UUID(ids["refused"]), revision=1)
         await beginner.store("AKBEGINNER1ABCDEF", "Savings")
+        for key, nickname in _THREE.items():
+            await trader.store(key, nickname)
         await _add_thirty_accounts(service, collector)
         ids |= await _add_grants(service, administrator, ids)
-        yield SampleApp(service, administrator, new_member, beginner, collector, unlucky, ids)
+        yield SampleApp(service, administrator, new_member, beginner, trader, collector, unlucky, ids)
 
 
 async def _set_password(service: Service, person: Person) -> None:
@@ -191,8 +203,6 @@ async def _add_accounts(administrator: Person, faults: Faults) -> dict[str, str]
             ],
         ]
     )
-    async with administrator.client.post(f"/api/credentials/{ids['refused']}/validate") as answer:
-        assert answer.status == 200, await answer.text()
     return ids
 
 

@@ -10,7 +10,7 @@ from playwright.async_api import Page, expect
 from tests.identity.members import PASSWORD
 
 Steps = Callable[[Page], Awaitable[None]]
-Viewer = Literal["administrator", "new member", "beginner", "collector", "unlucky", "nobody"]
+Viewer = Literal["administrator", "new member", "beginner", "trader", "collector", "unlucky", "nobody"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,11 @@ async def _wait_for_the_history(page: Page) -> None:
 async def _open_the_history(page: Page) -> None:
     await _wait_for_the_history(page)
     await _open_all_details(page)
+
+
+async def _open_the_switcher(page: Page) -> None:
+    await page.get_by_text("Switch account").click()
+    await expect(page.get_by_role("searchbox", name="Find an account")).to_be_focused()
 
 
 async def _open_the_allocation(page: Page) -> None:
@@ -179,6 +184,7 @@ SCENES = [
     Scene("home, adding an account", "/", steps=_opens("add-account")),
     Scene("home, disconnected", "/", steps=_lose_the_connection),
     Scene("home, one account", "/?wait", "beginner", _wait_for_figures),
+    Scene("home, three accounts", "/?wait", "trader", _wait_for_figures),
     Scene("home, thirty accounts in groups", "/?wait&group=group", "collector", _wait_for_figures),
     Scene("home, all failing", "/?wait", "unlucky"),
     Scene("arrange", "/arrange"),
@@ -186,6 +192,7 @@ SCENES = [
     Scene("account, paper, one day, as a table", "/accounts/{paper}?span=1D", steps=_open_the_history),
     Scene("account, live", "/accounts/{live}", steps=_wait_for_the_history),
     Scene("account, blocked", "/accounts/{blocked}", steps=_wait_for_the_history),
+    Scene("account, switching to another", "/accounts/{blocked}?wait=true", steps=_open_the_switcher),
     Scene("account, partly unreadable", "/accounts/{odd}?wait=true", steps=_wait_for_the_history),
     Scene("orders, partly unreadable", "/accounts/{odd}/orders?wait=true"),
     Scene("activities, partly unreadable", "/accounts/{odd}/activities?wait=true"),

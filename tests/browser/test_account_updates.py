@@ -3,13 +3,16 @@
 import asyncio
 import json
 from typing import Any
+from uuid import UUID
 
 from playwright.async_api import Page, expect
 
+from corral.credentials.queries import mark_refused
+from corral.database.connection import get_connection_with_rls
 from corral_sandbox import Sandbox
 from tests.accounts.alpaca_lists import POSITION
 from tests.browser.conftest import TIMEOUT_MS, Browsing, open_page
-from tests.conftest import Faults
+from tests.conftest import Faults, Service
 from tests.people import Person, paper_key
 from tests.stream.trading import Json, Trader, trader, trading_key
 
@@ -48,6 +51,18 @@ async def test_a_problem_of_the_account_appears_and_disappears(
         await expect(problems).to_contain_text("Alpaca returned an error (503)")
         await faults.clear()
         await expect(problems).not_to_contain_text("Alpaca returned an error (503)")
+
+
+async def test_an_account_that_cannot_be_shown_keeps_the_way_to_mend_it(
+    service: Service, browsing: Browsing, alice: Person
+) -> None:
+    stored = await alice.store()
+    async with get_connection_with_rls(alice.user_id, service.resources.database) as connection:
+        assert await mark_refused(connection, alice.user_id, UUID(stored["id"]), revision=1)
+    async with browsing(alice) as context:
+        page = await open_page(context, f"/accounts/{stored['id']}")
+        await expect(page.locator("p[data-code=credential_refused]")).to_be_visible()  # by the stream
+        await expect(page.get_by_role("link", name="Replace API key")).to_be_visible()
 
 
 async def test_a_new_order_is_announced_and_its_updates_are_shown(

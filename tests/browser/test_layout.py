@@ -26,6 +26,25 @@ _OUTSIDE = """[...document.querySelectorAll("data")].filter((node) => {
 }).map((node) => `${node.textContent} in ${node.parentElement.outerHTML.slice(0, 200)}`)"""
 
 
+_LONG_NAME = "Donaudampfschifffahrtsgesellschaftskonto of the whole family, since 2019"
+_ROW_HEIGHTS = """[...document.querySelectorAll(".dense tbody tr")].map((row) => row.getBoundingClientRect().height)"""
+
+
+async def test_long_names_make_no_row_higher_and_no_page_wider(browsing: Browsing, alice: Person) -> None:
+    for _ in range(2):
+        await alice.store(paper_key(), nickname=_LONG_NAME)
+    lists = ["/?wait&layout=table", "/holdings?wait=true", "/orders?wait=true", "/activity?wait=true"]
+    for width, most, paths in ((1280, 44, lists), (1080, 44, lists), (360, 60, lists[:2])):
+        async with browsing(alice, viewport={"width": width, "height": 740}) as context:
+            for path in paths:
+                page = await open_page(context, path)
+                await expect(page.locator(".dense tbody tr").first, path).to_be_visible()
+                assert not await is_too_wide(page), f"{path} at {width}"
+                heights = await page.evaluate(_ROW_HEIGHTS)
+                assert max(heights) <= most, f"{path} at {width}: {heights}"
+                await expect(page.get_by_title(_LONG_NAME).first).to_be_attached()
+
+
 async def test_huge_amounts_stay_in_their_cards_on_a_phone(browsing: Browsing, alice: Person, faults: Faults) -> None:
     keys = [paper_key(), paper_key()]
     stored = [await alice.store(key, nickname="Trillions") for key in keys]

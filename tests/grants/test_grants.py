@@ -3,21 +3,21 @@
 import re
 from collections.abc import AsyncGenerator, Callable
 from datetime import datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 from aiohttp import ClientSession
 
-from corral.database.connection import Connection
+from corral.credentials.models import Credential
+from corral.database.connection import Connection, Database
 from corral.grants import management
-from corral.grants.addresses import gateway_addresses
 from corral.identity import api_tokens
 from corral.identity.links import issue_link
 from corral.identity.models import Scope
 from corral.identity.queries import read_clock
-from tests.access import browser, fingerprints, sign_in_by_link
-from tests.conftest import Faults, Service, StartService
+from tests.access import fingerprints
+from tests.conftest import Faults, Service
 from tests.grants.conftest import GrantOwner, Json, Reply
 from tests.people import key_pair, live_key, paper_key
 
@@ -85,7 +85,7 @@ async def test_a_grant_has_the_form_of_a_key_pair_and_the_addresses_that_go_with
     assert made["stream_url"] == f"ws{base.removeprefix('http')}/alpaca/stream"
     assert (made["credential_id"], made["credential_type"], made["name"]) == (account, "paper", "My bot")
     assert (made["access"], made["networks"], _left(made)) == ("trade", ["192.0.2.0/24"], timedelta(minutes=90))
-    assert (made["is_expired"], made["ends_soon"], made["former_secret_until"]) == (False, True, None)
+    assert (made["is_expired"], made["ends_soon"], made["previous_secret_until"]) == (False, True, None)
 
 
 async def test_a_grant_lasts_thirty_days_and_works_from_everywhere_unless_said(carol: GrantOwner) -> None:
@@ -114,27 +114,9 @@ async def test_each_account_lists_its_own_grants_and_all_are_in_one_list(carol: 
     assert [grant["credential_type"] for grant in await carol.listed()] == ["paper", "live", "paper"]
 
 
-async def test_a_gateway_of_its_own_is_at_the_root(carol: GrantOwner, start_service: StartService) -> None:
-    account = await carol.account()
-    async with start_service(gateway_url="http://127.0.0.1:9") as service:
-        cookie = await sign_in_by_link(service, carol.user_id)
-        async with browser(service.url, cookie) as page:
-            carol.page = page
-            made = await carol.grant(account)
-    assert (made["base_url"], made["data_url"], made["stream_url"]) == (
-        *("http://127.0.0.1:9",) * 2,
-        "ws://127.0.0.1:9",
-    )
-
-
-def test_over_tls_the_stream_is_too() -> None:
-    assert gateway_addresses("https://corral.example", None).stream_url == "wss://corral.example/alpaca/stream"
-    assert gateway_addresses("https://corral.example", "https://gateway.example").stream_url == "wss://gateway.example"
-
-
 _BAD = "Enter networks such as 192.0.2.0/24 or 2001:db8::/32, or single addresses."
-_TIME = "Enter one minute to 365 days, such as 30d, 12h or 90m."
-_OVERLAP = "Enter at most 7 days, such as 24h, or 0m to end the former secret now."
+_TIME = "Enter a time from 1 minute to 365 days, such as 90m, 12h or 30d."
+_OVERLAP = "Enter at most 7 days, such as 24h. 0m ends the previous secret now."
 
 
 @pytest.mark.parametrize(
@@ -178,6 +160,21 @@ async def test_an_account_that_does_not_exist_has_no_grants(carol: GrantOwner) -
         assert (await carol.ask(method, path, body)).refusal == (404, "credential_not_found")
 
 
+async def test_an_account_that_is_deleted_meanwhile_gets_no_grant(
+    carol: GrantOwner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = await carol.account()
+    load_credential = management.load_credential
+
+    async def then_delete(user_id: UUID, database: Database, credential_id: UUID) -> Credential:
+        loaded = await load_credential(user_id, database, credential_id)
+        assert (await carol.ask("DELETE", f"/api/credentials/{account}")).status == 204
+        return loaded
+
+    monkeypatch.setattr(management, "load_credential", then_delete)
+    assert (await carol.try_grant(account)).refusal == (404, "credential_not_found")
+
+
 # What moves real money
 
 
@@ -185,7 +182,7 @@ async def test_an_account_that_does_not_exist_has_no_grants(carol: GrantOwner) -
 async def test_what_moves_real_money_asks_for_the_password(carol: GrantOwner, access: str) -> None:
     account = await carol.live_account()
     wanted = await carol.try_grant(account, access=access)
-    assert wanted.sentence == (422, "Enter your password: this grant can move real money.")
+    assert wanted.sentence == (422, "Enter your password. This grant can trade with real money.")
     assert (await carol.try_grant(account, access=access, current_password="a guess")).refusal == (
         401,
         "sign_in_refused",
@@ -204,7 +201,7 @@ async def test_whoever_has_no_password_sets_one_first(dave: GrantOwner) -> None:
     account = await dave.live_account()
     refused = await dave.try_grant(account, access="trade", current_password="anything")
     assert refused.refusal == (409, "password_not_set")
-    assert "Set one on the settings page first" in refused.body["detail"]
+    assert "Set one in Settings first" in refused.body["detail"]
     await dave.grant(account, access="read")
 
 
@@ -307,9 +304,9 @@ async def test_a_grant_is_narrowed_in_every_way(carol: GrantOwner) -> None:
         ({"networks": ["192.0.0.0/16"]}, "A grant can only be narrowed. Create a new one for other networks."),
         ({"networks": ["192.0.2.1", "10.0.0.1"]}, "A grant can only be narrowed. Create a new one for other networks."),
         ({"networks": ["::/0"]}, "A grant can only be narrowed. Create a new one for other networks."),
-        ({"expires_in": "31d"}, "A grant can only be shortened here. Renew it to prolong it."),
-        ({"networks": None}, "Leave this field out to keep it as it is."),
-        ({"expires_in": None}, "Leave this field out to keep it as it is."),
+        ({"expires_in": "31d"}, "A grant can't be extended here. Renew it instead."),
+        ({"networks": None}, "Omit this field to leave it unchanged."),
+        ({"expires_in": None}, "Omit this field to leave it unchanged."),
         ({"limits": {}}, "Extra inputs are not permitted"),
         ({"current_password": "x"}, "Extra inputs are not permitted"),
     ],
@@ -384,7 +381,7 @@ async def test_both_secrets_work_for_the_overlap(carol: GrantOwner) -> None:
     assert first is not None
     assert second is not None
     assert first.terms == second.terms
-    until = datetime.fromisoformat(renewed["former_secret_until"]) - datetime.fromisoformat(renewed["created_at"])
+    until = datetime.fromisoformat(renewed["previous_secret_until"]) - datetime.fromisoformat(renewed["created_at"])
     assert timedelta(hours=2) < until < timedelta(hours=3)
 
 
@@ -396,7 +393,7 @@ async def test_the_former_secret_ends_with_the_overlap_and_the_new_one_goes_on(
     renewed = (await _renew(carol, made, new_secret=True)).body  # a day, unless said
     assert await carol.find(made) is None
     assert await carol.find(renewed)
-    assert renewed["former_secret_until"] is None
+    assert renewed["previous_secret_until"] is None
     turn_clock()
     assert (await carol.ask("PATCH", f"/api/grants/{made['id']}", {"name": "x"})).status == 200
     assert await carol.find(made) is None
@@ -414,7 +411,7 @@ async def test_without_overlap_the_former_secret_ends_at_once_and_only_two_ever_
 async def test_the_former_secret_ends_with_the_grant(carol: GrantOwner) -> None:
     made = await carol.grant()
     renewed = (await _renew(carol, made, new_secret=True, overlap="7d", expires_in="1h")).body
-    assert renewed["former_secret_until"] == renewed["expires_at"]
+    assert renewed["previous_secret_until"] == renewed["expires_at"]
 
 
 @pytest.mark.parametrize(
@@ -435,7 +432,7 @@ async def test_a_renewal_that_makes_no_sense_is_refused(carol: GrantOwner, field
 async def test_renewing_what_moves_real_money_asks_for_the_password(carol: GrantOwner, dave: GrantOwner) -> None:
     account = await carol.live_account()
     made = await carol.grant(account, access="trade", current_password=carol.password)
-    assert (await _renew(carol, made)).sentence == (422, "Enter your password: this grant can move real money.")
+    assert (await _renew(carol, made)).sentence == (422, "Enter your password. This grant can trade with real money.")
     assert (await _renew(carol, made, current_password="a guess")).refusal == (401, "sign_in_refused")
     assert (await _renew(carol, made, current_password=carol.password)).status == 200
     assert (await _renew(dave, made)).refusal == NO_GRANT
@@ -534,7 +531,7 @@ async def test_no_grant_outlives_a_recovery(carol: GrantOwner, service: Service,
 async def test_a_grant_is_not_stored_as_a_key_of_alpacas(carol: GrantOwner, faults: Faults, field: str) -> None:
     stored = await carol.account()
     grant = await carol.grant(stored)
-    sentence = "This is a key of a Corral grant. Enter the API key that Alpaca gave you."
+    sentence = "This key belongs to a Corral grant. Enter your Alpaca API key."
     for pasted in (grant["key_id"], grant["secret_key"], f" {grant['secret_key'][:30]}\n"):
         keys = key_pair(paper_key()) | {field: pasted}
         for method, path, more in (("POST", "", {"nickname": "x"}), ("PATCH", f"/{stored}", {})):
@@ -555,3 +552,20 @@ async def test_a_secret_of_alpacas_may_begin_as_a_grants_key_id_does(carol: Gran
         {"nickname": "x", "api_key": live_key(), "secret_key": "CGabcdefghijklmnopqrstuvwxyz"},
     )
     assert refused.refusal == (422, "keys_refused")  # Alpaca was asked
+
+
+async def test_what_becomes_of_a_grant_is_in_the_audit_trail(carol: GrantOwner) -> None:
+    made = await carol.grant(access="trade")
+    path = f"/api/grants/{made['id']}"
+    await carol.ask("PATCH", path, {"access": "read"})
+    await carol.ask("POST", f"{path}/renew", {"expires_in": "60d"})
+    await carol.ask("DELETE", path)
+    await carol.ask("DELETE", "/api/grants")
+    items = (await carol.ask("GET", "/api/audit?limit=20")).body["items"]
+    entries = [(item["action"], item["details"].get("access")) for item in items if item["action"].startswith("grant")]
+    assert sorted(entries, key=str) == [
+        ("grant.made", "trade"), ("grant.narrowed", "read"), ("grant.renewed", "read"), ("grant.revoked", "read"),
+        ("grants.revoked", None),
+    ]  # fmt: skip
+    assert all(item["actor"].startswith("session:") for item in items if item["action"].startswith("grant"))
+    assert made["secret_key"] not in str(items)

@@ -215,6 +215,12 @@ async def test_an_administrators_token_has_no_administrator_rights(
     assert await fingerprints(owner) == before
 
 
+_BODIES: dict[Key, dict[str, str]] = {
+    ("PATCH", "/api/credentials/{credential_id}"): {"nickname": "theirs"},
+    ("POST", "/api/credentials/{credential_id}/grants"): {"name": "theirs", "access": "read"},
+    ("PATCH", "/api/grants/{grant_id}"): {"name": "theirs"},
+    ("POST", "/api/grants/{grant_id}/renew"): {},
+}
 _OF_ONES_OWN = [operation for operation in OPERATIONS if operation.ids and operation.key not in ADMINISTRATORS]
 
 
@@ -223,15 +229,19 @@ async def test_an_administrator_cannot_access_alices_resources(
     operation: Operation, service: Service, office: ClientSession, alice: Person, owner: asyncpg.Connection
 ) -> None:
     credential = await alice.store()
+    new_grant = {"name": "bot", "access": "read"}
+    async with alice.client.post(f"/api/credentials/{credential['id']}/grants", json=new_grant) as answer:
+        grant = await answer.json()
     await sign_in_by_link(service, alice.user_id)
     ids = {
         "credential_id": credential["id"],
         "token_id": await owner.fetchval("SELECT id FROM corral.api_tokens WHERE user_id = $1", alice.user_id),
         "session_id": await owner.fetchval("SELECT id FROM corral.sessions WHERE user_id = $1", alice.user_id),
+        "grant_id": grant["id"],
         "order_id": uuid4(),
     }
     before = await fingerprints(owner)
-    body = {"nickname": "theirs"} if operation.has_body else None
+    body = _BODIES[operation.key] if operation.has_body else None
     status, code = await _call(office, operation.method, operation.path.format_map(ids), body)
     assert status == 404
     assert code.endswith("_not_found")
@@ -243,7 +253,7 @@ async def test_an_administrators_lists_and_overview_contain_nothing_of_others(
 ) -> None:
     for person in (alice, bob):
         await person.store()
-    for path in ("/api/credentials", "/api/overview", "/api/tokens"):
+    for path in ("/api/credentials", "/api/overview", "/api/tokens", "/api/grants"):
         async with office.get(path) as answer:
             assert (await answer.json())["items"] == []
 

@@ -177,10 +177,19 @@ async def test_an_invitation_that_was_written_by_hand_is_refused(
 
 @pytest.mark.parametrize("how", ["disabled", "demoted"])
 async def test_invitations_of_a_former_administrator_are_refused(
-    office: ClientSession, ada: Member, dora: str, anonymous: ClientSession, owner: asyncpg.Connection, how: str
+    service: Service,
+    office: ClientSession,
+    ada: Member,
+    dora: str,
+    anonymous: ClientSession,
+    owner: asyncpg.Connection,
+    how: str,
 ) -> None:
     code = await _code(office, dora)
-    await (operators.disable_person if how == "disabled" else operators.demote_person)(owner, ada.email)
+    if how == "disabled":
+        await operators.disable_person(owner, service.resources.vault, ada.email)
+    else:
+        await operators.demote_person(owner, ada.email)
     assert await owner.fetchval("SELECT count(*) FROM corral.invitations WHERE invited_by = $1", ada.user_id) == 0
     assert await _refused(anonymous, code)
 

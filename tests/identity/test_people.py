@@ -24,7 +24,8 @@ async def test_a_network_address_trying_many_accounts_is_throttled_until_it_sign
     await sign_in.add_user(database, vault, email="dora@corral.example", password=password)
 
     async def knock(email: str, peer: str = peer) -> None:
-        await sign_in.check_password(database, vault, email=email, password=password, peer=peer)
+        audit = service.services.state["audit"]
+        await sign_in.check_password(database, vault, audit, email=email, password=password, peer=peer)
 
     for number in range(throttling.FREE_ATTEMPTS_PER_ADDRESS - 1):
         with pytest.raises(SignInRefused):

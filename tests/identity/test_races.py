@@ -136,7 +136,14 @@ async def test_keys_are_not_stored_changed_or_deleted_after_access_has_ended(
     async def store(key_id: str) -> Credential:
         keys = {name: Secret(key) for name, key in key_pair(key_id).items()}
         return await management.store_credential(
-            maker, resources.database, resources.vault, resources.alpaca, nickname="mine", expected=None, **keys
+            maker,
+            resources.database,
+            resources.vault,
+            resources.alpaca,
+            nickname="mine",
+            expected=None,
+            api_key=keys["api_key"],
+            secret_key=keys["secret_key"],
         )
 
     async def rows() -> list[asyncpg.Record]:
@@ -150,9 +157,9 @@ async def test_keys_are_not_stored_changed_or_deleted_after_access_has_ended(
     for attempt in (
         store(paper_key()),
         management.change_credential(
-            maker, resources.database, stored.id, nickname="theirs", is_active=False, replacement=None
+            maker, resources.database, resources.vault, stored.id, nickname="theirs", is_active=False, replacement=None
         ),
-        management.delete_credential(maker, resources.database, stored.id),
+        management.delete_credential(maker, resources.database, resources.vault, stored.id),
     ):
         assert await _is_refused(attempt, Unauthenticated)
     await owner.execute("SELECT corral.disable_user($1)", carol.user_id)
@@ -187,8 +194,8 @@ async def test_an_action_confirmed_with_the_old_password_is_not_done(
     email = "nobody-yet@corral.example"
     for deed in (
         invitations.invite(administrator, resources.database, resources.vault, email=email, public_url=service.url),
-        members.disable_person(administrator, resources.database, carol.user_id),
-        members.enable_person(administrator, resources.database, carol.user_id),
+        members.disable_person(administrator, resources.database, resources.vault, carol.user_id),
+        members.enable_person(administrator, resources.database, resources.vault, carol.user_id),
     ):
         assert await _is_refused(deed, SignInRefused)
     assert not await owner.fetchval("SELECT disabled_at FROM corral.users WHERE id = $1", carol.user_id)
@@ -261,7 +268,9 @@ async def test_what_is_created_while_revocation_waits_is_revoked_too(
             source=OPERATOR,
         ),
         "disabling": lambda: owner.execute("SELECT corral.disable_user($1)", carol.user_id),
-        "ending all tokens": lambda: api_tokens.revoke_all_api_tokens(carol.user_id, resources.database, OPERATOR),
+        "ending all tokens": lambda: api_tokens.revoke_all_api_tokens(
+            carol.user_id, resources.database, resources.vault, OPERATOR
+        ),
     }
     watching: asyncpg.Connection = await asyncpg.connect(service.services.addresses.owner)
     async with get_connection_with_rls(carol.user_id, resources.database) as connection:
@@ -302,7 +311,7 @@ async def test_a_token_revoked_meanwhile_creates_no_other(
     service: Service, alice: Person, owner: asyncpg.Connection
 ) -> None:
     maker = await service.services.state["authenticator"].authenticate_token(alice.token)
-    await api_tokens.revoke_all_api_tokens(alice.user_id, service.resources.database, OPERATOR)
+    await api_tokens.revoke_all_api_tokens(alice.user_id, service.resources.database, service.resources.vault, OPERATOR)
     assert await _is_refused(_make_token(service, maker), Unauthenticated)
     assert not await owner.fetchval("SELECT count(*) FROM corral.api_tokens WHERE user_id = $1", alice.user_id)
 

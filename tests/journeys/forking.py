@@ -3,7 +3,8 @@
 A forked program is the real one from its first line on, with arguments, settings and standard streams of its own.
 Whatever else a program can get from its start makes it a true start: another variable than a setting, another user, a
 terminal, a shell. Tests of what only a true start has (its memory, its environment as the kernel shows it, signals
-while it starts) ask for the fixture `executed`. `make coverage` forks none, and test_forking.py compares both ways.
+while it starts) ask for the fixture `executed`. test_forking.py compares both ways. `make coverage` measures a forked
+program from the fork on, and what it imports in the process from which it is forked.
 """
 
 import asyncio
@@ -60,7 +61,7 @@ class Template:
     """The process from which the programs of this one are forked. It starts with the first of them."""
 
     def __init__(self) -> None:
-        self.is_used = sys.platform == "linux" and not any(name.startswith("COVERAGE_") for name in os.environ)
+        self.is_used = sys.platform == "linux"
         self._environment: dict[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -72,7 +73,8 @@ class Template:
         """Returns None where the program has to be started truly."""
         # Only `corral.cli` reads the settings, and when it runs; anything else may be read while modules are imported.
         inherited = {name: value for name, value in env.items() if not name.startswith("CORRAL_")}
-        if not self.is_used or inherited.keys() != _WITHOUT_SETTINGS:
+        expected = {*_WITHOUT_SETTINGS, *(name for name in os.environ if name.startswith("COVERAGE_"))}
+        if not self.is_used or inherited.keys() != expected:
             return None
         control = await asyncio.to_thread(self._started, inherited)
         if control is None or inherited != self._environment:

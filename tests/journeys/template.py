@@ -48,7 +48,7 @@ def serve_request(control: socket.socket, events: selectors.BaseSelector) -> lis
     """Returns the arguments in the new process, and None in the template."""
     message, files, _, _ = socket.recv_fds(control, LONGEST_REQUEST, FILES)
     if not message:
-        os._exit(0)  # the tests have ended
+        sys.exit()  # the tests have ended
     if len([*Path("/proc/self/task").iterdir()]) != 1:
         os._exit(1)  # the threads would be missing in what is forked
     request = json.loads(message)

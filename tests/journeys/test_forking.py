@@ -56,8 +56,6 @@ async def test_a_server_is_in_the_same_state(
     on_the_runs_database: dict[str, str], against_sandbox: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = {**on_the_runs_database, **against_sandbox, "log_format": "json"}
-    for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
-        monkeypatch.delenv(name)
     states: list[dict[str, object]] = []
     for is_forked in (True, False):
         monkeypatch.setattr(template, "is_used", is_forked)

@@ -77,6 +77,9 @@ async def test_a_server_killed_during_changes_leaves_no_partial_change(
                     ledger.refute((await answer.json())["items"])
                 storm = [asyncio.create_task(change_things(client, ledger)) for _ in range(TALKERS)]
                 await asyncio.sleep(random.uniform(0.05, 0.6))
+                # On a busy machine nothing may be there by then.
+                while not (ledger.there or all(one.done() for one in storm)):  # noqa: ASYNC110 - the next change will do
+                    await asyncio.sleep(0.05)
                 server.process.kill()
                 await server.ends()
                 ended = await asyncio.gather(*storm, return_exceptions=True)

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from importlib import import_module
+from socket import SO_RCVBUF, SO_SNDBUF, SOL_SOCKET
 from typing import Any
 
 import orjson
@@ -316,13 +317,20 @@ async def test_a_flush_writes_what_is_due_and_cuts_a_client_that_does_not_read(
         _stop_reading(deaf)
         async with asyncio.timeout(_PATIENCE):
             while _Kept.latest.connection_count == 2:
-                now += 86_400_000_000_000
+                now += 600_000_000_000
                 await _Kept.latest.flush()
 
 
 def _stop_reading(socket: ClientWebSocketResponse) -> None:
+    """From now on little is on the way to it, so that a few bars are more than it takes."""
     response: Any = socket._response  # pyright: ignore[reportPrivateUsage]
-    response.connection.transport.pause_reading()
+    transport = response.connection.transport
+    transport.pause_reading()
+    transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_RCVBUF, 4_096)
+    connections: Any = _Kept.latest._connections  # pyright: ignore[reportPrivateUsage]
+    for connection in connections:
+        sending = connection.socket.unsent._request.transport
+        sending.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_SNDBUF, 4_096)
 
 
 async def test_no_trades_at_night_except_of_coins_and_on_the_test_feed(http: ClientSession) -> None:

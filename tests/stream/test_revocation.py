@@ -111,7 +111,9 @@ async def test_a_disabled_user_gets_no_more_events(
         listening_to(bob.client) as bobs,
     ):
         await by_token.until("heartbeat")
-        await assert_ends_soon(sse, lambda: disable_person(owner, alice.email), "unauthenticated")
+        await assert_ends_soon(
+            sse, lambda: disable_person(owner, service.resources.vault, alice.email), "unauthenticated"
+        )
         await by_token.until_end(patience=SOON)
         assert bobs.ended_at is None
 

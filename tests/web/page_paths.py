@@ -7,8 +7,8 @@ from typing import Final
 
 from fastapi.routing import iter_route_contexts
 
-from corral.app import create_api
 from corral.web.pages.members import Action as MemberAction
+from tests.operations import API
 
 SAFE: Final = frozenset({"GET", "HEAD"})
 UNKNOWN_ID: Final = "4b0b5a2e-9a3c-4c1e-8a57-0d9c6f2f6d31"
@@ -26,7 +26,7 @@ _ACTIONS_BY_PATH: Final = {
 
 def _pages() -> Iterator[tuple[str, str]]:
     """Returns methods and path templates, one for each action."""
-    for route in iter_route_contexts(create_api().routes):
+    for route in iter_route_contexts(API.routes):
         if not route.path or route.path.startswith(_NOT_PAGES):
             continue
         template = _PARAMETER.sub(r"{\1}", route.path)
@@ -34,9 +34,10 @@ def _pages() -> Iterator[tuple[str, str]]:
             yield method, template.replace("{action}", action)
 
 
-PAGES: Final = sorted({template for method, template in _pages() if method in SAFE})
-ACTIONS: Final = sorted({template for method, template in _pages() if method not in SAFE})
-METHODS: Final = frozenset(method for method, _ in _pages())
+_ALL: Final = list(_pages())
+PAGES: Final = sorted({template for method, template in _ALL if method in SAFE})
+ACTIONS: Final = sorted({template for method, template in _ALL if method not in SAFE})
+METHODS: Final = frozenset(method for method, _ in _ALL)
 
 
 def filled_in(template: str, ids: Mapping[str, str] | None = None) -> str:

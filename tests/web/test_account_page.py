@@ -55,7 +55,7 @@ async def test_alices_account_is_not_found_for_bob(
         await _problem_page(bobs, f"/accounts/{wanted}{page}") for wanted in (credential["id"], uuid4(), "no-id-at-all")
     ]
     assert reported[0] == reported[1] == reported[2]
-    assert "Account not found." in reported[0]
+    assert "Account not found" in reported[0]
 
 
 @pytest.mark.parametrize("page", ["", "/orders", "/activities", "/details"])
@@ -176,7 +176,7 @@ async def test_details_are_dropped_with_the_keys_that_loaded_them(visit: Visit) 
     assert "This account is paused." in await visit.html("/details", status=400)
     async with visit.person.client.delete(path) as answer:
         assert answer.status == 204
-    assert "Account not found." in await visit.html("/details", status=404)
+    assert "Account not found" in await visit.html("/details", status=404)
 
 
 async def test_a_response_that_contains_the_keys_is_not_shown(visit: Visit) -> None:

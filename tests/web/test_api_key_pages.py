@@ -67,7 +67,10 @@ async def test_removing_needs_the_exact_name(alice: Person, alices: ClientSessio
     stored = await alice.store(nickname="Long-term")
     for typed in [{}, {"nickname": "long-term"}, {"nickname": "Long"}]:
         async with alices.post(f"/keys/{stored['id']}/delete", data=typed) as answer:
+            html = await answer.text()
             assert answer.status == 422
+            assert 'id="delete-nickname-error"' in html
+            assert 'class="notice problem"' not in html  # the field says it all
     await read_page(alices, f"/keys/{stored['id']}")
 
 

@@ -102,6 +102,7 @@ async def test_one_line_says_which_accounts_are_missing(alice: Person, alices: C
     for path in ("/holdings", "/orders", "/activity"):
         page = await read(alices, path)
         assert "2 of 3 accounts are not included: Wheel, Hedge." in page.text()
+        assert "No CSV file while an account is missing" in page.text()
         assert len([one for one in page.attributes("details") if "data-missing-accounts" in one]) == 1
 
 

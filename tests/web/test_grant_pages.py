@@ -90,7 +90,7 @@ async def test_a_new_key_pair_is_shown_once_and_works(service: Service, alices: 
         ({"name": ""}, "Enter a name."),
         ({"access": ""}, "Select what it may do."),
         ({"access": "all"}, "Select one of the options."),
-        ({"expires_in": ""}, "Select when it ends."),
+        ({"expires_in": ""}, "Select an expiration."),
         ({"expires_in": "9999d"}, "Select one of the options."),
         ({"networks": "192.0.2.7/24"}, "Enter networks such as 192.0.2.0/24 or 2001:db8::/32, or single addresses."),
         ({"networks": " ".join(f"192.0.2.{n}" for n in range(17))}, "Enter at most 16 networks."),
@@ -117,7 +117,7 @@ async def test_a_grant_is_narrowed_and_never_widened(alices: ClientSession, path
         ({"access": "trade"}, "A grant can only be narrowed. Create a new one for more access."),
         ({"networks": "198.51.100.0/24"}, "A grant can only be narrowed. Create a new one for other networks."),
         ({"networks": ""}, "A grant can only be narrowed. Create a new one for use from everywhere."),
-        ({"expires_in": "90d"}, "A grant can only be shortened here. Renew it to prolong it."),
+        ({"expires_in": "90d"}, "A grant can't be extended here. Renew it instead."),
     ]:
         status, html = await _post(alices, f"{grant}/narrow", {**same, **fields})
         page = Parsed(html)
@@ -129,7 +129,7 @@ async def test_a_grant_is_narrowed_and_never_widened(alices: ClientSession, path
     )
     text = Parsed(html).text()
     assert (status, "Closer" in text, "Read only" in text) == (200, True, True)
-    assert "ends in 6 days" in text
+    assert "expires in 6 days" in text
 
 
 async def test_a_renewal_with_a_new_secret_shows_it_once_and_is_done_once(
@@ -143,7 +143,7 @@ async def test_a_renewal_with_a_new_secret_shows_it_once_and_is_done_once(
     status, html = await _post(alices, f"{grant}/renew", form)
     (secret,) = set(_SECRET.findall(html))
     assert (status, secret != pair["secret_key"]) == (200, True)
-    assert "Former secret works until" in Parsed(html).text()
+    assert "Previous secret works until" in Parsed(html).text()
     status, again = await _post(alices, f"{grant}/renew", form)
     assert (status, "renewed or changed meanwhile" in again, _SECRET.findall(again)) == (409, True, [])
     renewed = {**pair, "secret_key": secret}
@@ -176,7 +176,7 @@ async def test_those_that_end_within_a_week_come_first(alices: ClientSession, al
     await _create(alices, path, name="Long one")
     await _create(alices, other, name="Short one", expires_in="7d")
     text = (await read_page(alices, "/you/grants")).text()
-    parts = ["Ending within a week", "Short one", "ends in 6 days", "Other grants", "Long one"]
+    parts = ["Expiring within a week", "Short one", "expires in 6 days", "Other grants", "Long one"]
     assert [text.index(part) for part in parts] == sorted(text.index(part) for part in parts)
 
 
@@ -193,7 +193,7 @@ async def test_an_account_that_does_not_work_is_named_as_the_reason(
 async def test_what_moves_real_money_is_confirmed_with_the_password(service: Service, visitor: ClientSession) -> None:
     path = await _live_account(service, visitor)
     for password, status, sentence in [
-        ("", 422, "Enter your password: this grant can move real money."),
+        ("", 422, "Enter your password. This grant can trade with real money."),
         ("not the right one", 401, "Wrong password."),
     ]:
         got, html = await _post(visitor, path, _form(current_password=password))
@@ -212,7 +212,7 @@ async def test_whoever_has_no_password_learns_where_to_set_one(
         access = [field for field in page.attributes("input") if field.get("name") == "access"]
         assert [field["value"] for field in access if "disabled" not in field] == ["read"]
         status, html = await _post(alices, path, _form())
-        assert (status, "you have none" in html) == (409, True)
+        assert (status, "have a password yet" in html) == (409, True)
         await _create(alices, path, access="read")
 
 

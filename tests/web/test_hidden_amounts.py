@@ -29,7 +29,7 @@ from tests.people import Person, live_key, paper_key
 from tests.web.displaying import HIDING, displaying
 from tests.web.page_ids import ids_of
 from tests.web.page_paths import PAGES, filled_in
-from tests.web.parsed_html import readable_texts
+from tests.web.parsed_html import Parsed, readable_texts
 
 # Every amount of the account begins with 753; its prices do not.
 _POSITIONS: Final = [
@@ -117,6 +117,7 @@ async def test_no_page_has_an_amount(
         if not (html := await _read(alices, page, ids)):
             continue
         found += [f"{page}: {text}" for kind, text in readable_texts(html) if kind != "price" and _MONEY.search(text)]
+        assert "hidden" not in Parsed(html).title().lower(), page  # a title is shown as it is
         if _WITH_AMOUNTS.match(page):
             assert MASK in html, page
             assert "Hide amounts" not in html, page

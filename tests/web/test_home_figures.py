@@ -25,7 +25,7 @@ async def test_cards_and_totals_show_the_right_figures(alice: Person, alices: Cl
         assert _values(totals)[:3] == expected
         assert _values(cards) == 3 * ["1000.25", "-200.5", "3000.75"]
     parsed = Parsed(html)
-    assert [card["data-environment"] for card in parsed.attributes("article")] == ["paper", "paper", "live"]
+    assert [card["class"] for card in parsed.attributes("article")] == ["card paper", "card paper", "card live"]
     assert html.count('class="change up"') == 3
     assert "+$200.00 +11.11%" in parsed.text()  # of both paper accounts
     assert len(re.findall(r"\+\$100\.00 \(\+11\.11 ?%\)", parsed.text())) == 3

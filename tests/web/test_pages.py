@@ -1,18 +1,30 @@
 """What is true of every page."""
 
 import re
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp import ClientResponse, ClientSession
 
 from benchmarks.scripts import script_bytes
+from corral.credentials.problems import CredentialNotFound
+from corral.errors import DatabaseUnavailable, Problem
+from corral.people.problems import PersonNotFound
+from corral.web.rendering import render_problem_page
+from tests.access import sign_in_by_link
 from tests.conftest import Service
 from tests.identity.members import make_administrator
-from tests.people import Person
+from tests.people import make_person
 from tests.web.conftest import BROWSER
 from tests.web.page_ids import ids_of
 from tests.web.page_paths import PAGES, UNKNOWN_ID, filled_in
 from tests.web.parsed_html import Parsed, read_page
+
+if TYPE_CHECKING:
+    from corral.edge.middleware import Scope
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -23,12 +35,57 @@ _BANNER = "SANDBOX: no real money, no real Alpaca account"
 _FOR_SCRIPTS = {"/closes", "/curves", "/lines", "/market", "/accounts/{credential_id}/details"}
 
 
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads pages, and changes nothing: all tests of this file share one of each kind."""
+
+    session: ClientSession
+    ids: dict[str, str]
+
+
+@asynccontextmanager
+async def _reader(service: Service, key_id: str, *, is_administrator: bool) -> AsyncGenerator[Reader]:
+    async with make_person(service, "alice") as alice, make_person(service, "bob") as bob:
+        if is_administrator:
+            await make_administrator(service, alice.email)
+        ids = await ids_of(service, alice, bob, key_id=key_id)
+        cookie = await sign_in_by_link(service, alice.user_id)
+        async with ClientSession(service.url, headers={**BROWSER, "Cookie": cookie}) as session:
+            yield Reader(session, ids)
+
+
+@pytest.fixture(scope="module")
+async def member(service: Service) -> AsyncGenerator[Reader]:
+    async with _reader(service, "PKEVERYPAGE01", is_administrator=False) as reader:
+        yield reader
+
+
+@pytest.fixture(scope="module")
+async def administrator(service: Service) -> AsyncGenerator[Reader]:
+    async with _reader(service, "PKEVERYPAGE02", is_administrator=True) as reader:
+        yield reader
+
+
 @pytest.fixture(params=[page for page in PAGES if page not in {*_FOR_SCRIPTS, "/sign-out"}])
-async def page(request: pytest.FixtureRequest, service: Service, alice: Person, bob: Person) -> str:
-    """Every page of the application, for a user who may see it."""
-    if "/people" in request.param:
-        await make_administrator(service, alice.email)
-    return filled_in(request.param, await ids_of(service, alice, bob))
+def template(request: pytest.FixtureRequest) -> str:
+    """Of every page of the application."""
+    return request.param
+
+
+@pytest.fixture
+def reader(template: str, member: Reader, administrator: Reader) -> Reader:
+    """Who may see it."""
+    return administrator if "/people" in template else member
+
+
+@pytest.fixture
+def alices(reader: Reader) -> ClientSession:
+    return reader.session
+
+
+@pytest.fixture
+def page(template: str, reader: Reader) -> str:
+    return filled_in(template, reader.ids)
 
 
 async def test_every_page_has_security_headers(alices: ClientSession, page: str) -> None:
@@ -38,10 +95,8 @@ async def test_every_page_has_security_headers(alices: ClientSession, page: str)
 
 
 @pytest.mark.parametrize("path", sorted(_FOR_SCRIPTS))
-async def test_data_for_scripts_is_json_without_caching(
-    path: str, service: Service, alice: Person, bob: Person, alices: ClientSession
-) -> None:
-    async with alices.get(filled_in(path, await ids_of(service, alice, bob))) as answer:
+async def test_data_for_scripts_is_json_without_caching(path: str, member: Reader) -> None:
+    async with member.session.get(filled_in(path, member.ids)) as answer:
         assert (answer.status, answer.content_type) == (200, "application/json")
         assert answer.headers["cache-control"] == "no-store"
         assert answer.headers["x-content-type-options"] == "nosniff"
@@ -66,6 +121,44 @@ async def test_problem_pages_keep_the_navigation_of_who_is_signed_in(
     async with visitor.get("/nowhere", headers={"Cookie": "corral_session=of-nobody"}) as answer:
         parsed = Parsed(await answer.text())
     assert (answer.status, parsed.attributes("form")) == (404, [])
+
+
+@pytest.mark.parametrize(
+    ("problem", "lead", "retry"),
+    [
+        (CredentialNotFound(), "It may have been removed.", []),
+        (PersonNotFound(), "", []),
+        (DatabaseUnavailable(), DatabaseUnavailable().detail, ["/orders?money=paper"]),
+    ],
+)
+def test_a_problem_page_does_not_repeat_its_title_and_offers_to_try_again_what_may_pass(
+    problem: Problem, lead: str, retry: list[str]
+) -> None:
+    parsed = _problem_page(problem)
+    main = parsed.text().partition(f" {problem.status} ")[2]
+    assert main.startswith(" ".join(f"{problem.title} {lead} {'Try again ' if retry else ''}Go to Home".split()))
+    links = [link["href"] for link in parsed.attributes("a") if "button" in (link.get("class") or "")]
+    assert links == [*retry, "/"]
+
+
+def test_an_outage_keeps_the_links_of_who_sent_a_session() -> None:
+    """It may be the database that could say whose the session is."""
+    session = {"headers": [(b"cookie", b"corral_display=theme:dark; corral_session=of-somebody")]}
+    places = {"/holdings", "/orders", "/activity"}
+    for problem, scope, expected in [
+        (DatabaseUnavailable(), session, places),
+        (DatabaseUnavailable(), {}, set[str]()),
+        (CredentialNotFound(), session, set[str]()),
+    ]:
+        parsed = _problem_page(problem, **scope)
+        assert places & {str(link["href"]) for link in parsed.attributes("a")} == expected
+        assert parsed.attributes("form") == []
+
+
+def _problem_page(problem: Problem, **request: object) -> Parsed:
+    scope: Scope = {"type": "http", "method": "GET", "path": "/orders", "query_string": b"money=paper", "headers": []}
+    page = render_problem_page(scope | request, problem, "4711", sandbox=False, session_cookie="corral_session")
+    return Parsed(page[2].decode())
 
 
 @pytest.mark.parametrize("path", ["/sign-in", "/setup", "/invitation", "/keys/new", "/you/password", "/you/tokens"])

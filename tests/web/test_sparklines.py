@@ -3,6 +3,7 @@
 import asyncio
 import re
 from decimal import Decimal
+from itertools import accumulate
 from typing import Any
 from uuid import UUID
 
@@ -23,8 +24,7 @@ from tests.web.conftest import BROWSER
 from tests.web.parsed_html import Parsed, read_page
 
 _HISTORY = "/v2/account/portfolio/history"
-_NUMBER = r"[0-9]{1,3}\.[0-9]"
-_DRAWN = re.compile(rf"{_NUMBER},{_NUMBER}( {_NUMBER},{_NUMBER})*")
+_DRAWN = re.compile(r"M[0-9]+ [0-9]+l[0-9]+(?: |-)[0-9]+( [0-9]+(?: |-)[0-9]+)*")
 _AMOUNTS = st.decimals(min_value=-(10**20), max_value=10**20, places=6, allow_nan=False, allow_infinity=False)
 
 
@@ -51,20 +51,20 @@ def _history(
 def test_a_sparkline_runs_left_to_right_and_rises_with_equity() -> None:
     sparkline = draw_sparkline(_history("100", "150", "200", base="100"))
     assert sparkline is not None
-    assert sparkline.points == "0.0,39.0 4.7,20.0 9.4,1.0"  # 4:00, 4:15 and 4:30 of a day that ends at 20:00
-    assert sparkline.close == "39.0"
+    assert sparkline.path == "M0 98l5-48 5-48"  # 4:00, 4:15 and 4:30 of a day that ends at 20:00
+    assert sparkline.close == 98
 
 
 def test_the_last_point_of_a_day_is_near_the_right_edge() -> None:
     sparkline = draw_sparkline(_history(*[str(n) for n in range(1, 61)]))
     assert sparkline is not None
-    assert sparkline.points.split()[-1] == "276.6,1.0"
+    assert _points_of(sparkline.path)[-1] == (295, 2)
 
 
 def test_constant_equity_is_a_line_in_the_middle() -> None:
     sparkline = draw_sparkline(_history("100", "100.00", base="100.0"))
     assert sparkline is not None
-    assert sparkline.points == "0.0,20.0 4.7,20.0"
+    assert sparkline.path == "M0 50l5 0"
 
 
 @pytest.mark.parametrize("equities", [(), ("100",), (None, None), ("0", "0"), ("0", None, "5")])
@@ -75,19 +75,19 @@ def test_fewer_than_two_points_are_no_sparkline(equities: tuple[str | None, ...]
 def test_gaps_are_bridged_and_points_before_funding_left_out() -> None:
     sparkline = draw_sparkline(_history("0", "100", None, "200"))
     assert sparkline is not None
-    assert sparkline.points == "4.7,39.0 14.1,1.0"
+    assert sparkline.path == "M5 98l10-96"
 
 
 def test_many_points_are_thinned_out_keeping_the_last() -> None:
     sparkline = draw_sparkline(_history(*[str(n) for n in range(1, 241)], at="2026-11-24T15:00:00Z"))
     assert sparkline is not None
-    assert len(sparkline.points.split()) == 80
-    assert sparkline.points.endswith(",1.0")
+    assert len(_points_of(sparkline.path)) == 80
+    assert _points_of(sparkline.path)[-1][1] == 2
 
 
 @given(st.lists(_AMOUNTS, min_size=2, max_size=200), st.one_of(st.none(), _AMOUNTS))
 def test_every_sparkline_fits_its_view_box_and_is_small(amounts: list[Decimal], base: Decimal | None) -> None:
-    """For any amounts: it is within the view box, has at most 80 points, and no letters."""
+    """For any amounts: it is within the view box, runs to the right, and has at most 80 points."""
     history = _history(
         *[f"{amount:f}" for amount in amounts],
         base=None if base is None else f"{base:f}",
@@ -97,20 +97,21 @@ def test_every_sparkline_fits_its_view_box_and_is_small(amounts: list[Decimal], 
     if sparkline is None:
         assert not any(amounts[:-1])
         return
-    assert _DRAWN.fullmatch(sparkline.points)
-    points = [tuple(map(Decimal, point.split(","))) for point in sparkline.points.split()]
+    assert _DRAWN.fullmatch(sparkline.path)
+    points = _points_of(sparkline.path)
     assert len(points) <= 80
-    assert len(sparkline.points) < 1_500
+    assert len(sparkline.path) < 600
     assert all(0 <= across <= WIDTH and 0 <= height <= HEIGHT for across, height in points)
-    assert sparkline.close is None or 0 <= Decimal(sparkline.close) <= HEIGHT
+    assert points == sorted(points, key=lambda point: point[0])
+    assert sparkline.close is None or 0 <= sparkline.close <= HEIGHT
 
 
 async def test_a_card_has_a_sparkline_without_javascript(alice: Person, alices: ClientSession) -> None:
     await alice.store()
-    while _points_in(parsed := await read_page(alices, "/?wait")) == [""]:
+    while _lines_in(parsed := await read_page(alices, "/?wait")) == [""]:
         pass  # a busy machine may need several attempts
-    (points,) = _points_in(parsed)
-    assert _DRAWN.fullmatch(points)
+    (line,) = _lines_in(parsed)
+    assert _DRAWN.fullmatch(line)
     (drawing,) = [svg for svg in parsed.attributes("svg") if "aria-label" in svg]
     assert "last trading day, including extended hours" in str(drawing["aria-label"])
 
@@ -144,7 +145,7 @@ async def test_a_failed_or_empty_history_shows_no_problem_and_is_cached(
     stored = await alice.store(key)
     await faults.set(key, path=_HISTORY, **fault)
     parsed = await read_page(alices, "/?wait")
-    assert _points_in(parsed) == [""]
+    assert _lines_in(parsed) == [""]
     assert not [tag for _, tag in parsed.tags if str(tag.get("class")).startswith("notice problem")]
     calls = await faults.calls_of(key, _HISTORY)
     assert await _sparklines(alices) == {stored["id"]: None}
@@ -165,11 +166,11 @@ async def test_a_slow_history_does_not_delay_the_page_and_loads_later(
     async with alice.client.patch(f"/api/credentials/{stored['id']}", json={"is_active": True}):
         pass  # the cache is not used for the new revision
     parsed = await read_page(alices, "/")
-    assert sum(points == "" for points in _points_in(parsed)) == 1
+    assert sum(line == "" for line in _lines_in(parsed)) == 1
     assert "still loading" not in parsed.text()
     while stored["id"] not in (found := await _sparklines(alices)):
         pass
-    assert _DRAWN.fullmatch(found[stored["id"]]["points"])
+    assert _DRAWN.fullmatch(found[stored["id"]]["path"])
 
 
 async def test_waiting_for_figures_does_not_wait_for_sparklines(start_service: StartService, faults: Faults) -> None:
@@ -180,7 +181,7 @@ async def test_waiting_for_figures_does_not_wait_for_sparklines(start_service: S
         cookie = await sign_in_by_link(service, alice.user_id)
         async with ClientSession(service.url, headers={**BROWSER, "Cookie": cookie}) as session, asyncio.timeout(30):
             parsed = await read_page(session, "/?wait")
-    assert _points_in(parsed) == [""]
+    assert _lines_in(parsed) == [""]
     assert "As of" in parsed.text()
 
 
@@ -203,7 +204,7 @@ async def test_rejected_keys_have_no_sparkline_until_they_work_again(
     assert await faults.calls_of(key, _HISTORY) == 0
     async with alice.client.post(f"/api/credentials/{stored['id']}/validate") as answer:
         assert (await answer.json())["is_valid"]
-    assert _DRAWN.fullmatch((await _sparklines(alices))[stored["id"]]["points"])
+    assert _DRAWN.fullmatch((await _sparklines(alices))[stored["id"]]["path"])
 
 
 async def test_a_paused_account_requests_no_sparkline(alice: Person, alices: ClientSession, faults: Faults) -> None:
@@ -212,7 +213,7 @@ async def test_a_paused_account_requests_no_sparkline(alice: Person, alices: Cli
     async with alice.client.patch(f"/api/credentials/{stored['id']}", json={"is_active": False}):
         pass
     assert await _sparklines(alices) == {}
-    assert _points_in(await read_page(alices, "/?wait")) == []
+    assert _lines_in(await read_page(alices, "/?wait")) == []
     assert await faults.calls_of(key, _HISTORY) == 0
 
 
@@ -236,5 +237,14 @@ async def _sparklines(session: ClientSession) -> dict[str, Any]:
         return orjson.loads(await answer.read())
 
 
-def _points_in(parsed: Parsed) -> list[str]:
-    return [str(line["points"]) for line in parsed.attributes("polyline")]
+def _points_of(path: str) -> list[tuple[int, int]]:
+    """The points of a path whose coordinates are relative to the point before."""
+    numbers = [int(number) for number in re.findall(r"-?[0-9]+", path)]
+    return list(zip(accumulate(numbers[::2]), accumulate(numbers[1::2]), strict=True))
+
+
+def _lines_in(parsed: Parsed) -> list[str]:
+    """Returns the path of each sparkline, which follows that of the previous close."""
+    icon, *paths = [str(path["d"]) for path in parsed.attributes("path")]
+    assert icon.startswith("M2.5")  # of the switch that hides amounts
+    return paths[1::2]

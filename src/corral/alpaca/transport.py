@@ -1,6 +1,7 @@
 """Connections to Alpaca: how they are opened, and what their errors mean."""
 
 import ssl
+from functools import lru_cache
 from typing import Final
 
 from aiohttp import (
@@ -63,7 +64,7 @@ def open_session(
             limit=most_connections,
             keepalive_timeout=keep_alive_seconds,
             ttl_dns_cache=DNS_SECONDS,
-            ssl=_tls(),
+            ssl=_tls(ssl.get_default_verify_paths()),
         ),
         timeout=ClientTimeout(total=None, sock_connect=connect_seconds),
         headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": f"corral/{__version__}"},
@@ -80,7 +81,9 @@ def failure_of(error: ClientError) -> AlpacaError:
     return next((failure for kind, failure in _FAILURES if isinstance(error, kind)), AlpacaServerError)()
 
 
-def _tls() -> ssl.SSLContext:
+@lru_cache(maxsize=1)
+def _tls(_: ssl.DefaultVerifyPaths) -> ssl.SSLContext:
+    """One for all sessions, since reading the system's certificates takes 30 milliseconds."""
     # Not ssl.create_default_context(): that writes session keys to a file where SSLKEYLOGFILE says so.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks certificate and host name
     context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -70,10 +70,10 @@ class GroupCommit:
         return False
 
     def report_stuck(self, user_id: UUID, reason: str) -> None:
-        """Says it once in the log, until entries are written again."""
-        if not self._stuck:
+        """Says it once in the log, until an entry of this user is written again."""
+        if user_id not in self._stuck:
+            self._stuck.add(user_id)
             _log.error("audit_stuck", user_id=str(user_id), reason=reason)
-        self._stuck.add(user_id)
 
     async def close(self, seconds: float) -> None:
         """Tries once more to write everything, for this long."""
@@ -136,10 +136,9 @@ class GroupCommit:
             if submitted.written is not None and not submitted.written.done():
                 submitted.written.set_result(entry)
         self._retry_seconds = FIRST_RETRY_SECONDS
-        if self._stuck:
-            self._stuck.discard(user_id)
-            if not self._stuck:
-                _log.info("audit_works_again")
+        if user_id in self._stuck:
+            self._stuck.remove(user_id)
+            _log.info("audit_works_again", user_id=str(user_id))
 
     def _keep_late(self, batch: Sequence[Submitted], problem: Problem) -> None:
         _fail_all(batch, AuditUnavailable(retry_after=1), cause=problem)

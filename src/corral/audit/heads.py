@@ -78,10 +78,12 @@ def load_heads(path: Path) -> PublishedHeads:
 
 
 def _last_numbers(path: Path) -> dict[UUID, int]:
+    """Makes the file, so that it is there to be copied, even if no head has moved yet."""
     try:
         with path.open("rb") as file:
             return {user_id: head.seq for user_id, head in _heads_of(file)}
     except FileNotFoundError:
+        _append(path, {})
         return {}
 
 

@@ -44,15 +44,19 @@ class Filters:
 
 @asynccontextmanager
 async def open_writing(database: Database) -> AsyncGenerator[Connection]:
-    """A transaction whose commit waits for the disk, whatever the database's settings say."""
+    """A transaction whose scope is set by `lock_head`."""
     async with database.connection() as connection, connection.transaction():
-        await connection.execute("SET LOCAL synchronous_commit = on")
         yield connection
 
 
-async def lock_head(connection: Connection, user_id: UUID) -> LockedHead:
-    """Until the transaction ends, nobody else adds to this chain. The transaction gets this user's scope."""
-    row = await connection.fetchrow("SELECT seq, mac, moment, scope FROM corral.lock_audit_head($1)", user_id)
+async def lock_head(connection: Connection, user_id: UUID, *, waits_for_disk: bool) -> LockedHead:
+    """Until the transaction ends, nobody else adds to this chain. The transaction gets this user's scope.
+
+    With `waits_for_disk`, its commit waits for the disk, whatever the database's settings say.
+    """
+    row = await connection.fetchrow(
+        "SELECT seq, mac, moment, scope FROM corral.lock_audit_head($1, $2)", user_id, waits_for_disk
+    )
     assert row is not None  # noqa: S101 - the function always returns one row
     return LockedHead(Head(row["seq"], row["mac"]), row["moment"], row["scope"])
 
@@ -82,10 +86,6 @@ async def append_links(
         user_id, [link.seq for link in links], [link.body for link in links], [link.mac for link in links],
         begun, process_id, concluded, links[-1].seq, links[-1].mac,
     )  # fmt: skip
-
-
-async def restore_scope(connection: Connection, scope: str) -> None:
-    await connection.execute("SELECT set_config('app.current_user_id', $1, true)", scope)
 
 
 async def find_pending_texts(connection: Connection, user_id: UUID, seqs: Sequence[int]) -> list[str]:
@@ -165,12 +165,13 @@ async def forget_process(database: Database, process_id: UUID) -> None:
     await database.fetchval("SELECT corral.forget_audit_process($1)", process_id)
 
 
-async def find_abandoned(database: Database) -> dict[UUID, list[int]]:
-    """Returns the intents of processes that are gone, by user. At most 1,000."""
-    found: dict[UUID, list[int]] = {}
-    for user_id, seq in await database.fetch("SELECT user_id, seq FROM corral.abandoned_intents()"):
-        found.setdefault(user_id, []).append(seq)
-    return found
+async def find_abandoned(database: Database, process_id: UUID) -> list[tuple[UUID, int, bool]]:
+    """Returns user, number, and whether it is this process's own, of 1,000 intents at most that are a minute old.
+
+    Those of other processes only if these are gone.
+    """
+    rows = await database.fetch("SELECT user_id, seq, is_own FROM corral.abandoned_intents($1)", process_id)
+    return [(row["user_id"], row["seq"], row["is_own"]) for row in rows]
 
 
 async def load_heads_since(database: Fetcher, moment: datetime) -> dict[UUID, Head]:

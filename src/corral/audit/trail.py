@@ -30,7 +30,7 @@ _log = get_logger()
 class AuditTrail:
     """Belongs to one event loop, and lives as long as the process."""
 
-    __slots__ = ("_commits", "_database", "_tallies", "_vault", "process_id")
+    __slots__ = ("_commits", "_database", "_open", "_tallies", "_vault", "process_id")
 
     def __init__(self, database: Database, vault: Vault) -> None:
         self.process_id: Final = uuid4()
@@ -38,6 +38,7 @@ class AuditTrail:
         self._vault = vault
         self._commits = GroupCommit(self._write)
         self._tallies = Tallies()
+        self._open: set[tuple[UUID, int]] = set()  # user and number of what this process has begun and not concluded
 
     async def begin(self, user_id: UUID, entry: NewEntry) -> "Pending":
         """Writes down what is about to be sent to Alpaca, and returns when that is on the disk.
@@ -96,15 +97,28 @@ class AuditTrail:
         self._submit_sums(self._tallies.take_ended())
 
     async def close_abandoned(self) -> None:
-        """Concludes as unknown what was begun by processes that are gone. Raises DatabaseUnavailable and Overloaded."""
-        for user_id, seqs in (await queries.find_abandoned(self._database)).items():
-            async with queries.open_writing(self._database) as connection:
-                await queries.lock_head(connection, user_id)
-                # Another process may have been faster, or the one that was believed to be gone.
-                left = await queries.find_pending_texts(connection, user_id, seqs)
-                lost = [_conclusion(read_text(body), Result.UNKNOWN, {"reason": "Corral stopped"}) for body in left]
-                await record_in(connection, self._vault, user_id, *lost)
-            _log.warning("audit_intents_abandoned", user_id=str(user_id), entries=len(left))
+        """Concludes what nobody else will. Raises DatabaseUnavailable and Overloaded.
+
+        What was begun by processes that are gone may have been sent. What this process has begun without knowing it,
+        because the connection broke in the commit, was not.
+        """
+        gone: dict[UUID, list[int]] = {}
+        for user_id, seq, is_own in await queries.find_abandoned(self._database, self.process_id):
+            if not is_own:
+                gone.setdefault(user_id, []).append(seq)
+            elif (user_id, seq) not in self._open:
+                await self._close(user_id, [seq], Result.REFUSED, "the database broke off; nothing was sent")
+        for user_id, seqs in gone.items():
+            await self._close(user_id, seqs, Result.UNKNOWN, "Corral stopped")
+
+    async def _close(self, user_id: UUID, seqs: Sequence[int], outcome: Outcome, reason: str) -> None:
+        async with queries.open_writing(self._database) as connection:
+            await queries.lock_head(connection, user_id, waits_for_disk=True)
+            # Another process may have been faster, or the one that was believed to be gone.
+            left = await queries.find_pending_texts(connection, user_id, seqs)
+            conclusions = [_conclusion(read_text(body), outcome, {"reason": reason}) for body in left]
+            await record_in(connection, self._vault, user_id, *conclusions)
+        _log.warning("audit_intents_abandoned", user_id=str(user_id), entries=len(left))
 
     async def close(self) -> None:
         """Writes what waits, for five seconds at most. What is not concluded by then is left to the next process."""
@@ -113,7 +127,13 @@ class AuditTrail:
 
     async def _write(self, user_id: UUID, entries: Sequence[NewEntry]) -> list[AuditEntry]:
         async with queries.open_writing(self._database) as connection:
-            return await append_entries(connection, self._vault, user_id, entries, self.process_id)
+            written = await append_entries(connection, self._vault, user_id, entries, self.process_id)
+        for entry in written:
+            if entry.concludes is not None:
+                self._open.discard((user_id, entry.concludes))
+            elif entry.result == Result.BEGUN:
+                self._open.add((user_id, entry.seq))
+        return written
 
     def _give_up(self, user_id: UUID, written: "asyncio.Future[AuditEntry]") -> None:
         if not self._commits.withdraw(user_id, written):

@@ -22,7 +22,7 @@ from corral.database.connection import Connection
 from corral.errors import OperatorError
 from corral.vault import Vault
 
-_LINES_PER_STEP: Final = 1_000
+LINES_PER_STEP: Final = 1_000
 _LINE: Final = re.compile(rb'\{"mac":"([0-9a-f]{64})","entry":(\{.*\})\}\n?')
 
 
@@ -150,7 +150,7 @@ class ExportCheck:
             for number, line in enumerate(file, 2):
                 self._check.add(_link(line, self._path, number))
                 read += len(line)
-                if not number % _LINES_PER_STEP:
+                if not number % LINES_PER_STEP:
                     yield read
                     read = 0
             yield read

@@ -6,7 +6,7 @@ from uuid import UUID
 from corral.audit import queries
 from corral.audit.chain import extend_chain, read_text
 from corral.audit.models import AuditEntry, NewEntry, Result
-from corral.database.connection import Connection
+from corral.database.connection import Connection, set_scope
 from corral.vault import Vault
 
 
@@ -23,8 +23,11 @@ async def record_in(connection: Connection, vault: Vault, user_id: UUID, *entrie
 async def append_entries(
     connection: Connection, vault: Vault, user_id: UUID, entries: Sequence[NewEntry], process_id: UUID | None = None
 ) -> list[AuditEntry]:
-    """Returns the entries as they were written. `process_id` is that of whoever concludes those that are begun."""
-    locked = await queries.lock_head(connection, user_id)
+    """Returns the entries as they were written.
+
+    `process_id` is that of an audit trail, which concludes what is begun, and whose entries wait for the disk.
+    """
+    locked = await queries.lock_head(connection, user_id, waits_for_disk=process_id is not None)
     links = list(extend_chain(vault, user_id, locked.head, locked.moment, entries))
     await queries.append_links(
         connection,
@@ -35,5 +38,5 @@ async def append_entries(
         concluded=[entry.concludes for entry in entries if entry.concludes is not None],
     )
     if locked.scope != str(user_id):
-        await queries.restore_scope(connection, locked.scope)
+        await set_scope(connection, locked.scope)
     return [read_text(link.body) for link in links]

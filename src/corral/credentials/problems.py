@@ -9,7 +9,7 @@ from corral.errors import Problem
 
 
 class CredentialNotFound(Problem):
-    """Account not found."""
+    """Account not found. It may have been removed."""
 
     status, code, title = 404, "credential_not_found", "Account not found"
 

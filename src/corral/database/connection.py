@@ -170,9 +170,14 @@ async def get_connection_with_rls(
     the pooled connection keeps nothing of it. Never hold it during a call to Alpaca.
     """
     async with database.connection() as connection, connection.transaction(readonly=readonly):
-        # set_config and not SET LOCAL, which takes no parameters; true: until the end of the transaction.
-        await connection.execute("SELECT set_config('app.current_user_id', $1, true)", str(user_id))
+        await set_scope(connection, str(user_id))
         yield connection
+
+
+async def set_scope(connection: Connection, scope: str) -> None:
+    """Until the end of the transaction, a user's id or nobody's: empty."""
+    # set_config and not SET LOCAL, which takes no parameters.
+    await connection.execute("SELECT set_config('app.current_user_id', $1, true)", scope)
 
 
 @contextmanager

@@ -81,7 +81,7 @@ def _to_secret(value: object) -> Secret:
     return Secret(value)
 
 
-_OF_CORRAL: Final = "This is a key of a Corral grant. Enter the API key that Alpaca gave you."
+_OF_CORRAL: Final = "This key belongs to a Corral grant. Enter your Alpaca API key."
 # Alpaca's key IDs begin with PK or AK, but its secrets with anything: only a whole key ID of a grant is none of them.
 _GRANT_AS_KEY_ID: Final = re.compile(f"{GRANT_KEY_ID_PREFIX}|{GRANT_SECRET_PREFIX}")
 _GRANT_AS_SECRET: Final = re.compile(f"{GRANT_KEY_ID_PREFIX}[A-Z2-7]{{24}}\\Z|{GRANT_SECRET_PREFIX}")

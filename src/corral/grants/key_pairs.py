@@ -5,7 +5,7 @@ is `corral_grant_` + 37 base62 characters (220 bits) + a 6-character checksum, a
 
 The key ID is a name and no secret. The secret is stored nowhere: its row has a keyed hash of it, and a second one, the
 seal, over everything that the grant allows. Without the keyring, write access to the database is not enough to create,
-move, widen or prolong a grant.
+move, widen or extend a grant.
 """
 
 import secrets

@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
+from corral.audit.models import Action, NewEntry
+from corral.audit.writing import record_in
 from corral.credentials.management import load_credential
 from corral.credentials.problems import CredentialNotFound
 from corral.database.connection import Connection, Database, get_connection_with_rls
@@ -22,6 +24,7 @@ from corral.identity.problems import SessionRequired, WiderThanItsMaker
 from corral.identity.queries import lock_user, read_clock
 from corral.identity.reauthentication import confirm_password
 from corral.identity.revalidation import authorized_connection
+from corral.identity.security_events import actor_of
 from corral.identity.sign_in import has_password
 from corral.logs import get_logger
 from corral.secret import Secret
@@ -30,12 +33,14 @@ from corral.vault import Vault
 USUAL_LIFETIME: Final = timedelta(days=30)
 USUAL_OVERLAP: Final = timedelta(days=1)
 
+_SIGN_IN: Final = "API tokens can't create grants that close or trade on a live account. Sign in with a browser."
+
 _log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What a new grant shall allow. `networks` is None for everywhere."""
+class GrantRequest:
+    """What a new grant is to allow. `networks` is None for everywhere."""
 
     name: str
     access: Access
@@ -45,7 +50,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Narrowing:
-    """What shall change. None leaves a field as it is."""
+    """What is to change. None leaves a field unchanged."""
 
     name: str | None = None
     access: Access | None = None
@@ -55,9 +60,9 @@ class Narrowing:
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """Without a lifetime the grant lasts as it did, and for 30 days at least. `overlap` belongs to a new secret.
+    """Without a lifetime it keeps its expiration, and has at least 30 days left. `overlap` is for a new secret.
 
-    With `ended_at`, only a grant that still has this end is renewed, so that a repeated request renews it once.
+    With `ended_at`, only a grant that still has this expiration is renewed, so that a repeated request renews it once.
     """
 
     lifetime: timedelta | None = None
@@ -72,11 +77,12 @@ async def make_grant(
     vault: Vault,
     credential_id: UUID,
     *,
-    wish: Wish,
+    wanted: GrantRequest,
     current_password: Secret | None,
     grant_id: UUID | None = None,
+    address: str = "",
 ) -> tuple[GrantRecord, Secret]:
-    """Returns the grant and its secret, which is returned only here.
+    """Returns the grant and its secret, which is returned only here. `address` is the client's, for the audit trail.
 
     With a `grant_id`, a repeated request creates one grant: raises GrantMadeAlready for the second.
 
@@ -85,7 +91,7 @@ async def make_grant(
     session or token has ended meanwhile.
     """
     credential = await load_credential(maker.id, database, credential_id)
-    if needs_password(wish.access, credential.credential_type):
+    if needs_password(wanted.access, credential.credential_type):
         await _confirm(maker, database, vault, current_password)
     secret = SECRET_FORM.new()
     async with authorized_connection(database, maker) as connection:
@@ -97,16 +103,17 @@ async def make_grant(
             id=grant_id or uuid4(),
             credential_id=credential_id,
             key_id=new_key_id(),
-            access=wish.access,
-            networks=wish.networks,
+            access=wanted.access,
+            networks=wanted.networks,
             created_at=now,
-            expires_at=now + (wish.lifetime or USUAL_LIFETIME),
+            expires_at=now + (wanted.lifetime or USUAL_LIFETIME),
         )
         _refuse_outliving(maker, terms.expires_at)
-        if not await queries.insert_grant(connection, terms, wish.name):
+        if not await queries.insert_grant(connection, terms, wanted.name):
             raise CredentialNotFound  # deleted a moment ago
         await _store_secrets(connection, vault, terms, [SecretRow(secret_lookup(vault, secret), b"", None)])
         made = await _load(connection, maker.id, terms.id)
+        await record_in(connection, vault, maker.id, _entry(maker, Action.GRANT_MADE, made, address))
     _log_change("grant_made", made, maker.id, made_by=maker.authenticated_by)
     return made, Secret(secret)
 
@@ -125,7 +132,7 @@ async def load_grants_of(user_id: UUID, database: Database, credential_id: UUID)
 
 
 async def narrow_grant(
-    user: AuthUser, database: Database, vault: Vault, grant_id: UUID, change: Narrowing
+    user: AuthUser, database: Database, vault: Vault, grant_id: UUID, change: Narrowing, *, address: str = ""
 ) -> GrantRecord:
     """Raises InvalidRequest for what would be wider, GrantNotFound, GrantAltered, and Unauthenticated as above."""
     async with authorized_connection(database, user) as connection:
@@ -134,6 +141,7 @@ async def narrow_grant(
         await queries.update_grant(connection, narrowed, change.name)
         await _store_secrets(connection, vault, narrowed, held.secrets)
         record = await _load(connection, user.id, grant_id)
+        await record_in(connection, vault, user.id, _entry(user, Action.GRANT_NARROWED, record, address))
     _log_change("grant_narrowed", record, user.id)
     return record
 
@@ -146,11 +154,12 @@ async def renew_grant(
     *,
     renewal: Renewal,
     current_password: Secret | None,
+    address: str = "",
 ) -> tuple[GrantRecord, Secret | None]:
-    """By the signed-in owner; also one that has expired. Returns the new secret if one was wished for.
+    """By the signed-in owner; also one that has expired. Returns the new secret if there is one.
 
-    The former secret works until `overlap` is over, and the one before it no longer. Has to be confirmed like making
-    it. Raises GrantNotFound, GrantAltered, GrantChanged, and Unauthenticated as above.
+    The previous secret works until `overlap` is over, and the one before it no longer. It has to be confirmed like
+    making the grant. Raises GrantNotFound, GrantAltered, GrantChanged, and Unauthenticated as above.
     """
     async with get_connection_with_rls(person.id, database, readonly=True) as connection:
         record = await _load(connection, person.id, grant_id)
@@ -162,35 +171,40 @@ async def renew_grant(
         if renewal.ended_at not in {None, held.terms.expires_at}:
             raise GrantChanged
         now = await read_clock(connection)
-        terms = replace(held.terms, expires_at=_prolonged(held.terms.expires_at, renewal.lifetime, now))
+        terms = replace(held.terms, expires_at=_extended(held.terms.expires_at, renewal.lifetime, now))
         secrets = held.secrets
         if secret is not None:
-            former = _former(held.secrets, renewal.overlap, now)
-            secrets = [*former, SecretRow(secret_lookup(vault, secret), b"", None)]
+            previous = _previous(held.secrets, renewal.overlap, now)
+            secrets = [*previous, SecretRow(secret_lookup(vault, secret), b"", None)]
         await queries.update_grant(connection, terms)
         await _store_secrets(connection, vault, terms, secrets)
         record = await _load(connection, person.id, grant_id)
+        await record_in(connection, vault, person.id, _entry(person, Action.GRANT_RENEWED, record, address))
     _log_change("grant_renewed", record, person.id, has_new_secret=secret is not None)
     return record, Secret(secret) if secret is not None else None
 
 
-async def revoke_grant(user_id: UUID, database: Database, grant_id: UUID) -> None:
+async def revoke_grant(user: AuthUser, database: Database, vault: Vault, grant_id: UUID, *, address: str = "") -> None:
     """Raises GrantNotFound."""
-    async with get_connection_with_rls(user_id, database) as connection:
-        is_deleted = await queries.delete_grant(connection, user_id, grant_id)
-    if not is_deleted:
-        raise GrantNotFound
-    _log.info("grant_revoked", user_id=str(user_id), grant_id=str(grant_id))
+    async with get_connection_with_rls(user.id, database) as connection:
+        record = await _load(connection, user.id, grant_id)
+        await queries.delete_grant(connection, user.id, grant_id)
+        await record_in(connection, vault, user.id, _entry(user, Action.GRANT_REVOKED, record, address))
+    _log.info("grant_revoked", user_id=str(user.id), grant_id=str(grant_id))
 
 
-async def revoke_grants(user_id: UUID, database: Database, credential_id: UUID | None = None) -> None:
+async def revoke_grants(
+    user: AuthUser, database: Database, vault: Vault, credential_id: UUID | None = None, *, address: str = ""
+) -> None:
     """All, or all of an account. Includes those that are being made at this moment. Raises CredentialNotFound."""
     if credential_id is not None:
-        await load_credential(user_id, database, credential_id)
-    async with get_connection_with_rls(user_id, database) as connection:
-        await lock_user(connection, user_id)
-        await queries.delete_grants(connection, user_id, credential_id)
-    _log.info("grants_revoked", user_id=str(user_id), credential_id=str(credential_id) if credential_id else None)
+        await load_credential(user.id, database, credential_id)
+    entry = NewEntry(actor_of(user), Action.GRANTS_REVOKED, credential_id=credential_id, address=address)
+    async with get_connection_with_rls(user.id, database) as connection:
+        await lock_user(connection, user.id)
+        await queries.delete_grants(connection, user.id, credential_id)
+        await record_in(connection, vault, user.id, entry)
+    _log.info("grants_revoked", user_id=str(user.id), credential_id=str(credential_id) if credential_id else None)
 
 
 async def _confirm(person: AuthUser, database: Database, vault: Vault, current_password: Secret | None) -> None:
@@ -200,11 +214,11 @@ async def _confirm(person: AuthUser, database: Database, vault: Vault, current_p
     their session has all that they have.
     """
     if person.authenticated_by != "session":
-        raise SessionRequired("API tokens can't do this on a live account unless it is for reading. Sign in instead.")
+        raise SessionRequired(_SIGN_IN)
     if not await has_password(person.id, database):
         raise PasswordNotSet
     if current_password is None:
-        raise _invalid("current_password", "Enter your password: this grant can move real money.")
+        raise _invalid("current_password", "Enter your password. This grant can trade with real money.")
     await confirm_password(database, vault, person, current_password)
 
 
@@ -235,16 +249,16 @@ def _narrowed(terms: GrantTerms, change: Narrowing, now: datetime) -> GrantTerms
     if change.networks and not is_narrower(change.networks, than=terms.networks):
         raise _wider("networks", "other networks")
     if expires_at > terms.expires_at:
-        raise _invalid("expires_in", "A grant can only be shortened here. Renew it to prolong it.")
+        raise _invalid("expires_in", "A grant can't be extended here. Renew it instead.")
     return replace(terms, access=access, networks=networks, expires_at=expires_at)
 
 
-def _prolonged(expires_at: datetime, lifetime: timedelta | None, now: datetime) -> datetime:
+def _extended(expires_at: datetime, lifetime: timedelta | None, now: datetime) -> datetime:
     return max(expires_at, now + USUAL_LIFETIME) if lifetime is None else now + lifetime
 
 
-def _former(secrets: Iterable[SecretRow], overlap: timedelta | None, now: datetime) -> list[SecretRow]:
-    """Returns the current secret, with an end; nothing if it shall end at once."""
+def _previous(secrets: Iterable[SecretRow], overlap: timedelta | None, now: datetime) -> list[SecretRow]:
+    """Returns the current secret, with an end; nothing if it ends at once."""
     last = USUAL_OVERLAP if overlap is None else overlap
     return [replace(one, valid_until=now + last) for one in secrets if one.valid_until is None and last]
 
@@ -258,6 +272,19 @@ async def _load(connection: Connection, user_id: UUID, grant_id: UUID) -> GrantR
     if not found:
         raise GrantNotFound
     return found[0]
+
+
+def _entry(user: AuthUser, action: Action, grant: GrantRecord, address: str) -> NewEntry:
+    networks = " ".join(str(network) for network in grant.networks or ())
+    details = {"name": grant.name, "access": grant.access.value, "expires_at": grant.expires_at.isoformat()}
+    return NewEntry(
+        actor_of(user),
+        action,
+        credential_id=grant.credential_id,
+        grant_id=grant.id,
+        details=details | ({"networks": networks} if networks else {}),
+        address=address,
+    )
 
 
 def _wider(field: str, more: str) -> InvalidRequest:

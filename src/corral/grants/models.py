@@ -113,7 +113,7 @@ class GrantRecord:
     last_used_at: datetime | None
     is_expired: bool
     ends_soon: bool
-    former_secret_until: datetime | None
+    previous_secret_until: datetime | None
     is_active: bool
     """Of the account."""
     is_refused: bool

@@ -28,12 +28,12 @@ class GrantChanged(Problem):
 
 
 class GrantAltered(Problem):
-    """This grant was changed in the database by someone else than Corral and doesn't work. Revoke it."""
+    """This grant's record was modified outside Corral, so it no longer works. Revoke it."""
 
     status, code, title = 409, "grant_altered", "Grant altered"
 
 
 class PasswordNotSet(Problem):
-    """Live trading is confirmed with your password, and you have none. Set one on the settings page first."""
+    """You don't have a password yet. Set one in Settings first: it confirms grants for live trading."""
 
     status, code, title = 409, "password_not_set", "No password set"

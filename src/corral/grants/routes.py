@@ -13,7 +13,7 @@ from corral.edge.request_state import resources_of
 from corral.errors import DatabaseUnavailable, InvalidRequest
 from corral.grants import management
 from corral.grants.addresses import gateway_addresses
-from corral.grants.management import Narrowing, Renewal, Wish
+from corral.grants.management import GrantRequest, Narrowing, Renewal
 from corral.grants.models import GrantRecord
 from corral.grants.networks import Network
 from corral.grants.problems import GrantAltered, GrantNotFound, PasswordNotSet, TooManyGrants
@@ -36,6 +36,7 @@ from corral.identity.problems import (
     Unauthenticated,
     WiderThanItsMaker,
 )
+from corral.identity.throttling import client_address
 
 router = APIRouter(prefix="/api", tags=["grants"])
 
@@ -52,7 +53,7 @@ _CONFIRMED = (SessionRequired, PasswordNotSet, SignInRefused, SessionEnded, Sign
     ),
 )
 async def create_grant(credential_id: UUID, body: NewGrant, user: GrantsWrite, request: Request) -> CreatedGrant:
-    """Creates a key pair that opens this account only, for what it is granted. Only this response has the secret.
+    """Creates a key pair for this account only, with the given access. Only this response has the secret.
 
     An API token needs the scope `grants:write` by name, and can't create one that closes or trades on a live account.
     """
@@ -62,8 +63,9 @@ async def create_grant(credential_id: UUID, body: NewGrant, user: GrantsWrite, r
         resources.database,
         resources.vault,
         credential_id,
-        wish=Wish(body.name, body.access, body.expires_in, _tuple(body.networks)),
+        wanted=GrantRequest(body.name, body.access, body.expires_in, _tuple(body.networks)),
         current_password=body.current_password,
+        address=client_address(request),
     )
     return CreatedGrant(**_members(record), **_addresses(request), secret_key=secret.reveal())
 
@@ -86,7 +88,10 @@ async def list_grants_of_account(credential_id: UUID, user: GrantsRead, request:
 )
 async def revoke_grants_of_account(credential_id: UUID, user: GrantsWrite, request: Request) -> None:
     """Revokes all grants of the account immediately. Its API key stays."""
-    await management.revoke_grants(user.id, resources_of(request).database, credential_id)
+    resources = resources_of(request)
+    await management.revoke_grants(
+        user, resources.database, resources.vault, credential_id, address=client_address(request)
+    )
 
 
 @router.get("/grants", summary="List grants", responses=responses_for(*_ALWAYS))
@@ -98,7 +103,8 @@ async def list_grants(user: GrantsRead, request: Request) -> GrantList:
 @router.delete("/grants", summary="Revoke all grants", status_code=204, responses=responses_for(*_ALWAYS))
 async def revoke_all_grants(user: GrantsWrite, request: Request) -> None:
     """Revokes the grants of all accounts immediately."""
-    await management.revoke_grants(user.id, resources_of(request).database)
+    resources = resources_of(request)
+    await management.revoke_grants(user, resources.database, resources.vault, address=client_address(request))
 
 
 @router.patch(
@@ -107,10 +113,12 @@ async def revoke_all_grants(user: GrantsWrite, request: Request) -> None:
     responses=responses_for(GrantNotFound, GrantAltered, InvalidRequest, *_ALWAYS),
 )
 async def narrow_grant(grant_id: UUID, body: GrantChange, user: GrantsWrite, request: Request) -> GrantMetadata:
-    """Renames it, or gives it less access, fewer networks or an earlier end. It can't get more."""
+    """Renames the grant, or gives it less access, fewer networks or an earlier expiration. It never gets more."""
     resources = resources_of(request)
     change = Narrowing(body.name, body.access, body.expires_in, _tuple(body.networks))
-    record = await management.narrow_grant(user, resources.database, resources.vault, grant_id, change)
+    record = await management.narrow_grant(
+        user, resources.database, resources.vault, grant_id, change, address=client_address(request)
+    )
     return GrantMetadata(**_members(record))
 
 
@@ -122,9 +130,9 @@ async def narrow_grant(grant_id: UUID, body: GrantChange, user: GrantsWrite, req
     ),
 )
 async def renew_grant(grant_id: UUID, body: GrantRenewal, user: SignedInPerson, request: Request) -> RenewedGrant:
-    """Lets it last longer, also after it has ended, and gives it a new secret on request.
+    """Extends the grant, even after it has expired, and issues a new secret if you ask for one.
 
-    Its ID, key ID and history stay. The former secret works for the time of the overlap.
+    Its ID, key ID and history stay. The previous secret keeps working for the overlap.
     """
     resources = resources_of(request)
     record, secret = await management.renew_grant(
@@ -134,6 +142,7 @@ async def renew_grant(grant_id: UUID, body: GrantRenewal, user: SignedInPerson, 
         grant_id,
         renewal=Renewal(body.expires_in, body.new_secret, body.overlap),
         current_password=body.current_password,
+        address=client_address(request),
     )
     return RenewedGrant(
         **_members(record), **_addresses(request), secret_key=None if secret is None else secret.reveal()
@@ -148,7 +157,8 @@ async def renew_grant(grant_id: UUID, body: GrantRenewal, user: SignedInPerson, 
 )
 async def revoke_grant(grant_id: UUID, user: GrantsWrite, request: Request) -> None:
     """Revokes the grant immediately, with all of its secrets."""
-    await management.revoke_grant(user.id, resources_of(request).database, grant_id)
+    resources = resources_of(request)
+    await management.revoke_grant(user, resources.database, resources.vault, grant_id, address=client_address(request))
 
 
 def _list(records: list[GrantRecord]) -> GrantList:

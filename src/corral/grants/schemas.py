@@ -19,14 +19,14 @@ _DURATION = {"type": "string", "pattern": "^[0-9]{1,6}[mhdw]$"}
 def _to_lifetime(value: object) -> timedelta:
     lifetime = parse_duration(value)
     if lifetime is None or not _SHORTEST <= lifetime <= _LONGEST:
-        raise PydanticCustomError("lifetime", "Enter one minute to 365 days, such as 30d, 12h or 90m.")
+        raise PydanticCustomError("lifetime", "Enter a time from 1 minute to 365 days, such as 90m, 12h or 30d.")
     return lifetime
 
 
 def _to_overlap(value: object) -> timedelta:
     overlap = parse_duration(value)
     if overlap is None or overlap > _LONGEST_OVERLAP:
-        raise PydanticCustomError("overlap", "Enter at most 7 days, such as 24h, or 0m to end the former secret now.")
+        raise PydanticCustomError("overlap", "Enter at most 7 days, such as 24h. 0m ends the previous secret now.")
     return overlap
 
 
@@ -55,12 +55,12 @@ Networks = Annotated[
 class NewGrant(Body):
     name: Name
     access: Access = Field(
-        description="`read` sees; `close_only` also cancels orders and closes positions; `trade` does all that is "
-        "allowed."
+        description="`read` views the account; `close_only` also cancels orders and closes positions; `trade` also "
+        "places and replaces orders."
     )
-    expires_in: Lifetime | None = Field(default=None, description="30 days unless said, a year at most")
+    expires_in: Lifetime | None = Field(default=None, description="30 days by default, 365 at most")
     networks: Networks | None = Field(
-        default=None, description="The only networks from which it may be used. Without them, from everywhere"
+        default=None, description="The only networks from which it may be used; everywhere by default"
     )
     current_password: SecretText | None = Field(
         default=None, description="Required for `close_only` and `trade` on a live account"
@@ -68,28 +68,28 @@ class NewGrant(Body):
 
 
 class GrantChange(Body):
-    """Only ever narrower. What is left out stays as it is."""
+    """A grant can only be narrowed. Omitted fields stay unchanged."""
 
     name: Name | None = None
     access: Access | None = None
-    expires_in: Lifetime | None = Field(default=None, description="From now on; not later than it ends already")
+    expires_in: Lifetime | None = Field(default=None, description="From now on; no later than its present expiration")
     networks: Networks | None = Field(default=None, description="Within the present ones")
 
     @field_validator("*")
     @classmethod
     def _is_not_null(cls, value: object) -> object:
         if value is None:
-            raise PydanticCustomError("null", "Leave this field out to keep it as it is.")
+            raise PydanticCustomError("null", "Omit this field to leave it unchanged.")
         return value
 
 
 class GrantRenewal(Body):
     expires_in: Lifetime | None = Field(
-        default=None, description="From now on. If left out, it lasts as it did, and for 30 days at least"
+        default=None, description="From now on. By default it keeps its expiration, and has at least 30 days left"
     )
     new_secret: bool = False
     overlap: Overlap | None = Field(
-        default=None, description="For how long the former secret works beside the new one: a day unless said"
+        default=None, description="How long the previous secret keeps working: a day by default"
     )
     current_password: SecretText | None = Field(
         default=None, description="Required for `close_only` and `trade` on a live account"
@@ -114,13 +114,12 @@ class GrantMetadata(BaseModel):
     expires_at: UtcTime
     last_used_at: UtcTime | None
     is_expired: bool
-    ends_soon: bool = Field(description="Whether it ends within a week")
-    former_secret_until: UtcTime | None = Field(
-        description="Until when the secret from before the last renewal works; null if there is none"
+    ends_soon: bool = Field(description="Whether it expires within a week")
+    previous_secret_until: UtcTime | None = Field(
+        description="Until when the secret from before the last renewal works; null if it doesn't"
     )
     account_state: Literal["active", "paused", "key_rejected"] = Field(
-        description="`paused` by its owner, or its API key is rejected by Alpaca: the grant works again when the "
-        "account does"
+        description="`paused` by its owner, or Alpaca rejects its API key. The grant works again when the account does"
     )
 
 
@@ -139,4 +138,4 @@ class CreatedGrant(_Reachable):
 
 
 class RenewedGrant(_Reachable):
-    secret_key: str | None = Field(description="The new secret, if one was wished for. Shown only here.")
+    secret_key: str | None = Field(description="The new secret, if you asked for one. Shown only here.")

@@ -82,7 +82,7 @@ class PasswordTooWeak(Problem):
 
 
 class TokenNotFound(Problem):
-    """API token not found."""
+    """API token not found. It may have been revoked already."""
 
     status, code, title = 404, "token_not_found", "API token not found"
 

@@ -37,7 +37,7 @@ _REQUIRED: Final[Mapping[str, str]] = {
     "secret_key": "Enter the secret.",
     "scopes": "Select at least one permission.",
     "days": "Select an expiration.",
-    "expires_in": "Select when it ends.",
+    "expires_in": "Select an expiration.",
     "access": "Select what it may do.",
 }
 _INVALID: Final[Mapping[str, str]] = {"email": "Enter a valid email address."}
@@ -48,6 +48,16 @@ _BY_TYPE: Final[Mapping[str, str]] = {
 }
 
 _OTHERWISE: Final = "Check this value."
+
+# Problems that one field can cause, and its name: the first that the form has.
+_FIELDS_BY_CODE: Final[Mapping[str, tuple[str, ...]]] = {
+    "sign_in_refused": ("current_password",),
+    "link_refused": ("token",),
+    "password_too_weak": ("new_password", "password"),
+    "email_taken": ("email",),
+    "nickname_differs": ("nickname",),
+}
+_WITH_ERRORS: Final = _REQUIRED.keys() - {"days"}  # pages show an error of these at the field
 
 FormData = dict[str, list[str]]
 Model = TypeVar("Model", bound=Body)
@@ -68,6 +78,12 @@ class Form:
     @property
     def status(self) -> int:
         return self.problem.status if self.problem else 200
+
+    @property
+    def is_explained(self) -> bool:
+        """Whether all that is wrong is shown at the fields."""
+        is_brief = self.problem is not None and self.problem.retry_after is None
+        return is_brief and bool(self.errors) and self.errors.keys() <= _WITH_ERRORS
 
     def value(self, field: str, default: str = "") -> str:
         return self.values.get(field, [default])[0]
@@ -92,7 +108,7 @@ async def handle_form(
     try:
         return await submit(parse_form(model, data))
     except Problem as problem:
-        _name_fields(problem)
+        _name_field(problem, model)
         if not reads_pages(request.scope):
             raise
         if isinstance(problem, Unauthenticated):  # the session ended before the form arrived
@@ -136,6 +152,16 @@ def parse_form(model: type[Model], data: FormData) -> Model:
         return model.model_validate({name: _value(model, name, values) for name, values in data.items()})
     except ValidationError as error:
         raise _invalid_form(error) from None
+
+
+def _name_field(problem: Problem, model: type[Body]) -> None:
+    """Lets the problem be shown at the field that caused it, if there is one. The API's body has the same fields."""
+    errors: Any = problem.extra.get("errors", ())
+    for error in errors:
+        error["loc"] = error["loc"][1:] if error["loc"][:1] == ["body"] else error["loc"]
+    field = next((name for name in _FIELDS_BY_CODE.get(problem.code, ()) if name in model.model_fields), None)
+    if field is not None and problem.retry_after is None:
+        problem.extra["errors"] = [{"loc": [field], "msg": problem.detail}]
 
 
 def _invalid_form(error: ValidationError) -> InvalidRequest:
@@ -182,14 +208,6 @@ def _without_secrets(model: type[Body], data: FormData) -> FormData:
 def _contains_type(annotation: Any, wanted: type) -> bool:  # noqa: ANN401 - a type, or a construct of typing
     origin = getattr(annotation, "__origin__", annotation)
     return origin is wanted or any(_contains_type(part, wanted) for part in get_args(annotation))
-
-
-def _name_fields(problem: Problem) -> None:
-    """What the API calls a field of the body is a field of the form."""
-    errors: Any = problem.extra.get("errors", ())
-    for error in errors:
-        if error["loc"] and error["loc"][0] == "body":
-            error["loc"] = error["loc"][1:]
 
 
 def _errors_by_field(problem: Problem) -> dict[str, str]:

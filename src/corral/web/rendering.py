@@ -55,6 +55,7 @@ from corral.web.view.figures import (
     percent_direction,
     quote_currency,
     spoken,
+    unless_masked,
 )
 from corral.web.view.instruments import format_expiry, instrument_name
 from corral.web.view.orders import (
@@ -69,6 +70,7 @@ from corral.web.view.orders import (
     order_symbol,
     order_tag,
     price_terms,
+    row_prices,
     side_name,
     status_meaning,
     time_in_force_meaning,
@@ -161,11 +163,12 @@ def render_page(
 
 
 def render_problem_page(
-    scope: Scope, problem: Problem, request_id: str, *, sandbox: bool
+    scope: Scope, problem: Problem, request_id: str, *, sandbox: bool, session_cookie: str
 ) -> tuple[int, Headers, bytes]:
     """Returns status, headers and body, with the navigation of a user whom the request has already identified.
 
-    Needs no database, because the problem may be the database itself.
+    Needs no database, because the problem may be the database itself. Then whoever sent a session keeps the links to
+    the pages, which need one.
     """
     status, headers, _ = render_problem(problem, request_id)
     kept = [(name, value) for name, value in headers if name not in {b"content-type", b"content-length"}]
@@ -178,6 +181,8 @@ def render_problem_page(
         environment=None,
         problem=problem,
         request_id=request_id,
+        has_session=problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR and _has_cookie(scope, session_cookie),
+        retry=_path_to_retry(scope, problem),
     ).encode()
     return status, [*kept, *_encoded_page_headers(), (b"content-length", b"%d" % len(body))], body
 
@@ -192,6 +197,21 @@ def code_spans(text: str) -> Markup:
     """Escapes the text and puts what is between backticks into `<code>`."""
     parts = [escape(part) for part in text.split("`")]
     return Markup().join(Markup("<code>{}</code>").format(part) if at % 2 else part for at, part in enumerate(parts))
+
+
+def text_beyond_title(problem: Problem) -> str:
+    """Returns the detail without a first sentence that repeats the title above it."""
+    return problem.detail.removeprefix(f"{problem.title}.").strip()
+
+
+def _has_cookie(scope: Scope, name: str) -> bool:
+    return name in Request(scope).cookies
+
+
+def _path_to_retry(scope: Scope, problem: Problem) -> str | None:
+    """Returns the page to load again when the problem may have passed."""
+    is_passing = problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR or problem.retry_after is not None
+    return page_path(Request(scope)) if is_passing else None
 
 
 def _encoded_page_headers() -> Headers:
@@ -217,14 +237,18 @@ def load_templates() -> Templates:
     filters.update(quantity=format_quantity, weight=format_weight, ordinal=format_ordinal)
     filters.update(money_data=money_data, gain_data=gain_data, percent_data=percent_data)
     filters.update(amount=format_amount, decimal=format_decimal)
-    filters.update(accessible=accessible, spoken=spoken, mask_numbers=mask_numbers)
+    filters.update(accessible=accessible, spoken=spoken, mask_numbers=mask_numbers, unless_masked=unless_masked)
     filters.update(full_timestamp=format_full_timestamp, day=format_day)
     filters.update(exchange_time=format_exchange_time, exchange_day=format_exchange_day)
     filters.update(order_class_name=order_class_name, order_symbol=order_symbol, leg_role=leg_role, leg_ratio=leg_ratio)
     filters.update(short_timestamp=format_short_timestamp)
     filters.update(order_kind=order_kind, order_tag=order_tag, side_name=side_name, humanize=humanize)
     filters.update(
-        price_terms=price_terms, fixed_prices=fixed_prices, average_price=average_price, status_meaning=status_meaning
+        price_terms=price_terms,
+        row_prices=row_prices,
+        fixed_prices=fixed_prices,
+        average_price=average_price,
+        status_meaning=status_meaning,
     )
     filters.update(time_in_force=time_in_force_name, time_in_force_meaning=time_in_force_meaning)
     filters.update(activity_name=activity_name, sub_type_name=sub_type_name, trade_name=trade_name)
@@ -232,7 +256,7 @@ def load_templates() -> Templates:
     filters.update(instrument_name=instrument_name, expiry=format_expiry)
     tests = cast("dict[str, Callable[..., bool]]", templates.tests)
     tests.update(wholly_filled=is_wholly_filled, with_long_numbers=has_long_numbers)
-    filters.update(market_hours=market_hours, code_spans=code_spans)
+    filters.update(market_hours=market_hours, code_spans=code_spans, beyond_title=text_beyond_title)
     return templates
 
 

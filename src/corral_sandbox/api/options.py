@@ -34,7 +34,7 @@ def list_contracts(request: Request) -> Document:
     search, after = read_option_search(query, request.now), _read_token(query.get("page_token", ""))
     limit = as_limit("limit", query["limit"], _HIGHEST_LIMIT) if "limit" in query else _DEFAULT_LIMIT
     has_deliverables = as_flag("show_deliverables", query.get("show_deliverables", "false"))
-    rest = (contract for contract in search.contracts() if contract.symbol > after)
+    rest = (contract for contract in search.contracts() if not after or contract.symbol > after)
     found = list(islice(rest, limit + 1))
     return {
         "option_contracts": [
@@ -82,11 +82,11 @@ def _last_close(request: Request, contract: OptionContract) -> dict[str, object]
     """Returns the last closing price, or that of the expiration day, and a seeded open interest as of then."""
     market = request.account.terms.market
     session = last_session_before(min(new_york_time(request.now).date(), contract.expires_on + timedelta(days=1)))
-    day = session.day.isoformat()
+    day, symbol = session.day.isoformat(), contract.symbol
     return {
-        "close_price": str(price(market, contract.symbol, session_window(session, extended=False).closes)),
+        "close_price": str(price(market, symbol, session_window(session, extended=False).closes)),
         "close_price_date": day,
-        "open_interest": str(seeded_random(20_000, market.seed, contract.symbol, "open interest", day)),
+        "open_interest": str(seeded_random(20_000, market.seed, symbol, "open interest", day)),
         "open_interest_date": day,
     }
 

@@ -109,6 +109,7 @@ def _find_option(symbol_or_id: str) -> Asset | None:
     return option_asset(contract) if contract else None
 
 
+@lru_cache(maxsize=8_192)
 def option_asset(contract: OptionContract) -> Asset:
     return Asset(
         id=contract.id,
@@ -121,6 +122,7 @@ def option_asset(contract: OptionContract) -> Asset:
     )
 
 
+@lru_cache(maxsize=1_024)
 def asset_id_of(symbol: str) -> str:
     """For a share or coin."""
     return str(uuid5(_ASSET_IDS, symbol))

@@ -22,6 +22,7 @@ SHARES_PER_CONTRACT = 100
 
 _OCC_SYMBOL = re.compile(r"([A-Z]{1,5})(\d{6})([CP])(\d{8})")
 _TYPES: dict[str, OptionType] = {"C": "call", "P": "put"}
+_LETTERS = {kind: letter for letter, kind in _TYPES.items()}
 _UNDERLYING = {symbol.replace(".", ""): symbol for symbol in MEAN_CENTS}
 _GRID = (
     (25_00, 1_00),
@@ -52,7 +53,7 @@ class OptionContract:
     def symbol(self) -> str:
         """The symbol of the Options Clearing Corporation: root, yymmdd, C or P, thousandths of a dollar."""
         mills = int(self.strike.scaleb(3))
-        return f"{self.root}{self.expires_on:%y%m%d}{self.type[0].upper()}{mills:08}"
+        return f"{root_of(self.underlying)}{_yymmdd(self.expires_on)}{_LETTERS[self.type]}{mills:08}"
 
     @property
     def id(self) -> str:
@@ -105,6 +106,11 @@ def contract_of_id(contract_id: UUID) -> OptionContract | None:
 
 def root_of(underlying: str) -> str:
     return underlying.replace(".", "")
+
+
+@lru_cache(maxsize=1_024)
+def _yymmdd(day: date) -> str:
+    return f"{day:%y%m%d}"
 
 
 def expiries_on(day: date) -> Iterator[date]:

@@ -92,14 +92,18 @@ CREATE TRIGGER moved BEFORE UPDATE ON corral.audit_heads
     FOR EACH ROW EXECUTE FUNCTION corral.move_audit_head();
 
 -- Begins an addition to this user's chain, whose scope the transaction has from now on. `scope` is the one before.
--- The moment is read when the lock is held, so that times do not go back within a chain.
-CREATE FUNCTION corral.lock_audit_head(p_user_id uuid)
+-- The moment is read when the lock is held, so that times do not go back within a chain. With `waits_for_disk`, the
+-- commit does so, whatever the database's settings say.
+CREATE FUNCTION corral.lock_audit_head(p_user_id uuid, waits_for_disk boolean)
 RETURNS TABLE (seq bigint, mac bytea, moment timestamptz, scope text)
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
 AS $$
 BEGIN
     scope := coalesce(current_setting('app.current_user_id', true), '');
     PERFORM set_config('app.current_user_id', p_user_id::text, true);
+    IF waits_for_disk THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
     SELECT h.seq, h.mac INTO seq, mac FROM corral.audit_heads h WHERE h.user_id = p_user_id FOR UPDATE;
     IF NOT FOUND THEN
         INSERT INTO corral.audit_heads (user_id) VALUES (p_user_id) ON CONFLICT (user_id) DO NOTHING;
@@ -132,19 +136,20 @@ CREATE FUNCTION corral.forget_audit_process(p_id uuid) RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = ''
 AS $$ DELETE FROM corral.audit_processes p WHERE p.id = p_id $$;
 
--- A minute old, of processes that have stopped, or have not said for a minute that they still run.
-CREATE FUNCTION corral.abandoned_intents() RETURNS TABLE (user_id uuid, seq bigint)
+-- A minute old, of processes that have stopped, or have not said for a minute that they still run; and those of the
+-- process that asks, which knows itself what it has begun.
+CREATE FUNCTION corral.abandoned_intents(p_process_id uuid) RETURNS TABLE (user_id uuid, seq bigint, is_own boolean)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ''
 AS $$
-    SELECT i.user_id, i.seq FROM corral.audit_pending i
-    WHERE i.begun_at < clock_timestamp() - interval '1 minute' AND NOT EXISTS (
+    SELECT i.user_id, i.seq, i.process_id = p_process_id FROM corral.audit_pending i
+    WHERE i.begun_at < clock_timestamp() - interval '1 minute' AND (i.process_id = p_process_id OR NOT EXISTS (
         SELECT FROM corral.audit_processes p
-        WHERE p.id = i.process_id AND p.last_seen_at > clock_timestamp() - interval '1 minute')
+        WHERE p.id = i.process_id AND p.last_seen_at > clock_timestamp() - interval '1 minute'))
     ORDER BY i.user_id, i.seq LIMIT 1000
 $$;
 
-REVOKE ALL ON FUNCTION corral.keep_audit_entries(), corral.move_audit_head(), corral.lock_audit_head(uuid),
+REVOKE ALL ON FUNCTION corral.keep_audit_entries(), corral.move_audit_head(), corral.lock_audit_head(uuid, boolean),
     corral.audit_heads_since(timestamptz), corral.note_audit_process(uuid), corral.forget_audit_process(uuid),
-    corral.abandoned_intents() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION corral.lock_audit_head(uuid), corral.audit_heads_since(timestamptz),
-    corral.note_audit_process(uuid), corral.forget_audit_process(uuid), corral.abandoned_intents() TO corral_app;
+    corral.abandoned_intents(uuid) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION corral.lock_audit_head(uuid, boolean), corral.audit_heads_since(timestamptz),
+    corral.note_audit_process(uuid), corral.forget_audit_process(uuid), corral.abandoned_intents(uuid) TO corral_app;

@@ -229,6 +229,7 @@ async def _api_key_page(
         credential=credential,
         switcher=build_switcher(arranged, credential_id, f"/keys/{credential_id}"),
         form=form,
+        naming=initial_form(nickname=credential.nickname),
         check=check,
     )
 

@@ -44,7 +44,7 @@ async def arrange(user: PageUser, request: Request) -> Response:
         if pinned := body.pin or body.unpin:
             placement = Placement(is_pinned=body.pin is not None)
             await arrangement.place_account(user, resources_of(request).database, pinned, placement)
-            return see_other(f"/#account-{pinned}")
+            return see_other("/#accounts")
         if body.account is None or body.action is None:
             raise InvalidRequest("Choose an account and what to do with it.")
         await _arrange(user, request, body.account, body.action, body.group)

@@ -18,13 +18,14 @@ from corral.errors import InvalidRequest
 from corral.grants import management
 from corral.grants.access import Access
 from corral.grants.addresses import GatewayAddresses, gateway_addresses
-from corral.grants.management import Narrowing, Renewal, Wish
+from corral.grants.management import GrantRequest, Narrowing, Renewal
 from corral.grants.models import GrantRecord, needs_password
 from corral.grants.networks import MOST_NETWORKS, Network
 from corral.grants.problems import GrantNotFound
 from corral.grants.schemas import Networks
 from corral.identity.models import AuthUser
 from corral.identity.sign_in import has_password
+from corral.identity.throttling import client_address
 from corral.secret import Secret
 from corral.vault import Vault
 from corral.web.confirmations import Done, confirm
@@ -128,9 +129,10 @@ async def create_grant(credential_id: UUID, user: PageUser, request: Request) ->
             resources.database,
             resources.vault,
             credential_id,
-            wish=Wish(body.name, body.access, parse_duration(body.expires_in), _tuple(body.networks)),
+            wanted=GrantRequest(body.name, body.access, parse_duration(body.expires_in), _tuple(body.networks)),
             current_password=body.current_password,
             grant_id=_grant_id(resources.vault, user, body.once),
+            address=client_address(request),
         )
         return await _account_page(credential_id, user, request, created=_key_pair(request, record, secret))
 
@@ -148,7 +150,7 @@ async def show_revoke_all_of_account(credential_id: UUID, user: PageUser, reques
 @router.post(f"{_OF_ACCOUNT}/all/revoke")
 async def revoke_all_of_account(credential_id: UUID, user: PageUser, request: Request) -> Response:
     async def submit(_: EmptyForm) -> Response:
-        await management.revoke_grants(user.id, resources_of(request).database, credential_id)
+        await _revoke_all(user, request, credential_id)
         return confirm(request, see_other(f"/accounts/{credential_id}/grants"), Done.GRANTS_REVOKED)
 
     return await handle_form(request, EmptyForm, submit, _redisplay_revoke(request, user, credential_id))
@@ -168,7 +170,9 @@ async def narrow_grant(credential_id: UUID, grant_id: UUID, user: PageUser, requ
         resources = resources_of(request)
         record = await _load_grant(credential_id, grant_id, user, request)
         change = _narrowing(record, body)
-        await management.narrow_grant(user, resources.database, resources.vault, grant_id, change)
+        await management.narrow_grant(
+            user, resources.database, resources.vault, grant_id, change, address=client_address(request)
+        )
         return confirm(request, see_other(f"/accounts/{credential_id}/grants/{grant_id}"), Done.GRANT_CHANGED)
 
     async def redisplay(form: Form) -> Response:
@@ -191,6 +195,7 @@ async def renew_grant(credential_id: UUID, grant_id: UUID, user: PageUser, reque
             grant_id,
             renewal=_renewal(body),
             current_password=body.current_password,
+            address=client_address(request),
         )
         if secret is None:
             path = f"/accounts/{credential_id}/grants/{grant_id}"
@@ -212,7 +217,8 @@ async def show_revoke(credential_id: UUID, grant_id: UUID, user: PageUser, reque
 async def revoke_grant(credential_id: UUID, grant_id: UUID, user: PageUser, request: Request) -> Response:
     async def submit(_: EmptyForm) -> Response:
         await _load_grant(credential_id, grant_id, user, request)
-        await management.revoke_grant(user.id, resources_of(request).database, grant_id)
+        resources, address = resources_of(request), client_address(request)
+        await management.revoke_grant(user, resources.database, resources.vault, grant_id, address=address)
         return confirm(request, see_other(f"/accounts/{credential_id}/grants"), Done.GRANT_REVOKED)
 
     return await handle_form(request, EmptyForm, submit, _redisplay_revoke(request, user, credential_id, grant_id))
@@ -242,10 +248,15 @@ async def show_revoke_all(user: PageUser, request: Request) -> Response:
 @router.post("/you/grants/all/revoke")
 async def revoke_all_grants(user: PageUser, request: Request) -> Response:
     async def submit(_: EmptyForm) -> Response:
-        await management.revoke_grants(user.id, resources_of(request).database)
+        await _revoke_all(user, request)
         return confirm(request, see_other("/you/grants"), Done.GRANTS_REVOKED)
 
     return await handle_form(request, EmptyForm, submit, _redisplay_revoke(request, user))
+
+
+async def _revoke_all(user: AuthUser, request: Request, credential_id: UUID | None = None) -> None:
+    resources, address = resources_of(request), client_address(request)
+    await management.revoke_grants(user, resources.database, resources.vault, credential_id, address=address)
 
 
 def _tuple(networks: Sequence[Network] | None) -> tuple[Network, ...] | None:

@@ -169,6 +169,7 @@ async def _home_page(user: PageUser, request: Request, form: Form) -> Response:
         total=add_up(scope, entries) if scope and has_totals else None,
         curves=summarize_curves(curves, by_id, view.period, datetime.now(UTC), total=len(chosen)),
         curves_pending=bool(curves.pending),
+        curves_failed=bool(curves.problems),
         scope_query=urlencode({"show": scope.key if scope else ""}),
         curve_query=urlencode({"show": scope.key if scope else "", "span": view.period.value}),
         is_intraday=view.period in {Period.DAY, Period.WEEK},

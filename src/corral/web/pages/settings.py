@@ -33,7 +33,7 @@ SCOPE_DESCRIPTIONS: Final[dict[str, str]] = {
     Scope.GRANTS_WRITE: "Create, narrow and revoke grants",
     Scope.TOKENS_READ: "List your API tokens, without their values",
     Scope.TOKENS_WRITE: "Create and revoke API tokens",
-    EVERYTHING: "Full access, including future features; grants and the audit trail only if selected, too",
+    EVERYTHING: "Full access, including future features, except grants and the audit trail",
 }
 LIFETIMES: Final = {
     "7": "7 days",

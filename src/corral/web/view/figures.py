@@ -28,6 +28,7 @@ _PLACES: Final = {
 }
 _DEFAULT_PLACES: Final = 2
 _LONGEST_LARGE: Final = 16
+_FACTOR_PLACES: Final = 8
 # Alpaca's decimals have at most 64 characters and an exponent of three digits, so this precision loses nothing.
 _EXACT: Final = Context(prec=4_096, rounding=ROUND_HALF_EVEN)
 _DECIMAL: Final = re.compile(r"-?[\d.]+", re.ASCII)
@@ -143,28 +144,33 @@ def accessible(text: str) -> Markup:
 
 
 def money_data(amount: str, currency: str) -> Markup:
-    """The same as `macros.money`, for pages with hundreds of figures."""
+    """The same as `macros.money`, for pages with hundreds of figures, within an element that has the currency."""
     text = accessible(format_money(amount, currency))
     # Escaped by hand, because Markup.format takes ten times as long.
-    return Markup(f'<data class="money" value="{escape(amount)}" data-currency="{escape(currency)}">{text}</data>')  # noqa: S704
+    return Markup(f'<data class="money" value="{escape(amount)}">{text}</data>')  # noqa: S704
 
 
 def gain_data(amount: str, currency: str) -> Markup:
     """The same as `account_macros.gain`."""
     text, sign = accessible(format_gain(amount, currency)), direction(amount, currency)
-    value = f'value="{escape(amount)}" data-currency="{escape(currency)}"'
-    return Markup(f'<data class="gain{sign}" {value}>{text}</data>')  # noqa: S704 - escaped
+    return Markup(f'<data class="gain{sign}" value="{escape(amount)}">{text}</data>')  # noqa: S704 - escaped
 
 
 def percent_data(factor: str) -> Markup:
-    """The same as `account_macros.percent`."""
+    """The same as `account_macros.percent`, with as many digits as scripts compute."""
     text, sign = format_percent(factor), percent_direction(factor)
-    return Markup(f'<data class="percent{sign}" value="{escape(factor)}">{text}</data>')  # noqa: S704 - escaped
+    value = f"{_rounded(Decimal(factor), _FACTOR_PLACES).normalize():f}"
+    return Markup(f'<data class="percent{sign}" value="{value}">{text}</data>')  # noqa: S704 - a number
 
 
 def spoken(text: str) -> str:
     """The same for a label or a title."""
     return text.replace(MASK, "hidden")
+
+
+def unless_masked(text: str, then: str) -> str:
+    """The text and what follows it, or nothing of it where the amount is hidden."""
+    return "" if MASK in text else text + then
 
 
 def _direction(rounded: Decimal) -> Direction:

@@ -1,4 +1,4 @@
-"""Grants in words: what one may do, whether it works at the moment, and when it ends."""
+"""Grants in words: what one may do, whether it works at the moment, and when it expires."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,10 +31,10 @@ LIFETIMES: Final[Mapping[str, str]] = {
     "365d": "1 year",
 }
 OVERLAPS: Final[Mapping[str, str]] = {
-    "0m": "Stops now",
-    "1h": "1 hour",
-    "1d": "1 day",
-    "7d": "7 days",
+    "0m": "Stops working now",
+    "1h": "Works for 1 hour",
+    "1d": "Works for 1 day",
+    "7d": "Works for 7 days",
 }
 
 _AN_HOUR, _A_DAY = timedelta(hours=1), timedelta(days=1)
@@ -84,7 +84,7 @@ def describe_grant(record: GrantRecord, credential: Credential, now: datetime | 
 
 
 def shorter_lifetimes(record: GrantRecord, now: datetime | None = None) -> dict[str, str]:
-    """Those of `LIFETIMES` with which it would end earlier than it does."""
+    """Those of `LIFETIMES` with which it would expire earlier than it does."""
     left = record.expires_at - (now or datetime.now(UTC))
     return {text: label for text, label in LIFETIMES.items() if (parse_duration(text) or left) < left}
 
@@ -103,7 +103,7 @@ def _tags(record: GrantRecord, now: datetime) -> list[Tag]:
     if record.is_expired:
         tags.append(Tag("expired", is_problem=True))
     elif record.ends_soon:
-        tags.append(Tag(f"ends in {time_left(record.expires_at - now)}", is_problem=True))
+        tags.append(Tag(f"expires in {time_left(record.expires_at - now)}", is_problem=True))
     if not record.is_active:
         tags.append(Tag("account paused"))
     elif record.is_refused:

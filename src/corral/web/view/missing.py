@@ -31,7 +31,10 @@ class MissingReason:
 
 @dataclass(frozen=True, slots=True)
 class MissingAccounts:
+    """`leaves_out` is false if all accounts are in the page, some of them in part."""
+
     text: str
+    leaves_out: bool
     reasons: tuple[MissingReason, ...]
 
 
@@ -45,7 +48,7 @@ def describe_missing(problems: Iterable[AccountProblem], accounts: int) -> Missi
     sentences = (_sentence(left_out, accounts, "not included"), _sentence(partly, accounts, "incomplete"))
     details = dict.fromkeys(one.problem.detail for one in found)
     reasons = (_reason(detail, [one for one in found if one.problem.detail == detail]) for detail in details)
-    return MissingAccounts(" ".join(filter(None, sentences)), tuple(reasons))
+    return MissingAccounts(" ".join(filter(None, sentences)), bool(left_out), tuple(reasons))
 
 
 def _sentence(nicknames: Sequence[str], accounts: int, state: str) -> str:

@@ -45,6 +45,9 @@ _STATUS_MEANINGS: Final[Mapping[str, str]] = {
 }
 
 
+_BEST_PRICES: Final = frozenset({"high", "low"})
+
+
 @dataclass(frozen=True, slots=True)
 class PriceTerm:
     """A price that an order waits for: `limit`, `stop`, `trail` or the best price so far (`high`, `low`).
@@ -126,10 +129,15 @@ def price_terms(order: OrderLegResponse) -> list[PriceTerm]:
     return [term for term in terms if term is not None]
 
 
+def row_prices(order: OrderLegResponse) -> list[PriceTerm]:
+    """Returns what fits a row: the best price of a trailing stop is on the order's own page."""
+    return [term for term in price_terms(order) if term.label not in _BEST_PRICES]
+
+
 def fixed_prices(order: OrderLegResponse) -> list[PriceTerm]:
     """Returns the prices that only a replacement changes: not the stop price of a trailing stop, nor its best price."""
-    changing = {"stop", "high", "low"} if order.type == "trailing_stop" else {"high", "low"}
-    return [term for term in price_terms(order) if term.label not in changing]
+    changing = {"stop"} if order.type == "trailing_stop" else set[str]()
+    return [term for term in row_prices(order) if term.label not in changing]
 
 
 def average_price(order: OrderLegResponse) -> PriceTerm | None:

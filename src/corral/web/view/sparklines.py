@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import datetime, time
 from decimal import Decimal
+from itertools import pairwise
 from typing import Final
 from uuid import UUID
 
@@ -22,11 +23,12 @@ from corral.web.view.times import to_exchange_time
 
 # How long a sparkline, or the lack of one, is cached: at most one call to Alpaca per account in this time.
 SPARKLINE_SECONDS: Final = 180.0
-WIDTH, HEIGHT = 300, 40  # of the SVG's view box
+# Of the SVG's view box. Coordinates are whole, and relative to the point before, so that a page of many is small.
+WIDTH, HEIGHT = 320, 100
 
 _MAX_POINTS: Final = 80
 _MAX_CONCURRENT_CALLS: Final = 16  # of one page, so that account figures are not held up
-_MARGIN: Final = 1  # half of the stroke extends beyond the points
+_MARGIN: Final = 2  # half of the stroke extends beyond the points
 _OPENS, _CLOSES = time(4), time(20)  # extended hours
 
 # In steps of 15 minutes the longest day has 64 points.
@@ -39,13 +41,13 @@ HISTORY_PARAMS: Final = HistoryParams(
 
 
 class Sparkline(BaseModel):
-    """`points` is an SVG attribute; `close` is the y coordinate of the previous close, if Alpaca returns it.
+    """`path` is for an SVG path; `close` is the y coordinate of the previous close, if Alpaca returns it.
 
     `missing` is the number of unreadable points.
     """
 
-    points: str
-    close: str | None
+    path: str
+    close: int | None
     missing: int = 0
 
 
@@ -76,7 +78,7 @@ async def fetch_sparklines(
 
 
 def draw_sparkline(history: PortfolioHistoryResponse) -> Sparkline | None:
-    """Returns None for fewer than two points. Coordinates are computed exactly and then rounded to one decimal."""
+    """Returns None for fewer than two points. Coordinates are computed exactly and then rounded."""
     points = _thin_out(points_since_funding(history.items))
     if len(points) < 2:  # noqa: PLR2004 - a line needs two points
         return None
@@ -87,7 +89,7 @@ def draw_sparkline(history: PortfolioHistoryResponse) -> Sparkline | None:
     xs = _x_coordinates([to_exchange_time(point.at) for point in points])
     ys = [_y_coordinate(equity, low, high) for equity in equities]
     return Sparkline(
-        points=" ".join(map("{},{}".format, xs, ys)),
+        path=_path(list(zip(xs, ys, strict=True))),
         close=None if close is None else _y_coordinate(close, low, high),
         missing=history.missing,
     )
@@ -120,15 +122,23 @@ async def _cached_sparkline(
     return cached.value.sparkline
 
 
-def _x_coordinates(times: Sequence[datetime]) -> list[str]:
+def _path(points: Sequence[tuple[int, int]]) -> str:
+    """`M0 98l5-48 5-48` goes up: a minus sign separates numbers as a space does."""
+    steps = [(after[0] - before[0], after[1] - before[1]) for before, after in pairwise(points)]
+    return f"M{points[0][0]} {points[0][1]}l" + " ".join(
+        f"{across}{'' if down < 0 else ' '}{down}" for across, down in steps
+    )
+
+
+def _x_coordinates(times: Sequence[datetime]) -> list[int]:
     """The width is the whole trading day, so that the line grows to the right during the day."""
     day = times[-1]
     begins = min(times[0], datetime.combine(day, _OPENS, day.tzinfo))
     ends = max(day, datetime.combine(day, _CLOSES, day.tzinfo))
-    return [f"{(at - begins) / (ends - begins) * WIDTH:.1f}" for at in times]
+    return [round((at - begins) / (ends - begins) * WIDTH) for at in times]
 
 
-def _y_coordinate(equity: Decimal, low: Decimal, high: Decimal) -> str:
+def _y_coordinate(equity: Decimal, low: Decimal, high: Decimal) -> int:
     """From the top, as in SVG. A constant value is in the middle."""
     share = (high - equity) / (high - low) if high > low else Decimal("0.5")
-    return f"{_MARGIN + share * (HEIGHT - 2 * _MARGIN):.1f}"
+    return round(_MARGIN + share * (HEIGHT - 2 * _MARGIN))

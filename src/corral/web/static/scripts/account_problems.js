@@ -11,13 +11,14 @@ const EXPLAINED_BY_AN_OUTAGE = new Set(["positions_unavailable", "orders_unavail
 export function keepProblems(page) {
   const region = page.querySelector("[data-problems]");
   const problems = new Map([...region.querySelectorAll("[data-code]")].map((node) => [node.dataset.code, node]));
+  const steps = [...region.querySelectorAll(".next-step")]; // what to do where the account cannot be shown
   let confirmedAt = page.querySelector("[data-as-of] time")?.dateTime;
 
   const draw = () => {
     const codes = [...problems.keys()];
     const hasOutage = codes.some(isOutage);
     const shown = codes.filter((code) => !(hasOutage && EXPLAINED_BY_AN_OUTAGE.has(code)));
-    region.replaceChildren(...shown.map((code) => problems.get(code)));
+    region.replaceChildren(...shown.map((code) => problems.get(code)), ...(shown.length > 0 ? steps : []));
     page.classList.toggle("stale", hasOutage);
   };
   const show = ({ code, detail, resolved }) => {

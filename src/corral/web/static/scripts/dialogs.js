@@ -10,7 +10,7 @@ export function openLinksAsDialogs() {
       if (event.ctrlKey || event.metaKey || event.shiftKey) return;
       event.preventDefault();
       dialog.showModal();
-      dialog.querySelector("input:not([type=radio])")?.focus();
+      dialog.querySelector("input:not([type=radio])")?.select();
     });
     dialog.addEventListener("close", () => reset(dialog));
     for (const closer of dialog.querySelectorAll("[data-close]")) {

@@ -19,7 +19,10 @@ export function submitByScript(form) {
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;
       const otherErrors = showFieldErrors(form, problem.errors);
-      region?.replaceChildren(problemNotice(problem, otherErrors));
+      const invalid = form.querySelector("[aria-invalid=true]");
+      // The field with the focus is read aloud with its error.
+      if (invalid && otherErrors.length === 0 && problem.retryAfter === null) invalid.focus();
+      else region?.replaceChildren(problemNotice(problem, otherErrors));
       await countDown(button, problem.retryAfter ?? 0);
       enable();
     }

@@ -8,7 +8,7 @@ export function problemNotice(problem, errors = problem.errors) {
     "div",
     { class: "notice problem" },
     element("p", {}, withCodeSpans(problem.detail)),
-    ...errors.map(({ msg }) => element("p", {}, msg)),
+    ...errors.filter(({ msg }) => msg !== problem.detail).map(({ msg }) => element("p", {}, msg)),
     SIGNED_OUT.has(problem.code) ? element("p", {}, element("a", { href: signInPath() }, "Sign in")) : null,
     problem.retryAfter === null ? null : element("p", { class: "wait" }, retryText(problem.retryAfter)),
   );

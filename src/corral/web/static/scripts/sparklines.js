@@ -33,6 +33,7 @@ function draw(card, sparkline) {
   if (!sparkline) return;
   const node = card.querySelector("[data-sparkline]");
   node.dataset.sparkline = "drawn";
-  node.querySelector("polyline").setAttribute("points", sparkline.points);
-  node.querySelector("path").setAttribute("d", sparkline.close === null ? "" : `M0 ${sparkline.close}h999`);
+  const [close, line] = node.querySelectorAll("path");
+  close.setAttribute("d", sparkline.close === null ? "" : `M0 ${sparkline.close}h999`);
+  line.setAttribute("d", sparkline.path);
 }

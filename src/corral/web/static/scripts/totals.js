@@ -10,7 +10,7 @@ export function updateTotals(cards) {
   for (const total of document.querySelectorAll("[data-total]")) {
     const { total: environment, totalGroup } = total.dataset;
     const included = [...cards.values()].filter(
-      ({ dataset }) => dataset.environment === environment && (totalGroup === undefined || dataset.group === totalGroup),
+      ({ classList, dataset }) => classList.contains(environment) && (totalGroup === undefined || dataset.group === totalGroup),
     );
     const known = included.filter((card) => amountOf(card, "equity") !== undefined);
     if (total.matches("tr")) writeRow(total, known);
@@ -24,11 +24,12 @@ function missingText(known, included) {
   const stale = known.filter(isStale).length;
   const unclosed = known.filter((card) => !hasClose(card)).length;
   const counts = [
-    known.length < included.length ? `${known.length} of ${included.length} accounts` : "",
+    known.length < included.length ? `includes ${known.length} of ${included.length} accounts` : "",
     unclosed ? `today's P/L of ${known.length - unclosed} of ${known.length} accounts` : "",
     stale ? `${stale} not up to date` : "",
   ];
-  return counts.filter(Boolean).join(" · ");
+  const text = counts.filter(Boolean).join(" · ");
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 /** Every currency has a part of its own. */
