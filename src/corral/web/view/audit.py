@@ -13,6 +13,7 @@ from corral.audit.queries import Filters
 from corral.audit.reading import Deed
 from corral.web.display import current_display
 from corral.web.view.filters import PageParams
+from corral.web.view.grants import ACCESS_NAMES
 
 _TITLES: Final[Mapping[str, str]] = {
     Action.CREDENTIAL_ADDED: "Account added",
@@ -177,7 +178,7 @@ def by_day(deeds: Sequence[Deed], names: Names) -> list[TrailDay]:
 def describe_deed(deed: Deed, names: Names) -> TrailRow:
     entry = deed.entry
     told = deed.begun or entry
-    what = _what(told, names)
+    what = _what(told)
     return TrailRow(
         at=entry.at,
         title=_title(entry),
@@ -216,12 +217,9 @@ def _price_terms(details: Mapping[str, str]) -> Iterator[str]:
         yield f"trailing by {details['trail']}"
 
 
-def _what(entry: AuditEntry, names: Names) -> str:
+def _what(entry: AuditEntry) -> str:
     describe = _DESCRIPTIONS.get(entry.action)
-    if describe:
-        return describe(entry)
-    named = entry.details.get("name", "")
-    return named or (names.grants.get(entry.grant_id, "") if entry.grant_id else "")
+    return describe(entry) if describe else entry.details.get("name", "")
 
 
 def _closed(entry: AuditEntry) -> str:
@@ -280,6 +278,8 @@ def _remarks(deed: Deed, names: Names) -> Iterator[str]:
     entry, told = deed.entry, deed.begun or deed.entry
     if entry.credential_id and not entry.action.startswith("credential."):
         yield names.accounts.get(entry.credential_id) or told.details.get("name") or "a removed account"
+    yield ACCESS_NAMES.get(entry.details.get("access", ""), "")
+    yield f"only from {entry.details['networks'].replace(' ', ', ')}" if "networks" in entry.details else ""
     address = entry.address or told.address
     yield f"from {address}" if address else ""
     yield entry.details.get("reason") or entry.details.get("code", "").replace("_", " ")

@@ -32,7 +32,7 @@ print(alpaca.get_account().equity)
 print(alpaca.get_latest_trade("AAPL").price)
 """
 _JAVASCRIPT: Final = """\
-// npm install @alpacahq/alpaca-trade-api@3
+// npm install @alpacahq/alpaca-trade-api@3, and save this as bot.mjs
 import Alpaca from "@alpacahq/alpaca-trade-api";
 
 const alpaca = new Alpaca({{
@@ -49,9 +49,12 @@ _CCXT: Final = """\
 # pip install ccxt
 import ccxt
 
+key_id, secret_key = "{key_id}", "{secret_key}"
 exchange = ccxt.alpaca({{
-    "apiKey": "{key_id}",
-    "secret": "{secret_key}",
+    "apiKey": key_id,
+    "secret": secret_key,
+    # ccxt sends no keys when it asks for prices, but Corral needs them.
+    "headers": {{"APCA-API-KEY-ID": key_id, "APCA-API-SECRET-KEY": secret_key}},
     "urls": {{"api": {{"trader": "{base_url}", "market": "{data_url}"}}}},
 }})
 
