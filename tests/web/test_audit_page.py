@@ -10,11 +10,13 @@ from aiohttp import ClientSession
 from corral.audit.models import Action, Actor, ActorKind, AuditEntry, NewEntry, Result
 from corral.audit.reading import Deed
 from corral.audit.trail import AUDIT
-from corral.web.view.audit import GROUP_CHOICES, Names, TrailParams, describe_deed
+from corral.web.display import MASK
+from corral.web.view.audit import GROUP_CHOICES, Names, TrailParams, describe_deed, describe_order
 from corral_sandbox import Sandbox
 from tests.conftest import Service
 from tests.gateway.conftest import LIMIT_ORDER, key_headers
 from tests.people import Person, paper_key
+from tests.web.displaying import HIDING, displaying
 from tests.web.parsed_html import Parsed, read_page
 
 _GRANT, _ACCOUNT = uuid4(), uuid4()
@@ -90,6 +92,16 @@ def test_an_entry_is_told_in_plain_words(action: str, result: str, fields: dict[
     row = describe_deed(Deed(_entry(action, result, **fields)), _NAMES)
     assert f"{row.title} {row.text} — {row.result}" == words
     assert row.stands_out == (result != "done")
+
+
+def test_hidden_amounts_are_hidden_in_orders_too() -> None:
+    order = {"side": "buy", "qty": "753", "symbol": "AAPL", "type": "limit", "limit_price": "10.00"}
+    with displaying(HIDING):
+        for details, words in [
+            (order, f"buy {MASK} AAPL, limit 10.00"),
+            ({"side": "buy", "notional": "753", "symbol": "AAPL", "type": "market"}, f"buy ${MASK} of AAPL, market"),
+        ]:
+            assert describe_order(details) == words
 
 
 def test_every_action_has_words_and_belongs_to_a_group() -> None:

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 from corral.audit.models import Action, AuditEntry, Result
 from corral.audit.queries import Filters
 from corral.audit.reading import Deed
-from corral.web.display import current_display
+from corral.web.display import MASK, current_display
 from corral.web.view.filters import PageParams
 from corral.web.view.grants import ACCESS_NAMES
 
@@ -196,13 +196,17 @@ def _title(entry: AuditEntry) -> str:
 
 def describe_order(details: Mapping[str, str]) -> str:
     """`buy 1 AAPL, limit 10.00`, from the fields of an order as they were sent; as much as there is of them."""
-    amount = details.get("qty") or (f"${details['notional']} of" if "notional" in details else "")
+    amount = _amount(details.get("qty", "")) or (f"${_amount(details['notional'])} of" if "notional" in details else "")
     what = " ".join(part for part in (details.get("side", ""), amount, details.get("symbol", "")) if part)
     order_class = details.get("order_class", "")
     terms = [what or ("several legs" if order_class == "mleg" else ""), *_price_terms(details)]
     if order_class not in {"", "simple", "mleg"}:
         terms.append(order_class.upper() if order_class in {"oco", "oto"} else order_class)
     return ", ".join(term for term in terms if term)
+
+
+def _amount(amount: str) -> str:
+    return MASK if amount and current_display().hides_amounts else amount
 
 
 def _price_terms(details: Mapping[str, str]) -> Iterator[str]:
@@ -224,7 +228,7 @@ def _what(entry: AuditEntry) -> str:
 
 def _closed(entry: AuditEntry) -> str:
     details = entry.details
-    part = details.get("qty") or (f"{details['percentage']}%" if "percentage" in details else "")
+    part = _amount(details.get("qty", "")) or (f"{details['percentage']}%" if "percentage" in details else "")
     return f"{part} of {entry.object_id}" if part else entry.object_id or ""
 
 
