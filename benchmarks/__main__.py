@@ -15,7 +15,19 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from benchmarks.accounts import Fixture, Viewer, store_accounts
 from benchmarks.audit import AuditFigures, measure_audit
 from benchmarks.cards import CardFigures, cards_job, read_account_page, silent_account, warm_page, weigh
-from benchmarks.holdings import HoldingsFigures, holdings_job, open_positions, warm_holdings
+from benchmarks.gateway import (
+    LATENCIES,
+    GatewayFigures,
+    GatewayLoad,
+    Program,
+    commit_steadily,
+    most_reads_job,
+    open_positions,
+    orders_job,
+    reads_job,
+    store_programs,
+)
+from benchmarks.holdings import HoldingsFigures, fill_accounts, holdings_job, warm_holdings
 from benchmarks.load import Job, Question, Report
 from benchmarks.memory import extra_memory
 from benchmarks.overview import OverviewFigures, page_job
@@ -25,7 +37,9 @@ from benchmarks.sandbox import SANDBOX_LOADS, SandboxFigures, measure_work
 from benchmarks.scripts import script_bytes
 from benchmarks.sdk_loop import Rounds
 from benchmarks.servers import Kind, Order
+from benchmarks.steady import Comparison, SteadyJob
 from benchmarks.streams import StreamFigures, measure_streams
+from benchmarks.trade_sockets import SocketFigures, measure_sockets
 from benchmarks.variants import VARIANTS, Variant, questions_of
 from corral.credentials.keyring_check import open_vault
 from corral.database.connection import Database
@@ -52,7 +66,7 @@ async def run(folder: Path, progress: Progress) -> Figures:
     assert work is not None
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, work.cancel)
-    step = progress.add_task("PostgreSQL, 1,420 accounts", total=len(VARIANTS) + 8)
+    step = progress.add_task("PostgreSQL, 1,421 accounts", total=len(VARIANTS) + 10)
     log = folder / "log"
     with log.open("ab") as stream:
         configure_logging("json", stream)
@@ -69,12 +83,17 @@ async def run(folder: Path, progress: Progress) -> Figures:
             holdings = await bench.measure_holdings()
             progress.update(step, description="two thousand streams", advance=1)
             streams = await bench.measure_streams()
+            progress.update(step, description="five hundred sockets of grants", advance=1)
+            sockets = await bench.measure_sockets()
             progress.update(step, description="memory of idle accounts", advance=1)
             memory = await bench.measure_memory()
             progress.update(step, description="the audit trail", advance=1)
             audit = await bench.measure_audit()
+            progress.update(step, description="the gateway", advance=1)
+            gateway = await bench.measure_gateway()
             progress.update(step, description="the sandbox", advance=1)
-            return Figures(loads, overview, cards, holdings, streams, memory, audit, await bench.measure_sandbox())
+            sandbox = await bench.measure_sandbox()
+            return Figures(loads, overview, cards, holdings, streams, sockets, memory, audit, gateway, sandbox)
 
 
 @asynccontextmanager
@@ -149,7 +168,7 @@ class Bench:
 
     async def measure_holdings(self) -> HoldingsFigures:
         holder = self.fixture.holder
-        await open_positions(holder, self.order.sandbox_url)
+        await fill_accounts(holder, self.order.sandbox_url)
         async with self._server("corral", cache_seconds=60) as server:
             await warm_holdings(holder, url=server.url)
             job = holdings_job(holder, url=server.url, server_pid=server.child.pid)
@@ -175,6 +194,23 @@ class Bench:
                 settled_memory=settled_memory,
             )
 
+    async def measure_sockets(self) -> SocketFigures:
+        async with (
+            self._server("corral", cache_seconds=1) as server,
+            running("benchmarks.trade_sockets", log=self.log) as clients,
+        ):
+
+            async def settled_memory() -> int:
+                return int(await server.child.ask("memory"))
+
+            return await measure_sockets(
+                self.fixture.lender,
+                url=server.url,
+                sandbox_url=self.order.sandbox_url,
+                clients=clients,
+                settled_memory=settled_memory,
+            )
+
     async def measure_memory(self) -> int:
         async with self._server("corral", cache_seconds=1) as server:
 
@@ -192,6 +228,30 @@ class Bench:
         async with Database.open(self.order.database_url) as database:
             vault = await open_vault(database, self.order.data_dir / "keyring.json")
             return await measure_audit(database, vault, self.owner_url)
+
+    async def measure_gateway(self) -> GatewayFigures:
+        async with Database.open(self.order.database_url) as database:
+            vault = await open_vault(database, self.order.data_dir / "keyring.json")
+            programs = await store_programs(database, vault, self.fixture.people)
+            commits = await commit_steadily(database, programs)
+        loads = {name: await self._load_gateway(programs, latency) for name, latency in LATENCIES.items()}
+        return GatewayFigures(loads, commits)
+
+    async def _load_gateway(self, programs: list[Program], latency_seconds: float) -> GatewayLoad:
+        plain = self.order.model_copy(update={"kind": "plain_sandbox", "latency_seconds": latency_seconds})
+        async with _started(plain, self.log) as sandbox:
+            await open_positions(programs, sandbox.url)
+            order = self.order.model_copy(update={"kind": "corral", "sandbox_url": sandbox.url})
+            async with _started(order, self.log) as server:
+                pid, paper_url = server.child.pid, sandbox.url
+                reads = reads_job(programs, url=server.url, sandbox_url=paper_url, server_pid=pid)
+                orders = orders_job(programs, url=server.url, sandbox_url=paper_url, server_pid=pid)
+                most = most_reads_job(programs, url=server.url, server_pid=pid)
+                return GatewayLoad(await self._compare(reads), await self._compare(orders), await self._load(most))
+
+    async def _compare(self, job: SteadyJob) -> Comparison:
+        async with running("benchmarks.steady", log=self.log) as clients:
+            return Comparison.model_validate_json(await clients.ask(job.model_dump_json()))
 
     async def measure_sandbox(self) -> SandboxFigures:
         loads: dict[str, Report] = {}

@@ -57,7 +57,7 @@ class Fixture:
 
     `reader` looks at fifty accounts on one page, and each of the `listeners` listens to one. The viewers see
     thirty accounts each; for one of those of `patient` Alpaca does not answer. `holder` looks
-    at the holdings of thirty accounts.
+    at the holdings of thirty accounts. `lender` has one account, and a token that may make grants.
     """
 
     people: list[Owner]
@@ -67,6 +67,7 @@ class Fixture:
     viewer: Viewer
     patient: Viewer
     holder: Viewer
+    lender: Owner
 
     @property
     def accounts(self) -> list[Question]:
@@ -84,6 +85,7 @@ async def store_accounts(database: Database, vault: Vault) -> Fixture:
         viewer=await desk.store_viewer(CARDS),
         patient=await desk.store_viewer(CARDS),
         holder=await desk.store_viewer(HOLDERS_ACCOUNTS),
+        lender=await desk.store_person(1, scopes=["accounts:read", "grants:write"]),
     )
 
 
@@ -95,12 +97,12 @@ class AccountStore:
         self._vault = vault
         self._numbers = count()
 
-    async def store_person(self, accounts: int) -> Owner:
+    async def store_person(self, accounts: int, *, scopes: list[str] | None = None) -> Owner:
         key_ids = [f"PKBENCH{next(self._numbers):013}" for _ in range(accounts)]
         database, vault = self._database, self._vault
         user_id = await sign_in.add_user(database, vault, email=f"{key_ids[0]}@corral.example", password=None)
         _, token = await api_tokens.create_api_token(
-            user_id, database, vault, name="load", scopes=None, expires_at=None
+            user_id, database, vault, name="load", scopes=scopes, expires_at=None
         )
         async with get_connection_with_rls(user_id, database) as connection:
             questions = [await _store_account(connection, vault, user_id, token, key_id) for key_id in key_ids]

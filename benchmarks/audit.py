@@ -55,7 +55,7 @@ class AuditFigures:
 async def measure_audit(database: Database, vault: Vault, owner_dsn: str, entries: int = ENTRIES) -> AuditFigures:
     user_id = await _new_user(database, vault)
     other_id = await _new_user(database, vault)
-    commits = [await _commit(database, other_id) for _ in range(200)]
+    commits = [await bare_commit(database, other_id) for _ in range(200)]
     begins, most = await _write_orders(AuditTrail(database, vault), user_id)
     await _fill(database, vault, entries)
     return AuditFigures(*await _verify(vault, owner_dsn), begins, commits, most)
@@ -65,7 +65,7 @@ async def _new_user(database: Database, vault: Vault) -> UUID:
     return await sign_in.add_user(database, vault, email=f"{uuid4()}@corral.example", password=None)
 
 
-async def _commit(database: Database, user_id: UUID) -> float:
+async def bare_commit(database: Database, user_id: UUID) -> float:
     """One row changed, and on the disk."""
     began = time.perf_counter()
     async with queries.open_writing(database) as connection:

@@ -22,7 +22,7 @@ class HoldingsFigures:
     page: Report
 
 
-async def open_positions(viewer: Viewer, sandbox_url: str) -> None:
+async def fill_accounts(viewer: Viewer, sandbox_url: str) -> None:
     """Gives each account fifty positions in invented symbols."""
     prices = {_symbol(number): f"{10 + number}.25" for number in range(SYMBOLS)}
     async with ClientSession(sandbox_url) as broker:

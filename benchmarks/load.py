@@ -101,12 +101,14 @@ async def _connect(job: Job, tally: "_Tally") -> list["_Client"]:
     return [(await loop.create_connection(lambda: _Client(tally), host, int(port)))[1] for _ in range(job.clients)]
 
 
-def _supply(job: Job) -> Iterator["_Request"]:
-    requests = [_Request(question) for question in job.questions]
+def _supply(job: Job) -> Iterator["Request"]:
+    requests = [Request(question) for question in job.questions]
     return iter(cycle(requests) if job.window is not None else requests)
 
 
-class _Request:
+class Request:
+    """A question as it is sent."""
+
     __slots__ = ("expected", "wire")
 
     def __init__(self, question: Question) -> None:
@@ -119,6 +121,9 @@ class _Request:
             f"{'POST' if question.body else 'GET'} {question.path} HTTP/1.1\r\n{lines}\r\n{question.body}".encode()
         )
 
+    def is_answered_by(self, answer: bytes) -> bool:
+        return answer.startswith(b"HTTP/1.1 200 ") and self.expected in answer
+
 
 def _credential(question: Question) -> dict[str, str]:
     if question.headers:
@@ -130,7 +135,7 @@ def _credential(question: Question) -> dict[str, str]:
 class _Tally:
     """What all clients have seen since the warm-up."""
 
-    def __init__(self, supply: Iterator[_Request]) -> None:
+    def __init__(self, supply: Iterator[Request]) -> None:
         self.supply = supply
         self.is_over = False
         self.latencies: list[float] = []
@@ -143,8 +148,8 @@ class _Tally:
         self.samples.clear()
         self.errors = 0
 
-    def note(self, started: float, answer: bytes, expected: bytes) -> None:
-        if not answer.startswith(b"HTTP/1.1 200 ") or expected not in answer:
+    def note(self, started: float, answer: bytes, request: Request) -> None:
+        if not request.is_answered_by(answer):
             self.errors += 1
             return
         self.latencies.append(time.perf_counter() - started)
@@ -167,12 +172,12 @@ class _Client(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         received = self._received + data if self._received else data
-        if len(received) < _length(received):
+        if len(received) < answer_length(received):
             self._received = received
             return
         self._received = b""
         if not self._tally.is_over:
-            self._tally.note(self._started, received, self._request.expected)
+            self._tally.note(self._started, received, self._request)
             self._ask()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
@@ -192,7 +197,7 @@ class _Client(asyncio.Protocol):
         self._transport.write(request.wire)
 
 
-def _length(received: bytes) -> float:
+def answer_length(received: bytes) -> float:
     """How long the whole answer is, as far as that is known already."""
     head_ends = received.find(b"\r\n\r\n")
     if head_ends < 0:
@@ -207,11 +212,11 @@ class _Moment:
 
     def __init__(self, server_pid: int) -> None:
         self.at = time.perf_counter()
-        self.server_cpu = _cpu_seconds(psutil.Process(server_pid))
-        self.load_cpu = _cpu_seconds(psutil.Process())
+        self.server_cpu = cpu_seconds(psutil.Process(server_pid))
+        self.load_cpu = cpu_seconds(psutil.Process())
 
 
-def _cpu_seconds(process: psutil.Process) -> float:
+def cpu_seconds(process: psutil.Process) -> float:
     times = process.cpu_times()
     return times.user + times.system
 

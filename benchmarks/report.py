@@ -16,6 +16,7 @@ from benchmarks.overview import OverviewFigures
 from benchmarks.sandbox import SANDBOX_LOADS, SandboxFigures
 from benchmarks.servers import LATENCY_SECONDS
 from benchmarks.streams import StreamFigures
+from benchmarks.trade_sockets import SocketFigures
 from benchmarks.variants import VARIANTS
 
 
@@ -28,6 +29,7 @@ class Figures:
     cards: CardFigures
     holdings: HoldingsFigures
     streams: StreamFigures
+    sockets: SocketFigures
     extra_memory: int
     audit: AuditFigures
     sandbox: SandboxFigures
@@ -112,6 +114,7 @@ def _targets(figures: Figures) -> Table:
         ("  from a fill to its event, 99th percentile", "≤ 100 ms",
          f"{order_ms:.0f} ms, {len(streams.heard.latencies_ms):,} of {streams.heard.expected:,} heard",
          is_all_heard and order_ms <= 100),
+        *_sockets(figures.sockets),
         ("memory for 1,000 idle accounts", "≤ 2 MB", f"{megabytes:.2f} MB", megabytes <= 2),
         *_audit(figures.audit),
         *_sandbox(figures.sandbox),
@@ -178,6 +181,15 @@ def _holdings(holdings: HoldingsFigures) -> list[tuple[str, str, str, bool]]:
     return [
         ("holdings of 30 accounts with 1,500 positions: median, 99th percentile", "≤ 80 ms",
          f"{page.p50_ms:.0f} ms, {page.p99_ms:.0f} ms", not page.errors and page.p50_ms <= 80),
+    ]  # fmt: skip
+
+
+def _sockets(sockets: SocketFigures) -> list[tuple[str, str, str, bool]]:
+    kilobytes = sockets.memory / max(sockets.sockets, 1) / 1e3
+    return [
+        (f"{sockets.sockets} sockets of grants on one account: memory of each", "≤ 40 KB",
+         f"{kilobytes:.1f} KB, {sockets.heard} heard a fill", kilobytes <= 40 and sockets.heard == sockets.sockets),
+        ("  calls to Alpaca for all of them", "≤ 5", f"{sockets.calls}", sockets.calls <= 5),
     ]  # fmt: skip
 
 

@@ -47,8 +47,8 @@ class SandboxLoad:
 _ORDER = {"symbol": "AAPL", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day"}
 SANDBOX_LOADS: Final[Mapping[str, SandboxLoad]] = {
     "nothing": SandboxLoad("the same HTTP server, returning a constant", "aiohttp", "/v2/account", CONSTANT.decode()),
-    "account": SandboxLoad("GET /v2/account", "sandbox_at_once", "/v2/account", '"portfolio_value"'),
-    "order": SandboxLoad("POST /v2/orders, at the market", "sandbox_at_once", "/v2/orders", '"pending_new"', _ORDER),
+    "account": SandboxLoad("GET /v2/account", "plain_sandbox", "/v2/account", '"portfolio_value"'),
+    "order": SandboxLoad("POST /v2/orders, at the market", "plain_sandbox", "/v2/orders", '"pending_new"', _ORDER),
 }
 
 

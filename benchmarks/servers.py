@@ -43,11 +43,11 @@ CONSTANT = (
 )
 
 
-Kind = Literal["sandbox", "sandbox_at_once", "aiohttp", "corral", "plan", "plan_in_thread", "constant"]
+Kind = Literal["sandbox", "plain_sandbox", "aiohttp", "corral", "plan", "plan_in_thread", "constant"]
 
 
 class Order(BaseModel):
-    """`speed` is that of a sandbox that answers at once; its time starts at `SANDBOX_START`."""
+    """`speed` and `latency_seconds` are those of a plain sandbox; its time starts at `SANDBOX_START`."""
 
     kind: Kind
     database_url: str
@@ -55,6 +55,7 @@ class Order(BaseModel):
     sandbox_url: str = ""
     cache_seconds: float = 0
     speed: int = 1
+    latency_seconds: float = 0
 
 
 async def main() -> None:
@@ -68,9 +69,14 @@ async def main() -> None:
         ) as sandbox:
             _say(sandbox.url)
             await _answer(orders)
-    elif order.kind == "sandbox_at_once":
+    elif order.kind == "plain_sandbox":
         async with serve_sandbox(
-            port=0, seed=SANDBOX_SEED, start=SANDBOX_START, speed=order.speed, rate_limit_per_minute=0
+            port=0,
+            seed=SANDBOX_SEED,
+            start=SANDBOX_START,
+            speed=order.speed,
+            latency_seconds=order.latency_seconds,
+            rate_limit_per_minute=0,
         ) as sandbox:
             _say(sandbox.url)
             await _answer(orders)

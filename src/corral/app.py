@@ -81,6 +81,10 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
         cache = AnswerCache(settings.cache_seconds)
         stack.push_async_callback(cache.close)
         accounts = AccountReader(credentials, alpaca, cache, LastKnownAccounts())
+        trade_updates = await stack.enter_async_context(open_trade_updates(hosts, timeout_seconds=timeout))
+        interval = settings.stream_poll_seconds
+        service = open_stream_service(database, credentials, accounts, trade_updates, interval_seconds=interval)
+        stream = await stack.enter_async_context(service)
         gateway = await stack.enter_async_context(
             open_gateway(
                 alpaca=alpaca,
@@ -89,13 +93,10 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
                 credentials=credentials,
                 grants=grants,
                 audit=audit,
+                feeds=stream.feeds,
                 trusted_proxies=settings.trusted_networks,
             )
         )
-        trade_updates = await stack.enter_async_context(open_trade_updates(hosts, timeout_seconds=timeout))
-        interval = settings.stream_poll_seconds
-        service = open_stream_service(database, credentials, accounts, trade_updates, interval_seconds=interval)
-        stream = await stack.enter_async_context(service)
         yield State(
             resources=Resources(database, vault, alpaca, settings.browser_url, settings.gateway_url),
             authenticator=authenticator,

@@ -49,7 +49,7 @@ def update(**data: object) -> dict[str, object]:
 
 async def test_it_authenticates_subscribes_and_receives_updates() -> None:
     async with socket_of(says(AUTHORIZED), says(LISTENING, update())) as seen, line_to(seen) as line:
-        heard = await line.next_update()
+        heard = (await line.next_frame()).update
         assert heard is not None
         assert (heard.event, heard.order.id, heard.order.filled_qty) == ("fill", ORDER["id"], "20")
     assert seen.messages == [
@@ -66,14 +66,14 @@ _NEW = '{"stream":"trade_updates","data":{"event":"new","order":{"id":"a","statu
 @pytest.mark.parametrize("frame", [_NEW, _NEW.encode()], ids=["text", "bytes"])
 async def test_binary_and_text_frames_are_read(frame: str | bytes) -> None:
     async with socket_of(says(AUTHORIZED), says(LISTENING, frame)) as seen, line_to(seen) as line:
-        heard = await line.next_update()
+        heard = (await line.next_frame()).update
         assert heard is not None
         assert heard.event == "new"
 
 
 async def test_a_new_event_of_alpaca_is_passed_on() -> None:
     async with socket_of(says(AUTHORIZED), says(LISTENING, update(event="brand_new"))) as seen, line_to(seen) as line:
-        heard = await line.next_update()
+        heard = (await line.next_frame()).update
         assert heard is not None
         assert heard.event == "brand_new"
 
@@ -100,8 +100,8 @@ async def test_a_new_event_of_alpaca_is_passed_on() -> None:
 )
 async def test_an_unreadable_update_is_reported_as_lost_and_the_next_one_is_received(frame: bytes) -> None:
     async with socket_of(says(AUTHORIZED), says(LISTENING, frame, update())) as seen, line_to(seen) as line:
-        assert await line.next_update() is None
-        assert await line.next_update() is not None
+        assert (await line.next_frame()).update is None
+        assert (await line.next_frame()).update is not None
 
 
 async def test_messages_of_other_streams_are_ignored() -> None:
@@ -110,7 +110,7 @@ async def test_messages_of_other_streams_are_ignored() -> None:
         socket_of(says(other, AUTHORIZED), says(other, LISTENING, other, update())) as seen,
         line_to(seen) as line,
     ):
-        assert await line.next_update() is not None
+        assert (await line.next_frame()).update is not None
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ async def test_a_frame_that_is_too_large_ends_the_connection_and_is_never_buffer
     frame = b'{"stream":"trade_updates","padding":"' + b"x" * (megabytes * 1024 * 1024) + b'"}'
     async with socket_of(says(AUTHORIZED), says(LISTENING, frame)) as seen, line_to(seen) as line:
         with pytest.raises(ConnectionDropped):
-            await line.next_update()
+            await line.next_frame()
 
 
 async def test_a_compressed_frame_ends_the_connection() -> None:
@@ -196,7 +196,7 @@ async def test_a_compressed_frame_ends_the_connection() -> None:
 
     async with socket_of(says(AUTHORIZED), bomb) as seen, line_to(seen) as line:
         with pytest.raises(ConnectionDropped):
-            await line.next_update()
+            await line.next_frame()
 
 
 async def test_unanswered_pings_end_the_connection() -> None:
@@ -207,7 +207,7 @@ async def test_unanswered_pings_end_the_connection() -> None:
     async with socket_of(says(AUTHORIZED), fall_silent) as seen, line_to(seen, ping_seconds=0.4) as line:
         with pytest.raises(ConnectionDropped):
             async with asyncio.timeout(10):
-                await line.next_update()
+                await line.next_frame()
 
 
 async def test_many_frames_are_read_at_the_pace_of_the_reader() -> None:
@@ -222,7 +222,7 @@ async def test_many_frames_are_read_at_the_pace_of_the_reader() -> None:
         await asyncio.sleep(1)  # 200 MB are being sent, and not read
         assert psutil.Process().memory_info().rss - memory < 40 * 1024 * 1024
         for _ in range(50):
-            assert await line.next_update() is None
+            assert (await line.next_frame()).update is None
 
 
 def test_the_socket_has_the_host_and_encryption_of_the_trading_api() -> None:

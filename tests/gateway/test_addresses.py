@@ -48,11 +48,6 @@ async def test_elsewhere_the_root_is_corrals(bot: Program, apart: Service) -> No
             assert answer.status == 200
 
 
-async def test_the_addresses_that_a_new_grant_names_work(bot: Program, service: Service) -> None:
-    assert urlsplit(bot.grant["base_url"]).path == "/alpaca"
-    assert urlsplit(bot.grant["data_url"]).path == "/alpaca/data"
-
-
 async def test_a_url_may_have_sixteen_kibibytes(bot: Program) -> None:
     symbols = ",".join(["AAPL"] * 3_250)
     answered = await bot.get(f"/alpaca/data/v2/stocks/bars?timeframe=1Day&start=2026-11-02&symbols={symbols}")
@@ -88,8 +83,10 @@ HOSTILE_TARGETS = [
 
 
 @pytest.mark.parametrize("target", HOSTILE_TARGETS)
-async def test_a_target_that_can_be_read_in_two_ways_reaches_nobody(target: bytes, bot: Program) -> None:
-    status = await _raw(bot, b"GET " + target + b" HTTP/1.1\r\n" + _head(bot))
+async def test_a_target_that_can_be_read_in_two_ways_reaches_nobody(
+    target: bytes, bot: Program, service: Service
+) -> None:
+    status = await _raw(service, b"GET " + target + b" HTTP/1.1\r\n" + _head(bot))
     assert 400 <= status < 500, target
     assert await bot.seen() == []
 
@@ -104,14 +101,14 @@ async def test_a_target_that_can_be_read_in_two_ways_reaches_nobody(target: byte
         b"Host: evil.example\r\n",
     ],
 )
-async def test_headers_that_can_be_read_in_two_ways_are_refused(lines: bytes, bot: Program) -> None:
-    assert await _raw(bot, b"GET /alpaca/v2/account HTTP/1.1\r\n" + lines + _head(bot)) == 400
+async def test_headers_that_can_be_read_in_two_ways_are_refused(lines: bytes, bot: Program, service: Service) -> None:
+    assert await _raw(service, b"GET /alpaca/v2/account HTTP/1.1\r\n" + lines + _head(bot)) == 400
     assert await bot.seen() == []
 
 
-async def test_a_hop_by_hop_header_that_names_the_secret_takes_nothing_away(bot: Program) -> None:
+async def test_a_hop_by_hop_header_that_names_the_secret_takes_nothing_away(bot: Program, service: Service) -> None:
     lines = b"Connection: keep-alive, APCA-API-SECRET-KEY\r\n"
-    assert await _raw(bot, b"GET /alpaca/v2/account HTTP/1.1\r\n" + lines + _head(bot)) == 200
+    assert await _raw(service, b"GET /alpaca/v2/account HTTP/1.1\r\n" + lines + _head(bot)) == 200
 
 
 def _head(bot: Program) -> bytes:
@@ -119,10 +116,10 @@ def _head(bot: Program) -> bytes:
     return "\r\n".join(["Host: corral.example", *lines, "", ""]).encode()
 
 
-async def _raw(bot: Program, request: bytes) -> int:
+async def _raw(service: Service, request: bytes) -> int:
     """Returns the status of the answer to these bytes."""
-    base = urlsplit(str(bot.client._base_url))
-    reader, writer = await asyncio.open_connection(base.hostname, base.port)
+    address = urlsplit(service.url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
     try:
         writer.write(request)
         async with asyncio.timeout(20):

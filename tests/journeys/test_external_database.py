@@ -78,7 +78,7 @@ async def test_two_servers_that_start_together_on_a_new_database_both_succeed(
                     assert answer.status == 200
             for server in (one, other):
                 assert await server.stop() == 0
-    assert list(files_in(folder)) == ["keyring.json"]
+    assert list(files_in(folder)) == ["audit-heads.jsonl", "keyring.json"]
 
 
 @pytest.mark.parametrize("role_and_database", [("stranger", "corral"), ("corral_app", "elsewhere")])

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from corral.alpaca.trade_updates import TradeUpdates
     from corral.stream.poller import Poller
     from corral.stream.subscriptions import Subscriptions
+    from corral.stream.trade_relay import TradeRelay
 
 
 class Recorder:
@@ -41,7 +42,11 @@ class Recorder:
 def _listener() -> tuple[TradeUpdatesListener, Recorder]:
     reported = Recorder()
     line = TradeUpdatesListener(
-        cast("TradeUpdates", None), cast("Subscriptions", reported), OrderTracker(), cast("Poller", reported)
+        cast("TradeUpdates", None),
+        cast("Subscriptions", reported),
+        OrderTracker(),
+        cast("Poller", reported),
+        cast("TradeRelay", None),
     )
     return line, reported
 

@@ -6,7 +6,7 @@ other than the stored one, and raises a Problem for every failure.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Hashable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +20,7 @@ from corral.accounts.schemas import AccountDataResponse
 from corral.alpaca.activities import Activity, ActivityQuery, activity_listing
 from corral.alpaca.client import AlpacaClient
 from corral.alpaca.errors import AlpacaError, ReadRefused
-from corral.alpaca.fields import written_in_utc
+from corral.alpaca.fields import Fields, written_in_utc
 from corral.alpaca.items import UnreadableItem
 from corral.alpaca.models import Account, AccountFacts, MarketClock
 from corral.alpaca.orders import Order, OrderQuery, order_listing
@@ -187,6 +187,16 @@ class AccountReader:
     async def portfolio_history(self, credential: OpenCredential, query: HistoryQuery) -> PortfolioHistory:
         with alpaca_errors_as_problems():
             return await self._read(credential, partial(self._alpaca.fetch_portfolio_history, query=query))
+
+    async def documents(
+        self, credential: OpenCredential, path: str, parameters: Mapping[str, str] | None = None
+    ) -> Sequence[Fields]:
+        """Returns what Alpaca has at this path of its Trading API, as it wrote it: a list, or one object in a list.
+
+        Does not prove that the keys open the stored account.
+        """
+        with alpaca_errors_as_problems():
+            return await credential.call(partial(self._alpaca.fetch_documents, path=path, parameters=parameters or {}))
 
     async def clock(self, credential: OpenCredential) -> MarketClock:
         """The clock is the same for all accounts, so the account is not requested with it."""

@@ -3,7 +3,7 @@
 import re
 import time
 from asyncio import to_thread
-from collections.abc import AsyncGenerator, Callable, Hashable, Mapping
+from collections.abc import AsyncGenerator, Callable, Hashable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +16,7 @@ from aiohttp import ClientSession
 from corral.alpaca.activities import Activity, ActivityQuery, read_activities
 from corral.alpaca.environments import Environment, Hosts
 from corral.alpaca.errors import AlpacaAuthError, AlpacaError, AlpacaServerError, NotAnAccount, ReadRefused, WrongShape
-from corral.alpaca.fields import Fields, read_object
+from corral.alpaca.fields import Fields, read_documents, read_object
 from corral.alpaca.items import UnreadableItem, log_unreadable, log_wrong_shape
 from corral.alpaca.models import AccountFacts, MarketClock, read_account, read_clock
 from corral.alpaca.orders import Order, OrderQuery, read_order, read_orders
@@ -222,6 +222,22 @@ class AlpacaClient:
         answer, history = await self._fetch(request, read_portfolio_history)
         log_unreadable(environment, request.path, answer, history.entries)
         return history
+
+    async def fetch_documents(
+        self,
+        environment: Environment,
+        api_key: Secret,
+        secret_key: Secret,
+        *,
+        budget_key: Hashable,
+        path: str,
+        parameters: Mapping[str, str],
+        leaving: int = 0,
+    ) -> Sequence[Fields]:
+        """Requests a list, or one object as a list of one, to be passed on as Alpaca wrote it. Raises AlpacaError."""
+        request = ApiRequest(environment, path, Keys(api_key, secret_key), budget_key, parameters, leaving)
+        _, documents = await self._fetch(request, read_documents)
+        return documents
 
     async def fetch_clock(
         self, environment: Environment, api_key: Secret, secret_key: Secret, *, budget_key: Hashable, leaving: int = 0

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from datetime import date as calendar_date
 from typing import Any, Final, Never, TypeVar, cast
 
+import orjson
+
 from corral.alpaca.errors import Fault, WrongShape
 
 # RFC 3339 §5.6, seconds of at most nine digits. Leap seconds are not supported.
@@ -97,6 +99,17 @@ def _decoded(body: bytes) -> object:
     with suppress(ValueError, RecursionError):
         return _DECODER.decode(body.decode("utf-8"))
     return None
+
+
+def read_documents(body: bytes) -> Sequence[Fields]:
+    """Parses a JSON array of objects, or one object, to be written again as they are. Raises WrongShape."""
+    try:
+        value: object = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        value = None
+    if value is None:
+        raise WrongShape(Fault.NOT_JSON)
+    return [cast("Fields", value)] if isinstance(value, dict) else objects(value)
 
 
 class NumberAsWritten(str):

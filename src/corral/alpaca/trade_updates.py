@@ -72,6 +72,20 @@ class TradeUpdate:
     order: Order
 
 
+@dataclass(frozen=True, slots=True)
+class UpdateFrame:
+    """A frame with an update, as Alpaca sent it: binary as a rule, or text.
+
+    `data` is what it says, with numbers as written, and empty if that is no JSON. `update` is None if its order cannot
+    be read.
+    """
+
+    content: bytes
+    is_text: bool
+    data: Fields
+    update: TradeUpdate | None
+
+
 @asynccontextmanager
 async def open_trade_updates(
     hosts: Hosts, *, timeout_seconds: float = 8.0, ping_seconds: float = PING_SECONDS
@@ -162,21 +176,24 @@ class TradeUpdatesConnection:
         is_listening = isinstance(heard, list) and _STREAM in cast("list[object]", heard)
         return None if is_listening else AlpacaServerError()
 
-    async def next_update(self) -> TradeUpdate | None:
-        """Returns the next update, or None for an unreadable one, whose content is lost.
+    async def next_frame(self) -> UpdateFrame:
+        """Returns the next frame of an update; an unreadable one, too, whose content is lost.
 
         Raises ConnectionDropped when the connection has ended or does not answer pings.
         """
         while True:
-            frame = await self._next_frame()
+            frame = await self._receive()
             if frame is None:
                 raise ConnectionDropped
-            fields = read_object(frame)
+            content, is_text = frame
+            fields = read_object(content)
             if fields.get("stream") == _STREAM:
-                return self._read(fields)
+                data: object = fields.get("data")
+                known: Fields = cast("Fields", data) if isinstance(data, dict) else {}
+                return UpdateFrame(content, is_text, known, self._read(known))
             if not fields:
                 self._complain("not JSON")
-                return None
+                return UpdateFrame(content, is_text, {}, None)
             self._complain("unknown message")
 
     async def close(self) -> None:
@@ -186,10 +203,10 @@ class TradeUpdatesConnection:
         """Sends a message, and waits for the response of this stream."""
         await self._socket.send_str(json.dumps({"action": action, "data": data}))
         for _ in range(MOST_OTHER_FRAMES):
-            frame = await self._next_frame()
+            frame = await self._receive()
             if frame is None:
                 return ConnectionDropped()
-            fields = read_object(frame)
+            fields = read_object(frame[0])
             if fields.get("stream") == stream:
                 data = fields.get("data")
                 return cast("Fields", data) if isinstance(data, dict) else WrongShape(Fault.NOT_AN_OBJECT, "data")
@@ -197,21 +214,23 @@ class TradeUpdatesConnection:
                 return _reported_error(fields)
         return AlpacaServerError()
 
-    async def _next_frame(self) -> bytes | None:
-        """Returns None at the end of the connection: a close, an error, or a frame that is too large or compressed."""
+    async def _receive(self) -> tuple[bytes, bool] | None:
+        """Returns a frame and whether it is text.
+
+        Returns None at the end of the connection: a close, an error, or a frame that is too large or compressed.
+        """
         message = await self._socket.receive()
         if message.type is WSMsgType.BINARY:
-            return cast("bytes", message.data)
+            return cast("bytes", message.data), False
         if message.type is WSMsgType.TEXT:
-            return cast("str", message.data).encode()
+            return cast("str", message.data).encode(), True
         return None
 
-    def _read(self, fields: Fields) -> TradeUpdate | None:
-        data = fields.get("data")
-        order = cast("Fields", data).get("order") if isinstance(data, dict) else None
+    def _read(self, data: Fields) -> TradeUpdate | None:
+        order = data.get("order")
         if isinstance(order, dict):
             try:
-                event = required(text, cast("Fields", data), "event")
+                event = required(text, data, "event")
                 return TradeUpdate(event, read_order(cast("Fields", order)))
             except WrongShape:
                 pass

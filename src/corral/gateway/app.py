@@ -7,6 +7,7 @@ and judged: operation, parameters and body are written anew, headers are Corral'
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from time import perf_counter
 from typing import Final, final
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ from corral.credentials.problems import CredentialInactive, CredentialRefused
 from corral.credentials.reader import FORWARD, CredentialReader, OpenCredential
 from corral.edge.client_address import client_address
 from corral.edge.middleware import ASGIApp, Edge, Receive, Scope, Send, admit_framing
+from corral.edge.websocket import wants_websocket
 from corral.errors import BodyTooLarge, MalformedRequest, MethodNotAllowed, Problem
 from corral.gateway.access import check_access
 from corral.gateway.bodies import MOST_BODY_BYTES, Body, read_body
@@ -32,12 +34,16 @@ from corral.gateway.reads import Reads
 from corral.gateway.refusals import Refused
 from corral.gateway.requests import GrantedRequest, take_share
 from corral.gateway.targets import Match, match
+from corral.gateway.trade_stream import TradeStreams, open_trade_streams
 from corral.grants.lookup import GrantReader
 from corral.grants.models import Grant
 from corral.settings import Network
+from corral.stream.feed import Feeds
 
 PREFIX: Final = b"/alpaca"
 DATA_PREFIX: Final = b"/alpaca/data"
+_STREAMS: Final = frozenset({b"/stream", b"/stream/"})
+_OWN_STREAMS: Final = _STREAMS | {b"", b"/"}  # at the origin of its own
 _WITHOUT_ANSWER: Final = frozenset({"HEAD", "OPTIONS"})
 
 
@@ -47,6 +53,12 @@ class Address:
 
     target: bytes
     hosts: frozenset[Host]
+
+    @property
+    def is_trade_stream(self) -> bool:
+        """Whether a request to change the protocol is one for Alpaca's trading socket."""
+        path = self.target.partition(b"?")[0]
+        return Host.TRADING in self.hosts and path in (_STREAMS if Host.DATA not in self.hosts else _OWN_STREAMS)
 
 
 @final
@@ -100,6 +112,7 @@ class Gateway:
         changes: Changes,
         audit: AuditTrail,
         trusted_proxies: Sequence[Network],
+        streams: TradeStreams,
     ) -> None:
         self._grants = grants
         self._credentials = credentials
@@ -108,9 +121,15 @@ class Gateway:
         self._changes = changes
         self._audit = audit
         self._trusted_proxies = trusted_proxies
+        self._streams = streams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
+        if wants_websocket(scope) and scope["corral.gateway"].is_trade_stream:
+            scope["route"] = _Logged("/alpaca/stream")
+            self._streams.accept(scope)
+            scope["corral.status"] = HTTPStatus.SWITCHING_PROTOCOLS.value
+            return
         if scope["method"] in _WITHOUT_ANSWER:
             raise MethodNotAllowed("Programs use this address with GET, POST, PUT, PATCH and DELETE.", allow=())
         address = client_address(scope, self._trusted_proxies)
@@ -229,23 +248,29 @@ async def open_gateway(
     credentials: CredentialReader,
     grants: GrantReader,
     audit: AuditTrail,
+    feeds: Feeds,
     trusted_proxies: Sequence[Network],
 ) -> AsyncGenerator[Gateway]:
     """At the end it waits for the answers to changes that were sent."""
     shares = FairShares(alpaca.budgets)
     changes = Changes(alpaca=alpaca, forwarder=forwarder, shares=shares, cache=cache, grants=grants, audit=audit)
-    try:
-        yield Gateway(
-            grants=grants,
-            credentials=credentials,
-            shares=shares,
-            reads=Reads(alpaca, forwarder, shares),
-            changes=changes,
-            audit=audit,
-            trusted_proxies=trusted_proxies,
-        )
-    finally:
-        await changes.close()
+    sockets = open_trade_streams(
+        feeds=feeds, credentials=credentials, grants=grants, audit=audit, trusted_proxies=trusted_proxies
+    )
+    async with sockets as streams:
+        try:
+            yield Gateway(
+                grants=grants,
+                credentials=credentials,
+                shares=shares,
+                reads=Reads(alpaca, forwarder, shares),
+                changes=changes,
+                audit=audit,
+                trusted_proxies=trusted_proxies,
+                streams=streams,
+            )
+        finally:
+            await changes.close()
 
 
 def gateway_edge(gateway: Gateway, *, public_url: str) -> Edge:

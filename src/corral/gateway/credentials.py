@@ -11,7 +11,7 @@ from corral.secret import Secret
 
 _KEY_ID: Final = b"apca-api-key-id"
 _SECRET_KEY: Final = b"apca-api-secret-key"
-_LONGEST: Final = 256
+LONGEST_CREDENTIAL: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +45,13 @@ def presented(headers: Iterable[tuple[bytes, bytes]]) -> Presented:
 
 def _basic(value: bytes) -> Presented:
     try:
-        key_id, _, secret_key = b64decode(value[: 2 * _LONGEST], validate=True).partition(b":")
+        key_id, _, secret_key = b64decode(value[: 2 * LONGEST_CREDENTIAL], validate=True).partition(b":")
     except binascii.Error:
         raise NotAuthorized from None
     return _presented(key_id, secret_key)
 
 
 def _presented(key_id: bytes | None, secret_key: bytes) -> Presented:
-    if len(secret_key) > _LONGEST or (key_id is not None and len(key_id) > _LONGEST):
+    if len(secret_key) > LONGEST_CREDENTIAL or (key_id is not None and len(key_id) > LONGEST_CREDENTIAL):
         raise NotAuthorized
     return Presented(None if key_id is None else key_id.decode("latin-1"), Secret(secret_key.decode("latin-1")))

@@ -17,6 +17,7 @@ from corral.stream.order_tracker import OrderTracker
 from corral.stream.order_updates import TradeUpdatesListener
 from corral.stream.poller import Poller
 from corral.stream.subscriptions import Subscription, Subscriptions
+from corral.stream.trade_relay import FrameListener, TradeRelay
 
 _log = get_logger()
 
@@ -25,7 +26,10 @@ AccountKey = tuple[Environment, str]
 
 @final
 class Feed:
-    """Starts with its first subscription and stops with its last."""
+    """Starts with its first subscription and stops with its last.
+
+    Alpaca is polled only for subscriptions that want it. The account's socket is open for any of them.
+    """
 
     def __init__(self, accounts: AccountReader, trade_updates: TradeUpdates, interval_seconds: float) -> None:
         self.members: set[Subscription] = set()  # including those whose keys are refused
@@ -33,7 +37,8 @@ class Feed:
         self._state = AccountState()
         tracker = OrderTracker()
         self._poller = Poller(accounts, interval_seconds, self._subscriptions, self._state, tracker)
-        self._listener = TradeUpdatesListener(trade_updates, self._subscriptions, tracker, self._poller)
+        self.relay = TradeRelay(accounts, self._subscriptions)
+        self._listener = TradeUpdatesListener(trade_updates, self._subscriptions, tracker, self._poller, self.relay)
         self._subscriptions.on_removal = self._listener.release
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -61,6 +66,7 @@ class Feed:
 
     def stop(self) -> None:
         self._subscriptions.close()
+        self.relay.close()
         for task in self._tasks:
             task.cancel()
 
@@ -75,6 +81,7 @@ class Feed:
         if not task.cancelled() and (bug := task.exception()):
             _log.error("feed_broke", exc_info=bug)
             self._subscriptions.report("polling", InternalError())
+            self.relay.give_up()
 
 
 @final
@@ -109,6 +116,13 @@ class Feeds:
     def known(self, subscription: Subscription) -> Iterable[StreamEvent]:
         """Returns nothing for a subscription whose own keys have not been accepted yet."""
         return self._feeds[_account_of(subscription)].known() if subscription.is_accepted else []
+
+    async def listen(self, listener: FrameListener) -> None:
+        """From now on it gets every frame of its subscription's account. Waits for Alpaca's socket."""
+        await self._feeds[_account_of(listener.subscription)].relay.listen(listener)
+
+    def unlisten(self, listener: FrameListener) -> None:
+        self._feeds[_account_of(listener.subscription)].relay.remove(listener)
 
 
 def _account_of(subscription: Subscription) -> AccountKey:

@@ -15,6 +15,7 @@ from corral.stream.order_tracker import OrderTracker
 from corral.stream.poller import Backoff, Poller
 from corral.stream.problems import OrdersDelayed, OrdersPolled
 from corral.stream.subscriptions import Subscription, Subscriptions
+from corral.stream.trade_relay import TradeRelay
 
 FIRST_WAIT_SECONDS: Final = 2.0
 LONGEST_WAIT_SECONDS: Final = 60.0
@@ -34,12 +35,18 @@ class TradeUpdatesListener:
     """Holds the account's only connection, with the keys of one of the accepted subscriptions."""
 
     def __init__(
-        self, trade_updates: TradeUpdates, subscriptions: Subscriptions, tracker: OrderTracker, poller: Poller
+        self,
+        trade_updates: TradeUpdates,
+        subscriptions: Subscriptions,
+        tracker: OrderTracker,
+        poller: Poller,
+        relay: TradeRelay,
     ) -> None:
         self._trade_updates = trade_updates
         self._subscriptions = subscriptions
         self._tracker = tracker
         self._poller = poller
+        self._relay = relay
         self._subscription: Subscription | None = None
         self._listening: asyncio.Task[None] | None = None
         self._lost_at = -inf
@@ -74,9 +81,11 @@ class TradeUpdatesListener:
             self._refusals = 0
             self._poller.is_connected = True
             self._poller.scan_orders()
+            self._relay.begin(subscription.credential)
             while True:
                 await self._receive(connection)
         finally:
+            self._relay.interrupt()
             stable.cancel()
             self._lost_at = loop.time()
             await connection.close()
@@ -95,7 +104,9 @@ class TradeUpdatesListener:
         self._subscriptions.report("orders", None)
 
     async def _receive(self, connection: TradeUpdatesConnection) -> None:
-        update = await connection.next_update()
+        frame = await connection.next_frame()
+        await self._relay.take(frame)
+        update = frame.update
         if update is None:  # a message that could not be read
             self._poller.scan_orders()
         elif (event := self._tracker.update(update.event, update.order)) is not None:
@@ -108,7 +119,7 @@ class TradeUpdatesListener:
             raise failure or ConnectionDropped
         status = failure.status if isinstance(failure, AlpacaError) else None
         if isinstance(failure, AlpacaAuthError) or status in _MAY_MEAN_KEYS:
-            self._poller.verify_next(subscription)  # only a request for the account shows whether they are
+            self._subscriptions.verify_next(subscription)  # only a request for the account shows whether they are
         limited = failure if isinstance(failure, AlpacaRateLimited) else None
         self._refusals = self._refusals + 1 if limited else 0
         least = limited.retry_after_seconds if limited else 0

@@ -98,7 +98,6 @@ class Poller:
         self._is_scan_due = True
         self._is_positions_turn = True
         self._is_down = False  # whether the last request for the account failed
-        self._to_verify: Subscription | None = None
         self._joined = asyncio.Event()
         self._backoff = self._new_backoff()
         self._positions = _Read("positions", PositionsUnavailable, self._new_backoff())
@@ -117,14 +116,10 @@ class Poller:
     def refresh_positions(self) -> None:
         self._is_positions_turn = True
 
-    def verify_next(self, subscription: Subscription) -> None:
-        """Makes the next call with these keys, to find out whether they are accepted."""
-        self._to_verify = subscription
-
     async def run(self) -> None:
         clock = asyncio.get_running_loop().time
         while True:
-            subscription = await self._next_in_turn()
+            subscription = await self._subscriptions.next_in_turn()
             began = clock()
             wait = await self._ask(subscription)
             pause = max(self._interval_seconds, self._accounts.polite_seconds(subscription.credential))
@@ -135,12 +130,6 @@ class Poller:
 
     def _new_backoff(self) -> Backoff:
         return Backoff(first=2 * self._interval_seconds, longest=LONGEST_WAIT_SECONDS)
-
-    async def _next_in_turn(self) -> Subscription:
-        wanted, self._to_verify = self._to_verify, None
-        if wanted is not None and wanted in self._subscriptions:
-            return wanted
-        return await self._subscriptions.next_in_turn()
 
     async def _wait_or_wake(self, seconds: float) -> None:
         if seconds > 0:
@@ -178,7 +167,7 @@ class Poller:
     def _next_read(self, subscription: Subscription) -> _Read | None:
         """Returns None for the account, which is requested to verify new keys."""
         self._calls_since_scan += 1
-        if not subscription.is_accepted or self._is_doubtful():
+        if not subscription.is_accepted or not subscription.is_polled or self._is_doubtful():
             return None
         if self._orders.is_due() and (self._backfill is not None or self._is_time_to_scan()):
             return self._orders

@@ -26,10 +26,14 @@ class Subscription:
     made this subscription, under the id of the row that was loaded under row-level security.
     """
 
-    __slots__ = ("_problems", "_publish", "credential", "is_accepted", "is_marked_refused")
+    __slots__ = ("_problems", "_publish", "credential", "is_accepted", "is_marked_refused", "is_polled")
 
-    def __init__(self, credential: OpenCredential, publish: Callable[[UUID, StreamEvent], None]) -> None:
+    def __init__(
+        self, credential: OpenCredential, publish: Callable[[UUID, StreamEvent], None], *, is_polled: bool = True
+    ) -> None:
+        """One that is not polled needs the account's socket only: its keys are used to verify them, and for that."""
         self.credential = credential
+        self.is_polled = is_polled
         self.is_accepted = False  # whether Alpaca has accepted these keys since this joined its feed
         self.is_marked_refused = credential.stored.refused_at is not None
         self._publish = publish
@@ -59,16 +63,14 @@ class Subscription:
 class Subscriptions:
     """The subscriptions of one account. Calls use each key pair in turn, so each is verified again and again."""
 
-    __slots__ = ("_changed", "_refused", "_turns", "on_removal")
+    __slots__ = ("_changed", "_refused", "_to_verify", "_turns", "on_removal")
 
     def __init__(self) -> None:
         self.on_removal: Callable[[Subscription], None] | None = None
         self._turns: deque[Subscription] = deque()
         self._refused: dict[Subscription, asyncio.TimerHandle] = {}
+        self._to_verify: Subscription | None = None
         self._changed = asyncio.Event()
-
-    def __contains__(self, subscription: Subscription) -> bool:
-        return subscription in self._turns
 
     def accepted(self) -> Iterator[Subscription]:
         return (subscription for subscription in self._turns if subscription.is_accepted)
@@ -97,16 +99,29 @@ class Subscriptions:
             seconds = random.uniform(*TRY_AGAIN_SECONDS)  # noqa: S311 - spreads load, guards nothing
             self._refused[subscription] = asyncio.get_running_loop().call_later(seconds, self.add, subscription)
 
+    def verify_next(self, subscription: Subscription) -> None:
+        """Makes the next call with these keys, to find out whether they are accepted."""
+        self._to_verify = subscription
+        self._changed.set()
+
     async def next_in_turn(self) -> Subscription:
-        """Returns the one whose keys are used for the next call. Waits until there is any."""
-        await self._wait_until(lambda: bool(self._turns))
-        subscription = self._turns[0]
-        self._turns.rotate(-1)
+        """Returns the one whose keys are used for the next call. Waits until there is any that wants one."""
+        await self.wait_until(lambda: any(map(self._wants_call, self._turns)))
+        subscription = next(
+            (subscription for subscription in self._turns if subscription is self._to_verify),
+            next(filter(self._wants_call, self._turns)),
+        )
+        self._to_verify = None
+        self._turns.remove(subscription)
+        self._turns.append(subscription)
         return subscription
+
+    def _wants_call(self, subscription: Subscription) -> bool:
+        return subscription.is_polled or not subscription.is_accepted or subscription is self._to_verify
 
     async def any_accepted(self, *, after: Subscription | None) -> Subscription:
         """Returns one whose keys are accepted, if possible not `after`. Waits until there is any."""
-        await self._wait_until(lambda: any(self.accepted()))
+        await self.wait_until(lambda: any(self.accepted()))
         accepted = list(self.accepted())
         return next((subscription for subscription in accepted if subscription is not after), accepted[0])
 
@@ -141,7 +156,12 @@ class Subscriptions:
         if timer is not None:
             timer.cancel()
 
-    async def _wait_until(self, condition: Callable[[], bool]) -> None:
+    def note_change(self) -> None:
+        """Lets everybody who waits look again."""
+        self._changed.set()
+
+    async def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Waits for a condition that changes with the subscriptions or with what `note_change` is called for."""
         while not condition():
             self._changed.clear()
             await self._changed.wait()
