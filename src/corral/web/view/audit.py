@@ -123,7 +123,7 @@ class TrailParams(PageParams):
     account: OptionalId = None
     group: str = Field("", pattern=f"^({'|'.join(_GROUPS)})?$")
     grant: OptionalId = None
-    cursor: int | None = Field(None, ge=1, le=2**63 - 1)
+    cursor: int | None = Field(default=None, ge=1, le=2**63 - 1)
 
     @property
     def filters(self) -> Filters:
