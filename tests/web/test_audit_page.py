@@ -9,7 +9,6 @@ from aiohttp import ClientSession
 
 from corral.audit.models import Action, Actor, ActorKind, AuditEntry, NewEntry, Result
 from corral.audit.reading import Deed
-from corral.audit.trail import AUDIT, AuditTrail
 from corral.web.display import MASK
 from corral.web.view.audit import GROUP_CHOICES, Names, TrailParams, describe_deed, describe_order
 from corral_sandbox import Sandbox
@@ -146,7 +145,7 @@ async def test_an_order_through_a_grant_is_one_entry_that_says_how_it_ended(
 
 
 async def test_a_long_trail_has_pages(service: Service, alice: Person, alices: ClientSession) -> None:
-    trail: AuditTrail = service.services.state[AUDIT.name]
+    trail = service.services.state["audit"]
     entry = NewEntry(Actor(ActorKind.GRANT, uuid4()), Action.ORDERS_CANCEL, Result.BEGUN)
     pending = [await trail.begin(alice.user_id, entry) for _ in range(51)]
     for one in pending[:-1]:
