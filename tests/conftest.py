@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import shutil
+import socket
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -201,8 +202,10 @@ def service_starter(postgres: EmbeddedDatabase, sandbox: Sandbox, data_dir: Path
 
     @asynccontextmanager
     async def start(*, sandbox_pages: bool = False, **settings: object) -> AsyncGenerator[Service]:
+        listener = reserve_port("127.0.0.1", 0)
         usual: dict[str, object] = {
             "port": 0,
+            "public_url": f"http://127.0.0.1:{listener.getsockname()[1]}",
             "data_dir": data_dir,
             "alpaca_paper_url": sandbox.paper_url,
             "alpaca_live_url": sandbox.live_url,
@@ -212,18 +215,18 @@ def service_starter(postgres: EmbeddedDatabase, sandbox: Sandbox, data_dir: Path
         chosen = Settings.model_validate(usual | settings)
         async with open_state(chosen, addresses.app, sandbox=sandbox_pages) as state, AsyncExitStack() as stack:
             services = Services(chosen, addresses, state)
-            yield Service(services, await stack.enter_async_context(listening(services)))
+            yield Service(services, await stack.enter_async_context(listening(services, listener)))
 
     return start
 
 
 @asynccontextmanager
-async def listening(services: Services) -> AsyncGenerator[str]:
+async def listening(services: Services, listener: socket.socket | None = None) -> AsyncGenerator[str]:
     stop, started = asyncio.Event(), asyncio.get_running_loop().create_future()
     serving = asyncio.ensure_future(
         serve_http(
             create_app(services.settings, services.state),
-            listener=reserve_port("127.0.0.1", 0),
+            listener=listener or reserve_port("127.0.0.1", 0),
             ready=started.set_result,
             grace_seconds=5,
             stop=stop,

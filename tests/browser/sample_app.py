@@ -92,6 +92,21 @@ _ODD_ACTIVITIES = [
      "description": "TAF fee for 1572 shares (89 trades)", "venue": "XNAS"},
     {"id": "3", "activity_type": "DIV", "date": "soon", "net_amount": "1.02"},
 ]  # fmt: skip
+_GRANTS = [
+    ("paper", {"name": "Momentum bot", "access": "trade", "expires_in": "90d"}),
+    ("paper", {"name": "Backtest notebook", "access": "read", "expires_in": "3d"}),
+    ("paper", {"name": "Agent that closes what is left at the end of the day", "access": "close_only",
+               "networks": ["192.0.2.0/24", "2001:db8:1234:5678::/64"]}),
+    ("live", {"name": "Portfolio tracker", "access": "read", "expires_in": "7d"}),
+    ("live", {"name": "Rebalancing", "access": "trade", "expires_in": "365d"}),
+    ("refused", {"name": "Old script", "access": "read"}),
+]  # fmt: skip
+_SENT_ORDERS = [
+    {"symbol": "AAPL", "qty": "1", "side": "buy", "type": "limit", "limit_price": "10.00", "time_in_force": "day"},
+    {"symbol": "AAPL", "qty": "1000000", "side": "buy", "type": "market", "time_in_force": "day"},
+    {"symbol": "AAPL", "qty": "10", "side": "buy", "type": "limit", "limit_price": "240.00", "time_in_force": "gtc",
+     "order_class": "bracket", "take_profit": {"limit_price": "300"}, "stop_loss": {"stop_price": "200"}},
+]  # fmt: skip
 _THREE = {
     "PKTRADER1ABCDEF": "Donaudampfschifffahrtsgesellschaftskonto",
     "AKTRADER2ABCDEF": "Long-term",
@@ -113,7 +128,7 @@ _REMOTE_SOURCE = Source("link", "2001:db8:1234:5678:9abc:def0:1234:5678", "Firef
 @dataclass(frozen=True, slots=True)
 class SampleApp:
     """`ids` are of the accounts (`paper`, `live`, …), of the members `friend` and `outsider` (disabled), and of
-    `invitation`, `token` and `session`.
+    `invitation`, `token`, `session` and `grant`, which is of `paper`.
     """
 
     service: Service
@@ -156,6 +171,7 @@ async def open_sample_app(folder: Path) -> AsyncGenerator[SampleApp]:
         for key, nickname in _THREE.items():
             await trader.store(key, nickname)
         await _add_thirty_accounts(service, collector)
+        ids |= await _add_grants(service, administrator, ids)
         yield SampleApp(service, administrator, new_member, beginner, trader, collector, unlucky, ids)
 
 
@@ -188,6 +204,30 @@ async def _add_accounts(administrator: Person, faults: Faults) -> dict[str, str]
         ]
     )
     return ids
+
+
+async def _add_grants(service: Service, administrator: Person, ids: dict[str, str]) -> dict[str, str]:
+    """Some that end soon, and what a program did with one of them."""
+    cookie = await sign_in_by_link(service, administrator.user_id)
+    made: list[dict[str, str]] = []
+    async with browser(service.url, cookie) as page:
+        for account, fields in _GRANTS:
+            body = {**fields, "current_password": PASSWORD}
+            async with page.post(f"/api/credentials/{ids[account]}/grants", json=body) as answer:
+                assert answer.status == 201, await answer.text()
+                made.append(await answer.json())
+        renewal = {"expires_in": "3d", "new_secret": True}
+        async with page.post(f"/api/grants/{made[1]['id']}/renew", json=renewal) as answer:
+            assert answer.status == 200, await answer.text()
+    keys = {"APCA-API-KEY-ID": made[0]["key_id"], "APCA-API-SECRET-KEY": made[0]["secret_key"]}
+    async with ClientSession(f"{service.url}/alpaca/", headers=keys) as program:
+        for sent in _SENT_ORDERS:
+            async with program.post("v2/orders", json=sent) as answer:
+                assert answer.status < 500, await answer.text()
+        for path in ("v2/positions/NVDA?percentage=5", "v2/orders"):
+            async with program.delete(path) as answer:
+                assert answer.status < 500, await answer.text()
+    return {"grant": made[0]["id"]}
 
 
 async def _add_thirty_accounts(service: Service, collector: Person) -> None:

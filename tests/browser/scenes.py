@@ -121,6 +121,17 @@ async def _create_a_token_without_scopes(page: Page) -> None:
     await expect(page.locator(".field-error").first).to_be_visible()
 
 
+async def _create_a_grant(page: Page) -> None:
+    await _open_all_details(page)
+    form = page.locator("form").filter(has=page.get_by_role("button", name="Create grant"))
+    await form.get_by_label("Name").fill("Bookkeeping")
+    await form.get_by_label("Cancel and close").check()
+    await form.get_by_label("Your password").fill(PASSWORD)
+    await form.get_by_role("button", name="Create grant").click()
+    await expect(page.locator("#secret-key")).to_be_visible()
+    await page.evaluate("for (const fold of document.querySelectorAll('details.snippet')) fold.open = true")
+
+
 async def _create_an_invite_link(page: Page) -> None:
     await page.get_by_label("Email").fill("emil@corral.example")
     await page.get_by_label("Your password").fill(PASSWORD)
@@ -243,6 +254,10 @@ SCENES = [
             ("delete", "live"),
         ]
     ],
+    Scene("grants, one created", "/accounts/{live}/grants", steps=_create_a_grant),
+    Scene("grant", "/accounts/{paper}/grants/{grant}"),
+    Scene("grants of all accounts", "/you/grants"),
+    Scene("audit trail", "/you/audit"),
     Scene("members", "/people"),
     Scene("members, invite link created", "/people", steps=_create_an_invite_link),
     Scene(

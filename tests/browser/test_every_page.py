@@ -19,9 +19,13 @@ from tests.browser.scenes import SCENES, Scene
 from tests.migrated_cluster import copy_migrated_cluster
 from tests.web.page_paths import PAGES
 
-# Data for scripts, a redirect, and the settings under two more addresses.
+_GRANT = "/accounts/{credential_id}/grants/{grant_id}"
+# Data for scripts, a redirect, the settings and a grant under two more addresses each, and what asks whether to revoke
+# grants as other pages do for tokens.
 _NOT_SHOWN = {
     *("/closes", "/curves", "/lines", "/market", "/accounts/{credential_id}/details"),
+    *(f"{_GRANT}/narrow", f"{_GRANT}/renew", f"{_GRANT}/revoke"),
+    *("/accounts/{credential_id}/grants/all/revoke", "/you/grants/all/revoke"),
     *("/sign-out", "/you/display/amounts", "/you/display/zone"),
 }
 

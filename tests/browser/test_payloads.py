@@ -58,6 +58,8 @@ async def test_texts_from_outside_are_text_on_every_page(
                 f"{account}/positions/AAPL?wait=true": [PAYLOAD],
                 **{f"/{name}?wait=true": [PAYLOAD] for name in ("holdings", "orders", "activity")},
                 "/arrange": [PAYLOAD, _ENTITY],
+                f"{account}/grants": [PAYLOAD],
+                "/you/audit": [PAYLOAD, _ENTITY],
                 keys: [PAYLOAD],
                 **{f"{keys}/{action}": [PAYLOAD] for action in ("found", "rename", "replace", "switch-off", "delete")},
                 "/you": [AT_SIGN],

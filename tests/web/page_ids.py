@@ -10,7 +10,8 @@ from tests.people import Person
 async def ids_of(
     service: Service, person: Person, other: Person, nickname: str = "mine", key_id: str | None = None
 ) -> dict[str, str]:
-    """Returns ids by the parameter's name: an account, its last order, a token, a session, an invitation.
+    """Returns ids by the parameter's name: an account, its last order and a grant of it, a token, a session, an
+    invitation.
 
     `other` is the member that an administrator could disable.
     """
@@ -19,6 +20,9 @@ async def ids_of(
         order_id = (await answer.json())["items"][0]["id"]
     async with person.client.post("/api/tokens", json={"name": "another"}) as answer:
         token = await answer.json()
+    new_grant = {"name": "bot", "access": "read"}
+    async with person.client.post(f"/api/credentials/{credential['id']}/grants", json=new_grant) as answer:
+        grant = await answer.json()
     cookie = await sign_in_by_link(service, person.user_id)
     async with browser(service.url, cookie) as page:
         async with page.get("/api/sessions") as answer:
@@ -31,6 +35,7 @@ async def ids_of(
         "order_id": order_id,
         "symbol": "AAPL",
         "token_id": token["id"],
+        "grant_id": grant["id"],
         "session_id": session["id"],
         "person_id": str(other.user_id),
         "invitation_id": invitation_id,

@@ -54,7 +54,7 @@ _HISTORY: Final = {
     "base_value": 75300,
     "timeframe": "1D",
 }
-_WITH_AMOUNTS: Final = re.compile(r"/$|/holdings|/orders|/activity|/accounts/\{credential_id\}(/.*)?$")
+_WITH_AMOUNTS: Final = re.compile(r"/$|/holdings|/orders|/activity|/accounts/\{credential_id\}(/(?!grants).*)?$")
 # Not in the middle of a made-up address, nor in an account number.
 _MONEY: Final = re.compile(r"[$€£¥]\s?\d|(?<![\w-])753(?!\d{4})")
 

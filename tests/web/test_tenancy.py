@@ -1,6 +1,7 @@
 """On every page and form, alice's resources look like missing ones to bob."""
 
 import re
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -19,6 +20,9 @@ _SENT = {
     "rename": {"nickname": "bob was here"},
     "replace": key_pair(paper_key()),
     "delete": {"nickname": _NICKNAME},
+    "grants": {"once": str(uuid4()), "name": "bob's", "access": "read", "expires_in": "1d"},
+    "narrow": {"name": "bob was here"},
+    "renew": {"expires_in": "1d"},
 }
 
 _REFUSED = {(method, address): 403 for method, address in _WITH_IDS if address.startswith("/people/")}

@@ -26,12 +26,17 @@ class LockedHead:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """`before` is a number: entries with smaller ones, the newest first."""
+    """`before` is a number: entries with smaller ones, the newest first. `actions` are alternatives.
+
+    `grant_id`: what was done by the grant, and with it.
+    """
 
     before: int | None = None
     actor: str | None = None
     action: str | None = None
     credential_id: UUID | None = None
+    actions: Sequence[str] | None = None
+    grant_id: UUID | None = None
 
 
 # In one user's chain.
@@ -108,12 +113,32 @@ async def load_page(connection: Connection, user_id: UUID, filters: Filters, mos
         WHERE user_id = $1 AND ($2::bigint IS NULL OR seq < $2)
           AND ($3::text IS NULL OR actor = $3 OR starts_with(actor, $3 || ':'))
           AND ($4::text IS NULL OR action = $4) AND ($5::text IS NULL OR credential_id = $5)
-        ORDER BY seq DESC LIMIT $6
+          AND ($6::text[] IS NULL OR action = ANY ($6))
+          AND ($7::text IS NULL OR actor = 'grant:' || $7
+               OR action LIKE 'grant.%' AND body::jsonb ->> 'grant_id' = $7)
+        ORDER BY seq DESC LIMIT $8
         """,
         user_id, filters.before, filters.actor, filters.action,
-        None if filters.credential_id is None else str(filters.credential_id), most,
+        None if filters.credential_id is None else str(filters.credential_id), filters.actions,
+        None if filters.grant_id is None else str(filters.grant_id), most,
     )  # fmt: skip
     return [row["body"] for row in rows]
+
+
+async def load_numbered(connection: Connection, user_id: UUID, seqs: Sequence[int]) -> list[str]:
+    """Returns the canonical texts of these entries."""
+    rows = await connection.fetch(
+        "SELECT body FROM corral.audit_entries WHERE user_id = $1 AND seq = ANY ($2::bigint[])", user_id, seqs
+    )
+    return [row["body"] for row in rows]
+
+
+async def find_pending(connection: Connection, user_id: UUID, seqs: Sequence[int]) -> set[int]:
+    """Returns those of these entries that have no outcome yet."""
+    rows = await connection.fetch(
+        "SELECT seq FROM corral.audit_pending WHERE user_id = $1 AND seq = ANY ($2::bigint[])", user_id, seqs
+    )
+    return {row["seq"] for row in rows}
 
 
 async def load_links(connection: Connection, user_id: UUID, after: int, until: int, most: int) -> list[Link]:

@@ -10,7 +10,7 @@ import orjson
 
 from corral.audit import queries
 from corral.audit.chain import EMPTY, read_text
-from corral.audit.models import AuditEntry, Head, Link
+from corral.audit.models import AuditEntry, Head, Link, Result
 from corral.audit.queries import Filters
 from corral.database.connection import Database, get_connection_with_rls
 
@@ -30,11 +30,45 @@ class Page:
     next_before: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """What was done, in one piece: the entry of its outcome, and the one from before it was sent, if there is one."""
+
+    entry: AuditEntry
+    begun: AuditEntry | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeedPage:
+    """The newest first. `next_before` is None on the last page."""
+
+    deeds: list[Deed]
+    next_before: int | None
+
+
 async def load_entries(user_id: UUID, database: Database, filters: Filters, limit: int) -> Page:
     async with get_connection_with_rls(user_id, database, readonly=True) as connection:
         bodies = await queries.load_page(connection, user_id, filters, limit + 1)
     entries = [read_text(body) for body in bodies[:limit]]
     return Page(entries, entries[-1].seq if len(bodies) > limit else None)
+
+
+async def load_deeds(user_id: UUID, database: Database, filters: Filters, limit: int) -> DeedPage:
+    """Like `load_entries`, but what has an outcome is listed once, with the outcome. So a page may have fewer."""
+    async with get_connection_with_rls(user_id, database, readonly=True) as connection:
+        bodies = await queries.load_page(connection, user_id, filters, limit + 1)
+        entries = [read_text(body) for body in bodies[:limit]]
+        wanted = [entry.concludes for entry in entries if entry.concludes is not None]
+        begun = {entry.seq: entry for entry in map(read_text, await queries.load_numbered(connection, user_id, wanted))}
+        open_ones = await queries.find_pending(
+            connection, user_id, [entry.seq for entry in entries if _is_begun(entry)]
+        )
+    deeds = [
+        Deed(entry, begun.get(entry.concludes or 0))
+        for entry in entries
+        if not _is_begun(entry) or entry.seq in open_ones
+    ]
+    return DeedPage(deeds, entries[-1].seq if len(bodies) > limit else None)
 
 
 async def export_trail(database: Database, authenticate: Authenticate) -> AsyncGenerator[bytes]:
@@ -55,6 +89,10 @@ async def export_trail(database: Database, authenticate: Authenticate) -> AsyncG
             return  # whoever verifies the file finds the entries missing
         yield b"".join(map(_line, links))
         last = links[-1].seq
+
+
+def _is_begun(entry: AuditEntry) -> bool:
+    return entry.result == Result.BEGUN
 
 
 def _header(user_id: UUID, head: Head) -> bytes:

@@ -17,7 +17,7 @@ from corral.grants.access import Access
 from corral.grants.key_pairs import SECRET_FORM, is_sealed, new_key_id, report_altered, seal_secret, secret_lookup
 from corral.grants.models import GrantRecord, GrantTerms, SecretRow, needs_password
 from corral.grants.networks import Network, is_narrower
-from corral.grants.problems import GrantAltered, GrantNotFound, PasswordNotSet
+from corral.grants.problems import GrantAltered, GrantChanged, GrantMadeAlready, GrantNotFound, PasswordNotSet
 from corral.grants.queries import HeldGrant
 from corral.identity.models import AuthUser
 from corral.identity.problems import SessionRequired, WiderThanItsMaker
@@ -60,11 +60,15 @@ class Narrowing:
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """Without a lifetime it keeps its expiration, and has at least 30 days left. `overlap` is for a new secret."""
+    """Without a lifetime it keeps its expiration, and has at least 30 days left. `overlap` is for a new secret.
+
+    With `ended_at`, only a grant that still has this expiration is renewed, so that a repeated request renews it once.
+    """
 
     lifetime: timedelta | None = None
     has_new_secret: bool = False
     overlap: timedelta | None = None
+    ended_at: datetime | None = None
 
 
 async def make_grant(
@@ -75,9 +79,12 @@ async def make_grant(
     *,
     wanted: GrantRequest,
     current_password: Secret | None,
+    grant_id: UUID | None = None,
     address: str = "",
 ) -> tuple[GrantRecord, Secret]:
     """Returns the grant and its secret, which is returned only here. `address` is the client's, for the audit trail.
+
+    With a `grant_id`, a repeated request creates one grant: raises GrantMadeAlready for the second.
 
     What trades or closes on a live account has to be confirmed, see `_confirm`. Raises CredentialNotFound,
     TooManyGrants, WiderThanItsMaker for one that would outlive the token that makes it, and Unauthenticated if the
@@ -88,10 +95,12 @@ async def make_grant(
         await _confirm(maker, database, vault, current_password)
     secret = SECRET_FORM.new()
     async with authorized_connection(database, maker) as connection:
+        if grant_id is not None and await queries.load_grants(connection, maker.id, grant_id=grant_id):
+            raise GrantMadeAlready
         now = await read_clock(connection)
         terms = GrantTerms(
             user_id=maker.id,
-            id=uuid4(),
+            id=grant_id or uuid4(),
             credential_id=credential_id,
             key_id=new_key_id(),
             access=wanted.access,
@@ -150,7 +159,7 @@ async def renew_grant(
     """By the signed-in owner; also one that has expired. Returns the new secret if there is one.
 
     The previous secret works until `overlap` is over, and the one before it no longer. It has to be confirmed like
-    making the grant. Raises GrantNotFound, GrantAltered, and Unauthenticated as above.
+    making the grant. Raises GrantNotFound, GrantAltered, GrantChanged, and Unauthenticated as above.
     """
     async with get_connection_with_rls(person.id, database, readonly=True) as connection:
         record = await _load(connection, person.id, grant_id)
@@ -159,6 +168,8 @@ async def renew_grant(
     secret = SECRET_FORM.new() if renewal.has_new_secret else None
     async with authorized_connection(database, person) as connection:
         held = await _hold(connection, vault, person.id, grant_id)
+        if renewal.ended_at not in {None, held.terms.expires_at}:
+            raise GrantChanged
         now = await read_clock(connection)
         terms = replace(held.terms, expires_at=_extended(held.terms.expires_at, renewal.lifetime, now))
         secrets = held.secrets

@@ -15,6 +15,18 @@ class TooManyGrants(Problem):
     status, code, title = 409, "too_many_grants", "Too many grants"
 
 
+class GrantMadeAlready(Problem):
+    """This grant was already created, and its secret shown. If you didn't copy it, renew it with a new one."""
+
+    status, code, title = 409, "grant_made_already", "Grant already created"
+
+
+class GrantChanged(Problem):
+    """This grant was renewed or changed meanwhile. Check it before you renew it again."""
+
+    status, code, title = 409, "grant_changed", "Grant changed"
+
+
 class GrantAltered(Problem):
     """This grant's record was modified outside Corral, so it no longer works. Revoke it."""
 

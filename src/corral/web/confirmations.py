@@ -26,6 +26,10 @@ class Done(StrEnum):
     OTHERS_SIGNED_OUT = "others-signed-out"
     TOKEN_REVOKED = "token-revoked"  # noqa: S105 - no token
     TOKENS_REVOKED = "tokens-revoked"
+    GRANT_CHANGED = "grant-changed"
+    GRANT_RENEWED = "grant-renewed"
+    GRANT_REVOKED = "grant-revoked"
+    GRANTS_REVOKED = "grants-revoked"
     PASSWORD_CHANGED = "password-changed"  # noqa: S105 - no password
     INVITATION_REVOKED = "invitation-revoked"
     MEMBER_DISABLED = "member-disabled"
@@ -43,6 +47,10 @@ _TEXTS: Final = {
     Done.OTHERS_SIGNED_OUT: "Signed out on all other devices.",
     Done.TOKEN_REVOKED: "Token revoked.",
     Done.TOKENS_REVOKED: "All tokens revoked.",
+    Done.GRANT_CHANGED: "Grant changed.",
+    Done.GRANT_RENEWED: "Grant renewed.",
+    Done.GRANT_REVOKED: "Grant revoked.",
+    Done.GRANTS_REVOKED: "All grants revoked.",
     Done.PASSWORD_CHANGED: "Password changed. Sign in with the new one.",
     Done.INVITATION_REVOKED: "Invitation revoked.",
     Done.MEMBER_DISABLED: "Member disabled.",

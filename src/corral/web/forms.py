@@ -37,6 +37,8 @@ _REQUIRED: Final[Mapping[str, str]] = {
     "secret_key": "Enter the secret.",
     "scopes": "Select at least one permission.",
     "days": "Select an expiration.",
+    "expires_in": "Select an expiration.",
+    "access": "Select what it may do.",
 }
 _INVALID: Final[Mapping[str, str]] = {"email": "Enter a valid email address."}
 _BY_TYPE: Final[Mapping[str, str]] = {
@@ -153,7 +155,10 @@ def parse_form(model: type[Model], data: FormData) -> Model:
 
 
 def _name_field(problem: Problem, model: type[Body]) -> None:
-    """Lets the problem be shown at the field that caused it, if there is one."""
+    """Lets the problem be shown at the field that caused it, if there is one. The API's body has the same fields."""
+    errors: Any = problem.extra.get("errors", ())
+    for error in errors:
+        error["loc"] = error["loc"][1:] if error["loc"][:1] == ["body"] else error["loc"]
     field = next((name for name in _FIELDS_BY_CODE.get(problem.code, ()) if name in model.model_fields), None)
     if field is not None and problem.retry_after is None:
         problem.extra["errors"] = [{"loc": [field], "msg": problem.detail}]

@@ -15,9 +15,12 @@ from pydantic import (
 
 # As the fields and links of the pages are called. Other parameters are ignored without a word.
 _NAMES: Final[Mapping[str, str]] = {
+    "account": "account",
     "asset": "asset class",
     "cursor": "page",
     "direction": "sort order",
+    "grant": "grant",
+    "group": "kind of action",
     "kind": "type",
     "order_id": "order",
     "side": "side",
