@@ -142,6 +142,14 @@ async def test_a_cancel_whose_outcome_is_unknown_is_answered_with_500(bot: Progr
     assert (await trail(owner, bot))[-1] == ("orders.cancel", "unknown")
 
 
+async def test_the_order_that_was_to_be_replaced_is_not_taken_for_the_one_in_its_place(bot: Program) -> None:
+    placed = await bot.order(client_order_id="mine")
+    await bot.faults.set(bot.key_id, method="PATCH", status=503)
+    change = {"qty": "2", "client_order_id": "mine"}
+    changed = await bot.call("PATCH", f"/alpaca/v2/orders/{placed.json['id']}", json=change)
+    assert changed.refusal == (500, 50010000)
+
+
 async def test_alpacas_refusal_of_an_order_is_passed_on(bot: Program, owner: asyncpg.Connection) -> None:
     refused = await bot.order(qty="1000000", limit_price="100")
     assert refused.status == 403

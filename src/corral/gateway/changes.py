@@ -179,8 +179,12 @@ class Changes:
                 body = await _whole_body(answer, keys)
         except NotForwarded:
             return None
-        is_found = answer.status == HTTPStatus.OK and body is not None and _id_in(body) is not None
-        return _Whole(answer, body) if is_found and body is not None else None
+        if answer.status != HTTPStatus.OK or body is None:
+            return None
+        found = _id_in(body)
+        # The order that was to be replaced may have the id, too: it says nothing about the one in its place.
+        is_another = found is not None and found != asked.match.parameters.get("order_id")
+        return _Whole(answer, body) if is_another else None
 
 
 async def _whole_body(answer: ForwardedAnswer, keys: Keys) -> bytes | None:
