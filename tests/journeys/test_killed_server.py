@@ -13,6 +13,7 @@ from corral.credentials.management import MOST_CREDENTIALS
 from tests.alpaca.upstream import ACCOUNT, Visit, upstream
 from tests.alpaca.upstream import answer as answer_with
 from tests.journeys.program import PATIENCE, corral, running
+from tests.journeys.test_doctor import CHECKS
 from tests.journeys.test_serve import processes_of
 from tests.people import key_pair, live_key, paper_key
 
@@ -88,7 +89,7 @@ async def test_a_server_killed_during_changes_leaves_no_partial_change(
     assert ledger.there
     examined = await corral("doctor", **settings)
     assert (examined.status, "✗" in examined.out) == (0, False), examined
-    assert examined.out.count("✓") == 9
+    assert examined.out.count("✓") == len(CHECKS)
     assert processes_of(data) == []
 
 
