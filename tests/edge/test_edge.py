@@ -252,7 +252,7 @@ async def test_the_openapi_document_has_every_problem_with_its_code(server: Serv
     assert set(schema["required"]) == PROBLEM_KEYS == answer.json().keys() - {"errors"}
 
 
-async def test_websockets_are_refused_until_they_have_an_origin_check() -> None:
+async def test_no_scope_but_of_http_is_served() -> None:
     async def receive() -> dict[str, Any]:
         raise AssertionError
 

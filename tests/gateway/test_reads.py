@@ -10,6 +10,7 @@ from corral_sandbox import secret_of
 from tests.conftest import Service
 from tests.gateway.conftest import Answered, Program, key_headers
 from tests.grants.conftest import GrantOwner
+from tests.log_lines import LogSince
 from tests.people import paper_key
 
 UNAUTHORIZED = b'{"code":40110000,"message":"request is not authorized"}'
@@ -188,7 +189,7 @@ async def test_an_answer_that_echoes_the_keys_is_not_passed_on(bot: Program) -> 
     assert bot.key_id not in str(answered)
 
 
-async def test_a_long_answer_is_cut_off_where_a_key_begins(bot: Program) -> None:
+async def test_a_long_answer_is_cut_off_where_a_key_begins(bot: Program, log: LogSince) -> None:
     secret = secret_of(bot.key_id)
     body = "[" + "1," * 400_000 + f'"{secret}"' + ",2" * 10 + "]"
     await bot.faults.set(bot.key_id, path="/v2/positions", body_text=body)
@@ -203,6 +204,9 @@ async def test_a_long_answer_is_cut_off_where_a_key_begins(bot: Program) -> None
         await receive()
     assert len(received) > 100_000
     assert secret[:8].encode() not in received
+    await log.awaited("alpaca_key_in_answer", level="error")
+    await log.awaited("request")
+    assert log.alarms("unexpected_exception") == [], "it is no bug of Corral's"
 
 
 async def test_nothing_of_the_programs_headers_reaches_alpaca(bot: Program) -> None:

@@ -37,11 +37,6 @@ def came_by_a_proxy(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     return any(name in _ADDED_BY_PROXIES for name, _ in headers)
 
 
-def is_within(address: Address | None, networks: Sequence[Network]) -> bool:
-    """Whether the address is known and in one of the networks."""
-    return address is not None and _is_in(address, networks)
-
-
 def _is_in(address: Address, networks: Sequence[Network]) -> bool:
     return any(address.version == network.version and address in network for network in networks)
 

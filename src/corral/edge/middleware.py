@@ -85,7 +85,7 @@ class Edge:
         elif scope["type"] == "http":
             await self._serve(scope, receive, send)
         else:
-            raise NotImplementedError("WebSockets are not served: they need an origin check of their own first")
+            raise NotImplementedError("the server makes no other scopes: a WebSocket begins as an HTTP request")
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()

@@ -19,7 +19,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _log = get_logger()
 
 
-class AnswerCut(Exception):  # noqa: N818 - named after the condition
+class AnswerCut(AnswerUnusable):
     """The answer had begun when its rest turned out to be unusable: the server closes the connection."""
 
 
