@@ -15,8 +15,10 @@ from corral.audit.chain import canonical_text, read_text
 from corral.audit.group_commit import GroupCommit
 from corral.audit.models import AuditEntry, NewEntry, Result
 from corral.audit.problems import AuditUnavailable
+from corral.audit.queries import Filters
+from corral.audit.reading import load_deeds
 from corral.audit.trail import AuditTrail
-from corral.database.connection import get_connection_with_rls
+from corral.database.connection import Connection, get_connection_with_rls
 from corral.database.embedded.instance import EmbeddedDatabase
 from corral.errors import DatabaseUnavailable, Overloaded
 from tests.access import owner_of
@@ -49,6 +51,28 @@ async def test_an_order_is_written_down_before_it_leaves_and_its_outcome_after(
     assert (outcome.result, outcome.concludes, outcome.object_id) == ("done", begun.seq, "alpaca-1")
     assert (outcome.actor, outcome.action, outcome.details) == (str(GRANT), "order.submit", {"status": "200"})
     assert await pending_of(owner, alice.user_id) == 0
+
+
+async def test_an_order_whose_outcome_is_written_while_the_page_is_read_is_on_the_page(
+    trail: AuditTrail, alice: Person, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pending = await trail.begin(alice.user_id, order())
+    load_page = queries.load_page
+
+    async def load_and_conclude(
+        connection: Connection, user_id: UUID, filters: Filters, most: int
+    ) -> list[tuple[str, bool]]:
+        rows = await load_page(connection, user_id, filters, most)
+        pending.conclude(Result.DONE)
+        await trail.close()
+        return rows
+
+    monkeypatch.setattr(queries, "load_page", load_and_conclude)
+    for shown in (Result.BEGUN, Result.DONE):
+        page = await load_deeds(alice.user_id, service.resources.database, Filters(action="order.submit"), 10)
+        assert [(deed.entry.result, deed.entry.details) for deed in page.deeds] == [
+            (shown, pending.entry.details if shown is Result.BEGUN else {})
+        ]
 
 
 async def test_orders_of_the_same_moment_share_few_commits(

@@ -105,11 +105,17 @@ async def load_head(connection: Connection, user_id: UUID) -> Head | None:
     return Head(*row) if row else None
 
 
-async def load_page(connection: Connection, user_id: UUID, filters: Filters, most: int) -> list[str]:
-    """Returns canonical texts, the newest first."""
+async def load_page(connection: Connection, user_id: UUID, filters: Filters, most: int) -> list[tuple[str, bool]]:
+    """Returns canonical texts, the newest first, and whether each has begun and has no outcome yet.
+
+    In one statement: an outcome that is committed meanwhile is seen with its entry, or not at all.
+    """
     rows = await connection.fetch(
         """
-        SELECT body FROM corral.audit_entries
+        SELECT body, EXISTS (
+            SELECT FROM corral.audit_pending p WHERE p.user_id = e.user_id AND p.seq = e.seq
+        ) AS is_pending
+        FROM corral.audit_entries e
         WHERE user_id = $1 AND ($2::bigint IS NULL OR seq < $2)
           AND ($3::text IS NULL OR actor = $3 OR starts_with(actor, $3 || ':'))
           AND ($4::text IS NULL OR action = $4) AND ($5::text IS NULL OR credential_id = $5)
@@ -122,7 +128,7 @@ async def load_page(connection: Connection, user_id: UUID, filters: Filters, mos
         None if filters.credential_id is None else str(filters.credential_id), filters.actions,
         None if filters.grant_id is None else str(filters.grant_id), most,
     )  # fmt: skip
-    return [row["body"] for row in rows]
+    return [(row["body"], row["is_pending"]) for row in rows]
 
 
 async def load_numbered(connection: Connection, user_id: UUID, seqs: Sequence[int]) -> list[str]:
@@ -131,14 +137,6 @@ async def load_numbered(connection: Connection, user_id: UUID, seqs: Sequence[in
         "SELECT body FROM corral.audit_entries WHERE user_id = $1 AND seq = ANY ($2::bigint[])", user_id, seqs
     )
     return [row["body"] for row in rows]
-
-
-async def find_pending(connection: Connection, user_id: UUID, seqs: Sequence[int]) -> set[int]:
-    """Returns those of these entries that have no outcome yet."""
-    rows = await connection.fetch(
-        "SELECT seq FROM corral.audit_pending WHERE user_id = $1 AND seq = ANY ($2::bigint[])", user_id, seqs
-    )
-    return {row["seq"] for row in rows}
 
 
 async def load_links(connection: Connection, user_id: UUID, after: int, until: int, most: int) -> list[Link]:

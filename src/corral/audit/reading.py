@@ -48,27 +48,24 @@ class DeedPage:
 
 async def load_entries(user_id: UUID, database: Database, filters: Filters, limit: int) -> Page:
     async with get_connection_with_rls(user_id, database, readonly=True) as connection:
-        bodies = await queries.load_page(connection, user_id, filters, limit + 1)
-    entries = [read_text(body) for body in bodies[:limit]]
-    return Page(entries, entries[-1].seq if len(bodies) > limit else None)
+        rows = await queries.load_page(connection, user_id, filters, limit + 1)
+    entries = [read_text(body) for body, _ in rows[:limit]]
+    return Page(entries, entries[-1].seq if len(rows) > limit else None)
 
 
 async def load_deeds(user_id: UUID, database: Database, filters: Filters, limit: int) -> DeedPage:
     """Like `load_entries`, but what has an outcome is listed once, with the outcome. So a page may have fewer."""
     async with get_connection_with_rls(user_id, database, readonly=True) as connection:
-        bodies = await queries.load_page(connection, user_id, filters, limit + 1)
-        entries = [read_text(body) for body in bodies[:limit]]
-        wanted = [entry.concludes for entry in entries if entry.concludes is not None]
+        rows = await queries.load_page(connection, user_id, filters, limit + 1)
+        entries = [(read_text(body), is_pending) for body, is_pending in rows[:limit]]
+        wanted = [entry.concludes for entry, _ in entries if entry.concludes is not None]
         begun = {entry.seq: entry for entry in map(read_text, await queries.load_numbered(connection, user_id, wanted))}
-        open_ones = await queries.find_pending(
-            connection, user_id, [entry.seq for entry in entries if _is_begun(entry)]
-        )
     deeds = [
         Deed(entry, begun.get(entry.concludes or 0))
-        for entry in entries
-        if not _is_begun(entry) or entry.seq in open_ones
+        for entry, is_pending in entries
+        if is_pending or entry.result != Result.BEGUN
     ]
-    return DeedPage(deeds, entries[-1].seq if len(bodies) > limit else None)
+    return DeedPage(deeds, entries[-1][0].seq if len(rows) > limit else None)
 
 
 async def export_trail(database: Database, authenticate: Authenticate) -> AsyncGenerator[bytes]:
@@ -89,10 +86,6 @@ async def export_trail(database: Database, authenticate: Authenticate) -> AsyncG
             return  # whoever verifies the file finds the entries missing
         yield b"".join(map(_line, links))
         last = links[-1].seq
-
-
-def _is_begun(entry: AuditEntry) -> bool:
-    return entry.result == Result.BEGUN
 
 
 def _header(user_id: UUID, head: Head) -> bytes:
