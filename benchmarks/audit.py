@@ -126,7 +126,7 @@ async def _fill(database: Database, vault: Vault, entries: int) -> None:
         for first in range(0, entries, _PER_STATEMENT):
             new = [_entry(number) for number in range(first, min(first + _PER_STATEMENT, entries))]
             links = list(extend_chain(vault, user_id, head, locked.moment, new))
-            await queries.append_links(connection, user_id, links)
+            await queries.append_links(connection, user_id, queries.Addition(links))
             head = type(head)(links[-1].seq, links[-1].mac)
 
 

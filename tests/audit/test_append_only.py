@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 
 from corral.audit.models import Link
-from corral.audit.queries import append_links
+from corral.audit.queries import Addition, append_links
 from corral.audit.writing import record_in
 from corral.database.connection import Database, get_connection_with_rls
 from tests.audit.trails import entries_of, paused
@@ -48,7 +48,7 @@ async def test_alice_neither_sees_bobs_trail_nor_adds_to_it(
     forged = Link(99, '{"action":"order.submit"}', bytes(32))
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         async with get_connection_with_rls(alice.user_id, database) as connection:
-            await append_links(connection, bob.user_id, [forged])
+            await append_links(connection, bob.user_id, Addition([forged]))
     async with get_connection_with_rls(alice.user_id, database) as connection:
         moved = await connection.execute("UPDATE corral.audit_heads SET seq = 99 WHERE user_id = $1", bob.user_id)
     assert moved == "UPDATE 0"

@@ -1,19 +1,21 @@
 """What is written down before and after something is sent: numbered, on the disk, and never in the answer's way."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from uuid import UUID
 
 import asyncpg
 import pytest
 
-from corral.audit import group_commit, queries
+from corral.audit import group_commit, queries, writing
 from corral.audit import trail as trails
-from corral.audit.chain import canonical_text, read_text
+from corral.audit.chain import canonical_text, follows, read_text
 from corral.audit.group_commit import GroupCommit
-from corral.audit.models import AuditEntry, NewEntry, Result
+from corral.audit.models import AuditEntry, Link, NewEntry, Result
 from corral.audit.problems import AuditUnavailable
 from corral.audit.queries import Filters
 from corral.audit.reading import load_deeds
@@ -89,6 +91,76 @@ async def test_orders_of_the_same_moment_share_few_commits(
         alice.user_id, before,
     )  # fmt: skip
     assert commits <= 8
+
+
+async def test_an_outcome_is_written_with_the_next_order_or_soon_by_itself(
+    trail: AuditTrail, alice: Person, owner: asyncpg.Connection
+) -> None:
+    (await trail.begin(alice.user_id, order())).conclude(Result.DONE)
+    last = await trail.begin(alice.user_id, order("next"))
+    shared = "SELECT count(DISTINCT xmin::text) FROM corral.audit_entries WHERE user_id = $1 AND seq >= $2"
+    assert await owner.fetchval(shared, alice.user_id, last.entry.seq - 1) == 1
+    last.conclude(Result.DONE)
+    last.conclude(Result.UNKNOWN)
+    async with asyncio.timeout(60):
+        while await pending_of(owner, alice.user_id):  # noqa: ASYNC110 - the database tells of nothing
+            await asyncio.sleep(0.02)
+    assert [entry.result for entry in (await entries_of(owner, alice.user_id))[-4:]] == ["begun", "done"] * 2
+
+
+async def test_entries_that_follow_ones_own_take_one_trip(
+    trail: AuditTrail, alice: Person, bob: Person, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await trail.begin(alice.user_id, order())
+    lock_head = queries.lock_head
+
+    async def refuse(*_: object, **__: object) -> None:
+        raise DatabaseUnavailable(reason="it was asked for the head")
+
+    monkeypatch.setattr(queries, "lock_head", refuse)
+    first.conclude(Result.DONE)
+    second = await trail.begin(alice.user_id, order())
+    assert (second.entry.seq, second.entry.at > first.entry.at) == (first.entry.seq + 2, True)
+    assert abs(await owner.fetchval("SELECT clock_timestamp()") - second.entry.at) < timedelta(seconds=2)
+    monkeypatch.setattr(writing, "MOST_KNOWN", 1)
+    monkeypatch.setattr(queries, "lock_head", lock_head)
+    await trail.begin(bob.user_id, order())  # and Alice's head is forgotten
+    monkeypatch.setattr(queries, "lock_head", refuse)
+    await trail.begin(bob.user_id, order())
+    with pytest.raises(AuditUnavailable):
+        await trail.begin(alice.user_id, order())
+
+
+async def test_processes_that_add_to_one_chain_in_turns_follow_each_other(
+    trail: AuditTrail, service: Service, alice: Person, owner: asyncpg.Connection
+) -> None:
+    vault = service.resources.vault
+    other = AuditTrail(service.resources.database, vault)
+    for adding in (trail, other, other, trail, trail):
+        (await adding.begin(alice.user_id, order())).conclude(Result.DONE)
+    await trail.close()
+    await other.close()
+    assert await pending_of(owner, alice.user_id) == 0
+    rows = await owner.fetch(
+        "SELECT seq, body, mac FROM corral.audit_entries WHERE user_id = $1 ORDER BY seq", alice.user_id
+    )
+    links = [Link(*row) for row in rows]
+    before = [b"", *(link.mac for link in links)]
+    assert [link.seq for link in links] == list(range(1, len(links) + 1))
+    assert all(follows(vault, alice.user_id, mac, link) for mac, link in zip(before, links, strict=False))
+    times = [read_text(link.body).at for link in links]
+    assert times == sorted(times)
+
+
+async def test_after_a_pause_of_the_clock_the_database_is_asked_for_the_time(
+    trail: AuditTrail, alice: Person, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the machine has slept: its monotonic clock has stood still meanwhile."""
+    await trail.begin(alice.user_id, order())
+    asleep = time.monotonic() - 3_600
+    monkeypatch.setattr(writing, "time", SimpleNamespace(monotonic=lambda: asleep))
+    entry = (await trail.begin(alice.user_id, order())).entry
+    assert abs(await owner.fetchval("SELECT clock_timestamp()") - entry.at) < timedelta(seconds=60)
 
 
 async def test_an_order_whose_entry_cannot_be_written_within_two_seconds_is_not_sent(

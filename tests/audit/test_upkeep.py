@@ -14,7 +14,7 @@ from corral.audit.heads import load_heads
 from corral.audit.models import ANYONE, Action, Result
 from corral.audit.trail import AuditTrail
 from corral.audit.upkeep import open_audit_trail
-from corral.audit.writing import append_entries
+from corral.audit.writing import ChainWriter
 from corral.errors import DatabaseUnavailable
 from tests.audit.trails import entries_of, order, pending_of
 from tests.conftest import Service
@@ -75,9 +75,9 @@ async def test_an_intent_whose_commit_was_not_confirmed_is_concluded_as_refused_
     trail: AuditTrail, service: Service, alice: Person, owner: asyncpg.Connection
 ) -> None:
     known = await trail.begin(alice.user_id, order("known"))
-    async with queries.open_writing(service.resources.database) as connection:
-        begun = replace(order("unconfirmed"), result=Result.BEGUN)
-        await append_entries(connection, service.resources.vault, alice.user_id, [begun], trail.process_id)
+    begun = replace(order("unconfirmed"), result=Result.BEGUN)
+    writer = ChainWriter(service.resources.database, service.resources.vault, trail.process_id)
+    await writer.write(alice.user_id, [begun])
     await age(owner, alice)
     await trail.close_abandoned()
     *_, last = await entries_of(owner, alice.user_id)

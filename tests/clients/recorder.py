@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import AnyStr
 
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, web
 from yarl import URL
@@ -29,6 +30,9 @@ _HEADERS_OF_A_CONNECTION = {"connection", "host", "transfer-encoding", "upgrade"
 _HEADERS_RECORDED = {"accept", "apca-api-key-id", "apca-api-secret-key", "authorization", "content-type"}
 _CHUNK = 65_536
 
+Answered = tuple[int, str, bytes]
+"""Status, media type and body."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recorder:
@@ -44,10 +48,18 @@ class Recorder:
 @asynccontextmanager
 async def recording(sandbox_url: str, key_id: str, folder: Path) -> AsyncGenerator[Recorder]:
     """Records while the block runs. `key_id` is the one whose secrets are masked; the certificate goes to `folder`."""
+    async with (
+        ClientSession(auto_decompress=False) as http,
+        relaying(Relay(http, sandbox_url, key_id), folder) as recorder,
+    ):
+        yield recorder
+
+
+@asynccontextmanager
+async def relaying(relay: "Relay", folder: Path) -> AsyncGenerator[Recorder]:
+    """Listens for the relay while the block runs."""
     certificate, tls = _certificate(folder)
     async with AsyncExitStack() as stack:
-        http = await stack.enter_async_context(ClientSession(auto_decompress=False))
-        relay = _Relay(http, sandbox_url, key_id)
         runner = web.ServerRunner(web.Server(relay.handle, access_log=None), handle_signals=False, shutdown_timeout=0.1)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
@@ -67,10 +79,12 @@ async def recording(sandbox_url: str, key_id: str, folder: Path) -> AsyncGenerat
         )
 
 
-class _Relay:
+class Relay:
+    """Passes on to the sandbox what a client sends, and its answers."""
+
     def __init__(self, http: ClientSession, sandbox_url: str, key_id: str) -> None:
-        self._http = http
-        self._sandbox_url = sandbox_url
+        self.http = http
+        self.sandbox_url = sandbox_url
         self._secrets = {secret_of(key_id): "SECRET", token_of(key_id): "TOKEN", key_id: "KEY"}
         self.recorded: list[Exchange | Socket] = []
 
@@ -86,12 +100,25 @@ class _Relay:
         body = await request.read()
         exchange = Exchange(request.method, path, recorded, self._mask(body.decode()))
         self.recorded.append(exchange)
-        url = URL(self._sandbox_url + path, encoded=True)
-        async with self._http.request(request.method, url, headers=passed_on, data=body or None) as response:
-            answer = await response.read()
-            exchange.finish(response.status, answer)
-            kept = {"Content-Type": response.headers.get("Content-Type", "application/json")}
-            return web.Response(status=response.status, headers=kept if answer else {}, body=answer)
+        status, kind, answer = await self.ask(request.method, path, passed_on, body)
+        exchange.finish(status, answer)
+        return web.Response(status=status, headers={"Content-Type": kind} if answer else {}, body=answer)
+
+    async def ask(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answered:
+        return await self.send(method, self.sandbox_url + path, headers, body)
+
+    async def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Answered:
+        asked = self.http.request(method, URL(url, encoded=True), headers=headers, data=body or None)
+        async with asked as response:
+            kind = response.headers.get("Content-Type", "application/json")
+            return response.status, kind, await response.read()
+
+    def socket_address(self, path: str) -> str:
+        return self.sandbox_url + path
+
+    def translated(self, frame: AnyStr, path: str) -> AnyStr:  # noqa: ARG002 - for relays that use other keys there
+        """What is sent on in place of a frame."""
+        return frame
 
     async def _handle_socket(
         self, request: web.BaseRequest, path: str, recorded: dict[str, str], passed_on: Mapping[str, str]
@@ -99,18 +126,18 @@ class _Relay:
         socket = Socket(path, recorded)
         self.recorded.append(socket)
         passed_on = {name: value for name, value in passed_on.items() if not name.lower().startswith("sec-websocket")}
-        url = URL(self._sandbox_url + path, encoded=True)
-        async with self._http.ws_connect(url, headers=passed_on, max_msg_size=0) as upstream:
+        url = URL(self.socket_address(path), encoded=True)
+        async with self.http.ws_connect(url, headers=passed_on, max_msg_size=0) as upstream:
             downstream = web.WebSocketResponse(compress=False, max_msg_size=0)
             await downstream.prepare(request)
             back = asyncio.create_task(_pass_back(upstream, downstream))
             async for frame in downstream:
                 if frame.type is WSMsgType.TEXT:
                     socket.sent.append(Message.of_text(self._mask(frame.data)))
-                    await upstream.send_str(frame.data)
+                    await upstream.send_str(self.translated(frame.data, path))
                 elif frame.type is WSMsgType.BINARY:
                     socket.sent.append(self._masked(Message.of_bytes(frame.data)))
-                    await upstream.send_bytes(frame.data)
+                    await upstream.send_bytes(self.translated(frame.data, path))
             back.cancel()
         return downstream
 

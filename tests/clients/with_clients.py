@@ -15,6 +15,7 @@ from tests.clients import recordings
 from tests.clients.recorder import Recorder, recording
 
 KEY_ID: Final = "PKCLIENT0001"
+OWN_KEYS: Final = {"KEY_ID": KEY_ID, "SECRET": secret_of(KEY_ID), "TOKEN": token_of(KEY_ID)}
 _DRIVERS: Final = Path(__file__).parent / "drivers"
 _INSTALLED: Final = Path(__file__).parents[2] / ".tools" / "clients"
 _PATIENCE: Final = 180
@@ -312,7 +313,7 @@ CLIENTS: Final = (
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.name)
 async def test_a_client_works_unmodified(client: Client, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     async with recordings.still_sandbox() as sandbox, recording(sandbox.url, KEY_ID, tmp_path) as recorder:
-        got = await _run(client, sandbox, recorder)
+        got = await run(client, sandbox, recorder, OWN_KEYS)
         sent = recordings.lines_of(recorder.recorded)
     assert got == client.expectation()
     if request.config.getoption("--record"):
@@ -320,13 +321,11 @@ async def test_a_client_works_unmodified(client: Client, tmp_path: Path, request
     assert sent == recordings.read(client.name)
 
 
-async def _run(client: Client, sandbox: Sandbox, recorder: Recorder) -> dict[str, list[Any]]:
-    """Returns what the client's program has printed."""
+async def run(client: Client, sandbox: Sandbox, recorder: Recorder, keys: dict[str, str]) -> dict[str, list[Any]]:
+    """Returns what the client's program has printed. `keys` are what it calls `KEY_ID`, `SECRET` and `TOKEN`."""
     environment = {
         **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
-        "KEY_ID": KEY_ID,
-        "SECRET": secret_of(KEY_ID),
-        "TOKEN": token_of(KEY_ID),
+        **keys,
         "SANDBOX_URL": recorder.url,
         "SANDBOX_TLS_URL": recorder.tls_url,
         "PROXY_URL": recorder.proxy_url,

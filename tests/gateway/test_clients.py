@@ -7,24 +7,22 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Final
-from uuid import UUID
 
 import orjson
 import pytest
 from aiohttp import ClientSession
 from yarl import URL
 
-from corral.gateway.operations import OPERATIONS
 from corral_sandbox import Sandbox, secret_of, token_of
 from tests.clients import recordings
 from tests.conftest import Service, StartService
+from tests.gateway.recorded import REFUSED, operation_of, with_prefix
 from tests.grants.conftest import GrantOwner
 from tests.sandbox.judges import of_the_sdk
 
 Json = Any
 
 OWN: Final = "gateway.corral.example"
-_DATA: Final = re.compile(r"/(v2/stocks|v1beta[13]|v1/corporate-actions)\b")
 _THANKSGIVING: Final[Json] = {"start": date(2026, 11, 25), "end": date(2026, 11, 27)}
 _WEEK: Final[Json] = {
     "start": datetime.fromisoformat("2026-11-16T00:00Z"),
@@ -57,32 +55,6 @@ async def gateway(start_service: StartService, still: Sandbox) -> AsyncGenerator
     upstream = {"alpaca_paper_url": still.paper_url, "alpaca_live_url": still.live_url, "alpaca_data_url": still.url}
     async with start_service(gateway_url=f"https://{OWN}", upstream_timeout_seconds=10, **upstream) as other:
         yield other
-
-
-# What a grant never allows, or not yet, although the client sends it.
-REFUSED: Final = {
-    "PATCH /v2/account/configurations": "the account's settings are its owner's",
-    "GET /v1/locates": "serves only the borrowing of shares",
-    "POST /v1/locates": "borrows shares, for a fee",
-    "GET /v1/locates/quotes": "serves only the borrowing of shares",
-    "GET /v1/locates/{locate_id}": "serves only the borrowing of shares",
-    "GET /v2/tokenization/requests": "serves only tokenization",
-    "GET /v2/tokenization/requests/{tokenization_request_id}": "serves only tokenization",
-    "GET /v2/tokenization/requests:by_client_request_id": "serves only tokenization",
-    "POST /v2/tokenization/mint": "moves shares out of the account",
-    "GET /v2/wallets": "serves only withdrawals",
-    "GET /v2/wallets/fees/estimate": "serves only withdrawals",
-    "GET /v2/wallets/transfers": "serves only withdrawals",
-    "POST /v2/wallets/transfers": "moves coins out of the account",
-    "GET /v2/wallets/transfers/{transfer_id}": "serves only withdrawals",
-    "GET /v2/wallets/whitelists": "serves only withdrawals",
-    "POST /v2/wallets/whitelists": "serves only withdrawals",
-    "DELETE /v2/wallets/whitelists/{whitelisted_address_id}": "serves only withdrawals",
-    "GET /v2/wallets/travel-rule/vasps": "serves only withdrawals",
-    "PATCH /v2/wallets/whitelists/{whitelisted_address_id}/travel-rule-info": "serves only withdrawals",
-    "GET /v2beta1/events/activities": "a stream of events",
-    "GET /v2/events/trades": "a stream of events",
-}
 
 
 @dataclass
@@ -128,7 +100,10 @@ async def test_a_recorded_client_has_the_same_outcomes_as_at_alpaca(
 
 
 async def _assert_same(line: Json, there: Replay, here: Replay) -> None:
-    path, operation = line["path"] if here.headers else _with_prefix(line["path"]), _operation(line)
+    path, operation = (
+        line["path"] if here.headers else with_prefix(line["path"]),
+        operation_of(line["method"], line["path"]),
+    )
     if operation in REFUSED:
         status, told = await here.ask(line, path)
         assert (status, told["code"]) == (403, 40310000), line
@@ -160,23 +135,6 @@ _VARYING: Final = re.compile(
 
 def _masked(answer: Json) -> Json:
     return json.loads(_VARYING.sub("", json.dumps(answer)).replace("corral-", ""))
-
-
-def _operation(line: Json) -> str | None:
-    target = line["path"].removeprefix("/paper")
-    target = re.sub(r"\{\{[^}]*\}\}", str(UUID(int=0)), target)
-    for operation in OPERATIONS:
-        shape = re.sub(r"\\\{[^}]*\\\}", "[^/?]+", re.escape(operation.path))
-        if operation.method == line["method"] and re.fullmatch(shape + r"(?:\?.*)?", target):
-            return operation.name
-    return None
-
-
-def _with_prefix(path: str) -> str:
-    """As the client asks, if it is told the two addresses of a grant."""
-    if path.startswith("/paper/"):
-        return "/alpaca" + path.removeprefix("/paper")
-    return ("/alpaca/data" if _DATA.match(path) else "/alpaca") + path
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,15 @@ async def test_every_option_reaches_the_broker() -> None:
         assert KEYS["APCA-API-SECRET-KEY"] not in running.err
 
 
+@pytest.fixture
+def sighup_is_not_ignored() -> Generator[None]:
+    """Also where the tests run under `nohup`: what is ignored here is ignored by every program that is started."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("sighup_is_not_ignored")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_a_signal_ends_it_in_order(how: signal.Signals) -> None:
     async with _started() as (running, _):

@@ -1,6 +1,7 @@
 """Writes the entries of one owner that arrive while a transaction is under way together in the next one.
 
-So hundreds of orders a second on one account cost tens of commits. Owners do not wait for each other.
+So hundreds of orders a second on one account cost tens of commits. Owners do not wait for each other. What nobody
+waits for is written with the next entry that somebody does wait for, or a moment later by itself.
 """
 
 import asyncio
@@ -20,6 +21,8 @@ ENTRIES_PER_COMMIT: Final = 200  # at most
 WRITERS: Final = 4
 # Outcomes and sums that wait for the database. Beyond them they are lost, and the next process concludes as unknown.
 MOST_LATE: Final = 50_000
+# So long does an outcome wait for the next order's entry. A killed process forgets the outcomes that wait.
+LINGER_SECONDS: Final = 0.05
 FIRST_RETRY_SECONDS: Final = 0.5
 LONGEST_RETRY_SECONDS: Final = 30.0
 
@@ -43,6 +46,7 @@ class GroupCommit:
         self._write = write
         self._queues: dict[UUID, deque[Submitted]] = {}
         self._writers: set[asyncio.Task[None]] = set()  # one for each queue
+        self._lingering: dict[UUID, list[Submitted]] = {}  # of those without a queue
         self._slots = asyncio.Semaphore(WRITERS)
         self._late: list[Submitted] = []
         self._retry: asyncio.TimerHandle | None = None
@@ -57,7 +61,14 @@ class GroupCommit:
 
     def submit_unawaited(self, user_id: UUID, entry: NewEntry) -> None:
         """Returns at once. What the database does not take is tried again."""
-        self._enqueue(Submitted(user_id, entry, None))
+        submitted = Submitted(user_id, entry, None)
+        if user_id in self._queues:
+            self._enqueue(submitted)
+        elif lingering := self._lingering.get(user_id):
+            lingering.append(submitted)
+        else:
+            self._lingering[user_id] = [submitted]
+            asyncio.get_running_loop().call_later(LINGER_SECONDS, self._enqueue_lingering, user_id)
 
     def withdraw(self, user_id: UUID, written: "asyncio.Future[AuditEntry]") -> bool:
         """Returns whether the entry will not be written: False for one that has been, or is just being written."""
@@ -80,7 +91,9 @@ class GroupCommit:
         self._retry_late()
         try:
             async with asyncio.timeout(seconds):
-                while self._writers:
+                while self._writers or self._lingering:
+                    for user_id in list(self._lingering):
+                        self._enqueue_lingering(user_id)
                     await asyncio.wait(self._writers)
                     await asyncio.sleep(0)  # who gave up on an entry that was written after all concludes it now
         except TimeoutError:
@@ -88,7 +101,8 @@ class GroupCommit:
                 writer.cancel()
         if self._retry is not None:
             self._retry.cancel()
-        if lost := len(self._late) + sum(map(len, self._queues.values())):
+        left = [*self._queues.values(), *self._lingering.values()]
+        if lost := len(self._late) + sum(map(len, left)):
             _log.error("audit_entries_lost", entries=lost)
 
     def _enqueue(self, submitted: Submitted) -> None:
@@ -96,10 +110,14 @@ class GroupCommit:
         if queue is not None:
             queue.append(submitted)
             return
-        self._queues[submitted.user_id] = deque([submitted])
+        self._queues[submitted.user_id] = deque([*self._lingering.pop(submitted.user_id, ()), submitted])
         writer = asyncio.get_running_loop().create_task(self._write_queue(submitted.user_id))
         self._writers.add(writer)
         writer.add_done_callback(self._finish)
+
+    def _enqueue_lingering(self, user_id: UUID) -> None:
+        for submitted in self._lingering.pop(user_id, ()):
+            self._enqueue(submitted)
 
     def _finish(self, writer: asyncio.Task[None]) -> None:
         self._writers.discard(writer)

@@ -39,6 +39,23 @@ class Filters:
     grant_id: UUID | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """Links that follow each other. `begun` and `concluded` are numbers of intents, the former in these links."""
+
+    links: Sequence[Link]
+    begun: Sequence[int] = ()
+    process_id: UUID | None = None
+    concluded: Sequence[int] = ()
+
+    def columns(self) -> tuple[object, ...]:
+        links = self.links
+        return (
+            *([link.seq for link in links], [link.body for link in links], [link.mac for link in links]),
+            *(self.begun, self.process_id, self.concluded),
+        )
+
+
 # In one user's chain.
 
 
@@ -61,16 +78,8 @@ async def lock_head(connection: Connection, user_id: UUID, *, waits_for_disk: bo
     return LockedHead(Head(row["seq"], row["mac"]), row["moment"], row["scope"])
 
 
-async def append_links(
-    connection: Connection,
-    user_id: UUID,
-    links: Sequence[Link],
-    *,
-    begun: Sequence[int] = (),
-    process_id: UUID | None = None,
-    concluded: Sequence[int] = (),
-) -> None:
-    """To be called after `lock_head`, with links that follow it. `begun` and `concluded` are numbers of intents."""
+async def append_links(connection: Connection, user_id: UUID, added: Addition) -> None:
+    """To be called after `lock_head`, with links that follow it."""
     await connection.execute(
         """
         WITH appended AS (
@@ -83,8 +92,18 @@ async def append_links(
         )
         UPDATE corral.audit_heads SET seq = $8, mac = $9, moved_at = clock_timestamp() WHERE user_id = $1
         """,
-        user_id, [link.seq for link in links], [link.body for link in links], [link.mac for link in links],
-        begun, process_id, concluded, links[-1].seq, links[-1].mac,
+        user_id, *added.columns(), added.links[-1].seq, added.links[-1].mac,
+    )  # fmt: skip
+
+
+async def extend_chain(database: Database, user_id: UUID, head: Head, moment: datetime, added: Addition) -> bool:
+    """Adds links that follow this head, in a transaction of its own, whose commit waits for the disk.
+
+    Returns False, and adds nothing, if the chain ends otherwise, or the moment is a second from the database's time.
+    """
+    return await database.fetchval(
+        "SELECT corral.extend_audit_chain($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        user_id, head.seq, head.mac, moment, *added.columns(),
     )  # fmt: skip
 
 

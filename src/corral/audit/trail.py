@@ -12,7 +12,7 @@ from corral.audit.group_commit import GroupCommit
 from corral.audit.models import Action, Actor, AuditEntry, NewEntry, Result
 from corral.audit.problems import AuditUnavailable
 from corral.audit.tallies import Tallies
-from corral.audit.writing import append_entries, record_in
+from corral.audit.writing import ChainWriter, record_in
 from corral.database.connection import Connection, Database
 from corral.edge.request_state import StateKey
 from corral.logs import get_logger
@@ -30,12 +30,13 @@ _log = get_logger()
 class AuditTrail:
     """Belongs to one event loop, and lives as long as the process."""
 
-    __slots__ = ("_commits", "_database", "_open", "_tallies", "_vault", "process_id")
+    __slots__ = ("_commits", "_database", "_open", "_tallies", "_vault", "_writer", "process_id")
 
     def __init__(self, database: Database, vault: Vault) -> None:
         self.process_id: Final = uuid4()
         self._database = database
         self._vault = vault
+        self._writer = ChainWriter(database, vault, self.process_id)
         self._commits = GroupCommit(self._write)
         self._tallies = Tallies()
         self._open: set[tuple[UUID, int]] = set()  # user and number of what this process has begun and not concluded
@@ -126,8 +127,7 @@ class AuditTrail:
         await self._commits.close(_CLOSE_SECONDS)
 
     async def _write(self, user_id: UUID, entries: Sequence[NewEntry]) -> list[AuditEntry]:
-        async with queries.open_writing(self._database) as connection:
-            written = await append_entries(connection, self._vault, user_id, entries, self.process_id)
+        written = await self._writer.write(user_id, entries)
         for entry in written:
             if entry.concludes is not None:
                 self._open.discard((user_id, entry.concludes))

@@ -114,6 +114,35 @@ BEGIN
 END
 $$;
 
+-- Adds to a chain in one trip, for a process that knows how it ended, and commits on the disk. Returns false, and adds
+-- nothing, if something was added meanwhile, or if the moment is not now.
+CREATE FUNCTION corral.extend_audit_chain(
+    p_user_id uuid, last_seq bigint, last_mac bytea, moment timestamptz,
+    seqs bigint[], bodies text[], macs bytea[], begun bigint[], p_process_id uuid, concluded bigint[])
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = ''
+AS $$
+BEGIN
+    PERFORM set_config('app.current_user_id', p_user_id::text, true), set_config('synchronous_commit', 'on', true);
+    UPDATE corral.audit_heads h
+    SET seq = seqs[array_upper(seqs, 1)], mac = macs[array_upper(macs, 1)], moved_at = clock_timestamp()
+    WHERE h.user_id = p_user_id AND h.seq = last_seq AND h.mac = last_mac
+      AND moment BETWEEN clock_timestamp() - interval '1 second' AND clock_timestamp() + interval '1 second';
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    INSERT INTO corral.audit_entries (user_id, seq, body, mac)
+    SELECT p_user_id, link.* FROM unnest(seqs, bodies, macs) link;
+    IF cardinality(begun) > 0 THEN
+        INSERT INTO corral.audit_pending (user_id, seq, process_id) SELECT p_user_id, unnest(begun), p_process_id;
+    END IF;
+    IF cardinality(concluded) > 0 THEN
+        DELETE FROM corral.audit_pending p WHERE p.user_id = p_user_id AND p.seq = ANY (concluded);
+    END IF;
+    RETURN true;
+END
+$$;
+
 -- For nobody in particular -------------------------------------------------------------------------
 
 -- Which chains have grown, to publish their heads. A mac tells nothing of what it is about.
@@ -149,7 +178,10 @@ AS $$
 $$;
 
 REVOKE ALL ON FUNCTION corral.keep_audit_entries(), corral.move_audit_head(), corral.lock_audit_head(uuid, boolean),
+    corral.extend_audit_chain(uuid, bigint, bytea, timestamptz, bigint[], text[], bytea[], bigint[], uuid, bigint[]),
     corral.audit_heads_since(timestamptz), corral.note_audit_process(uuid), corral.forget_audit_process(uuid),
     corral.abandoned_intents(uuid) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION corral.lock_audit_head(uuid, boolean), corral.audit_heads_since(timestamptz),
+GRANT EXECUTE ON FUNCTION corral.lock_audit_head(uuid, boolean),
+    corral.extend_audit_chain(uuid, bigint, bytea, timestamptz, bigint[], text[], bytea[], bigint[], uuid, bigint[]),
+    corral.audit_heads_since(timestamptz),
     corral.note_audit_process(uuid), corral.forget_audit_process(uuid), corral.abandoned_intents(uuid) TO corral_app;
