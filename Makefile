@@ -56,8 +56,8 @@ races: .venv/.dev-installed ## changes of a password against sign-ins by the old
 	$(BIN)/python -m pytest tests/identity/test_races.py --race-rounds=2000 -rP
 breakages: .venv/.dev-installed ## break Corral in each of the ways of tests/breakages, and look whether the tests notice
 	$(BIN)/python -m tests.breakages $(BREAKAGES)
-clients: .venv/.dev-installed $(CLIENTS) ## run other people's clients of Alpaca against the sandbox, and a grant's snippets
-	$(BIN)/python -m pytest tests/clients/with_clients.py tests/clients/with_snippets.py $(RECORD)
+clients: .venv/.dev-installed $(CLIENTS) ## run other people's clients of Alpaca against the sandbox and through grants
+	$(BIN)/python -m pytest tests/clients/with_clients.py tests/clients/with_grants.py tests/clients/with_snippets.py $(RECORD)
 fuzz: .venv/.dev-installed ## ask the sandbox at random by Alpaca's OpenAPI documents, for a quarter of an hour
 	$(BIN)/python -m pytest tests/sandbox/test_fuzzing.py tests/sandbox/test_control_fuzzing.py --fuzz-minutes=10
 check: .venv/.dev-installed ## linters, types, architecture

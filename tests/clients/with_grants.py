@@ -6,22 +6,21 @@ gateway, which has to refuse it, and then of the sandbox with the account's own 
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import AnyStr, Final, cast
+from typing import Any, AnyStr, Final, cast
 
 import pytest
 from aiohttp import ClientSession
 
 from corral_sandbox import secret_of, token_of
+from tests.access import browser, sign_in_by_link
 from tests.clients import recordings
 from tests.clients.recorder import Answered, Relay, relaying
 from tests.clients.recordings import Message
 from tests.clients.with_clients import CLIENTS, Client, run
-from tests.conftest import StartService
-from tests.gateway.conftest import carol
+from tests.conftest import Service, StartService
 from tests.gateway.recorded import REFUSED, operation_of, with_prefix
-from tests.grants.conftest import GrantOwner
-
-__all__ = ["carol"]  # a fixture
+from tests.grants.conftest import GrantOwner, reader_of
+from tests.identity.members import add_member
 
 _TRADE_STREAMS: Final = {"/paper/stream": "/alpaca/stream"}
 _REFUSALS: Final = {401, 403, 404, 405}
@@ -71,15 +70,20 @@ class GrantRelay(Relay):
         return text
 
 
+async def _new_grant(service: Service, key_id: str) -> dict[str, Any]:
+    member = await add_member(service)
+    async with browser(service.url, await sign_in_by_link(service, member.user_id)) as page:
+        owner = GrantOwner(member, page, reader_of(service))
+        return await owner.grant(await owner.account(key_id), access="trade")
+
+
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.name)
-async def test_a_client_works_through_a_grant(
-    client: Client, carol: GrantOwner, start_service: StartService, tmp_path: Path
-) -> None:
+async def test_a_client_works_through_a_grant(client: Client, start_service: StartService, tmp_path: Path) -> None:
     key_id = f"PKGRANTED{client.name.upper().replace('_', '')}"
     async with recordings.still_sandbox() as sandbox:
         upstream = {"alpaca_paper_url": sandbox.paper_url, "alpaca_data_url": sandbox.url}
         async with start_service(upstream_timeout_seconds=10, **upstream) as service, ClientSession() as http:
-            grant = await carol.grant(await carol.account(key_id), access="trade")
+            grant = await _new_grant(service, key_id)
             relay = GrantRelay(http, sandbox.url, key_id=key_id, gateway_url=service.url, grant=grant)
             keys = {"KEY_ID": grant["key_id"], "SECRET": grant["secret_key"], "TOKEN": grant["secret_key"]}
             async with relaying(relay, tmp_path) as recorder:

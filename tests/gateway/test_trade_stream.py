@@ -357,7 +357,7 @@ async def test_sockets_are_limited_by_grant_and_by_account(
     monkeypatch.setattr(stream_rooms, "MOST_OF_A_GRANT", 2)
     monkeypatch.setattr(stream_rooms, "MOST_OF_AN_ACCOUNT", 3)
     second = await carol.grant(bot.grant["credential_id"])
-    too_many = {"action": "error", "data": {"error_message": "connection limit exceeded"}}
+    too_many = {"stream": "error", "action": "error", "data": {"error_message": "connection limit exceeded"}}
     async with AsyncExitStack() as stack:
         for grant, expected in ((bot.grant, AUTHORIZED), (bot.grant, AUTHORIZED), (bot.grant, too_many)):
             line = await stack.enter_async_context(connected(service.url))

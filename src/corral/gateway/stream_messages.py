@@ -96,7 +96,8 @@ def listening(*, is_heard: bool) -> bytes:
 
 
 def failed(message: str) -> bytes:
-    return orjson.dumps({"action": "error", "data": {"error_message": message}})
+    """As Alpaca says it, and with a `stream`, without which the JavaScript client 3 ends its program."""
+    return orjson.dumps({"stream": "error", "action": "error", "data": {"error_message": message}})
 
 
 def _said(stream: str, data: dict[str, object]) -> bytes:
