@@ -1,7 +1,7 @@
 """Runs each client's program through the gateway, with a grant in place of keys: it prints what it prints at Alpaca.
 
-What a grant does not open (withdrawals, settings, streams of events, market data that is pushed) is asked of the
-gateway, which has to refuse it, and then of the sandbox with the account's own keys, so that the program goes on.
+What a grant does not open (withdrawals, settings, market data that is pushed) is asked of the gateway, which has to
+refuse it, and then of the sandbox with the account's own keys, so that the program goes on.
 """
 
 from collections.abc import Mapping

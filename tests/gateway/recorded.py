@@ -18,7 +18,7 @@ _DATA: Final = re.compile(r"/(v2/stocks|v1beta[13]|v1/corporate-actions)\b")
 CLIENTS: Final = sorted(file.stem for file in recordings.FOLDER.glob("*.jsonl"))
 
 
-# What a grant never allows, or not yet, although a client sends it.
+# What a grant never allows, although a client sends it.
 REFUSED: Final = {
     "PATCH /v2/account/configurations": "the account's settings are its owner's",
     "GET /v1/locates": "serves only the borrowing of shares",
@@ -39,8 +39,6 @@ REFUSED: Final = {
     "DELETE /v2/wallets/whitelists/{whitelisted_address_id}": "serves only withdrawals",
     "GET /v2/wallets/travel-rule/vasps": "serves only withdrawals",
     "PATCH /v2/wallets/whitelists/{whitelisted_address_id}/travel-rule-info": "serves only withdrawals",
-    "GET /v2beta1/events/activities": "a stream of events",
-    "GET /v2/events/trades": "a stream of events",
 }
 
 

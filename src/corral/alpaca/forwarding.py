@@ -39,7 +39,7 @@ class Api(StrEnum):
 class Forwarded:
     """`target` is the path with its query, as it is sent, without the path of the configured base URL.
 
-    `body` is JSON.
+    `body` is JSON. One that `is_endless` asks for a stream of events, whose end is not waited for.
     """
 
     environment: Environment
@@ -48,6 +48,7 @@ class Forwarded:
     target: str
     keys: Keys
     body: bytes | None = field(default=None, repr=False)
+    is_endless: bool = False
 
 
 class NotForwarded(Exception):  # noqa: N818 - named after the condition
@@ -76,7 +77,7 @@ class ForwardedAnswer:
 
     __slots__ = ("_ends_at", "_received", "_response", "answered_at", "headers", "status", "waited_seconds")
 
-    def __init__(self, response: ClientResponse, *, ends_at: float, waited_seconds: float) -> None:
+    def __init__(self, response: ClientResponse, *, ends_at: float | None, waited_seconds: float) -> None:
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
         self.answered_at = datetime.now(UTC)
@@ -95,7 +96,7 @@ class ForwardedAnswer:
         except ClientError as error:
             raise AnswerBroken(failure_of(error)) from None
         self._received += len(part)
-        if self._received > LARGEST_ANSWER_BYTES:
+        if self._received > LARGEST_ANSWER_BYTES and self._ends_at is not None:
             raise AnswerBroken(AlpacaServerError())
         return part
 
@@ -130,12 +131,13 @@ class Forwarder:
     async def forward(self, request: Forwarded) -> AsyncGenerator[ForwardedAnswer]:
         """Sends the request, and yields the answer when its head has arrived, within the upstream timeout.
 
-        The whole answer has to arrive within a minute. At the end of the block the connection is kept for the next
-        request, or closed if the answer was not read completely. Raises NotForwarded.
+        The whole answer has to arrive within a minute, unless it is endless. At the end of the block the connection is
+        kept for the next request, or closed if the answer was not read completely. Raises NotForwarded.
         """
         began, started = get_running_loop().time(), time.perf_counter()
         response = await self._head(request, began)
-        ends_at, waited = began + WHOLE_ANSWER_SECONDS, time.perf_counter() - started
+        waited = time.perf_counter() - started
+        ends_at = None if request.is_endless else began + WHOLE_ANSWER_SECONDS
         try:
             yield ForwardedAnswer(response, ends_at=ends_at, waited_seconds=waited)
         finally:
@@ -147,6 +149,8 @@ class Forwarder:
             raise NotForwarded(AlpacaAuthError(), is_sent=False)
         if request.body is not None:
             headers["Content-Type"] = "application/json"
+        if request.is_endless:
+            headers["Accept"] = "text/event-stream"
         url = URL(self._bases[request.environment, request.api] + request.target, encoded=True)
         session = self._reads if request.method == "GET" else self._writes
         progress = _Progress()

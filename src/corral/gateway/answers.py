@@ -13,6 +13,13 @@ from corral.logs import get_logger
 MOST_HELD_BYTES: Final = 256 * 1024
 _SENT_TOGETHER_BYTES: Final = 64 * 1024
 _NO_CONTENT: Final = 204
+_EVENTS: Final = "text/event-stream"
+_EVENT_HEADERS: Final = [
+    (b"content-type", _EVENTS.encode()),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),  # nginx would otherwise keep events back
+    (b"connection", b"close"),  # no request follows
+]
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -52,6 +59,32 @@ async def pass_on(answer: ForwardedAnswer, detector: LeakDetector, send: Send, h
         raise AnswerLate if isinstance(broken.reason, DeadlineExceeded) else AnswerUnusable from None
 
 
+async def pass_events_on(answer: ForwardedAnswer, detector: LeakDetector, send: Send, headers: Headers) -> None:
+    """Sends a stream of events line by line, so that nothing is sent in which a key may have begun.
+
+    Raises AnswerUnusable if it is none, and AnswerCut if it breaks off or has a key.
+    """
+    if answer.headers.get("Content-Encoding", "identity") != "identity" or _essence(answer.headers) != _EVENTS:
+        raise AnswerUnusable
+    await send({"type": "http.response.start", "status": answer.status, "headers": [*_EVENT_HEADERS, *headers]})
+    held = bytearray()
+    try:
+        while part := await answer.next_part():
+            if detector.finds_in(part):
+                _log.error("alpaca_key_in_answer")
+                raise AnswerCut
+            held += part
+            lines = held.rfind(b"\n") + 1
+            if lines:
+                await send({"type": "http.response.body", "body": bytes(held[:lines]), "more_body": True})
+                del held[:lines]
+            if len(held) > MOST_HELD_BYTES:
+                raise AnswerCut
+    except AnswerBroken:
+        raise AnswerCut from None
+    await send({"type": "http.response.body", "body": bytes(held)})
+
+
 def refuse_unusable(answer: ForwardedAnswer) -> None:
     """Raises AnswerUnusable for what no client of Alpaca expects: a redirect, a compressed body, a page."""
     if not 200 <= answer.status < 300 and not 400 <= answer.status < 600:  # noqa: PLR2004 - classes of statuses
@@ -64,13 +97,16 @@ def refuse_unusable(answer: ForwardedAnswer) -> None:
 
 def media_type(headers: Mapping[str, str]) -> bytes | None:
     """Returns the type of a body that may be passed on: JSON, or a picture (logos of companies)."""
-    text = headers.get("Content-Type", "application/json")
-    essence = text.partition(";")[0].strip().lower()
+    essence = _essence(headers)
     if essence == "application/json":
         return b"application/json"
     if essence in {"image/png", "image/jpeg", "image/webp", "image/gif"}:
         return essence.encode()
     return None
+
+
+def _essence(headers: Mapping[str, str]) -> str:
+    return headers.get("Content-Type", "application/json").partition(";")[0].strip().lower()
 
 
 class _Relay:

@@ -149,7 +149,10 @@ class Gateway:
             self._audit.count_read(
                 grant.user_id, grant.id, grant.credential_id, asked.match.operation.name, address=asked.address
             )
-            await self._reads.pass_on(asked, send)
+            if asked.match.operation.is_event_stream:
+                await self._streams.pass_events_on(asked, address, scope, receive, send)
+            else:
+                await self._reads.pass_on(asked, send)
         else:
             await self._changes.pass_on(asked, send)
 
@@ -192,8 +195,6 @@ def _matched(scope: Scope) -> Match:
     matched = match(scope["method"], asked.target)
     if matched.operation.host not in asked.hosts:
         raise _elsewhere(matched)
-    if matched.operation.is_event_stream:
-        raise NotGranted("Streams of events are not available through a grant yet.")
     scope["route"] = _Logged(f"/alpaca{matched.operation.path}")
     return matched
 
@@ -254,16 +255,17 @@ async def open_gateway(
     """At the end it waits for the answers to changes that were sent."""
     shares = FairShares(alpaca.budgets)
     changes = Changes(alpaca=alpaca, forwarder=forwarder, shares=shares, cache=cache, grants=grants, audit=audit)
-    sockets = open_trade_streams(
-        feeds=feeds, credentials=credentials, grants=grants, audit=audit, trusted_proxies=trusted_proxies
+    reads = Reads(alpaca, forwarder, shares)
+    opened = open_trade_streams(
+        feeds=feeds, credentials=credentials, grants=grants, audit=audit, trusted_proxies=trusted_proxies, reads=reads
     )
-    async with sockets as streams:
+    async with opened as streams:
         try:
             yield Gateway(
                 grants=grants,
                 credentials=credentials,
                 shares=shares,
-                reads=Reads(alpaca, forwarder, shares),
+                reads=reads,
                 changes=changes,
                 audit=audit,
                 trusted_proxies=trusted_proxies,

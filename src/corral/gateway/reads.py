@@ -7,7 +7,15 @@ from corral.alpaca.client import AlpacaClient
 from corral.alpaca.errors import AlpacaAuthError, ConnectionDropped, DeadlineExceeded, Unreachable
 from corral.alpaca.forwarding import AnswerBroken, ForwardedAnswer, Forwarder, NotForwarded
 from corral.alpaca.requests import Keys
-from corral.gateway.answers import MOST_HELD_BYTES, Send, pass_on, read_whole, refuse_unusable, send_whole
+from corral.gateway.answers import (
+    MOST_HELD_BYTES,
+    Send,
+    pass_events_on,
+    pass_on,
+    read_whole,
+    refuse_unusable,
+    send_whole,
+)
 from corral.gateway.fair_share import FairShares
 from corral.gateway.leaks import LeakDetector
 from corral.gateway.problems import AnswerLate, AnswerUnusable, KeysRefused, NothingSent
@@ -56,7 +64,10 @@ class Reads:
             wait = 0
             if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
                 wait = self._budgets.hold(asked.budget_key, answer.headers)
-            await pass_on(answer, detector, send, lambda: asked.headers(answer.waited_seconds, retry_after=wait))
+            if asked.match.operation.is_event_stream and answer.status == HTTPStatus.OK:
+                await pass_events_on(answer, detector, send, asked.headers(answer.waited_seconds))
+            else:
+                await pass_on(answer, detector, send, lambda: asked.headers(answer.waited_seconds, retry_after=wait))
 
     def _raise_problem(self, asked: GrantedRequest, failed: NotForwarded) -> Never:
         asked.log_failure(failed)

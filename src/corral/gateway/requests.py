@@ -46,7 +46,8 @@ class GrantedRequest:
     def forwarded(self, keys: Keys, body: bytes | None = None) -> Forwarded:
         operation = self.match.operation
         environment = self.credential.environment
-        return Forwarded(environment, _APIS[operation.host], operation.method, self.match.target, keys, body)
+        api, target = _APIS[operation.host], self.match.target
+        return Forwarded(environment, api, operation.method, target, keys, body, is_endless=operation.is_event_stream)
 
     def headers(self, waited_seconds: float, *, retry_after: int = 0) -> Headers:
         """Corral's own: the grant's part of the requests, and how long Corral took, without the wait for Alpaca."""

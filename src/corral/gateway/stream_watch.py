@@ -1,4 +1,4 @@
-"""Ends sockets whose grant has ended: asks the database twice a second, for all of them at once."""
+"""Ends sockets and streams of events whose grant has ended: asks the database twice a second, for all at once."""
 
 import asyncio
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Final, final
 
 from corral.errors import Problem
+from corral.gateway.event_streams import EventStream, EventStreams
 from corral.gateway.stream_rooms import UNAVAILABLE, Member, Room, Rooms, refusal_of
 from corral.grants.lookup import GrantReader
 from corral.grants.models import Grant
@@ -21,10 +22,11 @@ _log = get_logger()
 
 @final
 class StreamWatch:
-    """Fails closed: if the database does not respond, all sockets end."""
+    """Fails closed: if the database does not respond, all of them end."""
 
-    def __init__(self, rooms: Rooms, grants: GrantReader) -> None:
+    def __init__(self, rooms: Rooms, events: EventStreams, grants: GrantReader) -> None:
         self._rooms = rooms
+        self._events = events
         self._grants = grants
         self._checking: asyncio.Task[None] | None = None
 
@@ -66,7 +68,8 @@ class StreamWatch:
             member.socket.ping()
 
     async def _check(self) -> None:
-        asked = {grant.lookup: grant for room in self._rooms for grant in room.grants()}
+        held = [*(grant for room in self._rooms for grant in room.grants()), *(stream.grant for stream in self._events)]
+        asked = {grant.lookup: grant for grant in held}
         if not asked:
             return
         found = dict(zip(asked, await self._grants.reload(list(asked.values())), strict=True))
@@ -75,6 +78,9 @@ class StreamWatch:
             for member in list(room.members):
                 _check_member(member, asked, standing)
             self._check_room(room, asked, standing)
+        for stream in self._events:
+            if stream.grant.lookup in asked and not _goes_on(stream, found[stream.grant.lookup]):
+                stream.end()
 
     def _check_room(self, room: Room, asked: Mapping[bytes, Grant], standing: Mapping[bytes, Grant]) -> None:
         """Keys that were changed are used at once, and those that may not be used any more are not."""
@@ -90,6 +96,8 @@ class StreamWatch:
         for member in self._rooms.members():
             member.socket.close(*UNAVAILABLE)
         self._rooms.close()
+        for stream in self._events:
+            stream.end()
 
     def _report_bug(self, checking: "asyncio.Task[None]") -> None:
         if not checking.cancelled() and (bug := checking.exception()):
@@ -105,6 +113,16 @@ def _check_member(member: Member, asked: Mapping[bytes, Grant], standing: Mappin
     elif member.grant.lookup in asked:
         member.room.hearing.pop(member, None)
         member.revoke()
+
+
+def _goes_on(stream: EventStream, now: Grant | None) -> bool:
+    """With other keys than those that Alpaca was asked with, it is for the program to ask again."""
+    return (
+        now is not None
+        and refusal_of(now) is None
+        and now.admits(stream.address)
+        and now.stored.revision == stream.grant.stored.revision
+    )
 
 
 def _opens(grant: Grant, room: Room) -> bool:

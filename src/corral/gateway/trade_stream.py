@@ -16,9 +16,12 @@ from corral.audit.trail import AuditTrail
 from corral.credentials.reader import CredentialReader
 from corral.edge.client_address import Address, client_address
 from corral.edge.csrf import origin_of
-from corral.edge.middleware import Scope
+from corral.edge.middleware import Receive, Scope, Send
 from corral.edge.websocket import WebSocket
 from corral.errors import CrossOriginRefused, InternalError, MethodNotAllowed, Overloaded, Problem
+from corral.gateway.event_streams import EventStreams
+from corral.gateway.reads import Reads
+from corral.gateway.requests import GrantedRequest
 from corral.gateway.stream_messages import (
     Authenticate,
     Listen,
@@ -60,13 +63,21 @@ class TradeStreams:
     """Lives as long as the process."""
 
     def __init__(
-        self, rooms: Rooms, watch: StreamWatch, grants: GrantReader, audit: AuditTrail, trusted: Sequence[Network]
+        self,
+        rooms: Rooms,
+        events: EventStreams,
+        watch: StreamWatch,
+        *,
+        grants: GrantReader,
+        audit: AuditTrail,
+        trusted_proxies: Sequence[Network],
     ) -> None:
         self._rooms = rooms
+        self._events = events
         self._watch = watch
         self._grants = grants
         self._audit = audit
-        self._trusted_proxies = trusted
+        self._trusted_proxies = trusted_proxies
         self._strangers = 0
         self._conversations: set[asyncio.Task[None]] = set()
 
@@ -85,8 +96,7 @@ class TradeStreams:
         if scope["method"] != "GET":
             raise MethodNotAllowed("A WebSocket is opened with GET.", allow=("GET",))
         _refuse_other_origins(scope)
-        if not self._watch.is_running:
-            raise InternalError
+        self._refuse_unwatched()
         if self._strangers >= MOST_STRANGERS:
             raise Overloaded(retry_after=1)
         address = client_address(scope, self._trusted_proxies)
@@ -95,6 +105,18 @@ class TradeStreams:
         conversation = asyncio.get_running_loop().create_task(self._converse(socket, address), context=Context())
         self._conversations.add(conversation)
         conversation.add_done_callback(self._report_bug)
+
+    async def pass_events_on(
+        self, asked: GrantedRequest, address: Address | None, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Passes on a stream of events over HTTP. Raises a Problem if none has begun."""
+        self._refuse_unwatched()
+        await self._events.pass_on(asked, address, scope, receive, send)
+
+    def _refuse_unwatched(self) -> None:
+        """Nobody would end it when its grant ends."""
+        if not self._watch.is_running:
+            raise InternalError
 
     def _report_bug(self, conversation: "asyncio.Task[None]") -> None:
         self._conversations.discard(conversation)
@@ -205,11 +227,12 @@ async def open_trade_streams(
     grants: GrantReader,
     audit: AuditTrail,
     trusted_proxies: Sequence[Network],
+    reads: Reads,
 ) -> AsyncGenerator[TradeStreams]:
-    rooms = Rooms(feeds, credentials)
-    watch = StreamWatch(rooms, grants)
+    rooms, events = Rooms(feeds, credentials), EventStreams(reads)
+    watch = StreamWatch(rooms, events, grants)
     watch.start()
-    streams = TradeStreams(rooms, watch, grants, audit, trusted_proxies)
+    streams = TradeStreams(rooms, events, watch, grants=grants, audit=audit, trusted_proxies=trusted_proxies)
     try:
         yield streams
     finally:
