@@ -78,13 +78,17 @@ async def test_disabling_and_enabling_by_the_operator_and_by_an_administrator(
         await put(page, "POST", f"/api/people/{bob.user_id}/enable", {}, 204)
     await operators.disable_person(owner, vault, bob.email)
     await operators.enable_person(owner, vault, bob.email)
-    await operators.demote_person(owner, alice.email)
+    await operators.demote_person(owner, vault, alice.email)
     entries = (await entries_of(owner, bob.user_id))[before:]
     assert [(entry.action, entry.actor) for entry in entries] == [
         ("person.disabled", f"person:{alice.user_id}"), ("person.enabled", f"person:{alice.user_id}"),
         ("person.disabled", "operator"), ("person.enabled", "operator"),
     ]  # fmt: skip
     assert {entry.object_id for entry in entries} == {str(bob.user_id)}
+    of_alice = await entries_of(owner, alice.user_id)
+    assert [(entry.action, entry.actor) for entry in of_alice if entry.action.startswith("person.")] == [
+        ("person.promoted", "operator"), ("person.demoted", "operator"),
+    ]  # fmt: skip
 
 
 async def test_a_request_that_changes_nothing_leaves_no_entry(alice: Person, owner: asyncpg.Connection) -> None:

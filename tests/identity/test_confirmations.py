@@ -11,6 +11,7 @@ from corral.identity.problems import Unauthenticated
 from corral.identity.reauthentication import confirm_password
 from corral.secret import Secret
 from tests.access import browser, sign_in_by_link
+from tests.audit.trails import entries_of
 from tests.conftest import Service
 from tests.identity.members import Member, Reply, add_member, make_administrator, post, sign_in_as, status_of
 
@@ -51,6 +52,14 @@ async def test_the_fifth_wrong_confirmation_in_a_row_ends_that_session_and_no_ot
     assert reported == [REFUSED] * 4 + [ENDED]
     assert [await status_of(anonymous, cookie) for cookie in cookies] == [401, 200]
     assert _reported(await _confirm(service, cookies[1])) == REFUSED  # a new row begins
+
+
+async def test_a_wrong_confirmation_is_in_the_audit_trail(
+    service: Service, cookies: list[str], owner: asyncpg.Connection, carol: Member
+) -> None:
+    await _confirm(service, cookies[0])
+    (entry,) = [one for one in await entries_of(owner, carol.user_id) if one.action == "confirmation.refused"]
+    assert (entry.result, entry.actor.startswith("session:")) == ("refused", True)
 
 
 async def test_wrong_confirmations_are_counted_over_all_sessions_of_a_user(

@@ -189,7 +189,7 @@ async def test_invitations_of_a_former_administrator_are_refused(
     if how == "disabled":
         await operators.disable_person(owner, service.resources.vault, ada.email)
     else:
-        await operators.demote_person(owner, ada.email)
+        await operators.demote_person(owner, service.resources.vault, ada.email)
     assert await owner.fetchval("SELECT count(*) FROM corral.invitations WHERE invited_by = $1", ada.user_id) == 0
     assert await _refused(anonymous, code)
 

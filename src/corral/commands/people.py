@@ -63,7 +63,7 @@ async def promote_user(settings: Settings, email: str) -> None:
 
 async def demote_user(settings: Settings, email: str) -> None:
     async with open_for_operator(settings) as operator, operators.owner_connection(operator.owner_dsn) as connection:
-        await operators.demote_person(connection, email)
+        await operators.demote_person(connection, operator.vault, email)
         out.print(f"{email} is no longer an administrator. Their open invitations have ended.")
 
 

@@ -9,6 +9,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Final
 
+from corral.audit.models import Action, NewEntry, Result
+from corral.audit.writing import record_in
 from corral.database.connection import Connection, Database, get_connection_with_rls
 from corral.identity import queries
 from corral.identity.models import AuthUser
@@ -16,6 +18,7 @@ from corral.identity.passwords import is_password_of
 from corral.identity.problems import SessionEnded, SignInRefused, SignInThrottled, Unauthenticated
 from corral.identity.queries import UserRow
 from corral.identity.revalidation import lock_authorization
+from corral.identity.security_events import actor_of
 from corral.logs import get_logger
 from corral.secret import Secret
 from corral.vault import Vault
@@ -45,7 +48,7 @@ async def confirm_password(database: Database, vault: Vault, person: AuthUser, c
         _log.warning("confirmation_throttled", user_id=str(person.id), seconds=round(wait, 1))
         raise SignInThrottled(_PAUSED, retry_after=math.ceil(wait))
     if not await is_password_of(vault, person.id, password_sealed, current or Secret("")):
-        await _refuse(database, person)
+        await _refuse(database, vault, person)
     async with get_connection_with_rls(person.id, database) as connection:
         await queries.accept_confirmation(connection, person.id)
     return user
@@ -60,8 +63,10 @@ async def confirmed_connection(database: Database, person: AuthUser) -> AsyncGen
         yield connection
 
 
-async def _refuse(database: Database, person: AuthUser) -> None:
+async def _refuse(database: Database, vault: Vault, person: AuthUser) -> None:
+    entry = NewEntry(actor_of(person), Action.CONFIRMATION_REFUSED, Result.REFUSED)
     async with get_connection_with_rls(person.id, database) as connection:
         is_ended = await queries.refuse_confirmation(connection, person.session_or_token_id)
+        await record_in(connection, vault, person.id, entry)
     _log.warning("confirmation_refused", user_id=str(person.id), session_ended=is_ended)
     raise SessionEnded if is_ended else SignInRefused(_WRONG)

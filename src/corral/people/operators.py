@@ -67,14 +67,18 @@ async def enable_person(connection: Connection, vault: Vault, email: str) -> Non
 async def promote_person(connection: Connection, vault: Vault, email: str) -> None:
     """Makes the user an administrator, from the next request on."""
     user_id = await _find_user_id(connection, email)
-    await queries.set_admin_seal(connection, user_id, admin_seal(vault, user_id))
+    async with connection.transaction():
+        await queries.set_admin_seal(connection, user_id, admin_seal(vault, user_id))
+        await record_in(connection, vault, user_id, _entry(Action.PERSON_PROMOTED, user_id))
     _log.info("user_promoted", user_id=str(user_id))
 
 
-async def demote_person(connection: Connection, email: str) -> None:
+async def demote_person(connection: Connection, vault: Vault, email: str) -> None:
     """Makes the user no administrator, from the next request on. Their invitations no longer work."""
     user_id = await _find_user_id(connection, email)
-    await queries.set_admin_seal(connection, user_id, None)
+    async with connection.transaction():
+        await queries.set_admin_seal(connection, user_id, None)
+        await record_in(connection, vault, user_id, _entry(Action.PERSON_DEMOTED, user_id))
     _log.info("user_demoted", user_id=str(user_id))
 
 

@@ -30,6 +30,9 @@ _TITLES: Final[Mapping[str, str]] = {
     Action.TOKENS_REVOKED: "All API tokens revoked",
     Action.PERSON_DISABLED: "Member disabled",
     Action.PERSON_ENABLED: "Member enabled",
+    Action.PERSON_PROMOTED: "Made an administrator",
+    Action.PERSON_DEMOTED: "No longer an administrator",
+    Action.CONFIRMATION_REFUSED: "Password confirmation",
     Action.SIGN_IN_REFUSED: "Sign-in",
     Action.GRANT_MADE: "Grant created",
     Action.GRANT_NARROWED: "Grant narrowed",
@@ -60,7 +63,7 @@ _NOT_DONE_TITLES: Final[Mapping[str, str]] = {
     Action.WATCHLIST_CHANGE: "Changing a watchlist",
 }
 _ORDERS: Final = tuple(_NOT_DONE_TITLES)
-_REFUSALS: Final = (Action.GRANT_REFUSED, Action.SIGN_IN_REFUSED)
+_REFUSALS: Final = (Action.GRANT_REFUSED, Action.SIGN_IN_REFUSED, Action.CONFIRMATION_REFUSED)
 _GROUPS: Final[Mapping[str, Sequence[str]]] = {
     "orders": _ORDERS,
     "reads": (Action.GRANT_READ,),
