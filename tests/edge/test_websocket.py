@@ -33,6 +33,7 @@ class Echo:
             await send({"type": "http.response.start", "status": 400, "headers": [(b"content-length", b"0")]})
             await send({"type": "http.response.body", "body": b""})
             return
+        self.accepted(socket)
         while (message := await socket.receive()) is not None:
             if message == b"flood":
                 for _ in range(40 * MOST_UNSENT_BYTES // 16_384):
@@ -45,6 +46,16 @@ class Echo:
                 socket.send_binary(message)
         await socket.wait_lost()
         self.ended.set()
+
+    def accepted(self, socket: WebSocket) -> None:
+        """For what happens at once."""
+
+
+class Hasty(Echo):
+    """More is read before anything else is called, as uvloop may do it."""
+
+    def accepted(self, socket: WebSocket) -> None:
+        socket.data_received(b"\x82\x86\0\0\0\0second" + b"\x82\x83\0\0\0\0bye")
 
 
 async def test_messages_go_both_ways(log: io.BytesIO) -> None:
@@ -83,6 +94,13 @@ async def test_a_client_that_does_not_read_is_cut_off(log: io.BytesIO) -> None:
         await client.send(_handshake(b"\x81\x85\0\0\0\0flood"))
         async with asyncio.timeout(10):
             await echo.ended.wait()
+
+
+async def test_what_came_with_the_handshake_comes_before_what_came_after_it(log: io.BytesIO) -> None:
+    async with served(Hasty(), log) as server:
+        client = await server.connect()
+        await client.send(_handshake(b"\x82\x85\0\0\0\0first"))
+        assert (await client.rest()).partition(b"\r\n\r\n")[2][:15] == b"\x82\x05first\x82\x06second"
 
 
 async def test_compression_is_not_agreed_to(log: io.BytesIO) -> None:

@@ -232,7 +232,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """See `corral.edge.long_lived`."""
         self.transport.abort()
 
-    def hand_over(self, successor: asyncio.Protocol) -> asyncio.Transport:
+    def hand_over(self, successor: asyncio.Protocol) -> tuple[asyncio.Transport, bytes]:
         """See `corral.edge.long_lived`."""
         running, gathering = self._running, self.transport
         if running is None or not isinstance(gathering, _GatheringTransport) or gathering.is_closing():
@@ -242,9 +242,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._timer.cancel()
         transport = gathering.release()
         transport.set_protocol(successor)
-        if self._beyond:
-            self.loop.call_soon(successor.data_received, bytes(self._beyond))
-        return transport
+        return transport, bytes(self._beyond or b"")
 
     def _short_lived(self) -> int:
         return len(self.connections) - len(self._long_lived)

@@ -30,10 +30,11 @@ class LongLivedConnection(Protocol):
         """Closes the connection now, discarding unsent data."""
         ...
 
-    def hand_over(self, successor: asyncio.Protocol) -> asyncio.Transport:
+    def hand_over(self, successor: asyncio.Protocol) -> tuple[asyncio.Transport, bytes]:
         """From now on `successor` gets what arrives, and writes to the transport. No response may follow.
 
-        It calls `connection_lost` at its end.
+        Also returns what has arrived behind the request already. To pass it to `successor` later, as a callback, would
+        be too late: uvloop may read more before it calls back. `successor` calls `connection_lost` at its end.
         """
         ...
 

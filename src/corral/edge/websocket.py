@@ -63,9 +63,11 @@ class WebSocket(asyncio.Protocol):
         if connection is None:
             raise MalformedRequest
         connection.hold_open(lambda: on_stop(socket))
-        socket._transport = connection.hand_over(socket)
+        socket._transport, early = connection.hand_over(socket)
         socket._on_lost = connection.connection_lost
         socket._transport.write(answer)
+        if early:
+            socket.data_received(early)
         return socket
 
     def _answer(self, handshake: bytes) -> bytes:
