@@ -1,4 +1,4 @@
-"""One run: `python -m benchmarks`. Takes six minutes; a figure is not a test, so none of them fails it."""
+"""One run: `python -m benchmarks`. Takes eight minutes; a figure is not a test, so none of them fails it."""
 
 import asyncio
 import signal
