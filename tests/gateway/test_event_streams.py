@@ -113,6 +113,8 @@ async def test_what_alpaca_says_in_place_of_a_stream_is_answered_as_for_every_re
         answer = await bot.get(TRADES)
     assert answer.status == expected, answer.body
     assert answer.json["message"]
+    assert "Connection" not in answer.headers, "the next request is on the same one"
+    assert (await bot.get("/alpaca/v2/clock")).status == (429 if status == 429 else 200)
 
 
 async def test_what_is_no_stream_of_events_is_not_passed_on(

@@ -7,6 +7,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, TypeVar, final
 
 from corral.edge.client_address import Address
@@ -32,30 +33,35 @@ _CUT_SECONDS: Final = 0.3  # for a client that does not read to receive the end
 class EventStream:
     """One that is open. `grant` is as it was stored when it was looked at last."""
 
-    __slots__ = ("_connection", "_ended", "_has_begun", "address", "grant")
+    __slots__ = ("_connection", "_ended", "_is_streaming", "address", "grant")
 
     def __init__(self, grant: Grant, address: Address | None, connection: LongLivedConnection) -> None:
         self.grant = grant
         self.address = address
         self._connection = connection
         self._ended = asyncio.Event()
-        self._has_begun = False
+        self._is_streaming = False
 
     def end(self) -> None:
         """Nothing is passed on from now on, and what has not been read yet is soon discarded."""
-        if not self._ended.is_set():
-            self._ended.set()
+        self._ended.set()
+        if self._is_streaming:
             asyncio.get_running_loop().call_later(_CUT_SECONDS, self._connection.cut)
 
     async def run(self, reads: Reads, asked: GrantedRequest, receive: Receive, send: Send) -> None:
-        """Returns when Alpaca has ended it, the client has left, or it was ended. Raises a Problem before it began."""
+        """Returns when Alpaca has ended it, the client has left, or it was ended. Raises a Problem before it began.
 
-        async def note_and_send(message: Message) -> None:
-            self._has_begun = True
+        An answer in place of a stream leaves the connection as it was.
+        """
+
+        async def hold_and_send(message: Message) -> None:
+            if message.get("status") == HTTPStatus.OK:
+                self._connection.hold_open(self.end)
+                self._is_streaming = True
             await send(message)
 
         loop = asyncio.get_running_loop()
-        passing_on = loop.create_task(reads.pass_on(asked, note_and_send))
+        passing_on = loop.create_task(reads.pass_on(asked, hold_and_send))
         others = [loop.create_task(_until_gone(receive)), loop.create_task(self._ended.wait())]
         try:
             await asyncio.wait([passing_on, *others], return_when=asyncio.FIRST_COMPLETED)
@@ -65,7 +71,7 @@ class EventStream:
             with suppress(asyncio.CancelledError):
                 await passing_on
         if self._ended.is_set():
-            if not self._has_begun:
+            if not self._is_streaming:
                 raise AnswerUnusable
             await send({"type": "http.response.body", "body": b""})
 
@@ -94,7 +100,6 @@ class EventStreams:
         if self._of_grants[grant.id] >= MOST_OF_A_GRANT or self._of_accounts[account] >= MOST_OF_AN_ACCOUNT:
             raise NotGranted("Too many streams of events are open already: close one.")
         stream = EventStream(grant, address, connection)
-        connection.hold_open(stream.end)
         self._open.add(stream)
         self._of_grants[grant.id] += 1
         self._of_accounts[account] += 1
