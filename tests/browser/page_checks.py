@@ -30,9 +30,18 @@ for (const name of Object.getOwnPropertyNames(Element.prototype))
 # Not waited for: Firefox may hold back the transitions of a page that is not in front.
 _END_TRANSITIONS: Final = """document.getAnimations()
   .filter((one) => one instanceof CSSTransition).forEach((one) => one.finish())"""
+_TABLES_BEYOND: Final = """[...document.querySelectorAll(":is(.card, .panel, section) table")]
+  .filter((table) => table.checkVisibility())
+  .map((table) => {
+    const around = table.closest(".card, .panel, section");
+    const beyond = table.getBoundingClientRect().right - around.getBoundingClientRect().right;
+    return { beyond, what: around.querySelector("h2")?.textContent ?? table.className };
+  }).filter(({ beyond }) => beyond > 0).map(({ beyond, what }) => `${what}: ${beyond} pixels`)"""
 _PHONE: Final[ViewportSize] = {"width": 360, "height": 740}
 _ZOOMED_TWICE: Final[ViewportSize] = {"width": 640, "height": 512}  # 1280 pixels at 200 %
 _ZOOMED_FOUR_TIMES: Final[ViewportSize] = {"width": 320, "height": 512}  # at 400 %
+# Just above where a list loses columns, it is at its tightest.
+_TABLETS: Final[list[ViewportSize]] = [{"width": width, "height": 1000} for width in (768, 900, 960, 1024)]
 
 
 async def check_page(page: Page, axe: str) -> list[str]:
@@ -87,6 +96,10 @@ async def _targets_large_enough_to_touch(page: Page) -> Iterable[str]:
     return await page.evaluate("measures.smallTargets(44)")
 
 
+async def _tables_within_their_cards(page: Page) -> Iterable[str]:
+    return await page.evaluate(_TABLES_BEYOND)
+
+
 async def _nothing_cut_off(page: Page) -> Iterable[str]:
     return await page.evaluate("measures.cutOff()")
 
@@ -136,6 +149,7 @@ _CHECKS: Final[_Checks] = [
     ),
     (_ZOOMED_FOUR_TIMES, [_nothing_cut_off]),
     (_ZOOMED_TWICE, [_nothing_cut_off, _navigation_of_one_line]),
+    *((tablet, [_tables_within_their_cards]) for tablet in _TABLETS),
     (
         DESKTOP,
         [
