@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
 
 
-# With several idle sessions, a pooler may pick the same one by chance.
-_ROUNDS = 5
+# With several idle sessions, or other clients that take theirs just then, a pooler may pick the same one by chance.
+_ROUNDS = 25
 
 
 class SharedSessions(Exception):  # noqa: N818 - a condition
