@@ -5,7 +5,7 @@ responses would use up the connection limit and delay every shutdown, so they ar
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
@@ -45,3 +45,9 @@ def connection_of(scope: Mapping[str, Any]) -> LongLivedConnection | None:
     """Returns None if the connection has already been closed."""
     reference: ReferenceType[LongLivedConnection] = scope["extensions"][LONG_LIVED]["connection"]
     return reference()
+
+
+async def wait_until_gone(receive: Callable[[], Awaitable[MutableMapping[str, Any]]]) -> None:
+    """Returns when the client has disconnected."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -8,24 +8,21 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, TypeVar, final
+from typing import TYPE_CHECKING, Final, final
 
 from corral.edge.client_address import Address
-from corral.edge.long_lived import LongLivedConnection, connection_of
+from corral.edge.long_lived import LongLivedConnection, connection_of, wait_until_gone
 from corral.edge.middleware import Message, Receive, Scope, Send
 from corral.gateway.problems import AnswerUnusable, NotGranted
 from corral.gateway.reads import Reads
 from corral.gateway.requests import GrantedRequest
+from corral.gateway.stream_rooms import MOST_OF_A_GRANT, MOST_OF_AN_ACCOUNT, count_down
 from corral.grants.models import Grant
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
     from uuid import UUID
 
-Key = TypeVar("Key")
-
-MOST_OF_A_GRANT: Final = 20
-MOST_OF_AN_ACCOUNT: Final = 500
 _CUT_SECONDS: Final = 0.3  # for a client that does not read to receive the end
 
 
@@ -62,7 +59,7 @@ class EventStream:
 
         loop = asyncio.get_running_loop()
         passing_on = loop.create_task(reads.pass_on(asked, hold_and_send))
-        others = [loop.create_task(_until_gone(receive)), loop.create_task(self._ended.wait())]
+        others = [loop.create_task(wait_until_gone(receive)), loop.create_task(self._ended.wait())]
         try:
             await asyncio.wait([passing_on, *others], return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -107,16 +104,5 @@ class EventStreams:
             await stream.run(self._reads, asked, receive, send)
         finally:
             self._open.discard(stream)
-            _count_down(self._of_grants, grant.id)
-            _count_down(self._of_accounts, account)
-
-
-def _count_down(counts: "Counter[Key]", key: Key) -> None:
-    counts[key] -= 1
-    if not counts[key]:
-        del counts[key]
-
-
-async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+            count_down(self._of_grants, grant.id)
+            count_down(self._of_accounts, account)

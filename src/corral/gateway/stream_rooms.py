@@ -177,8 +177,8 @@ class Rooms:
         room = member.room
         room.members.discard(member)
         room.hearing.pop(member, None)
-        _count_down(self._of_grants, member.grant.id)
-        _count_down(self._of_accounts, room.account)
+        count_down(self._of_grants, member.grant.id)
+        count_down(self._of_accounts, room.account)
         if not room.members and not room.is_closed:
             room.closing = asyncio.get_running_loop().call_later(LINGER_SECONDS, self.close_room, room)
 
@@ -210,7 +210,8 @@ def _subscription(credential: OpenCredential) -> Subscription:
     return Subscription(credential, lambda _credential_id, _event: None, is_polled=False)
 
 
-def _count_down(counts: Counter[Key], key: Key) -> None:
+def count_down(counts: Counter[Key], key: Key) -> None:
+    """One less, and nothing is kept of what has come to zero."""
     counts[key] -= 1
     if not counts[key]:
         del counts[key]

@@ -7,7 +7,7 @@ from typing import Final, final
 
 from starlette.types import Receive, Send
 
-from corral.edge.long_lived import LongLivedConnection
+from corral.edge.long_lived import LongLivedConnection, wait_until_gone
 from corral.errors import Problem
 from corral.identity.models import AuthUser
 from corral.stream.events import event_text, problem_event, retry_text
@@ -65,7 +65,7 @@ class Subscriber:
             self._begin(hub, after_gap=bool(last_event_id))
         else:
             self._cursor = resumed
-        gone = asyncio.get_running_loop().create_task(_until_gone(receive))
+        gone = asyncio.get_running_loop().create_task(wait_until_gone(receive))
         gone.add_done_callback(lambda _: self.end(None))
         try:
             await self._send_all(hub, send)
@@ -124,11 +124,6 @@ def _some_of(texts: Iterator[bytes], number: int) -> tuple[bytes, int]:
         if size >= CHUNK_BYTES:
             break
     return b"".join(taken), number
-
-
-async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _retry(milliseconds: tuple[int, int]) -> bytes:
