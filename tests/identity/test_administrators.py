@@ -208,7 +208,7 @@ async def test_an_administrators_token_has_no_administrator_rights(
     async with ClientSession(service.url, headers={"Authorization": f"Bearer {token}"}) as program:
         method, path = key
         address = path.format_map({"person_id": alice.user_id, "invitation_id": uuid4()})
-        sent = None if method == "GET" else {"email": "dora@corral.example", **_CONFIRMED}
+        sent = None if method == "GET" else {"email": f"dora-{secrets.token_hex(6)}@corral.example", **_CONFIRMED}
         assert await _call(program, method, address, sent) == (403, "session_required")
         async with program.get("/api/me") as answer:
             assert (await answer.json())["is_administrator"] is False
@@ -265,7 +265,7 @@ async def test_without_the_confirmed_password_nothing_is_changed(
 ) -> None:
     before = await fingerprints(owner)
     path = "/api/people/invitations" if action == "invitations" else f"/api/people/{alice.user_id}/{action}"
-    address = {"email": "dora@corral.example"} if action == "invitations" else {}
+    address = {"email": f"dora-{secrets.token_hex(6)}@corral.example"} if action == "invitations" else {}
     assert await _call(office, "POST", path, body | address) == (401, "sign_in_refused")
     after = await fingerprints(owner)
     del before["password_confirmations"], after["password_confirmations"]

@@ -1,5 +1,7 @@
 """The operator's commands for people, and throttling by network address."""
 
+from uuid import uuid4
+
 import asyncpg
 import pytest
 
@@ -21,7 +23,8 @@ async def test_a_network_address_trying_many_accounts_is_throttled_until_it_sign
 ) -> None:
     database, vault = service.resources.database, service.resources.vault
     password, peer = Secret("a long enough password"), "203.0.113.7"
-    await sign_in.add_user(database, vault, email="dora@corral.example", password=password)
+    dora = f"dora-{uuid4()}@corral.example"
+    await sign_in.add_user(database, vault, email=dora, password=password)
 
     async def knock(email: str, peer: str = peer) -> None:
         audit = service.services.state["audit"]
@@ -30,18 +33,19 @@ async def test_a_network_address_trying_many_accounts_is_throttled_until_it_sign
     for number in range(throttling.FREE_ATTEMPTS_PER_ADDRESS - 1):
         with pytest.raises(SignInRefused):
             await knock(f"nobody{number}@corral.example")
-    await knock("dora@corral.example")  # the last free one, and her own
+    await knock(dora)  # the last free one, and her own
     for number in range(throttling.FREE_ATTEMPTS_PER_ADDRESS):
         with pytest.raises(SignInRefused):
             await knock(f"somebody{number}@corral.example")
     await lengthen_waits(owner)
     with pytest.raises(SignInThrottled):
-        await knock("dora@corral.example")
-    await knock("dora@corral.example", peer="203.0.113.8")  # her account itself is not slowed down
+        await knock(dora)
+    await knock(dora, peer="203.0.113.8")  # her account itself is not slowed down
 
 
 async def test_an_email_can_be_used_only_once(service: Service) -> None:
     database, vault = service.resources.database, service.resources.vault
-    await sign_in.add_user(database, vault, email="once@corral.example", password=None)
+    email = f"once-{uuid4()}@corral.example"
+    await sign_in.add_user(database, vault, email=email, password=None)
     with pytest.raises(EmailTaken):
-        await sign_in.add_user(database, vault, email="once@corral.example", password=None)
+        await sign_in.add_user(database, vault, email=email, password=None)

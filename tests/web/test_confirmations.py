@@ -1,6 +1,7 @@
 """What a form has done is confirmed on the next page, once and without scripts."""
 
 from collections.abc import AsyncGenerator
+from uuid import uuid4
 
 import pytest
 from aiohttp import ClientSession, CookieJar
@@ -83,10 +84,11 @@ async def test_changes_of_members_are_confirmed(browser: ClientSession, service:
     member = f"/people/{(await add_member(service)).user_id}"
     assert await _submit(browser, f"{member}/disable") == ("/people", ["Member disabled."])
     assert await _submit(browser, f"{member}/enable") == ("/people", ["Member enabled."])
-    async with browser.post("/people/invitations", data={"email": "dora@corral.example"}) as answer:
+    dora = f"dora-{uuid4()}@corral.example"
+    async with browser.post("/people/invitations", data={"email": dora}) as answer:
         assert answer.status == 200
     async with browser.get("/api/people") as answer:
-        invitation = (await answer.json())["invitations"][0]["id"]
+        (invitation,) = (one["id"] for one in (await answer.json())["invitations"] if one["email"] == dora)
     revoked = await _submit(browser, f"/people/invitations/{invitation}/revoke")
     assert revoked == ("/people", ["Invitation revoked."])
 
