@@ -37,6 +37,9 @@ _TABLES_BEYOND: Final = """[...document.querySelectorAll(":is(.card, .panel, sec
     const beyond = table.getBoundingClientRect().right - around.getBoundingClientRect().right;
     return { beyond, what: around.querySelector("h2")?.textContent ?? table.className };
   }).filter(({ beyond }) => beyond > 0).map(({ beyond, what }) => `${what}: ${beyond} pixels`)"""
+_ROWS_BEYOND_TWO_LINES: Final = """[...document.querySelectorAll(".dense tbody tr:not(.long-numbers)")]
+  .map((row) => ({ height: row.getBoundingClientRect().height, what: row.innerText.replace(/\\s+/g, " ") }))
+  .filter(({ height }) => height > 64).map(({ height, what }) => `${what}: ${height} pixels`)"""
 _PHONE: Final[ViewportSize] = {"width": 360, "height": 740}
 _ZOOMED_TWICE: Final[ViewportSize] = {"width": 640, "height": 512}  # 1280 pixels at 200 %
 _ZOOMED_FOUR_TIMES: Final[ViewportSize] = {"width": 320, "height": 512}  # at 400 %
@@ -100,6 +103,10 @@ async def _tables_within_their_cards(page: Page) -> Iterable[str]:
     return await page.evaluate(_TABLES_BEYOND)
 
 
+async def _rows_of_two_lines(page: Page) -> Iterable[str]:
+    return await page.evaluate(_ROWS_BEYOND_TWO_LINES)
+
+
 async def _nothing_cut_off(page: Page) -> Iterable[str]:
     return await page.evaluate("measures.cutOff()")
 
@@ -144,6 +151,7 @@ _CHECKS: Final[_Checks] = [
             _axe_in_light,
             _navigation_of_one_line,
             _targets_large_enough_to_touch,
+            _rows_of_two_lines,
             _nothing_cut_off_with_wider_text_spacing,
         ],
     ),
