@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar, get_args
 from urllib.parse import parse_qsl
+from uuid import UUID
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -18,8 +19,10 @@ from corral.edge.error_handlers import invalid_request
 from corral.edge.field_types import Body
 from corral.edge.middleware import reads_pages
 from corral.errors import InvalidRequest, MalformedRequest, Problem, UnsupportedMediaType
+from corral.identity.models import AuthUser
 from corral.identity.problems import Unauthenticated
 from corral.secret import Secret
+from corral.vault import Vault
 from corral.web.page_user import sign_in_required
 
 MAX_FIELDS: Final = 64
@@ -95,6 +98,14 @@ Redisplay = Callable[[Form], Awaitable[Response]]
 def initial_form(**values: str) -> Form:
     """A form as it is first shown."""
     return Form(None, {name: [value] for name, value in values.items()}, {})
+
+
+def id_of_form(vault: Vault, purpose: str, user: AuthUser, once: UUID) -> UUID:
+    """The id of what a form creates: the same for the same form, and one that the sender cannot choose.
+
+    `once` is a new id each time the form is shown, so that submitting it twice creates one thing.
+    """
+    return UUID(bytes=vault.verifier(purpose, str(user.id), str(once))[:16], version=4)
 
 
 async def handle_form(

@@ -15,9 +15,8 @@ from corral.identity import api_tokens
 from corral.identity.models import EVERYTHING, TO_BE_NAMED, AuthUser, Scope
 from corral.identity.problems import TokenNotFound
 from corral.identity.session_cookie import source_of
-from corral.vault import Vault
 from corral.web.confirmations import Done, confirm
-from corral.web.forms import EmptyForm, Form, handle_form, initial_form
+from corral.web.forms import EmptyForm, Form, handle_form, id_of_form, initial_form
 from corral.web.page_user import PageUser, see_other
 from corral.web.pages.settings import settings_page
 from corral.web.rendering import render_page
@@ -53,7 +52,7 @@ async def create_token(user: PageUser, request: Request) -> Response:
             name=body.name,
             scopes=_scopes(body.scopes),
             expires_at=await _expiry(resources.database, body.days),
-            token_id=_token_id(resources.vault, user, body.once),
+            token_id=id_of_form(resources.vault, "token_form", user, body.once),
             source=source_of(request, "session", user.session_or_token_id),
         )
         return await settings_page(request, user, created=token)
@@ -107,11 +106,6 @@ def _scopes(selected: list[Scope | Literal["*"]]) -> list[str]:
 
 async def _expiry(database: Database, days: str) -> datetime | None:
     return None if days == "never" else await api_tokens.moment_in(database, timedelta(days=int(days)))
-
-
-def _token_id(vault: Vault, user: AuthUser, once: UUID) -> UUID:
-    """The same id for the same form, and one that the sender cannot choose."""
-    return UUID(bytes=vault.verifier("token_form", str(user.id), str(once))[:16], version=4)
 
 
 async def _revoke_page(request: Request, user: AuthUser, token_id: UUID, form: Form) -> Response:
