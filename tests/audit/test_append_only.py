@@ -1,5 +1,7 @@
 """Entries are only added: by the grants of the serving role, by triggers for everybody, and only to one's own chain."""
 
+from uuid import uuid4
+
 import asyncpg
 import pytest
 
@@ -54,13 +56,22 @@ async def test_alice_neither_sees_bobs_trail_nor_adds_to_it(
     assert moved == "UPDATE 0"
 
 
-async def test_without_a_user_the_trail_cannot_be_read(database: Database) -> None:
-    async with database.connection() as connection:
-        for table in ("audit_entries", "audit_heads", "audit_pending"):
-            with pytest.raises(asyncpg.InsufficientPrivilegeError, match="no user is set"):
-                await connection.fetch(f"SELECT * FROM corral.{table}")
-        with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await connection.fetch("SELECT * FROM corral.audit_processes")
+async def test_without_a_user_the_trail_cannot_be_read(
+    service: Service, alice: Person, database: Database, owner: asyncpg.Connection
+) -> None:
+    async with get_connection_with_rls(alice.user_id, database) as connection:
+        await record_in(connection, service.resources.vault, alice.user_id, *paused())
+    pending = alice.user_id, 1, uuid4()  # of a table without rows, there is nothing to refuse
+    await owner.execute("INSERT INTO corral.audit_pending (user_id, seq, process_id) VALUES ($1, $2, $3)", *pending)
+    try:
+        async with database.connection() as connection:
+            for table in ("audit_entries", "audit_heads", "audit_pending"):
+                with pytest.raises(asyncpg.InsufficientPrivilegeError, match="no user is set"):
+                    await connection.fetch(f"SELECT * FROM corral.{table}")
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.fetch("SELECT * FROM corral.audit_processes")
+    finally:
+        await owner.execute("DELETE FROM corral.audit_pending WHERE user_id = $1", alice.user_id)
 
 
 async def test_an_entry_of_a_change_that_fails_is_not_there_either(
