@@ -85,9 +85,11 @@ async def test_nobody_sees_another_persons_trail(alice: Person, bob: Person) -> 
 
 
 async def test_a_token_reads_the_trail_only_if_its_scopes_name_it(service: Service, alice: Person) -> None:
-    async with alice.client.post("/api/tokens", json={"name": "usual"}) as answer:
-        usual = (await answer.json())["token"]
-    async with ClientSession(service.url, headers={"Authorization": f"Bearer {usual}"}) as client:
+    cookie = await sign_in_by_link(service, alice.user_id)
+    async with browser(service.url, cookie) as page, page.post("/api/tokens", json={"name": "full"}) as answer:
+        made = await answer.json()
+    assert made["scopes"] == ["*"]  # full access, but for what has to be named
+    async with ClientSession(service.url, headers={"Authorization": f"Bearer {made['token']}"}) as client:
         for path in ("/api/audit", "/api/audit.jsonl"):
             async with client.get(path) as answer:
                 assert (answer.status, (await answer.json())["code"]) == (403, "insufficient_scope")
