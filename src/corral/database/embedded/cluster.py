@@ -104,7 +104,7 @@ class Cluster:
         single_user = ("--single", "-D", unfinished, "-c", "exit_on_error=on", "template1")
         self._make(self.programs / "postgres", *single_user, stdin=files.BOOTSTRAP)
         unfinished.rename(self.folder)
-        _sync(self.data_dir)
+        sync_folder(self.data_dir)
 
     def _make(self, *command: str | Path, stdin: str = "") -> None:
         made = self.user.run(*command, stdin=stdin)
@@ -246,7 +246,7 @@ def _answers(socket_dir: Path) -> bool:
     return True
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Makes a rename in the folder survive a power failure."""
     handle = os.open(folder, os.O_RDONLY)
     try:
