@@ -1,7 +1,7 @@
 """Restores a backup into a schema that does not exist yet, in one transaction of the database's owner."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from corral.audit.models import OPERATOR_ACTOR, Action, NewEntry
@@ -75,18 +75,19 @@ async def _write_down(
     ended: defaultdict[object, list[EndedGrant]] = defaultdict(list)
     for grant in grants:
         ended[grant.user_id].append(grant)
-    details = {"backup_of": spoken(manifest.taken_at)}
     for person in people:
-        restored = NewEntry(OPERATOR_ACTOR, Action.INSTALLATION_RESTORED, details=details)
-        revoked = [_revocation(grant, details) for grant in ended[person.id]]
+        restored = NewEntry(
+            OPERATOR_ACTOR, Action.INSTALLATION_RESTORED, details={"backup_of": spoken(manifest.taken_at)}
+        )
+        revoked = [_revocation(grant) for grant in ended[person.id]]
         await record_in(connection, vault, person.id, restored, *revoked)
 
 
-def _revocation(grant: EndedGrant, details: Mapping[str, str]) -> NewEntry:
+def _revocation(grant: EndedGrant) -> NewEntry:
     return NewEntry(
         OPERATOR_ACTOR,
         Action.GRANT_REVOKED,
         credential_id=grant.credential_id,
         grant_id=grant.id,
-        details={"name": grant.name, "access": grant.access, **details},
+        details={"name": grant.name, "access": grant.access, "reason": "a backup was restored"},
     )

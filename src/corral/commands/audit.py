@@ -102,6 +102,9 @@ def _print_reports(reports: Sequence[ChainReport], emails: Mapping[UUID, str]) -
     loose = [report for report in reports if report.problem is None and not report.is_anchored]
     for report in broken:
         out.print("[red]✗[/]", escape(f"{_name(report, emails)}: {report.problem}"))
+    for report in reports:
+        if report.restored is not None:
+            out.print("[yellow]![/]", escape(f"{_name(report, emails)}: {report.restored}"))
     for report in loose[:_MOST_NAMED]:
         out.print("[yellow]![/]", escape(f"{_name(report, emails)}: {_looseness(report)}"))
     if len(loose) > _MOST_NAMED:
