@@ -8,13 +8,13 @@ import hashlib
 import zipfile
 import zlib
 from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, BinaryIO, Final, Self, final
 
 from corral.backup.files import opened_file
 from corral.backup.manifest import Manifest, TableContent, believe, changed, manifest_verifier, read_manifest
-from corral.backup.problems import NotABackup
+from corral.backup.problems import FileUnusable, NotABackup
 from corral.vault import Vault
 
 _MANIFEST: Final = "manifest.json"
@@ -31,8 +31,19 @@ _UNREADABLE: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedEr
 class ArchiveWriter:
     """Writes one table after the other, and then the manifest."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._zip = zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1)
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._zip = archive
+
+    @classmethod
+    @contextmanager
+    def open(cls, file: BinaryIO) -> Generator[Self]:
+        """What is not finished is closed without a word, because an error is on its way."""
+        archive = zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1)
+        try:
+            yield cls(archive)
+        finally:
+            with suppress(FileUnusable):
+                archive.close()
 
     @contextmanager
     def table(self, name: str) -> Generator["TableWriter"]:

@@ -53,9 +53,10 @@ def opened_file(path: Path) -> Generator[BinaryIO]:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as error:
         raise FileUnusable(f"{path} cannot be read: {_reason(error)}") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise FileUnusable(f"{path} is not a regular file: name the file of the backup")
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise FileUnusable(f"{path} is not a regular file: name the file of the backup")
         yield file
 
 

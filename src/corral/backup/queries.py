@@ -20,6 +20,7 @@ from corral.database.connection import Connection
 from corral.database.migrate import SERVING_ROLE
 
 FORMER_SCHEMA: Final = "corral_before_restore"
+LOCK_TIMEOUT: Final = "10s"
 
 # The texts of both ends are the same then, whatever the servers' settings and versions are.
 _TEXT_FORM: Final = """
@@ -137,8 +138,8 @@ async def copy_in(connection: Connection, table: str, columns: Sequence[str], te
     except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.SyntaxOrAccessError) as error:
         # The message may quote a row.
         raise RestoreRefused(
-            f"the database does not take the rows of {table} (SQLSTATE {error.sqlstate}): is it a database in UTF8, "
-            "and its PostgreSQL 15 or later?"
+            f"the database does not take the rows of {table} (SQLSTATE {error.sqlstate}), so nothing was changed: "
+            "check its log, and whether a migration of this release was changed"
         ) from None
     return int(status.rsplit(" ", 1)[-1])
 
@@ -212,7 +213,7 @@ async def count_serving(connection: Connection) -> int:
 
 async def keep_schema_beside(connection: Connection, name: str) -> None:
     """Renames the schema, and takes all rights on it from the serving role."""
-    await connection.execute("SET LOCAL lock_timeout = '10s'")
+    await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
     await connection.execute(f'ALTER SCHEMA corral RENAME TO "{name}"')
     for objects in ("TABLES", "SEQUENCES", "FUNCTIONS"):
         await connection.execute(f'REVOKE ALL ON ALL {objects} IN SCHEMA "{name}" FROM {SERVING_ROLE}')
@@ -220,7 +221,7 @@ async def keep_schema_beside(connection: Connection, name: str) -> None:
 
 
 async def drop_schema(connection: Connection, name: str) -> None:
-    await connection.execute("SET LOCAL lock_timeout = '10s'")
+    await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
     await connection.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE')
 
 

@@ -115,7 +115,7 @@ async def _make_room(connection: Connection, moment: datetime, *, may_replace: b
     if await queries.has_people(connection):
         if not may_replace:
             raise RestoreRefused(f"there are people in this database: choose an empty one; {_PUT_ASIDE}")
-        name = f"{queries.FORMER_SCHEMA}_{moment:%Y%m%dt%H%M%Sz}"
+        name = f"{queries.FORMER_SCHEMA}_{moment:%Y%m%dt%H%M%S_%f}"
         await queries.keep_schema_beside(connection, name)
         return f"the schema {name}"
     if await queries.has_any_schema(connection):

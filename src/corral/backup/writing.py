@@ -38,20 +38,21 @@ async def write_backup(
         tables = await queries.load_tables(connection)
         counts = {table.name: await queries.count_rows(connection, table.name) for table in tables}
         begin(sum(counts.values()))
-        backup_id, archive = uuid4(), ArchiveWriter(file)
-        contents = [await _write_table(connection, archive, table, advance) for table in tables]
-        if {content.name: content.rows for content in contents} != counts:
-            raise BackupRefused("the database gave another number of rows than it counted: check it, and try again")
-        manifest = Manifest(
-            id=backup_id,
-            postgresql=await queries.server_version(connection),
-            taken_at=moment,
-            migrations=tuple(sorted(await applied_migrations(connection))),
-            tables=tuple(contents),
-            sequences=tuple(await queries.load_sequences(connection)),
-            keyring=keyring_probe(vault, backup_id),
-        )
-        archive.finish(vault, manifest)
+        with ArchiveWriter.open(file) as archive:
+            contents = [await _write_table(connection, archive, table, advance) for table in tables]
+            if {content.name: content.rows for content in contents} != counts:
+                raise BackupRefused("the database gave another number of rows than it counted: check it, and try again")
+            backup_id = uuid4()
+            manifest = Manifest(
+                id=backup_id,
+                postgresql=await queries.server_version(connection),
+                taken_at=moment,
+                migrations=tuple(sorted(await applied_migrations(connection))),
+                tables=tuple(contents),
+                sequences=tuple(await queries.load_sequences(connection)),
+                keyring=keyring_probe(vault, backup_id),
+            )
+            archive.finish(vault, manifest)
     return manifest
 
 

@@ -47,7 +47,9 @@ def begin_replacement(data_dir: Path, moment: datetime, further: Sequence[Move])
     `further` moves, such as those of the keyring, take place before the staged data is in its place.
     """
     current = data_dir / "postgres"
-    moves = [Move(current, kept_beside(current, moment)), *further, Move(data_dir / STAGING / "postgres", current)]
+    wanted = [Move(current, kept_beside(current, moment)), *further, Move(data_dir / STAGING / "postgres", current)]
+    # What is not there now must not be moved when it is repeated, because its name is that of something new by then.
+    moves = [move for move in wanted if os.path.lexists(move.source)]
     draft = data_dir / f"{_JOURNAL}.new"
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
