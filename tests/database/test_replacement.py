@@ -11,7 +11,7 @@ import pytest
 
 from corral.database.embedded import replacement
 from corral.database.embedded.errors import DataFolderInUse, EmbeddedPostgresError
-from corral.database.embedded.files import exclusive_serve_lock
+from corral.database.embedded.files import exclusive_serve_lock, opened_data_folder
 from corral.database.embedded.instance import embedded_postgres
 from corral.database.embedded.replacement import (
     STAGING,
@@ -59,7 +59,7 @@ def log(log_file: Path) -> LogSince:
 
 @pytest.fixture
 async def used_folder(data_dir: Path, migrated_cluster: Path) -> Path:
-    data_dir.mkdir(mode=0o711)
+    opened_data_folder(data_dir)
     await copy_migrated_cluster(migrated_cluster, data_dir)
     return data_dir
 

@@ -43,7 +43,7 @@ def _load_or_make(path: Path, *, is_new_database: bool) -> Keyring:
         if not is_new_database:
             raise KeyringRefused(
                 f"there is no keyring at {path}, but this database has rows that only its own keyring opens: "
-                "restore the file from your backup of it, or name its place with CORRAL_KEYRING=file:PATH"
+                "put your copy of it there, or name its place with CORRAL_KEYRING=file:PATH"
             ) from None
     try:
         keyring = make_keyring(path)
@@ -85,8 +85,8 @@ async def _refuse_unopenable_rows(database: Database, vault: Vault, path: Path) 
     for sample in await queries.load_sealed_samples(database):
         if not opens_whole(vault, sample):
             raise KeyringRefused(
-                f"the keyring {path} does not open credential {sample.id}: restore the keyring that is as new as "
-                "the database, or the database that is as old as the keyring"
+                f"the keyring {path} does not open credential {sample.id}: use the keyring that is as new as "
+                "the database, or restore a backup that is as old as the keyring (`corral restore`)"
             )
 
 

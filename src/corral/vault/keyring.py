@@ -108,7 +108,7 @@ def read_keyring_file(path: Path, *, is_private: bool = True) -> KeyringFile:
     except (ValueError, KeyError, TypeError, tink.TinkError):
         # The parser's message is discarded, because it may quote key material.
         raise KeyringRefused(
-            f"the keyring {path} is not a complete Corral keyring: restore it from your backup"
+            f"the keyring {path} is not a complete Corral keyring: put your copy of it there"
         ) from None
 
 

@@ -126,7 +126,7 @@ class Cluster:
         if version != _MAJOR:
             raise EmbeddedPostgresError(
                 f"{self.folder} was created by PostgreSQL {version}, but this release of Corral comes with {_MAJOR}:"
-                " run the release that created it, or move the folder away and restore a dump."
+                " run the release that created it, or restore a backup that it made with `corral restore FILE --replace`."
             )
 
     def _socket_dir(self) -> Path:
@@ -199,7 +199,7 @@ class Cluster:
 def _with_way_out(why: str) -> str:
     """Adds what to do where PostgreSQL's message does not say it. (The version has been checked before.)"""
     if any(words in why for words in ("pg_control", "control file", "incompatible with server")):
-        return f"{why}; its control file is damaged: restore the database from your backup"
+        return f"{why}; its control file is damaged: run `corral restore FILE --replace` with your backup"
     if "No space left on device" in why:
         return f"{why}; its disk is full: free some space"
     return why
