@@ -50,10 +50,11 @@ class Installation:
     postgres: ExternalPostgres
     database: str
     folder: Path
+    owner_role: str = "corral_owner"
 
     @property
     def owner(self) -> str:
-        return self.postgres.dsn("corral_owner", self.database)
+        return self.postgres.dsn(self.owner_role, self.database)
 
     @property
     def app(self) -> str:
@@ -106,11 +107,11 @@ class Installation:
 
 @asynccontextmanager
 async def installation(
-    postgres: ExternalPostgres, folder: Path, *, migrated: bool = True
+    postgres: ExternalPostgres, folder: Path, *, migrated: bool = True, owner: str = "corral_owner"
 ) -> AsyncGenerator[Installation]:
-    made = Installation(postgres, f"corral_{secrets.token_hex(4)}", folder)
+    made = Installation(postgres, f"corral_{secrets.token_hex(4)}", folder, owner)
     folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - a test
-    await postgres.execute(f"CREATE DATABASE {made.database} OWNER corral_owner", database="postgres")
+    await postgres.execute(f"CREATE DATABASE {made.database} OWNER {owner}", database="postgres")
     if migrated:
         await apply_migrations(made.owner)
     try:

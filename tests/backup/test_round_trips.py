@@ -117,6 +117,23 @@ async def test_what_is_restored_is_whole_isolated_and_without_access(
         ]
 
 
+async def test_the_owner_may_have_another_name_where_it_is_restored(newest: ExternalPostgres, tmp_path: Path) -> None:
+    await newest.execute("CREATE ROLE somebody LOGIN", database="postgres")
+    async with (
+        installation(newest, tmp_path / "old") as old,
+        installation(newest, tmp_path / "new", migrated=False, owner="somebody") as new,
+    ):
+        await fill(old)
+        await old.back_up(tmp_path / "corral.backup")
+        assert len((await new.restore(tmp_path / "corral.backup", old.keyring)).restored.people) == 2
+        assert set(await new.fetch("SELECT tableowner::text FROM pg_tables WHERE schemaname = 'corral'")) == {
+            "somebody"
+        }
+        async with new.opened() as (database, _), database.connection() as connection:
+            assert await find_weaknesses(connection) == []
+    await newest.execute("DROP ROLE somebody", database="postgres")
+
+
 async def test_each_restore_has_an_epoch_of_its_own(newest: ExternalPostgres, tmp_path: Path) -> None:
     async with installation(newest, tmp_path) as one:
         await fill(one)

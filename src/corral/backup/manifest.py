@@ -120,8 +120,8 @@ def _newer(origin: object, release: str, detail: str = "") -> NotABackup:
 def _is_own_keyring(vault: Vault, manifest: Manifest) -> bool:
     for verifier in vault.verifiers(_PROBE, str(manifest.id)):
         try:
-            opened = vault.open(Context(_PROBE, (str(manifest.id), verifier.hex())), bytes.fromhex(manifest.keyring))
+            vault.open(Context(_PROBE, (str(manifest.id), verifier.hex())), bytes.fromhex(manifest.keyring))
         except (SealBroken, ValueError):
             continue
-        return opened.reveal() == _PROBE_TEXT
+        return True
     return False
