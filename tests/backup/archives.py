@@ -1,7 +1,7 @@
 """Backups made up without a database, to be damaged."""
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,12 +47,23 @@ def read_archive(path: Path, vault: Vault) -> dict[str, bytes]:
     with Archive.open(path) as archive:
         manifest = archive.read_manifest(vault)
         for table in manifest.tables:
-            for _ in archive.verify(table):
-                pass
-        return {table.name: b"".join(archive._read(table)) for table in manifest.tables}
+            assert sum(archive.verify(table)) == table.size
+        return {table.name: _joined(archive.text_of(table)) for table in manifest.tables}
 
 
-def rewrite(path: Path, vault: Vault | None = None, **members: bytes | None) -> None:
+def _joined(texts: AsyncGenerator[bytes]) -> bytes:
+    """Waits for nothing, as what is read from a file does."""
+    parts: list[bytes] = []
+    while True:
+        try:
+            texts.__anext__().send(None)
+        except StopIteration as part:
+            parts.append(part.value)
+        except StopAsyncIteration:
+            return b"".join(parts)
+
+
+def rewrite(path: Path, members: Mapping[str, bytes | None], vault: Vault | None = None) -> None:
     """Writes members anew, with the right checksums, as someone with a ZIP program does; None leaves one out.
 
     With a vault, the manifest is signed again.

@@ -1,4 +1,5 @@
-from collections.abc import AsyncGenerator
+import tempfile
+from collections.abc import AsyncGenerator, Generator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -30,6 +31,14 @@ async def clusters() -> AsyncGenerator[dict[int, ExternalPostgres]]:
     async with AsyncExitStack() as stack:
         versions = [version for version in (15, 18) if version != 15 or POSTGRESQL_15.is_here]
         yield {version: await stack.enter_async_context(external_postgres(version)) for version in versions}
+
+
+@pytest.fixture
+def open_folder() -> Generator[Path]:
+    """As root, the database's own user must reach it."""
+    with tempfile.TemporaryDirectory(prefix="corral-backup-") as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
 
 
 @pytest.fixture

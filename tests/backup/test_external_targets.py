@@ -190,7 +190,7 @@ async def test_a_place_of_the_keyring_that_cannot_be_written_to_is_told_before_a
     chosen = replace_place(there, there.folder / "keyring.json" / "below" / "keyring.json")
     if place == "no right":
         chosen = replace_place(there, there.folder / "another.json")
-        monkeypatch.setattr(os, "access", lambda *_: False)
+        monkeypatch.setattr(os, "access", _denied)
     with pytest.raises(FileUnusable, match="cannot be"):
         await chosen.restore(here.folder / "corral.backup", here.keyring, may_replace=True)
     assert await there.rows() == rows
@@ -203,3 +203,7 @@ def replace_place(target: Installation, place: Path) -> Installation:
             return place
 
     return Elsewhere(target.postgres, target.database, target.folder)
+
+
+def _denied(*_: object) -> bool:
+    return False

@@ -13,7 +13,7 @@ import pytest
 
 from corral.backup.files import new_file, refuse_taken
 from corral.backup.problems import FileUnusable
-from tests.journeys.program import SOURCES
+from tests.journeys.program import environment
 
 # Writes more than the process may, as on a full disk, or waits to be killed halfway.
 _WRITER = """
@@ -86,23 +86,21 @@ def test_a_folder_that_is_missing_or_may_not_be_written_to_is_named(
     path = tmp_path / "none" / "corral.backup"
     with pytest.raises(FileUnusable, match=f"^{path} cannot be written: there is no folder {path.parent}$"):
         refuse_taken(path)
-    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
+    monkeypatch.setattr(os, "access", _denied)  # root may write everywhere
     with pytest.raises(FileUnusable, match="cannot be written: permission denied"):
         refuse_taken(tmp_path / "corral.backup")
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
     path = tmp_path / "corral.backup"
-    ended = subprocess.run(
-        writer("full", path), env={"PYTHONPATH": str(SOURCES)}, capture_output=True, text=True, check=False
-    )
+    ended = subprocess.run(writer("full", path), env=environment(), capture_output=True, text=True, check=False)
     assert (ended.stdout, ended.stderr) == (f"{path} cannot be written: file too large\n", "")
     assert names_in(tmp_path) == []
 
 
 async def test_a_writer_that_is_killed_leaves_no_file_of_this_name(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
-        *writer("waits", tmp_path / "corral.backup"), env={"PYTHONPATH": str(SOURCES)}, stdout=subprocess.PIPE
+        *writer("waits", tmp_path / "corral.backup"), env=environment(), stdout=subprocess.PIPE
     )
     assert process.stdout is not None
     assert await process.stdout.readline() == b"halfway\n"
@@ -155,3 +153,7 @@ def test_a_file_system_without_links_is_as_good(
             file.write(b"text")
         assert path.read_bytes() == b"text"
     assert names_in(tmp_path) == ["corral.backup"]
+
+
+def _denied(*_: object) -> bool:
+    return False

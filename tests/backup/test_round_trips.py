@@ -13,12 +13,14 @@ from corral.audit.chain import read_text
 from corral.audit.verification import verify_chains
 from corral.backup.problems import BackupRefused, NotABackup, RestoreRefused
 from corral.credentials.keyring_check import opens_whole
-from corral.credentials.queries import load_all_sealed
+from corral.credentials.queries import insert_keyring_probe, load_all_sealed
 from corral.database import migrate
 from corral.database.access_epoch import load_access_epoch
 from corral.database.connection import Database, open_owner_connection
 from corral.database.selfcheck import find_weaknesses
-from corral.vault import Vault, load_keyring
+from corral.secret import Secret
+from corral.vault import Context, Vault, load_keyring, make_keyring
+from tests.backup.archives import rewrite
 from tests.backup.installations import CHANGED, ENDED, Installation, add_credential, fill, installation
 from tests.journeys.clusters import ExternalPostgres
 from tests.machine import POSTGRESQL_15
@@ -198,13 +200,13 @@ async def test_a_backup_from_two_migrations_ago_becomes_the_schema_of_now(
 
 async def apply_of_then(old: Installation) -> None:
     """The same steps as `open_vault` and `add_user`, which ask for columns that were not there yet."""
-    from corral.credentials import keyring_check
-    from corral.vault import make_keyring
-
     await migrate.apply_migrations(old.owner)
     vault = Vault(make_keyring(old.keyring))
     async with Database.open(old.app) as database:
-        await keyring_check._store_probe(database, vault)
+        probe = vault.seal(
+            Context("instance", ("keyring_probe", vault.verifier("instance", "corral").hex())), Secret("corral")
+        )
+        await insert_keyring_probe(database, probe)
         user_id = UUID(int=7)
         await old.execute(f"INSERT INTO corral.users (id, email) VALUES ('{user_id}', 'alice@corral.example')")
         await add_credential(database, vault, user_id)
@@ -262,6 +264,28 @@ async def test_a_database_that_counts_other_rows_than_it_gives_is_not_believed(
         await fill(old)
         with pytest.raises(BackupRefused, match="another number of rows"):
             await old.back_up(tmp_path / "corral.backup")
+
+
+async def test_a_backup_without_a_keyring_s_probe_or_with_a_wrong_number_of_rows_is_not_restored(
+    newest: ExternalPostgres, tmp_path: Path
+) -> None:
+    async with (
+        installation(newest, tmp_path / "old") as old,
+        installation(newest, tmp_path / "new", migrated=False) as new,
+    ):
+        await fill(old)
+        file, vault = tmp_path / "corral.backup", Vault(load_keyring(old.keyring))
+        manifest = await old.back_up(file)
+        more = [table.model_copy(update={"rows": table.rows + 1}) for table in manifest.tables]
+        text = manifest.model_copy(update={"tables": tuple(more)}).to_text()
+        rewrite(file, {"manifest.json": text.encode()}, vault)
+        with pytest.raises(NotABackup, match=r" has \d rows and not \d: the backup cannot be restored"):
+            await new.restore(file, old.keyring)
+        await old.execute("DELETE FROM corral.instance")
+        await old.back_up(tmp_path / "without.backup")
+        with pytest.raises(RestoreRefused, match="of a database that no keyring belongs to"):
+            await new.restore(tmp_path / "without.backup", old.keyring)
+        assert await new.fetch("SELECT to_regnamespace('corral')") == [None]
 
 
 async def test_rows_that_the_schema_does_not_take_are_refused_and_nothing_is_left(

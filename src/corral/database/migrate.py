@@ -117,7 +117,8 @@ async def refuse_newer_release(connection: Connection) -> None:
     if unknown := unknown_migrations(await applied_migrations(connection)):
         raise MigrationRefused(
             f"the database was migrated by a newer release of Corral than this one ({__version__}), which lacks its "
-            f"migration {', '.join(unknown)}: install that release, or run `corral restore FILE --replace` with the backup from before the upgrade"
+            f"migration {', '.join(unknown)}: install that release, "
+            "or run `corral restore FILE --replace` with the backup from before the upgrade"
         )
 
 

@@ -126,7 +126,7 @@ class Cluster:
         if version != _MAJOR:
             raise EmbeddedPostgresError(
                 f"{self.folder} was created by PostgreSQL {version}, but this release of Corral comes with {_MAJOR}:"
-                " run the release that created it, or restore a backup that it made with `corral restore FILE --replace`."
+                " run the release that created it, or restore one of its backups with `corral restore FILE --replace`."
             )
 
     def _socket_dir(self) -> Path:
