@@ -19,8 +19,11 @@ from corral.backup import queries as backup_queries
 from corral.database.connection import open_owner_connection
 from corral.database.embedded.instance import embedded_postgres
 from corral.database.embedded.replacement import STAGING
+from corral.vault import make_keyring
 from tests.access import SAME_ORIGIN, cookie_of
+from tests.backup.installations import fill, installation
 from tests.journeys.canary import canary_scan, new_canary
+from tests.journeys.clusters import ExternalPostgres
 from tests.journeys.program import PATIENCE, Ended, Running, corral, corral_reading, environment, running
 from tests.people import key_pair, paper_key
 
@@ -414,3 +417,57 @@ async def test_ctrl_c_ends_backup_and_restore_in_order(
     assert STAGING not in names_in(data)
     assert not is_kept(data)
     assert BOB in (await corral("users", "list", **settings)).out
+
+
+async def test_the_commands_on_a_server_of_one_s_own(
+    oldest_postgres: ExternalPostgres, folder: Path, against_sandbox: dict[str, str]
+) -> None:
+    async with (
+        installation(oldest_postgres, folder / "here") as here,
+        installation(oldest_postgres, folder / "there", migrated=False) as there,
+    ):
+        file, copy = folder / "corral.backup", folder / "copy.json"
+        ours, theirs = against_sandbox | here.settings, against_sandbox | there.settings
+        make_keyring(here.keyring)
+        make_keyring(there.keyring)
+        never = await corral("backup", file, **ours)
+        assert never.only_complaint == "this database has never been served, so there is nothing to back up"
+        empty = await corral("backup", file, **theirs)
+        assert empty.only_complaint == "there is no data in this database: check which one the settings name"
+        here.keyring.unlink()
+        await fill(here)
+        await here.execute(
+            "INSERT INTO corral.users (id, email) SELECT gen_random_uuid(), 'more-' || i || '@corral.example' "
+            "FROM generate_series(1, 60) i"
+        )
+        await here.execute("UPDATE corral.credentials SET api_key_sealed = secret_key_sealed WHERE ctid = '(0,2)'")
+        for command in ("backup", "restore"):
+            await assert_needs_the_owner(command, file, ours)
+        assert (await corral("backup", file, "--keyring", copy, **ours)).status == 0
+        restored = await corral("restore", file, "--keyring", copy, "--replace", **theirs)
+        assert restored.status == 0, restored
+        assert "Restored 62 people and 2 accounts, as of" in restored.out
+        assert "1 of the accounts had keys that could not be decrypted: `corral doctor` lists them." in restored.out
+        assert re.search(r"The keyring from before is kept in \S+keyring\.json\.before-restore-", restored.out)
+        assert "  and 12 more: `corral users list` shows everyone" in restored.out
+        async with running("serve", **ours) as server:
+            await server.url()
+            assert "corral_app is connected" in (await corral("restore", file, "--replace", **ours)).only_complaint
+            assert await server.stop() == 0
+        assert "there are people in this database" in (await corral("restore", file, **ours)).only_complaint
+        again = await corral("restore", file, "--replace", **ours)
+        assert "is kept in the schema corral_before_restore_" in again.out, again
+        apart = {name: value for name, value in ours.items() if name != "database_owner_url"}
+        async with running("serve", **apart) as server:
+            await server.url()
+            assert await server.stop() == 0
+            assert "removed" not in server.out
+        async with running("serve", **ours) as server:
+            assert await server.says(r"removed  (corral_before_restore_\S+), the data from before")
+            assert await server.stop() == 0
+
+
+async def assert_needs_the_owner(command: str, file: Path, settings: dict[str, str]) -> None:
+    apart = {name: value for name, value in settings.items() if name != "database_owner_url"}
+    ended = await corral(command, file, **apart)
+    assert ended.only_complaint.startswith("set CORRAL_DATABASE_OWNER_URL: only the database's owner")
