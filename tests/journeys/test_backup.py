@@ -441,9 +441,9 @@ async def test_the_commands_on_a_server_of_one_s_own(
             "FROM generate_series(1, 60) i"
         )
         await here.execute("UPDATE corral.credentials SET api_key_sealed = secret_key_sealed WHERE ctid = '(0,2)'")
-        for command in ("backup", "restore"):
-            await assert_needs_the_owner(command, file, ours)
         assert (await corral("backup", file, "--keyring", copy, **ours)).status == 0
+        for command, target in (("backup", folder / "another"), ("restore", file)):
+            await assert_needs_the_owner(command, target, ours)
         restored = await corral("restore", file, "--keyring", copy, "--replace", **theirs)
         assert restored.status == 0, restored
         assert "Restored 62 people and 2 accounts, as of" in restored.out
@@ -471,3 +471,7 @@ async def assert_needs_the_owner(command: str, file: Path, settings: dict[str, s
     apart = {name: value for name, value in settings.items() if name != "database_owner_url"}
     ended = await corral(command, file, **apart)
     assert ended.only_complaint.startswith("set CORRAL_DATABASE_OWNER_URL: only the database's owner")
+    wrong = await corral(command, file, **{**apart, "database_owner_url": apart["database_url"]})
+    assert wrong.only_complaint.startswith(
+        ("CORRAL_DATABASE_OWNER_URL does not connect as the owner: ", "the database does not show its owner every row")
+    )

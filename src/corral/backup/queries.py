@@ -4,8 +4,8 @@ Which tables there are, and which refers to which, is asked of the catalog: a ta
 without being named here.
 """
 
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from graphlib import TopologicalSorter
@@ -18,6 +18,7 @@ from corral.backup.manifest import SequenceState
 from corral.backup.problems import RestoreRefused
 from corral.database.connection import Connection
 from corral.database.migrate import SERVING_ROLE
+from corral.people.operators import OwnerUnknown
 
 FORMER_SCHEMA: Final = "corral_before_restore"
 LOCK_TIMEOUT: Final = "10s"
@@ -62,6 +63,15 @@ class EndedGrant:
     credential_id: UUID
     name: str
     access: str
+
+
+@contextmanager
+def as_owner() -> Generator[None]:
+    """Raises OwnerUnknown for what another role than the owner of the tables may not do."""
+    try:
+        yield
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise OwnerUnknown(f"CORRAL_DATABASE_OWNER_URL does not connect as the owner: {error}") from None
 
 
 @asynccontextmanager
@@ -207,7 +217,11 @@ async def has_people(connection: Connection) -> bool:
 async def count_serving(connection: Connection) -> int:
     """Returns how many connections of the serving role there are to this database."""
     return await connection.fetchval(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND usename = $1", SERVING_ROLE
+        """
+        SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND usename = $1 AND pid <> pg_backend_pid()
+        """,
+        SERVING_ROLE,
     )
 
 
@@ -227,6 +241,10 @@ async def drop_schema(connection: Connection, name: str) -> None:
 
 async def find_former_schemas(connection: Connection) -> list[str]:
     rows = await connection.fetch(
-        "SELECT nspname::text FROM pg_namespace WHERE starts_with(nspname::text, $1) ORDER BY 1", f"{FORMER_SCHEMA}_"
+        """
+        SELECT nspname::text FROM pg_namespace
+        WHERE starts_with(nspname::text, $1) AND pg_get_userbyid(nspowner) = current_user ORDER BY 1
+        """,
+        f"{FORMER_SCHEMA}_",
     )
     return [row[0] for row in rows]

@@ -94,16 +94,23 @@ async def restore_external(owner_dsn: str, restoration: Restoration) -> Outcome:
     with StagedKeyring.of(restoration.chosen, moment) as keyring:
         async with open_owner_connection(owner_dsn) as connection:
             try:
-                async with connection.transaction():
-                    await lock_migrations(connection)
-                    kept = await _make_room(connection, moment, may_replace=restoration.may_replace)
-                    restored = await restoration.into(connection)
-                    # Last, so that there is never the new data with the former keyring.
-                    keyring.install()
+                with queries.as_owner():
+                    restored, kept = await _restore_in_transaction(connection, restoration, keyring, moment)
             except BaseException:
                 keyring.take_back()
                 raise
         return Outcome(restored, kept, keyring.kept)
+
+
+async def _restore_in_transaction(
+    connection: Connection, restoration: Restoration, keyring: StagedKeyring, moment: datetime
+) -> tuple[Restored, str | None]:
+    async with connection.transaction():
+        await lock_migrations(connection)
+        kept = await _make_room(connection, moment, may_replace=restoration.may_replace)
+        restored = await restoration.into(connection)
+        keyring.install()  # last, so that there is never the new data with the former keyring
+        return restored, kept
 
 
 async def _make_room(connection: Connection, moment: datetime, *, may_replace: bool) -> str | None:

@@ -45,6 +45,7 @@ async def make_backup(settings: Settings, file: Path, keyring_copy: Path | None)
         if keyring_copy is not None:
             stack.enter_context(new_file(keyring_copy)).write(keyring.text)
         addresses = await stack.enter_async_context(database_addresses(settings))
+        stack.enter_context(queries.as_owner())
         connection = await stack.enter_async_context(owner_connection(addresses.owner))
         if not await queries.has_schema(connection):
             raise BackupRefused("there is no data in this database: check which one the settings name")
