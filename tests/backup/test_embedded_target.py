@@ -10,6 +10,7 @@ from corral.backup.former import remove_former_clusters
 from corral.backup.keyring_copy import choose_keyring
 from corral.backup.problems import RestoreRefused
 from corral.backup.targets import Outcome, Restoration, restore_embedded
+from corral.database.connection import open_owner_connection
 from corral.database.embedded.instance import embedded_postgres
 from corral.database.embedded.replacement import STAGING
 from corral.vault import Vault, make_keyring
@@ -84,3 +85,16 @@ async def test_the_former_keyring_is_kept_beside(here: Installation, data: Path)
     assert outcome.kept_keyring is not None
     assert outcome.kept_keyring.name.startswith("keyring.json.before-restore-")
     assert outcome.kept_keyring.read_bytes() == former
+
+
+async def test_the_former_data_works_again_under_its_old_name(here: Installation, data: Path) -> None:
+    outcome = await restore(here, data, may_replace=True)
+    assert outcome.kept is not None
+    for people, folder in ((2, data / "postgres"), (0, Path(outcome.kept))):
+        folder.rename(data / "postgres")
+        async with (
+            embedded_postgres(data) as database,
+            open_owner_connection(database.dsn("corral_owner")) as owner,
+        ):
+            assert await owner.fetchval("SELECT count(*) FROM corral.users") == people
+        (data / "postgres").rename(data / f"with {people}")

@@ -23,7 +23,7 @@ from corral.backup.files import new_file
 from corral.backup.problems import FileUnusable
 how, path = sys.argv[1:]
 if how == "full":
-    resource.setrlimit(resource.RLIMIT_FSIZE, (65536, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, resource.RLIM_INFINITY))
 try:
     with new_file(Path(path)) as file:
         for _ in range(40):

@@ -80,8 +80,9 @@ async def _fill_staged(database: EmbeddedDatabase, restoration: Restoration) -> 
     async with open_owner_connection(database.dsn("corral_owner")) as owner, owner.transaction():
         restored = await restoration.into(owner)
     async with Database.open(database.dsn("corral_app")) as app, app.connection() as connection:
-        if weaknesses := await find_weaknesses(connection):
-            raise RestoreRefused(f"the restored database does not isolate people: {weaknesses[0]}")
+        weaknesses = await find_weaknesses(connection)
+    if weaknesses:
+        raise RestoreRefused(f"the restored database does not isolate people: {weaknesses[0]}")
     return restored
 
 
