@@ -1,4 +1,7 @@
-"""Swaps the data of a folder, and kills itself before the Nth step that changes something on the disk."""
+"""Swaps the data of folders, each in a process that is killed before another step that changes something on the disk.
+
+`swapping_process.py FOLDER...` prints the exit status of each, and ends with the first that was not killed.
+"""
 
 import os
 import signal
@@ -14,8 +17,18 @@ _STEPS = ("rename", "replace", "fsync", "unlink", "rmdir")
 
 
 def main() -> None:
-    folder, left = Path(sys.argv[1]), int(sys.argv[2])
+    for step, folder in enumerate(map(Path, sys.argv[1:])):
+        child = os.fork()
+        if child == 0:
+            swap(folder, step)
+            os._exit(0)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        print(status, flush=True)  # noqa: T201 - what the test reads
+        if status == 0:
+            return
 
+
+def swap(folder: Path, left: int) -> None:
     def counted(step: Callable[..., Any]) -> Callable[..., Any]:
         def take(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - those of the step
             nonlocal left
