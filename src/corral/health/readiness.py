@@ -116,8 +116,9 @@ class ReadinessMonitor:
 
     async def _check(self) -> None:
         await self._refuse_unfit()
-        await self._refuse_former()
         self._log_weaknesses(await self._found())
+        if not self.weaknesses:  # a schema that was tampered with may have no epoch
+            await self._refuse_former()
 
     async def _refuse_unfit(self) -> None:
         async with self._database.connection() as connection:
