@@ -57,7 +57,7 @@ async def measure_audit(database: Database, vault: Vault, owner_dsn: str, entrie
     other_id = await _new_user(database, vault)
     commits = [await bare_commit(database, other_id) for _ in range(200)]
     begins, most = await _write_orders(AuditTrail(database, vault), user_id)
-    await _fill(database, vault, entries)
+    await fill_trail(database, vault, entries)
     return AuditFigures(*await _verify(vault, owner_dsn), begins, commits, most)
 
 
@@ -117,7 +117,7 @@ def _entry(number: int = 0) -> NewEntry:
     )
 
 
-async def _fill(database: Database, vault: Vault, entries: int) -> None:
+async def fill_trail(database: Database, vault: Vault, entries: int) -> None:
     """One chain, in one transaction."""
     user_id = await _new_user(database, vault)
     async with get_connection_with_rls(user_id, database) as connection:

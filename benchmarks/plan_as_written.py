@@ -36,7 +36,7 @@ def create_plan(pool: asyncpg.Pool, vault: Vault, *, sandbox_url: str, in_thread
 
     async def get_current_user(request: Request) -> UUID:
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
-        lookup = vault.verifier("api_token", token)
+        lookup = vault.access.verifier("api_token", token)
         query = "SELECT user_id FROM corral.find_api_tokens(ARRAY[$1::bytea])"
         user_id: UUID | None = await pool.fetchval(query, lookup)
         if user_id is None:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.audit import AuditFigures
+from benchmarks.backup import BackupFigures
 from benchmarks.cards import CardFigures
 from benchmarks.gateway import GatewayFigures
 from benchmarks.holdings import HoldingsFigures
@@ -36,6 +37,7 @@ class Figures:
     audit: AuditFigures
     gateway: GatewayFigures
     sandbox: SandboxFigures
+    backup: BackupFigures
 
 
 def print_figures(console: Console, figures: Figures) -> None:
@@ -122,6 +124,9 @@ def _targets(figures: Figures) -> Table:
         *_audit(figures.audit),
         *_gateway(figures.gateway),
         *_sandbox(figures.sandbox),
+        (f"{figures.backup.accounts:,} accounts restored", "≤ 60 s",
+         f"{figures.backup.restore_seconds:.1f} s; backed up in {figures.backup.backup_seconds:.1f} s",
+         figures.backup.restore_seconds <= 60),
     )  # fmt: skip
     for what, aim, measured, is_reached in rows:
         table.add_row(what, aim, measured, "[green]✓[/]" if is_reached else "[red]✗[/]")

@@ -28,7 +28,7 @@ from corral.identity.models import Scope
 from corral.logs import configure_logging
 from corral.network_environment import NetworkEnvironment
 from corral.secret import Secret
-from corral.settings import HOLDING_PASSWORDS, Settings, describe_settings, take_settings
+from corral.settings import HOLDING_PASSWORDS, Settings, absolute, describe_settings, take_settings
 from corral.signals import run_until_signal
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of the data. Default: CORRAL_DATA_DIR.")]
@@ -255,6 +255,44 @@ def doctor(data_dir: DataDir = None) -> None:
 
     settings = _command_settings(data_dir)
     _run(print_findings(settings, _network_environment(settings)))
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file, for all data but the keyring.")],
+    keyring: Annotated[
+        Path | None, typer.Option(help="Copy the keyring to this new file, too. Keep the two files apart.")
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Back up all data of one moment to a file, also while Corral is serving."""
+    from corral.commands.backup import make_backup
+
+    keyring = None if keyring is None else absolute(keyring)
+    _run(make_backup(_command_settings(data_dir), absolute(file), keyring))
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that `corral backup` made.")],
+    *,
+    keyring: Annotated[
+        Path | None, typer.Option(help="A copy of the keyring, which is installed. Default: the installed keyring.")
+    ] = None,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Replace the people who are there. Their data is kept until the next start."),
+    ] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Restore a backup. All sessions, links, API tokens and grants end."""
+    from corral.commands.backup import restore_backup
+    from corral.commands.demo_folder import refuse_demo_folder
+
+    settings = _command_settings(data_dir)
+    refuse_demo_folder(settings.data_dir)
+    keyring = None if keyring is None else absolute(keyring)
+    _run(restore_backup(settings, absolute(file), keyring, may_replace=replace))
 
 
 @app.command()

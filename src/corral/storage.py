@@ -54,4 +54,6 @@ async def open_storage(settings: Settings, database_dsn: str) -> AsyncGenerator[
     async with Database.open(database_dsn) as database:
         readiness = ReadinessMonitor(database)
         async with readiness.running():
-            yield Storage(database, readiness, await open_vault(database, settings.keyring_path))
+            vault = await open_vault(database, settings.keyring_path)
+            readiness.expect_epoch(vault.access_epoch)
+            yield Storage(database, readiness, vault)

@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 
 from corral.audit import queries
-from corral.audit.heads import HeadPublisher, load_heads
+from corral.audit.heads import HeadPublisher, PublishedHead, load_heads
 from corral.audit.trail import AuditTrail
 from tests.audit.trails import paused
 from tests.conftest import Service
@@ -37,7 +37,7 @@ async def test_a_head_is_published_once_to_the_file_and_to_the_log(
     ]
     assert len(lines) == 2
     logged = await log.awaited("audit_head", user_id=str(alice.user_id), seq=entry.seq)
-    assert bytes.fromhex(logged["mac"]) == heads[entry.seq]
+    assert bytes.fromhex(logged["mac"]) == heads[entry.seq].mac
 
 
 async def test_after_a_restart_only_heads_that_moved_since_are_published(
@@ -55,7 +55,27 @@ async def test_a_log_can_be_read_as_published_heads(tmp_path: Path, alice: Perso
     file = tmp_path / "corral.log"
     head = {"event": "audit_head", "user_id": str(alice.user_id), "seq": 7, "mac": "00ff", "level": "info"}
     file.write_bytes(b"\n".join([b"not json", b"[]", b'{"event":"ready"}', orjson.dumps(head), b'{"user_id":"half']))
-    assert load_heads(file) == {alice.user_id: {7: b"\x00\xff"}}
+    assert load_heads(file) == {alice.user_id: {7: PublishedHead(b"\x00\xff", None)}}
+
+
+async def test_a_head_tells_when_it_was_published_if_its_line_does(tmp_path: Path, alice: Person) -> None:
+    file, head = tmp_path / "corral.log", {"user_id": str(alice.user_id), "mac": "00"}
+    times = {"published_at": "2026-11-24T14:30:00Z"}, {"at": "2026-11-24T14:30:00.5Z"}, {"at": "2026-11-24T14:30:00"}
+    file.write_bytes(b"\n".join(orjson.dumps(head | {"seq": seq} | time) for seq, time in enumerate(times, 1)))
+    heads = load_heads(file)[alice.user_id]
+    told = datetime(2026, 11, 24, 14, 30, tzinfo=UTC)
+    assert [heads[seq].published_at for seq in (1, 2, 3)] == [told, told + timedelta(milliseconds=500), None]
+
+
+async def test_a_head_with_the_number_of_one_from_before_a_restore_is_published(
+    service: Service, alice: Person, trail: AuditTrail, tmp_path: Path
+) -> None:
+    file = tmp_path / "audit-heads.jsonl"
+    entry = await trail.record(alice.user_id, paused()[0])
+    former = {"user_id": str(alice.user_id), "seq": entry.seq, "mac": "00", "published_at": "2026-11-24T14:30:00Z"}
+    file.write_bytes(orjson.dumps(former) + b"\n")
+    await publish(HeadPublisher(service.resources.database, file), service, trail)
+    assert load_heads(file)[alice.user_id][entry.seq].mac != b"\x00"
 
 
 async def test_a_file_that_cannot_be_written_is_reported_once_and_nothing_is_lost(

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -13,7 +13,8 @@ import pytest
 
 from corral.audit import queries, verification
 from corral.audit.chain import EMPTY, canonical_text, extend_chain
-from corral.audit.models import Head, Link
+from corral.audit.heads import PublishedHead, PublishedHeads
+from corral.audit.models import OPERATOR_ACTOR, Action, Head, Link, NewEntry
 from corral.audit.trail import AuditTrail
 from corral.audit.verification import ChainCheck, ChainReport, ExportCheck, NotAnExport, verify_chains
 from corral.vault import Vault, make_keyring
@@ -30,10 +31,14 @@ def chain(vault: Vault) -> list[Link]:
     return list(extend_chain(vault, ALICE, EMPTY, MOMENT, paused(9)))
 
 
+def heads_of(macs: Mapping[int, bytes], moment: datetime | None = MOMENT) -> dict[int, PublishedHead]:
+    return {seq: PublishedHead(mac, moment) for seq, mac in macs.items()}
+
+
 def report_of(
     vault: Vault, links: Sequence[Link], end: Link | None = None, published: Mapping[int, bytes] | None = None
 ) -> ChainReport:
-    check = ChainCheck(vault, ALICE, published or {})
+    check = ChainCheck(vault, ALICE, heads_of(published or {}))
     for link in links:
         check.add(link)
     end = end or links[-1]
@@ -78,7 +83,72 @@ def test_a_chain_whose_end_was_cut_off_is_found_by_its_head_or_a_published_one(v
     assert report_of(vault, chain[:6]).problem is None, "nothing in the chain itself tells"
     found = report_of(vault, chain[:6], published=later)
     assert found.problem == "entries 7 to 9 are missing at the end: a later head was published"
-    assert ChainCheck(vault, ALICE, later).finish(None).problem is not None
+    assert ChainCheck(vault, ALICE, heads_of(later)).finish(None).problem is not None
+
+
+# What a restore leaves of a chain: some of its entries, and one that says so.
+RESTORED = datetime(2026, 11, 26, 9, 0, tzinfo=UTC)
+
+
+def restored_chain(vault: Vault, chain: list[Link], kept: int, more: int) -> list[Link]:
+    """The first entries of the chain, the entry of the restore, and some that came later."""
+    links = chain[:kept]
+    head = Head(kept, links[-1].mac) if links else EMPTY
+    entries = [NewEntry(OPERATOR_ACTOR, Action.INSTALLATION_RESTORED), *paused(more)]
+    return [*links, *extend_chain(vault, ALICE, head, RESTORED, entries)]
+
+
+def test_heads_that_were_published_before_a_restore_are_explained_by_its_entry(vault: Vault, chain: list[Link]) -> None:
+    links = restored_chain(vault, chain, kept=6, more=2)
+    found = report_of(vault, links, published={4: chain[3].mac, 7: chain[6].mac, 9: chain[8].mac})
+    assert found.problem is None
+    assert found.restored == "a backup was restored at 2026-11-26 09:00 UTC; entries 7 to 9 are gone since"
+    assert found.anchored_to == 4
+
+
+@pytest.mark.parametrize("moment", [RESTORED + timedelta(minutes=1), None])
+def test_heads_of_after_a_restore_or_of_no_known_time_are_not(
+    moment: datetime | None, vault: Vault, chain: list[Link]
+) -> None:
+    links = restored_chain(vault, chain, kept=6, more=2)
+    check = ChainCheck(vault, ALICE, heads_of({7: links[6].mac, 12: chain[8].mac}, moment))
+    for link in links:
+        check.add(link)
+    found = check.finish(Head(9, links[-1].mac))
+    assert found.problem == "entries 10 to 12 are missing at the end: a later head was published"
+    assert found.restored is None
+
+
+def test_an_entry_that_is_from_before_the_restore_must_still_be_the_one_that_was_published(
+    vault: Vault, chain: list[Link]
+) -> None:
+    links = restored_chain(vault, chain, kept=6, more=0)
+    assert report_of(vault, links, published={6: chain[8].mac}).problem == (
+        "entry 6 is not the one whose head was published"
+    )
+
+
+def test_only_a_genuine_entry_of_a_restore_explains_anything(vault: Vault, chain: list[Link]) -> None:
+    links = restored_chain(vault, chain, kept=6, more=0)
+    links[-1] = Link(7, links[-1].body, chain[6].mac)
+    assert report_of(vault, links, published={9: chain[8].mac}).problem == "entry 7 was changed"
+    named = NewEntry(OPERATOR_ACTOR, Action.TOKEN_MADE, details={"name": Action.INSTALLATION_RESTORED})
+    other = list(extend_chain(vault, ALICE, EMPTY, RESTORED, [named]))
+    assert report_of(vault, other, published={9: chain[8].mac}).problem is not None
+
+
+def test_a_person_who_was_added_after_the_backup_is_explained_by_the_restore_and_nobody_else(
+    vault: Vault, chain: list[Link]
+) -> None:
+    lost = ChainCheck(vault, ALICE, heads_of({9: chain[8].mac}))
+    found = lost.finish(None, RESTORED)
+    assert found.problem is None
+    assert found.restored == "a backup was restored at 2026-11-26 09:00 UTC; entries 1 to 9 are gone since"
+    for moment in (RESTORED + timedelta(seconds=1), None):
+        missed = ChainCheck(vault, ALICE, heads_of({9: chain[8].mac}, moment))
+        assert missed.finish(None, RESTORED).problem is not None
+    emptied = ChainCheck(vault, ALICE, heads_of({9: chain[8].mac}))
+    assert emptied.finish(EMPTY, RESTORED).problem is not None
 
 
 def test_a_chain_that_was_written_anew_with_the_keyring_is_found_by_a_published_head(
@@ -139,7 +209,7 @@ async def exported(alice: Person, file: Path) -> bytes:
     return content
 
 
-def check_export(file: Path, vault: Vault, published: Mapping[UUID, Mapping[int, bytes]] | None = None) -> ChainReport:
+def check_export(file: Path, vault: Vault, published: PublishedHeads | None = None) -> ChainReport:
     check = ExportCheck(file, vault, published or {})
     list(check.read())
     return check.finish()
@@ -154,7 +224,7 @@ async def test_an_export_is_verified_without_the_database_and_one_changed_byte_i
     content = await exported(alice, file)
     assert check_export(file, vault) == ChainReport(alice.user_id, 4, None, 0)
     head = bytes.fromhex(orjson.loads(content.splitlines()[0])["last_mac"])
-    assert check_export(file, vault, {alice.user_id: {4: head}}).is_anchored
+    assert check_export(file, vault, {alice.user_id: heads_of({4: head})}).is_anchored
     file.write_bytes(content.replace(b'"number":"1"', b'"number":"7"'))
     assert check_export(file, vault).problem == "entry 3 was changed"
     lines = content.splitlines(keepends=True)

@@ -206,7 +206,7 @@ async def test_an_invitation_is_valid_only_while_its_creator_is_an_administrator
     assert await _refused(anonymous, code)
     # Nor in the moment between being looked at and being used up.
     async with service.resources.database.connection() as connection:
-        lookups = service.resources.vault.verifiers("invitation", code)
+        lookups = service.resources.vault.access.verifiers("invitation", code)
         assert await queries.redeem_invitation(connection, lookups) is None
     async with browser(service.url, await sign_in_by_link(service, other.user_id)) as page:
         assert dora not in await _pending(page)

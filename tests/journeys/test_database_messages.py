@@ -130,7 +130,7 @@ async def test_an_invalid_control_file_is_reported_in_postgresqls_words(content:
     served, examined = [await corral(command, data_dir=data, port=free_port()) for command in ("serve", "doctor")]
     for reported in (served.only_complaint, examined.out):
         assert "PostgreSQL did not start: " in reported
-        assert "its control file is damaged: restore the database from your backup" in reported
+        assert "its control file is damaged: run `corral restore FILE --replace` with your backup" in reported
         assert NO_CONNECTION not in reported
 
 

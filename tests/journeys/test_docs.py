@@ -34,8 +34,6 @@ NOT_RUN: Final = {
     "install -d -o corral -g corral -m 0700 /etc/corral/keyring": "needs root and a system user `corral`",
     "systemd-run --pty --uid=corral": "needs systemd and an installation in /opt/corral",
     "CORRAL_HOST=0.0.0.0 CORRAL_PUBLIC_URL=https://corral.example.com": "listens on all of this machine's addresses",
-    "pg_dump --enable-row-security --format=custom --username=corral_owner": "needs a server at db.example.com",
-    "pg_restore --exit-on-error --single-transaction": "needs a server at db.example.com",
     "git pull": "changes this checkout",
     "python3 -m venv .venv": "installs from an index; tests/sandbox/test_distribution.py installs the same wheel",
     ".venv/bin/pip install dist/corral_sandbox": "installs from an index",
@@ -51,8 +49,9 @@ STARTED: Final = {
 }
 # The blocks of this form are the files of a test suite, which tests/sandbox/test_docs_examples.py runs.
 _FILE_OF_A_SUITE: Final = re.compile(r"# (conftest|test_\w+)\.py\n")
-# Run by tests/sandbox/test_docs_testing.py, where the sandbox is installed.
-_PAGE_ABOUT_TESTING: Final = "docs/testing.md"
+# Run by tests/sandbox/test_docs_testing.py, where the sandbox is installed, and by tests/journeys/test_backup.py, where
+# an installation may be lost.
+_RUN_ELSEWHERE: Final = {"docs/testing.md", "docs/backup.md"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ class Block:
     @property
     def is_run_elsewhere(self) -> bool:
         is_of_a_suite = self.language == "python" and bool(_FILE_OF_A_SUITE.match(self.text))
-        return is_of_a_suite or self.page == _PAGE_ABOUT_TESTING
+        return is_of_a_suite or self.page in _RUN_ELSEWHERE
 
     @property
     def reason_not_to_run(self) -> str | None:

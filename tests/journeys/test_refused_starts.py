@@ -52,7 +52,7 @@ def with_a_half_of_another(keyring: Path, half: str) -> None:
 
 
 SPOILED = {
-    "missing": Spoiled(Path.unlink, "restore the file from your backup"),
+    "missing": Spoiled(Path.unlink, "put your copy of it there"),
     "empty": Spoiled(emptied, "not a complete Corral keyring"),
     "cut short": Spoiled(cut_short, "not a complete Corral keyring"),
     "some other JSON": Spoiled(lambda keyring: keyring.write_text('{"keys": []}'), "not a complete Corral keyring"),

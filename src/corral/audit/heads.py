@@ -8,6 +8,7 @@ same as `audit_head`, so that a log that is kept elsewhere is a second copy.
 import asyncio
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, final
@@ -27,8 +28,17 @@ _BEGINNING: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 _log = get_logger()
 
-PublishedHeads = Mapping[UUID, Mapping[int, bytes]]
-"""By owner, the macs by number."""
+
+@dataclass(frozen=True, slots=True)
+class PublishedHead:
+    """`published_at` is None where the line does not say when."""
+
+    mac: bytes
+    published_at: datetime | None
+
+
+PublishedHeads = Mapping[UUID, Mapping[int, PublishedHead]]
+"""By owner and number. Of several with the same number, from before and after a restore, the last one."""
 
 
 @final
@@ -40,7 +50,7 @@ class HeadPublisher:
     def __init__(self, database: Database, path: Path) -> None:
         self._database = database
         self._path = path
-        self._published: dict[UUID, int] | None = None  # the last number of each
+        self._published: dict[UUID, Head] | None = None  # the last one of each
         self._since = _BEGINNING
         self._is_failing = False
 
@@ -48,8 +58,8 @@ class HeadPublisher:
         """`now` is the database's time. Raises DatabaseUnavailable and Overloaded."""
         moved = await queries.load_heads_since(self._database, self._since)
         try:
-            published = self._published = self._published or await asyncio.to_thread(_last_numbers, self._path)
-            new = {user_id: head for user_id, head in moved.items() if head.seq != published.get(user_id)}
+            published = self._published = self._published or await asyncio.to_thread(_last_heads, self._path)
+            new = {user_id: head for user_id, head in moved.items() if head != published.get(user_id)}
             if new:
                 await asyncio.to_thread(_append, self._path, new)
         except OSError as error:
@@ -57,7 +67,7 @@ class HeadPublisher:
             return
         self._report(None)
         for user_id, head in new.items():
-            published[user_id] = head.seq
+            published[user_id] = head
             _log.info("audit_head", user_id=str(user_id), seq=head.seq, mac=head.mac.hex())
         self._since = now - _OVERLAP
 
@@ -70,30 +80,40 @@ class HeadPublisher:
 
 def load_heads(path: Path) -> PublishedHeads:
     """Reads a file of heads, or a JSON log. Other lines are passed over. Raises OSError."""
-    heads: dict[UUID, dict[int, bytes]] = {}
+    heads: dict[UUID, dict[int, PublishedHead]] = {}
     with path.open("rb") as file:
-        for user_id, head in _heads_of(file):
-            heads.setdefault(user_id, {})[head.seq] = head.mac
+        for user_id, head, published_at in _heads_of(file):
+            heads.setdefault(user_id, {})[head.seq] = PublishedHead(head.mac, published_at)
     return heads
 
 
-def _last_numbers(path: Path) -> dict[UUID, int]:
+def _last_heads(path: Path) -> dict[UUID, Head]:
     """Makes the file, so that it is there to be copied, even if no head has moved yet."""
     try:
         with path.open("rb") as file:
-            return {user_id: head.seq for user_id, head in _heads_of(file)}
+            return {user_id: head for user_id, head, _ in _heads_of(file)}
     except FileNotFoundError:
         _append(path, {})
         return {}
 
 
-def _heads_of(lines: Iterable[bytes]) -> Iterable[tuple[UUID, Head]]:
+def _heads_of(lines: Iterable[bytes]) -> Iterable[tuple[UUID, Head, datetime | None]]:
     for line in lines:
         try:
             members = orjson.loads(line)
-            yield UUID(members["user_id"]), Head(int(members["seq"]), bytes.fromhex(members["mac"]))
+            head = Head(int(members["seq"]), bytes.fromhex(members["mac"]))
+            yield UUID(members["user_id"]), head, _moment(members.get("published_at", members.get("at")))
         except (ValueError, KeyError, TypeError, AttributeError):  # another line of the log, or half a line
             continue
+
+
+def _moment(text: object) -> datetime | None:
+    """Returns the time of a line of the file, or of the log."""
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
 
 
 def _append(path: Path, heads: Mapping[UUID, Head]) -> None:

@@ -47,6 +47,7 @@ class Action(StrEnum):
     OPTION_EXERCISE = "option.exercise"
     OPTION_DO_NOT_EXERCISE = "option.do_not_exercise"
     WATCHLIST_CHANGE = "watchlist.change"
+    INSTALLATION_RESTORED = "installation.restored"  # from a backup: entries after that moment are gone
 
 
 class Result(StrEnum):

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast, final
 from uuid import UUID
@@ -15,8 +16,8 @@ import orjson
 
 from corral.audit import queries
 from corral.audit.chain import EMPTY, follows, read_text
-from corral.audit.heads import PublishedHeads
-from corral.audit.models import Head, Link
+from corral.audit.heads import PublishedHead, PublishedHeads
+from corral.audit.models import Action, Head, Link
 from corral.audit.reading import EXPORT_FORMAT
 from corral.database.connection import Connection
 from corral.errors import OperatorError
@@ -35,12 +36,14 @@ class ChainReport:
     """`problem` is about the first entry that is wrong; None for a chain without a fault.
 
     `anchored_to` is the number of its last published head, 0 for none. Entries after it could have been cut off.
+    `restored` says which entries are gone because a backup was restored, if heads that were published before show it.
     """
 
     user_id: UUID
     entries: int
     problem: str | None
     anchored_to: int
+    restored: str | None = None
 
     @property
     def is_anchored(self) -> bool:
@@ -51,12 +54,14 @@ class ChainReport:
 class ChainCheck:
     """Is given the entries of one owner in the order in which they are found, and then the head."""
 
-    __slots__ = ("_head", "_missing", "_problem", "_published", "_user_id", "_vault")
+    __slots__ = ("_head", "_missing", "_problem", "_published", "_restored", "_user_id", "_vault", "restored_at")
 
-    def __init__(self, vault: Vault, user_id: UUID, published: Mapping[int, bytes]) -> None:
+    def __init__(self, vault: Vault, user_id: UUID, published: Mapping[int, PublishedHead]) -> None:
         self._vault = vault
         self._user_id = user_id
-        self._published = published
+        self._published = dict(published)
+        self._restored: str | None = None
+        self.restored_at: datetime | None = None  # the last time, according to the chain
         self._head = EMPTY
         self._problem: str | None = None
         self._missing: int | None = None
@@ -70,12 +75,18 @@ class ChainCheck:
         if self._problem is None:
             self._head = Head(link.seq, link.mac)
 
-    def finish(self, head: Head | None) -> ChainReport:
-        """`head` is what the database, or the first line of the file, calls the last entry."""
+    def finish(self, head: Head | None, restored_at: datetime | None = None) -> ChainReport:
+        """`head` is what the database, or the first line of the file, calls the last entry.
+
+        `restored_at` is when a backup was restored last, according to any chain of the database: then a person who was
+        added after it was made may be missing altogether.
+        """
+        if head is None and restored_at is not None and not self._head.seq:
+            self._forget_published(1, restored_at)
         last = self._head.seq
         latest = max(self._published, default=0)
         problem = self._problem or self._fault_of_end(head or EMPTY, latest)
-        return ChainReport(self._user_id, last, problem, min(latest, last))
+        return ChainReport(self._user_id, last, problem, min(latest, last), self._restored)
 
     def _fault(self, link: Link) -> str | None:
         expected = self._head.seq + 1
@@ -86,9 +97,31 @@ class ChainCheck:
             return f"entry {link.seq} is there twice"
         if not follows(self._vault, self._user_id, self._head.mac, link):
             return self._named_change(link)
-        if self._published.get(link.seq, link.mac) != link.mac:
+        if Action.INSTALLATION_RESTORED in link.body:
+            self._note_restore(link)
+        published = self._published.get(link.seq)
+        if published is not None and published.mac != link.mac:
             return f"entry {link.seq} is not the one whose head was published"
         return None
+
+    def _note_restore(self, link: Link) -> None:
+        """The entry is genuine. What was published before of this number and later ones is of the former chain."""
+        entry = read_text(link.body)
+        if entry.action == Action.INSTALLATION_RESTORED:
+            self.restored_at = entry.at
+            self._forget_published(link.seq, entry.at)
+
+    def _forget_published(self, first: int, restored_at: datetime) -> None:
+        gone = [
+            seq
+            for seq, head in self._published.items()
+            if seq >= first and head.published_at is not None and head.published_at < restored_at
+        ]
+        if gone:
+            moment = f"{restored_at:%Y-%m-%d %H:%M} UTC"
+            self._restored = f"a backup was restored at {moment}; {_numbers(first, max(gone))} gone since"
+        for seq in gone:
+            del self._published[seq]
 
     def _named_change(self, link: Link) -> str:
         try:
@@ -127,7 +160,8 @@ async def verify_chains(
             for user_id, seq, body, mac in chunk:
                 checks[user_id].add(Link(seq, body, mac))
             advance(len(chunk))
-    return [check.finish(ends.get(user_id)) for user_id, check in checks.items()]
+    restored_at = max((check.restored_at for check in checks.values() if check.restored_at), default=None)
+    return [check.finish(ends.get(user_id), restored_at) for user_id, check in checks.items()]
 
 
 @final

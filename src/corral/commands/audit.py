@@ -8,12 +8,11 @@ from typing import Final
 from uuid import UUID
 
 from rich.markup import escape
-from rich.progress import Progress
 
 from corral.audit import queries
 from corral.audit.heads import HEADS_FILE, PublishedHeads, load_heads
 from corral.audit.verification import ChainReport, ExportCheck, verify_chains
-from corral.commands.console import err, out
+from corral.commands.console import counted, out, progress
 from corral.commands.operator import open_for_operator
 from corral.database.connection import open_owner_connection
 from corral.errors import OperatorError
@@ -41,10 +40,10 @@ async def verify_database(settings: Settings, heads: Path | None) -> None:
         queries.open_snapshot(connection),
     ):
         emails = await queries.load_emails(connection)
-        with _progress() as progress:
-            task = progress.add_task("Verifying", total=await queries.count_entries(connection))
+        with progress() as shown:
+            task = shown.add_task("Verifying", total=await queries.count_entries(connection))
             reports = await verify_chains(
-                connection, operator.vault, published, lambda entries: progress.advance(task, entries)
+                connection, operator.vault, published, lambda entries: shown.advance(task, entries)
             )
     _print_reports(reports, emails)
 
@@ -54,10 +53,10 @@ async def verify_file(settings: Settings, file: Path, heads: Path | None) -> Non
     vault, published = Vault(load_keyring(settings.keyring_path)), _published(settings, heads)
     try:
         check = ExportCheck(file, vault, published)
-        with _progress() as progress:
-            task = progress.add_task("Verifying", total=check.size)
+        with progress() as shown:
+            task = shown.add_task("Verifying", total=check.size)
             for read in check.read():
-                progress.advance(task, read)
+                shown.advance(task, read)
                 await asyncio.sleep(0)  # for Ctrl-C
     except OSError as error:
         raise FileUnreadable(f"{file} cannot be read: {error.strerror}") from None
@@ -81,7 +80,7 @@ async def find_stuck(settings: Settings, owner_dsn: str | None) -> str | None:
     if stale:
         them = "it" if stale == 1 else "them"
         have = "has" if stale == 1 else "have"
-        orders = _counted(stale, "order")
+        orders = counted(stale, "order")
         return f"{orders} {have} no outcome after five minutes: start Corral, which concludes {them} as unknown"
     return None
 
@@ -98,27 +97,25 @@ def _published(settings: Settings, heads: Path | None) -> PublishedHeads:
         raise FileUnreadable(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _progress() -> Progress:
-    """Nothing where nobody watches."""
-    return Progress(console=err, transient=True, disable=not err.is_terminal)
-
-
 def _print_reports(reports: Sequence[ChainReport], emails: Mapping[UUID, str]) -> None:
     broken = [report for report in reports if report.problem is not None]
     loose = [report for report in reports if report.problem is None and not report.is_anchored]
     for report in broken:
         out.print("[red]✗[/]", escape(f"{_name(report, emails)}: {report.problem}"))
+    for report in reports:
+        if report.restored is not None:
+            out.print("[yellow]![/]", escape(f"{_name(report, emails)}: {report.restored}"))
     for report in loose[:_MOST_NAMED]:
         out.print("[yellow]![/]", escape(f"{_name(report, emails)}: {_looseness(report)}"))
     if len(loose) > _MOST_NAMED:
         out.print(f"  and {len(loose) - _MOST_NAMED} more that are not anchored")
     if broken:
         are = "is" if len(broken) == 1 else "are"
-        trails = _counted(len(reports), "audit trail")
+        trails = counted(len(reports), "audit trail")
         raise TrailBroken(f"{len(broken)} of {trails} {are} broken: see the lines marked ✗")
-    entries = _counted(sum(report.entries for report in reports), "entry", "entries")
+    entries = counted(sum(report.entries for report in reports), "entry", "entries")
     anchored = "" if loose else ", all of them anchored by published heads"
-    out.print("[green]✓[/]", f"{_counted(len(reports), 'audit trail')} with {entries}: whole{anchored}")
+    out.print("[green]✓[/]", f"{counted(len(reports), 'audit trail')} with {entries}: whole{anchored}")
 
 
 def _looseness(report: ChainReport) -> str:
@@ -128,7 +125,3 @@ def _looseness(report: ChainReport) -> str:
 
 def _name(report: ChainReport, emails: Mapping[UUID, str]) -> str:
     return emails.get(report.user_id, str(report.user_id))
-
-
-def _counted(number: int, noun: str, plural: str | None = None) -> str:
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -4,6 +4,7 @@ from functools import partial
 
 from rich.markup import escape
 
+from corral.backup.former import drop_former_schemas, remove_former_clusters
 from corral.commands.console import out, say_that_first_start_takes_long
 from corral.identity import queries
 from corral.identity.links import issue_link
@@ -36,4 +37,13 @@ async def announce_service(network: NetworkEnvironment, services: Services, url:
     if not await queries.has_users(resources.database):
         link = await issue_link(resources.database, resources.vault, "setup", None, resources.public_url)
         lines.append(f"  set-up   {link.reveal()} (works once, for 24 hours)")
+    former = await _remove_former(services)
+    lines += [f"  removed  {escape(name)}, the data from before the restore of a backup" for name in former]
     return "\n".join(lines)
+
+
+async def _remove_former(services: Services) -> list[str]:
+    """Now that the restored data is served. Schemas only if the owner's address is known."""
+    if services.settings.database_url is None:
+        return await remove_former_clusters(services.settings.data_dir)
+    return [] if services.addresses.owner is None else await drop_former_schemas(services.addresses.owner)

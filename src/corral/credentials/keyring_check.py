@@ -6,10 +6,11 @@ from pathlib import Path
 from corral.credentials import queries
 from corral.credentials.models import SealedCredential
 from corral.credentials.sealed_keys import open_keys
+from corral.database.access_epoch import load_access_epoch
 from corral.database.connection import Database
 from corral.logs import get_logger
 from corral.secret import Secret
-from corral.vault import Context, KeyringMissing, KeyringRefused, SealBroken, Vault, load_keyring, make_keyring
+from corral.vault import Context, Keyring, KeyringMissing, KeyringRefused, SealBroken, Vault, load_keyring, make_keyring
 
 _PURPOSE, _PROBE_TEXT = "instance", "corral"
 
@@ -26,31 +27,32 @@ async def open_vault(database: Database, path: Path) -> Vault:
     invalid, or when one of its halves belongs to another database. Nothing is written then.
     """
     probe = await queries.load_keyring_probe(database)
-    vault = _load_or_make(path, is_new_database=probe is None)
+    keyring = _load_or_make(path, is_new_database=probe is None)
+    vault = Vault(keyring, await load_access_epoch(database))
     if probe is None:
         probe = await _store_probe(database, vault)
-    _refuse_foreign(vault, probe, path)
+    refuse_foreign(vault, probe, path)
     await _refuse_unopenable_rows(database, vault, path)
     return vault
 
 
-def _load_or_make(path: Path, *, is_new_database: bool) -> Vault:
+def _load_or_make(path: Path, *, is_new_database: bool) -> Keyring:
     try:
-        return Vault(load_keyring(path))
+        return load_keyring(path)
     except KeyringMissing:
         if not is_new_database:
             raise KeyringRefused(
                 f"there is no keyring at {path}, but this database has rows that only its own keyring opens: "
-                "restore the file from your backup of it, or name its place with CORRAL_KEYRING=file:PATH"
+                "put your copy of it there, or name its place with CORRAL_KEYRING=file:PATH"
             ) from None
     try:
-        vault = Vault(make_keyring(path))
+        keyring = make_keyring(path)
     except FileExistsError:  # another server with this folder was faster
-        return Vault(load_keyring(path))
+        return load_keyring(path)
     except OSError as error:
         raise KeyringRefused(f"no keyring can be made at {path} ({error.strerror}); name another place") from None
     _log.info("keyring_made", path=str(path), advice="back it up, apart from the database")
-    return vault
+    return keyring
 
 
 async def _store_probe(database: Database, vault: Vault) -> bytes:
@@ -67,7 +69,8 @@ def _probes(vault: Vault) -> list[Context]:
     return [Context(_PURPOSE, ("keyring_probe", verifier.hex())) for verifier in vault.verifiers(_PURPOSE, _PROBE_TEXT)]
 
 
-def _refuse_foreign(vault: Vault, probe: bytes, path: Path) -> None:
+def refuse_foreign(vault: Vault, probe: bytes, path: Path) -> None:
+    """Raises KeyringRefused unless both halves of the keyring belong to the database with this probe."""
     for context in (*_probes(vault), _OLDER_PROBE):
         with suppress(SealBroken):
             vault.open(context, probe)
@@ -82,8 +85,8 @@ async def _refuse_unopenable_rows(database: Database, vault: Vault, path: Path) 
     for sample in await queries.load_sealed_samples(database):
         if not opens_whole(vault, sample):
             raise KeyringRefused(
-                f"the keyring {path} does not open credential {sample.id}: restore the keyring that is as new as "
-                "the database, or the database that is as old as the keyring"
+                f"the keyring {path} does not open credential {sample.id}: use the keyring that is as new as "
+                "the database, or restore a backup that is as old as the keyring (`corral restore`)"
             )
 
 

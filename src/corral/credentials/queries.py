@@ -101,7 +101,7 @@ async def load_sealed_samples(database: Database) -> list[SealedCredential]:
     return [_sealed(row) for row in rows]
 
 
-async def load_keyring_probe(database: Database) -> bytes | None:
+async def load_keyring_probe(database: Fetcher) -> bytes | None:
     return await database.fetchval("SELECT keyring_probe FROM corral.instance")
 
 

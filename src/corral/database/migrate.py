@@ -1,5 +1,6 @@
 """Applies the migrations: plain SQL, forward only, one server at a time."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import asyncpg
@@ -64,6 +65,21 @@ async def apply_migrations(owner_dsn: str) -> None:
             raise MigrationRefused(f"CORRAL_DATABASE_OWNER_URL does not connect as the owner: {error}") from None
 
 
+async def lock_migrations(connection: Connection) -> None:
+    """Until the transaction ends, servers that start wait before they look at the schema."""
+    await _refuse_unfit(connection)
+    await connection.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK)
+
+
+async def migrate_within(connection: Connection, names: Sequence[str] | None = None) -> None:
+    """Applies these migrations, or all that are pending, in the owner's transaction that restores a backup."""
+    await lock_migrations(connection)
+    if await connection.fetchval("SELECT to_regclass('corral.migrations')") is None:
+        await _make_list(connection)
+    for name in await pending_migrations(connection) if names is None else sorted(names):
+        await _apply(connection, name, _sql_of(name))
+
+
 async def _make_list(connection: Connection) -> None:
     async with connection.transaction():
         await connection.execute(_LIST)
@@ -98,23 +114,29 @@ def _line_of(error: asyncpg.PostgresError, sql: str) -> str:
 
 async def refuse_newer_release(connection: Connection) -> None:
     """Raises MigrationRefused for a database with a migration that this release does not have."""
-    if unknown := sorted(await _applied_migrations(connection) - _known_migrations()):
+    if unknown := unknown_migrations(await applied_migrations(connection)):
         raise MigrationRefused(
             f"the database was migrated by a newer release of Corral than this one ({__version__}), which lacks its "
-            f"migration {', '.join(unknown)}: install that release, or restore the backup from before the upgrade"
+            f"migration {', '.join(unknown)}: install that release, "
+            "or run `corral restore FILE --replace` with the backup from before the upgrade"
         )
+
+
+def unknown_migrations(names: Iterable[str]) -> list[str]:
+    """Returns those that this release does not have."""
+    return sorted(set(names) - _known_migrations())
 
 
 async def pending_migrations(connection: Connection) -> list[str]:
     """Returns the migrations of this release that have not been applied."""
-    return sorted(_known_migrations() - await _applied_migrations(connection))
+    return sorted(_known_migrations() - await applied_migrations(connection))
 
 
 def _known_migrations() -> set[str]:
     return {path.stem for path in MIGRATIONS.glob("*.sql")}
 
 
-async def _applied_migrations(connection: Connection) -> set[str]:
+async def applied_migrations(connection: Connection) -> set[str]:
     if await connection.fetchval("SELECT to_regclass('corral.migrations')") is None:
         return set()
     return {row["name"] for row in await connection.fetch("SELECT name FROM corral.migrations")}

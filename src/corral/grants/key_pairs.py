@@ -31,22 +31,22 @@ def new_key_id() -> str:
 
 def secret_lookup(vault: Vault, secret: str) -> bytes:
     """Returns the hash that a new secret's row is found by."""
-    return vault.verifier("grant", secret)
+    return vault.access.verifier("grant", secret)
 
 
 def secret_lookups(vault: Vault, secret: str) -> tuple[bytes, ...]:
     """Returns a hash by each key of the keyring, so that a key rotation ends no grant."""
-    return tuple(vault.verifiers("grant", secret))
+    return tuple(vault.access.verifiers("grant", secret))
 
 
 def seal_secret(vault: Vault, terms: GrantTerms, secret: SecretRow) -> SecretRow:
     """Returns the row with the seal of these terms."""
-    return SecretRow(secret.lookup, vault.verifier("grant_row", *_bound(terms, secret)), secret.valid_until)
+    return SecretRow(secret.lookup, vault.access.verifier("grant_row", *_bound(terms, secret)), secret.valid_until)
 
 
 def is_sealed(vault: Vault, terms: GrantTerms, secret: SecretRow) -> bool:
     """Whether both rows are unchanged, in what they allow, since Corral wrote them."""
-    if vault.verify(secret.seal, "grant_row", *_bound(terms, secret)):
+    if vault.access.verify(secret.seal, "grant_row", *_bound(terms, secret)):
         return True
     report_altered(terms)
     return False

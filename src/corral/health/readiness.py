@@ -7,7 +7,9 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import final
+from uuid import UUID
 
+from corral.database.access_epoch import load_access_epoch
 from corral.database.connection import READ_ONLY, Database
 from corral.database.migrate import MigrationRefused, pending_migrations, refuse_newer_release
 from corral.database.selfcheck import find_weaknesses, prove_writes
@@ -29,6 +31,10 @@ class TakesNoWrites(OperatorError):  # noqa: N818 - a condition
     """The database is read-only, or its disk is full. One line."""
 
 
+class RestoredMeanwhile(OperatorError):  # noqa: N818 - a condition
+    """The database has another epoch of access than this process. One line."""
+
+
 @final
 class ReadinessMonitor:
     """`weaknesses` are the findings of the last check; empty if there are none."""
@@ -39,6 +45,7 @@ class ReadinessMonitor:
         self._found_by_check: str | None = None
         self._reported: str | None = None
         self._is_draining = False
+        self._epoch: UUID | None = None
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -63,6 +70,10 @@ class ReadinessMonitor:
     def reason(self) -> str | None:
         """Why this process should get no requests, according to the last check, or None. For operators only."""
         return self._reported
+
+    def expect_epoch(self, epoch: UUID | None) -> None:
+        """The epoch of access that this process's keyed hashes contain. With another one they would match nothing."""
+        self._epoch = epoch
 
     def drain(self) -> None:
         """From now on this process should get no more requests, because it will stop."""
@@ -91,7 +102,7 @@ class ReadinessMonitor:
     async def _unready(self, check: Callable[[], Awaitable[None]]) -> str | None:
         try:
             await check()
-        except (MigrationRefused, TakesNoWrites) as refused:
+        except (MigrationRefused, TakesNoWrites, RestoredMeanwhile) as refused:
             return str(refused)
         except DatabaseUnavailable as unavailable:
             return unavailable.reason
@@ -106,12 +117,18 @@ class ReadinessMonitor:
     async def _check(self) -> None:
         await self._refuse_unfit()
         self._log_weaknesses(await self._found())
+        if not self.weaknesses:  # a schema that was tampered with may have no epoch
+            await self._refuse_former()
 
     async def _refuse_unfit(self) -> None:
         async with self._database.connection() as connection:
             await refuse_newer_release(connection)
             if unwritable := await prove_writes(connection):
                 raise TakesNoWrites(unwritable)
+
+    async def _refuse_former(self) -> None:
+        if await load_access_epoch(self._database) != self._epoch:
+            raise RestoredMeanwhile("the database was restored from a backup while this process ran: restart it")
 
     def _log_weaknesses(self, found: list[str]) -> None:
         if found and found != self.weaknesses:

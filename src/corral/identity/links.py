@@ -39,8 +39,8 @@ async def issue_link(database: Database, vault: Vault, kind: Kind, user_id: UUID
     async with _connection_for(database, user_id) as connection:
         is_issued = await queries.issue_link(
             connection,
-            vault.verifier("link", kind, code),
-            vault.verifier("link_row", code, *_bound(kind, user_id, expires_at)),
+            vault.access.verifier("link", kind, code),
+            vault.access.verifier("link_row", code, *_bound(kind, user_id, expires_at)),
             kind=kind,
             user_id=user_id,
             expires_at=expires_at,
@@ -66,14 +66,14 @@ def link_lookups(vault: Vault, kind: Kind, code: Secret) -> list[bytes]:
     """Raises LinkRefused for a malformed code, before the database is queried."""
     if not is_well_formed(code.reveal()):
         raise LinkRefused
-    return vault.verifiers("link", kind, code.reveal())
+    return vault.access.verifiers("link", kind, code.reveal())
 
 
 def refuse_unbelievable(vault: Vault, kind: Kind, code: Secret, row: queries.LinkRow | None) -> queries.LinkRow:
     """Returns the row if its seal is valid. Raises LinkRefused for one that is missing or was written by hand."""
     if row is None:
         raise LinkRefused
-    if not vault.verify(row.seal, "link_row", code.reveal(), *_bound(kind, row.user_id, row.expires_at)):
+    if not vault.access.verify(row.seal, "link_row", code.reveal(), *_bound(kind, row.user_id, row.expires_at)):
         _log.error("link_seal_broken", kind=kind)
         raise LinkRefused
     return row

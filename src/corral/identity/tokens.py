@@ -145,7 +145,7 @@ def sealed_moment(moment: datetime) -> str:
 
 def session_lookups(vault: Vault, cookie_value: str) -> list[bytes]:
     """Returns a hash by each key of the keyring, so that a key rotation ends no session."""
-    return vault.verifiers("session", cookie_value)
+    return vault.access.verifiers("session", cookie_value)
 
 
 def session_verifiers(
@@ -153,12 +153,12 @@ def session_verifiers(
 ) -> tuple[bytes, bytes]:
     """Returns look-up hash and seal of a new session's row."""
     bound = _bound_session(user_id, session_id, expires_at)
-    return vault.verifier("session", cookie_value), vault.verifier("session_row", cookie_value, *bound)
+    return vault.access.verifier("session", cookie_value), vault.access.verifier("session_row", cookie_value, *bound)
 
 
 def is_sealed_session(vault: Vault, cookie_value: str, row: SessionRow) -> bool:
     """Whether the row is unchanged since it was created."""
-    if vault.verify(row.seal, "session_row", cookie_value, *_bound_session(row.user_id, row.id, row.expires_at)):
+    if vault.access.verify(row.seal, "session_row", cookie_value, *_bound_session(row.user_id, row.id, row.expires_at)):
         return True
     _log.error("session_seal_broken", session_id=str(row.id), user_id=str(row.user_id))
     return False
@@ -166,7 +166,7 @@ def is_sealed_session(vault: Vault, cookie_value: str, row: SessionRow) -> bool:
 
 def token_lookups(vault: Vault, token: str) -> list[bytes]:
     """Returns a hash by each key of the keyring, so that a key rotation ends no token."""
-    return vault.verifiers("api_token", token)
+    return vault.access.verifiers("api_token", token)
 
 
 def token_verifiers(
@@ -174,12 +174,14 @@ def token_verifiers(
 ) -> tuple[bytes, bytes]:
     """Returns look-up hash and seal of a new token's row."""
     bound = _bound_token(user_id, token_id, scopes, expires_at)
-    return vault.verifier("api_token", token), vault.verifier("api_token_row", token, *bound)
+    return vault.access.verifier("api_token", token), vault.access.verifier("api_token_row", token, *bound)
 
 
 def is_sealed_token(vault: Vault, token: str, row: TokenRow) -> bool:
     """Whether the row is unchanged in what it grants since it was created."""
-    if vault.verify(row.seal, "api_token_row", token, *_bound_token(row.user_id, row.id, row.scopes, row.expires_at)):
+    if vault.access.verify(
+        row.seal, "api_token_row", token, *_bound_token(row.user_id, row.id, row.scopes, row.expires_at)
+    ):
         return True
     _log.error("api_token_seal_broken", token_id=str(row.id), user_id=str(row.user_id))
     return False

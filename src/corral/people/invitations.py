@@ -39,8 +39,8 @@ async def invite(
         expires_at = await read_clock(connection) + LIFETIME
         invitation_id = await queries.issue_invitation(
             connection,
-            vault.verifier("invitation", code),
-            vault.verifier("invitation_row", code, *_bound(email, administrator.id, expires_at)),
+            vault.access.verifier("invitation", code),
+            vault.access.verifier("invitation_row", code, *_bound(email, administrator.id, expires_at)),
             email=email,
             expires_at=expires_at,
         )
@@ -77,14 +77,14 @@ async def accept_invitation(database: Database, vault: Vault, *, code: Secret, p
 def _lookups(vault: Vault, code: Secret) -> list[bytes]:
     if not is_well_formed(code.reveal()):
         raise LinkRefused
-    return vault.verifiers("invitation", code.reveal())
+    return vault.access.verifiers("invitation", code.reveal())
 
 
 def _refuse_unbelievable(vault: Vault, code: Secret, row: InvitationRow | None) -> InvitationRow:
     if row is None:
         raise LinkRefused
     bound = _bound(row.email, row.invited_by, row.expires_at)
-    if not vault.verify(row.seal, "invitation_row", code.reveal(), *bound):
+    if not vault.access.verify(row.seal, "invitation_row", code.reveal(), *bound):
         _log.error("invitation_seal_broken", user_id=str(row.invited_by))
         raise LinkRefused
     return row

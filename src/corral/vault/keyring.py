@@ -9,7 +9,7 @@ import json
 import os
 import secrets
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -80,10 +80,23 @@ def make_keyring(path: Path) -> Keyring:
     return _opened(keysets)
 
 
+@dataclass(frozen=True, slots=True)
+class KeyringFile:
+    """`text` is the file's content, to be copied as it is."""
+
+    text: bytes = field(repr=False)
+    keyring: Keyring
+
+
 def load_keyring(path: Path) -> Keyring:
     """Reads the keyring. Refuses anything but a regular file, and one that others can read or that is incomplete."""
+    return read_keyring_file(path).keyring
+
+
+def read_keyring_file(path: Path, *, is_private: bool = True) -> KeyringFile:
+    """The same. Unless it has to be private, its mode does not matter: many USB sticks have none."""
     try:
-        text = _read_private_file(path)
+        text = _read_file(path, is_private=is_private)
     except FileNotFoundError:
         raise KeyringMissing(f"there is no keyring at {path}") from None
     except OSError as error:
@@ -91,11 +104,11 @@ def load_keyring(path: Path) -> Keyring:
             f"the keyring {path} cannot be read ({error.strerror}): fix its owner or permissions"
         ) from None
     try:
-        return _opened(_from_json(json.loads(text)))
+        return KeyringFile(text, _opened(_from_json(json.loads(text))))
     except (ValueError, KeyError, TypeError, tink.TinkError):
         # The parser's message is discarded, because it may quote key material.
         raise KeyringRefused(
-            f"the keyring {path} is not a complete Corral keyring: restore it from your backup"
+            f"the keyring {path} is not a complete Corral keyring: put your copy of it there"
         ) from None
 
 
@@ -127,24 +140,25 @@ def _opened(keysets: _Keysets) -> Keyring:
     return Keyring(sealing=keysets.sealing.primitive(aead.Aead), verifying=keysets.verifying.primitive(prf.PrfSet))
 
 
-def _read_private_file(path: Path) -> bytes:
+def _read_file(path: Path, *, is_private: bool) -> bytes:
     """Checks the file before opening it, because opening a device may have effects, and again after, as it may differ.
 
     O_NONBLOCK: opening a named pipe would otherwise wait for a writer.
     """
-    _refuse_unfit(path, path.stat())
+    _refuse_unfit(path, path.stat(), is_private=is_private)
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC), "rb") as file:
-        _refuse_unfit(path, os.fstat(file.fileno()))
+        _refuse_unfit(path, os.fstat(file.fileno()), is_private=is_private)
         return file.read(_LARGEST_BYTES)
 
 
-def _refuse_unfit(path: Path, status: os.stat_result) -> None:
+def _refuse_unfit(path: Path, status: os.stat_result, *, is_private: bool) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise KeyringRefused(
             f"the keyring {path} is a {_KINDS[stat.S_IFMT(status.st_mode)]} and not a regular file: "
             "copy the keyring to a file, and name that with CORRAL_KEYRING=file:PATH"
         )
-    _refuse_readable_by_others(path, status)
+    if is_private:
+        _refuse_readable_by_others(path, status)
 
 
 def _refuse_readable_by_others(path: Path, status: os.stat_result) -> None:

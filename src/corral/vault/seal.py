@@ -5,11 +5,14 @@ given again, so a sealed value that was moved to another user, another row, anot
 paper to live does not open (Tink: "Bind ciphertext to its context").
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hmac import compare_digest
-from typing import final
+from typing import Final, final
+from uuid import UUID
 
 import tink
+from tink import prf
 
 from corral.secret import Secret
 from corral.vault.keyring import Keyring
@@ -33,16 +36,53 @@ class Context:
 
 
 @final
+class Verifiers:
+    """Keyed hashes of values that are only compared."""
+
+    __slots__ = ("_epoch", "_prfs")
+
+    def __init__(self, prfs: Sequence[prf.Prf], epoch: UUID | None) -> None:
+        self._prfs = prfs  # the primary first
+        self._epoch = epoch
+
+    def verifier(self, purpose: str, *parts: str) -> bytes:
+        """Returns a keyed hash by the primary key, which cannot be computed without the keyring."""
+        return self._prfs[0].compute(self._text(purpose, parts), VERIFIER_BYTES)
+
+    def verify(self, verifier: bytes, purpose: str, *parts: str) -> bool:
+        """Whether it is the keyed hash of these parts by any key of the keyring. Compares in constant time."""
+        return any(compare_digest(verifier, one) for one in self.verifiers(purpose, *parts))
+
+    def verifiers(self, purpose: str, *parts: str) -> list[bytes]:
+        """Returns the keyed hash by each key of the keyring, the primary's first, for values from before a rotation."""
+        text = self._text(purpose, parts)
+        return [prf.compute(text, VERIFIER_BYTES) for prf in self._prfs]
+
+    def _text(self, purpose: str, parts: Sequence[str]) -> bytes:
+        if self._epoch is None:
+            return framed("corral/verifier/v1", purpose, *parts)
+        return framed("corral/verifier/v2", str(self._epoch), purpose, *parts)
+
+
+@final
 class Vault:
-    """Seals and opens with the keyring. Lives as long as the process; knows no user, row or request."""
+    """Seals and opens with the keyring. Lives as long as the process; knows no user, row or request.
 
-    __slots__ = ("_aead", "_prfs")  # the primary PRF first
+    `access` makes the keyed hashes of everything that lets somebody in: sessions, links, invitations, API tokens and
+    grants. They contain the epoch of access, which each restore of a backup sets anew, so that none made before
+    matches any more. The vault's own keyed hashes are for what outlives a restore.
+    """
 
-    def __init__(self, keyring: Keyring) -> None:
+    __slots__ = ("_aead", "_lasting", "access", "access_epoch")
+
+    def __init__(self, keyring: Keyring, access_epoch: UUID | None = None) -> None:
         self._aead = keyring.sealing
         prfs = keyring.verifying
         primary = prfs.primary_id()
-        self._prfs = [key for _, key in sorted(prfs.all().items(), key=lambda entry: entry[0] != primary)]
+        ordered = [key for _, key in sorted(prfs.all().items(), key=lambda entry: entry[0] != primary)]
+        self._lasting = Verifiers(ordered, None)
+        self.access: Final = Verifiers(ordered, access_epoch)
+        self.access_epoch: Final = access_epoch
 
     def seal(self, context: Context, secret: Secret) -> bytes:
         return self._aead.encrypt(secret.reveal().encode(), context.to_bytes())
@@ -55,17 +95,16 @@ class Vault:
             raise SealBroken("a sealed value does not open") from None
 
     def verifier(self, purpose: str, *parts: str) -> bytes:
-        """Returns a keyed hash by the primary key, which cannot be computed without the keyring."""
-        return self._prfs[0].compute(framed("corral/verifier/v1", purpose, *parts), VERIFIER_BYTES)
+        """As `Verifiers.verifier`."""
+        return self._lasting.verifier(purpose, *parts)
 
     def verify(self, verifier: bytes, purpose: str, *parts: str) -> bool:
-        """Whether it is the keyed hash of these parts by any key of the keyring. Compares in constant time."""
-        return any(compare_digest(verifier, one) for one in self.verifiers(purpose, *parts))
+        """As `Verifiers.verify`."""
+        return self._lasting.verify(verifier, purpose, *parts)
 
     def verifiers(self, purpose: str, *parts: str) -> list[bytes]:
-        """Returns the keyed hash by each key of the keyring, the primary's first, for values from before a rotation."""
-        text = framed("corral/verifier/v1", purpose, *parts)
-        return [prf.compute(text, VERIFIER_BYTES) for prf in self._prfs]
+        """As `Verifiers.verifiers`."""
+        return self._lasting.verifiers(purpose, *parts)
 
 
 def framed(*parts: str) -> bytes:

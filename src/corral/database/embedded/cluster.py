@@ -104,7 +104,7 @@ class Cluster:
         single_user = ("--single", "-D", unfinished, "-c", "exit_on_error=on", "template1")
         self._make(self.programs / "postgres", *single_user, stdin=files.BOOTSTRAP)
         unfinished.rename(self.folder)
-        _sync(self.data_dir)
+        sync_folder(self.data_dir)
 
     def _make(self, *command: str | Path, stdin: str = "") -> None:
         made = self.user.run(*command, stdin=stdin)
@@ -126,7 +126,7 @@ class Cluster:
         if version != _MAJOR:
             raise EmbeddedPostgresError(
                 f"{self.folder} was created by PostgreSQL {version}, but this release of Corral comes with {_MAJOR}:"
-                " run the release that created it, or move the folder away and restore a dump."
+                " run the release that created it, or restore one of its backups with `corral restore FILE --replace`."
             )
 
     def _socket_dir(self) -> Path:
@@ -199,7 +199,7 @@ class Cluster:
 def _with_way_out(why: str) -> str:
     """Adds what to do where PostgreSQL's message does not say it. (The version has been checked before.)"""
     if any(words in why for words in ("pg_control", "control file", "incompatible with server")):
-        return f"{why}; its control file is damaged: restore the database from your backup"
+        return f"{why}; its control file is damaged: run `corral restore FILE --replace` with your backup"
     if "No space left on device" in why:
         return f"{why}; its disk is full: free some space"
     return why
@@ -246,7 +246,7 @@ def _answers(socket_dir: Path) -> bool:
     return True
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Makes a rename in the folder survive a power failure."""
     handle = os.open(folder, os.O_RDONLY)
     try:

@@ -7,7 +7,7 @@ system user, who owns the cluster's files or connects as its owner.
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 from urllib.parse import quote
@@ -17,6 +17,7 @@ from corral.database.embedded.cluster import PORT, Cluster, remove_unfinished
 from corral.database.embedded.errors import DataFolderInUse, EmbeddedPostgresError
 from corral.database.embedded.files import FolderLock, exclusive_serve_lock, opened_data_folder
 from corral.database.embedded.os_user import own_user, postgres_user
+from corral.database.embedded.replacement import STAGING, finish_replacement, report_finished
 
 __all__ = ["DataFolderInUse", "EmbeddedDatabase", "EmbeddedPostgresError", "embedded_postgres", "exclusive_serve_lock"]
 
@@ -43,12 +44,12 @@ async def embedded_postgres(data_dir: Path) -> AsyncGenerator[EmbeddedDatabase]:
     """
     use = _Use(data_dir)
     try:
-        yield await _to_its_end(use.begin)
+        yield await to_its_end(use.begin)
     finally:
-        await _to_its_end(use.end)
+        await to_its_end(use.end)
 
 
-async def _to_its_end(work: Callable[[], _Result]) -> _Result:
+async def to_its_end(work: Callable[[], _Result]) -> _Result:
     """Runs in a thread. A cancellation waits for its end, so that no server is left partly started or stopped."""
     running = asyncio.ensure_future(asyncio.to_thread(work))
     try:
@@ -79,7 +80,7 @@ class _Use:
     def _begin(self, data_dir: Path) -> EmbeddedDatabase:
         with FolderLock(data_dir / "start.lock") as start_lock:
             start_lock.wait_exclusive()
-            self._cluster = cluster = _cluster(data_dir)
+            self._cluster = cluster = cluster_of(data_dir)
             self._use_lock = FolderLock(data_dir / "use.lock")
             socket_dir = None if self._use_lock.try_exclusive() else cluster.listening_in()
             if socket_dir is None:
@@ -96,7 +97,7 @@ class _Use:
                 self._cluster.stop()
 
 
-def _cluster(data_dir: Path) -> Cluster:
+def cluster_of(data_dir: Path) -> Cluster:
     user = postgres_user()
     if barred := user.first_barred(data_dir):
         raise EmbeddedPostgresError(
@@ -107,7 +108,23 @@ def _cluster(data_dir: Path) -> Cluster:
 
 
 def _started_afresh(cluster: Cluster) -> Path:
-    """Stops a server left running by a killed process, because its version and settings are unknown."""
-    cluster.stop()
-    remove_unfinished(cluster.data_dir)
+    tidy(cluster)
     return cluster.start()
+
+
+def tidy(cluster: Cluster) -> None:
+    """Stops a server left running by a killed process, because its version and settings are unknown.
+
+    If a restore was killed, finishes it or drops what there is of it.
+    """
+    cluster.stop()
+    if (staged := staged_beside(cluster)).data_dir.exists():
+        staged.stop()
+    if finish_replacement(cluster.data_dir):
+        report_finished(cluster.data_dir)
+    remove_unfinished(cluster.data_dir)
+
+
+def staged_beside(cluster: Cluster) -> Cluster:
+    """Returns the one that is to replace it."""
+    return replace(cluster, data_dir=cluster.data_dir / STAGING)

@@ -50,6 +50,7 @@ _TITLES: Final[Mapping[str, str]] = {
     Action.OPTION_EXERCISE: "Option exercised",
     Action.OPTION_DO_NOT_EXERCISE: "Option not to be exercised",
     Action.WATCHLIST_CHANGE: "Watchlist changed",
+    Action.INSTALLATION_RESTORED: "Corral restored from a backup",
 }
 _NOT_DONE_TITLES: Final[Mapping[str, str]] = {
     Action.ORDER_SUBMIT: "Order",
@@ -73,7 +74,7 @@ _GROUPS: Final[Mapping[str, Sequence[str]]] = {
     "access": tuple(
         one
         for one in Action
-        if one.startswith(("password", "recovery_link", "token", "person")) or one in _REFUSALS[1:]
+        if one.startswith(("password", "recovery_link", "token", "person", "installation")) or one in _REFUSALS[1:]
     ),
 }
 GROUP_CHOICES: Final[Mapping[str, str]] = {
@@ -260,6 +261,7 @@ _DESCRIPTIONS: Final[Mapping[str, Callable[[AuditEntry], str]]] = {
     Action.GRANT_REFUSED: _times,
     Action.SIGN_IN_REFUSED: _times,
     Action.CREDENTIAL_RENAMED: _renamed,
+    Action.INSTALLATION_RESTORED: lambda entry: f"everything as of {entry.details.get('backup_of', 'then')}",
 }
 
 
