@@ -1,5 +1,7 @@
 """`corral serve`: the service, and what it prints once it listens."""
 
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import partial
 
 from rich.markup import escape
@@ -26,6 +28,7 @@ async def announce_service(network: NetworkEnvironment, services: Services, url:
         f"[bold]Corral[/] listens on {url}" + (f" as {settings.public_url}" if settings.public_url else ""),
         f"  data     {escape(str(database))}",
         f"  keyring  {escape(str(settings.keyring_path))} (back it up, separately from the data)",
+        *_tls(services),
         *(
             f"  trust    {escape(name)}={escape(value)} (changes which certificates are trusted)"
             for name, value in network.trust.items()
@@ -37,3 +40,12 @@ async def announce_service(network: NetworkEnvironment, services: Services, url:
         link = await issue_link(resources.database, resources.vault, "setup", None, resources.public_url)
         lines.append(f"  set-up   {link.reveal()} (works once, for 24 hours)")
     return "\n".join(lines)
+
+
+def _tls(services: Services) -> Iterator[str]:
+    """An expired certificate does not stop the start: the clock may be wrong, and a new one is read when it comes."""
+    if services.certificate is None:
+        return
+    certificate, problem = services.certificate.current, services.certificate.problem
+    names = escape(", ".join(certificate.names))
+    yield f"  TLS      {names} ({certificate.validity(datetime.now(UTC)) if problem is None else escape(problem)})"
