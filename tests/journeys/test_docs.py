@@ -181,7 +181,7 @@ def test_every_entry_of_the_list_is_a_block_on_a_page() -> None:
 
 
 def test_no_command_is_in_a_block_without_a_language() -> None:
-    known = {*_SHELL, "python", "js", "json", "text", "ini", "sql", "nginx"}
+    known = {*_SHELL, "python", "js", "json", "text", "ini", "sql", "nginx", "haproxy", "caddyfile"}
     assert {block.language for block in BLOCKS} <= known
     for block in BLOCKS:
         if block.language == "text":

@@ -65,7 +65,7 @@ class Visitor:
     async def _until_heard(self, heard: "asyncio.Queue[Any]") -> None:
         """Places orders, as nothing says when the client has begun to listen."""
         placed: set[str] = set()
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(PATIENCE / 2):
             while True:
                 placed.add((await self.order())["id"])
                 with suppress(TimeoutError):
@@ -104,7 +104,10 @@ async def visiting(
         async with page.post("/api/session", json={"email": email, "password": _PASSWORD}) as answer:
             assert answer.status == 200, await answer.text()
             assert "Secure" in answer.headers["Set-Cookie"]
-        async with page.post("/api/credentials", json={"nickname": "mine", **key_pair(paper_key())}) as answer:
+        key_id = paper_key()
+        async with ClientSession(settings["alpaca_data_url"]) as broker, broker.put(f"/_accounts/{key_id}", json={}):
+            pass  # an account without restrictions
+        async with page.post("/api/credentials", json={"nickname": "mine", **key_pair(key_id)}) as answer:
             assert answer.status == 201, await answer.text()
             credential_id = (await answer.json())["id"]
         body = {"name": "bot", "access": "trade", **grant}
