@@ -22,12 +22,12 @@ _LONGEST_QUERY = 16 * 1024 - 200
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """`page` is signed in by cookie and keeps it. `grant` is for the account `credential_id`, with access to trade."""
+    """`page` is signed in by cookie and keeps it. `grant` is with access to trade. All comes from `source`."""
 
     url: str
     trust: ssl.SSLContext
     page: ClientSession
-    credential_id: str
+    source: str
     grant: dict[str, Any]
 
     @property
@@ -51,9 +51,9 @@ class Visitor:
 
         heard: asyncio.Queue[Any] = asyncio.Queue()
         url = f"{self.url.replace('https', 'wss', 1)}/alpaca/stream"
-        stream: Any = TradingStream(
-            *(self.grant["key_id"], self.grant["secret_key"]), url_override=url, websocket_params={"ssl": self.trust}
-        )
+        parameters = {"ssl": self.trust, "local_addr": (self.source, 0)}
+        keys = self.grant["key_id"], self.grant["secret_key"]
+        stream: Any = TradingStream(*keys, url_override=url, websocket_params=parameters)
         stream.subscribe_trade_updates(heard.put)
         running = asyncio.ensure_future(stream._run_forever())
         try:
@@ -113,4 +113,4 @@ async def visiting(
         body = {"name": "bot", "access": "trade", **grant}
         async with page.post(f"/api/credentials/{credential_id}/grants", json=body) as answer:
             assert answer.status == 201, await answer.text()
-            yield Visitor(url, trust, page, credential_id, await answer.json())
+            yield Visitor(url, trust, page, source, await answer.json())
