@@ -85,7 +85,9 @@ async def one_after_the_other_ends(visitor: Visitor, replicas: list[Running], si
             killed.process.kill()
             await killed.ends()
             await more_of(statuses)
-        assert sum(status != 200 for status in statuses) <= 2, sorted(statuses)  # one under way, and one on its connection
+        assert sum(status != 200 for status in statuses) <= 2, sorted(
+            statuses
+        )  # one under way, and one on its connection
         assert set(statuses[-10:]) == {200}
 
 
