@@ -56,7 +56,6 @@ REFUSED_SETTINGS = {
         "http://nas.local",
         "set CORRAL_TLS_CERT and CORRAL_TLS_KEY, or put Caddy or `tailscale serve`",
     ),
-    "CORRAL_HOST": ("0.0.0.0", "CORRAL_PUBLIC_URL is required when Corral listens on 0.0.0.0: set CORRAL_TLS_CERT"),
     "CORRAL_TLS_CERT": ("/etc/ssl/corral.pem", "belong together: set CORRAL_TLS_KEY, too"),
     "CORRAL_TLS_KEY": ("/etc/ssl/corral.key", "belong together: set CORRAL_TLS_CERT, too"),
     "CORRAL_GATEWAY_URL": ("https://gateway.example/alpaca", "without a path"),

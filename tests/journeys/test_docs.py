@@ -31,6 +31,8 @@ _SHELL: Final = {"sh", "bash", "console", "shell"}
 # By the first line of the block. Each is still checked for its syntax.
 NOT_RUN: Final = {
     "export CORRAL_DATABASE_URL='postgresql://corral_app:…@db.example.com": "needs a server at db.example.com",
+    "useradd --system": "needs root and makes a user; run by hand",
+    "systemctl daemon-reload": "needs systemd",
     "install -d -o corral -g corral -m 0700 /etc/corral/keyring": "needs root and a system user `corral`",
     "systemd-run --pty --uid=corral": "needs systemd and an installation in /opt/corral",
     "CORRAL_HOST=0.0.0.0 CORRAL_PUBLIC_URL=https://corral.example.com": "listens on all of this machine's addresses",
@@ -270,3 +272,6 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
         ["systemd-analyze", "verify", tmp_path / "corral.service"], capture_output=True, text=True, check=False
     )
     assert "corral.service" not in verified.stderr, verified.stderr
+    exposed = ("systemd-analyze", "security", "--offline=yes", "--threshold=20", "--no-pager", "corral.service")
+    judged = subprocess.run(exposed, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert judged.returncode == 0, judged.stdout

@@ -20,6 +20,7 @@ from corral.logs import get_logger
 _TLS_HANDSHAKE: Final = b"\x16"  # RFC 8446, 5.1: the first byte of every TLS connection
 _ACCEPTED_AT_ONCE: Final = 64
 _WITHOUT_FILES_SECONDS: Final = 0.5
+_REPORT_SECONDS: Final = 60.0
 
 
 class HttpsRequired(Problem):
@@ -52,6 +53,7 @@ class TlsListener:
         self._loop = asyncio.get_running_loop()
         self._log = get_logger()
         self._beginning: dict[asyncio.Task[None], float] = {}  # by age
+        self._next_report = 0.0
         self._paused: asyncio.TimerHandle | None = None
         self._watching: asyncio.Task[None] | None = None
 
@@ -79,13 +81,19 @@ class TlsListener:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:  # no more files, or no memory
-                self._log.error("accepting_failed", reason=error.strerror)
+                self._report(error)
                 self._pause(_WITHOUT_FILES_SECONDS)
                 return
             wire.setblocking(False)
             task = asyncio.ensure_future(self._begin(wire))
             self._beginning[task] = self._loop.time()
             task.add_done_callback(partial(self._done, wire))
+
+    def _report(self, error: OSError) -> None:
+        """Once a minute at most."""
+        if self._loop.time() >= self._next_report:
+            self._next_report = self._loop.time() + _REPORT_SECONDS
+            self._log.error("accepting_failed", reason=error.strerror)
 
     def _makes_room(self) -> bool:
         if len(self._beginning) < self._limits.handshakes:
@@ -100,6 +108,8 @@ class TlsListener:
         return True
 
     def _pause(self, seconds: float) -> None:
+        if self._paused is not None:
+            self._paused.cancel()
         self._loop.remove_reader(self._listener)
         self._paused = self._loop.call_later(seconds, self._resume)
 
