@@ -28,8 +28,12 @@ class Hosts:
     def __init__(self, dsn: str) -> None:
         self._addresses = hosts_apart(dsn)
 
-    async def connect(self, _dsn: str = "", **options: Any) -> "asyncpg.Connection[asyncpg.Record]":  # noqa: ANN401 - the driver's
-        """Raises what the driver raised for the last one that was tried. A pool also passes the address as it is."""
+    async def connect(
+        self,
+        dsn: str | None = None,  # noqa: ARG002 - a pool passes the whole address
+        **options: Any,  # noqa: ANN401 - the driver's
+    ) -> "asyncpg.Connection[asyncpg.Record]":
+        """Raises what the driver raised for the last one that was tried."""
         seconds = _ALL_HOSTS_SECONDS / len(self._addresses)
         for _ in self._addresses[1:]:
             address = self._addresses[0]
