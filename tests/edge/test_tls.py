@@ -34,7 +34,7 @@ def on_both_loops(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..
     @functools.wraps(test)
     def run(loop: Callable[[], asyncio.AbstractEventLoop], **fixtures: object) -> None:
         with asyncio.Runner(loop_factory=loop) as runner:
-            runner.run(asyncio.wait_for(test(**fixtures), 120))
+            runner.run(asyncio.wait_for(test(**fixtures), 60))
 
     own = inspect.signature(test)
     loop = inspect.Parameter("loop", inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -61,8 +61,9 @@ def events(server: Served, event: str) -> list[dict[str, Any]]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - a log, and sockets of the other side
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(40):
+        while not condition():  # noqa: ASYNC110 - a log, and sockets of the other side
+            await asyncio.sleep(0.01)
 
 
 def shown_to(client: Client) -> bytes:
@@ -216,7 +217,7 @@ async def test_an_expired_pair_replaces_no_valid_one_and_one_that_expires_is_rep
 
 @on_both_loops
 async def test_silent_connections_keep_nobody_out(log: io.BytesIO, files: TlsFiles) -> None:
-    limits = Limits(handshakes=10, handshake_grace_seconds=0.1)
+    limits = Limits(handshakes=10, handshake_grace_seconds=0.1, handshake_seconds=1000)
     before = open_files()
     async with over_tls(sample_app(), log, files, limits=limits) as server:
         silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(100)]

@@ -45,6 +45,7 @@ class Proxy:
         """The page's block, with only names and ports replaced that are not this machine's."""
         (text,) = (block.text for block in BLOCKS if (block.page, block.language) == (page, language))
         own = {f"10.0.0.1{number}:8002": f"127.0.0.1:{port}" for number, port in enumerate(self.replicas, 1)}
+        own = own if any(printed in text for printed in own) else {}
         for printed, real in (own | replaced).items():
             assert printed in text, printed
             text = text.replace(printed, str(real))
@@ -78,6 +79,31 @@ async def nginx(proxy: Proxy) -> AsyncGenerator[Running]:
     file = proxy.folder / "nginx.conf"
     file.write_text(_AROUND_NGINX.format(folder=proxy.folder, page=page))
     async with _started(proxy, "nginx", "-p", proxy.folder, "-e", "stderr", "-c", file) as started:
+        yield started
+
+
+@asynccontextmanager
+async def caddy(proxy: Proxy, text: str | None = None) -> AsyncGenerator[Running]:
+    """With `text`, or else with the file for two replicas, where its own authority stands for a public one."""
+    if text is None:
+        text = proxy.as_printed(
+            "docs/deploy.md", "caddyfile", **{"corral.example.com {": f"{proxy.url} {{\n\ttls internal"}
+        )
+        text = "{\n\tskip_install_trust\n}\n" + text
+    # A machine of tests has other Caddys, and no port 80.
+    own = f"{{\n\tadmin off\n\thttp_port {free_port()}\n"
+    file, data = proxy.folder / "Caddyfile", proxy.folder / "data"
+    file.write_text(text.replace("{\n", own, 1))
+    root = data / "caddy/pki/authorities/local/root.crt"
+    home = {"HOME": str(proxy.folder), "PATH": SYSTEM_PROGRAMS, "XDG_DATA_HOME": str(data)}
+    command = ["caddy", "run", "--config", str(file), "--adapter", "caddyfile"]
+    async with running_command(command, home) as started:
+        async with asyncio.timeout(PATIENCE):
+            while not await asyncio.to_thread(root.exists) or "serving initial configuration" not in started.err:
+                assert started.process.returncode is None, started.err
+                await asyncio.sleep(0.05)
+        proxy.trust = ssl.create_default_context(cafile=str(root))
+        await answers(proxy)
         yield started
 
 

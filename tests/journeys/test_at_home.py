@@ -14,6 +14,7 @@ from typing import Any
 from aiohttp import ClientSession
 
 from tests.journeys.program import PATIENCE, Running, browser, free_port, running, running_command
+from tests.journeys.proxies import Proxy, caddy
 from tests.journeys.test_docs import BLOCKS
 from tests.journeys.visits import ALPACAS_CLIENT, visiting
 from tests.machine import CADDY, OPENSSL, SSHD, SYSTEM_PROGRAMS
@@ -74,34 +75,19 @@ async def test_a_certificate_made_with_openssl_serves_the_network(
 async def test_caddys_own_authority_works_in_front_of_corral(
     folder: Path, against_sandbox: dict[str, str], on_the_runs_database: dict[str, str]
 ) -> None:
-    ours, corrals, plain = free_port(), free_port(), free_port()
-    url = f"https://127.0.0.1:{ours}"
-    text = printed("tls internal", "caddyfile").replace("127.0.0.1:8002", f"127.0.0.1:{corrals}")
-    text = text.replace("https://corral.home.arpa", url)
-    # A machine of tests has other Caddys, and no port 80.
-    text = text.replace("{\n", f"{{\n\tadmin off\n\thttp_port {plain}\n", 1)
-    (folder / "Caddyfile").write_text(text)
+    proxy = Proxy(folder / "proxy", [free_port()])
+    text = proxy.as_printed(PAGE, "caddyfile", **{"127.0.0.1:8002": f"127.0.0.1:{proxy.replicas[0]}"})
     settings: dict[str, Any] = against_sandbox | on_the_runs_database
-    settings |= {"port": corrals, "public_url": url, "trusted_proxies": "127.0.0.1"}
-    async with running("serve", **settings) as server, caddy(folder) as root:
+    settings |= {"port": proxy.replicas[0], "public_url": proxy.url, "trusted_proxies": "127.0.0.1"}
+    async with (
+        running("serve", **settings) as server,
+        caddy(proxy, text.replace("https://corral.home.arpa", proxy.url)),
+    ):
         await server.url()
-        async with visiting(url, ssl.create_default_context(cafile=str(root)), settings) as visitor:
+        async with visiting(proxy.url, proxy.trust, settings) as visitor:
             await visitor.hear_events()
             await visitor.trade()
             await visitor.ask_at_length()
-
-
-@asynccontextmanager
-async def caddy(folder: Path) -> AsyncGenerator[Path]:
-    """Yields the certificate of its authority."""
-    home = {"HOME": str(folder), "PATH": SYSTEM_PROGRAMS, "XDG_DATA_HOME": str(folder / "caddy-data")}
-    command = ["caddy", "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
-    root = folder / "caddy-data/caddy/pki/authorities/local/root.crt"
-    async with running_command(command, home) as started, asyncio.timeout(PATIENCE):
-        while not root.exists() or "serving initial configuration" not in started.err:
-            assert started.process.returncode is None, started.err
-            await asyncio.sleep(0.05)
-        yield root
 
 
 @SSHD.mark

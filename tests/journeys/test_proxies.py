@@ -12,9 +12,9 @@ import pytest
 from aiohttp import ClientError
 
 from tests.journeys.program import PATIENCE, Running, free_port, running
-from tests.journeys.proxies import Proxy, haproxy, nginx
+from tests.journeys.proxies import Proxy, caddy, haproxy, nginx
 from tests.journeys.visits import ALPACAS_CLIENT, Visitor, visiting
-from tests.machine import HAPROXY, NGINX, OPENSSL
+from tests.machine import CADDY, HAPROXY, NGINX, OPENSSL
 
 pytestmark = OPENSSL.mark
 # Addresses of clients: not that of the proxy, which is trusted.
@@ -34,7 +34,11 @@ class Site:
 @ALPACAS_CLIENT
 @pytest.mark.parametrize(
     "proxied",
-    [pytest.param(haproxy, marks=HAPROXY.mark), pytest.param(nginx, marks=NGINX.mark)],
+    [
+        pytest.param(haproxy, marks=HAPROXY.mark),
+        pytest.param(nginx, marks=NGINX.mark),
+        pytest.param(caddy, marks=CADDY.mark),
+    ],
     ids=lambda proxied: proxied.__name__,
 )
 async def test_everything_works_behind_the_printed_proxy_and_one_replica_may_stop_or_die(
