@@ -76,6 +76,17 @@ POSTGRESQL_15: Final = Need(
 PGBOUNCER: Final = Need(
     "PgBouncer", "apt-get install pgbouncer", shutil.which("pgbouncer", path=SYSTEM_PROGRAMS) is not None
 )
+
+
+def _program(name: str, package: str) -> Need:
+    is_here = shutil.which(name, path=SYSTEM_PROGRAMS) is not None
+    return Need(package, f"apt-get install {package}", is_here)
+
+
+HAPROXY: Final = _program("haproxy", "haproxy")
+NGINX: Final = _program("nginx", "nginx")
+CADDY: Final = _program("caddy", "caddy")
+SSHD: Final = _program("sshd", "openssh-server")
 ROOT: Final = Need("root", "sudo make test", os.geteuid() == 0, is_tool=False)
 # Root's tests become another user, who must reach what they run.
 OPEN_PYTHON: Final = Need(
@@ -87,6 +98,7 @@ OPEN_CHECKOUT: Final = Need(
 
 _NEEDS: Final = (
     *(BROWSER, ONLY_CHROMIUM, CHART, AXE, CURL, OPENSSL, PGBOUNCER, POSTGRESQL_15, SYSTEMD, UV),
+    *(HAPROXY, NGINX, CADDY, SSHD),
     *(ROOT, OPEN_PYTHON, OPEN_CHECKOUT),
 )
 

@@ -12,6 +12,7 @@ from typing import Literal
 from corral import __version__
 from corral.app import State, create_app, open_state
 from corral.database.embedded.files import exclusive_serve_lock
+from corral.edge.certificate import ServedCertificate, TlsFiles
 from corral.edge.server import PortTaken, reserve_port, serve_http
 from corral.errors import OperatorError
 from corral.hardening import raise_file_limit
@@ -38,16 +39,26 @@ class Services:
     settings: Settings
     addresses: DatabaseAddresses
     state: State
+    certificate: ServedCertificate | None = None
 
 
 @asynccontextmanager
-async def open_services(settings: Settings, *, sandbox: bool = False) -> AsyncGenerator[Services]:
+async def open_services(
+    settings: Settings, *, sandbox: bool = False, certificate: ServedCertificate | None = None
+) -> AsyncGenerator[Services]:
     """Starts, migrates, checks and opens the database, and all that the service needs over it."""
     async with (
         migrated_database(settings) as addresses,
         open_state(settings, addresses.app, sandbox=sandbox) as state,
     ):
-        yield Services(settings, addresses, state)
+        yield Services(settings, addresses, state, certificate)
+
+
+def open_certificate(settings: Settings) -> ServedCertificate | None:
+    """Returns None without TLS. Raises CertificateUnusable."""
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    return ServedCertificate(TlsFiles(settings.tls_cert, settings.tls_key), settings.browser_url)
 
 
 async def serve(
@@ -63,15 +74,17 @@ async def serve(
     second signal ends the wait at once.
 
     `announce` gets the address once the service answers there. `say` prints what it returns, unless the service is
-    stopping by then, when a link would not work. Raises CannotListen before anything is started.
+    stopping by then, when a link would not work. Raises CertificateUnusable and CannotListen before anything is
+    started.
     """
     signals, stop = Signals(), asyncio.Event()
     raise_file_limit()
+    certificate = await asyncio.to_thread(open_certificate, settings)
     async with AsyncExitStack() as stack:
         if settings.database_url is None:
             stack.enter_context(exclusive_serve_lock(settings.data_dir))
         listener = stack.enter_context(_reserved_port(settings, "demo" if sandbox else "serve"))
-        services = await stack.enter_async_context(open_services(settings, sandbox=sandbox))
+        services = await stack.enter_async_context(open_services(settings, sandbox=sandbox, certificate=certificate))
         stack.callback(asyncio.ensure_future(_drain(services, signals, stop)).cancel)
         announcements: list[asyncio.Future[None]] = []
 
@@ -91,7 +104,9 @@ async def serve(
 
         grace_seconds = settings.upstream_timeout_seconds + _GRACE_BEYOND_UPSTREAM_SECONDS
         app = create_app(settings, services.state)
-        await serve_http(app, listener=listener, ready=ready, grace_seconds=grace_seconds, stop=stop)
+        await serve_http(
+            app, listener=listener, ready=ready, grace_seconds=grace_seconds, stop=stop, certificate=certificate
+        )
         await asyncio.gather(*announcements)
 
 

@@ -19,6 +19,11 @@ _RENAMED = {
     "CORRAL_LIVE_SECONDS": "CORRAL_STREAM_POLL_SECONDS",
 }
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+_ALL_ADDRESSES = frozenset({"0.0.0.0", "::"})  # noqa: S104 - no browser can open these
+_WAYS_TO_HTTPS = (
+    f"set {PREFIX}TLS_CERT and {PREFIX}TLS_KEY, or put Caddy or `tailscale serve` in front of Corral, and set its "
+    "https address; or keep the usual settings and use `ssh -L` (see docs/at-home.md)"
+)
 HOLDING_PASSWORDS = frozenset({"CORRAL_DATABASE_URL", "CORRAL_DATABASE_OWNER_URL", "CORRAL_ALPACA_PROXY"})
 
 
@@ -65,8 +70,14 @@ class Settings(BaseSettings):
     keyring: str | None = Field(default=None, description="file:PATH of the keyring; default: DATA_DIR/keyring.json")
     public_url: str | None = Field(
         default=None,
-        description="Corral's address in browsers, for links, cookies and the cross-origin check; default: http://HOST:PORT",
+        description="Corral's address in browsers, for links, cookies and the cross-origin check; default: "
+        "http://HOST:PORT, or https with CORRAL_TLS_CERT",
     )
+    tls_cert: Path | None = Field(
+        default=None,
+        description="file of the certificate and its intermediates (PEM), for TLS without a proxy; reloaded on change",
+    )
+    tls_key: Path | None = Field(default=None, description="file of the certificate's private key (PEM)")
     trusted_proxies: str | None = Field(
         default=None,
         description="networks of your own reverse proxies, such as 10.0.0.0/8: their X-Forwarded-For is believed",
@@ -114,7 +125,7 @@ class Settings(BaseSettings):
             raise ValueError("expected http(s)://host[:port], without a path")
         if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
             raise ValueError(
-                "plain http works on this machine only: put a TLS proxy in front of Corral and set its https address"
+                f"plain http works on this machine only, because it would send passwords unencrypted: {_WAYS_TO_HTTPS}"
             )
         return f"{parts.scheme}://{parts.netloc}"
 
@@ -132,6 +143,11 @@ class Settings(BaseSettings):
     def _is_absolute(cls, folder: Path) -> Path:
         return absolute(folder)
 
+    @field_validator("tls_cert", "tls_key", mode="after")
+    @classmethod
+    def _is_absolute_if_set(cls, file: Path | None) -> Path | None:
+        return None if file is None else absolute(file)
+
     @field_validator("keyring")
     @classmethod
     def _is_file(cls, keyring: str | None) -> str | None:
@@ -144,9 +160,21 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _is_reached_safely(self) -> Self:
         """Cookies and one-time links must not be sent unencrypted, or contain a URL that no browser can open."""
-        if self.public_url is None and self.host not in _LOOPBACK:
+        if self.public_url is None and self.host not in _LOOPBACK and (not self.has_tls or self.host in _ALL_ADDRESSES):
+            way_out = "set it to the https address for which the certificate is" if self.has_tls else _WAYS_TO_HTTPS
+            raise ValueError(f"{PREFIX}PUBLIC_URL is required when Corral listens on {self.host}: {way_out}")
+        return self
+
+    @model_validator(mode="after")
+    def _has_both_files_for_tls(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            missing = "TLS_CERT" if self.tls_cert is None else "TLS_KEY"
             raise ValueError(
-                f"{PREFIX}PUBLIC_URL is required when Corral listens on {self.host}: set it to your https address"
+                f"{PREFIX}TLS_CERT and {PREFIX}TLS_KEY belong together: set {PREFIX}{missing}, too, or neither"
+            )
+        if self.has_tls and not self.browser_url.startswith("https:"):
+            raise ValueError(
+                f"{PREFIX}PUBLIC_URL must be an https address with {PREFIX}TLS_CERT: Corral answers no other"
             )
         return self
 
@@ -170,7 +198,11 @@ class Settings(BaseSettings):
     @property
     def browser_url(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return self.public_url or f"http://{host}:{self.port}"
+        return self.public_url or f"{'https' if self.has_tls else 'http'}://{host}:{self.port}"
+
+    @property
+    def has_tls(self) -> bool:
+        return self.tls_cert is not None and self.tls_key is not None
 
 
 def _origin(url: str) -> tuple[str | None, int]:

@@ -60,6 +60,11 @@ async def test_other_authorization_schemes_do_not_bypass_the_check(server: Serve
     assert (answer.status, answer.json()["code"]) == (403, "cross_origin_refused")
 
 
+async def test_the_refusal_says_which_address_to_open(server: Served) -> None:
+    answer = await server.ask(request("POST", "/api/horses", "Origin: http://nas.local:8002"))
+    assert f"Open {PUBLIC_URL} and try again." in answer.json()["detail"]
+
+
 @pytest.mark.parametrize(
     ("url", "origin"),
     [

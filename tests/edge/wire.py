@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import ssl
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from corral.edge.certificate import ServedCertificate
 from corral.edge.connection import Limits
 from corral.edge.middleware import ASGIApp, Edge
 from corral.edge.server import reserve_port, serve_http
@@ -55,10 +57,11 @@ class Served:
     port: int
     log: io.BytesIO
     stop: Callable[[], None]
+    trust: ssl.SSLContext | None = None
     clients: list[Client] = field(default_factory=list[Client])
 
     async def connect(self) -> Client:
-        client = Client(*await asyncio.open_connection("127.0.0.1", self.port))
+        client = Client(*await asyncio.open_connection("127.0.0.1", self.port, ssl=self.trust))
         self.clients.append(client)
         return client
 
@@ -73,9 +76,15 @@ class Served:
 
 @asynccontextmanager
 async def served(
-    app: ASGIApp, log: io.BytesIO, *, limits: Limits | None = None, grace_seconds: float = 2
+    app: ASGIApp,
+    log: io.BytesIO,
+    *,
+    limits: Limits | None = None,
+    grace_seconds: float = 2,
+    certificate: ServedCertificate | None = None,
+    trust: ssl.SSLContext | None = None,
 ) -> AsyncGenerator[Served]:
-    """Serves `Edge(app)` on a free port until the block ends."""
+    """Serves `Edge(app)` on a free port until the block ends. With `certificate` over TLS, which clients `trust`."""
     stop, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(
         serve_http(
@@ -85,12 +94,13 @@ async def served(
             grace_seconds=grace_seconds,
             stop=stop,
             limits=limits or Limits(),
+            certificate=certificate,
         )
     )
     await asyncio.wait([serving, ready], return_when=asyncio.FIRST_COMPLETED)
     if serving.done():
         serving.result()
-    running = Served(int(ready.result().rpartition(":")[2]), log, stop.set)
+    running = Served(int(ready.result().rpartition(":")[2]), log, stop.set, trust)
     try:
         yield running
     finally:

@@ -52,7 +52,12 @@ REFUSED_SETTINGS = {
     "CORRAL_PORT": ("http", "integer"),
     "CORRAL_KEYRING": ("/not/file", "file:PATH"),
     "CORRAL_DATA_DIR": ("~nobody-of-this-name/corral", "no home directory"),
-    "CORRAL_PUBLIC_URL": ("http://corral.example.com", "https"),
+    "CORRAL_PUBLIC_URL": (
+        "http://nas.local",
+        "set CORRAL_TLS_CERT and CORRAL_TLS_KEY, or put Caddy or `tailscale serve`",
+    ),
+    "CORRAL_TLS_CERT": ("/etc/ssl/corral.pem", "belong together: set CORRAL_TLS_KEY, too"),
+    "CORRAL_TLS_KEY": ("/etc/ssl/corral.key", "belong together: set CORRAL_TLS_CERT, too"),
     "CORRAL_GATEWAY_URL": ("https://gateway.example/alpaca", "without a path"),
     "CORRAL_ALPACA_PAPER_URL": ("https://broker.example?hunter2", "must not contain a query"),
     "CORRAL_ALPACA_LIVE_URL": ("https://paper-api.alpaca.markets", "paper and live must differ"),

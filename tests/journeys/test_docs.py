@@ -31,9 +31,16 @@ _SHELL: Final = {"sh", "bash", "console", "shell"}
 # By the first line of the block. Each is still checked for its syntax.
 NOT_RUN: Final = {
     "export CORRAL_DATABASE_URL='postgresql://corral_app:…@db.example.com": "needs a server at db.example.com",
+    "useradd --system": "needs root and makes a user; run by hand",
+    "systemctl daemon-reload": "needs systemd",
     "install -d -o corral -g corral -m 0700 /etc/corral/keyring": "needs root and a system user `corral`",
     "systemd-run --pty --uid=corral": "needs systemd and an installation in /opt/corral",
     "CORRAL_HOST=0.0.0.0 CORRAL_PUBLIC_URL=https://corral.example.com": "listens on all of this machine's addresses",
+    "mkcert -cert-file": "mkcert is one more program; run by hand with 1.4.4, and Corral served with the result",
+    "openssl req -x509 -newkey ec": "tests/journeys/test_at_home.py runs it",
+    "export CORRAL_HOST=0.0.0.0 CORRAL_PUBLIC_URL=https://corral.home.arpa": "tests/journeys/test_at_home.py runs it",
+    "tailscale serve --bg": "needs an account at Tailscale",
+    "ssh -N -L 8002:127.0.0.1:8002": "tests/journeys/test_at_home.py runs it",
     "git pull": "changes this checkout",
     "python3 -m venv .venv": "installs from an index; tests/sandbox/test_distribution.py installs the same wheel",
     ".venv/bin/pip install dist/corral_sandbox": "installs from an index",
@@ -180,7 +187,7 @@ def test_every_entry_of_the_list_is_a_block_on_a_page() -> None:
 
 
 def test_no_command_is_in_a_block_without_a_language() -> None:
-    known = {*_SHELL, "python", "js", "json", "text", "ini", "sql", "nginx"}
+    known = {*_SHELL, "python", "js", "json", "text", "ini", "sql", "nginx", "haproxy", "caddyfile"}
     assert {block.language for block in BLOCKS} <= known
     for block in BLOCKS:
         if block.language == "text":
@@ -264,3 +271,6 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
         ["systemd-analyze", "verify", tmp_path / "corral.service"], capture_output=True, text=True, check=False
     )
     assert "corral.service" not in verified.stderr, verified.stderr
+    exposed = ("systemd-analyze", "security", "--offline=yes", "--threshold=20", "--no-pager", "corral.service")
+    judged = subprocess.run(exposed, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert judged.returncode == 0, judged.stdout

@@ -65,6 +65,8 @@ def demo_settings(folder: Path, *, port: int, sandbox_url: str) -> Settings:
         database_owner_url=None,
         keyring=None,
         public_url=None,
+        tls_cert=None,
+        tls_key=None,
         gateway_url=None,
         alpaca_paper_url=f"{sandbox_url}/paper",
         alpaca_live_url=f"{sandbox_url}/live",

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 from rich.markup import escape
 
@@ -19,9 +20,11 @@ from corral.database.connection import Database, DatabaseRefused, open_owner_con
 from corral.database.embedded.errors import EmbeddedPostgresError
 from corral.database.migrate import MigrationRefused, apply_migrations, pending_migrations, refuse_newer_release
 from corral.database.selfcheck import attempt_crossing, find_role_weaknesses, find_schema_differences, prove_writes
+from corral.edge.certificate import CertificateUnusable
 from corral.errors import DatabaseUnavailable, OperatorError
 from corral.network_environment import NetworkEnvironment
 from corral.secret import Secret
+from corral.serving import open_certificate
 from corral.settings import Settings
 from corral.storage import database_addresses
 from corral.vault import KeyringRefused
@@ -51,7 +54,7 @@ async def print_findings(settings: Settings, network: NetworkEnvironment) -> Non
 
 async def examine(settings: Settings, network: NetworkEnvironment) -> AsyncIterator[Finding]:
     """Yields each finding as soon as it is known. Everything that keeps `serve` from starting is a finding here."""
-    for finding in _trust(network):
+    for finding in await asyncio.to_thread(lambda: [*_trust(network), *_certificate(settings)]):
         yield finding
     async with AsyncExitStack() as stack:
         try:
@@ -93,6 +96,21 @@ def _trust(network: NetworkEnvironment) -> Iterator[Finding]:
         named = ", ".join(f"{name}={value}" for name, value in network.trust.items())
         check = f"trusted certificates are changed by {named}"
         yield Finding(check, _joined(list(network.unusable_trust())))
+
+
+def _certificate(settings: Settings) -> Iterator[Finding]:
+    try:
+        certificate = open_certificate(settings)
+    except CertificateUnusable as unusable:
+        yield Finding("the TLS certificate can be used", str(unusable))
+        return
+    if certificate is None:
+        return
+    if certificate.problem is not None:
+        yield Finding("the TLS certificate is good", certificate.problem)
+    else:
+        host, validity = urlsplit(settings.browser_url).hostname, certificate.current.validity(datetime.now(UTC))
+        yield Finding(f"the TLS certificate is good for {host} ({validity})", None)
 
 
 def _database_checks(database: Database) -> list[tuple[str, Callable[[], Awaitable[str | None]]]]:

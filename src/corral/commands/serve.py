@@ -1,5 +1,7 @@
 """`corral serve`: the service, and what it prints once it listens."""
 
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import partial
 
 from rich.markup import escape
@@ -27,6 +29,7 @@ async def announce_service(network: NetworkEnvironment, services: Services, url:
         f"[bold]Corral[/] listens on {url}" + (f" as {settings.public_url}" if settings.public_url else ""),
         f"  data     {escape(str(database))}",
         f"  keyring  {escape(str(settings.keyring_path))} (back it up, separately from the data)",
+        *_tls(services),
         *(
             f"  trust    {escape(name)}={escape(value)} (changes which certificates are trusted)"
             for name, value in network.trust.items()
@@ -47,3 +50,12 @@ async def _remove_former(services: Services) -> list[str]:
     if services.settings.database_url is None:
         return await remove_former_clusters(services.settings.data_dir)
     return [] if services.addresses.owner is None else await drop_former_schemas(services.addresses.owner)
+
+
+def _tls(services: Services) -> Iterator[str]:
+    """An expired certificate does not stop the start: the clock may be wrong, and a new one is read when it comes."""
+    if services.certificate is None:
+        return
+    certificate, problem = services.certificate.current, services.certificate.problem
+    names = escape(", ".join(certificate.names))
+    yield f"  TLS      {names} ({certificate.validity(datetime.now(UTC)) if problem is None else escape(problem)})"

@@ -41,6 +41,9 @@ class Limits:
     body_bytes: int = 1024 * 1024  # as received, with chunks and trailers; the edge has its own limit
     connections: int = 800  # of the 1024 files that a process may have open by default
     spare_connections: int = 50  # beyond `connections` only /healthz is served, beyond these too nothing is
+    handshakes: int = 250  # TLS handshakes under way, in addition to those
+    handshake_seconds: float = 10  # until the first byte, and from there to the end of the handshake
+    handshake_grace_seconds: float = 1  # a handshake that took longer makes room for another, if there are too many
     long_lived: int = 4000  # long-lived responses, in addition to those
     long_lived_buffer_bytes: int = 16 * 1024  # of each, buffered for a client that does not read
     long_lived_unsent_bytes: int = 64 * 1024  # and as much again in the kernel
@@ -84,8 +87,10 @@ class _GatheringTransport(asyncio.Transport):
         return self._transport
 
     def write_eof(self) -> None:
+        """Over TLS, neither uvloop nor asyncio can close one direction alone."""
         self._flush()
-        self._transport.write_eof()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
 
     def close(self) -> None:
         self._flush()

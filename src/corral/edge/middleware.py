@@ -283,7 +283,10 @@ def _refuse_cross_origin(method: str, headers: Mapping[bytes, bytes], public_ori
         has_bearer=headers.get(b"authorization", b"").lower().startswith(b"bearer "),
         public_origin=public_origin,
     ):
-        raise CrossOriginRefused
+        address = public_origin.decode()
+        raise CrossOriginRefused(
+            f"Corral's address is {address}, and this request came from another one. Open {address} and try again."
+        )
 
 
 def _refuse_other_media(path: str, headers: Mapping[bytes, bytes]) -> None:

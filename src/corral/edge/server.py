@@ -11,8 +11,10 @@ from typing import Final, cast
 
 import uvicorn
 
+from corral.edge.certificate import ServedCertificate
 from corral.edge.connection import GuardedProtocol, Limits
 from corral.edge.middleware import ASGIApp, Message, Receive, Scope, Send
+from corral.edge.tls_listener import TlsListener, plain_http
 from corral.logs import get_logger
 
 LIMITS: Final = Limits()
@@ -35,12 +37,14 @@ async def serve_http(
     grace_seconds: float,
     stop: asyncio.Event,
     limits: Limits = LIMITS,
+    certificate: ServedCertificate | None = None,
 ) -> None:
     """Returns after `stop` was set, all requests are answered and the application has shut down.
 
-    `listener` is from `reserve_port`, and closed at the end. Installs no signal handlers. `ready` is called with the
-    address once the application has started. Requests that are not answered `grace_seconds` after `stop` are
-    cancelled. Raises PortTaken before the application starts, and what its start or shutdown raised.
+    `listener` is from `reserve_port`, and closed at the end. With `certificate` it speaks TLS. Installs no signal
+    handlers. `ready` is called with the address once the application has started. Requests that are not answered
+    `grace_seconds` after `stop` are cancelled. Raises PortTaken before the application starts, and what its start or
+    shutdown raised.
     """
     _listen(listener)
     lifespan = _Lifespan(app)
@@ -58,8 +62,12 @@ async def serve_http(
         backlog=_BACKLOG,
         timeout_keep_alive=limits.rest_seconds,
     )
+    server = _Server(config, ready=ready, grace_seconds=grace_seconds, stop=stop)
+    if certificate is not None:
+        plain = functools.partial(GuardedProtocol, plain_http(certificate.public_url), limits, long_lived)
+        server.speak_tls(certificate, plain, limits)
     try:
-        await _Server(config, ready=ready, grace_seconds=grace_seconds, stop=stop).serve([listener])
+        await server.serve([listener])
     except SystemExit:  # how uvicorn reports an application that did not start
         raise lifespan.failure or RuntimeError("the application refused to start") from None
     finally:
@@ -152,6 +160,20 @@ class _Server(uvicorn.Server):
         self._stop = stop
         self._log = get_logger()
         self._stopping: asyncio.Task[None] | None = None
+        self._open_tls: Callable[[socket.socket], TlsListener] | None = None
+        self._tls: TlsListener | None = None
+
+    def speak_tls(self, certificate: ServedCertificate, plain: Callable[..., asyncio.Protocol], limits: Limits) -> None:
+        def open_listener(listener: socket.socket) -> TlsListener:
+            def protocol(make: Callable[..., asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
+                return functools.partial(
+                    make, config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+                )
+
+            over_tls = protocol(self.config.http_protocol_class)
+            return TlsListener(listener, certificate, over_tls=over_tls, plain=protocol(plain), limits=limits)
+
+        self._open_tls = open_listener
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -159,12 +181,16 @@ class _Server(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        await super().startup(sockets if self._open_tls is None else [])
         _calm_garbage_collection()
         self._stopping = asyncio.ensure_future(self._exit_when_stopped())
+        if self._open_tls is not None and sockets:
+            self._tls = self._open_tls(sockets[0])
+            self._tls.start()
         if self._ready is not None and sockets:
             host, port = sockets[0].getsockname()[:2]
-            self._ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+            scheme = "http" if self._tls is None else "https"
+            self._ready(f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}")
 
     async def _exit_when_stopped(self) -> None:
         await self._stop.wait()
@@ -173,6 +199,8 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
             server.close()
+        if self._tls is not None:
+            self._tls.close()
         for listener in sockets or []:
             listener.close()
         for connection in list(self.server_state.connections):

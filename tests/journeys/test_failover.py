@@ -1,0 +1,131 @@
+"""The primary PostgreSQL fails, and its standby is promoted: Corral finds it by the second address by itself."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import asyncpg
+import psutil
+import pytest
+from aiohttp import ClientSession
+
+from tests.journeys.clusters import ExternalPostgres, external_postgres
+from tests.journeys.program import PATIENCE, corral, running
+
+
+@asynccontextmanager
+async def standby_of(primary: ExternalPostgres) -> AsyncGenerator[ExternalPostgres]:
+    folder = Path(tempfile.mkdtemp(prefix="corral-standby-"))
+    primary.user.take(folder)
+    standby = ExternalPostgres(folder, primary.programs, primary.user)
+    data = folder / "data"
+    try:
+        copied = await asyncio.to_thread(
+            primary.user.run,
+            primary.programs / "pg_basebackup",
+            *("-D", data, "-h", primary.socket_dir, "-U", "postgres", "--write-recovery-conf", "--checkpoint=fast"),
+        )
+        assert copied.returncode == 0, copied.stderr
+        conf = (data / "postgresql.auto.conf").read_text()
+        primary.user.write(data / "postgresql.auto.conf", f"{conf}unix_socket_directories = '{folder}'\n")
+        await standby.start()
+        try:
+            yield standby
+        finally:
+            await standby.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def address(role: str, *servers: ExternalPostgres) -> str:
+    """Of both, in this order, as on the page: only that the servers are sockets here."""
+    hosts = ",".join(str(server.socket_dir) for server in servers)
+    ports = ",".join("5432" for _ in servers)
+    return f"postgresql://{role}@/corral?host={quote(hosts, safe=',')}&port={ports}&target_session_attrs=read-write"
+
+
+async def crash(primary: ExternalPostgres) -> None:
+    await primary.stop()
+
+
+async def freeze(primary: ExternalPostgres) -> None:
+    """As when its machine is gone: connections are neither answered nor refused."""
+    postmaster = psutil.Process(int((primary.socket_dir / "data" / "postmaster.pid").read_text().split()[0]))
+    for process in [*postmaster.children(), postmaster]:
+        process.suspend()
+
+
+def thaw(primary: ExternalPostgres) -> None:
+    """So that it can be stopped."""
+    pid_file = primary.socket_dir / "data" / "postmaster.pid"
+    if pid_file.exists():
+        postmaster = psutil.Process(int(pid_file.read_text().split()[0]))
+        for process in [postmaster, *postmaster.children()]:
+            process.resume()
+
+
+@pytest.mark.parametrize("fail", [crash, freeze])
+async def test_the_service_goes_over_to_the_promoted_standby_by_itself(
+    fail: Callable[[ExternalPostgres], Awaitable[None]], folder: Path, against_sandbox: dict[str, str]
+) -> None:
+    async with external_postgres() as primary, standby_of(primary) as standby:
+        settings: dict[str, Any] = {
+            **against_sandbox,
+            "data_dir": folder,
+            "database_url": address("corral_app", primary, standby),
+            "database_owner_url": address("corral_owner", standby, primary),  # the first one is passed over
+        }
+        async with running("serve", **settings) as server:
+            url = await server.url()
+            assert (await corral("users", "add", "alice@corral.example", **settings)).status == 0
+            made = await corral("tokens", "create", "alice@corral.example", "--name", "failover", **settings)
+            async with ClientSession(url, headers={"Authorization": f"Bearer {made.out.strip()}"}) as client:
+                assert await status_of(client, "/api/me") == 200
+                await caught_up(primary, standby)
+                await fail(primary)
+                assert await status_of(client, "/readyz") == 503
+                assert await status_of(client, "/healthz") == 200
+                await promote(standby)
+                assert set(await statuses_until_well(client)) <= {200, 503}
+            assert await server.stop() == 0
+            assert "unexpected_exception" not in server.err
+        thaw(primary)
+
+
+async def statuses_until_well(client: ClientSession) -> list[int]:
+    statuses: list[int] = []
+    async with asyncio.timeout(PATIENCE):
+        while statuses[-10:] != [200] * 10:
+            statuses.append(await status_of(client, "/api/me"))
+            statuses.append(await status_of(client, "/readyz"))
+    return statuses
+
+
+async def status_of(client: ClientSession, path: str) -> int:
+    async with client.get(path) as answer:
+        await answer.read()
+        return answer.status
+
+
+async def caught_up(primary: ExternalPostgres, standby: ExternalPostgres) -> None:
+    upstream = await asyncpg.connect(primary.dsn("postgres"))
+    downstream = await asyncpg.connect(standby.dsn("postgres"))
+    try:
+        written = await upstream.fetchval("SELECT pg_current_wal_flush_lsn()::text")
+        async with asyncio.timeout(PATIENCE):
+            while not await downstream.fetchval("SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn", written):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+    finally:
+        await upstream.close()
+        await downstream.close()
+
+
+async def promote(standby: ExternalPostgres) -> None:
+    data = standby.socket_dir / "data"
+    done = await asyncio.to_thread(standby.user.run, standby.programs / "pg_ctl", "promote", "-D", data, "--wait")
+    assert done.returncode == 0, done.stderr
