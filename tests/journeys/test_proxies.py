@@ -80,18 +80,19 @@ async def one_after_the_other_ends(visitor: Visitor, replicas: list[Running], si
         assert await drained.ends() == 0
         await more_of(statuses)
     assert set(statuses) == {200}, "a replica that stops in order costs nobody a request"
-    number = replicas.index(drained)
-    async with site.replica(number) as again:
+    other = replicas[1 - replicas.index(drained)]
+    async with site.replica(replicas.index(drained)) as again:
         await again.url()
-        killed = replicas[1 - number]
+        async with asyncio.timeout(PATIENCE):
+            while await serving_one(visitor, [again, other]) is not again:  # noqa: ASYNC110 - the proxy has to see it
+                await asyncio.sleep(0.2)
         async with asking(visitor) as statuses:
             await more_of(statuses)
-            killed.process.kill()
-            await killed.ends()
+            again.process.kill()
+            await again.ends()
             await more_of(statuses)
-        assert sum(status != 200 for status in statuses) <= 2, sorted(
-            statuses
-        )  # one under way, and one on its connection
+        # One request is under way, and one goes out on its connection.
+        assert sum(status != 200 for status in statuses) <= 2, sorted(statuses)
         assert set(statuses[-10:]) == {200}
 
 
