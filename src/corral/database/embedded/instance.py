@@ -103,6 +103,7 @@ def _cluster(data_dir: Path) -> Cluster:
             f"{user.name}, the system user that PostgreSQL runs as, cannot enter {barred} to reach {data_dir}:"
             " choose a folder that it can reach, such as --data-dir /var/lib/corral."
         )
+    user = user.known_in(data_dir)
     return Cluster(data_dir, user, own_user().name, postgres_programs(data_dir, user))
 
 

@@ -1,0 +1,26 @@
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from tests.containers.image import ROOT, Image, built_image
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--image-folder", type=Path, default=ROOT / ".tools" / "image", help="where the image is built")
+
+
+@pytest.fixture(scope="session")
+def image(pytestconfig: pytest.Config) -> Image:
+    return built_image(pytestconfig.getoption("image_folder"))
+
+
+@pytest.fixture
+def volumes(tmp_path_factory: pytest.TempPathFactory) -> Generator[Path]:
+    """A folder that every user can enter, for volumes."""
+    folder = tmp_path_factory.mktemp("volumes")
+    for part in (folder, *folder.parents):
+        if part.stat().st_uid == os.geteuid() and not part.stat().st_mode & 0o001:
+            part.chmod(part.stat().st_mode | 0o111)
+    yield folder
