@@ -9,11 +9,12 @@ from tests.containers.image import ROOT, Image, built_image
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--image-folder", type=Path, default=ROOT / ".tools" / "image", help="where the image is built")
+    parser.addoption("--same-image", action="store_true", help="use the image that was built there before")
 
 
 @pytest.fixture(scope="session")
 def image(pytestconfig: pytest.Config) -> Image:
-    return built_image(pytestconfig.getoption("image_folder"))
+    return built_image(pytestconfig.getoption("image_folder"), anew=not pytestconfig.getoption("same_image"))
 
 
 @pytest.fixture

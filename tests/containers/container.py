@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from ctypes import CDLL
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 from tests.containers.image import Image
 
@@ -76,7 +76,7 @@ def process_of(image: Image, *command: str, environment: Mapping[str, str] | Non
         [*config["Entrypoint"], *(command or config["Cmd"])],
         {"HOSTNAME": "container", "HOME": "/", **image.environment, **(environment or {})},
         user or config["User"],
-        folder=config["WorkingDir"],
+        folder=config["WorkingDir"] or "/",
     )
 
 
@@ -94,13 +94,24 @@ class Container:
     @property
     def pid(self) -> int:
         """The first process's, as the system outside counts."""
-        children = Path(f"/proc/{self._running.pid}/task/{self._running.pid}/children")
-        return int(until(lambda: children.read_text().split())[0])
+        return int(until(lambda: self._children() or self._has_ended())[0])
+
+    def _children(self) -> list[str]:
+        try:
+            return Path(f"/proc/{self._running.pid}/task/{self._running.pid}/children").read_text().split()
+        except FileNotFoundError:
+            return []
+
+    def _has_ended(self) -> NoReturn | None:
+        if self._running.poll() is not None:
+            raise AssertionError(f"ended with status {self._running.returncode}: {self.output}")
 
     def get(self, path: str, *, port: int = 8002, **options: Any) -> tuple[int, Any]:  # noqa: ANN401 - JSON
         return self.ask("GET", path, port=port, **options)
 
-    def ask(self, method: str, path: str, *, host: str = "127.0.0.1", port: int = 8002, **options: Any) -> tuple[int, Any]:  # noqa: ANN401 - JSON
+    def ask(
+        self, method: str, path: str, *, host: str = "127.0.0.1", port: int = 8002, **options: Any
+    ) -> tuple[int, Any]:  # noqa: ANN401 - JSON
         """Returns status and JSON of the answer; 0 while none listens. Asked from inside the container's network."""
         return within_network(self.pid, lambda: _asked(method, path, host=host, port=port, **options))
 
@@ -195,15 +206,19 @@ def _script(
         lines.append(f"mount --bind {source} {target}")
         lines += [f"mount -o remount,bind,ro {target}"] if mount.is_read_only else []
     for path, options in tmpfs.items():
-        lines.append(f"mkdir -p .{path} && mount -t tmpfs -o nosuid,nodev,noexec,{options or 'mode=1777'} tmpfs .{path}")
+        lines.append(
+            f"mkdir -p .{path} && mount -t tmpfs -o nosuid,nodev,noexec,{options or 'mode=1777'} tmpfs .{path}"
+        )
     inside = shlex.join(["chroot", ".", *process.confined()])
-    return "\n".join([
-        *lines,
-        "mount -o remount,ro .",
-        f"until [ -e {folder}/go ]; do sleep 0.01; done",
-        "cd . && ip link set lo up",
-        f"exec {inside}",
-    ])
+    return "\n".join(
+        [
+            *lines,
+            "mount -o remount,ro .",
+            f"until [ -e {folder}/go ]; do sleep 0.01; done",
+            "cd . && ip link set lo up",
+            f"exec {inside}",
+        ]
+    )
 
 
 class Network:
@@ -269,7 +284,14 @@ def within_network(pid: int, work: Callable[[], _Result]) -> _Result:
 
 
 def _asked(
-    method: str, path: str, *, host: str, port: int, body: object = None, tls: ssl.SSLContext | None = None, **headers: str
+    method: str,
+    path: str,
+    *,
+    host: str,
+    port: int,
+    body: object = None,
+    tls: ssl.SSLContext | None = None,
+    **headers: str,
 ) -> tuple[int, Any]:
     made = http.client.HTTPSConnection(host, port, timeout=60, context=tls) if tls else None
     connection = made or http.client.HTTPConnection(host, port, timeout=60)

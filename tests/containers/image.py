@@ -30,13 +30,14 @@ class Image:
         return dict(variable.split("=", 1) for variable in self.config["Env"])
 
 
-def built_image(folder: Path) -> Image:
+def built_image(folder: Path, *, anew: bool = True) -> Image:
     """Builds it in `folder`, which keeps the base and the layers for the next time."""
     folder.mkdir(parents=True, exist_ok=True)
     builder = _Builder(folder)
     if not builder.has("corral-base"):
         _make_base(builder, folder)
-    builder.run("bud", *_settings_of_this_machine(folder), "--tag", "corral", "--file", CONTAINERFILE, ROOT)
+    if anew or not builder.has("corral"):
+        builder.run("bud", *_settings_of_this_machine(folder), "--tag", "corral", "--file", CONTAINERFILE, ROOT)
     config = json.loads(builder.run("inspect", "--type", "image", "corral"))["Docker"]["config"]
     for container in builder.run("containers", "--quiet").split():
         builder.run("rm", container)
@@ -45,7 +46,15 @@ def built_image(folder: Path) -> Image:
 
 class _Builder:
     def __init__(self, folder: Path) -> None:
-        self._command = ("buildah", "--storage-driver", "vfs", "--root", folder / "storage", "--runroot", folder / "run")
+        self._command = (
+            "buildah",
+            "--storage-driver",
+            "vfs",
+            "--root",
+            folder / "storage",
+            "--runroot",
+            folder / "run",
+        )
         self._log = folder / "build.log"
 
     def has(self, name: str) -> bool:

@@ -21,7 +21,7 @@ import pytest
 from corral.database import migrate, selfcheck
 from corral.database.connection import Database, DatabaseRefused
 from corral.database.connection_checks import SharedSessions, refuse_shared
-from corral.database.embedded import binaries, os_user
+from corral.database.embedded import binaries, nameless_user, os_user
 from corral.database.embedded import cluster as clusters
 from corral.database.embedded.binaries import postgres_programs
 from corral.database.embedded.cluster import Cluster, error_line
@@ -62,7 +62,7 @@ def test_an_unusable_data_folder_is_reported(run_dir: Path) -> None:
         exclusive_serve_lock(Path("/proc/corral")),
     ):
         pass
-    with pytest.raises(EmbeddedPostgresError, match="cannot be opened"):
+    with pytest.raises(EmbeddedPostgresError, match="/proc/corral cannot be used"):
         asyncio.run(embedded_postgres(Path("/proc/corral")).__aenter__())
 
 
@@ -81,6 +81,7 @@ async def test_a_data_folder_that_the_database_user_cannot_access_is_reported(
 
 def test_the_error_for_a_user_without_a_name_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    monkeypatch.setattr(nameless_user, "_LIBRARIES", ())
     with pytest.raises(EmbeddedPostgresError, match="54321 has no entry in /etc/passwd"):
         own_user()
 

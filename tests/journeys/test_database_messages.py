@@ -101,6 +101,22 @@ async def test_a_certificate_s_file_that_cannot_be_used_is_named(
     assert refused == f"CORRAL_DATABASE_URL cannot be used: its {name}, {file}, {reported}"
 
 
+async def test_a_password_file_that_others_may_read_is_reported_because_the_driver_would_ignore_it(
+    folder: Path,
+) -> None:
+    file = folder / "pgpass"
+    file.write_text("*:*:*:corral_app:hunter2\n")
+    file.chmod(0o640)
+    address = f"postgresql://corral_app@127.0.0.1:{free_port()}/corral?passfile={file}"
+    refused = await reported_by_both(data_dir=folder / "data", database_url=address)
+    assert (
+        refused
+        == f"CORRAL_DATABASE_URL cannot be used: its passfile, {file}, is readable by other users; run: chmod 600 {file}"
+    )
+    file.chmod(0o600)
+    assert unusable_file(address) is None
+
+
 async def test_a_server_without_tls_is_reported(folder: Path) -> None:
     async with without_tls() as port:
         address = f"postgresql://corral_app:hunter2@127.0.0.1:{port}/corral?sslmode=require"

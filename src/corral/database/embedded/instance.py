@@ -15,7 +15,7 @@ from urllib.parse import quote
 from corral.database.embedded.binaries import postgres_programs
 from corral.database.embedded.cluster import PORT, Cluster, remove_unfinished
 from corral.database.embedded.errors import DataFolderInUse, EmbeddedPostgresError
-from corral.database.embedded.files import FolderLock, exclusive_serve_lock, opened_data_folder
+from corral.database.embedded.files import FolderLock, exclusive_serve_lock, folder_refusal, opened_data_folder
 from corral.database.embedded.os_user import own_user, postgres_user
 
 __all__ = ["DataFolderInUse", "EmbeddedDatabase", "EmbeddedPostgresError", "embedded_postgres", "exclusive_serve_lock"]
@@ -74,7 +74,7 @@ class _Use:
         try:
             return self._begin(opened_data_folder(self._data_dir))
         except OSError as error:
-            raise EmbeddedPostgresError(f"The database in {self._data_dir} cannot be opened: {error}.") from error
+            raise folder_refusal(self._data_dir, error) from error
 
     def _begin(self, data_dir: Path) -> EmbeddedDatabase:
         with FolderLock(data_dir / "start.lock") as start_lock:
