@@ -3,10 +3,10 @@
 Each volume is a folder. Of images that are not built here, the programs come from this machine or from Corral's image.
 """
 
+import os
 import re
-import subprocess
 from collections.abc import Generator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -64,8 +64,9 @@ class Project:
                     assert self.containers[needed].ends() == 0, self.containers[needed].output
             self.start(name)
 
-    def start(self, name: str) -> Container:
-        self.containers[name] = self._stack.enter_context(self._running(name))
+    def start(self, name: str, *command: str) -> Container:
+        service = self.services[name] | ({"command": command} if command else {})
+        self.containers[name] = self._stack.enter_context(self._running(name, service))
         return self.containers[name]
 
     def is_healthy(self, name: str) -> bool:
@@ -79,8 +80,7 @@ class Project:
         fixed = front["front"]["ipv4_address"] if isinstance(front, dict) else None
         return fixed or f"10.213.80.{10 + list(self.services).index(name)}"
 
-    def _running(self, name: str) -> Any:  # noqa: ANN401 - a context manager of a Container
-        service = self.services[name]
+    def _running(self, name: str, service: Mapping[str, Any]) -> AbstractContextManager[Container]:
         assert service.get("network_mode") in {None, "none"}
         options = {path: options for path, _, options in (entry.partition(":") for entry in service.get("tmpfs", []))}
         is_apart = service.get("network_mode") == "none"
@@ -116,7 +116,7 @@ class Project:
             mounts.append(Mount(Path("/usr/bin/caddy"), "/usr/bin/caddy", is_read_only=True))
         for mount in mounts:
             if not mount.source.exists():
-                self._make_volume(mount.source, mount.target, "999:999" if name == "database" else None)
+                self._make_volume(mount, service["image"])
         return mounts
 
     def _mount(self, entry: str) -> Mount:
@@ -124,16 +124,15 @@ class Project:
         place = ROOT / source if source.startswith("./") else self.volumes / source
         return Mount(place, target, is_read_only="ro" in ",".join(options).split(","))
 
-    def _make_volume(self, folder: Path, target: str, owner: str | None) -> None:
-        """A new volume has the owner and the mode of the folder in the image that it is mounted over, or root's."""
-        folder.mkdir(mode=0o755)
-        inside = self.image.root / target.lstrip("/")
-        if owner is None and inside.exists():
-            found = inside.stat()
-            owner = f"{found.st_uid}:{found.st_gid}"
-            folder.chmod(found.st_mode & 0o7777)
-        if owner is not None and (target.startswith("/var/lib") or inside.exists()):
-            subprocess.run(["chown", owner, folder], check=True)
+    def _make_volume(self, mount: Mount, image: str) -> None:
+        """A new volume gets owner and mode of the folder in the image that it is mounted over, or is root's."""
+        mount.source.mkdir(mode=0o755)
+        inside = self.image.root / mount.target.lstrip("/")
+        if image == "corral" and inside.exists():
+            os.chown(mount.source, inside.stat().st_uid, inside.stat().st_gid)
+            mount.source.chmod(inside.stat().st_mode & 0o7777)
+        elif mount.target.startswith("/var/lib/postgresql"):
+            os.chown(mount.source, 999, 999)
 
 
 @contextmanager
