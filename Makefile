@@ -33,13 +33,14 @@ install: .venv/.installed $(CHART) ## install Corral into .venv
 run: .venv/.installed $(CHART) ## start the demo: a sandbox broker, a user, two accounts
 	@exec $(BIN)/corral demo
 dev: .venv/.dev-installed $(CHART) $(AXE) ## install what tests and checks need, too
-wheel: .venv/.installed $(CHART) ## build both wheels into dist/: Corral, and the sandbox by itself
-	@rm -f dist/corral*.whl
+wheel: .venv/.installed $(CHART) ## build both wheels into dist/, and constraints with the hashes of all that they need
+	@rm -f dist/corral*.whl dist/constraints.txt
 	@$(BUILD) $(SANDBOX)
 	@echo 'Only the sandbox:' && echo "  pip install $$(echo dist/corral_sandbox-*.whl)"
 	@test -e $(CHART) || { echo "Corral's own wheel needs npm, which fetches the chart: install it and run make wheel again." >&2; exit 1; }
 	@$(BUILD) .
-	@echo 'Corral, with both, so that pip asks no index for corral-sandbox:' && echo "  pip install $$(echo dist/corral*.whl)"
+	@requirements/write-constraints dist
+	@requirements/print-installations dist
 test: .venv/.dev-installed ## run the tests (real PostgreSQL, real HTTP)
 	$(PYTEST)
 coverage: .venv/.dev-installed ## run them and see that they reach all that they must

@@ -87,7 +87,7 @@ class Project:
         return running(
             self.image,
             self._process(name, service),
-            self._mounts(name, service),
+            self._mounts(service),
             tmpfs=options or {"/tmp": ""},
             network=None if is_apart else self.network,
             address=self.address(name),
@@ -110,7 +110,7 @@ class Project:
         user = service.get("user", config["User"])
         return Process(command, {"HOME": "/", **self.image.environment, **given}, user, capabilities=capabilities)
 
-    def _mounts(self, name: str, service: Mapping[str, Any]) -> list[Mount]:
+    def _mounts(self, service: Mapping[str, Any]) -> list[Mount]:
         mounts = [self._mount(entry) for entry in service.get("volumes", [])]
         if service["image"] == "caddy:2":
             mounts.append(Mount(Path("/usr/bin/caddy"), "/usr/bin/caddy", is_read_only=True))

@@ -1,5 +1,4 @@
 import os
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -18,10 +17,10 @@ def image(pytestconfig: pytest.Config) -> Image:
 
 
 @pytest.fixture
-def volumes(tmp_path_factory: pytest.TempPathFactory) -> Generator[Path]:
+def volumes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that every user can enter, for volumes."""
     folder = tmp_path_factory.mktemp("volumes")
     for part in (folder, *folder.parents):
         if part.stat().st_uid == os.geteuid() and not part.stat().st_mode & 0o001:
             part.chmod(part.stat().st_mode | 0o111)
-    yield folder
+    return folder

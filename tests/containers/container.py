@@ -20,12 +20,13 @@ from contextlib import contextmanager
 from ctypes import CDLL
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from tests.containers.image import Image
 
 PATIENCE: Final = 300.0  # seconds after which a container counts as hanging, on a machine that does other things, too
 _CLONE_NEWNET: Final = 0x40000000
+Answer = tuple[int, Any]  # status and JSON
 _Result = TypeVar("_Result")
 
 _DEVICES: Final = """
@@ -102,16 +103,14 @@ class Container:
         except FileNotFoundError:
             return []
 
-    def _has_ended(self) -> NoReturn | None:
+    def _has_ended(self) -> None:
         if self._running.poll() is not None:
             raise AssertionError(f"ended with status {self._running.returncode}: {self.output}")
 
-    def get(self, path: str, *, port: int = 8002, **options: Any) -> tuple[int, Any]:  # noqa: ANN401 - JSON
+    def get(self, path: str, *, port: int = 8002, **options: Any) -> Answer:  # noqa: ANN401 - JSON
         return self.ask("GET", path, port=port, **options)
 
-    def ask(
-        self, method: str, path: str, *, host: str = "127.0.0.1", port: int = 8002, **options: Any
-    ) -> tuple[int, Any]:  # noqa: ANN401 - JSON
+    def ask(self, method: str, path: str, *, host: str = "127.0.0.1", port: int = 8002, **options: Any) -> Answer:  # noqa: ANN401 - JSON
         """Returns status and JSON of the answer; 0 while none listens. Asked from inside the container's network."""
         return within_network(self.pid, lambda: _asked(method, path, host=host, port=port, **options))
 
@@ -228,9 +227,9 @@ class Network:
         self._holder = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
         self._attached: list[tuple[Container, str]] = []
 
-    def __enter__(self) -> "Network":
-        own = os.readlink("/proc/self/ns/net")
-        until(lambda: os.readlink(f"/proc/{self._holder.pid}/ns/net") != own)
+    def __enter__(self) -> Self:
+        own = Path("/proc/self/ns/net").readlink()
+        until(lambda: Path(f"/proc/{self._holder.pid}/ns/net").readlink() != own)
         for command in ("addr add 10.213.80.1/24 dev lan", "link set lan up", "link set lo up"):
             if command.startswith("addr"):
                 self._ip("link add lan type bridge")

@@ -1,4 +1,4 @@
-"""The image, built as docs/containers.md says, from a Debian that debootstrap makes. Needs root, and no registry of images.
+"""The image, built from a Debian that debootstrap makes. Needs root, and no registry of images.
 
 Addresses of Debian's mirror and of an index of packages are this machine's own, and are handed in from outside.
 """

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.containers.compose import Project, project
-from tests.containers.container import Container, until, within_network
+from tests.containers.container import Container, until
 from tests.containers.image import Image
 from tests.containers.with_image import set_up, tokens_of
 

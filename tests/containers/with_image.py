@@ -1,6 +1,5 @@
 """Builds the image, and runs it as container engines do: read-only, without capabilities, as any number."""
 
-import os
 import re
 import signal
 import subprocess
@@ -9,10 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-import pytest
-
 from tests.containers.container import Container, Mount, process_of, running, until
-from tests.containers.image import Image
+from tests.containers.image import ROOT, Image
+from tests.machine import UV, UV_PROGRAM
 
 MEGABYTE: Final = 1_000_000
 NUMBER: Final = "4711:4712"  # of no user
@@ -131,3 +129,77 @@ def stored_until(container: Container, token: str, name: str, end: Callable[[Con
     end(container)
     storing.join()
     return acknowledged
+
+
+def test_a_signal_during_the_start_ends_it_at_once(image: Image, volumes: Path) -> None:
+    """Without an init, the kernel would keep SIGTERM from the first process until that handles it."""
+    mounts = made_volumes(volumes)
+    for _ in range(5):
+        with running(image, process_of(image, environment=AT_HOME, user=NUMBER), mounts) as container:
+            until(lambda: any("corral" in command for command in container.processes().values()))
+            assert container.stop() in {0, 1, 143}, container.output
+    with running(image, process_of(image, environment=AT_HOME, user=NUMBER), mounts) as container:
+        container.becomes_ready()
+
+
+def test_no_zombie_is_left_and_nothing_of_the_database_outlives_the_stop(image: Image, volumes: Path) -> None:
+    with running(image, process_of(image, environment=AT_HOME, user=NUMBER), made_volumes(volumes)) as container:
+        container.becomes_ready()
+        first = container.processes()
+        assert first[1].startswith("tini")
+        assert len([command for command in first.values() if command.startswith("postgres")]) > 3
+        for _ in range(5):  # each leaves an orphan to the first process
+            container.execute("/bin/sh", "-c", "(sleep 0.1 &) ; exit 0")
+        until(lambda: not [state for state in container.processes().values() if "sleep" in state])
+        assert [state for state in container.processes().values() if ") Z" in state] == []
+        assert container.stop() == 0
+    assert not (volumes / "data" / "postgres" / "postmaster.pid").exists(), "PostgreSQL was stopped, and not killed"
+
+
+def test_the_health_command_says_whether_the_server_is_ready(image: Image, volumes: Path) -> None:
+    slow = {**AT_HOME, "CORRAL_DRAIN_SECONDS": "60"}
+    with running(image, process_of(image, environment=slow, user=NUMBER), made_volumes(volumes)) as container:
+        before = container.execute("corral", "health")
+        container.becomes_ready()
+        ready = container.execute("corral", "health")
+        container.signal(signal.SIGTERM)
+        until(lambda: container.get("/readyz")[0] == 503)
+        stopping = container.execute("corral", "health")
+        container.signal(signal.SIGTERM)
+        assert container.ends() == 0
+    assert (ready.returncode, ready.stdout, ready.stderr) == (0, "ready\n", "")
+    assert (before.returncode, stopping.returncode) == (1, 1)
+    assert before.stderr.startswith("corral: no server answers on 127.0.0.1, port 8002 (")
+    assert stopping.stderr.startswith("corral: Corral is running but not ready")
+
+
+def test_a_tiny_shared_memory_is_enough_and_none_is_reported_with_the_way_out(image: Image, volumes: Path) -> None:
+    mounts = made_volumes(volumes)
+    serve = process_of(image, environment=AT_HOME, user=NUMBER)
+    with running(image, serve, mounts, shm="8m") as container:
+        container.becomes_ready()
+    with running(image, serve, mounts, shm="") as container:
+        assert container.ends() == 1
+        assert "/dev/shm is missing or full: a container needs one of 64 MB" in container.output
+
+
+def test_a_second_container_on_the_same_volume_is_refused(image: Image, volumes: Path) -> None:
+    mounts = made_volumes(volumes)
+    serve = process_of(image, environment=AT_HOME, user=NUMBER)
+    with running(image, serve, mounts) as container:
+        container.becomes_ready()
+        with running(image, serve, mounts) as second:
+            assert second.ends() == 1
+            assert "is running on /data" in second.output
+        assert container.get("/readyz")[0] == 200
+
+
+def test_every_pinned_package_has_a_wheel_for_arm64(tmp_path: Path) -> None:
+    """By its hash, and for the Python of the image."""
+    if not UV.is_here:
+        UV.lacks()
+    command = (UV_PROGRAM, "pip", "install", "--dry-run", "--target", tmp_path / "nothing", "--only-binary", ":all:")
+    platform = ("--python-version", "3.13", "--python-platform", "aarch64-manylinux_2_28")
+    pins = ("--require-hashes", "--requirement", ROOT / "requirements" / "runtime.txt")
+    resolved = subprocess.run([*command, *platform, *pins], capture_output=True, text=True, check=False)
+    assert resolved.returncode == 0, resolved.stderr

@@ -109,10 +109,8 @@ async def test_a_password_file_that_others_may_read_is_reported_because_the_driv
     file.chmod(0o640)
     address = f"postgresql://corral_app@127.0.0.1:{free_port()}/corral?passfile={file}"
     refused = await reported_by_both(data_dir=folder / "data", database_url=address)
-    assert (
-        refused
-        == f"CORRAL_DATABASE_URL cannot be used: its passfile, {file}, is readable by other users; run: chmod 600 {file}"
-    )
+    reported = f"its passfile, {file}, is readable by other users; run: chmod 600 {file}"
+    assert refused == f"CORRAL_DATABASE_URL cannot be used: {reported}"
     file.chmod(0o600)
     assert unusable_file(address) is None
 
@@ -179,6 +177,7 @@ def _refused_certificate() -> ssl.SSLCertVerificationError:
 def test_a_password_file_need_not_be_pem(folder: Path) -> None:
     file = folder / "passwords"
     file.write_text("not a certificate")
+    file.chmod(0o600)
     assert unusable_file(f"postgresql://corral_app@127.0.0.1/corral?passfile={file}") is None
 
 
