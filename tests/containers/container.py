@@ -122,6 +122,7 @@ class Container:
 
     def execute(self, *command: str, **options: Any) -> subprocess.CompletedProcess[str]:  # noqa: ANN401 - of subprocess
         """As `docker exec` runs it: with the image's variables, and past its entrypoint."""
+        until(lambda: self._has_ended() or Path(f"/proc/{self.pid}/root").readlink() != Path("/"))
         inside = ("--mount", "--pid", "--net", "--ipc", "--uts", "--root", "--wd=/")
         process = Process(command, self.process.environment, self.process.user, self.process.groups)
         return subprocess.run(

@@ -168,7 +168,7 @@ def test_the_health_command_says_whether_the_server_is_ready(image: Image, volum
         container.signal(signal.SIGTERM)
         assert container.ends() == 0
     assert (ready.returncode, ready.stdout, ready.stderr) == (0, "ready\n", "")
-    assert (before.returncode, stopping.returncode) == (1, 1)
+    assert (before.returncode, stopping.returncode) == (1, 1), before
     assert before.stderr.startswith("corral: no server answers on 127.0.0.1, port 8002 (")
     assert stopping.stderr.startswith("corral: Corral is running but not ready")
 
