@@ -1,6 +1,6 @@
 # Everything is installed into this folder (.tools, .venv) and nowhere else.
 .DEFAULT_GOAL := help
-.PHONY: help install dev run wheel test coverage journeys calendar races firefox breakages clients fuzz check \
+.PHONY: help install dev run wheel test coverage journeys calendar races firefox breakages clients image fuzz check \
   format bench map pictures lock clean
 PYTHON ?= python3
 BIN := .venv/bin
@@ -59,6 +59,9 @@ breakages: .venv/.dev-installed ## break Corral in each of the ways of tests/bre
 	$(BIN)/python -m tests.breakages $(BREAKAGES)
 clients: .venv/.dev-installed $(CLIENTS) ## run other people's clients of Alpaca against the sandbox and through grants
 	$(BIN)/python -m pytest tests/clients/with_clients.py tests/clients/with_grants.py tests/clients/with_snippets.py $(RECORD)
+image: .venv/.dev-installed ## build the container image and run it, its Compose files and its pod; needs root on Debian
+	@tests/containers/get-tools
+	$(BIN)/python -m pytest -rP tests/containers/with_image.py tests/containers/with_compose.py tests/containers/with_kubernetes.py
 fuzz: .venv/.dev-installed ## ask the sandbox at random by Alpaca's OpenAPI documents, for a quarter of an hour
 	$(BIN)/python -m pytest tests/sandbox/test_fuzzing.py tests/sandbox/test_control_fuzzing.py --fuzz-minutes=10
 check: .venv/.dev-installed ## linters, types, architecture

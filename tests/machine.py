@@ -77,9 +77,7 @@ POSTGRESQL_15: Final = Need(
 PGBOUNCER: Final = Need(
     "PgBouncer", "apt-get install pgbouncer", shutil.which("pgbouncer", path=SYSTEM_PROGRAMS) is not None
 )
-NSS_WRAPPER: Final = Need(
-    "libnss-wrapper", "apt-get install libnss-wrapper", nameless_user.library() is not None, is_tool=False
-)
+NSS_WRAPPER: Final = Need("libnss-wrapper", "apt-get install libnss-wrapper", nameless_user.library() is not None)
 ROOT: Final = Need("root", "sudo make test", os.geteuid() == 0, is_tool=False)
 # Root's tests become another user, who must reach what they run.
 OPEN_PYTHON: Final = Need(

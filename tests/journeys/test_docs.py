@@ -33,7 +33,12 @@ NOT_RUN: Final = {
     "export CORRAL_DATABASE_URL='postgresql://corral_app:…@db.example.com": "needs a server at db.example.com",
     "install -d -o corral -g corral -m 0700 /etc/corral/keyring": "needs root and a system user `corral`",
     "systemd-run --pty --uid=corral": "needs systemd and an installation in /opt/corral",
-    "CORRAL_HOST=0.0.0.0 CORRAL_PUBLIC_URL=https://corral.example.com": "listens on all of this machine's addresses",
+    "uvx --from dist/corral-": "installs from an index; tests/test_installed_wheels.py installs the same wheels",
+    **dict.fromkeys(
+        ("docker compose up", "docker compose exec", "docker run", "DOMAIN=corral.example.com ADDRESS=0.0.0.0 docker"),
+        "needs a container engine; tests/containers runs what it starts",
+    ),
+    "kubectl apply": "needs a cluster; tests/containers/with_kubernetes.py runs the pod",
     "pg_dump --enable-row-security --format=custom --username=corral_owner": "needs a server at db.example.com",
     "pg_restore --exit-on-error --single-transaction": "needs a server at db.example.com",
     "git pull": "changes this checkout",
