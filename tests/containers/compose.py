@@ -76,9 +76,10 @@ class Project:
         return self.containers[name].execute(*command).returncode == 0
 
     def address(self, name: str) -> str:
-        front = self.services[name].get("networks")
-        fixed = front["front"]["ipv4_address"] if isinstance(front, dict) else None
-        return fixed or f"10.213.80.{10 + list(self.services).index(name)}"
+        networks: dict[str, dict[str, str]] | list[str] = self.services[name].get("networks", [])
+        if isinstance(networks, dict):
+            return networks["front"]["ipv4_address"]
+        return f"10.213.80.{10 + list(self.services).index(name)}"
 
     def _running(self, name: str, service: Mapping[str, Any]) -> AbstractContextManager[Container]:
         assert service.get("network_mode") in {None, "none"}

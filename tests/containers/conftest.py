@@ -13,7 +13,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def image(pytestconfig: pytest.Config) -> Image:
-    return built_image(pytestconfig.getoption("image_folder"), anew=not pytestconfig.getoption("same_image"))
+    return built_image(Path(str(pytestconfig.getoption("image_folder"))), anew=not pytestconfig.getoption("same_image"))
 
 
 @pytest.fixture

@@ -95,17 +95,14 @@ class Container:
     @property
     def pid(self) -> int:
         """The first process's, as the system outside counts."""
-        return int(until(lambda: self._children() or self._has_ended())[0])
+        return int(until(self._children)[0])
 
     def _children(self) -> list[str]:
+        assert self._running.poll() is None, f"ended with status {self._running.returncode}: {self.output}"
         try:
             return Path(f"/proc/{self._running.pid}/task/{self._running.pid}/children").read_text().split()
         except FileNotFoundError:
             return []
-
-    def _has_ended(self) -> None:
-        if self._running.poll() is not None:
-            raise AssertionError(f"ended with status {self._running.returncode}: {self.output}")
 
     def get(self, path: str, *, port: int = 8002, **options: Any) -> Answer:  # noqa: ANN401 - JSON
         return self.ask("GET", path, port=port, **options)
@@ -120,15 +117,13 @@ class Container:
         assert self._running.poll() is None, self.output
         return time.monotonic() - self.started_at
 
-    def execute(self, *command: str, **options: Any) -> subprocess.CompletedProcess[str]:  # noqa: ANN401 - of subprocess
+    def execute(self, *command: str) -> subprocess.CompletedProcess[str]:
         """As `docker exec` runs it: with the image's variables, and past its entrypoint."""
-        until(lambda: self._has_ended() or Path(f"/proc/{self.pid}/root").readlink() != Path("/"))
+        until(lambda: Path(f"/proc/{self.pid}/root").readlink() != Path("/"))
         inside = ("--mount", "--pid", "--net", "--ipc", "--uts", "--root", "--wd=/")
         process = Process(command, self.process.environment, self.process.user, self.process.groups)
-        return subprocess.run(
-            ["nsenter", "--target", str(self.pid), *inside, *process.confined()],
-            **{"capture_output": True, "text": True, "check": False, "timeout": PATIENCE} | options,
-        )
+        entered = ["nsenter", "--target", str(self.pid), *inside, *process.confined()]
+        return subprocess.run(entered, capture_output=True, text=True, check=False, timeout=PATIENCE)
 
     def processes(self) -> dict[int, str]:
         """Of all processes in it: state and command, by their ids inside."""
@@ -309,7 +304,7 @@ def _asked(
         connection.close()
 
 
-def until(found: Callable[[], _Result]) -> _Result:
+def until(found: Callable[[], _Result | None]) -> _Result:
     """Returns the first result that is not empty."""
     deadline = time.monotonic() + PATIENCE
     while not (result := found()):

@@ -33,9 +33,9 @@ def hand_over(folder: Path, owner: str) -> None:
 
 def set_up(container: Container) -> str:
     """Makes the first user by the printed link. Returns a token of theirs."""
-    link = until(lambda: re.search(r"/setup#(corral_\w+)", container.output))[1]
-    same = {"Origin": "http://localhost:8002"}
-    status, _ = container.ask("POST", "/api/setup", body={"token": link, **PERSON}, **same)
+    link = until(lambda: re.search(r"/setup#(corral_\w+)", container.output))
+    body = {"token": link[1], **PERSON}
+    status, _ = container.ask("POST", "/api/setup", body=body, Origin="http://localhost:8002")
     assert status in {200, 201, 204}, status
     made = container.execute("corral", "tokens", "create", PERSON["email"], "--name", "first")
     assert made.returncode == 0, made.stderr
@@ -54,7 +54,7 @@ def test_the_image_is_small_and_brings_nothing_to_build_with(image: Image) -> No
         capture_output=True,
         check=True,
     )
-    print(f"compressed: {int(packed.stdout) / MEGABYTE:.1f} MB")
+    print(f"compressed: {int(packed.stdout) / MEGABYTE:.1f} MB")  # noqa: T201 - shown by `make image`
     assert int(packed.stdout) <= 120 * MEGABYTE
     found = {path.name for folder in ("usr/bin", "opt/corral/bin") for path in (image.root / folder).iterdir()}
     assert found.isdisjoint({"pip", "pip3", "gcc", "cc", "npm", "node", "git", "make", "curl", "wget"})
@@ -69,7 +69,8 @@ def test_the_image_is_small_and_brings_nothing_to_build_with(image: Image) -> No
 
 
 def test_it_is_ready_within_five_seconds_on_empty_volumes_and_again_on_full_ones(image: Image, volumes: Path) -> None:
-    first, again = [], []
+    first: list[float] = []
+    again: list[float] = []
     for turn in range(3):  # the machine does other things, too
         (volumes / str(turn)).mkdir()
         mounts = made_volumes(volumes / str(turn))
@@ -77,7 +78,7 @@ def test_it_is_ready_within_five_seconds_on_empty_volumes_and_again_on_full_ones
             with running(image, process_of(image, environment=AT_HOME, user=NUMBER), mounts) as container:
                 figures.append(container.becomes_ready())
                 assert container.stop() == 0, container.output
-    print(f"ready after {min(first):.2f} s with an empty volume, {min(again):.2f} s with a full one")
+    print(f"ready after {min(first):.2f} s with an empty volume, {min(again):.2f} s with a full one")  # noqa: T201 - shown by `make image`
     assert min(first) <= 5
     assert min(again) <= 5
 

@@ -59,3 +59,10 @@ def test_a_user_with_an_entry_needs_no_files(open_folder: Path) -> None:
     user = own_user()
     assert user.known_in(open_folder) is user
     assert list(open_folder.iterdir()) == []
+
+
+def test_without_an_entry_a_user_keeps_its_numbers_and_is_named_by_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nameless_user, "library", lambda: Path("/usr/lib/libnss_wrapper.so"))
+    monkeypatch.setattr(os, "geteuid", lambda: NUMBER)
+    monkeypatch.setattr(os, "getegid", lambda: ANOTHER)
+    assert own_user() == OsUser("corral", NUMBER, ANOTHER, has_entry=False)

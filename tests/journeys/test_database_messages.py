@@ -151,6 +151,8 @@ async def test_an_invalid_control_file_is_reported_in_postgresqls_words(content:
 def test_a_full_disk_at_startup_is_reported() -> None:
     reported = _with_way_out("FATAL: could not write lock file: No space left on device")
     assert reported.endswith("its disk is full: free some space")
+    reported = _with_way_out('FATAL: could not resize shared memory segment "/P" to 1 bytes: No space left on device')
+    assert reported.endswith("/dev/shm is missing or full: a container needs one of 64 MB")
     assert _with_way_out("FATAL: no") == "FATAL: no"
 
 
