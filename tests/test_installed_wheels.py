@@ -12,6 +12,7 @@ from typing import Final
 
 import pytest
 
+from corral import __version__
 from tests.access import SAME_ORIGIN
 from tests.journeys.program import browser, environment, free_port, running_command
 from tests.machine import CHART, SYSTEM_PYTHON, UV, UV_PROGRAM
@@ -113,9 +114,14 @@ def test_the_commands_that_are_printed_install_the_wheels_that_are_there(dist: P
     (wheel,) = dist.glob("corral-*.whl")
     (sandbox,) = dist.glob("corral_sandbox-*.whl")
     pins = (dist / "constraints.txt").read_text()
-    digest = re.search(r"'file://(.*)#sha256=(\w{64})'", printed)
+    digest = re.search(r"'corral @ (file://\S*)#sha256=(\w{64})'", printed)
     assert digest
-    assert (Path(digest[1]), digest[2] in pins) == (wheel, True)
+    assert (digest[1], digest[2] in pins) == (wheel.as_uri(), True)
     assert f"uvx --from '{wheel}' --with '{sandbox}' --constraints '{dist}/constraints.txt' corral demo" in printed
     for command in (line for line in printed.splitlines() if line.startswith("  ")):
         assert subprocess.run(["bash", "-n"], input=command, text=True, check=False).returncode == 0
+
+
+def test_the_readme_names_the_wheels_of_this_release() -> None:
+    named = re.findall(r"dist/(corral\w*-[\d.]+\S*\.whl)", (ROOT / "README.md").read_text())
+    assert set(named) == {f"{name}-{__version__}-py3-none-any.whl" for name in ("corral", "corral_sandbox")}

@@ -97,7 +97,7 @@ def _mirror() -> str:
 
 
 def _settings_of_this_machine(folder: Path) -> list[str | Path]:
-    """Where pip finds packages, and whose certificates it trusts: as they are on the machine that builds."""
+    """Where pip finds packages, and whose certificates it and npm trust: as they are on the machine that builds."""
     certificates = os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
     certificates = certificates or "/etc/ssl/certs/ca-certificates.crt"
     theirs = configparser.ConfigParser(interpolation=None, strict=False)
@@ -105,9 +105,11 @@ def _settings_of_this_machine(folder: Path) -> list[str | Path]:
     index = os.environ.get("PIP_INDEX_URL") or theirs.get("global", "index-url", fallback=None)
     lines = ["[global]", f"cert = {_CERTIFICATES}", "timeout = 180", *([f"index-url = {index}"] if index else [])]
     (folder / "pip.conf").write_text("\n".join(lines) + "\n")
+    (folder / "npmrc").write_text(f"cafile={_CERTIFICATES}\n")
     return [
         *("--isolation", "chroot", "--format", "docker", "--layers", "--pull-never"),
         *("--build-arg", "BASE=localhost/corral-base"),
         *("--volume", f"{certificates}:{_CERTIFICATES}:ro"),
         *("--secret", f"id=pip.conf,src={folder / 'pip.conf'}"),
+        *("--secret", f"id=npmrc,src={folder / 'npmrc'}"),
     ]
