@@ -26,6 +26,7 @@ from corral.database.embedded import cluster as clusters
 from corral.database.embedded.binaries import postgres_programs
 from corral.database.embedded.cluster import Cluster, error_line
 from corral.database.embedded.errors import EmbeddedPostgresError
+from corral.database.embedded.files import folder_refusal
 from corral.database.embedded.instance import EmbeddedDatabase, embedded_postgres, exclusive_serve_lock
 from corral.database.embedded.os_user import OsUser, own_user, postgres_user
 from tests.database.processes import PACKAGES
@@ -64,6 +65,11 @@ def test_an_unusable_data_folder_is_reported(run_dir: Path) -> None:
         pass
     with pytest.raises(EmbeddedPostgresError, match="/proc/corral cannot be used"):
         asyncio.run(embedded_postgres(Path("/proc/corral")).__aenter__())
+
+
+def test_a_data_folder_of_another_user_is_reported_with_who_has_to_own_it() -> None:
+    refused = folder_refusal(Path("/data"), PermissionError(13, "Permission denied", "/data/serve.lock"))
+    assert str(refused).endswith(f": it has to belong to the user that runs Corral, which is {os.geteuid()}.")
 
 
 def test_a_file_that_cannot_be_written_is_reported_with_the_reason() -> None:
