@@ -1,6 +1,6 @@
 # Everything is installed into this folder (.tools, .venv) and nowhere else.
 .DEFAULT_GOAL := help
-.PHONY: help install dev run wheel test coverage journeys calendar races firefox breakages clients fuzz check \
+.PHONY: help install dev run wheel test coverage journeys calendar races firefox breakages clients image fuzz check \
   format bench map pictures lock clean
 PYTHON ?= python3
 BIN := .venv/bin
@@ -33,13 +33,14 @@ install: .venv/.installed $(CHART) ## install Corral into .venv
 run: .venv/.installed $(CHART) ## start the demo: a sandbox broker, a user, two accounts
 	@exec $(BIN)/corral demo
 dev: .venv/.dev-installed $(CHART) $(AXE) ## install what tests and checks need, too
-wheel: .venv/.installed $(CHART) ## build both wheels into dist/: Corral, and the sandbox by itself
-	@rm -f dist/corral*.whl
+wheel: .venv/.installed $(CHART) ## build both wheels into dist/, and constraints with the hashes of all that they need
+	@rm -f dist/corral*.whl dist/constraints.txt
 	@$(BUILD) $(SANDBOX)
 	@echo 'Only the sandbox:' && echo "  pip install $$(echo dist/corral_sandbox-*.whl)"
 	@test -e $(CHART) || { echo "Corral's own wheel needs npm, which fetches the chart: install it and run make wheel again." >&2; exit 1; }
 	@$(BUILD) .
-	@echo 'Corral, with both, so that pip asks no index for corral-sandbox:' && echo "  pip install $$(echo dist/corral*.whl)"
+	@requirements/write-constraints dist
+	@requirements/print-installations dist
 test: .venv/.dev-installed ## run the tests (real PostgreSQL, real HTTP)
 	$(PYTEST)
 coverage: .venv/.dev-installed ## run them and see that they reach all that they must
@@ -58,6 +59,9 @@ breakages: .venv/.dev-installed ## break Corral in each of the ways of tests/bre
 	$(BIN)/python -m tests.breakages $(BREAKAGES)
 clients: .venv/.dev-installed $(CLIENTS) ## run other people's clients of Alpaca against the sandbox and through grants
 	$(BIN)/python -m pytest tests/clients/with_clients.py tests/clients/with_grants.py tests/clients/with_snippets.py $(RECORD)
+image: .venv/.dev-installed ## build the container image and run it, its Compose files and its pod; needs root on Debian
+	@tests/containers/get-tools
+	$(BIN)/python -m pytest -rP tests/containers/with_image.py tests/containers/with_compose.py tests/containers/with_kubernetes.py
 fuzz: .venv/.dev-installed ## ask the sandbox at random by Alpaca's OpenAPI documents, for a quarter of an hour
 	$(BIN)/python -m pytest tests/sandbox/test_fuzzing.py tests/sandbox/test_control_fuzzing.py --fuzz-minutes=10
 check: .venv/.dev-installed ## linters, types, architecture

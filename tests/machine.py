@@ -12,6 +12,7 @@ from typing import Final, NoReturn
 
 import pytest
 
+from corral.database.embedded import nameless_user
 from corral.web.static_files import HAS_CHART
 
 AXE_FILE: Final = Path(__file__).parents[1] / ".tools" / "axe" / "axe.min.js"
@@ -76,6 +77,7 @@ POSTGRESQL_15: Final = Need(
 PGBOUNCER: Final = Need(
     "PgBouncer", "apt-get install pgbouncer", shutil.which("pgbouncer", path=SYSTEM_PROGRAMS) is not None
 )
+NSS_WRAPPER: Final = Need("libnss-wrapper", "apt-get install libnss-wrapper", nameless_user.library() is not None)
 
 
 def _program(name: str, package: str) -> Need:
@@ -97,7 +99,7 @@ OPEN_CHECKOUT: Final = Need(
 )
 
 _NEEDS: Final = (
-    *(BROWSER, ONLY_CHROMIUM, CHART, AXE, CURL, OPENSSL, PGBOUNCER, POSTGRESQL_15, SYSTEMD, UV),
+    *(BROWSER, ONLY_CHROMIUM, CHART, AXE, CURL, OPENSSL, NSS_WRAPPER, PGBOUNCER, POSTGRESQL_15, SYSTEMD, UV),
     *(HAPROXY, NGINX, CADDY, SSHD),
     *(ROOT, OPEN_PYTHON, OPEN_CHECKOUT),
 )

@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 
 from corral.commands import demo_folder
+from tests.database.processes import run_as
 from tests.machine import ROOT
+
+_REFUSES = """
+import sys
+from pathlib import Path
+from corral.commands.demo_folder import refuse_demo_folder
+refuse_demo_folder(Path(sys.argv[1]))
+print("not refused")
+"""
 
 
 def test_the_demo_folder_is_in_the_current_folder(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,3 +40,10 @@ def test_for_root_in_an_inaccessible_folder_the_demo_folder_is_elsewhere(
     monkeypatch.setattr(demo_folder, "_FOLDER_OF_ROOT", run_dir / "elsewhere")
     assert demo_folder.demo_folder(None) == run_dir / "elsewhere"
     assert list(tmp_path.iterdir()) == []
+
+
+@ROOT.mark
+def test_a_folder_that_may_not_be_entered_is_no_demo_folder(tmp_path: Path) -> None:
+    """Such as a volume of another user. What opens the database says so in a sentence."""
+    tmp_path.chmod(0o700)
+    assert run_as("nobody", _REFUSES, tmp_path) == "not refused"

@@ -296,6 +296,14 @@ def restore(
 
 
 @app.command()
+def health(data_dir: DataDir = None) -> None:
+    """Ask the running server whether it is ready. For the health checks of containers."""
+    from corral.commands.health import report_health
+
+    _run(report_health(_command_settings(data_dir)))
+
+
+@app.command()
 def openapi(data_dir: DataDir = None) -> None:  # noqa: ARG001 - every command takes it
     """Print the OpenAPI document."""
     from corral.app import create_api

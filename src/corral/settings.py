@@ -221,6 +221,10 @@ def take_settings(environ: Mapping[str, str], **overrides: object) -> Settings:
     for former, new in _RENAMED.items():
         if former in map(str.upper, unknown):
             raise ValueError(f"{former} is now called {new}; rename it")
+    if any(name.endswith("_SERVICE_HOST") for name in unknown):
+        raise ValueError(
+            f"Kubernetes sets {', '.join(unknown)} for its services: set `enableServiceLinks: false` in the pod's spec"
+        )
     if unknown:
         raise ValueError(f"unknown setting {', '.join(unknown)}: `corral serve --help` lists all settings")
     return Settings(**{name: value for name, value in overrides.items() if value is not None})  # pyright: ignore[reportArgumentType]  # checked by pydantic

@@ -21,11 +21,12 @@ import pytest
 from corral.database import migrate, selfcheck
 from corral.database.connection import Database, DatabaseRefused
 from corral.database.connection_checks import SharedSessions, refuse_shared
-from corral.database.embedded import binaries, os_user
+from corral.database.embedded import binaries, nameless_user, os_user
 from corral.database.embedded import cluster as clusters
 from corral.database.embedded.binaries import postgres_programs
 from corral.database.embedded.cluster import Cluster, error_line
 from corral.database.embedded.errors import EmbeddedPostgresError
+from corral.database.embedded.files import folder_refusal
 from corral.database.embedded.instance import EmbeddedDatabase, embedded_postgres, exclusive_serve_lock
 from corral.database.embedded.os_user import OsUser, own_user, postgres_user
 from tests.database.processes import PACKAGES
@@ -62,8 +63,13 @@ def test_an_unusable_data_folder_is_reported(run_dir: Path) -> None:
         exclusive_serve_lock(Path("/proc/corral")),
     ):
         pass
-    with pytest.raises(EmbeddedPostgresError, match="cannot be opened"):
+    with pytest.raises(EmbeddedPostgresError, match="/proc/corral cannot be used"):
         asyncio.run(embedded_postgres(Path("/proc/corral")).__aenter__())
+
+
+def test_a_data_folder_of_another_user_is_reported_with_who_has_to_own_it() -> None:
+    refused = folder_refusal(Path("/data"), PermissionError(13, "Permission denied", "/data/serve.lock"))
+    assert str(refused).endswith(f": it has to belong to the user that runs Corral, which is {os.geteuid()}.")
 
 
 def test_a_file_that_cannot_be_written_is_reported_with_the_reason() -> None:
@@ -81,6 +87,7 @@ async def test_a_data_folder_that_the_database_user_cannot_access_is_reported(
 
 def test_the_error_for_a_user_without_a_name_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    monkeypatch.setattr(nameless_user, "_LIBRARIES", ())
     with pytest.raises(EmbeddedPostgresError, match="54321 has no entry in /etc/passwd"):
         own_user()
 

@@ -46,6 +46,10 @@ REFUSED_COMMAND_LINES = {
 
 REFUSED_SETTINGS = {
     "CORRAL_FOO": ("1", "unknown setting"),
+    "CORRAL_SERVICE_HOST": (
+        "10.96.0.7",
+        "Kubernetes sets CORRAL_SERVICE_HOST for its services: set `enableServiceLinks",
+    ),
     "CORRAL_SNAPSHOT_SECONDS": ("1", "is now called CORRAL_CACHE_SECONDS"),
     "CORRAL_LIVE_SECONDS": ("1", "is now called CORRAL_STREAM_POLL_SECONDS"),
     "CORRAL_DATABASE_ULR": ("postgresql://corral_app:hunter2hunter2@127.0.0.1/corral", "unknown setting"),

@@ -101,6 +101,20 @@ async def test_a_certificate_s_file_that_cannot_be_used_is_named(
     assert refused == f"CORRAL_DATABASE_URL cannot be used: its {name}, {file}, {reported}"
 
 
+async def test_a_password_file_that_others_may_read_is_reported_because_the_driver_would_ignore_it(
+    folder: Path,
+) -> None:
+    file = folder / "pgpass"
+    file.write_text("*:*:*:corral_app:hunter2\n")
+    file.chmod(0o640)
+    address = f"postgresql://corral_app@127.0.0.1:{free_port()}/corral?passfile={file}"
+    refused = await reported_by_both(data_dir=folder / "data", database_url=address)
+    reported = f"its passfile, {file}, is readable by other users; run: chmod 600 {file}"
+    assert refused == f"CORRAL_DATABASE_URL cannot be used: {reported}"
+    file.chmod(0o600)
+    assert unusable_file(address) is None
+
+
 async def test_a_server_without_tls_is_reported(folder: Path) -> None:
     async with without_tls() as port:
         address = f"postgresql://corral_app:hunter2@127.0.0.1:{port}/corral?sslmode=require"
@@ -137,6 +151,8 @@ async def test_an_invalid_control_file_is_reported_in_postgresqls_words(content:
 def test_a_full_disk_at_startup_is_reported() -> None:
     reported = _with_way_out("FATAL: could not write lock file: No space left on device")
     assert reported.endswith("its disk is full: free some space")
+    reported = _with_way_out('FATAL: could not resize shared memory segment "/P" to 1 bytes: No space left on device')
+    assert reported.endswith("/dev/shm is missing or full: a container needs one of 64 MB")
     assert _with_way_out("FATAL: no") == "FATAL: no"
 
 
@@ -163,6 +179,7 @@ def _refused_certificate() -> ssl.SSLCertVerificationError:
 def test_a_password_file_need_not_be_pem(folder: Path) -> None:
     file = folder / "passwords"
     file.write_text("not a certificate")
+    file.chmod(0o600)
     assert unusable_file(f"postgresql://corral_app@127.0.0.1/corral?passfile={file}") is None
 
 

@@ -41,6 +41,12 @@ NOT_RUN: Final = {
     "export CORRAL_HOST=0.0.0.0 CORRAL_PUBLIC_URL=https://corral.home.arpa": "tests/journeys/test_at_home.py runs it",
     "tailscale serve --bg": "needs an account at Tailscale",
     "ssh -N -L 8002:127.0.0.1:8002": "tests/journeys/test_at_home.py runs it",
+    "uvx --from dist/corral-": "installs from an index; tests/test_installed_wheels.py installs the same wheels",
+    **dict.fromkeys(
+        ("docker compose up", "docker compose exec", "docker run", "DOMAIN=corral.example.com ADDRESS=0.0.0.0 docker"),
+        "needs a container engine; tests/containers runs what it starts",
+    ),
+    "kubectl apply": "needs a cluster; tests/containers/with_kubernetes.py runs the pod",
     "git pull": "changes this checkout",
     "python3 -m venv .venv": "installs from an index; tests/sandbox/test_distribution.py installs the same wheel",
     ".venv/bin/pip install dist/corral_sandbox": "installs from an index",

@@ -35,7 +35,8 @@ def demo_folder(chosen: Path | None) -> Path:
 
 
 def refuse_demo_folder(folder: Path) -> None:
-    if (folder / _MARK).exists():
+    """Raises MixedUp. A folder that this user cannot enter is refused where the database is opened."""
+    if os.path.exists(folder / _MARK):  # noqa: PTH110 - unlike Path.exists, False where it may not look
         raise MixedUp(f"{folder} contains the demo's SANDBOX data: choose another --data-dir for real accounts")
 
 

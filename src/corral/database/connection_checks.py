@@ -69,7 +69,7 @@ def unusable_file(dsn: str) -> str | None:
     """Returns what is wrong with the first unusable file, or None. Raises ValueError for an invalid URL."""
     named = {name: values[-1] for name, values in parse_qs(urlsplit(dsn).query).items() if name in _NAMED}
     for name, path in named.items():
-        if wrong := _unreadable(Path(path)) or _meaningless(name, path):
+        if wrong := _unreadable(Path(path)) or _ignored(name, Path(path)) or _meaningless(name, path):
             return f"its {name}, {path}, {wrong}"
     return None
 
@@ -82,6 +82,13 @@ def _unreadable(path: Path) -> str | None:
             return None
     except OSError as error:
         return f"cannot be read ({(error.strerror or '').lower()})"
+
+
+def _ignored(name: str, path: Path) -> str | None:
+    """The driver passes over a password file that others may read, and connects without a password."""
+    if name == "passfile" and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return f"is readable by other users; run: chmod 600 {path}"
+    return None
 
 
 def _meaningless(name: str, path: str) -> str | None:

@@ -200,6 +200,8 @@ def _with_way_out(why: str) -> str:
     """Adds what to do where PostgreSQL's message does not say it. (The version has been checked before.)"""
     if any(words in why for words in ("pg_control", "control file", "incompatible with server")):
         return f"{why}; its control file is damaged: run `corral restore FILE --replace` with your backup"
+    if "shared memory segment" in why:
+        return f"{why}; /dev/shm is missing or full: a container needs one of 64 MB"
     if "No space left on device" in why:
         return f"{why}; its disk is full: free some space"
     return why

@@ -133,13 +133,20 @@ def opened_data_folder(data_dir: Path) -> Path:
     return folder
 
 
+def folder_refusal(data_dir: Path, error: OSError) -> EmbeddedPostgresError:
+    way_out = "."
+    if isinstance(error, PermissionError):  # such as a volume that was made for another user
+        way_out = f": it has to belong to the user that runs Corral, which is {os.geteuid()}."
+    return EmbeddedPostgresError(f"{data_dir} cannot be used ({error}){way_out}")
+
+
 @contextmanager
 def exclusive_serve_lock(data_dir: Path) -> Generator[None]:
     """The lock of `corral serve`: at most one on a data folder. Does not wait, but raises `DataFolderInUse`."""
     try:
         lock = FolderLock(opened_data_folder(data_dir) / "serve.lock")
     except OSError as error:
-        raise EmbeddedPostgresError(f"{data_dir} cannot be used: {error}.") from error
+        raise folder_refusal(data_dir, error) from error
     with lock:
         if not lock.try_exclusive():
             holder = lock.note()

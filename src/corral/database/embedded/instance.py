@@ -15,7 +15,7 @@ from urllib.parse import quote
 from corral.database.embedded.binaries import postgres_programs
 from corral.database.embedded.cluster import PORT, Cluster, remove_unfinished
 from corral.database.embedded.errors import DataFolderInUse, EmbeddedPostgresError
-from corral.database.embedded.files import FolderLock, exclusive_serve_lock, opened_data_folder
+from corral.database.embedded.files import FolderLock, exclusive_serve_lock, folder_refusal, opened_data_folder
 from corral.database.embedded.os_user import own_user, postgres_user
 from corral.database.embedded.replacement import STAGING, finish_replacement, report_finished
 
@@ -75,7 +75,7 @@ class _Use:
         try:
             return self._begin(opened_data_folder(self._data_dir))
         except OSError as error:
-            raise EmbeddedPostgresError(f"The database in {self._data_dir} cannot be opened: {error}.") from error
+            raise folder_refusal(self._data_dir, error) from error
 
     def _begin(self, data_dir: Path) -> EmbeddedDatabase:
         with FolderLock(data_dir / "start.lock") as start_lock:
@@ -104,6 +104,7 @@ def cluster_of(data_dir: Path) -> Cluster:
             f"{user.name}, the system user that PostgreSQL runs as, cannot enter {barred} to reach {data_dir}:"
             " choose a folder that it can reach, such as --data-dir /var/lib/corral."
         )
+    user = user.known_in(data_dir)
     return Cluster(data_dir, user, own_user().name, postgres_programs(data_dir, user))
 
 

@@ -8,9 +8,12 @@ path that the database's user could have replaced by a link.
 import os
 import pwd
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
+from corral.database.embedded import nameless_user
 from corral.database.embedded.errors import EmbeddedPostgresError
 
 SYSTEM_USER = "corral-db"
@@ -25,6 +28,14 @@ class OsUser:
     name: str
     uid: int
     gid: int
+    has_entry: bool = True  # in /etc/passwd
+    variables: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def known_in(self, folder: Path) -> Self:
+        """Returns the user as programs of PostgreSQL can look it up: without an entry, by files in this folder."""
+        if self.has_entry:
+            return self
+        return replace(self, variables=nameless_user.write_entries(folder, self.uid, self.gid))
 
     def run(self, *command: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Runs a command to its end as this user, in a session of its own (no terminal's Ctrl-C reaches it)."""
@@ -37,7 +48,7 @@ class OsUser:
             errors="surrogateescape",
             check=False,
             cwd="/",
-            env=_ENVIRONMENT,
+            env={**_ENVIRONMENT, **self.variables},
             umask=0o077,
             start_new_session=True,
             user=self.uid if is_other else None,
@@ -71,11 +82,18 @@ def own_user() -> OsUser:
     try:
         entry = pwd.getpwuid(os.geteuid())
     except KeyError:
-        raise EmbeddedPostgresError(
-            f"The user id {os.geteuid()} has no entry in /etc/passwd, which the embedded PostgreSQL needs: run Corral"
-            " as a user that has one, or set CORRAL_DATABASE_URL to a PostgreSQL server of your own."
-        ) from None
+        return _nameless_user()
     return OsUser(entry.pw_name, entry.pw_uid, os.getegid())
+
+
+def _nameless_user() -> OsUser:
+    if nameless_user.library() is None:
+        raise EmbeddedPostgresError(
+            f"The user id {os.geteuid()} has no entry in /etc/passwd, which the embedded PostgreSQL needs: install"
+            " libnss-wrapper, run Corral as a user that has an entry, or set CORRAL_DATABASE_URL to a PostgreSQL server"
+            " of your own."
+        )
+    return OsUser(nameless_user.NAME, os.geteuid(), os.getegid(), has_entry=False)
 
 
 def postgres_user() -> OsUser:
