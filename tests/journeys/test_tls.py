@@ -33,6 +33,7 @@ async def test_everything_works_over_tls_and_a_new_certificate_is_taken_while_it
     async with running("serve", **over_tls) as server:
         url = await server.says(r"listens on (https://127\.0\.0\.1:\d+)")
         assert re.search(r"TLS +127\.0\.0\.1 \(valid until .*, 29 days left\)", server.out)
+        assert (await corral("health", **over_tls)).out == "ready\n"
         async with visiting(url, trusting(files), over_tls) as visitor:
             await visitor.hear_events()
             await visitor.trade()
