@@ -43,7 +43,13 @@ NOT_RUN: Final = {
     "ssh -N -L 8002:127.0.0.1:8002": "tests/journeys/test_at_home.py runs it",
     "uvx --from dist/corral-": "installs from an index; tests/test_installed_wheels.py installs the same wheels",
     **dict.fromkeys(
-        ("docker compose up", "docker compose exec", "docker run", "DOMAIN=corral.example.com ADDRESS=0.0.0.0 docker"),
+        (
+            "docker compose up",
+            "docker compose exec",
+            "docker compose stop",
+            "docker run",
+            "DOMAIN=corral.example.com ADDRESS=0.0.0.0 docker",
+        ),
         "needs a container engine; tests/containers runs what it starts",
     ),
     "kubectl apply": "needs a cluster; tests/containers/with_kubernetes.py runs the pod",
