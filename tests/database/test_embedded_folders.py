@@ -1,7 +1,6 @@
 """The embedded database's folders and users: what is created, what is not touched, what is reported."""
 
 import asyncio
-import os
 import pwd
 import shutil
 import sys
@@ -144,13 +143,3 @@ async def test_an_ordinary_user_needs_no_root(open_folder: Path) -> None:
     with pytest.raises(EmbeddedPostgresError, match=f"belongs to the user id {nobody}|cannot enter"):
         async with embedded_postgres(home / "data"):
             pass
-
-
-@ROOT.mark
-def test_the_error_for_a_user_id_without_a_name_says_what_to_do(open_folder: Path) -> None:
-    home = open_folder / "home"
-    home.mkdir()
-    os.chown(home, 54321, 54321)
-    said = run_as(54321, USES_IT, home / "data")
-    assert said.startswith("The user id 54321 has no entry in /etc/passwd")
-    assert "CORRAL_DATABASE_URL" in said

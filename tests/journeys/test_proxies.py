@@ -97,17 +97,20 @@ async def one_after_the_other_ends(visitor: Visitor, replicas: list[Running], si
 
 
 async def serving_one(visitor: Visitor, replicas: list[Running]) -> Running:
-    before = [replica.err.count('"/api/me"') for replica in replicas]
-    for _ in range(3):
-        assert await visitor.status_of("/api/me") == 200
+    """The replica that answers this client three times in a row."""
     async with asyncio.timeout(PATIENCE):
         while True:
-            found = [
-                one for one, count in zip(replicas, before, strict=True) if one.err.count('"/api/me"') == count + 3
-            ]
-            if found:
-                return found[0]
-            await asyncio.sleep(0.05)
+            before = [answers_of(replica) for replica in replicas]
+            for _ in range(3):
+                assert await visitor.status_of("/api/me") == 200
+            while sum(more := [answers_of(one) - was for one, was in zip(replicas, before, strict=True)]) < 3:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+            if 3 in more:
+                return replicas[more.index(3)]
+
+
+def answers_of(replica: Running) -> int:
+    return replica.err.count('"/api/me"')
 
 
 @asynccontextmanager

@@ -284,9 +284,7 @@ def _refuse_cross_origin(method: str, headers: Mapping[bytes, bytes], public_ori
         public_origin=public_origin,
     ):
         address = public_origin.decode()
-        raise CrossOriginRefused(
-            f"Corral's address is {address}, and this request came from another one. Open {address} and try again."
-        )
+        raise CrossOriginRefused(f"This request came from another origin. Open {address} and try again.")
 
 
 def _refuse_other_media(path: str, headers: Mapping[bytes, bytes]) -> None:
