@@ -276,7 +276,7 @@ async def test_a_cursor_of_another_user_list_or_filter_is_refused(accounts: Acco
     await accounts.get("activities", cursor=cursor, status=422)
     await bob.store(paper_key())
     async with bob.client.get("/api/orders", params={"cursor": cursor}) as answered:
-        assert answered.status == 422
+        assert answered.status == 422, await answered.text()
 
 
 @pytest.mark.parametrize(
