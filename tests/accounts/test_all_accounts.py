@@ -402,7 +402,7 @@ async def test_a_file_waits_for_the_rate_limit_of_one_account_and_reads_no_page_
     assert sorted(row["id"] for row in rows) == sorted(
         one["id"] for of in pages.values() for page in of for one in page
     )
-    assert slept == [1]
+    assert set(slept) == {1}  # more than once, where the first sleep ended a moment too soon
     assert [await faults.calls_of(key_id, path) for key_id in (first, second)] == [3, 2]
 
 
