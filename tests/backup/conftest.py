@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from corral.vault import Keyring, Vault, make_keyring
+from tests.backup.installations import Installation, fill, installation
 from tests.journeys.clusters import ExternalPostgres, external_postgres
 from tests.machine import POSTGRESQL_15
 
@@ -44,3 +45,12 @@ def open_folder() -> Generator[Path]:
 @pytest.fixture
 def newest(clusters: dict[int, ExternalPostgres]) -> ExternalPostgres:
     return clusters[18]
+
+
+@pytest.fixture
+async def here(newest: ExternalPostgres, tmp_path: Path) -> AsyncGenerator[Installation]:
+    """With alice and bob, and a backup of both."""
+    async with installation(newest, tmp_path / "here") as made:
+        await fill(made)
+        await made.back_up(made.folder / "corral.backup")
+        yield made

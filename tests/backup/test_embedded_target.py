@@ -1,6 +1,5 @@
 """A restore into a data folder: a second cluster beside the first, checked before they change places."""
 
-from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
@@ -14,17 +13,8 @@ from corral.database.connection import open_owner_connection
 from corral.database.embedded.instance import embedded_postgres
 from corral.database.embedded.replacement import STAGING
 from corral.vault import Vault, make_keyring
-from tests.backup.installations import Installation, fill, installation
-from tests.journeys.clusters import ExternalPostgres
+from tests.backup.installations import Installation
 from tests.migrated_cluster import copy_migrated_cluster
-
-
-@pytest.fixture
-async def here(newest: ExternalPostgres, tmp_path: Path) -> AsyncGenerator[Installation]:
-    async with installation(newest, tmp_path / "here") as made:
-        await fill(made)
-        await made.back_up(made.folder / "corral.backup")
-        yield made
 
 
 @pytest.fixture

@@ -21,15 +21,6 @@ from tests.journeys.clusters import ExternalPostgres
 
 
 @pytest.fixture
-async def here(newest: ExternalPostgres, tmp_path: Path) -> AsyncGenerator[Installation]:
-    """With alice and bob, and a backup of both."""
-    async with installation(newest, tmp_path / "here") as made:
-        await fill(made)
-        await made.back_up(made.folder / "corral.backup")
-        yield made
-
-
-@pytest.fixture
 async def there(newest: ExternalPostgres, tmp_path: Path) -> AsyncGenerator[Installation]:
     """Another database of another keyring, with carol."""
     async with installation(newest, tmp_path / "there") as made:
