@@ -215,8 +215,6 @@ def service_starter(postgres: EmbeddedDatabase, sandbox: Sandbox, data_dir: Path
         }
         chosen = Settings.model_validate(usual | settings)
         async with open_state(chosen, addresses.app, sandbox=sandbox_pages) as state, AsyncExitStack() as stack:
-            # A machine that does other things takes longer than a user would wait to accept a connection.
-            state["resources"].database._wait_seconds = 20.0  # pyright: ignore[reportPrivateUsage]
             services = Services(chosen, addresses, state)
             yield Service(services, await stack.enter_async_context(listening(services, listener)))
 
