@@ -1,6 +1,7 @@
 """PostgreSQL restarts, or has no free connection: 503 for a short time, then the service recovers by itself."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -133,6 +134,7 @@ async def test_an_embedded_database_that_was_killed_is_started_by_the_next_comma
             await becomes_well(client)
         assert await server.stop() == 0
         assert "unexpected_exception" not in server.err
+        assert re.search(r'"event": ?"database_unavailable".*"reason": ?"[^"]+ database [^"]+"', server.err)
     assert (await corral("users", "list", **settings)).status == 0
 
 

@@ -19,6 +19,7 @@ from corral.edge.security_headers import security_headers
 from corral.errors import (
     BodyTooLarge,
     CrossOriginRefused,
+    DatabaseUnavailable,
     InternalError,
     MalformedRequest,
     Problem,
@@ -108,6 +109,8 @@ class Edge:
             exchange.is_unread = has_body
             await self._app(scope, exchange.receive if has_body else receive, exchange.send)
         except Problem as problem:
+            if isinstance(problem, DatabaseUnavailable):
+                self._log.warning("database_unavailable", reason=problem.reason)
             await exchange.answer(problem)
         except asyncio.CancelledError:
             # Requests are cancelled only when the server's grace period is over, and nothing waits for this task.
