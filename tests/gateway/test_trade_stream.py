@@ -16,6 +16,7 @@ from corral.gateway.stream_rooms import Room, Rooms
 from corral.gateway.trade_stream import TradeStreams
 from corral.stream import trade_relay
 from corral.stream.feed import Feed
+from corral.stream.watch import Watch
 from corral_sandbox import Sandbox, secret_of
 from tests.conftest import Faults, Service, StartService
 from tests.gateway.conftest import Json, Program
@@ -108,14 +109,25 @@ def feed_of(service: Service, grant: Json) -> Feed:
     return feed
 
 
+def watch_of(feed: Feed) -> Watch:
+    assert feed.watch is not None
+    return feed.watch
+
+
+async def until_orders_are_known(feed: Feed) -> None:
+    """What is open in the account, so that it can be found out later what was missed."""
+    relay = watch_of(feed).relay
+    await wait_until(lambda: relay._told is not None and relay._told.is_complete)  # pyright: ignore[reportPrivateUsage]
+
+
 async def drop(service: Service, grant: Json) -> None:
     """Ends Alpaca's connection once it is known what is open in the account."""
     feed = feed_of(service, grant)
-    await wait_until(lambda: feed.relay._told is not None and feed.relay._told.is_complete)  # pyright: ignore[reportPrivateUsage]
-    listener = feed._listener  # pyright: ignore[reportPrivateUsage]
+    await until_orders_are_known(feed)
+    listener = watch_of(feed)._listener  # pyright: ignore[reportPrivateUsage]
     assert listener._subscription is not None  # pyright: ignore[reportPrivateUsage]
     listener.release(listener._subscription)  # pyright: ignore[reportPrivateUsage]
-    await wait_until(lambda: not feed.relay._is_live())  # pyright: ignore[reportPrivateUsage]
+    await wait_until(lambda: not feed.audience.frames.is_live)
 
 
 @pytest.fixture
@@ -175,7 +187,7 @@ async def test_one_connection_serves_all_grants_of_an_account_and_its_owners_pag
 async def test_a_socket_alone_asks_alpaca_for_little(bot: Program, trades: Trader, service: Service) -> None:
     async with hearing(bot.grant, service) as line:
         feed = feed_of(service, bot.grant)
-        await wait_until(lambda: feed.relay._told is not None and feed.relay._told.is_complete)  # pyright: ignore[reportPrivateUsage]
+        await until_orders_are_known(feed)
         for _ in range(3):
             await line.until("fill", await trades.order())
         paths = [item["path"] for item in await bot.seen("GET") if not item["path"].endswith(("/stream", "/orders"))]
@@ -194,7 +206,8 @@ async def test_what_happened_while_alpaca_was_away_is_told_once_and_in_order(
         bought, resting = await trades.order(qty="0.002"), await trades.rest()
         await trades.cancel(known)
         await faults.clear()
-        await wait_until(feed_of(service, bot.grant).relay._is_live)  # pyright: ignore[reportPrivateUsage]
+        frames = feed_of(service, bot.grant).audience.frames
+        await wait_until(lambda: frames.is_live)
         await trades.cancel(later)
         await line.until("canceled", later)
         shown = (await bot.get(f"/alpaca/v2/orders/{bought['id']}")).json
@@ -236,7 +249,7 @@ async def test_frames_that_are_odd_or_cannot_be_read(
         await line.authenticate(bot.grant)
         await line.listen()
         feed = feed_of(service, bot.grant)
-        await wait_until(lambda: feed.relay._told is not None and feed.relay._told.is_complete)  # pyright: ignore[reportPrivateUsage]
+        await until_orders_are_known(feed)
         placed = await trades.order()
         heard: list[str] = []
         async with asyncio.timeout(60):
@@ -312,7 +325,7 @@ async def test_a_socket_outlives_new_keys_of_its_account(
     keys = {"api_key": bot.key_id, "secret_key": secret_of(bot.key_id)}
     async with hearing(bot.grant, service) as line:
         feed = feed_of(service, bot.grant)
-        await wait_until(lambda: feed.relay._told is not None and feed.relay._told.is_complete)  # pyright: ignore[reportPrivateUsage]
+        await until_orders_are_known(feed)
         former = room_of(service, bot.grant).subscription
         assert (await carol.ask("PATCH", f"/api/credentials/{bot.grant['credential_id']}", keys)).status == 200
         await wait_until(lambda: room_of(service, bot.grant).subscription is not former)

@@ -35,7 +35,8 @@ def holder_of_the_connection(service: Service, subscription: Person) -> SealedCr
     (feed,) = [
         feed for feed in feeds if subscription.user_id in {each.credential.stored.user_id for each in feed.members}
     ]
-    through = feed._listener._subscription  # pyright: ignore[reportPrivateUsage]
+    assert feed.watch is not None
+    through = feed.watch._listener._subscription  # pyright: ignore[reportPrivateUsage]
     assert through is not None
     return through.credential.stored
 

@@ -20,13 +20,14 @@ from corral.stream.subscriptions import Subscription
 
 if TYPE_CHECKING:
     from corral.alpaca.trade_updates import TradeUpdates
+    from corral.stream.audience import Outlet
     from corral.stream.poller import Poller
     from corral.stream.subscriptions import Subscriptions
     from corral.stream.trade_relay import TradeRelay
 
 
 class Recorder:
-    """Subscriptions and a poller that record their calls."""
+    """Subscriptions, an outlet and a poller that record their calls."""
 
     def __init__(self) -> None:
         self.codes: list[str | None] = []
@@ -43,10 +44,11 @@ def _listener() -> tuple[TradeUpdatesListener, Recorder]:
     reported = Recorder()
     line = TradeUpdatesListener(
         cast("TradeUpdates", None),
-        cast("Subscriptions", reported),
-        OrderTracker(),
-        cast("Poller", reported),
-        cast("TradeRelay", None),
+        subscriptions=cast("Subscriptions", reported),
+        outlet=cast("Outlet", reported),
+        tracker=OrderTracker(),
+        poller=cast("Poller", reported),
+        relay=cast("TradeRelay", None),
     )
     return line, reported
 

@@ -129,7 +129,7 @@ async def test_the_poller_stops_without_open_streams(service: Service, alice: Pe
     async with listening_to(alice.client) as sse:
         await sse.until("account-data")
         live = service.services.state["stream"]
-        tasks = [task for feed in live.feeds._feeds.values() for task in feed._tasks]  # pyright: ignore[reportPrivateUsage]  # nothing may be left running
+        tasks = [task for feed in live.feeds._feeds.values() if feed.watch for task in feed.watch.tasks]  # pyright: ignore[reportPrivateUsage]  # nothing may be left running
         assert tasks
     await wait_until(lambda: all(hub.user_id != alice.user_id for hub in live.hubs))
     await wait_until(lambda: all(task.done() for task in tasks))

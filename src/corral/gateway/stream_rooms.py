@@ -107,7 +107,7 @@ class Room:
         self._feeds.unlisten(self)
         self._feeds.leave(self.subscription)
 
-    async def pass_on(self, content: bytes, through: OpenCredential, *, is_text: bool) -> None:
+    async def pass_on(self, content: bytes, through: OpenCredential | None, *, is_text: bool) -> None:
         if await self._has_key(content, through):
             self._end_hearing(KEY_FOUND)
             return
@@ -123,10 +123,13 @@ class Room:
         for member in hearing:
             member.socket.close(*ending)
 
-    async def _has_key(self, content: bytes, through: OpenCredential) -> bool:
-        """Alpaca knows the keys of the connection. The room's own may be others of the same account."""
+    async def _has_key(self, content: bytes, through: OpenCredential | None) -> bool:
+        """Alpaca knows the keys of the connection. The room's own may be others of the same account.
+
+        Without `through`, another process has the connection and has looked for its keys.
+        """
         own = self.subscription.credential
-        for credential in (own,) if through is own else (own, through):
+        for credential in (own,) if through is own or through is None else (own, through):
             try:
                 async with credential.opened() as keys:
                     is_found = LeakDetector(*keys).finds_in(content)

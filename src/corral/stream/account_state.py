@@ -1,4 +1,4 @@
-"""The last known state of an account, and the events for what is new in a response."""
+"""What Alpaca said last about an account, and the events for what is new in a response."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -25,7 +25,7 @@ class _Held(NamedTuple):
 
 @final
 class AccountState:
-    """Keeps the last values while Alpaca does not respond; a problem event says that they are stale."""
+    """Of the process that asks Alpaca about the account."""
 
     __slots__ = ("_account", "_positions")
 
@@ -33,15 +33,10 @@ class AccountState:
         self._account: Answer[AccountDataResponse] | None = None
         self._positions: dict[str, _Held] = {}
 
-    def known(self) -> list[StreamEvent]:
-        account = [_account_event(self._account)] if self._account is not None else []
-        return account + [held.event for held in self._positions.values()]
-
-    def update_account(self, answer: Answer[AccountDataResponse]) -> list[StreamEvent]:
-        """Returns no event if only `last_updated` differs, but keeps the newer state."""
+    def update_account(self, answer: Answer[AccountDataResponse]) -> bool:
+        """Returns whether anything but `last_updated` differs from the last answer."""
         before, self._account = self._account, answer
-        is_new = before is None or _figures(before.value) != _figures(answer.value)
-        return [_account_event(answer)] if is_new else []
+        return before is None or _figures(before.value) != _figures(answer.value)
 
     def update_positions(self, entries: Sequence[Position | UnreadableItem]) -> list[StreamEvent]:
         """`entries` are all positions of the account. One that is no longer among them gets an event with `qty` 0.
@@ -58,7 +53,7 @@ class AccountState:
                 events.append(held.event)
             self._positions[position.asset_id] = held
         if not count_unreadable(entries):
-            return events + [_event_of(_closed(held.position)) for held in before.values()]
+            return events + [_event_of(_closed(held.position), is_last=True) for held in before.values()]
         return events + self._keep_stale(before)
 
     def _keep_stale(self, before: Mapping[str, _Held]) -> list[StreamEvent]:
@@ -86,12 +81,12 @@ def _closed(position: Position) -> Position:
     )
 
 
-def _event_of(position: Position, *, is_stale: bool = False) -> StreamEvent:
+def _event_of(position: Position, *, is_stale: bool = False, is_last: bool = False) -> StreamEvent:
     event = PositionEvent.model_validate(position).model_copy(update={"stale": is_stale})
-    return StreamEvent(Kind.POSITION, event.model_dump_json().encode())
+    return StreamEvent(Kind.POSITION, event.model_dump_json().encode(), event.asset_id, is_last)
 
 
-def _account_event(answer: Answer[AccountDataResponse]) -> StreamEvent:
+def account_event(answer: Answer[AccountDataResponse]) -> StreamEvent:
     return StreamEvent(Kind.ACCOUNT_DATA, answer.json)
 
 

@@ -23,10 +23,15 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StreamEvent:
-    """An event for any receiver: a kind, and a JSON object without Corral's ids."""
+    """An event for any receiver: a kind, and a JSON object without Corral's ids.
+
+    `about` is the order or the asset that it is about; `is_last` says that this one is over or gone.
+    """
 
     kind: Kind
     body: bytes
+    about: str = ""
+    is_last: bool = False
 
 
 GAP: Final = StreamEvent(Kind.GAP, b"{}")

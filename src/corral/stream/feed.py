@@ -1,52 +1,40 @@
 """One feed per Alpaca account, however many people, credentials and browser tabs subscribe to it."""
 
-import asyncio
-from collections.abc import Coroutine, Iterable
-from contextvars import Context
+from collections.abc import Iterable
 from typing import final
 
 from corral.accounts.reader import AccountReader
 from corral.alpaca.environments import Environment
 from corral.alpaca.trade_updates import TradeUpdates
 from corral.credentials.problems import CredentialRefused
-from corral.errors import InternalError
-from corral.logs import get_logger
-from corral.stream.account_state import AccountState
+from corral.stream.audience import Audience
 from corral.stream.events import StreamEvent
-from corral.stream.order_tracker import OrderTracker
-from corral.stream.order_updates import TradeUpdatesListener
-from corral.stream.poller import Poller
+from corral.stream.frame_listeners import FrameListener
 from corral.stream.subscriptions import Subscription, Subscriptions
-from corral.stream.trade_relay import FrameListener, TradeRelay
-
-_log = get_logger()
+from corral.stream.watch import Watch
 
 AccountKey = tuple[Environment, str]
 
 
 @final
 class Feed:
-    """Starts with its first subscription and stops with its last.
-
-    Alpaca is polled only for subscriptions that want it. The account's socket is open for any of them.
-    """
+    """Starts with its first subscription and stops with its last."""
 
     def __init__(self, accounts: AccountReader, trade_updates: TradeUpdates, interval_seconds: float) -> None:
         self.members: set[Subscription] = set()  # including those whose keys are refused
+        self._accounts = accounts
+        self._trade_updates = trade_updates
+        self._interval_seconds = interval_seconds
         self._subscriptions = Subscriptions()
-        self._state = AccountState()
-        tracker = OrderTracker()
-        self._poller = Poller(accounts, interval_seconds, self._subscriptions, self._state, tracker)
-        self.relay = TradeRelay(accounts, self._subscriptions)
-        self._listener = TradeUpdatesListener(trade_updates, self._subscriptions, tracker, self._poller, self.relay)
-        self._subscriptions.on_removal = self._listener.release
-        self._tasks: list[asyncio.Task[None]] = []
+        self._subscriptions.on_removal = self._release
+        self.audience = Audience(self._subscriptions)
+        self.watch: Watch | None = None
 
     def join(self, subscription: Subscription) -> None:
         self.members.add(subscription)
         self.mark(subscription, is_refused=subscription.is_marked_refused)
-        if not self._tasks:
-            self._tasks = [self._start(self._poller.run()), self._start(self._listener.run())]
+        if self.watch is None:
+            self.watch = self._begin_watch()
 
     def mark(self, subscription: Subscription, *, is_refused: bool) -> None:
         """Applies the mark of the row. While the row is marked as refused, its keys are not used."""
@@ -55,33 +43,38 @@ class Feed:
             self._subscriptions.refuse(subscription, CredentialRefused())
         else:
             self._subscriptions.add(subscription)
-            self._poller.wake()
+            if self.watch is not None:
+                self.watch.wake()
 
     def leave(self, subscription: Subscription) -> None:
         self.members.discard(subscription)
         self._subscriptions.remove(subscription)
 
     def known(self) -> Iterable[StreamEvent]:
-        return self._state.known()
+        return self.audience.known()
 
     def stop(self) -> None:
         self._subscriptions.close()
-        self.relay.close()
-        for task in self._tasks:
-            task.cancel()
+        if self.watch is not None:
+            self.watch.stop()
 
-    def _start(self, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
-        # In its own context: it outlives the request that started it, and its log lines do not belong to that request.
-        task = asyncio.get_running_loop().create_task(work, context=Context())
-        task.add_done_callback(self._report_bug)
-        return task
+    def _begin_watch(self) -> Watch:
+        frames = self.audience.frames
+        watch = Watch(
+            self._accounts,
+            self._trade_updates,
+            self._interval_seconds,
+            subscriptions=self._subscriptions,
+            audience=self.audience,
+            outlet=self.audience,
+            has_listeners=lambda: len(frames) > 0,
+        )
+        frames.on_interest = watch.relay.note_interest
+        return watch
 
-    def _report_bug(self, task: "asyncio.Task[None]") -> None:
-        """Logs a bug, which ends the feed."""
-        if not task.cancelled() and (bug := task.exception()):
-            _log.error("feed_broke", exc_info=bug)
-            self._subscriptions.report("polling", InternalError())
-            self.relay.give_up()
+    def _release(self, subscription: Subscription) -> None:
+        if self.watch is not None:
+            self.watch.release(subscription)
 
 
 @final
@@ -119,10 +112,10 @@ class Feeds:
 
     async def listen(self, listener: FrameListener) -> None:
         """From now on it gets every frame of its subscription's account. Waits for Alpaca's socket."""
-        await self._feeds[_account_of(listener.subscription)].relay.listen(listener)
+        await self._feeds[_account_of(listener.subscription)].audience.frames.listen(listener)
 
     def unlisten(self, listener: FrameListener) -> None:
-        self._feeds[_account_of(listener.subscription)].relay.remove(listener)
+        self._feeds[_account_of(listener.subscription)].audience.frames.remove(listener)
 
 
 def _account_of(subscription: Subscription) -> AccountKey:

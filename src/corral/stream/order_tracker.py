@@ -102,7 +102,8 @@ class OrderTracker:
         now.published = now.filled
         self._enter(order.id, now)
         head = orjson.dumps({"event": event, "filled_since": f"{since:f}"})
-        return StreamEvent(Kind.ORDER, head[:-1] + b"," + order_response(order).model_dump_json().encode()[1:])
+        body = head[:-1] + b"," + order_response(order).model_dump_json().encode()[1:]
+        return StreamEvent(Kind.ORDER, body, order.id, now.is_over)
 
     def _seen(self, order_id: str) -> _Entry | None:
         return self._open.get(order_id) or self._over.get(order_id)

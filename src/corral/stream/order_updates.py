@@ -11,6 +11,7 @@ from corral.alpaca.errors import AlpacaAuthError, AlpacaError, AlpacaRateLimited
 from corral.alpaca.trade_updates import TradeUpdates, TradeUpdatesConnection
 from corral.errors import InternalError
 from corral.secret import Secret
+from corral.stream.audience import Outlet
 from corral.stream.order_tracker import OrderTracker
 from corral.stream.poller import Backoff, Poller
 from corral.stream.problems import OrdersDelayed, OrdersPolled
@@ -37,13 +38,16 @@ class TradeUpdatesListener:
     def __init__(
         self,
         trade_updates: TradeUpdates,
+        *,
         subscriptions: Subscriptions,
+        outlet: Outlet,
         tracker: OrderTracker,
         poller: Poller,
         relay: TradeRelay,
     ) -> None:
         self._trade_updates = trade_updates
         self._subscriptions = subscriptions
+        self._outlet = outlet
         self._tracker = tracker
         self._poller = poller
         self._relay = relay
@@ -101,7 +105,7 @@ class TradeUpdatesListener:
         """Resolves problems of the connection once it has been up for a while."""
         for backoff in (self._soon, self._broken, self._taken):
             backoff.reset()
-        self._subscriptions.report("orders", None)
+        self._outlet.report("orders", None)
 
     async def _receive(self, connection: TradeUpdatesConnection) -> None:
         frame = await connection.next_frame()
@@ -110,7 +114,7 @@ class TradeUpdatesListener:
         if update is None:  # a message that could not be read
             self._poller.scan_orders()
         elif (event := self._tracker.update(update.event, update.order)) is not None:
-            self._subscriptions.publish([event])
+            self._outlet.publish([event])
             self._poller.refresh_positions()
 
     def _handle_failure(self, subscription: Subscription, failure: BaseException | None) -> float:
@@ -126,11 +130,11 @@ class TradeUpdatesListener:
         if asyncio.get_running_loop().time() - self._lost_at < SOON_FOR_SECONDS:
             return least + self._wait_after_loss(self._soon)
         if isinstance(failure, SlotTaken) or self._refusals >= REFUSALS_UNTIL_TAKEN:
-            self._subscriptions.report("orders", OrdersPolled())
+            self._outlet.report("orders", OrdersPolled())
             return least + TAKEN_WAIT_SECONDS[0] / 2 + self._taken.next_seconds()
         return least + self._wait_after_loss(self._broken)
 
     def _wait_after_loss(self, backoff: Backoff) -> float:
         if backoff.failures:
-            self._subscriptions.report("orders", OrdersDelayed())
+            self._outlet.report("orders", OrdersDelayed())
         return backoff.next_seconds()

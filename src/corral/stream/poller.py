@@ -9,7 +9,8 @@ from corral.alpaca.items import count_unreadable
 from corral.alpaca.orders import MOST_ORDERS
 from corral.credentials.problems import AccountRateLimited, AnotherAccount, CredentialRefused
 from corral.errors import InternalError, Problem
-from corral.stream.account_state import AccountState
+from corral.stream.account_state import AccountState, account_event
+from corral.stream.audience import Audience, Outlet
 from corral.stream.order_tracker import OrderBackfill, OrderTracker
 from corral.stream.problems import OrdersUnavailable, OrdersUnreadable, PositionsUnavailable, PositionsUnreadable
 from corral.stream.subscriptions import Part, Subscription, Subscriptions
@@ -82,15 +83,19 @@ class Poller:
         self,
         accounts: AccountReader,
         interval_seconds: float,
+        *,
         subscriptions: Subscriptions,
-        state: AccountState,
+        audience: Audience,
+        outlet: Outlet,
         tracker: OrderTracker,
     ) -> None:
         self.is_connected = False  # whether the account's socket is open
         self._accounts = accounts
         self._interval_seconds = interval_seconds
         self._subscriptions = subscriptions
-        self._state = state
+        self._audience = audience
+        self._outlet = outlet
+        self._state = AccountState()
         self._tracker = tracker
         self._backfill: OrderBackfill | None = None
         self._calls_since_scan = CALLS_BETWEEN_SCANS
@@ -161,7 +166,7 @@ class Poller:
         self._positions.forget()
         self._orders.forget()
         subscription.report("polling", problem)
-        self._subscriptions.report("polling", problem)
+        self._outlet.report("polling", problem)
         return max(problem.retry_after or 0, self._backoff.next_seconds())
 
     def _next_read(self, subscription: Subscription) -> _Read | None:
@@ -190,9 +195,12 @@ class Poller:
         credential = subscription.credential
         answer = await self._accounts.account_data_of(credential, is_fresh=not subscription.is_accepted)
         self._backoff.reset()
-        self._subscriptions.report("polling", None)
-        self._subscriptions.publish(self._state.update_account(answer))
-        self._subscriptions.accept(subscription, self._state.known())
+        self._outlet.report("polling", None)
+        if self._state.update_account(answer):
+            self._outlet.publish([account_event(answer)])
+        else:
+            self._outlet.refresh(account_event(answer))
+        self._audience.accept(subscription)
         was_down, self._is_down = self._is_down, False
         for read in (self._positions, self._orders):
             if read.problem is None:
@@ -201,15 +209,15 @@ class Poller:
                 read.forget()  # it failed in the outage that is now over
             else:
                 read.is_reported = True
-                self._subscriptions.report(read.part, read.problem)
+                self._outlet.report(read.part, read.problem)
 
     async def _fetch_positions(self, subscription: Subscription) -> None:
         self._is_positions_turn = False
         entries = await self._accounts.positions(subscription.credential)
         self._positions.succeeded()
         is_whole = not count_unreadable(entries)
-        self._subscriptions.report("positions", None if is_whole else PositionsUnreadable())
-        self._subscriptions.publish(self._state.update_positions(entries))
+        self._outlet.report("positions", None if is_whole else PositionsUnreadable())
+        self._outlet.publish(self._state.update_positions(entries))
 
     async def _fetch_orders(self, subscription: Subscription) -> None:
         if self._backfill is None:
@@ -217,10 +225,10 @@ class Poller:
         backfill = self._backfill
         assert backfill is not None  # noqa: S101 - just begun
         page = await self._accounts.orders(subscription.credential, backfill.query, backfill.place, limit=MOST_ORDERS)
-        self._subscriptions.publish(backfill.take(page))
+        self._outlet.publish(backfill.take(page))
         self._orders.succeeded()
         if backfill.is_done:
-            self._subscriptions.report("order_list", OrdersUnreadable() if backfill.unreadable else None)
+            self._outlet.report("order_list", OrdersUnreadable() if backfill.unreadable else None)
             self._backfill = None
 
     def _begin_scan(self) -> None:

@@ -125,10 +125,13 @@ class Subscriptions:
         accepted = list(self.accepted())
         return next((subscription for subscription in accepted if subscription is not after), accepted[0])
 
-    def accept(self, subscription: Subscription, known: Iterable[StreamEvent]) -> None:
-        """Records that its keys were accepted: from now on it receives events, starting with the known state."""
+    def accept(self, subscription: Subscription, known: Iterable[StreamEvent]) -> bool:
+        """Records that its keys were accepted: from now on it receives events, starting with the known state.
+
+        Returns whether that is new.
+        """
         if subscription.is_accepted or subscription not in self._turns:
-            return
+            return False
         subscription.is_accepted = True
         subscription.report("polling", None)
         if subscription.has_problem("keys"):
@@ -137,15 +140,7 @@ class Subscriptions:
         for event in known:
             subscription.publish(event)
         self._changed.set()
-
-    def publish(self, events: Iterable[StreamEvent]) -> None:
-        for event in events:
-            for subscription in self.accepted():
-                subscription.publish(event)
-
-    def report(self, part: Part, problem: Problem | None) -> None:
-        for subscription in self.accepted():
-            subscription.report(part, problem)
+        return True
 
     def close(self) -> None:
         for timer in self._refused.values():

@@ -2,9 +2,9 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime, timedelta
-from typing import Final, Protocol, final
+from typing import Final, final
 
 from corral.accounts.reader import AccountReader
 from corral.alpaca.errors import WrongShape
@@ -13,8 +13,8 @@ from corral.alpaca.trade_updates import UpdateFrame
 from corral.credentials.reader import OpenCredential
 from corral.errors import Problem
 from corral.logs import get_logger
+from corral.stream.audience import Outlet
 from corral.stream.missed_updates import Irreconcilable, MissedUpdate, Shown, ToldOrders, key_of
-from corral.stream.subscriptions import Subscription, Subscriptions
 
 LONGEST_AWAY_SECONDS: Final = 900.0  # then those who listen are better told to look for themselves
 MOST_HELD: Final = 1_000  # frames that arrive while it is found out what was missed
@@ -32,47 +32,28 @@ _OVERLAP: Final = timedelta(seconds=5)  # orders may be listed later than their 
 _log = get_logger()
 
 
-class FrameListener(Protocol):
-    """Whoever gets the frames of an account, by a subscription whose keys Alpaca has accepted."""
-
-    subscription: Subscription
-
-    async def pass_on(self, content: bytes, through: OpenCredential, *, is_text: bool) -> None:
-        """`through` is the credential with whose keys the account's connection was opened."""
-        ...
-
-    def end(self) -> None:
-        """Something has been missed that cannot be told."""
-        ...
-
-
 @final
 class TradeRelay:
-    """Of one account. Lives as long as its feed.
+    """Of one account, in the process that has its connection.
 
     While nobody listens, it asks for nothing.
     """
 
-    def __init__(self, accounts: AccountReader, subscriptions: Subscriptions) -> None:
+    def __init__(self, accounts: AccountReader, outlet: Outlet, has_listeners: Callable[[], bool]) -> None:
         self._accounts = accounts
-        self._subscriptions = subscriptions
-        self._listeners: dict[FrameListener, None] = {}
+        self._outlet = outlet
+        self._has_listeners = has_listeners
         self._through: OpenCredential | None = None  # None while there is no connection
         self._told: ToldOrders | None = None
         self._held: deque[UpdateFrame] | None = None  # while it is found out what was missed
         self._asking: asyncio.Task[None] | None = None
         self._too_long: asyncio.TimerHandle | None = None
 
-    async def listen(self, listener: FrameListener) -> None:
-        """Returns once it hears every frame from now on."""
-        await self._subscriptions.wait_until(lambda: self._is_live() and listener.subscription.is_accepted)
-        self._listeners[listener] = None
-        if self._told is None and self._through is not None:
+    def note_interest(self) -> None:
+        """To be called when somebody begins to listen."""
+        if self._told is None and self._through is not None and self._has_listeners():
             self._told = ToldOrders()
             self._ask(self._begin_telling(self._told, self._through))
-
-    def remove(self, listener: FrameListener) -> None:
-        self._listeners.pop(listener, None)
 
     def begin(self, through: OpenCredential) -> None:
         """The account's connection is open. What follows while it is compared with REST is told afterwards."""
@@ -80,7 +61,7 @@ class TradeRelay:
         if self._too_long is not None:
             self._too_long.cancel()
         self._catch_up()
-        self._subscriptions.note_change()
+        self._say_whether_live()
 
     def interrupt(self) -> None:
         """The connection has ended."""
@@ -88,7 +69,8 @@ class TradeRelay:
             return
         self._through = self._held = None
         self._stop_asking()
-        if not self._listeners:
+        self._say_whether_live()
+        if not self._has_listeners():
             self._told = None
         else:
             self._too_long = asyncio.get_running_loop().call_later(LONGEST_AWAY_SECONDS, self.give_up)
@@ -107,26 +89,25 @@ class TradeRelay:
         """Ends all who listen: they have missed something."""
         self.close()
         self._told = self._held = None
-        listeners, self._listeners = self._listeners, {}
-        for listener in listeners:
-            listener.end()
-        self._subscriptions.note_change()
+        self._outlet.end_frames()
+        self._say_whether_live()
 
     def close(self) -> None:
         self._stop_asking()
         if self._too_long is not None:
             self._too_long.cancel()
 
-    def _is_live(self) -> bool:
-        return self._through is not None and self._held is None
+    def _say_whether_live(self) -> None:
+        self._outlet.set_live(is_live=self._through is not None and self._held is None)
 
     def _catch_up(self) -> None:
         if self._told is None or self._through is None or self._held is not None:
             return
-        if not self._listeners:
+        if not self._has_listeners():
             self._told = None
         elif self._told.is_complete:
             self._held = deque()
+            self._say_whether_live()
             self._ask(self._tell_missed(self._told, self._through, self._held))
         else:
             self.give_up()
@@ -163,13 +144,13 @@ class TradeRelay:
             self.give_up()
             return
         for missed in found:  # nothing here waits for a client, so a connection that ends now interrupts nothing
-            await self._pass_on(missed.frame, through, is_text=False)
+            await self._outlet.pass_on(missed.frame, through, is_text=False)
         self._held = None
         while held and self._held is None:
             await self._tell_frame(told, held.popleft())
         if self._held is not None:  # one of them could not be read: the rest waits for what it said
             self._held.extend(held)
-        self._subscriptions.note_change()
+        self._say_whether_live()
 
     async def _find_missed(
         self, told: ToldOrders, through: OpenCredential, held: deque[UpdateFrame]
@@ -247,15 +228,7 @@ class TradeRelay:
             return
         told.note(frame.data)
         if self._through is not None:
-            await self._pass_on(frame.content, self._through, is_text=frame.is_text)
-
-    async def _pass_on(self, content: bytes, through: OpenCredential, *, is_text: bool) -> None:
-        for listener in list(self._listeners):
-            if listener.subscription.is_accepted:
-                await listener.pass_on(content, through, is_text=is_text)
-            else:
-                del self._listeners[listener]
-                listener.end()
+            await self._outlet.pass_on(frame.content, self._through, is_text=frame.is_text)
 
 
 def _before(instant: str) -> str:
