@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from corral.gateway.leaks import LeakDetector
+from corral.alpaca.leaks import LeakDetector
 from corral.secret import Secret
 
 KEY_ID = "PKCANARY7Q2W9E4R6T8Y"

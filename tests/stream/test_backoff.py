@@ -2,7 +2,7 @@
 
 import itertools
 
-from corral.stream.poller import Backoff
+from corral.stream.backoff import Backoff
 
 
 def test_waits_grow_with_each_failure_up_to_a_bound_and_restart_after_success() -> None:

@@ -49,6 +49,8 @@ def _listener() -> tuple[TradeUpdatesListener, Recorder]:
         tracker=OrderTracker(),
         poller=cast("Poller", reported),
         relay=cast("TradeRelay", None),
+        permit=asyncio.Event().wait,
+        is_place_doubtful=False,
     )
     return line, reported
 

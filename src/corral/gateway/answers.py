@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from corral.alpaca.errors import DeadlineExceeded
 from corral.alpaca.forwarding import AnswerBroken, ForwardedAnswer
+from corral.alpaca.leaks import LeakDetector
 from corral.edge.problems import Headers
-from corral.gateway.leaks import LeakDetector
 from corral.gateway.problems import AnswerLate, AnswerUnusable
 from corral.logs import get_logger
 

@@ -18,13 +18,13 @@ from corral.alpaca.client import AlpacaClient
 from corral.alpaca.errors import AlpacaAuthError, WrongShape
 from corral.alpaca.fields import read_object
 from corral.alpaca.forwarding import AnswerBroken, Api, Forwarded, ForwardedAnswer, Forwarder, NotForwarded
+from corral.alpaca.leaks import LeakDetector
 from corral.alpaca.requests import Keys
 from corral.audit.models import Action, Actor, ActorKind, NewEntry, Result
 from corral.audit.trail import AuditTrail, Pending
 from corral.gateway.answers import Send, media_type, read_whole, send_whole
 from corral.gateway.bodies import Body, NewOrder, OrderChange, with_client_order_id, written
 from corral.gateway.fair_share import FairShares
-from corral.gateway.leaks import LeakDetector
 from corral.gateway.problems import KeysRefused, NotAuthorized, NothingSent, OutcomeUnknown
 from corral.gateway.requests import GrantedRequest, refuse_refused_keys, type_of
 from corral.grants.lookup import GrantReader

@@ -6,6 +6,7 @@ from typing import Final, Never, final
 from corral.alpaca.client import AlpacaClient
 from corral.alpaca.errors import AlpacaAuthError, ConnectionDropped, DeadlineExceeded, Unreachable
 from corral.alpaca.forwarding import AnswerBroken, ForwardedAnswer, Forwarder, NotForwarded
+from corral.alpaca.leaks import LeakDetector
 from corral.alpaca.requests import Keys
 from corral.gateway.answers import (
     MOST_HELD_BYTES,
@@ -17,7 +18,6 @@ from corral.gateway.answers import (
     send_whole,
 )
 from corral.gateway.fair_share import FairShares
-from corral.gateway.leaks import LeakDetector
 from corral.gateway.problems import AnswerLate, AnswerUnusable, KeysRefused, NothingSent
 from corral.gateway.requests import GrantedRequest, refuse_refused_keys, type_of
 

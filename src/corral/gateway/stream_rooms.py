@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar, final
 
 from websockets.frames import CloseCode
 
+from corral.alpaca.leaks import LeakDetector
 from corral.credentials.reader import STREAM, CredentialReader, OpenCredential
 from corral.edge.client_address import Address
 from corral.edge.websocket import WebSocket
 from corral.errors import InternalError, Problem
-from corral.gateway.leaks import LeakDetector
 from corral.gateway.problems import AccountPaused, KeysRefused
 from corral.grants.models import Grant
 from corral.logs import get_logger

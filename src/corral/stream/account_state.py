@@ -1,8 +1,10 @@
 """What Alpaca said last about an account, and the events for what is new in a response."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple, final
+
+import orjson
 
 from corral.accounts.cache import Answer
 from corral.accounts.schemas import AccountDataResponse, PositionResponse
@@ -18,7 +20,9 @@ class PositionEvent(PositionResponse):
 
 
 class _Held(NamedTuple):
-    position: Position
+    """`position` is None if another process has told of it."""
+
+    position: Position | None
     event: StreamEvent
     is_stale: bool = False
 
@@ -32,6 +36,14 @@ class AccountState:
     def __init__(self) -> None:
         self._account: Answer[AccountDataResponse] | None = None
         self._positions: dict[str, _Held] = {}
+
+    def load(self, told: Iterable[StreamEvent]) -> None:
+        """Takes what has been told of the account until now."""
+        for event in told:
+            if event.kind is Kind.ACCOUNT_DATA:
+                self._account = Answer(AccountDataResponse.model_validate_json(event.body))
+            elif event.kind is Kind.POSITION:
+                self._positions[event.about] = _Held(None, event, is_stale=orjson.loads(event.body)["stale"])
 
     def update_account(self, answer: Answer[AccountDataResponse]) -> bool:
         """Returns whether anything but `last_updated` differs from the last answer."""
@@ -49,11 +61,13 @@ class AccountState:
         for position in readable(entries):
             held = before.pop(position.asset_id, None)
             if held is None or held.is_stale or held.position != position:
-                held = _Held(position, _event_of(position))
-                events.append(held.event)
+                event = _event_of(position)
+                if held is None or held.event != event:
+                    events.append(event)
+                held = _Held(position, event)
             self._positions[position.asset_id] = held
         if not count_unreadable(entries):
-            return events + [_event_of(_closed(held.position), is_last=True) for held in before.values()]
+            return events + [_closed(held.event) for held in before.values()]
         return events + self._keep_stale(before)
 
     def _keep_stale(self, before: Mapping[str, _Held]) -> list[StreamEvent]:
@@ -61,15 +75,15 @@ class AccountState:
         for asset_id, held in before.items():
             kept = held
             if not held.is_stale:
-                kept = _Held(held.position, _event_of(held.position, is_stale=True), is_stale=True)
+                kept = _Held(held.position, _changed(held.event, stale=True), is_stale=True)
                 events.append(kept.event)
             self._positions[asset_id] = kept
         return events
 
 
-def _closed(position: Position) -> Position:
-    return replace(
-        position,
+def _closed(event: StreamEvent) -> StreamEvent:
+    closed = _changed(
+        event,
         qty="0",
         qty_available="0",
         market_value="0",
@@ -78,12 +92,19 @@ def _closed(position: Position) -> Position:
         unrealized_plpc=None,
         unrealized_intraday_pl=None,
         unrealized_intraday_plpc=None,
+        stale=False,
     )
+    return replace(closed, is_last=True)
 
 
-def _event_of(position: Position, *, is_stale: bool = False, is_last: bool = False) -> StreamEvent:
-    event = PositionEvent.model_validate(position).model_copy(update={"stale": is_stale})
-    return StreamEvent(Kind.POSITION, event.model_dump_json().encode(), event.asset_id, is_last)
+def _changed(event: StreamEvent, **changes: object) -> StreamEvent:
+    changed = PositionEvent.model_validate_json(event.body).model_copy(update=changes)
+    return StreamEvent(Kind.POSITION, changed.model_dump_json().encode(), event.about)
+
+
+def _event_of(position: Position) -> StreamEvent:
+    event = PositionEvent.model_validate(position)
+    return StreamEvent(Kind.POSITION, event.model_dump_json().encode(), event.asset_id)
 
 
 def account_event(answer: Answer[AccountDataResponse]) -> StreamEvent:

@@ -1,14 +1,14 @@
 """Who receives an account's events in this process, whichever process asks Alpaca for them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol, final
 
 from corral.credentials.reader import OpenCredential
-from corral.errors import Problem
-from corral.stream.events import StreamEvent
+from corral.stream.events import GAP, Described, Position, StreamEvent
 from corral.stream.frame_listeners import FrameListeners
-from corral.stream.known_state import KnownState
+from corral.stream.news import FramesMissed, Handover, Liveness, News, SocketFrame, Trouble
 from corral.stream.subscriptions import Part, Subscription, Subscriptions
+from corral.stream.told import Told
 
 
 class Outlet(Protocol):
@@ -20,7 +20,11 @@ class Outlet(Protocol):
         """Newer state that differs in nothing that anybody has to be told."""
         ...
 
-    def report(self, part: Part, problem: Problem | None) -> None:
+    def note_tracked(self) -> None:
+        """The orders that are known have changed, without an event."""
+        ...
+
+    def report(self, part: Part, problem: Described | None) -> None:
         """A problem that has begun or goes on, and with None that there is none."""
         ...
 
@@ -39,39 +43,43 @@ class Outlet(Protocol):
 
 @final
 class Audience:
-    """Of one account. Delivers to the subscriptions whose own keys Alpaca has accepted in this process."""
+    """Of one account. Delivers to the subscriptions whose own keys Alpaca has accepted in this process.
 
-    __slots__ = ("_known", "_problems", "_subscriptions", "frames")
+    `position` is that of the last entry of the account's log that was delivered; None if what was delivered is not in
+    the log.
+    """
+
+    __slots__ = ("_subscriptions", "frames", "position", "told")
 
     def __init__(self, subscriptions: Subscriptions) -> None:
         self.frames = FrameListeners(subscriptions)
+        self.told = Told()
+        self.position: Position | None = None
         self._subscriptions = subscriptions
-        self._known = KnownState()
-        self._problems: dict[Part, Problem] = {}
 
     def known(self) -> list[StreamEvent]:
-        return self._known.events()
+        return self.told.events()
 
     def accept(self, subscription: Subscription) -> None:
         """Its keys were accepted by a call of this process: from now on it receives events, after the known state."""
-        if self._subscriptions.accept(subscription, self._known.events()):
-            for part, problem in self._problems.items():
+        subscription.position = self.position
+        if self._subscriptions.accept(subscription, self.told.events()):
+            for part, problem in self.told.problems.items():
                 subscription.report(part, problem)
 
     def publish(self, events: Iterable[StreamEvent]) -> None:
         for event in events:
-            self._known.take(event)
-            for subscription in self._subscriptions.accepted():
-                subscription.publish(event)
+            self.told.take(event)
+            self._send(event)
 
     def refresh(self, event: StreamEvent) -> None:
-        self._known.take(event)
+        self.told.take(event)
 
-    def report(self, part: Part, problem: Problem | None) -> None:
-        if problem is None:
-            self._problems.pop(part, None)
-        else:
-            self._problems[part] = problem
+    def note_tracked(self) -> None:
+        pass
+
+    def report(self, part: Part, problem: Described | None) -> None:
+        self.told.take(Trouble(part, problem))
         for subscription in self._subscriptions.accepted():
             subscription.report(part, problem)
 
@@ -79,7 +87,53 @@ class Audience:
         await self.frames.pass_on(content, through, is_text=is_text)
 
     def set_live(self, *, is_live: bool) -> None:
+        self.told.is_live = is_live
         self.frames.set_live(is_live=is_live)
 
     def end_frames(self) -> None:
         self.frames.end()
+
+    async def follow(self, news: Sequence[News], position: Position) -> None:
+        """Delivers an entry of the account's log that another process has written."""
+        for each in news[:-1]:
+            self.told.follow(each)
+            await self.deliver(each)
+        self.move(position)
+        for each in news[-1:]:  # the last one's position is that of the whole entry
+            self.told.follow(each)
+            await self.deliver(each)
+
+    async def deliver(self, news: News, through: OpenCredential | None = None) -> None:
+        match news:
+            case StreamEvent():
+                self.publish([news])
+            case Trouble(part, problem):
+                self.report(part, problem)
+            case SocketFrame(content, is_text):
+                await self.pass_on(content, through, is_text=is_text)
+            case Liveness(is_live):
+                self.set_live(is_live=is_live)
+            case FramesMissed() | Handover():  # a new holder of the connection cannot know what the old one missed
+                self.end_frames()
+            case _:
+                pass
+
+    def move(self, position: Position | None) -> None:
+        self.position = position
+        for subscription in self._subscriptions.accepted():
+            subscription.position = position
+
+    def begin_anew(self, told: Told, position: Position | None) -> None:
+        """Takes what was told elsewhere instead of what is known here. Those who were told something have a gap."""
+        former, self.told = self.told, told
+        self.move(position)
+        self.frames.set_live(is_live=told.is_live)
+        self.frames.end()
+        for event in [GAP, *told.events()]:
+            self._send(event)
+        for part in former.problems.keys() | told.problems.keys():
+            self.report(part, told.problems.get(part))
+
+    def _send(self, event: StreamEvent) -> None:
+        for subscription in self._subscriptions.accepted():
+            subscription.publish(event)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 from uuid import UUID
 
 import orjson
@@ -38,10 +38,41 @@ GAP: Final = StreamEvent(Kind.GAP, b"{}")
 HEARTBEAT: Final = StreamEvent(Kind.HEARTBEAT, b"{}")
 
 
-def problem_event(problem: Problem, *, resolved: bool = False) -> StreamEvent:
+class Description(NamedTuple):
+    """What a Problem says of itself, as another process wrote it down."""
+
+    code: str
+    title: str
+    detail: str
+
+
+Described = Problem | Description
+
+
+def problem_event(problem: Described, *, resolved: bool = False) -> StreamEvent:
     """`resolved` says that the problem sent earlier with this code is over."""
     body = {"code": problem.code, "title": problem.title, "detail": problem.detail, "resolved": resolved}
     return StreamEvent(Kind.PROBLEM, orjson.dumps(body))
+
+
+class Position(NamedTuple):
+    """A place in the log of an account: the number of the lease under which it was written, and one counted from 1.
+
+    Positions that follow one another under one number differ by 1, so that a missing entry is noticed.
+    """
+
+    number: int
+    sequence: int
+
+    @property
+    def entry_id(self) -> str:
+        return f"{self.number}-{self.sequence}"
+
+    @classmethod
+    def of(cls, entry_id: bytes | str) -> Self:
+        text = entry_id.decode() if isinstance(entry_id, bytes) else entry_id
+        number, _, sequence = text.partition("-")
+        return cls(int(number), int(sequence))
 
 
 class Frame(NamedTuple):

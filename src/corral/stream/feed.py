@@ -1,40 +1,70 @@
 """One feed per Alpaca account, however many people, credentials and browser tabs subscribe to it."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Callable, Iterable
+from contextvars import Context
 from typing import final
 
 from corral.accounts.reader import AccountReader
 from corral.alpaca.environments import Environment
 from corral.alpaca.trade_updates import TradeUpdates
 from corral.credentials.problems import CredentialRefused
-from corral.stream.audience import Audience
+from corral.errors import InternalError
+from corral.logs import get_logger
+from corral.stream.audience import Audience, Outlet
 from corral.stream.events import StreamEvent
 from corral.stream.frame_listeners import FrameListener
+from corral.stream.sharing import Sharing
 from corral.stream.subscriptions import Subscription, Subscriptions
-from corral.stream.watch import Watch
+from corral.stream.turns import Turns
+from corral.stream.verifier import Verifier
+from corral.stream.watch import Permit, Watch, always
 
 AccountKey = tuple[Environment, str]
+
+_log = get_logger()
 
 
 @final
 class Feed:
-    """Starts with its first subscription and stops with its last."""
+    """Starts with its first subscription and stops with its last.
 
-    def __init__(self, accounts: AccountReader, trade_updates: TradeUpdates, interval_seconds: float) -> None:
+    A process that shares nothing watches the account itself. Others take turns.
+    """
+
+    def __init__(
+        self,
+        account: AccountKey,
+        accounts: AccountReader,
+        trade_updates: TradeUpdates,
+        interval_seconds: float,
+        sharing: Sharing | None,
+    ) -> None:
         self.members: set[Subscription] = set()  # including those whose keys are refused
+        self._account = account
         self._accounts = accounts
         self._trade_updates = trade_updates
         self._interval_seconds = interval_seconds
+        self._sharing = sharing
         self._subscriptions = Subscriptions()
         self._subscriptions.on_removal = self._release
         self.audience = Audience(self._subscriptions)
-        self.watch: Watch | None = None
+        self._watch: Watch | None = None
+        self._turns: Turns | None = None
+        self._taking_turns: asyncio.Task[None] | None = None
+
+    @property
+    def watch(self) -> Watch | None:
+        """None while another process watches the account."""
+        return self._watch if self._turns is None else self._turns.watch
 
     def join(self, subscription: Subscription) -> None:
         self.members.add(subscription)
         self.mark(subscription, is_refused=subscription.is_marked_refused)
-        if self.watch is None:
-            self.watch = self._begin_watch()
+        if self._sharing is not None and self._turns is None:
+            self._turns = self._take_turns(self._sharing)
+        elif self._sharing is None and self._watch is None:
+            self._watch = self._watch_alone()
 
     def mark(self, subscription: Subscription, *, is_refused: bool) -> None:
         """Applies the mark of the row. While the row is marked as refused, its keys are not used."""
@@ -54,23 +84,60 @@ class Feed:
         return self.audience.known()
 
     def stop(self) -> None:
+        """Ends all calls to Alpaca. A feed that takes turns hands its own over in `close`."""
         self._subscriptions.close()
-        if self.watch is not None:
-            self.watch.stop()
+        if self._watch is not None:
+            self._watch.stop()
+        if self._taking_turns is not None:
+            self._taking_turns.cancel()
 
-    def _begin_watch(self) -> Watch:
+    async def close(self) -> None:
+        """To be called after `stop`."""
+        if self._turns is not None and self._taking_turns is not None:
+            await asyncio.gather(self._taking_turns, return_exceptions=True)
+            await self._turns.close()
+
+    def _watch_alone(self) -> Watch:
         frames = self.audience.frames
-        watch = Watch(
+        watch = self._begin_watch(
+            self.audience, permit=always, has_listeners=lambda: len(frames) > 0, is_place_doubtful=False
+        )
+        frames.on_interest = watch.relay.note_interest
+        return watch
+
+    def _begin_watch(
+        self, outlet: Outlet, *, permit: Permit, has_listeners: Callable[[], bool], is_place_doubtful: bool
+    ) -> Watch:
+        return Watch(
             self._accounts,
             self._trade_updates,
             self._interval_seconds,
             subscriptions=self._subscriptions,
             audience=self.audience,
-            outlet=self.audience,
-            has_listeners=lambda: len(frames) > 0,
+            outlet=outlet,
+            has_listeners=has_listeners,
+            permit=permit,
+            is_place_doubtful=is_place_doubtful,
         )
-        frames.on_interest = watch.relay.note_interest
-        return watch
+
+    def _take_turns(self, sharing: Sharing) -> Turns:
+        turns = Turns(
+            sharing,
+            "/".join(self._account),
+            audience=self.audience,
+            subscriptions=self._subscriptions,
+            verifier=Verifier(self._accounts, self._subscriptions, self.audience),
+            begin_watch=self._begin_watch,
+        )
+        # In its own context: it outlives the request that started it, and its log lines do not belong to that request.
+        self._taking_turns = asyncio.get_running_loop().create_task(turns.run(), context=Context())
+        self._taking_turns.add_done_callback(self._report_bug)
+        return turns
+
+    def _report_bug(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (bug := task.exception()):
+            _log.error("feed_broke", exc_info=bug)
+            self.audience.report("polling", InternalError())
 
     def _release(self, subscription: Subscription) -> None:
         if self.watch is not None:
@@ -81,11 +148,19 @@ class Feed:
 class Feeds:
     """The feeds of all accounts that have subscriptions."""
 
-    def __init__(self, accounts: AccountReader, trade_updates: TradeUpdates, interval_seconds: float) -> None:
+    def __init__(
+        self,
+        accounts: AccountReader,
+        trade_updates: TradeUpdates,
+        interval_seconds: float,
+        sharing: Sharing | None = None,
+    ) -> None:
         self._accounts = accounts
         self._trade_updates = trade_updates
         self._interval_seconds = interval_seconds
+        self._sharing = sharing
         self._feeds: dict[AccountKey, Feed] = {}
+        self._closing: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
         return len(self._feeds)
@@ -93,7 +168,7 @@ class Feeds:
     def join(self, subscription: Subscription) -> None:
         key = _account_of(subscription)
         if key not in self._feeds:
-            self._feeds[key] = Feed(self._accounts, self._trade_updates, self._interval_seconds)
+            self._feeds[key] = Feed(key, self._accounts, self._trade_updates, self._interval_seconds, self._sharing)
         self._feeds[key].join(subscription)
 
     def leave(self, subscription: Subscription) -> None:
@@ -102,6 +177,13 @@ class Feeds:
         if not feed.members:
             del self._feeds[_account_of(subscription)]
             feed.stop()
+            closing = asyncio.get_running_loop().create_task(feed.close(), context=Context())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+
+    async def close(self) -> None:
+        """Returns once all that has been left is handed over."""
+        await asyncio.gather(*self._closing, return_exceptions=True)
 
     def mark(self, subscription: Subscription, *, is_refused: bool) -> None:
         self._feeds[_account_of(subscription)].mark(subscription, is_refused=is_refused)

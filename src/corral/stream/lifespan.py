@@ -12,6 +12,7 @@ from corral.stream.feed import Feeds
 from corral.stream.hub import Hubs
 from corral.stream.order_log import OrderLog
 from corral.stream.revocation import RevocationMonitor
+from corral.stream.sharing import Sharing
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +31,10 @@ async def open_stream_service(
     trade_updates: TradeUpdates,
     *,
     interval_seconds: float,
+    sharing: Sharing | None = None,
 ) -> AsyncGenerator[StreamService]:
     """`interval_seconds` is the minimum time between two calls about an account."""
-    feeds = Feeds(accounts, trade_updates, interval_seconds)
+    feeds = Feeds(accounts, trade_updates, interval_seconds, sharing)
     order_log = OrderLog()
     hubs = Hubs(feeds, order_log)
     monitor = RevocationMonitor(database, credentials, hubs)
@@ -42,3 +44,4 @@ async def open_stream_service(
     finally:
         await monitor.stop()
         hubs.close()
+        await feeds.close()

@@ -4,11 +4,11 @@ The socket can miss events, so an account's orders are also scanned over REST, o
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Context, Decimal
-from typing import Final, final
+from typing import Any, Final, final
 
 import orjson
 
@@ -21,9 +21,12 @@ from corral.stream.events import GAP, Kind, StreamEvent
 
 RECONCILED: Final = "reconciled"
 MOST_ORDERS: Final = 5_000  # of each: open orders and finished ones
+MOST_FINISHED_DUMPED: Final = 500
 # Alpaca's final order statuses.
 _OVER: Final = frozenset({"filled", "canceled", "expired", "rejected", "replaced"})
 _CORRECTIONS: Final = frozenset({"trade_bust", "trade_correct"})  # the exchange cancels or corrects a fill
+# A change of these is told.
+_VISIBLE: Final = ("status", "qty", "notional", "filled_avg_price", "limit_price", "stop_price", "replaced_by")
 _EXACT: Final = Context(prec=200)
 
 
@@ -65,6 +68,24 @@ class OrderTracker:
         filled = [entry.submitted for entry in self._over.values() if entry.published and entry.submitted]
         look_back_to = self.look_back_to()
         return look_back_to and min([look_back_to, *filled])
+
+    def dump(self) -> list[Any]:
+        """Returns what it knows in JSON's types, without orders that were finished long ago."""
+        finished = list(self._over.items())[-MOST_FINISHED_DUMPED:]
+        return [self._floor, [_dumped(order_id, entry) for order_id, entry in [*self._open.items(), *finished]]]
+
+    def load(self, dumped: Any) -> None:  # noqa: ANN401 - what `dump` returned
+        self._floor, entries = dumped
+        for order_id, *entry in entries:
+            self._enter(order_id, _loaded(entry))
+
+    def note(self, body: bytes) -> None:
+        """Records an event that another process has published."""
+        event = orjson.loads(body)
+        seen, now = self._seen(event["id"]), _published(event)
+        if seen is not None:
+            now.is_corrected = seen.is_corrected or now.filled < seen.filled or (seen.is_over and not now.is_over)
+        self._enter(event["id"], now)
 
     def begin(self, orders: Iterable[Order]) -> None:
         """Records the orders that exist when the feed begins, without publishing them."""
@@ -124,8 +145,27 @@ def submitted_at(order: Order) -> str:
 
 def _entry_of(order: Order) -> _Entry:
     filled = Decimal(order.filled_qty or 0)
-    visible = (order.status, order.qty, order.notional, order.filled_avg_price, order.limit_price, order.stop_price)
-    return _Entry(_updated(order), filled, order.status in _OVER, (*visible, order.replaced_by), submitted_at(order))
+    visible = tuple(getattr(order, name) for name in _VISIBLE)
+    return _Entry(_updated(order), filled, order.status in _OVER, visible, submitted_at(order))
+
+
+def _published(event: Mapping[str, Any]) -> _Entry:
+    """Reads an order as `_publish` has written it."""
+    filled = Decimal(event["filled_qty"] or 0)
+    moments = [instant(event[name]) if event[name] else "" for name in ("updated_at", "submitted_at")]
+    visible = tuple(event[name] for name in _VISIBLE)
+    return _Entry(moments[0], filled, event["status"] in _OVER, visible, moments[1], published=filled)
+
+
+def _dumped(order_id: str, entry: _Entry) -> list[Any]:
+    filled, published = f"{entry.filled:f}", f"{entry.published:f}"
+    visible, is_corrected = list(entry.visible), entry.is_corrected
+    return [order_id, entry.updated, filled, entry.is_over, visible, entry.submitted, published, is_corrected]
+
+
+def _loaded(values: Sequence[Any]) -> _Entry:
+    updated, filled, is_over, visible, submitted, published, is_corrected = values
+    return _Entry(updated, Decimal(filled), is_over, tuple(visible), submitted, Decimal(published), is_corrected)
 
 
 def _updated(order: Order) -> str:

@@ -1,7 +1,7 @@
 """Listens to Alpaca's trade_updates for one account, while anyone subscribes to it."""
 
 import asyncio
-from collections.abc import Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from http import HTTPStatus
 from math import inf
 from typing import Final, final
@@ -12,8 +12,9 @@ from corral.alpaca.trade_updates import TradeUpdates, TradeUpdatesConnection
 from corral.errors import InternalError
 from corral.secret import Secret
 from corral.stream.audience import Outlet
+from corral.stream.backoff import Backoff
 from corral.stream.order_tracker import OrderTracker
-from corral.stream.poller import Backoff, Poller
+from corral.stream.poller import Poller
 from corral.stream.problems import OrdersDelayed, OrdersPolled
 from corral.stream.subscriptions import Subscription, Subscriptions
 from corral.stream.trade_relay import TradeRelay
@@ -44,7 +45,10 @@ class TradeUpdatesListener:
         tracker: OrderTracker,
         poller: Poller,
         relay: TradeRelay,
+        permit: Callable[[], Awaitable[object]],
+        is_place_doubtful: bool,
     ) -> None:
+        """`is_place_doubtful` says that Alpaca may count the socket of another process, which is gone, for a while."""
         self._trade_updates = trade_updates
         self._subscriptions = subscriptions
         self._outlet = outlet
@@ -53,7 +57,8 @@ class TradeUpdatesListener:
         self._relay = relay
         self._subscription: Subscription | None = None
         self._listening: asyncio.Task[None] | None = None
-        self._lost_at = -inf
+        self._permit = permit
+        self._lost_at = asyncio.get_running_loop().time() if is_place_doubtful else -inf
         self._refusals = 0
         self._soon = Backoff(first=FIRST_WAIT_SECONDS, longest=SOON_SECONDS)
         self._broken = Backoff(first=FIRST_WAIT_SECONDS, longest=LONGEST_WAIT_SECONDS)
@@ -73,11 +78,13 @@ class TradeUpdatesListener:
             finally:
                 self._listening.cancel()
                 self._poller.is_connected = False
+                await asyncio.wait({self._listening})  # until the connection is closed
             if not self._listening.cancelled():
                 await asyncio.sleep(self._handle_failure(self._subscription, self._listening.exception()))
 
     async def _listen(self, subscription: Subscription) -> None:
         """Runs until it raises AlpacaError."""
+        await self._permit()
         connection = await subscription.credential.call(self._connect)
         loop = asyncio.get_running_loop()
         stable = loop.call_later(STABLE_SECONDS, self._mark_stable)

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 from typing import Final, final
 
 from corral.accounts.reader import AccountReader
@@ -11,37 +12,16 @@ from corral.credentials.problems import AccountRateLimited, AnotherAccount, Cred
 from corral.errors import InternalError, Problem
 from corral.stream.account_state import AccountState, account_event
 from corral.stream.audience import Audience, Outlet
-from corral.stream.order_tracker import OrderBackfill, OrderTracker
+from corral.stream.backoff import Backoff
+from corral.stream.order_tracker import OrderBackfill
 from corral.stream.problems import OrdersUnavailable, OrdersUnreadable, PositionsUnavailable, PositionsUnreadable
 from corral.stream.subscriptions import Part, Subscription, Subscriptions
-
-LONGEST_EXPONENT: Final = 16
-
-
-@final
-class Backoff:
-    """Waits of growing length with full jitter: seconds between 0 and `first`, then 2 · `first`, up to `longest`."""
-
-    __slots__ = ("_first", "_longest", "failures")
-
-    def __init__(self, *, first: float, longest: float) -> None:
-        self._first = first
-        self._longest = longest
-        self.failures = 0
-
-    def next_seconds(self) -> float:
-        bound = min(self._longest, self._first * 2 ** min(self.failures, LONGEST_EXPONENT))
-        self.failures += 1
-        return random.uniform(0, bound)  # noqa: S311 - spreads load, guards nothing
-
-    def reset(self) -> None:
-        self.failures = 0
-
 
 LONGEST_WAIT_SECONDS: Final = 30.0
 # Orders are scanned once in this many calls, also while the socket is connected, in case it misses an event.
 CALLS_BETWEEN_SCANS: Final = 5
 CALLS_BETWEEN_SCANS_WHILE_CONNECTED: Final = 15
+CALLS_BETWEEN_SCANS_IN_DOUBT: Final = 1  # while Alpaca may count the socket of a process that is gone
 SCANS_BETWEEN_CORRECTIONS: Final = 10  # once in this many scans, finished orders are included
 
 
@@ -76,6 +56,8 @@ class _Read:
 class Poller:
     """One call per interval, for any number of subscriptions. Times are those of the event loop, which is monotonic.
 
+    Waits for its `permit` before each call.
+
     A list that can't be read is tried again later. Meanwhile the others and the account go on.
     """
 
@@ -87,7 +69,8 @@ class Poller:
         subscriptions: Subscriptions,
         audience: Audience,
         outlet: Outlet,
-        tracker: OrderTracker,
+        permit: Callable[[], Awaitable[object]],
+        is_place_doubtful: bool,
     ) -> None:
         self.is_connected = False  # whether the account's socket is open
         self._accounts = accounts
@@ -95,8 +78,11 @@ class Poller:
         self._subscriptions = subscriptions
         self._audience = audience
         self._outlet = outlet
+        self._permit = permit
+        self._calls_between_scans = CALLS_BETWEEN_SCANS_IN_DOUBT if is_place_doubtful else CALLS_BETWEEN_SCANS
         self._state = AccountState()
-        self._tracker = tracker
+        self._state.load(audience.told.events())
+        self._tracker = audience.told.tracker
         self._backfill: OrderBackfill | None = None
         self._calls_since_scan = CALLS_BETWEEN_SCANS
         self._scans = 0
@@ -125,6 +111,7 @@ class Poller:
         clock = asyncio.get_running_loop().time
         while True:
             subscription = await self._subscriptions.next_in_turn()
+            await self._permit()
             began = clock()
             wait = await self._ask(subscription)
             pause = max(self._interval_seconds, self._accounts.polite_seconds(subscription.credential))
@@ -228,6 +215,7 @@ class Poller:
         self._outlet.publish(backfill.take(page))
         self._orders.succeeded()
         if backfill.is_done:
+            self._outlet.note_tracked()
             self._outlet.report("order_list", OrdersUnreadable() if backfill.unreadable else None)
             self._backfill = None
 
@@ -237,5 +225,5 @@ class Poller:
         self._scans += 1
 
     def _is_time_to_scan(self) -> bool:
-        calls = CALLS_BETWEEN_SCANS_WHILE_CONNECTED if self.is_connected else CALLS_BETWEEN_SCANS
+        calls = CALLS_BETWEEN_SCANS_WHILE_CONNECTED if self.is_connected else self._calls_between_scans
         return self._is_scan_due or self._calls_since_scan > calls

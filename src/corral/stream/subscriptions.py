@@ -9,7 +9,7 @@ from uuid import UUID
 
 from corral.credentials.reader import OpenCredential
 from corral.errors import Problem
-from corral.stream.events import GAP, StreamEvent, problem_event
+from corral.stream.events import GAP, Described, Position, StreamEvent, problem_event
 
 Part = Literal["keys", "polling", "positions", "order_list", "orders"]
 """What a problem is about: the keys, every call, the lists over REST, the socket."""
@@ -26,7 +26,7 @@ class Subscription:
     made this subscription, under the id of the row that was loaded under row-level security.
     """
 
-    __slots__ = ("_problems", "_publish", "credential", "is_accepted", "is_marked_refused", "is_polled")
+    __slots__ = ("_problems", "_publish", "credential", "is_accepted", "is_marked_refused", "is_polled", "position")
 
     def __init__(
         self, credential: OpenCredential, publish: Callable[[UUID, StreamEvent], None], *, is_polled: bool = True
@@ -36,13 +36,14 @@ class Subscription:
         self.is_polled = is_polled
         self.is_accepted = False  # whether Alpaca has accepted these keys since this joined its feed
         self.is_marked_refused = credential.stored.refused_at is not None
+        self.position: Position | None = None  # in the account's log, of the last event that it received
         self._publish = publish
-        self._problems: dict[Part, Problem] = {}
+        self._problems: dict[Part, Described] = {}
 
     def publish(self, event: StreamEvent) -> None:
         self._publish(self.credential.stored.id, event)
 
-    def report(self, part: Part, problem: Problem | None) -> None:
+    def report(self, part: Part, problem: Described | None) -> None:
         """Publishes a problem once: when it begins, when it changes, and with None when it is over."""
         before = self._problems.pop(part, None)
         if problem is not None:
@@ -63,9 +64,10 @@ class Subscription:
 class Subscriptions:
     """The subscriptions of one account. Calls use each key pair in turn, so each is verified again and again."""
 
-    __slots__ = ("_changed", "_refused", "_to_verify", "_turns", "on_removal")
+    __slots__ = ("_changed", "_refused", "_to_verify", "_turns", "is_polled_elsewhere", "on_removal")
 
     def __init__(self) -> None:
+        self.is_polled_elsewhere = False  # whether another process has a subscription that is polled
         self.on_removal: Callable[[Subscription], None] | None = None
         self._turns: deque[Subscription] = deque()
         self._refused: dict[Subscription, asyncio.TimerHandle] = {}
@@ -117,7 +119,17 @@ class Subscriptions:
         return subscription
 
     def _wants_call(self, subscription: Subscription) -> bool:
-        return subscription.is_polled or not subscription.is_accepted or subscription is self._to_verify
+        is_polled = subscription.is_polled or self.is_polled_elsewhere
+        return is_polled or not subscription.is_accepted or subscription is self._to_verify
+
+    async def next_unproved(self) -> Subscription:
+        """Returns one whose keys have not been accepted. Waits until there is any."""
+        await self.wait_until(lambda: any(not subscription.is_accepted for subscription in self._turns))
+        return next(subscription for subscription in self._turns if not subscription.is_accepted)
+
+    def is_polled(self) -> bool:
+        """Whether any of them needs the account to be polled."""
+        return any(subscription.is_polled for subscription in self._turns)
 
     async def any_accepted(self, *, after: Subscription | None) -> Subscription:
         """Returns one whose keys are accepted, if possible not `after`. Waits until there is any."""

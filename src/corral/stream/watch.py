@@ -1,7 +1,7 @@
 """What one process does about an account at Alpaca: polls, the socket, and what follows from both."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
 from typing import final
 
@@ -10,13 +10,19 @@ from corral.alpaca.trade_updates import TradeUpdates
 from corral.errors import InternalError
 from corral.logs import get_logger
 from corral.stream.audience import Audience, Outlet
-from corral.stream.order_tracker import OrderTracker
 from corral.stream.order_updates import TradeUpdatesListener
 from corral.stream.poller import Poller
 from corral.stream.subscriptions import Subscription, Subscriptions
 from corral.stream.trade_relay import TradeRelay
 
 _log = get_logger()
+
+Permit = Callable[[], Awaitable[object]]
+"""Returns when this process may ask Alpaca about the account. To be awaited right before each call."""
+
+
+async def always() -> None:
+    """The permit of a process that shares nothing."""
 
 
 @final
@@ -36,8 +42,13 @@ class Watch:
         audience: Audience,
         outlet: Outlet,
         has_listeners: Callable[[], bool],
+        permit: Permit = always,
+        is_place_doubtful: bool = False,
     ) -> None:
-        tracker = OrderTracker()
+        """Waits for the `permit` before each call. What has been told of the account is not told again.
+
+        `is_place_doubtful` says that Alpaca may count the socket of another process, which is gone, for a while.
+        """
         self._outlet = outlet
         self.relay = TradeRelay(accounts, outlet, has_listeners)
         self._poller = Poller(
@@ -46,15 +57,18 @@ class Watch:
             subscriptions=subscriptions,
             audience=audience,
             outlet=outlet,
-            tracker=tracker,
+            permit=permit,
+            is_place_doubtful=is_place_doubtful,
         )
         self._listener = TradeUpdatesListener(
             trade_updates,
             subscriptions=subscriptions,
             outlet=outlet,
-            tracker=tracker,
+            tracker=audience.told.tracker,
             poller=self._poller,
             relay=self.relay,
+            permit=permit,
+            is_place_doubtful=is_place_doubtful,
         )
         self.tasks = [self._start(self._poller.run()), self._start(self._listener.run())]
 
@@ -66,10 +80,20 @@ class Watch:
         """Called after a subscription has left, or its keys were refused: they are not used any more."""
         self._listener.release(subscription)
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the account's socket is open."""
+        return self._poller.is_connected
+
     def stop(self) -> None:
         self.relay.close()
         for task in self.tasks:
             task.cancel()
+
+    async def close(self) -> None:
+        """Stops, and returns once the account's socket is closed."""
+        self.stop()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
 
     def _start(self, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
         # In its own context: it outlives the request that started it, and its log lines do not belong to that request.

@@ -1,0 +1,106 @@
+"""What the process that watches an account tells all that have subscriptions to it, and how that is written."""
+
+from base64 import b64decode, b64encode
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from corral.stream.events import GAP, Described, Description, Kind, Position, StreamEvent
+from corral.stream.subscriptions import Part
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A problem has begun or goes on, and with None there is none."""
+
+    part: Part
+    problem: Described | None
+
+
+@dataclass(frozen=True, slots=True)
+class SocketFrame:
+    content: bytes
+    is_text: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Liveness:
+    """Whether all frames of the account's socket from now on are passed on."""
+
+    is_live: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FramesMissed:
+    """Those who listen to frames have missed something that cannot be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """The first entry under a new number. `after` is the last one before it, and all of those up to it still count.
+
+    None means that something may be missing: whoever follows has a gap.
+    """
+
+    after: Position | None
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The account is not watched any more. Whoever has subscriptions to it takes over."""
+
+
+News = StreamEvent | Trouble | SocketFrame | Liveness | FramesMissed | Handover | Release
+
+_EVENT: Final = "event"
+_PROBLEM: Final = "problem"
+_FRAME: Final = "frame"
+_LIVE: Final = "live"
+_MISSED: Final = "missed"
+_HANDOVER: Final = "handover"
+_RELEASE: Final = "release"
+
+
+def written(news: News) -> list[Any]:  # noqa: PLR0911 - one for each kind
+    """Returns it in JSON's types."""
+    match news:
+        case StreamEvent():
+            return [_EVENT, news.kind.value, news.body.decode(), news.about, news.is_last]
+        case Trouble(part, None):
+            return [_PROBLEM, part]
+        case Trouble(part, problem):
+            assert problem is not None  # noqa: S101 - the case before
+            return [_PROBLEM, part, problem.code, problem.title, problem.detail]
+        case SocketFrame(content, is_text):
+            return [_FRAME, b64encode(content).decode(), is_text]
+        case Liveness(is_live):
+            return [_LIVE, is_live]
+        case FramesMissed():
+            return [_MISSED]
+        case Handover(after):
+            return [_HANDOVER, None if after is None else after.entry_id]
+        case Release():
+            return [_RELEASE]
+
+
+def read(values: list[Any]) -> News:  # noqa: PLR0911 - one for each kind
+    """Reads what `written` returned, for values that were sealed by this installation."""
+    kind, *rest = values
+    match kind:
+        case "event":
+            event = StreamEvent(Kind(rest[0]), rest[1].encode(), rest[2], rest[3])
+            return GAP if event == GAP else event
+        case "problem":
+            part = cast("Part", rest[0])
+            return Trouble(part, Description(*rest[1:]) if rest[1:] else None)
+        case "frame":
+            return SocketFrame(b64decode(rest[0]), rest[1])
+        case "live":
+            return Liveness(rest[0])
+        case "missed":
+            return FramesMissed()
+        case "handover":
+            return Handover(None if rest[0] is None else Position.of(rest[0]))
+        case "release":
+            return Release()
+        case _:
+            raise ValueError(kind)

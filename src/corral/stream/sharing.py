@@ -1,0 +1,98 @@
+"""What a process shares of its feeds with the others of its installation, over Valkey."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final, Protocol, final
+
+from corral.stream.lease import AccountKeys, Leases
+from corral.stream.log_reader import LogReader
+from corral.valkey.errors import ValkeyAway
+from corral.valkey.script import Script
+
+if TYPE_CHECKING:
+    from corral.valkey.client import Valkey
+
+LOOK_EVERY_SECONDS: Final = 1.0
+WANTED_SECONDS: Final = 4.0  # that a process wants something of an account, after it last said so
+_ACCOUNTS_AT_ONCE: Final = 200
+
+# Of each account: the keys lease, frames and polls; and whether this process wants the frames, and polls.
+_LOOK: Final = Script.of("""
+local held = {}
+for i = 1, #KEYS, 3 do
+  local j = (i - 1) / 3 * 2 + 2
+  for k = 0, 1 do
+    if ARGV[j + k] == '1' then redis.call('SET', KEYS[i + k + 1], '1', 'PX', ARGV[1]) end
+  end
+  held[#held + 1] = redis.call('EXISTS', KEYS[i])
+end
+return held
+""")
+
+
+class Follower(Protocol):
+    """One account that another process watches, seen by this one."""
+
+    keys: AccountKeys
+
+    def wants_frames(self) -> bool: ...
+
+    def wants_polls(self) -> bool: ...
+
+    def try_lease(self) -> None:
+        """The lease is free."""
+        ...
+
+
+@final
+class Sharing:
+    """Lives as long as the process."""
+
+    def __init__(self, valkey: "Valkey") -> None:
+        self.valkey: Final = valkey
+        self.leases: Final = Leases(valkey)
+        self.reader: Final = LogReader(valkey)
+        self.followers: Final[set[Follower]] = set()
+        self._wanted = asyncio.Event()
+
+    def look_soon(self) -> None:
+        """To be called when a follower begins to want something."""
+        self._wanted.set()
+
+    async def look(self) -> None:
+        """Looks once a second at the leases of the accounts that are followed, and says what is wanted of them."""
+        while True:
+            try:
+                async with asyncio.timeout(LOOK_EVERY_SECONDS):
+                    await self._wanted.wait()
+            except TimeoutError:
+                pass
+            self._wanted.clear()
+            followers = list(self.followers)
+            for start in range(0, len(followers), _ACCOUNTS_AT_ONCE):
+                try:
+                    await self._look_at(followers[start : start + _ACCOUNTS_AT_ONCE])
+                except ValkeyAway:
+                    break
+
+    async def _look_at(self, followers: list[Follower]) -> None:
+        keys = [key for each in followers for key in (each.keys.lease, each.keys.frames, each.keys.polls)]
+        wants = [int(wanted) for each in followers for wanted in (each.wants_frames(), each.wants_polls())]
+        held: list[int] = await self.valkey.run(_LOOK, keys, int(WANTED_SECONDS * 1000), *wants)
+        for follower, is_held in zip(followers, held, strict=True):
+            if not is_held:
+                follower.try_lease()
+
+
+@asynccontextmanager
+async def open_sharing(valkey: "Valkey") -> AsyncGenerator[Sharing]:
+    sharing = Sharing(valkey)
+    loop = asyncio.get_running_loop()
+    tasks = [loop.create_task(work) for work in (sharing.leases.keep(), sharing.reader.run(), sharing.look())]
+    try:
+        yield sharing
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

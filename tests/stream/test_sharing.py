@@ -1,0 +1,129 @@
+"""Several processes with subscriptions to one account: one of them watches it, and all tell the same."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession
+
+from corral.stream.feed import Feed
+from corral.valkey import client as valkey_client
+from corral_sandbox import Sandbox
+from tests.conftest import Faults, Service, StartService
+from tests.people import Person
+from tests.stream.sse_client import SseClient, listening_to, wait_until
+from tests.stream.test_feeds import handshakes
+from tests.stream.trading import filled, filled_by_order, trader, trading_key
+from tests.valkey.servers import ENGINES, Server
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
+    with Server(request.param, tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module", autouse=True)
+def patient_clients() -> Generator[None]:
+    """A busy machine is not an outage."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(valkey_client, "LIMIT_SECONDS", 30.0)
+        yield
+
+
+@pytest.fixture
+async def pair(start_service: StartService, server: Server) -> AsyncGenerator[tuple[Service, Service]]:
+    async with start_service(valkey_url=server.url) as one, start_service(valkey_url=server.url) as other:
+        yield one, other
+
+
+def feed_of(service: Service, key: dict[str, str]) -> Feed | None:
+    feeds = service.services.state["stream"].feeds._feeds.values()  # pyright: ignore[reportPrivateUsage]
+    ids = [(feed, {str(each.credential.stored.id) for each in feed.members}) for feed in feeds]
+    return next((feed for feed, members in ids if key["id"] in members), None)
+
+
+def watches(service: Service, credential: dict[str, str]) -> bool:
+    feed = feed_of(service, credential)
+    return feed is not None and feed.watch is not None
+
+
+@asynccontextmanager
+async def at(service: Service, person: Person, last_event_id: str | None = None) -> AsyncGenerator[SseClient]:
+    headers = {"Authorization": f"Bearer {person.token}"}
+    async with (
+        ClientSession(service.url, headers=headers) as session,
+        listening_to(session, last_event_id=last_event_id) as sse,
+    ):
+        yield sse
+
+
+async def test_one_process_watches_and_all_hear_every_event_once(
+    pair: tuple[Service, Service], alice: Person, sandbox: Sandbox
+) -> None:
+    one, other = pair
+    key_id = await trading_key(sandbox)
+    credential = await alice.store(key_id)
+    async with trader(sandbox, key_id) as her, at(one, alice) as first, at(other, alice) as second:
+        await first.until("position")
+        await second.until("position")
+        assert [watches(service, credential) for service in pair].count(True) == 1
+        for number in range(4):
+            await her.order(qty=f"0.00{number + 1}")
+        waiting = await her.rest()
+        await her.cancel(waiting)
+        truth = await her.orders()
+        for sse in (first, second):
+            await sse.wait_for(lambda sse=sse: filled_by_order(sse, credential["id"]) == filled(truth))
+            await sse.until("order", id=waiting["id"], status="canceled")
+            assert not sse.of("gap")
+            assert not sse.of("problem")
+        assert [event.data["id"] for event in first.of("order")] == [event.data["id"] for event in second.of("order")]
+        assert await handshakes(sandbox, key_id) == 1
+
+
+async def test_when_the_last_watcher_of_the_one_leaves_the_other_takes_over_and_no_fill_is_lost_or_told_twice(
+    pair: tuple[Service, Service], alice: Person, bob: Person, sandbox: Sandbox
+) -> None:
+    one, other = pair
+    key_id = await trading_key(sandbox)
+    credential = await alice.store(key_id)
+    bobs = await bob.store(key_id)
+    async with trader(sandbox, key_id) as her, at(other, bob) as second:
+        await second.until("position")
+        async with at(one, alice) as first:
+            await first.until("position")
+            assert watches(other, bobs)
+            resting = await her.rest(qty="0.005")
+            await second.until("order", id=resting["id"])
+            await first.until("order", id=resting["id"])
+            for service in (other,):
+                feed = feed_of(service, bobs)
+                assert feed is not None
+            await her.order(qty="0.002")
+            await second.wait_for(lambda: len(filled_by_order(second, bobs["id"])) == 2)
+            second.answer.close()
+            await wait_until(lambda: watches(one, credential))
+            await her.order(qty="0.003")
+            await her.cancel(resting)
+            truth = await her.orders()
+            await first.wait_for(lambda: filled_by_order(first, credential["id"]) == filled(truth))
+            await first.until("order", id=resting["id"], status="canceled")
+            assert not first.of("gap")
+            assert "order_stream_taken" not in {event.data["code"] for event in first.of("problem")}
+
+
+async def test_calls_to_alpaca_do_not_grow_with_the_processes(
+    pair: tuple[Service, Service], alice: Person, sandbox: Sandbox, faults: Faults
+) -> None:
+    key_id = await trading_key(sandbox)
+    await alice.store(key_id)
+    async with at(pair[0], alice) as first, at(pair[1], alice) as second:
+        await first.until("position")
+        await second.until("position")
+        before, began = await faults.calls_of(key_id), asyncio.get_running_loop().time()
+        await asyncio.sleep(6)
+        calls, seconds = await faults.calls_of(key_id) - before, asyncio.get_running_loop().time() - began
+        assert 2 <= calls <= seconds + 1
