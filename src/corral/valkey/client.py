@@ -84,6 +84,17 @@ class Valkey:
         """Sends one command. Raises ValkeyAway."""
         return await self._opened().ask(*command)
 
+    async def connect(self, *, limit_seconds: float) -> Pipeline:
+        """Returns a further connection, for commands that wait in the server. Raises ValkeyAway."""
+        self._opened()
+        try:
+            async with asyncio.timeout(OPENING_SECONDS):
+                return await open_pipeline(self._address, self._tls, limit_seconds=limit_seconds, lost=_let_go)
+        except TimeoutError:
+            raise ValkeyAway("it does not answer") from None
+        except ValkeyRefused as refused:
+            raise ValkeyAway(str(refused)) from None
+
     async def open(self) -> None:
         """The first attempt, at the start. Raises ValkeyRefused; a server that is away is tried again later."""
         self._tls = await asyncio.to_thread(tls_context, self._address)
@@ -210,6 +221,10 @@ async def open_valkey(address: ValkeyAddress, vault: Vault) -> AsyncGenerator[Va
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
         await valkey.close()
+
+
+def _let_go(pipeline: Pipeline, reason: str) -> None:
+    """Whoever uses it hears of it with the next command."""
 
 
 async def _close(pipeline: Pipeline | None) -> None:
