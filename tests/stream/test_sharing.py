@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
-from pathlib import Path
+from decimal import Decimal
+from uuid import UUID
 
 import pytest
 from aiohttp import ClientSession
 
+from corral.stream.events import Position, event_id_of, place_of
 from corral.stream.feed import Feed
 from corral.valkey import client as valkey_client
 from corral_sandbox import Sandbox
@@ -127,3 +129,75 @@ async def test_calls_to_alpaca_do_not_grow_with_the_processes(
         await asyncio.sleep(6)
         calls, seconds = await faults.calls_of(key_id) - before, asyncio.get_running_loop().time() - began
         assert 2 <= calls <= seconds + 1
+
+
+async def test_a_stream_resumes_at_another_process_and_is_told_everything_once(
+    pair: tuple[Service, Service], alice: Person, sandbox: Sandbox
+) -> None:
+    """Also at one to which its user was not connected, and also orders of the time in between."""
+    one, other = pair
+    key_id = await trading_key(sandbox)
+    credential = await alice.store(key_id)
+    async with trader(sandbox, key_id) as her, at(one, alice) as watcher:
+        await watcher.until("position")
+        async with at(one, alice) as first:
+            resting = await her.rest(qty="0.005")
+            await first.until("order", id=resting["id"])
+        await her.order(qty="0.002")
+        await her.cancel(resting)
+        await watcher.until("order", id=resting["id"], status="canceled")
+        async with at(other, alice, first.last_id) as second:
+            await second.until("order", id=resting["id"], status="canceled")
+            await her.order(qty="0.003")
+            truth = await her.orders()
+            await second.wait_for(lambda: filled_by_both(first, second, credential["id"]) == filled(truth))
+            await second.until("heartbeat")
+            assert not second.of("gap")
+            events = [(event.data["id"], event.data["status"]) for sse in (first, second) for event in sse.of("order")]
+            assert len(set(events)) == len(events)
+        async with at(one, alice, second.last_id) as third:  # and back, where nothing has happened
+            await third.until("heartbeat")
+            assert not third.of("gap")
+            assert not third.of("order")
+
+
+def filled_by_both(first: SseClient, second: SseClient, credential_id: str) -> dict[str, Decimal]:
+    both = SseClient(first.answer, heard=[*first.heard, *second.heard])
+    return filled_by_order(both, credential_id)
+
+
+async def test_a_stream_may_be_interrupted_while_it_is_told_what_it_missed(
+    pair: tuple[Service, Service], alice: Person, sandbox: Sandbox
+) -> None:
+    one, other = pair
+    key_id = await trading_key(sandbox)
+    await alice.store(key_id)
+    async with trader(sandbox, key_id) as her, at(one, alice) as watcher:
+        await watcher.until("position")
+        async with at(one, alice) as first:
+            await first.until("heartbeat")
+        orders = [await her.rest() for _ in range(3)]
+        for order in orders:
+            await watcher.until("order", id=order["id"])
+        async with at(other, alice, first.last_id) as second:
+            await second.until("order", id=orders[-1]["id"])
+        missed = [event for event in second.heard if event.kind == "order"]
+        assert [event.data["id"] for event in missed] == [order["id"] for order in orders]
+        async with at(other, alice, missed[0].id) as third:
+            await third.until("order", id=orders[-1]["id"])
+            assert [event.data["id"] for event in third.of("order")] == [order["id"] for order in orders[1:]]
+            assert not third.of("gap")
+
+
+async def test_a_position_that_the_log_does_not_have_is_a_gap_of_its_account(
+    pair: tuple[Service, Service], alice: Person
+) -> None:
+    credential = await alice.store()
+    async with at(pair[0], alice) as first:
+        await first.until("account-data")
+        for position in (Position(1, 1), Position(2**50, 7)):
+            forged = event_id_of("0" * 16, 1, place_of(UUID(credential["id"]), position))
+            async with at(pair[1], alice, forged) as second:
+                gap = await second.until("gap")
+                assert gap.data["credential_id"] == credential["id"]
+                await second.until("account-data", credential_id=credential["id"])

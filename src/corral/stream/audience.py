@@ -79,7 +79,10 @@ class Audience:
         pass
 
     def report(self, part: Part, problem: Described | None) -> None:
-        self.told.take(Trouble(part, problem))
+        if problem is None:
+            self.told.problems.pop(part, None)
+        else:
+            self.told.problems[part] = problem
         for subscription in self._subscriptions.accepted():
             subscription.report(part, problem)
 
@@ -107,8 +110,8 @@ class Audience:
         match news:
             case StreamEvent():
                 self.publish([news])
-            case Trouble(part, problem):
-                self.report(part, problem)
+            case Trouble(part, problem, is_over):
+                self.report(part, None if is_over else problem)
             case SocketFrame(content, is_text):
                 await self.pass_on(content, through, is_text=is_text)
             case Liveness(is_live):

@@ -1,7 +1,11 @@
 """The events of a stream, and how they are written as server-sent events (WHATWG HTML §9.2)."""
 
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from hashlib import blake2b
 from typing import Final, NamedTuple, Self
 from uuid import UUID
 
@@ -10,6 +14,13 @@ import orjson
 from corral.errors import Problem
 
 _LONGEST_SEQUENCE: Final = 15
+MOST_PLACES: Final = 200  # in an event's id, which has at most 4 KB then
+_NAME_BYTES: Final = 4
+_NUMBER_BYTES: Final = 7
+_SEQUENCE_BYTES: Final = 4
+_PLACE_BYTES: Final = _NAME_BYTES + _NUMBER_BYTES + _SEQUENCE_BYTES
+PLACE_LETTERS: Final = _PLACE_BYTES * 8 // 6  # of base64, which needs no padding here
+_PLACES: Final = re.compile("[A-Za-z0-9_-]*")
 
 
 class Kind(StrEnum):
@@ -75,6 +86,42 @@ class Position(NamedTuple):
         return cls(int(number), int(sequence))
 
 
+def name_in_places(credential_id: UUID) -> bytes:
+    """Returns what stands for a credential in an event's id. Nothing follows from a wrong one but a gap."""
+    return blake2b(credential_id.bytes, digest_size=_NAME_BYTES).digest()
+
+
+def place_of(credential_id: UUID, position: Position) -> str:
+    """Returns PLACE_LETTERS letters that say how far a client has received the events of a credential.
+
+    Empty for a position that no lease of Corral's has.
+    """
+    if position.number.bit_length() > _NUMBER_BYTES * 8 or position.sequence.bit_length() > _SEQUENCE_BYTES * 8:
+        return ""
+    number, sequence = position.number.to_bytes(_NUMBER_BYTES), position.sequence.to_bytes(_SEQUENCE_BYTES)
+    return urlsafe_b64encode(name_in_places(credential_id) + number + sequence).decode()
+
+
+def joined(places: Iterable[str]) -> str:
+    """Returns the places for an id, but for those that it has no room for."""
+    return "".join(list(filter(None, places))[:MOST_PLACES])
+
+
+def places_in(event_id: str) -> dict[bytes, Position]:
+    """Returns the positions in an event's id, by `name_in_places`; none for an id without, or an invalid one."""
+    _, _, letters = event_id.partition(".")
+    if len(letters) % PLACE_LETTERS or len(letters) > MOST_PLACES * PLACE_LETTERS or not _PLACES.fullmatch(letters):
+        return {}
+    content = urlsafe_b64decode(letters)
+    found: dict[bytes, Position] = {}
+    for start in range(0, len(content), _PLACE_BYTES):
+        name = content[start : start + _NAME_BYTES]
+        number = content[start + _NAME_BYTES : start + _PLACE_BYTES - _SEQUENCE_BYTES]
+        sequence = content[start + _PLACE_BYTES - _SEQUENCE_BYTES : start + _PLACE_BYTES]
+        found[name] = Position(int.from_bytes(number), int.from_bytes(sequence))
+    return found
+
+
 class Frame(NamedTuple):
     """An event to be sent. `credential_id`, if any, must still be subscribed to at that time."""
 
@@ -99,12 +146,14 @@ def retry_text(milliseconds: int) -> bytes:
     return b"retry: %d\n\n" % milliseconds
 
 
-def event_id_of(epoch: str, sequence: int) -> str:
-    return f"{epoch}-{sequence}"
+def event_id_of(epoch: str, sequence: int, places: str = "") -> str:
+    """`places` are those of `place_of`, for all accounts whose log says what the client has received."""
+    return f"{epoch}-{sequence}.{places}" if places else f"{epoch}-{sequence}"
 
 
 def sequence_in(event_id: str, epoch: str) -> int | None:
     """Returns the sequence number in an id of this epoch; None for another epoch or an invalid id."""
-    its_epoch, _, digits = event_id.rpartition("-")
+    own, _, _ = event_id.partition(".")
+    its_epoch, _, digits = own.rpartition("-")
     is_number = digits.isascii() and digits.isdigit() and len(digits) <= _LONGEST_SEQUENCE
     return int(digits) if is_number and its_epoch == epoch else None

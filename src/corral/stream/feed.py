@@ -1,7 +1,7 @@
 """One feed per Alpaca account, however many people, credentials and browser tabs subscribe to it."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import Context
 from typing import final
 
@@ -11,14 +11,16 @@ from corral.alpaca.trade_updates import TradeUpdates
 from corral.credentials.problems import CredentialRefused
 from corral.errors import InternalError
 from corral.logs import get_logger
+from corral.stream.account_log import Entry, load
 from corral.stream.audience import Audience, Outlet
-from corral.stream.events import StreamEvent
+from corral.stream.events import Position, StreamEvent
 from corral.stream.frame_listeners import FrameListener
 from corral.stream.sharing import Sharing
 from corral.stream.subscriptions import Subscription, Subscriptions
 from corral.stream.turns import Turns
 from corral.stream.verifier import Verifier
 from corral.stream.watch import Permit, Watch, always
+from corral.valkey.errors import ValkeyAway
 
 AccountKey = tuple[Environment, str]
 
@@ -82,6 +84,16 @@ class Feed:
 
     def known(self) -> Iterable[StreamEvent]:
         return self.audience.known()
+
+    async def told_between(self, after: Position, until: Position) -> Sequence[Entry] | None:
+        """Returns what was told after one position and up to another; None if a part of that is no longer there."""
+        if self._sharing is None:
+            return None
+        try:
+            entries = (await load(self._sharing.valkey, "/".join(self._account))).after(after)
+        except ValkeyAway:
+            return None
+        return None if entries is None else [entry for entry in entries if entry.position <= until]
 
     def stop(self) -> None:
         """Ends all calls to Alpaca. A feed that takes turns hands its own over in `close`."""
@@ -191,6 +203,12 @@ class Feeds:
     def known(self, subscription: Subscription) -> Iterable[StreamEvent]:
         """Returns nothing for a subscription whose own keys have not been accepted yet."""
         return self._feeds[_account_of(subscription)].known() if subscription.is_accepted else []
+
+    async def told_between(
+        self, subscription: Subscription, after: Position, until: Position
+    ) -> Sequence[Entry] | None:
+        """Returns what its account's log has after one position and up to another; None if that is incomplete."""
+        return await self._feeds[_account_of(subscription)].told_between(after, until)
 
     async def listen(self, listener: FrameListener) -> None:
         """From now on it gets every frame of its subscription's account. Waits for Alpaca's socket."""

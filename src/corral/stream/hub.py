@@ -4,16 +4,29 @@ import asyncio
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Final, Protocol, final
 from uuid import UUID
 
 from corral.credentials.models import CredentialVersion
 from corral.credentials.reader import OpenCredential
-from corral.stream.events import GAP, HEARTBEAT, Frame, StreamEvent, event_id_of, event_text, problem_event, sequence_in
+from corral.stream.account_log import Entry
+from corral.stream.events import (
+    GAP,
+    HEARTBEAT,
+    Frame,
+    Position,
+    StreamEvent,
+    event_id_of,
+    event_text,
+    joined,
+    problem_event,
+    sequence_in,
+)
 from corral.stream.order_log import OrderLog
 from corral.stream.problems import CredentialSwitchedOff, TooManyStreams
+from corral.stream.replay import Replay, replay
 from corral.stream.subscriptions import Subscription
 
 MOST_EVENTS: Final = 512
@@ -76,6 +89,10 @@ class AccountFeeds(Protocol):
     def mark(self, subscription: Subscription, *, is_refused: bool) -> None: ...
 
     def known(self, subscription: Subscription) -> Iterable[StreamEvent]: ...
+
+    async def told_between(
+        self, subscription: Subscription, after: Position, until: Position
+    ) -> Sequence[Entry] | None: ...
 
 
 class Listener(Protocol):
@@ -180,10 +197,19 @@ class Hub:
         texts = (event_text(event, credential_id=whose, sequence=sequence) for whose, event in known)
         return chain(texts, [self.heartbeat()])
 
+    async def replay(self, places: Mapping[bytes, Position]) -> Replay:
+        """Returns what a client has missed that was at another process. `places` are those in its last event's id."""
+        return await replay(
+            places,
+            subscriptions=self._subscriptions,
+            logs=self._feeds,
+            epoch=self.epoch,
+            newest=lambda: self._buffer.newest,
+        )
+
     def heartbeat(self) -> bytes:
         sequence = self._buffer.newest
-        event_id = event_id_of(self.epoch, sequence)
-        return event_text(HEARTBEAT, credential_id=None, sequence=sequence, event_id=event_id)
+        return event_text(HEARTBEAT, credential_id=None, sequence=sequence, event_id=self._event_id(sequence))
 
     def close(self) -> None:
         """Leaves all feeds. To be called after its streams have ended."""
@@ -203,10 +229,14 @@ class Hub:
 
     def _append(self, credential_id: UUID, event: StreamEvent, *, only_while_subscribed: bool) -> None:
         sequence = self._buffer.newest + 1
-        event_id = event_id_of(self.epoch, sequence)
+        event_id = self._event_id(sequence)
         text = event_text(event, credential_id=credential_id, sequence=sequence, event_id=event_id)
         self._buffer.append(Frame(credential_id if only_while_subscribed else None, text))
         self._wake()
+
+    def _event_id(self, sequence: int) -> str:
+        """Of the newest event: what a client has received that has come so far, of each account."""
+        return event_id_of(self.epoch, sequence, joined(each.place for each in self._subscriptions.values()))
 
     def _beat(self) -> None:
         self.heartbeats += 1

@@ -31,6 +31,7 @@ if redis.call('EXISTS', KEYS[1]) == 1 then return {0, '0'} end
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local last = tonumber(redis.call('GET', KEYS[2]) or '0') or 0
+if not (last > 0 and last < 9e15) then last = 0 end
 local number = string.format('%.0f', math.max(last + 1, now))
 redis.call('SET', KEYS[2], number, 'PX', ARGV[3])
 redis.call('SET', KEYS[1], number .. ':' .. ARGV[1], 'PX', ARGV[2])

@@ -10,10 +10,11 @@ from corral.stream.subscriptions import Part
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A problem has begun or goes on, and with None there is none."""
+    """A problem has begun, or is over."""
 
     part: Part
-    problem: Described | None
+    problem: Described
+    is_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +66,8 @@ def written(news: News) -> list[Any]:  # noqa: PLR0911 - one for each kind
     match news:
         case StreamEvent():
             return [_EVENT, news.kind.value, news.body.decode(), news.about, news.is_last]
-        case Trouble(part, None):
-            return [_PROBLEM, part]
-        case Trouble(part, problem):
-            assert problem is not None  # noqa: S101 - the case before
-            return [_PROBLEM, part, problem.code, problem.title, problem.detail]
+        case Trouble(part, problem, is_over):
+            return [_PROBLEM, part, problem.code, problem.title, problem.detail, is_over]
         case SocketFrame(content, is_text):
             return [_FRAME, b64encode(content).decode(), is_text]
         case Liveness(is_live):
@@ -90,8 +88,8 @@ def read(values: list[Any]) -> News:  # noqa: PLR0911 - one for each kind
             event = StreamEvent(Kind(rest[0]), rest[1].encode(), rest[2], rest[3])
             return GAP if event == GAP else event
         case "problem":
-            part = cast("Part", rest[0])
-            return Trouble(part, Description(*rest[1:]) if rest[1:] else None)
+            part, code, title, detail, is_over = rest
+            return Trouble(cast("Part", part), Description(code, title, detail), is_over)
         case "frame":
             return SocketFrame(b64decode(rest[0]), rest[1])
         case "live":

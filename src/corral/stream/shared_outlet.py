@@ -53,7 +53,7 @@ class SharedOutlet:
         self._is_alone = True
         self._is_live = False  # whether all frames arrive here
         self._has_tracked = False
-        self._reported: dict[Part, str | None] = {}
+        self._reported: dict[Part, Described] = {}  # what is to be told, or was
 
     def publish(self, events: Iterable[StreamEvent]) -> None:
         for event in events:
@@ -68,12 +68,17 @@ class SharedOutlet:
             self._audience.refresh(event)
 
     def report(self, part: Part, problem: Described | None) -> None:
-        code = problem and problem.code
         if self._is_alone:
             self._audience.report(part, problem)
-        elif self._reported.get(part) != code:
+            return
+        former = self._reported.pop(part, None)
+        if problem is not None:
+            self._reported[part] = problem
+        is_same = problem is not None and former is not None and problem.code == former.code
+        if former is not None and not is_same:
+            self._add(_Pending(Trouble(part, former, is_over=True)))
+        if problem is not None and not is_same:
             self._add(_Pending(Trouble(part, problem)))
-        self._reported[part] = code
 
     async def pass_on(self, content: bytes, through: OpenCredential, *, is_text: bool) -> None:
         if self._is_alone:
@@ -104,7 +109,12 @@ class SharedOutlet:
     def begin_writing(self, handover: Handover) -> None:
         """From now on, what is told is to be written by `write`, beginning with this."""
         self._is_alone = False
-        self._reported = {part: problem.code for part, problem in self._audience.told.problems.items()}
+        self._reported = dict(self._audience.told.problems)
+        for pending in self._pending:
+            if isinstance(pending.news, Trouble):
+                self._reported.pop(pending.news.part, None)
+                if not pending.news.is_over:
+                    self._reported[pending.news.part] = pending.news.problem
         self._pending.appendleft(_Pending(handover))
         self._changed.set()
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, final
 
 from starlette.types import Receive, Send
@@ -10,7 +10,7 @@ from starlette.types import Receive, Send
 from corral.edge.long_lived import LongLivedConnection, wait_until_gone
 from corral.errors import Problem
 from corral.identity.models import AuthUser
-from corral.stream.events import event_text, problem_event, retry_text
+from corral.stream.events import Position, event_text, places_in, problem_event, retry_text
 from corral.stream.hub import Hub
 
 CHUNK_BYTES: Final = 16 * 1024
@@ -61,20 +61,25 @@ class Subscriber:
         """Returns when the client has disconnected or the stream was ended. The hub must have been loaded."""
         self._connection, self._heartbeats = connection, hub.heartbeats
         resumed = hub.resume_at(last_event_id) if last_event_id else None
-        if resumed is None:
-            self._begin(hub, after_gap=bool(last_event_id))
-        else:
+        places = places_in(last_event_id) if last_event_id and resumed is None else {}
+        if resumed is not None:
             self._cursor = resumed
+        elif not places:
+            self._begin(hub, after_gap=bool(last_event_id))
         gone = asyncio.get_running_loop().create_task(wait_until_gone(receive))
         gone.add_done_callback(lambda _: self.end(None))
         try:
-            await self._send_all(hub, send)
+            await self._send_all(hub, send, places)
         finally:
             gone.cancel()
 
-    async def _send_all(self, hub: Hub, send: Send) -> None:
+    async def _send_all(self, hub: Hub, send: Send, places: Mapping[bytes, Position]) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [*HEADERS]})
         text = _retry(RETRY_MILLISECONDS)
+        if places:
+            await send({"type": "http.response.body", "body": text, "more_body": True})
+            self._cursor, self._state = await hub.replay(places)
+            text = b""
         while not self._is_ended:
             text += self._next_chunk(hub)
             if text:

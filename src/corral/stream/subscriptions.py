@@ -9,7 +9,7 @@ from uuid import UUID
 
 from corral.credentials.reader import OpenCredential
 from corral.errors import Problem
-from corral.stream.events import GAP, Described, Position, StreamEvent, problem_event
+from corral.stream.events import GAP, Described, Position, StreamEvent, place_of, problem_event
 
 Part = Literal["keys", "polling", "positions", "order_list", "orders"]
 """What a problem is about: the keys, every call, the lists over REST, the socket."""
@@ -26,7 +26,16 @@ class Subscription:
     made this subscription, under the id of the row that was loaded under row-level security.
     """
 
-    __slots__ = ("_problems", "_publish", "credential", "is_accepted", "is_marked_refused", "is_polled", "position")
+    __slots__ = (
+        "_place",
+        "_problems",
+        "_publish",
+        "credential",
+        "is_accepted",
+        "is_marked_refused",
+        "is_polled",
+        "position",
+    )  # fmt: skip
 
     def __init__(
         self, credential: OpenCredential, publish: Callable[[UUID, StreamEvent], None], *, is_polled: bool = True
@@ -39,9 +48,22 @@ class Subscription:
         self.position: Position | None = None  # in the account's log, of the last event that it received
         self._publish = publish
         self._problems: dict[Part, Described] = {}
+        self._place: tuple[Position | None, str] = (None, "")
 
     def publish(self, event: StreamEvent) -> None:
         self._publish(self.credential.stored.id, event)
+
+    @property
+    def place(self) -> str:
+        """Returns the position as it stands in an event's id; empty without one."""
+        if self._place[0] != self.position:
+            place = "" if self.position is None else place_of(self.credential.stored.id, self.position)
+            self._place = (self.position, place)
+        return self._place[1]
+
+    def is_settled(self) -> bool:
+        """Whether its keys were accepted, or it was told why not."""
+        return self.is_accepted or bool(self._problems)
 
     def report(self, part: Part, problem: Described | None) -> None:
         """Publishes a problem once: when it begins, when it changes, and with None when it is over."""
@@ -90,6 +112,7 @@ class Subscriptions:
         if subscription in self._turns:
             self._turns.remove(subscription)
             subscription.is_accepted = False
+            subscription.position = None
             if self.on_removal is not None:
                 self.on_removal(subscription)
 

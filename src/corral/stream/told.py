@@ -65,9 +65,9 @@ class Told:
                 self._positions.pop(news.about, None)
             case StreamEvent(kind=Kind.POSITION):
                 self._positions[news.about] = news
-            case Trouble(part, None):
+            case Trouble(part, is_over=True):
                 self.problems.pop(part, None)
-            case Trouble(part, problem) if problem is not None:
+            case Trouble(part, problem):
                 self.problems[part] = problem
             case Liveness(is_live):
                 self.is_live = is_live

@@ -1,0 +1,144 @@
+"""What a client has missed that received its last event from another process, told from the logs of its accounts."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Final, NamedTuple, Protocol
+from uuid import UUID
+
+from corral.stream.account_log import Entry
+from corral.stream.events import (
+    GAP,
+    HEARTBEAT,
+    Position,
+    StreamEvent,
+    event_id_of,
+    event_text,
+    joined,
+    name_in_places,
+    place_of,
+    problem_event,
+)
+from corral.stream.news import News, Trouble
+from corral.stream.subscriptions import Subscription
+
+# For the first calls to Alpaca with the keys of a person who was not connected to this process.
+SETTLE_SECONDS: Final = 5.0
+_LOOK_SECONDS: Final = 0.02
+_ELSEWHERE: Final = "0"  # no epoch: within a replay, only the places in an id say how far the client is
+
+
+class Logs(Protocol):
+    def known(self, subscription: Subscription) -> Iterable[StreamEvent]: ...
+
+    async def told_between(
+        self, subscription: Subscription, after: Position, until: Position
+    ) -> Sequence[Entry] | None: ...
+
+
+class _Account(NamedTuple):
+    """`missed` is None if it is not known what the client has missed of it."""
+
+    credential_id: UUID
+    subscription: Subscription
+    position: Position | None
+    missed: Sequence[Entry] | None
+
+
+class Replay(NamedTuple):
+    """The client goes on after the event with this number, once it has received the texts."""
+
+    number: int
+    texts: Iterator[bytes]
+
+
+async def replay(
+    places: Mapping[bytes, Position],
+    *,
+    subscriptions: Mapping[UUID, Subscription],
+    logs: Logs,
+    epoch: str,
+    newest: Callable[[], int],
+) -> Replay:
+    """`places` are those in the id of the client's last event; `newest` returns the number of the hub's last event.
+
+    An account gets a `gap` of its own, and its current state, if not all of what it told since is in its log.
+    """
+    await _settle(places, subscriptions)
+    number = newest()
+    at = [(credential_id, each, each.position) for credential_id, each in subscriptions.items()]
+    end = event_id_of(epoch, number, joined(each.place for each in subscriptions.values()))
+    reads = (_missed(each, places.get(name_in_places(whose)), position, logs) for whose, each, position in at)
+    missed = await asyncio.gather(*reads)
+    accounts = [_Account(*where, entries) for where, entries in zip(at, missed, strict=True)]
+    heartbeat = event_text(HEARTBEAT, credential_id=None, sequence=number, event_id=end)
+    return Replay(number, chain(_texts(accounts, places, subscriptions, logs, number), [heartbeat]))
+
+
+async def _settle(places: Mapping[bytes, Position], subscriptions: Mapping[UUID, Subscription]) -> None:
+    """Waits until this process is where the client was, but not for long."""
+    loop = asyncio.get_running_loop()
+    give_up_at = loop.time() + SETTLE_SECONDS
+    while loop.time() < give_up_at and not all(  # noqa: ASYNC110 - each of them changes on its own
+        _is_settled(each, places) for each in subscriptions.values()
+    ):
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _is_settled(subscription: Subscription, places: Mapping[bytes, Position]) -> bool:
+    place, position = places.get(name_in_places(subscription.credential.stored.id)), subscription.position
+    if not subscription.is_accepted:
+        return subscription.is_settled()
+    return place is None or position is None or position >= place
+
+
+async def _missed(
+    subscription: Subscription, after: Position | None, until: Position | None, logs: Logs
+) -> Sequence[Entry] | None:
+    if after is None or until is None or after > until:
+        return None
+    return await logs.told_between(subscription, after, until)
+
+
+def _texts(
+    accounts: Sequence[_Account],
+    places: Mapping[bytes, Position],
+    subscriptions: Mapping[UUID, Subscription],
+    logs: Logs,
+    number: int,
+) -> Iterator[bytes]:
+    """Each event's id says how far the client is, so that it may be interrupted at any of them."""
+    told = {
+        each.credential_id: place_of(each.credential_id, places[name_in_places(each.credential_id)])
+        for each in accounts
+        if each.missed is not None
+    }
+    for account in accounts:
+        whose, subscription = account.credential_id, account.subscription
+        for event, position in _events(account, logs):
+            if position is not None:
+                told[whose] = place_of(whose, position)
+            if subscriptions.get(whose) is subscription:  # nothing more of one that was paused or removed
+                event_id = event_id_of(_ELSEWHERE, 0, joined(told.values()))
+                yield event_text(event, credential_id=whose, sequence=number, event_id=event_id if told else None)
+
+
+def _events(account: _Account, logs: Logs) -> Iterator[tuple[StreamEvent, Position | None]]:
+    """Yields the events, each with the position that the client has reached with it."""
+    if account.missed is None:
+        state = [*logs.known(account.subscription), *account.subscription.problems()]
+        events = [GAP, *state]
+        for event in events[:-1]:
+            yield event, None
+        yield events[-1], account.position
+        return
+    for entry in account.missed:
+        events = [event for news in entry.news or () if (event := _event_of(news)) is not None]
+        for index, event in enumerate(events):
+            yield event, entry.position if index == len(events) - 1 else None
+
+
+def _event_of(news: News) -> StreamEvent | None:
+    if isinstance(news, Trouble):
+        return problem_event(news.problem, resolved=news.is_over)
+    return news if isinstance(news, StreamEvent) else None
