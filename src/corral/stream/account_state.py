@@ -67,7 +67,7 @@ class AccountState:
                 held = _Held(position, event)
             self._positions[position.asset_id] = held
         if not count_unreadable(entries):
-            return events + [_closed(held.event) for held in before.values()]
+            return events + [closed(held.event) for held in before.values()]
         return events + self._keep_stale(before)
 
     def _keep_stale(self, before: Mapping[str, _Held]) -> list[StreamEvent]:
@@ -81,8 +81,9 @@ class AccountState:
         return events
 
 
-def _closed(event: StreamEvent) -> StreamEvent:
-    closed = _changed(
+def closed(event: StreamEvent) -> StreamEvent:
+    """Returns the event that says that this position is gone."""
+    changed = _changed(
         event,
         qty="0",
         qty_available="0",
@@ -94,7 +95,7 @@ def _closed(event: StreamEvent) -> StreamEvent:
         unrealized_intraday_plpc=None,
         stale=False,
     )
-    return replace(closed, is_last=True)
+    return replace(changed, is_last=True)
 
 
 def _changed(event: StreamEvent, **changes: object) -> StreamEvent:

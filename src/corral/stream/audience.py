@@ -1,14 +1,17 @@
 """Who receives an account's events in this process, whichever process asks Alpaca for them."""
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol, final
+from typing import TYPE_CHECKING, Protocol, final
 
 from corral.credentials.reader import OpenCredential
-from corral.stream.events import GAP, Described, Position, StreamEvent
+from corral.stream.events import GAP, Described, Kind, Position, StreamEvent
 from corral.stream.frame_listeners import FrameListeners
 from corral.stream.news import FramesMissed, Handover, Liveness, News, SocketFrame, Trouble
 from corral.stream.subscriptions import Part, Subscription, Subscriptions
 from corral.stream.told import Told
+
+if TYPE_CHECKING:
+    from corral.stream.order_tracker import OrderTracker
 
 
 class Outlet(Protocol):
@@ -49,13 +52,15 @@ class Audience:
     the log.
     """
 
-    __slots__ = ("_subscriptions", "frames", "position", "told")
+    __slots__ = ("_ledger", "_subscriptions", "frames", "position", "told")
 
     def __init__(self, subscriptions: Subscriptions) -> None:
         self.frames = FrameListeners(subscriptions)
         self.told = Told()
         self.position: Position | None = None
         self._subscriptions = subscriptions
+        # What subscriptions here were told of orders, if that may differ from what the account's log says.
+        self._ledger: OrderTracker | None = None
 
     def known(self) -> list[StreamEvent]:
         return self.told.events()
@@ -70,7 +75,10 @@ class Audience:
     def publish(self, events: Iterable[StreamEvent]) -> None:
         for event in events:
             self.told.take(event)
-            self._send(event)
+            is_order = event.kind is Kind.ORDER
+            news = event if self._ledger is None or not is_order else self._ledger.catch_up(event)
+            if news is not None:
+                self._send(news)
 
     def refresh(self, event: StreamEvent) -> None:
         self.told.take(event)
@@ -127,15 +135,29 @@ class Audience:
             subscription.position = position
 
     def begin_anew(self, told: Told, position: Position | None) -> None:
-        """Takes what was told elsewhere instead of what is known here. Those who were told something have a gap."""
+        """Takes what was told elsewhere instead of what was told here.
+
+        Subscriptions are told the difference. If it is not known exactly, that is a gap.
+        """
         former, self.told = self.told, told
         self.move(position)
         self.frames.set_live(is_live=told.is_live)
         self.frames.end()
-        for event in [GAP, *told.events()]:
+        difference = self._difference(former)
+        for event in difference if difference is not None else [GAP, *told.events()]:
             self._send(event)
         for part in former.problems.keys() | told.problems.keys():
             self.report(part, told.problems.get(part))
+
+    def _difference(self, former: Told) -> list[StreamEvent] | None:
+        if not any(self._subscriptions.accepted()):
+            self._ledger = None
+            return []
+        self._ledger = self._ledger or former.tracker
+        if self._ledger.look_back_to() is None or not self._ledger.is_within(self.told.tracker, self.told.orders):
+            return None
+        orders = [self._ledger.catch_up(event) for event in self.told.orders.values()]
+        return [*self.told.events(), *self.told.closed_since(former), *filter(None, orders)]
 
     def _send(self, event: StreamEvent) -> None:
         for subscription in self._subscriptions.accepted():

@@ -4,10 +4,11 @@ The socket can miss events, so an account's orders are also scanned over REST, o
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Context, Decimal
+from itertools import chain
 from typing import Any, Final, final
 
 import orjson
@@ -86,6 +87,36 @@ class OrderTracker:
         if seen is not None:
             now.is_corrected = seen.is_corrected or now.filled < seen.filled or (seen.is_over and not now.is_over)
         self._enter(event["id"], now)
+
+    def entries(self) -> Iterator[tuple[str, _Entry]]:
+        return chain(self._open.items(), self._over.items())
+
+    def is_within(self, other: "OrderTracker", known: Container[str]) -> bool:
+        """Whether `catch_up` is given all that `other` knows beyond this, by the last events of the `known` orders."""
+        return all(
+            order_id in known or not self._is_behind(entry, self._seen(order_id)) for order_id, entry in other.entries()
+        )
+
+    def catch_up(self, event: StreamEvent) -> StreamEvent | None:
+        """Returns what is new in an event that another tracker has published of the same account."""
+        fields = orjson.loads(event.body)
+        seen, now = self._seen(event.about), _published(fields)
+        is_correction = fields["event"] in _CORRECTIONS
+        if not self._is_behind(now, seen, is_correction=is_correction):
+            return None
+        now.published = Decimal(0)
+        if seen is not None:
+            now.published = seen.published
+            now.is_corrected = seen.is_corrected or now.filled < seen.filled or (seen.is_over and not now.is_over)
+        since = _EXACT.subtract(now.filled, now.published)
+        now.published = now.filled
+        self._enter(event.about, now)
+        return replace(event, body=orjson.dumps({**fields, "filled_since": f"{since:f}"}))
+
+    def _is_behind(self, now: _Entry, seen: _Entry | None, *, is_correction: bool = False) -> bool:
+        if seen is None:
+            return now.submitted > self._floor or not now.submitted
+        return _is_later(now, seen, is_correction=is_correction)
 
     def begin(self, orders: Iterable[Order]) -> None:
         """Records the orders that exist when the feed begins, without publishing them."""

@@ -1,8 +1,10 @@
 """What has been told of an account in this process: what new readers begin with, and what must not be told again."""
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, final
 
 from corral.stream.account_log import Loaded
+from corral.stream.account_state import closed
 from corral.stream.events import Described, Kind, StreamEvent
 from corral.stream.news import Liveness, News, Trouble, read, written
 from corral.stream.order_tracker import OrderTracker
@@ -11,16 +13,20 @@ if TYPE_CHECKING:
     from corral.stream.subscriptions import Part
 
 
+MOST_ORDERS: Final = 100  # whose last event is kept
+
+
 @final
 class Told:
     """Keeps the last of each thing while Alpaca does not respond; a problem says that it is stale."""
 
-    __slots__ = ("_account", "_positions", "is_live", "problems", "tracker")
+    __slots__ = ("_account", "_positions", "is_live", "orders", "problems", "tracker")
 
     def __init__(self) -> None:
         self.tracker: Final = OrderTracker()
         self.problems: dict[Part, Described] = {}
         self.is_live = False  # whether all frames of the account's socket are passed on
+        self.orders: OrderedDict[str, StreamEvent] = OrderedDict()  # the last event of each
         self._account: StreamEvent | None = None
         self._positions: dict[str, StreamEvent] = {}
 
@@ -49,15 +55,20 @@ class Told:
     def dump(self) -> list[Any]:
         """Returns all of it in JSON's types."""
         troubles = [Trouble(part, problem) for part, problem in self.problems.items()]
-        news = [written(each) for each in [*self.events(), *troubles, Liveness(self.is_live)]]
+        news = [written(each) for each in [*self.events(), *self.orders.values(), *troubles, Liveness(self.is_live)]]
         return [news, self.tracker.dump()]
 
     def events(self) -> list[StreamEvent]:
         account = [] if self._account is None else [self._account]
         return account + list(self._positions.values())
 
+    def closed_since(self, former: "Told") -> list[StreamEvent]:
+        """Returns the events for positions that are no longer there."""
+        positions = [event for event in former.events() if event.kind is Kind.POSITION]
+        return [closed(event) for event in positions if event.about not in self._positions]
+
     def take(self, news: News) -> None:
-        """Takes what is told, but for the orders: whoever works out their events has tracked them."""
+        """Takes what is told. Whoever has worked out an event of an order has tracked the order, too."""
         match news:
             case StreamEvent(kind=Kind.ACCOUNT_DATA):
                 self._account = news
@@ -65,6 +76,11 @@ class Told:
                 self._positions.pop(news.about, None)
             case StreamEvent(kind=Kind.POSITION):
                 self._positions[news.about] = news
+            case StreamEvent(kind=Kind.ORDER):
+                self.orders[news.about] = news
+                self.orders.move_to_end(news.about)
+                if len(self.orders) > MOST_ORDERS:
+                    self.orders.popitem(last=False)
             case Trouble(part, is_over=True):
                 self.problems.pop(part, None)
             case Trouble(part, problem):

@@ -1,0 +1,155 @@
+"""Real processes with subscriptions to one account: what becomes of it when one of them is killed, stopped or ends."""
+
+import asyncio
+import signal
+from collections.abc import AsyncGenerator, Generator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+
+from corral_sandbox import Sandbox
+from tests.conftest import Faults
+from tests.journeys.program import Running, free_port, running
+from tests.people import Person
+from tests.stream.sse_client import SseClient, listening_to
+from tests.stream.test_feeds import handshakes
+from tests.stream.trading import Trader, filled, filled_by_order, trader, trading_key
+from tests.valkey.servers import ENGINES, Server
+
+PATIENCE = 120.0
+
+
+@pytest.fixture(params=ENGINES)
+def server(request: pytest.FixtureRequest, folder: Path) -> Generator[Server]:
+    with Server(request.param, folder / "server") as server:
+        yield server
+
+
+@dataclass
+class Fleet:
+    settings: dict[str, str]
+    stack: AsyncExitStack
+
+    async def start(self) -> tuple[Running, str]:
+        program = await self.stack.enter_async_context(running("serve", **self.settings, port=free_port()))
+        return program, await program.url()
+
+    async def listen(self, url: str, person: Person, last_event_id: str | None = None) -> SseClient:
+        headers = {"Authorization": f"Bearer {person.token}"}
+        session = await self.stack.enter_async_context(ClientSession(url, headers=headers))
+        return await self.stack.enter_async_context(listening_to(session, last_event_id=last_event_id))
+
+
+@pytest.fixture
+async def fleet(
+    against_sandbox: dict[str, str], on_the_runs_database: dict[str, str], server: Server
+) -> AsyncGenerator[Fleet]:
+    usual = {name: value for name, value in against_sandbox.items() if name != "port"}
+    async with AsyncExitStack() as stack:
+        yield Fleet(usual | on_the_runs_database | {"valkey_url": server.url}, stack)
+
+
+@asynccontextmanager
+async def trading(sandbox: Sandbox, person: Person) -> AsyncGenerator[tuple[str, dict[str, Any], Trader]]:
+    key_id = await trading_key(sandbox)
+    credential = await person.store(key_id)
+    async with trader(sandbox, key_id) as somebody:
+        yield key_id, credential, somebody
+
+
+async def until_summed(sse: SseClient, credential: dict[str, Any], who: Trader) -> None:
+    truth = filled(await who.orders())
+    await sse.wait_for(lambda: filled_by_order(sse, credential["id"]) == truth, patience=PATIENCE)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=lambda how: how.name)
+async def test_another_process_takes_over_and_every_fill_is_told_once(
+    fleet: Fleet, alice: Person, sandbox: Sandbox, how: signal.Signals
+) -> None:
+    first, first_url = await fleet.start()
+    _, second_url = await fleet.start()
+    async with trading(sandbox, alice) as (key_id, credential, her):
+        ended = await fleet.listen(first_url, alice)
+        await ended.until("position")
+        stays = await fleet.listen(second_url, alice)
+        await stays.until("position")
+        resting = await her.rest(qty="0.004")
+        await stays.until("order", id=resting["id"])
+        await her.order(qty="0.001")
+        await until_summed(stays, credential, her)
+        assert await handshakes(sandbox, key_id) == 1
+        await first.stop(how)
+        await her.order(qty="0.002")
+        await her.cancel(resting)
+        await until_summed(stays, credential, her)
+        await stays.until("order", id=resting["id"], status="canceled", patience=PATIENCE)
+        back = await fleet.listen(second_url, alice, ended.last_id)
+        await back.until("order", id=resting["id"], status="canceled")
+        assert not stays.of("gap")
+        assert not back.of("gap")
+        assert "order_stream_taken" not in {event.data["code"] for event in stays.of("problem")}
+
+
+async def test_a_process_that_was_stopped_for_a_while_neither_asks_nor_tells_anything_more(
+    fleet: Fleet, alice: Person, sandbox: Sandbox, faults: Faults
+) -> None:
+    first, first_url = await fleet.start()
+    _, second_url = await fleet.start()
+    async with trading(sandbox, alice) as (key_id, credential, her):
+        paused = await fleet.listen(first_url, alice)
+        await paused.until("position")
+        stays = await fleet.listen(second_url, alice)
+        await stays.until("position")
+        await her.order(qty="0.001")
+        await until_summed(paused, credential, her)
+        first.process.send_signal(signal.SIGSTOP)
+        before = await faults.calls_of(key_id)
+        async with asyncio.timeout(PATIENCE):  # the other one asks now
+            while await faults.calls_of(key_id) < before + 3:  # noqa: ASYNC110 - the sandbox tells nobody
+                await asyncio.sleep(0.1)
+        await her.order(qty="0.002")
+        await until_summed(stays, credential, her)
+        first.process.send_signal(signal.SIGCONT)
+        await her.order(qty="0.003")
+        await until_summed(stays, credential, her)
+        await until_summed(paused, credential, her)
+        assert not stays.of("gap")
+        assert not paused.of("gap")
+
+
+async def test_without_valkey_each_process_goes_on_alone_and_afterwards_they_share_again(
+    fleet: Fleet, alice: Person, bob: Person, sandbox: Sandbox, server: Server
+) -> None:
+    programs = [await fleet.start() for _ in range(2)]
+    async with trading(sandbox, alice) as (key_id, credential, her):
+        his = await bob.store(key_id)
+        hers = await fleet.listen(programs[0][1], alice)
+        await hers.until("position")
+        bobs = await fleet.listen(programs[1][1], bob)
+        await bobs.until("position")
+        await her.order(qty="0.001")
+        server.kill()
+        for program, _ in programs:
+            await program.logs("valkey_away")
+        await her.order(qty="0.002")
+        await until_summed(hers, credential, her)
+        await until_summed(bobs, his, her)
+        server.start()
+        for program, _ in programs:
+            await program.logs("valkey_back")
+        await her.order(qty="0.003")
+        await until_summed(hers, credential, her)
+        await until_summed(bobs, his, her)
+        before = await handshakes(sandbox, key_id)
+        for number in range(3):  # also once they share again
+            await asyncio.sleep(1)
+            await her.order(qty=f"0.00{number + 1}")
+            await until_summed(hers, credential, her)
+            await until_summed(bobs, his, her)
+        assert not hers.of("gap")
+        assert not bobs.of("gap")
+        assert await handshakes(sandbox, key_id) <= before + 1
