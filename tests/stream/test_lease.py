@@ -130,18 +130,6 @@ async def test_the_next_holder_knows_that_the_place_may_still_be_counted(valkey:
     assert (await acquired(Leases(other))).had_place
 
 
-async def test_an_entry_whose_answer_was_lost_is_written_once(valkey: Valkey) -> None:
-    lease = await acquired(Leases(valkey))
-    log = AccountLog(valkey, lease)
-    await log.append([[Handover(None)], [GAP]])
-    position = log.position
-    log.position = Position(lease.number, 1)  # as if the answer had been lost
-    assert await log.append([[GAP], [GAP]])
-    assert position == Position(lease.number, 2)
-    loaded = await load(valkey, ACCOUNT)
-    assert [entry.position.sequence for entry in loaded.entries] == [1, 2, 3]
-
-
 async def test_leases_are_renewed_by_themselves(valkey: Valkey, other: Valkey) -> None:
     mine = Leases(valkey)
     keeping = asyncio.ensure_future(mine.keep())

@@ -30,12 +30,19 @@ SNAPSHOT_AT_REST_SECONDS: Final = 30.0
 _OLDEST_MS: Final = int(KEEP_SECONDS * 1000)
 _LEFT_ALONE: Final = "0-0"
 
-# One that was written by an attempt whose answer was lost is not written again.
+# An entry that was written by an attempt whose answer was lost is not written again. No holder before this one can have
+# written one with a larger number: a log with such an entry has been tampered with, and is begun anew.
 _APPEND: Final = Script.of("""
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 for i = 4, #ARGV, 2 do
   local added = redis.pcall('XADD', KEYS[2], ARGV[i], 'e', ARGV[i + 1])
-  if type(added) == 'table' and added.err and #redis.call('XRANGE', KEYS[2], ARGV[i], ARGV[i]) == 0 then return 0 end
+  if type(added) == 'table' and added.err then
+    local found = redis.call('XRANGE', KEYS[2], ARGV[i], ARGV[i])
+    if #found == 0 or found[1][2][2] ~= ARGV[i + 1] then
+      redis.call('DEL', KEYS[2])
+      redis.call('XADD', KEYS[2], ARGV[i], 'e', ARGV[i + 1])
+    end
+  end
 end
 if ARGV[3] ~= '0-0' then redis.call('XTRIM', KEYS[2], 'MINID', ARGV[3]) end
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
@@ -81,7 +88,10 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """`last` is the position of the last entry that was ever written, also if that is no longer there."""
+    """`last` is the position of the last entry that was ever written, also if that is no longer there.
+
+    Entries at the end that can't be read are left out.
+    """
 
     snapshot: Snapshot | None
     last: Position | None
@@ -150,6 +160,7 @@ class AccountLog:
         self._valkey = valkey
         self._lease = lease
         self._kept = _Kept()
+        self._unanswered: list[tuple[Position, bytes]] = []
         self._saved_at = -inf
         self._entries_since = self._bytes_since = 0  # the last snapshot
 
@@ -157,12 +168,16 @@ class AccountLog:
         return Position(self._lease.number, 1 if self.position is None else self.position.sequence + 1)
 
     async def append(self, batches: Sequence[Sequence[News]]) -> bool:
-        """Writes an entry for each batch. Returns whether the lease was still ours."""
+        """Writes an entry for each batch. Returns whether the lease was still ours.
+
+        After ValkeyAway, it is to be called with the same batches again: they may have been written.
+        """
         keys, first = self._lease.keys, self.next_position()
-        entries: list[tuple[Position, bytes]] = []
-        for index, news in enumerate(batches):
-            position = Position(first.number, first.sequence + index)
-            entries.append((position, self._sealed(position, news)))
+        if not self._unanswered:
+            for index, news in enumerate(batches):
+                position = Position(first.number, first.sequence + index)
+                self._unanswered.append((position, self._sealed(position, news)))
+        entries = self._unanswered
         written_entries = [value for position, sealed in entries for value in (position.entry_id, sealed)]
         if not self._lease.holds():
             return False
@@ -174,6 +189,7 @@ class AccountLog:
             self._entries_since += 1
             self._bytes_since += len(sealed)
         self.position = entries[-1][0]
+        self._unanswered = []
         return True
 
     def seconds_until_save(self) -> float:
@@ -226,7 +242,12 @@ async def load(valkey: "Valkey", account: str) -> Loaded:
         if opened is not None:
             entry_id, told = opened.value
             snapshot = Snapshot(Position.of(entry_id), told)
-    return Loaded(snapshot, Position.of(last) if last else None, entries_in(valkey, account, rows))
+    entries = entries_in(valkey, account, rows)
+    if not entries or entries[-1].news is not None:
+        return Loaded(snapshot, Position.of(last) if last else None, entries)
+    while entries and entries[-1].news is None:  # nobody can tell whether there ever was one
+        entries.pop()
+    return Loaded(snapshot, entries[-1].position if entries else snapshot and snapshot.position, entries)
 
 
 def entries_in(valkey: "Valkey", account: str, rows: Sequence[Any]) -> list[Entry]:

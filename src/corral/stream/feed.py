@@ -15,11 +15,12 @@ from corral.stream.account_log import Entry, load
 from corral.stream.audience import Audience, Outlet
 from corral.stream.events import Position, StreamEvent
 from corral.stream.frame_listeners import FrameListener
+from corral.stream.permit import Permit, always
 from corral.stream.sharing import Sharing
 from corral.stream.subscriptions import Subscription, Subscriptions
 from corral.stream.turns import Turns
 from corral.stream.verifier import Verifier
-from corral.stream.watch import Permit, Watch, always
+from corral.stream.watch import Watch
 from corral.valkey.errors import ValkeyAway
 
 AccountKey = tuple[Environment, str]
@@ -149,6 +150,8 @@ class Feed:
     def _report_bug(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (bug := task.exception()):
             _log.error("feed_broke", exc_info=bug)
+            if self._turns is not None:
+                self._turns.give_up()
             self.audience.report("polling", InternalError())
 
     def _release(self, subscription: Subscription) -> None:

@@ -1,7 +1,7 @@
 """Listens to Alpaca's trade_updates for one account, while anyone subscribes to it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Hashable
 from http import HTTPStatus
 from math import inf
 from typing import Final, final
@@ -14,6 +14,7 @@ from corral.secret import Secret
 from corral.stream.audience import Outlet
 from corral.stream.backoff import Backoff
 from corral.stream.order_tracker import OrderTracker
+from corral.stream.permit import Permit
 from corral.stream.poller import Poller
 from corral.stream.problems import OrdersDelayed, OrdersPolled
 from corral.stream.subscriptions import Subscription, Subscriptions
@@ -45,7 +46,7 @@ class TradeUpdatesListener:
         tracker: OrderTracker,
         poller: Poller,
         relay: TradeRelay,
-        permit: Callable[[], Awaitable[object]],
+        permit: Permit,
         is_place_doubtful: bool,
     ) -> None:
         """`is_place_doubtful` says that Alpaca may count the socket of another process, which is gone, for a while."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
 from typing import Final, final
 
 from corral.accounts.reader import AccountReader
@@ -14,6 +13,7 @@ from corral.stream.account_state import AccountState, account_event
 from corral.stream.audience import Audience, Outlet
 from corral.stream.backoff import Backoff
 from corral.stream.order_tracker import OrderBackfill
+from corral.stream.permit import Permit
 from corral.stream.problems import OrdersUnavailable, OrdersUnreadable, PositionsUnavailable, PositionsUnreadable
 from corral.stream.subscriptions import Part, Subscription, Subscriptions
 
@@ -21,7 +21,9 @@ LONGEST_WAIT_SECONDS: Final = 30.0
 # Orders are scanned once in this many calls, also while the socket is connected, in case it misses an event.
 CALLS_BETWEEN_SCANS: Final = 5
 CALLS_BETWEEN_SCANS_WHILE_CONNECTED: Final = 15
-CALLS_BETWEEN_SCANS_IN_DOUBT: Final = 1  # while Alpaca may count the socket of a process that is gone
+# While Alpaca may count the socket of a process that is gone, which it does for about 90 seconds.
+CALLS_BETWEEN_SCANS_IN_DOUBT: Final = 1
+DOUBTFUL_SECONDS: Final = 120.0
 SCANS_BETWEEN_CORRECTIONS: Final = 10  # once in this many scans, finished orders are included
 
 
@@ -69,7 +71,7 @@ class Poller:
         subscriptions: Subscriptions,
         audience: Audience,
         outlet: Outlet,
-        permit: Callable[[], Awaitable[object]],
+        permit: Permit,
         is_place_doubtful: bool,
     ) -> None:
         self.is_connected = False  # whether the account's socket is open
@@ -79,7 +81,7 @@ class Poller:
         self._audience = audience
         self._outlet = outlet
         self._permit = permit
-        self._calls_between_scans = CALLS_BETWEEN_SCANS_IN_DOUBT if is_place_doubtful else CALLS_BETWEEN_SCANS
+        self._doubtful_until = asyncio.get_running_loop().time() + DOUBTFUL_SECONDS if is_place_doubtful else 0.0
         self._state = AccountState()
         self._state.load(audience.told.events())
         self._tracker = audience.told.tracker
@@ -225,5 +227,7 @@ class Poller:
         self._scans += 1
 
     def _is_time_to_scan(self) -> bool:
-        calls = CALLS_BETWEEN_SCANS_WHILE_CONNECTED if self.is_connected else self._calls_between_scans
+        calls = CALLS_BETWEEN_SCANS_WHILE_CONNECTED if self.is_connected else CALLS_BETWEEN_SCANS
+        if not self.is_connected and asyncio.get_running_loop().time() < self._doubtful_until:
+            calls = CALLS_BETWEEN_SCANS_IN_DOUBT
         return self._is_scan_due or self._calls_since_scan > calls

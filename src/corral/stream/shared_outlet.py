@@ -52,6 +52,7 @@ class SharedOutlet:
         self._changed = asyncio.Event()
         self._is_alone = True
         self._is_live = False  # whether all frames arrive here
+        self._batches: list[list[_Pending]] = []  # those that may have been written
         self._has_tracked = False
         self._reported: dict[Part, Described] = {}  # what is to be told, or was
 
@@ -64,7 +65,7 @@ class SharedOutlet:
 
     def refresh(self, event: StreamEvent) -> None:
         """Is not worth an entry: the others have the same figures, as of an earlier moment."""
-        if self._is_alone:
+        if self._is_alone or not self._pending:
             self._audience.refresh(event)
 
     def report(self, part: Part, problem: Described | None) -> None:
@@ -109,6 +110,7 @@ class SharedOutlet:
     def begin_writing(self, handover: Handover) -> None:
         """From now on, what is told is to be written by `write`, beginning with this."""
         self._is_alone = False
+        self._batches = []
         self._reported = dict(self._audience.told.problems)
         for pending in self._pending:
             if isinstance(pending.news, Trouble):
@@ -166,9 +168,10 @@ class SharedOutlet:
         return await log.save(self._audience.told.dump())
 
     async def _write_some(self, log: AccountLog) -> bool:
-        batches = self._next_batches()
+        batches = self._batches = self._batches or self._next_batches()
         if not await log.append([[pending.news for pending in batch] for batch in batches]):
             return False
+        self._batches = []
         first = log.position
         assert first is not None  # noqa: S101 - just written
         start = first.sequence - len(batches)

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, Protocol, final
 
+from corral.logs import get_logger
 from corral.stream.lease import AccountKeys, Leases
 from corral.stream.log_reader import LogReader
 from corral.valkey.errors import ValkeyAway
@@ -12,6 +13,8 @@ from corral.valkey.script import Script
 
 if TYPE_CHECKING:
     from corral.valkey.client import Valkey
+
+_log = get_logger()
 
 LOOK_EVERY_SECONDS: Final = 1.0
 WANTED_SECONDS: Final = 4.0  # that a process wants something of an account, after it last said so
@@ -90,9 +93,17 @@ async def open_sharing(valkey: "Valkey") -> AsyncGenerator[Sharing]:
     sharing = Sharing(valkey)
     loop = asyncio.get_running_loop()
     tasks = [loop.create_task(work) for work in (sharing.leases.keep(), sharing.reader.run(), sharing.look())]
+    for task in tasks:
+        task.add_done_callback(_report_bug)
     try:
         yield sharing
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _report_bug(task: "asyncio.Task[None]") -> None:
+    """Leases run out then, so that other processes take over."""
+    if not task.cancelled() and (bug := task.exception()):
+        _log.error("sharing_broke", exc_info=bug)

@@ -15,6 +15,7 @@ from corral.errors import Problem
 from corral.logs import get_logger
 from corral.stream.audience import Outlet
 from corral.stream.missed_updates import Irreconcilable, MissedUpdate, Shown, ToldOrders, key_of
+from corral.stream.permit import Permit
 
 LONGEST_AWAY_SECONDS: Final = 900.0  # then those who listen are better told to look for themselves
 MOST_HELD: Final = 1_000  # frames that arrive while it is found out what was missed
@@ -39,8 +40,11 @@ class TradeRelay:
     While nobody listens, it asks for nothing.
     """
 
-    def __init__(self, accounts: AccountReader, outlet: Outlet, has_listeners: Callable[[], bool]) -> None:
+    def __init__(
+        self, accounts: AccountReader, outlet: Outlet, *, has_listeners: Callable[[], bool], permit: Permit
+    ) -> None:
         self._accounts = accounts
+        self._permit = permit
         self._outlet = outlet
         self._has_listeners = has_listeners
         self._through: OpenCredential | None = None  # None while there is no connection
@@ -219,6 +223,7 @@ class TradeRelay:
         return list(found.values())
 
     async def _documents(self, through: OpenCredential, path: str, **parameters: str) -> Sequence[Fields]:
+        await self._permit()
         return await self._accounts.documents(through, path, parameters)
 
     async def _tell_frame(self, told: ToldOrders, frame: UpdateFrame) -> None:

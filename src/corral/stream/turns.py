@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Final, Protocol, final
 
 from corral.logs import get_logger
@@ -11,12 +12,13 @@ from corral.stream.audience import Audience, Outlet
 from corral.stream.events import Position
 from corral.stream.lease import LEASE_SECONDS, RENEW_SECONDS, Lease, now
 from corral.stream.news import Handover, Release
+from corral.stream.permit import Permit
 from corral.stream.shared_outlet import SharedOutlet
 from corral.stream.sharing import Sharing
 from corral.stream.subscriptions import Subscriptions
 from corral.stream.told import Told
 from corral.stream.verifier import Verifier
-from corral.stream.watch import Permit, Watch
+from corral.stream.watch import Watch
 from corral.valkey.errors import ValkeyAway
 
 LOOK_SECONDS: Final = 0.1  # for Valkey, while it is away
@@ -82,6 +84,11 @@ class Turns:
             except ValkeyAway:
                 await asyncio.sleep(LOOK_SECONDS)
 
+    def give_up(self) -> None:
+        """After a bug: whoever else has subscriptions takes over."""
+        if self._lease is not None:
+            self._forget(self._lease)
+
     async def close(self) -> None:
         """Closes the socket, and hands over to another process that has subscriptions."""
         if self.watch is not None:
@@ -128,7 +135,7 @@ class Turns:
                 self._begin(is_place_doubtful=lease.had_place)
             self._outlet.begin_writing(Handover(after))
             self._note_interest()
-            async with _running(self._outlet.write(log, lease)):
+            async with _running(self._outlet.write(log, lease), broken=lease.lose):
                 await self._keep(lease)
         except ValkeyAway:  # the watch goes on, in this process alone
             self._forget(lease)
@@ -171,6 +178,7 @@ class Turns:
                 self._sharing.followers.discard(self)
             if lease is not None or not self._is_missing:
                 return lease
+            await asyncio.sleep(TRY_SECONDS)
 
     async def _wait_for_lease(self) -> Lease | None:
         """Returns None when an entry was missed, or Valkey has been away for as long as a lease lasts."""
@@ -275,9 +283,10 @@ class Turns:
 
 
 @asynccontextmanager
-async def _running(work: Coroutine[None, None, None]) -> AsyncGenerator[None]:
+async def _running(work: Coroutine[None, None, None], *, broken: Callable[[], object] = bool) -> AsyncGenerator[None]:
+    """Does it meanwhile. `broken` is called for a bug that has ended it."""
     task = asyncio.get_running_loop().create_task(work)
-    task.add_done_callback(_report_bug)
+    task.add_done_callback(partial(_report_bug, broken))
     try:
         yield
     finally:
@@ -285,6 +294,7 @@ async def _running(work: Coroutine[None, None, None]) -> AsyncGenerator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-def _report_bug(task: "asyncio.Task[None]") -> None:
+def _report_bug(broken: Callable[[], object], task: "asyncio.Task[None]") -> None:
     if not task.cancelled() and (bug := task.exception()):
         _log.error("feed_broke", exc_info=bug)
+        broken()

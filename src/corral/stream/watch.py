@@ -1,7 +1,7 @@
 """What one process does about an account at Alpaca: polls, the socket, and what follows from both."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import final
 
@@ -11,18 +11,12 @@ from corral.errors import InternalError
 from corral.logs import get_logger
 from corral.stream.audience import Audience, Outlet
 from corral.stream.order_updates import TradeUpdatesListener
+from corral.stream.permit import Permit, always
 from corral.stream.poller import Poller
 from corral.stream.subscriptions import Subscription, Subscriptions
 from corral.stream.trade_relay import TradeRelay
 
 _log = get_logger()
-
-Permit = Callable[[], Awaitable[object]]
-"""Returns when this process may ask Alpaca about the account. To be awaited right before each call."""
-
-
-async def always() -> None:
-    """The permit of a process that shares nothing."""
 
 
 @final
@@ -50,7 +44,7 @@ class Watch:
         `is_place_doubtful` says that Alpaca may count the socket of another process, which is gone, for a while.
         """
         self._outlet = outlet
-        self.relay = TradeRelay(accounts, outlet, has_listeners)
+        self.relay = TradeRelay(accounts, outlet, has_listeners=has_listeners, permit=permit)
         self._poller = Poller(
             accounts,
             interval_seconds,
