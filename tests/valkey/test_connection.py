@@ -5,10 +5,10 @@ import random
 from pathlib import Path
 
 import pytest
+import redis
 
-from corral.valkey import client
+from corral.valkey import client, connection
 from corral.valkey.client import Valkey, open_valkey
-from corral.valkey.connection import MOST_WAITING
 from corral.valkey.errors import ValkeyAway
 from corral.valkey.script import Script
 from corral.vault import Vault
@@ -181,10 +181,13 @@ async def test_a_process_that_is_busy_does_not_call_the_server_late(
         assert valkey.is_here
 
 
-async def test_what_waits_is_bounded(server: Server, vault: Vault, patient: None) -> None:
+async def test_what_waits_is_bounded(
+    server: Server, vault: Vault, patient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "MOST_WAITING", 100)
     async with open_valkey(server.address, vault) as valkey:
         server.freeze()
-        asked = [asyncio.ensure_future(valkey.run(ECHO, [], "1")) for _ in range(MOST_WAITING + 1)]
+        asked = [asyncio.ensure_future(valkey.run(ECHO, [], "1")) for _ in range(101)]
         with pytest.raises(ValkeyAway, match="too many"):
             await asked[-1]
         server.thaw()
@@ -194,7 +197,7 @@ async def test_what_waits_is_bounded(server: Server, vault: Vault, patient: None
 async def test_the_time_is_the_servers(valkey: Valkey, server: Server) -> None:
     seconds, microseconds = await valkey.run(Script.of("return redis.call('TIME')"), [])
     now_ms = int(seconds) * 1000 + int(microseconds) // 1000
-    assert -5 <= valkey.server_ms() - now_ms < 60_000
+    assert -5_000 <= valkey.server_ms() - now_ms < 60_000
 
 
 @pytest.mark.parametrize("happens", ["its primary is killed", "its primary is replaced"])
@@ -213,16 +216,37 @@ async def test_a_fail_over_behind_sentinels_is_followed(
             if happens == "its primary is killed":
                 primary.kill()
             else:
-                sentinel.ask("SENTINEL", "FAILOVER", "corral")
+                await until(lambda: _is_replaced(sentinel), "the Sentinel finds the replica fit")
             await until(lambda: _role(replica) == b"master", "promoted")
             await until(lambda: _wrote_to(valkey) == replica.port, "followed")
             assert await valkey.run(WRITE, [key], "2") == b"2"
             assert replica.ask("GET", key) == b"2"
 
 
+async def test_a_cut_off_primary_is_left(engine: Engine, tmp_path: Path, vault: Vault, patient: None) -> None:
+    """It still answers Corral and takes writes, which nobody will see, while the Sentinels have promoted another."""
+    with (
+        Server(engine, tmp_path / "one") as primary,
+        Server(engine, tmp_path / "two") as promoted,
+        Sentinel(engine, tmp_path / "sentinel", primary) as sentinel,
+    ):
+        async with opened(sentinel.address, vault) as valkey:
+            assert _wrote_to(valkey) == primary.port
+            sentinel.ask("SENTINEL", "REMOVE", "corral")
+            sentinel.ask("SENTINEL", "MONITOR", "corral", "127.0.0.1", str(promoted.port), "1")
+            await until(lambda: _wrote_to(valkey) == promoted.port, "followed")
+
+
 def _knows_replica(sentinel: Server) -> bool:
     replicas = sentinel.ask("SENTINEL", "REPLICAS", "corral")
     return "b'slave'" in str(replicas)
+
+
+def _is_replaced(sentinel: Server) -> bool:
+    try:
+        return sentinel.ask("SENTINEL", "FAILOVER", "corral") in {b"OK", True}
+    except redis.ResponseError as error:
+        return "INPROG" in str(error)
 
 
 def _role(server: Server) -> object:

@@ -46,6 +46,7 @@ _OF_THE_SERVER: Final = {
     "WRONGPASS": _LOGIN,
     "NOPERM": PERMISSIONS,
 }
+_NO_PERMISSION_IN_A_SCRIPT: Final = ("user executing the script can't", "ACL failure in script")  # Redis, Valkey
 
 
 class _Waiting(NamedTuple):
@@ -333,7 +334,7 @@ def _too_old() -> ValkeyRefused:
 
 def _code(error: errors.RedisError) -> str:
     """Returns the first word of the answer, such as WRONGTYPE; the library takes some of them away."""
-    if "user executing the script can't" in str(error):
+    if any(words in str(error) for words in _NO_PERMISSION_IN_A_SCRIPT):
         return "NOPERM"
     code = getattr(error, "status_code", None) or str(error).partition(" ")[0]
     return code if isinstance(code, str) and code.isascii() and code.isupper() and code.isalpha() else "ERR"
