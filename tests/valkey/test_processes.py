@@ -12,7 +12,7 @@ from corral_sandbox import Sandbox
 from tests.conftest import Service, StartService
 from tests.people import Person, paper_key
 from tests.valkey.conftest import until
-from tests.valkey.servers import Server
+from tests.valkey.servers import PATIENCE, Server
 
 BURST = 320
 
@@ -24,7 +24,7 @@ async def _three(start_service: StartService, server: Server, patient: None) -> 
         yield [await stack.enter_async_context(start_service(**settings)) for _ in range(3)]
 
 
-async def statuses_at_alpaca(sandbox: Sandbox, key_id: str) -> Counter[int]:
+async def statuses_at_alpaca(sandbox: Sandbox, key_id: str) -> Counter[int | None]:
     async with ClientSession(sandbox.url) as client, client.get(f"/_requests/{key_id}") as answer:
         return Counter(item["status"] for item in (await answer.json())["items"])
 
@@ -51,8 +51,12 @@ async def test_a_burst_on_three_gets_no_429_of_alpacas(three: list[Service], ali
     before = await statuses_at_alpaca(sandbox, key_id)
     statuses = await statuses_of_burst(three, alice, credential["id"])
     asked = await statuses_at_alpaca(sandbox, key_id) - before
-    assert asked[429] == 0
-    assert 190 <= asked.total() <= 200, "and what is there is used up"
+    async with asyncio.timeout(PATIENCE):
+        while asked.total() + before.total() < 200 or asked[None]:  # calls of requests that were refused meanwhile
+            await asyncio.sleep(0.05)
+            asked = await statuses_at_alpaca(sandbox, key_id) - before
+    assert asked.keys() == {200}
+    assert asked.total() + before.total() == 200, "and what is there is used up"
     assert statuses.keys() <= {200, 429}
     assert statuses.total() == BURST
 

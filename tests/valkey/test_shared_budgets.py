@@ -51,8 +51,10 @@ async def settled(valkey: Valkey) -> None:
     await valkey.run(Script.of("return 1"), [])
 
 
-async def test_three_processes_at_once_make_no_more_requests_than_one(valkey: Valkey, vault: Vault) -> None:
-    async with open_valkey(valkey._address, vault) as second, open_valkey(valkey._address, vault) as third:
+async def test_three_processes_at_once_make_no_more_requests_than_one(
+    valkey: Valkey, server: Server, vault: Vault
+) -> None:
+    async with open_valkey(server.address, vault) as second, open_valkey(server.address, vault) as third:
         processes = [Process(one) for one in (valkey, second, third)]
         taken = await asyncio.gather(*(process.takes(110) for process in processes))
     assert sum(taken) == 200
@@ -213,7 +215,7 @@ async def test_everything_there_expires_and_nothing_names_an_account(
         one.budgets.update(KEY, reported(remaining=100))
         one.budgets.hold(KEY, {"Retry-After": "5"})
         await settled(valkey)
-        wire = []
+        wire: list[str] = []
         server.ask("ECHO", "that is all")
         while not wire or "that is all" not in wire[-1]:
             wire.append(str(monitor.next_command()))
@@ -274,7 +276,7 @@ async def _agree(valkey: Valkey, steps: list[tuple[object, ...]]) -> None:
     clock = Clock()
     alone, shared = Process(None, clock), Process(valkey, clock)
     await valkey.ask("DEL", valkey.names.key("budget", *KEY))
-    shared.budgets._merged[KEY] = valkey.times_away  # the copy is not merged: the server is what is tried
+    shared.budgets._merged[KEY] = valkey.times_away  # pyright: ignore[reportPrivateUsage]  # the server is what is tried
     for step in steps:
         await _turn(valkey, clock)
         answers = [await _done(process, clock, *step) for process in (alone, shared)]
