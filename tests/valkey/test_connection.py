@@ -179,8 +179,7 @@ async def test_a_process_that_is_busy_does_not_call_the_server_late(server: Serv
         writer = pipeline._connection._writer  # pyright: ignore[reportPrivateUsage]
         assert writer is not None
         select.select([writer.get_extra_info("socket")], [], [], PATIENCE)  # blocks the loop until it is there
-        waiting = pipeline._waiting  # pyright: ignore[reportPrivateUsage]
-        waiting[0] = waiting[0]._replace(asked_at=-math.inf)
+        pipeline._waiting[0].sent_at = -math.inf  # pyright: ignore[reportPrivateUsage]
         pipeline._look()  # pyright: ignore[reportPrivateUsage]
         assert await answer == b"there"
         assert valkey.is_here

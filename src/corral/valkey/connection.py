@@ -17,7 +17,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import Context
-from typing import Any, Final, NamedTuple, cast, final
+from dataclasses import dataclass
+from typing import Any, Final, cast, final
 
 from redis import exceptions as errors
 from redis.asyncio.connection import Connection, SSLConnection
@@ -52,16 +53,17 @@ _OF_THE_SERVER: Final = {
 _NO_PERMISSION_IN_A_SCRIPT: Final = ("user executing the script can't", "ACL failure in script")  # Redis, Valkey
 
 
-class _Waiting(NamedTuple):
+@dataclass(slots=True)
+class _Waiting:
     answer: "Future[Any]"
-    asked_at: float  # on the loop's clock
+    sent_at: float = math.inf  # on the loop's clock; until then, it is this process that is late
 
 
 @final
 class Pipeline:
     """An open connection. `lost` is called once, with what happened; after that every command raises ValkeyAway.
 
-    An answer that is not there after `limit_seconds` makes the connection a lost one.
+    An answer that is not there `limit_seconds` after its command was sent makes the connection a lost one.
     """
 
     def __init__(
@@ -72,7 +74,7 @@ class Pipeline:
         self.limit_seconds = limit_seconds
         self._tell_lost = lost
         self.reason: str | None = None  # why it is lost
-        self._outgoing: list[Sequence[bytes | str | int]] = []
+        self._outgoing: list[tuple[_Waiting, Sequence[bytes | str | int]]] = []
         self._has_outgoing = asyncio.Event()
         self._waiting: deque[_Waiting] = deque()
         self._loop = asyncio.get_running_loop()
@@ -87,12 +89,12 @@ class Pipeline:
         if len(self._waiting) >= MOST_WAITING:
             raise ValkeyAway("too many of its answers are outstanding")
         answer: Future[Any] = self._loop.create_future()
-        now = self._loop.time()
-        self._waiting.append(_Waiting(answer, now))
-        self._outgoing.append(command)
+        waiting = _Waiting(answer)
+        self._waiting.append(waiting)
+        self._outgoing.append((waiting, command))
         self._has_outgoing.set()
         if self._timer is None:
-            self._look_at(now + self.limit_seconds)
+            self._look_at(self._loop.time() + self.limit_seconds)
         return answer
 
     def hasten(self, limit_seconds: float) -> None:
@@ -128,8 +130,12 @@ class Pipeline:
             while True:
                 await self._has_outgoing.wait()
                 self._has_outgoing.clear()
-                commands, self._outgoing = self._outgoing, []
-                await self._connection.send_packed_command(self._connection.pack_commands(commands), check_health=False)
+                outgoing, self._outgoing = self._outgoing, []
+                now = self._loop.time()
+                for waiting, _ in outgoing:
+                    waiting.sent_at = now
+                commands = self._connection.pack_commands(command for _, command in outgoing)
+                await self._connection.send_packed_command(commands, check_health=False)
         except (errors.RedisError, OSError) as error:
             self.lose(reason_of(error))
 
@@ -169,10 +175,10 @@ class Pipeline:
         self._timer = None
         if not self._waiting:
             return
-        late_at = self._waiting[0].asked_at + self.limit_seconds
-        if self._loop.time() < late_at:
+        now, late_at = self._loop.time(), self._waiting[0].sent_at + self.limit_seconds
+        if now < late_at:
             self._passes = 0
-            self._look_at(late_at)
+            self._look_at(min(late_at, now + self.limit_seconds))
         elif self._passes < _PASSES:
             self._passes += 1
             self._timer = self._loop.call_soon(self._look, context=_NO_REQUEST)
