@@ -91,8 +91,7 @@ class Server:
     def connections(self) -> int:
         """How many clients are connected, besides the one that asks."""
         listed = self.ask("CLIENT", "LIST")
-        assert isinstance(listed, bytes | str | list)
-        return len(listed if isinstance(listed, list) else listed.splitlines()) - 1
+        return str(listed).count("addr=") - str(listed).count("laddr=") - 1
 
     def _configuration(self) -> list[str]:
         return []

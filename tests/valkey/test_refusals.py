@@ -7,7 +7,7 @@ import pytest
 from corral.edge.certificate import TlsFiles
 from corral.valkey.address import read_address
 from corral.valkey.client import open_valkey
-from corral.valkey.connection import _facts, _refuse_unfit
+from corral.valkey.connection import refuse_unfit
 from corral.valkey.errors import ValkeyRefused
 from corral.vault import Vault
 from tests.certificates import new_certificate
@@ -48,7 +48,7 @@ async def test_a_sentinel_in_the_place_of_a_server_is_refused(
 
 def test_an_older_redis_is_refused() -> None:
     with pytest.raises(ValkeyRefused, match="too old: Corral needs Valkey or Redis 7"):
-        _refuse_unfit(_facts(REDIS_6))
+        refuse_unfit(REDIS_6)
 
 
 async def test_a_wrong_password_is_refused(server: Server, vault: Vault, patient: None) -> None:

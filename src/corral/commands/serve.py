@@ -29,6 +29,7 @@ async def announce_service(network: NetworkEnvironment, services: Services, url:
         f"[bold]Corral[/] listens on {url}" + (f" as {settings.public_url}" if settings.public_url else ""),
         f"  data     {escape(str(database))}",
         f"  keyring  {escape(str(settings.keyring_path))} (back it up, separately from the data)",
+        f"  sharing  {escape(_sharing(services))}",
         *_tls(services),
         *(
             f"  trust    {escape(name)}={escape(value)} (changes which certificates are trusted)"
@@ -50,6 +51,16 @@ async def _remove_former(services: Services) -> list[str]:
     if services.settings.database_url is None:
         return await remove_former_clusters(services.settings.data_dir)
     return [] if services.addresses.owner is None else await drop_former_schemas(services.addresses.owner)
+
+
+def _sharing(services: Services) -> str:
+    """What several processes have in common."""
+    valkey = services.state["valkey"]
+    if valkey is None:
+        return "each process keeps everything in memory and counts alone; CORRAL_VALKEY_URL lets several count together"
+    if valkey.is_here:
+        return "requests to Alpaca are counted by all processes together, through CORRAL_VALKEY_URL"
+    return f"CORRAL_VALKEY_URL cannot be used now: {valkey.problem}; this process counts alone until it can"
 
 
 def _tls(services: Services) -> Iterator[str]:

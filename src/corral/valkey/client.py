@@ -196,7 +196,7 @@ class Valkey:
         self.problem = reason
         if not self._is_reported:
             self._is_reported = True
-            _log.warning("valkey_away", reason=reason, effect="this process counts and keeps answers alone")
+            _log.warning("valkey_away", reason=reason, effect="this process counts requests to Alpaca alone")
 
     def _repeat_if_unknown(
         self, answer: "asyncio.Future[Any]", script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | int]

@@ -16,7 +16,9 @@ from asyncio import Future
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final, NamedTuple, cast, final
+from contextvars import Context
+from dataclasses import dataclass
+from typing import Any, Final, cast, final
 
 from redis import exceptions as errors
 from redis.asyncio.connection import Connection, SSLConnection
@@ -26,7 +28,9 @@ from corral.valkey.errors import NoSuchScript, ValkeyAway, ValkeyRefused
 
 OLDEST_REDIS: Final = 7
 MOST_WAITING: Final = 10_000  # commands whose answers are not there yet
-_BUSY_SECONDS: Final = 0.02  # a timer that is later than this says that the process was busy, not the server late
+# After the limit, the event loop goes on for so many passes: if this process was busy, the answer is there and unread.
+_PASSES: Final = 6
+_NO_REQUEST: Final = Context()  # a timer is for all requests, and its log line has the id of none
 
 CANNOT: Final = "Valkey at CORRAL_VALKEY_URL cannot be used:"
 PERMISSIONS: Final = "its user may not do what Corral does: give it the ACL of docs/deploy.md"
@@ -46,18 +50,20 @@ _OF_THE_SERVER: Final = {
     "WRONGPASS": _LOGIN,
     "NOPERM": PERMISSIONS,
 }
+_NO_PERMISSION_IN_A_SCRIPT: Final = ("user executing the script can't", "ACL failure in script")  # Redis, Valkey
 
 
-class _Waiting(NamedTuple):
+@dataclass(slots=True)
+class _Waiting:
     answer: "Future[Any]"
-    asked_at: float  # on the loop's clock
+    sent_at: float = math.inf  # on the loop's clock; until then, it is this process that is late
 
 
 @final
 class Pipeline:
     """An open connection. `lost` is called once, with what happened; after that every command raises ValkeyAway.
 
-    An answer that is not there after `limit_seconds` makes the connection a lost one.
+    An answer that is not there `limit_seconds` after its command was sent makes the connection a lost one.
     """
 
     def __init__(
@@ -68,11 +74,12 @@ class Pipeline:
         self.limit_seconds = limit_seconds
         self._tell_lost = lost
         self.reason: str | None = None  # why it is lost
-        self._outgoing: list[Sequence[bytes | str | int]] = []
+        self._outgoing: list[tuple[_Waiting, Sequence[bytes | str | int]]] = []
         self._has_outgoing = asyncio.Event()
         self._waiting: deque[_Waiting] = deque()
         self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._passes = 0
         self._tasks = [self._loop.create_task(self._send()), self._loop.create_task(self._receive())]
 
     def ask(self, *command: bytes | str | int) -> "Future[Any]":
@@ -82,12 +89,12 @@ class Pipeline:
         if len(self._waiting) >= MOST_WAITING:
             raise ValkeyAway("too many of its answers are outstanding")
         answer: Future[Any] = self._loop.create_future()
-        now = self._loop.time()
-        self._waiting.append(_Waiting(answer, now))
-        self._outgoing.append(command)
+        waiting = _Waiting(answer)
+        self._waiting.append(waiting)
+        self._outgoing.append((waiting, command))
         self._has_outgoing.set()
         if self._timer is None:
-            self._look_at(now + self.limit_seconds)
+            self._look_at(self._loop.time() + self.limit_seconds)
         return answer
 
     def hasten(self, limit_seconds: float) -> None:
@@ -123,8 +130,12 @@ class Pipeline:
             while True:
                 await self._has_outgoing.wait()
                 self._has_outgoing.clear()
-                commands, self._outgoing = self._outgoing, []
-                await self._connection.send_packed_command(self._connection.pack_commands(commands), check_health=False)
+                outgoing, self._outgoing = self._outgoing, []
+                now = self._loop.time()
+                for waiting, _ in outgoing:
+                    waiting.sent_at = now
+                commands = self._connection.pack_commands(command for _, command in outgoing)
+                await self._connection.send_packed_command(commands, check_health=False)
         except (errors.RedisError, OSError) as error:
             self.lose(reason_of(error))
 
@@ -157,20 +168,22 @@ class Pipeline:
             self.lose(reason)
 
     def _look_at(self, due: float) -> None:
-        self._timer = self._loop.call_at(due, self._look, due)
+        self._timer = self._loop.call_at(due, self._look, context=_NO_REQUEST)
 
-    def _look(self, due: float) -> None:
+    def _look(self) -> None:
         """One timer for all commands. The oldest is the first to be late."""
         self._timer = None
         if not self._waiting:
             return
-        now, late_at = self._loop.time(), self._waiting[0].asked_at + self.limit_seconds
-        if now - due > _BUSY_SECONDS:
-            self._look_at(now + self.limit_seconds)  # its answer may have arrived long ago, unread
-        elif now >= late_at:
-            self.lose(f"it did not answer within {self.limit_seconds * 1000:.0f} ms")
+        now, late_at = self._loop.time(), self._waiting[0].sent_at + self.limit_seconds
+        if now < late_at:
+            self._passes = 0
+            self._look_at(min(late_at, now + self.limit_seconds))
+        elif self._passes < _PASSES:
+            self._passes += 1
+            self._timer = self._loop.call_soon(self._look, context=_NO_REQUEST)
         else:
-            self._look_at(late_at)
+            self.lose(f"it did not answer within {self.limit_seconds * 1000:.0f} ms")
 
 
 async def open_pipeline(
@@ -185,8 +198,7 @@ async def open_pipeline(
     connection = _connection(place, address.login, tls, database=address.database)
     try:
         await connection.connect()
-        facts = _facts(await _asked(connection, "HELLO"))
-        _refuse_unfit(facts)
+        refuse_unfit(await _asked(connection, "HELLO"))
     except (errors.RedisError, OSError) as error:
         await _close(connection)
         raise _opening_failed(error) from None
@@ -311,7 +323,9 @@ def _text(value: object) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
-def _refuse_unfit(facts: dict[str, str]) -> None:
+def refuse_unfit(hello: object) -> None:
+    """Raises ValkeyRefused for a server that says in its HELLO what Corral can't use."""
+    facts = _facts(hello)
     version, _, _ = facts.get("version", "0").partition(".")
     if facts.get("mode") == "sentinel":
         raise ValkeyRefused(
@@ -333,7 +347,7 @@ def _too_old() -> ValkeyRefused:
 
 def _code(error: errors.RedisError) -> str:
     """Returns the first word of the answer, such as WRONGTYPE; the library takes some of them away."""
-    if "user executing the script can't" in str(error):
+    if any(words in str(error) for words in _NO_PERMISSION_IN_A_SCRIPT):
         return "NOPERM"
     code = getattr(error, "status_code", None) or str(error).partition(" ")[0]
     return code if isinstance(code, str) and code.isascii() and code.isupper() and code.isalpha() else "ERR"

@@ -23,17 +23,17 @@ class Script:
         return cls.of(path.read_text(encoding="utf-8"))
 
 
-# Proves that the server takes writes, and that the user may do whatever Corral's scripts do. Returns the server's time in
-# seconds and microseconds.
+# Proves that the server takes writes, and that the user may do whatever Corral's scripts do. A full server refuses the
+# first write of a script only. Returns the server's time in seconds and microseconds.
 PROBE: Final = Script.of("""
 local key = KEYS[1]
-redis.call('DEL', key)
-redis.call('HSET', key, 'a', '1')
-redis.call('HDEL', key, 'b')
-redis.call('HGETALL', key)
-redis.call('PEXPIRE', key, 60000)
-redis.call('TYPE', key)
 redis.call('SET', key, '1', 'PX', 60000)
 redis.call('GET', key)
+redis.call('TYPE', key)
+redis.call('DEL', key)
+redis.call('HSET', key, 'a', '1')
+redis.call('HGETALL', key)
+redis.call('HDEL', key, 'a')
+redis.call('PEXPIRE', key, 60000)
 return redis.call('TIME')
 """)
