@@ -42,8 +42,6 @@ from corral.storage import open_shared, open_storage
 from corral.stream import routes as stream_routes
 from corral.stream.lifespan import StreamService, open_stream_service
 from corral.stream.sharing import open_sharing
-from corral.valkey.address import read_address
-from corral.valkey.client import open_valkey
 from corral.web import routes as web
 from corral.web.display import DisplayReader
 from corral.web.page_user import SignInRequired, redirect_to_sign_in, unknown_page
@@ -89,10 +87,6 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
         cache = AnswerCache(settings.cache_seconds)
         stack.push_async_callback(cache.close)
         accounts = AccountReader(credentials, alpaca, cache, LastKnownAccounts())
-        valkey = None
-        if settings.valkey_url is not None:
-            address = read_address(settings.valkey_url.get_secret_value())
-            valkey = await stack.enter_async_context(open_valkey(address, vault))
         trade_updates = await stack.enter_async_context(open_trade_updates(hosts, timeout_seconds=timeout))
         interval = settings.stream_poll_seconds
         sharing = None if valkey is None else await stack.enter_async_context(open_sharing(valkey))
