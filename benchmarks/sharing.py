@@ -181,7 +181,7 @@ async def measure(folder: Path, processes: int, rounds: int) -> None:
             print(f"  {number} processes {several:.1f}, {several / one:.2f} times as many", flush=True)
         await _latency(folder, shared, broker, people[0], processes)
         for how in (signal.SIGKILL, signal.SIGTERM):
-            await _take_over(folder, shared, broker, people[1], how, rounds)
+            await _take_over(folder, shared, broker, people[1], how=how, rounds=rounds)
         await _last_tab(folder, shared, broker, people[2], rounds)
 
 
@@ -224,7 +224,7 @@ async def _latency(
 
 
 async def _take_over(
-    folder: Path, settings: dict[str, str], broker: ClientSession, person: Owner, how: signal.Signals, rounds: int
+    folder: Path, settings: dict[str, str], broker: ClientSession, person: Owner, *, how: signal.Signals, rounds: int
 ) -> None:
     seconds: list[float] = []
     gaps = lost = 0

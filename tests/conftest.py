@@ -50,6 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--at", metavar="MOMENT", help="turn the clocks of what knows a calendar to this moment")
     parser.addoption("--race-rounds", type=int, default=5, help="rounds of each race of tests/identity/test_races.py")
     parser.addoption("--fuzz-minutes", type=float, help="how long tests/sandbox/test_fuzzing.py asks the sandbox")
+    parser.addoption("--random-minutes", type=float, help="how long tests/journeys/test_random_processes.py goes on")
     parser.addoption("--browser", choices=("chromium", "firefox"), default="chromium", help="which one shows the pages")
     parser.addoption("--every-moment", action="store_true", help="try all moments of tests/sandbox/test_any_day.py")
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol, final
 
+from corral.alpaca.orders import Order
 from corral.credentials.reader import OpenCredential
 from corral.stream.events import GAP, Described, Kind, Position, StreamEvent
 from corral.stream.frame_listeners import FrameListeners
@@ -23,8 +24,8 @@ class Outlet(Protocol):
         """Newer state that differs in nothing that anybody has to be told."""
         ...
 
-    def note_tracked(self) -> None:
-        """The orders that are known have changed, without an event."""
+    def note_tracked(self, begun: Sequence[Order]) -> None:
+        """A scan of the orders is done. Those that have `begun` to be tracked are known without an event."""
         ...
 
     def report(self, part: Part, problem: Described | None) -> None:
@@ -83,7 +84,7 @@ class Audience:
     def refresh(self, event: StreamEvent) -> None:
         self.told.take(event)
 
-    def note_tracked(self) -> None:
+    def note_tracked(self, begun: Sequence[Order]) -> None:
         pass
 
     def report(self, part: Part, problem: Described | None) -> None:
@@ -149,12 +150,20 @@ class Audience:
         for part in former.problems.keys() | told.problems.keys():
             self.report(part, told.problems.get(part))
 
+    def has_told(self) -> bool:
+        """Whether anybody here has been told something of the account, and is to be told the rest."""
+        return any(self._subscriptions.accepted())
+
     def _difference(self, former: Told) -> list[StreamEvent] | None:
-        if not any(self._subscriptions.accepted()):
+        if not self.has_told():
             self._ledger = None
             return []
         self._ledger = self._ledger or former.tracker
-        if self._ledger.look_back_to() is None or not self._ledger.is_within(self.told.tracker, self.told.orders):
+        if (
+            not self._ledger.has_scanned
+            or not self.told.tracker.has_scanned
+            or not self._ledger.is_within(self.told.tracker, self.told.orders)
+        ):
             return None
         orders = [self._ledger.catch_up(event) for event in self.told.orders.values()]
         return [*self.told.events(), *self.told.closed_since(former), *filter(None, orders)]

@@ -60,6 +60,11 @@ class OrderTracker:
         # Orders submitted up to this time have been seen, or were finished before the feed began.
         self._floor = ""
 
+    @property
+    def has_scanned(self) -> bool:
+        """Whether it knows which orders there were when the feed began."""
+        return bool(self._floor)
+
     def look_back_to(self) -> str | None:
         """Orders submitted before this time no longer change, except for corrections; None before the first scan."""
         return min([entry.submitted for entry in self._open.values()] + [self._floor]) or None
@@ -153,9 +158,7 @@ class OrderTracker:
         since = _EXACT.subtract(now.filled, now.published)
         now.published = now.filled
         self._enter(order.id, now)
-        head = orjson.dumps({"event": event, "filled_since": f"{since:f}"})
-        body = head[:-1] + b"," + order_response(order).model_dump_json().encode()[1:]
-        return StreamEvent(Kind.ORDER, body, order.id, now.is_over)
+        return order_event(event, order, since)
 
     def _seen(self, order_id: str) -> _Entry | None:
         return self._open.get(order_id) or self._over.get(order_id)
@@ -167,6 +170,12 @@ class OrderTracker:
         entries[order_id] = entry
         if len(entries) > MOST_ORDERS:
             entries.popitem(last=False)
+
+
+def order_event(event: str, order: Order, filled_since: Decimal) -> StreamEvent:
+    head = orjson.dumps({"event": event, "filled_since": f"{filled_since:f}"})
+    body = head[:-1] + b"," + order_response(order).model_dump_json().encode()[1:]
+    return StreamEvent(Kind.ORDER, body, order.id, is_last=order.status in _OVER)
 
 
 def submitted_at(order: Order) -> str:
@@ -241,6 +250,7 @@ class OrderBackfill:
         "_oldest",
         "_pages",
         "_tracker",
+        "begun",
         "is_done",
         "place",
         "query",
@@ -254,6 +264,7 @@ class OrderBackfill:
         self.place = Place()
         self.is_done = False
         self._is_first = look_back_to is None
+        self.begun: list[Order] = []  # those that existed when the feed began
         self._tracker = tracker
         self._newest = self._oldest = ""
         self._pages = 0
@@ -281,6 +292,7 @@ class OrderBackfill:
         if not self._is_first:
             return self._tracker.reconcile(orders)
         self._tracker.begin(orders)
+        self.begun += orders
         return []
 
     def _turn(self, place: Place) -> None:

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
 from typing import Final, final
 
 from corral.alpaca.leaks import LeakDetector
+from corral.alpaca.orders import Order
 from corral.credentials.reader import OpenCredential
 from corral.errors import InternalError
 from corral.logs import get_logger
@@ -14,9 +16,11 @@ from corral.stream.audience import Audience
 from corral.stream.events import Described, Kind, StreamEvent
 from corral.stream.lease import Lease
 from corral.stream.news import FramesMissed, Handover, Liveness, News, SocketFrame, Trouble
+from corral.stream.order_tracker import RECONCILED, order_event
 from corral.stream.subscriptions import Part
 from corral.valkey.errors import ValkeyAway
 
+MOST_BEGUN: Final = 50
 MOST_NEWS_OF_AN_ENTRY: Final = 64
 MOST_BYTES_OF_AN_ENTRY: Final = 16 * 1024
 MOST_ENTRIES_AT_ONCE: Final = 32
@@ -134,9 +138,13 @@ class SharedOutlet:
         self._is_alone = True
         self.note_interest()
 
-    def note_tracked(self) -> None:
-        self._has_tracked = True
-        self._changed.set()
+    def note_tracked(self, begun: Sequence[Order]) -> None:
+        """Keeps the last of them, so that a process that was told more or less of them can tell the difference."""
+        for order in sorted(begun, key=lambda order: order.updated_at or "")[-MOST_BEGUN:]:
+            self._audience.told.keep(order_event(RECONCILED, order, Decimal(order.filled_qty or 0)))
+        if begun:
+            self._has_tracked = True
+            self._changed.set()
 
     async def write(self, log: AccountLog, lease: Lease) -> None:
         """Writes what is told, and delivers it here when it was written. Returns when the lease is lost."""

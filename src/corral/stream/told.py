@@ -67,6 +67,14 @@ class Told:
         positions = [event for event in former.events() if event.kind is Kind.POSITION]
         return [closed(event) for event in positions if event.about not in self._positions]
 
+    def keep(self, event: StreamEvent) -> None:
+        """Keeps the last event of an order that nobody has to be told of."""
+        if event.about not in self.orders:
+            self.orders[event.about] = event
+            self.orders.move_to_end(event.about, last=False)
+            if len(self.orders) > MOST_ORDERS:
+                self.orders.popitem(last=False)
+
     def take(self, news: News) -> None:
         """Takes what is told. Whoever has worked out an event of an order has tracked the order, too."""
         match news:

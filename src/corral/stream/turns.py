@@ -24,7 +24,8 @@ from corral.valkey.errors import ValkeyAway
 LOOK_SECONDS: Final = 0.1  # for Valkey, while it is away
 CLOSE_SECONDS: Final = 1.0  # for what is written last
 # A holder writes its first snapshot right after its first entry.
-TRIES_TO_LOAD: Final = 5
+TRIES_TO_LOAD: Final = 10
+SCAN_SECONDS: Final = 10.0
 TRY_SECONDS: Final = 0.05
 
 _log = get_logger()
@@ -230,13 +231,22 @@ class Turns:
         return loaded.last if is_whole else None
 
     async def _loaded(self) -> Loaded:
-        """Waits for the first snapshot, which a holder writes right after its first entry. Raises ValkeyAway."""
-        for _ in range(TRIES_TO_LOAD):
-            loaded = await load(self._sharing.valkey, self._account)
-            if loaded.snapshot is not None:
+        """Waits for a snapshot that says what was told. Raises ValkeyAway.
+
+        A holder writes its first one right after its first entry. If this one has told something that the holder may
+        not know, it waits for the one after the holder's first scan of the orders.
+        """
+        loaded = await load(self._sharing.valkey, self._account)
+        for seconds in (TRY_SECONDS,) * TRIES_TO_LOAD + (SCAN_SECONDS / TRIES_TO_LOAD,) * TRIES_TO_LOAD:
+            told = Told.of(loaded)
+            is_comparable = loaded.after(self._audience.position) is not None or not self._audience.has_told()
+            if told is not None and (is_comparable or told.tracker.has_scanned):
                 return loaded
-            await asyncio.sleep(TRY_SECONDS)
-        return await load(self._sharing.valkey, self._account)
+            if told is None and seconds > TRY_SECONDS:
+                return loaded
+            await asyncio.sleep(seconds)
+            loaded = await load(self._sharing.valkey, self._account)
+        return loaded
 
     def _begin(self, *, is_place_doubtful: bool) -> None:
         self.watch = self._begin_watch(

@@ -1,0 +1,218 @@
+"""Whatever happens to processes and to Valkey: of each order, every reader is told as much as was filled, and no more.
+
+It may go on for longer: `pytest tests/journeys/test_random_processes.py --random-minutes 10`.
+"""
+
+import asyncio
+import random
+import signal
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiohttp import ClientError, ClientSession
+
+from corral_sandbox import Sandbox
+from tests.conftest import Faults
+from tests.journeys.program import Running, free_port, running
+from tests.people import Person
+from tests.stream.sse_client import Event, listening_to
+from tests.stream.trading import Trader, filled, trader, trading_key
+from tests.valkey.servers import ENGINES, Server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+PROCESSES = 3
+USUAL_MINUTES = 0.4
+PATIENCE = 240.0
+
+
+@dataclass
+class Processes:
+    """Those that run. One that is killed is replaced."""
+
+    settings: dict[str, str]
+    running: list[tuple[Running, str, AsyncExitStack]] = field(
+        default_factory=list[tuple[Running, str, AsyncExitStack]]
+    )
+
+    async def start(self) -> None:
+        stack = AsyncExitStack()
+        program = await stack.enter_async_context(running("serve", **self.settings, port=free_port()))
+        self.running.append((program, await program.url(), stack))
+
+    async def replace(self, how: signal.Signals) -> None:
+        chosen = random.choice(self.running)
+        self.running.remove(chosen)
+        program, _, stack = chosen
+        await program.stop(how)
+        await stack.aclose()
+        await self.start()
+
+    async def pause(self) -> None:
+        program, _, _ = random.choice(self.running)
+        program.process.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(random.uniform(0.5, 6))
+        program.process.send_signal(signal.SIGCONT)
+
+    async def end(self) -> None:
+        for program, _, stack in self.running:
+            program.process.send_signal(signal.SIGCONT)
+            await stack.aclose()
+
+
+@dataclass
+class Reader:
+    """Goes from one process to another, and goes on with the id of the last event."""
+
+    person: Person
+    credential_id: str
+    processes: Processes
+    last_id: str | None = None
+    gaps: int = 0
+    told: dict[str, Decimal] = field(default_factory=dict[str, Decimal])
+
+    async def read(self) -> None:
+        headers = {"Authorization": f"Bearer {self.person.token}"}
+        while True:
+            _, url, _ = random.choice(self.processes.running)
+            try:
+                async with asyncio.timeout(random.uniform(3, 15)), ClientSession(url, headers=headers) as session:
+                    await self._listen(session)
+            except (ClientError, OSError, AssertionError):  # gone, or about to stop
+                await asyncio.sleep(0.2)
+
+    async def _listen(self, session: ClientSession) -> None:
+        async with listening_to(session, last_event_id=self.last_id) as sse:
+            taken = 0
+            while sse.ended_at is None or taken < len(sse.heard):
+                for event in sse.heard[taken:]:
+                    taken += 1
+                    self._take(event)
+                await asyncio.sleep(0.02)
+
+    def _take(self, event: Event) -> None:
+        self.last_id = event.id or self.last_id
+        self.gaps += event.kind == "gap"
+        if event.kind == "order":
+            order = event.data["id"]
+            self.told[order] = self.told.get(order, Decimal(0)) + Decimal(event.data["filled_since"])
+
+
+@pytest.fixture(params=ENGINES)
+def server(request: pytest.FixtureRequest, folder: Path) -> Server:
+    return Server(request.param, folder / "server")
+
+
+async def test_what_is_told_adds_up_whatever_happens(
+    against_sandbox: dict[str, str],
+    on_the_runs_database: dict[str, str],
+    server: Server,
+    alice: Person,
+    bob: Person,
+    sandbox: Sandbox,
+    faults: Faults,
+    request: pytest.FixtureRequest,
+) -> None:
+    minutes: float = request.config.getoption("--random-minutes") or USUAL_MINUTES
+    usual = {name: value for name, value in against_sandbox.items() if name != "port"}
+    processes = Processes(usual | on_the_runs_database | {"valkey_url": server.url})
+    key_id = await trading_key(sandbox)
+    ids = [(person, (await person.store(key_id))["id"]) for person in (alice, bob)]
+    readers = [Reader(person, credential_id, processes) for person, credential_id in ids for _ in range(2)]
+    tasks: list[asyncio.Task[None]] = []
+    with server:
+        try:
+            for _ in range(PROCESSES):
+                await processes.start()
+            tasks += [asyncio.create_task(reader.read()) for reader in readers]
+            async with trader(sandbox, key_id) as somebody:
+                await until_all_hear(readers, somebody)
+                began, calls = time.monotonic(), await faults.calls_of(key_id)
+                trading = asyncio.create_task(trade(somebody, until=began + 60 * minutes))
+                done = await happen(processes, server, until=began + 60 * minutes)
+                await trading
+                await settle(readers, somebody, done)
+                asked, seconds = await faults.calls_of(key_id) - calls, time.monotonic() - began
+                assert asked <= 200 * (seconds / 60 + 1), done
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await processes.end()
+
+
+async def until_all_hear(readers: list[Reader], who: Trader) -> None:
+    """Places orders until everybody has heard of one: from then on nothing may be missed."""
+    async with asyncio.timeout(PATIENCE):
+        while not all(reader.told for reader in readers):
+            await who.order(qty="0.0001")
+            await asyncio.sleep(1)
+    known = await who.orders()
+    who.before.update(known)
+    for reader in readers:
+        reader.gaps = 0
+
+
+async def trade(who: Trader, *, until: float) -> None:
+    while time.monotonic() < until:
+        await who.order(qty=f"0.000{random.randint(1, 9)}")
+        resting = await who.rest(qty="0.001")
+        await asyncio.sleep(random.uniform(0, 1))
+        await who.cancel(resting)
+
+
+async def happen(processes: Processes, server: Server, *, until: float) -> list[str]:
+    async def restart_valkey() -> None:
+        server.kill()
+        await asyncio.sleep(random.uniform(0.1, 5))
+        server.start()
+
+    async def freeze_valkey() -> None:
+        server.freeze()
+        await asyncio.sleep(random.uniform(0.1, 5))
+        server.thaw()
+
+    possible: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+        "kill": lambda: processes.replace(signal.SIGKILL),
+        "end": lambda: processes.replace(signal.SIGTERM),
+        "pause": processes.pause,
+        "restart valkey": restart_valkey,
+        "freeze valkey": freeze_valkey,
+    }
+    done: list[str] = []
+    while time.monotonic() < until:
+        done.append(random.choice(list(possible)))
+        await possible[done[-1]]()
+        await asyncio.sleep(random.uniform(0, 4))
+    return done
+
+
+async def settle(readers: list[Reader], who: Trader, done: list[str]) -> None:
+    """Waits for what is still under way. After a gap, a reader may have missed something, and is told nothing twice."""
+    truth: dict[str, Decimal] = {}
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                truth = filled(await who.orders())
+                if all(fits(reader, truth) for reader in readers):
+                    return
+                await asyncio.sleep(1)
+    except TimeoutError:
+        wrong = [(reader.gaps, differences(reader, truth)) for reader in readers]
+        pytest.fail(f"after {done}: {wrong}")
+
+
+def fits(reader: Reader, truth: dict[str, Decimal]) -> bool:
+    wrong = differences(reader, truth)
+    return not wrong or (reader.gaps > 0 and all(told < is_filled for told, is_filled in wrong.values()))
+
+
+def differences(reader: Reader, truth: dict[str, Decimal]) -> dict[str, tuple[Decimal, Decimal]]:
+    told = {order: reader.told.get(order, Decimal(0)) for order in truth}
+    return {order: (told[order], is_filled) for order, is_filled in truth.items() if told[order] != is_filled}
