@@ -163,7 +163,7 @@ async def trade(who: Trader, *, until: float) -> None:
     while time.monotonic() < until:
         await who.order(qty=f"0.000{random.randint(1, 9)}")
         resting = await who.rest(qty="0.001")
-        await asyncio.sleep(random.uniform(0, 1))
+        await asyncio.sleep(random.uniform(1, 3))  # their calls count, too
         await who.cancel(resting)
 
 

@@ -22,7 +22,7 @@ from corral.stream.watch import Watch
 from corral.valkey.errors import ValkeyAway
 
 LOOK_SECONDS: Final = 0.1  # for Valkey, while it is away
-CLOSE_SECONDS: Final = 1.0  # for what is written last
+CLOSE_SECONDS: Final = 2.0  # for what is written last
 # A holder writes its first snapshot right after its first entry.
 TRIES_TO_LOAD: Final = 10
 SCAN_SECONDS: Final = 10.0
@@ -97,11 +97,20 @@ class Turns:
         lease, log = self._lease, self._log
         if lease is None or log is None:
             return
-        with suppress(ValkeyAway, TimeoutError):
+        with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
-                await self._outlet.flush(log)
-                await log.release([Release()])
+                while not await self._release(log):
+                    await asyncio.sleep(TRY_SECONDS)
         self._forget(lease)
+
+    async def _release(self, log: AccountLog) -> bool:
+        """Writes what is left, and gives the lease back. Returns whether Valkey was there for it."""
+        try:
+            await self._outlet.flush(log)
+            await log.release([Release()])
+        except ValkeyAway:
+            return False
+        return True
 
     async def _take_turn(self) -> None:
         if not self._sharing.valkey.is_here:
