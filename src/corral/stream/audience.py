@@ -76,8 +76,9 @@ class Audience:
     def publish(self, events: Iterable[StreamEvent]) -> None:
         for event in events:
             self.told.take(event)
-            is_order = event.kind is Kind.ORDER
-            news = event if self._ledger is None or not is_order else self._ledger.catch_up(event)
+            news = event
+            if self._ledger is not None and event.kind is Kind.ORDER:
+                news = self._ledger.catch_up(event)
             if news is not None:
                 self._send(news)
 

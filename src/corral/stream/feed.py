@@ -177,6 +177,10 @@ class Feeds:
         self._feeds: dict[AccountKey, Feed] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
+    @property
+    def is_shared(self) -> bool:
+        return self._sharing is not None
+
     def __len__(self) -> int:
         return len(self._feeds)
 

@@ -82,6 +82,11 @@ HEARTBEAT_SECONDS: Final = 15.0
 class AccountFeeds(Protocol):
     """The feeds that subscriptions join (`corral.stream.feed.Feeds`)."""
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes may tell the same."""
+        ...
+
     def join(self, subscription: Subscription) -> None: ...
 
     def leave(self, subscription: Subscription) -> None: ...
@@ -236,6 +241,8 @@ class Hub:
 
     def _event_id(self, sequence: int) -> str:
         """Of the newest event: what a client has received that has come so far, of each account."""
+        if not self._feeds.is_shared:
+            return event_id_of(self.epoch, sequence)
         return event_id_of(self.epoch, sequence, joined(each.place for each in self._subscriptions.values()))
 
     def _beat(self) -> None:

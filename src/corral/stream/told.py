@@ -77,29 +77,31 @@ class Told:
 
     def take(self, news: News) -> None:
         """Takes what is told. Whoever has worked out an event of an order has tracked the order, too."""
-        match news:
-            case StreamEvent(kind=Kind.ACCOUNT_DATA):
-                self._account = news
-            case StreamEvent(kind=Kind.POSITION, is_last=True):
-                self._positions.pop(news.about, None)
-            case StreamEvent(kind=Kind.POSITION):
-                self._positions[news.about] = news
-            case StreamEvent(kind=Kind.ORDER):
-                self.orders[news.about] = news
-                self.orders.move_to_end(news.about)
-                if len(self.orders) > MOST_ORDERS:
-                    self.orders.popitem(last=False)
-            case Trouble(part, is_over=True):
-                self.problems.pop(part, None)
-            case Trouble(part, problem):
-                self.problems[part] = problem
-            case Liveness(is_live):
-                self.is_live = is_live
-            case _:
-                pass
+        if isinstance(news, StreamEvent):
+            self._take_event(news)
+        elif isinstance(news, Liveness):
+            self.is_live = news.is_live
+        elif isinstance(news, Trouble) and news.is_over:
+            self.problems.pop(news.part, None)
+        elif isinstance(news, Trouble):
+            self.problems[news.part] = news.problem
 
     def follow(self, news: News) -> None:
         """Like `take`, for what another process tells."""
         self.take(news)
         if isinstance(news, StreamEvent) and news.kind is Kind.ORDER:
             self.tracker.note(news.body)
+
+    def _take_event(self, event: StreamEvent) -> None:
+        kind = event.kind
+        if kind is Kind.ACCOUNT_DATA:
+            self._account = event
+        elif kind is Kind.POSITION and event.is_last:
+            self._positions.pop(event.about, None)
+        elif kind is Kind.POSITION:
+            self._positions[event.about] = event
+        elif kind is Kind.ORDER:
+            self.orders[event.about] = event
+            self.orders.move_to_end(event.about)
+            if len(self.orders) > MOST_ORDERS:
+                self.orders.popitem(last=False)

@@ -99,7 +99,7 @@ class Turns:
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
-                while not await self._release(log):
+                while not await self._release(log):  # noqa: ASYNC110 - Valkey tells nobody when it is back
                     await asyncio.sleep(TRY_SECONDS)
         self._forget(lease)
 
