@@ -113,8 +113,7 @@ class OrderTracker:
         if seen is not None:
             now.published = seen.published
             now.is_corrected = seen.is_corrected or now.filled < seen.filled or (seen.is_over and not now.is_over)
-        since = _EXACT.subtract(now.filled, now.published)
-        now.published = now.filled
+        since = _note_fills(now)
         self._enter(event.about, now)
         return replace(event, body=orjson.dumps({**fields, "filled_since": f"{since:f}"}))
 
@@ -155,8 +154,7 @@ class OrderTracker:
         return self.update(RECONCILED, order)
 
     def _publish(self, event: str, order: Order, now: _Entry) -> StreamEvent:
-        since = _EXACT.subtract(now.filled, now.published)
-        now.published = now.filled
+        since = _note_fills(now)
         self._enter(order.id, now)
         return order_event(event, order, since)
 
@@ -195,6 +193,13 @@ def _published(event: Mapping[str, Any]) -> _Entry:
     moments = [instant(event[name]) if event[name] else "" for name in ("updated_at", "submitted_at")]
     visible = tuple(event[name] for name in _VISIBLE)
     return _Entry(moments[0], filled, event["status"] in _OVER, visible, moments[1], published=filled)
+
+
+def _note_fills(now: _Entry) -> Decimal:
+    """Returns what has been filled since the last event, and counts it as published."""
+    since = _EXACT.subtract(now.filled, now.published)
+    now.published = now.filled
+    return since
 
 
 def _dumped(order_id: str, entry: _Entry) -> list[Any]:
