@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from decimal import Decimal
 from uuid import UUID
 
+import asyncpg
 import pytest
 from aiohttp import ClientSession
 
@@ -115,6 +116,27 @@ async def test_when_the_last_watcher_of_the_one_leaves_the_other_takes_over_and_
             await first.until("order", id=resting["id"], status="canceled")
             assert not first.of("gap")
             assert "order_stream_taken" not in {event.data["code"] for event in first.of("problem")}
+
+
+async def test_a_process_whose_keys_are_refused_leaves_the_account_to_another(
+    pair: tuple[Service, Service], alice: Person, bob: Person, sandbox: Sandbox, owner: asyncpg.Connection
+) -> None:
+    key_id = await trading_key(sandbox)
+    credential, bobs = await alice.store(key_id), await bob.store(key_id)
+    async with trader(sandbox, key_id) as her, at(pair[0], alice) as first:
+        await first.until("position")
+        async with at(pair[1], bob) as second:
+            await second.until("position")
+            assert watches(pair[0], credential)
+            marked = "UPDATE corral.credentials SET refused_at = now() WHERE id = $1"
+            await owner.execute(marked, UUID(credential["id"]))
+            await first.until("problem", code="credential_refused", resolved=False)
+            await wait_until(lambda: watches(pair[1], bobs))
+            known = len(first.of("order"))
+            placed = await her.order()
+            await second.until("order", id=placed["id"], status="filled")
+            assert len(first.of("order")) == known
+            assert not second.of("gap")
 
 
 async def test_calls_to_alpaca_do_not_grow_with_the_processes(

@@ -168,7 +168,8 @@ class SharedOutlet:
         while self._pending:
             if not await self._write_some(log):
                 return
-        await self._save(log)
+        if log.position is not None:
+            await self._save(log)
 
     async def _save(self, log: AccountLog) -> bool:
         """To be called while nothing is pending: all that was tracked has been told then."""

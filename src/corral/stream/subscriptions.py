@@ -113,6 +113,7 @@ class Subscriptions:
             self._turns.remove(subscription)
             subscription.is_accepted = False
             subscription.position = None
+            self._changed.set()
             if self.on_removal is not None:
                 self.on_removal(subscription)
 
@@ -149,6 +150,10 @@ class Subscriptions:
         """Returns one whose keys have not been accepted. Waits until there is any."""
         await self.wait_until(lambda: any(not subscription.is_accepted for subscription in self._turns))
         return next(subscription for subscription in self._turns if not subscription.is_accepted)
+
+    def has_keys(self) -> bool:
+        """Whether there are any keys to call Alpaca with."""
+        return bool(self._turns)
 
     def is_polled(self) -> bool:
         """Whether any of them needs the account to be polled."""

@@ -116,9 +116,13 @@ class Turns:
         if not self._sharing.valkey.is_here:
             await self._watch_alone()
             return
-        lease = await self._sharing.leases.acquire(self._account) or await self._follow()
+        lease = await self._acquire() or await self._follow()
         if lease is not None:
             await self._hold(lease)
+
+    async def _acquire(self) -> Lease | None:
+        """Whoever has no keys to ask Alpaca with leaves the account to others. Raises ValkeyAway."""
+        return await self._sharing.leases.acquire(self._account) if self._subscriptions.has_keys() else None
 
     async def _watch_alone(self) -> None:
         """Until Valkey is here again."""
@@ -147,6 +151,8 @@ class Turns:
             self._note_interest()
             async with _running(self._outlet.write(log, lease), broken=lease.lose):
                 await self._keep(lease)
+            if not lease.is_lost:
+                await self.close()
         except ValkeyAway:  # the watch goes on, in this process alone
             self._forget(lease)
             raise
@@ -154,12 +160,20 @@ class Turns:
         await self._end_watch()
 
     async def _keep(self, lease: Lease) -> None:
-        """Returns when it is lost. Raises ValkeyAway when it has run out and cannot be renewed."""
-        while True:
-            await lease.wait_over()
-            if lease.is_lost:
-                return
-            await self._sharing.leases.renew([lease])  # this process may have been stopped for a while
+        """Returns when it is lost, or useless. Raises ValkeyAway when it has run out and cannot be renewed."""
+        useless = asyncio.ensure_future(self._subscriptions.wait_until(lambda: not self._subscriptions.has_keys()))
+        try:
+            while True:
+                over = asyncio.ensure_future(lease.wait_over())
+                try:
+                    await asyncio.wait({over, useless}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    over.cancel()
+                if lease.is_lost or useless.done():
+                    return
+                await self._sharing.leases.renew([lease])  # this process may have been stopped for a while
+        finally:
+            useless.cancel()
 
     async def _prepare(self, loaded: Loaded) -> Position | None:
         """Returns the position up to which nothing is missing here; None if something may be."""
@@ -204,7 +218,7 @@ class Turns:
             if self._stirred.is_set() and not self._is_missing:
                 self._stirred.clear()
                 with suppress(ValkeyAway):
-                    if (lease := await self._sharing.leases.acquire(self._account)) is not None:
+                    if (lease := await self._acquire()) is not None:
                         return lease
         return None
 
