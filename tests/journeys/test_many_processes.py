@@ -18,14 +18,14 @@ from tests.people import Person
 from tests.stream.sse_client import SseClient, listening_to
 from tests.stream.test_feeds import handshakes
 from tests.stream.trading import Trader, filled, filled_by_order, trader, trading_key
-from tests.valkey.servers import ENGINES, Server
+from tests.valkey.servers import Server
 
 PATIENCE = 120.0
 
 
-@pytest.fixture(params=ENGINES)
-def server(request: pytest.FixtureRequest, folder: Path) -> Generator[Server]:
-    with Server(request.param, folder / "server") as server:
+@pytest.fixture
+def server(folder: Path) -> Generator[Server]:
+    with Server("valkey", folder / "server") as server:
         yield server
 
 

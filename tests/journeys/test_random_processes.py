@@ -22,7 +22,7 @@ from tests.journeys.program import Running, free_port, running
 from tests.people import Person
 from tests.stream.sse_client import Event, listening_to
 from tests.stream.trading import Trader, filled, trader, trading_key
-from tests.valkey.servers import ENGINES, Server
+from tests.valkey.servers import Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -104,9 +104,9 @@ class Reader:
             self.told[order] = self.told.get(order, Decimal(0)) + Decimal(event.data["filled_since"])
 
 
-@pytest.fixture(params=ENGINES)
-def server(request: pytest.FixtureRequest, folder: Path) -> Server:
-    return Server(request.param, folder / "server")
+@pytest.fixture
+def server(folder: Path) -> Server:
+    return Server("valkey", folder / "server")
 
 
 async def test_what_is_told_adds_up_whatever_happens(

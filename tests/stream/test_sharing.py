@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
 from decimal import Decimal
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 from aiohttp import ClientSession
 
-from corral.stream.events import Position, event_id_of, place_of
+from corral.stream.events import Position, event_id_of, joined, place_of, places_in
 from corral.stream.feed import Feed
 from corral.valkey import client as valkey_client
 from corral_sandbox import Sandbox
@@ -19,12 +19,13 @@ from tests.people import Person
 from tests.stream.sse_client import SseClient, listening_to, wait_until
 from tests.stream.test_feeds import handshakes
 from tests.stream.trading import filled, filled_by_order, trader, trading_key
-from tests.valkey.servers import ENGINES, Server
+from tests.valkey.servers import Server
 
 
-@pytest.fixture(scope="module", params=ENGINES)
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
-    with Server(request.param, tmp_path_factory.mktemp("server")) as server:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
+    """The journeys do the same with Valkey, and test_lease.py and test_account_log.py run every script on both."""
+    with Server("redis", tmp_path_factory.mktemp("server")) as server:
         yield server
 
 
@@ -212,6 +213,24 @@ async def test_a_stream_may_be_interrupted_while_it_is_told_what_it_missed(
                 for event, again in zip(missed[1:], third.of("order"), strict=True)
             ]
             assert not third.of("gap")
+
+
+async def test_an_id_with_two_hundred_accounts_is_taken(pair: tuple[Service, Service], alice: Person) -> None:
+    credential = await alice.store()
+    async with at(pair[0], alice) as first:
+        await first.until("account-data")
+        others = [place_of(uuid4(), Position(2**50, number)) for number in range(199)]
+        event_id = await id_with_a_position(first)
+        async with at(pair[1], alice, event_id + joined(others)) as second:
+            await second.until("heartbeat")
+            assert not second.of("gap")
+            assert credential["id"] in {event.data["credential_id"] for event in first.heard}
+
+
+async def id_with_a_position(sse: SseClient) -> str:
+    await sse.wait_for(lambda: bool(sse.last_id and places_in(sse.last_id)))
+    assert sse.last_id is not None
+    return sse.last_id
 
 
 async def test_a_position_that_the_log_does_not_have_is_a_gap_of_its_account(

@@ -24,8 +24,8 @@ class Outlet(Protocol):
         """Newer state that differs in nothing that anybody has to be told."""
         ...
 
-    def note_tracked(self, begun: Sequence[Order]) -> None:
-        """A scan of the orders is done. Those that have `begun` to be tracked are known without an event."""
+    def note_tracked(self, begun: Sequence[Order] | None) -> None:
+        """A scan of the orders is done. `begun` are those that were there before the first one."""
         ...
 
     def report(self, part: Part, problem: Described | None) -> None:
@@ -85,7 +85,7 @@ class Audience:
     def refresh(self, event: StreamEvent) -> None:
         self.told.take(event)
 
-    def note_tracked(self, begun: Sequence[Order]) -> None:
+    def note_tracked(self, begun: Sequence[Order] | None) -> None:
         pass
 
     def report(self, part: Part, problem: Described | None) -> None:
@@ -150,6 +150,10 @@ class Audience:
             self._send(event)
         for part in former.problems.keys() | told.problems.keys():
             self.report(part, told.problems.get(part))
+
+    def tell_gap(self) -> None:
+        for event in [GAP, *self.told.events()]:
+            self._send(event)
 
     def has_told(self) -> bool:
         """Whether anybody here has been told something of the account, and is to be told the rest."""

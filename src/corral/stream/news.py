@@ -46,11 +46,16 @@ class Handover:
 
 
 @dataclass(frozen=True, slots=True)
+class Scanned:
+    """The first scan of the orders is done: the snapshot says now which ones there are, told or not."""
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """The account is not watched any more. Whoever has subscriptions to it takes over."""
 
 
-News = StreamEvent | Trouble | SocketFrame | Liveness | FramesMissed | Handover | Release
+News = StreamEvent | Trouble | SocketFrame | Liveness | FramesMissed | Handover | Scanned | Release
 
 _EVENT: Final = "event"
 _PROBLEM: Final = "problem"
@@ -58,6 +63,7 @@ _FRAME: Final = "frame"
 _LIVE: Final = "live"
 _MISSED: Final = "missed"
 _HANDOVER: Final = "handover"
+_SCANNED: Final = "scanned"
 _RELEASE: Final = "release"
 
 
@@ -76,6 +82,8 @@ def written(news: News) -> list[Any]:  # noqa: PLR0911 - one for each kind
             return [_MISSED]
         case Handover(after):
             return [_HANDOVER, None if after is None else after.entry_id]
+        case Scanned():
+            return [_SCANNED]
         case Release():
             return [_RELEASE]
 
@@ -98,6 +106,8 @@ def read(values: list[Any]) -> News:  # noqa: PLR0911 - one for each kind
             return FramesMissed()
         case "handover":
             return Handover(None if rest[0] is None else Position.of(rest[0]))
+        case "scanned":
+            return Scanned()
         case "release":
             return Release()
         case _:

@@ -250,13 +250,13 @@ class OrderBackfill:
 
     __slots__ = (
         "_goal",
-        "_is_first",
         "_newest",
         "_oldest",
         "_pages",
         "_tracker",
         "begun",
         "is_done",
+        "is_first",
         "place",
         "query",
         "unreadable",
@@ -268,7 +268,7 @@ class OrderBackfill:
         self.query = OrderQuery(status=OrderStatusFilter.ALL, after=_a_second_before(look_back_to))
         self.place = Place()
         self.is_done = False
-        self._is_first = look_back_to is None
+        self.is_first = look_back_to is None
         self.begun: list[Order] = []  # those that existed when the feed began
         self._tracker = tracker
         self._newest = self._oldest = ""
@@ -288,20 +288,20 @@ class OrderBackfill:
             self._turn(page.goes_on)
             return events
         self.is_done = True
-        is_cut_off = page.goes_on is not None and not self._is_first and self._oldest > (self._goal or "")
+        is_cut_off = page.goes_on is not None and not self.is_first and self._oldest > (self._goal or "")
         if not self.unreadable or is_cut_off:  # otherwise the next scan tries again to read it
             self._tracker.raise_floor(self._newest or "0")
         return [*events, GAP] if is_cut_off else events
 
     def _reconcile(self, orders: Sequence[Order]) -> list[StreamEvent]:
-        if not self._is_first:
+        if not self.is_first:
             return self._tracker.reconcile(orders)
         self._tracker.begin(orders)
         self.begun += orders
         return []
 
     def _turn(self, place: Place) -> None:
-        if self._is_first and self.query.status is OrderStatusFilter.ALL:
+        if self.is_first and self.query.status is OrderStatusFilter.ALL:
             self.query, self.place = OrderQuery(status=OrderStatusFilter.OPEN), Place()
         else:
             self.place = place

@@ -217,7 +217,7 @@ class Poller:
         self._outlet.publish(backfill.take(page))
         self._orders.succeeded()
         if backfill.is_done:
-            self._outlet.note_tracked(backfill.begun)
+            self._outlet.note_tracked(backfill.begun if backfill.is_first else None)
             self._outlet.report("order_list", OrdersUnreadable() if backfill.unreadable else None)
             self._backfill = None
 

@@ -15,7 +15,7 @@ from corral.stream.account_log import AccountLog
 from corral.stream.audience import Audience
 from corral.stream.events import Described, Kind, StreamEvent
 from corral.stream.lease import Lease
-from corral.stream.news import FramesMissed, Handover, Liveness, News, SocketFrame, Trouble
+from corral.stream.news import FramesMissed, Handover, Liveness, News, Scanned, SocketFrame, Trouble
 from corral.stream.order_tracker import RECONCILED, order_event
 from corral.stream.subscriptions import Part
 from corral.valkey.errors import ValkeyAway
@@ -57,7 +57,7 @@ class SharedOutlet:
         self._is_alone = True
         self._is_live = False  # whether all frames arrive here
         self._batches: list[list[_Pending]] = []  # those that may have been written
-        self._has_tracked = False
+        self._has_scanned = False
         self._reported: dict[Part, Described] = {}  # what is to be told, or was
 
     def publish(self, events: Iterable[StreamEvent]) -> None:
@@ -138,18 +138,19 @@ class SharedOutlet:
         self._is_alone = True
         self.note_interest()
 
-    def note_tracked(self, begun: Sequence[Order]) -> None:
+    def note_tracked(self, begun: Sequence[Order] | None) -> None:
         """Keeps the last of them, so that a process that was told more or less of them can tell the difference."""
+        if begun is None:
+            return
         for order in sorted(begun, key=lambda order: order.updated_at or "")[-MOST_BEGUN:]:
             self._audience.told.keep(order_event(RECONCILED, order, Decimal(order.filled_qty or 0)))
-        if begun:
-            self._has_tracked = True
-            self._changed.set()
+        self._has_scanned = True
+        self._changed.set()
 
     async def write(self, log: AccountLog, lease: Lease) -> None:
         """Writes what is told, and delivers it here when it was written. Returns when the lease is lost."""
         while not lease.is_lost:
-            wait = 0.0 if self._has_tracked else log.seconds_until_save()
+            wait = 0.0 if self._has_scanned else log.seconds_until_save()
             if not self._pending and wait > 0:
                 await self._wait(wait)
                 continue
@@ -173,8 +174,12 @@ class SharedOutlet:
 
     async def _save(self, log: AccountLog) -> bool:
         """To be called while nothing is pending: all that was tracked has been told then."""
-        self._has_tracked = False
-        return await log.save(self._audience.told.dump())
+        if not await log.save(self._audience.told.dump()):
+            return False
+        if self._has_scanned:
+            self._has_scanned = False
+            self._add(_Pending(Scanned()))
+        return True
 
     async def _write_some(self, log: AccountLog) -> bool:
         batches = self._batches = self._batches or self._next_batches()

@@ -11,7 +11,7 @@ from corral.stream.account_log import AccountLog, Entry, Loaded, follows, load
 from corral.stream.audience import Audience, Outlet
 from corral.stream.events import Position
 from corral.stream.lease import LEASE_SECONDS, RENEW_SECONDS, Lease, now
-from corral.stream.news import Handover, Release
+from corral.stream.news import Handover, Release, Scanned
 from corral.stream.permit import Permit
 from corral.stream.shared_outlet import SharedOutlet
 from corral.stream.sharing import Sharing
@@ -64,7 +64,9 @@ class Turns:
         self._log: AccountLog | None = None
         self._is_alone = False
         self._is_ahead = False  # whether orders were tracked whose events were not told
-        self._is_missing = False  # whether an entry of the log was missed
+        self._is_missing = (
+            False  # whether an entry of the log was missed, or the snapshot has something that is in none
+        )
         self._stirred = asyncio.Event()
         audience.frames.on_interest = self._note_interest
 
@@ -234,6 +236,9 @@ class Turns:
             await self._audience.follow(news, entry.position)
             if any(isinstance(each, Release) for each in news):
                 self._stirred.set()
+            if any(isinstance(each, Scanned) for each in news):
+                self._is_missing = True
+                self._stirred.set()
 
     async def _catch_up(self, loaded: Loaded) -> Position | None:
         """Delivers what was told elsewhere since the last entry that was delivered here, or else a gap.
@@ -251,7 +256,7 @@ class Turns:
                 self._audience.told = told
             is_whole = True
         self._is_ahead = False
-        return loaded.last if is_whole else None
+        return loaded.last if is_whole and self._audience.told.tracker.has_scanned else None
 
     async def _loaded(self) -> Loaded:
         """Waits for a snapshot that says what was told. Raises ValkeyAway.
@@ -272,6 +277,9 @@ class Turns:
         return loaded
 
     def _begin(self, *, is_place_doubtful: bool) -> None:
+        """What happened before the first scan of the orders is not told: whoever was told something has a gap then."""
+        if self._audience.has_told() and not self._audience.told.tracker.has_scanned:
+            self._audience.tell_gap()
         self.watch = self._begin_watch(
             self._outlet,
             permit=self._permit,
