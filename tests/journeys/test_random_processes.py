@@ -1,4 +1,4 @@
-"""Whatever happens to processes and to Valkey: of each order, every reader is told as much as was filled, and no more.
+"""Whatever happens to processes and to Valkey: a reader without a gap is told of each order what was filled, once.
 
 It may go on for longer: `pytest tests/journeys/test_random_processes.py --random-minutes 10`.
 """
@@ -74,7 +74,7 @@ class Reader:
     credential_id: str
     processes: Processes
     last_id: str | None = None
-    gaps: int = 0
+    gap_at: float = 0.0  # what was told until then does not count
     told: dict[str, Decimal] = field(default_factory=dict[str, Decimal])
 
     async def read(self) -> None:
@@ -98,7 +98,8 @@ class Reader:
 
     def _take(self, event: Event) -> None:
         self.last_id = event.id or self.last_id
-        self.gaps += event.kind == "gap"
+        if event.kind == "gap":
+            self.gap_at = time.monotonic()
         if event.kind == "order":
             order = event.data["id"]
             self.told[order] = self.told.get(order, Decimal(0)) + Decimal(event.data["filled_since"])
@@ -134,10 +135,11 @@ async def test_what_is_told_adds_up_whatever_happens(
             async with trader(sandbox, key_id) as somebody:
                 await until_all_hear(readers, somebody)
                 began, calls = time.monotonic(), await faults.calls_of(key_id)
-                trading = asyncio.create_task(trade(somebody, until=began + 60 * minutes))
+                placed: dict[str, float] = {}
+                trading = asyncio.create_task(trade(somebody, placed, until=began + 60 * minutes))
                 done = await happen(processes, server, until=began + 60 * minutes)
                 await trading
-                await settle(readers, somebody, done)
+                await settle(readers, somebody, placed, done)
                 asked, seconds = await faults.calls_of(key_id) - calls, time.monotonic() - began
                 assert asked <= 200 * (seconds / 60 + 1), done
         finally:
@@ -155,14 +157,13 @@ async def until_all_hear(readers: list[Reader], who: Trader) -> None:
             await asyncio.sleep(1)
     known = await who.orders()
     who.before.update(known)
-    for reader in readers:
-        reader.gaps = 0
 
 
-async def trade(who: Trader, *, until: float) -> None:
+async def trade(who: Trader, placed: dict[str, float], *, until: float) -> None:
     while time.monotonic() < until:
-        await who.order(qty=f"0.000{random.randint(1, 9)}")
-        resting = await who.rest(qty="0.001")
+        now = time.monotonic()
+        bought, resting = await who.order(qty=f"0.000{random.randint(1, 9)}"), await who.rest(qty="0.001")
+        placed |= {bought["id"]: now, resting["id"]: now}
         await asyncio.sleep(random.uniform(1, 3))  # their calls count, too
         await who.cancel(resting)
 
@@ -193,26 +194,27 @@ async def happen(processes: Processes, server: Server, *, until: float) -> list[
     return done
 
 
-async def settle(readers: list[Reader], who: Trader, done: list[str]) -> None:
-    """Waits for what is still under way. After a gap, a reader may have missed something, and is told nothing twice."""
+async def settle(readers: list[Reader], who: Trader, placed: dict[str, float], done: list[str]) -> None:
+    """Waits for what is still under way."""
     truth: dict[str, Decimal] = {}
     try:
         async with asyncio.timeout(PATIENCE):
             while True:
                 truth = filled(await who.orders())
-                if all(fits(reader, truth) for reader in readers):
+                if not any(differences(reader, truth, placed) for reader in readers):
                     return
                 await asyncio.sleep(1)
     except TimeoutError:
-        wrong = [(reader.gaps, differences(reader, truth)) for reader in readers]
+        wrong = [differences(reader, truth, placed) for reader in readers]
         pytest.fail(f"after {done}: {wrong}")
 
 
-def fits(reader: Reader, truth: dict[str, Decimal]) -> bool:
-    wrong = differences(reader, truth)
-    return not wrong or (reader.gaps > 0 and all(told < is_filled for told, is_filled in wrong.values()))
-
-
-def differences(reader: Reader, truth: dict[str, Decimal]) -> dict[str, tuple[Decimal, Decimal]]:
-    told = {order: reader.told.get(order, Decimal(0)) for order in truth}
-    return {order: (told[order], is_filled) for order, is_filled in truth.items() if told[order] != is_filled}
+def differences(
+    reader: Reader, truth: dict[str, Decimal], placed: dict[str, float]
+) -> dict[str, tuple[Decimal | None, Decimal]]:
+    """What was told and what is true, of the orders since the reader's last gap."""
+    return {
+        order: (reader.told.get(order), is_filled)
+        for order, is_filled in truth.items()
+        if placed[order] > reader.gap_at and reader.told.get(order) != is_filled
+    }
