@@ -23,7 +23,7 @@ async def test_the_start_block_says_what_processes_share(
             await shared.logs("valkey_away")
             server.start()
             await shared.logs("valkey_back")
-        assert PASSWORD not in shared.out + shared.err
+            assert PASSWORD not in shared.out + shared.err
 
 
 async def test_one_that_is_away_does_not_stop_the_start(
