@@ -15,15 +15,15 @@ async def test_the_start_block_says_what_processes_share(
     settings = {**on_the_runs_database, **against_sandbox}
     async with running("serve", **settings) as alone:
         await alone.says(r"sharing  each process keeps everything in memory and counts alone; (CORRAL_VALKEY_URL) lets")
-    with Server("redis", folder / "valkey", user=f"corral on >{PASSWORD} ~* +@all") as server:
-        url = f"redis://corral:{PASSWORD}@127.0.0.1:{server.port}"
+    with Server("redis", folder / "valkey", requirepass=PASSWORD) as server:
+        url = f"redis://:{PASSWORD}@127.0.0.1:{server.port}"
         async with running("serve", **settings, valkey_url=url) as shared:
             await shared.says(r"sharing  requests to Alpaca are (counted by all processes together)")
             server.kill()
             await shared.logs("valkey_away")
             server.start()
             await shared.logs("valkey_back")
-        assert PASSWORD not in shared.out + shared.err
+            assert PASSWORD not in shared.out + shared.err
 
 
 async def test_one_that_is_away_does_not_stop_the_start(

@@ -48,7 +48,11 @@ class Server:
         return read_address(self.url)
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -82,7 +86,8 @@ class Server:
             return client.execute_command(*command)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
     def client(self) -> "redis.Redis":
-        return redis.Redis(port=self.port, protocol=2, socket_timeout=PATIENCE, driver_info=None)
+        password = self._options.get("requirepass")
+        return redis.Redis(port=self.port, password=password, protocol=2, socket_timeout=PATIENCE, driver_info=None)
 
     def keys(self) -> list[bytes]:
         with self.client() as client:

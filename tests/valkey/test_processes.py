@@ -34,7 +34,8 @@ async def statuses_of_burst(three: list[Service], alice: Person, credential_id: 
     statuses = Counter[int]()
 
     async def ask(number: int) -> None:
-        path = f"/api/credentials/{credential_id}/orders?limit={number % 50 + 1}"
+        kind = ("status=open", "status=closed", "status=all", "status=all&direction=asc")[number % 4]
+        path = f"/api/credentials/{credential_id}/orders?limit={number // 4 + 1}&{kind}"  # no two share a call
         async with clients[number % 3].get(path) as answer:
             statuses[answer.status] += 1
             await answer.read()
@@ -55,12 +56,11 @@ async def test_a_burst_on_three_gets_no_429_of_alpacas(three: list[Service], san
             assert answer.status == 200
         statuses = await statuses_of_burst(three, alice, credential["id"])
     asked = await statuses_at_alpaca(sandbox, key_id) - before
-    async with asyncio.timeout(PATIENCE):
-        while asked.total() + before.total() < 200 or asked[None]:  # calls of requests that were refused meanwhile
+    async with asyncio.timeout(PATIENCE):  # what is there is used up, and more if Alpaca's minute ended meanwhile
+        while asked.total() + before.total() < 200:  # some are of requests that were refused meanwhile
             await asyncio.sleep(0.05)
             asked = await statuses_at_alpaca(sandbox, key_id) - before
-    assert asked.keys() == {200}
-    assert asked.total() + before.total() == 200, "and what is there is used up"
+    assert asked.keys() <= {200, None}, "None is for one that is not answered yet"
     assert statuses.keys() <= {200, 429}
     assert statuses.total() == BURST
 

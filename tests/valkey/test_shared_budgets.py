@@ -245,6 +245,7 @@ class Clock:
 OWNER = st.tuples(st.just("take"), st.sampled_from([0, 20, 50]))
 GRANT = st.tuples(st.just("share"), st.sampled_from([ANN, BEN, CAT]), st.booleans())
 RUN = st.tuples(st.just("run"), st.sampled_from([ANN, BEN]), st.integers(1, 60))
+OWNERS = st.tuples(st.just("owner"), st.integers(1, 150))
 TOLD = st.tuples(st.just("update"), st.integers(1, 250), st.integers(0, 250), st.integers(-5, 65) | st.none())
 HELD = st.tuples(st.just("hold"), st.integers(1, 70))
 BACK = st.tuples(st.just("give"), st.sampled_from([ANN, BEN, None]))
@@ -262,7 +263,7 @@ async def test_the_server_counts_as_one_process_does(
     async with open_valkey(server.address, vault) as valkey:
 
         @hypothesis_settings(max_examples=60)
-        @given(st.lists(OWNER | GRANT | RUN | TOLD | HELD | BACK | PASSED, max_size=25))
+        @given(st.lists(OWNER | GRANT | RUN | OWNERS | TOLD | HELD | BACK | PASSED, max_size=25))
         def agree(steps: list[tuple[object, ...]]) -> None:
             futures.append(steps)
 
@@ -300,6 +301,8 @@ async def _done(process: Process, clock: Clock, name: object, *arguments: object
             return await process.ask(grant, closes=closes)
         case "run", (UUID() as grant, int(times)):
             return [await process.ask(grant) for _ in range(times)]
+        case "owner", (int(times),):
+            return await process.takes(times)
         case "hold", (int(seconds),):
             return budgets.hold(KEY, {"Retry-After": str(seconds)})
         case "give", (grant,):
