@@ -108,11 +108,11 @@ class Audience:
 
     async def follow(self, news: Sequence[News], position: Position) -> None:
         """Delivers an entry of the account's log that another process has written."""
-        for each in news[:-1]:
-            self.told.follow(each)
-            await self.deliver(each)
-        self.move(position)
-        for each in news[-1:]:  # the last one's position is that of the whole entry
+        for index, each in enumerate(news):
+            if index == len(news) - 1:  # the last one's position is that of the whole entry
+                self.move(position)
+            if isinstance(each, Handover):  # a new holder of the connection cannot know what the old one missed
+                self.end_frames()
             self.told.follow(each)
             await self.deliver(each)
 
@@ -126,7 +126,7 @@ class Audience:
                 await self.pass_on(content, through, is_text=is_text)
             case Liveness(is_live):
                 self.set_live(is_live=is_live)
-            case FramesMissed() | Handover():  # a new holder of the connection cannot know what the old one missed
+            case FramesMissed():
                 self.end_frames()
             case _:
                 pass

@@ -64,9 +64,7 @@ class Turns:
         self._log: AccountLog | None = None
         self._is_alone = False
         self._is_ahead = False  # whether orders were tracked whose events were not told
-        self._is_missing = (
-            False  # whether an entry of the log was missed, or the snapshot has something that is in none
-        )
+        self._is_missing = False  # whether an entry was missed, or the snapshot has something that is in none
         self._stirred = asyncio.Event()
         audience.frames.on_interest = self._note_interest
 
@@ -148,6 +146,7 @@ class Turns:
         try:
             after = await self._prepare(await load(self._sharing.valkey, self._account))
             if self.watch is None:
+                self._audience.end_frames()  # what came between the old socket and the new one is not known
                 self._begin(is_place_doubtful=lease.had_place)
             self._outlet.begin_writing(Handover(after))
             self._note_interest()
