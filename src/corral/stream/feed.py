@@ -196,6 +196,8 @@ class Feeds:
         if not feed.members:
             del self._feeds[_account_of(subscription)]
             feed.stop()
+            if not self.is_shared:
+                return
             closing = asyncio.get_running_loop().create_task(feed.close(), context=Context())
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)

@@ -189,21 +189,27 @@ class Turns:
     async def _follow(self) -> Lease | None:
         """Returns a lease, or None when Valkey has been away for as long as one lasts. Raises ValkeyAway."""
         await self._end_watch()
-        while True:
-            await self._catch_up(await self._loaded())
-            self._is_missing = False
-            self._sharing.reader.follow(self._account, self.keys.log, self._audience.position, self._take)
-            self._sharing.followers.add(self)
-            self._note_interest()
-            try:
-                async with _running(self._verifier.run()):
-                    lease = await self._wait_for_lease()
-            finally:
-                self._sharing.reader.unfollow(self.keys.log)
-                self._sharing.followers.discard(self)
-            if lease is not None or not self._is_missing:
-                return lease
-            await asyncio.sleep(TRY_SECONDS)
+        self._sharing.followers.add(self)
+        try:
+            while True:
+                self._stirred.clear()
+                await self._catch_up(await self._loaded())
+                self._is_missing = False
+                lease = await self._follow_log()
+                if lease is not None or not self._is_missing:
+                    return lease
+                await asyncio.sleep(TRY_SECONDS)
+        finally:
+            self._sharing.followers.discard(self)
+
+    async def _follow_log(self) -> Lease | None:
+        self._sharing.reader.follow(self._account, self.keys.log, self._audience.position, self._take)
+        self._note_interest()
+        try:
+            async with _running(self._verifier.run()):
+                return await self._wait_for_lease()
+        finally:
+            self._sharing.reader.unfollow(self.keys.log)
 
     async def _wait_for_lease(self) -> Lease | None:
         """Returns None when an entry was missed, or Valkey has been away for as long as a lease lasts."""
@@ -269,7 +275,9 @@ class Turns:
             is_comparable = loaded.after(self._audience.position) is not None or not self._audience.has_told()
             if told is not None and (is_comparable or told.tracker.has_scanned):
                 return loaded
-            if told is None and seconds > TRY_SECONDS:
+            if loaded.last is None and seconds > TRY_SECONDS:  # the holder has not told anything yet
+                return loaded
+            if self._stirred.is_set():  # there is no holder any more
                 return loaded
             await asyncio.sleep(seconds)
             loaded = await load(self._sharing.valkey, self._account)
