@@ -53,7 +53,7 @@ class Audience:
     the log.
     """
 
-    __slots__ = ("_ledger", "_subscriptions", "frames", "position", "told")
+    __slots__ = ("_ahead", "_ledger", "_subscriptions", "frames", "position", "told")
 
     def __init__(self, subscriptions: Subscriptions) -> None:
         self.frames = FrameListeners(subscriptions)
@@ -62,13 +62,16 @@ class Audience:
         self._subscriptions = subscriptions
         # What subscriptions here were told of orders, if that may differ from what the account's log says.
         self._ledger: OrderTracker | None = None
+        # Of these orders, more was told here than is in the log. Until it is there, too, no position in the log says
+        # what a client has received.
+        self._ahead: set[str] = set()
 
     def known(self) -> list[StreamEvent]:
         return self.told.events()
 
     def accept(self, subscription: Subscription) -> None:
         """Its keys were accepted by a call of this process: from now on it receives events, after the known state."""
-        subscription.position = self.position
+        subscription.position = self._shown_position()
         if self._subscriptions.accept(subscription, self.told.events()):
             for part, problem in self.told.problems.items():
                 subscription.report(part, problem)
@@ -79,6 +82,7 @@ class Audience:
             news = event
             if self._ledger is not None and event.kind is Kind.ORDER:
                 news = self._ledger.catch_up(event)
+                self._note_told(event.about)
             if news is not None:
                 self._send(news)
 
@@ -134,7 +138,7 @@ class Audience:
     def move(self, position: Position | None) -> None:
         self.position = position
         for subscription in self._subscriptions.accepted():
-            subscription.position = position
+            subscription.position = self._shown_position()
 
     def begin_anew(self, told: Told, position: Position | None) -> None:
         """Takes what was told elsewhere instead of what was told here.
@@ -146,6 +150,8 @@ class Audience:
         self.frames.set_live(is_live=told.is_live)
         self.frames.end()
         difference = self._difference(former)
+        self._ahead = set() if self._ledger is None else self._ledger.ahead_of(told.tracker)
+        self.move(position)
         for event in difference if difference is not None else [GAP, *told.events()]:
             self._send(event)
         for part in former.problems.keys() | told.problems.keys():
@@ -158,6 +164,15 @@ class Audience:
     def has_told(self) -> bool:
         """Whether anybody here has been told something of the account, and is to be told the rest."""
         return any(self._subscriptions.accepted())
+
+    def _shown_position(self) -> Position | None:
+        return None if self._ahead else self.position
+
+    def _note_told(self, order_id: str) -> None:
+        """An event of the order is in the log now."""
+        if order_id in self._ahead and self._ledger is not None:
+            self._ahead &= self._ledger.ahead_of(self.told.tracker)
+            self.move(self.position)
 
     def _difference(self, former: Told) -> list[StreamEvent] | None:
         if not self.has_told():

@@ -102,6 +102,13 @@ class OrderTracker:
             order_id in known or not self._is_behind(entry, self._seen(order_id)) for order_id, entry in other.entries()
         )
 
+    def ahead_of(self, other: "OrderTracker") -> set[str]:
+        """Returns the orders of which more was told here than `other` knows, so that it may tell of them again."""
+        return {order_id for order_id, entry in self.entries() if other.is_behind(order_id, entry)}
+
+    def is_behind(self, order_id: str, entry: _Entry) -> bool:
+        return self._is_behind(entry, self._seen(order_id))
+
     def catch_up(self, event: StreamEvent) -> StreamEvent | None:
         """Returns what is new in an event that another tracker has published of the same account."""
         fields = orjson.loads(event.body)

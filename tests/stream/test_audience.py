@@ -1,0 +1,85 @@
+"""What one process was told of an account alone, and what the log of the account says afterwards."""
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+from uuid import uuid4
+
+import orjson
+
+from corral.alpaca.orders import Order
+from corral.stream.audience import Audience
+from corral.stream.events import Kind, Position, StreamEvent
+from corral.stream.subscriptions import Subscription, Subscriptions
+from corral.stream.told import Told
+from tests.stream.test_order_tracker import states_of
+
+if TYPE_CHECKING:
+    from corral.credentials.reader import OpenCredential
+
+
+def audience_of_one() -> tuple[Audience, Subscription, list[StreamEvent]]:
+    told: list[StreamEvent] = []
+    stored = SimpleNamespace(id=uuid4(), refused_at=None)
+    credential = cast("OpenCredential", SimpleNamespace(stored=stored))
+    subscriptions = Subscriptions()
+    subscription = Subscription(credential, lambda _whose, event: told.append(event))
+    subscriptions.add(subscription)
+    audience = Audience(subscriptions)
+    audience.accept(subscription)
+    return audience, subscription, told
+
+
+def filled_in(events: list[StreamEvent]) -> list[str]:
+    return [orjson.loads(event.body)["filled_since"] for event in events if event.kind is Kind.ORDER]
+
+
+def scanned(*orders: Order) -> Told:
+    told = Told()
+    told.tracker.begin(orders)
+    told.tracker.raise_floor("2026-11-25T09:00:00Z")
+    return told
+
+
+async def test_no_position_is_shown_while_more_was_told_here_than_is_in_the_log() -> None:
+    """Another process would tell it again."""
+    audience, subscription, heard = audience_of_one()
+    audience.told = scanned()
+    *_, last = states_of("a", [2], is_stamped=True)
+    audience.publish(audience.told.tracker.reconcile([last]))  # alone
+    audience.begin_anew(scanned(), Position(7, 3))
+    assert subscription.position is None
+    holder = scanned()
+    (event,) = holder.tracker.reconcile([last])
+    await audience.follow([event], Position(7, 4))
+    assert subscription.position == Position(7, 4)
+    assert filled_in(heard) == ["2.25"]
+    assert Kind.GAP not in {each.kind for each in heard}
+
+
+async def test_what_was_told_only_elsewhere_is_told_here_once() -> None:
+    audience, subscription, heard = audience_of_one()
+    audience.told = scanned()
+    _, partly, last, _ = states_of("a", [2, 3], is_stamped=True)
+    audience.publish(audience.told.tracker.reconcile([partly]))
+    elsewhere = scanned()
+    for event in elsewhere.tracker.reconcile([last]):
+        elsewhere.take(event)
+    audience.begin_anew(elsewhere, Position(7, 3))
+    assert filled_in(heard) == ["2.25", "3.00"]
+    assert subscription.position == Position(7, 3)
+
+
+async def test_an_order_whose_events_are_not_known_here_is_a_gap() -> None:
+    audience, _, heard = audience_of_one()
+    audience.told = scanned()
+    elsewhere = scanned()
+    elsewhere.tracker.reconcile([states_of("a", [2], is_stamped=True)[-1]])  # and its event is not kept
+    audience.begin_anew(elsewhere, Position(7, 3))
+    assert [event.kind for event in heard] == [Kind.GAP]
+
+
+async def test_before_a_holder_has_looked_at_the_orders_the_difference_is_not_known() -> None:
+    audience, _, heard = audience_of_one()
+    audience.told = scanned()
+    audience.begin_anew(Told(), Position(7, 1))
+    assert [event.kind for event in heard] == [Kind.GAP]
