@@ -59,6 +59,12 @@ _UNAVAILABLE = (
 )
 
 
+# A statement is sent in two halves, and the second one not at all if an argument does not fit, or if its task is
+# cancelled in between. The server counts the time meanwhile, and would cancel what the connection is used for next.
+_MAY_BE_HALF_SENT: Final = (asyncpg.DataError, asyncpg.InterfaceError, AttributeError, asyncio.CancelledError)
+_END_SECONDS: Final = 2.0
+
+
 READ_ONLY: Final = (
     "the database does not accept writes: it is a standby, or default_transaction_read_only is on; use the primary"
 )
@@ -150,6 +156,9 @@ class Database:
                 raise Overloaded(retry_after=1) from None
             try:
                 yield connection
+            except _MAY_BE_HALF_SENT:
+                await _end_statement(connection)
+                raise
             finally:
                 await self._pool.release(connection, timeout=5)
 
@@ -278,6 +287,14 @@ async def _reset(_: Connection) -> None:
     There is nothing to reset: scopes end with their transaction, the driver rolls back an open one, and
     no code makes settings, cursors or locks that outlive a transaction.
     """
+
+
+async def _end_statement(connection: Connection) -> None:
+    """The end of a simple query is also the end of what was begun before it."""
+    try:
+        await connection.execute("SELECT 1", timeout=_END_SECONDS)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        connection.terminate()
 
 
 async def _close(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
