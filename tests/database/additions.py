@@ -60,7 +60,11 @@ async def what_else_it_does(connection: Connection, sql: str) -> list[str]:
     transaction = connection.transaction()
     await transaction.start()
     try:
-        before, lines, touched = await _catalog(connection), set(await schema_lines(connection)), await _touched(connection)
+        before, lines, touched = (
+            await _catalog(connection),
+            set(await schema_lines(connection)),
+            await _touched(connection),
+        )
         await connection.execute(sql)
         used = await _touched(connection)
         after, lines_after = await _catalog(connection), set(await schema_lines(connection))
@@ -107,9 +111,9 @@ def _problem(key: Key, row: dict[str, Any], before: Rows, new: Rows) -> str | No
     if catalog == "pg_proc":
         public = row["proacl"] is None or any(acl.startswith("=") for acl in row["proacl"])
         return f"lets PUBLIC execute {named}" if public else None
-    if catalog == "pg_constraint" and row["contype"] == "f" and ("pg_class", row["confrelid"]) in before:
-        if row["confdeltype"] not in "cnd":
-            return f"{named} keeps older releases from deleting what it refers to"
+    refers_to_old = catalog == "pg_constraint" and ("pg_class", row["confrelid"]) in before
+    if refers_to_old and row["confdeltype"] not in "cnd":  # neither cascades nor empties the reference
+        return f"{named} keeps older releases from deleting what it refers to"
     if catalog not in _RELATION or ("pg_class", row[_RELATION[catalog]]) not in before:
         return None
     return _problem_of_old_relation(catalog, row, named, before)
@@ -122,7 +126,8 @@ def _problem_of_old_relation(catalog: str, row: dict[str, Any], named: str, befo
         return None
     if catalog == "pg_trigger" and row["tgisinternal"]:  # of a new table's reference
         return None
-    if catalog == "pg_constraint" and row["contype"] in "cn":
-        if all(("pg_attribute", row["conrelid"], number) not in before for number in row["conkey"] or [0]):
-            return None
-    return f"adds {named}"
+    numbers = row["conkey"] or [0] if catalog == "pg_constraint" and row["contype"] in "cn" else [0]
+    is_of_new_columns = numbers != [0] and all(
+        ("pg_attribute", row["conrelid"], number) not in before for number in numbers
+    )
+    return None if is_of_new_columns else f"adds {named}"

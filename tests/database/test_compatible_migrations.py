@@ -95,13 +95,17 @@ CHANGING = {
     "a grant on a column added": ("GRANT UPDATE (email) ON corral.users TO corral_app", "email of users"),
     "a grant taken": ("REVOKE DELETE ON corral.sessions FROM corral_app", "pg_class sessions"),
     "a function replaced": (
-        "CREATE OR REPLACE FUNCTION corral.has_users() RETURNS boolean"
-        " LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS 'SELECT true'",
+        """
+        CREATE OR REPLACE FUNCTION corral.has_users() RETURNS boolean
+        LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS 'SELECT true'
+        """,
         "pg_proc has_users",
     ),
     "a function overloaded": (
-        f"CREATE FUNCTION corral.has_users(text) RETURNS integer {_BODY};"
-        "REVOKE ALL ON FUNCTION corral.has_users(text) FROM PUBLIC",
+        f"""
+        CREATE FUNCTION corral.has_users(text) RETURNS integer {_BODY};
+        REVOKE ALL ON FUNCTION corral.has_users(text) FROM PUBLIC
+        """,
         "unsafe: function has_users",
     ),
     "a function for everybody": (
@@ -187,8 +191,9 @@ async def test_what_does_more_than_add_is_recognized(what: str, server: External
     ("first_line", "is_compatible"),
     [
         ("-- compatible: notes of accounts", True),
-        *((line, False) for line in ("", "-- Notes", "-- compatible", "-- compatible:", "--compatible: x", "-- Compatible: x")),
-        *((line, False) for line in (" -- compatible: x", "SELECT 1; -- compatible: x", "/* -- compatible: x */", "-- not compatible: x")),
+        *((line, False) for line in ("", "-- Notes", "-- compatible", "-- compatible:", "--compatible: x")),
+        *((line, False) for line in ("-- Compatible: x", " -- compatible: x", "-- not compatible: x")),
+        *((line, False) for line in ("SELECT 1; -- compatible: x", "/* -- compatible: x */")),
         ("-- Notes\n-- compatible: x", False),
     ],
 )  # fmt: skip

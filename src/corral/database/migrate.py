@@ -195,8 +195,7 @@ async def _patiently(what: str, attempt: Callable[[], Awaitable[None]]) -> None:
             if loop.time() - began > _LOCK_PATIENCE_SECONDS:
                 raise MigrationRefused(
                     f"{what} was not applied: for a minute, a long query or an open transaction has held a table that "
-                    "it changes (SELECT pid, usename, xact_start FROM pg_stat_activity ORDER BY xact_start): wait for "
-                    "it, or end it, and start again"
+                    "it changes: end it (pg_stat_activity lists both, with xact_start), or wait for it, and start again"
                 ) from None
             if not is_said:
                 is_said = True

@@ -118,7 +118,7 @@ async def find_schema_differences(connection: Connection) -> list[str]:
 
 
 async def _added_by_newer_release(connection: Connection) -> set[str]:
-    """Returns the lines that are in addition to those of this release. They are the owner's word, and not judged yet."""
+    """Returns the lines beyond those of this release. They are the owner's word, and not judged yet."""
     return {line for migration in await find_newer_migrations(connection) for line in migration.adds}
 
 

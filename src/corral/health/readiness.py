@@ -52,8 +52,8 @@ class ReadinessMonitor:
     async def running(self) -> AsyncGenerator[None]:
         """Checks once now, and then every 30 seconds.
 
-        Raises MigrationRefused for a newer release's database that this one cannot run with, TakesNoWrites, and Weakened when something else
-        is wrong.
+        Raises MigrationRefused for a newer release's database that this one cannot run with, TakesNoWrites, and
+        Weakened when something else is wrong.
         """
         await self._refuse_unfit()
         if found := await self._found():
