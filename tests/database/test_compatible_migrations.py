@@ -211,6 +211,7 @@ async def test_a_release_without_a_compatible_migration_finds_no_difference_afte
     async with undone(server) as connection:
         await apply_as_newer_release(connection, _COMPATIBLE + ADDING[what])
         assert await find_schema_differences(connection) == []
+        assert await connection.fetchval("SHOW statement_timeout") == "0", "a backup that is restored takes longer"
 
 
 async def test_compatible_migrations_add_to_each_other_and_no_weakness_is_found(

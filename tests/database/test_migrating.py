@@ -22,7 +22,7 @@ _COLUMN = "ALTER TABLE corral.credentials ADD COLUMN note text;"
 _COMPATIBLE = f"-- compatible: notes\n{_COLUMN}"
 _INCOMPATIBLE = f"-- Notes\n{_COLUMN}"
 
-AddMigration = Callable[[str], None]
+AddMigration = Callable[..., None]
 
 
 @pytest.fixture(scope="module")

@@ -56,6 +56,7 @@ _WRONG_FILE = (
 # Everybody who needs the table waits behind a migration that waits for its lock, and gives up after two seconds.
 _LOCK_TIMEOUT = "SET LOCAL lock_timeout = '500ms'"
 _LONGEST_COMPATIBLE = "SET LOCAL statement_timeout = '5s'"  # while it runs, processes serve
+_NO_LONGER_LIMITED = "SET LOCAL statement_timeout TO DEFAULT"  # the restore of a backup goes on in the transaction
 _NOT_FREE = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 _LOCK_PATIENCE_SECONDS = 60.0
 _LOCK_PAUSE_SECONDS = 1.0
@@ -266,6 +267,7 @@ async def _apply_beside_others(connection: Connection, migration: Migration) -> 
     before = set(await schema_lines(connection))
     await connection.execute(_LONGEST_COMPATIBLE)
     await connection.execute(migration.sql)
+    await connection.execute(_NO_LONGER_LIMITED)
     after = set(await schema_lines(connection))
     if found := sorted(before - after) or unsafe_additions(after - before, before):
         raise MigrationRefused(
