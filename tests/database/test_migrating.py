@@ -194,7 +194,7 @@ async def test_a_compatible_migration_that_takes_long_is_undone(
 ) -> None:
     """The timeout of the lock limits how long it waits for it, and not how long it keeps everybody out."""
     monkeypatch.setattr(migrate, "_LONGEST_COMPATIBLE", "SET LOCAL statement_timeout = '100ms'")
-    add_migration(f"{_COMPATIBLE} SELECT pg_sleep(600);")
+    add_migration(f"{_COMPATIBLE} SELECT pg_sleep(10);")
     with pytest.raises(migrate.MigrationRefused, match=r"^0999_notes.sql took too long beside running processes"):
         await migrate.apply_migrations(server.dsn("corral_owner", database))
     assert not await is_applied(server, database)
