@@ -17,7 +17,6 @@ from corral.logs import begin_request_line
 from corral.secret import Secret
 from tests.alpaca.upstream import ACCOUNT, KEY_ID, REQUEST_ID, SECRET_KEY, Visit, answer, client_of, fetch, upstream
 
-POSITIONS = answer([])
 UNAVAILABLE = answer({"message": "down"}, "500 Internal Server Error")
 
 

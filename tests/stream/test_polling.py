@@ -61,7 +61,7 @@ class Watched:
         self.subscriptions, self.tracker = Subscriptions(), OrderTracker()
         reader = cast("AccountReader", SimpleNamespace(
             account_data_of=self._read_account, positions=self._read_positions, orders=self._read_orders,
-            polite_seconds=lambda _credential: 0.6,
+            polite_seconds=self._polite_seconds,
         ))  # fmt: skip
         self.poller = Poller(reader, 1.0, self.subscriptions, AccountState(), self.tracker)
         self.poller.is_connected = True
@@ -89,6 +89,9 @@ class Watched:
 
     def times(self, what: str, *, since: float = 0) -> list[float]:
         return [at for at, read in self.reads if read == what and at >= since]
+
+    def _polite_seconds(self, _credential: object) -> float:
+        return 0.6
 
     async def _read(self, what: str) -> None:
         self.reads.append((now(), what))

@@ -269,6 +269,7 @@ async def test_polls_are_summed_up_and_failures_have_lines(
     assert line["failed"] == len(failed) >= 1
     assert line["calls"] >= 9
     assert line["seconds"] > 1
+    assert "request_id" not in line
     others = [each for each in log.lines() if each["event"] == "alpaca_polled" and each is not line]
     assert all(each["failed"] == 0 for each in others if each["credential_id"] != account["id"])
 

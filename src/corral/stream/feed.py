@@ -73,7 +73,7 @@ class Feed:
     def stop(self) -> None:
         self._subscriptions.close()
         self.relay.close()
-        self._poller.close()
+        Context().run(self._poller.close)  # what it logs belongs to no request
         for task in self._tasks:
             task.cancel()
 
