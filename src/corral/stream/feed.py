@@ -57,6 +57,12 @@ class Feed:
             self._subscriptions.add(subscription)
             self._poller.wake()
 
+    def want_positions(self, subscription: Subscription, *, is_wanted: bool) -> None:
+        """Says whether anybody looks at the account's positions by this subscription."""
+        subscription.wants_positions = is_wanted
+        if is_wanted:
+            self._poller.reconsider()
+
     def leave(self, subscription: Subscription) -> None:
         self.members.discard(subscription)
         self._subscriptions.remove(subscription)
@@ -67,6 +73,7 @@ class Feed:
     def stop(self) -> None:
         self._subscriptions.close()
         self.relay.close()
+        Context().run(self._poller.close)  # what it logs belongs to no request
         for task in self._tasks:
             task.cancel()
 
@@ -112,6 +119,9 @@ class Feeds:
 
     def mark(self, subscription: Subscription, *, is_refused: bool) -> None:
         self._feeds[_account_of(subscription)].mark(subscription, is_refused=is_refused)
+
+    def want_positions(self, subscription: Subscription, *, is_wanted: bool) -> None:
+        self._feeds[_account_of(subscription)].want_positions(subscription, is_wanted=is_wanted)
 
     def known(self, subscription: Subscription) -> Iterable[StreamEvent]:
         """Returns nothing for a subscription whose own keys have not been accepted yet."""

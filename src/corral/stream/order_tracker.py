@@ -48,9 +48,10 @@ class OrderTracker:
     published, so its sum over all events of an order is the order's `filled_qty`.
     """
 
-    __slots__ = ("_floor", "_open", "_over")
+    __slots__ = ("_floor", "_open", "_over", "fills")
 
     def __init__(self) -> None:
+        self.fills = 0  # how many of the published events changed what is filled
         self._open: OrderedDict[str, _Entry] = OrderedDict()
         self._over: OrderedDict[str, _Entry] = OrderedDict()
         # Orders submitted up to this time have been seen, or were finished before the feed began.
@@ -100,6 +101,7 @@ class OrderTracker:
     def _publish(self, event: str, order: Order, now: _Entry) -> StreamEvent:
         since = _EXACT.subtract(now.filled, now.published)
         now.published = now.filled
+        self.fills += since != 0
         self._enter(order.id, now)
         head = orjson.dumps({"event": event, "filled_since": f"{since:f}"})
         return StreamEvent(Kind.ORDER, head[:-1] + b"," + order_response(order).model_dump_json().encode()[1:])

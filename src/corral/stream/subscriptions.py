@@ -26,7 +26,15 @@ class Subscription:
     made this subscription, under the id of the row that was loaded under row-level security.
     """
 
-    __slots__ = ("_problems", "_publish", "credential", "is_accepted", "is_marked_refused", "is_polled")
+    __slots__ = (
+        "_problems",
+        "_publish",
+        "credential",
+        "is_accepted",
+        "is_marked_refused",
+        "is_polled",
+        "wants_positions",
+    )
 
     def __init__(
         self, credential: OpenCredential, publish: Callable[[UUID, StreamEvent], None], *, is_polled: bool = True
@@ -34,6 +42,7 @@ class Subscription:
         """One that is not polled needs the account's socket only: its keys are used to verify them, and for that."""
         self.credential = credential
         self.is_polled = is_polled
+        self.wants_positions = False  # whether anybody looks at the account's positions
         self.is_accepted = False  # whether Alpaca has accepted these keys since this joined its feed
         self.is_marked_refused = credential.stored.refused_at is not None
         self._publish = publish
@@ -115,6 +124,14 @@ class Subscriptions:
         self._turns.remove(subscription)
         self._turns.append(subscription)
         return subscription
+
+    def want_positions(self) -> bool:
+        """Returns whether anybody looks at the account's positions now."""
+        return any(subscription.wants_positions for subscription in self.accepted())
+
+    def have_any_to_verify(self) -> bool:
+        """Returns whether the keys of any are to be used soon, to find out whether they are accepted."""
+        return self._to_verify is not None or not all(subscription.is_accepted for subscription in self._turns)
 
     def _wants_call(self, subscription: Subscription) -> bool:
         return subscription.is_polled or not subscription.is_accepted or subscription is self._to_verify
