@@ -14,6 +14,7 @@ from corral.errors import DatabaseUnavailable
 from corral.gateway import event_streams
 from corral.gateway.event_streams import EventStream
 from corral.grants.lookup import GrantReader
+from corral.identity import queries as identity_queries
 from corral_sandbox import Sandbox, secret_of
 from tests.conftest import Faults, Service, StartService
 from tests.gateway.conftest import Json, Program, key_headers
@@ -178,14 +179,16 @@ async def test_a_grant_has_so_many_streams_and_not_more(
                 pass
 
 
+@pytest.mark.parametrize("question", [(identity_queries, "load_access_changes"), (GrantReader, "reload")])
 async def test_without_the_database_streams_end(
-    bot: Program, service: Service, monkeypatch: pytest.MonkeyPatch
+    question: tuple[object, str], carol: GrantOwner, bot: Program, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def refuse(*_: object) -> None:
+    async def refuse(*_: object, **__: object) -> None:
         raise DatabaseUnavailable(reason="it is stopped")
 
     async with hearing(bot.grant, service) as events:
-        monkeypatch.setattr(GrantReader, "reload", refuse)
+        monkeypatch.setattr(*question, refuse)
+        await carol.grant(bot.grant["credential_id"])  # a change, so that there is something to ask
         await events.rest()
 
 
@@ -193,7 +196,7 @@ async def test_without_its_watch_no_stream_begins(
     carol: GrantOwner, bot: Program, sandbox: Sandbox, start_service: StartService
 ) -> None:
     async with start_service() as other:
-        await streams_of(other)._watch.stop()  # pyright: ignore[reportPrivateUsage]
+        await streams_of(other)._watch._stop()  # pyright: ignore[reportPrivateUsage]
         async with ClientSession(other.url, headers=key_headers(bot.grant)) as client, client.get(TRADES) as answer:
             assert answer.status == 500
 

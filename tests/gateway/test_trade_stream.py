@@ -13,7 +13,10 @@ from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, WSServerH
 from corral.alpaca.fields import Fields
 from corral.gateway import stream_rooms
 from corral.gateway.stream_rooms import Room, Rooms
+from corral.gateway.stream_watch import StreamWatch
 from corral.gateway.trade_stream import TradeStreams
+from corral.grants.lookup import GrantReader
+from corral.identity import queries as identity_queries
 from corral.stream import trade_relay
 from corral.stream.feed import Feed
 from corral_sandbox import Sandbox, secret_of
@@ -320,23 +323,24 @@ async def test_a_socket_outlives_new_keys_of_its_account(
         await line.until("fill", placed)
 
 
+@pytest.mark.parametrize("question", [(identity_queries, "load_access_changes"), (GrantReader, "reload")])
 async def test_without_the_database_all_sockets_end(
-    bot: Program, service: Service, monkeypatch: pytest.MonkeyPatch
+    question: tuple[object, str], carol: GrantOwner, bot: Program, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    async def take_too_long(*_: object, **__: object) -> None:
+        raise TimeoutError
+
     async with hearing(bot.grant, service) as line:
         rooms = rooms_of(service)
-
-        class Gone:
-            async def reload(self, _grants: object) -> object:
-                raise TimeoutError
-
-        monkeypatch.setattr(streams_of(service)._watch, "_grants", Gone())  # pyright: ignore[reportPrivateUsage]
+        monkeypatch.setattr(*question, take_too_long)
+        await carol.grant(bot.grant["credential_id"])  # a change, so that there is something to ask
         assert await line.closed_with() == 1013
         assert not list(rooms)
 
 
 async def test_a_silent_client_is_cut_off(bot: Program, service: Service) -> None:
-    watch = streams_of(service)._watch  # pyright: ignore[reportPrivateUsage]
+    watchers = streams_of(service)._watch._watchers  # pyright: ignore[reportPrivateUsage]
+    (watch,) = (watcher for watcher in watchers if isinstance(watcher, StreamWatch))
     async with hearing(bot.grant, service) as line:
         (member,) = room_of(service, bot.grant).members
         reading = asyncio.ensure_future(line.socket.receive())

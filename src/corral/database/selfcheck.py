@@ -72,7 +72,8 @@ SELECT format('policy %s on %s for=%s permissive=%s to=%s using=%s check=%s', p.
     pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
 FROM pg_policy p JOIN relations r ON r.oid = p.polrelid JOIN pg_class c ON c.oid = r.oid
 UNION ALL
-SELECT format('trigger %s on %s%s', t.tgname, r.relname, CASE WHEN t.tgenabled <> 'O' THEN ' is switched off' END)
+SELECT format('trigger %s on %s%s as=%s', t.tgname, r.relname, CASE WHEN t.tgenabled <> 'O' THEN ' is switched off' END,
+    pg_get_triggerdef(t.oid))
 FROM pg_trigger t JOIN relations r ON r.oid = t.tgrelid WHERE NOT t.tgisinternal
 UNION ALL
 SELECT format('rule %s on %s', w.rulename, r.relname)
