@@ -179,6 +179,21 @@ async def test_a_grant_has_so_many_streams_and_not_more(
                 pass
 
 
+@pytest.mark.parametrize("way", ["shortened", "renewed with another secret"])
+async def test_a_stream_knows_when_its_grant_ends_now(
+    way: str, bot: Program, carol: GrantOwner, service: Service
+) -> None:
+    async with hearing(bot.grant, service):
+        (stream,) = (stream for stream in open_streams(service) if str(stream.grant.id) == bot.grant["id"])
+        before, path = stream.grant.ends_at, f"/api/grants/{bot.grant['id']}"
+        if way == "shortened":
+            changed = await carol.ask("PATCH", path, {"expires_in": "1h"})
+        else:
+            changed = await carol.ask("POST", f"{path}/renew", {"new_secret": True, "overlap": "1h"})
+        assert changed.status == 200, changed.body
+        await wait_until(lambda: stream.grant.ends_at < before)
+
+
 @pytest.mark.parametrize("question", [(identity_queries, "load_access_changes"), (GrantReader, "reload")])
 async def test_without_the_database_streams_end(
     question: tuple[object, str], carol: GrantOwner, bot: Program, service: Service, monkeypatch: pytest.MonkeyPatch
