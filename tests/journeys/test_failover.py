@@ -103,7 +103,7 @@ async def test_the_service_goes_over_to_the_promoted_standby_by_itself(
 
 
 async def test_the_first_answer_about_access_after_a_fail_over_is_about_everybody() -> None:
-    """One that was behind gives numbers to new transactions that others had before. While it follows, it says nothing."""
+    """One that was behind reuses the numbers of transactions that were seen. While it follows, it says nothing."""
     async with external_postgres() as primary, standby_of(primary) as standby:
         await apply_migrations(primary.dsn("corral_owner"))
         await caught_up(primary, standby)
