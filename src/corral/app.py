@@ -34,6 +34,7 @@ from corral.grants.lookup import GrantReader
 from corral.health import routes as health
 from corral.health.readiness import ReadinessMonitor
 from corral.identity import routes as identity
+from corral.identity.access_watch import AccessWatch
 from corral.identity.session_cookie import session_cookie_name
 from corral.identity.tokens import Authenticator
 from corral.people import routes as people
@@ -82,9 +83,18 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
         stack.push_async_callback(cache.close)
         accounts = AccountReader(credentials, alpaca, cache, LastKnownAccounts())
         trade_updates = await stack.enter_async_context(open_trade_updates(hosts, timeout_seconds=timeout))
-        interval = settings.stream_poll_seconds
-        service = open_stream_service(database, credentials, accounts, trade_updates, interval_seconds=interval)
-        stream = await stack.enter_async_context(service)
+        watch = AccessWatch(database)
+        await stack.enter_async_context(watch.running())
+        stream = await stack.enter_async_context(
+            open_stream_service(
+                database,
+                credentials,
+                accounts,
+                trade_updates,
+                watch,
+                interval_seconds=settings.stream_poll_seconds,
+            )
+        )
         gateway = await stack.enter_async_context(
             open_gateway(
                 alpaca=alpaca,
@@ -94,6 +104,7 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
                 grants=grants,
                 audit=audit,
                 feeds=stream.feeds,
+                watch=watch,
                 trusted_proxies=settings.trusted_networks,
             )
         )

@@ -45,7 +45,7 @@ async def test_without_a_user_a_read_is_an_error_and_not_an_empty_page(
                 await connection.fetch(f"SELECT * FROM corral.{table}")
 
 
-@pytest.mark.parametrize("table", ["one_time_links", "invitations", "sign_in_attempts"])
+@pytest.mark.parametrize("table", ["one_time_links", "invitations", "sign_in_attempts", "access_changes"])
 async def test_tables_used_before_authentication_cannot_be_read(postgres: EmbeddedDatabase, table: str) -> None:
     async with as_app(postgres) as connection:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):

@@ -112,16 +112,18 @@ class DatabaseRefused(OperatorError):  # noqa: N818 - a condition
 class Database:
     """The pool of the serving role. It never holds an owner's or a superuser's connection."""
 
-    __slots__ = ("_pool", "_wait_seconds")
+    __slots__ = ("_pool", "_sessions", "_wait_seconds")
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", *, wait_seconds: float) -> None:
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", sessions: "_Sessions", *, wait_seconds: float) -> None:
         self._pool = pool
+        self._sessions = sessions
         self._wait_seconds = wait_seconds
 
     @classmethod
     @asynccontextmanager
     async def open(cls, dsn: str, *, connections: int = 10, wait_seconds: float = 2.0) -> AsyncGenerator[Self]:
         """Opens at least one connection, so that a wrong URL is reported now and not at the first request."""
+        sessions = _Sessions()
         with translated_errors(), _report_refusals("CORRAL_DATABASE_URL", dsn):
             pool = await asyncpg.create_pool(
                 dsn,
@@ -130,7 +132,7 @@ class Database:
                 max_size=connections,
                 timeout=_CONNECT_SECONDS,
                 max_inactive_connection_lifetime=300,
-                init=_begin_session,
+                init=sessions.begin,
                 reset=_reset,
                 command_timeout=_COMMAND_SECONDS,
                 server_settings=_ATTEMPT,
@@ -139,9 +141,14 @@ class Database:
             with translated_errors(), _report_refusals("CORRAL_DATABASE_URL", dsn):
                 async with pool.acquire() as connection:
                     await refuse_shared_sessions(connection, partial(_connected, dsn))
-            yield cls(pool, wait_seconds=wait_seconds)
+            yield cls(pool, sessions, wait_seconds=wait_seconds)
         finally:
             await _close(pool)
+
+    @property
+    def connections_opened(self) -> int:
+        """How many so far. While it stays the same, the server has neither crashed nor been replaced."""
+        return self._sessions.opened
 
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator[Connection]:
@@ -276,9 +283,19 @@ def reason_of(error: BaseException) -> str:
     return f"the connection to the database was lost ({error}): try again, or check its log"
 
 
-async def _begin_session(connection: Connection) -> None:
-    """Runs once for each connection. The settings last as long as the connection, because nothing resets them."""
-    await connection.execute(_SESSION)
+@final
+class _Sessions:
+    """Begins and counts those of one pool."""
+
+    __slots__ = ("opened",)
+
+    def __init__(self) -> None:
+        self.opened = 0
+
+    async def begin(self, connection: Connection) -> None:
+        """Runs once for each connection. The settings last as long as that does, because nothing resets them."""
+        self.opened += 1
+        await connection.execute(_SESSION)
 
 
 async def _reset(_: Connection) -> None:

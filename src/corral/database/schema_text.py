@@ -38,7 +38,8 @@ SELECT format('policy %s on %s for=%s permissive=%s to=%s using=%s check=%s', p.
     pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
 FROM pg_policy p JOIN relations r ON r.oid = p.polrelid JOIN pg_class c ON c.oid = r.oid
 UNION ALL
-SELECT format('trigger %s on %s%s', t.tgname, r.relname, CASE WHEN t.tgenabled <> 'O' THEN ' is switched off' END)
+SELECT format('trigger %s on %s%s as=%s', t.tgname, r.relname, CASE WHEN t.tgenabled <> 'O' THEN ' is switched off' END,
+    pg_get_triggerdef(t.oid))
 FROM pg_trigger t JOIN relations r ON r.oid = t.tgrelid WHERE NOT t.tgisinternal
 UNION ALL
 SELECT format('rule %s on %s', w.rulename, r.relname)
@@ -69,7 +70,7 @@ _OF_A_NEW_RELATION: Final = re.compile(
     f"column {_NAME} of (?P<column_of>{_NAME}) .*"
     f"|policy {_NAME} on (?P<policy_on>{_NAME}) for=[*] permissive=t (?:to=owner using=true check="
     r"|to=corral_app using=\(user_id = \( SELECT corral\.current_user_id\(\) AS current_user_id\)\) check=)"
-    f"|trigger {_NAME} on (?P<trigger_on>{_NAME})"
+    f"|trigger {_NAME} on (?P<trigger_on>{_NAME}) as=.*"
     f"|grant (?:SELECT|INSERT|UPDATE|DELETE) on (?P<grant_on>{_NAME}) to=corral_app"
     rf"|grant (?:INSERT|UPDATE) \({_NAME}\) on (?P<column_grant_on>{_NAME}) to=corral_app"
 )
