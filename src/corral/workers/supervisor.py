@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from corral.database.capacity import connections_for_each
+from corral.database.connection import Database
 from corral.database.embedded.files import exclusive_serve_lock
 from corral.edge.accepting import ConnectionCounts
 from corral.edge.certificate import ServedCertificate
@@ -66,8 +67,9 @@ async def supervise(
         addresses = await stack.enter_async_context(migrated_database(settings))
         counts = ConnectionCounts.allocate(workers)
         stack.callback(os.close, counts)
+        async with Database.open(addresses.app, connections=1) as database:
+            connections = await connections_for_each(database, workers)
         async with open_storage(settings, addresses.app) as storage:
-            connections = await connections_for_each(storage.database, workers)
 
             def order_of(worker: int) -> Order:
                 return Order(

@@ -116,6 +116,8 @@ class _Worker:
             if self._order.lock is not None:
                 leave_note(self._order.lock, str(os.getpid()))
         self._drain.set()
+        await self._signals.once.wait()  # nobody else can send a second command
+        self._hurry.set()
 
     async def _leave(self, readiness: ReadinessMonitor) -> None:
         """Sets `stop` at the end.
