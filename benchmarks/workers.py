@@ -34,19 +34,22 @@ _WINDOW = Window(warm_up=2, measured=6)
 _STARTS_WITHIN_SECONDS = 120.0
 
 
-async def main() -> None:
-    with tempfile.TemporaryDirectory(prefix="corral-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o711)
-        async with embedded_postgres(folder / "data") as embedded:
-            await apply_migrations(embedded.dsn("corral_owner"))
-            async with Database.open(embedded.dsn("corral_app")) as database:
-                vault = await open_vault(database, folder / "data" / "keyring.json")
-                question = (await AccountStore(database, vault).store_person(1)).accounts[0]
-            order = Order(kind="sandbox", database_url=embedded.dsn("corral_app"), data_dir=folder / "data")
-            async with running("benchmarks.servers", log=folder / "log") as sandbox:
-                order = order.model_copy(update={"sandbox_url": await sandbox.ask(order.model_dump_json())})
-                await _compare(order, question, folder)
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="corral-bench-") as folder:
+        Path(folder).chmod(0o711)  # where we are root, the database's user has to pass
+        uvloop.run(run(Path(folder)))
+
+
+async def run(folder: Path) -> None:
+    async with embedded_postgres(folder / "data") as embedded:
+        await apply_migrations(embedded.dsn("corral_owner"))
+        async with Database.open(embedded.dsn("corral_app")) as database:
+            vault = await open_vault(database, folder / "data" / "keyring.json")
+            question = (await AccountStore(database, vault).store_person(1)).accounts[0]
+        order = Order(kind="sandbox", database_url=embedded.dsn("corral_app"), data_dir=folder / "data")
+        async with running("benchmarks.servers", log=folder / "log") as sandbox:
+            order = order.model_copy(update={"sandbox_url": await sandbox.ask(order.model_dump_json())})
+            await _compare(order, question, folder)
 
 
 async def _compare(order: Order, question: Question, folder: Path) -> None:
@@ -101,10 +104,8 @@ async def _served(order: Order, workers: int, log: Path) -> AsyncGenerator[tuple
     assert process.stdout is not None
     try:
         async with asyncio.timeout(_STARTS_WITHIN_SECONDS):
-            async for line in process.stdout:
-                if b" listens on " in line:
-                    break
-        yield line.split()[3].decode(), process.pid
+            said = await process.stdout.readuntil(b" listens on ") and await process.stdout.readline()
+        yield said.decode().strip(), process.pid
     finally:
         process.send_signal(signal.SIGTERM)
         await process.wait()
@@ -115,4 +116,4 @@ def _environment() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    main()

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from tests.journeys.clusters import ExternalPostgres
-from tests.journeys.footprint import processes_of
+from tests.journeys.footprint import files_in, processes_of
 from tests.journeys.program import PATIENCE, Running, browser, corral, environment, free_port, running, running_command
 from tests.journeys.raw_clients import Talk, talking
 from tests.journeys.test_serve import FIRST
@@ -194,7 +194,7 @@ def what_is_shown(pid: int) -> str:
 async def test_numbers_of_workers_that_make_no_sense_are_refused(workers: str, folder: Path) -> None:
     refused = await corral("serve", f"--workers={workers}", data_dir=folder)
     assert refused.only_complaint == "--workers takes a number from 1 to 32; one for each core is usual"
-    assert list(folder.iterdir()) == []
+    assert files_in(folder) == {}
 
 
 async def test_what_stops_the_start_is_said_once_and_stops_the_whole_command(

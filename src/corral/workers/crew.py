@@ -101,19 +101,19 @@ class Crew:
 
     async def ended(self, *, within_seconds: float) -> None:
         """Returns when all have ended. They have to be told so before. Those that do not end in time are killed."""
-        _, late = await asyncio.wait(self._tasks, timeout=within_seconds)
-        if late:
+        all_ended = asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            await asyncio.wait_for(asyncio.shield(all_ended), within_seconds)
+        except TimeoutError:
             for run in list(self._runs.values()):
                 _log.error("worker_killed", worker=run.worker, pid=run.process.pid, reason="it did not end in time")
                 run.kill()
-            await asyncio.wait(late)
+            await all_ended
 
     async def abandon(self) -> None:
-        """Kills what is left."""
-        self._stopping.set()
-        for run in list(self._runs.values()):
-            run.kill()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Ends what is left of them."""
+        self.tell(Command(command="hurry"))
+        await self.ended(within_seconds=_GONE_SECONDS)
 
     async def _keep(self, worker: int) -> None:
         """Runs one after the other."""
