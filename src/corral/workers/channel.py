@@ -27,6 +27,7 @@ class Order(_Message):
     its pool.
     """
 
+    version: str
     worker: int
     workers: int
     settings: dict[str, str | int | float | None]

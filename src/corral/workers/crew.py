@@ -23,6 +23,7 @@ _LOOKS: Final = 4  # within which it must be silent each time: after a pause of 
 _STEADY_SECONDS: Final = 30.0  # one that ended later than this after it began to serve is started again at once
 _FIRST_PAUSE_SECONDS: Final = 0.5
 _LONGEST_PAUSE_SECONDS: Final = 30.0
+_MOST_FAILURES: Final = 10  # that are counted: by then the pause is the longest
 _GONE_SECONDS: Final = 10.0  # from the end of its socket to the end of its process
 
 _log = get_logger()
@@ -119,19 +120,24 @@ class Crew:
         """Runs one after the other."""
         failures = 0
         while not self._stopping.is_set():
-            run = await self._run(worker)
+            try:
+                run = await self._run(worker)
+                why, pid = _why(run), run.process.pid
+            except OSError as error:  # such as too many processes, or a Python that is being replaced
+                run, why, pid = None, f"worker {worker} cannot be started ({error.strerror})", None
             self._counts.note_absent(worker)
             if self._stopping.is_set():
                 return
             if not self._has_begun:
-                raise WorkerFailed(_why(run))
-            if run.is_leaving and run.process.returncode == 0:
-                _log.info("worker_left", worker=worker, pid=run.process.pid)
+                raise WorkerFailed(why)
+            if run is not None and run.is_leaving and run.process.returncode == 0:
+                _log.info("worker_left", worker=worker, pid=pid)
                 continue
-            served = run.serving_since is not None and self._loop.time() - run.serving_since > _STEADY_SECONDS
-            failures = 1 if served else failures + 1
+            since = None if run is None else run.serving_since
+            was_steady = since is not None and self._loop.time() - since > _STEADY_SECONDS
+            failures = 1 if was_steady else min(failures + 1, _MOST_FAILURES)
             pause = 0.0 if failures == 1 else min(_FIRST_PAUSE_SECONDS * 2 ** (failures - 2), _LONGEST_PAUSE_SECONDS)
-            _log.error("worker_ended", worker=worker, pid=run.process.pid, reason=_why(run), restart_in_seconds=pause)
+            _log.error("worker_ended", worker=worker, pid=pid, reason=why, restart_in_seconds=pause)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
 

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from corral import __version__
 from corral.database.capacity import connections_for_each
 from corral.database.connection import Database
 from corral.database.embedded.files import exclusive_serve_lock
@@ -73,6 +74,7 @@ async def supervise(
 
             def order_of(worker: int) -> Order:
                 return Order(
+                    version=__version__,
                     worker=worker,
                     workers=workers,
                     settings=handed_over(settings),

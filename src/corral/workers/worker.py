@@ -8,6 +8,7 @@ import sys
 from typing import Final, final
 
 import uvloop
+from pydantic import ValidationError
 
 from corral import __version__
 from corral.app import create_app, open_state
@@ -43,7 +44,11 @@ async def _run(end: socket.socket) -> int:
     line = await channel.receive()
     if not line:  # the supervisor was killed
         return 1
-    order = Order.model_validate_json(line)
+    order = _read_order(line)
+    if order is None:
+        channel.send(Report(state="failed", detail="another release was installed: restart `corral serve`"))
+        await channel.close()
+        return 1
     configure_logging(order.log_format, sys.stderr.buffer, has_colors=order.has_colors, worker=order.worker)
     try:
         await _Worker(order, channel, signals).run()
@@ -56,6 +61,15 @@ async def _run(end: socket.socket) -> int:
     finally:
         await channel.close()
     return 1
+
+
+def _read_order(line: bytes) -> Order | None:
+    """Returns None if the supervisor is of another release: of one that was installed over it while it ran."""
+    try:
+        order = Order.model_validate_json(line)
+    except ValidationError:
+        return None
+    return order if order.version == __version__ else None
 
 
 @final
