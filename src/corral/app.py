@@ -24,6 +24,7 @@ from corral.audit.upkeep import open_audit_trail
 from corral.credentials import routes as credential_routes
 from corral.credentials.reader import CredentialReader
 from corral.credentials.rechecking import rechecking
+from corral.database.connection import USUAL_CONNECTIONS
 from corral.edge.error_handlers import install_problem_handlers
 from corral.edge.middleware import ASGIApp, Edge
 from corral.edge.problems import PROBLEM_RESPONSES
@@ -64,10 +65,15 @@ class State(TypedDict):
 
 
 @asynccontextmanager
-async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = False) -> AsyncGenerator[State]:
-    """Opens everything in order of dependency, checks the database, and closes everything in reverse."""
+async def open_state(
+    settings: Settings, database_dsn: str, *, sandbox: bool = False, connections: int = USUAL_CONNECTIONS
+) -> AsyncGenerator[State]:
+    """Opens everything in order of dependency, checks the database, and closes everything in reverse.
+
+    `connections` is how many to the database there may be at a time.
+    """
     async with AsyncExitStack() as stack:
-        storage = await stack.enter_async_context(open_storage(settings, database_dsn))
+        storage = await stack.enter_async_context(open_storage(settings, database_dsn, connections=connections))
         database, vault = storage.database, storage.vault
         audit = await stack.enter_async_context(open_audit_trail(database, vault, settings.data_dir / HEADS_FILE))
         hosts, timeout = configured_hosts(settings), settings.upstream_timeout_seconds

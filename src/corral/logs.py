@@ -13,10 +13,11 @@ import re
 import sys
 import traceback
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from select import PIPE_BUF
 from time import time_ns
 from typing import Any, BinaryIO, Final, Literal
 
@@ -83,9 +84,16 @@ _TELLING_NAMES: Final = frozenset(
 
 
 def configure_logging(
-    log_format: Literal["console", "json"], stream: BinaryIO, *, lowest: int = logging.INFO, has_colors: bool = False
+    log_format: Literal["console", "json"],
+    stream: BinaryIO,
+    *,
+    lowest: int = logging.INFO,
+    has_colors: bool = False,
+    worker: int | None = None,
 ) -> None:
     """Sends structlog's events from `lowest` and the standard library's records from WARNING to `stream`.
+
+    With `worker`, each line has its number: several processes write to one stream.
 
     "json" is for programs, one object a line. "console" is for people: requests, and what is at
     least a warning, in local time. A traceback follows its event on lines that begin with `  |`, which no event's
@@ -99,6 +107,7 @@ def configure_logging(
         logger_factory=lambda *_: lines,
         cache_logger_on_first_use=True,
     )
+    request_line_output.worker = worker
     request_line_output.render, request_line_output.lines = render, lines if lowest <= logging.INFO else None
     logging.basicConfig(handlers=[_Bridge(logging.WARNING)], level=logging.WARNING, force=True)
     logging.getLogger("uvicorn.access").disabled = True  # its lines contain query strings; the edge writes its own
@@ -183,6 +192,8 @@ def _composed(level: str, name: object, request_id: str | None, fields: Mapping[
         "level": level,
         "event": _safe("event", name),
     }
+    if request_line_output.worker is not None:
+        line["worker"] = request_line_output.worker
     if request_id is not None:
         line["request_id"] = request_id
     for field, value in fields.items():
@@ -267,8 +278,8 @@ class _Console:
 class _Unbroken:
     """A log that cannot be written (full disk, closed terminal) must not stop the program.
 
-    The lines of one pass of the event loop are written together: under load a system call for each would cost more
-    than composing them.
+    The lines of one pass of the event loop are written together, several with one system call: one for each would cost
+    more than composing them.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -294,8 +305,25 @@ class _Unbroken:
         while self._lines:
             lines.append(self._lines.popleft())
         with suppress(OSError, ValueError):  # ValueError: it is closed
-            self._stream.write(b"".join(lines))
-            self._stream.flush()
+            for whole_lines in _in_writes(lines):
+                self._stream.write(whole_lines)
+                self._stream.flush()
+
+
+def _in_writes(lines: list[bytes]) -> Iterator[bytes]:
+    """Joins lines to what the kernel writes to a pipe in one piece, because other processes may write to it too.
+
+    A longer line, such as one with a traceback, is written by itself. Linux cuts it only while the pipe is full.
+    """
+    together, size = list[bytes](), 0
+    for line in lines:
+        if together and size + len(line) > PIPE_BUF:
+            yield b"".join(together)
+            together, size = [], 0
+        together.append(line)
+        size += len(line)
+    if together:
+        yield b"".join(together)
 
 
 class _LineLogger:
@@ -327,10 +355,14 @@ _Render = Callable[[Any, str, EventDict], bytes]
 
 
 class RequestLineOutput:
-    """Where request lines go: nowhere until logging is configured, or if it is for warnings only."""
+    """Where request lines go: nowhere until logging is configured, or if it is for warnings only.
+
+    `worker` is this process's number, if it is one of several.
+    """
 
     render: _Render = staticmethod(_render_json)
     lines: _LineLogger | None = None
+    worker: int | None = None
 
 
 request_line_output: Final = RequestLineOutput()

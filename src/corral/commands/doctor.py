@@ -22,9 +22,9 @@ from corral.database.migrate import MigrationRefused, apply_migrations, find_new
 from corral.database.selfcheck import attempt_crossing, find_role_weaknesses, find_schema_differences, prove_writes
 from corral.edge.certificate import CertificateUnusable
 from corral.errors import DatabaseUnavailable, OperatorError
+from corral.listening import open_certificate
 from corral.network_environment import NetworkEnvironment
 from corral.secret import Secret
-from corral.serving import open_certificate
 from corral.settings import Settings
 from corral.storage import database_addresses
 from corral.vault import KeyringRefused

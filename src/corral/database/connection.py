@@ -28,6 +28,7 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProx
 Fetcher: TypeAlias = "Database | Connection"
 
 CLOSE_SECONDS = 5.0
+USUAL_CONNECTIONS: Final = 10
 
 Owned = tuple[UUID, UUID]  # user id, row id
 
@@ -121,7 +122,9 @@ class Database:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, dsn: str, *, connections: int = 10, wait_seconds: float = 2.0) -> AsyncGenerator[Self]:
+    async def open(
+        cls, dsn: str, *, connections: int = USUAL_CONNECTIONS, wait_seconds: float = 2.0
+    ) -> AsyncGenerator[Self]:
         """Opens at least one connection, so that a wrong URL is reported now and not at the first request."""
         sessions = _Sessions()
         with translated_errors(), _report_refusals("CORRAL_DATABASE_URL", dsn):
