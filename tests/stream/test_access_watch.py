@@ -16,6 +16,7 @@ from corral.identity import access_watch, api_tokens, queries
 from corral.identity.access_watch import AccessWatch
 from corral.identity.models import AuthUser, Scope
 from corral.identity.tokens import token_lookups
+from corral.stream.selection import EVERYTHING
 from corral.stream.subscriber import Subscriber
 from tests.access import browser
 from tests.conftest import Service, StartService
@@ -164,7 +165,7 @@ async def test_one_that_opens_after_its_revocation_was_seen_is_asked_about(
         await looks(service, 2)
         await owner.execute(REVOKE, alice.user_id)
         await looks(service, 2)
-        stream = Subscriber(user)
+        stream = Subscriber(user, EVERYTHING)
         monitor = stream_service(service).monitor
         monitor.add(stream)
         try:
