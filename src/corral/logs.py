@@ -99,7 +99,7 @@ def configure_logging(
     least a warning, in local time. A traceback follows its event on lines that begin with `  |`, which no event's
     line does.
     """
-    lines = _LineLogger(_Unbroken(stream))
+    lines = _LineLogger(_Unbroken(stream, is_shared=worker is not None))
     render: _Render = _render_json if log_format == "json" else _Console(has_colors=has_colors)
     structlog.configure(
         processors=[_compose, render],
@@ -278,12 +278,13 @@ class _Console:
 class _Unbroken:
     """A log that cannot be written (full disk, closed terminal) must not stop the program.
 
-    The lines of one pass of the event loop are written together, several with one system call: one for each would cost
-    more than composing them.
+    The lines of one pass of the event loop are written together: under load a system call for each would cost more
+    than composing them.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, *, is_shared: bool) -> None:
         self._stream = stream
+        self._is_shared = is_shared
         self._lines: deque[bytes] = deque()
         self._flushed_by: asyncio.AbstractEventLoop | None = None  # it will, unless it ends before
         atexit.register(self.flush)
@@ -305,7 +306,7 @@ class _Unbroken:
         while self._lines:
             lines.append(self._lines.popleft())
         with suppress(OSError, ValueError):  # ValueError: it is closed
-            for whole_lines in _in_writes(lines):
+            for whole_lines in _in_writes(lines) if self._is_shared else [b"".join(lines)]:
                 self._stream.write(whole_lines)
                 self._stream.flush()
 

@@ -146,7 +146,7 @@ class Crew:
         ours, theirs = socket.socketpair()
         with theirs:
             process = await asyncio.create_subprocess_exec(
-                *_command(),
+                *worker_command(),
                 str(theirs.fileno()),
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=[*self._inherited, theirs.fileno()],
@@ -215,7 +215,7 @@ def _why(run: _Run) -> str:
     return f"worker {run.worker} ended by itself with status {status}: its last lines in the log say why"
 
 
-def _command() -> list[str]:
+def worker_command() -> list[str]:
     """Returns how this Python runs the same Corral again, without modules of the folder that it is started in.
 
     Unless this one was started from there, as `python -m corral`.

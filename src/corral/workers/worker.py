@@ -144,7 +144,7 @@ class _Worker:
         if not drain.done():
             _log.info("worker_leaving")
             self._channel.send(Report(state="leaving"))
-        drain.add_done_callback(lambda _: readiness.drain())
+        drain.add_done_callback(lambda told: None if told.cancelled() else readiness.drain())
         self._draining.set()
         hurried, again = (asyncio.ensure_future(event.wait()) for event in (self._hurry, self._signals.twice))
         await asyncio.wait((hurried, again), timeout=drain_seconds(self._settings), return_when=asyncio.FIRST_COMPLETED)
