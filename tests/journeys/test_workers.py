@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -140,9 +140,10 @@ async def no_request_fails_when_all_are_told_to_stop(server: Running, port: int)
 async def test_a_killed_supervisor_leaves_nothing_behind(data: Path, against_sandbox: dict[str, str]) -> None:
     settings = {**against_sandbox, "data_dir": data, "drain_seconds": 600}
     port = int(against_sandbox["port"])
-    async with running("serve", "--workers", 2, **settings) as server:
+    async with AsyncExitStack() as stack, running("serve", "--workers", 2, **settings) as server:
         workers = await serving(server, 2)
         await server.url()
+        stack.callback(kill_all, workers)
         server.process.kill()
         await server.ends()
         balancer = Talk(port, "/readyz")
@@ -157,6 +158,13 @@ async def test_a_killed_supervisor_leaves_nothing_behind(data: Path, against_san
         await until_gone(workers)
         assert {line["worker"] for line in events_of(server, "supervisor_gone")} == {1, 2}
     assert processes_of(data) == [], "the last worker has stopped the database"
+
+
+def kill_all(pids: Sequence[int]) -> None:
+    """If the test fails, nobody else ends them."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 async def test_secrets_reach_workers_neither_by_arguments_nor_by_the_environment(
