@@ -89,6 +89,8 @@ HAPROXY: Final = _program("haproxy", "haproxy")
 NGINX: Final = _program("nginx", "nginx")
 CADDY: Final = _program("caddy", "caddy")
 SSHD: Final = _program("sshd", "openssh-server")
+REDIS: Final = _program("redis-server", "redis-server")
+VALKEY: Final = _program("valkey-server", "valkey-server")
 ROOT: Final = Need("root", "sudo make test", os.geteuid() == 0, is_tool=False)
 # Root's tests become another user, who must reach what they run.
 OPEN_PYTHON: Final = Need(
@@ -101,6 +103,7 @@ OPEN_CHECKOUT: Final = Need(
 _NEEDS: Final = (
     *(BROWSER, ONLY_CHROMIUM, CHART, AXE, CURL, OPENSSL, NSS_WRAPPER, PGBOUNCER, POSTGRESQL_15, SYSTEMD, UV),
     *(HAPROXY, NGINX, CADDY, SSHD),
+    *(REDIS, VALKEY),
     *(ROOT, OPEN_PYTHON, OPEN_CHECKOUT),
 )
 

@@ -26,7 +26,7 @@ _CALL = re.compile(r"`(GET|POST|PUT|PATCH|DELETE) (/[^`?\s]*)")
 # Defaults that depend on where Corral runs are described in words.
 _IN_WORDS = {
     *("data_dir", "database_url", "database_owner_url", "keyring", "public_url", "gateway_url", "alpaca_proxy"),
-    *("trusted_proxies", "tls_cert", "tls_key"),
+    *("trusted_proxies", "tls_cert", "tls_key", "valkey_url"),
     *("drain_seconds", "log_format"),
 }
 

@@ -36,6 +36,8 @@ REVEALED = {
     "web/pages/members.py": 1,  # the same link, on a page
     "web/pages/settings.py": 1,  # a new token, on a page: to its owner, once
     "vault/seal.py": 1,  # into the seal
+    "valkey/connection.py": 1,  # the password of the user at the server
+    "valkey/sealed.py": 1,  # a value that was just opened
 }
 
 

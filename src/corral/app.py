@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from fastapi import FastAPI
 
@@ -40,13 +40,16 @@ from corral.identity.session_cookie import session_cookie_name
 from corral.identity.tokens import Authenticator
 from corral.people import routes as people
 from corral.settings import Settings
-from corral.storage import open_storage
+from corral.storage import open_shared, open_storage
 from corral.stream import routes as stream_routes
 from corral.stream.lifespan import StreamService, open_stream_service
 from corral.web import routes as web
 from corral.web.display import DisplayReader
 from corral.web.page_user import SignInRequired, redirect_to_sign_in, unknown_page
 from corral.web.rendering import render_problem_page
+
+if TYPE_CHECKING:
+    from corral.valkey.client import Valkey
 
 
 class State(TypedDict):
@@ -61,6 +64,7 @@ class State(TypedDict):
     gateway: Gateway
     stream: StreamService
     readiness: ReadinessMonitor
+    valkey: "Valkey | None"
     sandbox: bool
 
 
@@ -77,7 +81,8 @@ async def open_state(
         database, vault = storage.database, storage.vault
         audit = await stack.enter_async_context(open_audit_trail(database, vault, settings.data_dir / HEADS_FILE))
         hosts, timeout = configured_hosts(settings), settings.upstream_timeout_seconds
-        alpaca = await stack.enter_async_context(open_alpaca(hosts, timeout_seconds=timeout))
+        valkey = await stack.enter_async_context(open_shared(settings, vault))
+        alpaca = await stack.enter_async_context(open_alpaca(hosts, timeout_seconds=timeout, valkey=valkey))
         authenticator = Authenticator(database, vault, cookie_name=session_cookie_name(settings.browser_url))
         stack.push_async_callback(authenticator.close)
         credentials = CredentialReader(database, vault, alpaca)
@@ -124,6 +129,7 @@ async def open_state(
             gateway=gateway,
             stream=stream,
             readiness=storage.readiness,
+            valkey=valkey,
             sandbox=sandbox,
         )
 

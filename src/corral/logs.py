@@ -74,7 +74,9 @@ _LEVEL_COLORS: Final = {"warning": _YELLOW, "error": _RED, "critical": _RED}
 _ALARMING: Final = frozenset({"error", "critical"})
 _ID_IN_PATH: Final = re.compile(r"\{\w+_id\}")
 # Other events below a warning are for collected logs: on a terminal they would hide the requests.
-_ON_CONSOLE: Final = frozenset({"request", "request_refused", "stopping", "ready_again", "credential_accepted"})
+_ON_CONSOLE: Final = frozenset(
+    {"request", "request_refused", "stopping", "ready_again", "credential_accepted", "valkey_back"}
+)
 _QUIET: Final = frozenset({"debug", "info"})
 _INT64: Final = 2**63  # JSON numbers beyond it are not written; they become text
 _TELLING_NAMES: Final = frozenset(

@@ -15,7 +15,7 @@ from corral.listening import drain_seconds, grace_seconds, open_certificate, res
 from corral.logs import get_logger
 from corral.settings import Settings
 from corral.signals import Signals
-from corral.storage import DatabaseAddresses, migrated_database
+from corral.storage import DatabaseAddresses, migrated_database, valkey_address
 
 _log = get_logger()
 
@@ -55,11 +55,12 @@ async def serve(
     second signal ends the wait at once.
 
     `announce` gets the address once the service answers there. `say` prints what it returns, unless the service is
-    stopping by then, when a link would not work. Raises CertificateUnusable and CannotListen before anything is
-    started.
+    stopping by then, when a link would not work. Raises CertificateUnusable, ValkeyRefused and CannotListen before
+    anything is started.
     """
     signals, draining, stop = Signals(), asyncio.Event(), asyncio.Event()
     raise_file_limit()
+    valkey_address(settings)
     certificate = await asyncio.to_thread(open_certificate, settings)
     async with AsyncExitStack() as stack:
         if settings.database_url is None:

@@ -24,7 +24,9 @@ _WAYS_TO_HTTPS = (
     f"set {PREFIX}TLS_CERT and {PREFIX}TLS_KEY, or put Caddy or `tailscale serve` in front of Corral, and set its "
     "https address; or keep the usual settings and use `ssh -L` (see docs/at-home.md)"
 )
-HOLDING_PASSWORDS = frozenset({"CORRAL_DATABASE_URL", "CORRAL_DATABASE_OWNER_URL", "CORRAL_ALPACA_PROXY"})
+HOLDING_PASSWORDS = frozenset(
+    {"CORRAL_DATABASE_URL", "CORRAL_DATABASE_OWNER_URL", "CORRAL_ALPACA_PROXY", "CORRAL_VALKEY_URL"}
+)
 
 
 def default_data_dir() -> Path:
@@ -66,6 +68,11 @@ class Settings(BaseSettings):
     )
     database_owner_url: SecretStr | None = Field(
         default=None, description="the same database as its owner, for migrations and commands about people"
+    )
+    valkey_url: SecretStr | None = Field(
+        default=None,
+        description="Valkey, or Redis 7 or later, through which several processes count requests to Alpaca together; "
+        "default: each process counts alone",
     )
     keyring: str | None = Field(default=None, description="file:PATH of the keyring; default: DATA_DIR/keyring.json")
     public_url: str | None = Field(

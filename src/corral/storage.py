@@ -1,8 +1,9 @@
-"""Opens the database, which is checked, and the vault: for the service and for the commands."""
+"""Opens the database, which is checked, the vault, and what processes share: for the service and for the commands."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from corral.credentials.keyring_check import open_vault
 from corral.database.connection import USUAL_CONNECTIONS, Database
@@ -10,7 +11,11 @@ from corral.database.embedded.instance import embedded_postgres
 from corral.database.migrate import apply_migrations
 from corral.health.readiness import ReadinessMonitor
 from corral.settings import Settings
+from corral.valkey.address import ValkeyAddress, read_address
 from corral.vault import Vault
+
+if TYPE_CHECKING:
+    from corral.valkey.client import Valkey
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +67,21 @@ async def open_storage(
             vault = await open_vault(database, settings.keyring_path)
             readiness.expect_epoch(vault.access_epoch)
             yield Storage(database, readiness, vault)
+
+
+def valkey_address(settings: Settings) -> ValkeyAddress | None:
+    """Returns None if processes share nothing. Raises ValkeyRefused for an address that can't be read."""
+    return None if settings.valkey_url is None else read_address(settings.valkey_url.get_secret_value())
+
+
+@asynccontextmanager
+async def open_shared(settings: Settings, vault: Vault) -> "AsyncGenerator[Valkey | None]":
+    """Yields None without CORRAL_VALKEY_URL. Raises ValkeyRefused; one that can't be reached is waited for."""
+    address = valkey_address(settings)
+    if address is None:
+        yield None
+        return
+    from corral.valkey.client import open_valkey  # noqa: PLC0415 - the library is 15 MB that most installations need not
+
+    async with open_valkey(address, vault) as valkey:
+        yield valkey

@@ -7,6 +7,7 @@ from corral.vault import make_keyring
 from tests.conftest import Service
 from tests.journeys.program import corral, free_port
 from tests.people import Person
+from tests.valkey.servers import Server
 
 CHECKS = [
     "the database is reachable",
@@ -43,6 +44,25 @@ async def test_only_a_replaced_keyring_and_an_unreachable_alpaca_are_reported(
     assert "belongs to another database" in reported[0]
     assert reported[1].startswith("✗ Alpaca's live host is reachable: ")
     assert examined.out.count("✓") == len(CHECKS) - 2
+
+
+async def test_valkey_is_checked_where_it_is_named(
+    folder: Path, service: Service, on_the_runs_database: dict[str, str], against_sandbox: dict[str, str]
+) -> None:
+    settings = {**on_the_runs_database, **against_sandbox}
+    check = "Valkey takes writes, and its user may do what Corral does"
+    with Server("valkey", folder / "valkey") as server:
+        examined = await corral("doctor", **settings, valkey_url=server.url)
+        assert f"✓ {check}\n" in examined.out
+        server.ask("CONFIG", "SET", "maxmemory", "1")
+        examined = await corral("doctor", **settings, valkey_url=server.url)
+        assert f"✗ {check}: it is full: see its maxmemory" in examined.out
+        wrong = f"valkey://corral:hunter2@127.0.0.1:{server.port}"
+        examined = await corral("doctor", **settings, valkey_url=wrong)
+        assert f"✗ {check}: Valkey at CORRAL_VALKEY_URL cannot be used: it refuses the user" in examined.out
+        assert "hunter2" not in examined.out + examined.err
+    examined = await corral("doctor", **settings, valkey_url=f"valkey://127.0.0.1:{free_port()}")
+    assert "no connection to it (connection refused); until then each process counts alone" in examined.out
 
 
 async def test_without_the_owner_s_address_it_says_which_setting_it_needs(

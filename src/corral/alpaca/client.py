@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 from uuid import UUID
 
 from aiohttp import ClientSession
@@ -25,8 +25,12 @@ from corral.alpaca.portfolio_history import HistoryQuery, PortfolioHistory, read
 from corral.alpaca.positions import Position, read_positions
 from corral.alpaca.rate_budget import BudgetLeft, Budgets
 from corral.alpaca.requests import ApiRequest, Keys, RawAnswer, RequestRunner, send_once
+from corral.alpaca.shared_budgets import SharedBudgets
 from corral.alpaca.transport import open_session
 from corral.secret import Secret
+
+if TYPE_CHECKING:
+    from corral.valkey.client import Valkey
 
 # Alpaca's observed messages for keys that it does not accept, by status. Sources:
 #   401 unauthorized.   unknown, expired or regenerated keys, 2026 (dev.to/igorganapolsky, log of 2026-01-09);
@@ -96,22 +100,38 @@ class AccountAnswer:
 
 @asynccontextmanager
 async def open_alpaca(
-    hosts: Hosts, *, timeout_seconds: float = 8.0, max_body_bytes: int = 1024 * 1024
+    hosts: Hosts,
+    *,
+    timeout_seconds: float = 8.0,
+    max_body_bytes: int = 1024 * 1024,
+    valkey: "Valkey | None" = None,
 ) -> AsyncGenerator["AlpacaClient"]:
-    """Opens the pool of connections; one client serves the whole process, and every call ends in `timeout_seconds`."""
+    """Opens the pool of connections; one client serves the whole process, and every call ends in `timeout_seconds`.
+
+    With `valkey`, requests are counted together with those of the other processes.
+    """
     async with open_session(send_once, connect_seconds=timeout_seconds / 4, proxy=hosts.proxy) as session:
-        yield AlpacaClient(session, hosts, timeout_seconds=timeout_seconds, max_body_bytes=max_body_bytes)
+        budgets = SharedBudgets(Budgets(), valkey)
+        yield AlpacaClient(session, hosts, budgets, timeout_seconds=timeout_seconds, max_body_bytes=max_body_bytes)
 
 
 class AlpacaClient:
     """Sends requests to Alpaca. Knows no users: callers must have checked that the keys may be used."""
 
-    def __init__(self, session: ClientSession, hosts: Hosts, *, timeout_seconds: float, max_body_bytes: int) -> None:
-        self._requests = RequestRunner(session, hosts, timeout_seconds=timeout_seconds)
+    def __init__(
+        self,
+        session: ClientSession,
+        hosts: Hosts,
+        budgets: SharedBudgets,
+        *,
+        timeout_seconds: float,
+        max_body_bytes: int,
+    ) -> None:
+        self._requests = RequestRunner(session, hosts, budgets, timeout_seconds=timeout_seconds)
         self._max_body_bytes = max_body_bytes
 
     @property
-    def budgets(self) -> Budgets:
+    def budgets(self) -> SharedBudgets:
         """The requests of all accounts' minutes, for callers that ask Alpaca by themselves."""
         return self._requests.budgets
 

@@ -110,10 +110,44 @@ class Budgets:
         if (window := self._windows.get(key)) is not None and window.used:
             window.used -= 1
 
-    def update(self, key: Hashable, headers: Mapping[str, str]) -> None:
-        """Applies a response's plausible `X-RateLimit-…` headers. Other programs may use the same account."""
+    def update(self, key: Hashable, headers: Mapping[str, str]) -> bool:
+        """Applies a response's plausible `X-RateLimit-…` headers. Other programs may use the same account.
+
+        Returns whether they said more than what was counted here.
+        """
         if (window := self._windows.get(key)) is None:
-            return
+            return True
+        before = window.number, window.limit, window.used, round(window.ends_at)
+        self._apply(window, headers)
+        return before != (window.number, window.limit, window.used, round(window.ends_at))
+
+    def counted(self, key: Hashable) -> tuple[Minute, float] | None:
+        """Returns the minute under way, and for how many seconds Alpaca accepts nothing. None if there is none."""
+        now = self._monotonic()
+        window = self._windows.get(key)
+        if window is None or window.is_over(now):
+            return None
+        minute = Minute(window.number, window.limit, window.used, max(window.ends_at - now, 0.0))
+        return minute, max(window.held_until - now, 0.0)
+
+    def follow(
+        self,
+        key: Hashable,
+        *,
+        number: int,
+        limit: int,
+        used: int,
+        reserved: int,
+        ends_in_seconds: float,
+        held_seconds: float,
+    ) -> None:
+        """Makes an account's window a copy of the one that all processes share."""
+        now = self._monotonic()
+        window = self._window(key, now)
+        window.number, window.limit, window.used, window.reserved = number, limit, used, reserved
+        window.ends_at, window.held_until = now + ends_in_seconds, now + held_seconds
+
+    def _apply(self, window: _Window, headers: Mapping[str, str]) -> None:
         limit = _number(headers.get("X-RateLimit-Limit"))
         if limit is not None and 0 < limit <= MOST_REQUESTS_PER_WINDOW:
             window.limit = limit

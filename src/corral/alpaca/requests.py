@@ -41,7 +41,7 @@ from corral.alpaca.errors import (
     Unreachable,
     WrongShape,
 )
-from corral.alpaca.rate_budget import Budgets
+from corral.alpaca.shared_budgets import SharedBudgets
 from corral.alpaca.transport import HungUp, failure_of
 from corral.logs import added_to_request_line
 from corral.secret import Secret
@@ -102,11 +102,11 @@ class _Call:
 class RequestRunner:
     """Sends requests over one connection pool, and counts them for each account and minute."""
 
-    def __init__(self, session: ClientSession, hosts: Hosts, *, timeout_seconds: float) -> None:
+    def __init__(self, session: ClientSession, hosts: Hosts, budgets: SharedBudgets, *, timeout_seconds: float) -> None:
         self._session = session
         self._bases = {environment: hosts.trading(environment) for environment in Environment}
         self._timeout_seconds = timeout_seconds
-        self.budgets = Budgets()
+        self.budgets = budgets
 
     async def get(self, request: ApiRequest) -> RawAnswer:
         """Returns a response of any status but 429. Only for reads, because it repeats the request after a failure."""
@@ -130,7 +130,7 @@ class RequestRunner:
 
     async def _attempt(self, call: _Call) -> RawAnswer | AlpacaError:
         request = call.request
-        if wait := self.budgets.take(request.budget_key, leaving=request.leaving):
+        if wait := await self.budgets.take(request.budget_key, leaving=request.leaving):
             return AlpacaRateLimited(retry_after_seconds=wait, from_us=True)
         call.attempts += 1
         outcome = await _exchange(self._session, call.url, request.keys, max_body_bytes=request.max_body_bytes)

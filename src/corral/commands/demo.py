@@ -62,6 +62,7 @@ def demo_settings(folder: Path, *, port: int, sandbox_url: str) -> Settings:
         port=port,
         data_dir=folder,
         database_url=None,
+        valkey_url=None,
         database_owner_url=None,
         keyring=None,
         public_url=None,

@@ -26,7 +26,8 @@ from corral.listening import open_certificate
 from corral.network_environment import NetworkEnvironment
 from corral.secret import Secret
 from corral.settings import Settings
-from corral.storage import database_addresses
+from corral.storage import database_addresses, open_shared
+from corral.valkey.errors import ValkeyRefused
 from corral.vault import KeyringRefused
 
 _LARGEST_SKEW_SECONDS = 5.0
@@ -80,9 +81,8 @@ async def examine(settings: Settings, network: NetworkEnvironment) -> AsyncItera
             yield Finding(name, await check())
         yield Finding("the audit trail takes entries", await find_stuck(settings, addresses.owner))
         yield Finding("the keyring opens every stored key", await _keyring(settings, database, addresses.owner))
-        if settings.alpaca_proxy is None and network.proxies:
-            named = " and ".join(network.proxies)
-            yield Finding(f"no proxy is used: {named} is set but ignored; set CORRAL_ALPACA_PROXY instead", None)
+        async for finding in _neighbours(settings, network, database):
+            yield finding
         alpaca = await stack.enter_async_context(
             open_alpaca(configured_hosts(settings), timeout_seconds=settings.upstream_timeout_seconds)
         )
@@ -165,6 +165,24 @@ async def _keyring(settings: Settings, database: Database, owner_dsn: str | None
     async with open_owner_connection(owner_dsn) as connection:
         closed = [str(row.id) for row in await load_all_sealed(connection) if not opens_whole(vault, row)]
     return f"these credentials do not open; store their keys again: {', '.join(closed)}" if closed else None
+
+
+async def _neighbours(settings: Settings, network: NetworkEnvironment, database: Database) -> AsyncIterator[Finding]:
+    if settings.valkey_url is not None:
+        yield Finding("Valkey takes writes, and its user may do what Corral does", await _valkey(settings, database))
+    if settings.alpaca_proxy is None and network.proxies:
+        named = " and ".join(network.proxies)
+        yield Finding(f"no proxy is used: {named} is set but ignored; set CORRAL_ALPACA_PROXY instead", None)
+
+
+async def _valkey(settings: Settings, database: Database) -> str | None:
+    """Without the keyring, the names would be another installation's."""
+    try:
+        async with open_shared(settings, await open_vault(database, settings.keyring_path)) as valkey:
+            problem = None if valkey is None else valkey.problem
+    except (ValkeyRefused, KeyringRefused) as refused:
+        return str(refused)
+    return problem and f"{problem}; until then each process counts alone"
 
 
 async def _reachable(alpaca: AlpacaClient, environment: Environment) -> str | None:

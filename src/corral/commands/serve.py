@@ -14,6 +14,6 @@ async def run_service(settings: Settings, network: NetworkEnvironment) -> None:
     async def announce(services: Services, url: str) -> str:
         resources = services.state["resources"]
         opened = services.addresses, resources.database, resources.vault, services.certificate
-        return await start_block(network, Started(settings, *opened, url))
+        return await start_block(network, Started(settings, *opened, services.state["valkey"], url))
 
     await serve(settings, announce, out.print)

@@ -17,22 +17,22 @@ async def run_workers(
     log_format: Literal["console", "json"],
     has_colors: bool,
 ) -> None:
-    if (lost := what_is_lost(workers)) is not None:
-        out.print(lost)
+    out.print(what_is_lost(workers, counts_together=settings.valkey_url is not None))
     if settings.database_url is None:
         say_that_first_start_takes_long(settings.data_dir)
 
     async def announce(opened: Opened) -> str:
         storage = opened.storage
-        of_storage = opened.addresses, storage.database, storage.vault, opened.certificate
+        of_storage = opened.addresses, storage.database, storage.vault, opened.certificate, opened.valkey
         return await start_block(network, Started(settings, *of_storage, opened.url, workers))
 
     await supervise(settings, workers, announce, out.print, LogForm(log_format, has_colors))
 
 
-def what_is_lost(workers: int) -> str | None:
-    """Returns what several processes that share nothing but the database do worse than one. None if nothing is."""
+def what_is_lost(workers: int, *, counts_together: bool) -> str:
+    """Returns what several processes do worse than one."""
+    shared = "share request counts, but no answers or" if counts_together else "share no answers, request counts or"
     return (
-        f"{workers} workers share no answers, request counts or order streams: each follows accounts by itself, so "
-        f"Alpaca is asked up to {workers} times as often."
+        f"{workers} workers {shared} order streams: each follows accounts by itself, so Alpaca is asked up to "
+        f"{workers} times as often."
     )

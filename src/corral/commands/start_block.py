@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
@@ -16,6 +17,9 @@ from corral.settings import Settings
 from corral.storage import DatabaseAddresses
 from corral.vault import Vault
 
+if TYPE_CHECKING:
+    from corral.valkey.client import Valkey
+
 
 @dataclass(frozen=True, slots=True)
 class Started:
@@ -26,6 +30,7 @@ class Started:
     database: Database
     vault: Vault
     certificate: ServedCertificate | None
+    valkey: "Valkey | None"
     url: str
     workers: int = 1
 
@@ -38,6 +43,7 @@ async def start_block(network: NetworkEnvironment, started: Started) -> str:
         f"[bold]Corral[/] listens on {started.url}" + (f" as {settings.public_url}" if settings.public_url else ""),
         f"  data     {escape(str(database))}",
         f"  keyring  {escape(str(settings.keyring_path))} (back it up, separately from the data)",
+        f"  sharing  {escape(_sharing(started.valkey))}",
         *_tls(started.certificate),
         *(
             f"  trust    {escape(name)}={escape(value)} (changes which certificates are trusted)"
@@ -61,6 +67,15 @@ async def _remove_former(started: Started) -> list[str]:
     if started.settings.database_url is None:
         return await remove_former_clusters(started.settings.data_dir)
     return [] if started.addresses.owner is None else await drop_former_schemas(started.addresses.owner)
+
+
+def _sharing(valkey: "Valkey | None") -> str:
+    """What several processes have in common."""
+    if valkey is None:
+        return "each process keeps everything in memory and counts alone; CORRAL_VALKEY_URL lets several count together"
+    if valkey.is_here:
+        return "requests to Alpaca are counted by all processes together, through CORRAL_VALKEY_URL"
+    return f"CORRAL_VALKEY_URL cannot be used now: {valkey.problem}; each process counts alone until it can"
 
 
 def _tls(certificate: ServedCertificate | None) -> Iterator[str]:

@@ -168,7 +168,7 @@ class Gateway:
             body = await _read_body(scope, receive, matched)
         except Refused as refused:
             raise problem_of(refused) from None
-        share = take_share(self._shares, grant, credential, matched)
+        share = await take_share(self._shares, grant, credential, matched)
         return GrantedRequest(grant, credential, matched, body, address, share, started)
 
     def _open(self, grant: Grant) -> OpenCredential:

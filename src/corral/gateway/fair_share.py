@@ -13,7 +13,8 @@ from math import ceil
 from typing import Final, final
 from uuid import UUID
 
-from corral.alpaca.rate_budget import MOST_ACCOUNTS, Budgets, Minute
+from corral.alpaca.rate_budget import MOST_ACCOUNTS, Minute
+from corral.alpaca.shared_budgets import SharedBudgets
 
 _TENTH: Final = 10
 _LEAST_FOR_CLOSING: Final = 10
@@ -48,36 +49,58 @@ class _Account:
 
 @final
 class FairShares:
-    """Lives as long as the process, on the same counts as all other requests to Alpaca."""
+    """Lives as long as the process, on the counts of all requests to Alpaca. With Valkey, processes divide together."""
 
     __slots__ = ("_accounts", "_budgets", "_wall")
 
-    def __init__(self, budgets: Budgets, *, wall: Callable[[], float] = time.time) -> None:
+    def __init__(self, budgets: SharedBudgets, *, wall: Callable[[], float] = time.time) -> None:
         self._budgets = budgets
         self._wall = wall
         self._accounts: OrderedDict[Hashable, _Account] = OrderedDict()
 
-    def take(self, key: Hashable, grant_id: UUID, *, is_closing: bool) -> Share:
+    async def take(self, key: Hashable, grant_id: UUID, *, is_closing: bool) -> Share:
         """Counts one request if this grant may make it now. `key` is that of the account and host in the budgets."""
-        minute = self._budgets.minute(key)
-        account = self._account(key, minute.number)
-        division = _Division(minute, account, grant_id)
-        may_ask = division.may_close() if is_closing else division.may_ask()
-        wait = self._budgets.take(key, is_reserved=True) if may_ask else max(1, ceil(minute.ends_in_seconds))
-        if not wait:
+        counted = self._budgets.local.counted(key)
+        account = self._accounts.get(key)
+        is_now = counted is not None and account is not None and account.number == counted[0].number
+        shared = await self._budgets.take_part(
+            key,
+            grant_id,
+            is_closing=is_closing,
+            alone=account.used if account is not None and is_now else {},
+            alone_closing=account.closing if account is not None and is_now else 0,
+        )
+        if shared is None:
+            return self._take_alone(key, grant_id, is_closing=is_closing)
+        if not shared.wait:  # for when Valkey is away, before this minute is over
+            account = self._account(key, self._budgets.local.minute(key).number)
             account.used[grant_id] += 1
             account.closing += is_closing
-        now = _Division(self._budgets.minute(key), account, grant_id)
-        self._budgets.reserve(key, now.kept_from_the_owner())
-        resets_at = ceil(self._wall() + minute.ends_in_seconds)
-        return Share(now.part, now.remaining(), resets_at, wait)
+        resets_at = ceil(self._wall() + shared.resets_in_seconds)
+        return Share(shared.part, shared.remaining, resets_at, shared.wait)
 
     def give_back(self, key: Hashable, grant_id: UUID) -> None:
         """Returns one request, if it never reached Alpaca."""
-        self._budgets.give_back(key)
+        self._budgets.give_back(key, grant_id)
         account = self._accounts.get(key)
         if account is not None and account.used[grant_id]:
             account.used[grant_id] -= 1
+
+    def _take_alone(self, key: Hashable, grant_id: UUID, *, is_closing: bool) -> Share:
+        """`shared_budgets.lua` does the same for all processes."""
+        budgets = self._budgets.local
+        minute = budgets.minute(key)
+        account = self._account(key, minute.number)
+        division = _Division(minute, account, grant_id)
+        may_ask = division.may_close() if is_closing else division.may_ask()
+        wait = budgets.take(key, is_reserved=True) if may_ask else max(1, ceil(minute.ends_in_seconds))
+        if not wait:
+            account.used[grant_id] += 1
+            account.closing += is_closing
+        now = _Division(budgets.minute(key), account, grant_id)
+        budgets.reserve(key, now.kept_from_the_owner())
+        resets_at = ceil(self._wall() + minute.ends_in_seconds)
+        return Share(now.part, now.remaining(), resets_at, wait)
 
     def _account(self, key: Hashable, number: int) -> _Account:
         account = self._accounts.get(key)

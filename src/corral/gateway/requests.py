@@ -82,10 +82,10 @@ def budget_key(credential: OpenCredential, match: Match) -> Hashable:
     return credential.budget_key if match.operation.host is Host.TRADING else ("data", credential.budget_key)
 
 
-def take_share(shares: FairShares, grant: Grant, credential: OpenCredential, match: Match) -> Share:
+async def take_share(shares: FairShares, grant: Grant, credential: OpenCredential, match: Match) -> Share:
     """Counts the request. Raises ShareSpent with the seconds until one would pass."""
     is_closing = match.operation.kind is Kind.CLOSE
-    share = shares.take(budget_key(credential, match), grant.id, is_closing=is_closing)
+    share = await shares.take(budget_key(credential, match), grant.id, is_closing=is_closing)
     if share.retry_after:
         raise ShareSpent(retry_after=share.retry_after, headers=share_headers(share))
     return share

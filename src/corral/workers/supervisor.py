@@ -5,7 +5,7 @@ import os
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from corral import __version__
 from corral.database.capacity import connections_for_each
@@ -18,9 +18,12 @@ from corral.listening import drain_seconds, grace_seconds, open_certificate, res
 from corral.logs import get_logger
 from corral.settings import Settings
 from corral.signals import Signals
-from corral.storage import DatabaseAddresses, Storage, migrated_database, open_storage
+from corral.storage import DatabaseAddresses, Storage, migrated_database, open_shared, open_storage, valkey_address
 from corral.workers.channel import Command, Order, handed_over
 from corral.workers.crew import Crew
+
+if TYPE_CHECKING:
+    from corral.valkey.client import Valkey
 
 # To write what waits, to close connections, and to stop the database.
 _CLOSING_SECONDS: Final = 30.0
@@ -36,6 +39,7 @@ class Opened:
     addresses: DatabaseAddresses
     storage: Storage
     certificate: ServedCertificate | None
+    valkey: "Valkey | None"
     url: str
 
 
@@ -61,6 +65,7 @@ async def supervise(
     """
     signals = Signals()
     raise_file_limit()
+    valkey_address(settings)
     certificate = await asyncio.to_thread(open_certificate, settings)
     async with AsyncExitStack() as stack:
         lock = stack.enter_context(exclusive_serve_lock(settings.data_dir)) if settings.database_url is None else None
@@ -70,7 +75,7 @@ async def supervise(
         stack.callback(os.close, counts)
         async with Database.open(addresses.app, connections=1) as database:
             connections = await connections_for_each(database, workers)
-        async with open_storage(settings, addresses.app) as storage:
+        async with open_storage(settings, addresses.app) as storage, open_shared(settings, storage.vault) as valkey:
 
             def order_of(worker: int) -> Order:
                 return Order(
@@ -92,7 +97,7 @@ async def supervise(
             stack.callback(asyncio.ensure_future(_tell(crew, signals)).cancel)
             url = await crew.start()
             if url is not None:
-                text = await announce(Opened(settings, addresses, storage, certificate, url))
+                text = await announce(Opened(settings, addresses, storage, certificate, valkey, url))
                 if not signals.once.is_set():  # otherwise a link would not work
                     say(text)
         await crew.serve()
