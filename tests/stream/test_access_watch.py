@@ -240,17 +240,23 @@ def hub_versions(service: Service, person: Person) -> dict[UUID, object]:
     return {**hub.versions}
 
 
+class _Broken:
+    """In place of one service's horizon: the others of this process go on looking."""
+
+    def forget(self) -> None: ...
+
+    async def look(self) -> None:
+        raise ZeroDivisionError
+
+
 async def test_nothing_opens_when_the_watch_has_broken(
     start_service: StartService, alice: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def break_down(*_: object, **__: object) -> None:
-        raise ZeroDivisionError
-
     headers = {"Authorization": f"Bearer {alice.token}"}
     async with start_service() as other, browser(other.url) as page:
         async with listening_to(page, headers=headers) as sse:
             await sse.until("heartbeat")
-            monkeypatch.setattr(queries, "load_access_changes", break_down)
+            monkeypatch.setattr(watch_of(other), "_horizon", _Broken())
             await sse.until_end()
             assert sse.of("problem", code="database_unavailable")
         async with page.get("/api/stream", headers=headers) as answer:
