@@ -224,7 +224,7 @@ async def test_a_wrong_argument_is_a_bug_and_not_an_outage(database: Database) -
         await database.fetch("SELECT $1::integer", "text")
 
 
-async def test_a_statement_that_was_sent_by_half_does_not_fail_the_next_one(postgres: EmbeddedDatabase) -> None:
+async def test_a_half_sent_statement_does_not_fail_the_next_one(postgres: EmbeddedDatabase) -> None:
     """The server counts its time until the other half arrives, and cancels whatever is sent instead."""
     async with Database.open(postgres.dsn("corral_app"), connections=1) as database:
         for leave_half in (_a_wrong_argument, _a_cancellation_in_between):

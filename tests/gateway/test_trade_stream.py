@@ -28,6 +28,7 @@ from tests.conftest import Faults, Service, StartService
 from tests.gateway.conftest import Json, Program
 from tests.grants.conftest import GrantOwner
 from tests.log_lines import LogSince
+from tests.sdk_streams import running
 from tests.stream.sse_client import listening_to, wait_until
 from tests.stream.trading import Trader, trader
 
@@ -140,15 +141,13 @@ async def test_an_unmodified_client_of_alpaca_hears_an_order(bot: Program, servi
     url = f"{service.url.replace('http', 'ws', 1)}/alpaca/stream"
     stream: Any = TradingStream(bot.grant["key_id"], bot.grant["secret_key"], url_override=url)
     stream.subscribe_trade_updates(heard.put)
-    running = asyncio.ensure_future(stream._run_forever())
-    await wait_until(lambda: any(room.hearing for room in rooms_of(service)))
-    placed = (await bot.order(**COIN)).json
-    async with asyncio.timeout(60):
-        while (update := await heard.get()).event != "new":
-            pass
+    async with running(stream):
+        await wait_until(lambda: any(room.hearing for room in rooms_of(service)))
+        placed = (await bot.order(**COIN)).json
+        async with asyncio.timeout(60):
+            while (update := await heard.get()).event != "new":
+                pass
     assert str(update.order.id) == placed["id"]
-    running.cancel()
-    await stream.close()
 
 
 async def test_frames_are_those_of_alpaca(bot: Program, trades: Trader, service: Service) -> None:

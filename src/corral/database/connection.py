@@ -61,7 +61,7 @@ _UNAVAILABLE = (
 
 
 # A statement is sent in two halves, and the second one not at all if an argument does not fit, or if its task is
-# cancelled in between. The server counts the time meanwhile, and would cancel what the connection is used for next.
+# cancelled in between. The server counts the time meanwhile, and would cancel the next statement on the connection.
 _MAY_BE_HALF_SENT: Final = (asyncpg.DataError, asyncpg.InterfaceError, AttributeError, asyncio.CancelledError)
 _END_SECONDS: Final = 2.0
 

@@ -1,6 +1,6 @@
 """The life of an order as a timeline: what Alpaca says happened, and when Corral heard of it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Context, Decimal
@@ -78,15 +78,17 @@ def build_timeline(
     moments = [*_of_one(order, filled.fills, ""), *_of_legs(order, filled.fills)]
     matched, left = _match(moments, heard)
     matched = [replace(one, was_watched=bool(one.heard_at) or was_watching(_parsed(one.at))) for one in matched]
-    timed = [((instant(one.at), 1), one) for one in matched]
     ends = {one.order_id: instant(one.at) for one in matched if one.text in _LAST_WORDS}
-    for event in left:
-        if event.event in _EVENT_NAMES:
-            moment = _moment_of(event, order)
-            at = instant(moment.at)
-            # When it was heard is all that is known of it, and that may be after the end of an order that was open.
-            timed.append(((at if event.status in _OVER else min(at, ends.get(event.order_id, at)), 0), moment))
-    return Timeline(tuple(moment for _, moment in sorted(timed, key=itemgetter(0))))
+    placed = [((instant(one.at), 1), one) for one in matched]
+    placed += [(_place_of(event, ends), _moment_of(event, order)) for event in left if event.event in _EVENT_NAMES]
+    return Timeline(tuple(moment for _, moment in sorted(placed, key=itemgetter(0))))
+
+
+def _place_of(event: HeardEvent, ends: Mapping[str, str]) -> tuple[str, int]:
+    """Returns a sort key: when it was heard, but before the end of its order if the order was still open then."""
+    at = instant(written_in_utc(event.heard_at))
+    end = ends.get(event.order_id, at)
+    return (end, 0) if event.status not in _OVER and at > end else (at, 1)
 
 
 def _of_legs(order: OrderResponse, fills: Sequence[TradeActivityResponse]) -> Iterator[Moment]:
