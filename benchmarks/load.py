@@ -212,7 +212,8 @@ class _Moment:
 
     def __init__(self, server_pid: int) -> None:
         self.at = time.perf_counter()
-        self.server_cpu = cpu_seconds(psutil.Process(server_pid))
+        server = psutil.Process(server_pid)
+        self.server_cpu = sum(map(cpu_seconds, [server, *server.children(recursive=True)]))
         self.load_cpu = cpu_seconds(psutil.Process())
 
 

@@ -25,8 +25,8 @@ DELETE FROM corral.audit_heads
 # Written while serving, without a request for it: when users were last seen, when keys were last checked.
 _BOOKKEEPING = ["last_seen_at", "last_used_at", "checked_at"]
 
-# That it lives, the sums of each minute, and what becomes of orders that tests before have left.
-_BY_THE_CLOCK = {"audit_processes", "audit_entries", "audit_heads", "audit_pending"}
+# That it lives, the sums of each minute, what becomes of orders that tests before have left, and pruned changes.
+_BY_THE_CLOCK = {"audit_processes", "audit_entries", "audit_heads", "audit_pending", "access_changes"}
 
 
 @asynccontextmanager

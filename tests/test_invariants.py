@@ -18,7 +18,7 @@ REVEALED = {
     "alpaca/trade_updates.py": 2,  # into the first message of a WebSocket to Alpaca
     "commands/demo.py": 2,  # links and tokens: what these commands exist to print
     "commands/people.py": 1,
-    "commands/serve.py": 1,
+    "commands/start_block.py": 1,
     "commands/tokens.py": 1,
     "credentials/reader.py": 1,  # whether an answer repeats a key
     "credentials/validation.py": 2,  # a key ID's prefix and ends

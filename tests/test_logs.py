@@ -3,10 +3,14 @@
 import asyncio
 import io
 import logging
+import os
 import re
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextvars import copy_context
 from datetime import UTC, datetime
+from pathlib import Path
 from time import process_time
 from typing import Any, Literal
 from uuid import UUID
@@ -373,3 +377,38 @@ async def test_a_thread_without_a_loop_writes_its_line_at_once_and_those_that_wa
     get_logger().info("first")
     await asyncio.to_thread(get_logger().info, "second")
     assert [orjson.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["first", "second"]
+
+
+async def test_lines_of_several_processes_in_one_pipe_do_not_cut_each_other() -> None:
+    """Their reader is slower than they are, so that the pipe is full all the time."""
+    ours, theirs = os.pipe()
+    writers = [
+        await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", _TALKER, str(worker)), stderr=theirs, env=os.environ | {"PYTHONPATH": _SOURCES}
+        )
+        for worker in (1, 2, 3)
+    ]
+    os.close(theirs)
+    read = bytearray()
+    with open(ours, "rb", buffering=0) as pipe:  # noqa: ASYNC230, PTH123 - a descriptor, read in a thread
+        while chunk := await asyncio.to_thread(pipe.read, 1000):
+            read += chunk
+    assert [await writer.wait() for writer in writers] == [0, 0, 0]
+    lines = [*map(orjson.loads, read.splitlines())]
+    assert Counter(line["worker"] for line in lines) == {1: 300, 2: 300, 3: 300}
+    assert all(set(line["text"]) == {str(line["worker"])} for line in lines)
+
+
+_SOURCES = str(Path(__file__).parents[1] / "src")
+_TALKER = """
+import asyncio, sys
+from corral.logs import configure_logging, get_logger
+worker = int(sys.argv[1])
+configure_logging("json", sys.stderr.buffer, worker=worker)
+async def talk():
+    for turn in range(30):
+        for size in (10, 100, 900, 1800, 3900, 30, 50, 700, 2500, 3000):
+            get_logger().info("talk", text=str(worker) * size)
+        await asyncio.sleep(0)
+asyncio.run(talk())
+"""

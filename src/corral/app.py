@@ -24,6 +24,7 @@ from corral.audit.upkeep import open_audit_trail
 from corral.credentials import routes as credential_routes
 from corral.credentials.reader import CredentialReader
 from corral.credentials.rechecking import rechecking
+from corral.database.connection import USUAL_CONNECTIONS
 from corral.edge.error_handlers import install_problem_handlers
 from corral.edge.middleware import ASGIApp, Edge
 from corral.edge.problems import PROBLEM_RESPONSES
@@ -34,6 +35,7 @@ from corral.grants.lookup import GrantReader
 from corral.health import routes as health
 from corral.health.readiness import ReadinessMonitor
 from corral.identity import routes as identity
+from corral.identity.access_watch import AccessWatch
 from corral.identity.session_cookie import session_cookie_name
 from corral.identity.tokens import Authenticator
 from corral.people import routes as people
@@ -68,10 +70,15 @@ class State(TypedDict):
 
 
 @asynccontextmanager
-async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = False) -> AsyncGenerator[State]:
-    """Opens everything in order of dependency, checks the database, and closes everything in reverse."""
+async def open_state(
+    settings: Settings, database_dsn: str, *, sandbox: bool = False, connections: int = USUAL_CONNECTIONS
+) -> AsyncGenerator[State]:
+    """Opens everything in order of dependency, checks the database, and closes everything in reverse.
+
+    `connections` is how many to the database there may be at a time.
+    """
     async with AsyncExitStack() as stack:
-        storage = await stack.enter_async_context(open_storage(settings, database_dsn))
+        storage = await stack.enter_async_context(open_storage(settings, database_dsn, connections=connections))
         database, vault = storage.database, storage.vault
         audit = await stack.enter_async_context(open_audit_trail(database, vault, settings.data_dir / HEADS_FILE))
         hosts, timeout = configured_hosts(settings), settings.upstream_timeout_seconds
@@ -88,12 +95,20 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
         stack.push_async_callback(cache.close)
         accounts = AccountReader(credentials, alpaca, cache, LastKnownAccounts())
         trade_updates = await stack.enter_async_context(open_trade_updates(hosts, timeout_seconds=timeout))
-        interval = settings.stream_poll_seconds
+        watch = AccessWatch(database)
+        await stack.enter_async_context(watch.running())
         sharing = None if valkey is None else await stack.enter_async_context(open_sharing(valkey))
-        service = open_stream_service(
-            database, credentials, accounts, trade_updates, interval_seconds=interval, sharing=sharing
+        stream = await stack.enter_async_context(
+            open_stream_service(
+                database,
+                credentials,
+                accounts,
+                trade_updates,
+                watch,
+                interval_seconds=settings.stream_poll_seconds,
+                sharing=sharing,
+            )
         )
-        stream = await stack.enter_async_context(service)
         gateway = await stack.enter_async_context(
             open_gateway(
                 alpaca=alpaca,
@@ -103,6 +118,7 @@ async def open_state(settings: Settings, database_dsn: str, *, sandbox: bool = F
                 grants=grants,
                 audit=audit,
                 feeds=stream.feeds,
+                watch=watch,
                 trusted_proxies=settings.trusted_networks,
             )
         )

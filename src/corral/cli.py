@@ -11,7 +11,7 @@ import sys
 from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, Literal
 
 import orjson
 import typer
@@ -34,6 +34,7 @@ from corral.signals import run_until_signal
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of the data. Default: CORRAL_DATA_DIR.")]
 EmailArgument = Annotated[str, typer.Argument(metavar="EMAIL", show_default=False)]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port for Corral.")]
+_MOST_WORKERS: Final = 32
 SandboxPort = Annotated[int, typer.Option(min=0, max=65535, help="Port for the sandbox.")]
 
 
@@ -92,17 +93,26 @@ def main() -> None:
 def serve_command(
     host: Annotated[str | None, typer.Option(help="Default: CORRAL_HOST, or 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(help="Default: CORRAL_PORT, or 8002.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes that serve the port, up to 32.")] = 1,
     data_dir: DataDir = None,
 ) -> None:
     """Run the service against Alpaca."""
     from corral.commands.demo_folder import refuse_demo_folder
-    from corral.commands.serve import run_service
 
+    _check_workers(workers)
     settings = _taken_settings(host=host, port=port, data_dir=data_dir)
     refuse_demo_folder(settings.data_dir)
     _configure_logging(settings)
     harden_process()
-    _run(run_service(settings, _network_environment(settings)))
+    network = _network_environment(settings)
+    if workers == 1:
+        from corral.commands.serve import run_service
+
+        _run(run_service(settings, network))
+    else:
+        from corral.commands.serve_workers import run_workers
+
+        _run(run_workers(settings, network, workers, log_format=_log_format(settings), has_colors=_has_colors()))
 
 
 @app.command()
@@ -341,8 +351,11 @@ def _network_environment(settings: Settings) -> NetworkEnvironment:
 
 
 def _configure_logging(settings: Settings) -> None:
-    log_format = settings.log_format or ("console" if sys.stderr.isatty() else "json")
-    configure_logging(log_format, sys.stderr.buffer, has_colors=_has_colors())
+    configure_logging(_log_format(settings), sys.stderr.buffer, has_colors=_has_colors())
+
+
+def _log_format(settings: Settings) -> Literal["console", "json"]:
+    return settings.log_format or ("console" if sys.stderr.isatty() else "json")
 
 
 def _has_colors() -> bool:
@@ -359,6 +372,11 @@ def _collect_garbage() -> None:
     """From now on, and not in what was imported until now: `corral.__main__` disabled it."""
     gc.freeze()
     gc.enable()
+
+
+def _check_workers(workers: int) -> None:
+    if not 1 <= workers <= _MOST_WORKERS:
+        raise ValueError(f"--workers takes a number from 1 to {_MOST_WORKERS}; one for each core is usual")
 
 
 def _token_name(text: str) -> str:

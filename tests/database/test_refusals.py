@@ -307,7 +307,10 @@ async def test_a_failed_migration_is_named_and_changes_nothing(
     postgres: EmbeddedDatabase, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     add_migration(
-        monkeypatch, tmp_path, "0002_broken", "-- Broken\n\nCREATE TABLE corral.half (x integer);\nSELECT nonsense;\n"
+        monkeypatch,
+        tmp_path,
+        "0002_broken",
+        "-- compatible: Broken\n\nCREATE TABLE corral.half (x integer);\nSELECT nonsense;\n",
     )
     with pytest.raises(migrate.MigrationRefused, match=r"^0002_broken.sql, line 4: .*nonsense"):
         await migrate.apply_migrations(postgres.dsn("corral_owner"))
@@ -320,7 +323,7 @@ async def test_a_failed_migration_is_named_and_changes_nothing(
 async def test_a_migration_without_permission_names_the_wrong_setting(
     postgres: EmbeddedDatabase, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    add_migration(monkeypatch, tmp_path, "0999_forbidden", "CREATE ROLE somebody_else;\n")
+    add_migration(monkeypatch, tmp_path, "0999_forbidden", "-- compatible: Forbidden\nCREATE ROLE somebody_else;\n")
     with pytest.raises(migrate.MigrationRefused, match="does not connect as the owner: permission denied"):
         await migrate.apply_migrations(postgres.dsn("corral_owner"))
 

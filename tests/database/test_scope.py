@@ -45,7 +45,7 @@ async def test_without_a_user_a_read_is_an_error_and_not_an_empty_page(
                 await connection.fetch(f"SELECT * FROM corral.{table}")
 
 
-@pytest.mark.parametrize("table", ["one_time_links", "invitations", "sign_in_attempts"])
+@pytest.mark.parametrize("table", ["one_time_links", "invitations", "sign_in_attempts", "access_changes"])
 async def test_tables_used_before_authentication_cannot_be_read(postgres: EmbeddedDatabase, table: str) -> None:
     async with as_app(postgres) as connection:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
@@ -222,6 +222,41 @@ async def test_a_statement_that_takes_too_long_is_ended(postgres: EmbeddedDataba
 async def test_a_wrong_argument_is_a_bug_and_not_an_outage(database: Database) -> None:
     with pytest.raises(asyncpg.DataError):
         await database.fetch("SELECT $1::integer", "text")
+
+
+async def test_a_half_sent_statement_does_not_fail_the_next_one(postgres: EmbeddedDatabase) -> None:
+    """The server counts its time until the other half arrives, and cancels whatever is sent instead."""
+    async with Database.open(postgres.dsn("corral_app"), connections=1) as database:
+        for leave_half in (_a_wrong_argument, _a_cancellation_in_between):
+            with pytest.raises((asyncpg.DataError, asyncio.CancelledError)):
+                await leave_half(database)
+            await asyncio.sleep(0.5)
+            assert await database.fetchval("SHOW statement_timeout") == "50ms"
+
+
+async def _a_wrong_argument(database: Database) -> None:
+    async with database.connection() as connection:
+        await connection.execute("SET statement_timeout = '50ms'")
+        await connection.fetch("SELECT $1::integer", "text")
+
+
+async def _a_cancellation_in_between(database: Database) -> None:
+    async with database.connection() as connection:
+        await connection.prepare("SELECT $1::integer")
+        raise asyncio.CancelledError
+
+
+async def test_a_connection_that_is_closed_while_it_is_used_is_replaced(postgres: EmbeddedDatabase) -> None:
+    async with Database.open(postgres.dsn("corral_app"), connections=1) as database:
+        with pytest.raises(DatabaseUnavailable):
+            await _close_and_use(database)
+        assert await database.fetchval("SELECT 1") == 1
+
+
+async def _close_and_use(database: Database) -> None:
+    async with database.connection() as connection:
+        await connection.close()
+        await connection.fetch("SELECT 1")
 
 
 async def test_a_pool_that_does_not_close_is_terminated(

@@ -5,11 +5,12 @@ import io
 import signal
 import socket
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from fastapi import FastAPI
 
+from corral.edge.connection import Limits
 from corral.edge.error_handlers import install_problem_handlers
 from corral.edge.server import PortTaken, reserve_port, serve_http
 from tests.edge.sample_app import sample_app
@@ -50,12 +51,42 @@ async def test_a_stop_finishes_requests_in_progress_and_refuses_new_ones(log: io
         await busy.send(request("GET", "/slow"))
         await asyncio.sleep(0.05)
         server.stop()
-        await asyncio.sleep(0.2)
         assert (await resting.rest(), await fresh.rest()) == (b"", b"")
         with pytest.raises(ConnectionRefusedError):
             await server.connect()
         answer = await busy.response()
         assert (answer.status, answer.body, answer.headers["connection"]) == (200, b'"done"', "close")
+
+
+async def test_before_a_stop_each_answer_says_that_it_is_the_last_one_of_its_connection(log: io.BytesIO) -> None:
+    async with served(sample_app(), log) as server:
+        client = await server.connect()
+        await client.send(request("GET", "/healthz"))
+        assert "connection" not in (await client.response()).headers
+        server.drain()
+        await client.send(request("GET", "/healthz"))
+        assert (await client.response()).headers["connection"] == "close"
+        assert await client.rest() == b""
+        assert (await server.ask(request("GET", "/healthz"))).status == 200
+
+
+async def test_a_request_that_crosses_a_stop_is_answered(log: io.BytesIO) -> None:
+    """On a connection that was in use a moment ago, and on a new one."""
+    async with served(sample_app(), log, limits=Limits(parting_seconds=60), grace_seconds=60) as server:
+        resting, fresh = [await server.connect() for _ in range(2)]
+        await resting.send(request("GET", "/healthz"))
+        await resting.response()
+        server.stop()
+        async with asyncio.timeout(60):
+            with suppress(ConnectionRefusedError):
+                while True:
+                    (await asyncio.open_connection("127.0.0.1", server.port))[1].close()
+                    await asyncio.sleep(0.01)
+        for client in (resting, fresh):
+            await client.send(request("GET", "/healthz"))
+            answer = await client.response()
+            assert (answer.status, answer.headers["connection"]) == (200, "close")
+            assert await client.rest() == b""
 
 
 async def test_the_application_shuts_down_after_the_last_answer(log: io.BytesIO) -> None:

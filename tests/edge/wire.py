@@ -57,6 +57,7 @@ class Served:
     port: int
     log: io.BytesIO
     stop: Callable[[], None]
+    drain: Callable[[], None]
     trust: ssl.SSLContext | None = None
     clients: list[Client] = field(default_factory=list[Client])
 
@@ -85,13 +86,14 @@ async def served(
     trust: ssl.SSLContext | None = None,
 ) -> AsyncGenerator[Served]:
     """Serves `Edge(app)` on a free port until the block ends. With `certificate` over TLS, which clients `trust`."""
-    stop, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
+    stop, draining, ready = asyncio.Event(), asyncio.Event(), asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(
         serve_http(
             Edge(app, public_url=PUBLIC_URL),
             listener=reserve_port("127.0.0.1", 0),
             ready=ready.set_result,
             grace_seconds=grace_seconds,
+            draining=draining,
             stop=stop,
             limits=limits or Limits(),
             certificate=certificate,
@@ -100,7 +102,7 @@ async def served(
     await asyncio.wait([serving, ready], return_when=asyncio.FIRST_COMPLETED)
     if serving.done():
         serving.result()
-    running = Served(int(ready.result().rpartition(":")[2]), log, stop.set, trust)
+    running = Served(int(ready.result().rpartition(":")[2]), log, stop.set, draining.set, trust)
     try:
         yield running
     finally:

@@ -14,6 +14,7 @@ from corral.errors import DatabaseUnavailable
 from corral.gateway import event_streams
 from corral.gateway.event_streams import EventStream
 from corral.grants.lookup import GrantReader
+from corral.identity import queries as identity_queries
 from corral_sandbox import Sandbox, secret_of
 from tests.conftest import Faults, Service, StartService
 from tests.gateway.conftest import Json, Program, key_headers
@@ -178,14 +179,31 @@ async def test_a_grant_has_so_many_streams_and_not_more(
                 pass
 
 
-async def test_without_the_database_streams_end(
-    bot: Program, service: Service, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("way", ["shortened", "renewed with another secret"])
+async def test_a_stream_knows_when_its_grant_ends_now(
+    way: str, bot: Program, carol: GrantOwner, service: Service
 ) -> None:
-    async def refuse(*_: object) -> None:
+    async with hearing(bot.grant, service):
+        (stream,) = (stream for stream in open_streams(service) if str(stream.grant.id) == bot.grant["id"])
+        before, path = stream.grant.ends_at, f"/api/grants/{bot.grant['id']}"
+        if way == "shortened":
+            changed = await carol.ask("PATCH", path, {"expires_in": "1h"})
+        else:
+            changed = await carol.ask("POST", f"{path}/renew", {"new_secret": True, "overlap": "1h"})
+        assert changed.status == 200, changed.body
+        await wait_until(lambda: stream.grant.ends_at < before)
+
+
+@pytest.mark.parametrize("question", [(identity_queries, "load_access_changes"), (GrantReader, "reload")])
+async def test_without_the_database_streams_end(
+    question: tuple[object, str], carol: GrantOwner, bot: Program, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object, **__: object) -> None:
         raise DatabaseUnavailable(reason="it is stopped")
 
     async with hearing(bot.grant, service) as events:
-        monkeypatch.setattr(GrantReader, "reload", refuse)
+        monkeypatch.setattr(*question, refuse)
+        await carol.grant(bot.grant["credential_id"])  # a change, so that there is something to ask
         await events.rest()
 
 
@@ -193,7 +211,7 @@ async def test_without_its_watch_no_stream_begins(
     carol: GrantOwner, bot: Program, sandbox: Sandbox, start_service: StartService
 ) -> None:
     async with start_service() as other:
-        await streams_of(other)._watch.stop()  # pyright: ignore[reportPrivateUsage]
+        await streams_of(other)._watch._stop()  # pyright: ignore[reportPrivateUsage]
         async with ClientSession(other.url, headers=key_headers(bot.grant)) as client, client.get(TRADES) as answer:
             assert answer.status == 500
 

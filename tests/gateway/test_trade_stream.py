@@ -4,8 +4,12 @@ import asyncio
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
+import asyncpg
 import orjson
 import pytest
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
@@ -13,7 +17,10 @@ from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, WSServerH
 from corral.alpaca.fields import Fields
 from corral.gateway import stream_rooms
 from corral.gateway.stream_rooms import Room, Rooms
+from corral.gateway.stream_watch import StreamWatch
 from corral.gateway.trade_stream import TradeStreams
+from corral.grants.lookup import GrantReader
+from corral.identity import queries as identity_queries
 from corral.stream import trade_relay
 from corral.stream.feed import Feed
 from corral.stream.watch import Watch
@@ -22,6 +29,7 @@ from tests.conftest import Faults, Service, StartService
 from tests.gateway.conftest import Json, Program
 from tests.grants.conftest import GrantOwner
 from tests.log_lines import LogSince
+from tests.sdk_streams import running
 from tests.stream.sse_client import listening_to, wait_until
 from tests.stream.trading import Trader, trader
 
@@ -145,15 +153,13 @@ async def test_an_unmodified_client_of_alpaca_hears_an_order(bot: Program, servi
     url = f"{service.url.replace('http', 'ws', 1)}/alpaca/stream"
     stream: Any = TradingStream(bot.grant["key_id"], bot.grant["secret_key"], url_override=url)
     stream.subscribe_trade_updates(heard.put)
-    running = asyncio.ensure_future(stream._run_forever())
-    await wait_until(lambda: any(room.hearing for room in rooms_of(service)))
-    placed = (await bot.order(**COIN)).json
-    async with asyncio.timeout(60):
-        while (update := await heard.get()).event != "new":
-            pass
+    async with running(stream):
+        await wait_until(lambda: any(room.hearing for room in rooms_of(service)))
+        placed = (await bot.order(**COIN)).json
+        async with asyncio.timeout(60):
+            while (update := await heard.get()).event != "new":
+                pass
     assert str(update.order.id) == placed["id"]
-    running.cancel()
-    await stream.close()
 
 
 async def test_frames_are_those_of_alpaca(bot: Program, trades: Trader, service: Service) -> None:
@@ -333,23 +339,56 @@ async def test_a_socket_outlives_new_keys_of_its_account(
         await line.until("fill", placed)
 
 
-async def test_without_the_database_all_sockets_end(
-    bot: Program, service: Service, monkeypatch: pytest.MonkeyPatch
+async def test_a_revocation_that_takes_long_ends_the_socket_once_it_is_committed(
+    bot: Program, carol: GrantOwner, service: Service, owner: asyncpg.Connection
 ) -> None:
+    other = await carol.grant(bot.grant["credential_id"])
+    async with hearing(bot.grant, service) as line, hearing(other, service) as lasting:
+        (member,) = (member for member in rooms_of(service).members() if str(member.grant.id) == bot.grant["id"])
+        async with owner.transaction():
+            await owner.execute("DELETE FROM corral.grants WHERE id = $1", UUID(bot.grant["id"]))
+            for _ in range(2):
+                known = member.grant
+                streams_of(service)._watch.admit(known.user_id)  # pyright: ignore[reportPrivateUsage]
+                await wait_until(lambda known=known: member.grant is not known)  # it was asked about, and holds
+        assert await line.closed_with() == 1008
+        assert await lasting.listen() == LISTENING
+
+
+async def test_of_two_grants_of_an_account_the_one_that_comes_to_its_end_takes_no_socket_of_the_other(
+    bot: Program, carol: GrantOwner, service: Service, trades: Trader, owner: asyncpg.Connection
+) -> None:
+    """Nothing was changed by anybody: its time is over, by the database's clock."""
+    other = await carol.grant(bot.grant["credential_id"])
+    async with hearing(bot.grant, service) as line, hearing(other, service) as lasting:
+        (member,) = (member for member in rooms_of(service).members() if str(member.grant.id) == bot.grant["id"])
+        async with owner.transaction():
+            await owner.execute("ALTER TABLE corral.grants DISABLE TRIGGER access_changed")
+            await owner.execute("UPDATE corral.grants SET expires_at = now() WHERE id = $1", member.grant.id)
+            await owner.execute("ALTER TABLE corral.grants ENABLE TRIGGER access_changed")
+        member.grant = replace(member.grant, valid_until=datetime.now(UTC))
+        assert await line.closed_with() == 1008
+        await lasting.until("fill", await trades.order())
+
+
+@pytest.mark.parametrize("question", [(identity_queries, "load_access_changes"), (GrantReader, "reload")])
+async def test_without_the_database_all_sockets_end(
+    question: tuple[object, str], carol: GrantOwner, bot: Program, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def take_too_long(*_: object, **__: object) -> None:
+        raise TimeoutError
+
     async with hearing(bot.grant, service) as line:
         rooms = rooms_of(service)
-
-        class Gone:
-            async def reload(self, _grants: object) -> object:
-                raise TimeoutError
-
-        monkeypatch.setattr(streams_of(service)._watch, "_grants", Gone())  # pyright: ignore[reportPrivateUsage]
+        monkeypatch.setattr(*question, take_too_long)
+        await carol.grant(bot.grant["credential_id"])  # a change, so that there is something to ask
         assert await line.closed_with() == 1013
         assert not list(rooms)
 
 
 async def test_a_silent_client_is_cut_off(bot: Program, service: Service) -> None:
-    watch = streams_of(service)._watch  # pyright: ignore[reportPrivateUsage]
+    watchers = streams_of(service)._watch._watchers  # pyright: ignore[reportPrivateUsage]
+    (watch,) = (watcher for watcher in watchers if isinstance(watcher, StreamWatch))
     async with hearing(bot.grant, service) as line:
         (member,) = room_of(service, bot.grant).members
         reading = asyncio.ensure_future(line.socket.receive())

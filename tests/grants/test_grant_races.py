@@ -27,8 +27,8 @@ async def test_the_limit_of_a_hundred_grants_is_per_account_and_holds_at_once(
 ) -> None:
     account, other = await carol.account(), await carol.account()
     await _have_grants(owner, carol, account, 98)
-    replies = await asyncio.gather(*(carol.try_grant(account) for _ in range(8)))
-    assert Counter(reply.status for reply in replies) == {201: 2, 409: 6}
+    replies = await asyncio.gather(*(carol.try_grant(account) for _ in range(5)))
+    assert Counter(reply.status for reply in replies) == {201: 2, 409: 3}
     assert {reply.body["code"] for reply in replies if reply.status == 409} == {"too_many_grants"}
     assert len(await carol.listed(f"/api/credentials/{account}/grants")) == 100
     await carol.grant(other)

@@ -63,6 +63,7 @@ _MAKE: Final = re.compile(r"(?:make [a-z]+\n)+\Z")
 # Commands that run until they are stopped: what they print once they work, and a path that then answers.
 STARTED: Final = {
     ".venv/bin/corral serve\n": (r"listens on (http://\S+)", "/healthz"),
+    "corral serve --workers 2\n": (r"listens on (http://\S+)", "/readyz"),
     ".venv/bin/corral sandbox --port 8003 --seed 7 --speed 1440\n": (r"SANDBOX broker: (\S+/paper)", "/v2/clock"),
 }
 # The blocks of this form are the files of a test suite, which tests/sandbox/test_docs_examples.py runs.

@@ -8,12 +8,17 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
 import asyncpg
 import psutil
 import pytest
 from aiohttp import ClientSession
 
+from corral.database.connection import READ_ONLY, Database
+from corral.database.migrate import apply_migrations
+from corral.errors import DatabaseUnavailable, Overloaded
+from corral.identity.access_watch import AccessHorizon
 from tests.journeys.clusters import ExternalPostgres, external_postgres
 from tests.journeys.program import PATIENCE, corral, running
 
@@ -95,6 +100,35 @@ async def test_the_service_goes_over_to_the_promoted_standby_by_itself(
             assert await server.stop() == 0
             assert "unexpected_exception" not in server.err
         thaw(primary)
+
+
+async def test_the_first_answer_about_access_after_a_fail_over_is_about_everybody() -> None:
+    """One that was behind reuses the numbers of transactions that were seen. While it follows, it says nothing."""
+    async with external_postgres() as primary, standby_of(primary) as standby:
+        await apply_migrations(primary.dsn("corral_owner"))
+        await caught_up(primary, standby)
+        async with Database.open(standby.dsn("corral_app")) as behind:
+            with pytest.raises(DatabaseUnavailable, match="unavailable") as refused:
+                await AccessHorizon(behind).look()
+            assert refused.value.reason == READ_ONLY
+        async with Database.open(address("corral_app", primary, standby)) as database:
+            horizon = AccessHorizon(database)
+            while await changed_since(horizon) != frozenset():
+                pass
+            await crash(primary)
+            assert await changed_since(horizon) == "no answer"
+            await promote(standby)
+            async with asyncio.timeout(PATIENCE):
+                while (first := await changed_since(horizon)) == "no answer":
+                    pass
+            assert first is None
+
+
+async def changed_since(horizon: AccessHorizon) -> frozenset[UUID] | str | None:
+    try:
+        return (await horizon.look()).users
+    except (DatabaseUnavailable, Overloaded):
+        return "no answer"
 
 
 async def statuses_until_well(client: ClientSession) -> list[int]:

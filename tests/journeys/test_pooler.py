@@ -10,6 +10,7 @@ import pytest
 
 from corral.database.connection import Database, DatabaseRefused, open_owner_connection
 from corral.database.selfcheck import attempt_crossing, find_weaknesses
+from corral.identity.access_watch import AccessHorizon
 from tests.journeys.clusters import ExternalPostgres
 from tests.journeys.program import PATIENCE, corral
 from tests.machine import PGBOUNCER, SYSTEM_PROGRAMS
@@ -74,6 +75,9 @@ async def test_in_session_mode_everything_works(
             assert await attempt_crossing(connection) == []
             for name, value in {"statement_timeout": "5s", "lock_timeout": "2s", "search_path": "pg_catalog"}.items():
                 assert await connection.fetchval("SELECT current_setting($1)", name) == value
+        async with Database.open(app) as database:
+            horizon = AccessHorizon(database)
+            assert [(await horizon.look()).users for _ in range(2)] == [None, frozenset()]
         settings = {"data_dir": folder / "data", "database_url": app, "database_owner_url": owner}
         examined = await corral("doctor", **settings, **against_sandbox)
         assert (examined.status, examined.err) == (0, ""), examined.out

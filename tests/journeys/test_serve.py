@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
-from corral import serving
+from corral import listening
 from corral.database.connection import open_owner_connection
 from corral.database.embedded.instance import embedded_postgres
-from corral.serving import CannotListen
+from corral.listening import CannotListen
 from corral.settings import Settings
 from tests.journeys.footprint import files_in, processes_of
 from tests.journeys.program import browser, corral, free_port, running
@@ -73,10 +73,10 @@ def test_a_port_that_is_not_allowed_is_reported(monkeypatch: pytest.MonkeyPatch)
     def refuse(_host: str, _port: int) -> socket.socket:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(serving, "reserve_port", refuse)
+    monkeypatch.setattr(listening, "reserve_port", refuse)
     with (
         pytest.raises(CannotListen, match=r"cannot listen on 127.0.0.1:80 \(permission denied\): choose another port"),
-        serving._reserved_port(Settings(port=80), "serve"),  # pyright: ignore[reportPrivateUsage]
+        listening.reserved_port(Settings(port=80), "serve"),
     ):
         pass
 

@@ -51,6 +51,23 @@ async def test_everything_works_over_tls_and_a_new_certificate_is_taken_while_it
         assert "unexpected" not in server.err
 
 
+async def test_each_worker_takes_a_new_certificate(over_tls: dict[str, str], folder: Path) -> None:
+    files = files_in(folder / "tls")
+    async with running("serve", "--workers", 2, **over_tls) as server:
+        url = await server.says(r"listens on (https://127\.0\.0\.1:\d+)")
+        assert (await corral("health", **over_tls)).out == "ready\n"
+        await asyncio.to_thread(new_certificate, files)
+        async with asyncio.timeout(PATIENCE):
+            while server.err.count("tls_certificate_loaded") < 2:  # noqa: ASYNC110 - another process's file
+                await asyncio.sleep(0.05)
+        for _ in range(8):
+            connector = TCPConnector(ssl=trusting(files))
+            async with ClientSession(url, connector=connector) as client, client.get("/readyz") as answer:
+                assert answer.status == 200
+        assert await server.stop() == 0
+        assert "Traceback" not in server.err
+
+
 async def test_hundreds_of_silent_connections_keep_nobody_out(over_tls: dict[str, str], folder: Path) -> None:
     async with running("serve", **over_tls) as server:
         url = await server.says(r"listens on (https://127\.0\.0\.1:\d+)")

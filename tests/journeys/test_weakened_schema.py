@@ -52,6 +52,17 @@ WEAKENED = {
         "DROP TRIGGER copy ON corral.credentials; DROP FUNCTION public.copy(); DROP TABLE public.loot",
         "unexpected: trigger copy on credentials",
     ),
+    "a trigger that sees less": (
+        """
+        CREATE OR REPLACE TRIGGER access_changed AFTER INSERT OR UPDATE ON corral.sessions
+        FOR EACH ROW EXECUTE FUNCTION corral.note_access_change('last_seen_at')
+        """,
+        """
+        CREATE OR REPLACE TRIGGER access_changed AFTER INSERT OR UPDATE OR DELETE ON corral.sessions
+        FOR EACH ROW EXECUTE FUNCTION corral.note_access_change('last_seen_at')
+        """,
+        "missing: trigger access_changed on sessions as=CREATE TRIGGER access_changed AFTER INSERT OR DELETE OR UPDATE",
+    ),
     "a new way round": (
         """
         CREATE FUNCTION corral.all_keys() RETURNS SETOF corral.credentials LANGUAGE sql SECURITY DEFINER AS

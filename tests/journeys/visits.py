@@ -13,6 +13,7 @@ from aiohttp import ClientSession, ClientTimeout, CookieJar, TCPConnector
 
 from tests.journeys.program import PATIENCE, corral_reading
 from tests.people import key_pair, paper_key
+from tests.sdk_streams import running
 
 ALPACAS_CLIENT = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a part of websockets that it uses
 _PASSWORD = "correct horse battery staple"
@@ -55,12 +56,8 @@ class Visitor:
         keys = self.grant["key_id"], self.grant["secret_key"]
         stream: Any = TradingStream(*keys, url_override=url, websocket_params=parameters)
         stream.subscribe_trade_updates(heard.put)
-        running = asyncio.ensure_future(stream._run_forever())
-        try:
+        async with running(stream):
             await self._until_heard(heard)
-        finally:
-            running.cancel()
-            await stream.close()
 
     async def _until_heard(self, heard: "asyncio.Queue[Any]") -> None:
         """Places orders, as nothing says when the client has begun to listen."""

@@ -33,7 +33,7 @@ def _shell(script: str, folder: Path, **env: str) -> str:
     command = ["bash", "-euo", "pipefail", "-c", script]
     surroundings = {"PATH": os.environ["PATH"], "HOME": str(folder)} | env
     ended = subprocess.run(
-        command, cwd=folder, env=surroundings, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=folder, env=surroundings, capture_output=True, text=True, timeout=600, check=False
     )
     return f"{ended.stdout}{ended.stderr}status {ended.returncode}"
 

@@ -10,6 +10,7 @@ import pytest
 from corral_sandbox import Sandbox, secret_of, serve_sandbox
 from tests.sandbox.judges import of_the_sdk
 from tests.sandbox.people import ALICE, ALICE_LIVE, nanoseconds
+from tests.sdk_streams import running
 
 _NOON = "2026-11-20T12:00:00-05:00"  # a Friday
 _NOON_UTC = datetime.fromisoformat(_NOON).astimezone(UTC)
@@ -264,20 +265,17 @@ async def test_the_streams_of_the_sdk(stream: str, path: str, channels: str, sym
     import alpaca.data.live as clients
 
     now = nanoseconds(_NOON)
-    async with serve_sandbox(port=0, clock=lambda: now) as running:
-        client: Any = getattr(clients, stream)(*_ALICES, url_override=running.url.replace("http", "ws") + path)
+    async with serve_sandbox(port=0, clock=lambda: now) as sandbox:
+        client: Any = getattr(clients, stream)(*_ALICES, url_override=sandbox.url.replace("http", "ws") + path)
         received: dict[str, Any] = {}
         for channel in channels.split():
             getattr(client, f"subscribe_{channel}")(_keeping(received, channel), symbol)
-        listening = asyncio.create_task(client._run_forever())
-        expected = set(channels.split()) - {"updated_bars", "news"}
-        await _until(lambda: client._running and not {"trades"} & expected - received.keys())
-        now += 60_000_000_000
-        await _until(lambda: expected <= received.keys())
-        assert {message.symbol for message in received.values()} <= {symbol}
-        await client.stop_ws()
-        await client.close()
-        listening.cancel()
+        async with running(client):
+            expected = set(channels.split()) - {"updated_bars", "news"}
+            await _until(lambda: client._running and not {"trades"} & expected - received.keys())
+            now += 60_000_000_000
+            await _until(lambda: expected <= received.keys())
+            assert {message.symbol for message in received.values()} <= {symbol}
 
 
 async def _until(is_true: Callable[[], bool]) -> None:

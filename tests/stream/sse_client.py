@@ -90,11 +90,11 @@ def _fits(event: Event, kind: str, fields: dict[str, object]) -> bool:
 
 @asynccontextmanager
 async def listening_to(
-    client: ClientSession, *, last_event_id: str | None = None, headers: dict[str, str] | None = None
+    client: ClientSession, query: str = "", *, last_event_id: str | None = None, headers: dict[str, str] | None = None
 ) -> AsyncGenerator[SseClient]:
     sent = (headers or {}) | ({"Last-Event-ID": last_event_id} if last_event_id is not None else {})
     timeout = ClientTimeout(total=None, sock_read=None)
-    async with client.get("/api/stream", headers=sent, timeout=timeout) as answer:
+    async with client.get(f"/api/stream{query}", headers=sent, timeout=timeout) as answer:
         assert answer.status == 200, await answer.text()
         sse = SseClient(answer)
         listening = asyncio.ensure_future(sse.listen())

@@ -31,13 +31,16 @@ class Recorder:
 
     def __init__(self) -> None:
         self.codes: list[str | None] = []
-        self.doubted = 0
+        self.doubted = self.reconsidered = 0
 
     def report(self, _part: str, problem: Problem | None) -> None:
         self.codes.append(problem and problem.code)
 
     def verify_next(self, _watcher: Subscription) -> None:
         self.doubted += 1
+
+    def reconsider(self) -> None:
+        self.reconsidered = self.doubted
 
 
 def _listener() -> tuple[TradeUpdatesListener, Recorder]:
@@ -120,7 +123,7 @@ async def test_for_two_minutes_after_a_disconnect_retries_are_soon(failure: Alpa
 async def test_any_refusal_leads_to_a_check_of_the_keys(failure: AlpacaError, doubts: int) -> None:
     line, reported = _listener()
     _ended(line, failure)
-    assert reported.doubted == doubts
+    assert reported.doubted == reported.reconsidered == doubts
 
 
 def _now() -> float:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corral.stream.events import Frame, event_id_of, sequence_in
+from corral.stream.events import Frame, Kind, event_id_of, sequence_in
 from corral.stream.hub import MOST_BYTES, MOST_EVENTS, MOST_YOUNG_BYTES, YOUNG_SECONDS, ReplayBuffer
 
 
@@ -16,7 +16,7 @@ def test_a_replay_buffer_returns_everything_it_reaches_in_order(steps: list[tupl
     buffer = ReplayBuffer(monotonic=lambda: now)
     for number, (seconds, size) in enumerate(steps):
         now += seconds * YOUNG_SECONDS / 2
-        buffer.append(Frame(None, b"%d:" % (number + 1) + b"x" * size))
+        buffer.append(Frame(Kind.ORDER, None, b"%d:" % (number + 1) + b"x" * size))
     assert buffer.newest == len(steps)
     assert buffer.reaches(buffer.newest)
     assert not buffer.reaches(buffer.newest + 1)
@@ -30,22 +30,22 @@ def test_a_replay_buffer_drops_old_and_excess_events() -> None:
     buffer = ReplayBuffer(monotonic=lambda: now)
     for _ in range(3 * MOST_EVENTS):
         now += 1.0
-        buffer.append(Frame(None, b"x"))
+        buffer.append(Frame(Kind.ORDER, None, b"x"))
     assert buffer.reaches(buffer.newest - MOST_EVENTS)
     assert not buffer.reaches(buffer.newest - MOST_EVENTS - 1)
     for _ in range(40):
         now += 1.0
-        buffer.append(Frame(None, b"x" * (MOST_BYTES // 10)))
+        buffer.append(Frame(Kind.ORDER, None, b"x" * (MOST_BYTES // 10)))
     assert not buffer.reaches(buffer.newest - 11)
 
 
 def test_a_burst_is_kept_briefly_and_within_a_bound() -> None:
     buffer = ReplayBuffer(monotonic=lambda: 0.0)
     for _ in range(2_000):
-        buffer.append(Frame(None, b"x" * 1_000))
+        buffer.append(Frame(Kind.ORDER, None, b"x" * 1_000))
     assert buffer.reaches(0)
     for _ in range(5_000):
-        buffer.append(Frame(None, b"x" * 1_000))
+        buffer.append(Frame(Kind.ORDER, None, b"x" * 1_000))
     assert not buffer.reaches(buffer.newest - MOST_YOUNG_BYTES // 1_000 - 1)
 
 

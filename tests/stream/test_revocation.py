@@ -323,7 +323,7 @@ async def test_a_database_outage_ends_all_streams_with_a_hint_to_reconnect(
         for one in sse:
             await one.until("heartbeat")
         async with owner.transaction():
-            await owner.execute("LOCK TABLE corral.api_tokens")  # it cannot be read now
+            await owner.execute("LOCK TABLE corral.access_changes, corral.api_tokens")  # neither can be read now
             for one in sse:
                 await one.until_end()
                 (reported,) = one.of("problem")

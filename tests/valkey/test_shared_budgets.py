@@ -185,16 +185,20 @@ async def test_a_server_that_fails_during_a_request_costs_it_nothing(
     [
         {"n": "1", "e": "99999999999999", "l": "0", "u": "5", "h": "99999999999999"},
         {"n": "x", "e": "nan", "l": "-1", "u": "-5", "r": "1e9", "h": "inf", "g:": "", "b:x": "y"},
+        {"n": "nan", "e": "SOON", "l": "inf", "u": "-inf", "r": "nan", "h": "nan", "g:x": "nan", "c": "inf"},
+        {"n": "1", "e": "SOON", "l": "1e300", "u": "inf", "r": "inf", "h": "inf", "g:x": "-1e300", "a": "1"},
+        {"n": "1e300", "e": "SOON", "l": "0.5", "u": "1.5", "r": "-1e9", "h": "-1", "g:x": "1e15", "c": "-1e15"},
         {},
     ],
-    ids=["extreme", "not numbers", "not a hash"],
+    ids=["extreme", "not numbers", "not a number", "infinite", "too large", "not a hash"],
 )
 async def test_what_somebody_wrote_there_by_hand_delays_a_minute_at_most(
     valkey: Valkey, server: Server, forged: Mapping[str, str]
 ) -> None:
     one, name = Process(valkey), valkey.names.key("budget", *KEY)
     if forged:
-        server.ask("HSET", name, *(part for field in forged.items() for part in field))
+        soon = str(valkey.server_ms() + 30_000)
+        server.ask("HSET", name, *(part.replace("SOON", soon) for field in forged.items() for part in field))
     else:
         server.ask("SET", name, "corral")
     assert 0 <= await one.budgets.take(KEY) <= 60

@@ -95,6 +95,19 @@ def test_events_that_no_field_tells_of_are_moments_of_their_own() -> None:
     assert [moment.text for moment in shown.moments] == ["Submitted", "Cancel requested", "Cancel rejected"]
 
 
+def test_an_event_that_is_heard_late_comes_before_the_end_of_its_order() -> None:
+    """Alpaca's time of the end may be earlier than when the stream told what was before it."""
+    shown = order(status="canceled", submitted_at=at(0), canceled_at=at(2))
+    late = [heard(3, "accepted", "accepted"), heard(3.5, "new", "new"), heard(4, "canceled", "canceled")]
+    busted = [*late, heard(9, "trade_bust", "canceled")]
+    assert [text for text, _ in told(timeline(shown, events=busted))] == [
+        "Submitted",
+        "Sent to the exchange",
+        "Canceled",
+        "Fill canceled by the exchange",
+    ]
+
+
 def test_a_moment_without_an_event_says_whether_corral_was_watching() -> None:
     shown = build_timeline(
         order(status="canceled", submitted_at=at(0), canceled_at=at(60)),

@@ -16,10 +16,13 @@ from corral.alpaca.fields import in_utc, instant
 from corral.alpaca.orders import MOST_ORDERS, AssetClass, OrderQuery, OrderStatusFilter, OrderType, Side
 from corral.alpaca.paging import Direction
 from corral.alpaca.portfolio_history import HistoryQuery, IntradayReporting, ProfitReset, Timeframe
+from corral.credentials.management import MOST_CREDENTIALS
 from corral.errors import InvalidRequest
 
 _LONGEST_INTRADAY: Final = timedelta(days=30)  # beyond that Alpaca takes whole days only
 _DAYS_OF_UNIT: Final = {"D": 1, "W": 7, "M": 30, "A": 365}
+_ID: Final = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+CREDENTIAL_IDS_PATTERN: Final = rf"^{_ID}(,{_ID}){{0,{MOST_CREDENTIALS - 1}}}$"
 
 
 def _since_1970(text: str) -> str:

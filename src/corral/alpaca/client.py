@@ -14,6 +14,7 @@ from uuid import UUID
 from aiohttp import ClientSession
 
 from corral.alpaca.activities import Activity, ActivityQuery, read_activities
+from corral.alpaca.call_summary import current_summary
 from corral.alpaca.environments import Environment, Hosts
 from corral.alpaca.errors import AlpacaAuthError, AlpacaError, AlpacaServerError, NotAnAccount, ReadRefused, WrongShape
 from corral.alpaca.fields import Fields, read_documents, read_object
@@ -285,6 +286,8 @@ class AlpacaClient:
         kind = NotAnAccount if isinstance(found, NotAnAccount) else WrongShape
         wrong = kind(found.fault, found.field, status=answer.status, alpaca_request_id=answer.alpaca_request_id)
         log_wrong_shape(request.environment, request.path, wrong)
+        if (summary := current_summary()) is not None:
+            summary.note_unusable(request.path)
         raise wrong
 
 

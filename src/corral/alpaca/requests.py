@@ -28,6 +28,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_
 from tenacity.wait import wait_random_exponential
 from yarl import URL
 
+from corral.alpaca.call_summary import current_summary
 from corral.alpaca.environments import Environment, Hosts
 from corral.alpaca.errors import (
     AlpacaAuthError,
@@ -198,16 +199,28 @@ def _log_outcome(request: ApiRequest, outcome: RawAnswer | AlpacaError, attempts
     """Logs `X-Request-ID`, because Alpaca's support needs it and it cannot be looked up later.
 
     The path has no query, which may reveal what a user trades. A successful call is added to the
-    line of the request that it was made for, if possible.
+    line of the request that it was made for, if possible, and a poll's to the summary of its account.
     """
     milliseconds = round(seconds * 1000, 1)
+    is_well = isinstance(outcome, RawAnswer) and outcome.status == HTTPStatus.OK
+    summary = current_summary()
+    is_no_news = summary is not None and summary.note(
+        request.environment,
+        request.path,
+        is_well=is_well,
+        milliseconds=milliseconds,
+        alpaca_request_id=outcome.alpaca_request_id,
+    )
     if (
-        isinstance(outcome, RawAnswer)
-        and (outcome.status, attempts) == (HTTPStatus.OK, 1)
-        and added_to_request_line(
-            environment=request.environment.value,
-            alpaca_ms=milliseconds,
-            alpaca_request_id=outcome.alpaca_request_id,
+        is_well
+        and attempts == 1
+        and (
+            is_no_news
+            or added_to_request_line(
+                environment=request.environment.value,
+                alpaca_ms=milliseconds,
+                alpaca_request_id=outcome.alpaca_request_id,
+            )
         )
     ):
         return

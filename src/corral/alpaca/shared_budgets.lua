@@ -6,7 +6,7 @@
 --   g:…, b:…   requests of a grant in that window, and grants that asked in the one before
 -- ARGV[1] names what is done, and the others are its arguments. Whatever somebody else wrote into the hash is bounded.
 
-local WINDOW_MS, MOST_REQUESTS, KEPT_MS = 60000, 1000000, 120000
+local WINDOW_MS, MOST_REQUESTS, KEPT_MS, LARGEST = 60000, 1000000, 120000, 2 ^ 53
 local key, time = KEYS[1], redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
@@ -18,6 +18,9 @@ local window, grants, before = {}, {}, {}
 local stored = redis.call('HGETALL', key)
 for place = 1, #stored, 2 do
   local name, value = stored[place], tonumber(stored[place + 1])
+  if value and not (math.abs(value) <= LARGEST) then
+    value = nil -- infinite, not a number, or not a whole one for Lua any more
+  end
   local kind, grant = string.match(name, '^([gb]):(.*)$')
   if value and kind == 'g' then
     grants[grant] = value
@@ -43,7 +46,7 @@ end
 
 if is_known() then
   window.l = math.max(1, math.min(window.l or 200, MOST_REQUESTS))
-  window.u, window.r = window.u or 0, window.r or 0
+  window.u, window.r = math.max(window.u or 0, 0), math.max(window.r or 0, 0)
   window.h = math.min(window.h or 0, now + WINDOW_MS)
 end
 

@@ -6,12 +6,14 @@ same as `audit_head`, so that a log that is kept elsewhere is a second copy.
 """
 
 import asyncio
+import fcntl
 import os
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final, final
+from typing import IO, Final, final
 from uuid import UUID
 
 import orjson
@@ -25,6 +27,7 @@ HEADS_FILE: Final = "audit-heads.jsonl"
 # A commit may follow the moment that it writes by this much, and would be missed otherwise.
 _OVERLAP: Final = timedelta(seconds=30)
 _BEGINNING: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_PATIENCE_SECONDS: Final = 5.0
 
 _log = get_logger()
 
@@ -45,12 +48,12 @@ PublishedHeads = Mapping[UUID, Mapping[int, PublishedHead]]
 class HeadPublisher:
     """Publishes each head that has moved, when it is asked to."""
 
-    __slots__ = ("_database", "_is_failing", "_path", "_published", "_since")
+    __slots__ = ("_database", "_file", "_is_failing", "_path", "_since")
 
     def __init__(self, database: Database, path: Path) -> None:
         self._database = database
         self._path = path
-        self._published: dict[UUID, Head] | None = None  # the last one of each
+        self._file = _HeadsFile(path)
         self._since = _BEGINNING
         self._is_failing = False
 
@@ -58,16 +61,12 @@ class HeadPublisher:
         """`now` is the database's time. Raises DatabaseUnavailable and Overloaded."""
         moved = await queries.load_heads_since(self._database, self._since)
         try:
-            published = self._published = self._published or await asyncio.to_thread(_last_heads, self._path)
-            new = {user_id: head for user_id, head in moved.items() if head != published.get(user_id)}
-            if new:
-                await asyncio.to_thread(_append, self._path, new)
+            new = await asyncio.to_thread(self._file.add, moved)
         except OSError as error:
             self._report(error)
             return
         self._report(None)
         for user_id, head in new.items():
-            published[user_id] = head
             _log.info("audit_head", user_id=str(user_id), seq=head.seq, mac=head.mac.hex())
         self._since = now - _OVERLAP
 
@@ -78,6 +77,59 @@ class HeadPublisher:
         self._is_failing = error is not None
 
 
+@final
+class _HeadsFile:
+    """Several workers publish to one file: each reads what others have added, before it adds what is still missing."""
+
+    __slots__ = ("_last", "_path", "_read_to")
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._last: dict[UUID, Head] = {}
+        self._read_to = 0
+
+    def add(self, heads: Mapping[UUID, Head]) -> dict[UUID, Head]:
+        """Returns those that were not there, and are now. Raises OSError. It blocks.
+
+        Makes the file, so that it is there to be copied, even if no head has moved yet.
+        """
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        with os.fdopen(os.open(self._path, flags, 0o600), "r+b") as file:
+            _lock(file.fileno())
+            self._read(file)
+            new = {user_id: head for user_id, head in heads.items() if head != self._last.get(user_id)}
+            if new:
+                file.write(_lines_of(new))
+                file.flush()
+                os.fsync(file.fileno())
+                self._read_to = file.tell()
+        self._last |= new
+        return new
+
+    def _read(self, file: IO[bytes]) -> None:
+        """Goes to the end."""
+        if file.seek(0, os.SEEK_END) < self._read_to:  # it was replaced
+            self._read_to = 0
+        file.seek(self._read_to)
+        self._last |= {user_id: head for user_id, head, _ in _heads_of(file)}
+        self._read_to = file.seek(0, os.SEEK_END)
+
+
+def _lock(descriptor: int) -> None:
+    """Until the file is closed. A process that was stopped while it had the lock must not stop all others."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
 def load_heads(path: Path) -> PublishedHeads:
     """Reads a file of heads, or a JSON log. Other lines are passed over. Raises OSError."""
     heads: dict[UUID, dict[int, PublishedHead]] = {}
@@ -85,16 +137,6 @@ def load_heads(path: Path) -> PublishedHeads:
         for user_id, head, published_at in _heads_of(file):
             heads.setdefault(user_id, {})[head.seq] = PublishedHead(head.mac, published_at)
     return heads
-
-
-def _last_heads(path: Path) -> dict[UUID, Head]:
-    """Makes the file, so that it is there to be copied, even if no head has moved yet."""
-    try:
-        with path.open("rb") as file:
-            return {user_id: head for user_id, head, _ in _heads_of(file)}
-    except FileNotFoundError:
-        _append(path, {})
-        return {}
 
 
 def _heads_of(lines: Iterable[bytes]) -> Iterable[tuple[UUID, Head, datetime | None]]:
@@ -116,15 +158,10 @@ def _moment(text: object) -> datetime | None:
     return moment if moment.tzinfo else None
 
 
-def _append(path: Path, heads: Mapping[UUID, Head]) -> None:
+def _lines_of(heads: Mapping[UUID, Head]) -> bytes:
     moment = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     lines = [
         orjson.dumps({"user_id": str(user_id), "seq": head.seq, "mac": head.mac.hex(), "published_at": moment})
         for user_id, head in heads.items()
     ]
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(b"\n".join([*lines, b""]))
-        file.flush()
-        os.fsync(file.fileno())
+    return b"\n".join([*lines, b""])

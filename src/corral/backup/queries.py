@@ -1,7 +1,7 @@
 """All SQL of backups, as the owner: what the schema consists of, the rows out and in, and the end of all access.
 
 Which tables there are, and which refers to which, is asked of the catalog: a table of a later migration is backed up
-without being named here.
+without being named here. `access_changes` is not: it names transactions of this cluster, for processes that run.
 """
 
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
@@ -39,7 +39,7 @@ SELECT c.oid, c.relname::text AS name, c.relforcerowsecurity AS is_forced,
        ARRAY(SELECT DISTINCT f.relname::text FROM pg_constraint k JOIN pg_class f ON f.oid = k.confrelid
              WHERE k.conrelid = c.oid AND k.contype = 'f' AND f.oid <> c.oid) AS referred
 FROM pg_class c
-WHERE c.relnamespace = 'corral'::regnamespace AND c.relkind = 'r' AND c.relname <> 'migrations'
+WHERE c.relnamespace = 'corral'::regnamespace AND c.relkind = 'r' AND c.relname NOT IN ('migrations', 'access_changes')
 ORDER BY c.relname
 """
 

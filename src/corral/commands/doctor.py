@@ -18,13 +18,13 @@ from corral.credentials.keyring_check import open_vault, opens_whole
 from corral.credentials.queries import load_all_sealed
 from corral.database.connection import Database, DatabaseRefused, open_owner_connection
 from corral.database.embedded.errors import EmbeddedPostgresError
-from corral.database.migrate import MigrationRefused, apply_migrations, pending_migrations, refuse_newer_release
+from corral.database.migrate import MigrationRefused, apply_migrations, find_newer_migrations, pending_migrations
 from corral.database.selfcheck import attempt_crossing, find_role_weaknesses, find_schema_differences, prove_writes
 from corral.edge.certificate import CertificateUnusable
 from corral.errors import DatabaseUnavailable, OperatorError
+from corral.listening import open_certificate
 from corral.network_environment import NetworkEnvironment
 from corral.secret import Secret
-from corral.serving import open_certificate
 from corral.settings import Settings
 from corral.storage import database_addresses, open_shared
 from corral.valkey.errors import ValkeyRefused
@@ -126,7 +126,7 @@ async def _missing(database: Database) -> str | None:
     """Nothing else can be checked without the schema."""
     async with database.connection() as connection:
         try:
-            await refuse_newer_release(connection)
+            await find_newer_migrations(connection)
         except MigrationRefused as newer:
             return str(newer)
         pending = await pending_migrations(connection)

@@ -28,6 +28,7 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProx
 Fetcher: TypeAlias = "Database | Connection"
 
 CLOSE_SECONDS = 5.0
+USUAL_CONNECTIONS: Final = 10
 
 Owned = tuple[UUID, UUID]  # user id, row id
 
@@ -57,6 +58,12 @@ _UNAVAILABLE = (
     ConnectionError,
     OSError,
 )
+
+
+# A statement is sent in two halves, and the second one not at all if an argument does not fit, or if its task is
+# cancelled in between. The server counts the time meanwhile, and would cancel the next statement on the connection.
+_MAY_BE_HALF_SENT: Final = (asyncpg.DataError, asyncpg.InterfaceError, AttributeError, asyncio.CancelledError)
+_END_SECONDS: Final = 2.0
 
 
 READ_ONLY: Final = (
@@ -106,16 +113,20 @@ class DatabaseRefused(OperatorError):  # noqa: N818 - a condition
 class Database:
     """The pool of the serving role. It never holds an owner's or a superuser's connection."""
 
-    __slots__ = ("_pool", "_wait_seconds")
+    __slots__ = ("_pool", "_sessions", "_wait_seconds")
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", *, wait_seconds: float) -> None:
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", sessions: "_Sessions", *, wait_seconds: float) -> None:
         self._pool = pool
+        self._sessions = sessions
         self._wait_seconds = wait_seconds
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, dsn: str, *, connections: int = 10, wait_seconds: float = 2.0) -> AsyncGenerator[Self]:
+    async def open(
+        cls, dsn: str, *, connections: int = USUAL_CONNECTIONS, wait_seconds: float = 2.0
+    ) -> AsyncGenerator[Self]:
         """Opens at least one connection, so that a wrong URL is reported now and not at the first request."""
+        sessions = _Sessions()
         with translated_errors(), _report_refusals("CORRAL_DATABASE_URL", dsn):
             pool = await asyncpg.create_pool(
                 dsn,
@@ -124,7 +135,7 @@ class Database:
                 max_size=connections,
                 timeout=_CONNECT_SECONDS,
                 max_inactive_connection_lifetime=300,
-                init=_begin_session,
+                init=sessions.begin,
                 reset=_reset,
                 command_timeout=_COMMAND_SECONDS,
                 server_settings=_ATTEMPT,
@@ -133,9 +144,14 @@ class Database:
             with translated_errors(), _report_refusals("CORRAL_DATABASE_URL", dsn):
                 async with pool.acquire() as connection:
                     await refuse_shared_sessions(connection, partial(_connected, dsn))
-            yield cls(pool, wait_seconds=wait_seconds)
+            yield cls(pool, sessions, wait_seconds=wait_seconds)
         finally:
             await _close(pool)
+
+    @property
+    def connections_opened(self) -> int:
+        """How many so far. While it stays the same, the server has neither crashed nor been replaced."""
+        return self._sessions.opened
 
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator[Connection]:
@@ -150,6 +166,9 @@ class Database:
                 raise Overloaded(retry_after=1) from None
             try:
                 yield connection
+            except _MAY_BE_HALF_SENT:
+                await _end_statement(connection)
+                raise
             finally:
                 await self._pool.release(connection, timeout=5)
 
@@ -267,9 +286,19 @@ def reason_of(error: BaseException) -> str:
     return f"the connection to the database was lost ({error}): try again, or check its log"
 
 
-async def _begin_session(connection: Connection) -> None:
-    """Runs once for each connection. The settings last as long as the connection, because nothing resets them."""
-    await connection.execute(_SESSION)
+@final
+class _Sessions:
+    """Begins and counts those of one pool."""
+
+    __slots__ = ("opened",)
+
+    def __init__(self) -> None:
+        self.opened = 0
+
+    async def begin(self, connection: Connection) -> None:
+        """Runs once for each connection. The settings last as long as that does, because nothing resets them."""
+        self.opened += 1
+        await connection.execute(_SESSION)
 
 
 async def _reset(_: Connection) -> None:
@@ -278,6 +307,14 @@ async def _reset(_: Connection) -> None:
     There is nothing to reset: scopes end with their transaction, the driver rolls back an open one, and
     no code makes settings, cursors or locks that outlive a transaction.
     """
+
+
+async def _end_statement(connection: Connection) -> None:
+    """The end of a simple query is also the end of what was begun before it."""
+    try:
+        await connection.execute("SELECT 1", timeout=_END_SECONDS)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        connection.terminate()
 
 
 async def _close(pool: "asyncpg.Pool[asyncpg.Record]") -> None:

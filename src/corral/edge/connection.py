@@ -34,6 +34,7 @@ class Limits:
     head_seconds: float = 10
     body_seconds: float = 30
     rest_seconds: int = 65  # longer than the 60 s after which common proxies close idle connections
+    parting_seconds: float = 0.5  # for a request that was sent before its client saw that the server stops
     linger_seconds: float = 1  # after an error response, so that the client reads it before the connection is reset
     request_line_bytes: int = 17 * 1024  # the gateway takes URLs of 16 KiB
     head_bytes: int = 32 * 1024
@@ -123,9 +124,18 @@ class GuardedProtocol(HttpToolsProtocol):
     each request, but checks from time to time whether a deadline has passed.
     """
 
-    def __init__(self, app: ASGIApp, limits: Limits, long_lived: set[Self], **uvicorns: Any) -> None:  # noqa: ANN401 - what uvicorn hands to its own
+    def __init__(
+        self,
+        app: ASGIApp,
+        limits: Limits,
+        long_lived: set[Self],
+        draining: asyncio.Event,
+        **uvicorns: Any,  # noqa: ANN401 - what uvicorn hands to its own
+    ) -> None:
         super().__init__(**uvicorns)
         self._long_lived = long_lived
+        self._draining = draining
+        self._made_at = self.loop.time()
         self._on_stop: Callable[[], None] | None = None
         self.app = app
         self.url = b""
@@ -220,6 +230,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: "ASGI3Application") -> None:
         self._running = cycle
+        if self._draining.is_set() and not self.pipeline:
+            cycle.keep_alive = False  # the answer says so, and the client takes another connection in time
         super()._start_asgi_task(cycle, app)
 
     def hold_open(self, on_stop: Callable[[], None]) -> None:
@@ -253,13 +265,30 @@ class GuardedProtocol(HttpToolsProtocol):
         return len(self.connections) - len(self._long_lived)
 
     def shutdown(self) -> None:
-        """The server stops: the current request is answered, and no further one."""
+        """The server stops: the current request is answered, and no further one.
+
+        A connection that was in use a moment ago waits for a request that may be on its way: closing it would fail that
+        request. `draining` is set by now, so the answer says that it is the last one.
+        """
         if self._on_stop is not None:
             self._on_stop()
+        if self._running is not None and not self._running.response_complete:
+            self._running.keep_alive = False
+        elif (left := self._last_use() + self._limits.parting_seconds - self.loop.time()) > 0:
+            self.loop.call_later(left, self._part)
+        else:
+            self.transport.close()
+
+    def _last_use(self) -> float:
+        """Returns when the last answer ended, or the connection was made."""
+        rests_until = self.timeout_keep_alive_task  # uvicorn's
+        if rests_until is not None:
+            return rests_until.when() - self.timeout_keep_alive
+        return self._made_at if self._running is None else self.loop.time()  # the next request is arriving
+
+    def _part(self) -> None:
         if self._running is None or self._running.response_complete:
             self.transport.close()
-        else:
-            self._running.keep_alive = False
 
     def _set_deadline(self) -> None:
         if self._awaited is self._timed or self._is_deaf:

@@ -11,6 +11,7 @@ from typing import Final, cast
 
 import uvicorn
 
+from corral.edge.accepting import Acceptor, CountedConnections, PlainAcceptor, Share
 from corral.edge.certificate import ServedCertificate
 from corral.edge.connection import GuardedProtocol, Limits
 from corral.edge.middleware import ASGIApp, Message, Receive, Scope, Send
@@ -36,22 +37,26 @@ async def serve_http(
     ready: Callable[[str], None] | None,
     grace_seconds: float,
     stop: asyncio.Event,
+    draining: asyncio.Event | None = None,
     limits: Limits = LIMITS,
     certificate: ServedCertificate | None = None,
+    share: Share | None = None,
 ) -> None:
     """Returns after `stop` was set, all requests are answered and the application has shut down.
 
-    `listener` is from `reserve_port`, and closed at the end. With `certificate` it speaks TLS. Installs no signal
-    handlers. `ready` is called with the address once the application has started. Requests that are not answered
+    `listener` is from `reserve_port`, and closed at the end. With `certificate` it speaks TLS; with `share` it is also
+    other processes'. Installs no signal handlers. `ready` is called with the address once the application has started.
+    Once `draining` is set, each answer is the last one on its connection. Requests that are not answered
     `grace_seconds` after `stop` are cancelled. Raises PortTaken before the application starts, and what its start or
     shutdown raised.
     """
     _listen(listener)
+    draining = draining or asyncio.Event()
     lifespan = _Lifespan(app)
     long_lived: set[GuardedProtocol] = set()
     config = uvicorn.Config(
         lifespan,
-        http=cast("type[asyncio.Protocol]", functools.partial(GuardedProtocol, app, limits, long_lived)),
+        http=cast("type[asyncio.Protocol]", functools.partial(GuardedProtocol, app, limits, long_lived, draining)),
         ws="none",
         interface="asgi3",
         lifespan="on",
@@ -62,9 +67,9 @@ async def serve_http(
         backlog=_BACKLOG,
         timeout_keep_alive=limits.rest_seconds,
     )
-    server = _Server(config, ready=ready, grace_seconds=grace_seconds, stop=stop)
+    server = _Server(config, ready=ready, grace_seconds=grace_seconds, draining=draining, stop=stop, share=share)
     if certificate is not None:
-        plain = functools.partial(GuardedProtocol, plain_http(certificate.public_url), limits, long_lived)
+        plain = functools.partial(GuardedProtocol, plain_http(certificate.public_url), limits, long_lived, draining)
         server.speak_tls(certificate, plain, limits)
     try:
         await server.serve([listener])
@@ -152,28 +157,50 @@ class _Server(uvicorn.Server):
         *,
         ready: Callable[[str], None] | None,
         grace_seconds: float,
+        draining: asyncio.Event,
         stop: asyncio.Event,
+        share: Share | None,
     ) -> None:
         super().__init__(config)
         self._ready = ready
         self._grace_seconds = grace_seconds
+        self._draining = draining
         self._stop = stop
+        self._share = share
         self._log = get_logger()
         self._stopping: asyncio.Task[None] | None = None
-        self._open_tls: Callable[[socket.socket], TlsListener] | None = None
-        self._tls: TlsListener | None = None
+        self._scheme = "http"
+        self._open_acceptor: Callable[[socket.socket], Acceptor] | None = None
+        self._acceptor: Acceptor | None = None
+        if share is not None:
+            self.server_state.connections = CountedConnections(share)
+            self._open_acceptor = functools.partial(self._accept_plainly, share)
 
     def speak_tls(self, certificate: ServedCertificate, plain: Callable[..., asyncio.Protocol], limits: Limits) -> None:
         def open_listener(listener: socket.socket) -> TlsListener:
-            def protocol(make: Callable[..., asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
-                return functools.partial(
-                    make, config=self.config, server_state=self.server_state, app_state=self.lifespan.state
-                )
+            return TlsListener(
+                listener,
+                certificate,
+                over_tls=self._made_by(self.config.http_protocol_class),
+                plain=self._made_by(plain),
+                limits=limits,
+                share=self._share,
+                connections=self._count_connections,
+            )
 
-            over_tls = protocol(self.config.http_protocol_class)
-            return TlsListener(listener, certificate, over_tls=over_tls, plain=protocol(plain), limits=limits)
+        self._scheme, self._open_acceptor = "https", open_listener
 
-        self._open_tls = open_listener
+    def _accept_plainly(self, share: Share, listener: socket.socket) -> PlainAcceptor:
+        protocol = self._made_by(self.config.http_protocol_class)
+        return PlainAcceptor(listener, protocol, share=share, connections=self._count_connections)
+
+    def _made_by(self, make: Callable[..., asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
+        return functools.partial(
+            make, config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+
+    def _count_connections(self) -> int:
+        return len(self.server_state.connections)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -181,26 +208,30 @@ class _Server(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets if self._open_tls is None else [])
+        await super().startup(sockets if self._open_acceptor is None else [])
         _calm_garbage_collection()
         self._stopping = asyncio.ensure_future(self._exit_when_stopped())
-        if self._open_tls is not None and sockets:
-            self._tls = self._open_tls(sockets[0])
-            self._tls.start()
+        if self._open_acceptor is not None and sockets:
+            self._acceptor = self._open_acceptor(sockets[0])
+            self._acceptor.start()
+        if self._share is not None:
+            self._share.note(0)
         if self._ready is not None and sockets:
             host, port = sockets[0].getsockname()[:2]
-            scheme = "http" if self._tls is None else "https"
-            self._ready(f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}")
+            self._ready(f"{self._scheme}://[{host}]:{port}" if ":" in host else f"{self._scheme}://{host}:{port}")
 
     async def _exit_when_stopped(self) -> None:
         await self._stop.wait()
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._draining.set()
         for server in self.servers:
             server.close()
-        if self._tls is not None:
-            self._tls.close()
+        if self._share is not None:
+            self._share.cease()
+        if self._acceptor is not None:
+            await self._acceptor.close(patience_seconds=LIMITS.parting_seconds)
         for listener in sockets or []:
             listener.close()
         for connection in list(self.server_state.connections):

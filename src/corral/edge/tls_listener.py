@@ -7,20 +7,16 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
-from functools import partial
-from typing import Final
+from typing import Final, final
 
+from corral.edge.accepting import Acceptor, Share
 from corral.edge.certificate import ServedCertificate
 from corral.edge.connection import Limits
 from corral.edge.csrf import SAFE_METHODS
 from corral.edge.middleware import MAX_BODY_BYTES, ASGIApp, Edge, Receive, Scope, Send, admit_framing, reads_pages
 from corral.errors import Problem
-from corral.logs import get_logger
 
 _TLS_HANDSHAKE: Final = b"\x16"  # RFC 8446, 5.1: the first byte of every TLS connection
-_ACCEPTED_AT_ONCE: Final = 64
-_WITHOUT_FILES_SECONDS: Final = 0.5
-_REPORT_SECONDS: Final = 60.0
 
 
 class HttpsRequired(Problem):
@@ -29,7 +25,8 @@ class HttpsRequired(Problem):
     status, code, title = 400, "https_required", "HTTPS required"
 
 
-class TlsListener:
+@final
+class TlsListener(Acceptor):
     """`over_tls` and `plain` make the protocols of connections that begin with a TLS handshake, and of others.
 
     At most `limits.handshakes` connections are in their handshake. If there are more, the oldest makes room once it had
@@ -44,60 +41,28 @@ class TlsListener:
         over_tls: Callable[[], asyncio.Protocol],
         plain: Callable[[], asyncio.Protocol],
         limits: Limits,
+        share: Share | None,
+        connections: Callable[[], int],
     ) -> None:
-        self._listener = listener
+        super().__init__(listener, share=share, connections=connections)
         self._certificate = certificate
         self._over_tls = over_tls
         self._plain = plain
         self._limits = limits
-        self._loop = asyncio.get_running_loop()
-        self._log = get_logger()
-        self._beginning: dict[asyncio.Task[None], float] = {}  # by age
-        self._next_report = 0.0
-        self._paused: asyncio.TimerHandle | None = None
         self._watching: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._listener.setblocking(False)
         self._watching = asyncio.ensure_future(self._certificate.watch())
-        self._loop.add_reader(self._listener, self._accept)
+        super().start()
 
-    def close(self) -> None:
-        """Closes connections that are not through their handshake; others live on."""
-        self._loop.remove_reader(self._listener)
-        if self._paused is not None:
-            self._paused.cancel()
+    async def close(self, *, patience_seconds: float) -> None:
         if self._watching is not None:
             self._watching.cancel()
-        for task in list(self._beginning):
-            task.cancel()
-
-    def _accept(self) -> None:
-        for _ in range(_ACCEPTED_AT_ONCE):
-            if not self._makes_room():
-                return
-            try:
-                wire, _ = self._listener.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:  # no more files, or no memory
-                self._report(error)
-                self._pause(_WITHOUT_FILES_SECONDS)
-                return
-            wire.setblocking(False)
-            task = asyncio.ensure_future(self._begin(wire))
-            self._beginning[task] = self._loop.time()
-            task.add_done_callback(partial(self._done, wire))
-
-    def _report(self, error: OSError) -> None:
-        """Once a minute at most."""
-        if self._loop.time() >= self._next_report:
-            self._next_report = self._loop.time() + _REPORT_SECONDS
-            self._log.error("accepting_failed", reason=error.strerror)
+        await super().close(patience_seconds=patience_seconds)
 
     def _makes_room(self) -> bool:
         if len(self._beginning) < self._limits.handshakes:
-            return True
+            return super()._makes_room()
         oldest, since = next(iter(self._beginning.items()))
         left = since + self._limits.handshake_grace_seconds - self._loop.time()
         if left > 0:
@@ -106,18 +71,6 @@ class TlsListener:
         del self._beginning[oldest]
         oldest.cancel()
         return True
-
-    def _pause(self, seconds: float) -> None:
-        if self._paused is not None:
-            self._paused.cancel()
-        self._loop.remove_reader(self._listener)
-        self._paused = self._loop.call_later(seconds, self._resume)
-
-    def _resume(self) -> None:
-        if self._paused is not None:
-            self._paused.cancel()
-            self._paused = None
-            self._loop.add_reader(self._listener, self._accept)
 
     async def _begin(self, wire: socket.socket) -> None:
         try:
@@ -152,9 +105,7 @@ class TlsListener:
         return wire.recv(1, socket.MSG_PEEK)
 
     def _done(self, wire: socket.socket, task: asyncio.Task[None]) -> None:
-        if task.cancelled():
-            wire.close()
-        self._beginning.pop(task, None)
+        super()._done(wire, task)
         self._resume()
 
 

@@ -37,6 +37,7 @@ from corral.gateway.targets import Match, match
 from corral.gateway.trade_stream import TradeStreams, open_trade_streams
 from corral.grants.lookup import GrantReader
 from corral.grants.models import Grant
+from corral.identity.access_watch import AccessWatch
 from corral.settings import Network
 from corral.stream.feed import Feeds
 
@@ -250,6 +251,7 @@ async def open_gateway(
     grants: GrantReader,
     audit: AuditTrail,
     feeds: Feeds,
+    watch: AccessWatch,
     trusted_proxies: Sequence[Network],
 ) -> AsyncGenerator[Gateway]:
     """At the end it waits for the answers to changes that were sent."""
@@ -257,7 +259,13 @@ async def open_gateway(
     changes = Changes(alpaca=alpaca, forwarder=forwarder, shares=shares, cache=cache, grants=grants, audit=audit)
     reads = Reads(alpaca, forwarder, shares)
     opened = open_trade_streams(
-        feeds=feeds, credentials=credentials, grants=grants, audit=audit, trusted_proxies=trusted_proxies, reads=reads
+        feeds=feeds,
+        credentials=credentials,
+        grants=grants,
+        audit=audit,
+        watch=watch,
+        trusted_proxies=trusted_proxies,
+        reads=reads,
     )
     async with opened as streams:
         try:

@@ -5,10 +5,11 @@ Each has a connection of its own to Alpaca, because a program says itself since 
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, final
+from uuid import UUID
 
 from corral.edge.client_address import Address
 from corral.edge.long_lived import LongLivedConnection, connection_of, wait_until_gone
@@ -21,7 +22,6 @@ from corral.grants.models import Grant
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
-    from uuid import UUID
 
 _CUT_SECONDS: Final = 0.3  # for a client that does not read to receive the end
 
@@ -77,8 +77,10 @@ class EventStream:
 class EventStreams:
     """All of the process."""
 
-    def __init__(self, reads: Reads) -> None:
+    def __init__(self, reads: Reads, admit: Callable[[UUID], None]) -> None:
+        """`admit` has what opens watched, or raises InternalError."""
         self._reads = reads
+        self._admit = admit
         self._open: set[EventStream] = set()
         self._of_grants: Counter[UUID] = Counter()
         self._of_accounts: Counter[Hashable] = Counter()
@@ -97,6 +99,7 @@ class EventStreams:
         if self._of_grants[grant.id] >= MOST_OF_A_GRANT or self._of_accounts[account] >= MOST_OF_AN_ACCOUNT:
             raise NotGranted("Too many streams of events are open already: close one.")
         stream = EventStream(grant, address, connection)
+        self._admit(grant.user_id)
         self._open.add(stream)
         self._of_grants[grant.id] += 1
         self._of_accounts[account] += 1

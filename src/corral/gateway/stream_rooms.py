@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Hashable, Iterator
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar, final
+from collections.abc import Callable, Hashable, Iterator
+from typing import Final, NamedTuple, TypeVar, final
+from uuid import UUID
 
 from websockets.frames import CloseCode
 
@@ -17,9 +18,6 @@ from corral.grants.models import Grant
 from corral.logs import get_logger
 from corral.stream.feed import Feeds
 from corral.stream.subscriptions import Subscription
-
-if TYPE_CHECKING:
-    from uuid import UUID
 
 MOST_OF_A_GRANT: Final = 20
 MOST_OF_AN_ACCOUNT: Final = 500
@@ -145,9 +143,11 @@ class Room:
 class Rooms:
     """All of the process."""
 
-    def __init__(self, feeds: Feeds, credentials: CredentialReader) -> None:
+    def __init__(self, feeds: Feeds, credentials: CredentialReader, admit: Callable[[UUID], None]) -> None:
+        """`admit` has what enters watched, or raises InternalError."""
         self._feeds = feeds
         self._credentials = credentials
+        self._admit = admit
         self._rooms: dict[tuple[UUID, UUID], Room] = {}
         self._of_grants: Counter[UUID] = Counter()
         self._of_accounts: Counter[Hashable] = Counter()
@@ -164,6 +164,7 @@ class Rooms:
 
     def enter(self, socket: WebSocket, grant: Grant, address: Address | None) -> Member:
         """`refusal_of` the grant must be None."""
+        self._admit(grant.user_id)
         key = grant.user_id, grant.credential_id
         room = self._rooms.get(key)
         if room is None:

@@ -1,20 +1,16 @@
-"""Ends sockets and streams of events whose grant has ended: asks the database twice a second, for all at once."""
+"""Ends sockets and streams of events whose grant has ended, or may not be used from their address any more."""
 
-import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Final, final
 
-from corral.errors import Problem
 from corral.gateway.event_streams import EventStream, EventStreams
 from corral.gateway.stream_rooms import UNAVAILABLE, Member, Room, Rooms, refusal_of
 from corral.grants.lookup import GrantReader
 from corral.grants.models import Grant
+from corral.identity.access_watch import Look
 from corral.logs import get_logger
 
-EVERY_SECONDS: Final = 0.5
-DEADLINE_SECONDS: Final = 3.0  # without a result by then, all sockets end
-CHECKS_BETWEEN_PINGS: Final = 20
+LOOKS_BETWEEN_PINGS: Final = 20
 MOST_MISSED_PINGS: Final = 2
 
 _log = get_logger()
@@ -28,35 +24,40 @@ class StreamWatch:
         self._rooms = rooms
         self._events = events
         self._grants = grants
-        self._checking: asyncio.Task[None] | None = None
+        self._looks = 0
 
     @property
-    def is_running(self) -> bool:
-        return self._checking is not None and not self._checking.done()
+    def is_watching(self) -> bool:
+        return any(True for _ in self._rooms) or any(True for _ in self._events)
 
-    def start(self) -> None:
-        self._checking = asyncio.get_running_loop().create_task(self._check_regularly())
-        self._checking.add_done_callback(self._report_bug)
+    async def check(self, look: Look) -> None:
+        self._looks += 1
+        if self._looks % LOOKS_BETWEEN_PINGS == 0:
+            self.ping()
+        held = [*(grant for room in self._rooms for grant in room.grants()), *(stream.grant for stream in self._events)]
+        # All grants of a user at once: a room goes on as long as one of its grants does.
+        users = {grant.user_id for grant in held if look.concerns(grant.user_id, grant.ends_at)}
+        asked = {grant.lookup: grant for grant in held if grant.user_id in users}
+        if not asked:
+            return
+        found = dict(zip(asked, await self._grants.reload(list(asked.values())), strict=True))
+        for room in self._rooms:
+            standing = {lookup: grant for lookup, grant in found.items() if grant is not None and _opens(grant, room)}
+            for member in list(room.members):
+                _check_member(member, asked, standing)
+            self._check_room(room, asked, standing)
+        for stream in self._events:
+            if stream.grant.lookup in asked:
+                _check_stream(stream, found[stream.grant.lookup])
 
-    async def stop(self) -> None:
-        if self._checking is not None:
-            self._checking.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._checking
-
-    async def _check_regularly(self) -> None:
-        checks = 0
-        while True:
-            await asyncio.sleep(EVERY_SECONDS)
-            checks += 1
-            if checks % CHECKS_BETWEEN_PINGS == 0:
-                self.ping()
-            try:
-                async with asyncio.timeout(DEADLINE_SECONDS):
-                    await self._check()
-            except (Problem, TimeoutError) as problem:
-                _log.warning("trade_stream_check_failed", failure=type(problem).__name__)
-                self._end_all()
+    def end_all(self, failure: str) -> None:
+        if self.is_watching:
+            _log.warning("trade_stream_check_failed", failure=failure)
+        for member in self._rooms.members():
+            member.socket.close(*UNAVAILABLE)
+        self._rooms.close()
+        for stream in self._events:
+            stream.end()
 
     def ping(self) -> None:
         """Cuts off clients that have said nothing for two rounds."""
@@ -67,21 +68,6 @@ class StreamWatch:
             member.socket.is_alive = False
             member.socket.ping()
 
-    async def _check(self) -> None:
-        held = [*(grant for room in self._rooms for grant in room.grants()), *(stream.grant for stream in self._events)]
-        asked = {grant.lookup: grant for grant in held}
-        if not asked:
-            return
-        found = dict(zip(asked, await self._grants.reload(list(asked.values())), strict=True))
-        for room in self._rooms:
-            standing = {lookup: grant for lookup, grant in found.items() if grant is not None and _opens(grant, room)}
-            for member in list(room.members):
-                _check_member(member, asked, standing)
-            self._check_room(room, asked, standing)
-        for stream in self._events:
-            if stream.grant.lookup in asked and not _goes_on(stream, found[stream.grant.lookup]):
-                stream.end()
-
     def _check_room(self, room: Room, asked: Mapping[bytes, Grant], standing: Mapping[bytes, Grant]) -> None:
         """Keys that were changed are used at once, and those that may not be used any more are not."""
         known = [grant for grant in room.grants() if grant.lookup in asked]
@@ -91,18 +77,6 @@ class StreamWatch:
             room.use(self._rooms.opened(now))
         elif known:
             self._rooms.close_room(room)
-
-    def _end_all(self) -> None:
-        for member in self._rooms.members():
-            member.socket.close(*UNAVAILABLE)
-        self._rooms.close()
-        for stream in self._events:
-            stream.end()
-
-    def _report_bug(self, checking: "asyncio.Task[None]") -> None:
-        if not checking.cancelled() and (bug := checking.exception()):
-            _log.error("trade_stream_check_broke", exc_info=bug)
-            self._end_all()
 
 
 def _check_member(member: Member, asked: Mapping[bytes, Grant], standing: Mapping[bytes, Grant]) -> None:
@@ -115,14 +89,17 @@ def _check_member(member: Member, asked: Mapping[bytes, Grant], standing: Mappin
         member.revoke()
 
 
-def _goes_on(stream: EventStream, now: Grant | None) -> bool:
+def _check_stream(stream: EventStream, now: Grant | None) -> None:
+    if now is not None and _goes_on(stream, now):
+        stream.grant = now  # which may end at another moment
+    else:
+        stream.end()
+
+
+def _goes_on(stream: EventStream, now: Grant) -> bool:
     """With other keys than those that Alpaca was asked with, it is for the program to ask again."""
-    return (
-        now is not None
-        and refusal_of(now) is None
-        and now.admits(stream.address)
-        and now.stored.revision == stream.grant.stored.revision
-    )
+    is_admitted = refusal_of(now) is None and now.admits(stream.address)
+    return is_admitted and now.stored.revision == stream.grant.stored.revision
 
 
 def _opens(grant: Grant, room: Room) -> bool:

@@ -46,6 +46,7 @@ from corral.gateway.stream_rooms import (
 from corral.gateway.stream_watch import StreamWatch
 from corral.grants.lookup import GrantReader
 from corral.grants.models import Grant
+from corral.identity.access_watch import AccessWatch
 from corral.logs import get_logger
 from corral.settings import Network
 from corral.stream.feed import Feeds
@@ -66,7 +67,7 @@ class TradeStreams:
         self,
         rooms: Rooms,
         events: EventStreams,
-        watch: StreamWatch,
+        watch: AccessWatch,
         *,
         grants: GrantReader,
         audit: AuditTrail,
@@ -96,7 +97,8 @@ class TradeStreams:
         if scope["method"] != "GET":
             raise MethodNotAllowed("A WebSocket is opened with GET.", allow=("GET",))
         _refuse_other_origins(scope)
-        self._refuse_unwatched()
+        if not self._watch.is_running:  # nobody would end it when its grant ends
+            raise InternalError
         if self._strangers >= MOST_STRANGERS:
             raise Overloaded(retry_after=1)
         address = client_address(scope, self._trusted_proxies)
@@ -110,13 +112,7 @@ class TradeStreams:
         self, asked: GrantedRequest, address: Address | None, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Passes on a stream of events over HTTP. Raises a Problem if none has begun."""
-        self._refuse_unwatched()
         await self._events.pass_on(asked, address, scope, receive, send)
-
-    def _refuse_unwatched(self) -> None:
-        """Nobody would end it when its grant ends."""
-        if not self._watch.is_running:
-            raise InternalError
 
     def _report_bug(self, conversation: "asyncio.Task[None]") -> None:
         self._conversations.discard(conversation)
@@ -226,17 +222,16 @@ async def open_trade_streams(
     credentials: CredentialReader,
     grants: GrantReader,
     audit: AuditTrail,
+    watch: AccessWatch,
     trusted_proxies: Sequence[Network],
     reads: Reads,
 ) -> AsyncGenerator[TradeStreams]:
-    rooms, events = Rooms(feeds, credentials), EventStreams(reads)
-    watch = StreamWatch(rooms, events, grants)
-    watch.start()
+    rooms, events = Rooms(feeds, credentials, watch.admit), EventStreams(reads, watch.admit)
     streams = TradeStreams(rooms, events, watch, grants=grants, audit=audit, trusted_proxies=trusted_proxies)
     try:
-        yield streams
+        with watch.including(StreamWatch(rooms, events, grants)):
+            yield streams
     finally:
-        await watch.stop()
         await streams.close()
 
 

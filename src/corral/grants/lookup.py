@@ -70,7 +70,7 @@ class GrantReader:
     def _believed(self, row: GrantRow | None) -> Grant | None:
         if row is None or not is_sealed(self._vault, row.terms, row.secret):
             return None
-        return Grant(row.terms, row.stored, row.secret.lookup)
+        return Grant(row.terms, row.stored, row.secret.lookup, row.secret.valid_until)
 
 
 GRANTS: Final = StateKey[GrantReader]("grants")

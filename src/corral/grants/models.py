@@ -49,6 +49,12 @@ class Grant:
     """The account that it opens, read under its owner's scope; `CredentialReader.open_row` takes it."""
     lookup: bytes = field(repr=False)
     """The keyed hash by which it was found."""
+    valid_until: datetime | None = None
+    """Of the secret that was presented, if another one has taken its place."""
+
+    @property
+    def ends_at(self) -> datetime:
+        return self.expires_at if self.valid_until is None else min(self.expires_at, self.valid_until)
 
     @property
     def user_id(self) -> UUID:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from corral.database.access_epoch import load_access_epoch
 from corral.database.connection import READ_ONLY, Database
-from corral.database.migrate import MigrationRefused, pending_migrations, refuse_newer_release
+from corral.database.migrate import MigrationRefused, find_newer_migrations, pending_migrations
 from corral.database.selfcheck import find_weaknesses, prove_writes
 from corral.errors import DatabaseUnavailable, OperatorError, Overloaded
 from corral.logs import get_logger
@@ -46,13 +46,14 @@ class ReadinessMonitor:
         self._reported: str | None = None
         self._is_draining = False
         self._epoch: UUID | None = None
+        self._newer: list[str] = []
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """Checks once now, and then every 30 seconds.
 
-        Raises MigrationRefused for the database of a newer release, TakesNoWrites, and Weakened when something else
-        is wrong.
+        Raises MigrationRefused for a newer release's database that this one cannot run with, TakesNoWrites, and
+        Weakened when something else is wrong.
         """
         await self._refuse_unfit()
         if found := await self._found():
@@ -122,9 +123,15 @@ class ReadinessMonitor:
 
     async def _refuse_unfit(self) -> None:
         async with self._database.connection() as connection:
-            await refuse_newer_release(connection)
+            self._note_newer([migration.name for migration in await find_newer_migrations(connection)])
             if unwritable := await prove_writes(connection):
                 raise TakesNoWrites(unwritable)
+
+    def _note_newer(self, names: list[str]) -> None:
+        """Logs once that a newer release has added to the schema: this process may be replaced now."""
+        if names and names != self._newer:
+            _log.info("newer_release_compatible", migrations=", ".join(names))
+        self._newer = names
 
     async def _refuse_former(self) -> None:
         if await load_access_epoch(self._database) != self._epoch:

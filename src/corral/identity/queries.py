@@ -76,6 +76,17 @@ class LinkRow:
     access_epoch: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class AccessChanges:
+    """Whose access has changed since a look, and what the next one needs. `users` is None for everybody."""
+
+    moment: datetime  # by the database's clock
+    server: datetime  # when it started, which tells it from any other one
+    is_standby: bool
+    snapshot: str
+    users: frozenset[UUID] | None
+
+
 # Of a new user: the column's default.
 FIRST_EPOCH: Final = 0
 
@@ -164,6 +175,29 @@ async def redeem_link(connection: Connection, lookups: Sequence[bytes], kind: st
     """Returns None for a link that was used or has expired."""
     row = await connection.fetchrow("SELECT * FROM corral.redeem_link($1, $2)", lookups, kind)
     return LinkRow(*row) if row else None
+
+
+async def load_access_changes(database: Fetcher, seen: str | None, *, most: int) -> AccessChanges:
+    """Returns who was changed by transactions that the snapshot `seen` does not see; everybody without one.
+
+    Everybody, too, if there are more than `most` rows to go through.
+    """
+    (row,) = await database.fetch(
+        """
+        SELECT moment, server, is_standby, "snapshot"::text, changed
+        FROM corral.access_changes_since($1::text::pg_snapshot, $2)
+        """,
+        seen, most,
+    )  # fmt: skip
+    moment, server, is_standby, snapshot, changed = row
+    return AccessChanges(moment, server, is_standby, snapshot, None if changed is None else frozenset(changed))
+
+
+async def prune_access_changes(database: Fetcher, settled: AccessChanges) -> None:
+    """Deletes the changes that were seen by a look of a minute ago, or earlier."""
+    await database.fetchval(
+        "SELECT corral.prune_access_changes($1::text::pg_snapshot, $2)", settled.snapshot, settled.server
+    )
 
 
 # Under a user's own scope.

@@ -123,10 +123,16 @@ def places_in(event_id: str) -> dict[bytes, Position]:
 
 
 class Frame(NamedTuple):
-    """An event to be sent. `credential_id`, if any, must still be subscribed to at that time."""
+    """An event to be sent, to the streams whose selections include it.
 
+    `credential_id`, if any, must still be subscribed to at that time, unless the frame says that it no longer is:
+    then it `is_final`.
+    """
+
+    kind: Kind
     credential_id: UUID | None
     text: bytes
+    is_final: bool = False
 
 
 def event_text(event: StreamEvent, *, credential_id: UUID | None, sequence: int, event_id: str | None = None) -> bytes:

@@ -79,6 +79,14 @@ class Feed:
             if self.watch is not None:
                 self.watch.wake()
 
+    def want_positions(self, subscription: Subscription, *, is_wanted: bool) -> None:
+        """Says whether anybody looks at the account's positions by this subscription."""
+        subscription.wants_positions = is_wanted
+        if self._turns is not None:
+            self._turns.note_interest()
+        elif self._watch is not None:
+            self._watch.reconsider()
+
     def leave(self, subscription: Subscription) -> None:
         self.members.discard(subscription)
         self._subscriptions.remove(subscription)
@@ -208,6 +216,9 @@ class Feeds:
 
     def mark(self, subscription: Subscription, *, is_refused: bool) -> None:
         self._feeds[_account_of(subscription)].mark(subscription, is_refused=is_refused)
+
+    def want_positions(self, subscription: Subscription, *, is_wanted: bool) -> None:
+        self._feeds[_account_of(subscription)].want_positions(subscription, is_wanted=is_wanted)
 
     def known(self, subscription: Subscription) -> Iterable[StreamEvent]:
         """Returns nothing for a subscription whose own keys have not been accepted yet."""

@@ -16,6 +16,7 @@ from corral.stream.events import (
     GAP,
     HEARTBEAT,
     Frame,
+    Kind,
     Position,
     StreamEvent,
     event_id_of,
@@ -27,6 +28,7 @@ from corral.stream.events import (
 from corral.stream.order_log import OrderLog
 from corral.stream.problems import CredentialSwitchedOff, TooManyStreams
 from corral.stream.replay import Replay, replay
+from corral.stream.selection import Selection
 from corral.stream.subscriptions import Subscription
 
 MOST_EVENTS: Final = 512
@@ -93,6 +95,8 @@ class AccountFeeds(Protocol):
 
     def mark(self, subscription: Subscription, *, is_refused: bool) -> None: ...
 
+    def want_positions(self, subscription: Subscription, *, is_wanted: bool) -> None: ...
+
     def known(self, subscription: Subscription) -> Iterable[StreamEvent]: ...
 
     async def told_between(
@@ -102,6 +106,9 @@ class AccountFeeds(Protocol):
 
 class Listener(Protocol):
     """An open stream, as its hub sees it."""
+
+    @property
+    def selection(self) -> Selection: ...
 
     def wake(self) -> None: ...
 
@@ -153,6 +160,14 @@ class Hub:
             for credential_id, subscription in self._subscriptions.items()
         }
 
+    def add(self, stream: Listener) -> None:
+        self.streams.add(stream)
+        self._say_whose_positions_are_wanted()
+
+    def remove(self, stream: Listener) -> None:
+        self.streams.discard(stream)
+        self._say_whose_positions_are_wanted()
+
     def subscribe(self, credential: OpenCredential) -> None:
         """Subscribes to a credential that is new, changed or resumed. Raises ValueError for another user's."""
         stored = credential.stored
@@ -164,33 +179,44 @@ class Hub:
             return
         self._drop(stored.id)
         subscription = self._subscriptions[stored.id] = Subscription(credential, self._publish)
+        if before is None and self._is_known_to_miss(stored.id):
+            subscription.publish(problem_event(CredentialSwitchedOff(), resolved=True))
         if stored.id in self._known_before:
             subscription.publish(GAP)
         self._known_before.add(stored.id)
         self._log.begin(self.user_id, stored.id)
+        subscription.wants_positions = self._wants_positions(stored.id)
         self._feeds.join(subscription)
 
     def unsubscribe(self, credential_id: UUID) -> None:
         """No further event of it is sent, not even one published before that is still in the buffer."""
         self._drop(credential_id)
-        self._append(credential_id, problem_event(CredentialSwitchedOff()), only_while_subscribed=False)
+        self._append(credential_id, problem_event(CredentialSwitchedOff()), is_final=True)
 
     def resume_at(self, last_event_id: str) -> int | None:
         """Returns the number after which a client with this event resumes; None if later events are no longer here."""
         sequence = sequence_in(last_event_id, self.epoch)
         return sequence if sequence is not None and self._buffer.reaches(sequence) else None
 
+    def missing(self, selection: Selection) -> list[UUID]:
+        """Returns the selected accounts that are not among the subscribed ones."""
+        return sorted((selection.credential_ids or frozenset()) - self._subscriptions.keys())
+
     def reaches(self, sequence: int) -> bool:
         """Whether all events after this number are still here."""
         return self._buffer.reaches(sequence)
 
-    def texts_after(self, sequence: int) -> Iterator[bytes]:
-        """Returns one text for each number, empty for events that must no longer be sent. `reaches` must be true."""
-        for frame in self._buffer.after(sequence):
-            yield frame.text if frame.credential_id is None or frame.credential_id in self._subscriptions else b""
+    def texts_after(self, sequence: int, selection: Selection) -> Iterator[bytes]:
+        """Returns one text for each number, empty for events that are not selected or must no longer be sent.
 
-    def state(self, *, after_gap: bool) -> Iterator[bytes]:
-        """Returns the known state of all accounts as of the newest number. Only the final heartbeat has an id.
+        `reaches` must be true.
+        """
+        for frame in self._buffer.after(sequence):
+            may_be_sent = frame.is_final or frame.credential_id is None or frame.credential_id in self._subscriptions
+            yield frame.text if may_be_sent and selection.includes(frame.kind, frame.credential_id) else b""
+
+    def state(self, selection: Selection, *, after_gap: bool) -> Iterator[bytes]:
+        """Returns the known state of the selected accounts as of the newest number. Only the final heartbeat has an id.
 
         So a client that is interrupted in the middle has no id to resume from, and starts again.
         """
@@ -199,10 +225,15 @@ class Hub:
         for credential_id, subscription in self._subscriptions.items():
             known += [(credential_id, event) for event in self._feeds.known(subscription)]
             known += [(credential_id, event) for event in subscription.problems()]
-        texts = (event_text(event, credential_id=whose, sequence=sequence) for whose, event in known)
+        known += [(missing, problem_event(CredentialSwitchedOff())) for missing in self.missing(selection)]
+        texts = (
+            event_text(event, credential_id=whose, sequence=sequence)
+            for whose, event in known
+            if selection.includes(event.kind, whose)
+        )
         return chain(texts, [self.heartbeat()])
 
-    async def replay(self, places: Mapping[bytes, Position]) -> Replay:
+    async def replay(self, places: Mapping[bytes, Position], selection: Selection) -> Replay:
         """Returns what a client has missed that was at another process. `places` are those in its last event's id."""
         return await replay(
             places,
@@ -210,6 +241,7 @@ class Hub:
             logs=self._feeds,
             epoch=self.epoch,
             newest=lambda: self._buffer.newest,
+            selection=selection,
         )
 
     def heartbeat(self) -> bytes:
@@ -228,15 +260,27 @@ class Hub:
             self._feeds.leave(subscription)
             self._log.end(self.user_id, credential_id)
 
+    def _is_known_to_miss(self, credential_id: UUID) -> bool:
+        """Whether a stream may have been told that this account is paused or removed."""
+        selections = (stream.selection.credential_ids or () for stream in self.streams)
+        return credential_id in self._known_before or any(credential_id in selected for selected in selections)
+
+    def _wants_positions(self, credential_id: UUID) -> bool:
+        return any(stream.selection.includes(Kind.POSITION, credential_id) for stream in self.streams)
+
+    def _say_whose_positions_are_wanted(self) -> None:
+        for credential_id, subscription in self._subscriptions.items():
+            self._feeds.want_positions(subscription, is_wanted=self._wants_positions(credential_id))
+
     def _publish(self, credential_id: UUID, event: StreamEvent) -> None:
         self._log.record(self.user_id, credential_id, event)
-        self._append(credential_id, event, only_while_subscribed=True)
+        self._append(credential_id, event)
 
-    def _append(self, credential_id: UUID, event: StreamEvent, *, only_while_subscribed: bool) -> None:
+    def _append(self, credential_id: UUID, event: StreamEvent, *, is_final: bool = False) -> None:
         sequence = self._buffer.newest + 1
         event_id = self._event_id(sequence)
         text = event_text(event, credential_id=credential_id, sequence=sequence, event_id=event_id)
-        self._buffer.append(Frame(credential_id if only_while_subscribed else None, text))
+        self._buffer.append(Frame(event.kind, credential_id, text, is_final))
         self._wake()
 
     def _event_id(self, sequence: int) -> str:
@@ -279,11 +323,11 @@ class Hubs:
             hub = self._hubs[user_id] = Hub(user_id, self._feeds, self._log)
         if len(hub.streams) >= MOST_STREAMS:
             raise TooManyStreams
-        hub.streams.add(stream)
+        hub.add(stream)
         return hub
 
     def leave(self, hub: Hub, stream: Listener) -> None:
-        hub.streams.discard(stream)
+        hub.remove(stream)
         if not hub.streams:
             asyncio.get_running_loop().call_later(self._linger_seconds, self._close_if_alone, hub)
 

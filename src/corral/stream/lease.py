@@ -40,14 +40,16 @@ return {1, number, redis.call('EXISTS', KEYS[3])}
 # Of each account: the keys that `AccountKeys.renewed` lists; its lease's value, and whether its socket is open.
 _RENEW: Final = Script.of("""
 local renewed = {}
-for i = 1, #KEYS, 6 do
-  local j = (i - 1) / 6 * 2 + 4
+for i = 1, #KEYS, 7 do
+  local j = (i - 1) / 7 * 2 + 4
   if redis.call('GET', KEYS[i]) == ARGV[j] then
     redis.call('PEXPIRE', KEYS[i], ARGV[1])
     redis.call('PEXPIRE', KEYS[i + 1], ARGV[2])
     redis.call('PEXPIRE', KEYS[i + 2], ARGV[2])
     if ARGV[j + 1] == '1' then redis.call('SET', KEYS[i + 3], '1', 'PX', ARGV[3]) end
-    renewed[#renewed + 1] = 1 + redis.call('EXISTS', KEYS[i + 4]) + 2 * redis.call('EXISTS', KEYS[i + 5])
+    local wanted = 0
+    for k = 0, 2 do wanted = wanted + 2 ^ k * redis.call('EXISTS', KEYS[i + 4 + k]) end
+    renewed[#renewed + 1] = 1 + wanted
   else
     renewed[#renewed + 1] = 0
   end
@@ -75,16 +77,33 @@ class AccountKeys(NamedTuple):
     state: str
     frames: str  # there while another process wants the frames of the account's socket
     polls: str  # there while another process has a subscription that is polled
+    positions: str  # there while somebody looks at the positions by another process
 
     @property
     def renewed(self) -> tuple[str, ...]:
         """The keys of the script that renews a lease."""
-        return self.lease, self.log, self.state, self.place, self.frames, self.polls
+        return self.lease, self.log, self.state, self.place, self.frames, self.polls, self.positions
+
+    @property
+    def looked_at(self) -> tuple[str, ...]:
+        """The keys of the script by which those look at a lease who do not have it."""
+        return self.lease, self.frames, self.polls, self.positions
 
     @classmethod
     def of(cls, key: Callable[..., str], account: str) -> "AccountKeys":
         """`key` is that of `corral.valkey.names.Names`."""
         return cls(*(key(f"feed-{part}", account) for part in cls._fields))
+
+
+class Wanted(NamedTuple):
+    """What other processes want of an account."""
+
+    frames: bool
+    polls: bool
+    positions: bool
+
+
+NOTHING: Final = Wanted(frames=False, polls=False, positions=False)
 
 
 @final
@@ -103,8 +122,7 @@ class Lease:
         self.value: Final = f"{number}:{token}"
         self.had_place: Final = had_place
         self.has_socket: Callable[[], bool] = bool  # whether the account's socket is open in this process
-        # What other processes want of the account. `on_interest` is called when that has changed.
-        self.is_heard_elsewhere = self.is_polled_elsewhere = False
+        self.wanted_elsewhere = NOTHING  # `on_interest` is called when that has changed
         self.on_interest: Callable[[], None] | None = None
         self._until = until
         self._lost = asyncio.Event()
@@ -120,9 +138,9 @@ class Lease:
     def extend(self, until: float) -> None:
         self._until = max(self._until, until)
 
-    def note_interest(self, *, frames: bool, polls: bool) -> None:
-        if (frames, polls) != (self.is_heard_elsewhere, self.is_polled_elsewhere):
-            self.is_heard_elsewhere, self.is_polled_elsewhere = frames, polls
+    def note_interest(self, wanted: Wanted) -> None:
+        if wanted != self.wanted_elsewhere:
+            self.wanted_elsewhere = wanted
             if self.on_interest is not None:
                 self.on_interest()
 
@@ -182,8 +200,8 @@ class Leases:
                 lease.lose()
             else:
                 lease.extend(_end(asked_at))
-                wanted = outcome - 1
-                lease.note_interest(frames=bool(wanted & 1), polls=bool(wanted & 2))
+                bits = outcome - 1
+                lease.note_interest(Wanted(*(bool(bits & 1 << place) for place in range(len(NOTHING)))))
 
     def forget(self, lease: Lease) -> None:
         """It is not renewed any more."""

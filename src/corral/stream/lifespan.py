@@ -8,6 +8,7 @@ from corral.accounts.reader import AccountReader
 from corral.alpaca.trade_updates import TradeUpdates
 from corral.credentials.reader import CredentialReader
 from corral.database.connection import Database
+from corral.identity.access_watch import AccessWatch
 from corral.stream.feed import Feeds
 from corral.stream.hub import Hubs
 from corral.stream.order_log import OrderLog
@@ -29,6 +30,7 @@ async def open_stream_service(
     credentials: CredentialReader,
     accounts: AccountReader,
     trade_updates: TradeUpdates,
+    watch: AccessWatch,
     *,
     interval_seconds: float,
     sharing: Sharing | None = None,
@@ -37,11 +39,10 @@ async def open_stream_service(
     feeds = Feeds(accounts, trade_updates, interval_seconds, sharing)
     order_log = OrderLog()
     hubs = Hubs(feeds, order_log)
-    monitor = RevocationMonitor(database, credentials, hubs)
-    monitor.start()
+    monitor = RevocationMonitor(database, credentials, hubs, watch)
     try:
-        yield StreamService(feeds, hubs, monitor, order_log)
+        with watch.including(monitor):
+            yield StreamService(feeds, hubs, monitor, order_log)
     finally:
-        await monitor.stop()
         hubs.close()
         await feeds.close()

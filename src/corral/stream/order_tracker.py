@@ -52,9 +52,10 @@ class OrderTracker:
     published, so its sum over all events of an order is the order's `filled_qty`.
     """
 
-    __slots__ = ("_floor", "_open", "_over")
+    __slots__ = ("_floor", "_open", "_over", "fills")
 
     def __init__(self) -> None:
+        self.fills = 0  # how many of the published events changed what is filled
         self._open: OrderedDict[str, _Entry] = OrderedDict()
         self._over: OrderedDict[str, _Entry] = OrderedDict()
         # Orders submitted up to this time have been seen, or were finished before the feed began.
@@ -162,6 +163,7 @@ class OrderTracker:
 
     def _publish(self, event: str, order: Order, now: _Entry) -> StreamEvent:
         since = _note_fills(now)
+        self.fills += since != 0
         self._enter(order.id, now)
         return order_event(event, order, since)
 

@@ -123,7 +123,7 @@ class TradeUpdatesListener:
             self._poller.scan_orders()
         elif (event := self._tracker.update(update.event, update.order)) is not None:
             self._outlet.publish([event])
-            self._poller.refresh_positions()
+            self._poller.reconsider()
 
     def _handle_failure(self, subscription: Subscription, failure: BaseException | None) -> float:
         """Returns after how many seconds to try again."""
@@ -132,6 +132,7 @@ class TradeUpdatesListener:
         status = failure.status if isinstance(failure, AlpacaError) else None
         if isinstance(failure, AlpacaAuthError) or status in _MAY_MEAN_KEYS:
             self._subscriptions.verify_next(subscription)  # only a request for the account shows whether they are
+            self._poller.reconsider()
         limited = failure if isinstance(failure, AlpacaRateLimited) else None
         self._refusals = self._refusals + 1 if limited else 0
         least = limited.retry_after_seconds if limited else 0

@@ -1,10 +1,16 @@
-"""Polls Alpaca for one account, one call at a time, while anyone subscribes to it."""
+"""Polls Alpaca for one account, one call at a time, while anyone subscribes to it.
+
+The account and its positions are read in turn. While nobody looks at the positions, they are read after fills and every
+30 seconds only, so that they are nearly current when somebody begins to look, and their turn passes without a call.
+"""
 
 import asyncio
 import random
+from math import inf
 from typing import Final, final
 
 from corral.accounts.reader import AccountReader
+from corral.alpaca.call_summary import CallSummary
 from corral.alpaca.items import count_unreadable
 from corral.alpaca.orders import MOST_ORDERS
 from corral.credentials.problems import AccountRateLimited, AnotherAccount, CredentialRefused
@@ -18,13 +24,17 @@ from corral.stream.problems import OrdersUnavailable, OrdersUnreadable, Position
 from corral.stream.subscriptions import Part, Subscription, Subscriptions
 
 LONGEST_WAIT_SECONDS: Final = 30.0
-# Orders are scanned once in this many calls, also while the socket is connected, in case it misses an event.
-CALLS_BETWEEN_SCANS: Final = 5
-CALLS_BETWEEN_SCANS_WHILE_CONNECTED: Final = 15
+# Orders are scanned once in this many turns, also while the socket is connected, in case it misses an event.
+TURNS_BETWEEN_SCANS: Final = 5
+TURNS_BETWEEN_SCANS_WHILE_CONNECTED: Final = 15
 # While Alpaca may count the socket of a process that is gone, which it does for about 90 seconds.
-CALLS_BETWEEN_SCANS_IN_DOUBT: Final = 1
+TURNS_BETWEEN_SCANS_IN_DOUBT: Final = 1
 DOUBTFUL_SECONDS: Final = 120.0
 SCANS_BETWEEN_CORRECTIONS: Final = 10  # once in this many scans, finished orders are included
+UNWATCHED_POSITIONS_SECONDS: Final = 30.0  # between two reads of positions that nobody looks at
+# Alpaca's list of positions may be some seconds behind a fill, so it is read again after this time.
+SETTLED_SECONDS: Final = 10.0
+MOST_POSITIONS_IN_A_ROW: Final = 2  # reads, however fast orders fill: the account is read in between
 
 
 class _Read:
@@ -86,12 +96,16 @@ class Poller:
         self._state.load(audience.told.events())
         self._tracker = audience.told.tracker
         self._backfill: OrderBackfill | None = None
-        self._calls_since_scan = CALLS_BETWEEN_SCANS
+        self._turns_since_scan = TURNS_BETWEEN_SCANS
         self._scans = 0
         self._is_scan_due = True
-        self._is_positions_turn = True
+        self._positions_in_a_row = 0  # reads of positions since that of the account
+        self._positions_due_at = -inf  # also if nobody looks at them
+        self._fills_read = self._tracker.fills  # those that the positions are known to contain
         self._is_down = False  # whether the last request for the account failed
         self._joined = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._summary = CallSummary()
         self._backoff = self._new_backoff()
         self._positions = _Read("positions", PositionsUnavailable, self._new_backoff())
         self._orders = _Read("order_list", OrdersUnavailable, self._new_backoff())
@@ -101,15 +115,22 @@ class Poller:
     def wake(self) -> None:
         """Called after a new subscription: ends a wait after a failure early, but not the interval."""
         self._joined.set()
+        self.reconsider()
+
+    def reconsider(self) -> None:
+        """Called when another read may be due: ends a turn that passes without a call, but not the interval."""
+        self._changed.set()
 
     def scan_orders(self) -> None:
         """Requests a scan, because orders may have changed without an event, also during a scan in progress."""
         self._is_scan_due = True
+        self.reconsider()
 
-    def refresh_positions(self) -> None:
-        self._is_positions_turn = True
+    def close(self) -> None:
+        self._summary.write()
 
     async def run(self) -> None:
+        self._summary.use()
         clock = asyncio.get_running_loop().time
         while True:
             subscription = await self._subscriptions.next_in_turn()
@@ -121,6 +142,7 @@ class Poller:
             self._phase = 0.0
             await asyncio.sleep(began + interval - clock())
             await self._wait_or_wake(wait)
+            await self._pass_turn(pause)
 
     def _new_backoff(self) -> Backoff:
         return Backoff(first=2 * self._interval_seconds, longest=LONGEST_WAIT_SECONDS)
@@ -134,8 +156,25 @@ class Poller:
                 pass
         self._joined.clear()
 
+    async def _pass_turn(self, seconds: float) -> None:
+        """Waits for so long if it is the positions' turn, nobody looks at them, and no other call is due."""
+        self._changed.clear()
+        is_turn_of_positions = not self._positions_in_a_row and not self._is_down and not self._is_doubtful()
+        if not is_turn_of_positions or self._is_call_due():
+            return
+        self._turns_since_scan += 1
+        try:
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+
+    def _is_call_due(self) -> bool:
+        return self._subscriptions.have_any_to_verify() or self._are_orders_due() or self._are_positions_due()
+
     async def _ask(self, subscription: Subscription) -> float:
         """Returns how long to wait beyond the interval."""
+        self._summary.credential_id = subscription.credential.stored.id
         read = self._next_read(subscription)
         try:
             await self._fetch(read, subscription)
@@ -160,12 +199,24 @@ class Poller:
 
     def _next_read(self, subscription: Subscription) -> _Read | None:
         """Returns None for the account, which is requested to verify new keys."""
-        self._calls_since_scan += 1
+        self._turns_since_scan += 1
         if not subscription.is_accepted or not subscription.is_polled or self._is_doubtful():
             return None
-        if self._orders.is_due() and (self._backfill is not None or self._is_time_to_scan()):
+        if self._are_orders_due():
             return self._orders
-        return self._positions if self._is_positions_turn and self._positions.is_due() else None
+        return self._positions if self._are_positions_due() else None
+
+    def _are_orders_due(self) -> bool:
+        return self._orders.is_due() and (self._backfill is not None or self._is_time_to_scan())
+
+    def _are_positions_due(self) -> bool:
+        if not self._positions.is_due():
+            return False
+        if self._fills_read != self._tracker.fills and self._positions_in_a_row < MOST_POSITIONS_IN_A_ROW:
+            return True
+        is_wanted = self._subscriptions.want_positions()
+        is_time = asyncio.get_running_loop().time() >= self._positions_due_at
+        return not self._positions_in_a_row and (is_wanted or is_time)
 
     def _is_doubtful(self) -> bool:
         """Whether a list failed and it is not yet known whether the account can be read."""
@@ -180,7 +231,7 @@ class Poller:
             await self._fetch_positions(subscription)
 
     async def _fetch_account(self, subscription: Subscription) -> None:
-        self._is_positions_turn = True
+        self._positions_in_a_row = 0
         credential = subscription.credential
         answer = await self._accounts.account_data_of(credential, is_fresh=not subscription.is_accepted)
         self._backoff.reset()
@@ -201,9 +252,13 @@ class Poller:
                 self._outlet.report(read.part, read.problem)
 
     async def _fetch_positions(self, subscription: Subscription) -> None:
-        self._is_positions_turn = False
+        self._positions_in_a_row += 1
+        fills = self._tracker.fills  # an order that fills during the call may not be in the answer
         entries = await self._accounts.positions(subscription.credential)
         self._positions.succeeded()
+        seconds = UNWATCHED_POSITIONS_SECONDS if fills == self._fills_read else SETTLED_SECONDS
+        self._positions_due_at = asyncio.get_running_loop().time() + seconds
+        self._fills_read = fills
         is_whole = not count_unreadable(entries)
         self._outlet.report("positions", None if is_whole else PositionsUnreadable())
         self._outlet.publish(self._state.update_positions(entries))
@@ -222,12 +277,12 @@ class Poller:
             self._backfill = None
 
     def _begin_scan(self) -> None:
-        self._is_scan_due, self._calls_since_scan = False, 0
+        self._is_scan_due, self._turns_since_scan = False, 0
         self._backfill = OrderBackfill(self._tracker, for_corrections=self._scans % SCANS_BETWEEN_CORRECTIONS == 0)
         self._scans += 1
 
     def _is_time_to_scan(self) -> bool:
-        calls = CALLS_BETWEEN_SCANS_WHILE_CONNECTED if self.is_connected else CALLS_BETWEEN_SCANS
+        turns = TURNS_BETWEEN_SCANS_WHILE_CONNECTED if self.is_connected else TURNS_BETWEEN_SCANS
         if not self.is_connected and asyncio.get_running_loop().time() < self._doubtful_until:
-            calls = CALLS_BETWEEN_SCANS_IN_DOUBT
-        return self._is_scan_due or self._calls_since_scan > calls
+            turns = TURNS_BETWEEN_SCANS_IN_DOUBT
+        return self._is_scan_due or self._turns_since_scan > turns

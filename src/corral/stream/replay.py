@@ -20,11 +20,14 @@ from corral.stream.events import (
     problem_event,
 )
 from corral.stream.news import News, Trouble
+from corral.stream.problems import CredentialSwitchedOff
+from corral.stream.selection import Selection
 from corral.stream.subscriptions import Subscription
 
 # For the first calls to Alpaca with the keys of a person who was not connected to this process.
 SETTLE_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 0.02
+_SWITCHED_OFF: Final = problem_event(CredentialSwitchedOff())
 _ELSEWHERE: Final = "0"  # no epoch: within a replay, only the places in an id say how far the client is
 
 
@@ -59,10 +62,12 @@ async def replay(
     logs: Logs,
     epoch: str,
     newest: Callable[[], int],
+    selection: Selection,
 ) -> Replay:
     """`places` are those in the id of the client's last event; `newest` returns the number of the hub's last event.
 
-    An account gets a `gap` of its own, and its current state, if not all of what it told since is in its log.
+    An account gets a `gap` of its own, and its current state, if not all of what it told since is in its log. Selected
+    accounts that are paused or removed are told as such, because that may have happened meanwhile.
     """
     await _settle(places, subscriptions)
     number = newest()
@@ -72,7 +77,10 @@ async def replay(
     missed = await asyncio.gather(*reads)
     accounts = [_Account(*where, entries) for where, entries in zip(at, missed, strict=True)]
     heartbeat = event_text(HEARTBEAT, credential_id=None, sequence=number, event_id=end)
-    return Replay(number, chain(_texts(accounts, places, subscriptions, logs, number), [heartbeat]))
+    missing = sorted((selection.credential_ids or frozenset()) - subscriptions.keys())
+    switched_off = [event_text(_SWITCHED_OFF, credential_id=each, sequence=number) for each in missing]
+    texts = _texts(accounts, places, subscriptions, logs, number=number, selection=selection)
+    return Replay(number, chain(switched_off, texts, [heartbeat]))
 
 
 async def _settle(places: Mapping[bytes, Position], subscriptions: Mapping[UUID, Subscription]) -> None:
@@ -105,7 +113,9 @@ def _texts(
     places: Mapping[bytes, Position],
     subscriptions: Mapping[UUID, Subscription],
     logs: Logs,
+    *,
     number: int,
+    selection: Selection,
 ) -> Iterator[bytes]:
     """Each event's id says how far the client is, so that it may be interrupted at any of them."""
     told = {
@@ -118,7 +128,8 @@ def _texts(
         for event, position in _events(account, logs):
             if position is not None:
                 told[whose] = place_of(whose, position)
-            if subscriptions.get(whose) is subscription:  # nothing more of one that was paused or removed
+            is_subscribed = subscriptions.get(whose) is subscription  # nothing more of one that was paused or removed
+            if is_subscribed and selection.includes(event.kind, whose):
                 event_id = event_id_of(_ELSEWHERE, 0, joined(told.values()))
                 yield event_text(event, credential_id=whose, sequence=number, event_id=event_id if told else None)
 

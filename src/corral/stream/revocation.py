@@ -1,8 +1,7 @@
-"""Ends streams whose user has lost access: queries the database twice a second, for all streams at once."""
+"""Ends streams whose user has lost access, and leaves out the credentials that are paused or removed."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Final, final
 from uuid import UUID
 
@@ -11,15 +10,14 @@ from corral.credentials.models import CredentialVersion
 from corral.credentials.reader import STREAM, CredentialReader
 from corral.database.batching import BatchedLookup
 from corral.database.connection import Database
-from corral.errors import DatabaseUnavailable, InternalError, Problem
+from corral.errors import DatabaseUnavailable
+from corral.identity.access_watch import AccessWatch, Look
 from corral.identity.revalidation import revalidate
 from corral.logs import get_logger
 from corral.stream.hub import Hub, Hubs
 from corral.stream.problems import StreamEnded
 from corral.stream.subscriber import Subscriber
 
-EVERY_SECONDS: Final = 0.5
-DEADLINE_SECONDS: Final = 3.0  # without a result by then, all streams end
 USERS_PER_TRIP: Final = 500
 
 _log = get_logger()
@@ -31,28 +29,21 @@ Versions = Mapping[UUID, CredentialVersion]
 class RevocationMonitor:
     """Fails closed: if the database does not respond, all streams end, with a hint to reconnect."""
 
-    def __init__(self, database: Database, credentials: CredentialReader, hubs: Hubs) -> None:
+    def __init__(self, database: Database, credentials: CredentialReader, hubs: Hubs, watch: AccessWatch) -> None:
         self._database = database
         self._credentials = credentials
         self._hubs = hubs
+        self._watch = watch
         self._streams: set[Subscriber] = set()
         self._versions = BatchedLookup(database.connection, queries.load_active_versions)
-        self._checking: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        self._checking = asyncio.get_running_loop().create_task(self._check_regularly())
-        self._checking.add_done_callback(self._end_all)
-
-    async def stop(self) -> None:
-        if self._checking is not None:
-            self._checking.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._checking
+    @property
+    def is_watching(self) -> bool:
+        return bool(self._streams) or any(True for _ in self._hubs)
 
     def add(self, stream: Subscriber) -> None:
         """From now on this stream ends with its session or token, which was authenticated for this request."""
-        if self._checking is None or self._checking.done():
-            raise InternalError
+        self._watch.admit(stream.user.id)
         self._streams.add(stream)
 
     def remove(self, stream: Subscriber) -> None:
@@ -62,21 +53,11 @@ class RevocationMonitor:
         """Subscribes a new hub to its user's active credentials. Raises DatabaseUnavailable."""
         await self._apply({hub.user_id: await self._versions(hub.user_id) or {}}, [hub])
         hub.is_loaded = True
+        self._watch.admit(hub.user_id)  # a look may have been faster than what was loaded here
 
-    async def _check_regularly(self) -> None:
-        while True:
-            await asyncio.sleep(EVERY_SECONDS)
-            if not self._streams and not list(self._hubs):
-                continue
-            try:
-                async with asyncio.timeout(DEADLINE_SECONDS):
-                    await self._check()
-            except (Problem, TimeoutError) as problem:
-                _log.warning("revocation_check_failed", streams=len(self._streams), failure=type(problem).__name__)
-                self._end_all()
-
-    async def _check(self) -> None:
-        streams, hubs = list(self._streams), list(self._hubs)
+    async def check(self, look: Look) -> None:
+        streams = [stream for stream in self._streams if look.concerns(stream.user.id, stream.user.expires_at)]
+        hubs = [hub for hub in self._hubs if look.concerns(hub.user_id)]
         valid, versions = await asyncio.gather(
             revalidate(self._database, (stream.user for stream in streams)),
             self._versions_of([hub.user_id for hub in hubs]),
@@ -85,6 +66,12 @@ class RevocationMonitor:
             if stream.user.lookup not in valid:
                 stream.end(StreamEnded())
         await self._apply(versions, hubs)
+
+    def end_all(self, failure: str) -> None:
+        if self._streams:
+            _log.warning("revocation_check_failed", streams=len(self._streams), failure=failure)
+        for stream in self._streams:
+            stream.end(DatabaseUnavailable())
 
     async def _versions_of(self, user_ids: Sequence[UUID]) -> Mapping[UUID, Versions]:
         found: dict[UUID, Versions] = {}
@@ -107,9 +94,3 @@ class RevocationMonitor:
         for key, credential in rows.items():
             if credential.is_active and changed[key].is_open:
                 changed[key].subscribe(self._credentials.open_row(credential, STREAM))
-
-    def _end_all(self, checking: "asyncio.Task[None] | None" = None) -> None:
-        if checking is not None and not checking.cancelled() and (bug := checking.exception()):
-            _log.error("revocation_monitor_broke", exc_info=bug)
-        for stream in self._streams:
-            stream.end(DatabaseUnavailable())

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final, final
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.types import Receive, Scope, Send
 
 from corral.edge.long_lived import connection_of
@@ -13,7 +13,9 @@ from corral.identity.dependencies import AccountsRead
 from corral.identity.models import AuthUser
 from corral.identity.problems import InsufficientScope, Unauthenticated
 from corral.stream.lifespan import StreamService
+from corral.stream.params import StreamParams
 from corral.stream.problems import StreamStopping, TooManyStreams
+from corral.stream.selection import Selection
 from corral.stream.subscriber import Subscriber
 
 STREAM_SERVICE: Final = StateKey[StreamService]("stream")
@@ -24,21 +26,22 @@ MEDIA_TYPE: Final = "text/event-stream"
 class EventStreamResponse(Response):
     """Raises a Problem before anything is sent: TooManyStreams, Overloaded, DatabaseUnavailable."""
 
-    def __init__(self, service: StreamService, user: AuthUser, last_event_id: str | None) -> None:
+    def __init__(self, service: StreamService, user: AuthUser, selection: Selection, last_event_id: str | None) -> None:
         super().__init__(media_type=MEDIA_TYPE)
         self._service = service
         self._user = user
+        self._selection = selection
         self._last_event_id = last_event_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         connection = connection_of(scope)
         if connection is None:
             return
-        stream = Subscriber(self._user)
+        stream = Subscriber(self._user, self._selection)
         hub = self._service.hubs.enter(self._user.id, stream)
         try:
             self._service.monitor.add(stream)
-            if not hub.is_loaded:
+            if not hub.is_loaded or hub.missing(self._selection):
                 await self._service.monitor.load_subscriptions(hub)
             connection.hold_open(lambda: stream.end(StreamStopping()))
             await stream.serve(hub, self._last_event_id, connection, receive, send)
@@ -83,6 +86,7 @@ _OK: Final[dict[int | str, dict[str, Any]]] = {
     ),
 )
 async def read_stream(
+    params: Annotated[StreamParams, Query()],
     user: AccountsRead,
     request: Request,
     last_event_id: Annotated[
@@ -110,10 +114,14 @@ async def read_stream(
     that Corral found by polling. `filled_since` is the quantity filled since the previous event of the order; their
     sum is `filled_qty`.
 
+    `events` and `credential_ids` select what the stream sends, from its first event. Without them it sends
+    everything. Positions are read every few seconds while a stream sends them, and otherwise after fills and every
+    30 seconds. A stream that begins to send them starts with the last known ones, and new ones follow.
+
     With `Last-Event-ID`, which browsers send when they reconnect, the stream resumes after that event or begins
     with `gap`. The stream ends within a second after its session or API token does, and sends nothing more about an
     account within a second after it is paused or removed.
     """
     if user.authenticated_by == "session" and request.headers.get("sec-fetch-site", "none") not in _OWN_PAGES:
         raise CrossOriginRefused
-    return EventStreamResponse(STREAM_SERVICE.of(request), user, last_event_id)
+    return EventStreamResponse(STREAM_SERVICE.of(request), user, params.selection(), last_event_id)

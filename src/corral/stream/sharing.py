@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, Protocol, final
 
 from corral.logs import get_logger
-from corral.stream.lease import AccountKeys, Leases
+from corral.stream.lease import AccountKeys, Leases, Wanted
 from corral.stream.log_reader import LogReader
 from corral.valkey.errors import ValkeyAway
 from corral.valkey.script import Script
@@ -20,12 +20,12 @@ LOOK_EVERY_SECONDS: Final = 1.0
 WANTED_SECONDS: Final = 4.0  # that a process wants something of an account, after it last said so
 _ACCOUNTS_AT_ONCE: Final = 200
 
-# Of each account: the keys lease, frames and polls; and whether this process wants the frames, and polls.
+# Of each account: the keys lease, frames, polls and positions; and whether this process wants each of the last three.
 _LOOK: Final = Script.of("""
 local held = {}
-for i = 1, #KEYS, 3 do
-  local j = (i - 1) / 3 * 2 + 2
-  for k = 0, 1 do
+for i = 1, #KEYS, 4 do
+  local j = (i - 1) / 4 * 3 + 2
+  for k = 0, 2 do
     if ARGV[j + k] == '1' then redis.call('SET', KEYS[i + k + 1], '1', 'PX', ARGV[1]) end
   end
   held[#held + 1] = redis.call('EXISTS', KEYS[i])
@@ -39,9 +39,7 @@ class Follower(Protocol):
 
     keys: AccountKeys
 
-    def wants_frames(self) -> bool: ...
-
-    def wants_polls(self) -> bool: ...
+    def wanted(self) -> Wanted: ...
 
     def try_lease(self) -> None:
         """The lease is free."""
@@ -80,8 +78,8 @@ class Sharing:
                     break
 
     async def _look_at(self, followers: list[Follower]) -> None:
-        keys = [key for each in followers for key in (each.keys.lease, each.keys.frames, each.keys.polls)]
-        wants = [int(wanted) for each in followers for wanted in (each.wants_frames(), each.wants_polls())]
+        keys = [key for each in followers for key in each.keys.looked_at]
+        wants = [int(is_wanted) for each in followers for is_wanted in each.wanted()]
         held: list[int] = await self.valkey.run(_LOOK, keys, int(WANTED_SECONDS * 1000), *wants)
         for follower, is_held in zip(followers, held, strict=True):
             if not is_held:

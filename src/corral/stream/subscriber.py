@@ -12,6 +12,7 @@ from corral.errors import Problem
 from corral.identity.models import AuthUser
 from corral.stream.events import Position, event_text, places_in, problem_event, retry_text
 from corral.stream.hub import Hub
+from corral.stream.selection import Selection
 
 CHUNK_BYTES: Final = 16 * 1024
 RETRY_MILLISECONDS: Final = (1_000, 3_000)  # after a lost stream; random, so that not all clients reconnect at once
@@ -30,10 +31,11 @@ HEADERS: Final = [
 class Subscriber:
     """Reads events from its hub and keeps none. A client that is too slow for that gets a `gap`."""
 
-    __slots__ = ("_connection", "_cursor", "_end", "_heartbeats", "_is_ended", "_state", "_woken", "user")
+    __slots__ = ("_connection", "_cursor", "_end", "_heartbeats", "_is_ended", "_state", "_woken", "selection", "user")
 
-    def __init__(self, user: AuthUser) -> None:
+    def __init__(self, user: AuthUser, selection: Selection) -> None:
         self.user = user
+        self.selection = selection
         self._connection: LongLivedConnection | None = None
         self._state: Iterator[bytes] | None = None
         self._cursor = 0
@@ -78,7 +80,7 @@ class Subscriber:
         text = _retry(RETRY_MILLISECONDS)
         if places:
             await send({"type": "http.response.body", "body": text, "more_body": True})
-            self._cursor, self._state = await hub.replay(places)
+            self._cursor, self._state = await hub.replay(places, self.selection)
             text = b""
         while not self._is_ended:
             text += self._next_chunk(hub)
@@ -96,14 +98,14 @@ class Subscriber:
             self._begin(hub, after_gap=True)
         if self._state is not None:
             return self._next_of_state(self._state)
-        chunk, self._cursor = _some_of(hub.texts_after(self._cursor), self._cursor)
+        chunk, self._cursor = _some_of(hub.texts_after(self._cursor, self.selection), self._cursor)
         if not chunk and self._heartbeats != hub.heartbeats:
             self._heartbeats = hub.heartbeats
             return hub.heartbeat()
         return chunk
 
     def _begin(self, hub: Hub, *, after_gap: bool) -> None:
-        self._cursor, self._state = hub.newest, hub.state(after_gap=after_gap)
+        self._cursor, self._state = hub.newest, hub.state(self.selection, after_gap=after_gap)
 
     def _next_of_state(self, state: Iterator[bytes]) -> bytes:
         chunk, _ = _some_of(state, 0)

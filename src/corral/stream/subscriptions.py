@@ -35,7 +35,8 @@ class Subscription:
         "is_marked_refused",
         "is_polled",
         "position",
-    )  # fmt: skip
+        "wants_positions",
+    )
 
     def __init__(
         self, credential: OpenCredential, publish: Callable[[UUID, StreamEvent], None], *, is_polled: bool = True
@@ -43,6 +44,7 @@ class Subscription:
         """One that is not polled needs the account's socket only: its keys are used to verify them, and for that."""
         self.credential = credential
         self.is_polled = is_polled
+        self.wants_positions = False  # whether anybody looks at the account's positions
         self.is_accepted = False  # whether Alpaca has accepted these keys since this joined its feed
         self.is_marked_refused = credential.stored.refused_at is not None
         self.position: Position | None = None  # in the account's log, of the last event that it received
@@ -86,10 +88,19 @@ class Subscription:
 class Subscriptions:
     """The subscriptions of one account. Calls use each key pair in turn, so each is verified again and again."""
 
-    __slots__ = ("_changed", "_refused", "_to_verify", "_turns", "is_polled_elsewhere", "on_removal")
+    __slots__ = (
+        "_changed",
+        "_refused",
+        "_to_verify",
+        "_turns",
+        "are_positions_wanted_elsewhere",
+        "is_polled_elsewhere",
+        "on_removal",
+    )
 
     def __init__(self) -> None:
         self.is_polled_elsewhere = False  # whether another process has a subscription that is polled
+        self.are_positions_wanted_elsewhere = False  # whether somebody looks at the positions by another process
         self.on_removal: Callable[[Subscription], None] | None = None
         self._turns: deque[Subscription] = deque()
         self._refused: dict[Subscription, asyncio.TimerHandle] = {}
@@ -141,6 +152,17 @@ class Subscriptions:
         self._turns.remove(subscription)
         self._turns.append(subscription)
         return subscription
+
+    def want_positions(self) -> bool:
+        """Returns whether anybody looks at the account's positions now, in whichever process."""
+        return self.are_positions_wanted_elsewhere or self.want_positions_here()
+
+    def want_positions_here(self) -> bool:
+        return any(subscription.wants_positions for subscription in self.accepted())
+
+    def have_any_to_verify(self) -> bool:
+        """Returns whether the keys of any are to be used soon, to find out whether they are accepted."""
+        return self._to_verify is not None or not all(subscription.is_accepted for subscription in self._turns)
 
     def _wants_call(self, subscription: Subscription) -> bool:
         is_polled = subscription.is_polled or self.is_polled_elsewhere

@@ -10,7 +10,7 @@ from corral.logs import get_logger
 from corral.stream.account_log import AccountLog, Entry, Loaded, follows, load
 from corral.stream.audience import Audience, Outlet
 from corral.stream.events import Position
-from corral.stream.lease import LEASE_SECONDS, RENEW_SECONDS, Lease, now
+from corral.stream.lease import LEASE_SECONDS, NOTHING, RENEW_SECONDS, Lease, Wanted, now
 from corral.stream.news import Handover, Release, Scanned
 from corral.stream.permit import Permit
 from corral.stream.shared_outlet import SharedOutlet
@@ -66,13 +66,15 @@ class Turns:
         self._is_ahead = False  # whether orders were tracked whose events were not told
         self._is_missing = False  # whether an entry was missed, or the snapshot has something that is in none
         self._stirred = asyncio.Event()
-        audience.frames.on_interest = self._note_interest
+        audience.frames.on_interest = self.note_interest
 
-    def wants_frames(self) -> bool:
-        return self._audience.frames.is_wanted
-
-    def wants_polls(self) -> bool:
-        return self._subscriptions.is_polled()
+    def wanted(self) -> Wanted:
+        """What this process wants of the account."""
+        return Wanted(
+            frames=self._audience.frames.is_wanted,
+            polls=self._subscriptions.is_polled(),
+            positions=self._subscriptions.want_positions_here(),
+        )
 
     def try_lease(self) -> None:
         self._stirred.set()
@@ -132,7 +134,7 @@ class Turns:
             await self._outlet.go_alone()
             if self.watch is None:
                 self._begin(is_place_doubtful=is_place_doubtful)
-            self._note_interest()
+            self.note_interest()
             while not self._sharing.valkey.is_here:  # noqa: ASYNC110 - it tells nobody
                 await asyncio.sleep(LOOK_SECONDS)
         finally:
@@ -142,14 +144,14 @@ class Turns:
         """Watches the account until the lease is lost. Raises ValkeyAway when it can no longer be renewed."""
         log = AccountLog(self._sharing.valkey, lease)
         self._lease, self._log = lease, log
-        lease.on_interest = self._note_interest
+        lease.on_interest = self.note_interest
         try:
             after = await self._prepare(await load(self._sharing.valkey, self._account))
             if self.watch is None:
                 self._audience.end_frames()  # what came between the old socket and the new one is not known
                 self._begin(is_place_doubtful=lease.had_place)
             self._outlet.begin_writing(Handover(after))
-            self._note_interest()
+            self.note_interest()
             async with _running(self._outlet.write(log, lease), broken=lease.lose):
                 await self._keep(lease)
             if not lease.is_lost:
@@ -204,7 +206,7 @@ class Turns:
 
     async def _follow_log(self) -> Lease | None:
         self._sharing.reader.follow(self._account, self.keys.log, self._audience.position, self._take)
-        self._note_interest()
+        self.note_interest()
         try:
             async with _running(self._verifier.run()):
                 return await self._wait_for_lease()
@@ -315,15 +317,22 @@ class Turns:
             await asyncio.sleep(LOOK_SECONDS)
 
     def _has_listeners(self) -> bool:
-        return len(self._audience.frames) > 0 or (self._lease is not None and self._lease.is_heard_elsewhere)
+        return len(self._audience.frames) > 0 or self._are_frames_wanted_elsewhere()
 
     def _are_frames_wanted(self) -> bool:
-        return self.wants_frames() or (self._lease is not None and self._lease.is_heard_elsewhere)
+        return self._audience.frames.is_wanted or self._are_frames_wanted_elsewhere()
 
-    def _note_interest(self) -> None:
-        self._subscriptions.is_polled_elsewhere = self._lease is not None and self._lease.is_polled_elsewhere
+    def _are_frames_wanted_elsewhere(self) -> bool:
+        return self._lease is not None and self._lease.wanted_elsewhere.frames
+
+    def note_interest(self) -> None:
+        """To be called when what is wanted of the account has changed, here or elsewhere."""
+        wanted = NOTHING if self._lease is None else self._lease.wanted_elsewhere
+        self._subscriptions.is_polled_elsewhere = wanted.polls
+        self._subscriptions.are_positions_wanted_elsewhere = wanted.positions
         self._subscriptions.note_change()
         if self.watch is not None:
+            self.watch.reconsider()
             self.watch.relay.note_interest()
             self._outlet.note_interest()
         else:

@@ -70,6 +70,10 @@ class Watch:
         """Called after a new subscription."""
         self._poller.wake()
 
+    def reconsider(self) -> None:
+        """Called after what is wanted of the account has changed."""
+        self._poller.reconsider()
+
     def release(self, subscription: Subscription) -> None:
         """Called after a subscription has left, or its keys were refused: they are not used any more."""
         self._listener.release(subscription)
@@ -81,6 +85,7 @@ class Watch:
 
     def stop(self) -> None:
         self.relay.close()
+        Context().run(self._poller.close)  # what it logs belongs to no request
         for task in self.tasks:
             task.cancel()
 

@@ -1,12 +1,12 @@
 """Query parameters of the calls over all accounts: those of one account's lists, and which accounts are read."""
 
-from typing import Final
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
 from corral.accounts.combined.selection import Selection
 from corral.accounts.params import (
+    CREDENTIAL_IDS_PATTERN,
     ActivitiesPageParams,
     ActivitiesParams,
     ExportParams,
@@ -15,16 +15,13 @@ from corral.accounts.params import (
     OrdersParams,
 )
 from corral.alpaca.environments import Environment
-from corral.credentials.management import MOST_CREDENTIALS
-
-_ID: Final = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 
 class SelectionParams(BaseModel, extra="forbid"):
     account_type: Environment | None = Field(None, description="Only paper or only live accounts")
     credential_ids: str | None = Field(
         None,
-        pattern=rf"^{_ID}(,{_ID}){{0,{MOST_CREDENTIALS - 1}}}$",
+        pattern=CREDENTIAL_IDS_PATTERN,
         description="Only these accounts, comma-separated. An id that isn't that of an active account is in `problems`",
         examples=["7313be74-76ad-4323-84be-e7895b777296"],
     )

@@ -141,8 +141,11 @@ def folder_refusal(data_dir: Path, error: OSError) -> EmbeddedPostgresError:
 
 
 @contextmanager
-def exclusive_serve_lock(data_dir: Path) -> Generator[None]:
-    """The lock of `corral serve`: at most one on a data folder. Does not wait, but raises `DataFolderInUse`."""
+def exclusive_serve_lock(data_dir: Path) -> Generator[int]:
+    """The lock of `corral serve`: at most one on a data folder. Does not wait, but raises `DataFolderInUse`.
+
+    Yields its descriptor. A process that inherits it keeps the lock if this one is killed.
+    """
     try:
         lock = FolderLock(opened_data_folder(data_dir) / "serve.lock")
     except OSError as error:
@@ -154,8 +157,14 @@ def exclusive_serve_lock(data_dir: Path) -> Generator[None]:
                 f"Another corral serve{f' (process {holder})' if holder else ''} is running on {data_dir}:"
                 " stop it first, or use another --data-dir."
             )
-        lock.leave_note(str(os.getpid()))
-        yield
+        leave_note(lock.descriptor, str(os.getpid()))
+        yield lock.descriptor
+
+
+def leave_note(descriptor: int, text: str) -> None:
+    """In a lock's file: which process to look for."""
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, text.encode(), 0)
 
 
 class FolderLock:
@@ -164,6 +173,10 @@ class FolderLock:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+
+    @property
+    def descriptor(self) -> int:
+        return self._file
 
     def __enter__(self) -> Self:
         return self
@@ -194,10 +207,6 @@ class FolderLock:
 
     def note(self) -> str:
         return os.pread(self._file, 32, 0).decode(errors="replace").strip()
-
-    def leave_note(self, text: str) -> None:
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, text.encode(), 0)
 
     def close(self) -> None:
         fcntl.flock(self._file, fcntl.LOCK_UN)  # explicitly: a process forked a moment ago may still hold a copy

@@ -1,7 +1,5 @@
 -- People, their sessions, tokens and links; their sealed credentials
 
-SET LOCAL lock_timeout = '5s';
-
 -- Whose rows a transaction may see. Raises when nobody was named: forgetting the scope is an error,
 -- never an empty page. STABLE, not IMMUTABLE: an immutable one is folded into a cached plan, and the
 -- next tenant on the connection would read the rows of the one before. After a transaction the

@@ -1,7 +1,5 @@
 -- Staying in charge of one's access: what a password let in ends with it, and everything that guesses is bounded
 
-SET LOCAL lock_timeout = '5s';
-
 -- Goes up when the password changes and when the person is disabled. Whatever a sign-in makes is made only if this is
 -- still what it was when the sign-in was accepted.
 ALTER TABLE corral.users ADD COLUMN access_epoch integer NOT NULL DEFAULT 0;

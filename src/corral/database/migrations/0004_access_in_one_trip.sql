@@ -2,8 +2,6 @@
 -- costs one round trip. The caller's row is found by its keyed hash, as by find_sessions and find_api_tokens; the
 -- credential is read under that user's own scope, where row-level security decides. What the rows grant is for Corral
 -- to believe: it checks the caller's seal before it looks at the credential.
-SET LOCAL lock_timeout = '5s';
-
 CREATE FUNCTION corral.read_access(are_sessions boolean[], lookups bytea[], credential_ids uuid[])
 RETURNS TABLE ("position" integer, seal bytea, user_id uuid, caller_id uuid, email text, created_at timestamptz,
                scopes text[], rested interval, expires_at timestamptz, admin_seal bytea,

@@ -1,7 +1,5 @@
 -- How people arrange their accounts: order, groups and pins, and the view of the home page
 
-SET LOCAL lock_timeout = '5s';
-
 -- None of these makes a kept answer of Alpaca unusable, so none of them raises the revision.
 ALTER TABLE corral.credentials
     ADD COLUMN group_name text CHECK (length(group_name) BETWEEN 1 AND 60),

@@ -1,7 +1,5 @@
 -- Grants: key pairs of Corral's own, with which a program uses one account and never has the keys of Alpaca
 
-SET LOCAL lock_timeout = '5s';
-
 CREATE TABLE corral.grants (
     user_id uuid NOT NULL,
     id uuid NOT NULL,

@@ -1,7 +1,5 @@
 -- What was done with an owner's accounts and access: entries that are only ever added, in a keyed chain for each owner
 
-SET LOCAL lock_timeout = '5s';
-
 -- The last entry of each owner's chain. Whoever adds an entry holds this row's lock until the commit, so numbers have
 -- no gaps and chains no forks. The reference is checked at the commit: a person is deleted together with the chain, in
 -- one transaction that says so, or not at all. Nothing cascades into a chain.

@@ -1,9 +1,10 @@
 """The life of an order as a timeline: what Alpaca says happened, and when Corral heard of it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Context, Decimal
+from operator import itemgetter
 from typing import Final
 
 from corral.accounts.order_life import OrderFills
@@ -14,6 +15,8 @@ from corral.web.view.orders import humanize, leg_role
 
 _EXACT: Final = Context(prec=400)
 _ENDS: Final = {"canceled": "Canceled", "expired": "Expired", "replaced": "Replaced", "rejected": "Rejected"}
+_OVER: Final = frozenset({"filled", *_ENDS})
+_LAST_WORDS: Final = frozenset({"Filled", *_ENDS.values()})
 _FIRST_EVENTS: Final = frozenset({"new", "accepted", "pending_new", "held"})
 # What the stream says and no field of an order does.
 _EVENT_NAMES: Final = {
@@ -74,9 +77,18 @@ def build_timeline(
     """
     moments = [*_of_one(order, filled.fills, ""), *_of_legs(order, filled.fills)]
     matched, left = _match(moments, heard)
-    others = [_moment_of(event, order) for event in left if event.event in _EVENT_NAMES]
     matched = [replace(one, was_watched=bool(one.heard_at) or was_watching(_parsed(one.at))) for one in matched]
-    return Timeline(tuple(sorted([*matched, *others], key=lambda moment: instant(moment.at))))
+    ends = {one.order_id: instant(one.at) for one in matched if one.text in _LAST_WORDS}
+    placed = [((instant(one.at), 1), one) for one in matched]
+    placed += [(_place_of(event, ends), _moment_of(event, order)) for event in left if event.event in _EVENT_NAMES]
+    return Timeline(tuple(moment for _, moment in sorted(placed, key=itemgetter(0))))
+
+
+def _place_of(event: HeardEvent, ends: Mapping[str, str]) -> tuple[str, int]:
+    """Returns a sort key: when it was heard, but before the end of its order if the order was still open then."""
+    at = instant(written_in_utc(event.heard_at))
+    end = ends.get(event.order_id, at)
+    return (end, 0) if event.status not in _OVER and at > end else (at, 1)
 
 
 def _of_legs(order: OrderResponse, fills: Sequence[TradeActivityResponse]) -> Iterator[Moment]:

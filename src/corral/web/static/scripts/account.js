@@ -22,11 +22,12 @@ let detailsTimer = 0;
 showChange();
 if (waitLink) location.replace(waitLink.href);
 else {
-  const handlers = { "account-data": showAccount, position: showPosition, order: showOrder, problem: showProblem };
-  const ofThisAccount = Object.entries(handlers).map(([name, show]) => [name, onlyThisAccount(show)]);
-  connectStream(Object.fromEntries(ofThisAccount), confirm);
+  const handlers = { "account-data": showAccount, order: showOrder, problem: onlyThisAccount(showProblem) };
+  if (page.querySelector("#positions")) handlers.position = showPosition;
+  connectStream(handlers, { account: page.dataset.account, onState: confirm });
 }
 
+/** Other problems are about the stream itself. */
 function onlyThisAccount(show) {
   return (payload) => payload.credential_id === page.dataset.account && show(payload);
 }
@@ -114,6 +115,7 @@ function statusName(status) {
 }
 
 function showProblem(problem) {
+  if (problem.code === "credential_inactive" && hadProblem && !problem.resolved) return; // the page says more
   if (problem.resolved && hadProblem) location.reload();
   if (!problem.code.startsWith("order_stream")) problems.show(problem);
 }

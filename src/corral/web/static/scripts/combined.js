@@ -1,7 +1,7 @@
 /** The pages over all accounts: shows pending accounts as soon as they are loaded, and what changes while it is open. */
 
 import "./engine.js";
-import { watchList } from "./list_changes.js";
+import { EVENTS, watchList } from "./list_changes.js";
 import { keepFresh } from "./page_refresh.js";
 import { connectStream } from "./stream.js";
 
@@ -44,8 +44,9 @@ function followStream() {
     clearTimeout(timer);
     timer = setTimeout(refreshSoon, UNWATCHED_MS);
   };
-  const names = ["account-data", "position", "order", "problem", "gap"];
-  connectStream(Object.fromEntries(names.map((name) => [name, handle(name)])), confirm, begin);
+  const names = [...EVENTS[list.dataset.live], "problem", "gap"];
+  const handlers = Object.fromEntries(names.map((name) => [name, handle(name)]));
+  connectStream(handlers, { onState: confirm, onRestart: begin });
 }
 
 /** The rows come from the server; only the place on the page is kept. */

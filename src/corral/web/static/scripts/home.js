@@ -28,7 +28,10 @@ if (cards.size) {
   updateSparklines = keepSparklines(cards);
   updateOutage = keepOutageLine(problemCodes, markExplained);
   keepMarketState();
-  connectStream({ "account-data": showAccount, problem: showProblem, gap: showGap }, confirmOrSuspend, markAllUncertain);
+  connectStream(
+    { "account-data": showAccount, problem: showProblem, gap: showGap },
+    { onState: confirmOrSuspend, onRestart: markAllUncertain },
+  );
 }
 
 async function showAccount(account) {

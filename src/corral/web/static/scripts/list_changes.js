@@ -5,6 +5,13 @@ const CORRECTIONS = new Set(["trade_bust", "trade_correct"]);
 // Problems that each list does not show, by their codes.
 const OF_OTHERS = { holdings: /^orders?_/, orders: /^(order_stream|positions_)/, activity: /^(orders?|positions)_/ };
 
+/** What each list needs of the stream, besides problems and gaps. `account-data` tells of new accounts. */
+export const EVENTS = {
+  holdings: ["account-data", "position"],
+  orders: ["account-data", "order"],
+  activity: ["account-data", "order"],
+};
+
 /**
  * `list()` has what the page shows now: its kind (`live`: "holdings", "orders" or "activity"), the ids of its
  * `accounts` and their `money` ("paper" or "live"). Returns a function that gets the name and the payload of an event

@@ -1,4 +1,4 @@
-/** The event stream of all the user's accounts, connected while the page is visible, and whether it is alive. */
+/** The event stream of the user's accounts, connected while the page is visible, and whether it is alive. */
 
 import { showConnection } from "./connection_state.js";
 
@@ -7,16 +7,20 @@ const LONGEST_RETRY_MS = 30_000;
 // The server sends a heartbeat every 15 seconds. Without two of them, the connection is lost: browsers do not notice
 // that a server or a network is gone, and no event reports it.
 const SILENCE_MS = 32_000;
+// The server sends these only to pages that handle them, and reads positions often only while a page does.
+const SELECTABLE = ["account-data", "position", "order"];
 // Timers stop while a laptop sleeps, so the time is compared at short intervals.
 const TICK_MS = 1000;
 
 /**
- * `handlers` get the payload of an event by its name (`account-data`, `position`, `order`, `problem`, `gap`).
+ * `handlers` get the payload of an event by its name (`account-data`, `position`, `order`, `problem`, `gap`): of all
+ * accounts, or of the one whose id is `account`.
  * The page's `[data-connection-state]` line shows a lost connection, which is restored without reloading. `onState` gets
  * "connected" with each heartbeat, or "disconnected". When the session has ended, the page goes to the sign-in page.
  * `onRestart` is called before a new stream begins, which sends all accounts again.
  */
-export function connectStream(handlers, onState = () => {}, onRestart = () => {}) {
+export function connectStream(handlers, { account, onState = () => {}, onRestart = () => {} } = {}) {
+  const url = addressFor(Object.keys(handlers), account);
   let source = null;
   let timer = 0;
   let delay = FIRST_RETRY_MS;
@@ -41,7 +45,7 @@ export function connectStream(handlers, onState = () => {}, onRestart = () => {}
     source?.close();
     onRestart();
     waiting = moment();
-    source = new EventSource("/api/stream");
+    source = new EventSource(url);
     const listen = (name, handle) =>
       source.addEventListener(name, ({ data }) => {
         heard = waiting = moment();
@@ -90,7 +94,13 @@ export function connectStream(handlers, onState = () => {}, onRestart = () => {}
   // A server on this computer is reachable without a network, so only a new connection can tell.
   addEventListener("offline", () => !document.hidden && open());
   setInterval(check, TICK_MS);
-  open();
+  if (!document.hidden) open(); // a page may open in a tab that nobody has looked at yet
+}
+
+/** Commas stay as they are, because they separate the names. */
+function addressFor(names, account) {
+  const events = SELECTABLE.filter((name) => names.includes(name)).join(",");
+  return `/api/stream?events=${events}${account ? `&credential_ids=${account}` : ""}`;
 }
 
 /** By two clocks: one may stand still while the computer sleeps, and the other may be set back. */
