@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 from uuid import UUID
 
@@ -81,16 +82,22 @@ async def test_a_new_order_is_announced_and_its_updates_are_shown(
             while not await notice.is_visible():  # orders from before the stream are not announced
                 order = await somebody.rest()
                 await asyncio.sleep(0.5)
-        async with page.expect_response("**/api/stream"):  # this page is on the stream, too
+        async with _on_the_stream(page):
             await page.get_by_role("link", name="Refresh").click()
         state = page.locator(f"[data-order='{order['id']}'] [data-cell=status]")
         await expect(state).to_have_text("New")
         another = await somebody.rest()
-        await page.locator(f"[data-order='{order['id']}'] th a").click()
+        async with _on_the_stream(page):
+            await page.locator(f"[data-order='{order['id']}'] th a").click()
         await _follow_on_its_page(page, somebody, order)
         await _filter_orders(page, order)
         await somebody.cancel(another)
         await expect(page.locator(f"[data-order='{another['id']}'] [data-cell=status]")).to_have_text("Canceled")
+
+
+def _on_the_stream(page: Page) -> AbstractAsyncContextManager[object]:
+    """Waits until the page that comes next hears of changes: what happens before that shows when it is loaded again."""
+    return page.expect_response("**/api/stream")
 
 
 async def _follow_on_its_page(page: Page, somebody: Trader, order: Json) -> None:
@@ -115,7 +122,8 @@ async def _filter_orders(page: Page, order: Json) -> None:
     await page.get_by_role("button", name="Apply").click()
     await expect(page.get_by_text("No orders match these filters.")).to_be_visible()
     await expect(row).to_have_count(0)
-    await page.get_by_role("link", name="Type: Stop").click()
+    async with _on_the_stream(page):
+        await page.get_by_role("link", name="Type: Stop").click()
     await expect(row).to_be_visible()
     await expect(page.get_by_label("Symbol")).to_have_value("BTC/USD")
 
