@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 from uuid import UUID
 
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from corral.credentials.queries import mark_refused
 from corral.database.connection import get_connection_with_rls
@@ -93,6 +93,28 @@ async def test_a_new_order_is_announced_and_its_updates_are_shown(
         await _filter_orders(page, order)
         await somebody.cancel(another)
         await expect(page.locator(f"[data-order='{another['id']}'] [data-cell=status]")).to_have_text("Canceled")
+
+
+async def test_an_order_page_on_the_stream_shows_all_that_happens_however_slowly_its_scripts_load(
+    sandbox: Sandbox, browsing: Browsing, alice: Person, bob: Person
+) -> None:
+    key_id = await trading_key(sandbox)
+    stored = await alice.store(key_id)
+    async with browsing(alice) as context, trader(sandbox, key_id) as somebody:
+        await open_page(context)  # keeps the account watched
+        order = await somebody.rest()
+        page = await context.new_page()
+        await page.route("**/scripts/order.js", _load_slowly)
+        async with _on_the_stream(page):
+            await page.goto(f"/accounts/{stored['id']}/orders/{order['id']}?wait=true", wait_until="commit")
+        await somebody.cancel(order)
+        await expect(page.locator(".order-state")).to_have_text("Canceled")
+        await expect(page.locator(".timeline li").last).to_contain_text("Canceled")
+
+
+async def _load_slowly(route: Route) -> None:
+    await asyncio.sleep(2)
+    await route.continue_()
 
 
 def _on_the_stream(page: Page) -> AbstractAsyncContextManager[object]:
