@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 from uuid import UUID
 
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from corral.credentials.queries import mark_refused
 from corral.database.connection import get_connection_with_rls
@@ -81,16 +82,44 @@ async def test_a_new_order_is_announced_and_its_updates_are_shown(
             while not await notice.is_visible():  # orders from before the stream are not announced
                 order = await somebody.rest()
                 await asyncio.sleep(0.5)
-        async with page.expect_response("**/api/stream?*"):  # this page is on the stream, too
+        async with _on_the_stream(page):
             await page.get_by_role("link", name="Refresh").click()
         state = page.locator(f"[data-order='{order['id']}'] [data-cell=status]")
         await expect(state).to_have_text("New")
         another = await somebody.rest()
-        await page.locator(f"[data-order='{order['id']}'] th a").click()
+        async with _on_the_stream(page):
+            await page.locator(f"[data-order='{order['id']}'] th a").click()
         await _follow_on_its_page(page, somebody, order)
         await _filter_orders(page, order)
         await somebody.cancel(another)
         await expect(page.locator(f"[data-order='{another['id']}'] [data-cell=status]")).to_have_text("Canceled")
+
+
+async def test_an_order_page_on_the_stream_shows_all_that_happens_however_slowly_its_scripts_load(
+    sandbox: Sandbox, browsing: Browsing, alice: Person, bob: Person
+) -> None:
+    key_id = await trading_key(sandbox)
+    stored = await alice.store(key_id)
+    async with browsing(alice) as context, trader(sandbox, key_id) as somebody:
+        await open_page(context)  # keeps the account watched
+        order = await somebody.rest()
+        page = await context.new_page()
+        await page.route("**/scripts/order.js", _load_slowly)
+        async with _on_the_stream(page):
+            await page.goto(f"/accounts/{stored['id']}/orders/{order['id']}?wait=true", wait_until="commit")
+        await somebody.cancel(order)
+        await expect(page.locator(".order-state")).to_have_text("Canceled")
+        await expect(page.locator(".timeline li").last).to_contain_text("Canceled")
+
+
+async def _load_slowly(route: Route) -> None:
+    await asyncio.sleep(2)
+    await route.continue_()
+
+
+def _on_the_stream(page: Page) -> AbstractAsyncContextManager[object]:
+    """Waits until the page that comes next hears of changes: what happens before that shows when it is loaded again."""
+    return page.expect_response("**/api/stream?*")
 
 
 async def _follow_on_its_page(page: Page, somebody: Trader, order: Json) -> None:
@@ -115,7 +144,8 @@ async def _filter_orders(page: Page, order: Json) -> None:
     await page.get_by_role("button", name="Apply").click()
     await expect(page.get_by_text("No orders match these filters.")).to_be_visible()
     await expect(row).to_have_count(0)
-    await page.get_by_role("link", name="Type: Stop").click()
+    async with _on_the_stream(page):
+        await page.get_by_role("link", name="Type: Stop").click()
     await expect(row).to_be_visible()
     await expect(page.get_by_label("Symbol")).to_have_value("BTC/USD")
 
