@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from corral.stream import account_log
 from corral.stream.account_log import MOST_BYTES, MOST_ENTRIES, MOST_SECONDS, AccountLog, load
 from corral.stream.events import Kind, Position, StreamEvent
 from corral.stream.lease import Lease, Leases
@@ -179,3 +180,22 @@ async def test_a_snapshot_of_another_account_is_as_if_it_were_not_there(valkey: 
     await others_log.save(Told().dump())
     server.ask("COPY", other.keys.state, lease.keys.state, "REPLACE")
     assert (await load(valkey, ACCOUNT)).snapshot is None
+
+
+async def test_what_another_release_wrote_is_as_if_it_were_not_there(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease, log = await held(valkey)
+    first = log.position
+    assert await log.save(Told().dump())
+    monkeypatch.setattr(account_log, "written", lambda _news: ["of a later release"])
+    assert await log.append([[event(1)]])
+    loaded = await load(valkey, lease.account)
+    assert loaded.after(first) == [], "an entry at the end that can't be read may not be one"
+    monkeypatch.undo()
+    assert await log.append([[event(2)]])
+    loaded = await load(valkey, lease.account)
+    assert loaded.after(first) is None
+    assert Told.of(loaded) is None
+    assert await log.save(["of a later release", []])
+    assert Told.of(await load(valkey, lease.account)) is None

@@ -259,5 +259,13 @@ def entries_in(valkey: "Valkey", account: str, rows: Sequence[Any]) -> list[Entr
         opened = valkey.sealed.open(
             "feed-log", (account, position.entry_id), sealed, now_ms=valkey.server_ms(), most_ms=_OLDEST_MS
         )
-        entries.append(Entry(position, None if opened is None else [read(each) for each in opened.value]))
+        entries.append(Entry(position, None if opened is None else _read_all(opened.value)))
     return entries
+
+
+def _read_all(values: list[Any]) -> Sequence[News] | None:
+    """Returns None for an entry of another release, with something that this one does not know."""
+    try:
+        return [read(each) for each in values]
+    except ValueError:
+        return None

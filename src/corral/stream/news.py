@@ -89,7 +89,10 @@ def written(news: News) -> list[Any]:  # noqa: PLR0911 - one for each kind
 
 
 def read(values: list[Any]) -> News:  # noqa: PLR0911 - one for each kind
-    """Reads what `written` returned, for values that were sealed by this installation."""
+    """Reads what `written` returned, for values that were sealed by this installation.
+
+    Raises ValueError for what another release has written and this one does not know.
+    """
     kind, *rest = values
     match kind:
         case "event":

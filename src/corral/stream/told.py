@@ -37,7 +37,10 @@ class Told:
         entries = None if snapshot is None else loaded.after(snapshot.position)
         if snapshot is None or entries is None:
             return None
-        told = cls._loaded(snapshot.told)
+        try:
+            told = cls._loaded(snapshot.told)
+        except ValueError:  # of another release
+            return None
         for entry in entries:
             for news in entry.news or ():
                 told.follow(news)
