@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -188,7 +189,8 @@ async def test_what_another_release_wrote_is_as_if_it_were_not_there(
     lease, log = await held(valkey)
     first = log.position
     assert await log.save(Told().dump())
-    monkeypatch.setattr(account_log, "written", lambda _news: ["of a later release"])
+    later: list[Any] = ["of a later release"]
+    monkeypatch.setattr(account_log, "written", Mock(return_value=later))
     assert await log.append([[event(1)]])
     loaded = await load(valkey, lease.account)
     assert loaded.after(first) == [], "an entry at the end that can't be read may not be one"
@@ -197,5 +199,5 @@ async def test_what_another_release_wrote_is_as_if_it_were_not_there(
     loaded = await load(valkey, lease.account)
     assert loaded.after(first) is None
     assert Told.of(loaded) is None
-    assert await log.save(["of a later release", []])
+    assert await log.save([later, []])
     assert Told.of(await load(valkey, lease.account)) is None

@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from itertools import product
 
 import pytest
 
 from corral.stream import lease as leases_module
 from corral.stream.account_log import AccountLog, load
 from corral.stream.events import GAP, Position
-from corral.stream.lease import LEASE_SECONDS, Lease, Leases
+from corral.stream.lease import LEASE_SECONDS, AccountKeys, Lease, Leases, Wanted
 from corral.stream.news import Handover, Release
+from corral.stream.sharing import Sharing
 from corral.valkey.client import Valkey
 from corral.vault import Vault
 from tests.valkey.conftest import engine, opened, patient, server, until, valkey, vault
@@ -52,6 +54,31 @@ async def test_a_lease_that_is_not_renewed_runs_out_for_its_holder_before_anothe
     following = await acquired(Leases(other))
     assert not lease.holds()
     assert following.number > lease.number
+
+
+class Follower:
+    def __init__(self, keys: AccountKeys, wanted: Wanted) -> None:
+        self.keys = keys
+        self.wanted = lambda: wanted
+
+    def try_lease(self) -> None:
+        raise AssertionError("it is held")
+
+
+@pytest.mark.parametrize("wanted", [Wanted(*flags) for flags in product((False, True), repeat=3)], ids=str)
+async def test_a_holder_hears_what_other_processes_want(valkey: Valkey, other: Valkey, wanted: Wanted) -> None:
+    mine, sharing, heard = Leases(valkey), Sharing(other), list[Wanted]()
+    lease = await acquired(mine)
+    lease.on_interest = lambda: heard.append(lease.wanted_elsewhere)
+    sharing.followers.add(Follower(lease.keys, wanted))
+    looking = asyncio.ensure_future(sharing.look())
+    async with asyncio.timeout(60):
+        while lease.wanted_elsewhere != wanted:
+            await mine.renew([lease])
+            await asyncio.sleep(0.05)
+    looking.cancel()
+    await asyncio.gather(looking, return_exceptions=True)
+    assert heard == [wanted] * any(wanted)
 
 
 async def test_a_renewed_lease_goes_on(valkey: Valkey, other: Valkey) -> None:

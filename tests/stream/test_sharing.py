@@ -55,11 +55,13 @@ def watches(service: Service, credential: dict[str, str]) -> bool:
 
 
 @asynccontextmanager
-async def at(service: Service, person: Person, last_event_id: str | None = None) -> AsyncGenerator[SseClient]:
+async def at(
+    service: Service, person: Person, last_event_id: str | None = None, *, query: str = ""
+) -> AsyncGenerator[SseClient]:
     headers = {"Authorization": f"Bearer {person.token}"}
     async with (
         ClientSession(service.url, headers=headers) as session,
-        listening_to(session, last_event_id=last_event_id) as sse,
+        listening_to(session, query, last_event_id=last_event_id) as sse,
     ):
         yield sse
 
@@ -152,6 +154,50 @@ async def test_calls_to_alpaca_do_not_grow_with_the_processes(
         await asyncio.sleep(6)
         calls, seconds = await faults.calls_of(key_id) - before, asyncio.get_running_loop().time() - began
         assert 2 <= calls <= seconds + 1
+
+
+async def test_positions_that_somebody_looks_at_by_another_process_are_asked_for(
+    pair: tuple[Service, Service], alice: Person, sandbox: Sandbox, faults: Faults
+) -> None:
+    """While nobody looks at them anywhere, they are asked for every 30 seconds."""
+    key_id = await trading_key(sandbox)
+    credential = await alice.store(key_id)
+    async with at(pair[0], alice, query="?events=account-data") as first:
+        await first.until("account-data")
+        await wait_until(lambda: watches(pair[0], credential))
+        async with at(pair[1], alice) as second:
+            await second.until("position")
+            asked = await faults.calls_of(key_id, "/v2/positions")
+            async with asyncio.timeout(60):
+                while await faults.calls_of(key_id, "/v2/positions") < asked + 4:  # noqa: ASYNC110 - in the sandbox
+                    await asyncio.sleep(0.1)
+            assert watches(pair[0], credential)
+        assert not first.of("position")
+        feed = feed_of(pair[0], credential)
+        assert feed is not None
+        wanted = feed._subscriptions.want_positions  # pyright: ignore[reportPrivateUsage]
+        await wait_until(lambda: not wanted())
+
+
+async def test_a_stream_that_resumes_at_another_process_is_told_what_it_selects(
+    pair: tuple[Service, Service], alice: Person, sandbox: Sandbox
+) -> None:
+    key_id = await trading_key(sandbox)
+    credential = await alice.store(key_id)
+    selected, paused = f"?events=order&credential_ids={credential['id']}", uuid4()
+    async with trader(sandbox, key_id) as her, at(pair[0], alice) as watcher:
+        await watcher.until("position")
+        async with at(pair[0], alice, query=selected) as first:
+            last_id = await id_with_a_position(first)
+        placed = await her.order(qty="0.002")
+        await watcher.until("order", id=placed["id"], status="filled")
+        async with at(pair[1], alice, last_id, query=f"{selected},{paused}") as second:
+            await second.until("order", id=placed["id"], status="filled")
+            await second.until("heartbeat")
+            (problem,) = second.of("problem")
+            assert (problem.data["code"], problem.data["credential_id"]) == ("credential_inactive", str(paused))
+            assert not second.of("gap")
+            assert {event.kind for event in second.heard} == {"order", "problem", "heartbeat"}
 
 
 async def test_a_stream_resumes_at_another_process_and_is_told_everything_once(
