@@ -112,6 +112,29 @@ async def test_an_order_page_on_the_stream_shows_all_that_happens_however_slowly
         await expect(page.locator(".timeline li").last).to_contain_text("Canceled")
 
 
+async def test_what_happens_to_an_order_before_its_page_is_on_the_stream_is_shown(
+    sandbox: Sandbox, browsing: Browsing, alice: Person, bob: Person
+) -> None:
+    key_id = await trading_key(sandbox)
+    stored = await alice.store(key_id)
+    account = f"/accounts/{stored['id']}"
+    async with browsing(alice) as context, trader(sandbox, key_id) as somebody:
+        watching = await context.new_page()  # keeps the account watched
+        async with _on_the_stream(watching):
+            await watching.goto(account)
+        for path, state in (("/orders?wait=true", "[data-cell=status]"), ("/orders/{}?wait=true", ".order-state")):
+            order = await somebody.rest()
+            await asyncio.sleep(1.5)  # answers are shared for a second
+            page = await context.new_page()
+            await page.route("**/scripts/account.js", _load_slowly)
+            await page.goto(account + path.format(order["id"]), wait_until="commit")
+            place = page.locator(f"[data-order='{order['id']}'] {state}")
+            await expect(place).to_have_text("New")
+            await somebody.cancel(order)
+            await expect(place).to_have_text("Canceled")
+        await expect(page.locator(".timeline li").last).to_contain_text("Canceled")
+
+
 async def _load_slowly(route: Route) -> None:
     await asyncio.sleep(2)
     await route.continue_()

@@ -3,11 +3,12 @@
 import asyncio
 import json
 from decimal import Decimal
+from uuid import UUID
 
 import pytest
 
 from corral_sandbox import Sandbox
-from tests.conftest import Faults
+from tests.conftest import Faults, Service
 from tests.people import Person
 from tests.stream.sse_client import listening_to
 from tests.stream.trading import filled, filled_by_order, trader, trading_key
@@ -35,17 +36,30 @@ async def test_fills_of_an_order_are_sent_and_then_the_position(alice: Person, b
     assert {event.kind for event in bobs.heard} == {"heartbeat"}
 
 
-async def test_earlier_orders_are_not_sent(alice: Person, bob: Person, sandbox: Sandbox) -> None:
+async def test_a_stream_begins_with_the_orders_that_are_open_or_have_just_ended(
+    service: Service, alice: Person, bob: Person, sandbox: Sandbox
+) -> None:
     key_id = await trading_key(sandbox)
-    await alice.store(key_id)
+    credential = await alice.store(key_id)
+    log = service.services.state["stream"].order_log
     async with trader(sandbox, key_id) as her:
-        old = await her.order()
-        waiting = await her.rest()
+        done, waiting = await her.order(), await her.rest()
         async with listening_to(alice.client) as sse:
-            await sse.until("position", symbol="BTCUSD")
+            for order in (done, waiting):  # Corral has just begun to watch
+                await sse.until("order", id=order["id"], event="state")
+            async with listening_to(alice.client) as second:
+                await second.until("heartbeat")
+                assert {event.data["id"] for event in second.of("order", event="state")} == {done["id"], waiting["id"]}
             await her.cancel(waiting)
             await sse.until("order", id=waiting["id"], status="canceled")
-            assert not sse.of("order", id=old["id"])
+            async with listening_to(alice.client) as third:
+                await third.until("heartbeat")
+                assert third.of("order", id=waiting["id"])[0].data["status"] == "canceled"
+            truth = filled(await her.orders())
+            for each in (sse, second, third):
+                assert filled_by_order(each, credential["id"]) == truth
+            assert {event.data["event"] for event in sse.of("order", id=done["id"])} == {"state"}
+            assert not log.heard(alice.user_id, UUID(credential["id"]), done["id"]), "nothing has happened to it"
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,14 @@
 """Whoever takes over an account knows what was told of it: the sums hold over any number of hand-overs."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corral.alpaca.orders import read_order
+from corral.alpaca.orders import Order, read_order
 from corral.stream.account_log import Entry, Loaded, Snapshot
 from corral.stream.events import Description, Kind, Position, StreamEvent
 from corral.stream.news import Handover, Liveness, News, Trouble
@@ -147,3 +148,54 @@ def test_only_the_last_orders_are_kept() -> None:
         told.take(event)
     assert len(told.orders) == MOST_ORDERS
     assert next(iter(told.orders)) == "5"
+
+
+NOW = datetime.now(UTC)
+
+
+def order(order_id: str, status: str, updated_at: datetime, filled_qty: str = "0") -> Order:
+    stamp = f"{updated_at:%Y-%m-%dT%H:%M:%S.%f}Z"
+    fields = {"id": order_id, "status": status, "qty": "10", "filled_qty": filled_qty}
+    return read_order({**fields, "submitted_at": stamp, "updated_at": stamp})
+
+
+def test_the_state_has_orders_that_are_open_or_have_ended_lately() -> None:
+    told = Told()
+    begun = told.begin(
+        [
+            order("open for weeks", "new", NOW - timedelta(days=40), "4"),
+            order("ended lately", "filled", NOW - timedelta(minutes=4), "10"),
+            order("ended before", "filled", NOW - timedelta(minutes=6), "10"),
+        ]
+    )
+    assert told.state() == begun
+    described = [orjson.loads(event.body) for event in begun]
+    assert {one["id"]: (one["event"], one["filled_since"]) for one in described} == {
+        "open for weeks": ("state", "4"),
+        "ended lately": ("state", "10"),
+    }
+    assert all(event.is_state for event in begun)
+
+
+def test_an_order_that_has_ended_is_forgotten_before_one_that_is_open() -> None:
+    told = Told()
+    months = [NOW - timedelta(days=30 * month) for month in range(MOST_ORDERS)]
+    told.begin([order(f"open {month}", "new", moment) for month, moment in enumerate(months[: MOST_ORDERS // 2])])
+    for number in range(MOST_ORDERS):
+        event = told.tracker.update("fill", order(f"over {number}", "filled", NOW, "10"))
+        assert event is not None
+        told.take(event)
+    assert len(told.orders) == MOST_ORDERS
+    assert sum(name.startswith("open") for name in told.orders) == MOST_ORDERS // 2
+    assert f"over {MOST_ORDERS - 1}" in told.orders
+    assert "over 0" not in told.orders
+
+
+def test_the_orders_that_are_kept_of_very_many_are_the_open_ones_and_the_latest() -> None:
+    told = Told()
+    ended = [order(f"over {number}", "filled", NOW - timedelta(seconds=number)) for number in range(MOST_ORDERS)]
+    told.begin([*ended, order("open for years", "new", NOW - timedelta(days=900))])
+    assert len(told.orders) == MOST_ORDERS
+    assert "open for years" in told.orders
+    assert "over 0" in told.orders
+    assert f"over {MOST_ORDERS - 1}" not in told.orders

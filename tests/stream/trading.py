@@ -74,7 +74,8 @@ def filled_by_order(sse: SseClient, credential_id: str) -> dict[str, Decimal]:
     sums: dict[str, Decimal] = {}
     for event in sse.of("order", credential_id=credential_id):
         order_id = event.data["id"]
-        sums[order_id] = sums.get(order_id, Decimal(0)) + Decimal(event.data["filled_since"])
+        before = Decimal(0) if event.data["event"] == "state" else sums.get(order_id, Decimal(0))
+        sums[order_id] = before + Decimal(event.data["filled_since"])
     return sums
 
 

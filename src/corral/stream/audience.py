@@ -67,12 +67,12 @@ class Audience:
         self._ahead: set[str] = set()
 
     def known(self) -> list[StreamEvent]:
-        return self.told.events()
+        return self.told.state()
 
     def accept(self, subscription: Subscription) -> None:
         """Its keys were accepted by a call of this process: from now on it receives events, after the known state."""
         subscription.position = self._shown_position()
-        if self._subscriptions.accept(subscription, self.told.events()):
+        if self._subscriptions.accept(subscription, self.told.state()):
             for part, problem in self.told.problems.items():
                 subscription.report(part, problem)
 
@@ -90,7 +90,9 @@ class Audience:
         self.told.take(event)
 
     def note_tracked(self, begun: Sequence[Order] | None) -> None:
-        pass
+        """Subscriptions have begun before the first scan, so the orders are not part of what they began with."""
+        for event in self.told.begin(begun or ()):
+            self._send(event)
 
     def report(self, part: Part, problem: Described | None) -> None:
         if problem is None:
@@ -152,13 +154,13 @@ class Audience:
         difference = self._difference(former)
         self._ahead = set() if self._ledger is None else self._ledger.ahead_of(told.tracker)
         self.move(position)
-        for event in difference if difference is not None else [GAP, *told.events()]:
+        for event in difference if difference is not None else [GAP, *told.state()]:
             self._send(event)
         for part in former.problems.keys() | told.problems.keys():
             self.report(part, told.problems.get(part))
 
     def tell_gap(self) -> None:
-        for event in [GAP, *self.told.events()]:
+        for event in [GAP, *self.told.state()]:
             self._send(event)
 
     def has_told(self) -> bool:

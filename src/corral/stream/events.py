@@ -36,13 +36,15 @@ class Kind(StrEnum):
 class StreamEvent:
     """An event for any receiver: a kind, and a JSON object without Corral's ids.
 
-    `about` is the order or the asset that it is about; `is_last` says that this one is over or gone.
+    `about` is the order or the asset that it is about; `is_last` says that this one is over or gone. `is_state` says
+    that an order was so when Corral began to look, and not that something has happened to it.
     """
 
     kind: Kind
     body: bytes
     about: str = ""
     is_last: bool = False
+    is_state: bool = False
 
 
 GAP: Final = StreamEvent(Kind.GAP, b"{}")

@@ -273,7 +273,8 @@ class Hub:
             self._feeds.want_positions(subscription, is_wanted=self._wants_positions(credential_id))
 
     def _publish(self, credential_id: UUID, event: StreamEvent) -> None:
-        self._log.record(self.user_id, credential_id, event)
+        if not event.is_state:
+            self._log.record(self.user_id, credential_id, event)
         self._append(credential_id, event)
 
     def _append(self, credential_id: UUID, event: StreamEvent, *, is_final: bool = False) -> None:

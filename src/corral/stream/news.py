@@ -71,7 +71,7 @@ def written(news: News) -> list[Any]:  # noqa: PLR0911 - one for each kind
     """Returns it in JSON's types."""
     match news:
         case StreamEvent():
-            return [_EVENT, news.kind.value, news.body.decode(), news.about, news.is_last]
+            return [_EVENT, news.kind.value, news.body.decode(), news.about, news.is_last, news.is_state]
         case Trouble(part, problem, is_over):
             return [_PROBLEM, part, problem.code, problem.title, problem.detail, is_over]
         case SocketFrame(content, is_text):
@@ -96,7 +96,8 @@ def read(values: list[Any]) -> News:  # noqa: PLR0911 - one for each kind
     kind, *rest = values
     match kind:
         case "event":
-            event = StreamEvent(Kind(rest[0]), rest[1].encode(), rest[2], rest[3])
+            kind_of_event, body, about, is_last, is_state = rest
+            event = StreamEvent(Kind(kind_of_event), body.encode(), about, is_last, is_state)
             return GAP if event == GAP else event
         case "problem":
             part, code, title, detail, is_over = rest

@@ -21,6 +21,7 @@ from corral.alpaca.paging import Page, Place
 from corral.stream.events import GAP, Kind, StreamEvent
 
 RECONCILED: Final = "reconciled"
+STATE: Final = "state"
 MOST_ORDERS: Final = 5_000  # of each: open orders and finished ones
 MOST_FINISHED_DUMPED: Final = 500
 # Alpaca's final order statuses.
@@ -182,7 +183,18 @@ class OrderTracker:
 def order_event(event: str, order: Order, filled_since: Decimal) -> StreamEvent:
     head = orjson.dumps({"event": event, "filled_since": f"{filled_since:f}"})
     body = head[:-1] + b"," + order_response(order).model_dump_json().encode()[1:]
-    return StreamEvent(Kind.ORDER, body, order.id, is_last=order.status in _OVER)
+    return StreamEvent(Kind.ORDER, body, order.id, is_last=is_over(order))
+
+
+def state_event(event: StreamEvent) -> StreamEvent:
+    """Returns how an order is, from the last event about it: with all of its fills, which are added up from there."""
+    fields = orjson.loads(event.body)
+    body = orjson.dumps(fields | {"event": STATE, "filled_since": fields["filled_qty"] or "0"})
+    return replace(event, body=body, is_state=True)
+
+
+def is_over(order: Order) -> bool:
+    return order.status in _OVER
 
 
 def submitted_at(order: Order) -> str:
@@ -193,7 +205,7 @@ def submitted_at(order: Order) -> str:
 def _entry_of(order: Order) -> _Entry:
     filled = Decimal(order.filled_qty or 0)
     visible = tuple(getattr(order, name) for name in _VISIBLE)
-    return _Entry(_updated(order), filled, order.status in _OVER, visible, submitted_at(order))
+    return _Entry(_updated(order), filled, is_over(order), visible, submitted_at(order))
 
 
 def _published(event: Mapping[str, Any]) -> _Entry:

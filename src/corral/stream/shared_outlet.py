@@ -3,7 +3,6 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from decimal import Decimal
 from typing import Final, final
 
 from corral.alpaca.leaks import LeakDetector
@@ -16,11 +15,9 @@ from corral.stream.audience import Audience
 from corral.stream.events import Described, Kind, StreamEvent
 from corral.stream.lease import Lease
 from corral.stream.news import FramesMissed, Handover, Liveness, News, Scanned, SocketFrame, Trouble
-from corral.stream.order_tracker import RECONCILED, order_event
 from corral.stream.subscriptions import Part
 from corral.valkey.errors import ValkeyAway
 
-MOST_BEGUN: Final = 50
 MOST_NEWS_OF_AN_ENTRY: Final = 64
 MOST_BYTES_OF_AN_ENTRY: Final = 16 * 1024
 MOST_ENTRIES_AT_ONCE: Final = 32
@@ -139,11 +136,13 @@ class SharedOutlet:
         self.note_interest()
 
     def note_tracked(self, begun: Sequence[Order] | None) -> None:
-        """Keeps the last of them, so that a process that was told more or less of them can tell the difference."""
+        """The last of them are kept, so that a process that was told more or less can tell the difference."""
         if begun is None:
             return
-        for order in sorted(begun, key=lambda order: order.updated_at or "")[-MOST_BEGUN:]:
-            self._audience.told.keep(order_event(RECONCILED, order, Decimal(order.filled_qty or 0)))
+        if self._is_alone:
+            self._audience.note_tracked(begun)
+        else:
+            self.publish(self._audience.told.begin(begun))
         self._has_scanned = True
         self._changed.set()
 

@@ -1,19 +1,28 @@
 """What has been told of an account in this process: what new readers begin with, and what must not be told again."""
 
 from collections import OrderedDict
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, final
 
+import orjson
+
+from corral.alpaca.fields import instant, written_in_utc
+from corral.alpaca.orders import Order
 from corral.stream.account_log import Loaded
 from corral.stream.account_state import closed
 from corral.stream.events import Described, Kind, StreamEvent
 from corral.stream.news import Liveness, News, Trouble, read, written
-from corral.stream.order_tracker import OrderTracker
+from corral.stream.order_tracker import STATE, OrderTracker, is_over, order_event, state_event
 
 if TYPE_CHECKING:
     from corral.stream.subscriptions import Part
 
 
 MOST_ORDERS: Final = 100  # whose last event is kept
+# For so long after the last change, an order that is over is part of the state: a page may have been loaded before it.
+RECENTLY: Final = timedelta(minutes=5)
 
 
 @final
@@ -65,18 +74,32 @@ class Told:
         account = [] if self._account is None else [self._account]
         return account + list(self._positions.values())
 
+    def state(self) -> list[StreamEvent]:
+        """Returns what somebody has to be told who knows nothing of the account: with the orders that may matter."""
+        return [*self.events(), *map(state_event, filter(_may_matter, self.orders.values()))]
+
     def closed_since(self, former: "Told") -> list[StreamEvent]:
         """Returns the events for positions that are no longer there."""
         positions = [event for event in former.events() if event.kind is Kind.POSITION]
         return [closed(event) for event in positions if event.about not in self._positions]
 
-    def keep(self, event: StreamEvent) -> None:
-        """Keeps the last event of an order that nobody has to be told of."""
+    def begin(self, orders: Iterable[Order]) -> list[StreamEvent]:
+        """Keeps the last of the orders that there were when the account began to be watched.
+
+        Returns those of which everybody has to be told.
+        """
+        last = sorted(orders, key=lambda order: (not is_over(order), order.updated_at or ""))[-MOST_ORDERS:]
+        events = [order_event(STATE, order, Decimal(order.filled_qty or 0)) for order in last]
+        for event in reversed(events):
+            self._keep(event)
+        return [state_event(event) for event in events if _may_matter(event)]
+
+    def _keep(self, event: StreamEvent) -> None:
+        """Keeps it as one that is older than all others."""
         if event.about not in self.orders:
             self.orders[event.about] = event
             self.orders.move_to_end(event.about, last=False)
-            if len(self.orders) > MOST_ORDERS:
-                self.orders.popitem(last=False)
+            self._forget_oldest()
 
     def take(self, news: News) -> None:
         """Takes what is told. Whoever has worked out an event of an order has tracked the order, too."""
@@ -106,5 +129,18 @@ class Told:
         elif kind is Kind.ORDER:
             self.orders[event.about] = event
             self.orders.move_to_end(event.about)
-            if len(self.orders) > MOST_ORDERS:
-                self.orders.popitem(last=False)
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        """Forgets one that is over, if there is any."""
+        if len(self.orders) > MOST_ORDERS:
+            over = (order_id for order_id, event in self.orders.items() if event.is_last)
+            del self.orders[next(over, next(iter(self.orders)))]
+
+
+def _may_matter(event: StreamEvent) -> bool:
+    """Whether the order is open, or was until lately."""
+    if not event.is_last:
+        return True
+    updated_at = orjson.loads(event.body)["updated_at"]
+    return bool(updated_at) and instant(updated_at) >= instant(written_in_utc(datetime.now(UTC) - RECENTLY))

@@ -43,7 +43,7 @@ class Verifier:
             subscription.report("polling", problem)
             return max(problem.retry_after or 0, self._backoff.next_seconds())
         self._backoff.reset()
-        if not self._audience.known():
+        if not self._audience.told.events():
             self._audience.refresh(account_event(answer))
         self._audience.accept(subscription)
         return 0

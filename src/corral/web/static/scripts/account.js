@@ -16,6 +16,8 @@ const details = page.querySelector("[data-details]");
 const change = page.querySelector("[data-change]");
 const waitLink = document.querySelector("a[data-wait]");
 const DETAILS_DELAY_MS = 3000;
+// Orders of which the stream tells because Corral has just found them, or because it has just begun.
+const NO_NEWS = new Set(["reconciled", "state"]);
 const CELLS = ["qty", "current_price", "market_value", "unrealized_pl", "unrealized_intraday_pl", "unrealized_plpc"];
 
 let detailsTimer = 0;
@@ -106,7 +108,7 @@ function showOrder(order) {
   if (row) {
     row.querySelector("[data-cell=status]").textContent = statusName(order.status);
     update(row.querySelector("[data-cell=filled_qty]"), order.filled_qty);
-  } else if (notice && order.event !== "reconciled") notice.hidden = false;
+  } else if (notice && !NO_NEWS.has(order.event)) notice.hidden = false;
 }
 
 /** `partially_filled` is `Partially filled`. */
