@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -267,6 +267,7 @@ async def test_the_server_counts_as_one_process_does(
     async with open_valkey(server.address, vault) as valkey:
 
         @hypothesis_settings(max_examples=60)
+        @example([("share", ANN, False), ("pass", 52.6), ("update", 68, 189, 41), ("owner", 129)])
         @given(st.lists(OWNER | GRANT | RUN | OWNERS | TOLD | HELD | BACK | PASSED, max_size=25))
         def agree(steps: list[tuple[object, ...]]) -> None:
             futures.append(steps)

@@ -155,7 +155,7 @@ class Budgets:
         reset_in = self._reset_in(headers)
         if remaining is None or (reset_in is not None and reset_in <= 0):
             return  # responses may arrive out of order: a late one describes a window that is over
-        told = window.limit - remaining
+        told = max(window.limit - remaining, 0)  # headers may say that more remains than the limit
         if self._begins_anew(window, reset_in):
             window.number, window.used, window.reserved = next(self._numbers), told, 0
         else:

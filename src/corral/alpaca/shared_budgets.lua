@@ -176,7 +176,7 @@ function operations.update(limit, left, reset)
   if not left or ends and ends <= now then
     return -- responses may arrive out of order: a late one describes a window that is over
   end
-  local told, is_later = window.l - left, ends and ends > window.e + 1000
+  local told, is_later = math.max(window.l - left, 0), ends and ends > window.e + 1000
   window.e = ends or window.e
   if is_later then
     window.n, window.u, window.r = number(), told, 0
