@@ -150,7 +150,7 @@ def test_only_the_last_orders_are_kept() -> None:
     assert next(iter(told.orders)) == "5"
 
 
-NOW = datetime.now(UTC)
+NOW = datetime(2026, 11, 27, 14, 30, 5, 123, UTC)
 
 
 def order(order_id: str, status: str, updated_at: datetime, filled_qty: str = "0") -> Order:
@@ -161,18 +161,21 @@ def order(order_id: str, status: str, updated_at: datetime, filled_qty: str = "0
 
 def test_the_state_has_orders_that_are_open_or_have_ended_lately() -> None:
     told = Told()
+    told.take(StreamEvent(Kind.ACCOUNT_DATA, orjson.dumps({"last_updated": NOW})))
     begun = told.begin(
         [
             order("open for weeks", "new", NOW - timedelta(days=40), "4"),
+            order("ended last", "canceled", NOW, "0"),
             order("ended lately", "filled", NOW - timedelta(minutes=4), "10"),
             order("ended before", "filled", NOW - timedelta(minutes=6), "10"),
         ]
     )
-    assert told.state() == begun
+    assert told.state()[1:] == begun
     described = [orjson.loads(event.body) for event in begun]
     assert {one["id"]: (one["event"], one["filled_since"]) for one in described} == {
         "open for weeks": ("state", "4"),
         "ended lately": ("state", "10"),
+        "ended last": ("state", "0"),
     }
     assert all(event.is_state for event in begun)
 

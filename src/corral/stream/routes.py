@@ -112,8 +112,9 @@ async def read_stream(
 
     The `event` of an order is Alpaca's (`new`, `fill`, `partial_fill`, `canceled`, …), or `reconciled` for a change
     that Corral found by polling. `filled_since` is the quantity filled since the previous event of the order; their
-    sum is `filled_qty`. The state at the beginning and after a `gap` has open orders and those that ended in the last
-    five minutes, with the event `state` and all that is filled as `filled_since`, from where to add up anew.
+    sum is `filled_qty`. The state at the beginning and after a `gap` has the open orders, and those that ended within
+    the last five minutes. They have the event `state`, and all that is filled as `filled_since`, from where to add up
+    anew.
 
     `events` and `credential_ids` select what the stream sends, from its first event. Without them it sends
     everything. Positions are read every few seconds while a stream sends them, and otherwise after fills and every

@@ -2,13 +2,13 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, final
 
 import orjson
 
-from corral.alpaca.fields import instant, written_in_utc
+from corral.alpaca.fields import instant
 from corral.alpaca.orders import Order
 from corral.stream.account_log import Loaded
 from corral.stream.account_state import closed
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 MOST_ORDERS: Final = 100  # whose last event is kept
-# For so long after the last change, an order that is over is part of the state: a page may have been loaded before it.
+# Orders that ended so long before the account was last read are part of the state: a page may be older than that.
 RECENTLY: Final = timedelta(minutes=5)
 
 
@@ -76,7 +76,7 @@ class Told:
 
     def state(self) -> list[StreamEvent]:
         """Returns what somebody has to be told who knows nothing of the account: with the orders that may matter."""
-        return [*self.events(), *map(state_event, filter(_may_matter, self.orders.values()))]
+        return [*self.events(), *map(state_event, self._orders_that_matter())]
 
     def closed_since(self, former: "Told") -> list[StreamEvent]:
         """Returns the events for positions that are no longer there."""
@@ -92,7 +92,15 @@ class Told:
         events = [order_event(STATE, order, Decimal(order.filled_qty or 0)) for order in last]
         for event in reversed(events):
             self._keep(event)
-        return [state_event(event) for event in events if _may_matter(event)]
+        return [state_event(event) for event in self._orders_that_matter() if event in events]
+
+    def _orders_that_matter(self) -> list[StreamEvent]:
+        """Returns the last events of the orders that are open, or ended not long before the account was read."""
+        if self._account is None:
+            return []
+        read_at = datetime.fromisoformat(orjson.loads(self._account.body)["last_updated"])
+        since = (read_at - RECENTLY).isoformat()
+        return [event for event in self.orders.values() if not event.is_last or _updated(event) >= since]
 
     def _keep(self, event: StreamEvent) -> None:
         """Keeps it as one that is older than all others."""
@@ -138,9 +146,6 @@ class Told:
             del self.orders[next(over, next(iter(self.orders)))]
 
 
-def _may_matter(event: StreamEvent) -> bool:
-    """Whether the order is open, or was until lately."""
-    if not event.is_last:
-        return True
+def _updated(event: StreamEvent) -> str:
     updated_at = orjson.loads(event.body)["updated_at"]
-    return bool(updated_at) and instant(updated_at) >= instant(written_in_utc(datetime.now(UTC) - RECENTLY))
+    return instant(updated_at) if updated_at else ""
