@@ -23,6 +23,7 @@ REVEALED = {
     "credentials/reader.py": 1,  # whether an answer repeats a key
     "credentials/validation.py": 2,  # a key ID's prefix and ends
     "gateway/app.py": 1,  # what a program presents, to look its grant up by a keyed hash
+    "alpaca/shared_answers.py": 2,  # into the keyed hash that names what was asked with this pair
     "alpaca/leaks.py": 1,  # whether an answer repeats a key, however it is written
     "gateway/trade_stream.py": 1,  # a grant's secret, to its look-up
     "grants/routes.py": 2,  # a new grant's secret: to its owner, once

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from corral import __version__
 from corral.accounts import routes as account_routes
-from corral.accounts.cache import AnswerCache, LastKnownAccounts
+from corral.accounts.cache import LastKnownAccounts, open_answer_cache
 from corral.accounts.combined import routes as all_accounts_routes
 from corral.accounts.reader import AccountReader
 from corral.accounts.routes import FastLane
@@ -91,8 +91,7 @@ async def open_state(
         grants = GrantReader(database, vault)
         stack.push_async_callback(grants.close)
         await stack.enter_async_context(rechecking(database, credentials, every_seconds=settings.recheck_seconds))
-        cache = AnswerCache(settings.cache_seconds)
-        stack.push_async_callback(cache.close)
+        cache = await stack.enter_async_context(open_answer_cache(settings.cache_seconds, alpaca.answers))
         accounts = AccountReader(credentials, alpaca, cache, LastKnownAccounts())
         trade_updates = await stack.enter_async_context(open_trade_updates(hosts, timeout_seconds=timeout))
         watch = AccessWatch(database)

@@ -71,8 +71,8 @@ class Settings(BaseSettings):
     )
     valkey_url: SecretStr | None = Field(
         default=None,
-        description="Valkey, or Redis 7 or later, through which several processes count requests to Alpaca together; "
-        "default: each process counts alone",
+        description="Valkey, or Redis 7 or later, through which several processes behave as one; "
+        "default: each process works alone",
     )
     keyring: str | None = Field(default=None, description="file:PATH of the keyring; default: DATA_DIR/keyring.json")
     public_url: str | None = Field(

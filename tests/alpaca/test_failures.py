@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
+from corral.alpaca.calls import LARGEST_ANSWER_BYTES
 from corral.alpaca.environments import Environment
 from corral.alpaca.errors import (
     AlpacaAuthError,
@@ -22,7 +23,7 @@ from corral.alpaca.errors import (
     ReadRefused,
     WrongShape,
 )
-from corral.alpaca.requests import LARGEST_ANSWER_BYTES, MOST_ATTEMPTS
+from corral.alpaca.requests import MOST_ATTEMPTS
 from corral.secret import Secret
 from tests.alpaca.upstream import (
     ACCOUNT,

@@ -62,7 +62,7 @@ async def test_valkey_is_checked_where_it_is_named(
         assert f"✗ {check}: Valkey at CORRAL_VALKEY_URL cannot be used: it refuses the user" in examined.out
         assert "hunter2" not in examined.out + examined.err
     examined = await corral("doctor", **settings, valkey_url=f"valkey://127.0.0.1:{free_port()}")
-    assert "no connection to it (connection refused); until then each process counts alone" in examined.out
+    assert "no connection to it (connection refused); until then each process works alone" in examined.out
 
 
 async def test_without_the_owner_s_address_it_says_which_setting_it_needs(

@@ -14,11 +14,11 @@ async def test_the_start_block_says_what_processes_share(
 ) -> None:
     settings = {**on_the_runs_database, **against_sandbox}
     async with running("serve", **settings) as alone:
-        await alone.says(r"sharing  each process keeps everything in memory and counts alone; (CORRAL_VALKEY_URL) lets")
+        await alone.says(r"sharing  each process works alone and keeps everything in memory; (CORRAL_VALKEY_URL) lets")
     with Server("redis", folder / "valkey", requirepass=PASSWORD) as server:
         url = f"redis://:{PASSWORD}@127.0.0.1:{server.port}"
         async with running("serve", **settings, valkey_url=url) as shared:
-            await shared.says(r"sharing  requests to Alpaca are (counted by all processes together)")
+            await shared.says(r"sharing  all processes watch accounts and (count requests to Alpaca together)")
             server.kill()
             await shared.logs("valkey_away")
             server.start()

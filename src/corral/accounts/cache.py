@@ -3,7 +3,8 @@
 import asyncio
 import zlib
 from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
+from contextlib import asynccontextmanager
 from contextvars import Context
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -15,12 +16,15 @@ import orjson
 from pydantic import BaseModel
 
 from corral.alpaca.models import Account
+from corral.alpaca.shared_answers import SharedAnswers, ShareScope
 from corral.credentials.models import SealedCredential
+from corral.logs import get_logger
 
 MOST_BYTES_KEPT: Final = 32 * 1024 * 1024
 MOST_ACCOUNTS_KEPT: Final = 20_000
 _REFRESH_MARGIN_SECONDS: Final = 0.02
 
+_log = get_logger()
 _NAMES: Final = [field.name for field in fields(Account)]
 
 Key = tuple[Hashable, ...]
@@ -89,6 +93,8 @@ class AnswerCache:
 
     No answer is served beyond its time to live. One that is read continuously is refreshed shortly before it expires,
     so that no reader waits for Alpaca. One that is not read is dropped when it expires.
+
+    With `shared`, calls and answers are shared with other processes, and all of them forget an account that is changed.
     """
 
     __slots__ = (
@@ -100,10 +106,14 @@ class AnswerCache:
         "_keys_of",
         "_most_bytes",
         "_outdated",
+        "_shared",
     )
 
-    def __init__(self, keep_seconds: float, *, most_bytes: int = MOST_BYTES_KEPT) -> None:
+    def __init__(
+        self, keep_seconds: float, shared: SharedAnswers | None = None, *, most_bytes: int = MOST_BYTES_KEPT
+    ) -> None:
         self._keep_seconds = keep_seconds
+        self._shared = shared
         self._most_bytes = most_bytes
         self._bytes_kept = 0
         self._entries: dict[Key, _Entry] = {}
@@ -148,6 +158,29 @@ class AnswerCache:
 
     def forget_account(self, account: Hashable) -> None:
         """Drops what is cached about an account that has been changed. Calls in progress serve only those who wait."""
+        if self._shared is not None:
+            self._shared.change(account)
+        self._forget_here(account)
+
+    async def hear(self) -> None:
+        """Forgets the accounts that other processes change. Runs until it is cancelled."""
+        if self._shared is not None:
+            await self._shared.hear(self._forget_changed, self._forget_all)
+
+    def _forget_changed(self, stamp_key: str) -> None:
+        assert self._shared is not None  # noqa: S101 - it has called this
+        for account in self._accounts():
+            if self._shared.stamp_key(account) == stamp_key:
+                self._forget_here(account)
+
+    def _forget_all(self) -> None:
+        for account in self._accounts():
+            self._forget_here(account)
+
+    def _accounts(self) -> set[Hashable]:
+        return {*self._keys_of, *(key[_ACCOUNT] for key in self._calls)}
+
+    def _forget_here(self, account: Hashable) -> None:
         for key in list(self._keys_of.get(account, ())):
             self._forget(key)
         for key in [key for key in self._calls if key[_ACCOUNT] == account]:
@@ -162,17 +195,20 @@ class AnswerCache:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
 
-    def _start(self, key: Key, question: _Question[Kept], context: Context | None = None) -> "asyncio.Task[Kept]":
+    def _start(self, key: Key, question: _Question[Kept], *, is_refresh: bool = False) -> "asyncio.Task[Kept]":
         loop = asyncio.get_running_loop()
-        call = self._calls[key] = loop.create_task(self._call(key, question), context=context)
+        context = Context() if is_refresh else None
+        call = self._calls[key] = loop.create_task(self._call(key, question, is_refresh=is_refresh), context=context)
         call.add_done_callback(_retrieve_exception)
         return call
 
-    async def _call(self, key: Key, question: _Question[Kept]) -> Kept:
+    async def _call(self, key: Key, question: _Question[Kept], *, is_refresh: bool) -> Kept:
         began, call = asyncio.get_running_loop().time(), asyncio.current_task()
+        scope = ShareScope(question.keep_seconds, is_refresh=is_refresh)
         try:
             answer = await question.fetch()
         finally:
+            scope.close()
             is_current = self._calls.get(key) is call
             if is_current:
                 del self._calls[key]
@@ -181,13 +217,14 @@ class AnswerCache:
         if not is_current:
             return answer
         self._forget(key)
-        if question.keep_seconds > 0 and self._bytes_kept + answer.size <= self._most_bytes:
-            self._keep(key, question, answer, asyncio.get_running_loop().time() - began)
+        seconds = question.keep_seconds - scope.age_seconds
+        if seconds > 0 and self._bytes_kept + answer.size <= self._most_bytes:
+            self._keep(key, question, answer, seconds, asyncio.get_running_loop().time() - began)
         return answer
 
-    def _keep(self, key: Key, question: _Question[Any], answer: Sized, call_seconds: float) -> None:
+    def _keep(self, key: Key, question: _Question[Any], answer: Sized, seconds: float, call_seconds: float) -> None:
         """Refreshes 1.5 times the duration of the last call before expiry, because the next call may be slower."""
-        loop, seconds = asyncio.get_running_loop(), question.keep_seconds
+        loop = asyncio.get_running_loop()
         ahead = min(seconds / 2, 1.5 * call_seconds + _REFRESH_MARGIN_SECONDS)
         ends = loop.time() + seconds
         timer = loop.call_at(ends - ahead, self._refresh, key, question, ends, context=_NO_REQUEST)
@@ -202,7 +239,7 @@ class AnswerCache:
         entry.timer = loop.call_at(ends, self._forget, key, context=_NO_REQUEST)
         since = loop.time() - question.keep_seconds / 2
         if entry.read_at >= since and key not in self._calls and question.may_refresh():
-            self._start(key, question, Context())
+            self._start(key, question, is_refresh=True)
 
     def _forget(self, key: Key) -> None:
         entry = self._entries.pop(key, None)
@@ -216,6 +253,25 @@ class AnswerCache:
             keys.remove(key)
             if not keys:
                 del self._keys_of[key[_ACCOUNT]]
+
+
+@asynccontextmanager
+async def open_answer_cache(keep_seconds: float, shared: SharedAnswers | None) -> AsyncGenerator[AnswerCache]:
+    cache = AnswerCache(keep_seconds, shared)
+    hearing = asyncio.get_running_loop().create_task(cache.hear())
+    hearing.add_done_callback(_report_bug)
+    try:
+        yield cache
+    finally:
+        hearing.cancel()
+        await asyncio.gather(hearing, return_exceptions=True)
+        await cache.close()
+
+
+def _report_bug(hearing: asyncio.Task[None]) -> None:
+    """What other processes change is noticed later then, as without Valkey."""
+    if not hearing.cancelled() and (bug := hearing.exception()):
+        _log.error("answer_sharing_broke", exc_info=bug)
 
 
 @final

@@ -11,10 +11,9 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, TypeVar
 from uuid import UUID
 
-from aiohttp import ClientSession
-
 from corral.alpaca.activities import Activity, ActivityQuery, read_activities
 from corral.alpaca.call_summary import current_summary
+from corral.alpaca.calls import ApiRequest, Keys, RawAnswer
 from corral.alpaca.environments import Environment, Hosts
 from corral.alpaca.errors import AlpacaAuthError, AlpacaError, AlpacaServerError, NotAnAccount, ReadRefused, WrongShape
 from corral.alpaca.fields import Fields, read_documents, read_object
@@ -24,7 +23,8 @@ from corral.alpaca.orders import Order, OrderQuery, read_order, read_orders
 from corral.alpaca.portfolio_history import HistoryQuery, PortfolioHistory, read_portfolio_history
 from corral.alpaca.positions import Position, read_positions
 from corral.alpaca.rate_budget import BudgetLeft, Budgets
-from corral.alpaca.requests import ApiRequest, Keys, RawAnswer, RequestRunner, send_once
+from corral.alpaca.requests import RequestRunner, send_once
+from corral.alpaca.shared_answers import SharedAnswers
 from corral.alpaca.shared_budgets import SharedBudgets
 from corral.alpaca.transport import open_session
 from corral.secret import Secret
@@ -108,32 +108,35 @@ async def open_alpaca(
 ) -> AsyncGenerator["AlpacaClient"]:
     """Opens the pool of connections; one client serves the whole process, and every call ends in `timeout_seconds`.
 
-    With `valkey`, requests are counted together with those of the other processes.
+    With `valkey`, requests are counted together with those of the other processes, and answers are shared with them.
     """
     async with open_session(send_once, connect_seconds=timeout_seconds / 4, proxy=hosts.proxy) as session:
-        budgets = SharedBudgets(Budgets(), valkey)
-        yield AlpacaClient(session, hosts, budgets, timeout_seconds=timeout_seconds, max_body_bytes=max_body_bytes)
+        requests = RequestRunner(
+            session,
+            hosts,
+            SharedBudgets(Budgets(), valkey),
+            None if valkey is None else SharedAnswers(valkey),
+            timeout_seconds=timeout_seconds,
+        )
+        yield AlpacaClient(requests, max_body_bytes=max_body_bytes)
 
 
 class AlpacaClient:
     """Sends requests to Alpaca. Knows no users: callers must have checked that the keys may be used."""
 
-    def __init__(
-        self,
-        session: ClientSession,
-        hosts: Hosts,
-        budgets: SharedBudgets,
-        *,
-        timeout_seconds: float,
-        max_body_bytes: int,
-    ) -> None:
-        self._requests = RequestRunner(session, hosts, budgets, timeout_seconds=timeout_seconds)
+    def __init__(self, requests: RequestRunner, *, max_body_bytes: int) -> None:
+        self._requests = requests
         self._max_body_bytes = max_body_bytes
 
     @property
     def budgets(self) -> SharedBudgets:
         """The requests of all accounts' minutes, for callers that ask Alpaca by themselves."""
         return self._requests.budgets
+
+    @property
+    def answers(self) -> SharedAnswers | None:
+        """What this process shares with others of Alpaca's answers, if it does."""
+        return self._requests.answers
 
     def budget_left(self, budget_key: Hashable) -> BudgetLeft | None:
         """Returns the requests left in this minute; None if there was no request within it."""

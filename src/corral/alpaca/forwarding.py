@@ -17,9 +17,10 @@ from typing import Final, final
 from aiohttp import ClientError, ClientResponse, ClientSession, TraceConfig, TraceRequestHeadersSentParams
 from yarl import URL
 
+from corral.alpaca.calls import Keys
 from corral.alpaca.environments import Environment, Hosts
 from corral.alpaca.errors import AlpacaAuthError, AlpacaError, AlpacaServerError, DeadlineExceeded
-from corral.alpaca.requests import Keys, key_headers, send_once
+from corral.alpaca.requests import key_headers, send_once
 from corral.alpaca.transport import failure_of, open_session
 
 WHOLE_ANSWER_SECONDS: Final = 60.0

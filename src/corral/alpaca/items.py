@@ -10,10 +10,10 @@ from typing import Final, Generic, TypeVar, cast, final
 import structlog
 from structlog.typing import FilteringBoundLogger
 
+from corral.alpaca.calls import RawAnswer
 from corral.alpaca.environments import Environment
 from corral.alpaca.errors import Fault, WrongShape
 from corral.alpaca.fields import Fields, Read, required
-from corral.alpaca.requests import RawAnswer
 
 Item = TypeVar("Item")
 

@@ -3,12 +3,12 @@
 import re
 import time
 from asyncio import get_running_loop, timeout_at
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Hashable
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from http import HTTPStatus
-from typing import Final, NamedTuple
+from typing import Final
 
 import structlog
 from aiohttp import (
@@ -29,6 +29,7 @@ from tenacity.wait import wait_random_exponential
 from yarl import URL
 
 from corral.alpaca.call_summary import current_summary
+from corral.alpaca.calls import ApiRequest, Keys, RawAnswer
 from corral.alpaca.environments import Environment, Hosts
 from corral.alpaca.errors import (
     AlpacaAuthError,
@@ -41,13 +42,12 @@ from corral.alpaca.errors import (
     Unreachable,
     WrongShape,
 )
+from corral.alpaca.shared_answers import SharedAnswers
 from corral.alpaca.shared_budgets import SharedBudgets
 from corral.alpaca.transport import HungUp, failure_of
 from corral.logs import added_to_request_line
-from corral.secret import Secret
 
 MOST_ATTEMPTS: Final = 3
-LARGEST_ANSWER_BYTES: Final = 4 * 1024 * 1024  # 500 orders with four legs each, or 6,000 positions
 _PASSING: Final = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
 _BACKOFF: Final = wait_random_exponential(multiplier=0.2, max=1.0)  # full jitter
 _KEY_ID: Final = istr("APCA-API-KEY-ID")
@@ -57,38 +57,6 @@ _SENDABLE: Final = re.compile(r"[\x21-\x7e]{1,256}")
 _REQUEST_ID: Final = re.compile(r"[0-9a-fA-F-]{8,64}")
 
 _log: FilteringBoundLogger = structlog.get_logger("corral.alpaca")
-
-
-class Keys(NamedTuple):
-    api_key: Secret
-    secret_key: Secret
-
-
-@dataclass(frozen=True, slots=True)
-class ApiRequest:
-    """What is requested, for which account, and how much of the response is read.
-
-    `leaving` is how many requests of the account's minute are left to others; `parameters` are the URL's query.
-    """
-
-    environment: Environment
-    path: str
-    keys: Keys
-    budget_key: Hashable
-    parameters: Mapping[str, str] = field(default_factory=dict[str, str])
-    leaving: int = 0
-    max_body_bytes: int = LARGEST_ANSWER_BYTES
-
-
-@dataclass(frozen=True, slots=True)
-class RawAnswer:
-    """A complete response of any status. The body is empty if it was not read."""
-
-    status: int
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
-    answered_at: datetime
-    alpaca_request_id: str | None
 
 
 @dataclass(slots=True)
@@ -102,14 +70,28 @@ class _Call:
 class RequestRunner:
     """Sends requests over one connection pool, and counts them for each account and minute."""
 
-    def __init__(self, session: ClientSession, hosts: Hosts, budgets: SharedBudgets, *, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        session: ClientSession,
+        hosts: Hosts,
+        budgets: SharedBudgets,
+        answers: SharedAnswers | None,
+        *,
+        timeout_seconds: float,
+    ) -> None:
         self._session = session
+        self.answers = answers
         self._bases = {environment: hosts.trading(environment) for environment in Environment}
         self._timeout_seconds = timeout_seconds
         self.budgets = budgets
 
     async def get(self, request: ApiRequest) -> RawAnswer:
         """Returns a response of any status but 429. Only for reads, because it repeats the request after a failure."""
+        if self.answers is None:
+            return await self._get(request)
+        return await self.answers.get(request, partial(self._get, request))
+
+    async def _get(self, request: ApiRequest) -> RawAnswer:
         started = time.perf_counter()
         url = _address(self._bases[request.environment], request)
         call = _Call(request, url, give_up_at=get_running_loop().time() + self._timeout_seconds)

@@ -146,17 +146,17 @@ class SharedBudgets:
 
 
 def _name(valkey: "Valkey", key: Hashable) -> str:
-    return valkey.names.key("budget", *_parts(key))
+    return valkey.names.key("budget", *parts_of(key))
 
 
 def _member(valkey: "Valkey", grant_id: UUID) -> str:
     return valkey.names.member("grant", str(grant_id))
 
 
-def _parts(key: Hashable) -> Iterable[str]:
+def parts_of(key: Hashable) -> Iterable[str]:
     """The same text in every process, for the keys that are tuples of names and numbers."""
     if not isinstance(key, tuple):
         yield str(key)
         return
     for part in cast("tuple[Hashable, ...]", key):
-        yield from _parts(part)
+        yield from parts_of(part)

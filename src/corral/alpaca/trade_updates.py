@@ -26,6 +26,7 @@ from aiohttp import (
 )
 from structlog.typing import FilteringBoundLogger
 
+from corral.alpaca.calls import Keys
 from corral.alpaca.environments import Environment, Hosts
 from corral.alpaca.errors import (
     AlpacaAuthError,
@@ -40,7 +41,7 @@ from corral.alpaca.errors import (
 )
 from corral.alpaca.fields import Fields, read_object, required, text
 from corral.alpaca.orders import Order, read_order
-from corral.alpaca.requests import Keys, send_once
+from corral.alpaca.requests import send_once
 from corral.alpaca.transport import UNLIMITED, failure_of, open_session
 from corral.secret import Secret
 

@@ -182,7 +182,7 @@ async def _valkey(settings: Settings, database: Database) -> str | None:
             problem = None if valkey is None else valkey.problem
     except (ValkeyRefused, KeyringRefused) as refused:
         return str(refused)
-    return problem and f"{problem}; until then each process counts alone"
+    return problem and f"{problem}; until then each process works alone"
 
 
 async def _reachable(alpaca: AlpacaClient, environment: Environment) -> str | None:

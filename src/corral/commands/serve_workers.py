@@ -17,7 +17,8 @@ async def run_workers(
     log_format: Literal["console", "json"],
     has_colors: bool,
 ) -> None:
-    out.print(what_is_lost(workers, counts_together=settings.valkey_url is not None))
+    if settings.valkey_url is None and workers > 1:
+        out.print(what_is_lost(workers))
     if settings.database_url is None:
         say_that_first_start_takes_long(settings.data_dir)
 
@@ -29,10 +30,9 @@ async def run_workers(
     await supervise(settings, workers, announce, out.print, LogForm(log_format, has_colors))
 
 
-def what_is_lost(workers: int, *, counts_together: bool) -> str:
-    """Returns what several processes do worse than one."""
-    shared = "share request counts, but no answers or" if counts_together else "share no answers, request counts or"
+def what_is_lost(workers: int) -> str:
+    """Returns what several processes that work alone do worse than one."""
     return (
-        f"{workers} workers {shared} order streams: each follows accounts by itself, so Alpaca is asked up to "
-        f"{workers} times as often."
+        f"{workers} workers share no answers, request counts or order streams: each follows accounts by itself, so "
+        f"Alpaca is asked up to {workers} times as often. With CORRAL_VALKEY_URL they share them."
     )

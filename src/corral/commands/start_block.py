@@ -72,10 +72,10 @@ async def _remove_former(started: Started) -> list[str]:
 def _sharing(valkey: "Valkey | None") -> str:
     """What several processes have in common."""
     if valkey is None:
-        return "each process keeps everything in memory and counts alone; CORRAL_VALKEY_URL lets several count together"
+        return "each process works alone and keeps everything in memory; CORRAL_VALKEY_URL lets several work together"
     if valkey.is_here:
-        return "requests to Alpaca are counted by all processes together, through CORRAL_VALKEY_URL"
-    return f"CORRAL_VALKEY_URL cannot be used now: {valkey.problem}; each process counts alone until it can"
+        return "all processes watch accounts and count requests to Alpaca together, through CORRAL_VALKEY_URL"
+    return f"CORRAL_VALKEY_URL cannot be used now: {valkey.problem}; each process works alone until it can"
 
 
 def _tls(certificate: ServedCertificate | None) -> Iterator[str]:

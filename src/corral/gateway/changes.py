@@ -14,12 +14,12 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from corral.accounts.cache import AnswerCache
+from corral.alpaca.calls import Keys
 from corral.alpaca.client import AlpacaClient
 from corral.alpaca.errors import AlpacaAuthError, WrongShape
 from corral.alpaca.fields import read_object
 from corral.alpaca.forwarding import AnswerBroken, Api, Forwarded, ForwardedAnswer, Forwarder, NotForwarded
 from corral.alpaca.leaks import LeakDetector
-from corral.alpaca.requests import Keys
 from corral.audit.models import Action, Actor, ActorKind, NewEntry, Result
 from corral.audit.trail import AuditTrail, Pending
 from corral.gateway.answers import Send, media_type, read_whole, send_whole

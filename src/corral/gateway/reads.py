@@ -3,11 +3,11 @@
 from http import HTTPStatus
 from typing import Final, Never, final
 
+from corral.alpaca.calls import Keys
 from corral.alpaca.client import AlpacaClient
 from corral.alpaca.errors import AlpacaAuthError, ConnectionDropped, DeadlineExceeded, Unreachable
 from corral.alpaca.forwarding import AnswerBroken, ForwardedAnswer, Forwarder, NotForwarded
 from corral.alpaca.leaks import LeakDetector
-from corral.alpaca.requests import Keys
 from corral.gateway.answers import (
     MOST_HELD_BYTES,
     Send,

@@ -6,10 +6,10 @@ from http import HTTPStatus
 from time import perf_counter
 from typing import final
 
+from corral.alpaca.calls import Keys, RawAnswer
 from corral.alpaca.client import refusal_of
 from corral.alpaca.errors import AlpacaAuthError
 from corral.alpaca.forwarding import Api, Forwarded, ForwardedAnswer, NotForwarded
-from corral.alpaca.requests import Keys, RawAnswer
 from corral.credentials.reader import OpenCredential
 from corral.edge.problems import Headers
 from corral.gateway.answers import media_type

@@ -29,6 +29,7 @@ PROBE: Final = Script.of("""
 local key = KEYS[1]
 redis.call('SET', key, '1', 'PX', 60000)
 redis.call('GET', key)
+redis.call('PTTL', key)
 redis.call('TYPE', key)
 redis.call('DEL', key)
 redis.call('HSET', key, 'a', '1')
