@@ -87,14 +87,13 @@ class RequestRunner:
 
     async def get(self, request: ApiRequest) -> RawAnswer:
         """Returns a response of any status but 429. Only for reads, because it repeats the request after a failure."""
-        if self.answers is None:
-            return await self._get(request)
-        return await self.answers.get(request, partial(self._get, request))
+        ask = partial(self._get, request, give_up_at=get_running_loop().time() + self._timeout_seconds)
+        return await (ask() if self.answers is None else self.answers.get(request, ask))
 
-    async def _get(self, request: ApiRequest) -> RawAnswer:
+    async def _get(self, request: ApiRequest, *, give_up_at: float) -> RawAnswer:
         started = time.perf_counter()
         url = _address(self._bases[request.environment], request)
-        call = _Call(request, url, give_up_at=get_running_loop().time() + self._timeout_seconds)
+        call = _Call(request, url, give_up_at)
         outcome = await self._ask_in_time(call)
         if call.attempts:
             _log_outcome(request, outcome, call.attempts, time.perf_counter() - started)

@@ -114,19 +114,30 @@ class SharedAnswers:
         if scope is None or not scope.is_open or not scope.keep_seconds or not self._valkey.is_here:
             return await ask()
         keys, token = self._keys(request, scope), secrets.token_hex(8)
+        match await self._claim(keys, scope, token):
+            case RawAnswer() as answer:
+                return answer
+            case bytes() as stamp:
+                return await self._ask_and_put(keys, scope, ask, token=token, stamp=stamp)
+            case None:
+                return await ask()
+
+    async def _claim(self, keys: _Keys, scope: ShareScope, token: str) -> RawAnswer | bytes | None:
+        """Returns a shared answer; or the account's stamp, if the call is ours; or None, to make one for ourselves."""
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + CALL_SECONDS  # others may fail one after the other
         least_ms = _ms(scope.keep_seconds / 2) if scope.is_refresh else 0
-        try:
-            while True:
+        while loop.time() < give_up_at:
+            try:
                 outcome: list[Any] = await self._valkey.run(_CLAIM, keys, token, _ms(CALL_SECONDS), least_ms)
-                if outcome[0] == _FOUND:
-                    opened = self._opened(keys, scope, *outcome[1:])
-                    return opened or await ask()
-                if outcome[0] == _OURS:
-                    break
-                await asyncio.sleep(LOOK_SECONDS)
-        except ValkeyAway:
-            return await ask()
-        return await self._ask_and_put(keys, scope, ask, token=token, stamp=outcome[1])
+            except ValkeyAway:
+                return None
+            if outcome[0] == _FOUND:
+                return self._opened(keys, scope, *outcome[1:])
+            if outcome[0] == _OURS:
+                return outcome[1]
+            await asyncio.sleep(LOOK_SECONDS)
+        return None
 
     def change(self, account: Hashable) -> None:
         """The account has been changed: no process takes an answer that was asked for before."""
