@@ -102,7 +102,8 @@ class Reader:
             self.gap_at = time.monotonic()
         if event.kind == "order":
             order = event.data["id"]
-            self.told[order] = self.told.get(order, Decimal(0)) + Decimal(event.data["filled_since"])
+            before = Decimal(0) if event.data["event"] == "state" else self.told.get(order, Decimal(0))
+            self.told[order] = before + Decimal(event.data["filled_since"])
 
 
 @pytest.fixture
