@@ -99,7 +99,8 @@ class Reader:
         self.gaps += kind == "gap"
         if kind == "order":
             order = orjson.loads(data)
-            self.reported[order["id"]] = self.reported.get(order["id"], Decimal(0)) + Decimal(order["filled_since"])
+            before = Decimal(0) if order["event"] == "state" else self.reported.get(order["id"], Decimal(0))
+            self.reported[order["id"]] = before + Decimal(order["filled_since"])
 
 
 def main(minutes: float, speed: int) -> bool:
