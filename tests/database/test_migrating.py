@@ -200,6 +200,15 @@ async def test_a_compatible_migration_that_takes_long_is_undone(
     assert not await is_applied(server, database)
 
 
+async def test_an_incompatible_migration_that_is_canceled_is_undone(
+    server: ExternalPostgres, database: str, add_migration: AddMigration
+) -> None:
+    add_migration("-- Notes\nSET LOCAL statement_timeout = '100ms'; SELECT pg_sleep(10);")
+    with pytest.raises(DatabaseUnavailable):
+        await migrate.apply_migrations(server.dsn("corral_owner", database))
+    assert not await is_applied(server, database)
+
+
 def serving(server: ExternalPostgres, database: str) -> AbstractAsyncContextManager[Database]:
     """What a process of the former release has open."""
     return Database.open(server.dsn("corral_app", database))
@@ -209,6 +218,7 @@ async def test_an_incompatible_migration_is_refused_while_processes_run_and_name
     server: ExternalPostgres, database: str, add_migration: AddMigration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(running_processes, "_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(running_processes, "_LOOK_EVERY_SECONDS", 0.01)
     add_migration("-- compatible: before\nSELECT 1;", "0998_before")
     add_migration(_INCOMPATIBLE)
     owner = server.dsn("corral_owner", database)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -11,15 +12,18 @@ import asyncpg
 import pytest
 import time_machine
 
-from corral.errors import InternalError
+from corral.database.connection import Database
+from corral.errors import DatabaseUnavailable, InternalError
 from corral.identity import access_watch, api_tokens, queries
 from corral.identity.access_watch import AccessWatch
 from corral.identity.models import AuthUser, Scope
+from corral.identity.queries import AccessChanges
 from corral.identity.tokens import token_lookups
 from corral.stream.selection import EVERYTHING
 from corral.stream.subscriber import Subscriber
 from tests.access import browser
 from tests.conftest import Service, StartService
+from tests.log_lines import LogSince
 from tests.people import Person
 from tests.stream.sse_client import SOON, SseClient, listening_to, wait_until
 
@@ -279,3 +283,22 @@ async def test_what_every_process_has_seen_is_pruned(
             left = "SELECT count(*) FROM corral.access_changes WHERE user_id = $1"
             while await owner.fetchval(left, alice.user_id):  # noqa: ASYNC110 - a row, which tells nobody
                 await asyncio.sleep(0.05)
+
+
+async def test_pruning_that_fails_is_logged_and_tried_again(
+    start_service: StartService, log_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prune, pruned = queries.prune_access_changes, list[bool]()
+
+    async def fail_first(database: Database, settled: AccessChanges) -> None:
+        pruned.append(len(pruned) > 0)
+        if len(pruned) == 1:
+            raise DatabaseUnavailable
+        await prune(database, settled)
+
+    monkeypatch.setattr(access_watch, "PRUNE_EVERY_SECONDS", 0.05)
+    monkeypatch.setattr(queries, "prune_access_changes", fail_first)
+    log = LogSince(log_file)
+    async with start_service():
+        await log.awaited("access_changes_kept", failure="DatabaseUnavailable")
+        await wait_until(lambda: any(pruned))
