@@ -263,13 +263,13 @@ async def test_what_somebody_wrote_there_by_hand_is_never_an_answer(
     (place,) = await kept_in(server, one) - {name}
     match how:
         case "moved":
-            server.ask("SET", place, sealed)
+            server.ask("SET", place, sealed, "PX", "60000")
         case "altered":
-            server.ask("SET", place, sealed[:-1] + bytes([sealed[-1] ^ 1]))
+            server.ask("SET", place, sealed[:-1] + bytes([sealed[-1] ^ 1]), "PX", "60000")
         case "made up":
-            server.ask("SET", place, b" [[]]")
+            server.ask("SET", place, b" [[]]", "PX", "60000")
         case "empty":
-            server.ask("SET", place, b"")
+            server.ask("SET", place, b" ", "PX", "60000")
         case _:
             raise AssertionError(how)
     before = alpaca.calls
