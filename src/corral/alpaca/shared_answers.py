@@ -11,6 +11,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Awaitable, Callable, Hashable
 from contextvars import ContextVar
 from datetime import datetime
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
 from urllib.parse import urlencode
@@ -33,7 +34,6 @@ _CHANGES_SECONDS: Final = 600.0
 _MOST_CHANGES: Final = 1_000
 _WAIT_MS: Final = 2_000
 _READ_LIMIT_SECONDS: Final = 4.0
-_AGAIN_SECONDS: Final = 0.1
 _KIND: Final = "answer"
 _FOUND, _OURS = 1, 2
 
@@ -159,21 +159,10 @@ class SharedAnswers:
         `missed` is called when some changes may not have been heard.
         """
         while True:
-            try:
-                pipeline = await self._valkey.connect(limit_seconds=_READ_LIMIT_SECONDS)
-            except ValkeyAway:
-                await asyncio.sleep(_AGAIN_SECONDS)
-                continue
-            try:
-                await self._hear(pipeline, changed, missed)
-            except ValkeyAway:
-                missed()
-                await asyncio.sleep(_AGAIN_SECONDS)
-            finally:
-                await pipeline.close()
+            await self._valkey.read(partial(self._hear, changed, missed), limit_seconds=_READ_LIMIT_SECONDS)
 
-    async def _hear(self, pipeline: "Pipeline", changed: Callable[[str], object], missed: Callable[[], object]) -> None:
-        """Begins with what is still there: it costs nothing, and misses nothing."""
+    async def _hear(self, changed: Callable[[str], object], missed: Callable[[], object], pipeline: "Pipeline") -> None:
+        """Begins with what is still there: it costs nothing, and misses nothing. Raises ValkeyAway."""
         missed()
         last = "0-0"
         while True:

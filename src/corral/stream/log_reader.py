@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final, final
 from corral.logs import get_logger
 from corral.stream.account_log import Entry, entries_in
 from corral.stream.events import Position
-from corral.valkey.errors import ValkeyAway
 from corral.valkey.script import Script
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 WAIT_MS: Final = 2_000
 LIMIT_SECONDS: Final = 4.0  # without an answer, which comes after WAIT_MS at the latest, the connection is lost
 _ENTRIES_AT_ONCE: Final = 100  # of each log
-_AGAIN_SECONDS: Final = 0.1
 # The server looks at every followed log for each command, so that many of them are read less often.
 _PAUSE_FOR_EACH: Final = 0.000_01
 _START: Final = "0-0"
@@ -68,17 +66,7 @@ class LogReader:
             if not self._followed:
                 self._changed.clear()
                 await self._changed.wait()
-            try:
-                pipeline = await self._valkey.connect(limit_seconds=LIMIT_SECONDS)
-            except ValkeyAway:
-                await asyncio.sleep(_AGAIN_SECONDS)
-                continue
-            try:
-                await self._read(pipeline)
-            except ValkeyAway:
-                await asyncio.sleep(_AGAIN_SECONDS)
-            finally:
-                await pipeline.close()
+            await self._valkey.read(self._read, limit_seconds=LIMIT_SECONDS)
 
     async def _read(self, pipeline: "Pipeline") -> None:
         """Reads while anything is followed. Raises ValkeyAway."""

@@ -8,7 +8,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -84,8 +84,22 @@ class Valkey:
         """Sends one command. Raises ValkeyAway."""
         return await self._opened().ask(*command)
 
-    async def connect(self, *, limit_seconds: float) -> Pipeline:
-        """Returns a further connection, for commands that wait in the server. Raises ValkeyAway."""
+    async def read(self, read: Callable[[Pipeline], Awaitable[object]], *, limit_seconds: float) -> None:
+        """Calls `read` with a further connection, for commands that wait in the server. Returns when that is lost."""
+        try:
+            pipeline = await self._connect_further(limit_seconds=limit_seconds)
+        except ValkeyAway:
+            await asyncio.sleep(FIRST_PAUSE_SECONDS)
+            return
+        try:
+            await read(pipeline)
+        except ValkeyAway:
+            await asyncio.sleep(FIRST_PAUSE_SECONDS)
+        finally:
+            await pipeline.close()
+
+    async def _connect_further(self, *, limit_seconds: float) -> Pipeline:
+        """Raises ValkeyAway."""
         self._opened()
         try:
             async with asyncio.timeout(OPENING_SECONDS):
@@ -196,7 +210,7 @@ class Valkey:
         self.problem = reason
         if not self._is_reported:
             self._is_reported = True
-            _log.warning("valkey_away", reason=reason, effect="this process counts requests to Alpaca alone")
+            _log.warning("valkey_away", reason=reason, effect="this process works alone")
 
     def _repeat_if_unknown(
         self, answer: "asyncio.Future[Any]", script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | int]
