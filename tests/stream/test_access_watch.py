@@ -269,6 +269,28 @@ async def test_nothing_opens_when_the_watch_has_broken(
             watch_of(other).admit(alice.user_id)
 
 
+async def test_streams_go_on_when_only_the_pruning_has_broken(
+    start_service: StartService, alice: Person, log_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it leaves behind, the other processes delete."""
+    monkeypatch.setattr(access_watch, "PRUNE_EVERY_SECONDS", 0.2)
+    headers = {"Authorization": f"Bearer {alice.token}"}
+    async with start_service() as other, browser(other.url) as page, listening_to(page, headers=headers) as sse:
+        await sse.until("heartbeat")
+        load = queries.load_access_changes
+
+        async def load_or_break(database: Database, seen: str | None, *, most: int) -> AccessChanges:
+            if database is other.resources.database and not most:
+                raise ZeroDivisionError
+            return await load(database, seen, most=most)
+
+        log = LogSince(log_file)
+        monkeypatch.setattr(queries, "load_access_changes", load_or_break)
+        await log.awaited("access_watch_broke", level="error")
+        await looks(other, 2)
+        assert sse.ended_at is None
+
+
 async def test_what_every_process_has_seen_is_pruned(
     start_service: StartService, alice: Person, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
