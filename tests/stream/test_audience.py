@@ -9,6 +9,9 @@ import orjson
 from corral.alpaca.orders import Order
 from corral.stream.audience import Audience
 from corral.stream.events import Kind, Position, StreamEvent
+from corral.stream.news import Handover
+from corral.stream.order_tracker import state_event
+from corral.stream.shared_outlet import SharedOutlet
 from corral.stream.subscriptions import Subscription, Subscriptions
 from corral.stream.told import Told
 from tests.stream.test_order_tracker import states_of
@@ -83,3 +86,35 @@ async def test_before_a_holder_has_looked_at_the_orders_the_difference_is_not_kn
     audience.told = scanned()
     audience.begin_anew(Told(), Position(7, 1))
     assert [event.kind for event in heard] == [Kind.GAP]
+
+
+async def test_what_could_not_be_written_is_told_here_and_not_once_more_from_the_log() -> None:
+    """As by a process that has lost its lease: it has tracked the order, so nobody else would tell it here."""
+    audience, subscription, heard = audience_of_one()
+    audience.told = scanned()
+    audience.move(Position(7, 3))
+    outlet = SharedOutlet(audience, bool)
+    outlet.begin_writing(Handover(Position(7, 3)))
+    *_, last = states_of("a", [2], is_stamped=True)
+    outlet.publish(audience.told.tracker.reconcile([last]))
+    assert filled_in(heard) == []
+    await outlet.stop_writing()
+    assert filled_in(heard) == ["2.25"]
+    assert subscription.position is None
+    elsewhere = scanned()
+    for event in elsewhere.tracker.reconcile([last]):
+        elsewhere.take(event)
+    audience.begin_anew(elsewhere, Position(8, 2))
+    assert filled_in(heard) == ["2.25"]
+    assert subscription.position == Position(8, 2)
+
+
+async def test_the_state_after_a_gap_is_told_whole_whatever_was_told_before() -> None:
+    audience, _, heard = audience_of_one()
+    audience.told = scanned()
+    _, partly, last, _ = states_of("a", [2, 3], is_stamped=True)
+    audience.publish(audience.told.tracker.reconcile([partly]))
+    audience.begin_anew(Told(), Position(8, 1))
+    (state,) = map(state_event, scanned().tracker.reconcile([last]))
+    await audience.follow([state], Position(8, 2))
+    assert filled_in(heard) == ["2.25", "5.25"]

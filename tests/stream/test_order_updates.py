@@ -43,7 +43,7 @@ class Recorder:
         self.reconsidered = self.doubted
 
 
-def _listener() -> tuple[TradeUpdatesListener, Recorder]:
+def _listener(*, may_others_watch: bool = False) -> tuple[TradeUpdatesListener, Recorder]:
     reported = Recorder()
     line = TradeUpdatesListener(
         cast("TradeUpdates", None),
@@ -54,6 +54,7 @@ def _listener() -> tuple[TradeUpdatesListener, Recorder]:
         relay=cast("TradeRelay", None),
         permit=asyncio.Event().wait,
         is_place_doubtful=False,
+        may_others_watch=lambda: may_others_watch,
     )
     return line, reported
 
@@ -83,6 +84,15 @@ async def test_three_429s_in_a_row_mean_that_another_program_has_the_connection(
     assert "order_stream_taken" not in reported.codes
     assert _ended(line, limited()) >= 30
     assert reported.codes[-1] == "order_stream_taken"
+
+
+@pytest.mark.parametrize("failure", [SlotTaken(), limited()], ids=repr)
+async def test_while_other_processes_may_watch_the_account_no_other_program_is_said_to(failure: AlpacaError) -> None:
+    """As Valkey is away, nobody knows. Whoever finds the place free takes it soon."""
+    line, reported = _listener(may_others_watch=True)
+    waits = [_ended(line, failure) for _ in range(40)]
+    assert max(waits) <= SOON_SECONDS + 1
+    assert set(reported.codes) == {"order_stream_down"}
 
 
 async def test_429s_with_another_failure_between_them_mean_nothing() -> None:

@@ -133,11 +133,12 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def watch(*happens: tuple[float, Happening], seconds: float) -> Watched:
-    """What is read within so many seconds if this happens at these times."""
+def watch(*happens: tuple[float, Happening], seconds: float, before: Happening = bool) -> Watched:
+    """What is read within so many seconds if this happens at these times, and the other before the first read."""
 
     async def run() -> Watched:
         watched = Watched()
+        before(watched)
         polling = asyncio.ensure_future(watched.poller.run())
         for at, what in happens:
             await asyncio.sleep(at - now())
@@ -241,6 +242,26 @@ def test_a_fill_that_only_a_scan_finds_refreshes_positions() -> None:
     watched = watch((35, hears("new")), (40, fill_silently), seconds=60)
     found = watched.times("orders", since=40)[0]
     assert watched.times("positions", since=found)[0] <= found + 2.2
+
+
+def test_the_account_is_read_before_the_orders_also_with_keys_that_were_accepted_before() -> None:
+    """When what was told is lost: its time says which orders have ended so recently that they are part of the state."""
+
+    def accept(watched: Watched) -> None:
+        watched.page.is_accepted = True
+
+    reads = [what for _, what in watch(seconds=5, before=accept).reads]
+    assert reads[:2] == ["account", "orders"]
+
+
+def test_what_a_socket_could_not_tell_is_looked_for_when_it_has_opened() -> None:
+    """Without waiting for the interval, and once: a call more for each socket."""
+    for tenth in range(20):
+        at = 20 + tenth / 10
+        watched = watch((at, lambda watched: watched.poller.note_opening()), seconds=at + 5)
+        assert watched.times("orders", since=at)[0] <= at + CALL_SECONDS, at
+        usual = len(watch(seconds=at + 5).reads)
+        assert usual <= len(watched.reads) <= usual + 2, at
 
 
 def test_a_fill_during_a_read_of_positions_leads_to_another_one() -> None:

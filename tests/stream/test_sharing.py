@@ -121,6 +121,29 @@ async def test_when_the_last_watcher_of_the_one_leaves_the_other_takes_over_and_
             assert "order_stream_taken" not in {event.data["code"] for event in first.of("problem")}
 
 
+async def test_streams_lose_no_order_when_valkey_has_forgotten_everything(
+    pair: tuple[Service, Service], alice: Person, sandbox: Sandbox, server: Server
+) -> None:
+    """As after a restart, or a fail-over to a replica without the last writes: there is a gap, and then the state."""
+    key_id = await trading_key(sandbox)
+    credential = await alice.store(key_id)
+    async with trader(sandbox, key_id) as her, at(pair[0], alice) as first, at(pair[1], alice) as second:
+        await first.until("position")
+        await second.until("position")
+        for _ in range(3):
+            server.ask("FLUSHALL")
+            for _ in range(2):
+                await her.order(qty="0.001")
+            waiting = await her.rest()
+            await her.order(qty="0.002")
+            truth = filled(await her.orders())
+            for sse in (first, second):
+                await sse.wait_for(lambda sse=sse, truth=truth: filled_by_order(sse, credential["id"]) == truth)
+                await sse.until("order", id=waiting["id"])
+        assert not first.of("problem")
+        assert not second.of("problem")
+
+
 async def test_a_process_whose_keys_are_refused_leaves_the_account_to_another(
     pair: tuple[Service, Service], alice: Person, bob: Person, sandbox: Sandbox, owner: asyncpg.Connection
 ) -> None:

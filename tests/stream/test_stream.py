@@ -9,7 +9,7 @@ from aiohttp import ClientSession
 from tests.access import browser, sign_in_by_link
 from tests.conftest import Faults, Service
 from tests.people import Person, paper_key
-from tests.stream.sse_client import listening_to, wait_until
+from tests.stream.sse_client import PATIENCE, listening_to, wait_until
 
 
 async def test_a_stream_begins_with_the_account_state_and_a_heartbeat(alice: Person, bob: Person) -> None:
@@ -61,6 +61,9 @@ async def test_a_second_stream_begins_with_the_known_state_without_a_call(alice:
     credential = await alice.store(key_id)
     async with listening_to(alice.client) as first:
         await first.until("account-data")
+        async with asyncio.timeout(PATIENCE):
+            while not await faults.calls_of(key_id, "/orders"):  # noqa: ASYNC110 - the last call of its beginning
+                await asyncio.sleep(0.02)
         before = await faults.calls_of(key_id)
         async with listening_to(alice.client) as second:
             event = await second.until("heartbeat")

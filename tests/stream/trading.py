@@ -4,13 +4,13 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import ClientSession
 
 from corral_sandbox import Sandbox, secret_of
 from tests.people import paper_key
-from tests.stream.sse_client import SseClient
+from tests.stream.sse_client import Event
 
 Json = dict[str, Any]
 
@@ -69,7 +69,11 @@ async def trader(sandbox: Sandbox, key_id: str) -> AsyncGenerator[Trader]:
         yield somebody
 
 
-def filled_by_order(sse: SseClient, credential_id: str) -> dict[str, Decimal]:
+class Hearer(Protocol):
+    def of(self, kind: str, **fields: object) -> list[Event]: ...
+
+
+def filled_by_order(sse: Hearer, credential_id: str) -> dict[str, Decimal]:
     """By order, what all events together say was filled."""
     sums: dict[str, Decimal] = {}
     for event in sse.of("order", credential_id=credential_id):

@@ -37,6 +37,11 @@ class AccountState:
         self._account: Answer[AccountDataResponse] | None = None
         self._positions: dict[str, _Held] = {}
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the account was ever read."""
+        return self._account is not None
+
     def load(self, told: Iterable[StreamEvent]) -> None:
         """Takes what has been told of the account until now."""
         for event in told:

@@ -81,7 +81,10 @@ class Audience:
             self.told.take(event)
             news = event
             if self._ledger is not None and event.kind is Kind.ORDER:
-                news = self._ledger.catch_up(event)
+                if event.is_state:  # replaces what was told before
+                    self._ledger.note(event.body)
+                else:
+                    news = self._ledger.catch_up(event)
                 self._note_told(event.about)
             if news is not None:
                 self._send(news)

@@ -121,13 +121,23 @@ class Feed:
     def _watch_alone(self) -> Watch:
         frames = self.audience.frames
         watch = self._begin_watch(
-            self.audience, permit=always, has_listeners=lambda: len(frames) > 0, is_place_doubtful=False
+            self.audience,
+            permit=always,
+            has_listeners=lambda: len(frames) > 0,
+            is_place_doubtful=False,
+            may_others_watch=bool,
         )
         frames.on_interest = watch.relay.note_interest
         return watch
 
     def _begin_watch(
-        self, outlet: Outlet, *, permit: Permit, has_listeners: Callable[[], bool], is_place_doubtful: bool
+        self,
+        outlet: Outlet,
+        *,
+        permit: Permit,
+        has_listeners: Callable[[], bool],
+        is_place_doubtful: bool,
+        may_others_watch: Callable[[], bool],
     ) -> Watch:
         return Watch(
             self._accounts,
@@ -139,6 +149,7 @@ class Feed:
             has_listeners=has_listeners,
             permit=permit,
             is_place_doubtful=is_place_doubtful,
+            may_others_watch=may_others_watch,
         )
 
     def _take_turns(self, sharing: Sharing) -> Turns:

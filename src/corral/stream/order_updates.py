@@ -1,7 +1,7 @@
 """Listens to Alpaca's trade_updates for one account, while anyone subscribes to it."""
 
 import asyncio
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from http import HTTPStatus
 from math import inf
 from typing import Final, final
@@ -48,8 +48,12 @@ class TradeUpdatesListener:
         relay: TradeRelay,
         permit: Permit,
         is_place_doubtful: bool,
+        may_others_watch: Callable[[], bool],
     ) -> None:
-        """`is_place_doubtful` says that Alpaca may count the socket of another process, which is gone, for a while."""
+        """`is_place_doubtful` says that Alpaca may count the socket of another process, which is gone, for a while.
+
+        While other processes of Corral's may watch the account, too, nobody says that another program has its place.
+        """
         self._trade_updates = trade_updates
         self._subscriptions = subscriptions
         self._outlet = outlet
@@ -60,6 +64,7 @@ class TradeUpdatesListener:
         self._listening: asyncio.Task[None] | None = None
         self._permit = permit
         self._lost_at = asyncio.get_running_loop().time() if is_place_doubtful else -inf
+        self._may_others_watch = may_others_watch
         self._refusals = 0
         self._soon = Backoff(first=FIRST_WAIT_SECONDS, longest=SOON_SECONDS)
         self._broken = Backoff(first=FIRST_WAIT_SECONDS, longest=LONGEST_WAIT_SECONDS)
@@ -91,8 +96,7 @@ class TradeUpdatesListener:
         stable = loop.call_later(STABLE_SECONDS, self._mark_stable)
         try:
             self._refusals = 0
-            self._poller.is_connected = True
-            self._poller.scan_orders()
+            self._poller.note_opening()
             self._relay.begin(subscription.credential)
             while True:
                 await self._receive(connection)
@@ -136,7 +140,8 @@ class TradeUpdatesListener:
         limited = failure if isinstance(failure, AlpacaRateLimited) else None
         self._refusals = self._refusals + 1 if limited else 0
         least = limited.retry_after_seconds if limited else 0
-        if asyncio.get_running_loop().time() - self._lost_at < SOON_FOR_SECONDS:
+        may_be_ours = asyncio.get_running_loop().time() - self._lost_at < SOON_FOR_SECONDS
+        if may_be_ours or self._may_others_watch():
             return least + self._wait_after_loss(self._soon)
         if isinstance(failure, SlotTaken) or self._refusals >= REFUSALS_UNTIL_TAKEN:
             self._outlet.report("orders", OrdersPolled())

@@ -6,6 +6,7 @@ The account and its positions are read in turn. While nobody looks at the positi
 
 import asyncio
 import random
+from contextlib import suppress
 from math import inf
 from typing import Final, final
 
@@ -104,12 +105,13 @@ class Poller:
         self._fills_read = self._tracker.fills  # those that the positions are known to contain
         self._is_down = False  # whether the last request for the account failed
         self._joined = asyncio.Event()
+        self._opened = asyncio.Event()
         self._changed = asyncio.Event()
         self._summary = CallSummary()
         self._backoff = self._new_backoff()
         self._positions = _Read("positions", PositionsUnavailable, self._new_backoff())
         self._orders = _Read("order_list", OrdersUnavailable, self._new_backoff())
-        # The first pause has a random addition, so that feeds that started together do not stay synchronized.
+        # The first whole pause has a random addition, so that feeds that started together do not stay synchronized.
         self._phase = random.random()  # noqa: S311 - spreads load, guards nothing
 
     def wake(self) -> None:
@@ -126,6 +128,15 @@ class Poller:
         self._is_scan_due = True
         self.reconsider()
 
+    def note_opening(self) -> None:
+        """Called when the account's socket has opened. What it could not tell is looked for at once.
+
+        This ends an interval early. How often sockets open is limited by their `Backoff`.
+        """
+        self.is_connected = True
+        self.scan_orders()
+        self._opened.set()
+
     def close(self) -> None:
         self._summary.write()
 
@@ -139,22 +150,13 @@ class Poller:
             wait = await self._ask(subscription)
             pause = max(self._interval_seconds, self._accounts.polite_seconds(subscription.credential))
             interval = pause * (1 + self._phase)
-            self._phase = 0.0
-            await asyncio.sleep(began + interval - clock())
-            await self._wait_or_wake(wait)
+            if not await _wait(self._opened, began + interval - clock()):
+                self._phase = 0.0
+            await _wait(self._joined, wait)
             await self._pass_turn(pause)
 
     def _new_backoff(self) -> Backoff:
         return Backoff(first=2 * self._interval_seconds, longest=LONGEST_WAIT_SECONDS)
-
-    async def _wait_or_wake(self, seconds: float) -> None:
-        if seconds > 0:
-            try:
-                async with asyncio.timeout(seconds):
-                    await self._joined.wait()
-            except TimeoutError:
-                pass
-        self._joined.clear()
 
     async def _pass_turn(self, seconds: float) -> None:
         """Waits for so long if it is the positions' turn, nobody looks at them, and no other call is due."""
@@ -163,11 +165,7 @@ class Poller:
         if not is_turn_of_positions or self._is_call_due():
             return
         self._turns_since_scan += 1
-        try:
-            async with asyncio.timeout(seconds):
-                await self._changed.wait()
-        except TimeoutError:
-            pass
+        await _wait(self._changed, seconds)
 
     def _is_call_due(self) -> bool:
         return self._subscriptions.have_any_to_verify() or self._are_orders_due() or self._are_positions_due()
@@ -198,9 +196,13 @@ class Poller:
         return max(problem.retry_after or 0, self._backoff.next_seconds())
 
     def _next_read(self, subscription: Subscription) -> _Read | None:
-        """Returns None for the account, which is requested to verify new keys."""
+        """Returns None for the account, which is requested to verify new keys.
+
+        It is the first to be known, as its time says which orders have ended recently.
+        """
         self._turns_since_scan += 1
-        if not subscription.is_accepted or not subscription.is_polled or self._is_doubtful():
+        is_trusted = subscription.is_accepted and subscription.is_polled and not self._is_doubtful()
+        if not is_trusted or not self._state.is_known:
             return None
         if self._are_orders_due():
             return self._orders
@@ -286,3 +288,14 @@ class Poller:
         if not self.is_connected and asyncio.get_running_loop().time() < self._doubtful_until:
             turns = TURNS_BETWEEN_SCANS_IN_DOUBT
         return self._is_scan_due or self._turns_since_scan > turns
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> bool:
+    """Waits for so long, or until the event, which is then over. Returns whether it came."""
+    if seconds > 0:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await event.wait()
+    is_set = event.is_set()
+    event.clear()
+    return is_set

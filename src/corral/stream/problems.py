@@ -34,7 +34,7 @@ class OrdersPolled(Problem):
 
 
 class OrdersDelayed(Problem):
-    """Alpaca's order stream is down. Corral polls orders until it is back."""
+    """Alpaca's order stream can't be opened at the moment. Corral polls orders until it can."""
 
     status, code, title = 502, "order_stream_down", "Order updates delayed"
 

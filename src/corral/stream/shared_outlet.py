@@ -121,19 +121,27 @@ class SharedOutlet:
         self._pending.appendleft(_Pending(handover))
         self._changed.set()
 
-    def drop(self) -> None:
-        """Forgets what was not written: another process watches the account, and finds out by itself."""
-        self._pending.clear()
+    async def stop_writing(self) -> None:
+        """Tells in this process what was not written, as it is tracked: it would never be told here.
+
+        Whoever has the lease now finds out by itself, and what was told here more or less than there is worked out.
+        """
+        if any(isinstance(pending.news, StreamEvent | Trouble) for pending in self._pending):
+            self._audience.move(None)
+        await self._tell_rest()
         self._is_alone = True
 
     async def go_alone(self) -> None:
         """Tells in this process what was not written, and from now on everything."""
         self._audience.move(None)
+        await self._tell_rest()
+        self._is_alone = True
+        self.note_interest()
+
+    async def _tell_rest(self) -> None:
         while self._pending:
             pending = self._pending.popleft()
             await self._audience.deliver(pending.news, pending.through)
-        self._is_alone = True
-        self.note_interest()
 
     def note_tracked(self, begun: Sequence[Order] | None) -> None:
         """The last of them are kept, so that a process that was told more or less can tell the difference."""

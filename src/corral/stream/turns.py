@@ -33,7 +33,13 @@ _log = get_logger()
 
 class BeginWatch(Protocol):
     def __call__(
-        self, outlet: Outlet, *, permit: Permit, has_listeners: Callable[[], bool], is_place_doubtful: bool
+        self,
+        outlet: Outlet,
+        *,
+        permit: Permit,
+        has_listeners: Callable[[], bool],
+        is_place_doubtful: bool,
+        may_others_watch: Callable[[], bool],
     ) -> Watch: ...
 
 
@@ -63,7 +69,6 @@ class Turns:
         self._lease: Lease | None = None
         self._log: AccountLog | None = None
         self._is_alone = False
-        self._is_ahead = False  # whether orders were tracked whose events were not told
         self._is_missing = False  # whether an entry was missed, or the snapshot has something that is in none
         self._stirred = asyncio.Event()
         audience.frames.on_interest = self.note_interest
@@ -253,7 +258,7 @@ class Turns:
         Returns as `_prepare` does.
         """
         told, entries = Told.of(loaded), loaded.after(self._audience.position)
-        if entries is None or (told is None and self._is_ahead):
+        if entries is None:
             self._audience.begin_anew(told or Told(), loaded.last)
             is_whole = told is not None
         else:
@@ -262,7 +267,6 @@ class Turns:
             if told is not None:
                 self._audience.told = told
             is_whole = True
-        self._is_ahead = False
         return loaded.last if is_whole and self._audience.told.tracker.has_scanned else None
 
     async def _loaded(self) -> Loaded:
@@ -294,18 +298,16 @@ class Turns:
             permit=self._permit,
             has_listeners=self._has_listeners,
             is_place_doubtful=is_place_doubtful,
+            may_others_watch=lambda: self._is_alone,
         )
         if self._lease is not None:
             self._lease.has_socket = lambda: self.watch is not None and self.watch.is_connected
 
     async def _end_watch(self) -> None:
-        """What was not told by now is left to the process that has the lease."""
-        if self.watch is None:
-            return
-        watch, self.watch = self.watch, None
-        self._outlet.drop()
-        self._is_ahead = True
-        await watch.close()
+        if self.watch is not None:
+            watch, self.watch = self.watch, None
+            await watch.close()
+            await self._outlet.stop_writing()
 
     def _forget(self, lease: Lease) -> None:
         self._sharing.leases.forget(lease)

@@ -38,10 +38,12 @@ class Watch:
         has_listeners: Callable[[], bool],
         permit: Permit = always,
         is_place_doubtful: bool = False,
+        may_others_watch: Callable[[], bool] = bool,
     ) -> None:
         """Waits for the `permit` before each call. What has been told of the account is not told again.
 
-        `is_place_doubtful` says that Alpaca may count the socket of another process, which is gone, for a while.
+        `is_place_doubtful` says that Alpaca may count the socket of another process, which is gone, for a while, and
+        `may_others_watch` whether other processes may watch the account at this moment.
         """
         self._outlet = outlet
         self.relay = TradeRelay(accounts, outlet, has_listeners=has_listeners, permit=permit)
@@ -63,6 +65,7 @@ class Watch:
             relay=self.relay,
             permit=permit,
             is_place_doubtful=is_place_doubtful,
+            may_others_watch=may_others_watch,
         )
         self.tasks = [self._start(self._poller.run()), self._start(self._listener.run())]
 
