@@ -1,7 +1,8 @@
 """Real processes that share feeds over Valkey: `python -m benchmarks.sharing [PROCESSES] [ROUNDS]`.
 
 Prints the calls to Alpaca for an account beside those of one process, how long an order's event takes to a process
-without the account's socket, and how long nobody is told anything after the process with it was killed or ended.
+without the account's socket, how long nobody is told anything after the process with it was killed or ended, and how
+late orders are told after the loss of a host, whose place at Alpaca stays taken for a while.
 Needs valkey-server or redis-server.
 """
 
@@ -34,6 +35,8 @@ ACCOUNTS = 3
 COUNTED_SECONDS = 40.0
 ORDERS = 100
 PATIENCE = 120.0
+TAKEN_SECONDS = 90.0  # for which Alpaca counts a socket whose host was lost
+AT_ONCE_SECONDS = 0.25
 
 
 @dataclass
@@ -183,6 +186,7 @@ async def measure(folder: Path, processes: int, rounds: int) -> None:
         for how in (signal.SIGKILL, signal.SIGTERM):
             await _take_over(folder, shared, broker, people[1], how=how, rounds=rounds)
         await _last_tab(folder, shared, broker, people[2], rounds)
+        await _lost_host(folder, shared, broker, people[0])
 
 
 async def _calls(
@@ -286,6 +290,31 @@ async def _last_tab(folder: Path, settings: dict[str, str], broker: ClientSessio
                 seconds.append(slowest)
             await asyncio.sleep(7)
     print(f"slowest event after the last tab at the process with the socket: {_written(seconds)}", flush=True)
+
+
+async def _lost_host(folder: Path, settings: dict[str, str], broker: ClientSession, person: Owner) -> None:
+    async with AsyncExitStack() as stack:
+        fleet = Fleet(settings, folder / "log", stack)
+        lost, lost_url = await fleet.start()
+        _, url = await fleet.start()
+        taken = {"key_id": person.key_ids[0], "times": 1, "stream": {"slot_held_ms": int(1000 * TAKEN_SECONDS)}}
+        async with broker.put("_faults", json={"faults": [taken]}) as answer:
+            assert answer.status == 200, await answer.text()
+        await fleet.read(lost_url, person).until_ready()
+        await asyncio.sleep(2)
+        stays = fleet.read(url, person)
+        await stays.until_ready()
+        lost.kill()
+        ended = time.monotonic()
+        late: list[float] = []
+        while late[-5:] != [*filter(AT_ONCE_SECONDS.__gt__, late[-5:])] or len(late) < 5:
+            began = time.monotonic()
+            late.append(await stays.until_told(await _place(broker, person)) - began)
+            await asyncio.sleep(0.5)
+        print(f"after the loss of a host, until orders are told at once again: {time.monotonic() - ended:.0f} s")
+        print(f"  the first order until it was told: {late[0]:.1f} s; those after it: {_written(late[1:])}", flush=True)
+        async with broker.delete("_faults"):
+            pass
 
 
 async def _place(broker: ClientSession, person: Owner) -> str:

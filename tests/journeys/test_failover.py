@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,8 +19,13 @@ from corral.database.connection import READ_ONLY, Database
 from corral.database.migrate import apply_migrations
 from corral.errors import DatabaseUnavailable, Overloaded
 from corral.identity.access_watch import AccessHorizon
+from corral_sandbox import Sandbox
 from tests.journeys.clusters import ExternalPostgres, external_postgres
-from tests.journeys.program import PATIENCE, corral, running
+from tests.journeys.program import PATIENCE, corral, free_port, running
+from tests.people import key_pair
+from tests.stream.sse_client import SseClient, listening_to
+from tests.stream.trading import Trader, filled, filled_by_order, trader, trading_key
+from tests.valkey.servers import Server
 
 
 @asynccontextmanager
@@ -122,6 +127,61 @@ async def test_the_first_answer_about_access_after_a_fail_over_is_about_everybod
                 while (first := await changed_since(horizon)) == "no answer":
                     pass
             assert first is None
+
+
+async def test_streams_go_on_without_a_gap_at_every_process_after_a_fail_over(
+    folder: Path, against_sandbox: dict[str, str], sandbox: Sandbox
+) -> None:
+    """While nobody's rights are known, streams end. What happened then is told afterwards."""
+    async with AsyncExitStack() as stack:
+        primary = await stack.enter_async_context(external_postgres())
+        standby = await stack.enter_async_context(standby_of(primary))
+        settings: dict[str, Any] = {
+            **against_sandbox,
+            "data_dir": folder,
+            "database_url": address("corral_app", primary, standby),
+            "database_owner_url": address("corral_owner", primary, standby),
+            "valkey_url": stack.enter_context(Server("valkey", folder / "valkey")).url,
+        }
+        urls: list[str] = []
+        for _ in range(2):
+            started = running("serve", **settings | {"port": free_port()})
+            urls.append(await (await stack.enter_async_context(started)).url())
+        assert (await corral("users", "add", "alice@corral.example", **settings)).status == 0
+        made = await corral("tokens", "create", "alice@corral.example", "--name", "failover", **settings)
+        headers = {"Authorization": f"Bearer {made.out.strip()}"}
+        clients = [await stack.enter_async_context(ClientSession(url, headers=headers)) for url in urls]
+        key_id = await trading_key(sandbox)
+        her = await stack.enter_async_context(trader(sandbox, key_id))
+        stored = {"nickname": "mine", **key_pair(key_id)}
+        async with clients[0].post("/api/credentials", json=stored) as answer:
+            assert answer.status == 201, await answer.text()
+            credential_id = (await answer.json())["id"]
+        before = [await stack.enter_async_context(listening_to(client)) for client in clients]
+        for sse in before:
+            await sse.until("position")
+        await her.order(qty="0.001")
+        for sse in before:
+            await until_all_told(sse, credential_id, her)
+        await caught_up(primary, standby)
+        await crash(primary)
+        for sse in before:
+            await sse.until_end()
+        await her.order(qty="0.002")
+        await promote(standby)
+        await statuses_until_well(clients[0])
+        await statuses_until_well(clients[1])
+        await her.order(qty="0.003")
+        for sse, client in zip(before, reversed(clients), strict=True):  # each at the other process
+            again = await stack.enter_async_context(listening_to(client, last_event_id=sse.last_id))
+            again.heard[:0] = sse.heard
+            await until_all_told(again, credential_id, her)
+            assert not again.of("gap")
+
+
+async def until_all_told(sse: SseClient, credential_id: str, who: Trader) -> None:
+    truth = filled(await who.orders())
+    await sse.wait_for(lambda: filled_by_order(sse, credential_id) == truth, patience=PATIENCE)
 
 
 async def changed_since(horizon: AccessHorizon) -> frozenset[UUID] | str | None:

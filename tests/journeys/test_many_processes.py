@@ -18,7 +18,8 @@ from tests.people import Person
 from tests.stream.sse_client import SseClient, listening_to
 from tests.stream.test_feeds import handshakes
 from tests.stream.trading import Trader, filled, filled_by_order, trader, trading_key
-from tests.valkey.servers import Server
+from tests.valkey.conftest import until
+from tests.valkey.servers import Sentinel, Server
 
 PATIENCE = 120.0
 
@@ -153,3 +154,37 @@ async def test_without_valkey_each_process_goes_on_alone_and_afterwards_they_sha
         assert not hers.of("gap")
         assert not bobs.of("gap")
         assert await handshakes(sandbox, key_id) <= before + 1
+
+
+async def test_streams_stay_open_over_a_fail_over_of_valkey_and_nothing_is_lost(
+    fleet: Fleet, alice: Person, bob: Person, sandbox: Sandbox, folder: Path
+) -> None:
+    """The replica may have been behind. Then there is a gap, and after it the state."""
+    with (
+        Server("valkey", folder / "one") as primary,
+        Server("valkey", folder / "two", replicaof=f"127.0.0.1 {primary.port}") as replica,
+        Sentinel("valkey", folder / "sentinel", primary) as sentinel,
+    ):
+        await until(sentinel.knows_replica, "the Sentinel knows the replica")
+        fleet.settings["valkey_url"] = sentinel.url
+        programs = [await fleet.start() for _ in range(2)]
+        async with trading(sandbox, alice) as (key_id, credential, her):
+            his = await bob.store(key_id)
+            hers = await fleet.listen(programs[0][1], alice)
+            bobs = await fleet.listen(programs[1][1], bob)
+            for sse in (hers, bobs):
+                await sse.until("position")
+            await her.order(qty="0.001")
+            await until_summed(hers, credential, her)
+            await until_summed(bobs, his, her)
+            primary.kill()
+            while replica.role() != b"master":
+                await her.order(qty="0.0001")
+                await asyncio.sleep(0.5)
+            for program, _ in programs:
+                await program.logs("valkey_back")
+            for number in range(4):  # also once they share again
+                await asyncio.sleep(1)
+                await her.order(qty=f"0.00{number + 1}")
+                await until_summed(hers, credential, her)
+                await until_summed(bobs, his, her)

@@ -1,4 +1,4 @@
-"""Whatever happens to processes and to Valkey: a reader without a gap is told of each order what was filled, once.
+"""Whatever happens to processes, to Valkey and to the network: each fill is told once to a reader without a gap.
 
 It may go on for longer: `pytest tests/journeys/test_random_processes.py --random-minutes 10`.
 """
@@ -11,12 +11,14 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from aiohttp import ClientError, ClientSession
 
+from corral.database.embedded.instance import EmbeddedDatabase
 from corral_sandbox import Sandbox
+from tests.cables import Cable, cable_to_database, cable_to_port
 from tests.conftest import Faults
 from tests.journeys.program import Running, free_port, running
 from tests.people import Person
@@ -33,37 +35,60 @@ PATIENCE = 240.0
 
 
 @dataclass
+class Process:
+    """One that runs, over cables of its own."""
+
+    program: Running
+    url: str
+    database: Cable
+    valkey: Cable
+    stack: AsyncExitStack
+
+
+@dataclass
 class Processes:
     """Those that run. One that is killed is replaced."""
 
     settings: dict[str, str]
-    running: list[tuple[Running, str, AsyncExitStack]] = field(
-        default_factory=list[tuple[Running, str, AsyncExitStack]]
-    )
+    postgres: EmbeddedDatabase
+    server: Server
+    running: list[Process] = field(default_factory=list[Process])
 
     async def start(self) -> None:
         stack = AsyncExitStack()
-        program = await stack.enter_async_context(running("serve", **self.settings, port=free_port()))
-        self.running.append((program, await program.url(), stack))
+        database, dsn = await stack.enter_async_context(cable_to_database(self.postgres))
+        valkey = await stack.enter_async_context(cable_to_port(self.server.port))
+        own = {"port": free_port(), "database_url": dsn, "valkey_url": f"valkey://127.0.0.1:{valkey.port}"}
+        program = await stack.enter_async_context(running("serve", **self.settings | own))
+        self.running.append(Process(program, await program.url(), database, valkey, stack))
 
     async def replace(self, how: signal.Signals) -> None:
         chosen = random.choice(self.running)
         self.running.remove(chosen)
-        program, _, stack = chosen
-        await program.stop(how)
-        await stack.aclose()
+        await chosen.program.stop(how)
+        await chosen.stack.aclose()
         await self.start()
 
     async def pause(self) -> None:
-        program, _, _ = random.choice(self.running)
-        program.process.send_signal(signal.SIGSTOP)
+        process = random.choice(self.running).program.process
+        process.send_signal(signal.SIGSTOP)
         await asyncio.sleep(random.uniform(0.5, 6))
-        program.process.send_signal(signal.SIGCONT)
+        process.send_signal(signal.SIGCONT)
+
+    async def part(self, *names: Literal["database", "valkey"]) -> None:
+        """One process has no network to these for a while: either nothing arrives, or connections are reset."""
+        chosen, is_cut = random.choice(self.running), random.choice([True, False])
+        cables = [getattr(chosen, name) for name in names]
+        for cable in cables:
+            (cable.cut if is_cut else cable.pull)()
+        await asyncio.sleep(random.uniform(0.5, 8))
+        for cable in cables:
+            cable.mend()
 
     async def end(self) -> None:
-        for program, _, stack in self.running:
-            program.process.send_signal(signal.SIGCONT)
-            await stack.aclose()
+        for process in self.running:
+            process.program.process.send_signal(signal.SIGCONT)
+            await process.stack.aclose()
 
 
 @dataclass
@@ -80,7 +105,7 @@ class Reader:
     async def read(self) -> None:
         headers = {"Authorization": f"Bearer {self.person.token}"}
         while True:
-            _, url, _ = random.choice(self.processes.running)
+            url = random.choice(self.processes.running).url
             try:
                 async with asyncio.timeout(random.uniform(3, 15)), ClientSession(url, headers=headers) as session:
                     await self._listen(session)
@@ -114,6 +139,7 @@ def server(folder: Path) -> Server:
 async def test_what_is_told_adds_up_whatever_happens(
     against_sandbox: dict[str, str],
     on_the_runs_database: dict[str, str],
+    postgres: EmbeddedDatabase,
     server: Server,
     alice: Person,
     bob: Person,
@@ -123,7 +149,7 @@ async def test_what_is_told_adds_up_whatever_happens(
 ) -> None:
     minutes: float = request.config.getoption("--random-minutes") or USUAL_MINUTES
     usual = {name: value for name, value in against_sandbox.items() if name != "port"}
-    processes = Processes(usual | on_the_runs_database | {"valkey_url": server.url})
+    processes = Processes(usual | on_the_runs_database, postgres, server)
     key_id = await trading_key(sandbox)
     ids = [(person, (await person.store(key_id))["id"]) for person in (alice, bob)]
     readers = [Reader(person, credential_id, processes) for person, credential_id in ids for _ in range(2)]
@@ -184,6 +210,9 @@ async def happen(processes: Processes, server: Server, *, until: float) -> list[
         "kill": lambda: processes.replace(signal.SIGKILL),
         "end": lambda: processes.replace(signal.SIGTERM),
         "pause": processes.pause,
+        "part from the database": lambda: processes.part("database"),
+        "part from valkey": lambda: processes.part("valkey"),
+        "part from both": lambda: processes.part("database", "valkey"),
         "restart valkey": restart_valkey,
         "freeze valkey": freeze_valkey,
     }

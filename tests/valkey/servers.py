@@ -98,6 +98,12 @@ class Server:
         listed = self.ask("CLIENT", "LIST")
         return str(listed).count("addr=") - str(listed).count("laddr=") - 1
 
+    def role(self) -> object:
+        """b"master" of a primary."""
+        role = self.ask("ROLE")
+        assert isinstance(role, list)
+        return role[0]  # pyright: ignore[reportUnknownVariableType]
+
     def _configuration(self) -> list[str]:
         return []
 
@@ -133,6 +139,9 @@ class Sentinel(Server):
     @property
     def url(self) -> str:
         return f"{self.scheme}+sentinel://127.0.0.1:{self.port}/corral"
+
+    def knows_replica(self) -> bool:
+        return "b'slave'" in str(self.ask("SENTINEL", "REPLICAS", "corral"))
 
     def _configuration(self) -> list[str]:
         return [str(self._file), "--sentinel"]

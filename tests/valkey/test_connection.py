@@ -213,7 +213,7 @@ async def test_a_fail_over_behind_sentinels_is_followed(
         Server(engine, tmp_path / "two", replicaof=f"127.0.0.1 {primary.port}") as replica,
         Sentinel(engine, tmp_path / "sentinel", primary) as sentinel,
     ):
-        await until(lambda: _knows_replica(sentinel), "the Sentinel knows the replica")
+        await until(sentinel.knows_replica, "the Sentinel knows the replica")
         async with opened(sentinel.address, vault) as valkey:
             key = valkey.names.key("test")
             assert await valkey.run(WRITE, [key], "1") == b"1"
@@ -221,7 +221,7 @@ async def test_a_fail_over_behind_sentinels_is_followed(
                 primary.kill()
             else:
                 await until(lambda: _is_replaced(sentinel), "the Sentinel finds the replica fit")
-            await until(lambda: _role(replica) == b"master", "promoted")
+            await until(lambda: replica.role() == b"master", "promoted")
             await until(lambda: _wrote_to(valkey) == replica.port, "followed")
             assert await valkey.run(WRITE, [key], "2") == b"2"
             assert replica.ask("GET", key) == b"2"
@@ -241,22 +241,11 @@ async def test_a_cut_off_primary_is_left(engine: Engine, tmp_path: Path, vault: 
             await until(lambda: _wrote_to(valkey) == promoted.port, "followed")
 
 
-def _knows_replica(sentinel: Server) -> bool:
-    replicas = sentinel.ask("SENTINEL", "REPLICAS", "corral")
-    return "b'slave'" in str(replicas)
-
-
 def _is_replaced(sentinel: Server) -> bool:
     try:
         return sentinel.ask("SENTINEL", "FAILOVER", "corral") in {b"OK", True}
     except redis.ResponseError as error:
         return "INPROG" in str(error)
-
-
-def _role(server: Server) -> object:
-    role = server.ask("ROLE")
-    assert isinstance(role, list)
-    return role[0]  # pyright: ignore[reportUnknownVariableType]
 
 
 def _wrote_to(valkey: Valkey) -> int | None:
