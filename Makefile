@@ -1,6 +1,6 @@
 # Everything is installed into this folder (.tools, .venv) and nowhere else.
 .DEFAULT_GOAL := help
-.PHONY: help install dev run wheel test coverage journeys calendar races firefox breakages clients image fuzz check \
+.PHONY: help install dev run wheel test coverage journeys ordinary calendar races firefox breakages clients image fuzz check \
   format bench map pictures lock clean
 PYTHON ?= python3
 BIN := .venv/bin
@@ -14,6 +14,8 @@ PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses=6 --di
 EVERY_LINE := $(BIN)/coverage report --fail-under=100 \
   --include='src/corral/vault/*,src/corral/database/*,src/corral/identity/*,src/corral/people/*,src/corral/credentials/*,src/corral/grants/*,\
 src/corral/audit/*,src/corral/backup/*'
+# Tests of what several processes do together, which does not depend on who runs them.
+TOGETHER := $(patsubst %,tests/journeys/test_%.py,failover many_processes proxies random_processes rolling_restart upgrades)
 # A Friday's close, its weekend, a half day, turns of years, both changes of daylight saving time, holidays, a leap day.
 ODD_MOMENTS := 2026-12-04T16:00-05:00 2026-12-05T23:59-05:00 2026-12-06T12:00-05:00 2026-12-24T13:30-05:00 \
   2026-12-31T23:59:45-05:00 2027-01-01T12:00-05:00 2027-03-14T03:00-04:00 2027-03-26T09:29:45-04:00 \
@@ -48,6 +50,8 @@ coverage: .venv/.dev-installed ## run them and see that they reach all that they
 	@$(EVERY_LINE) --format=total >/dev/null || $(EVERY_LINE)
 journeys: .venv/.dev-installed ## of the tests, those that start the program itself
 	$(PYTEST) tests/journeys tests/database tests/vault
+ordinary: .venv/.dev-installed ## of the tests, those in which an ordinary user does otherwise than root
+	$(PYTEST) $(filter-out $(TOGETHER),$(wildcard tests/journeys/test_*.py)) tests/database tests/vault
 calendar: .venv/.dev-installed ## what knows a calendar, at each half hour of two weeks and on the odd days of years
 	$(PYTEST) tests/sandbox/test_any_day.py --every-moment
 	@for at in $(ODD_MOMENTS); do echo "At $$at:"; $(PYTEST) --at=$$at $(USE_A_BROKER) || exit 1; done

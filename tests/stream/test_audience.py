@@ -20,16 +20,27 @@ if TYPE_CHECKING:
     from corral.credentials.reader import OpenCredential
 
 
+class One:
+    """An audience, and those who joined it."""
+
+    def __init__(self) -> None:
+        self.subscriptions = Subscriptions()
+        self.audience = Audience(self.subscriptions)
+
+    def join(self) -> tuple[Subscription, list[StreamEvent]]:
+        told: list[StreamEvent] = []
+        stored = SimpleNamespace(id=uuid4(), refused_at=None)
+        credential = cast("OpenCredential", SimpleNamespace(stored=stored))
+        subscription = Subscription(credential, lambda _whose, event: told.append(event))
+        self.subscriptions.add(subscription)
+        self.audience.accept(subscription)
+        return subscription, told
+
+
 def audience_of_one() -> tuple[Audience, Subscription, list[StreamEvent]]:
-    told: list[StreamEvent] = []
-    stored = SimpleNamespace(id=uuid4(), refused_at=None)
-    credential = cast("OpenCredential", SimpleNamespace(stored=stored))
-    subscriptions = Subscriptions()
-    subscription = Subscription(credential, lambda _whose, event: told.append(event))
-    subscriptions.add(subscription)
-    audience = Audience(subscriptions)
-    audience.accept(subscription)
-    return audience, subscription, told
+    one = One()
+    subscription, told = one.join()
+    return one.audience, subscription, told
 
 
 def filled_in(events: list[StreamEvent]) -> list[str]:
@@ -118,3 +129,34 @@ async def test_the_state_after_a_gap_is_told_whole_whatever_was_told_before() ->
     (state,) = map(state_event, scanned().tracker.reconcile([last]))
     await audience.follow([state], Position(8, 2))
     assert filled_in(heard) == ["2.25", "5.25"]
+
+
+async def test_who_begins_while_more_was_told_here_than_is_in_the_log_is_not_told_too_little() -> None:
+    """It begins with what is in the log, and what the others were told of the order before would never reach it."""
+    one = One()
+    audience, (_, heard) = one.audience, one.join()
+    audience.told = scanned()
+    _, partly, last, _ = states_of("a", [2, 3], is_stamped=True)
+    audience.publish(audience.told.tracker.reconcile([partly]))  # alone
+    audience.begin_anew(scanned(), Position(7, 3))
+    late, heard_late = one.join()
+    await audience.follow(scanned().tracker.reconcile([last]), Position(7, 4))
+    assert filled_in(heard) == ["2.25", "3.00"]
+    assert filled_in(heard_late) == ["5.25"]
+    assert late.position == Position(7, 4)
+
+
+async def test_fills_after_a_gap_are_counted_from_the_state_that_followed_it() -> None:
+    audience, _, heard = audience_of_one()
+    audience.told = scanned()
+    _, partly, between, last, _ = states_of("a", [2, 3, 4], is_stamped=True)
+    audience.publish(audience.told.tracker.reconcile([partly]))
+    elsewhere = scanned()
+    elsewhere.take(StreamEvent(Kind.ACCOUNT_DATA, b'{"last_updated": "2026-11-25T10:02:00+00:00"}'))
+    for event in elsewhere.tracker.reconcile([between]):
+        elsewhere.take(event)
+    elsewhere.tracker.reconcile([states_of("b", [2], is_stamped=True)[-1]])  # and its event is not kept
+    audience.begin_anew(elsewhere, Position(8, 2))
+    assert Kind.GAP in {event.kind for event in heard}
+    await audience.follow(elsewhere.tracker.reconcile([last]), Position(8, 3))
+    assert filled_in(heard) == ["2.25", "5.25", "4.00"]

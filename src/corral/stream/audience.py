@@ -8,6 +8,7 @@ from corral.credentials.reader import OpenCredential
 from corral.stream.events import GAP, Described, Kind, Position, StreamEvent
 from corral.stream.frame_listeners import FrameListeners
 from corral.stream.news import FramesMissed, Handover, Liveness, News, SocketFrame, Trouble
+from corral.stream.order_tracker import state_event
 from corral.stream.subscriptions import Part, Subscription, Subscriptions
 from corral.stream.told import Told
 
@@ -53,7 +54,7 @@ class Audience:
     the log.
     """
 
-    __slots__ = ("_ahead", "_ledger", "_subscriptions", "frames", "position", "told")
+    __slots__ = ("_ahead", "_late", "_ledger", "_subscriptions", "frames", "position", "told")
 
     def __init__(self, subscriptions: Subscriptions) -> None:
         self.frames = FrameListeners(subscriptions)
@@ -65,6 +66,7 @@ class Audience:
         # Of these orders, more was told here than is in the log. Until it is there, too, no position in the log says
         # what a client has received.
         self._ahead: set[str] = set()
+        self._late: set[Subscription] = set()  # which have begun meanwhile, with what is in the log
 
     def known(self) -> list[StreamEvent]:
         return self.told.state()
@@ -72,6 +74,8 @@ class Audience:
     def accept(self, subscription: Subscription) -> None:
         """Its keys were accepted by a call of this process: from now on it receives events, after the known state."""
         subscription.position = self._shown_position()
+        if self._ahead:
+            self._late.add(subscription)
         if self._subscriptions.accept(subscription, self.told.state()):
             for part, problem in self.told.problems.items():
                 subscription.report(part, problem)
@@ -79,23 +83,21 @@ class Audience:
     def publish(self, events: Iterable[StreamEvent]) -> None:
         for event in events:
             self.told.take(event)
-            news = event
-            if self._ledger is not None and event.kind is Kind.ORDER:
-                if event.is_state:  # replaces what was told before
-                    self._ledger.note(event.body)
-                else:
-                    news = self._ledger.catch_up(event)
+            if self._ledger is None or event.kind is not Kind.ORDER:
+                self._send(event)
+            elif event.is_state:
+                self._send_state([event])
                 self._note_told(event.about)
-            if news is not None:
-                self._send(news)
+            else:
+                self._send_new(event, self._ledger.catch_up(event))
+                self._note_told(event.about)
 
     def refresh(self, event: StreamEvent) -> None:
         self.told.take(event)
 
     def note_tracked(self, begun: Sequence[Order] | None) -> None:
         """Subscriptions have begun before the first scan, so the orders are not part of what they began with."""
-        for event in self.told.begin(begun or ()):
-            self._send(event)
+        self._send_state(self.told.begin(begun or ()))
 
     def report(self, part: Part, problem: Described | None) -> None:
         if problem is None:
@@ -154,17 +156,20 @@ class Audience:
         self.move(position)
         self.frames.set_live(is_live=told.is_live)
         self.frames.end()
-        difference = self._difference(former)
+        events = self._difference(former)
+        if events is None:
+            events = [GAP, *told.state()]
+        self._note_state(events)
         self._ahead = set() if self._ledger is None else self._ledger.ahead_of(told.tracker)
+        self._late.clear()
         self.move(position)
-        for event in difference if difference is not None else [GAP, *told.state()]:
+        for event in events:
             self._send(event)
         for part in former.problems.keys() | told.problems.keys():
             self.report(part, told.problems.get(part))
 
     def tell_gap(self) -> None:
-        for event in [GAP, *self.told.state()]:
-            self._send(event)
+        self._send_state([GAP, *self.told.state()])
 
     def has_told(self) -> bool:
         """Whether anybody here has been told something of the account, and is to be told the rest."""
@@ -177,6 +182,8 @@ class Audience:
         """An event of the order is in the log now."""
         if order_id in self._ahead and self._ledger is not None:
             self._ahead &= self._ledger.ahead_of(self.told.tracker)
+            if not self._ahead:
+                self._late.clear()
             self.move(self.position)
 
     def _difference(self, former: Told) -> list[StreamEvent] | None:
@@ -185,13 +192,34 @@ class Audience:
             return []
         self._ledger = self._ledger or former.tracker
         if (
-            not self._ledger.has_scanned
+            self._late
+            or not self._ledger.has_scanned
             or not self.told.tracker.has_scanned
             or not self._ledger.is_within(self.told.tracker, self.told.orders)
         ):
             return None
         orders = [self._ledger.catch_up(event) for event in self.told.orders.values()]
         return [*self.told.events(), *self.told.closed_since(former), *filter(None, orders)]
+
+    def _note_state(self, events: Iterable[StreamEvent]) -> None:
+        """How an order is, as a whole, replaces what was told of it before."""
+        for event in events:
+            if event.is_state and self._ledger is not None:
+                self._ledger.note(event.body)
+
+    def _send_state(self, events: Sequence[StreamEvent]) -> None:
+        self._note_state(events)
+        for event in events:
+            self._send(event)
+
+    def _send_new(self, event: StreamEvent, news: StreamEvent | None) -> None:
+        """Sends what is new in an event, but to those who have been told less how its order is."""
+        late = self._late if event.about in self._ahead else ()
+        for subscription in self._subscriptions.accepted():
+            if subscription in late:
+                subscription.publish(state_event(event))
+            elif news is not None:
+                subscription.publish(news)
 
     def _send(self, event: StreamEvent) -> None:
         for subscription in self._subscriptions.accepted():
