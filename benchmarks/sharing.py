@@ -1,8 +1,9 @@
 """Real processes that share feeds over Valkey: `python -m benchmarks.sharing [PROCESSES] [ROUNDS]`.
 
-Prints the calls to Alpaca for an account beside those of one process, how long an order's event takes to a process
-without the account's socket, how long nobody is told anything after the process with it was killed or ended, and how
-late orders are told after the loss of a host, whose place at Alpaca stays taken for a while.
+Prints the calls to Alpaca for an account beside those of one process, and what they leave to the owner's program; how
+long an order's event takes to a process without the account's socket; how long nobody is told anything after the
+process with it was killed or ended; and how late orders are told after the loss of a host, whose place at Alpaca stays
+taken for a while.
 Needs valkey-server or redis-server.
 """
 
@@ -34,6 +35,7 @@ from corral_sandbox import secret_of, serve_sandbox
 ACCOUNTS = 3
 COUNTED_SECONDS = 40.0
 ORDERS = 100
+PROGRAMS_CALLS = 90
 PATIENCE = 120.0
 TAKEN_SECONDS = 90.0  # for which Alpaca counts a socket whose host was lost
 AT_ONCE_SECONDS = 0.25
@@ -182,6 +184,7 @@ async def measure(folder: Path, processes: int, rounds: int) -> None:
         for number in range(2, processes + 1):
             several = await _calls(folder, shared, broker, people, number)
             print(f"  {number} processes {several:.1f}, {several / one:.2f} times as many", flush=True)
+        await _owners_program(folder, shared, people[0], processes)
         await _latency(folder, shared, broker, people[0], processes)
         for how in (signal.SIGKILL, signal.SIGTERM):
             await _take_over(folder, shared, broker, people[1], how=how, rounds=rounds)
@@ -204,6 +207,26 @@ async def _calls(
         async with broker.get("_requests") as answer:
             counts = (await answer.json())["key_ids"]
         return statistics.fmean(sum(counts[person.key_ids[0]]["paths"].values()) for person in people)
+
+
+async def _owners_program(folder: Path, settings: dict[str, str], person: Owner, processes: int) -> None:
+    """It asks once a second, while somebody watches the account at each process. Alpaca allows 200 calls a minute."""
+    (key_id,) = person.key_ids
+    headers = {"APCA-API-KEY-ID": key_id, "APCA-API-SECRET-KEY": secret_of(key_id)}
+    async with AsyncExitStack() as stack:
+        limited = await stack.enter_async_context(serve_sandbox(port=0))
+        own = {"CORRAL_ALPACA_PAPER_URL": limited.paper_url, "CORRAL_ALPACA_LIVE_URL": limited.live_url}
+        fleet = Fleet(settings | own | {"CORRAL_ALPACA_DATA_URL": limited.url}, folder / "log", stack)
+        for _ in range(processes):
+            _, url = await fleet.start()
+            await fleet.read(url, person).until_ready()
+        program = await stack.enter_async_context(ClientSession(headers=headers))
+        refused = 0
+        for _ in range(PROGRAMS_CALLS):
+            async with program.get(f"{limited.paper_url}/v2/account") as answer:
+                refused += answer.status == 429
+            await asyncio.sleep(1)
+    print(f"429s of the owner's program at one call a second: {refused} of {PROGRAMS_CALLS}", flush=True)
 
 
 async def _latency(
