@@ -62,3 +62,4 @@ async def test_a_page_at_another_process_than_the_one_with_a_socket_gets_its_pos
         await line.until("fill", placed)
         await sse.until("order", id=placed["id"], status="filled")
         await sse.until("position", symbol="BTCUSD")
+        assert not sse.of("gap"), "the process with the socket has polled, and not this one after taking over"

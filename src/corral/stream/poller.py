@@ -201,8 +201,8 @@ class Poller:
         It is the first to be known, as its time says which orders have ended recently.
         """
         self._turns_since_scan += 1
-        is_trusted = subscription.is_accepted and subscription.is_polled and not self._is_doubtful()
-        if not is_trusted or not self._state.is_known:
+        is_polled = subscription.is_accepted and self._subscriptions.is_polled_with(subscription)
+        if not is_polled or self._is_doubtful() or not self._state.is_known:
             return None
         if self._are_orders_due():
             return self._orders

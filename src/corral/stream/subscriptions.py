@@ -164,9 +164,13 @@ class Subscriptions:
         """Returns whether the keys of any are to be used soon, to find out whether they are accepted."""
         return self._to_verify is not None or not all(subscription.is_accepted for subscription in self._turns)
 
+    def is_polled_with(self, subscription: Subscription) -> bool:
+        """Returns whether its keys are used for the account's polls: also for those of other processes."""
+        return subscription.is_polled or self.is_polled_elsewhere
+
     def _wants_call(self, subscription: Subscription) -> bool:
-        is_polled = subscription.is_polled or self.is_polled_elsewhere
-        return is_polled or not subscription.is_accepted or subscription is self._to_verify
+        is_unproved = not subscription.is_accepted or subscription is self._to_verify
+        return is_unproved or self.is_polled_with(subscription)
 
     async def next_unproved(self) -> Subscription:
         """Returns one whose keys have not been accepted. Waits until there is any."""
