@@ -35,7 +35,7 @@ async def refusal(url: str, vault: Vault) -> str:
 
 
 async def test_a_cluster_is_refused(engine: Engine, tmp_path: Path, vault: Vault, patient: None) -> None:
-    with Server(engine, tmp_path / "server", cluster_enabled="yes") as server:
+    with Server(engine, tmp_path / "server", cluster_enabled="yes", cluster_port=str(free_port())) as server:
         assert "cluster mode disabled" in await refusal(server.url, vault)
 
 
