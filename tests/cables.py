@@ -59,6 +59,7 @@ class Cable:
         carrier = asyncio.get_running_loop().create_task(self._carry_both_ways(reader, writer))
         self._carriers.add(carrier)
         carrier.add_done_callback(self._carriers.discard)
+        carrier.add_done_callback(lambda _: writer.close())  # also of one that was cancelled before it began
 
     async def _carry_both_ways(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         ends = [writer]

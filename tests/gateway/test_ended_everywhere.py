@@ -13,7 +13,7 @@ from corral.people.operators import disable_person
 from corral.valkey import client as valkey_client
 from tests.access import browser, sign_in_by_link
 from tests.conftest import Service, StartService
-from tests.gateway.conftest import Program
+from tests.gateway.conftest import Program, key_headers
 from tests.gateway.test_trade_stream import Line, hearing
 from tests.grants.conftest import GrantOwner
 from tests.stream.sse_client import SOON, SseClient, listening_to
@@ -84,15 +84,13 @@ class Everything:
         """No read of the program's gets through any more."""
         async with browser(service.url) as client:
             while True:
-                headers = {name: self.bot.grant[field] for name, field in _KEYS.items()}
-                async with client.get("/alpaca/v2/account", headers=headers) as answer:
+                async with client.get("/alpaca/v2/account", headers=key_headers(self.bot.grant)) as answer:
                     if answer.status == status:
                         return
                     assert answer.status == 200, await answer.text()
                 await asyncio.sleep(0.02)
 
 
-_KEYS: Final = {"APCA-API-KEY-ID": "key_id", "APCA-API-SECRET-KEY": "secret_key"}
 _SIGNED_OUT: Final = "unauthenticated"
 _INACTIVE: Final = "credential_inactive"
 _WAYS: Final = [

@@ -41,8 +41,8 @@ class _Pending:
 class SharedOutlet:
     """Of one account in one process. What is told comes here first, and to subscriptions only after it was written.
 
-    So the subscriptions of all processes get the same events in the same order, and nothing is told under a lease that
-    is over.
+    So the subscriptions of all processes get the same events in the same order, and nothing is written under a lease
+    that is over.
     """
 
     def __init__(self, audience: Audience, is_wanted: Callable[[], bool]) -> None:
@@ -122,9 +122,9 @@ class SharedOutlet:
         self._changed.set()
 
     async def stop_writing(self) -> None:
-        """Tells in this process what was not written, as it is tracked: it would never be told here.
+        """Tells in this process what was not written: it is tracked, so nobody would tell it here later.
 
-        Whoever has the lease now finds out by itself, and what was told here more or less than there is worked out.
+        Whoever has the lease now finds out by itself. `Audience.begin_anew` then tells the difference.
         """
         if any(isinstance(pending.news, StreamEvent | Trouble) for pending in self._pending):
             self._audience.move(None)
