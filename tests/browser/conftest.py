@@ -30,6 +30,7 @@ FOREIGN_ERRORS = (
     "The page\N{RIGHT SINGLE QUOTATION MARK}s settings blocked the loading of a resource (frame-ancestors)",
 )
 TIMEOUT_MS = 120_000  # a busy machine is slow
+TIME = r"(\w{3} \d{1,2}, (\d{4}, )?)?\d\d:\d\d ET"  # has its day if that is over, and its year if that is over
 
 Browsing = Callable[..., AbstractAsyncContextManager[BrowserContext]]
 

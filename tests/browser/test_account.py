@@ -57,7 +57,7 @@ async def test_the_chart_follows_equity_and_leaves_the_wheel_to_the_page(
         # The wheel scrolls the page, also where the pointer is over the chart.
         await plot.scroll_into_view_if_needed()
         await plot.hover()
-        await expect(readout).to_contain_text(re.compile(r"\w{3}, \w{3} \d+, \d\d:\d\d ET"))
+        await expect(readout).to_contain_text(re.compile(r"\w{3}, \w{3} \d+, (\d{4}, )?\d\d:\d\d ET"))
         before = await page.evaluate("scrollY")
         await page.mouse.wheel(0, 120)
         await wait_until(page, f"scrollY > {before}")

@@ -8,12 +8,12 @@ import re
 from playwright.async_api import expect
 
 from tests.accounts.alpaca_lists import POSITION
-from tests.browser.conftest import Browsing, wait_until
+from tests.browser.conftest import TIME, Browsing, wait_until
 from tests.browser.stalling_proxy import stalling_proxy
 from tests.conftest import Faults, Service
 from tests.people import Person, paper_key
 
-_LINE = re.compile(r"^Disconnected at \d\d:\d\d ET\. Reconnecting…$")
+_LINE = re.compile(rf"^Disconnected at {TIME}\. Reconnecting…$")
 _COLORS = "[...document.querySelectorAll('data.money')].map((node) => getComputedStyle(node).color)"
 _COUNT_STREAMS = """
 globalThis.streams = [];

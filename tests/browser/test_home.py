@@ -7,13 +7,13 @@ import pytest
 from playwright.async_api import Locator, Page, expect
 
 from corral_sandbox import Sandbox
-from tests.browser.conftest import TIMEOUT_MS, Browsing, open_page, wait_until
+from tests.browser.conftest import TIME, TIMEOUT_MS, Browsing, open_page, wait_until
 from tests.conftest import Faults
 from tests.people import Person, live_key, paper_key
 from tests.stream.trading import trading_key
 
 _ACCOUNT = "/v2/account"
-_STALE = re.compile(r"No update since \d\d:\d\d ET")
+_STALE = re.compile(rf"No update since {TIME}")
 
 
 async def test_a_stale_card_keeps_its_figures_and_recovers(browsing: Browsing, alice: Person, faults: Faults) -> None:
@@ -185,7 +185,7 @@ async def test_a_lost_connection_shows_since_when_and_keeps_the_figures(browsing
         await expect(_equity(card)).to_contain_text("$")
         await page.route("**/api/stream?*", lambda route: route.abort())
         await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # reopens the stream
-        await expect(state).to_contain_text(re.compile(r"Disconnected at \d\d:\d\d ET\. Reconnecting"))
+        await expect(state).to_contain_text(re.compile(rf"Disconnected at {TIME}\. Reconnecting"))
         since = await state.locator("time").get_attribute("datetime")
         await expect(_equity(card)).to_be_visible()
         async with page.expect_event("requestfailed"):
