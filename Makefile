@@ -15,7 +15,7 @@ EVERY_LINE := $(BIN)/coverage report --fail-under=100 \
   --include='src/corral/vault/*,src/corral/database/*,src/corral/identity/*,src/corral/people/*,src/corral/credentials/*,src/corral/grants/*,\
 src/corral/audit/*,src/corral/backup/*'
 # Tests of what several processes do together, which does not depend on who runs them.
-TOGETHER := $(patsubst %,tests/journeys/test_%.py,failover many_processes proxies random_processes upgrades)
+TOGETHER := $(patsubst %,tests/journeys/test_%.py,failover many_processes proxies random_processes rolling_restart upgrades)
 # A Friday's close, its weekend, a half day, turns of years, both changes of daylight saving time, holidays, a leap day.
 ODD_MOMENTS := 2026-12-04T16:00-05:00 2026-12-05T23:59-05:00 2026-12-06T12:00-05:00 2026-12-24T13:30-05:00 \
   2026-12-31T23:59:45-05:00 2027-01-01T12:00-05:00 2027-03-14T03:00-04:00 2027-03-26T09:29:45-04:00 \

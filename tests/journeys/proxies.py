@@ -108,7 +108,8 @@ async def caddy(proxy: Proxy, text: str | None = None) -> AsyncGenerator[Running
 
 
 @asynccontextmanager
-async def haproxy(proxy: Proxy) -> AsyncGenerator[Running]:
+async def haproxy(proxy: Proxy, **replaced: str) -> AsyncGenerator[Running]:
+    """With more of the page's text `replaced`, such as how often it tries again."""
     both = proxy.folder / "both.pem"
     both.write_bytes(proxy.files.certificate.read_bytes() + proxy.files.key.read_bytes())
     both.chmod(0o600)
@@ -116,6 +117,7 @@ async def haproxy(proxy: Proxy) -> AsyncGenerator[Running]:
         "docs/deploy.md",
         "haproxy",
         **{"bind :443": f"bind 127.0.0.1:{proxy.port}", "/etc/haproxy/corral.pem": both},
+        **replaced,
     )
     file = proxy.folder / "haproxy.cfg"
     file.write_text(page)
