@@ -160,3 +160,17 @@ async def test_fills_after_a_gap_are_counted_from_the_state_that_followed_it() -
     assert Kind.GAP in {event.kind for event in heard}
     await audience.follow(elsewhere.tracker.reconcile([last]), Position(8, 3))
     assert filled_in(heard) == ["2.25", "5.25", "4.00"]
+
+
+async def test_after_a_gap_orders_that_ended_long_ago_are_told_if_they_were_not() -> None:
+    audience, _, heard = audience_of_one()
+    audience.told = scanned()
+    *_, long_over = states_of("a", [2], is_stamped=True)
+    elsewhere = scanned()
+    elsewhere.take(StreamEvent(Kind.ACCOUNT_DATA, b'{"last_updated": "2026-11-25T14:00:00+00:00"}'))
+    for event in elsewhere.tracker.reconcile([long_over]):
+        elsewhere.take(event)
+    elsewhere.tracker.reconcile([states_of("b", [2], is_stamped=True)[-1]])  # and its event is not kept
+    audience.begin_anew(elsewhere, Position(8, 2))
+    assert [event.kind for event in heard] == [Kind.GAP, Kind.ACCOUNT_DATA, Kind.ORDER]
+    assert filled_in(heard) == ["2.25"]

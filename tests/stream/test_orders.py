@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+import time
+from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID
 
 import pytest
 
+from corral.stream import told
 from corral_sandbox import Sandbox
 from tests.conftest import Faults, Service
 from tests.people import Person
@@ -107,6 +110,27 @@ async def test_events_add_up_to_alpacas_state_for_every_fault_of_the_socket(
         assert {event.data["id"] for event in heard.of("order")} == set(known)
         finals = {event.data["id"]: event.data["status"] for event in heard.of("order")}
         assert finals == {order_id: order["status"] for order_id, order in known.items()}
+
+
+async def test_after_a_gap_the_state_has_all_orders_that_ended_since_the_last_known_event(
+    alice: Person, bob: Person, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key_id = await trading_key(sandbox)
+    await alice.store(key_id)
+    async with trader(sandbox, key_id) as her, listening_to(alice.client) as sse:
+        await sse.until("account-data")
+        done = await her.order()
+        await sse.until("order", id=done["id"], status="filled")
+        monkeypatch.setattr(told, "RECENTLY", timedelta(hours=-1))  # as if all of this had happened long ago
+        async with listening_to(alice.client) as fresh:
+            await fresh.until("heartbeat")
+            assert not fresh.of("order")
+        for hours, is_told in ((2, True), (0, False)):
+            began = int((time.time() - 3600 * hours) * 1e6)
+            async with listening_to(alice.client, last_event_id=f"{began:016x}{'0' * 16}-7") as back:
+                await back.until("heartbeat")
+                assert [event.kind for event in back.heard[:2]] == ["gap", "account-data"]
+                assert bool(back.of("order", id=done["id"], event="state")) == is_told
 
 
 async def test_the_owners_program_keeps_its_connection(alice: Person, sandbox: Sandbox, faults: Faults) -> None:

@@ -1,8 +1,10 @@
 """Several processes with subscriptions to one account: one of them watches it, and all tell the same."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID, uuid4
 
@@ -10,6 +12,7 @@ import asyncpg
 import pytest
 from aiohttp import ClientSession
 
+from corral.stream import told
 from corral.stream.events import Position, event_id_of, joined, place_of, places_in
 from corral.stream.feed import Feed
 from corral.valkey import client as valkey_client
@@ -314,3 +317,22 @@ async def test_a_position_that_the_log_does_not_have_is_a_gap_of_its_account(
                 gap = await second.until("gap")
                 assert gap.data["credential_id"] == credential["id"]
                 await second.until("account-data", credential_id=credential["id"])
+
+
+async def test_the_state_after_such_a_gap_has_all_orders_that_ended_since_the_position(
+    pair: tuple[Service, Service], alice: Person, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key_id = await trading_key(sandbox)
+    credential = await alice.store(key_id)
+    async with trader(sandbox, key_id) as her, at(pair[0], alice) as first:
+        await first.until("account-data")
+        done = await her.order()
+        await first.until("order", id=done["id"], status="filled")
+        monkeypatch.setattr(told, "RECENTLY", timedelta(hours=-1))  # as if all of this had happened long ago
+        for hours, is_told in ((2, True), (0, False)):
+            position = Position(int((time.time() - 3600 * hours) * 1e6), 2**20)
+            known = event_id_of("0" * 16, 1, place_of(UUID(credential["id"]), position))
+            async with at(pair[1], alice, known) as second:
+                await second.until("heartbeat")
+                assert second.of("gap", credential_id=credential["id"])
+                assert bool(second.of("order", id=done["id"], event="state")) == is_told

@@ -1,6 +1,7 @@
 """Who receives an account's events in this process, whichever process asks Alpaca for them."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, final
 
 from corral.alpaca.orders import Order
@@ -68,8 +69,9 @@ class Audience:
         self._ahead: set[str] = set()
         self._late: set[Subscription] = set()  # which have begun meanwhile, with what is in the log
 
-    def known(self) -> list[StreamEvent]:
-        return self.told.state()
+    def known(self, since: datetime | None = None) -> list[StreamEvent]:
+        """As `Told.state`."""
+        return self.told.state(since)
 
     def accept(self, subscription: Subscription) -> None:
         """Its keys were accepted by a call of this process: from now on it receives events, after the known state."""
@@ -158,7 +160,7 @@ class Audience:
         self.frames.end()
         events = self._difference(former)
         if events is None:
-            events = [GAP, *told.state()]
+            events = [GAP, *told.state(), *self._missing_in_state()]
         self._note_state(events)
         self._ahead = set() if self._ledger is None else self._ledger.ahead_of(told.tracker)
         self._late.clear()
@@ -200,6 +202,15 @@ class Audience:
             return None
         orders = [self._ledger.catch_up(event) for event in self.told.orders.values()]
         return [*self.told.events(), *self.told.closed_since(former), *filter(None, orders)]
+
+    def _missing_in_state(self) -> list[StreamEvent]:
+        """Returns the orders of which less was told here, although they ended too long ago to be part of the state."""
+        told, ledger = self.told, self._ledger
+        if ledger is None:
+            return []
+        names = {event.about for event in told.state()}
+        behind = (order_id for order_id, entry in told.tracker.entries() if ledger.is_behind(order_id, entry))
+        return [state_event(told.orders[each]) for each in behind if each in told.orders and each not in names]
 
     def _note_state(self, events: Iterable[StreamEvent]) -> None:
         """How an order is, as a whole, replaces what was told of it before."""

@@ -1,9 +1,12 @@
 """The events of a stream, and how they are written as server-sent events (WHATWG HTML §9.2)."""
 
 import re
+import secrets
+import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import blake2b
 from typing import Final, NamedTuple, Self
@@ -13,6 +16,8 @@ import orjson
 
 from corral.errors import Problem
 
+_TIME_LETTERS: Final = 16
+_TIME: Final = re.compile(f"[0-9a-f]{{{_TIME_LETTERS}}}")
 _LONGEST_SEQUENCE: Final = 15
 MOST_PLACES: Final = 200  # in an event's id, which has at most 4 KB then
 _NAME_BYTES: Final = 4
@@ -152,6 +157,26 @@ def event_text(event: StreamEvent, *, credential_id: UUID | None, sequence: int,
 def retry_text(milliseconds: int) -> bytes:
     """How long a client waits before it reconnects."""
     return b"retry: %d\n\n" % milliseconds
+
+
+def new_epoch() -> str:
+    """Returns what identifies the numbers of one hub: when it began, and what no other has."""
+    return f"{time.time_ns() // 1000:0{_TIME_LETTERS}x}{secrets.token_hex(8)}"
+
+
+def begun_at(event_id: str) -> datetime | None:
+    """Returns when the numbers in an event's id began: the event is later. None if it does not say so."""
+    letters = event_id[:_TIME_LETTERS]
+    if not _TIME.fullmatch(letters):
+        return None
+    return moment_of(int(letters, 16))
+
+
+def moment_of(microseconds: int) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(microseconds / 1e6, UTC)
+    except (ValueError, OverflowError, OSError):  # an id that nobody here has made
+        return None
 
 
 def event_id_of(epoch: str, sequence: int, places: str = "") -> str:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import Context
+from datetime import datetime
 from typing import final
 
 from corral.accounts.reader import AccountReader
@@ -91,8 +92,8 @@ class Feed:
         self.members.discard(subscription)
         self._subscriptions.remove(subscription)
 
-    def known(self) -> Iterable[StreamEvent]:
-        return self.audience.known()
+    def known(self, since: datetime | None) -> Iterable[StreamEvent]:
+        return self.audience.known(since)
 
     async def told_between(self, after: Position, until: Position) -> Sequence[Entry] | None:
         """Returns what was told after one position and up to another; None if a part of that is no longer there."""
@@ -231,9 +232,9 @@ class Feeds:
     def want_positions(self, subscription: Subscription, *, is_wanted: bool) -> None:
         self._feeds[_account_of(subscription)].want_positions(subscription, is_wanted=is_wanted)
 
-    def known(self, subscription: Subscription) -> Iterable[StreamEvent]:
-        """Returns nothing for a subscription whose own keys have not been accepted yet."""
-        return self._feeds[_account_of(subscription)].known() if subscription.is_accepted else []
+    def known(self, subscription: Subscription, since: datetime | None) -> Iterable[StreamEvent]:
+        """As `Told.state`. Returns nothing for a subscription whose own keys have not been accepted yet."""
+        return self._feeds[_account_of(subscription)].known(since) if subscription.is_accepted else []
 
     async def told_between(
         self, subscription: Subscription, after: Position, until: Position

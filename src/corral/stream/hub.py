@@ -1,10 +1,10 @@
 """One hub per user: the events of all of their accounts, numbered in one sequence, for all of their streams."""
 
 import asyncio
-import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from itertools import chain
 from typing import Final, Protocol, final
 from uuid import UUID
@@ -22,6 +22,7 @@ from corral.stream.events import (
     event_id_of,
     event_text,
     joined,
+    new_epoch,
     problem_event,
     sequence_in,
 )
@@ -97,7 +98,7 @@ class AccountFeeds(Protocol):
 
     def want_positions(self, subscription: Subscription, *, is_wanted: bool) -> None: ...
 
-    def known(self, subscription: Subscription) -> Iterable[StreamEvent]: ...
+    def known(self, subscription: Subscription, since: datetime | None) -> Iterable[StreamEvent]: ...
 
     async def told_between(
         self, subscription: Subscription, after: Position, until: Position
@@ -134,7 +135,7 @@ class Hub:
     def __init__(self, user_id: UUID, feeds: AccountFeeds, log: OrderLog | None = None) -> None:
         self.user_id = user_id
         self._log = log or OrderLog()
-        self.epoch = secrets.token_hex(8)
+        self.epoch = new_epoch()
         self.heartbeats = 0
         self.is_loaded = False  # whether its user's active credentials have been subscribed to
         self.streams: set[Listener] = set()
@@ -215,15 +216,17 @@ class Hub:
             may_be_sent = frame.is_final or frame.credential_id is None or frame.credential_id in self._subscriptions
             yield frame.text if may_be_sent and selection.includes(frame.kind, frame.credential_id) else b""
 
-    def state(self, selection: Selection, *, after_gap: bool) -> Iterator[bytes]:
+    def state(self, selection: Selection, *, after_gap: bool, since: datetime | None = None) -> Iterator[bytes]:
         """Returns the known state of the selected accounts as of the newest number. Only the final heartbeat has an id.
+
+        It has all orders that have changed after `since`.
 
         So a client that is interrupted in the middle has no id to resume from, and starts again.
         """
         sequence = self._buffer.newest
         known: list[tuple[UUID | None, StreamEvent]] = [(None, GAP)] if after_gap else []
         for credential_id, subscription in self._subscriptions.items():
-            known += [(credential_id, event) for event in self._feeds.known(subscription)]
+            known += [(credential_id, event) for event in self._feeds.known(subscription, since)]
             known += [(credential_id, event) for event in subscription.problems()]
         known += [(missing, problem_event(CredentialSwitchedOff())) for missing in self.missing(selection)]
         texts = (

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from itertools import chain
 from typing import Final, NamedTuple, Protocol
 from uuid import UUID
@@ -15,6 +16,7 @@ from corral.stream.events import (
     event_id_of,
     event_text,
     joined,
+    moment_of,
     name_in_places,
     place_of,
     problem_event,
@@ -32,7 +34,7 @@ _ELSEWHERE: Final = "0"  # no epoch: within a replay, only the places in an id s
 
 
 class Logs(Protocol):
-    def known(self, subscription: Subscription) -> Iterable[StreamEvent]: ...
+    def known(self, subscription: Subscription, since: datetime | None) -> Iterable[StreamEvent]: ...
 
     async def told_between(
         self, subscription: Subscription, after: Position, until: Position
@@ -40,11 +42,12 @@ class Logs(Protocol):
 
 
 class _Account(NamedTuple):
-    """`missed` is None if it is not known what the client has missed of it."""
+    """`missed` is None if it is not known what the client has missed of it since then."""
 
     credential_id: UUID
     subscription: Subscription
     position: Position | None
+    since: datetime | None
     missed: Sequence[Entry] | None
 
 
@@ -73,9 +76,13 @@ async def replay(
     number = newest()
     at = [(credential_id, each, each.position) for credential_id, each in subscriptions.items()]
     end = event_id_of(epoch, number, joined(each.place for each in subscriptions.values()))
-    reads = (_missed(each, places.get(name_in_places(whose)), position, logs) for whose, each, position in at)
+    before = [places.get(name_in_places(whose)) for whose, _, _ in at]
+    reads = (_missed(each, place, position, logs) for (_, each, position), place in zip(at, before, strict=True))
     missed = await asyncio.gather(*reads)
-    accounts = [_Account(*where, entries) for where, entries in zip(at, missed, strict=True)]
+    accounts = [
+        _Account(*where, place and moment_of(place.number), entries)
+        for where, place, entries in zip(at, before, missed, strict=True)
+    ]
     heartbeat = event_text(HEARTBEAT, credential_id=None, sequence=number, event_id=end)
     missing = sorted((selection.credential_ids or frozenset()) - subscriptions.keys())
     switched_off = [event_text(_SWITCHED_OFF, credential_id=each, sequence=number) for each in missing]
@@ -137,7 +144,7 @@ def _texts(
 def _events(account: _Account, logs: Logs) -> Iterator[tuple[StreamEvent, Position | None]]:
     """Yields the events, each with the position that the client has reached with it."""
     if account.missed is None:
-        state = [*logs.known(account.subscription), *account.subscription.problems()]
+        state = [*logs.known(account.subscription, account.since), *account.subscription.problems()]
         events = [GAP, *state]
         for event in events[:-1]:
             yield event, None

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Final, final
 
 from starlette.types import Receive, Send
@@ -10,7 +11,7 @@ from starlette.types import Receive, Send
 from corral.edge.long_lived import LongLivedConnection, wait_until_gone
 from corral.errors import Problem
 from corral.identity.models import AuthUser
-from corral.stream.events import Position, event_text, places_in, problem_event, retry_text
+from corral.stream.events import Position, begun_at, event_text, places_in, problem_event, retry_text
 from corral.stream.hub import Hub
 from corral.stream.selection import Selection
 
@@ -67,7 +68,7 @@ class Subscriber:
         if resumed is not None:
             self._cursor = resumed
         elif not places:
-            self._begin(hub, after_gap=bool(last_event_id))
+            self._begin(hub, after_gap=bool(last_event_id), since=begun_at(last_event_id) if last_event_id else None)
         gone = asyncio.get_running_loop().create_task(wait_until_gone(receive))
         gone.add_done_callback(lambda _: self.end(None))
         try:
@@ -95,7 +96,7 @@ class Subscriber:
     def _next_chunk(self, hub: Hub) -> bytes:
         """Returns at most slightly more than `CHUNK_BYTES`; empty if everything has been sent."""
         if self._state is None and not hub.reaches(self._cursor):
-            self._begin(hub, after_gap=True)
+            self._begin(hub, after_gap=True, since=begun_at(hub.epoch))
         if self._state is not None:
             return self._next_of_state(self._state)
         chunk, self._cursor = _some_of(hub.texts_after(self._cursor, self.selection), self._cursor)
@@ -104,8 +105,8 @@ class Subscriber:
             return hub.heartbeat()
         return chunk
 
-    def _begin(self, hub: Hub, *, after_gap: bool) -> None:
-        self._cursor, self._state = hub.newest, hub.state(self.selection, after_gap=after_gap)
+    def _begin(self, hub: Hub, *, after_gap: bool, since: datetime | None = None) -> None:
+        self._cursor, self._state = hub.newest, hub.state(self.selection, after_gap=after_gap, since=since)
 
     def _next_of_state(self, state: Iterator[bytes]) -> bytes:
         chunk, _ = _some_of(state, 0)

@@ -74,9 +74,12 @@ class Told:
         account = [] if self._account is None else [self._account]
         return account + list(self._positions.values())
 
-    def state(self) -> list[StreamEvent]:
-        """Returns what somebody has to be told who knows nothing of the account: with the orders that may matter."""
-        return [*self.events(), *map(state_event, self._orders_that_matter())]
+    def state(self, since: datetime | None = None) -> list[StreamEvent]:
+        """Returns what somebody has to be told who knows nothing of the account: with the orders that may matter.
+
+        Somebody who knows what there was until `since` is told of all orders that have changed after it, too.
+        """
+        return [*self.events(), *map(state_event, self._orders_that_matter(since))]
 
     def closed_since(self, former: "Told") -> list[StreamEvent]:
         """Returns the events for positions that are no longer there."""
@@ -94,13 +97,14 @@ class Told:
             self._keep(event)
         return [state_event(event) for event in self._orders_that_matter() if event in events]
 
-    def _orders_that_matter(self) -> list[StreamEvent]:
+    def _orders_that_matter(self, since: datetime | None = None) -> list[StreamEvent]:
         """Returns the last events of the orders that are open, or ended not long before the account was read."""
         if self._account is None:
             return []
         read_at = datetime.fromisoformat(orjson.loads(self._account.body)["last_updated"])
-        since = (read_at - RECENTLY).isoformat()
-        return [event for event in self.orders.values() if not event.is_last or _updated(event) >= since]
+        # Earlier by this, as clocks differ, and Alpaca may have told of a change some time after it.
+        earliest = (min(read_at, since or read_at) - RECENTLY).isoformat()
+        return [event for event in self.orders.values() if not event.is_last or _updated(event) >= earliest]
 
     def _keep(self, event: StreamEvent) -> None:
         """Keeps it as one that is older than all others."""
