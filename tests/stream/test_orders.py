@@ -17,6 +17,11 @@ from tests.stream.sse_client import listening_to
 from tests.stream.trading import filled, filled_by_order, trader, trading_key
 
 
+def id_of_an_event(hours_ago: int) -> str:
+    """Of one that a process sent which is not there any more."""
+    return f"{int((time.time() - 3600 * hours_ago) * 1e6):016x}{'0' * 16}-7"
+
+
 def broken(key_id: str, **how: object) -> dict[str, object]:
     return {"key_id": key_id, "path": "/stream", "stream": how}
 
@@ -126,11 +131,31 @@ async def test_after_a_gap_the_state_has_all_orders_that_ended_since_the_last_kn
             await fresh.until("heartbeat")
             assert not fresh.of("order")
         for hours, is_told in ((2, True), (0, False)):
-            began = int((time.time() - 3600 * hours) * 1e6)
-            async with listening_to(alice.client, last_event_id=f"{began:016x}{'0' * 16}-7") as back:
+            async with listening_to(alice.client, last_event_id=id_of_an_event(hours)) as back:
                 await back.until("heartbeat")
                 assert [event.kind for event in back.heard[:2]] == ["gap", "account-data"]
                 assert bool(back.of("order", id=done["id"], event="state")) == is_told
+
+
+async def test_who_comes_back_before_the_account_is_watched_is_told_those_orders_when_they_are_known(
+    alice: Person, bob: Person, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(told, "RECENTLY", timedelta(hours=-1))
+    key_id = await trading_key(sandbox)
+    await alice.store(key_id)
+    await bob.store(key_id)
+    async with trader(sandbox, key_id) as her:
+        done, resting = await her.order(), await her.rest()
+        async with (
+            listening_to(alice.client, last_event_id=id_of_an_event(2)) as hers,
+            listening_to(bob.client, last_event_id=id_of_an_event(0)) as his,
+        ):
+            await hers.until("order", id=done["id"], event="state")
+            await hers.until("order", id=resting["id"], event="state")
+            await his.until("order", id=resting["id"], event="state")
+            await his.until("heartbeat", times=2)
+            assert not his.of("order", id=done["id"])
+            assert len(hers.of("order", id=done["id"])) == 1
 
 
 async def test_the_owners_program_keeps_its_connection(alice: Person, sandbox: Sandbox, faults: Faults) -> None:

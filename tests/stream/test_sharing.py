@@ -336,3 +336,20 @@ async def test_the_state_after_such_a_gap_has_all_orders_that_ended_since_the_po
                 await second.until("heartbeat")
                 assert second.of("gap", credential_id=credential["id"])
                 assert bool(second.of("order", id=done["id"], event="state")) == is_told
+
+
+async def test_who_comes_back_before_the_account_is_watched_is_told_those_orders_at_every_process(
+    pair: tuple[Service, Service], alice: Person, sandbox: Sandbox, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(told, "RECENTLY", timedelta(hours=-1))
+    key_id = await trading_key(sandbox)
+    credential = await alice.store(key_id)
+    known = event_id_of("0" * 16, 1, place_of(UUID(credential["id"]), Position(int((time.time() - 7200) * 1e6), 1)))
+    async with trader(sandbox, key_id) as her:
+        done = await her.order()
+        await faults.set(key_id, method="GET", path="/v2/orders", latency_ms=500)
+        async with at(pair[0], alice, known) as first, at(pair[1], alice, known) as second:
+            for one in (first, second):
+                await one.until("order", id=done["id"], event="state")
+            await asyncio.sleep(0.5)
+            assert [len(one.of("order", id=done["id"])) for one in (first, second)] == [1, 1]

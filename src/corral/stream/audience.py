@@ -69,9 +69,14 @@ class Audience:
         self._ahead: set[str] = set()
         self._late: set[Subscription] = set()  # which have begun meanwhile, with what is in the log
 
-    def known(self, since: datetime | None = None) -> list[StreamEvent]:
-        """As `Told.state`."""
-        return self.told.state(since)
+    def known(self, subscription: Subscription, since: datetime | None) -> list[StreamEvent]:
+        """As `Told.state`. Returns nothing for a subscription whose own keys have not been accepted yet.
+
+        What cannot be told yet follows by itself.
+        """
+        if since is not None and not (subscription.is_accepted and self.told.tracker.has_scanned):
+            subscription.knows_until = min(since, subscription.knows_until or since)
+        return self.told.state(since) if subscription.is_accepted else []
 
     def accept(self, subscription: Subscription) -> None:
         """Its keys were accepted by a call of this process: from now on it receives events, after the known state."""
@@ -81,6 +86,7 @@ class Audience:
         if self._subscriptions.accept(subscription, self.told.state()):
             for part, problem in self.told.problems.items():
                 subscription.report(part, problem)
+            self._tell_rest(subscription)
 
     def publish(self, events: Iterable[StreamEvent]) -> None:
         for event in events:
@@ -100,6 +106,21 @@ class Audience:
     def note_tracked(self, begun: Sequence[Order] | None) -> None:
         """Subscriptions have begun before the first scan, so the orders are not part of what they began with."""
         self._send_state(self.told.begin(begun or ()))
+        self.tell_returned()
+
+    def tell_returned(self) -> None:
+        """Tells those who came back before the orders were known which ones have ended since their last event."""
+        for subscription in self._subscriptions.accepted():
+            self._tell_rest(subscription)
+
+    def _tell_rest(self, subscription: Subscription) -> None:
+        since = subscription.knows_until
+        if since is not None and self.told.tracker.has_scanned:
+            subscription.knows_until = None
+            usual = {event.about for event in self.told.state()}
+            for event in self.told.state(since):
+                if event.kind is Kind.ORDER and event.about not in usual:
+                    subscription.publish(event)
 
     def report(self, part: Part, problem: Described | None) -> None:
         if problem is None:

@@ -173,9 +173,10 @@ def begun_at(event_id: str) -> datetime | None:
 
 
 def moment_of(microseconds: int) -> datetime | None:
+    """Returns the moment so long after 1970; None if it is beyond all years, as in an id that nobody here has made."""
     try:
         return datetime.fromtimestamp(microseconds / 1e6, UTC)
-    except (ValueError, OverflowError, OSError):  # an id that nobody here has made
+    except (ValueError, OverflowError, OSError):
         return None
 
 

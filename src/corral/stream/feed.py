@@ -92,8 +92,8 @@ class Feed:
         self.members.discard(subscription)
         self._subscriptions.remove(subscription)
 
-    def known(self, since: datetime | None) -> Iterable[StreamEvent]:
-        return self.audience.known(since)
+    def known(self, subscription: Subscription, since: datetime | None) -> Iterable[StreamEvent]:
+        return self.audience.known(subscription, since)
 
     async def told_between(self, after: Position, until: Position) -> Sequence[Entry] | None:
         """Returns what was told after one position and up to another; None if a part of that is no longer there."""
@@ -233,8 +233,8 @@ class Feeds:
         self._feeds[_account_of(subscription)].want_positions(subscription, is_wanted=is_wanted)
 
     def known(self, subscription: Subscription, since: datetime | None) -> Iterable[StreamEvent]:
-        """As `Told.state`. Returns nothing for a subscription whose own keys have not been accepted yet."""
-        return self._feeds[_account_of(subscription)].known(since) if subscription.is_accepted else []
+        """As `Audience.known`."""
+        return self._feeds[_account_of(subscription)].known(subscription, since)
 
     async def told_between(
         self, subscription: Subscription, after: Position, until: Position

@@ -151,6 +151,7 @@ class SharedOutlet:
             self._audience.note_tracked(begun)
         else:
             self.publish(self._audience.told.begin(begun))
+            self._audience.tell_returned()
         self._has_scanned = True
         self._changed.set()
 

@@ -4,12 +4,15 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, Literal, final
+from typing import TYPE_CHECKING, Final, Literal, final
 from uuid import UUID
 
 from corral.credentials.reader import OpenCredential
 from corral.errors import Problem
 from corral.stream.events import GAP, Described, Position, StreamEvent, place_of, problem_event
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 Part = Literal["keys", "polling", "positions", "order_list", "orders"]
 """What a problem is about: the keys, every call, the lists over REST, the socket."""
@@ -34,6 +37,7 @@ class Subscription:
         "is_accepted",
         "is_marked_refused",
         "is_polled",
+        "knows_until",
         "position",
         "wants_positions",
     )
@@ -47,6 +51,8 @@ class Subscription:
         self.wants_positions = False  # whether anybody looks at the account's positions
         self.is_accepted = False  # whether Alpaca has accepted these keys since this joined its feed
         self.is_marked_refused = credential.stored.refused_at is not None
+        # Until when somebody knows the orders who came back before those that ended since could be told.
+        self.knows_until: datetime | None = None
         self.position: Position | None = None  # in the account's log, of the last event that it received
         self._publish = publish
         self._problems: dict[Part, Described] = {}

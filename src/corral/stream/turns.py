@@ -267,6 +267,7 @@ class Turns:
             if told is not None:
                 self._audience.told = told
             is_whole = True
+        self._audience.tell_returned()
         return loaded.last if is_whole and self._audience.told.tracker.has_scanned else None
 
     async def _loaded(self) -> Loaded:
