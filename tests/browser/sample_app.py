@@ -1,11 +1,13 @@
 """A service with sample data for every state of every page."""
 
+import re
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
+import orjson
 from aiohttp import ClientSession
 
 from corral.credentials.models import Placement
@@ -16,7 +18,7 @@ from corral.database.migrate import apply_migrations
 from corral.identity.security_events import Source, note_event
 from corral_sandbox import serve_sandbox
 from tests.access import browser, link_code, sign_in_by_link
-from tests.accounts.alpaca_lists import FILL, POSITION, order
+from tests.accounts.alpaca_lists import FILL, POSITION, Json, order
 from tests.conftest import Faults, Service, service_starter
 from tests.identity.members import PASSWORD, add_member, make_administrator
 from tests.people import Person, make_person
@@ -125,6 +127,11 @@ _DEVICES = [
 _REMOTE_SOURCE = Source("link", "2001:db8:1234:5678:9abc:def0:1234:5678", "Firefox on Linux")
 
 
+def _of_another_year(listed: list[Json]) -> list[Json]:
+    """Whose days are shown with their year, whenever the tests are run."""
+    return orjson.loads(re.sub(rb'"2026-(?=\d\d-\d\d[T"])', b'"2024-', orjson.dumps(listed)))
+
+
 @dataclass(frozen=True, slots=True)
 class SampleApp:
     """`ids` are of the accounts (`paper`, `live`, …), of the members `friend` and `outsider` (disabled), and of
@@ -195,8 +202,12 @@ async def _add_accounts(administrator: Person, faults: Faults) -> dict[str, str]
             *[{"key_id": key, "status": 503} for key in (_ACCOUNTS["down"][1], *_FAILING)],
             {"key_id": _ACCOUNTS["unopened"][1], "path": "/v2/account", **_UNOPENED},
             {"key_id": _ACCOUNTS["odd"][1], "path": "/v2/positions", "body": _ODD_POSITIONS},
-            {"key_id": _ACCOUNTS["odd"][1], "path": "/v2/orders", "body": _ODD_ORDERS},
-            {"key_id": _ACCOUNTS["odd"][1], "path": "/v2/account/activities", "body": _ODD_ACTIVITIES},
+            {"key_id": _ACCOUNTS["odd"][1], "path": "/v2/orders", "body": _of_another_year(_ODD_ORDERS)},
+            {
+                "key_id": _ACCOUNTS["odd"][1],
+                "path": "/v2/account/activities",
+                "body": _of_another_year(_ODD_ACTIVITIES),
+            },
             *[
                 {"key_id": _ACCOUNTS["odd"][1], "path": f"/v2/orders/{one['id']}", "body": one}
                 for one in _LISTED_ORDERS

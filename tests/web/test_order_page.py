@@ -120,7 +120,7 @@ async def test_activities_are_words_with_amounts_and_lead_to_their_orders(visit:
     ]
     await visit.answer("/v2/account/activities", fills)
     parsed = await visit.read("/activities")
-    text = parsed.text()
+    text = parsed.text().replace(", 2026", "")  # which a day has in other years
     for words in (
         "Bought SPY $600 Call, Dec 18 2 $3.055 \N{MINUS SIGN}$611.00",  # 100 shares each
         "Sold ETH/BTC 0.5 0.0344 BTC 0.0172 BTC",

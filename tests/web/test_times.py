@@ -8,6 +8,8 @@ from corral.web.view.times import (
     format_exchange_day,
     format_exchange_time,
     format_full_timestamp,
+    format_short_day,
+    format_short_timestamp,
     format_timestamp,
     zone_names,
 )
@@ -51,6 +53,14 @@ def test_the_infinity_of_postgresql_has_a_text(display: Display) -> None:
     with displaying(display):
         assert format_timestamp(datetime.max, now=_NOW).startswith("Dec 31, 9999, ")  # noqa: DTZ901 - as asyncpg reads it
         assert "9999" in format_full_timestamp(datetime.max)  # noqa: DTZ901
+
+
+def test_where_there_is_little_space_a_day_of_another_year_has_two_digits_of_it() -> None:
+    assert format_short_timestamp("2026-11-24T14:30:05Z", now=_NOW) == "09:30"
+    assert format_short_timestamp("2026-11-23T14:30:05Z", now=_NOW) == "Nov 23"
+    assert format_short_timestamp("2025-11-24T14:30:05Z", now=_NOW) == "Nov 24 '25"
+    assert format_short_day("2026-11-24", now=_NOW) == "Nov 24"
+    assert format_short_day("2025-11-24", now=_NOW) == "Nov 24 '25"
 
 
 def test_seconds_are_shown_where_they_matter() -> None:

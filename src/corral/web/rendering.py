@@ -81,6 +81,7 @@ from corral.web.view.times import (
     format_exchange_day,
     format_exchange_time,
     format_full_timestamp,
+    format_short_day,
     format_short_timestamp,
     format_timestamp,
     zone_names,
@@ -241,7 +242,7 @@ def load_templates() -> Templates:
     filters.update(full_timestamp=format_full_timestamp, day=format_day)
     filters.update(exchange_time=format_exchange_time, exchange_day=format_exchange_day)
     filters.update(order_class_name=order_class_name, order_symbol=order_symbol, leg_role=leg_role, leg_ratio=leg_ratio)
-    filters.update(short_timestamp=format_short_timestamp)
+    filters.update(short_timestamp=format_short_timestamp, short_day=format_short_day)
     filters.update(order_kind=order_kind, order_tag=order_tag, side_name=side_name, humanize=humanize)
     filters.update(
         price_terms=price_terms,

@@ -25,9 +25,11 @@ def format_timestamp(timestamp: datetime | str, *, seconds: bool = False, now: d
 
 
 def format_short_timestamp(timestamp: str, *, now: datetime | None = None) -> str:
-    """`09:30` for today and `Nov 24` for another day, where there is little space."""
+    """`09:30` for today, `Nov 24` for another day, and `Nov 24 '25` for another year, where there is little space."""
     local, today = _local(timestamp), _local(now or datetime.now(UTC))
-    return _clock(local, seconds=False) if local.date() == today.date() else _day(local, today.year)
+    if local.date() == today.date():
+        return _clock(local, seconds=False)
+    return _short_day(local, today.year)
 
 
 def format_full_timestamp(timestamp: datetime | str) -> str:
@@ -64,6 +66,11 @@ def format_day(day: date | str, *, now: datetime | None = None) -> str:
     return _day(as_date, _local(now or datetime.now(UTC)).year)
 
 
+def format_short_day(day: str, *, now: datetime | None = None) -> str:
+    """`Nov 24`, and `Nov 24 '25` of another year, where there is little space."""
+    return _short_day(date.fromisoformat(day), _local(now or datetime.now(UTC)).year)
+
+
 def to_exchange_time(at: str) -> datetime:
     return datetime.fromisoformat(at[:19] + "+00:00").astimezone(EXCHANGE_ZONE)
 
@@ -97,6 +104,10 @@ def _local(timestamp: datetime | str) -> datetime:
 
 def _day(day: date, current_year: int) -> str:
     return f"{day:%b %-d}" if day.year == current_year else f"{day:%b %-d}, {day.year}"
+
+
+def _short_day(day: date, current_year: int) -> str:
+    return f"{day:%b %-d}" if day.year == current_year else f"{day:%b %-d '%y}"
 
 
 def _clock(local: datetime, *, seconds: bool) -> str:
