@@ -168,9 +168,9 @@ async def test_an_order_whose_entry_cannot_be_written_within_two_seconds_is_not_
 ) -> None:
     before = len(await entries_of(owner, alice.user_id))
     async with locked_head(postgres, alice):
-        began = asyncio.get_running_loop().time()
+        began = time.monotonic()  # the database counts the seconds
         results = await asyncio.gather(*(trail.begin(alice.user_id, order()) for _ in range(3)), return_exceptions=True)
-        assert asyncio.get_running_loop().time() - began >= 1.5
+        assert time.monotonic() - began >= 1.5
         for result in results:
             assert isinstance(result, AuditUnavailable)
             assert (result.status, result.code, result.retry_after) == (503, "audit_unavailable", 1)

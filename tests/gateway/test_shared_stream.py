@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Generator
 import pytest
 from aiohttp import ClientSession, DummyCookieJar
 
+from corral.stream import lease
 from corral.valkey import client as valkey_client
 from corral_sandbox import Sandbox
 from tests.conftest import Faults, Service, StartService
@@ -24,7 +25,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
 
 
 @pytest.fixture
-async def pair(start_service: StartService, server: Server) -> AsyncGenerator[tuple[Service, Service]]:
+async def pair(
+    start_service: StartService, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> AsyncGenerator[tuple[Service, Service]]:
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 30.0)  # on a busy machine, too, the one with the socket keeps it
     async with start_service(valkey_url=server.url) as one, start_service(valkey_url=server.url) as other:
         yield one, other
 
