@@ -147,8 +147,9 @@ async def test_replacing_one_process_after_the_other_costs_no_request_and_no_eve
                     await page.until_all_told(her)
             load.is_over = True
             await asyncio.wait(askers)
-            for replica in replicas:  # which ends the streams
-                replica.process.send_signal(signal.SIGTERM)
+            for replica in replicas:
+                replica.process.send_signal(signal.SIGTERM)  # which ends the streams
+            assert [await replica.ends() for replica in replicas] == [0, 0]
     assert load.failures == []
     for page in pages:
         assert page.streams >= 2
