@@ -153,7 +153,8 @@ async def test_who_comes_back_before_the_account_is_watched_is_told_those_orders
             await hers.until("order", id=done["id"], event="state")
             await hers.until("order", id=resting["id"], event="state")
             await his.until("order", id=resting["id"], event="state")
-            await his.until("heartbeat", times=2)
+            later = await her.rest()
+            await his.until("order", id=later["id"])
             assert not his.of("order", id=done["id"])
             assert len(hers.of("order", id=done["id"])) == 1
 
