@@ -146,16 +146,22 @@ async def test_who_begins_while_more_was_told_here_than_is_in_the_log_is_not_tol
     assert late.position == Position(7, 4)
 
 
+def told_elsewhere(read_at: str, order: Order) -> Told:
+    """With another order whose event is not kept, so that the difference to what was told here is a gap."""
+    told = scanned()
+    told.take(StreamEvent(Kind.ACCOUNT_DATA, b'{"last_updated": "2026-11-25T%b:00+00:00"}' % read_at.encode()))
+    for event in told.tracker.reconcile([order]):
+        told.take(event)
+    told.tracker.reconcile([states_of("b", [2], is_stamped=True)[-1]])
+    return told
+
+
 async def test_fills_after_a_gap_are_counted_from_the_state_that_followed_it() -> None:
     audience, _, heard = audience_of_one()
     audience.told = scanned()
     _, partly, between, last, _ = states_of("a", [2, 3, 4], is_stamped=True)
     audience.publish(audience.told.tracker.reconcile([partly]))
-    elsewhere = scanned()
-    elsewhere.take(StreamEvent(Kind.ACCOUNT_DATA, b'{"last_updated": "2026-11-25T10:02:00+00:00"}'))
-    for event in elsewhere.tracker.reconcile([between]):
-        elsewhere.take(event)
-    elsewhere.tracker.reconcile([states_of("b", [2], is_stamped=True)[-1]])  # and its event is not kept
+    elsewhere = told_elsewhere("10:02", between)
     audience.begin_anew(elsewhere, Position(8, 2))
     assert Kind.GAP in {event.kind for event in heard}
     await audience.follow(elsewhere.tracker.reconcile([last]), Position(8, 3))
@@ -166,11 +172,7 @@ async def test_after_a_gap_orders_that_ended_long_ago_are_told_if_they_were_not(
     audience, _, heard = audience_of_one()
     audience.told = scanned()
     *_, long_over = states_of("a", [2], is_stamped=True)
-    elsewhere = scanned()
-    elsewhere.take(StreamEvent(Kind.ACCOUNT_DATA, b'{"last_updated": "2026-11-25T14:00:00+00:00"}'))
-    for event in elsewhere.tracker.reconcile([long_over]):
-        elsewhere.take(event)
-    elsewhere.tracker.reconcile([states_of("b", [2], is_stamped=True)[-1]])  # and its event is not kept
+    elsewhere = told_elsewhere("14:00", long_over)
     audience.begin_anew(elsewhere, Position(8, 2))
     assert [event.kind for event in heard] == [Kind.GAP, Kind.ACCOUNT_DATA, Kind.ORDER]
     assert filled_in(heard) == ["2.25"]

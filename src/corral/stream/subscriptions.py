@@ -51,7 +51,7 @@ class Subscription:
         self.wants_positions = False  # whether anybody looks at the account's positions
         self.is_accepted = False  # whether Alpaca has accepted these keys since this joined its feed
         self.is_marked_refused = credential.stored.refused_at is not None
-        # Until when somebody knows the orders who came back before those that ended since could be told.
+        # If its streams came back before the orders were known: the last event that they have is not from before this.
         self.knows_until: datetime | None = None
         self.position: Position | None = None  # in the account's log, of the last event that it received
         self._publish = publish

@@ -98,7 +98,7 @@ class Told:
         return [state_event(event) for event in self._orders_that_matter() if event in events]
 
     def _orders_that_matter(self, since: datetime | None = None) -> list[StreamEvent]:
-        """Returns the last events of the orders that are open, or ended not long before the account was read."""
+        """Returns the last events of orders that are open, or ended after `since` or shortly before the last read."""
         if self._account is None:
             return []
         read_at = datetime.fromisoformat(orjson.loads(self._account.body)["last_updated"])
