@@ -59,6 +59,7 @@ class Order(BaseModel):
 
 
 async def main() -> None:
+    gc.freeze()  # as the program does: what was imported stays, and is not looked through again and again
     raise_file_limit()
     configure_logging("json", sys.stderr.buffer)
     orders = await _standard_input()

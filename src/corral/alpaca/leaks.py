@@ -22,18 +22,27 @@ class LeakDetector:
     all characters escaped as in JSON, URLs or HTML; and as UTF-16. Lives as long as the call for which they are open.
     """
 
-    __slots__ = ("_plain", "_tail", "_wide", "_written", "overlap")
+    __slots__ = ("_plain", "_tail", "_values", "_wide", "_written", "overlap")
 
     def __init__(self, *secrets: Secret) -> None:
-        values = [secret.reveal().encode() for secret in secrets]
-        self._plain = [value.translate(_FOLDED) for value in values]
-        self._written = [written.translate(_FOLDED) for value in values for written in _ways_to_write(value)]
-        self._wide = [wide.translate(_FOLDED) for value in values for wide in _in_utf_16(value)]
-        self.overlap: Final = max(len(value) for value in values) * _MOST_BYTES_OF_A_CHARACTER - 1
+        self._values = [secret.reveal().encode() for secret in secrets]
+        self.overlap: Final = max(len(value) for value in self._values) * _MOST_BYTES_OF_A_CHARACTER - 1
+        self._plain: list[bytes] = []
+        self._written: list[bytes] = []
+        self._wide: list[bytes] = []
         self._tail = b""
+
+    def prepare(self) -> None:
+        """Works out what to look for, which `finds_in` would do: while Alpaca is asked, it makes nobody wait."""
+        if not self._plain:
+            values = self._values
+            self._plain = [value.translate(_FOLDED) for value in values]
+            self._written = [written.translate(_FOLDED) for value in values for written in _ways_to_write(value)]
+            self._wide = [wide.translate(_FOLDED) for value in values for wide in _in_utf_16(value)]
 
     def finds_in(self, part: bytes) -> bool:
         """Whether the parts so far have a key in them."""
+        self.prepare()
         text = (self._tail + part).translate(_FOLDED)
         self._tail = text[-self.overlap :]
         return any(map(text.__contains__, self._written)) or self._finds_wide(text) or self._finds_escaped(text)

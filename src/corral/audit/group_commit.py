@@ -22,7 +22,7 @@ WRITERS: Final = 4
 # Outcomes and sums that wait for the database. Beyond them they are lost, and the next process concludes as unknown.
 MOST_LATE: Final = 50_000
 # So long does an outcome wait for the next order's entry. A killed process forgets the outcomes that wait.
-LINGER_SECONDS: Final = 0.05
+LINGER_SECONDS: Final = 0.2
 FIRST_RETRY_SECONDS: Final = 0.5
 LONGEST_RETRY_SECONDS: Final = 30.0
 

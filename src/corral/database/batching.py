@@ -87,6 +87,7 @@ class BatchedLookup(Generic[Key, Found]):
                         await self._gather_callers()
                     batch = self._take_batch()
                     _resolve(batch, await self._fetch_many(connection, list(batch)))
+                    await asyncio.sleep(0)  # who waited for this goes on before the connection is given back
         except BaseException as error:
             _fail_all(batch or self._take_all(), error)
             if not isinstance(error, Exception):

@@ -161,7 +161,8 @@ class Database:
         """
         with translated_errors():
             try:
-                connection = await self._pool.acquire(timeout=self._wait_seconds)
+                async with asyncio.timeout(self._wait_seconds):  # the driver's own timeout makes a task of it
+                    connection = await self._pool.acquire()
             except TimeoutError:
                 raise Overloaded(retry_after=1) from None
             try:

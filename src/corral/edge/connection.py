@@ -72,29 +72,29 @@ class _GatheringTransport(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if not self._gathered:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
         self._gathered += data
         if len(self._gathered) >= _MOST_GATHERED_BYTES:
-            self._flush()
+            self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         gathered, self._gathered = self._gathered, b""
         if gathered and not self._transport.is_closing():  # as after a disconnect
             self._transport.write(gathered)
 
     def release(self) -> asyncio.Transport:
         """Sends what was gathered, and returns the transport itself."""
-        self._flush()
+        self.flush()
         return self._transport
 
     def write_eof(self) -> None:
         """Over TLS, neither uvloop nor asyncio can close one direction alone."""
-        self._flush()
+        self.flush()
         if self._transport.can_write_eof():
             self._transport.write_eof()
 
     def close(self) -> None:
-        self._flush()
+        self.flush()
         self._transport.close()
 
     def abort(self) -> None:
@@ -227,6 +227,12 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_message_complete()
         self._awaited, self._timed = _Awaited.NOTHING, None
         self._chunk_bytes = 0
+
+    def on_response_complete(self) -> None:
+        """The answer is on its way before its request is logged."""
+        if isinstance(self.transport, _GatheringTransport):
+            self.transport.flush()
+        super().on_response_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: "ASGI3Application") -> None:
         self._running = cycle

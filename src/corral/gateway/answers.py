@@ -1,8 +1,10 @@
 """Passes Alpaca's answer on: its status, its type and its bytes, unless they contain a key."""
 
+from asyncio import get_running_loop
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final
 
+from corral.alpaca.calls import Keys
 from corral.alpaca.errors import DeadlineExceeded
 from corral.alpaca.forwarding import AnswerBroken, ForwardedAnswer
 from corral.alpaca.leaks import LeakDetector
@@ -28,6 +30,13 @@ _log = get_logger()
 
 class AnswerCut(AnswerUnusable):
     """The answer had begun when its rest turned out to be unusable: the server closes the connection."""
+
+
+def prepared_detector(keys: Keys) -> LeakDetector:
+    """To be made just before Alpaca is asked: the detector gets ready while the answer is awaited."""
+    detector = LeakDetector(*keys)
+    get_running_loop().call_soon(detector.prepare)
+    return detector
 
 
 async def read_whole(answer: ForwardedAnswer, detector: LeakDetector, *, most: int) -> bytes | None:

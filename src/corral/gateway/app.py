@@ -146,16 +146,16 @@ class Gateway:
             overhead = b"%.3f" % ((perf_counter() - started) * 1000)
             problem.extra["headers"] = [*problem.extra.get("headers", ()), (b"x-corral-overhead-ms", overhead)]  # pyright: ignore[reportGeneralTypeIssues]
             raise
-        if asked.match.operation.kind is Kind.READ:
-            self._audit.count_read(
-                grant.user_id, grant.id, grant.credential_id, asked.match.operation.name, address=asked.address
-            )
-            if asked.match.operation.is_event_stream:
-                await self._streams.pass_events_on(asked, address, scope, receive, send)
-            else:
-                await self._reads.pass_on(asked, send)
-        else:
+        if asked.match.operation.kind is not Kind.READ:
             await self._changes.pass_on(asked, send)
+        elif asked.match.operation.is_event_stream:
+            self._count_read(asked)
+            await self._streams.pass_events_on(asked, address, scope, receive, send)
+        else:
+            try:
+                await self._reads.pass_on(asked, send)
+            finally:
+                self._count_read(asked)
 
     async def _allowed(
         self, scope: Scope, receive: Receive, grant: Grant, address: str, started: float
@@ -178,6 +178,10 @@ class Gateway:
             raise AccountPaused from None
         except CredentialRefused:
             raise KeysRefused from None
+
+    def _count_read(self, asked: GrantedRequest) -> None:
+        grant, operation = asked.grant, asked.match.operation
+        self._audit.count_read(grant.user_id, grant.id, grant.credential_id, operation.name, address=asked.address)
 
     def _count_refusal(self, grant: Grant, problem: Problem, address: str) -> None:
         self._audit.count_refusal(

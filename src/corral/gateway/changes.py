@@ -22,7 +22,7 @@ from corral.alpaca.forwarding import AnswerBroken, Api, Forwarded, ForwardedAnsw
 from corral.alpaca.leaks import LeakDetector
 from corral.audit.models import Action, Actor, ActorKind, NewEntry, Result
 from corral.audit.trail import AuditTrail, Pending
-from corral.gateway.answers import Send, media_type, read_whole, send_whole
+from corral.gateway.answers import Send, media_type, prepared_detector, read_whole, send_whole
 from corral.gateway.bodies import Body, NewOrder, OrderChange, with_client_order_id, written
 from corral.gateway.fair_share import FairShares
 from corral.gateway.problems import KeysRefused, NotAuthorized, NothingSent, OutcomeUnknown
@@ -128,12 +128,14 @@ class Changes:
 
     async def _send(self, asked: GrantedRequest, keys: Keys, pending: Pending) -> _Whole:
         body = None if asked.body is None else written(asked.body)
+        detector = prepared_detector(keys)
         try:
             async with self._forwarder.forward(asked.forwarded(keys, body)) as answer:
                 asked.note(answer)
                 self._budgets.update(asked.budget_key, answer.headers)
-                content = None if _is_unclear(answer) else await _whole_body(answer, keys)
-                if content is not None and _lacks_its_order(asked.body, answer.status, content):
+                content = None if _is_unclear(answer) else await _whole_body(answer, detector)
+                order_id = None if content is None else _id_in(content)
+                if order_id is None and _has_to_name_its_order(asked.body, answer.status):
                     content = None
         except NotForwarded as failed:
             asked.log_failure(failed)
@@ -142,12 +144,12 @@ class Changes:
             return await self._look_for(asked, keys, pending)
         if content is None:
             return await self._look_for(asked, keys, pending)
-        return self._concluded(asked, answer, content, pending)
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            return self._refused(asked, answer, content, pending)
+        pending.conclude(Result.DONE, {"status": str(answer.status)}, object_id=order_id)
+        return _Whole(answer, content)
 
-    def _concluded(self, asked: GrantedRequest, answer: ForwardedAnswer, body: bytes, pending: Pending) -> _Whole:
-        if answer.status < HTTPStatus.BAD_REQUEST:
-            pending.conclude(Result.DONE, {"status": str(answer.status)}, object_id=_id_in(body))
-            return _Whole(answer, body)
+    def _refused(self, asked: GrantedRequest, answer: ForwardedAnswer, body: bytes, pending: Pending) -> _Whole:
         pending.conclude(Result.REFUSED, {"status": str(answer.status)})
         refuse_refused_keys(answer, body, asked.credential)
         is_limited = answer.status == HTTPStatus.TOO_MANY_REQUESTS
@@ -176,7 +178,7 @@ class Changes:
         try:
             async with self._forwarder.forward(request) as answer:
                 self._budgets.update(asked.budget_key, answer.headers)
-                body = await _whole_body(answer, keys)
+                body = await _whole_body(answer, LeakDetector(*keys))
         except NotForwarded:
             return None
         if answer.status != HTTPStatus.OK or body is None:
@@ -187,10 +189,10 @@ class Changes:
         return _Whole(answer, body) if is_another else None
 
 
-async def _whole_body(answer: ForwardedAnswer, keys: Keys) -> bytes | None:
+async def _whole_body(answer: ForwardedAnswer, detector: LeakDetector) -> bytes | None:
     """Returns None for a body that broke off, is too long or has a key in it."""
     try:
-        return await read_whole(answer, LeakDetector(*keys), most=_LARGEST_ANSWER_BYTES)
+        return await read_whole(answer, detector, most=_LARGEST_ANSWER_BYTES)
     except AnswerBroken:
         return None
 
@@ -210,9 +212,9 @@ def _is_unclear(answer: ForwardedAnswer) -> bool:
     )
 
 
-def _lacks_its_order(sent: Body | None, status: int, body: bytes) -> bool:
-    """Whether this is a yes to an order that does not say which order it is."""
-    return isinstance(sent, NewOrder | OrderChange) and status < HTTPStatus.BAD_REQUEST and _id_in(body) is None
+def _has_to_name_its_order(sent: Body | None, status: int) -> bool:
+    """Whether this is a yes to an order, which says nothing if it does not say which order it is."""
+    return isinstance(sent, NewOrder | OrderChange) and status < HTTPStatus.BAD_REQUEST
 
 
 def _with_id(body: Body | None) -> Body | None:

@@ -13,6 +13,7 @@ from corral.gateway.answers import (
     Send,
     pass_events_on,
     pass_on,
+    prepared_detector,
     read_whole,
     refuse_unusable,
     send_whole,
@@ -54,20 +55,27 @@ class Reads:
             await self._ask(asked, keys, send)
 
     async def _ask(self, asked: GrantedRequest, keys: Keys, send: Send) -> None:
-        detector = LeakDetector(*keys)
+        detector = prepared_detector(keys)
         async with self._forwarder.forward(asked.forwarded(keys)) as answer:
-            asked.note(answer)
-            self._budgets.update(asked.budget_key, answer.headers)
-            if answer.status in _MAY_BE_ABOUT_KEYS:
-                await _pass_refusal_on(asked, answer, detector, send)
-                return
-            wait = 0
-            if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
-                wait = self._budgets.hold(asked.budget_key, answer.headers)
-            if asked.match.operation.is_event_stream and answer.status == HTTPStatus.OK:
-                await pass_events_on(answer, detector, send, asked.headers(answer.waited_seconds))
-            else:
-                await pass_on(answer, detector, send, lambda: asked.headers(answer.waited_seconds, retry_after=wait))
+            try:
+                await self._pass_answer_on(asked, answer, detector, send)
+            finally:
+                asked.note(answer)
+
+    async def _pass_answer_on(
+        self, asked: GrantedRequest, answer: ForwardedAnswer, detector: LeakDetector, send: Send
+    ) -> None:
+        self._budgets.update(asked.budget_key, answer.headers)
+        if answer.status in _MAY_BE_ABOUT_KEYS:
+            await _pass_refusal_on(asked, answer, detector, send)
+            return
+        wait = 0
+        if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+            wait = self._budgets.hold(asked.budget_key, answer.headers)
+        if asked.match.operation.is_event_stream and answer.status == HTTPStatus.OK:
+            await pass_events_on(answer, detector, send, asked.headers(answer.waited_seconds))
+        else:
+            await pass_on(answer, detector, send, lambda: asked.headers(answer.waited_seconds, retry_after=wait))
 
     def _raise_problem(self, asked: GrantedRequest, failed: NotForwarded) -> Never:
         asked.log_failure(failed)
