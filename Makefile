@@ -1,7 +1,7 @@
 # Everything is installed into this folder (.tools, .venv) and nowhere else.
 .DEFAULT_GOAL := help
-.PHONY: help install dev run wheel test coverage journeys ordinary calendar races firefox breakages clients image fuzz check \
-  format bench map pictures lock clean
+.PHONY: help install dev run wheel test coverage pages journeys ordinary calendar races firefox breakages clients image fuzz check \
+  lint types format bench map pictures lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 CHART := src/corral/web/static/vendor/uplot.js
@@ -10,14 +10,19 @@ SANDBOX := distributions/corral-sandbox
 BUILD = $(UV) build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir dist
 CLIENTS := .tools/clients/.installed
 # Compiled tests are kept whatever the surroundings say: to compile them anew takes each worker longer than to run them.
-PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses=6 --dist=loadscope --no-loadscope-reorder
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses=6 --dist=loadscope --no-loadscope-reorder --max-worker-restart=0
 EVERY_LINE := $(BIN)/coverage report --fail-under=100 \
   --include='src/corral/vault/*,src/corral/database/*,src/corral/identity/*,src/corral/people/*,src/corral/credentials/*,src/corral/grants/*,\
 src/corral/audit/*,src/corral/backup/*'
-# Tests of what several processes do together, which does not depend on who runs them.
-TOGETHER := $(patsubst %,tests/journeys/test_%.py,failover many_processes proxies random_processes rolling_restart upgrades)
-# A Friday's close, its weekend, a half day, turns of years, both changes of daylight saving time, holidays, a leap day.
-ODD_MOMENTS := 2026-12-04T16:00-05:00 2026-12-05T23:59-05:00 2026-12-06T12:00-05:00 2026-12-24T13:30-05:00 \
+# All but those that start the program or a browser, which wait long and compute much. The demo does both, once.
+QUICK := $(wildcard tests/test_*.py) tests/browser/test_demo.py \
+  $(filter-out tests/browser/ tests/journeys/ %/__pycache__/,$(wildcard tests/*/))
+# Files, permissions, terminals, signals, processes, and the user that the embedded database has.
+BY_WHOM := tests/vault $(wildcard tests/database/test_embedded*.py) tests/database/test_nameless_user.py \
+  $(patsubst %,tests/journeys/test_%.py,at_home backup_commands commands docs doctor health_command process_memory \
+  refused_starts serve signals terminal tls)
+# A Friday's close, its weekend, the first minutes of a Monday, a half day, turns of years, both changes of daylight saving time, holidays, a leap day.
+ODD_MOMENTS := 2026-12-04T16:00-05:00 2026-12-05T23:59-05:00 2026-12-06T12:00-05:00 2026-12-07T04:02-05:00 2026-12-24T13:30-05:00 \
   2026-12-31T23:59:45-05:00 2027-01-01T12:00-05:00 2027-03-14T03:00-04:00 2027-03-26T09:29:45-04:00 \
   2027-07-05T10:00-04:00 2027-11-07T01:30-05:00 2028-02-29T15:59:45-05:00 2031-06-15T12:00-04:00
 USE_A_BROKER := tests/sandbox tests/accounts/test_reads_of_the_sandbox.py tests/web/test_account_page.py tests/web/test_sparklines.py
@@ -43,15 +48,17 @@ wheel: .venv/.installed $(CHART) ## build both wheels into dist/, and constraint
 	@$(BUILD) .
 	@requirements/write-constraints dist
 	@requirements/print-installations dist
-test: .venv/.dev-installed ## run the tests (real PostgreSQL, real HTTP)
-	$(PYTEST)
-coverage: .venv/.dev-installed ## run them and see that they reach all that they must
+test: .venv/.dev-installed ## run the tests, with real PostgreSQL and real HTTP; see also pages, journeys and coverage
+	$(PYTEST) $(QUICK)
+coverage: .venv/.dev-installed ## run these, pages and journeys, as CI does, and see that they reach all that they must
 	$(PYTEST) --cov --cov-fail-under=95
 	@$(EVERY_LINE) --format=total >/dev/null || $(EVERY_LINE)
-journeys: .venv/.dev-installed ## of the tests, those that start the program itself
-	$(PYTEST) tests/journeys tests/database tests/vault
+pages: .venv/.dev-installed ## the tests of pages in Debian's Chromium
+	$(PYTEST) tests/browser
+journeys: .venv/.dev-installed ## the tests that start the program itself
+	$(PYTEST) tests/journeys
 ordinary: .venv/.dev-installed ## of the tests, those in which an ordinary user does otherwise than root
-	$(PYTEST) $(filter-out $(TOGETHER),$(wildcard tests/journeys/test_*.py)) tests/database tests/vault
+	$(PYTEST) $(BY_WHOM)
 calendar: .venv/.dev-installed ## what knows a calendar, at each half hour of two weeks and on the odd days of years
 	$(PYTEST) tests/sandbox/test_any_day.py --every-moment
 	@for at in $(ODD_MOMENTS); do echo "At $$at:"; $(PYTEST) --at=$$at $(USE_A_BROKER) || exit 1; done
@@ -69,10 +76,13 @@ image: .venv/.dev-installed ## build the container image and run it, its Compose
 fuzz: .venv/.dev-installed ## ask the sandbox at random by Alpaca's OpenAPI documents, for a quarter of an hour
 	$(BIN)/python -m pytest tests/sandbox/test_fuzzing.py tests/sandbox/test_control_fuzzing.py --fuzz-minutes=10
 check: .venv/.dev-installed ## linters, types, architecture
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target types lint
+lint: .venv/.dev-installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/basedpyright
 	$(BIN)/lint-imports --no-cache
+types: .venv/.dev-installed
+	$(BIN)/basedpyright
 format: .venv/.dev-installed ## format the code, mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 import pytest
 from aiohttp import ClientSession
@@ -272,6 +272,16 @@ async def faults(sandbox: Sandbox) -> AsyncGenerator["Faults"]:
         faults = Faults(client)
         yield faults
         await faults.clear()
+
+
+# A history to draw, as a fault. That of the sandbox has only one point while a trading day is less than 15 minutes old.
+MORNING: Final[dict[str, object]] = {
+    "path": "/v2/account/portfolio/history",
+    "status": 200,
+    "body_text": '{"timestamp":[1795532400,1795533300,1795534200,1795535100],"equity":[100,101.5,99,103],'
+    '"profit_loss":[0,1.5,-1,3],"profit_loss_pct":[0,0.015,-0.01,0.03],"base_value":100,"timeframe":"15Min"}',
+    "content_type": "application/json",
+}
 
 
 class Faults:

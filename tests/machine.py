@@ -61,7 +61,7 @@ FIREFOX_PROGRAM: Final = shutil.which("firefox-esr") or shutil.which("firefox")
 FIREFOX: Final = Need("Firefox", "apt-get install firefox-esr", FIREFOX_PROGRAM is not None)
 # Over WebDriver BiDi, scripts cannot be turned off, a tap is no click, and emulated media, network and page cache are
 # Chromium's own.
-ONLY_CHROMIUM: Final = Need("Chromium", "make test", is_here=False, is_tool=False)
+ONLY_CHROMIUM: Final = Need("Chromium", "make pages", is_here=False, is_tool=False)
 CHART: Final = Need("the chart's library", "apt-get install npm && make clean dev", HAS_CHART)
 AXE: Final = Need("axe-core", "apt-get install npm && make clean dev", AXE_FILE.exists())
 OPENSSL: Final = Need("openssl", "apt-get install openssl", shutil.which("openssl") is not None)

@@ -8,7 +8,7 @@ from playwright.async_api import Locator, Page, expect
 
 from corral_sandbox import Sandbox
 from tests.browser.conftest import TIME, TIMEOUT_MS, Browsing, open_page, wait_until
-from tests.conftest import Faults
+from tests.conftest import MORNING, Faults
 from tests.people import Person, live_key, paper_key
 from tests.stream.trading import trading_key
 
@@ -199,7 +199,7 @@ async def test_a_lost_connection_shows_since_when_and_keeps_the_figures(browsing
 async def test_a_slow_sparkline_is_drawn_without_a_reload(browsing: Browsing, alice: Person, faults: Faults) -> None:
     key = paper_key()
     await alice.store(key)
-    await faults.set(key, path="/v2/account/portfolio/history", latency_ms=700)
+    await faults.set(key, latency_ms=700, **MORNING)
     async with browsing(alice) as context:
         page = await open_page(context)
         place = page.locator("[data-sparkline]")
@@ -346,7 +346,8 @@ async def _switch(person: Person, stored: dict[str, Any], *, is_active: bool) ->
 
 
 async def _set_equity(faults: Faults, key: str, equity: str) -> None:
-    await faults.set(key, path=_ACCOUNT, account_raw={"equity": f'"{equity}"', "last_equity": '"48151600"'})
+    figures = {"equity": f'"{equity}"', "last_equity": '"48151600"'}
+    await faults.set_all([{"key_id": key, "path": _ACCOUNT, "account_raw": figures}, {"key_id": key, **MORNING}])
 
 
 async def _animation_of_a_change(page: Page, faults: Faults, key: str) -> str:

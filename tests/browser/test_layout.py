@@ -7,7 +7,7 @@ from playwright.async_api import expect
 from tests.accounts.alpaca_lists import POSITION
 from tests.browser.conftest import Browsing, is_too_wide, open_page
 from tests.browser.page_checks import find_layout_shifts
-from tests.conftest import Faults
+from tests.conftest import MORNING, Faults
 from tests.people import Person, paper_key
 
 _HUGE = "-1234567890123.45"
@@ -77,7 +77,7 @@ async def test_figures_that_arrive_late_move_nothing(browsing: Browsing, alice: 
     slow: list[dict[str, object]] = []
     for key in keys:
         slow.append({"key_id": key, "path": "/v2/account", "account_raw": _UNRESTRICTED, "latency_ms": 600})
-        slow.append({"key_id": key, "path": "/v2/account/portfolio/history", "latency_ms": 900})
+        slow.append({"key_id": key, "latency_ms": 900, **MORNING})
     await faults.set_all(slow)
     for width in (360, 1280):
         async with browsing(alice, viewport={"width": width, "height": 740}) as context:

@@ -18,7 +18,7 @@ from corral.credentials.queries import mark_refused
 from corral.database.connection import get_connection_with_rls
 from corral.web.view.sparklines import HEIGHT, WIDTH, draw_sparkline
 from tests.access import sign_in_by_link
-from tests.conftest import Faults, Service, StartService
+from tests.conftest import MORNING, Faults, Service, StartService
 from tests.people import Person, live_key, make_person, paper_key
 from tests.web.conftest import BROWSER
 from tests.web.parsed_html import Parsed, read_page
@@ -106,8 +106,10 @@ def test_every_sparkline_fits_its_view_box_and_is_small(amounts: list[Decimal], 
     assert sparkline.close is None or 0 <= sparkline.close <= HEIGHT
 
 
-async def test_a_card_has_a_sparkline_without_javascript(alice: Person, alices: ClientSession) -> None:
-    await alice.store()
+async def test_a_card_has_a_sparkline_without_javascript(alice: Person, alices: ClientSession, faults: Faults) -> None:
+    key = paper_key()
+    await alice.store(key)
+    await faults.set(key, **MORNING)
     while _lines_in(parsed := await read_page(alices, "/?wait")) == [""]:
         pass  # a busy machine may need several attempts
     (line,) = _lines_in(parsed)
@@ -156,11 +158,13 @@ async def test_a_failed_or_empty_history_shows_no_problem_and_is_cached(
 async def test_a_slow_history_does_not_delay_the_page_and_loads_later(
     alice: Person, alices: ClientSession, faults: Faults
 ) -> None:
-    slow = paper_key()
+    slow, well = paper_key(), paper_key()
     stored = await alice.store(slow)
-    await alice.store(nickname="well")
+    await alice.store(well, nickname="well")
+    await faults.set_all([{"key_id": key, **MORNING} for key in (slow, well)])
     await read_page(alices, "/?wait")
-    await faults.set(slow, path=_HISTORY, latency_ms=800)
+    delayed = {"key_id": slow, "latency_ms": 800, **MORNING}
+    await faults.set_all([delayed, {"key_id": well, **MORNING}])
     async with alice.client.patch(f"/api/credentials/{stored['id']}", json={"is_active": False}):
         pass
     async with alice.client.patch(f"/api/credentials/{stored['id']}", json={"is_active": True}):
@@ -198,6 +202,7 @@ async def test_rejected_keys_have_no_sparkline_until_they_work_again(
 ) -> None:
     key = paper_key()
     stored = await alice.store(key)
+    await faults.set(key, **MORNING)
     async with get_connection_with_rls(alice.user_id, service.resources.database) as connection:
         assert await mark_refused(connection, alice.user_id, UUID(stored["id"]), 1)
     assert await _sparklines(alices) == {stored["id"]: None}
