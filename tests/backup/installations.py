@@ -18,7 +18,7 @@ from corral.backup.archive import Archive
 from corral.backup.files import new_file
 from corral.backup.keyring_copy import choose_keyring
 from corral.backup.manifest import Manifest
-from corral.backup.targets import Outcome, Restoration, restore_external
+from corral.backup.targets import Restoration, RestoreOutcome, restore_external
 from corral.backup.writing import write_backup
 from corral.credentials.keyring_check import open_vault
 from corral.credentials.queries import insert_credential
@@ -98,7 +98,7 @@ class Installation:
                 vault = Vault(load_keyring(self.keyring))
                 return await write_backup(connection, vault, file, begin=lambda _: None, advance=lambda _: None)
 
-    async def restore(self, path: Path, copy: Path | None = None, *, may_replace: bool = False) -> Outcome:
+    async def restore(self, path: Path, copy: Path | None = None, *, may_replace: bool = False) -> RestoreOutcome:
         chosen = choose_keyring(self.keyring, copy, may_replace=may_replace)
         with Archive.open(path) as archive:
             manifest = archive.read_manifest(Vault(chosen.keyring))

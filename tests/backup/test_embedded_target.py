@@ -8,7 +8,7 @@ from corral.backup.archive import Archive
 from corral.backup.former import remove_former_clusters
 from corral.backup.keyring_copy import choose_keyring
 from corral.backup.problems import RestoreRefused
-from corral.backup.targets import Outcome, Restoration, restore_embedded
+from corral.backup.targets import Restoration, RestoreOutcome, restore_embedded
 from corral.database.connection import open_owner_connection
 from corral.database.embedded.instance import embedded_postgres
 from corral.database.embedded.replacement import STAGING
@@ -25,7 +25,7 @@ async def data(open_folder: Path, migrated_cluster: Path) -> Path:
     return open_folder
 
 
-async def restore(here: Installation, data: Path, *, may_replace: bool) -> Outcome:
+async def restore(here: Installation, data: Path, *, may_replace: bool) -> RestoreOutcome:
     chosen = choose_keyring(data / "keyring.json", here.keyring, may_replace=may_replace)
     with Archive.open(here.folder / "corral.backup") as archive:
         manifest = archive.read_manifest(Vault(chosen.keyring))

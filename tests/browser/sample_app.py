@@ -15,7 +15,7 @@ from corral.credentials.queries import mark_refused, place_credential
 from corral.database.connection import get_connection_with_rls
 from corral.database.embedded.instance import embedded_postgres
 from corral.database.migrate import apply_migrations
-from corral.identity.security_events import Source, note_event
+from corral.identity.security_events import ChangeSource, note_event
 from corral_sandbox import serve_sandbox
 from tests.access import browser, link_code, sign_in_by_link
 from tests.accounts.alpaca_lists import FILL, POSITION, Json, order
@@ -124,7 +124,7 @@ _DEVICES = [
     "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
 ]
 
-_REMOTE_SOURCE = Source("link", "2001:db8:1234:5678:9abc:def0:1234:5678", "Firefox on Linux")
+_REMOTE_SOURCE = ChangeSource("link", "2001:db8:1234:5678:9abc:def0:1234:5678", "Firefox on Linux")
 
 
 def _of_another_year(listed: list[Json]) -> list[Json]:

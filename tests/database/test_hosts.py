@@ -7,7 +7,7 @@ from collections.abc import Generator
 import pytest
 
 from corral.database.embedded.instance import EmbeddedDatabase
-from corral.database.hosts import Hosts, hosts_apart
+from corral.database.hosts import DatabaseHosts, hosts_apart
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ async def test_a_host_that_says_nothing_costs_a_part_of_the_time_and_is_tried_la
 ) -> None:
     own = postgres.dsn("corral_app")
     dead = f"postgresql://corral_app@127.0.0.1:{silent}/corral"
-    hosts = Hosts(own)
+    hosts = DatabaseHosts(own)
     hosts._addresses = [dead, own]  # pyright: ignore[reportPrivateUsage]
     connections = await asyncio.gather(*(hosts.connect() for _ in range(3)))  # they move on from it once, not thrice
     assert hosts._addresses == [own, dead]  # pyright: ignore[reportPrivateUsage]
@@ -59,6 +59,6 @@ async def test_a_host_that_says_nothing_costs_a_part_of_the_time_and_is_tried_la
 
 
 async def test_the_error_of_the_last_host_is_raised(silent: int) -> None:
-    hosts = Hosts(f"postgresql://corral_app@127.0.0.1:{silent},127.0.0.1:1/corral")
+    hosts = DatabaseHosts(f"postgresql://corral_app@127.0.0.1:{silent},127.0.0.1:1/corral")
     with pytest.raises(OSError, match="Connect call failed"):
         await hosts.connect(timeout=5)

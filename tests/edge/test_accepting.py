@@ -6,7 +6,7 @@ import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from corral.edge.accepting import ConnectionCounts, CountedConnections, PlainAcceptor, Share
+from corral.edge.accepting import ConnectionCounts, CountedConnections, PlainAcceptor, WorkerShare
 
 CONNECTIONS = 40
 
@@ -24,7 +24,7 @@ class Accepted(asyncio.Protocol):
 
 
 @asynccontextmanager
-async def accepting(listener: socket.socket, share: Share) -> AsyncGenerator[CountedConnections]:
+async def accepting(listener: socket.socket, share: WorkerShare) -> AsyncGenerator[CountedConnections]:
     """What one worker accepts."""
     connections = CountedConnections(share)
     acceptor = PlainAcceptor(
@@ -62,8 +62,8 @@ async def test_connections_that_come_at_once_and_stay_are_spread_evenly() -> Non
     counts = counts_for(2)
     with socket.create_server(("127.0.0.1", 0), backlog=CONNECTIONS) as listener:
         async with (
-            accepting(listener, Share(counts, 1)) as one,
-            accepting(listener, Share(counts, 2)) as other,
+            accepting(listener, WorkerShare(counts, 1)) as one,
+            accepting(listener, WorkerShare(counts, 2)) as other,
             connected(listener, CONNECTIONS),
         ):
             await until_there_are([one, other], CONNECTIONS)
@@ -74,14 +74,14 @@ async def test_a_worker_that_takes_none_does_not_keep_another_from_accepting() -
     counts = counts_for(2)
     counts.note(2, 0)  # it seems to serve
     with socket.create_server(("127.0.0.1", 0), backlog=CONNECTIONS) as listener:
-        async with accepting(listener, Share(counts, 1)) as one, connected(listener, CONNECTIONS):
+        async with accepting(listener, WorkerShare(counts, 1)) as one, connected(listener, CONNECTIONS):
             await until_there_are([one], CONNECTIONS)
 
 
 async def test_connections_that_are_gone_count_no_more() -> None:
     counts = counts_for(2)
     with socket.create_server(("127.0.0.1", 0), backlog=CONNECTIONS) as listener:
-        async with accepting(listener, Share(counts, 1)) as one:
+        async with accepting(listener, WorkerShare(counts, 1)) as one:
             async with connected(listener, CONNECTIONS):
                 await until_there_are([one], CONNECTIONS)
                 assert counts.least_of_others(2) == CONNECTIONS
@@ -91,7 +91,7 @@ async def test_connections_that_are_gone_count_no_more() -> None:
 
 def test_workers_that_are_absent_are_not_waited_for() -> None:
     counts = counts_for(3)
-    share = Share(counts, 1)
+    share = WorkerShare(counts, 1)
     assert not share.exceeds_others(1000)
     counts.note(3, 5)
     assert share.exceeds_others(6)

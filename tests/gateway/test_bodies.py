@@ -22,7 +22,7 @@ from corral.gateway.bodies import (
     with_client_order_id,
     written,
 )
-from corral.gateway.operations import OPERATIONS, Kind, Operation
+from corral.gateway.operations import OPERATIONS, Operation, OperationKind
 from corral.gateway.refusals import Reason, Refused
 from corral.gateway.targets import match
 from tests.gateway.go_json import ORDER, as_go_reads
@@ -258,7 +258,9 @@ def _documented_body(operation: Operation) -> Any:  # noqa: ANN401 - a schema
 
 
 def test_the_forms_have_the_fields_and_choices_of_the_document() -> None:
-    forms = {operation: _documented_body(operation) for operation in OPERATIONS if operation.kind is not Kind.NEVER}
+    forms = {
+        operation: _documented_body(operation) for operation in OPERATIONS if operation.kind is not OperationKind.NEVER
+    }
     for operation, schema in forms.items():
         if schema is None:
             continue

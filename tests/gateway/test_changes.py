@@ -9,7 +9,7 @@ import pytest
 from aiohttp import ClientSession
 
 from corral.gateway.changes import ACTIONS
-from corral.gateway.operations import OPERATIONS, Kind
+from corral.gateway.operations import OPERATIONS, OperationKind
 from corral_sandbox import Sandbox
 from tests.conftest import Faults, Service, StartService
 from tests.gateway.conftest import LIMIT_ORDER, Json, Program, key_headers, program_of
@@ -221,5 +221,7 @@ async def test_an_answer_to_an_order_that_echoes_the_keys_is_not_passed_on(bot: 
 
 
 def test_the_audit_trail_has_a_name_for_every_change() -> None:
-    changes = {operation.name for operation in OPERATIONS if operation.kind in {Kind.TRADE, Kind.CLOSE}}
+    changes = {
+        operation.name for operation in OPERATIONS if operation.kind in {OperationKind.TRADE, OperationKind.CLOSE}
+    }
     assert set(ACTIONS) == changes

@@ -12,7 +12,7 @@ from aiohttp import ClientError, ClientResponse, ClientSession
 
 from corral.errors import DatabaseUnavailable
 from corral.gateway import event_streams
-from corral.gateway.event_streams import EventStream
+from corral.gateway.event_streams import GrantedEventStream
 from corral.grants.lookup import GrantReader
 from corral.identity import queries as identity_queries
 from corral_sandbox import Sandbox, secret_of
@@ -66,7 +66,7 @@ async def hearing(grant: Json, service: Service, path: str = TRADES) -> AsyncGen
         yield Events(answer)
 
 
-def open_streams(service: Service) -> list[EventStream]:
+def open_streams(service: Service) -> list[GrantedEventStream]:
     return list(streams_of(service)._events)  # pyright: ignore[reportPrivateUsage]
 
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import pytest
 
-from corral.gateway.operations import OPERATIONS, Host, Kind, Operation
+from corral.gateway.operations import OPERATIONS, Host, Operation, OperationKind
 from corral_sandbox import Sandbox
 from tests.conftest import Faults, Service
 from tests.gateway.conftest import LIMIT_ORDER, Json, program_of
@@ -13,9 +13,9 @@ from tests.gateway.official import DOCUMENTED
 from tests.grants.conftest import GrantOwner
 
 ALLOWED: Final = {
-    "read": {Kind.READ},
-    "close_only": {Kind.READ, Kind.CLOSE},
-    "trade": {Kind.READ, Kind.CLOSE, Kind.TRADE},
+    "read": {OperationKind.READ},
+    "close_only": {OperationKind.READ, OperationKind.CLOSE},
+    "trade": {OperationKind.READ, OperationKind.CLOSE, OperationKind.TRADE},
 }
 _ID: Final = "904837e3-3b76-47ec-b432-046db621571b"
 _IN_PATHS: Final = {

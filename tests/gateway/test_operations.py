@@ -3,7 +3,7 @@
 import pytest
 
 from corral.gateway.access import check_access
-from corral.gateway.operations import OPERATIONS, Host, Kind
+from corral.gateway.operations import OPERATIONS, Host, OperationKind
 from corral.gateway.refusals import Reason, Refused
 from corral.grants.access import Access
 from tests.gateway.official import DOCUMENTED, MARKET_DATA, TRADING
@@ -36,17 +36,19 @@ def test_every_operation_is_listed_as_documented() -> None:
         assert listed.host is _HOSTS[documented.host], documented
         assert listed.is_event_stream == documented.is_event_stream, documented
         assert listed.repeatable == arrays, documented
-        if listed.kind in {Kind.CLOSE, Kind.TRADE}:
+        if listed.kind in {OperationKind.CLOSE, OperationKind.TRADE}:
             assert listed.query == documented.parameters.keys(), documented
 
 
 def test_reads_are_get_and_changes_are_not() -> None:
     for operation in OPERATIONS:
-        assert (operation.method == "GET") == (operation.kind is Kind.READ) or operation.kind is Kind.NEVER
+        assert (operation.method == "GET") == (
+            operation.kind is OperationKind.READ
+        ) or operation.kind is OperationKind.NEVER
 
 
 def test_what_closes_are_the_cancels_and_closes_and_nothing_else() -> None:
-    assert {operation.name for operation in OPERATIONS if operation.kind is Kind.CLOSE} == {
+    assert {operation.name for operation in OPERATIONS if operation.kind is OperationKind.CLOSE} == {
         "DELETE /v2/orders",
         "DELETE /v2/orders/{order_id}",
         "DELETE /v2/positions",
@@ -56,7 +58,7 @@ def test_what_closes_are_the_cancels_and_closes_and_nothing_else() -> None:
 
 def test_no_grant_moves_coins_borrows_shares_or_changes_the_account() -> None:
     never = {operation.name for operation in OPERATIONS if operation.path.startswith(_NEVER)}
-    assert {operation.name for operation in OPERATIONS if operation.kind is Kind.NEVER} == {
+    assert {operation.name for operation in OPERATIONS if operation.kind is OperationKind.NEVER} == {
         *never,
         "PATCH /v2/account/configurations",
     }
@@ -65,12 +67,12 @@ def test_no_grant_moves_coins_borrows_shares_or_changes_the_account() -> None:
 @pytest.mark.parametrize(
     ("access", "allowed"),
     [
-        (Access.READ, {Kind.READ}),
-        (Access.CLOSE_ONLY, {Kind.READ, Kind.CLOSE}),
-        (Access.TRADE, {Kind.READ, Kind.CLOSE, Kind.TRADE}),
+        (Access.READ, {OperationKind.READ}),
+        (Access.CLOSE_ONLY, {OperationKind.READ, OperationKind.CLOSE}),
+        (Access.TRADE, {OperationKind.READ, OperationKind.CLOSE, OperationKind.TRADE}),
     ],
 )
-def test_a_grant_allows_what_it_is_for(access: Access, allowed: set[Kind]) -> None:
+def test_a_grant_allows_what_it_is_for(access: Access, allowed: set[OperationKind]) -> None:
     for operation in OPERATIONS:
         if operation.kind in allowed:
             check_access(access, operation)

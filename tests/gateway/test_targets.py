@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corral.gateway.operations import OPERATIONS, Kind, Operation
+from corral.gateway.operations import OPERATIONS, Operation, OperationKind
 from corral.gateway.refusals import Reason, Refused
 from corral.gateway.targets import MOST_TARGET_BYTES, Match, match
 from tests.gateway.lenient_url import lenient_operation
 from tests.gateway.recorded import CLIENTS, recorded
 
 _ORDER = "/v2/orders/904837e3-3b76-47ec-b432-046db621571b"
-_ALLOWED = [operation for operation in OPERATIONS if operation.kind is not Kind.NEVER]
+_ALLOWED = [operation for operation in OPERATIONS if operation.kind is not OperationKind.NEVER]
 
 
 def _refused(method: str, target: bytes) -> Refused:
@@ -173,7 +173,7 @@ def test_another_method_is_refused_and_told_which_there_are(method: str) -> None
 
 def test_operations_that_no_grant_allows_are_refused_in_a_sentence() -> None:
     for operation in OPERATIONS:
-        if operation.kind is Kind.NEVER:
+        if operation.kind is OperationKind.NEVER:
             refused = _refused(operation.method, _example(operation).encode())
             assert refused.reason is Reason.NOT_GRANTED
             assert refused.message.endswith(".")
@@ -337,7 +337,7 @@ def test_a_lenient_server_finds_the_same_operation_in_what_is_sent(method: str, 
 )
 def test_what_a_client_means_is_what_is_matched(operation: Operation, value: str, query: dict[str, str]) -> None:
     path = re.sub(r"\{\w+\}", value, operation.path)
-    query = query if operation.kind is Kind.READ else {}
+    query = query if operation.kind is OperationKind.READ else {}
     encoded = "&".join(f"{name}={quote(text, safe='')}" for name, text in query.items())
     found = match(operation.method, f"{path}?{encoded}".encode())
     assert found.query == tuple(query.items())

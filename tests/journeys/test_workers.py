@@ -147,6 +147,7 @@ async def test_a_killed_supervisor_leaves_nothing_behind(data: Path, against_san
         server.process.kill()
         await server.ends()
         balancer = Talk(port, "/readyz")
+        stack.callback(balancer.close)
         async with asyncio.timeout(PATIENCE):
             while await balancer.ask() != 503:  # noqa: ASYNC110 - as a balancer does
                 await asyncio.sleep(0.02)

@@ -9,7 +9,7 @@ import pytest
 
 from corral.stream import account_log
 from corral.stream.account_log import MOST_BYTES, MOST_ENTRIES, MOST_SECONDS, AccountLog, load
-from corral.stream.events import Kind, Position, StreamEvent
+from corral.stream.events import Kind, LogPosition, StreamEvent
 from corral.stream.lease import Lease, Leases
 from corral.stream.news import Handover
 from corral.stream.told import Told
@@ -111,7 +111,7 @@ async def test_entries_whose_answer_was_lost_are_written_once(valkey: Valkey, mo
     entries = (await load(valkey, ACCOUNT)).entries
     assert [entry.position.sequence for entry in entries] == [1, 2, 3, 4]
     assert [entry.news for entry in entries[1:]] == [[event(1)], [event(2)], [event(3)]]
-    assert log.position == Position(lease.number, 4)
+    assert log.position == LogPosition(lease.number, 4)
 
 
 Rows = list[tuple[bytes, bytes]]
@@ -149,7 +149,7 @@ async def test_what_was_tampered_with_is_as_good_as_missing(
     await log.append([[event(1)], [event(2)], [event(3)]])
     other, others_log = await held(valkey, ANOTHER)
     await others_log.append([[event(7)], [event(8)], [event(9)]])
-    first = Position(lease.number, 1)
+    first = LogPosition(lease.number, 1)
     untouched = await load(valkey, ACCOUNT)
     assert untouched.after(first) is not None
     assert Told.of(untouched) is not None
@@ -165,13 +165,13 @@ async def test_what_somebody_adds_is_left_out_and_the_holder_goes_on(valkey: Val
     lease, log = await held(valkey)
     await log.append([[event(1)]])
     sealed = rows(server, lease)[1][1]
-    for beyond in (Position(lease.number, 3), Position(lease.number + 10**9, 1)):
+    for beyond in (LogPosition(lease.number, 3), LogPosition(lease.number + 10**9, 1)):
         server.ask("XADD", lease.keys.log, beyond.entry_id, "e", sealed)
     loaded = await load(valkey, ACCOUNT)
     assert loaded.last == log.position
-    assert loaded.after(Position(lease.number, 1)) is not None
+    assert loaded.after(LogPosition(lease.number, 1)) is not None
     assert await log.append([[event(2)]])
-    assert (await load(valkey, ACCOUNT)).last == Position(lease.number, 3)
+    assert (await load(valkey, ACCOUNT)).last == LogPosition(lease.number, 3)
 
 
 async def test_a_snapshot_of_another_account_is_as_if_it_were_not_there(valkey: Valkey, server: Server) -> None:

@@ -8,7 +8,7 @@ import orjson
 
 from corral.alpaca.orders import Order
 from corral.stream.audience import Audience
-from corral.stream.events import Kind, Position, StreamEvent
+from corral.stream.events import Kind, LogPosition, StreamEvent
 from corral.stream.news import Handover
 from corral.stream.order_tracker import state_event
 from corral.stream.shared_outlet import SharedOutlet
@@ -60,12 +60,12 @@ async def test_no_position_is_shown_while_more_was_told_here_than_is_in_the_log(
     audience.told = scanned()
     *_, last = states_of("a", [2], is_stamped=True)
     audience.publish(audience.told.tracker.reconcile([last]))  # alone
-    audience.begin_anew(scanned(), Position(7, 3))
+    audience.begin_anew(scanned(), LogPosition(7, 3))
     assert subscription.position is None
     holder = scanned()
     (event,) = holder.tracker.reconcile([last])
-    await audience.follow([event], Position(7, 4))
-    assert subscription.position == Position(7, 4)
+    await audience.follow([event], LogPosition(7, 4))
+    assert subscription.position == LogPosition(7, 4)
     assert filled_in(heard) == ["2.25"]
     assert Kind.GAP not in {each.kind for each in heard}
 
@@ -78,9 +78,9 @@ async def test_what_was_told_only_elsewhere_is_told_here_once() -> None:
     elsewhere = scanned()
     for event in elsewhere.tracker.reconcile([last]):
         elsewhere.take(event)
-    audience.begin_anew(elsewhere, Position(7, 3))
+    audience.begin_anew(elsewhere, LogPosition(7, 3))
     assert filled_in(heard) == ["2.25", "3.00"]
-    assert subscription.position == Position(7, 3)
+    assert subscription.position == LogPosition(7, 3)
 
 
 async def test_an_order_whose_events_are_not_known_here_is_a_gap() -> None:
@@ -88,14 +88,14 @@ async def test_an_order_whose_events_are_not_known_here_is_a_gap() -> None:
     audience.told = scanned()
     elsewhere = scanned()
     elsewhere.tracker.reconcile([states_of("a", [2], is_stamped=True)[-1]])  # and its event is not kept
-    audience.begin_anew(elsewhere, Position(7, 3))
+    audience.begin_anew(elsewhere, LogPosition(7, 3))
     assert [event.kind for event in heard] == [Kind.GAP]
 
 
 async def test_before_a_holder_has_looked_at_the_orders_the_difference_is_not_known() -> None:
     audience, _, heard = audience_of_one()
     audience.told = scanned()
-    audience.begin_anew(Told(), Position(7, 1))
+    audience.begin_anew(Told(), LogPosition(7, 1))
     assert [event.kind for event in heard] == [Kind.GAP]
 
 
@@ -103,9 +103,9 @@ async def test_what_could_not_be_written_is_told_here_and_not_once_more_from_the
     """As by a process that has lost its lease: it has tracked the order, so nobody else would tell it here."""
     audience, subscription, heard = audience_of_one()
     audience.told = scanned()
-    audience.move(Position(7, 3))
+    audience.move(LogPosition(7, 3))
     outlet = SharedOutlet(audience, bool)
-    outlet.begin_writing(Handover(Position(7, 3)))
+    outlet.begin_writing(Handover(LogPosition(7, 3)))
     *_, last = states_of("a", [2], is_stamped=True)
     outlet.publish(audience.told.tracker.reconcile([last]))
     assert filled_in(heard) == []
@@ -115,9 +115,9 @@ async def test_what_could_not_be_written_is_told_here_and_not_once_more_from_the
     elsewhere = scanned()
     for event in elsewhere.tracker.reconcile([last]):
         elsewhere.take(event)
-    audience.begin_anew(elsewhere, Position(8, 2))
+    audience.begin_anew(elsewhere, LogPosition(8, 2))
     assert filled_in(heard) == ["2.25"]
-    assert subscription.position == Position(8, 2)
+    assert subscription.position == LogPosition(8, 2)
 
 
 async def test_the_state_after_a_gap_is_told_whole_whatever_was_told_before() -> None:
@@ -125,9 +125,9 @@ async def test_the_state_after_a_gap_is_told_whole_whatever_was_told_before() ->
     audience.told = scanned()
     _, partly, last, _ = states_of("a", [2, 3], is_stamped=True)
     audience.publish(audience.told.tracker.reconcile([partly]))
-    audience.begin_anew(Told(), Position(8, 1))
+    audience.begin_anew(Told(), LogPosition(8, 1))
     (state,) = map(state_event, scanned().tracker.reconcile([last]))
-    await audience.follow([state], Position(8, 2))
+    await audience.follow([state], LogPosition(8, 2))
     assert filled_in(heard) == ["2.25", "5.25"]
 
 
@@ -138,12 +138,12 @@ async def test_who_begins_while_more_was_told_here_than_is_in_the_log_is_not_tol
     audience.told = scanned()
     _, partly, last, _ = states_of("a", [2, 3], is_stamped=True)
     audience.publish(audience.told.tracker.reconcile([partly]))  # alone
-    audience.begin_anew(scanned(), Position(7, 3))
+    audience.begin_anew(scanned(), LogPosition(7, 3))
     late, heard_late = one.join()
-    await audience.follow(scanned().tracker.reconcile([last]), Position(7, 4))
+    await audience.follow(scanned().tracker.reconcile([last]), LogPosition(7, 4))
     assert filled_in(heard) == ["2.25", "3.00"]
     assert filled_in(heard_late) == ["5.25"]
-    assert late.position == Position(7, 4)
+    assert late.position == LogPosition(7, 4)
 
 
 def told_elsewhere(read_at: str, order: Order) -> Told:
@@ -162,9 +162,9 @@ async def test_fills_after_a_gap_are_counted_from_the_state_that_followed_it() -
     _, partly, between, last, _ = states_of("a", [2, 3, 4], is_stamped=True)
     audience.publish(audience.told.tracker.reconcile([partly]))
     elsewhere = told_elsewhere("10:02", between)
-    audience.begin_anew(elsewhere, Position(8, 2))
+    audience.begin_anew(elsewhere, LogPosition(8, 2))
     assert Kind.GAP in {event.kind for event in heard}
-    await audience.follow(elsewhere.tracker.reconcile([last]), Position(8, 3))
+    await audience.follow(elsewhere.tracker.reconcile([last]), LogPosition(8, 3))
     assert filled_in(heard) == ["2.25", "5.25", "4.00"]
 
 
@@ -173,6 +173,6 @@ async def test_after_a_gap_orders_that_ended_long_ago_are_told_if_they_were_not(
     audience.told = scanned()
     *_, long_over = states_of("a", [2], is_stamped=True)
     elsewhere = told_elsewhere("14:00", long_over)
-    audience.begin_anew(elsewhere, Position(8, 2))
+    audience.begin_anew(elsewhere, LogPosition(8, 2))
     assert [event.kind for event in heard] == [Kind.GAP, Kind.ACCOUNT_DATA, Kind.ORDER]
     assert filled_in(heard) == ["2.25"]

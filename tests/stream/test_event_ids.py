@@ -6,7 +6,7 @@ import pytest
 
 from corral.stream.events import (
     MOST_PLACES,
-    Position,
+    LogPosition,
     event_id_of,
     joined,
     name_in_places,
@@ -20,7 +20,7 @@ EPOCH = "5f0c9d2b7a61e384"
 
 
 def test_an_id_has_the_positions_of_200_accounts_in_less_than_4_kb() -> None:
-    positions = {uuid4(): Position(NOW + number, number) for number in range(MOST_PLACES)}
+    positions = {uuid4(): LogPosition(NOW + number, number) for number in range(MOST_PLACES)}
     event_id = event_id_of(EPOCH, 10**14, joined(place_of(*each) for each in positions.items()))
     assert len(event_id) <= 4096
     assert places_in(event_id) == {name_in_places(whose): position for whose, position in positions.items()}
@@ -28,13 +28,13 @@ def test_an_id_has_the_positions_of_200_accounts_in_less_than_4_kb() -> None:
 
 
 def test_accounts_that_an_id_has_no_room_for_are_left_out() -> None:
-    places = [place_of(uuid4(), Position(NOW, 1)) for _ in range(MOST_PLACES + 50)]
+    places = [place_of(uuid4(), LogPosition(NOW, 1)) for _ in range(MOST_PLACES + 50)]
     assert len(places_in(event_id_of(EPOCH, 1, joined(places)))) == MOST_PLACES
 
 
 def test_an_account_without_a_position_is_left_out() -> None:
     whose = UUID(int=1)
-    assert joined(["", place_of(whose, Position(NOW, 7)), ""]) == place_of(whose, Position(NOW, 7))
+    assert joined(["", place_of(whose, LogPosition(NOW, 7)), ""]) == place_of(whose, LogPosition(NOW, 7))
     assert event_id_of(EPOCH, 3, joined([""])) == f"{EPOCH}-3"
 
 
@@ -52,6 +52,6 @@ def test_an_id_that_was_made_up_says_nothing(event_id: str) -> None:
     assert places_in(event_id) == {}
 
 
-@pytest.mark.parametrize("position", [Position(2**56, 1), Position(1, 2**32), Position(2**200, 2**200)])
-def test_a_position_that_no_lease_has_is_left_out(position: Position) -> None:
+@pytest.mark.parametrize("position", [LogPosition(2**56, 1), LogPosition(1, 2**32), LogPosition(2**200, 2**200)])
+def test_a_position_that_no_lease_has_is_left_out(position: LogPosition) -> None:
     assert place_of(uuid4(), position) == ""

@@ -8,7 +8,7 @@ import pytest
 
 from corral.stream import lease as leases_module
 from corral.stream.account_log import AccountLog, load
-from corral.stream.events import GAP, Position
+from corral.stream.events import GAP, LogPosition
 from corral.stream.lease import LEASE_SECONDS, AccountKeys, Lease, Leases, Wanted
 from corral.stream.news import Handover, Release
 from corral.stream.sharing import Sharing
@@ -109,7 +109,7 @@ async def test_nothing_is_written_under_a_lease_that_another_has_now(
     assert await theirs.append([[Handover(log.position)], [GAP]])
     loaded = await load(valkey, ACCOUNT)
     assert [entry.news for entry in loaded.entries] == [[Handover(None)], [Handover(log.position)], [GAP]]
-    assert loaded.last == theirs.position == Position(following.number, 2)
+    assert loaded.last == theirs.position == LogPosition(following.number, 2)
 
 
 async def test_a_holder_whose_lease_has_run_out_sends_nothing_to_the_server(valkey: Valkey) -> None:

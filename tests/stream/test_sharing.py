@@ -13,7 +13,7 @@ import pytest
 from aiohttp import ClientSession
 
 from corral.stream import told
-from corral.stream.events import Position, event_id_of, joined, place_of, places_in
+from corral.stream.events import LogPosition, event_id_of, joined, place_of, places_in
 from corral.stream.feed import Feed
 from corral.valkey import client as valkey_client
 from corral_sandbox import Sandbox
@@ -291,7 +291,7 @@ async def test_an_id_with_two_hundred_accounts_is_taken(pair: tuple[Service, Ser
     credential = await alice.store()
     async with at(pair[0], alice) as first:
         await first.until("account-data")
-        others = [place_of(uuid4(), Position(2**50, number)) for number in range(199)]
+        others = [place_of(uuid4(), LogPosition(2**50, number)) for number in range(199)]
         event_id = await id_with_a_position(first)
         async with at(pair[1], alice, event_id + joined(others)) as second:
             await second.until("heartbeat")
@@ -311,7 +311,7 @@ async def test_a_position_that_the_log_does_not_have_is_a_gap_of_its_account(
     credential = await alice.store()
     async with at(pair[0], alice) as first:
         await first.until("account-data")
-        for position in (Position(1, 1), Position(2**50, 7)):
+        for position in (LogPosition(1, 1), LogPosition(2**50, 7)):
             forged = event_id_of("0" * 16, 1, place_of(UUID(credential["id"]), position))
             async with at(pair[1], alice, forged) as second:
                 gap = await second.until("gap")
@@ -330,7 +330,7 @@ async def test_the_state_after_such_a_gap_has_all_orders_that_ended_since_the_po
         await first.until("order", id=done["id"], status="filled")
         monkeypatch.setattr(told, "RECENTLY", timedelta(hours=-1))  # as if all of this had happened long ago
         for hours, is_told in ((2, True), (0, False)):
-            position = Position(int((time.time() - 3600 * hours) * 1e6), 2**20)
+            position = LogPosition(int((time.time() - 3600 * hours) * 1e6), 2**20)
             known = event_id_of("0" * 16, 1, place_of(UUID(credential["id"]), position))
             async with at(pair[1], alice, known) as second:
                 await second.until("heartbeat")
@@ -344,7 +344,7 @@ async def test_who_comes_back_before_the_account_is_watched_is_told_those_orders
     monkeypatch.setattr(told, "RECENTLY", timedelta(hours=-1))
     key_id = await trading_key(sandbox)
     credential = await alice.store(key_id)
-    known = event_id_of("0" * 16, 1, place_of(UUID(credential["id"]), Position(int((time.time() - 7200) * 1e6), 1)))
+    known = event_id_of("0" * 16, 1, place_of(UUID(credential["id"]), LogPosition(int((time.time() - 7200) * 1e6), 1)))
     async with trader(sandbox, key_id) as her:
         done = await her.order()
         await faults.set(key_id, method="GET", path="/v2/orders", latency_ms=500)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from corral.alpaca.orders import Order, read_order
 from corral.stream.account_log import Entry, Loaded, Snapshot
-from corral.stream.events import Description, Kind, Position, StreamEvent
+from corral.stream.events import Description, Kind, LogPosition, StreamEvent
 from corral.stream.news import Handover, Liveness, News, Trouble
 from corral.stream.order_tracker import OrderTracker
 from corral.stream.told import MOST_ORDERS, Told
@@ -32,8 +32,8 @@ def loaded_after(*news: News, number: int = 1, cuts_at: int = 0) -> Loaded:
     told = Told()
     for each in news[:cuts_at]:
         told.follow(each)
-    entries = [Entry(Position(number, index + 1), [each]) for index, each in enumerate(news)]
-    snapshot = Snapshot(Position(number, cuts_at), orjson.loads(orjson.dumps(told.dump())))
+    entries = [Entry(LogPosition(number, index + 1), [each]) for index, each in enumerate(news)]
+    snapshot = Snapshot(LogPosition(number, cuts_at), orjson.loads(orjson.dumps(told.dump())))
     return Loaded(snapshot, entries[-1].position if entries else None, entries)
 
 
@@ -63,9 +63,9 @@ def test_every_fill_is_told_once_however_often_another_process_takes_over(
         if snapshots[number % len(snapshots)]:
             dumped, since = orjson.loads(orjson.dumps(told.dump())), []
         if is_handover:
-            entries = [Entry(Position(1, number + 2), [event]) for number, event in enumerate(since)]
-            last = entries[-1].position if entries else Position(1, 1)
-            taken_over = Told.of(Loaded(Snapshot(Position(1, 1), dumped), last, entries))
+            entries = [Entry(LogPosition(1, number + 2), [event]) for number, event in enumerate(since)]
+            last = entries[-1].position if entries else LogPosition(1, 1)
+            taken_over = Told.of(Loaded(Snapshot(LogPosition(1, 1), dumped), last, entries))
             assert taken_over is not None
             told = taken_over
     events += told.tracker.reconcile([states[-1]])
@@ -134,9 +134,9 @@ def test_a_missing_entry_makes_the_state_unknown() -> None:
 def test_entries_of_a_later_holder_follow_only_what_that_one_had_seen() -> None:
     first = loaded_after(Handover(None), account("1"), cuts_at=0)
     assert first.last is not None
-    for after, is_whole in ((first.last, True), (Position(1, 1), False), (None, False)):
-        following = [Entry(Position(9, 1), [Handover(after)]), Entry(Position(9, 2), [account("2")])]
-        both = replace(first, entries=[*first.entries, *following], last=Position(9, 2))
+    for after, is_whole in ((first.last, True), (LogPosition(1, 1), False), (None, False)):
+        following = [Entry(LogPosition(9, 1), [Handover(after)]), Entry(LogPosition(9, 2), [account("2")])]
+        both = replace(first, entries=[*first.entries, *following], last=LogPosition(9, 2))
         assert (both.after(first.last) is not None) == is_whole
 
 

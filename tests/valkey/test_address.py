@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corral.valkey.address import Place, read_address
+from corral.valkey.address import HostAndPort, read_address
 from corral.valkey.errors import ValkeyRefused
 
 PASSWORD = "hunter2/?#@:%secret"
@@ -16,17 +16,17 @@ PASSWORD = "hunter2/?#@:%secret"
 @pytest.mark.parametrize("scheme", ["valkey", "redis", "VALKEY"])
 def test_a_server_by_host_port_and_database(scheme: str) -> None:
     address = read_address(f"{scheme}://cache.example:6380/3")
-    assert (address.places, address.database, address.has_tls) == ((Place("cache.example", 6380),), 3, False)
+    assert (address.places, address.database, address.has_tls) == ((HostAndPort("cache.example", 6380),), 3, False)
     assert (address.service, address.login.user, address.login.password) == (None, None, None)
 
 
 def test_port_and_database_have_the_usual_defaults() -> None:
-    assert read_address("redis://cache").places == (Place("cache", 6379),)
+    assert read_address("redis://cache").places == (HostAndPort("cache", 6379),)
     assert read_address("redis://cache/").database == 0
     assert read_address("valkey+sentinel://a,[::1]:7,b:8/corral").places == (
-        Place("a", 26379),
-        Place("::1", 7),
-        Place("b", 8),
+        HostAndPort("a", 26379),
+        HostAndPort("::1", 7),
+        HostAndPort("b", 8),
     )
 
 

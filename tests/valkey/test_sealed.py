@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from corral.secret import Secret
-from corral.valkey.names import PREFIX, Names
+from corral.valkey.names import PREFIX, ValkeyNames
 from corral.valkey.sealed import SealedValues
 from corral.vault import Context, Vault, make_keyring
 
@@ -61,13 +61,13 @@ def test_what_others_wrote_is_not_there(sealed: SealedValues, vault: Vault, tmp_
 
 
 def test_names_begin_with_the_installation_and_tell_nothing(vault: Vault) -> None:
-    names = Names(vault)
+    names = ValkeyNames(vault)
     name = names.key("budget", "paper", "PA123456")
     assert name.startswith(PREFIX)
     assert PREFIX == "corral:1:"
     assert name.split(":")[3] == "budget"
     assert "PA123456" not in name
-    assert name == Names(vault).key("budget", "paper", "PA123456")
+    assert name == ValkeyNames(vault).key("budget", "paper", "PA123456")
     assert len({name, names.key("budget", "live", "PA123456"), names.key("lease", "paper", "PA123456")}) == 3
 
 
@@ -75,5 +75,5 @@ def test_installations_that_share_a_server_share_no_names(tmp_path: Path) -> Non
     keyring = make_keyring(tmp_path / "keyring.json")
     one, restored = Vault(keyring, uuid4()), Vault(keyring, uuid4())
     another = Vault(make_keyring(tmp_path / "another.json"))
-    prefixes = {Names(vault).key("budget", "a").split(":")[2] for vault in (one, restored, another)}
+    prefixes = {ValkeyNames(vault).key("budget", "a").split(":")[2] for vault in (one, restored, another)}
     assert len(prefixes) == 3

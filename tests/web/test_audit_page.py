@@ -10,7 +10,7 @@ from aiohttp import ClientSession
 from corral.audit.models import Action, Actor, ActorKind, AuditEntry, NewEntry, Result
 from corral.audit.reading import Deed
 from corral.web.display import MASK
-from corral.web.view.audit import GROUP_CHOICES, Names, TrailParams, describe_deed, describe_order
+from corral.web.view.audit import GROUP_CHOICES, PresentNames, TrailParams, describe_deed, describe_order
 from corral_sandbox import Sandbox
 from tests.conftest import Service
 from tests.gateway.conftest import LIMIT_ORDER, key_headers
@@ -19,7 +19,7 @@ from tests.web.displaying import HIDING, displaying
 from tests.web.parsed_html import Parsed, read_page
 
 _GRANT, _ACCOUNT = uuid4(), uuid4()
-_NAMES = Names({_ACCOUNT: "Growth"}, {_GRANT: "My bot"}, {})
+_NAMES = PresentNames({_ACCOUNT: "Growth"}, {_GRANT: "My bot"}, {})
 
 
 def _entry(action: str, result: str = "done", **fields: object) -> AuditEntry:

@@ -18,7 +18,7 @@ from corral.credentials.models import Credential, HomeView, SealedCredential, St
 from corral.credentials.problems import AccountNotOpen, CredentialNotFound, CredentialRefused, UpstreamTimeout
 from corral.web.view.attention import find_attention, first_sentence
 from corral.web.view.home_accounts import AccountEntry, sort_entries
-from corral.web.view.home_totals import Scope, add_up, choose_scope, group_entries, scopes_of
+from corral.web.view.home_totals import TotalsScope, add_up, choose_scope, group_entries, scopes_of
 from corral.web.view.home_view import Grouping, Layout, SortKey, choose_view
 from corral.web.view.market import describe_market
 from corral.web.view.switcher import number_keys
@@ -127,7 +127,7 @@ def test_a_total_names_what_it_lacks_and_what_was_deposited() -> None:
         _entry("paused", "1000", is_active=False),
         _entry("paper", "1000", environment=_PAPER),
     ]
-    total = add_up(Scope(_LIVE, None, "Live"), entries)
+    total = add_up(TotalsScope(_LIVE, None, "Live"), entries)
     assert (total.accounts, total.missing, total.unclosed) == (4, 1, 2)
     (sums,) = total.by_currency
     assert (sums.equity, sums.today, sums.deposited, sums.withdrawn) == ("5340.5", "5040.5", "5000", "20.25")
@@ -145,7 +145,7 @@ def test_totals_are_exact_and_no_currency_is_converted(found: list[tuple[str, st
         _entry(str(number), equity, before, currency=currency)
         for number, (equity, before, currency) in enumerate(found)
     ]
-    total = add_up(Scope(_LIVE, None, "Live"), entries)
+    total = add_up(TotalsScope(_LIVE, None, "Live"), entries)
     assert [one.currency for one in total.by_currency] == sorted({currency for *_, currency in found})
     for sums in total.by_currency:
         included = [(Decimal(equity), before) for equity, before, currency in found if currency == sums.currency]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from corral.web.rendering import load_templates
 from corral.web.view.instruments import (
-    OptionContract,
+    OptionSymbol,
     coin_pair,
     days_to_expiry,
     format_expiry,
@@ -24,23 +24,23 @@ TODAY = date(2026, 11, 24)
 @pytest.mark.parametrize(
     ("symbol", "expected"),
     [
-        ("SPY261218C00600000", OptionContract("SPY", date(2026, 12, 18), "Call", Decimal(600))),
-        ("SPY261218P00602500", OptionContract("SPY", date(2026, 12, 18), "Put", Decimal("602.5"))),
-        ("F270115C00000500", OptionContract("F", date(2027, 1, 15), "Call", Decimal("0.5"))),
-        ("BRKB261218C00500000", OptionContract("BRKB", date(2026, 12, 18), "Call", Decimal(500))),
-        ("BRK.B261218C00500000", OptionContract("BRK.B", date(2026, 12, 18), "Call", Decimal(500))),
-        ("SPXW261218P06100000", OptionContract("SPXW", date(2026, 12, 18), "Put", Decimal(6100))),
-        ("TSLA1261218C00250000", OptionContract("TSLA1", date(2026, 12, 18), "Call", Decimal(250))),
-        ("SPY   261218C00600000", OptionContract("SPY", date(2026, 12, 18), "Call", Decimal(600))),
-        ("T240229C00017000", OptionContract("T", date(2024, 2, 29), "Call", Decimal(17))),
+        ("SPY261218C00600000", OptionSymbol("SPY", date(2026, 12, 18), "Call", Decimal(600))),
+        ("SPY261218P00602500", OptionSymbol("SPY", date(2026, 12, 18), "Put", Decimal("602.5"))),
+        ("F270115C00000500", OptionSymbol("F", date(2027, 1, 15), "Call", Decimal("0.5"))),
+        ("BRKB261218C00500000", OptionSymbol("BRKB", date(2026, 12, 18), "Call", Decimal(500))),
+        ("BRK.B261218C00500000", OptionSymbol("BRK.B", date(2026, 12, 18), "Call", Decimal(500))),
+        ("SPXW261218P06100000", OptionSymbol("SPXW", date(2026, 12, 18), "Put", Decimal(6100))),
+        ("TSLA1261218C00250000", OptionSymbol("TSLA1", date(2026, 12, 18), "Call", Decimal(250))),
+        ("SPY   261218C00600000", OptionSymbol("SPY", date(2026, 12, 18), "Call", Decimal(600))),
+        ("T240229C00017000", OptionSymbol("T", date(2024, 2, 29), "Call", Decimal(17))),
         # What others could not read: a dotted root (QuantConnect/Lean#9343), and roots with a digit after a reverse
         # split (polygon-io/issues#193, tastyware/tastytrade#257).
-        ("BRK.B 260206C00495000", OptionContract("BRK.B", date(2026, 2, 6), "Call", Decimal(495))),
-        ("SDS1220204C00003000", OptionContract("SDS1", date(2022, 2, 4), "Call", Decimal(3))),
-        ("BABA2251017C00145000", OptionContract("BABA2", date(2025, 10, 17), "Call", Decimal(145))),
+        ("BRK.B 260206C00495000", OptionSymbol("BRK.B", date(2026, 2, 6), "Call", Decimal(495))),
+        ("SDS1220204C00003000", OptionSymbol("SDS1", date(2022, 2, 4), "Call", Decimal(3))),
+        ("BABA2251017C00145000", OptionSymbol("BABA2", date(2025, 10, 17), "Call", Decimal(145))),
     ],
 )
-def test_an_option_symbol_is_read_to_the_tenth_of_a_cent(symbol: str, expected: OptionContract) -> None:
+def test_an_option_symbol_is_read_to_the_tenth_of_a_cent(symbol: str, expected: OptionSymbol) -> None:
     assert parse_option(symbol) == expected
 
 
@@ -91,7 +91,7 @@ def test_an_option_has_the_name_that_traders_use(symbol: str, name: str) -> None
 
 @given(
     st.builds(
-        OptionContract,
+        OptionSymbol,
         st.from_regex(r"[A-Z]{1,5}[0-9]?", fullmatch=True),
         st.dates(date(2000, 1, 1), date(2099, 12, 31)),
         st.sampled_from(["Call", "Put"]),
@@ -99,7 +99,7 @@ def test_an_option_has_the_name_that_traders_use(symbol: str, name: str) -> None
     )
 )
 @settings(max_examples=50)
-def test_what_a_contract_says_is_read_from_its_symbol(contract: OptionContract) -> None:
+def test_what_a_contract_says_is_read_from_its_symbol(contract: OptionSymbol) -> None:
     strike = int(contract.strike * 1000)
     symbol = f"{contract.root}{contract.expiration:%y%m%d}{contract.right[0]}{strike:08}"
     assert parse_option(symbol) == contract

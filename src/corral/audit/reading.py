@@ -23,7 +23,7 @@ Authenticate = Callable[[], Awaitable[UUID]]
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class AuditPage:
     """The newest entries first. `next_before` is None on the last page."""
 
     entries: list[AuditEntry]
@@ -46,11 +46,11 @@ class DeedPage:
     next_before: int | None
 
 
-async def load_entries(user_id: UUID, database: Database, filters: Filters, limit: int) -> Page:
+async def load_entries(user_id: UUID, database: Database, filters: Filters, limit: int) -> AuditPage:
     async with get_connection_with_rls(user_id, database, readonly=True) as connection:
         rows = await queries.load_page(connection, user_id, filters, limit + 1)
     entries = [read_text(body) for body, _ in rows[:limit]]
-    return Page(entries, entries[-1].seq if len(rows) > limit else None)
+    return AuditPage(entries, entries[-1].seq if len(rows) > limit else None)
 
 
 async def load_deeds(user_id: UUID, database: Database, filters: Filters, limit: int) -> DeedPage:

@@ -40,7 +40,7 @@ class Restoration:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RestoreOutcome:
     """`kept` names the data from before, if there was any, and `kept_keyring` the file of the keyring from before."""
 
     restored: Restored
@@ -48,7 +48,7 @@ class Outcome:
     kept_keyring: Path | None
 
 
-async def restore_embedded(data_dir: Path, restoration: Restoration) -> Outcome:
+async def restore_embedded(data_dir: Path, restoration: Restoration) -> RestoreOutcome:
     """Builds a second cluster beside the first, and lets them change places when everything is in it.
 
     Raises OperatorError; then everything is as it was.
@@ -63,7 +63,7 @@ async def restore_embedded(data_dir: Path, restoration: Restoration) -> Outcome:
                 restored = await _fill_staged(database, restoration)
             keyring.is_left = True
             await folder.replace(moment, keyring.moves)
-            return Outcome(restored, kept, keyring.kept)
+            return RestoreOutcome(restored, kept, keyring.kept)
 
 
 async def _refuse_people_of(folder: ReplaceableFolder, data_dir: Path) -> None:
@@ -86,7 +86,7 @@ async def _fill_staged(database: EmbeddedDatabase, restoration: Restoration) -> 
     return restored
 
 
-async def restore_external(owner_dsn: str, restoration: Restoration) -> Outcome:
+async def restore_external(owner_dsn: str, restoration: Restoration) -> RestoreOutcome:
     """Restores in one transaction, in which the former schema gets another name.
 
     Raises OperatorError and DatabaseUnavailable; then everything is as it was.
@@ -100,7 +100,7 @@ async def restore_external(owner_dsn: str, restoration: Restoration) -> Outcome:
             except BaseException:
                 keyring.take_back()
                 raise
-        return Outcome(restored, kept, keyring.kept)
+        return RestoreOutcome(restored, kept, keyring.kept)
 
 
 async def _restore_in_transaction(

@@ -14,7 +14,7 @@ from corral.backup.files import new_file, refuse_taken
 from corral.backup.keyring_copy import choose_keyring
 from corral.backup.manifest import Manifest, spoken
 from corral.backup.problems import BackupRefused, FileUnusable
-from corral.backup.targets import Outcome, Restoration, restore_embedded, restore_external
+from corral.backup.targets import Restoration, RestoreOutcome, restore_embedded, restore_external
 from corral.backup.writing import write_backup
 from corral.commands.console import counted, out, progress
 from corral.credentials.keyring_check import refuse_foreign
@@ -108,7 +108,7 @@ def _print_backup(manifest: Manifest, file: Path, keyring_copy: Path | None, pla
         )
 
 
-def _told(manifest: Manifest, outcome: Outcome) -> Iterator[str]:
+def _told(manifest: Manifest, outcome: RestoreOutcome) -> Iterator[str]:
     restored, moment = outcome.restored, spoken(manifest.taken_at)
     people, accounts = counted(len(restored.people), "person", "people"), counted(restored.credentials, "account")
     yield f"Restored {people} and {accounts}, as of {moment}."

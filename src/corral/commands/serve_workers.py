@@ -6,7 +6,7 @@ from corral.commands.console import out, say_that_first_start_takes_long
 from corral.commands.start_block import Started, start_block
 from corral.network_environment import NetworkEnvironment
 from corral.settings import Settings
-from corral.workers.supervisor import LogForm, Opened, supervise
+from corral.workers.supervisor import LogForm, OpenedService, supervise
 
 
 async def run_workers(
@@ -22,7 +22,7 @@ async def run_workers(
     if settings.database_url is None:
         say_that_first_start_takes_long(settings.data_dir)
 
-    async def announce(opened: Opened) -> str:
+    async def announce(opened: OpenedService) -> str:
         storage = opened.storage
         of_storage = opened.addresses, storage.database, storage.vault, opened.certificate, opened.valkey
         return await start_block(network, Started(settings, *of_storage, opened.url, workers))

@@ -44,14 +44,14 @@ class AccessKey(NamedTuple):
     credential_id: UUID
 
 
-class Access(NamedTuple):
+class CallerAndCredential(NamedTuple):
     """The caller's row, not verified yet, and the credential if row-level security shows it to that user."""
 
     caller: SessionRow | TokenRow
     stored: SealedCredential | None
 
 
-async def load_access(database: Fetcher, wanted: Sequence[AccessKey]) -> Mapping[AccessKey, Access]:
+async def load_access(database: Fetcher, wanted: Sequence[AccessKey]) -> Mapping[AccessKey, CallerAndCredential]:
     """Loads the caller and the credential of many requests in one round trip."""
     rows = await database.fetch(
         """
@@ -64,7 +64,7 @@ async def load_access(database: Fetcher, wanted: Sequence[AccessKey]) -> Mapping
         [key.lookup for key in wanted],
         [key.credential_id for key in wanted],
     )
-    found: dict[AccessKey, Access] = {}
+    found: dict[AccessKey, CallerAndCredential] = {}
     for row in rows:
         position: int = row[0]
         key = wanted[position - 1]
@@ -333,14 +333,14 @@ async def load_all_sealed(connection: Connection) -> list[SealedCredential]:
     return [_sealed(row) for row in rows]
 
 
-def _access(key: AccessKey, row: asyncpg.Record) -> Access:
+def _access(key: AccessKey, row: asyncpg.Record) -> CallerAndCredential:
     _, user_id, seal, caller_id, email, created_at, scopes, rested, expires_at, admin_seal, *rest = row
     caller = (
         SessionRow(key.lookup, seal, user_id, caller_id, email, created_at, rested, expires_at, admin_seal)
         if key.is_session
         else TokenRow(key.lookup, seal, user_id, caller_id, email, scopes, expires_at, rested)
     )
-    return Access(caller, None if rest[0] is None else _sealed(rest))
+    return CallerAndCredential(caller, None if rest[0] is None else _sealed(rest))
 
 
 def _credential(row: asyncpg.Record) -> Credential:

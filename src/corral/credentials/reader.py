@@ -26,7 +26,7 @@ from corral.credentials.problems import (
     CredentialRefused,
     UpstreamFailed,
 )
-from corral.credentials.queries import Access, AccessKey
+from corral.credentials.queries import AccessKey, CallerAndCredential
 from corral.credentials.sealed_keys import open_keys
 from corral.database.batching import BatchedLookup, WriteBehindBuffer
 from corral.database.connection import Database
@@ -186,7 +186,7 @@ class CredentialReader:
         """
         return self.open_row(await self._load((user_id, credential_id)), purpose)
 
-    async def load_access(self, presented: Presented, credential_id: UUID, *, is_kept: bool) -> Access:
+    async def load_access(self, presented: Presented, credential_id: UUID, *, is_kept: bool) -> CallerAndCredential:
         """Loads the caller and the credential in one round trip. The caller's row has to be verified before use.
 
         `is_kept` says whether an answer is probably cached, so that the request will not call Alpaca. Raises

@@ -14,7 +14,7 @@ from uuid import UUID
 import asyncpg
 
 from corral.database.connection_checks import SharedSessions, refuse_shared_sessions, unusable_file
-from corral.database.hosts import Hosts
+from corral.database.hosts import DatabaseHosts
 from corral.errors import DatabaseUnavailable, OperatorError, Overloaded
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Database:
         with translated_errors(), _report_refusals("CORRAL_DATABASE_URL", dsn):
             pool = await asyncpg.create_pool(
                 dsn,
-                connect=Hosts(dsn).connect,
+                connect=DatabaseHosts(dsn).connect,
                 min_size=1,
                 max_size=connections,
                 timeout=_CONNECT_SECONDS,
@@ -252,7 +252,7 @@ async def open_owner_connection(dsn: str) -> AsyncGenerator["asyncpg.Connection[
 
 @asynccontextmanager
 async def _connected(dsn: str) -> AsyncGenerator["asyncpg.Connection[asyncpg.Record]"]:
-    connection = await Hosts(dsn).connect(timeout=_CONNECT_SECONDS, server_settings=_ATTEMPT)
+    connection = await DatabaseHosts(dsn).connect(timeout=_CONNECT_SECONDS, server_settings=_ATTEMPT)
     try:
         await connection.execute("SET search_path = pg_catalog")
         yield connection

@@ -20,7 +20,7 @@ _TRY_THE_NEXT: Final = (
 )
 
 
-class Hosts:
+class DatabaseHosts:
     """Connects to the host that worked last, or to the next one that works."""
 
     __slots__ = ("_addresses",)

@@ -52,7 +52,7 @@ class ConnectionCounts:
 
 
 @final
-class Share:
+class WorkerShare:
     """One worker's part in the connections of a port that it shares with others."""
 
     def __init__(self, counts: ConnectionCounts, worker: int) -> None:
@@ -77,7 +77,7 @@ class Share:
 class CountedConnections(set[Any]):
     """uvicorn's set of open connections. Each change is noted for the other workers."""
 
-    def __init__(self, share: Share) -> None:
+    def __init__(self, share: WorkerShare) -> None:
         super().__init__()
         self._share = share
 
@@ -97,7 +97,7 @@ class Acceptor:
     that hangs must not keep the others from accepting. `connections` returns how many of this process are open.
     """
 
-    def __init__(self, listener: socket.socket, *, share: Share | None, connections: Callable[[], int]) -> None:
+    def __init__(self, listener: socket.socket, *, share: WorkerShare | None, connections: Callable[[], int]) -> None:
         self._listener = listener
         self._share = share
         self._connections = connections
@@ -188,7 +188,7 @@ class PlainAcceptor(Acceptor):
         listener: socket.socket,
         protocol: Callable[[], asyncio.Protocol],
         *,
-        share: Share,
+        share: WorkerShare,
         connections: Callable[[], int],
     ) -> None:
         super().__init__(listener, share=share, connections=connections)

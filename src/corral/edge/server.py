@@ -11,7 +11,7 @@ from typing import Final, cast
 
 import uvicorn
 
-from corral.edge.accepting import Acceptor, CountedConnections, PlainAcceptor, Share
+from corral.edge.accepting import Acceptor, CountedConnections, PlainAcceptor, WorkerShare
 from corral.edge.certificate import ServedCertificate
 from corral.edge.connection import GuardedProtocol, Limits
 from corral.edge.middleware import ASGIApp, Message, Receive, Scope, Send
@@ -40,7 +40,7 @@ async def serve_http(
     draining: asyncio.Event | None = None,
     limits: Limits = LIMITS,
     certificate: ServedCertificate | None = None,
-    share: Share | None = None,
+    share: WorkerShare | None = None,
 ) -> None:
     """Returns after `stop` was set, all requests are answered and the application has shut down.
 
@@ -159,7 +159,7 @@ class _Server(uvicorn.Server):
         grace_seconds: float,
         draining: asyncio.Event,
         stop: asyncio.Event,
-        share: Share | None,
+        share: WorkerShare | None,
     ) -> None:
         super().__init__(config)
         self._ready = ready
@@ -190,7 +190,7 @@ class _Server(uvicorn.Server):
 
         self._scheme, self._open_acceptor = "https", open_listener
 
-    def _accept_plainly(self, share: Share, listener: socket.socket) -> PlainAcceptor:
+    def _accept_plainly(self, share: WorkerShare, listener: socket.socket) -> PlainAcceptor:
         protocol = self._made_by(self.config.http_protocol_class)
         return PlainAcceptor(listener, protocol, share=share, connections=self._count_connections)
 

@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Callable
 from typing import Final, final
 
-from corral.edge.accepting import Acceptor, Share
+from corral.edge.accepting import Acceptor, WorkerShare
 from corral.edge.certificate import ServedCertificate
 from corral.edge.connection import Limits
 from corral.edge.csrf import SAFE_METHODS
@@ -41,7 +41,7 @@ class TlsListener(Acceptor):
         over_tls: Callable[[], asyncio.Protocol],
         plain: Callable[[], asyncio.Protocol],
         limits: Limits,
-        share: Share | None,
+        share: WorkerShare | None,
         connections: Callable[[], int],
     ) -> None:
         super().__init__(listener, share=share, connections=connections)

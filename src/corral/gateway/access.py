@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import Final
 
-from corral.gateway.operations import Kind, Operation
+from corral.gateway.operations import Operation, OperationKind
 from corral.gateway.refusals import Reason, Refused
 from corral.grants.access import Access
 
-_ALLOWED: Final[Mapping[Access, frozenset[Kind]]] = {
-    Access.READ: frozenset({Kind.READ}),
-    Access.CLOSE_ONLY: frozenset({Kind.READ, Kind.CLOSE}),
-    Access.TRADE: frozenset({Kind.READ, Kind.CLOSE, Kind.TRADE}),
+_ALLOWED: Final[Mapping[Access, frozenset[OperationKind]]] = {
+    Access.READ: frozenset({OperationKind.READ}),
+    Access.CLOSE_ONLY: frozenset({OperationKind.READ, OperationKind.CLOSE}),
+    Access.TRADE: frozenset({OperationKind.READ, OperationKind.CLOSE, OperationKind.TRADE}),
 }
 _REFUSALS: Final[Mapping[Access, str]] = {
     Access.READ: "This grant is read-only.",

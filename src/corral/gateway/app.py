@@ -28,8 +28,15 @@ from corral.gateway.bodies import MOST_BODY_BYTES, Body, read_body
 from corral.gateway.changes import Changes
 from corral.gateway.credentials import presented
 from corral.gateway.fair_share import FairShares
-from corral.gateway.operations import Host, Kind
-from corral.gateway.problems import AccountPaused, KeysRefused, NotAuthorized, NotGranted, problem_of, render_as_alpaca
+from corral.gateway.operations import Host, OperationKind
+from corral.gateway.problems import (
+    AccountKeysRefused,
+    AccountPaused,
+    NotAuthorized,
+    NotGranted,
+    problem_of,
+    render_as_alpaca,
+)
 from corral.gateway.reads import Reads
 from corral.gateway.refusals import Refused
 from corral.gateway.requests import GrantedRequest, take_share
@@ -146,7 +153,7 @@ class Gateway:
             overhead = b"%.3f" % ((perf_counter() - started) * 1000)
             problem.extra["headers"] = [*problem.extra.get("headers", ()), (b"x-corral-overhead-ms", overhead)]  # pyright: ignore[reportGeneralTypeIssues]
             raise
-        if asked.match.operation.kind is not Kind.READ:
+        if asked.match.operation.kind is not OperationKind.READ:
             await self._changes.pass_on(asked, send)
         elif asked.match.operation.is_event_stream:
             self._count_read(asked)
@@ -177,7 +184,7 @@ class Gateway:
         except CredentialInactive:
             raise AccountPaused from None
         except CredentialRefused:
-            raise KeysRefused from None
+            raise AccountKeysRefused from None
 
     def _count_read(self, asked: GrantedRequest) -> None:
         grant, operation = asked.grant, asked.match.operation

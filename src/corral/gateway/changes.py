@@ -25,7 +25,7 @@ from corral.audit.trail import AuditTrail, Pending
 from corral.gateway.answers import Send, media_type, prepared_detector, read_whole, send_whole
 from corral.gateway.bodies import Body, NewOrder, OrderChange, with_client_order_id, written
 from corral.gateway.fair_share import FairShares
-from corral.gateway.problems import KeysRefused, NotAuthorized, NothingSent, OutcomeUnknown
+from corral.gateway.problems import AccountKeysRefused, NotAuthorized, NothingSent, OutcomeUnknown
 from corral.gateway.requests import GrantedRequest, refuse_refused_keys, type_of
 from corral.grants.lookup import GrantReader
 
@@ -159,7 +159,7 @@ class Changes:
         self._shares.give_back(asked.budget_key, asked.grant.id)
         pending.conclude(Result.FAILED, {"reason": "Alpaca could not be reached, and nothing was sent"})
         if isinstance(failed.reason, AlpacaAuthError):
-            raise KeysRefused from None
+            raise AccountKeysRefused from None
         raise NothingSent(retry_after=1) from None
 
     async def _look_for(self, asked: GrantedRequest, keys: Keys, pending: Pending) -> _Whole:

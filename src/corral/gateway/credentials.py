@@ -15,14 +15,14 @@ LONGEST_CREDENTIAL: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Presented:
+class PresentedGrant:
     """`key_id` is None where the client sends the secret key alone, as a bearer token."""
 
     key_id: str | None
     secret_key: Secret
 
 
-def presented(headers: Iterable[tuple[bytes, bytes]]) -> Presented:
+def presented(headers: Iterable[tuple[bytes, bytes]]) -> PresentedGrant:
     """Returns what Alpaca would look at: the two key headers, or else `Authorization`.
 
     Python's requests adds `Authorization` from a .netrc file by itself, so it does not count beside them. Raises
@@ -43,7 +43,7 @@ def presented(headers: Iterable[tuple[bytes, bytes]]) -> Presented:
     raise NotAuthorized
 
 
-def _basic(value: bytes) -> Presented:
+def _basic(value: bytes) -> PresentedGrant:
     try:
         key_id, _, secret_key = b64decode(value[: 2 * LONGEST_CREDENTIAL], validate=True).partition(b":")
     except binascii.Error:
@@ -51,7 +51,7 @@ def _basic(value: bytes) -> Presented:
     return _presented(key_id, secret_key)
 
 
-def _presented(key_id: bytes | None, secret_key: bytes) -> Presented:
+def _presented(key_id: bytes | None, secret_key: bytes) -> PresentedGrant:
     if len(secret_key) > LONGEST_CREDENTIAL or (key_id is not None and len(key_id) > LONGEST_CREDENTIAL):
         raise NotAuthorized
-    return Presented(None if key_id is None else key_id.decode("latin-1"), Secret(secret_key.decode("latin-1")))
+    return PresentedGrant(None if key_id is None else key_id.decode("latin-1"), Secret(secret_key.decode("latin-1")))

@@ -27,7 +27,7 @@ _CUT_SECONDS: Final = 0.3  # for a client that does not read to receive the end
 
 
 @final
-class EventStream:
+class GrantedEventStream:
     """One that is open. `grant` is as it was stored when it was looked at last."""
 
     __slots__ = ("_connection", "_ended", "_is_streaming", "address", "grant")
@@ -81,11 +81,11 @@ class EventStreams:
         """`admit` has what opens watched, or raises InternalError."""
         self._reads = reads
         self._admit = admit
-        self._open: set[EventStream] = set()
+        self._open: set[GrantedEventStream] = set()
         self._of_grants: Counter[UUID] = Counter()
         self._of_accounts: Counter[Hashable] = Counter()
 
-    def __iter__(self) -> Iterator[EventStream]:
+    def __iter__(self) -> Iterator[GrantedEventStream]:
         return iter(list(self._open))
 
     async def pass_on(
@@ -98,7 +98,7 @@ class EventStreams:
         grant, account = asked.grant, asked.credential.budget_key
         if self._of_grants[grant.id] >= MOST_OF_A_GRANT or self._of_accounts[account] >= MOST_OF_AN_ACCOUNT:
             raise NotGranted("Too many streams of events are open already: close one.")
-        stream = EventStream(grant, address, connection)
+        stream = GrantedEventStream(grant, address, connection)
         self._admit(grant.user_id)
         self._open.add(stream)
         self._of_grants[grant.id] += 1

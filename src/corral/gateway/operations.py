@@ -154,7 +154,7 @@ class Host(StrEnum):
     STREAM = "stream"
 
 
-class Kind(StrEnum):
+class OperationKind(StrEnum):
     READ = "read"
     CLOSE = "close"
     TRADE = "trade"
@@ -169,7 +169,7 @@ class Operation:
     """
 
     host: Host
-    kind: Kind
+    kind: OperationKind
     method: str
     path: str
     query: frozenset[str] = frozenset()
@@ -193,7 +193,7 @@ def _listed(table: str) -> Iterator[Operation]:
             host, kind, method, path, *query = columns.split()
             yield Operation(
                 Host(host),
-                Kind(kind),
+                OperationKind(kind),
                 method,
                 path,
                 query=frozenset(name.removesuffix("*") for name in query),

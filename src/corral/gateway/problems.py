@@ -41,7 +41,7 @@ class AccountPaused(GatewayProblem):
     status, code, title = 403, "account_paused", "Account switched off"
 
 
-class KeysRefused(GatewayProblem):
+class AccountKeysRefused(GatewayProblem):
     """Alpaca refuses the keys of this account. The grant works again when its owner has entered new ones."""
 
     status, code, title = 403, "keys_refused", "Keys refused"

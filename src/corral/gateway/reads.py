@@ -19,7 +19,7 @@ from corral.gateway.answers import (
     send_whole,
 )
 from corral.gateway.fair_share import FairShares
-from corral.gateway.problems import AnswerLate, AnswerUnusable, KeysRefused, NothingSent
+from corral.gateway.problems import AccountKeysRefused, AnswerLate, AnswerUnusable, NothingSent
 from corral.gateway.requests import GrantedRequest, refuse_refused_keys, type_of
 
 _MAY_BE_ABOUT_KEYS: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
@@ -82,7 +82,7 @@ class Reads:
         if not failed.is_sent:
             self._shares.give_back(asked.budget_key, asked.grant.id)
         if isinstance(failed.reason, AlpacaAuthError):
-            raise KeysRefused from None
+            raise AccountKeysRefused from None
         if isinstance(failed.reason, DeadlineExceeded):
             raise AnswerLate from None
         if isinstance(failed.reason, Unreachable):

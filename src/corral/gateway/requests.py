@@ -15,8 +15,8 @@ from corral.edge.problems import Headers
 from corral.gateway.answers import media_type
 from corral.gateway.bodies import Body
 from corral.gateway.fair_share import FairShares, Share
-from corral.gateway.operations import Host, Kind
-from corral.gateway.problems import KeysRefused, ShareSpent
+from corral.gateway.operations import Host, OperationKind
+from corral.gateway.problems import AccountKeysRefused, ShareSpent
 from corral.gateway.targets import Match
 from corral.grants.models import Grant
 from corral.logs import added_to_request_line, get_logger
@@ -84,7 +84,7 @@ def budget_key(credential: OpenCredential, match: Match) -> Hashable:
 
 async def take_share(shares: FairShares, grant: Grant, credential: OpenCredential, match: Match) -> Share:
     """Counts the request. Raises ShareSpent with the seconds until one would pass."""
-    is_closing = match.operation.kind is Kind.CLOSE
+    is_closing = match.operation.kind is OperationKind.CLOSE
     share = await shares.take(budget_key(credential, match), grant.id, is_closing=is_closing)
     if share.retry_after:
         raise ShareSpent(retry_after=share.retry_after, headers=share_headers(share))
@@ -111,4 +111,4 @@ def refuse_refused_keys(answer: ForwardedAnswer, body: bytes, credential: OpenCr
     raw = RawAnswer(answer.status, answer.headers, body, answer.answered_at, None)
     if isinstance(refusal_of(raw), AlpacaAuthError):
         credential.suspect()
-        raise KeysRefused
+        raise AccountKeysRefused

@@ -10,7 +10,7 @@ from typing import Final, TypeGuard, cast
 import orjson
 
 from corral.alpaca.fields import Fields
-from corral.gateway.credentials import LONGEST_CREDENTIAL, Presented
+from corral.gateway.credentials import LONGEST_CREDENTIAL, PresentedGrant
 from corral.secret import Secret
 
 TRADE_UPDATES: Final = "trade_updates"
@@ -20,7 +20,7 @@ TRADE_UPDATES: Final = "trade_updates"
 class Authenticate:
     """`shown` is None if it shows nothing that could be a grant."""
 
-    shown: Presented | None
+    shown: PresentedGrant | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +64,17 @@ def _message(action: str, data: Fields) -> Message:
     return OtherAction(action[:LONGEST_CREDENTIAL])
 
 
-def _shown(data: Fields) -> Presented | None:
+def _shown(data: Fields) -> PresentedGrant | None:
     if "key_id" in data or "secret_key" in data:
         return _key_pair(data.get("key_id"), data.get("secret_key"))
     token: object = data.get("oauth_token")
-    return Presented(None, Secret(token)) if _is_plausible(token) else None
+    return PresentedGrant(None, Secret(token)) if _is_plausible(token) else None
 
 
-def _key_pair(key_id: object, secret_key: object) -> Presented | None:
+def _key_pair(key_id: object, secret_key: object) -> PresentedGrant | None:
     if not _is_plausible(key_id) or not _is_plausible(secret_key):
         return None
-    return Presented(key_id, Secret(secret_key))
+    return PresentedGrant(key_id, Secret(secret_key))
 
 
 def _is_plausible(value: object) -> TypeGuard[str]:

@@ -13,7 +13,7 @@ from corral.credentials.reader import STREAM, CredentialReader, OpenCredential
 from corral.edge.client_address import Address
 from corral.edge.websocket import WebSocket
 from corral.errors import InternalError, Problem
-from corral.gateway.problems import AccountPaused, KeysRefused
+from corral.gateway.problems import AccountKeysRefused, AccountPaused
 from corral.grants.models import Grant
 from corral.logs import get_logger
 from corral.stream.feed import Feeds
@@ -43,7 +43,7 @@ KEY_FOUND: Final = Ending(CloseCode.INTERNAL_ERROR, "internal error")
 
 
 @final
-class Member:
+class RoomMember:
     """One authenticated socket."""
 
     __slots__ = ("address", "grant", "missed_pings", "room", "socket")
@@ -67,8 +67,8 @@ class Room:
 
     def __init__(self, feeds: Feeds, grant: Grant, credential: OpenCredential) -> None:
         self.grant = grant  # one that opens it, as it is stored now
-        self.members: set[Member] = set()
-        self.hearing: dict[Member, None] = {}
+        self.members: set[RoomMember] = set()
+        self.hearing: dict[RoomMember, None] = {}
         self.closing: asyncio.TimerHandle | None = None
         self.is_closed = False
         self.subscription = _subscription(credential)
@@ -90,7 +90,7 @@ class Room:
         self._feeds.join(self.subscription)
         self._feeds.leave(former)
 
-    async def hear(self, member: Member) -> None:
+    async def hear(self, member: RoomMember) -> None:
         """Returns once all updates of the account come here. From then on they are passed on to this one, too."""
         await self._feeds.listen(self)
         self.hearing[member] = None
@@ -155,14 +155,14 @@ class Rooms:
     def __iter__(self) -> Iterator[Room]:
         return iter(list(self._rooms.values()))
 
-    def members(self) -> list[Member]:
+    def members(self) -> list[RoomMember]:
         return [member for room in self for member in room.members]
 
     def is_full(self, grant: Grant) -> bool:
         account = grant.stored.credential_type, grant.stored.account_id
         return self._of_grants[grant.id] >= MOST_OF_A_GRANT or self._of_accounts[account] >= MOST_OF_AN_ACCOUNT
 
-    def enter(self, socket: WebSocket, grant: Grant, address: Address | None) -> Member:
+    def enter(self, socket: WebSocket, grant: Grant, address: Address | None) -> RoomMember:
         """`refusal_of` the grant must be None."""
         self._admit(grant.user_id)
         key = grant.user_id, grant.credential_id
@@ -171,13 +171,13 @@ class Rooms:
             room = self._rooms[key] = Room(self._feeds, grant, self.opened(grant))
         if room.closing is not None:
             room.closing.cancel()
-        member = Member(socket, grant, address, room)
+        member = RoomMember(socket, grant, address, room)
         room.members.add(member)
         self._of_grants[grant.id] += 1
         self._of_accounts[room.account] += 1
         return member
 
-    def leave(self, member: Member) -> None:
+    def leave(self, member: RoomMember) -> None:
         room = member.room
         room.members.discard(member)
         room.hearing.pop(member, None)
@@ -206,7 +206,7 @@ def refusal_of(grant: Grant) -> Problem | None:
     """Why a grant that exists does not open its account now."""
     if grant.is_paused:
         return AccountPaused()
-    return KeysRefused() if grant.is_refused else None
+    return AccountKeysRefused() if grant.is_refused else None
 
 
 def _subscription(credential: OpenCredential) -> Subscription:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Final, final
 
-from corral.gateway.event_streams import EventStream, EventStreams
-from corral.gateway.stream_rooms import UNAVAILABLE, Member, Room, Rooms, refusal_of
+from corral.gateway.event_streams import EventStreams, GrantedEventStream
+from corral.gateway.stream_rooms import UNAVAILABLE, Room, RoomMember, Rooms, refusal_of
 from corral.grants.lookup import GrantReader
 from corral.grants.models import Grant
 from corral.identity.access_watch import Look
@@ -79,7 +79,7 @@ class StreamWatch:
             self._rooms.close_room(room)
 
 
-def _check_member(member: Member, asked: Mapping[bytes, Grant], standing: Mapping[bytes, Grant]) -> None:
+def _check_member(member: RoomMember, asked: Mapping[bytes, Grant], standing: Mapping[bytes, Grant]) -> None:
     """One that came while the database was asked was found in it just before."""
     now = standing.get(member.grant.lookup)
     if now is not None and now.admits(member.address):
@@ -89,14 +89,14 @@ def _check_member(member: Member, asked: Mapping[bytes, Grant], standing: Mappin
         member.revoke()
 
 
-def _check_stream(stream: EventStream, now: Grant | None) -> None:
+def _check_stream(stream: GrantedEventStream, now: Grant | None) -> None:
     if now is not None and _goes_on(stream, now):
         stream.grant = now  # which may end at another moment
     else:
         stream.end()
 
 
-def _goes_on(stream: EventStream, now: Grant) -> bool:
+def _goes_on(stream: GrantedEventStream, now: Grant) -> bool:
     """With other keys than those that Alpaca was asked with, it is for the program to ask again."""
     is_admitted = refusal_of(now) is None and now.admits(stream.address)
     return is_admitted and now.stored.revision == stream.grant.stored.revision

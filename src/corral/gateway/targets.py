@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
-from corral.gateway.operations import OPERATIONS, Kind, Operation
+from corral.gateway.operations import OPERATIONS, Operation, OperationKind
 from corral.gateway.refusals import Reason, Refused
 
 MOST_TARGET_BYTES: Final = 16 * 1024
@@ -66,9 +66,9 @@ def match(method: str, target: bytes) -> Match:
     methods, parameters, sent_path = _find(path)
     operation = methods.get(method)
     if operation is None:
-        allowed = tuple(sorted(name for name, known in methods.items() if known.kind is not Kind.NEVER))
+        allowed = tuple(sorted(name for name, known in methods.items() if known.kind is not OperationKind.NEVER))
         raise Refused(Reason.UNKNOWN_METHOD, "This path does not support this method.", allowed_methods=allowed)
-    if operation.kind is Kind.NEVER:
+    if operation.kind is OperationKind.NEVER:
         raise Refused(Reason.NOT_GRANTED, "This operation is not available through a grant.")
     if not query_string:
         return Match(operation, parameters, (), sent_path)
@@ -155,7 +155,7 @@ def _read_query(query_string: str, operation: Operation) -> tuple[tuple[tuple[st
     # Alpaca's query parameters are case-sensitive; a server in front of it may not know that.
     if len({name.lower() for name, _ in query}) != len(query):
         _refuse_repeated(query, operation)
-    if operation.kind is not Kind.READ:
+    if operation.kind is not OperationKind.READ:
         _check_change(query, operation)
     return query, "&".join([sent for _, _, sent in parameters])
 

@@ -39,7 +39,7 @@ from corral.gateway.stream_rooms import (
     TOO_MANY,
     UNAVAILABLE,
     Ending,
-    Member,
+    RoomMember,
     Rooms,
     refusal_of,
 )
@@ -129,7 +129,7 @@ class TradeStreams:
         finally:
             socket.close(*RESTARTING)  # does nothing after another end
 
-    async def _introduced(self, socket: WebSocket, address: Address | None) -> Member | None:
+    async def _introduced(self, socket: WebSocket, address: Address | None) -> RoomMember | None:
         """Waits until the client has said who it is. Returns None if it has not, or may not come in."""
         self._strangers += 1
         try:
@@ -145,7 +145,7 @@ class TradeStreams:
             self._strangers -= 1
         return None
 
-    async def _admitted(self, socket: WebSocket, message: Authenticate, address: Address | None) -> Member | None:
+    async def _admitted(self, socket: WebSocket, message: Authenticate, address: Address | None) -> RoomMember | None:
         grant = await self._find(message, address)
         refusal = None if grant is None else refusal_of(grant)
         if grant is None or refusal is not None:
@@ -167,7 +167,7 @@ class TradeStreams:
             return None
         return await self._grants.find(message.shown.key_id, message.shown.secret_key.reveal(), address=address)
 
-    async def _serve(self, member: Member) -> None:
+    async def _serve(self, member: RoomMember) -> None:
         try:
             member.socket.send_binary(authorized())
             while (content := await member.socket.receive()) is not None:
@@ -175,7 +175,7 @@ class TradeStreams:
         finally:
             self._rooms.leave(member)
 
-    async def _answer(self, member: Member, message: Message | None) -> None:
+    async def _answer(self, member: RoomMember, message: Message | None) -> None:
         if isinstance(message, Listen):
             await self._listen(member, is_wanted=message.is_wanted)
         elif isinstance(message, Authenticate):
@@ -183,7 +183,7 @@ class TradeStreams:
         else:
             member.socket.send_binary(failed("invalid message" if message is None else "unknown action"))
 
-    async def _listen(self, member: Member, *, is_wanted: bool) -> None:
+    async def _listen(self, member: RoomMember, *, is_wanted: bool) -> None:
         """Says so only once nothing can be missed any more."""
         hearing = member.room.hearing
         if not is_wanted:
@@ -194,7 +194,7 @@ class TradeStreams:
             return
         member.socket.send_binary(listening(is_heard=is_wanted))
 
-    async def _authenticate_again(self, member: Member, message: Authenticate) -> None:
+    async def _authenticate_again(self, member: RoomMember, message: Authenticate) -> None:
         """The grant of a socket stays the same."""
         grant = await self._find(message, member.address)
         if grant is not None and grant.id == member.grant.id:
@@ -235,7 +235,7 @@ async def open_trade_streams(
         await streams.close()
 
 
-async def _hears_in_time(member: Member) -> bool:
+async def _hears_in_time(member: RoomMember) -> bool:
     """Whether it hears its account's updates now, or soon, while the client waits."""
     if member.room.is_closed:
         return False

@@ -10,7 +10,7 @@ from corral.identity.models import EVERYTHING, TO_BE_NAMED, AuthUser, scopes_fro
 from corral.identity.problems import PersonDisabled, TokenNotFound, WiderThanItsMaker
 from corral.identity.queries import TokenMetadata
 from corral.identity.revalidation import authorized_connection
-from corral.identity.security_events import OPERATOR, Source, note_event
+from corral.identity.security_events import OPERATOR, ChangeSource, note_event
 from corral.identity.tokens import new_token, token_verifiers
 from corral.logs import get_logger
 from corral.secret import Secret
@@ -51,7 +51,7 @@ async def make_own_token(
     name: str,
     scopes: Sequence[str] | None,
     expires_at: datetime | None,
-    source: Source,
+    source: ChangeSource,
     token_id: UUID | None = None,
 ) -> tuple[TokenMetadata, Secret]:
     """Like `create_api_token`, by the user or a token. Raises Unauthenticated if that session or token ended meanwhile.
@@ -127,7 +127,9 @@ async def load_api_tokens(user_id: UUID, database: Database) -> list[TokenMetada
         return await queries.load_api_tokens(connection, user_id)
 
 
-async def revoke_api_token(user_id: UUID, database: Database, vault: Vault, token_id: UUID, source: Source) -> None:
+async def revoke_api_token(
+    user_id: UUID, database: Database, vault: Vault, token_id: UUID, source: ChangeSource
+) -> None:
     async with get_connection_with_rls(user_id, database) as connection:
         name = await queries.delete_api_token(connection, user_id, token_id)
         if name is None:
@@ -136,7 +138,7 @@ async def revoke_api_token(user_id: UUID, database: Database, vault: Vault, toke
     _log.info("api_token_revoked", user_id=str(user_id), token_id=str(token_id))
 
 
-async def revoke_all_api_tokens(user_id: UUID, database: Database, vault: Vault, source: Source) -> None:
+async def revoke_all_api_tokens(user_id: UUID, database: Database, vault: Vault, source: ChangeSource) -> None:
     """Includes those that are being created at this moment."""
     async with get_connection_with_rls(user_id, database) as connection:
         await queries.lock_user(connection, user_id)

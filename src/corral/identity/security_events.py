@@ -59,7 +59,7 @@ _ACTIONS: Final[dict[Kind, Action]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ChangeSource:
     """Where a change came from. `address` is empty if it is unknown, or that of a proxy on this machine."""
 
     made_by: MadeBy
@@ -76,19 +76,19 @@ def actor_of(user: AuthUser) -> Actor:
     return Actor(ActorKind(user.authenticated_by), user.session_or_token_id)
 
 
-OPERATOR: Final = Source("operator", "", "")
+OPERATOR: Final = ChangeSource("operator", "", "")
 
 
 @dataclass(frozen=True, slots=True)
 class SecurityEvent:
     kind: Kind
-    source: Source
+    source: ChangeSource
     subject: str  # the token's name, if it is about one
     happened_at: datetime
 
 
 async def note_event(
-    connection: Connection, vault: Vault, user_id: UUID, kind: Kind, source: Source, *,
+    connection: Connection, vault: Vault, user_id: UUID, kind: Kind, source: ChangeSource, *,
     subject: str = "", subject_id: UUID | None = None,
 ) -> None:  # fmt: skip
     """Also writes it into the audit trail. To be called last in the transaction of the change, as `record_in` is."""
@@ -113,7 +113,7 @@ async def load_events(user_id: UUID, database: Database) -> list[SecurityEvent]:
         rows = await queries.load_account_events(connection, user_id)
     return [
         SecurityEvent(
-            row["kind"], Source(row["made_by"], row["address"], row["device"]), row["subject"], row["happened_at"]
+            row["kind"], ChangeSource(row["made_by"], row["address"], row["device"]), row["subject"], row["happened_at"]
         )
         for row in rows
     ]

@@ -10,7 +10,7 @@ from corral.identity import sessions
 from corral.identity.dependencies import AUTHENTICATOR
 from corral.identity.models import AuthUser, VerifiedUser
 from corral.identity.problems import SessionNotFound
-from corral.identity.security_events import MadeBy, Source, device_of
+from corral.identity.security_events import ChangeSource, MadeBy, device_of
 from corral.identity.throttling import client_address
 
 
@@ -49,9 +49,9 @@ def forget_session_cookie(resources: Resources, response: Response) -> None:
     _set_cookie(resources, response, "", 0)
 
 
-def source_of(request: Request, made_by: MadeBy, made_by_id: UUID | None = None) -> Source:
+def source_of(request: Request, made_by: MadeBy, made_by_id: UUID | None = None) -> ChangeSource:
     """For the user to recognize. A guess, because it relies on what the browser sends."""
-    return Source(made_by, client_address(request), device_of(request.headers.get("user-agent", "")), made_by_id)
+    return ChangeSource(made_by, client_address(request), device_of(request.headers.get("user-agent", "")), made_by_id)
 
 
 def _set_cookie(resources: Resources, response: Response, value: str, max_age: int) -> None:

@@ -11,7 +11,7 @@ from corral.identity.models import AuthUser, VerifiedUser
 from corral.identity.passwords import hash_password, is_password_of, refuse_weak
 from corral.identity.problems import AlreadySetUp, LinkRefused, SignInRefused
 from corral.identity.reauthentication import confirm_password, confirmed_connection
-from corral.identity.security_events import Source, note_event
+from corral.identity.security_events import ChangeSource, note_event
 from corral.identity.throttling import FREE_ATTEMPTS_PER_ACCOUNT, FREE_ATTEMPTS_PER_ADDRESS, admit_attempt
 from corral.identity.tokens import admin_seal
 from corral.logs import get_logger
@@ -93,7 +93,7 @@ async def add_user(database: Database, vault: Vault, *, email: str, password: Se
 
 
 async def change_password(
-    database: Database, vault: Vault, person: AuthUser, *, current: Secret | None, new: Secret, source: Source
+    database: Database, vault: Vault, person: AuthUser, *, current: Secret | None, new: Secret, source: ChangeSource
 ) -> None:
     """Ends every session and unused link in the same transaction, and sign-ins in progress with the old password.
 
@@ -108,7 +108,9 @@ async def change_password(
     _log.info("password_changed", user_id=str(person.id))
 
 
-async def recover_password(database: Database, vault: Vault, *, code: Secret, new: Secret, source: Source) -> None:
+async def recover_password(
+    database: Database, vault: Vault, *, code: Secret, new: Secret, source: ChangeSource
+) -> None:
     """Sets a password by a recovery link, without the old one.
 
     Ends sessions, links, invitations, API tokens and grants in the same transaction. The link is checked before the

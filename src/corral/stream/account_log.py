@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
 
-from corral.stream.events import Position
+from corral.stream.events import LogPosition
 from corral.stream.lease import KEEP_SECONDS, AccountKeys, Lease, now
 from corral.stream.news import Handover, News, read, written
 from corral.valkey.script import Script
@@ -74,7 +74,7 @@ return {redis.call('GET', KEYS[2]), last, redis.call('XRANGE', KEYS[1], '-', '+'
 class Entry(NamedTuple):
     """`news` is None for one that can't be read."""
 
-    position: Position
+    position: LogPosition
     news: Sequence[News] | None
 
 
@@ -82,7 +82,7 @@ class Entry(NamedTuple):
 class Snapshot:
     """`told` is all that had been told of the account up to `position`, in JSON's types."""
 
-    position: Position
+    position: LogPosition
     told: Any
 
 
@@ -94,10 +94,10 @@ class Loaded:
     """
 
     snapshot: Snapshot | None
-    last: Position | None
+    last: LogPosition | None
     entries: Sequence[Entry] = ()
 
-    def after(self, position: Position | None) -> Sequence[Entry] | None:
+    def after(self, position: LogPosition | None) -> Sequence[Entry] | None:
         """Returns all entries after this one; None if one of them is missing or can't be read."""
         if position is None:
             return None
@@ -111,7 +111,7 @@ class Loaded:
         return found if before == newest else None
 
 
-def follows(entry: Entry, before: Position) -> bool:
+def follows(entry: Entry, before: LogPosition) -> bool:
     """Whether it can be read, and nothing is missing between it and this position."""
     if entry.news is None:
         return False
@@ -126,10 +126,10 @@ class _Kept:
     """What the log still has of this holder's entries: when they were written, on the clock of leases."""
 
     clock: Callable[[], float] = now
-    entries: deque[tuple[Position, float, int]] = field(default_factory=deque[tuple[Position, float, int]])
+    entries: deque[tuple[LogPosition, float, int]] = field(default_factory=deque[tuple[LogPosition, float, int]])
     bytes: int = 0
 
-    def add(self, position: Position, size: int) -> None:
+    def add(self, position: LogPosition, size: int) -> None:
         self.entries.append((position, self.clock(), size))
         self.bytes += size
 
@@ -140,7 +140,7 @@ class _Kept:
         while self.entries and self._is_too_much(moment):
             position, _, size = self.entries.popleft()
             self.bytes -= size
-            first = Position(position.number, position.sequence + 1)
+            first = LogPosition(position.number, position.sequence + 1)
         return first.entry_id if first is not None else _LEFT_ALONE
 
     def _is_too_much(self, moment: float) -> bool:
@@ -156,16 +156,16 @@ class AccountLog:
     """
 
     def __init__(self, valkey: "Valkey", lease: Lease) -> None:
-        self.position: Position | None = None  # of the last entry that was written
+        self.position: LogPosition | None = None  # of the last entry that was written
         self._valkey = valkey
         self._lease = lease
         self._kept = _Kept()
-        self._unanswered: list[tuple[Position, bytes]] = []
+        self._unanswered: list[tuple[LogPosition, bytes]] = []
         self._saved_at = -inf
         self._entries_since = self._bytes_since = 0  # the last snapshot
 
-    def next_position(self) -> Position:
-        return Position(self._lease.number, 1 if self.position is None else self.position.sequence + 1)
+    def next_position(self) -> LogPosition:
+        return LogPosition(self._lease.number, 1 if self.position is None else self.position.sequence + 1)
 
     async def append(self, batches: Sequence[Sequence[News]]) -> bool:
         """Writes an entry for each batch. Returns whether the lease was still ours.
@@ -175,7 +175,7 @@ class AccountLog:
         keys, first = self._lease.keys, self.next_position()
         if not self._unanswered:
             for index, news in enumerate(batches):
-                position = Position(first.number, first.sequence + index)
+                position = LogPosition(first.number, first.sequence + index)
                 self._unanswered.append((position, self._sealed(position, news)))
         entries = self._unanswered
         written_entries = [value for position, sealed in entries for value in (position.entry_id, sealed)]
@@ -223,7 +223,7 @@ class AccountLog:
         arguments = (self._lease.value, _OLDEST_MS, position.entry_id, self._sealed(position, news))
         await self._valkey.run(_RELEASE, (keys.lease, keys.log), *arguments)
 
-    def _sealed(self, position: Position, news: Sequence[News]) -> bytes:
+    def _sealed(self, position: LogPosition, news: Sequence[News]) -> bytes:
         return self._valkey.sealed.seal(
             "feed-log",
             (self._lease.account, position.entry_id),
@@ -241,10 +241,10 @@ async def load(valkey: "Valkey", account: str) -> Loaded:
         opened = valkey.sealed.open("feed-state", (account,), sealed, now_ms=valkey.server_ms(), most_ms=_OLDEST_MS)
         if opened is not None:
             entry_id, told = opened.value
-            snapshot = Snapshot(Position.of(entry_id), told)
+            snapshot = Snapshot(LogPosition.of(entry_id), told)
     entries = entries_in(valkey, account, rows)
     if not entries or entries[-1].news is not None:
-        return Loaded(snapshot, Position.of(last) if last else None, entries)
+        return Loaded(snapshot, LogPosition.of(last) if last else None, entries)
     while entries and entries[-1].news is None:  # nobody can tell whether there ever was one
         entries.pop()
     return Loaded(snapshot, entries[-1].position if entries else snapshot and snapshot.position, entries)
@@ -254,7 +254,7 @@ def entries_in(valkey: "Valkey", account: str, rows: Sequence[Any]) -> list[Entr
     """Opens entries as XRANGE and XREAD return them."""
     entries: list[Entry] = []
     for entry_id, fields in rows:
-        position = Position.of(entry_id)
+        position = LogPosition.of(entry_id)
         sealed: bytes = fields[1] if fields else b""
         opened = valkey.sealed.open(
             "feed-log", (account, position.entry_id), sealed, now_ms=valkey.server_ms(), most_ms=_OLDEST_MS

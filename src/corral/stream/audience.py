@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol, final
 
 from corral.alpaca.orders import Order
 from corral.credentials.reader import OpenCredential
-from corral.stream.events import GAP, Described, Kind, Position, StreamEvent
+from corral.stream.events import GAP, Described, Kind, LogPosition, StreamEvent
 from corral.stream.frame_listeners import FrameListeners
 from corral.stream.news import FramesMissed, Handover, Liveness, News, SocketFrame, Trouble
 from corral.stream.order_tracker import state_event
@@ -60,7 +60,7 @@ class Audience:
     def __init__(self, subscriptions: Subscriptions) -> None:
         self.frames = FrameListeners(subscriptions)
         self.told = Told()
-        self.position: Position | None = None
+        self.position: LogPosition | None = None
         self._subscriptions = subscriptions
         # What subscriptions here were told of orders, if that may differ from what the account's log says.
         self._ledger: OrderTracker | None = None
@@ -140,7 +140,7 @@ class Audience:
     def end_frames(self) -> None:
         self.frames.end()
 
-    async def follow(self, news: Sequence[News], position: Position) -> None:
+    async def follow(self, news: Sequence[News], position: LogPosition) -> None:
         """Delivers an entry of the account's log that another process has written."""
         for index, each in enumerate(news):
             if index == len(news) - 1:  # the last one's position is that of the whole entry
@@ -165,12 +165,12 @@ class Audience:
             case _:
                 pass
 
-    def move(self, position: Position | None) -> None:
+    def move(self, position: LogPosition | None) -> None:
         self.position = position
         for subscription in self._subscriptions.accepted():
             subscription.position = self._shown_position()
 
-    def begin_anew(self, told: Told, position: Position | None) -> None:
+    def begin_anew(self, told: Told, position: LogPosition | None) -> None:
         """Takes what was told elsewhere instead of what was told here.
 
         Subscriptions are told the difference. If it is not known exactly, that is a gap.
@@ -198,7 +198,7 @@ class Audience:
         """Whether anybody here has been told something of the account, and is to be told the rest."""
         return any(self._subscriptions.accepted())
 
-    def _shown_position(self) -> Position | None:
+    def _shown_position(self) -> LogPosition | None:
         return None if self._ahead else self.position
 
     def _note_told(self, order_id: str) -> None:

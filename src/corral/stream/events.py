@@ -73,7 +73,7 @@ def problem_event(problem: Described, *, resolved: bool = False) -> StreamEvent:
     return StreamEvent(Kind.PROBLEM, orjson.dumps(body))
 
 
-class Position(NamedTuple):
+class LogPosition(NamedTuple):
     """A place in the log of an account: the number of the lease under which it was written, and one counted from 1.
 
     Positions that follow one another under one number differ by 1, so that a missing entry is noticed.
@@ -98,7 +98,7 @@ def name_in_places(credential_id: UUID) -> bytes:
     return blake2b(credential_id.bytes, digest_size=_NAME_BYTES).digest()
 
 
-def place_of(credential_id: UUID, position: Position) -> str:
+def place_of(credential_id: UUID, position: LogPosition) -> str:
     """Returns PLACE_LETTERS letters that say how far a client has received the events of a credential.
 
     Empty for a position that no lease of Corral's has.
@@ -114,18 +114,18 @@ def joined(places: Iterable[str]) -> str:
     return "".join(list(filter(None, places))[:MOST_PLACES])
 
 
-def places_in(event_id: str) -> dict[bytes, Position]:
+def places_in(event_id: str) -> dict[bytes, LogPosition]:
     """Returns the positions in an event's id, by `name_in_places`; none for an id without, or an invalid one."""
     _, _, letters = event_id.partition(".")
     if len(letters) % PLACE_LETTERS or len(letters) > MOST_PLACES * PLACE_LETTERS or not _PLACES.fullmatch(letters):
         return {}
     content = urlsafe_b64decode(letters)
-    found: dict[bytes, Position] = {}
+    found: dict[bytes, LogPosition] = {}
     for start in range(0, len(content), _PLACE_BYTES):
         name = content[start : start + _NAME_BYTES]
         number = content[start + _NAME_BYTES : start + _PLACE_BYTES - _SEQUENCE_BYTES]
         sequence = content[start + _PLACE_BYTES - _SEQUENCE_BYTES : start + _PLACE_BYTES]
-        found[name] = Position(int.from_bytes(number), int.from_bytes(sequence))
+        found[name] = LogPosition(int.from_bytes(number), int.from_bytes(sequence))
     return found
 
 

@@ -14,7 +14,7 @@ from corral.errors import InternalError
 from corral.logs import get_logger
 from corral.stream.account_log import Entry, load
 from corral.stream.audience import Audience, Outlet
-from corral.stream.events import Position, StreamEvent
+from corral.stream.events import LogPosition, StreamEvent
 from corral.stream.frame_listeners import FrameListener
 from corral.stream.permit import Permit, always
 from corral.stream.sharing import Sharing
@@ -95,7 +95,7 @@ class Feed:
     def known(self, subscription: Subscription, since: datetime | None) -> Iterable[StreamEvent]:
         return self.audience.known(subscription, since)
 
-    async def told_between(self, after: Position, until: Position) -> Sequence[Entry] | None:
+    async def told_between(self, after: LogPosition, until: LogPosition) -> Sequence[Entry] | None:
         """Returns what was told after one position and up to another; None if a part of that is no longer there."""
         if self._sharing is None:
             return None
@@ -237,7 +237,7 @@ class Feeds:
         return self._feeds[_account_of(subscription)].known(subscription, since)
 
     async def told_between(
-        self, subscription: Subscription, after: Position, until: Position
+        self, subscription: Subscription, after: LogPosition, until: LogPosition
     ) -> Sequence[Entry] | None:
         """Returns what its account's log has after one position and up to another; None if that is incomplete."""
         return await self._feeds[_account_of(subscription)].told_between(after, until)

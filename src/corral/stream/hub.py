@@ -17,7 +17,7 @@ from corral.stream.events import (
     HEARTBEAT,
     Frame,
     Kind,
-    Position,
+    LogPosition,
     StreamEvent,
     event_id_of,
     event_text,
@@ -29,7 +29,7 @@ from corral.stream.events import (
 from corral.stream.order_log import OrderLog
 from corral.stream.problems import CredentialSwitchedOff, TooManyStreams
 from corral.stream.replay import Replay, replay
-from corral.stream.selection import Selection
+from corral.stream.selection import StreamSelection
 from corral.stream.subscriptions import Subscription
 
 MOST_EVENTS: Final = 512
@@ -101,7 +101,7 @@ class AccountFeeds(Protocol):
     def known(self, subscription: Subscription, since: datetime | None) -> Iterable[StreamEvent]: ...
 
     async def told_between(
-        self, subscription: Subscription, after: Position, until: Position
+        self, subscription: Subscription, after: LogPosition, until: LogPosition
     ) -> Sequence[Entry] | None: ...
 
 
@@ -109,7 +109,7 @@ class Listener(Protocol):
     """An open stream, as its hub sees it."""
 
     @property
-    def selection(self) -> Selection: ...
+    def selection(self) -> StreamSelection: ...
 
     def wake(self) -> None: ...
 
@@ -199,7 +199,7 @@ class Hub:
         sequence = sequence_in(last_event_id, self.epoch)
         return sequence if sequence is not None and self._buffer.reaches(sequence) else None
 
-    def missing(self, selection: Selection) -> list[UUID]:
+    def missing(self, selection: StreamSelection) -> list[UUID]:
         """Returns the selected accounts that are not among the subscribed ones."""
         return sorted((selection.credential_ids or frozenset()) - self._subscriptions.keys())
 
@@ -207,7 +207,7 @@ class Hub:
         """Whether all events after this number are still here."""
         return self._buffer.reaches(sequence)
 
-    def texts_after(self, sequence: int, selection: Selection) -> Iterator[bytes]:
+    def texts_after(self, sequence: int, selection: StreamSelection) -> Iterator[bytes]:
         """Returns one text for each number, empty for events that are not selected or must no longer be sent.
 
         `reaches` must be true.
@@ -216,7 +216,7 @@ class Hub:
             may_be_sent = frame.is_final or frame.credential_id is None or frame.credential_id in self._subscriptions
             yield frame.text if may_be_sent and selection.includes(frame.kind, frame.credential_id) else b""
 
-    def state(self, selection: Selection, *, after_gap: bool, since: datetime | None = None) -> Iterator[bytes]:
+    def state(self, selection: StreamSelection, *, after_gap: bool, since: datetime | None = None) -> Iterator[bytes]:
         """Returns the known state of the selected accounts as of the newest number. Only the final heartbeat has an id.
 
         It has all orders that have changed after `since`.
@@ -236,7 +236,7 @@ class Hub:
         )
         return chain(texts, [self.heartbeat()])
 
-    async def replay(self, places: Mapping[bytes, Position], selection: Selection) -> Replay:
+    async def replay(self, places: Mapping[bytes, LogPosition], selection: StreamSelection) -> Replay:
         """Returns what a client has missed that was at another process. `places` are those in its last event's id."""
         return await replay(
             places,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 from corral.logs import get_logger
 from corral.stream.account_log import Entry, entries_in
-from corral.stream.events import Position
+from corral.stream.events import LogPosition
 from corral.valkey.script import Script
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class LogReader:
         self._changed = asyncio.Event()
         self._wake_key = valkey.names.key("feed-wake", secrets.token_hex(8))
 
-    def follow(self, account: str, log: str, after: Position | None, take: Take) -> None:
+    def follow(self, account: str, log: str, after: LogPosition | None, take: Take) -> None:
         """From now on `take` gets the entries after this one. `log` is the log's name in Valkey."""
         self._followed[log] = _Followed(account, after.entry_id if after is not None else _START, take)
         self._wake()

@@ -4,7 +4,7 @@ from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from corral.stream.events import GAP, Described, Description, Kind, Position, StreamEvent
+from corral.stream.events import GAP, Described, Description, Kind, LogPosition, StreamEvent
 from corral.stream.subscriptions import Part
 
 
@@ -42,7 +42,7 @@ class Handover:
     None means that something may be missing: whoever follows has a gap.
     """
 
-    after: Position | None
+    after: LogPosition | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def read(values: list[Any]) -> News:  # noqa: PLR0911 - one for each kind
         case "missed":
             return FramesMissed()
         case "handover":
-            return Handover(None if rest[0] is None else Position.of(rest[0]))
+            return Handover(None if rest[0] is None else LogPosition.of(rest[0]))
         case "scanned":
             return Scanned()
         case "release":

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from corral.accounts.params import CREDENTIAL_IDS_PATTERN
 from corral.errors import InvalidRequest
 from corral.stream.events import Kind
-from corral.stream.selection import SELECTABLE, Selection
+from corral.stream.selection import SELECTABLE, StreamSelection
 
 _KINDS: Final = {kind.value: kind for kind in SELECTABLE}
 _ANY: Final = "|".join(_KINDS)
@@ -30,10 +30,10 @@ class StreamParams(BaseModel, extra="forbid"):
         examples=["7313be74-76ad-4323-84be-e7895b777296"],
     )
 
-    def selection(self) -> Selection:
+    def selection(self) -> StreamSelection:
         """Raises InvalidRequest."""
         ids = None if self.credential_ids is None else frozenset(map(UUID, self.credential_ids.split(",")))
-        return Selection(self._kinds(), ids)
+        return StreamSelection(self._kinds(), ids)
 
     def _kinds(self) -> frozenset[Kind] | None:
         if self.events is None:

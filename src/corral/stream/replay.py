@@ -11,7 +11,7 @@ from corral.stream.account_log import Entry
 from corral.stream.events import (
     GAP,
     HEARTBEAT,
-    Position,
+    LogPosition,
     StreamEvent,
     event_id_of,
     event_text,
@@ -23,7 +23,7 @@ from corral.stream.events import (
 )
 from corral.stream.news import News, Trouble
 from corral.stream.problems import CredentialSwitchedOff
-from corral.stream.selection import Selection
+from corral.stream.selection import StreamSelection
 from corral.stream.subscriptions import Subscription
 
 # For the first calls to Alpaca with the keys of a person who was not connected to this process.
@@ -37,7 +37,7 @@ class Logs(Protocol):
     def known(self, subscription: Subscription, since: datetime | None) -> Iterable[StreamEvent]: ...
 
     async def told_between(
-        self, subscription: Subscription, after: Position, until: Position
+        self, subscription: Subscription, after: LogPosition, until: LogPosition
     ) -> Sequence[Entry] | None: ...
 
 
@@ -46,7 +46,7 @@ class _Account(NamedTuple):
 
     credential_id: UUID
     subscription: Subscription
-    position: Position | None
+    position: LogPosition | None
     since: datetime | None
     missed: Sequence[Entry] | None
 
@@ -59,13 +59,13 @@ class Replay(NamedTuple):
 
 
 async def replay(
-    places: Mapping[bytes, Position],
+    places: Mapping[bytes, LogPosition],
     *,
     subscriptions: Mapping[UUID, Subscription],
     logs: Logs,
     epoch: str,
     newest: Callable[[], int],
-    selection: Selection,
+    selection: StreamSelection,
 ) -> Replay:
     """`places` are those in the id of the client's last event; `newest` returns the number of the hub's last event.
 
@@ -90,7 +90,7 @@ async def replay(
     return Replay(number, chain(switched_off, texts, [heartbeat]))
 
 
-async def _settle(places: Mapping[bytes, Position], subscriptions: Mapping[UUID, Subscription]) -> None:
+async def _settle(places: Mapping[bytes, LogPosition], subscriptions: Mapping[UUID, Subscription]) -> None:
     """Waits until this process is where the client was, but not for long."""
     loop = asyncio.get_running_loop()
     give_up_at = loop.time() + SETTLE_SECONDS
@@ -100,7 +100,7 @@ async def _settle(places: Mapping[bytes, Position], subscriptions: Mapping[UUID,
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-def _is_settled(subscription: Subscription, places: Mapping[bytes, Position]) -> bool:
+def _is_settled(subscription: Subscription, places: Mapping[bytes, LogPosition]) -> bool:
     place, position = places.get(name_in_places(subscription.credential.stored.id)), subscription.position
     if not subscription.is_accepted:
         return subscription.is_settled()
@@ -108,7 +108,7 @@ def _is_settled(subscription: Subscription, places: Mapping[bytes, Position]) ->
 
 
 async def _missed(
-    subscription: Subscription, after: Position | None, until: Position | None, logs: Logs
+    subscription: Subscription, after: LogPosition | None, until: LogPosition | None, logs: Logs
 ) -> Sequence[Entry] | None:
     if after is None or until is None or after > until:
         return None
@@ -117,12 +117,12 @@ async def _missed(
 
 def _texts(
     accounts: Sequence[_Account],
-    places: Mapping[bytes, Position],
+    places: Mapping[bytes, LogPosition],
     subscriptions: Mapping[UUID, Subscription],
     logs: Logs,
     *,
     number: int,
-    selection: Selection,
+    selection: StreamSelection,
 ) -> Iterator[bytes]:
     """Each event's id says how far the client is, so that it may be interrupted at any of them."""
     told = {
@@ -141,7 +141,7 @@ def _texts(
                 yield event_text(event, credential_id=whose, sequence=number, event_id=event_id if told else None)
 
 
-def _events(account: _Account, logs: Logs) -> Iterator[tuple[StreamEvent, Position | None]]:
+def _events(account: _Account, logs: Logs) -> Iterator[tuple[StreamEvent, LogPosition | None]]:
     """Yields the events, each with the position that the client has reached with it."""
     if account.missed is None:
         state = [*logs.known(account.subscription, account.since), *account.subscription.problems()]

@@ -15,7 +15,7 @@ from corral.identity.problems import InsufficientScope, Unauthenticated
 from corral.stream.lifespan import StreamService
 from corral.stream.params import StreamParams
 from corral.stream.problems import StreamStopping, TooManyStreams
-from corral.stream.selection import Selection
+from corral.stream.selection import StreamSelection
 from corral.stream.subscriber import Subscriber
 
 STREAM_SERVICE: Final = StateKey[StreamService]("stream")
@@ -26,7 +26,9 @@ MEDIA_TYPE: Final = "text/event-stream"
 class EventStreamResponse(Response):
     """Raises a Problem before anything is sent: TooManyStreams, Overloaded, DatabaseUnavailable."""
 
-    def __init__(self, service: StreamService, user: AuthUser, selection: Selection, last_event_id: str | None) -> None:
+    def __init__(
+        self, service: StreamService, user: AuthUser, selection: StreamSelection, last_event_id: str | None
+    ) -> None:
         super().__init__(media_type=MEDIA_TYPE)
         self._service = service
         self._user = user

@@ -11,7 +11,7 @@ SELECTABLE: Final = (Kind.ACCOUNT_DATA, Kind.POSITION, Kind.ORDER)
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class StreamSelection:
     """None selects all, including accounts that are added later."""
 
     kinds: frozenset[Kind] | None = None
@@ -26,4 +26,4 @@ class Selection:
         return self.kinds is None or kind in self.kinds or kind not in SELECTABLE
 
 
-EVERYTHING: Final = Selection()
+EVERYTHING: Final = StreamSelection()

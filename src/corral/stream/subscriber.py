@@ -11,9 +11,9 @@ from starlette.types import Receive, Send
 from corral.edge.long_lived import LongLivedConnection, wait_until_gone
 from corral.errors import Problem
 from corral.identity.models import AuthUser
-from corral.stream.events import Position, begun_at, event_text, places_in, problem_event, retry_text
+from corral.stream.events import LogPosition, begun_at, event_text, places_in, problem_event, retry_text
 from corral.stream.hub import Hub
-from corral.stream.selection import Selection
+from corral.stream.selection import StreamSelection
 
 CHUNK_BYTES: Final = 16 * 1024
 RETRY_MILLISECONDS: Final = (1_000, 3_000)  # after a lost stream; random, so that not all clients reconnect at once
@@ -34,7 +34,7 @@ class Subscriber:
 
     __slots__ = ("_connection", "_cursor", "_end", "_heartbeats", "_is_ended", "_state", "_woken", "selection", "user")
 
-    def __init__(self, user: AuthUser, selection: Selection) -> None:
+    def __init__(self, user: AuthUser, selection: StreamSelection) -> None:
         self.user = user
         self.selection = selection
         self._connection: LongLivedConnection | None = None
@@ -76,7 +76,7 @@ class Subscriber:
         finally:
             gone.cancel()
 
-    async def _send_all(self, hub: Hub, send: Send, places: Mapping[bytes, Position]) -> None:
+    async def _send_all(self, hub: Hub, send: Send, places: Mapping[bytes, LogPosition]) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [*HEADERS]})
         text = _retry(RETRY_MILLISECONDS)
         if places:

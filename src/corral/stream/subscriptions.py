@@ -9,7 +9,7 @@ from uuid import UUID
 
 from corral.credentials.reader import OpenCredential
 from corral.errors import Problem
-from corral.stream.events import GAP, Described, Position, StreamEvent, place_of, problem_event
+from corral.stream.events import GAP, Described, LogPosition, StreamEvent, place_of, problem_event
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -53,10 +53,10 @@ class Subscription:
         self.is_marked_refused = credential.stored.refused_at is not None
         # If its streams came back before the orders were known: the last event that they have is not from before this.
         self.knows_until: datetime | None = None
-        self.position: Position | None = None  # in the account's log, of the last event that it received
+        self.position: LogPosition | None = None  # in the account's log, of the last event that it received
         self._publish = publish
         self._problems: dict[Part, Described] = {}
-        self._place: tuple[Position | None, str] = (None, "")
+        self._place: tuple[LogPosition | None, str] = (None, "")
 
     def publish(self, event: StreamEvent) -> None:
         self._publish(self.credential.stored.id, event)

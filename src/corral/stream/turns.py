@@ -9,7 +9,7 @@ from typing import Final, Protocol, final
 from corral.logs import get_logger
 from corral.stream.account_log import AccountLog, Entry, Loaded, follows, load
 from corral.stream.audience import Audience, Outlet
-from corral.stream.events import Position
+from corral.stream.events import LogPosition
 from corral.stream.lease import LEASE_SECONDS, NOTHING, RENEW_SECONDS, Lease, Wanted, now
 from corral.stream.news import Handover, Release, Scanned
 from corral.stream.permit import Permit
@@ -183,7 +183,7 @@ class Turns:
         finally:
             useless.cancel()
 
-    async def _prepare(self, loaded: Loaded) -> Position | None:
+    async def _prepare(self, loaded: Loaded) -> LogPosition | None:
         """Returns the position up to which nothing is missing here; None if something may be."""
         if self.watch is not None:
             if self._audience.position is None:  # what was told meanwhile is in no log
@@ -252,7 +252,7 @@ class Turns:
                 self._is_missing = True
                 self._stirred.set()
 
-    async def _catch_up(self, loaded: Loaded) -> Position | None:
+    async def _catch_up(self, loaded: Loaded) -> LogPosition | None:
         """Delivers what was told elsewhere since the last entry that was delivered here, or else a gap.
 
         Returns as `_prepare` does.

@@ -31,7 +31,7 @@ _HOST: Final = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.%]+)\]|(?P<name>[\w.-]+))(?
 _PARAMETERS: Final = frozenset({"cafile", "sentinel_username", "sentinel_password"})
 
 
-class Place(NamedTuple):
+class HostAndPort(NamedTuple):
     host: str
     port: int
 
@@ -48,7 +48,7 @@ class Login:
 class ValkeyAddress:
     """`places` are the server, or with a `service` the Sentinels that know where its primary is."""
 
-    places: tuple[Place, ...]
+    places: tuple[HostAndPort, ...]
     service: str | None
     login: Login
     sentinel_login: Login
@@ -85,9 +85,9 @@ def read_address(url: str) -> ValkeyAddress:
     )
 
 
-def _places(hosts: str, port: int) -> tuple[Place, ...]:
+def _places(hosts: str, port: int) -> tuple[HostAndPort, ...]:
     matches = [_HOST.fullmatch(host) for host in hosts.split(",")]
-    places = [Place(match["six"] or match["name"], int(match["port"] or port)) for match in matches if match]
+    places = [HostAndPort(match["six"] or match["name"], int(match["port"] or port)) for match in matches if match]
     if len(places) < len(matches) or not all(0 < place.port <= _LARGEST_PORT for place in places):
         raise _refused(f"its host or port can't be read: expected {FORM}")
     return tuple(places)

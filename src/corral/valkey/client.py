@@ -16,7 +16,7 @@ from corral.logs import get_logger
 from corral.valkey.address import ValkeyAddress
 from corral.valkey.connection import CANNOT, PERMISSIONS, Pipeline, find_primary, open_pipeline, tls_context
 from corral.valkey.errors import NoSuchScript, ValkeyAway, ValkeyRefused
-from corral.valkey.names import Names
+from corral.valkey.names import ValkeyNames
 from corral.valkey.script import PROBE, Script
 from corral.valkey.sealed import SealedValues
 from corral.vault import Vault
@@ -38,7 +38,7 @@ class Valkey:
     """Lives as long as the process. Belongs to one event loop."""
 
     def __init__(self, address: ValkeyAddress, vault: Vault, *, limit_seconds: float = LIMIT_SECONDS) -> None:
-        self.names: Final = Names(vault)
+        self.names: Final = ValkeyNames(vault)
         self.sealed: Final = SealedValues(vault)
         self.problem: str | None = "it was not tried yet"  # None while it is here
         self.times_away = 0  # grows whenever it goes away: what was known of it before may be lost

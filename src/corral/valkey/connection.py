@@ -23,7 +23,7 @@ from typing import Any, Final, cast, final
 from redis import exceptions as errors
 from redis.asyncio.connection import Connection, SSLConnection
 
-from corral.valkey.address import Login, Place, ValkeyAddress
+from corral.valkey.address import HostAndPort, Login, ValkeyAddress
 from corral.valkey.errors import NoSuchScript, ValkeyAway, ValkeyRefused
 
 OLDEST_REDIS: Final = 7
@@ -67,7 +67,12 @@ class Pipeline:
     """
 
     def __init__(
-        self, connection: Connection, place: Place, *, limit_seconds: float, lost: Callable[["Pipeline", str], object]
+        self,
+        connection: Connection,
+        place: HostAndPort,
+        *,
+        limit_seconds: float,
+        lost: Callable[["Pipeline", str], object],
     ) -> None:
         self.place = place
         self._connection = connection
@@ -208,7 +213,7 @@ async def open_pipeline(
     return Pipeline(connection, place, limit_seconds=limit_seconds, lost=lost)
 
 
-async def find_primary(address: ValkeyAddress, tls: ssl.SSLContext | None) -> Place:
+async def find_primary(address: ValkeyAddress, tls: ssl.SSLContext | None) -> HostAndPort:
     """Asks one Sentinel after the other. Raises ValkeyAway and ValkeyRefused."""
     if address.service is None:
         return address.places[0]
@@ -226,7 +231,7 @@ async def find_primary(address: ValkeyAddress, tls: ssl.SSLContext | None) -> Pl
             await _close(connection)
         if isinstance(found, list):
             host, port = cast("list[bytes]", found)
-            return Place(host.decode(), int(port))
+            return HostAndPort(host.decode(), int(port))
         reasons.append("its Sentinels watch no service of the name in CORRAL_VALKEY_URL")
     raise ValkeyAway(reasons[-1])
 
@@ -267,7 +272,7 @@ def _reason_of_loss(cause: BaseException | None) -> str:
     return "the connection to it was lost"
 
 
-def _connection(place: Place, login: Login, tls: ssl.SSLContext | None, *, database: int) -> Connection:
+def _connection(place: HostAndPort, login: Login, tls: ssl.SSLContext | None, *, database: int) -> Connection:
     """Of the library's own conveniences none is used: no retries, no health checks, no telling of its own version."""
     options: dict[str, Any] = {
         "host": place.host,

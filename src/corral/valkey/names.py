@@ -19,7 +19,7 @@ _MOST_REMEMBERED: Final = 20_000
 
 
 @final
-class Names:
+class ValkeyNames:
     __slots__ = ("_prefix", "_vault", "key", "member")
 
     def __init__(self, vault: Vault) -> None:

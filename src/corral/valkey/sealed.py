@@ -15,7 +15,7 @@ _AHEAD_MS: Final = 1_000  # how far the time may have gone back since, as it may
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedEnvelope:
     """`age_ms` is how old it is by the server's TIME, at least 0."""
 
     value: Any  # of JSON's types
@@ -36,7 +36,9 @@ class SealedValues:
         text = orjson.dumps([FORMAT, moment_ms, value]).decode()
         return self._vault.seal(_context(kind, about), Secret(text))
 
-    def open(self, kind: str, about: Sequence[str], sealed: bytes, *, now_ms: int, most_ms: int) -> Opened | None:
+    def open(
+        self, kind: str, about: Sequence[str], sealed: bytes, *, now_ms: int, most_ms: int
+    ) -> OpenedEnvelope | None:
         """Returns None for one that is of another kind, about something else, older than `most_ms` or not ours.
 
         `now_ms` is the server's TIME.
@@ -49,7 +51,7 @@ class SealedValues:
         age_ms = now_ms - moment_ms
         if form != FORMAT or not -_AHEAD_MS <= age_ms <= most_ms:
             return None
-        return Opened(value, max(age_ms, 0))
+        return OpenedEnvelope(value, max(age_ms, 0))
 
 
 def _context(kind: str, about: Sequence[str]) -> Context:

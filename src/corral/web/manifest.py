@@ -15,7 +15,7 @@ class Icon(TypedDict):
     purpose: str
 
 
-class Manifest(TypedDict):
+class WebAppManifest(TypedDict):
     id: str
     name: str
     short_name: str
@@ -32,7 +32,7 @@ class Manifest(TypedDict):
 _ICONS: Final = [("icon-192.png", 192, "any"), ("icon-512.png", 512, "any"), ("icon-maskable-512.png", 512, "maskable")]
 
 
-def describe_application(*, sandbox: bool) -> Manifest:
+def describe_application(*, sandbox: bool) -> WebAppManifest:
     return {
         "id": "/",
         "name": "Corral (SANDBOX)" if sandbox else "Corral",

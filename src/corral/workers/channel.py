@@ -20,7 +20,7 @@ class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Order(_Message):
+class WorkerOrder(_Message):
     """The first message to a worker. `listener`, `counts` and `lock` are descriptors that it inherits.
 
     `settings` holds a value for every field: a worker reads nothing of the environment. `connections` is the size of

@@ -13,7 +13,7 @@ from typing import Final, final
 from corral.edge.accepting import ConnectionCounts
 from corral.errors import OperatorError
 from corral.logs import get_logger
-from corral.workers.channel import Channel, Command, Order, Report
+from corral.workers.channel import Channel, Command, Report, WorkerOrder
 
 # Generous: on a small machine all workers import at once, and to end one that is only slow would make it slower.
 START_SECONDS: Final = 120.0
@@ -58,7 +58,7 @@ class _Run:
 class Crew:
     """`order_of` returns what a worker is told first; `inherited` are the descriptors that it names."""
 
-    def __init__(self, workers: int, order_of: Callable[[int], Order], inherited: list[int], counts: int) -> None:
+    def __init__(self, workers: int, order_of: Callable[[int], WorkerOrder], inherited: list[int], counts: int) -> None:
         self._workers = workers
         self._order_of = order_of
         self._inherited = inherited

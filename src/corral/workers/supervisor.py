@@ -19,7 +19,7 @@ from corral.logs import get_logger
 from corral.settings import Settings
 from corral.signals import Signals
 from corral.storage import DatabaseAddresses, Storage, migrated_database, open_shared, open_storage, valkey_address
-from corral.workers.channel import Command, Order, handed_over
+from corral.workers.channel import Command, WorkerOrder, handed_over
 from corral.workers.crew import Crew
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedService:
     """What the start block is about. The storage is open while it is composed, and no longer."""
 
     settings: Settings
@@ -54,7 +54,7 @@ class LogForm:
 async def supervise(
     settings: Settings,
     workers: int,
-    announce: Callable[[Opened], Awaitable[str]],
+    announce: Callable[[OpenedService], Awaitable[str]],
     say: Callable[[str], object],
     log_form: LogForm,
 ) -> None:
@@ -77,8 +77,8 @@ async def supervise(
             connections = await connections_for_each(database, workers)
         async with open_storage(settings, addresses.app) as storage, open_shared(settings, storage.vault) as valkey:
 
-            def order_of(worker: int) -> Order:
-                return Order(
+            def order_of(worker: int) -> WorkerOrder:
+                return WorkerOrder(
                     version=__version__,
                     worker=worker,
                     workers=workers,
@@ -97,7 +97,7 @@ async def supervise(
             stack.callback(asyncio.ensure_future(_tell(crew, signals)).cancel)
             url = await crew.start()
             if url is not None:
-                text = await announce(Opened(settings, addresses, storage, certificate, valkey, url))
+                text = await announce(OpenedService(settings, addresses, storage, certificate, valkey, url))
                 if not signals.once.is_set():  # otherwise a link would not work
                     say(text)
         await crew.serve()

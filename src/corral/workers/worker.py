@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from corral import __version__
 from corral.app import create_app, open_state
 from corral.database.embedded.files import leave_note
-from corral.edge.accepting import ConnectionCounts, Share
+from corral.edge.accepting import ConnectionCounts, WorkerShare
 from corral.edge.server import serve_http
 from corral.errors import DatabaseUnavailable, OperatorError, Problem
 from corral.hardening import raise_file_limit
@@ -23,7 +23,7 @@ from corral.logs import configure_logging, get_logger
 from corral.settings import Settings
 from corral.signals import Signals
 from corral.storage import database_addresses
-from corral.workers.channel import Channel, Command, Order, Report
+from corral.workers.channel import Channel, Command, Report, WorkerOrder
 
 _ALIVE_SECONDS: Final = 1.0
 
@@ -63,10 +63,10 @@ async def _run(end: socket.socket) -> int:
     return 1
 
 
-def _read_order(line: bytes) -> Order | None:
+def _read_order(line: bytes) -> WorkerOrder | None:
     """Returns None if the supervisor is of another release: of one that was installed over it while it ran."""
     try:
-        order = Order.model_validate_json(line)
+        order = WorkerOrder.model_validate_json(line)
     except ValidationError:
         return None
     return order if order.version == __version__ else None
@@ -74,7 +74,7 @@ def _read_order(line: bytes) -> Order | None:
 
 @final
 class _Worker:
-    def __init__(self, order: Order, channel: Channel, signals: Signals) -> None:
+    def __init__(self, order: WorkerOrder, channel: Channel, signals: Signals) -> None:
         self._order = order
         self._channel = channel
         self._signals = signals
@@ -103,7 +103,7 @@ class _Worker:
                     draining=self._draining,
                     stop=self._stop,
                     certificate=certificate,
-                    share=Share(ConnectionCounts(order.counts, order.workers), order.worker),
+                    share=WorkerShare(ConnectionCounts(order.counts, order.workers), order.worker),
                 )
         finally:
             for task in tasks:

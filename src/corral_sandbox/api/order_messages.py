@@ -13,7 +13,7 @@ from corral_sandbox.broker.orders import (
     OrderRequest,
     OrderType,
     Side,
-    StopLoss,
+    StopLossLeg,
     TimeInForce,
 )
 from corral_sandbox.errors import InvalidParameterError
@@ -101,7 +101,7 @@ class _OrderBody:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OrderChange:
+class OrderChangeRequest:
     """What a replacement changes; None keeps the old value."""
 
     qty: Annotated[Decimal | None, _amount] = None
@@ -143,8 +143,8 @@ def read_order(raw: dict[str, JsonValue], assets: ListedAssets) -> OrderRequest:
     )
 
 
-def read_change(raw: dict[str, JsonValue]) -> OrderChange:
-    return _read(OrderChange, raw)
+def read_change(raw: dict[str, JsonValue]) -> OrderChangeRequest:
+    return _read(OrderChangeRequest, raw)
 
 
 def _read(kind: Callable[..., Form], raw: dict[str, JsonValue]) -> Form:
@@ -179,12 +179,12 @@ def _side_of(intent: Intent | None) -> Side | None:
     return "buy" if intent in {"buy_to_open", "buy_to_close"} else "sell"
 
 
-def _stop_loss(body: _StopLoss | None) -> StopLoss | None:
+def _stop_loss(body: _StopLoss | None) -> StopLossLeg | None:
     if body is None:
         return None
     if body.stop_price is None:
         raise InvalidParameterError("stop_loss.stop_price is required")
-    return StopLoss(body.stop_price, body.limit_price)
+    return StopLossLeg(body.stop_price, body.limit_price)
 
 
 def order_document(order: BrokerOrder, *, nested: bool = True, peak: Decimal | None = None) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from uuid import UUID
 
-from corral_sandbox.api.order_messages import OrderChange, order_document, read_change, read_order
+from corral_sandbox.api.order_messages import OrderChangeRequest, order_document, read_change, read_order
 from corral_sandbox.broker.matching import best_price
 from corral_sandbox.broker.order_checks import (
     check_account,
@@ -113,7 +113,7 @@ def current_document(request: Request, order: BrokerOrder, *, nested: bool = Tru
     return order_document(order, nested=nested, peak=best_price(market, order, request.now))
 
 
-def _replacement_request(order: BrokerOrder, change: OrderChange) -> OrderRequest:
+def _replacement_request(order: BrokerOrder, change: OrderChangeRequest) -> OrderRequest:
     """Returns the request of the new order; its quantity defaults to what the old order has left.
 
     Raises for orders that are closed, not yet at the market, or notional, and for changes that change nothing.

@@ -38,7 +38,7 @@ OPEN: frozenset[Status] = frozenset({"accepted", "pending_new", "new", "partiall
 
 
 @dataclass(frozen=True, slots=True)
-class StopLoss:
+class StopLossLeg:
     stop_price: Decimal
     limit_price: Decimal | None = None
 
@@ -75,7 +75,7 @@ class OrderRequest:
     intent: Intent | None = None
     client_order_id: str | None = None
     take_profit: Decimal | None = None
-    stop_loss: StopLoss | None = None
+    stop_loss: StopLossLeg | None = None
     legs: tuple[OptionLeg, ...] = ()
 
     @property

@@ -95,7 +95,7 @@ class _Position:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WatchlistForm:
+class WatchlistEntry:
     name: Annotated[str, text]
     symbols: Annotated[list[str], list_of(text)] = field(default_factory=list[str])
 
@@ -113,8 +113,8 @@ class _Body:
     positions: Annotated[list[_Position] | None, list_of(part(_Position))] = None
     orders: Annotated[list[dict[str, JsonValue]], list_of(_order)] = field(default_factory=list[dict[str, JsonValue]])
     configurations: Annotated[dict[str, JsonValue], _configurations] = field(default_factory=dict[str, JsonValue])
-    watchlists: Annotated[list[WatchlistForm], list_of(part(WatchlistForm))] = field(
-        default_factory=list[WatchlistForm]
+    watchlists: Annotated[list[WatchlistEntry], list_of(part(WatchlistEntry))] = field(
+        default_factory=list[WatchlistEntry]
     )
 
 
@@ -124,7 +124,7 @@ class AccountForm:
 
     seed: AccountSeed
     configurations: dict[str, JsonValue]
-    watchlists: list[WatchlistForm]
+    watchlists: list[WatchlistEntry]
     orders: list[dict[str, JsonValue]]
 
 

@@ -44,8 +44,8 @@ from corral.web.view.filters import (
     STATUS_CHOICES,
     TYPE_CHOICES,
     ActivitiesFilter,
+    HomeParams,
     OrdersFilter,
-    OverviewParams,
     PageParams,
     column_headings,
     csv_query,
@@ -139,7 +139,7 @@ AccountRequest = Annotated[_AccountRequest, Depends(_account_request)]
 
 
 @router.get("")
-async def show_overview(page: AccountRequest, params: Annotated[OverviewParams, Query()]) -> HTMLResponse:
+async def show_overview(page: AccountRequest, params: Annotated[HomeParams, Query()]) -> HTMLResponse:
     history_query = history_params(params.span)
 
     user_id, credential_id, accounts = page.user.id, page.credential.id, page.accounts

@@ -12,7 +12,7 @@ from corral.grants.management import load_grants
 from corral.identity.api_tokens import load_api_tokens
 from corral.web.page_user import PageUser
 from corral.web.rendering import render_page
-from corral.web.view.audit import GROUP_CHOICES, Names, TrailParams, by_day
+from corral.web.view.audit import GROUP_CHOICES, PresentNames, TrailParams, by_day
 
 router = APIRouter(include_in_schema=False)
 
@@ -24,7 +24,7 @@ async def show_audit_trail(user: PageUser, request: Request, params: Annotated[T
     database = resources_of(request).database
     page = await load_deeds(user.id, database, params.filters, _PAGE_ENTRIES)
     arranged = await load_arrangement(user.id, database)
-    names = Names(
+    names = PresentNames(
         accounts={account.credential.id: account.credential.nickname for account in arranged.accounts},
         grants={grant.id: grant.name for grant in await load_grants(user.id, database)},
         tokens={token.id: token.name for token in await load_api_tokens(user.id, database)},

@@ -32,7 +32,7 @@ from corral.web.view.attention import find_attention
 from corral.web.view.equity import Period, history_params
 from corral.web.view.home_accounts import AccountEntry, sort_entries
 from corral.web.view.home_curves import HISTORY_SECONDS, curve_json, summarize_curves
-from corral.web.view.home_totals import Scope, add_up, choose_scope, group_entries, scopes_of
+from corral.web.view.home_totals import TotalsScope, add_up, choose_scope, group_entries, scopes_of
 from corral.web.view.home_view import GROUPING_NAMES, SORT_NAMES, Grouping, Layout, SortKey, choose_view
 from corral.web.view.market import fetch_market_state
 from corral.web.view.outages import find_outage
@@ -184,7 +184,7 @@ async def _home_page(user: PageUser, request: Request, form: Form) -> Response:
     )
 
 
-def _chosen(stored: Sequence[StoredAccount], scope: Scope | None) -> list[NamedCredential]:
+def _chosen(stored: Sequence[StoredAccount], scope: TotalsScope | None) -> list[NamedCredential]:
     """The active accounts of the scope."""
     if scope is None:
         return []

@@ -140,7 +140,7 @@ class TrailParams(PageParams):
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class PresentNames:
     """What the ids in a trail are called now, for those that still exist."""
 
     accounts: Mapping[UUID, str]
@@ -168,7 +168,7 @@ class TrailDay:
     rows: list[TrailRow] = field(default_factory=list[TrailRow])
 
 
-def by_day(deeds: Sequence[Deed], names: Names) -> list[TrailDay]:
+def by_day(deeds: Sequence[Deed], names: PresentNames) -> list[TrailDay]:
     """Keeps the order."""
     days: list[TrailDay] = []
     for deed in deeds:
@@ -179,7 +179,7 @@ def by_day(deeds: Sequence[Deed], names: Names) -> list[TrailDay]:
     return days
 
 
-def describe_deed(deed: Deed, names: Names) -> TrailRow:
+def describe_deed(deed: Deed, names: PresentNames) -> TrailRow:
     entry = deed.entry
     told = deed.begun or entry
     what = _what(told)
@@ -265,7 +265,7 @@ _DESCRIPTIONS: Final[Mapping[str, Callable[[AuditEntry], str]]] = {
 }
 
 
-def _by(entry: AuditEntry, names: Names) -> str:
+def _by(entry: AuditEntry, names: PresentNames) -> str:
     kind, _, identifier = entry.actor.partition(":")
     if kind in _KINDS:
         return _KINDS[kind]
@@ -283,7 +283,7 @@ def _named(names: Mapping[UUID, str], identifier: str) -> str:
         return ""
 
 
-def _remarks(deed: Deed, names: Names) -> Iterator[str]:
+def _remarks(deed: Deed, names: PresentNames) -> Iterator[str]:
     entry, told = deed.entry, deed.begun or deed.entry
     if entry.credential_id and not entry.action.startswith("credential."):
         yield names.accounts.get(entry.credential_id) or told.details.get("name") or "a removed account"

@@ -83,7 +83,7 @@ class SortParams(PageParams):
         return self.sort.startswith("-")
 
 
-class OverviewParams(SortParams):
+class HomeParams(SortParams):
     span: Period = Period.MONTH
 
 

@@ -15,7 +15,7 @@ from corral.web.view.home_view import Grouping
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class TotalsScope:
     """Accounts whose figures are added up: those of an environment, or of a group in it."""
 
     environment: Environment
@@ -55,7 +55,7 @@ class CurrencyTotal:
 class Total:
     """`missing` accounts have no data, and `unclosed` ones no equity at the previous close, or none but zero."""
 
-    scope: Scope
+    scope: TotalsScope
     accounts: int
     missing: int
     unclosed: int
@@ -82,27 +82,27 @@ def group_entries(entries: Sequence[AccountEntry], grouping: Grouping) -> list[S
     return [_section(title, by_title[title], grouping) for title in titles]
 
 
-def scopes_of(entries: Sequence[AccountEntry]) -> list[Scope]:
+def scopes_of(entries: Sequence[AccountEntry]) -> list[TotalsScope]:
     """Live, paper, and the groups; one with accounts of both is two."""
     active = [entry for entry in entries if entry.credential.is_active]
     environments = sorted({entry.environment for entry in active})
-    scopes = [Scope(environment, None, environment.value.capitalize()) for environment in environments]
+    scopes = [TotalsScope(environment, None, environment.value.capitalize()) for environment in environments]
     groups = sorted({entry.credential.group for entry in active if entry.credential.group}, key=str.casefold)
     for group in groups:
         within = sorted({entry.environment for entry in active if entry.credential.group == group})
         scopes += [
-            Scope(environment, group, group if len(within) == 1 else f"{group} ({environment.value})")
+            TotalsScope(environment, group, group if len(within) == 1 else f"{group} ({environment.value})")
             for environment in within
         ]
     return scopes
 
 
-def choose_scope(scopes: Sequence[Scope], wanted: str | None) -> Scope | None:
+def choose_scope(scopes: Sequence[TotalsScope], wanted: str | None) -> TotalsScope | None:
     """The first one, which is live if there is a live account, for one that does not exist any more."""
     return next((scope for scope in scopes if scope.key == wanted), scopes[0] if scopes else None)
 
 
-def add_up(scope: Scope, entries: Iterable[AccountEntry]) -> Total:
+def add_up(scope: TotalsScope, entries: Iterable[AccountEntry]) -> Total:
     included = [entry for entry in entries if scope.includes(entry)]
     known = [entry for entry in included if entry.data]
     by_currency: dict[str, list[AccountEntry]] = {}
@@ -132,7 +132,7 @@ def _totals(title: str, entries: Sequence[AccountEntry], grouping: Grouping) -> 
         return []
     environments = sorted({entry.environment for entry in entries if entry.credential.is_active})
     group = title if grouping is Grouping.GROUP else None
-    return [add_up(Scope(environment, group, title), entries) for environment in environments]
+    return [add_up(TotalsScope(environment, group, title), entries) for environment in environments]
 
 
 def _currency_total(currency: str, entries: Sequence[AccountEntry]) -> CurrencyTotal:

@@ -35,7 +35,7 @@ _QUOTES: Final = ("USDT", "USDC", "USD", "BTC")  # what coins are priced in at A
 
 
 @dataclass(frozen=True, slots=True)
-class OptionContract:
+class OptionSymbol:
     """What an OCC symbol says. `root` is usually the underlying's symbol; after a split or a merger it ends in a digit.
 
     `strike` is in dollars per share.
@@ -58,7 +58,7 @@ class OptionContract:
         return None if self.root[-1].isdigit() else SHARES_PER_CONTRACT
 
 
-def parse_option(symbol: str | None) -> OptionContract | None:
+def parse_option(symbol: str | None) -> OptionSymbol | None:
     """Returns None for a symbol that is not one of an option, or whose date or strike price does not exist."""
     found = _OCC_SYMBOL.fullmatch(symbol or "")
     if found is None:
@@ -69,7 +69,7 @@ def parse_option(symbol: str | None) -> OptionContract | None:
         return None
     strike = Decimal(found["strike"]).scaleb(_STRIKE_PLACES)
     right = "Call" if found["right"] == "C" else "Put"
-    return OptionContract(found["root"], expiration, right, strike) if strike else None
+    return OptionSymbol(found["root"], expiration, right, strike) if strike else None
 
 
 def instrument_name(symbol: str | None, asset_class: str | None = None, *, today: date | None = None) -> str:
@@ -95,7 +95,7 @@ def coin_pair(symbol: str) -> str:
     return symbol if "/" in symbol or quote is None else f"{symbol.removesuffix(quote)}/{quote}"
 
 
-def days_to_expiry(contract: OptionContract, today: date | None = None) -> int:
+def days_to_expiry(contract: OptionSymbol, today: date | None = None) -> int:
     """Returns calendar days until the day of expiration, counted in New York; negative after it."""
     return (contract.expiration - (today or exchange_today())).days
 
@@ -116,7 +116,7 @@ def exchange_today() -> date:
     return datetime.now(EXCHANGE_ZONE).date()
 
 
-def _option_name(contract: OptionContract, today: date) -> str:
+def _option_name(contract: OptionSymbol, today: date) -> str:
     expiration = contract.expiration
     year = "" if expiration.year == today.year else f", {expiration.year}"
     return f"{contract.root} {_strike(contract.strike)} {contract.right}, {expiration:%b} {expiration.day}{year}"
