@@ -36,13 +36,16 @@ async def settled_rows_of(owner_dsn: str) -> dict[str, list[str]]:
                 return rows
 
 
-_WRITTEN_BY_THE_CLOCK: Final = {"corral.audit_processes", "corral.audit_entries", "corral.audit_heads"}
+_WRITTEN_BY_THE_CLOCK: Final = {
+    *("corral.access_changes", "corral.audit_processes", "corral.audit_entries", "corral.audit_heads"),
+}
 
 
 async def rows_of(owner_dsn: str) -> dict[str, list[str]]:
     """Every row of every table of Corral's, as text, as its owner sees it.
 
-    Without what a service that runs beside writes by itself: that it lives, and the sums of each minute.
+    Without what a service that runs beside writes by itself: that it lives, the sums of each minute, and which changes
+    of access everybody knows by now.
     """
     async with open_owner_connection(owner_dsn) as connection:
         tables = await connection.fetch(

@@ -73,6 +73,7 @@ class Reads:
         if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
             wait = self._budgets.hold(asked.budget_key, answer.headers)
         if asked.match.operation.is_event_stream and answer.status == HTTPStatus.OK:
+            asked.note(answer)  # how long Alpaca took to begin, and not the stream
             await pass_events_on(answer, detector, send, asked.headers(answer.waited_seconds))
         else:
             await pass_on(answer, detector, send, lambda: asked.headers(answer.waited_seconds, retry_after=wait))
