@@ -11,8 +11,10 @@ from aiohttp import ClientSession
 
 from corral.app import open_state
 from corral.database import selfcheck
+from corral.database.connection import Connection
 from corral.database.migrate import apply_migrations
-from corral.health.readiness import TakesNoWrites
+from corral.health import readiness as health
+from corral.health.readiness import ReadinessMonitor, TakesNoWrites
 from corral.serving import Services
 from corral.settings import Settings
 from corral.storage import DatabaseAddresses
@@ -209,6 +211,29 @@ async def test_an_exhausted_pool_makes_the_server_unready(own_service: Service) 
             assert (await response_of(client))["status"] == 503
             free.set()
         assert (await response_of(client))["status"] == 200
+
+
+async def test_a_request_does_not_call_ready_what_a_check_has_found_unready_meanwhile(
+    own_service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readiness = own_service.services.state["readiness"]
+    asks, found = asyncio.Event(), asyncio.Event()
+
+    async def ask_slowly(_: ReadinessMonitor) -> None:
+        asks.set()
+        await found.wait()
+
+    async def find_it_full(_: Connection) -> str:
+        return "no space left"
+
+    monkeypatch.setattr(ReadinessMonitor, "_refuse_read_only", ask_slowly)
+    is_ready = asyncio.ensure_future(readiness.is_ready())
+    await asks.wait()
+    monkeypatch.setattr(health, "prove_writes", find_it_full)
+    await readiness.check()
+    found.set()
+    assert not await is_ready
+    assert readiness.reason == "no space left"
 
 
 async def test_a_read_only_database_is_refused_by_serve_and_reported_by_doctor(

@@ -82,8 +82,8 @@ class ReadinessMonitor:
 
     async def is_ready(self) -> bool:
         """Whether this process should get requests, according to the last check and a query now."""
-        reason = self._found_by_check or await self._unready(self._refuse_read_only)
-        return self._report(reason) is None
+        found_now = None if self._found_by_check else await self._unready(self._refuse_read_only)
+        return self._report(self._found_by_check or found_now) is None  # a check may have ended meanwhile
 
     async def check(self) -> None:
         self._found_by_check = await self._unready(self._check)
