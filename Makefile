@@ -1,7 +1,7 @@
 # Everything is installed into this folder (.tools, .venv) and nowhere else.
 .DEFAULT_GOAL := help
-.PHONY: help install dev run wheel test coverage pages journeys ordinary calendar races firefox breakages clients image fuzz check \
-  lint types format bench map pictures lock clean
+.PHONY: help install dev run wheel test coverage pages journeys ordinary calendar races firefox breakages clients image \
+  fuzz check lint types format bench map pictures lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 CHART := src/corral/web/static/vendor/uplot.js
@@ -21,9 +21,10 @@ QUICK := $(wildcard tests/test_*.py) tests/browser/test_demo.py \
 BY_WHOM := tests/vault $(wildcard tests/database/test_embedded*.py) tests/database/test_nameless_user.py \
   $(patsubst %,tests/journeys/test_%.py,at_home backup_commands commands docs doctor health_command process_memory \
   refused_starts serve signals terminal tls)
-# A Friday's close, its weekend, the first minutes of a Monday, a half day, turns of years, both changes of daylight saving time, holidays, a leap day.
-ODD_MOMENTS := 2026-12-04T16:00-05:00 2026-12-05T23:59-05:00 2026-12-06T12:00-05:00 2026-12-07T04:02-05:00 2026-12-24T13:30-05:00 \
-  2026-12-31T23:59:45-05:00 2027-01-01T12:00-05:00 2027-03-14T03:00-04:00 2027-03-26T09:29:45-04:00 \
+# A Friday's close, its weekend, a Monday's first minutes, a half day, turns of years, both changes of daylight saving
+# time, holidays, a leap day.
+ODD_MOMENTS := 2026-12-04T16:00-05:00 2026-12-05T23:59-05:00 2026-12-06T12:00-05:00 2026-12-07T04:02-05:00 \
+  2026-12-24T13:30-05:00 2026-12-31T23:59:45-05:00 2027-01-01T12:00-05:00 2027-03-14T03:00-04:00 2027-03-26T09:29:45-04:00 \
   2027-07-05T10:00-04:00 2027-11-07T01:30-05:00 2028-02-29T15:59:45-05:00 2031-06-15T12:00-04:00
 USE_A_BROKER := tests/sandbox tests/accounts/test_reads_of_the_sandbox.py tests/web/test_account_page.py tests/web/test_sparklines.py
 # The other tests of pages need what only Chromium emulates: a touch screen, colors, or a window that has the focus.
