@@ -111,15 +111,6 @@ async def test_no_page_and_no_answer_is_compressed(
             assert "content-encoding" not in answer.headers, path
 
 
-async def test_pages_are_sent_without_the_indentation_of_their_templates(alices: ClientSession, alice: Person) -> None:
-    stored = await alice.store()
-    for path in ("/", f"/accounts/{stored['id']}", f"/accounts/{stored['id']}/orders", "/you"):
-        async with alices.get(path) as answer:
-            page = await answer.text()
-        assert page.count("\n") > 50
-        assert not re.search(r"\n[ \t]", page)
-
-
 async def test_a_cold_page_is_less_than_half_as_large_on_its_way(alices: ClientSession, alice: Person) -> None:
     stored = await alice.store()
     async with alices.get(f"/accounts/{stored['id']}?wait=true") as answer:

@@ -1,7 +1,6 @@
 """Renders templates and problem pages, and loads a part of a page within a time limit."""
 
 import asyncio
-import re
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -11,7 +10,6 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment as Templates
 from jinja2 import PackageLoader, StrictUndefined
-from jinja2.ext import Extension
 from markupsafe import Markup, escape
 from pydantic import BaseModel
 
@@ -106,8 +104,6 @@ PAGE_HEADERS: Final = {
 
 # How long a page waits for Alpaca before it is sent without the part. Short enough to go unnoticed.
 PAGE_WAIT_SECONDS: Final = 0.15
-
-_INDENTATION: Final = re.compile(r"^[ \t]+", re.MULTILINE)
 
 Value = TypeVar("Value", bound=BaseModel)
 
@@ -224,19 +220,9 @@ def _encoded_page_headers() -> Headers:
     return [(name.encode(), value.encode()) for name, value in headers.items()]
 
 
-class _WithoutIndentation(Extension):
-    """Templates are indented for who reads them. On a page of thirty accounts, which is never compressed, that would be
-    an eighth of what is sent. Text that stands as it is (`pre`) begins in the line of its tag.
-    """
-
-    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:  # noqa: ARG002 - Jinja's
-        return _INDENTATION.sub("", source)
-
-
 def load_templates() -> Templates:
     """Returns the templates with the filters that they use."""
     templates = Templates(
-        extensions=[_WithoutIndentation],
         loader=PackageLoader("corral.web", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
