@@ -33,7 +33,7 @@ class LeakDetector:
         self._tail = b""
 
     def prepare(self) -> None:
-        """Works out what to look for, which `finds_in` would do: while Alpaca is asked, it makes nobody wait."""
+        """Works out what to look for. Called while Alpaca is asked, it delays no answer; else `finds_in` does it."""
         if not self._plain:
             values = self._values
             self._plain = [value.translate(_FOLDED) for value in values]

@@ -43,8 +43,8 @@ from corral.web.view.filters import (
     SIDE_CHOICES,
     STATUS_CHOICES,
     TYPE_CHOICES,
+    AccountOverviewParams,
     ActivitiesFilter,
-    HomeParams,
     OrdersFilter,
     PageParams,
     column_headings,
@@ -139,7 +139,7 @@ AccountRequest = Annotated[_AccountRequest, Depends(_account_request)]
 
 
 @router.get("")
-async def show_overview(page: AccountRequest, params: Annotated[HomeParams, Query()]) -> HTMLResponse:
+async def show_overview(page: AccountRequest, params: Annotated[AccountOverviewParams, Query()]) -> HTMLResponse:
     history_query = history_params(params.span)
 
     user_id, credential_id, accounts = page.user.id, page.credential.id, page.accounts

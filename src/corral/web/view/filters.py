@@ -83,7 +83,7 @@ class SortParams(PageParams):
         return self.sort.startswith("-")
 
 
-class HomeParams(SortParams):
+class AccountOverviewParams(SortParams):
     span: Period = Period.MONTH
 
 
