@@ -15,12 +15,13 @@ from corral.audit import group_commit, queries, writing
 from corral.audit import trail as trails
 from corral.audit.chain import canonical_text, follows, read_text
 from corral.audit.group_commit import GroupCommit
-from corral.audit.models import AuditEntry, Link, NewEntry, Result
+from corral.audit.models import Head, Link, NewEntry, Result
 from corral.audit.problems import AuditUnavailable
 from corral.audit.queries import Filters
 from corral.audit.reading import load_deeds
 from corral.audit.trail import AuditTrail
 from corral.database.connection import Connection, get_connection_with_rls
+from corral.database.connection import Database as ServingDatabase
 from corral.database.embedded.instance import EmbeddedDatabase
 from corral.errors import DatabaseUnavailable, Overloaded
 from tests.access import owner_of
@@ -73,7 +74,7 @@ async def test_an_order_whose_outcome_is_written_while_the_page_is_read_is_on_th
     for shown in (Result.BEGUN, Result.DONE):
         page = await load_deeds(alice.user_id, service.resources.database, Filters(action="order.submit"), 10)
         assert [(deed.entry.result, deed.entry.details) for deed in page.deeds] == [
-            (shown, pending.entry.details if shown is Result.BEGUN else {})
+            (shown, order().details if shown is Result.BEGUN else {})
         ]
 
 
@@ -82,7 +83,7 @@ async def test_orders_of_the_same_moment_share_few_commits(
 ) -> None:
     before = len(await entries_of(owner, alice.user_id))
     pendings = await asyncio.gather(*(trail.begin(alice.user_id, order()) for _ in range(300)))
-    assert sorted(pending.entry.seq for pending in pendings) == list(range(before + 1, before + 301))
+    assert sorted(pending.seq for pending in pendings) == list(range(before + 1, before + 301))
     for pending in pendings:
         pending.conclude(Result.DONE)
     await trail.close()
@@ -99,7 +100,7 @@ async def test_an_outcome_is_written_with_the_next_order_or_soon_by_itself(
     (await trail.begin(alice.user_id, order())).conclude(Result.DONE)
     last = await trail.begin(alice.user_id, order("next"))
     shared = "SELECT count(DISTINCT xmin::text) FROM corral.audit_entries WHERE user_id = $1 AND seq >= $2"
-    assert await owner.fetchval(shared, alice.user_id, last.entry.seq - 1) == 1
+    assert await owner.fetchval(shared, alice.user_id, last.seq - 1) == 1
     last.conclude(Result.DONE)
     last.conclude(Result.UNKNOWN)
     async with asyncio.timeout(60):
@@ -120,8 +121,10 @@ async def test_entries_that_follow_ones_own_take_one_trip(
     monkeypatch.setattr(queries, "lock_head", refuse)
     first.conclude(Result.DONE)
     second = await trail.begin(alice.user_id, order())
-    assert (second.entry.seq, second.entry.at > first.entry.at) == (first.entry.seq + 2, True)
-    assert abs(await owner.fetchval("SELECT clock_timestamp()") - second.entry.at) < timedelta(seconds=2)
+    assert second.seq == first.seq + 2
+    before, _, entry = (await entries_of(owner, alice.user_id))[-3:]
+    assert (before.seq, entry.seq, entry.at > before.at) == (first.seq, second.seq, True)
+    assert abs(await owner.fetchval("SELECT clock_timestamp()") - entry.at) < timedelta(seconds=2)
     monkeypatch.setattr(writing, "MOST_KNOWN", 1)
     monkeypatch.setattr(queries, "lock_head", lock_head)
     await trail.begin(bob.user_id, order())  # and Alice's head is forgotten
@@ -159,7 +162,8 @@ async def test_after_a_pause_of_the_clock_the_database_is_asked_for_the_time(
     await trail.begin(alice.user_id, order())
     asleep = time.monotonic() - 3_600
     monkeypatch.setattr(writing, "time", SimpleNamespace(monotonic=lambda: asleep))
-    entry = (await trail.begin(alice.user_id, order())).entry
+    await trail.begin(alice.user_id, order())
+    *_, entry = await entries_of(owner, alice.user_id)
     assert abs(await owner.fetchval("SELECT clock_timestamp()") - entry.at) < timedelta(seconds=60)
 
 
@@ -270,25 +274,28 @@ async def test_an_outcome_is_recorded_by_a_request_that_is_being_cancelled(
 
 
 class Database:
-    """A database that refuses as long as it is told to."""
+    """A database that refuses as long as it is told to. Remembers which entries were written for nobody."""
 
     def __init__(self) -> None:
         self.refusal: Exception | None = None
         self.gate = asyncio.Event()
         self.gate.set()
         self.written: list[list[NewEntry]] = []
+        self.abandoned: list[NewEntry] = []
 
-    async def write(self, user_id: UUID, entries: Sequence[NewEntry]) -> Sequence[AuditEntry]:
+    def commits(self) -> GroupCommit:
+        return GroupCommit(self.write, lambda _user_id, entry, _link: self.abandoned.append(entry))
+
+    async def write(self, user_id: UUID, entries: Sequence[NewEntry]) -> Sequence[Link]:
         await self.gate.wait()
         if self.refusal is not None:
             raise self.refusal
         self.written.append(list(entries))
         first = sum(map(len, self.written)) - len(entries) + 1
-        return [entry_of(user_id, seq, entry) for seq, entry in enumerate(entries, first)]
-
-
-def entry_of(user_id: UUID, seq: int, entry: NewEntry) -> AuditEntry:
-    return read_text(canonical_text(user_id, seq, datetime.now(UTC), entry))
+        return [
+            Link(seq, canonical_text(user_id, seq, datetime.now(UTC), entry), b"")
+            for seq, entry in enumerate(entries, first)
+        ]
 
 
 ALICE = UUID(int=1)
@@ -299,7 +306,7 @@ async def test_an_outcome_that_the_database_does_not_take_is_tried_again(
 ) -> None:
     monkeypatch.setattr(group_commit, "FIRST_RETRY_SECONDS", 0.01)
     database = Database()
-    commits = GroupCommit(database.write)
+    commits = database.commits()
     database.refusal = DatabaseUnavailable(reason="it is stopped")
     commits.submit_unawaited(ALICE, order("kept"))
     refused = commits.submit(ALICE, order("refused"))
@@ -321,7 +328,7 @@ async def test_entries_that_wait_for_the_database_are_bounded(monkeypatch: pytes
     monkeypatch.setattr(group_commit, "MOST_LATE", 3)
     database = Database()
     database.refusal = DatabaseUnavailable(reason="it is stopped")
-    commits = GroupCommit(database.write)
+    commits = database.commits()
     for number in range(5):
         commits.submit_unawaited(ALICE, order(str(number)))
     await log.awaited("audit_entries_lost", entries=2)
@@ -332,23 +339,70 @@ async def test_entries_that_wait_for_the_database_are_bounded(monkeypatch: pytes
 async def test_who_gives_up_while_others_write_leaves_nothing() -> None:
     database = Database()
     database.gate.clear()
-    commits = GroupCommit(database.write)
+    commits = database.commits()
     others = [commits.submit(UUID(int=number), order()) for number in range(10, 10 + group_commit.WRITERS)]
     given_up = commits.submit(ALICE, order())
     await asyncio.sleep(0)
-    assert commits.withdraw(ALICE, given_up)
-    assert not commits.withdraw(ALICE, given_up)
+    for gone in (given_up, others[0]):
+        gone.cancel()
+    commits.withdraw(ALICE, given_up)
+    commits.withdraw(UUID(int=10), others[0])  # which is being written
     database.gate.set()
-    await asyncio.gather(*others)
+    await asyncio.gather(*others[1:])
     await commits.close(1)
-    assert given_up.cancelled()
     assert len(database.written) == len(others)
+    assert len(database.abandoned) == 1
+
+
+async def test_outcomes_linger_for_their_whole_time_also_after_others_left_with_an_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each of them that is written by itself is a commit more."""
+    monkeypatch.setattr(group_commit, "LINGER_SECONDS", 0.3)
+    database = Database()
+    commits = database.commits()
+    commits.submit_unawaited(ALICE, order("first outcome"))
+    await asyncio.sleep(0.2)
+    await commits.submit(ALICE, order("second"))
+    commits.submit_unawaited(ALICE, order("second outcome"))
+    await asyncio.sleep(0.2)  # the first outcome would have left by now
+    await commits.submit(ALICE, order("third"))
+    assert [[entry.object_id for entry in batch] for batch in database.written] == [
+        ["first outcome", "second"],
+        ["second outcome", "third"],
+    ]
+    await commits.close(1)
+
+
+async def test_a_request_that_ends_as_its_entry_is_written_has_sent_nothing(
+    trail: AuditTrail, alice: Person, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request: list[asyncio.Task[object]] = []
+    extend_chain = queries.extend_chain
+
+    async def extend_and_cancel(
+        database: ServingDatabase, user_id: UUID, head: Head, moment: datetime, added: queries.Addition
+    ) -> bool:
+        extended = await extend_chain(database, user_id, head, moment, added)
+        asyncio.get_running_loop().call_soon(request[0].cancel)  # before the request goes on
+        return extended
+
+    (await trail.begin(alice.user_id, order("before"))).conclude(Result.DONE)
+    monkeypatch.setattr(queries, "extend_chain", extend_and_cancel)
+    request.append(asyncio.create_task(trail.begin(alice.user_id, order("late"))))
+    with pytest.raises(asyncio.CancelledError):
+        await request[0]
+    monkeypatch.undo()
+    await trail.close()
+    written = [entry for entry in await entries_of(owner, alice.user_id) if entry.object_id == "late"]
+    assert [entry.result for entry in written] == ["begun", "refused"]
+    assert await pending_of(owner, alice.user_id) == 0
 
 
 async def test_closing_waits_only_so_long(log: LogSince) -> None:
     database = Database()
     database.gate.clear()
-    commits = GroupCommit(database.write)
+    commits = database.commits()
     commits.submit_unawaited(ALICE, order())
     began = asyncio.get_running_loop().time()
     await commits.close(0.1)
@@ -362,7 +416,7 @@ async def test_a_bug_in_writing_reaches_whoever_waits_and_the_log(
     monkeypatch.setattr(group_commit, "ENTRIES_PER_COMMIT", 1)
     database = Database()
     database.refusal = ZeroDivisionError()
-    commits = GroupCommit(database.write)
+    commits = database.commits()
     first, second = commits.submit(ALICE, order()), commits.submit(ALICE, order())
     with pytest.raises(ZeroDivisionError):
         await first

@@ -46,9 +46,9 @@ async def test_an_intent_is_left_alone_while_its_process_runs_and_until_it_is_a_
     young = await trail.begin(alice.user_id, order("young"))
     await asyncio.gather(*(other.close_abandoned() for _ in range(3)))  # as several processes at once
     *_, last = await entries_of(owner, alice.user_id)
-    assert (last.concludes, last.result, last.details) == (pending.entry.seq, "unknown", {"reason": "Corral stopped"})
+    assert (last.concludes, last.result, last.details) == (pending.seq, "unknown", {"reason": "Corral stopped"})
     assert await pending_of(owner, alice.user_id) == 1
-    assert last.seq == young.entry.seq + 1
+    assert last.seq == young.seq + 1
     young.conclude(Result.DONE)
 
 

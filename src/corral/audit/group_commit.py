@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, final
 from uuid import UUID
 
-from corral.audit.models import AuditEntry, NewEntry
+from corral.audit.models import Link, NewEntry
 from corral.audit.problems import AuditUnavailable
 from corral.errors import DatabaseUnavailable, Problem
 from corral.logs import get_logger
@@ -35,15 +35,24 @@ class Submitted:
 
     user_id: UUID
     entry: NewEntry
-    written: "asyncio.Future[AuditEntry] | None"
+    written: "asyncio.Future[Link] | None"
 
 
 @final
 class GroupCommit:
-    """Belongs to one event loop. `write` adds entries to the chain of one user, in one transaction."""
+    """Belongs to one event loop.
 
-    def __init__(self, write: Callable[[UUID, Sequence[NewEntry]], Awaitable[Sequence[AuditEntry]]]) -> None:
+    `write` adds entries to the chain of one user, in one transaction. `abandoned` is called for an entry that was
+    written although nobody waits for it any more.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[UUID, Sequence[NewEntry]], Awaitable[Sequence[Link]]],
+        abandoned: Callable[[UUID, NewEntry, Link], None],
+    ) -> None:
         self._write = write
+        self._abandoned = abandoned
         self._queues: dict[UUID, deque[Submitted]] = {}
         self._writers: set[asyncio.Task[None]] = set()  # one for each queue
         self._lingering: dict[UUID, list[Submitted]] = {}  # of those without a queue
@@ -53,9 +62,9 @@ class GroupCommit:
         self._retry_seconds = FIRST_RETRY_SECONDS
         self._stuck: set[UUID] = set()
 
-    def submit(self, user_id: UUID, entry: NewEntry) -> "asyncio.Future[AuditEntry]":
-        """The future gets the written entry, or AuditUnavailable. To give up, see `withdraw`."""
-        written: asyncio.Future[AuditEntry] = asyncio.get_running_loop().create_future()
+    def submit(self, user_id: UUID, entry: NewEntry) -> "asyncio.Future[Link]":
+        """The future gets the written entry, or AuditUnavailable. To give up, cancel it and see `withdraw`."""
+        written: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
         self._enqueue(Submitted(user_id, entry, written))
         return written
 
@@ -67,18 +76,16 @@ class GroupCommit:
         elif lingering := self._lingering.get(user_id):
             lingering.append(submitted)
         else:
-            self._lingering[user_id] = [submitted]
-            asyncio.get_running_loop().call_later(LINGER_SECONDS, self._enqueue_lingering, user_id)
+            self._lingering[user_id] = lingering = [submitted]
+            asyncio.get_running_loop().call_later(LINGER_SECONDS, self._end_lingering, user_id, lingering)
 
-    def withdraw(self, user_id: UUID, written: "asyncio.Future[AuditEntry]") -> bool:
-        """Returns whether the entry will not be written: False for one that has been, or is just being written."""
+    def withdraw(self, user_id: UUID, written: "asyncio.Future[Link]") -> None:
+        """Takes back an entry whose future is cancelled, unless it is just being written: then see `abandoned`."""
         queue = self._queues.get(user_id, deque())
         for waiting in queue:
             if waiting.written is written:
                 queue.remove(waiting)
-                written.cancel()
-                return True
-        return False
+                return
 
     def report_stuck(self, user_id: UUID, reason: str) -> None:
         """Says it once in the log, until an entry of this user is written again."""
@@ -95,7 +102,6 @@ class GroupCommit:
                     for user_id in list(self._lingering):
                         self._enqueue_lingering(user_id)
                     await asyncio.wait(self._writers)
-                    await asyncio.sleep(0)  # who gave up on an entry that was written after all concludes it now
         except TimeoutError:
             for writer in self._writers:
                 writer.cancel()
@@ -114,6 +120,10 @@ class GroupCommit:
         writer = asyncio.get_running_loop().create_task(self._write_queue(submitted.user_id))
         self._writers.add(writer)
         writer.add_done_callback(self._finish)
+
+    def _end_lingering(self, user_id: UUID, lingering: Sequence[Submitted]) -> None:
+        if self._lingering.get(user_id) is lingering:  # else it left with an order's entry, and others linger now
+            self._enqueue_lingering(user_id)
 
     def _enqueue_lingering(self, user_id: UUID) -> None:
         for submitted in self._lingering.pop(user_id, ()):
@@ -139,7 +149,7 @@ class GroupCommit:
         if not batch:
             return  # all of them were withdrawn
         try:
-            entries = await self._write(user_id, [submitted.entry for submitted in batch])
+            links = await self._write(user_id, [submitted.entry for submitted in batch])
         except Problem as problem:
             self._keep_late(batch, problem)
             self.report_stuck(user_id, problem.reason if isinstance(problem, DatabaseUnavailable) else problem.code)
@@ -147,12 +157,16 @@ class GroupCommit:
             _fail_all(batch, error)
             raise
         else:
-            self._resolve(user_id, batch, entries)
+            self._resolve(user_id, batch, links)
 
-    def _resolve(self, user_id: UUID, batch: Sequence[Submitted], entries: Sequence[AuditEntry]) -> None:
-        for submitted, entry in zip(batch, entries, strict=True):
-            if submitted.written is not None and not submitted.written.done():
-                submitted.written.set_result(entry)
+    def _resolve(self, user_id: UUID, batch: Sequence[Submitted], links: Sequence[Link]) -> None:
+        for submitted, link in zip(batch, links, strict=True):
+            if submitted.written is None:
+                continue
+            if submitted.written.done():
+                self._abandoned(user_id, submitted.entry, link)
+            else:
+                submitted.written.set_result(link)
         self._retry_seconds = FIRST_RETRY_SECONDS
         if user_id in self._stuck:
             self._stuck.remove(user_id)

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from corral.audit import queries
 from corral.audit.chain import read_text
 from corral.audit.group_commit import GroupCommit
-from corral.audit.models import Action, Actor, AuditEntry, NewEntry, Result
+from corral.audit.models import Action, Actor, AuditEntry, Link, NewEntry, Result
 from corral.audit.problems import AuditUnavailable
 from corral.audit.tallies import Tallies
 from corral.audit.writing import ChainWriter, record_in
@@ -37,7 +37,7 @@ class AuditTrail:
         self._database = database
         self._vault = vault
         self._writer = ChainWriter(database, vault, self.process_id)
-        self._commits = GroupCommit(self._write)
+        self._commits = GroupCommit(self._write, self._conclude_unsent)
         self._tallies = Tallies()
         self._open: set[tuple[UUID, int]] = set()  # user and number of what this process has begun and not concluded
 
@@ -48,21 +48,23 @@ class AuditTrail:
         Whoever gets a `Pending` concludes it in every case. If the caller is cancelled before, the entry is concluded
         as refused, should it be written after all.
         """
-        written = self._commits.submit(user_id, replace(entry, result=Result.BEGUN))
+        begun = replace(entry, result=Result.BEGUN)
+        written = self._commits.submit(user_id, begun)
         try:
             async with asyncio.timeout(LONGEST_WAIT_SECONDS):
-                return Pending(self, await asyncio.shield(written))
+                return Pending(self, user_id, begun, (await written).seq)
         except TimeoutError:
-            self._give_up(user_id, written)
+            self._give_up(user_id, begun, written)
             self._commits.report_stuck(user_id, "the chain's head is locked, or the database is slow")
             raise AuditUnavailable(retry_after=1) from None
         except asyncio.CancelledError:
-            self._give_up(user_id, written)
+            self._give_up(user_id, begun, written)
             raise
 
     async def record(self, user_id: UUID, entry: NewEntry) -> AuditEntry:
         """Writes down what was done, and returns when that is on the disk. Raises AuditUnavailable."""
-        return await asyncio.shield(self._commits.submit(user_id, entry))
+        link = await asyncio.shield(self._commits.submit(user_id, entry))
+        return read_text(link.body)
 
     async def record_in(self, connection: Connection, user_id: UUID, *entries: NewEntry) -> None:
         """Writes down a change in the transaction that makes it: see `corral.audit.writing.record_in`."""
@@ -83,15 +85,9 @@ class AuditTrail:
         """Counts a read by a grant. Those of an hour for the same purpose become one entry."""
         self._tallies.count_read(user_id, grant_id, credential_id, purpose, address=address)
 
-    def conclude(
-        self,
-        begun: AuditEntry,
-        outcome: Outcome,
-        details: Mapping[str, str] | None = None,
-        object_id: str | None = None,
-    ) -> None:
+    def conclude(self, user_id: UUID, conclusion: NewEntry) -> None:
         """Of a `Pending`, which calls it once."""
-        self._commits.submit_unawaited(begun.user_id, _conclusion(begun, outcome, details or {}, object_id))
+        self._commits.submit_unawaited(user_id, conclusion)
 
     def write_sums(self) -> None:
         """Writes the sums of minutes and hours that have ended."""
@@ -117,7 +113,8 @@ class AuditTrail:
             await queries.lock_head(connection, user_id, waits_for_disk=True)
             # Another process may have been faster, or the one that was believed to be gone.
             left = await queries.find_pending_texts(connection, user_id, seqs)
-            conclusions = [_conclusion(read_text(body), outcome, {"reason": reason}) for body in left]
+            begun = [read_text(body) for body in left]
+            conclusions = [_conclusion(entry, entry.seq, outcome, {"reason": reason}) for entry in begun]
             await record_in(connection, self._vault, user_id, *conclusions)
         _log.warning("audit_intents_abandoned", user_id=str(user_id), entries=len(left))
 
@@ -126,22 +123,25 @@ class AuditTrail:
         self._submit_sums(self._tallies.take_all())
         await self._commits.close(_CLOSE_SECONDS)
 
-    async def _write(self, user_id: UUID, entries: Sequence[NewEntry]) -> list[AuditEntry]:
-        written = await self._writer.write(user_id, entries)
-        for entry in written:
+    async def _write(self, user_id: UUID, entries: Sequence[NewEntry]) -> list[Link]:
+        links = await self._writer.write(user_id, entries)
+        for entry, link in zip(entries, links, strict=True):
             if entry.concludes is not None:
                 self._open.discard((user_id, entry.concludes))
-            elif entry.result == Result.BEGUN:
-                self._open.add((user_id, entry.seq))
-        return written
+            elif entry.result is Result.BEGUN:
+                self._open.add((user_id, link.seq))
+        return links
 
-    def _give_up(self, user_id: UUID, written: "asyncio.Future[AuditEntry]") -> None:
-        if not self._commits.withdraw(user_id, written):
-            written.add_done_callback(self._conclude_unsent)
+    def _give_up(self, user_id: UUID, begun: NewEntry, written: "asyncio.Future[Link]") -> None:
+        if written.cancelled():
+            self._commits.withdraw(user_id, written)
+        elif written.exception() is None:  # written in the same moment
+            self._conclude_unsent(user_id, begun, written.result())
 
-    def _conclude_unsent(self, written: "asyncio.Future[AuditEntry]") -> None:
-        if not written.cancelled() and written.exception() is None:
-            self.conclude(written.result(), Result.REFUSED, {"reason": "written too late; nothing was sent"})
+    def _conclude_unsent(self, user_id: UUID, entry: NewEntry, link: Link) -> None:
+        if entry.result is Result.BEGUN:
+            late = _conclusion(entry, link.seq, Result.REFUSED, {"reason": "written too late; nothing was sent"})
+            self.conclude(user_id, late)
 
     def _submit_sums(self, sums: Sequence[tuple[UUID, NewEntry]]) -> None:
         for user_id, entry in sums:
@@ -152,11 +152,13 @@ class AuditTrail:
 class Pending:
     """What was written down and may be sent now. Its outcome has to follow."""
 
-    __slots__ = ("_is_concluded", "_trail", "entry")
+    __slots__ = ("_entry", "_is_concluded", "_trail", "_user_id", "seq")
 
-    def __init__(self, trail: AuditTrail, entry: AuditEntry) -> None:
-        self.entry: Final = entry
+    def __init__(self, trail: AuditTrail, user_id: UUID, entry: NewEntry, seq: int) -> None:
+        self.seq: Final = seq
         self._trail = trail
+        self._user_id = user_id
+        self._entry = entry
         self._is_concluded = False
 
     def conclude(
@@ -169,14 +171,14 @@ class Pending:
         """
         if not self._is_concluded:
             self._is_concluded = True
-            self._trail.conclude(self.entry, outcome, details, object_id)
+            self._trail.conclude(self._user_id, _conclusion(self._entry, self.seq, outcome, details or {}, object_id))
 
 
 AUDIT: Final = StateKey[AuditTrail]("audit")
 
 
 def _conclusion(
-    begun: AuditEntry, outcome: Outcome, details: Mapping[str, str], object_id: str | None = None
+    begun: NewEntry | AuditEntry, seq: int, outcome: Outcome, details: Mapping[str, str], object_id: str | None = None
 ) -> NewEntry:
     return NewEntry(
         actor=begun.actor,
@@ -186,5 +188,5 @@ def _conclusion(
         grant_id=begun.grant_id,
         object_id=object_id or begun.object_id,
         details=details,
-        concludes=begun.seq,
+        concludes=seq,
     )

@@ -9,8 +9,8 @@ from typing import Final, final
 from uuid import UUID
 
 from corral.audit import queries
-from corral.audit.chain import extend_chain, read_text
-from corral.audit.models import AuditEntry, Head, Link, NewEntry, Result
+from corral.audit.chain import extend_chain
+from corral.audit.models import Head, Link, NewEntry, Result
 from corral.audit.queries import Addition
 from corral.database.connection import Connection, Database, set_scope
 from corral.vault import Vault
@@ -46,13 +46,13 @@ class ChainWriter:
         self._process_id = process_id
         self._known: OrderedDict[UUID, _KnownHead] = OrderedDict()
 
-    async def write(self, user_id: UUID, entries: Sequence[NewEntry]) -> list[AuditEntry]:
+    async def write(self, user_id: UUID, entries: Sequence[NewEntry]) -> list[Link]:
         """Returns the entries as they were written. What is begun is this process's to conclude."""
         known = self._known.pop(user_id, None)  # after an error, nothing is known
         links = None if known is None else await self._extend(user_id, entries, known)
         if links is None:
             links = await self._lock_and_append(user_id, entries)
-        return [read_text(link.body) for link in links]
+        return links
 
     async def _extend(self, user_id: UUID, entries: Sequence[NewEntry], known: "_KnownHead") -> list[Link] | None:
         """Returns None, and has added nothing, if the chain does not end as it is known to, or the clock was set."""
