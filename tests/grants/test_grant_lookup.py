@@ -9,13 +9,14 @@ import pytest
 
 from corral.database.connection import Fetcher
 from corral.errors import DatabaseUnavailable
-from corral.grants import queries
+from corral.grants import lookup, queries
 from corral.grants.access import Access
 from corral.grants.key_pairs import SECRET_FORM, new_key_id
 from corral.grants.lookup import GrantReader
+from corral.grants.networks import Address
 from corral.grants.queries import GrantKey, GrantRow
 from tests.conftest import Service, StartService
-from tests.grants.conftest import GrantOwner, reader_of
+from tests.grants.conftest import GrantOwner, Json, reader_of
 
 
 async def test_a_key_pair_finds_its_grant_and_the_account_that_it_opens(carol: GrantOwner) -> None:
@@ -204,3 +205,42 @@ async def test_a_look_up_that_was_asked_after_a_revocation_is_never_answered_fro
     assert await early is not None
     assert await late is None
     await reader.close()
+
+
+async def test_a_grant_is_expected_for_its_own_key_pair_and_networks_only(
+    carol: GrantOwner, reader: GrantReader
+) -> None:
+    made = await carol.grant(access="trade", networks=["192.0.2.0/24"])
+    other = await carol.grant(access="trade")
+    inside, outside = ip_address("192.0.2.1"), ip_address("198.51.100.1")
+
+    async def expected(key_id: str | None, secret: str, address: Address = inside) -> bool:
+        search = reader.search(key_id, secret, address=address)
+        await search.found()
+        return search.expected is not None
+
+    pair = made["key_id"], made["secret_key"]
+    assert not await expected(*pair), "nothing was asked before"
+    assert await expected(*pair)
+    assert await expected(None, made["secret_key"])
+    assert not await expected(other["key_id"], made["secret_key"])
+    assert not await expected(*pair), "whoever mixes key pairs is asked about anew"
+    assert not await expected(*pair, outside)
+    assert not await expected(*pair)
+    assert not await expected("", "no secret")
+
+
+async def test_grants_to_read_are_not_remembered_and_others_are_bounded(
+    carol: GrantOwner, reader: GrantReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookup, "MOST_EXPECTED", 2)
+    account = await carol.account()
+    reading = await carol.grant(account)
+    trading = [await carol.grant(account, access="trade") for _ in range(3)]
+    for made in (reading, *trading):
+        await carol.find(made)
+
+    def expected(made: Json) -> bool:
+        return reader.search(made["key_id"], made["secret_key"], address=None).expected is not None
+
+    assert [expected(made) for made in (reading, *trading)] == [False, False, True, True]

@@ -1,7 +1,7 @@
 """The audit trail of a process: entries before and after what is sent to Alpaca, changes, and sums."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Literal, TypeAlias, final
 from uuid import UUID, uuid4
@@ -41,15 +41,17 @@ class AuditTrail:
         self._tallies = Tallies()
         self._open: set[tuple[UUID, int]] = set()  # user and number of what this process has begun and not concluded
 
-    async def begin(self, user_id: UUID, entry: NewEntry) -> "Pending":
-        """Writes down what is about to be sent to Alpaca, and returns when that is on the disk.
+    def begin(self, user_id: UUID, entry: NewEntry) -> "Coroutine[None, None, Pending]":
+        """Writes down what is about to be sent to Alpaca, from now on: to be awaited until that is on the disk.
 
-        Raises AuditUnavailable after two seconds, or as soon as the database refuses: then nothing may be sent.
-        Whoever gets a `Pending` concludes it in every case. If the caller is cancelled before, the entry is concluded
-        as refused, should it be written after all.
+        Awaiting raises AuditUnavailable after two seconds, or as soon as the database refuses: then nothing may be
+        sent. Whoever gets a `Pending` concludes it in every case. If the caller is cancelled before, the entry is
+        concluded as refused, should it be written after all.
         """
         begun = replace(entry, result=Result.BEGUN)
-        written = self._commits.submit(user_id, begun)
+        return self._begun(user_id, begun, self._commits.submit(user_id, begun))
+
+    async def _begun(self, user_id: UUID, begun: NewEntry, written: "asyncio.Future[Link]") -> "Pending":
         try:
             async with asyncio.timeout(LONGEST_WAIT_SECONDS):
                 return Pending(self, user_id, begun, (await written).seq)

@@ -62,6 +62,10 @@ class BatchedLookup(Generic[Key, Found]):
         self._flushing: asyncio.Task[None] | None = None  # one at a time, until no key waits
 
     async def __call__(self, key: Key) -> Found | None:
+        return await self.start(key)
+
+    def start(self, key: Key) -> "asyncio.Future[Found | None]":
+        """Begins the look-up, for a caller that has something else to do until it needs the answer."""
         self._callers += 1
         # A future for each caller, so that one that gives up cancels only its own.
         result: asyncio.Future[Found | None] = asyncio.get_running_loop().create_future()
@@ -71,7 +75,7 @@ class BatchedLookup(Generic[Key, Found]):
             self._start_flush()
         else:
             callers.append(result)
-        return await result
+        return result
 
     def _start_flush(self) -> None:
         if self._waiting and self._flushing is None:

@@ -24,8 +24,8 @@ from corral.edge.middleware import ASGIApp, Edge, Receive, Scope, Send, admit_fr
 from corral.edge.websocket import wants_websocket
 from corral.errors import BodyTooLarge, MalformedRequest, MethodNotAllowed, Problem
 from corral.gateway.access import check_access
-from corral.gateway.bodies import MOST_BODY_BYTES, Body, read_body
-from corral.gateway.changes import Changes
+from corral.gateway.bodies import MOST_BODY_BYTES, read_body
+from corral.gateway.changes import Changes, GrantChanged
 from corral.gateway.credentials import presented
 from corral.gateway.fair_share import FairShares
 from corral.gateway.operations import Host, OperationKind
@@ -42,7 +42,7 @@ from corral.gateway.refusals import Refused
 from corral.gateway.requests import GrantedRequest, take_share
 from corral.gateway.targets import Match, match
 from corral.gateway.trade_stream import TradeStreams, open_trade_streams
-from corral.grants.lookup import GrantReader
+from corral.grants.lookup import GrantReader, GrantSearch
 from corral.grants.models import Grant
 from corral.identity.access_watch import AccessWatch
 from corral.settings import Network
@@ -107,6 +107,26 @@ def _with_query(path: bytes, scope: Scope) -> bytes:
 
 
 @final
+class Request:
+    """What a program asks. `address` is the client's, "" if it is unknown; `started` is by `perf_counter`."""
+
+    __slots__ = ("_content", "_receive", "address", "scope", "started")
+
+    def __init__(self, scope: Scope, receive: Receive, address: str, started: float) -> None:
+        self.scope = scope
+        self.address = address
+        self.started = started
+        self._receive = receive
+        self._content: bytes | None = None
+
+    async def content(self) -> bytes:
+        """Returns the whole body, also if it was read before. Raises MalformedRequest and BodyTooLarge."""
+        if self._content is None:
+            self._content = await _whole_body(self._receive) if self.scope["corral.has_body"] else b""
+        return self._content
+
+
+@final
 class Gateway:
     """Serves one request: who asks, for what, may they, and then on to Alpaca."""
 
@@ -142,14 +162,18 @@ class Gateway:
             raise MethodNotAllowed("Programs use this address with GET, POST, PUT, PATCH and DELETE.", allow=())
         address = client_address(scope, self._trusted_proxies)
         shown = presented(scope["headers"])
-        grant = await self._grants.find(shown.key_id, shown.secret_key.reveal(), address=address)
+        search = self._grants.search(shown.key_id, shown.secret_key.reveal(), address=address)
+        request = Request(scope, receive, "" if address is None else str(address), started)
+        if scope["method"] != "GET" and await self._change_as_expected(request, search, send):
+            return
+        grant = await search.found()
         if grant is None:
             raise NotAuthorized
         scope["state"]["user_id"] = grant.user_id  # for the request's log line
         try:
-            asked = await self._allowed(scope, receive, grant, "" if address is None else str(address), started)
+            asked = await self._allowed(request, grant)
         except Problem as problem:
-            self._count_refusal(grant, problem, "" if address is None else str(address))
+            self._count_refusal(grant, problem, request.address)
             overhead = b"%.3f" % ((perf_counter() - started) * 1000)
             problem.extra["headers"] = [*problem.extra.get("headers", ()), (b"x-corral-overhead-ms", overhead)]  # pyright: ignore[reportGeneralTypeIssues]
             raise
@@ -164,19 +188,37 @@ class Gateway:
             finally:
                 self._count_read(asked)
 
-    async def _allowed(
-        self, scope: Scope, receive: Receive, grant: Grant, address: str, started: float
-    ) -> GrantedRequest:
+    async def _change_as_expected(self, request: Request, search: GrantSearch, send: Send) -> bool:
+        """Judges and writes down a change by the grant as it was, while the database is asked how it is.
+
+        Returns False, and has sent nothing, if it is another one now, or if this one would not allow the change: then
+        the grant as it is decides.
+        """
+        grant = search.expected
+        if grant is None:
+            return False
+        try:
+            asked = await self._allowed(request, grant)
+        except Problem:
+            return False
+        request.scope["state"]["user_id"] = grant.user_id
+        try:
+            await self._changes.pass_on(asked, send, search)
+        except GrantChanged:
+            return False
+        return True
+
+    async def _allowed(self, request: Request, grant: Grant) -> GrantedRequest:
         """Raises the Problem of a request that the grant does not allow, that cannot be read, or has to wait."""
         try:
-            matched = _matched(scope)
+            matched = _matched(request.scope)
             check_access(grant.access, matched.operation)
             credential = self._open(grant)
-            body = await _read_body(scope, receive, matched)
+            body = read_body(matched.operation, await request.content())
         except Refused as refused:
             raise problem_of(refused) from None
         share = await take_share(self._shares, grant, credential, matched)
-        return GrantedRequest(grant, credential, matched, body, address, share, started)
+        return GrantedRequest(grant, credential, matched, body, request.address, share, request.started)
 
     def _open(self, grant: Grant) -> OpenCredential:
         try:
@@ -221,12 +263,6 @@ class _Logged:
     """The path in the log: without ids."""
 
     path: str
-
-
-async def _read_body(scope: Scope, receive: Receive, matched: Match) -> Body | None:
-    """Raises Refused, and MalformedRequest for a body in a coding or one that a read has."""
-    content = await _whole_body(receive) if scope["corral.has_body"] else b""
-    return read_body(matched.operation, content)
 
 
 async def _whole_body(receive: Receive) -> bytes:

@@ -6,7 +6,7 @@ not known is answered with 500, and an order is looked for first: it has a `clie
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import fields, replace
 from http import HTTPStatus
 from typing import Final, Never, final
@@ -22,12 +22,13 @@ from corral.alpaca.forwarding import AnswerBroken, Api, Forwarded, ForwardedAnsw
 from corral.alpaca.leaks import LeakDetector
 from corral.audit.models import Action, Actor, ActorKind, NewEntry, Result
 from corral.audit.trail import AuditTrail, Pending
+from corral.errors import Problem
 from corral.gateway.answers import Send, media_type, prepared_detector, read_whole, send_whole
 from corral.gateway.bodies import Body, NewOrder, OrderChange, with_client_order_id, written
 from corral.gateway.fair_share import FairShares
 from corral.gateway.problems import AccountKeysRefused, NotAuthorized, NothingSent, OutcomeUnknown
 from corral.gateway.requests import GrantedRequest, refuse_refused_keys, type_of
-from corral.grants.lookup import GrantReader
+from corral.grants.lookup import GrantReader, GrantSearch
 
 ACTIONS: Final[Mapping[str, Action]] = {
     "POST /v2/orders": Action.ORDER_SUBMIT,
@@ -53,6 +54,10 @@ _LARGEST_ANSWER_BYTES: Final = 8 * 1024 * 1024  # to closing 5,000 positions
 _LOOK_AGAIN_SECONDS: Final = 0.5
 _ID: Final = re.compile(r"[0-9a-fA-F-]{36}", re.ASCII)
 _LONGEST_ORDER_BYTES: Final = 64 * 1024
+
+
+class GrantChanged(Exception):  # noqa: N818 - named after the condition
+    """The grant, or its account, is not any more as it was when the change was judged. Nothing was sent."""
 
 
 @final
@@ -87,47 +92,87 @@ class Changes:
         self._cache = cache
         self._grants = grants
         self._audit = audit
-        self._under_way: set[asyncio.Task[_Whole]] = set()
+        self._under_way: set[asyncio.Task[None]] = set()
 
-    async def pass_on(self, asked: GrantedRequest, send: Send) -> None:
+    async def pass_on(self, asked: GrantedRequest, send: Send, search: GrantSearch | None = None) -> None:
         """Sends the change, whatever becomes of the client, and answers it.
 
-        Raises OutcomeUnknown if it may have been done. After any other Problem it certainly was not.
+        With `search`, it was judged by the grant that the search expected, and is sent only if that is confirmed:
+        raises GrantChanged if it is not. Raises OutcomeUnknown if the change may have been done. After any other
+        Problem it certainly was not.
         """
         asked = replace(asked, body=_with_id(asked.body))
-        task = asyncio.get_running_loop().create_task(self._write_down_and_send(asked))
+        begun = self._audit.begin(asked.grant.user_id, _entry(asked))
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[None] = loop.create_future()
+        task = loop.create_task(self._send_and_answer(asked, search, begun, send, answered))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         try:
-            whole = await asyncio.shield(task)
+            await answered
         except asyncio.CancelledError:
             raise _unknown(asked.body) from None
-        answer = whole.answer
-        headers = asked.headers(answer.waited_seconds, retry_after=whole.retry_after)
-        await send_whole(send, answer.status, [*type_of(answer), *headers], whole.body)
 
     async def close(self) -> None:
         """Waits for the answers to what was sent, each with its deadline, so that their outcomes are written down."""
         if self._under_way:
             await asyncio.wait(self._under_way)
 
-    async def _write_down_and_send(self, asked: GrantedRequest) -> _Whole:
-        """A grant that was revoked while its order waited for the audit trail is revoked."""
+    async def _send_and_answer(
+        self, asked: GrantedRequest, search: GrantSearch | None, begun: Awaitable[Pending], send: Send,
+        answered: "asyncio.Future[None]",
+    ) -> None:  # fmt: skip
+        """`answered` gets the Problem, if any. If it is cancelled, the client is not answered, but all the rest."""
+        try:
+            whole = await self._write_down_and_send(asked, search, begun)
+            if not answered.done():
+                headers = asked.headers(whole.answer.waited_seconds, retry_after=whole.retry_after)
+                await send_whole(send, whole.answer.status, [*type_of(whole.answer), *headers], whole.body)
+        except Exception as error:
+            if not answered.done():
+                answered.set_exception(error)
+            elif not isinstance(error, Problem | GrantChanged):
+                raise
+        else:
+            if not answered.done():
+                answered.set_result(None)
+        finally:
+            answered.cancel()  # if this task is
+
+    async def _write_down_and_send(
+        self, asked: GrantedRequest, search: GrantSearch | None, begun: Awaitable[Pending]
+    ) -> _Whole:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        pending = await self._audit.begin(asked.grant.user_id, _entry(asked))
+        body = None if asked.body is None else written(asked.body)
+        pending = await begun
         try:
-            if loop.time() - began > _LOOK_AGAIN_SECONDS and await self._grants.reload([asked.grant]) == [None]:
-                pending.conclude(Result.REFUSED, {"reason": "the grant was revoked"})
-                raise NotAuthorized
+            await self._refuse_changed(asked, search, pending, waited_seconds=loop.time() - began)
             async with asked.credential.opened() as (api_key, secret_key):
-                return await self._send(asked, Keys(api_key, secret_key), pending)
+                return await self._send(asked, body, Keys(api_key, secret_key), pending)
         finally:
             self._cache.forget_account(asked.credential.budget_key)
+            pending.conclude(Result.FAILED, {"reason": "nothing was sent"})  # unless something was
+
+    async def _refuse_changed(
+        self, asked: GrantedRequest, search: GrantSearch | None, pending: Pending, *, waited_seconds: float
+    ) -> None:
+        """A grant that was changed, or was revoked while its order waited for the audit trail, sends nothing."""
+        if search is not None and not await search.confirms():
+            self._shares.give_back(asked.budget_key, asked.grant.id)
+            pending.conclude(Result.REFUSED, {"reason": "the grant or its account was changed"})
+            raise GrantChanged
+        if waited_seconds > _LOOK_AGAIN_SECONDS and await self._grants.reload([asked.grant]) == [None]:
+            pending.conclude(Result.REFUSED, {"reason": "the grant was revoked"})
+            raise NotAuthorized
+
+    async def _send(self, asked: GrantedRequest, body: bytes | None, keys: Keys, pending: Pending) -> _Whole:
+        try:
+            return await self._outcome(asked, body, keys, pending)
+        finally:
             pending.conclude(Result.UNKNOWN)  # unless its outcome is known
 
-    async def _send(self, asked: GrantedRequest, keys: Keys, pending: Pending) -> _Whole:
-        body = None if asked.body is None else written(asked.body)
+    async def _outcome(self, asked: GrantedRequest, body: bytes | None, keys: Keys, pending: Pending) -> _Whole:
         detector = prepared_detector(keys)
         try:
             async with self._forwarder.forward(asked.forwarded(keys, body)) as answer:

@@ -1,14 +1,16 @@
 """Finds the grant that a program presents."""
 
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from hmac import compare_digest
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
 from corral.database.batching import BatchedLookup, WriteBehindBuffer
 from corral.database.connection import Database
 from corral.edge.request_state import StateKey
 from corral.grants import queries
+from corral.grants.access import Access
 from corral.grants.key_pairs import SECRET_FORM, is_sealed, secret_lookups
 from corral.grants.models import Grant
 from corral.grants.networks import Address
@@ -17,10 +19,18 @@ from corral.identity.revalidation import trips
 from corral.identity.tokens import TOUCH_AFTER
 from corral.vault import Vault
 
+if TYPE_CHECKING:
+    from asyncio import Future
+
+MOST_EXPECTED: Final = 4_000
+"""Grants of which a process remembers how they were when they last changed something."""
+
+Lookups = tuple[bytes, ...]
+
 
 @final
 class GrantReader:
-    """Lives as long as the process; caches nothing.
+    """Lives as long as the process. Nothing is granted by what it remembers.
 
     A look-up is never answered from before it was asked, so a grant that was revoked, narrowed or has expired is that
     at the next request, in every process.
@@ -31,6 +41,7 @@ class GrantReader:
         self._vault = vault
         self._find = BatchedLookup(database.connection, queries.find_grants)
         self._used = WriteBehindBuffer(partial(queries.note_grants_used, database))
+        self._expected: OrderedDict[Lookups, Grant] = OrderedDict()
 
     async def find(self, key_id: str | None, secret: str, *, address: Address | None) -> Grant | None:
         """Returns the grant of this key pair, or of the secret alone (`key_id` None), and notes that it is used.
@@ -41,15 +52,39 @@ class GrantReader:
 
         One round trip to the database, shared with other callers. Raises DatabaseUnavailable and Overloaded.
         """
+        return await self.search(key_id, secret, address=address).found()
+
+    def search(self, key_id: str | None, secret: str, *, address: Address | None) -> "GrantSearch":
+        """Asks the database from now on, for a caller that prepares a change meanwhile; see `find`."""
         if not SECRET_FORM.is_well_formed(secret):
-            return None
-        row = await self._find(secret_lookups(self._vault, secret))
+            return GrantSearch(None, None)
+        lookups = secret_lookups(self._vault, secret)
+        expected = self._expected.get(lookups)
+        if expected is not None and not (_is_of(expected, key_id) and expected.admits(address)):
+            expected = None
+        row = self._find.start(lookups)
+        row.add_done_callback(_note_error)
+        return GrantSearch(expected, partial(self._found, key_id, address, lookups, row))
+
+    async def _found(
+        self, key_id: str | None, address: Address | None, lookups: Lookups, found: "Future[GrantRow | None]"
+    ) -> Grant | None:
+        row = await found
         grant = self._believed(row)
         if row is None or grant is None or not _is_of(grant, key_id) or not grant.admits(address):
+            self._expected.pop(lookups, None)
             return None
         if row.rested is None or row.rested > TOUCH_AFTER:
             self._used.add((grant.user_id, grant.id))
+        if grant.access is not Access.READ:
+            self._expect(lookups, grant)
         return grant
+
+    def _expect(self, lookups: Lookups, grant: Grant) -> None:
+        self._expected[lookups] = grant
+        self._expected.move_to_end(lookups)
+        if len(self._expected) > MOST_EXPECTED:
+            self._expected.popitem(last=False)
 
     async def reload(self, grants: Sequence[Grant]) -> list[Grant | None]:
         """Returns each as it is stored now, in the same order; None for one that `find` would no longer return.
@@ -73,7 +108,41 @@ class GrantReader:
         return Grant(row.terms, row.stored, row.secret.lookup, row.secret.valid_until)
 
 
+@final
+class GrantSearch:
+    """A look-up of a grant that is under way.
+
+    `expected` is the grant as an earlier request with the same key pair found it, if there was one that may be used
+    from this address. What is prepared by it may leave Corral only after `confirms`.
+    """
+
+    __slots__ = ("_find", "_grant", "expected")
+
+    def __init__(self, expected: Grant | None, find: Callable[[], Awaitable[Grant | None]] | None) -> None:
+        self.expected: Final = expected
+        self._find = find
+        self._grant: Grant | None = None
+
+    async def found(self) -> Grant | None:
+        """Returns what `GrantReader.find` does."""
+        if self._find is not None:
+            self._grant = await self._find()
+            self._find = None
+        return self._grant
+
+    async def confirms(self) -> bool:
+        """Whether the grant is stored now as it was expected."""
+        found = await self.found()
+        return found is not None and self.expected is not None and found.is_same(self.expected)
+
+
 GRANTS: Final = StateKey[GrantReader]("grants")
+
+
+def _note_error(row: "Future[GrantRow | None]") -> None:
+    """Or else Python reports the error of a query that nobody waits for any more."""
+    if not row.cancelled():
+        row.exception()
 
 
 def _is_of(grant: Grant, key_id: str | None) -> bool:
