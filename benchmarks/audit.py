@@ -97,7 +97,7 @@ async def _write_orders(trail: AuditTrail, user_id: UUID) -> tuple[list[float], 
 
 async def _order(trail: AuditTrail, user_id: UUID) -> float:
     began = time.perf_counter()
-    pending = await trail.begin(user_id, _entry())
+    pending = await trail.begin(user_id, _entry()).written()
     waited = time.perf_counter() - began
     pending.conclude(Result.DONE, {"status": "200"}, object_id="61e69015-8549-4bfd-b9c3-01e75843f47d")
     return waited * 1000

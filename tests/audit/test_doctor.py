@@ -40,7 +40,7 @@ async def test_orders_without_an_outcome_are_counted(
 ) -> None:
     settings, dsn = Settings(data_dir=tmp_path), postgres.dsn("corral_owner")
     await owner.execute("SELECT corral.note_audit_process($1)", trail.process_id)
-    pending = await trail.begin(alice.user_id, order())
+    pending = await trail.begin(alice.user_id, order()).written()
     await owner.execute(
         "UPDATE corral.audit_pending SET begun_at = begun_at - interval '6 minutes' WHERE user_id = $1", alice.user_id
     )

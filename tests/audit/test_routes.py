@@ -58,7 +58,7 @@ async def test_a_page_says_where_the_next_one_begins(alice: Person, trail: Audit
 async def test_filters_find_a_kind_of_actor_one_actor_and_an_action(alice: Person, trail: AuditTrail) -> None:
     grant, other = Actor(ActorKind.GRANT, uuid4()), Actor(ActorKind.GRANT, uuid4())
     for actor in (grant, other):
-        pending = await trail.begin(alice.user_id, NewEntry(actor, Action.ORDER_SUBMIT))
+        pending = await trail.begin(alice.user_id, NewEntry(actor, Action.ORDER_SUBMIT)).written()
         pending.conclude(Result.DONE)
         await asyncio.sleep(0.05)
     await trail.close()

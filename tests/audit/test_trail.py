@@ -43,7 +43,7 @@ async def test_an_order_is_written_down_before_it_leaves_and_its_outcome_after(
     trail: AuditTrail, alice: Person, owner: asyncpg.Connection
 ) -> None:
     before = len(await entries_of(owner, alice.user_id))
-    pending = await trail.begin(alice.user_id, order())
+    pending = await trail.begin(alice.user_id, order()).written()
     assert [entry.result for entry in (await entries_of(owner, alice.user_id))[before:]] == ["begun"]
     assert await pending_of(owner, alice.user_id) == 1
     pending.conclude(Result.DONE, {"status": "200"}, object_id="alpaca-1")
@@ -59,7 +59,7 @@ async def test_an_order_is_written_down_before_it_leaves_and_its_outcome_after(
 async def test_an_order_whose_outcome_is_written_while_the_page_is_read_is_on_the_page(
     trail: AuditTrail, alice: Person, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pending = await trail.begin(alice.user_id, order())
+    pending = await trail.begin(alice.user_id, order()).written()
     load_page = queries.load_page
 
     async def load_and_conclude(
@@ -82,7 +82,7 @@ async def test_orders_of_the_same_moment_share_few_commits(
     trail: AuditTrail, alice: Person, owner: asyncpg.Connection
 ) -> None:
     before = len(await entries_of(owner, alice.user_id))
-    pendings = await asyncio.gather(*(trail.begin(alice.user_id, order()) for _ in range(300)))
+    pendings = await asyncio.gather(*(trail.begin(alice.user_id, order()).written() for _ in range(300)))
     assert sorted(pending.seq for pending in pendings) == list(range(before + 1, before + 301))
     for pending in pendings:
         pending.conclude(Result.DONE)
@@ -97,8 +97,8 @@ async def test_orders_of_the_same_moment_share_few_commits(
 async def test_an_outcome_is_written_with_the_next_order_or_soon_by_itself(
     trail: AuditTrail, alice: Person, owner: asyncpg.Connection
 ) -> None:
-    (await trail.begin(alice.user_id, order())).conclude(Result.DONE)
-    last = await trail.begin(alice.user_id, order("next"))
+    (await trail.begin(alice.user_id, order()).written()).conclude(Result.DONE)
+    last = await trail.begin(alice.user_id, order("next")).written()
     shared = "SELECT count(DISTINCT xmin::text) FROM corral.audit_entries WHERE user_id = $1 AND seq >= $2"
     assert await owner.fetchval(shared, alice.user_id, last.seq - 1) == 1
     last.conclude(Result.DONE)
@@ -112,7 +112,7 @@ async def test_an_outcome_is_written_with_the_next_order_or_soon_by_itself(
 async def test_entries_that_follow_ones_own_take_one_trip(
     trail: AuditTrail, alice: Person, bob: Person, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = await trail.begin(alice.user_id, order())
+    first = await trail.begin(alice.user_id, order()).written()
     lock_head = queries.lock_head
 
     async def refuse(*_: object, **__: object) -> None:
@@ -120,18 +120,18 @@ async def test_entries_that_follow_ones_own_take_one_trip(
 
     monkeypatch.setattr(queries, "lock_head", refuse)
     first.conclude(Result.DONE)
-    second = await trail.begin(alice.user_id, order())
+    second = await trail.begin(alice.user_id, order()).written()
     assert second.seq == first.seq + 2
     before, _, entry = (await entries_of(owner, alice.user_id))[-3:]
     assert (before.seq, entry.seq, entry.at > before.at) == (first.seq, second.seq, True)
     assert abs(await owner.fetchval("SELECT clock_timestamp()") - entry.at) < timedelta(seconds=2)
     monkeypatch.setattr(writing, "MOST_KNOWN", 1)
     monkeypatch.setattr(queries, "lock_head", lock_head)
-    await trail.begin(bob.user_id, order())  # and Alice's head is forgotten
+    await trail.begin(bob.user_id, order()).written()  # and Alice's head is forgotten
     monkeypatch.setattr(queries, "lock_head", refuse)
-    await trail.begin(bob.user_id, order())
+    await trail.begin(bob.user_id, order()).written()
     with pytest.raises(AuditUnavailable):
-        await trail.begin(alice.user_id, order())
+        await trail.begin(alice.user_id, order()).written()
 
 
 async def test_processes_that_add_to_one_chain_in_turns_follow_each_other(
@@ -140,7 +140,7 @@ async def test_processes_that_add_to_one_chain_in_turns_follow_each_other(
     vault = service.resources.vault
     other = AuditTrail(service.resources.database, vault)
     for adding in (trail, other, other, trail, trail):
-        (await adding.begin(alice.user_id, order())).conclude(Result.DONE)
+        (await adding.begin(alice.user_id, order()).written()).conclude(Result.DONE)
     await trail.close()
     await other.close()
     assert await pending_of(owner, alice.user_id) == 0
@@ -159,10 +159,10 @@ async def test_after_a_pause_of_the_clock_the_database_is_asked_for_the_time(
     trail: AuditTrail, alice: Person, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when the machine has slept: its monotonic clock has stood still meanwhile."""
-    await trail.begin(alice.user_id, order())
+    await trail.begin(alice.user_id, order()).written()
     asleep = time.monotonic() - 3_600
     monkeypatch.setattr(writing, "time", SimpleNamespace(monotonic=lambda: asleep))
-    await trail.begin(alice.user_id, order())
+    await trail.begin(alice.user_id, order()).written()
     *_, entry = await entries_of(owner, alice.user_id)
     assert abs(await owner.fetchval("SELECT clock_timestamp()") - entry.at) < timedelta(seconds=60)
 
@@ -173,14 +173,16 @@ async def test_an_order_whose_entry_cannot_be_written_within_two_seconds_is_not_
     before = len(await entries_of(owner, alice.user_id))
     async with locked_head(postgres, alice):
         began = time.monotonic()  # the database counts the seconds
-        results = await asyncio.gather(*(trail.begin(alice.user_id, order()) for _ in range(3)), return_exceptions=True)
+        results = await asyncio.gather(
+            *(trail.begin(alice.user_id, order()).written() for _ in range(3)), return_exceptions=True
+        )
         assert time.monotonic() - began >= 1.5
         for result in results:
             assert isinstance(result, AuditUnavailable)
             assert (result.status, result.code, result.retry_after) == (503, "audit_unavailable", 1)
-        (await trail.begin(bob.user_id, order())).conclude(Result.DONE)  # others are not kept waiting
+        (await trail.begin(bob.user_id, order()).written()).conclude(Result.DONE)  # others are not kept waiting
     assert len(log.alarms("audit_stuck")) == 1
-    (await trail.begin(alice.user_id, order("later"))).conclude(Result.DONE)
+    (await trail.begin(alice.user_id, order("later")).written()).conclude(Result.DONE)
     await trail.close()
     assert await log.awaited("audit_works_again")
     written = (await entries_of(owner, alice.user_id))[before:]
@@ -196,7 +198,7 @@ async def test_an_entry_that_is_written_too_late_says_that_nothing_was_sent(
     monkeypatch.setattr(trails, "LONGEST_WAIT_SECONDS", 0.05)
     async with locked_head(postgres, alice):
         with pytest.raises(AuditUnavailable):
-            await trail.begin(alice.user_id, order())
+            await trail.begin(alice.user_id, order()).written()
     await log.awaited("audit_stuck", user_id=str(alice.user_id))
     await trail.close()
     begun, outcome = (await entries_of(owner, alice.user_id))[-2:]
@@ -215,7 +217,7 @@ async def test_an_entry_that_is_given_up_and_then_refused_is_nothing(
     monkeypatch.setattr(trails, "LONGEST_WAIT_SECONDS", 0.05)
     monkeypatch.setattr(queries, "lock_head", refuse_late)
     with pytest.raises(AuditUnavailable):
-        await trail.begin(alice.user_id, order())
+        await trail.begin(alice.user_id, order()).written()
     await trail.close()
     assert await entries_of(owner, alice.user_id) == before
 
@@ -234,9 +236,9 @@ async def test_who_hangs_up_before_the_entry_is_written_leaves_none_or_a_refused
     trail: AuditTrail, alice: Person, postgres: EmbeddedDatabase, owner: asyncpg.Connection
 ) -> None:
     async with locked_head(postgres, alice):
-        waiting = [asyncio.create_task(trail.begin(alice.user_id, order(f"{number}"))) for number in range(2)]
+        waiting = [asyncio.create_task(trail.begin(alice.user_id, order(f"{number}")).written()) for number in range(2)]
         await asyncio.sleep(0.1)  # the first ones are waiting for the lock
-        waiting.append(asyncio.create_task(trail.begin(alice.user_id, order("queued"))))
+        waiting.append(asyncio.create_task(trail.begin(alice.user_id, order("queued")).written()))
         await asyncio.sleep(0.1)
         for task in waiting:
             task.cancel()
@@ -258,7 +260,7 @@ async def test_an_outcome_is_recorded_by_a_request_that_is_being_cancelled(
     begun = asyncio.Event()
 
     async def request() -> None:
-        pending = await trail.begin(alice.user_id, order())
+        pending = await trail.begin(alice.user_id, order()).written()
         begun.set()
         try:
             await asyncio.sleep(60)
@@ -387,9 +389,9 @@ async def test_a_request_that_ends_as_its_entry_is_written_has_sent_nothing(
         asyncio.get_running_loop().call_soon(request[0].cancel)  # before the request goes on
         return extended
 
-    (await trail.begin(alice.user_id, order("before"))).conclude(Result.DONE)
+    (await trail.begin(alice.user_id, order("before")).written()).conclude(Result.DONE)
     monkeypatch.setattr(queries, "extend_chain", extend_and_cancel)
-    request.append(asyncio.create_task(trail.begin(alice.user_id, order("late"))))
+    request.append(asyncio.create_task(trail.begin(alice.user_id, order("late")).written()))
     with pytest.raises(asyncio.CancelledError):
         await request[0]
     monkeypatch.undo()

@@ -38,12 +38,12 @@ async def test_an_intent_is_left_alone_while_its_process_runs_and_until_it_is_a_
     service: Service, trail: AuditTrail, other: AuditTrail, alice: Person, owner: asyncpg.Connection
 ) -> None:
     await queries.note_process(service.resources.database, trail.process_id)
-    pending = await trail.begin(alice.user_id, order())
+    pending = await trail.begin(alice.user_id, order()).written()
     await age(owner, alice)
     await other.close_abandoned()
     assert await pending_of(owner, alice.user_id) == 1, "the process runs"
     await queries.forget_process(service.resources.database, trail.process_id)
-    young = await trail.begin(alice.user_id, order("young"))
+    young = await trail.begin(alice.user_id, order("young")).written()
     await asyncio.gather(*(other.close_abandoned() for _ in range(3)))  # as several processes at once
     *_, last = await entries_of(owner, alice.user_id)
     assert (last.concludes, last.result, last.details) == (pending.seq, "unknown", {"reason": "Corral stopped"})
@@ -56,7 +56,7 @@ async def test_a_process_that_has_not_been_seen_for_a_minute_is_gone(
     service: Service, trail: AuditTrail, other: AuditTrail, alice: Person, owner: asyncpg.Connection, log: LogSince
 ) -> None:
     await queries.note_process(service.resources.database, trail.process_id)
-    pending = await trail.begin(alice.user_id, order())
+    pending = await trail.begin(alice.user_id, order()).written()
     await age(owner, alice)
     await owner.execute(
         "UPDATE corral.audit_processes SET last_seen_at = last_seen_at - interval '61 seconds' WHERE id = $1",
@@ -74,7 +74,7 @@ async def test_a_process_that_has_not_been_seen_for_a_minute_is_gone(
 async def test_an_intent_whose_commit_was_not_confirmed_is_concluded_as_refused_by_its_own_process(
     trail: AuditTrail, service: Service, alice: Person, owner: asyncpg.Connection
 ) -> None:
-    known = await trail.begin(alice.user_id, order("known"))
+    known = await trail.begin(alice.user_id, order("known")).written()
     begun = replace(order("unconfirmed"), result=Result.BEGUN)
     writer = ChainWriter(service.resources.database, service.resources.vault, trail.process_id)
     await writer.write(alice.user_id, [begun])

@@ -19,7 +19,7 @@ async def main(dsn: str, keyring: str, user_id: UUID, orders: int) -> None:
     async with Database.open(dsn) as database:
         trail = AuditTrail(database, Vault(load_keyring(Path(keyring))))
         if orders < 0:
-            await trail.begin(user_id, NewEntry(_GRANT, Action.ORDER_SUBMIT, object_id="killed"))
+            await trail.begin(user_id, NewEntry(_GRANT, Action.ORDER_SUBMIT, object_id="killed")).written()
             sys.stdout.write("begun\n")
             sys.stdout.flush()
             signal.pause()
@@ -28,7 +28,7 @@ async def main(dsn: str, keyring: str, user_id: UUID, orders: int) -> None:
 
 
 async def _order(trail: AuditTrail, user_id: UUID) -> None:
-    pending = await trail.begin(user_id, NewEntry(_GRANT, Action.ORDER_SUBMIT))
+    pending = await trail.begin(user_id, NewEntry(_GRANT, Action.ORDER_SUBMIT)).written()
     await asyncio.sleep(0)
     pending.conclude(Result.DONE)
 

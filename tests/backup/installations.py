@@ -141,7 +141,9 @@ async def _add(database: Database, vault: Vault, email: str) -> UUID:
     await _add_grant(database, vault, user_id, credential_id)
     trail = AuditTrail(database, vault)
     actor = Actor(ActorKind.GRANT, uuid4())
-    await trail.begin(user_id, NewEntry(actor, Action.ORDER_SUBMIT, Result.BEGUN, credential_id, address="192.0.2.1"))
+    await trail.begin(
+        user_id, NewEntry(actor, Action.ORDER_SUBMIT, Result.BEGUN, credential_id, address="192.0.2.1")
+    ).written()
     return user_id
 
 

@@ -16,7 +16,7 @@ from corral.grants.lookup import GrantReader
 from corral.grants.networks import Address
 from corral.grants.queries import GrantKey, GrantRow
 from tests.conftest import Service, StartService
-from tests.grants.conftest import GrantOwner, Json, reader_of
+from tests.grants.conftest import GrantOwner, reader_of
 
 
 async def test_a_key_pair_finds_its_grant_and_the_account_that_it_opens(carol: GrantOwner) -> None:
@@ -231,16 +231,15 @@ async def test_a_grant_is_expected_for_its_own_key_pair_and_networks_only(
 
 
 async def test_grants_to_read_are_not_remembered_and_others_are_bounded(
-    carol: GrantOwner, reader: GrantReader, monkeypatch: pytest.MonkeyPatch
+    carol: GrantOwner, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lookup, "MOST_EXPECTED", 2)
+    reader = GrantReader(service.resources.database, service.resources.vault)
     account = await carol.account()
-    reading = await carol.grant(account)
-    trading = [await carol.grant(account, access="trade") for _ in range(3)]
-    for made in (reading, *trading):
-        await carol.find(made)
-
-    def expected(made: Json) -> bool:
-        return reader.search(made["key_id"], made["secret_key"], address=None).expected is not None
-
-    assert [expected(made) for made in (reading, *trading)] == [False, False, True, True]
+    made = [await carol.grant(account), *[await carol.grant(account, access="trade") for _ in range(3)]]
+    for one in made:
+        assert await reader.find(one["key_id"], one["secret_key"], address=None) is not None
+    again = [reader.search(one["key_id"], one["secret_key"], address=None) for one in made]
+    assert [search.expected is not None for search in again] == [False, False, True, True]
+    assert [await search.confirms() for search in again] == [False, False, True, True]
+    await reader.close()

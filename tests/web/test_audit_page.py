@@ -147,10 +147,10 @@ async def test_an_order_through_a_grant_is_one_entry_that_says_how_it_ended(
 async def test_a_long_trail_has_pages(service: Service, alice: Person, alices: ClientSession) -> None:
     trail = service.services.state["audit"]
     entry = NewEntry(Actor(ActorKind.GRANT, uuid4()), Action.ORDERS_CANCEL, Result.BEGUN)
-    pending = [await trail.begin(alice.user_id, entry) for _ in range(51)]
+    pending = [await trail.begin(alice.user_id, entry).written() for _ in range(51)]
     for one in pending[:-1]:
         one.conclude(Result.DONE)
-    await trail.begin(alice.user_id, entry)  # commits after those outcomes
+    await trail.begin(alice.user_id, entry).written()  # commits after those outcomes
     first = await read_page(alices, "/you/audit?group=orders")
     (following,) = [link["href"] for link in first.attributes("a") if link.get("rel") == "next"]
     second = await read_page(alices, f"/you/audit{following}")

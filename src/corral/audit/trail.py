@@ -1,9 +1,9 @@
 """The audit trail of a process: entries before and after what is sent to Alpaca, changes, and sums."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final, Literal, TypeAlias, final
+from typing import Final, Literal, Self, TypeAlias, final
 from uuid import UUID, uuid4
 
 from corral.audit import queries
@@ -37,31 +37,17 @@ class AuditTrail:
         self._database = database
         self._vault = vault
         self._writer = ChainWriter(database, vault, self.process_id)
-        self._commits = GroupCommit(self._write, self._conclude_unsent)
+        self._commits = GroupCommit(self._write, self._conclude_abandoned)
         self._tallies = Tallies()
         self._open: set[tuple[UUID, int]] = set()  # user and number of what this process has begun and not concluded
 
-    def begin(self, user_id: UUID, entry: NewEntry) -> "Coroutine[None, None, Pending]":
-        """Writes down what is about to be sent to Alpaca, from now on: to be awaited until that is on the disk.
+    def begin(self, user_id: UUID, entry: NewEntry) -> "Pending":
+        """Writes down what is about to be sent to Alpaca: see `Pending.written`.
 
-        Awaiting raises AuditUnavailable after two seconds, or as soon as the database refuses: then nothing may be
-        sent. Whoever gets a `Pending` concludes it in every case. If the caller is cancelled before, the entry is
-        concluded as refused, should it be written after all.
+        Whoever gets a `Pending` concludes it in every case.
         """
         begun = replace(entry, result=Result.BEGUN)
-        return self._begun(user_id, begun, self._commits.submit(user_id, begun))
-
-    async def _begun(self, user_id: UUID, begun: NewEntry, written: "asyncio.Future[Link]") -> "Pending":
-        try:
-            async with asyncio.timeout(LONGEST_WAIT_SECONDS):
-                return Pending(self, user_id, begun, (await written).seq)
-        except TimeoutError:
-            self._give_up(user_id, begun, written)
-            self._commits.report_stuck(user_id, "the chain's head is locked, or the database is slow")
-            raise AuditUnavailable(retry_after=1) from None
-        except asyncio.CancelledError:
-            self._give_up(user_id, begun, written)
-            raise
+        return Pending(self._commits, user_id, begun, self._commits.submit(user_id, begun))
 
     async def record(self, user_id: UUID, entry: NewEntry) -> AuditEntry:
         """Writes down what was done, and returns when that is on the disk. Raises AuditUnavailable."""
@@ -86,10 +72,6 @@ class AuditTrail:
     ) -> None:
         """Counts a read by a grant. Those of an hour for the same purpose become one entry."""
         self._tallies.count_read(user_id, grant_id, credential_id, purpose, address=address)
-
-    def conclude(self, user_id: UUID, conclusion: NewEntry) -> None:
-        """Of a `Pending`, which calls it once."""
-        self._commits.submit_unawaited(user_id, conclusion)
 
     def write_sums(self) -> None:
         """Writes the sums of minutes and hours that have ended."""
@@ -134,16 +116,9 @@ class AuditTrail:
                 self._open.add((user_id, link.seq))
         return links
 
-    def _give_up(self, user_id: UUID, begun: NewEntry, written: "asyncio.Future[Link]") -> None:
-        if written.cancelled():
-            self._commits.withdraw(user_id, written)
-        elif written.exception() is None:  # written in the same moment
-            self._conclude_unsent(user_id, begun, written.result())
-
-    def _conclude_unsent(self, user_id: UUID, entry: NewEntry, link: Link) -> None:
+    def _conclude_abandoned(self, user_id: UUID, entry: NewEntry, link: Link) -> None:
         if entry.result is Result.BEGUN:
-            late = _conclusion(entry, link.seq, Result.REFUSED, {"reason": "written too late; nothing was sent"})
-            self.conclude(user_id, late)
+            self._commits.submit_unawaited(user_id, _not_sent(entry, link))
 
     def _submit_sums(self, sums: Sequence[tuple[UUID, NewEntry]]) -> None:
         for user_id, entry in sums:
@@ -152,16 +127,39 @@ class AuditTrail:
 
 @final
 class Pending:
-    """What was written down and may be sent now. Its outcome has to follow."""
+    """What is written down before it is sent. Its outcome has to follow."""
 
-    __slots__ = ("_entry", "_is_concluded", "_trail", "_user_id", "seq")
+    __slots__ = ("_commits", "_entry", "_is_concluded", "_user_id", "_written")
 
-    def __init__(self, trail: AuditTrail, user_id: UUID, entry: NewEntry, seq: int) -> None:
-        self.seq: Final = seq
-        self._trail = trail
+    def __init__(self, commits: GroupCommit, user_id: UUID, entry: NewEntry, written: "asyncio.Future[Link]") -> None:
+        self._commits = commits
         self._user_id = user_id
         self._entry = entry
+        self._written = written
         self._is_concluded = False
+
+    @property
+    def seq(self) -> int:
+        """Its number, when it is written."""
+        return self._written.result().seq
+
+    async def written(self) -> Self:
+        """Returns when it is on the disk: nothing may be sent before.
+
+        Raises AuditUnavailable after two seconds, or as soon as the database refuses: then nothing may be sent at all.
+        If the caller is cancelled meanwhile, it is concluded as refused, should it be written after all.
+        """
+        try:
+            async with asyncio.timeout(LONGEST_WAIT_SECONDS):
+                await self._written
+        except TimeoutError:
+            self._give_up()
+            self._commits.report_stuck(self._user_id, "the chain's head is locked, or the database is slow")
+            raise AuditUnavailable(retry_after=1) from None
+        except asyncio.CancelledError:
+            self._give_up()
+            raise
+        return self
 
     def conclude(
         self, outcome: Outcome, details: Mapping[str, str] | None = None, *, object_id: str | None = None
@@ -169,11 +167,28 @@ class Pending:
         """Records how it ended, with the id of what was made, if any. Returns at once, never raises; once only.
 
         It awaits nothing, so that a request that is being cancelled records its outcome, too. What the database does
-        not take now is tried again.
+        not take now is tried again. What is not written yet was not sent, and is given up.
         """
-        if not self._is_concluded:
-            self._is_concluded = True
-            self._trail.conclude(self._user_id, _conclusion(self._entry, self.seq, outcome, details or {}, object_id))
+        if self._is_concluded:
+            return
+        if not self._is_written():
+            self._give_up()
+            return
+        self._is_concluded = True
+        self._commits.submit_unawaited(
+            self._user_id, _conclusion(self._entry, self.seq, outcome, details or {}, object_id)
+        )
+
+    def _give_up(self) -> None:
+        self._is_concluded = True
+        if self._is_written():  # in the same moment
+            self._commits.submit_unawaited(self._user_id, _not_sent(self._entry, self._written.result()))
+        else:
+            self._written.cancel()
+            self._commits.withdraw(self._user_id, self._written)
+
+    def _is_written(self) -> bool:
+        return self._written.done() and not self._written.cancelled() and self._written.exception() is None
 
 
 AUDIT: Final = StateKey[AuditTrail]("audit")
@@ -192,3 +207,7 @@ def _conclusion(
         details=details,
         concludes=seq,
     )
+
+
+def _not_sent(begun: NewEntry, link: Link) -> NewEntry:
+    return _conclusion(begun, link.seq, Result.REFUSED, {"reason": "written too late; nothing was sent"})

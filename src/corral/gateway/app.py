@@ -25,7 +25,7 @@ from corral.edge.websocket import wants_websocket
 from corral.errors import BodyTooLarge, MalformedRequest, MethodNotAllowed, Problem
 from corral.gateway.access import check_access
 from corral.gateway.bodies import MOST_BODY_BYTES, read_body
-from corral.gateway.changes import Changes, GrantChanged
+from corral.gateway.changes import Changes, GrantNotConfirmed
 from corral.gateway.credentials import presented
 from corral.gateway.fair_share import FairShares
 from corral.gateway.operations import Host, OperationKind
@@ -107,7 +107,7 @@ def _with_query(path: bytes, scope: Scope) -> bytes:
 
 
 @final
-class Request:
+class ProgramRequest:
     """What a program asks. `address` is the client's, "" if it is unknown; `started` is by `perf_counter`."""
 
     __slots__ = ("_content", "_receive", "address", "scope", "started")
@@ -163,7 +163,7 @@ class Gateway:
         address = client_address(scope, self._trusted_proxies)
         shown = presented(scope["headers"])
         search = self._grants.search(shown.key_id, shown.secret_key.reveal(), address=address)
-        request = Request(scope, receive, "" if address is None else str(address), started)
+        request = ProgramRequest(scope, receive, "" if address is None else str(address), started)
         if scope["method"] != "GET" and await self._change_as_expected(request, search, send):
             return
         grant = await search.found()
@@ -188,7 +188,7 @@ class Gateway:
             finally:
                 self._count_read(asked)
 
-    async def _change_as_expected(self, request: Request, search: GrantSearch, send: Send) -> bool:
+    async def _change_as_expected(self, request: ProgramRequest, search: GrantSearch, send: Send) -> bool:
         """Judges and writes down a change by the grant as it was, while the database is asked how it is.
 
         Returns False, and has sent nothing, if it is another one now, or if this one would not allow the change: then
@@ -204,11 +204,11 @@ class Gateway:
         request.scope["state"]["user_id"] = grant.user_id
         try:
             await self._changes.pass_on(asked, send, search)
-        except GrantChanged:
+        except GrantNotConfirmed:
             return False
         return True
 
-    async def _allowed(self, request: Request, grant: Grant) -> GrantedRequest:
+    async def _allowed(self, request: ProgramRequest, grant: Grant) -> GrantedRequest:
         """Raises the Problem of a request that the grant does not allow, that cannot be read, or has to wait."""
         try:
             matched = _matched(request.scope)

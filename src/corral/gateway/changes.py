@@ -6,7 +6,7 @@ not known is answered with 500, and an order is looked for first: it has a `clie
 
 import asyncio
 import re
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from http import HTTPStatus
 from typing import Final, Never, final
@@ -56,7 +56,7 @@ _ID: Final = re.compile(r"[0-9a-fA-F-]{36}", re.ASCII)
 _LONGEST_ORDER_BYTES: Final = 64 * 1024
 
 
-class GrantChanged(Exception):  # noqa: N818 - named after the condition
+class GrantNotConfirmed(Exception):  # noqa: N818 - named after the condition
     """The grant, or its account, is not any more as it was when the change was judged. Nothing was sent."""
 
 
@@ -98,14 +98,14 @@ class Changes:
         """Sends the change, whatever becomes of the client, and answers it.
 
         With `search`, it was judged by the grant that the search expected, and is sent only if that is confirmed:
-        raises GrantChanged if it is not. Raises OutcomeUnknown if the change may have been done. After any other
+        raises GrantNotConfirmed if it is not. Raises OutcomeUnknown if the change may have been done. After any other
         Problem it certainly was not.
         """
         asked = replace(asked, body=_with_id(asked.body))
-        begun = self._audit.begin(asked.grant.user_id, _entry(asked))
+        pending = self._audit.begin(asked.grant.user_id, _entry(asked))
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[None] = loop.create_future()
-        task = loop.create_task(self._send_and_answer(asked, search, begun, send, answered))
+        task = loop.create_task(self._send_and_answer(asked, search, pending, send, answered))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         try:
@@ -119,19 +119,19 @@ class Changes:
             await asyncio.wait(self._under_way)
 
     async def _send_and_answer(
-        self, asked: GrantedRequest, search: GrantSearch | None, begun: Awaitable[Pending], send: Send,
+        self, asked: GrantedRequest, search: GrantSearch | None, pending: Pending, send: Send,
         answered: "asyncio.Future[None]",
     ) -> None:  # fmt: skip
         """`answered` gets the Problem, if any. If it is cancelled, the client is not answered, but all the rest."""
         try:
-            whole = await self._write_down_and_send(asked, search, begun)
+            whole = await self._send_if_written(asked, search, pending)
             if not answered.done():
                 headers = asked.headers(whole.answer.waited_seconds, retry_after=whole.retry_after)
                 await send_whole(send, whole.answer.status, [*type_of(whole.answer), *headers], whole.body)
         except Exception as error:
             if not answered.done():
                 answered.set_exception(error)
-            elif not isinstance(error, Problem | GrantChanged):
+            elif not isinstance(error, Problem | GrantNotConfirmed):
                 raise
         else:
             if not answered.done():
@@ -139,43 +139,44 @@ class Changes:
         finally:
             answered.cancel()  # if this task is
 
-    async def _write_down_and_send(
-        self, asked: GrantedRequest, search: GrantSearch | None, begun: Awaitable[Pending]
-    ) -> _Whole:
+    async def _send_if_written(self, asked: GrantedRequest, search: GrantSearch | None, pending: Pending) -> _Whole:
+        """What can be done before the entry is written is done while the database writes it."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         body = None if asked.body is None else written(asked.body)
-        pending = await begun
         try:
-            await self._refuse_changed(asked, search, pending, waited_seconds=loop.time() - began)
+            if search is not None and not await search.confirms():
+                await self._give_up(asked, pending)
             async with asked.credential.opened() as (api_key, secret_key):
-                return await self._send(asked, body, Keys(api_key, secret_key), pending)
+                keys = Keys(api_key, secret_key)
+                forwarded = asked.forwarded(keys, body)
+                await pending.written()
+                # A grant that was revoked while its order waited for the audit trail is revoked.
+                if loop.time() - began > _LOOK_AGAIN_SECONDS and await self._grants.reload([asked.grant]) == [None]:
+                    pending.conclude(Result.REFUSED, {"reason": "the grant was revoked"})
+                    raise NotAuthorized
+                return await self._send(asked, forwarded, pending)
         finally:
             self._cache.forget_account(asked.credential.budget_key)
             pending.conclude(Result.FAILED, {"reason": "nothing was sent"})  # unless something was
 
-    async def _refuse_changed(
-        self, asked: GrantedRequest, search: GrantSearch | None, pending: Pending, *, waited_seconds: float
-    ) -> None:
-        """A grant that was changed, or was revoked while its order waited for the audit trail, sends nothing."""
-        if search is not None and not await search.confirms():
-            self._shares.give_back(asked.budget_key, asked.grant.id)
-            pending.conclude(Result.REFUSED, {"reason": "the grant or its account was changed"})
-            raise GrantChanged
-        if waited_seconds > _LOOK_AGAIN_SECONDS and await self._grants.reload([asked.grant]) == [None]:
-            pending.conclude(Result.REFUSED, {"reason": "the grant was revoked"})
-            raise NotAuthorized
+    async def _give_up(self, asked: GrantedRequest, pending: Pending) -> Never:
+        self._shares.give_back(asked.budget_key, asked.grant.id)
+        await pending.written()
+        pending.conclude(Result.REFUSED, {"reason": "the grant or its account was changed"})
+        raise GrantNotConfirmed
 
-    async def _send(self, asked: GrantedRequest, body: bytes | None, keys: Keys, pending: Pending) -> _Whole:
+    async def _send(self, asked: GrantedRequest, forwarded: Forwarded, pending: Pending) -> _Whole:
         try:
-            return await self._outcome(asked, body, keys, pending)
+            return await self._outcome(asked, forwarded, pending)
         finally:
             pending.conclude(Result.UNKNOWN)  # unless its outcome is known
 
-    async def _outcome(self, asked: GrantedRequest, body: bytes | None, keys: Keys, pending: Pending) -> _Whole:
+    async def _outcome(self, asked: GrantedRequest, forwarded: Forwarded, pending: Pending) -> _Whole:
+        keys = forwarded.keys
         detector = prepared_detector(keys)
         try:
-            async with self._forwarder.forward(asked.forwarded(keys, body)) as answer:
+            async with self._forwarder.forward(forwarded) as answer:
                 asked.note(answer)
                 self._budgets.update(asked.budget_key, answer.headers)
                 content = None if _is_unclear(answer) else await _whole_body(answer, detector)

@@ -1,10 +1,11 @@
 """Finds the grant that a program presents."""
 
+from asyncio import Future, get_running_loop
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from hmac import compare_digest
-from typing import TYPE_CHECKING, Final, final
+from typing import Final, final
 
 from corral.database.batching import BatchedLookup, WriteBehindBuffer
 from corral.database.connection import Database
@@ -18,9 +19,6 @@ from corral.grants.queries import GrantRow
 from corral.identity.revalidation import trips
 from corral.identity.tokens import TOUCH_AFTER
 from corral.vault import Vault
-
-if TYPE_CHECKING:
-    from asyncio import Future
 
 MOST_EXPECTED: Final = 4_000
 """Grants of which a process remembers how they were when they last changed something."""
@@ -57,19 +55,18 @@ class GrantReader:
     def search(self, key_id: str | None, secret: str, *, address: Address | None) -> "GrantSearch":
         """Asks the database from now on, for a caller that prepares a change meanwhile; see `find`."""
         if not SECRET_FORM.is_well_formed(secret):
-            return GrantSearch(None, None)
+            return GrantSearch(None, _nothing(), lambda _: None)
         lookups = secret_lookups(self._vault, secret)
         expected = self._expected.get(lookups)
         if expected is not None and not (_is_of(expected, key_id) and expected.admits(address)):
             expected = None
-        row = self._find.start(lookups)
-        row.add_done_callback(_note_error)
-        return GrantSearch(expected, partial(self._found, key_id, address, lookups, row))
+        return GrantSearch(
+            expected, self._find.start(lookups), partial(self._usable, key_id=key_id, address=address, lookups=lookups)
+        )
 
-    async def _found(
-        self, key_id: str | None, address: Address | None, lookups: Lookups, found: "Future[GrantRow | None]"
+    def _usable(
+        self, row: GrantRow | None, *, key_id: str | None, address: Address | None, lookups: Lookups
     ) -> Grant | None:
-        row = await found
         grant = self._believed(row)
         if row is None or grant is None or not _is_of(grant, key_id) or not grant.admits(address):
             self._expected.pop(lookups, None)
@@ -116,18 +113,30 @@ class GrantSearch:
     from this address. What is prepared by it may leave Corral only after `confirms`.
     """
 
-    __slots__ = ("_find", "_grant", "expected")
+    __slots__ = ("_grant", "_grant_of", "_row", "expected")
 
-    def __init__(self, expected: Grant | None, find: Callable[[], Awaitable[Grant | None]] | None) -> None:
+    def __init__(
+        self,
+        expected: Grant | None,
+        row: "Future[GrantRow | None]",
+        grant_of: Callable[[GrantRow | None], Grant | None],
+    ) -> None:
         self.expected: Final = expected
-        self._find = find
+        self._row = row
+        self._grant_of: Callable[[GrantRow | None], Grant | None] | None = grant_of
         self._grant: Grant | None = None
+        row.add_done_callback(self._settle)
+
+    def _settle(self, row: "Future[GrantRow | None]") -> None:
+        """When the database answers: a caller that waits for something else meanwhile finds this work done."""
+        if self._grant_of is not None and not row.cancelled() and row.exception() is None:
+            self._grant = self._grant_of(row.result())
+            self._grant_of = None
 
     async def found(self) -> Grant | None:
         """Returns what `GrantReader.find` does."""
-        if self._find is not None:
-            self._grant = await self._find()
-            self._find = None
+        await self._row
+        self._settle(self._row)
         return self._grant
 
     async def confirms(self) -> bool:
@@ -139,10 +148,10 @@ class GrantSearch:
 GRANTS: Final = StateKey[GrantReader]("grants")
 
 
-def _note_error(row: "Future[GrantRow | None]") -> None:
-    """Or else Python reports the error of a query that nobody waits for any more."""
-    if not row.cancelled():
-        row.exception()
+def _nothing() -> "Future[GrantRow | None]":
+    nothing: Future[GrantRow | None] = get_running_loop().create_future()
+    nothing.set_result(None)
+    return nothing
 
 
 def _is_of(grant: Grant, key_id: str | None) -> bool:
