@@ -14,14 +14,13 @@ import pytest
 from corral.audit import group_commit, queries, writing
 from corral.audit import trail as trails
 from corral.audit.chain import canonical_text, follows, read_text
-from corral.audit.group_commit import GroupCommit
+from corral.audit.group_commit import GroupCommit, HandOver
 from corral.audit.models import Head, Link, NewEntry, Result
 from corral.audit.problems import AuditUnavailable
 from corral.audit.queries import Filters
 from corral.audit.reading import load_deeds
 from corral.audit.trail import AuditTrail
 from corral.database.connection import Connection, get_connection_with_rls
-from corral.database.connection import Database as ServingDatabase
 from corral.database.embedded.instance import EmbeddedDatabase
 from corral.errors import DatabaseUnavailable, Overloaded
 from tests.access import owner_of
@@ -280,6 +279,7 @@ class Database:
 
     def __init__(self) -> None:
         self.refusal: Exception | None = None
+        self.refusal_of_what_is_written: Exception | None = None
         self.gate = asyncio.Event()
         self.gate.set()
         self.written: list[list[NewEntry]] = []
@@ -288,16 +288,18 @@ class Database:
     def commits(self) -> GroupCommit:
         return GroupCommit(self.write, lambda _user_id, entry, _link: self.abandoned.append(entry))
 
-    async def write(self, user_id: UUID, entries: Sequence[NewEntry]) -> Sequence[Link]:
+    async def write(self, user_id: UUID, entries: Sequence[NewEntry], hand_over: HandOver) -> None:
         await self.gate.wait()
         if self.refusal is not None:
             raise self.refusal
         self.written.append(list(entries))
         first = sum(map(len, self.written)) - len(entries) + 1
-        return [
-            Link(seq, canonical_text(user_id, seq, datetime.now(UTC), entry), b"")
-            for seq, entry in enumerate(entries, first)
-        ]
+        now = datetime.now(UTC)
+        hand_over(
+            [Link(seq, canonical_text(user_id, seq, now, entry), b"") for seq, entry in enumerate(entries, first)]
+        )
+        if self.refusal_of_what_is_written is not None:
+            raise self.refusal_of_what_is_written
 
 
 ALICE = UUID(int=1)
@@ -324,6 +326,16 @@ async def test_an_outcome_that_the_database_does_not_take_is_tried_again(
     assert [[entry.object_id for entry in batch] for batch in database.written] == [["kept"]]
     (stuck,) = log.alarms("audit_stuck")
     assert stuck["reason"] == "it is stopped"
+
+
+async def test_what_is_written_is_not_written_again_when_its_connection_breaks_afterwards() -> None:
+    database = Database()
+    commits = database.commits()
+    database.refusal_of_what_is_written = DatabaseUnavailable(reason="it is stopped")
+    commits.submit_unawaited(ALICE, order("outcome"))
+    assert (await commits.submit(ALICE, order("next"))).seq == 2
+    await commits.close(1)
+    assert [[entry.object_id for entry in batch] for batch in database.written] == [["outcome", "next"]]
 
 
 async def test_entries_that_wait_for_the_database_are_bounded(monkeypatch: pytest.MonkeyPatch, log: LogSince) -> None:
@@ -383,9 +395,9 @@ async def test_a_request_that_ends_as_its_entry_is_written_has_sent_nothing(
     extend_chain = queries.extend_chain
 
     async def extend_and_cancel(
-        database: ServingDatabase, user_id: UUID, head: Head, moment: datetime, added: queries.Addition
+        connection: Connection, user_id: UUID, head: Head, moment: datetime, added: queries.Addition
     ) -> bool:
-        extended = await extend_chain(database, user_id, head, moment, added)
+        extended = await extend_chain(connection, user_id, head, moment, added)
         asyncio.get_running_loop().call_soon(request[0].cancel)  # before the request goes on
         return extended
 

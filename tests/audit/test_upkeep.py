@@ -77,7 +77,7 @@ async def test_an_intent_whose_commit_was_not_confirmed_is_concluded_as_refused_
     known = await trail.begin(alice.user_id, order("known")).written()
     begun = replace(order("unconfirmed"), result=Result.BEGUN)
     writer = ChainWriter(service.resources.database, service.resources.vault, trail.process_id)
-    await writer.write(alice.user_id, [begun])
+    await writer.write(alice.user_id, [begun], lambda _: None)
     await age(owner, alice)
     await trail.close_abandoned()
     *_, last = await entries_of(owner, alice.user_id)

@@ -26,6 +26,8 @@ LINGER_SECONDS: Final = 0.2
 FIRST_RETRY_SECONDS: Final = 0.5
 LONGEST_RETRY_SECONDS: Final = 30.0
 
+HandOver = Callable[[Sequence[Link]], None]
+
 _log = get_logger()
 
 
@@ -42,13 +44,13 @@ class Submitted:
 class GroupCommit:
     """Belongs to one event loop.
 
-    `write` adds entries to the chain of one user, in one transaction. `abandoned` is called for an entry that was
-    written although nobody waits for it any more.
+    `write` adds entries to the chain of one user, in one transaction, and hands its links over as soon as that has
+    ended. `abandoned` is called for an entry that was written although nobody waits for it any more.
     """
 
     def __init__(
         self,
-        write: Callable[[UUID, Sequence[NewEntry]], Awaitable[Sequence[Link]]],
+        write: Callable[[UUID, Sequence[NewEntry], HandOver], Awaitable[None]],
         abandoned: Callable[[UUID, NewEntry, Link], None],
     ) -> None:
         self._write = write
@@ -148,16 +150,22 @@ class GroupCommit:
         batch = [queue.popleft() for _ in range(min(len(queue), ENTRIES_PER_COMMIT))]
         if not batch:
             return  # all of them were withdrawn
+        is_written = False
+
+        def hand_over(links: Sequence[Link]) -> None:
+            nonlocal is_written
+            is_written = True
+            self._resolve(user_id, batch, links)
+
         try:
-            links = await self._write(user_id, [submitted.entry for submitted in batch])
+            await self._write(user_id, [submitted.entry for submitted in batch], hand_over)
         except Problem as problem:
-            self._keep_late(batch, problem)
-            self.report_stuck(user_id, problem.reason if isinstance(problem, DatabaseUnavailable) else problem.code)
+            if not is_written:  # else the connection broke when it was given back
+                self._keep_late(batch, problem)
+                self.report_stuck(user_id, problem.reason if isinstance(problem, DatabaseUnavailable) else problem.code)
         except BaseException as error:
             _fail_all(batch, error)
             raise
-        else:
-            self._resolve(user_id, batch, links)
 
     def _resolve(self, user_id: UUID, batch: Sequence[Submitted], links: Sequence[Link]) -> None:
         for submitted, link in zip(batch, links, strict=True):

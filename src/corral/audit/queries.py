@@ -96,12 +96,12 @@ async def append_links(connection: Connection, user_id: UUID, added: Addition) -
     )  # fmt: skip
 
 
-async def extend_chain(database: Database, user_id: UUID, head: Head, moment: datetime, added: Addition) -> bool:
+async def extend_chain(connection: Connection, user_id: UUID, head: Head, moment: datetime, added: Addition) -> bool:
     """Adds links that follow this head, in a transaction of its own, whose commit waits for the disk.
 
     Returns False, and adds nothing, if the chain ends otherwise, or the moment is a second from the database's time.
     """
-    return await database.fetchval(
+    return await connection.fetchval(
         "SELECT corral.extend_audit_chain($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         user_id, head.seq, head.mac, moment, *added.columns(),
     )  # fmt: skip

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final, Literal, Self, TypeAlias, final
 from uuid import UUID, uuid4
 
 from corral.audit import queries
 from corral.audit.chain import read_text
-from corral.audit.group_commit import GroupCommit
+from corral.audit.group_commit import GroupCommit, HandOver
 from corral.audit.models import Action, Actor, AuditEntry, Link, NewEntry, Result
 from corral.audit.problems import AuditUnavailable
 from corral.audit.tallies import Tallies
@@ -107,14 +108,18 @@ class AuditTrail:
         self._submit_sums(self._tallies.take_all())
         await self._commits.close(_CLOSE_SECONDS)
 
-    async def _write(self, user_id: UUID, entries: Sequence[NewEntry]) -> list[Link]:
-        links = await self._writer.write(user_id, entries)
+    async def _write(self, user_id: UUID, entries: Sequence[NewEntry], hand_over: HandOver) -> None:
+        await self._writer.write(user_id, entries, partial(self._note_open, user_id, entries, hand_over))
+
+    def _note_open(
+        self, user_id: UUID, entries: Sequence[NewEntry], hand_over: HandOver, links: Sequence[Link]
+    ) -> None:
         for entry, link in zip(entries, links, strict=True):
             if entry.concludes is not None:
                 self._open.discard((user_id, entry.concludes))
             elif entry.result is Result.BEGUN:
                 self._open.add((user_id, link.seq))
-        return links
+        hand_over(links)
 
     def _conclude_abandoned(self, user_id: UUID, entry: NewEntry, link: Link) -> None:
         if entry.result is Result.BEGUN:

@@ -1,5 +1,6 @@
 """Adds entries to a chain: in a transaction of their own, or in that of the change itself."""
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from uuid import UUID
 
 from corral.audit import queries
 from corral.audit.chain import extend_chain
+from corral.audit.group_commit import HandOver
 from corral.audit.models import Head, Link, NewEntry, Result
 from corral.audit.queries import Addition
 from corral.database.connection import Connection, Database, set_scope
@@ -46,32 +48,38 @@ class ChainWriter:
         self._process_id = process_id
         self._known: OrderedDict[UUID, _KnownHead] = OrderedDict()
 
-    async def write(self, user_id: UUID, entries: Sequence[NewEntry]) -> list[Link]:
-        """Returns the entries as they were written. What is begun is this process's to conclude."""
-        known = self._known.pop(user_id, None)  # after an error, nothing is known
-        links = None if known is None else await self._extend(user_id, entries, known)
-        if links is None:
-            links = await self._lock_and_append(user_id, entries)
-        return links
+    async def write(self, user_id: UUID, entries: Sequence[NewEntry], hand_over: HandOver) -> None:
+        """Hands the links of the entries over as soon as they are on the disk.
 
-    async def _extend(self, user_id: UUID, entries: Sequence[NewEntry], known: "_KnownHead") -> list[Link] | None:
-        """Returns None, and has added nothing, if the chain does not end as it is known to, or the clock was set."""
+        What is begun is this process's to conclude.
+        """
+        known = self._known.pop(user_id, None)  # after an error, nothing is known
+        if known is None or not await self._extend(user_id, entries, known, hand_over):
+            await self._lock_and_append(user_id, entries, hand_over)
+
+    async def _extend(
+        self, user_id: UUID, entries: Sequence[NewEntry], known: "_KnownHead", hand_over: HandOver
+    ) -> bool:
+        """Returns False, and has added nothing, if the chain does not end as it is known to, or the clock was set."""
         moment = known.moment_now()
         links = list(extend_chain(self._vault, user_id, known.head, moment, entries))
         addition = _addition(links, entries, self._process_id)
-        if not await queries.extend_chain(self._database, user_id, known.head, moment, addition):
-            return None
-        self._remember(user_id, links, known.moment, known.read_at)
-        return links
+        async with self._database.connection() as connection:
+            if not await queries.extend_chain(connection, user_id, known.head, moment, addition):
+                return False
+            self._remember(user_id, links, known.moment, known.read_at)
+            hand_over(links)
+            await asyncio.sleep(0)  # who waited for this goes on before the connection is given back
+        return True
 
-    async def _lock_and_append(self, user_id: UUID, entries: Sequence[NewEntry]) -> list[Link]:
+    async def _lock_and_append(self, user_id: UUID, entries: Sequence[NewEntry], hand_over: HandOver) -> None:
         async with queries.open_writing(self._database) as connection:
             locked = await queries.lock_head(connection, user_id, waits_for_disk=True)
             read_at = time.monotonic()
             links = list(extend_chain(self._vault, user_id, locked.head, locked.moment, entries))
             await queries.append_links(connection, user_id, _addition(links, entries, self._process_id))
         self._remember(user_id, links, locked.moment, read_at)
-        return links
+        hand_over(links)
 
     def _remember(self, user_id: UUID, links: Sequence[Link], moment: datetime, read_at: float) -> None:
         self._known[user_id] = _KnownHead(Head(links[-1].seq, links[-1].mac), moment, read_at)

@@ -1,6 +1,6 @@
 """Stored credentials in memory: with the sealed keys for a call, or without them for everything else."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -30,7 +30,10 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class SealedCredential:
-    """The fields that a call needs. `revision` increases whenever cached answers must no longer be used."""
+    """The fields that a call needs. `revision` increases whenever cached answers must no longer be used.
+
+    Two are equal that differ in nothing but when they were last used.
+    """
 
     id: UUID
     user_id: UUID
@@ -40,7 +43,7 @@ class SealedCredential:
     revision: int
     api_key_sealed: bytes
     secret_key_sealed: bytes
-    last_used_at: datetime | None
+    last_used_at: datetime | None = field(compare=False)
     refused_at: datetime | None
 
 

@@ -10,8 +10,8 @@ and so does an empty string, which Alpaca's SDK for Go sends for missing choices
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
-from functools import partial
+from dataclasses import dataclass, fields, replace
+from functools import cache, partial
 from typing import Any, Final, Never, TypeVar, cast
 
 import orjson
@@ -136,13 +136,23 @@ def written(body: Body) -> bytes:
     return orjson.dumps(_without_nothing(body))
 
 
+def given_fields(body: object) -> dict[str, object]:
+    """Returns those that are not missing, by their names."""
+    named = ((name, getattr(body, name)) for name in _field_names(type(body)))
+    return {name: value for name, value in named if value is not None}
+
+
+@cache
+def _field_names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
+
+
 def _without_nothing(value: object) -> object:
-    if is_dataclass(value):
-        named = ((field.name, getattr(value, field.name)) for field in fields(value))
-        return {name: _without_nothing(given) for name, given in named if given is not None}
+    if isinstance(value, str | bool):
+        return value
     if isinstance(value, tuple):
         return [_without_nothing(item) for item in cast("tuple[object, ...]", value)]
-    return value
+    return {name: _without_nothing(given) for name, given in given_fields(value).items()}
 
 
 class _JsonNumber(str):

@@ -7,7 +7,7 @@ not known is answered with 500, and an order is looked for first: it has a `clie
 import asyncio
 import re
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Final, Never, final
 from urllib.parse import quote
@@ -24,7 +24,7 @@ from corral.audit.models import Action, Actor, ActorKind, NewEntry, Result
 from corral.audit.trail import AuditTrail, Pending
 from corral.errors import Problem
 from corral.gateway.answers import Send, media_type, prepared_detector, read_whole, send_whole
-from corral.gateway.bodies import Body, NewOrder, OrderChange, with_client_order_id, written
+from corral.gateway.bodies import Body, NewOrder, OrderChange, given_fields, with_client_order_id, written
 from corral.gateway.fair_share import FairShares
 from corral.gateway.problems import AccountKeysRefused, NotAuthorized, NothingSent, OutcomeUnknown
 from corral.gateway.requests import GrantedRequest, refuse_refused_keys, type_of
@@ -102,7 +102,9 @@ class Changes:
         Problem it certainly was not.
         """
         asked = replace(asked, body=_with_id(asked.body))
-        pending = self._audit.begin(asked.grant.user_id, _entry(asked))
+        pending = self._audit.begin(asked.grant.user_id, _entry(asked))  # first, since its commit takes longest
+        if search is not None:
+            search.start()
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[None] = loop.create_future()
         task = loop.create_task(self._send_and_answer(asked, search, pending, send, answered))
@@ -283,7 +285,7 @@ def _unknown(body: Body | None) -> OutcomeUnknown:
 
 def _entry(asked: GrantedRequest) -> NewEntry:
     parameters, body = asked.match.parameters, asked.body
-    given = {field.name: getattr(body, field.name) for field in fields(body)} if body is not None else {}
+    given = {} if body is None else given_fields(body)
     details = {name: value for name, value in given.items() if isinstance(value, str)}
     return NewEntry(
         actor=Actor(ActorKind.GRANT, asked.grant.id),

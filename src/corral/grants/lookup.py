@@ -53,16 +53,15 @@ class GrantReader:
         return await self.search(key_id, secret, address=address).found()
 
     def search(self, key_id: str | None, secret: str, *, address: Address | None) -> "GrantSearch":
-        """Asks the database from now on, for a caller that prepares a change meanwhile; see `find`."""
+        """For a caller that prepares a change meanwhile; see `find` for the rest."""
         if not SECRET_FORM.is_well_formed(secret):
-            return GrantSearch(None, _nothing(), lambda _: None)
+            return GrantSearch(None, _nothing, lambda _: None)
         lookups = secret_lookups(self._vault, secret)
         expected = self._expected.get(lookups)
         if expected is not None and not (_is_of(expected, key_id) and expected.admits(address)):
             expected = None
-        return GrantSearch(
-            expected, self._find.start(lookups), partial(self._usable, key_id=key_id, address=address, lookups=lookups)
-        )
+        usable = partial(self._usable, key_id=key_id, address=address, lookups=lookups)
+        return GrantSearch(expected, partial(self._find.start, lookups), usable)
 
     def _usable(
         self, row: GrantRow | None, *, key_id: str | None, address: Address | None, lookups: Lookups
@@ -107,42 +106,50 @@ class GrantReader:
 
 @final
 class GrantSearch:
-    """A look-up of a grant that is under way.
+    """A look-up of a grant.
 
     `expected` is the grant as an earlier request with the same key pair found it, if there was one that may be used
     from this address. What is prepared by it may leave Corral only after `confirms`.
     """
 
-    __slots__ = ("_grant", "_grant_of", "_row", "expected")
+    __slots__ = ("_ask", "_grant", "_row", "_usable", "expected")
 
     def __init__(
         self,
         expected: Grant | None,
-        row: "Future[GrantRow | None]",
-        grant_of: Callable[[GrantRow | None], Grant | None],
+        ask: "Callable[[], Future[GrantRow | None]]",
+        usable: Callable[[GrantRow | None], Grant | None],
     ) -> None:
         self.expected: Final = expected
-        self._row = row
-        self._grant_of: Callable[[GrantRow | None], Grant | None] | None = grant_of
+        self._ask = ask
+        self._usable: Callable[[GrantRow | None], Grant | None] | None = usable
+        self._row: Future[GrantRow | None] | None = None
         self._grant: Grant | None = None
-        row.add_done_callback(self._settle)
+
+    def start(self) -> "Future[GrantRow | None]":
+        """Asks the database from now on, once."""
+        if self._row is None:
+            self._row = self._ask()
+            self._row.add_done_callback(self._settle)
+        return self._row
 
     def _settle(self, row: "Future[GrantRow | None]") -> None:
         """When the database answers: a caller that waits for something else meanwhile finds this work done."""
-        if self._grant_of is not None and not row.cancelled() and row.exception() is None:
-            self._grant = self._grant_of(row.result())
-            self._grant_of = None
+        if self._usable is not None and not row.cancelled() and row.exception() is None:
+            self._grant = self._usable(row.result())
+            self._usable = None
 
     async def found(self) -> Grant | None:
         """Returns what `GrantReader.find` does."""
-        await self._row
-        self._settle(self._row)
+        row = self.start()
+        await row
+        self._settle(row)
         return self._grant
 
     async def confirms(self) -> bool:
         """Whether the grant is stored now as it was expected."""
         found = await self.found()
-        return found is not None and self.expected is not None and found.is_same(self.expected)
+        return found is not None and found == self.expected
 
 
 GRANTS: Final = StateKey[GrantReader]("grants")

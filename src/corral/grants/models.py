@@ -1,6 +1,6 @@
 """Grants in memory: what one allows, as its seal covers it, and as the gateway finds it for a request."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -42,7 +42,7 @@ class SecretRow:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A grant that was presented and may be used, as it is stored now.
+    """A grant that was presented and may be used, as it is stored now. Equal ones open the same account for the same.
 
     Beyond the request or the message it is kept only to prepare the next change, which is not sent by it: see
     `GrantSearch.expected`.
@@ -101,11 +101,6 @@ class Grant:
     def admits(self, address: Address | None) -> bool:
         """Whether it may be used from this address; None is an unknown one, from which a limited grant may not."""
         return is_within(address, self.terms.networks)
-
-    def is_same(self, other: "Grant") -> bool:
-        """Whether nothing has changed between the two but when the account was last used."""
-        stored = replace(other.stored, last_used_at=self.stored.last_used_at)
-        return self == replace(other, stored=stored)
 
 
 MOST_GRANTS: Final = 100
