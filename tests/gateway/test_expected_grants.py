@@ -1,6 +1,7 @@
 """Changes that are prepared by the grant as it was, while the database is asked how it is: they leave by the latter."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 
 import asyncpg
 import orjson
@@ -106,6 +107,17 @@ async def test_an_order_whose_grant_cannot_be_looked_up_is_not_sent(bot: Program
         assert (await bot.order()).refusal == (503, 50310000)  # after the two seconds that a lock is waited for
     assert len(await bot.seen("POST")) == 1
     assert await results(owner, bot) == [*PLACED, "begun", "failed"]
+
+
+async def test_a_body_that_is_too_long_is_refused_and_not_read_on(bot: Program, owner: asyncpg.Connection) -> None:
+    async def parts() -> AsyncGenerator[bytes]:
+        yield b" " * 70_000
+        yield orjson.dumps(LIMIT_ORDER)  # what is left of it would be an order
+
+    assert (await bot.order()).status == 200
+    assert (await bot.call("POST", "/alpaca/v2/orders", data=parts())).status == 413
+    assert len(await bot.seen("POST")) == 1
+    assert await results(owner, bot) == PLACED
 
 
 async def test_a_refused_change_is_refused_by_the_grant_as_it_is(bot: Program, carol: GrantOwner) -> None:

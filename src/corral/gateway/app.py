@@ -110,7 +110,7 @@ def _with_query(path: bytes, scope: Scope) -> bytes:
 class ProgramRequest:
     """What a program asks. `address` is the client's, "" if it is unknown; `started` is by `perf_counter`."""
 
-    __slots__ = ("_content", "_receive", "address", "scope", "started")
+    __slots__ = ("_content", "_problem", "_receive", "address", "scope", "started")
 
     def __init__(self, scope: Scope, receive: Receive, address: str, started: float) -> None:
         self.scope = scope
@@ -118,11 +118,18 @@ class ProgramRequest:
         self.started = started
         self._receive = receive
         self._content: bytes | None = None
+        self._problem: Problem | None = None
 
     async def content(self) -> bytes:
-        """Returns the whole body, also if it was read before. Raises MalformedRequest and BodyTooLarge."""
+        """Returns the whole body, each time the same. Raises MalformedRequest and BodyTooLarge, each time the same."""
+        if self._problem is not None:
+            raise self._problem
         if self._content is None:
-            self._content = await _whole_body(self._receive) if self.scope["corral.has_body"] else b""
+            try:
+                self._content = await _whole_body(self._receive) if self.scope["corral.has_body"] else b""
+            except Problem as problem:
+                self._problem = problem
+                raise
         return self._content
 
 

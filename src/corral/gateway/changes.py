@@ -165,7 +165,7 @@ class Changes:
     async def _give_up(self, asked: GrantedRequest, pending: Pending) -> Never:
         self._shares.give_back(asked.budget_key, asked.grant.id)
         await pending.written()
-        pending.conclude(Result.REFUSED, {"reason": "the grant or its account was changed"})
+        pending.conclude(Result.REFUSED, {"reason": "the grant has ended, or it or its account was changed"})
         raise GrantNotConfirmed
 
     async def _send(self, asked: GrantedRequest, forwarded: Forwarded, pending: Pending) -> _Whole:
