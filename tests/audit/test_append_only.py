@@ -7,9 +7,10 @@ import pytest
 
 from corral.audit.models import Link
 from corral.audit.queries import Addition, append_links
+from corral.audit.trail import AuditTrail
 from corral.audit.writing import record_in
 from corral.database.connection import Database, get_connection_with_rls
-from tests.audit.trails import entries_of, paused
+from tests.audit.trails import entries_of, order, paused, pending_of
 from tests.conftest import Service
 from tests.people import Person
 
@@ -102,15 +103,22 @@ async def test_after_an_entry_in_another_chain_the_transaction_has_its_own_scope
 
 
 async def test_a_person_is_deleted_with_their_trail_in_one_transaction_or_not_at_all(
-    alice: Person, owner: asyncpg.Connection
+    alice: Person, bob: Person, trail: AuditTrail, owner: asyncpg.Connection
 ) -> None:
+    for person in (alice, bob):
+        await trail.begin(person.user_id, order()).written()
     with pytest.raises(asyncpg.ForeignKeyViolationError, match="audit_heads"):
         await owner.execute("DELETE FROM corral.users WHERE id = $1", alice.user_id)
+    without_entries = "DELETE FROM corral.users WHERE id = '{0}'; DELETE FROM corral.audit_heads WHERE user_id = '{0}'"
+    with pytest.raises(asyncpg.ForeignKeyViolationError, match="deleted before its head"):
+        await owner.execute(without_entries.format(alice.user_id))
+    assert await pending_of(owner, alice.user_id) == 1
     async with owner.transaction():
         await owner.execute("DELETE FROM corral.users WHERE id = $1", alice.user_id)
         await owner.execute("DELETE FROM corral.audit_entries WHERE user_id = $1", alice.user_id)
         await owner.execute("DELETE FROM corral.audit_heads WHERE user_id = $1", alice.user_id)
     assert await entries_of(owner, alice.user_id) == []
+    assert [await pending_of(owner, person.user_id) for person in (alice, bob)] == [0, 1]
 
 
 async def test_numbers_have_no_gaps_after_a_transaction_that_was_rolled_back(
