@@ -1,4 +1,4 @@
-"""Changes that are prepared by the grant as it was, while the database is asked how it is: they leave by the latter."""
+"""Changes are prepared by the grant as it was last found, and sent only when the database has confirmed it."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -22,9 +22,9 @@ async def results(owner: asyncpg.Connection, bot: Program, action: str = "order.
                 "SELECT body FROM corral.audit_entries WHERE body LIKE $1 ORDER BY seq", f"%{bot.grant['id']}%"
             )
             entries = [orjson.loads(row["body"]) for row in rows]
-            told = [entry["result"] for entry in entries if entry["action"] == action]
-            if told.count("begun") * 2 == len(told):
-                return told
+            outcomes = [entry["result"] for entry in entries if entry["action"] == action]
+            if outcomes.count("begun") * 2 == len(outcomes):
+                return outcomes
             await asyncio.sleep(0.02)
 
 
@@ -84,7 +84,7 @@ async def test_a_change_that_the_changed_grant_still_allows_is_sent_once_as_it_w
     assert left[1] == left[0] - 1, "what was not sent is given back"
 
 
-async def test_nothing_leaves_before_the_database_has_told_how_the_grant_is(
+async def test_nothing_is_sent_before_the_database_has_confirmed_the_grant(
     bot: Program, owner: asyncpg.Connection
 ) -> None:
     assert (await bot.order()).status == 200

@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final, final
 from uuid import UUID
 
@@ -39,6 +40,10 @@ class Submitted:
     entry: NewEntry
     written: "asyncio.Future[Link] | None"
 
+    @property
+    def is_given_up(self) -> bool:
+        return self.written is not None and self.written.cancelled()
+
 
 @final
 class GroupCommit:
@@ -65,7 +70,10 @@ class GroupCommit:
         self._stuck: set[UUID] = set()
 
     def submit(self, user_id: UUID, entry: NewEntry) -> "asyncio.Future[Link]":
-        """The future gets the written entry, or AuditUnavailable. To give up, cancel it and see `withdraw`."""
+        """The future gets the written entry, or AuditUnavailable.
+
+        Cancel it to give up: the entry is not written then, unless that is just being done (see `abandoned`).
+        """
         written: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
         self._enqueue(Submitted(user_id, entry, written))
         return written
@@ -80,14 +88,6 @@ class GroupCommit:
         else:
             self._lingering[user_id] = lingering = [submitted]
             asyncio.get_running_loop().call_later(LINGER_SECONDS, self._end_lingering, user_id, lingering)
-
-    def withdraw(self, user_id: UUID, written: "asyncio.Future[Link]") -> None:
-        """Takes back an entry whose future is cancelled, unless it is just being written: then see `abandoned`."""
-        queue = self._queues.get(user_id, deque())
-        for waiting in queue:
-            if waiting.written is written:
-                queue.remove(waiting)
-                return
 
     def report_stuck(self, user_id: UUID, reason: str) -> None:
         """Says it once in the log, until an entry of this user is written again."""
@@ -110,7 +110,8 @@ class GroupCommit:
         if self._retry is not None:
             self._retry.cancel()
         left = [*self._queues.values(), *self._lingering.values()]
-        if lost := len(self._late) + sum(map(len, left)):
+        waiting = [submitted for submitted in chain.from_iterable(left) if not submitted.is_given_up]
+        if lost := len(self._late) + len(waiting):
             _log.error("audit_entries_lost", entries=lost)
 
     def _enqueue(self, submitted: Submitted) -> None:
@@ -147,9 +148,10 @@ class GroupCommit:
             _fail_all(queue, AuditUnavailable(retry_after=1))  # none is left, unless the writer broke
 
     async def _write_batch(self, user_id: UUID, queue: deque[Submitted]) -> None:
-        batch = [queue.popleft() for _ in range(min(len(queue), ENTRIES_PER_COMMIT))]
+        taken = [queue.popleft() for _ in range(min(len(queue), ENTRIES_PER_COMMIT))]
+        batch = [submitted for submitted in taken if not submitted.is_given_up]
         if not batch:
-            return  # all of them were withdrawn
+            return
         is_written = False
 
         def hand_over(links: Sequence[Link]) -> None:

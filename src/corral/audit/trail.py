@@ -190,7 +190,6 @@ class Pending:
             self._commits.submit_unawaited(self._user_id, _not_sent(self._entry, self._written.result()))
         else:
             self._written.cancel()
-            self._commits.withdraw(self._user_id, self._written)
 
     def _is_written(self) -> bool:
         return self._written.done() and not self._written.cancelled() and self._written.exception() is None

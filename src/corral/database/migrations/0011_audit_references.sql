@@ -2,7 +2,7 @@
 --
 -- Whoever adds to a chain holds the row of its head, which refers to the owner. References from the entries to the head,
 -- and from open intents to the owner, were checked for each row besides, and each check wrote a lock of the row that it
--- found to the disk: a fifth of what an order waited for. What they did on deletion is done by the head's deletion.
+-- found to the disk: a fifth of the time of an order's entry. What they did on deletion is done by the head's deletion.
 
 ALTER TABLE corral.audit_entries DROP CONSTRAINT audit_entries_user_id_fkey;
 ALTER TABLE corral.audit_pending DROP CONSTRAINT audit_pending_user_id_fkey;
