@@ -23,6 +23,7 @@ from corral.accounts.combined.today import read_cash_flows
 from corral.alpaca.orders import OrderQuery
 from corral.alpaca.portfolio_history import HistoryQuery
 from corral.credentials.management import load_active_credentials
+from corral_sandbox import Sandbox
 from tests.accounts.alpaca_lists import POSITION, fill, order
 from tests.conftest import Faults, Service, StartService
 from tests.people import Person, live_key, make_person, paper_key
@@ -81,8 +82,25 @@ class Accounts:
 @pytest.fixture
 async def accounts(forgetful: Service, faults: Faults) -> AsyncGenerator[Accounts]:
     """Two paper accounts and a live one, whose answers are not cached."""
-    async with make_person(forgetful, "alice") as person:
-        found = Accounts(person, faults, forgetful)
+    async with _two_on_paper_and_a_live_one(forgetful, faults) as found:
+        yield found
+
+
+@pytest.fixture
+async def unmoved_accounts(start_service: StartService, faults: Faults, still: Sandbox) -> AsyncGenerator[Accounts]:
+    """Such accounts at a broker where no price moves, because its clock stands still."""
+    hosts = {"alpaca_paper_url": still.paper_url, "alpaca_live_url": still.live_url}
+    async with (
+        start_service(cache_seconds=0, **hosts) as service,
+        _two_on_paper_and_a_live_one(service, faults) as found,
+    ):
+        yield found
+
+
+@asynccontextmanager
+async def _two_on_paper_and_a_live_one(service: Service, faults: Faults) -> AsyncGenerator[Accounts]:
+    async with make_person(service, "alice") as person:
+        found = Accounts(person, faults, service)
         for number, key_id in enumerate([paper_key(), paper_key(), live_key()]):
             await found.add(key_id, f"account {number}")
         yield found
@@ -313,7 +331,8 @@ async def test_a_user_without_accounts_has_empty_lists_and_files(alice: Person) 
             assert (await answered.text()).count("\r\n") == 1
 
 
-async def test_files_name_the_account_and_are_in_the_order_of_their_lists(accounts: Accounts) -> None:
+async def test_files_name_the_account_and_are_in_the_order_of_their_lists(unmoved_accounts: Accounts) -> None:
+    accounts = unmoved_accounts
     names = {credential_id: f"account {n}" for n, credential_id in enumerate(accounts.ids.values())}
     for path in ("orders", "activities"):
         rows = await accounts.file(f"{path}.csv")
