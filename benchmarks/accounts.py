@@ -8,7 +8,7 @@ from benchmarks.load import Question
 from corral.alpaca.environments import Environment
 from corral.credentials import queries
 from corral.credentials.management import MOST_CREDENTIALS
-from corral.credentials.sealed_keys import seal_keys
+from corral.credentials.reader import seal_keys
 from corral.credentials.validation import hint_of_key
 from corral.database.connection import Connection, Database, get_connection_with_rls
 from corral.identity import api_tokens, sign_in

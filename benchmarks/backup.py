@@ -19,7 +19,7 @@ import uvloop
 from benchmarks.audit import fill_trail
 from corral.alpaca.environments import Environment
 from corral.credentials.keyring_check import open_vault
-from corral.credentials.sealed_keys import seal_keys
+from corral.credentials.reader import seal_keys
 from corral.database.connection import Database, open_owner_connection
 from corral.database.embedded.instance import embedded_postgres
 from corral.database.migrate import apply_migrations

@@ -26,10 +26,11 @@ from corral.credentials.reader import CredentialReader
 from corral.credentials.rechecking import rechecking
 from corral.database.connection import USUAL_CONNECTIONS
 from corral.edge.error_handlers import install_problem_handlers
-from corral.edge.middleware import ASGIApp, Edge
+from corral.edge.middleware import ASGIApp, ByAddress, Edge
 from corral.edge.problems import PROBLEM_RESPONSES
 from corral.edge.request_state import Resources
-from corral.gateway.app import ByAddress, Gateway, gateway_edge, open_gateway
+from corral.gateway.app import PREFIX as GATEWAY_PREFIX
+from corral.gateway.app import Gateway, gateway_edge, open_gateway
 from corral.grants import routes as grant_routes
 from corral.grants.lookup import GrantReader
 from corral.health import routes as health
@@ -45,7 +46,7 @@ from corral.stream import routes as stream_routes
 from corral.stream.lifespan import StreamService, open_stream_service
 from corral.stream.sharing import open_sharing
 from corral.web import routes as web
-from corral.web.display import DisplayReader
+from corral.web.display import display_cookie_name, read_display
 from corral.web.page_user import SignInRequired, redirect_to_sign_in, unknown_page
 from corral.web.rendering import render_problem_page
 
@@ -146,11 +147,11 @@ def create_app(settings: Settings, state: State) -> ASGIApp:
             sandbox=state["sandbox"],
             session_cookie=session_cookie_name(settings.browser_url),
         ),
+        prepare_page=partial(read_display, cookie_name=display_cookie_name(settings.browser_url)),
         trusted_proxies=settings.trusted_networks,
     )
-    pages = DisplayReader(edge, public_url=settings.browser_url)  # around the edge, for problem pages too
     gateway = gateway_edge(state["gateway"], public_url=settings.browser_url)
-    return ByAddress(gateway, pages, gateway_url=settings.gateway_url)
+    return ByAddress(gateway, edge, prefix=GATEWAY_PREFIX, gateway_url=settings.gateway_url)
 
 
 def create_api(state: State | None = None) -> FastAPI:

@@ -47,39 +47,39 @@ def reported(*, limit: object = 200, remaining: object = 199, reset: object = NO
 
 
 def takes(budgets: Budgets, key: str, count: int) -> list[int]:
-    return [budgets.take(key) for _ in range(count)]
+    return [budgets.take_alone(key) for _ in range(count)]
 
 
 def test_the_default_is_two_hundred_requests_a_minute(budgets: Budgets, clock: Clock) -> None:
     assert takes(budgets, "alice", REQUESTS_PER_WINDOW) == [0] * REQUESTS_PER_WINDOW
-    assert budgets.take("alice") == 60
+    assert budgets.take_alone("alice") == 60
     clock.pass_by(59.5)
-    assert budgets.take("alice") == 1
+    assert budgets.take_alone("alice") == 1
     clock.pass_by(0.5)
-    assert budgets.take("alice") == 0
+    assert budgets.take_alone("alice") == 0
 
 
 def test_alice_does_not_use_up_bobs_budget(budgets: Budgets) -> None:
     takes(budgets, "alice", REQUESTS_PER_WINDOW)
-    assert budgets.take("alice") > 0
-    assert budgets.take("bob") == 0
+    assert budgets.take_alone("alice") > 0
+    assert budgets.take_alone("bob") == 0
 
 
 def test_requests_of_other_programs_are_counted(budgets: Budgets) -> None:
-    budgets.take("alice")
+    budgets.take_alone("alice")
     budgets.update("alice", reported(remaining=0))
-    assert budgets.take("alice") == 30
+    assert budgets.take_alone("alice") == 30
 
 
 def test_a_higher_limit_of_alpaca_is_used(budgets: Budgets) -> None:
-    budgets.take("alice")
+    budgets.take_alone("alice")
     budgets.update("alice", reported(limit=1000, remaining=999))
     assert takes(budgets, "alice", 999) == [0] * 999
-    assert budgets.take("alice") == 30
+    assert budgets.take_alone("alice") == 30
 
 
 def test_a_lower_limit_of_alpaca_is_used(budgets: Budgets) -> None:
-    budgets.take("alice")
+    budgets.take_alone("alice")
     budgets.update("alice", reported(limit=10, remaining=9))
     assert takes(budgets, "alice", 10) == [*[0] * 9, 30]
 
@@ -92,10 +92,10 @@ def test_responses_out_of_order_do_not_return_requests(budgets: Budgets) -> None
 
 
 def test_a_late_response_of_the_last_window_does_not_use_up_the_new_one(budgets: Budgets, clock: Clock) -> None:
-    budgets.take("alice")
+    budgets.take_alone("alice")
     budgets.update("alice", reported(remaining=0))
     clock.pass_by(30)
-    assert budgets.take("alice") == 0
+    assert budgets.take_alone("alice") == 0
     budgets.update("alice", reported(remaining=0))
     assert takes(budgets, "alice", REQUESTS_PER_WINDOW) == [*[0] * (REQUESTS_PER_WINDOW - 1), 60]
 
@@ -106,12 +106,12 @@ def test_a_new_window_starts_with_alpacas_numbers(budgets: Budgets, clock: Clock
     clock.pass_by(9)
     budgets.update("alice", reported(remaining=199, reset=NOON + 69))
     assert takes(budgets, "alice", 199) == [0] * 199
-    assert budgets.take("alice") == 60
+    assert budgets.take_alone("alice") == 60
 
 
 def test_a_request_that_was_not_sent_is_returned(budgets: Budgets) -> None:
     for _ in range(1_000):
-        assert budgets.take("alice") == 0
+        assert budgets.take_alone("alice") == 0
         budgets.give_back("alice")
     budgets.give_back("nobody")
 
@@ -119,23 +119,23 @@ def test_a_request_that_was_not_sent_is_returned(budgets: Budgets) -> None:
 @pytest.mark.parametrize("absurd", ["-1", str(10**18), "many", "", "1e3", "٣", "0x10", "1.5", " 7"])
 @pytest.mark.parametrize("name", ["limit", "remaining", "reset"])
 def test_absurd_figures_change_nothing(budgets: Budgets, name: str, absurd: str) -> None:
-    budgets.take("alice")
+    budgets.take_alone("alice")
     budgets.update("alice", reported(**{"limit": 200, "remaining": 199, "reset": NOON + 60, name: absurd}))
     assert takes(budgets, "alice", REQUESTS_PER_WINDOW) == [*[0] * (REQUESTS_PER_WINDOW - 1), 60]
 
 
 @pytest.mark.parametrize("limit", ["0", "1000001"])
 def test_an_absurd_limit_is_ignored(budgets: Budgets, limit: str) -> None:
-    budgets.take("alice")
+    budgets.take_alone("alice")
     budgets.update("alice", {"X-RateLimit-Limit": limit})
     assert takes(budgets, "alice", REQUESTS_PER_WINDOW)[-2:] == [0, 60]
 
 
 @pytest.mark.parametrize("skew", [-3600, 3600])
 def test_with_a_wrong_clock_the_minute_is_counted_here(budgets: Budgets, skew: int) -> None:
-    budgets.take("alice")
+    budgets.take_alone("alice")
     budgets.update("alice", reported(remaining=0, reset=NOON + 30 + skew))
-    assert budgets.take("alice") == 60
+    assert budgets.take_alone("alice") == 60
 
 
 @pytest.mark.parametrize(
@@ -158,30 +158,30 @@ def test_with_a_wrong_clock_the_minute_is_counted_here(budgets: Budgets, skew: i
 def test_after_a_429_nothing_is_sent_until_alpaca_accepts_requests(
     budgets: Budgets, clock: Clock, headers: dict[str, str], seconds: int
 ) -> None:
-    budgets.take("alice")
+    budgets.take_alone("alice")
     assert budgets.hold("alice", headers) == seconds
-    assert budgets.take("alice") == seconds
+    assert budgets.take_alone("alice") == seconds
     clock.pass_by(seconds - 0.01)
-    assert budgets.take("alice") == 1
+    assert budgets.take_alone("alice") == 1
     clock.pass_by(0.02)
-    assert budgets.take("alice") == 0
+    assert budgets.take_alone("alice") == 0
 
 
 def test_a_hold_outlasts_the_window_it_began_in(budgets: Budgets, clock: Clock) -> None:
-    budgets.take("alice")
+    budgets.take_alone("alice")
     clock.pass_by(59)
     budgets.hold("alice", {"Retry-After": "30"})
     clock.pass_by(2)
-    assert budgets.take("alice") == 28
+    assert budgets.take_alone("alice") == 28
 
 
 def test_idle_accounts_are_forgotten_and_busy_ones_are_bounded(budgets: Budgets, clock: Clock) -> None:
     for number in range(MOST_ACCOUNTS + 500):
-        budgets.take(number)
+        budgets.take_alone(number)
     windows = budgets._windows  # pyright: ignore[reportPrivateUsage]  # memory has no public face
     assert len(windows) == MOST_ACCOUNTS
     clock.pass_by(60)
-    budgets.take("alice")
+    budgets.take_alone("alice")
     assert list(windows) == ["alice"]
 
 
@@ -191,9 +191,9 @@ def test_a_busy_account_does_not_keep_idle_ones_in_memory(budgets: Budgets, cloc
     takes(budgets, "bob", 1)
     budgets.update("alice", reported(reset=NOON + 10))
     clock.pass_by(10)
-    budgets.take("alice")
+    budgets.take_alone("alice")
     clock.pass_by(50)
-    budgets.take("dave")
+    budgets.take_alone("dave")
     assert list(budgets._windows) == ["alice", "dave"]  # pyright: ignore[reportPrivateUsage]  # as above
 
 
@@ -205,9 +205,9 @@ def test_a_busy_account_does_not_keep_idle_ones_in_memory(budgets: Budgets, cloc
 )
 def test_no_header_breaks_the_counting(headers: dict[str, str]) -> None:
     budgets = budgets_on(Clock())
-    budgets.take("alice")
+    budgets.take_alone("alice")
     budgets.update("alice", headers)
-    assert 0 <= budgets.take("alice") <= 60
+    assert 0 <= budgets.take_alone("alice") <= 60
     assert 1 <= budgets.hold("alice", headers) <= 60
 
 
@@ -233,11 +233,11 @@ def test_nothing_is_left_after_a_429_and_never_less_than_zero(budgets: Budgets) 
 
 
 def test_callers_that_can_wait_leave_the_last_requests_of_a_minute_to_others(budgets: Budgets, clock: Clock) -> None:
-    patient = [budgets.take("alice", leaving=50) for _ in range(REQUESTS_PER_WINDOW - 49)]
+    patient = [budgets.take_alone("alice", leaving=50) for _ in range(REQUESTS_PER_WINDOW - 49)]
     assert patient == [0] * (REQUESTS_PER_WINDOW - 50) + [60]
     assert takes(budgets, "alice", 51) == [0] * 50 + [60]
     clock.pass_by(60)
-    assert budgets.take("alice", leaving=50) == 0
+    assert budgets.take_alone("alice", leaving=50) == 0
 
 
 def test_periodic_callers_use_half_of_the_limit_and_of_what_is_left(budgets: Budgets, clock: Clock) -> None:

@@ -22,7 +22,7 @@ from corral.backup.targets import Restoration, RestoreOutcome, restore_external
 from corral.backup.writing import write_backup
 from corral.credentials.keyring_check import open_vault
 from corral.credentials.queries import insert_credential
-from corral.credentials.sealed_keys import seal_keys
+from corral.credentials.reader import seal_keys
 from corral.database.connection import Database, get_connection_with_rls, open_owner_connection
 from corral.database.migrate import apply_migrations
 from corral.grants.access import Access

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corral.alpaca.rate_budget import Budgets
-from corral.alpaca.shared_budgets import SharedBudgets
 from corral.gateway.fair_share import FairShares, Share
 
 ANN, BEN, CAT = (UUID(int=number) for number in (1, 2, 3))
@@ -34,7 +33,7 @@ class Account:
 
     def __post_init__(self) -> None:
         self.budgets = Budgets(monotonic=lambda: self.now, wall=lambda: self.now)
-        self.shares = FairShares(SharedBudgets(self.budgets), wall=lambda: self.now)
+        self.shares = FairShares(self.budgets, wall=lambda: self.now)
 
     def ask(self, grant: UUID, *, closes: bool = False) -> Share:
         return at_once(self.shares.take("account", grant, is_closing=closes))
@@ -44,7 +43,7 @@ class Account:
         return sum(not self.ask(grant, closes=closes).retry_after for _ in range(times))
 
     def owner_asks(self, times: int) -> int:
-        return sum(not self.budgets.take("account") for _ in range(times))
+        return sum(not self.budgets.take_alone("account") for _ in range(times))
 
 
 @pytest.fixture

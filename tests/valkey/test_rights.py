@@ -6,7 +6,6 @@ from uuid import UUID
 
 import pytest
 
-from corral.alpaca.rate_budget import Budgets
 from corral.alpaca.shared_budgets import SharedBudgets
 from corral.gateway.fair_share import FairShares
 from corral.valkey.address import read_address
@@ -37,7 +36,7 @@ async def test_the_user_of_the_page_may_do_what_corral_does(
         server.ask("ACL", "SETUSER", "corral", "on", f">{PASSWORD}", *rights())
         url = f"valkey://corral:{PASSWORD}@127.0.0.1:{server.port}/{database}"
         async with open_valkey(read_address(url), vault) as valkey:
-            budgets = SharedBudgets(Budgets(), valkey)
+            budgets = SharedBudgets(valkey)
             shares = FairShares(budgets)
             for grant in (UUID(int=1), UUID(int=2)):
                 assert not (await shares.take(KEY, grant, is_closing=True)).retry_after

@@ -29,8 +29,8 @@ class Process:
     """What one process has of the budgets."""
 
     def __init__(self, valkey: Valkey | None, clock: "Clock | None" = None) -> None:
-        local = Budgets() if clock is None else Budgets(monotonic=clock.monotonic, wall=clock.wall)
-        self.budgets = SharedBudgets(local, valkey)
+        clocks = {} if clock is None else {"monotonic": clock.monotonic, "wall": clock.wall}
+        self.budgets = Budgets(**clocks) if valkey is None else SharedBudgets(valkey, **clocks)
         self.shares = FairShares(self.budgets) if clock is None else FairShares(self.budgets, wall=clock.wall)
 
     async def ask(self, grant: UUID, *, closes: bool = False) -> Share:
@@ -124,7 +124,7 @@ async def test_what_never_reached_alpaca_is_given_back_for_all(valkey: Valkey) -
     one.budgets.give_back(KEY)
     await settled(valkey)
     assert (await two.ask(ANN)).remaining == before.remaining, "one was given back, and one was taken"
-    assert two.budgets.local.minute(KEY).used == 1
+    assert two.budgets.minute(KEY).used == 1
 
 
 async def test_away_each_goes_on_from_the_count_of_all_and_back_with_the_larger(
@@ -138,16 +138,16 @@ async def test_away_each_goes_on_from_the_count_of_all_and_back_with_the_larger(
         await until(lambda: not valkey.is_here and not another.is_here, "away")
         assert await one.takes(30) == 30
         assert sum([not (await two.ask(ANN)).retry_after for _ in range(50)]) == 50
-        assert one.budgets.local.minute(KEY).used == 90
-        assert two.budgets.local.minute(KEY).used == 111
+        assert one.budgets.minute(KEY).used == 90
+        assert two.budgets.minute(KEY).used == 111
         server.start()  # with nothing in it
         await until(lambda: valkey.is_here and another.is_here, "back")
         await one.takes(1)
-        assert one.budgets.local.minute(KEY).used == 91
+        assert one.budgets.minute(KEY).used == 91
         await two.ask(BEN)
-        assert two.budgets.local.minute(KEY).used == 112
+        assert two.budgets.minute(KEY).used == 112
         await one.takes(1)
-        assert one.budgets.local.minute(KEY).used == 113
+        assert one.budgets.minute(KEY).used == 113
         assert (await one.ask(ANN)).limit == 80, "both grants are known, whichever process counted them"
 
 
@@ -176,7 +176,7 @@ async def test_a_server_that_fails_during_a_request_costs_it_nothing(
         asked = [asyncio.ensure_future(one.takes(1)) for _ in range(20)]
         assert await asyncio.gather(*asked) == [1] * 20
         assert not (await one.ask(ANN)).retry_after
-        assert one.budgets.local.minute(KEY).used == 22
+        assert one.budgets.minute(KEY).used == 22
         server.thaw()
 
 
@@ -282,6 +282,7 @@ async def _agree(valkey: Valkey, steps: list[tuple[object, ...]]) -> None:
     clock = Clock()
     alone, shared = Process(None, clock), Process(valkey, clock)
     await valkey.ask("DEL", valkey.names.key("budget", *KEY))
+    assert isinstance(shared.budgets, SharedBudgets)
     shared.budgets._merged[KEY] = valkey.times_away  # pyright: ignore[reportPrivateUsage]  # the server is what is tried
     for step in steps:
         await _turn(valkey, clock)

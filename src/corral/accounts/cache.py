@@ -204,11 +204,12 @@ class AnswerCache:
 
     async def _call(self, key: Key, question: _Question[Kept], *, is_refresh: bool) -> Kept:
         began, call = asyncio.get_running_loop().time(), asyncio.current_task()
-        scope = ShareScope(question.keep_seconds, is_refresh=is_refresh)
+        scope = None if self._shared is None else ShareScope(question.keep_seconds, is_refresh=is_refresh)
         try:
             answer = await question.fetch()
         finally:
-            scope.close()
+            if scope is not None:
+                scope.close()
             is_current = self._calls.get(key) is call
             if is_current:
                 del self._calls[key]
@@ -217,7 +218,7 @@ class AnswerCache:
         if not is_current:
             return answer
         self._forget(key)
-        seconds = question.keep_seconds - scope.age_seconds
+        seconds = question.keep_seconds - (scope.age_seconds if scope is not None else 0)
         if seconds > 0 and self._bytes_kept + answer.size <= self._most_bytes:
             self._keep(key, question, answer, seconds, asyncio.get_running_loop().time() - began)
         return answer

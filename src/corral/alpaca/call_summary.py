@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 SECONDS: Final = 60.0
 
 _log: "FilteringBoundLogger" = structlog.get_logger("corral.alpaca")
-_current: Final[ContextVar["CallSummary | None"]] = ContextVar("call_summary", default=None)
+
+CURRENT_SUMMARY: Final[ContextVar["CallSummary | None"]] = ContextVar("call_summary", default=None)
+"""The one that counts the calls of this task, if any."""
 
 
 @final
@@ -46,7 +48,7 @@ class CallSummary:
 
     def use(self) -> None:
         """From now on it counts the calls of this task and of those that it starts."""
-        _current.set(self)
+        CURRENT_SUMMARY.set(self)
 
     def note(
         self,
@@ -96,8 +98,3 @@ class CallSummary:
         self._calls = self._failed = 0
         self._slowest_ms = 0.0
         self._alpaca_request_id: str | None = None
-
-
-def current_summary() -> CallSummary | None:
-    """Returns the one that counts the calls of this task, if any."""
-    return _current.get()

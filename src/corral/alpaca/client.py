@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from uuid import UUID
 
 from corral.alpaca.activities import Activity, ActivityQuery, read_activities
-from corral.alpaca.call_summary import current_summary
+from corral.alpaca.call_summary import CURRENT_SUMMARY
 from corral.alpaca.calls import ApiRequest, Keys, RawAnswer
 from corral.alpaca.environments import Environment, Hosts
 from corral.alpaca.errors import AlpacaAuthError, AlpacaError, AlpacaServerError, NotAnAccount, ReadRefused, WrongShape
@@ -114,7 +114,7 @@ async def open_alpaca(
         requests = RequestRunner(
             session,
             hosts,
-            SharedBudgets(Budgets(), valkey),
+            Budgets() if valkey is None else SharedBudgets(valkey),
             None if valkey is None else SharedAnswers(valkey),
             timeout_seconds=timeout_seconds,
         )
@@ -129,7 +129,7 @@ class AlpacaClient:
         self._max_body_bytes = max_body_bytes
 
     @property
-    def budgets(self) -> SharedBudgets:
+    def budgets(self) -> Budgets:
         """The requests of all accounts' minutes, for callers that ask Alpaca by themselves."""
         return self._requests.budgets
 
@@ -289,7 +289,7 @@ class AlpacaClient:
         kind = NotAnAccount if isinstance(found, NotAnAccount) else WrongShape
         wrong = kind(found.fault, found.field, status=answer.status, alpaca_request_id=answer.alpaca_request_id)
         log_wrong_shape(request.environment, request.path, wrong)
-        if (summary := current_summary()) is not None:
+        if (summary := CURRENT_SUMMARY.get()) is not None:
             summary.note_unusable(request.path)
         raise wrong
 

@@ -12,7 +12,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Final, NamedTuple
+from uuid import UUID
 
 WINDOW_SECONDS: Final = 60
 REQUESTS_PER_WINDOW: Final = 200  # the default: https://alpaca.markets/support/usage-limit-api-calls
@@ -58,8 +59,20 @@ class _Window:
         return now >= self.ends_at and now >= self.held_until
 
 
+class Part(NamedTuple):
+    """A grant's part of the minute, as `gateway.fair_share.Share` has it. Seconds, the first one whole."""
+
+    wait: int
+    part: int
+    remaining: int
+    resets_in_seconds: float
+
+
 class Budgets:
-    """The windows of all accounts with requests within the last minute. Others use no memory."""
+    """The windows of all accounts with requests within the last minute. Others use no memory.
+
+    What this process counts is all there is; `SharedBudgets` counts for several processes.
+    """
 
     def __init__(
         self,
@@ -72,7 +85,26 @@ class Budgets:
         self._windows: OrderedDict[Hashable, _Window] = OrderedDict()
         self._numbers = itertools.count(1)
 
-    def take(self, key: Hashable, *, leaving: int = 0, is_reserved: bool = False) -> int:
+    async def take(self, key: Hashable, *, leaving: int = 0) -> int:
+        """As `take_alone`, for all processes that count together."""
+        return self.take_alone(key, leaving=leaving)
+
+    async def take_part(
+        self,
+        key: Hashable,  # noqa: ARG002 - one process decides alone
+        grant_id: UUID,  # noqa: ARG002 - as above
+        *,
+        is_closing: bool,  # noqa: ARG002 - as above
+        alone: Mapping[UUID, int],  # noqa: ARG002 - as above
+        alone_closing: int,  # noqa: ARG002 - as above
+    ) -> Part | None:
+        """Counts one request of a grant if it may be made now. Returns None if this process has to decide it alone.
+
+        `alone` is what this process has counted of each grant in its own minute, and `alone_closing` of it for closing.
+        """
+        return None
+
+    def take_alone(self, key: Hashable, *, leaving: int = 0, is_reserved: bool = False) -> int:
         """Counts one request and returns 0, or returns after how many seconds (1 to 60) there is one to take.
 
         Callers that can wait leave the last `leaving` requests of a minute to others. All leave what is reserved,
@@ -105,8 +137,8 @@ class Budgets:
         remaining = 0 if now < window.held_until else max(window.limit - window.used, 0)
         return BudgetLeft(window.limit, remaining, _whole_seconds(max(window.ends_at, window.held_until) - now))
 
-    def give_back(self, key: Hashable) -> None:
-        """Returns one request, if it never reached Alpaca."""
+    def give_back(self, key: Hashable, grant_id: UUID | None = None) -> None:  # noqa: ARG002 - all are one count here
+        """Returns one request, of this grant or of the owner, if it never reached Alpaca."""
         if (window := self._windows.get(key)) is not None and window.used:
             window.used -= 1
 

@@ -28,7 +28,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_
 from tenacity.wait import wait_random_exponential
 from yarl import URL
 
-from corral.alpaca.call_summary import current_summary
+from corral.alpaca.call_summary import CURRENT_SUMMARY
 from corral.alpaca.calls import ApiRequest, Keys, RawAnswer
 from corral.alpaca.environments import Environment, Hosts
 from corral.alpaca.errors import (
@@ -42,8 +42,8 @@ from corral.alpaca.errors import (
     Unreachable,
     WrongShape,
 )
+from corral.alpaca.rate_budget import Budgets
 from corral.alpaca.shared_answers import SharedAnswers
-from corral.alpaca.shared_budgets import SharedBudgets
 from corral.alpaca.transport import HungUp, failure_of
 from corral.logs import added_to_request_line
 
@@ -74,7 +74,7 @@ class RequestRunner:
         self,
         session: ClientSession,
         hosts: Hosts,
-        budgets: SharedBudgets,
+        budgets: Budgets,
         answers: SharedAnswers | None,
         *,
         timeout_seconds: float,
@@ -184,7 +184,7 @@ def _log_outcome(request: ApiRequest, outcome: RawAnswer | AlpacaError, attempts
     """
     milliseconds = round(seconds * 1000, 1)
     is_well = isinstance(outcome, RawAnswer) and outcome.status == HTTPStatus.OK
-    summary = current_summary()
+    summary = CURRENT_SUMMARY.get()
     is_no_news = summary is not None and summary.note(
         request.environment,
         request.path,

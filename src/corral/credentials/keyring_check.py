@@ -5,7 +5,7 @@ from pathlib import Path
 
 from corral.credentials import queries
 from corral.credentials.models import SealedCredential
-from corral.credentials.sealed_keys import open_keys
+from corral.credentials.reader import open_keys
 from corral.database.access_epoch import load_access_epoch
 from corral.database.connection import Database
 from corral.logs import get_logger

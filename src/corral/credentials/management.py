@@ -19,7 +19,7 @@ from corral.credentials.problems import (
     WrongAccount,
     WrongEnvironment,
 )
-from corral.credentials.sealed_keys import seal_keys
+from corral.credentials.reader import seal_keys
 from corral.credentials.validation import ValidatedKeys, hint_of_key, validate_keys
 from corral.database.connection import Connection, Database, get_connection_with_rls
 from corral.identity.models import AuthUser

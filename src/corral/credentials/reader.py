@@ -27,7 +27,6 @@ from corral.credentials.problems import (
     UpstreamFailed,
 )
 from corral.credentials.queries import AccessKey, CallerAndCredential
-from corral.credentials.sealed_keys import open_keys
 from corral.database.batching import BatchedLookup, WriteBehindBuffer
 from corral.database.connection import Database
 from corral.errors import InternalError
@@ -35,7 +34,7 @@ from corral.identity.problems import Unauthenticated
 from corral.identity.tokens import Presented
 from corral.logs import get_logger
 from corral.secret import Secret
-from corral.vault import SealBroken, Vault
+from corral.vault import Context, SealBroken, Vault
 
 _NOTE_USE_AFTER: Final = timedelta(minutes=1)  # the precision of "last used"
 
@@ -242,6 +241,29 @@ async def get_decrypted_alpaca_credential(
         yield api_key, secret_key
     finally:
         del api_key, secret_key
+
+
+def seal_keys(
+    vault: Vault, user_id: UUID, credential_id: UUID, environment: Environment, *, api_key: Secret, secret_key: Secret
+) -> tuple[bytes, bytes]:
+    """Returns key ID and secret, sealed in the only context in which they open."""
+    return (
+        vault.seal(_context(user_id, credential_id, environment, "api_key"), api_key),
+        vault.seal(_context(user_id, credential_id, environment, "secret_key"), secret_key),
+    )
+
+
+def open_keys(vault: Vault, credential: SealedCredential) -> tuple[Secret, Secret]:
+    """Returns key ID and secret. Raises SealBroken."""
+    owner, environment = credential.user_id, credential.credential_type
+    return (
+        vault.open(_context(owner, credential.id, environment, "api_key"), credential.api_key_sealed),
+        vault.open(_context(owner, credential.id, environment, "secret_key"), credential.secret_key_sealed),
+    )
+
+
+def _context(user_id: UUID, credential_id: UUID, environment: Environment, field: str) -> Context:
+    return Context("credential", (str(user_id), str(credential_id), environment.value, field))
 
 
 def refuse_another_account(credential: SealedCredential, account: AccountFacts) -> None:

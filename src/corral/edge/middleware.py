@@ -9,7 +9,8 @@ from contextlib import suppress
 from functools import partial
 from random import Random
 from time import perf_counter
-from typing import Any, Final
+from typing import Any, Final, final
+from urllib.parse import urlsplit
 
 from corral import logs
 from corral.edge.client_address import client_address
@@ -35,6 +36,7 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 RenderProblem = Callable[[Problem, str], tuple[int, Headers, bytes]]
 RenderPage = Callable[[Scope, Problem, str], tuple[int, Headers, bytes]]
 Admit = Callable[[Scope], bool]
+PreparePage = Callable[[Scope], object]
 
 MAX_BODY_BYTES: Final = 64 * 1024
 _LONGEST_LOGGED_PATH: Final = 256
@@ -48,11 +50,41 @@ _AT_MOST_ONCE: Final = frozenset(
 )
 
 
+@final
+class ByAddress:
+    """Sends requests for the gateway to the gateway, and all others to the rest of Corral.
+
+    The gateway's are those under its `prefix`, and all at `gateway_url`, the origin of its own: nothing else answers
+    there. `scope["corral.is_gateway_origin"]` tells it which of them.
+    """
+
+    def __init__(self, gateway: ASGIApp, others: ASGIApp, *, prefix: bytes, gateway_url: str | None) -> None:
+        self._gateway = gateway
+        self._others = others
+        self._prefix = prefix
+        self._host = urlsplit(gateway_url).netloc.lower().encode() if gateway_url else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._others(scope, receive, send)
+            return
+        is_own_origin = self._host is not None and self._is_own_origin(scope)
+        if is_own_origin or scope["raw_path"].startswith(self._prefix):
+            scope["corral.is_gateway_origin"] = is_own_origin
+            await self._gateway(scope, receive, send)
+        else:
+            await self._others(scope, receive, send)
+
+    def _is_own_origin(self, scope: Scope) -> bool:
+        return any(name == b"host" and value.lower() == self._host for name, value in scope["headers"])
+
+
 class Edge:
     """Wraps the whole application: `Edge(app, public_url="https://corral.example.com")`.
 
     `public_url` is Corral's address as browsers see it. A body of more than `max_body_bytes` is refused.
-    `problem_page` renders errors for browsers, with the request's scope; `render` those for programs. `admit` returns
+    `problem_page` renders errors for browsers, with the request's scope; `render` those for programs. `prepare_page` is
+    called first, but not for requests of the API. `admit` returns
     whether a body follows, and raises the Problem of a request that is refused; the default is `admit_request`.
     Behind `trusted_proxies`, `scope["client"]` becomes the client that they name. The user is logged if the application
     sets `scope["state"]["user_id"]`.
@@ -65,6 +97,7 @@ class Edge:
         public_url: str,
         max_body_bytes: int = MAX_BODY_BYTES,
         problem_page: RenderPage | None = None,
+        prepare_page: PreparePage | None = None,
         render: RenderProblem = render_problem,
         admit: Admit | None = None,
         trusted_proxies: Sequence[Network] = (),
@@ -72,6 +105,7 @@ class Edge:
         self._app = app
         self._trusted_proxies = trusted_proxies
         self._problem_page = problem_page
+        self._prepare_page = prepare_page
         self._render = render
         self._admit = admit or partial(
             admit_request, public_origin=origin_of(public_url), max_body_bytes=max_body_bytes
@@ -105,6 +139,8 @@ class Edge:
             render=self._renderer(scope),
         )
         try:
+            if self._prepare_page is not None and not scope["path"].startswith(_API):
+                self._prepare_page(scope)
             has_body = self._admit(scope)
             exchange.is_unread = has_body
             await self._app(scope, exchange.receive if has_body else receive, exchange.send)

@@ -9,8 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from time import perf_counter
-from typing import Final, final
-from urllib.parse import urlsplit
+from typing import Final, Self, final
 
 from corral.accounts.cache import AnswerCache
 from corral.alpaca.client import AlpacaClient
@@ -20,7 +19,7 @@ from corral.audit.trail import AuditTrail
 from corral.credentials.problems import CredentialInactive, CredentialRefused
 from corral.credentials.reader import FORWARD, CredentialReader, OpenCredential
 from corral.edge.client_address import client_address
-from corral.edge.middleware import ASGIApp, Edge, Receive, Scope, Send, admit_framing
+from corral.edge.middleware import Edge, Receive, Scope, Send, admit_framing
 from corral.edge.websocket import wants_websocket
 from corral.errors import BodyTooLarge, MalformedRequest, MethodNotAllowed, Problem
 from corral.gateway.access import check_access
@@ -48,8 +47,8 @@ from corral.identity.access_watch import AccessWatch
 from corral.settings import Network
 from corral.stream.feed import Feeds
 
-PREFIX: Final = b"/alpaca"
-DATA_PREFIX: Final = b"/alpaca/data"
+PREFIX: Final = b"/alpaca/"
+_DATA_PREFIX: Final = b"/alpaca/data/"
 _STREAMS: Final = frozenset({b"/stream", b"/stream/"})
 _OWN_STREAMS: Final = _STREAMS | {b"", b"/"}  # at the origin of its own
 _WITHOUT_ANSWER: Final = frozenset({"HEAD", "OPTIONS"})
@@ -68,52 +67,28 @@ class Address:
         path = self.target.partition(b"?")[0]
         return Host.TRADING in self.hosts and path in (_STREAMS if Host.DATA not in self.hosts else _OWN_STREAMS)
 
-
-@final
-class ByAddress:
-    """Sends requests for the gateway to the gateway, and all others to the rest of Corral.
-
-    At the origin of its own, nothing but the gateway answers.
-    """
-
-    def __init__(self, gateway: ASGIApp, others: ASGIApp, *, gateway_url: str | None) -> None:
-        self._gateway = gateway
-        self._others = others
-        self._host = urlsplit(gateway_url).netloc.lower().encode() if gateway_url else None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._others(scope, receive, send)
-            return
-        path: bytes = scope["raw_path"]
-        if self._host is not None and self._is_own_origin(scope):
-            scope["corral.gateway"] = Address(_with_query(path, scope), frozenset({Host.TRADING, Host.DATA}))
-        elif path.startswith(DATA_PREFIX + b"/"):
-            scope["corral.gateway"] = Address(_with_query(path[len(DATA_PREFIX) :], scope), frozenset({Host.DATA}))
-        elif path.startswith(PREFIX + b"/"):
-            scope["corral.gateway"] = Address(_with_query(path[len(PREFIX) :], scope), frozenset({Host.TRADING}))
+    @classmethod
+    def of(cls, scope: Scope) -> Self:
+        """At the origin of its own, the gateway has no prefix, and the operations of both hosts."""
+        path, query = scope["raw_path"], scope["query_string"]
+        if scope["corral.is_gateway_origin"]:
+            hosts = frozenset({Host.TRADING, Host.DATA})
+        elif path.startswith(_DATA_PREFIX):
+            path, hosts = path[len(_DATA_PREFIX) - 1 :], frozenset({Host.DATA})
         else:
-            await self._others(scope, receive, send)
-            return
-        await self._gateway(scope, receive, send)
-
-    def _is_own_origin(self, scope: Scope) -> bool:
-        return any(name == b"host" and value.lower() == self._host for name, value in scope["headers"])
-
-
-def _with_query(path: bytes, scope: Scope) -> bytes:
-    query: bytes = scope["query_string"]
-    return b"%b?%b" % (path, query) if query else path
+            path, hosts = path[len(PREFIX) - 1 :], frozenset({Host.TRADING})
+        return cls(b"%b?%b" % (path, query) if query else path, hosts)
 
 
 @final
 class ProgramRequest:
     """What a program asks. `address` is the client's, "" if it is unknown; `started` is by `perf_counter`."""
 
-    __slots__ = ("_content", "_problem", "_receive", "address", "scope", "started")
+    __slots__ = ("_content", "_problem", "_receive", "address", "asked_for", "scope", "started")
 
-    def __init__(self, scope: Scope, receive: Receive, address: str, started: float) -> None:
+    def __init__(self, scope: Scope, receive: Receive, asked_for: Address, address: str, started: float) -> None:
         self.scope = scope
+        self.asked_for = asked_for
         self.address = address
         self.started = started
         self._receive = receive
@@ -160,7 +135,8 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
-        if wants_websocket(scope) and scope["corral.gateway"].is_trade_stream:
+        asked_for = Address.of(scope)
+        if wants_websocket(scope) and asked_for.is_trade_stream:
             scope["route"] = _Logged("/alpaca/stream")
             self._streams.accept(scope)
             scope["corral.status"] = HTTPStatus.SWITCHING_PROTOCOLS.value
@@ -170,7 +146,7 @@ class Gateway:
         address = client_address(scope, self._trusted_proxies)
         shown = presented(scope["headers"])
         search = self._grants.search(shown.key_id, shown.secret_key.reveal(), address=address)
-        request = ProgramRequest(scope, receive, "" if address is None else str(address), started)
+        request = ProgramRequest(scope, receive, asked_for, "" if address is None else str(address), started)
         if scope["method"] != "GET" and await self._change_as_expected(request, search, send):
             return
         grant = await search.found()
@@ -218,7 +194,7 @@ class Gateway:
     async def _allowed(self, request: ProgramRequest, grant: Grant) -> GrantedRequest:
         """Raises the Problem of a request that the grant does not allow, that cannot be read, or has to wait."""
         try:
-            matched = _matched(request.scope)
+            matched = _matched(request)
             check_access(grant.access, matched.operation)
             credential = self._open(grant)
             body = read_body(matched.operation, await request.content())
@@ -251,12 +227,11 @@ class Gateway:
         )
 
 
-def _matched(scope: Scope) -> Match:
-    asked: Address = scope["corral.gateway"]
-    matched = match(scope["method"], asked.target)
-    if matched.operation.host not in asked.hosts:
+def _matched(request: ProgramRequest) -> Match:
+    matched = match(request.scope["method"], request.asked_for.target)
+    if matched.operation.host not in request.asked_for.hosts:
         raise _elsewhere(matched)
-    scope["route"] = _Logged(f"/alpaca{matched.operation.path}")
+    request.scope["route"] = _Logged(f"/alpaca{matched.operation.path}")
     return matched
 
 

@@ -13,8 +13,7 @@ from math import ceil
 from typing import Final, final
 from uuid import UUID
 
-from corral.alpaca.rate_budget import MOST_ACCOUNTS, Minute
-from corral.alpaca.shared_budgets import SharedBudgets
+from corral.alpaca.rate_budget import MOST_ACCOUNTS, Budgets, Minute
 
 _TENTH: Final = 10
 _LEAST_FOR_CLOSING: Final = 10
@@ -53,14 +52,14 @@ class FairShares:
 
     __slots__ = ("_accounts", "_budgets", "_wall")
 
-    def __init__(self, budgets: SharedBudgets, *, wall: Callable[[], float] = time.time) -> None:
+    def __init__(self, budgets: Budgets, *, wall: Callable[[], float] = time.time) -> None:
         self._budgets = budgets
         self._wall = wall
         self._accounts: OrderedDict[Hashable, _Account] = OrderedDict()
 
     async def take(self, key: Hashable, grant_id: UUID, *, is_closing: bool) -> Share:
         """Counts one request if this grant may make it now. `key` is that of the account and host in the budgets."""
-        counted = self._budgets.local.counted(key)
+        counted = self._budgets.counted(key)
         account = self._accounts.get(key)
         is_now = counted is not None and account is not None and account.number == counted[0].number
         shared = await self._budgets.take_part(
@@ -73,7 +72,7 @@ class FairShares:
         if shared is None:
             return self._take_alone(key, grant_id, is_closing=is_closing)
         if not shared.wait:  # for when Valkey is away, before this minute is over
-            account = self._account(key, self._budgets.local.minute(key).number)
+            account = self._account(key, self._budgets.minute(key).number)
             account.used[grant_id] += 1
             account.closing += is_closing
         resets_at = ceil(self._wall() + shared.resets_in_seconds)
@@ -88,12 +87,12 @@ class FairShares:
 
     def _take_alone(self, key: Hashable, grant_id: UUID, *, is_closing: bool) -> Share:
         """`shared_budgets.lua` does the same for all processes."""
-        budgets = self._budgets.local
+        budgets = self._budgets
         minute = budgets.minute(key)
         account = self._account(key, minute.number)
         division = _Division(minute, account, grant_id)
         may_ask = division.may_close() if is_closing else division.may_ask()
-        wait = budgets.take(key, is_reserved=True) if may_ask else max(1, ceil(minute.ends_in_seconds))
+        wait = budgets.take_alone(key, is_reserved=True) if may_ask else max(1, ceil(minute.ends_in_seconds))
         if not wait:
             account.used[grant_id] += 1
             account.closing += is_closing

@@ -13,8 +13,7 @@ from typing import Final
 
 from corral.edge.field_types import GRANT_KEY_ID_PREFIX, GRANT_SECRET_PREFIX
 from corral.grants.models import GrantTerms, SecretRow
-from corral.identity.token_form import TokenForm
-from corral.identity.tokens import sealed_moment
+from corral.identity.tokens import TokenForm, sealed_moment
 from corral.logs import get_logger
 from corral.vault import Vault
 

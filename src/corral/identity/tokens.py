@@ -7,11 +7,14 @@ A row is found by one keyed hash of the token. A second one, its seal, covers ev
 the keyring, write access to the database is not enough to create, move, extend or prolong one.
 """
 
+import secrets
+import string
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import final
+from typing import Final, final
 from uuid import UUID
 
 from starlette.requests import Request
@@ -23,17 +26,46 @@ from corral.identity import queries
 from corral.identity.models import ALL_SCOPES, AuthUser, Scope, is_idle_too_long, scopes_from_stored
 from corral.identity.problems import InsufficientScope, Unauthenticated
 from corral.identity.queries import SessionRow, TokenRow
-from corral.identity.token_form import TokenForm
 from corral.logs import get_logger
 from corral.vault import Vault
-
-_FORM = TokenForm("corral_", 32)
 
 # The precision of "last seen" and "last used", so that not every request causes a write.
 TOUCH_AFTER = timedelta(minutes=1)
 
+_ALPHABET: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_CHECKSUM_LENGTH: Final = 6
 
 _log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class TokenForm:
+    """The form of everything secret that Corral issues, also of what grants have.
+
+    `prefix` + `secret_length` base62 characters (5.95 bits each) + a 6-character checksum. The prefix lets secret
+    scanners find a leaked one. The checksum lets them, and us, recognize a mistyped or truncated one without asking the
+    database.
+    """
+
+    prefix: str
+    secret_length: int
+
+    def new(self) -> str:
+        secret = "".join(secrets.choice(_ALPHABET) for _ in range(self.secret_length))
+        return f"{self.prefix}{secret}{_checksum(secret)}"
+
+    def is_well_formed(self, text: str) -> bool:
+        body = text.removeprefix(self.prefix)
+        return (
+            text.startswith(self.prefix)
+            and len(body) == self.secret_length + _CHECKSUM_LENGTH
+            and body.isascii()
+            and body.isalnum()
+            and _checksum(body[: self.secret_length]) == body[self.secret_length :]
+        )
+
+
+_FORM: Final = TokenForm("corral_", 32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +168,16 @@ def new_token() -> str:
 
 def is_well_formed(token: str) -> bool:
     return _FORM.is_well_formed(token)
+
+
+def _checksum(secret: str) -> str:
+    """CRC-32 in base62. It detects typing errors only, so it need not be keyed."""
+    number = zlib.crc32(secret.encode())
+    digits: list[str] = []
+    for _ in range(_CHECKSUM_LENGTH):
+        number, digit = divmod(number, len(_ALPHABET))
+        digits.append(_ALPHABET[digit])
+    return "".join(reversed(digits))
 
 
 def sealed_moment(moment: datetime) -> str:

@@ -15,7 +15,7 @@ from starlette.requests import cookie_parser
 from starlette.responses import Response
 
 from corral.accounts.params import time_zones
-from corral.edge.middleware import ASGIApp, Receive, Scope, Send
+from corral.edge.middleware import Scope
 
 EXCHANGE_ZONE_NAME: Final = "America/New_York"
 MASK: Final = "\N{BULLET}" * 4  # in place of a hidden amount
@@ -121,21 +121,10 @@ def keep_display(display: Display, public_url: str, response: Response) -> None:
     )
 
 
-class DisplayReader:
-    """ASGI middleware: reads the cookie of every request except those of the API, which shows nothing."""
-
-    def __init__(self, app: ASGIApp, *, public_url: str) -> None:
-        self._app = app
-        self._cookie = display_cookie_name(public_url)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not scope["path"].startswith("/api/"):
-            use_display(self._read(scope))
-        await self._app(scope, receive, send)
-
-    def _read(self, scope: Scope) -> Display:
-        sent = "; ".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"cookie")
-        return parse_display(cookie_parser(sent).get(self._cookie, ""))
+def read_display(scope: Scope, *, cookie_name: str) -> None:
+    """Uses the preferences in the request's cookie, to be called before anything of it is shown."""
+    sent = "; ".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"cookie")
+    use_display(parse_display(cookie_parser(sent).get(cookie_name, "")))
 
 
 def _choice(choices: type[Choice], value: str | None, default: Choice) -> Choice:
