@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from statistics import median, quantiles
@@ -38,6 +39,7 @@ from corral_sandbox import serve_sandbox
 SERVICE, SANDBOX = Path(corral.__file__).parent, Path(corral_sandbox.__file__).parent
 _KEY_ID = "PKSTRUCTURE1"
 _SECRET = f"sandbox-secret-for-{_KEY_ID}"
+_CLOSED = datetime(2026, 11, 28, 15, tzinfo=UTC)  # a Saturday: the order is accepted, and waits for Monday
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ def _static(modules: list[Module]) -> Iterator[tuple[str, str]]:
 
 
 async def _traced(folder: Path) -> list[tuple[str, str]]:
-    async with serve_sandbox(port=0) as broker:
+    async with serve_sandbox(port=0, start=_CLOSED, speed=0) as broker:
         settings = Settings.model_validate(
             {
                 "data_dir": folder / "data",

@@ -11,7 +11,6 @@ from corral_sandbox.api import crypto_data, empty_data, option_data, stock_data
 from corral_sandbox.api import market_data_codes as codes
 from corral_sandbox.api.corporate_action_data import list_corporate_actions
 from corral_sandbox.api.market_data_query import DataRequest
-from corral_sandbox.broker.initial_state import KEY_ID_PREFIXES
 from corral_sandbox.errors import ApiError, EndpointNotFoundError, MethodNotAllowedError
 from corral_sandbox.http.access import RateLimit
 from corral_sandbox.http.data_access import authenticate_for_data, has_credentials
@@ -68,20 +67,9 @@ _HANDLERS: dict[str, _Handler] = {
 }
 DATA_ROUTES = Routes({pattern: {} for pattern in _HANDLERS})
 
-_PREFIXES = ("/v2/stocks/", "/v1beta1/", "/v1beta3/", "/v1/corporate-actions")
+# All paths of market data begin with one of these, and no others.
+DATA_PREFIXES = ("/v2/stocks/", "/v1beta1/", "/v1beta3/", "/v1/corporate-actions")
 _NEEDS_NO_KEYS = "/v1beta3/crypto/"
-
-
-def without_environment(path: str) -> str:
-    """Returns a path without /paper or /live."""
-    environment, _, rest = path[1:].partition("/")
-    return f"/{rest}" if environment in KEY_ID_PREFIXES else path
-
-
-def data_path(path: str) -> str | None:
-    """Returns the path of a request for market data, without /paper or /live; None for any other request."""
-    path = without_environment(path)
-    return path if path.startswith(_PREFIXES) else None
 
 
 class MarketDataApi:

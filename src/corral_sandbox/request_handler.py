@@ -24,7 +24,7 @@ from corral_sandbox.http.access import RequestCounts, claimed_key_id
 from corral_sandbox.http.journal import Journal, JournalEntry
 from corral_sandbox.http.requests import EventStream, Response, Route
 from corral_sandbox.market.time import Clock, format_timestamp
-from corral_sandbox.market_data_api import DATA_ROUTES, MarketDataApi, data_path, without_environment
+from corral_sandbox.market_data_api import DATA_PREFIXES, DATA_ROUTES, MarketDataApi
 from corral_sandbox.page.files import is_page, page_response
 from corral_sandbox.stream.data_feeds import DataFeed, feed_of
 from corral_sandbox.stream.market_data import MarketDataStreams
@@ -98,13 +98,13 @@ class RequestHandler:
 
     async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
         path = _normalized(request.rel_url.raw_path)
-        if "Upgrade" in request.headers and (feed := feed_of(without_environment(path))) is not None:
+        environment, rest = split_environment(path)
+        if "Upgrade" in request.headers and (feed := feed_of(rest)) is not None:
             return await self._handle_data_stream(request, feed)
-        if (asked := data_path(path)) is not None:
-            return await self._handle_market_data(request, asked)
+        if rest.startswith(DATA_PREFIXES):
+            return await self._handle_market_data(request, rest)
         if not path or path.startswith("/_"):
             return await self._handle_own(request, path)
-        environment, rest = split_environment(path)
         if rest == STREAM_PATH:
             return await self._handle_stream(request, environment)
         route = ROUTES.find(rest)
