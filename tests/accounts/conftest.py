@@ -2,21 +2,16 @@
 
 import json
 from collections.abc import AsyncGenerator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from corral_sandbox import Sandbox, serve_sandbox
 from tests.conftest import Faults, Service, StartService
 from tests.log_lines import LogSince
 from tests.people import Person, make_person, paper_key
 
 Json = dict[str, Any]
-
-# A Monday at half past ten in New York.
-_MONDAY = int(datetime(2026, 11, 23, 15, 30, tzinfo=UTC).timestamp()) * 1_000_000_000
 
 
 class Account:
@@ -61,28 +56,6 @@ class Account:
             assert answer.status == (refused or 200), await answer.text()
             assert answer.content_type == ("application/problem+json" if refused else "application/json")
             return await answer.json(content_type=None)
-
-
-class StoppedClock:
-    """A clock that a test moves: prices stay constant, and many orders have the same time."""
-
-    def __init__(self) -> None:
-        self.now = _MONDAY
-
-    def __call__(self) -> int:
-        return self.now
-
-
-@pytest.fixture
-def stopped_clock() -> StoppedClock:
-    return StoppedClock()
-
-
-@pytest.fixture
-async def still(stopped_clock: StoppedClock) -> AsyncGenerator[Sandbox]:
-    """A sandbox of its own, whose clock a test moves."""
-    async with serve_sandbox(port=0, clock=stopped_clock, rate_limit_per_minute=0, characters=True) as sandbox:
-        yield sandbox
 
 
 @pytest.fixture

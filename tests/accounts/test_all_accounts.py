@@ -6,11 +6,13 @@ import io
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from aiohttp import ClientPayloadError
+from aiohttp import ClientPayloadError, ClientSession
 from pydantic import BaseModel
 
 from corral.accounts.combined.equity import read_all_curves
@@ -23,12 +25,15 @@ from corral.accounts.combined.today import read_cash_flows
 from corral.alpaca.orders import OrderQuery
 from corral.alpaca.portfolio_history import HistoryQuery
 from corral.credentials.management import load_active_credentials
-from corral_sandbox import Sandbox
+from corral.database.embedded.instance import EmbeddedDatabase
+from corral_sandbox import Sandbox, serve_sandbox
 from tests.accounts.alpaca_lists import POSITION, fill, order
-from tests.conftest import Faults, Service, StartService
+from tests.conftest import Faults, Service, StartService, service_starter
 from tests.people import Person, live_key, make_person, paper_key
 
 Json = dict[str, Any]
+
+_MONDAY = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)  # half past ten in New York
 
 LISTS: Mapping[str, type[BaseModel]] = {
     "positions": AllPositionsList,
@@ -79,36 +84,43 @@ class Accounts:
             return list(csv.DictReader(io.StringIO(await answered.text(), newline="")))
 
 
+@pytest.fixture(scope="module")
+async def unmoved() -> AsyncGenerator[Sandbox]:
+    """A sandbox whose clock stands still: no price moves between two reads that are compared."""
+    async with serve_sandbox(port=0, start=_MONDAY, speed=0, characters=True) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="module")
+def start_unmoved(postgres: EmbeddedDatabase, unmoved: Sandbox, run_dir: Path) -> StartService:
+    return service_starter(postgres, unmoved, run_dir)
+
+
+@pytest.fixture(scope="module")
+async def unmoved_service(start_unmoved: StartService) -> AsyncGenerator[Service]:
+    async with start_unmoved(cache_seconds=0) as service:
+        yield service
+
+
 @pytest.fixture
-async def accounts(forgetful: Service, faults: Faults) -> AsyncGenerator[Accounts]:
+async def faults(unmoved: Sandbox) -> AsyncGenerator[Faults]:
+    async with ClientSession(unmoved.url) as client:
+        yield Faults(client)
+
+
+@pytest.fixture
+async def accounts(unmoved_service: Service, faults: Faults) -> AsyncGenerator[Accounts]:
     """Two paper accounts and a live one, whose answers are not cached."""
-    async with _two_on_paper_and_a_live_one(forgetful, faults) as found:
-        yield found
-
-
-@pytest.fixture
-async def unmoved_accounts(start_service: StartService, faults: Faults, still: Sandbox) -> AsyncGenerator[Accounts]:
-    """Such accounts at a broker where no price moves, because its clock stands still."""
-    hosts = {"alpaca_paper_url": still.paper_url, "alpaca_live_url": still.live_url}
-    async with (
-        start_service(cache_seconds=0, **hosts) as service,
-        _two_on_paper_and_a_live_one(service, faults) as found,
-    ):
-        yield found
-
-
-@asynccontextmanager
-async def _two_on_paper_and_a_live_one(service: Service, faults: Faults) -> AsyncGenerator[Accounts]:
-    async with make_person(service, "alice") as person:
-        found = Accounts(person, faults, service)
+    async with make_person(unmoved_service, "alice") as person:
+        found = Accounts(person, faults, unmoved_service)
         for number, key_id in enumerate([paper_key(), paper_key(), live_key()]):
             await found.add(key_id, f"account {number}")
         yield found
 
 
 @asynccontextmanager
-async def cached_accounts(start_service: StartService, faults: Faults) -> AsyncGenerator[Accounts]:
-    async with start_service(cache_seconds=60) as service, make_person(service, "alice") as person:
+async def cached_accounts(start_unmoved: StartService, faults: Faults) -> AsyncGenerator[Accounts]:
+    async with start_unmoved(cache_seconds=60) as service, make_person(service, "alice") as person:
         found = Accounts(person, faults, service)
         for key_id in (paper_key(), live_key()):
             await found.add(key_id)
@@ -243,8 +255,8 @@ async def test_a_cursor_outlives_an_account_that_goes_and_one_that_comes(account
     assert gone not in {item["credential_id"] for item in two["items"]}
 
 
-async def test_simultaneous_readers_share_calls_and_a_merged_value(start_service: StartService, faults: Faults) -> None:
-    async with cached_accounts(start_service, faults) as accounts:
+async def test_simultaneous_readers_share_calls_and_a_merged_value(start_unmoved: StartService, faults: Faults) -> None:
+    async with cached_accounts(start_unmoved, faults) as accounts:
         answers = await asyncio.gather(*(accounts.get("positions") for _ in range(5)))
         assert all(answer == answers[0] for answer in answers)
         for path in ("orders", "activities", "portfolio-history"):
@@ -331,8 +343,7 @@ async def test_a_user_without_accounts_has_empty_lists_and_files(alice: Person) 
             assert (await answered.text()).count("\r\n") == 1
 
 
-async def test_files_name_the_account_and_are_in_the_order_of_their_lists(unmoved_accounts: Accounts) -> None:
-    accounts = unmoved_accounts
+async def test_files_name_the_account_and_are_in_the_order_of_their_lists(accounts: Accounts) -> None:
     names = {credential_id: f"account {n}" for n, credential_id in enumerate(accounts.ids.values())}
     for path in ("orders", "activities"):
         rows = await accounts.file(f"{path}.csv")
@@ -441,8 +452,8 @@ async def test_an_account_of_which_a_point_cannot_be_read_is_not_in_the_curve(ac
     assert _codes(answered) == {accounts.ids[partly]: "upstream_failed"}
 
 
-async def test_pages_get_what_is_there_and_later_the_rest(start_service: StartService, faults: Faults) -> None:
-    async with cached_accounts(start_service, faults) as accounts:
+async def test_pages_get_what_is_there_and_later_the_rest(start_unmoved: StartService, faults: Faults) -> None:
+    async with cached_accounts(start_unmoved, faults) as accounts:
         slow, quick = accounts.ids
         await accounts.answer(slow, latency_ms=600)
         reader, database = accounts.service.services.state["accounts"], accounts.service.resources.database

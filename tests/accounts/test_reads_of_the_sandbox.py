@@ -4,24 +4,47 @@ import asyncio
 import csv
 import io
 from collections.abc import AsyncGenerator, Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any
 
 import pytest
 
-from corral_sandbox import Sandbox
-from tests.accounts.conftest import Account, StoppedClock
+from corral_sandbox import Sandbox, serve_sandbox
+from tests.accounts.conftest import Account
 from tests.conftest import Faults, StartService
 from tests.people import make_person
 from tests.sandbox.judges import of_the_sdk, sdk
 
 Json = dict[str, Any]
 
+# A Monday at half past ten in New York.
+_MONDAY = int(datetime(2026, 11, 23, 15, 30, tzinfo=UTC).timestamp()) * 1_000_000_000
 _RICH = "PKREADER0000"  # may trade, on margin
 _MINUTE = 60 * 1_000_000_000
 
 pytestmark = of_the_sdk
+
+
+class StoppedClock:
+    """A clock that a test moves: prices stay constant, and many orders have the same time."""
+
+    def __init__(self) -> None:
+        self.now = _MONDAY
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@pytest.fixture
+def stopped_clock() -> StoppedClock:
+    return StoppedClock()
+
+
+@pytest.fixture
+async def still(stopped_clock: StoppedClock) -> AsyncGenerator[Sandbox]:
+    async with serve_sandbox(port=0, clock=stopped_clock, rate_limit_per_minute=0, characters=True) as sandbox:
+        yield sandbox
 
 
 @pytest.fixture
