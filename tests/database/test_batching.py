@@ -7,18 +7,18 @@ from typing import cast
 
 import pytest
 
-from corral.database.batching import KEYS_PER_BATCH, MOST_PASSES, SHARE_OF_A_BATCH, BatchedLookup
+from corral.database.batching import KEYS_PER_BATCH, MOST_PASSES, MOST_QUERIES, SHARE_OF_A_BATCH, BatchedLookup
 from corral.database.connection import Connection
 
 
 class Table:
-    """A table behind a slow connection, which records the keys of every query."""
+    """A table behind slow connections, which records the keys of every query."""
 
     def __init__(self) -> None:
         self.rows: dict[int, str] = {}
         self.trips: list[list[int]] = []
         self.road = asyncio.Event()
-        self.connections = 0
+        self.queries_of: list[int] = []  # for each connection, how many it made
         self.refusal: Exception | None = None
         self.failure: Exception | None = None
 
@@ -30,13 +30,14 @@ class Table:
         await asyncio.sleep(0)
         if self.refusal:
             raise self.refusal
-        self.connections += 1
-        yield cast("Connection", self)
+        self.queries_of.append(0)
+        yield cast("Connection", len(self.queries_of) - 1)
 
     async def fetch_many(self, connection: Connection, keys: Sequence[int]) -> Mapping[int, str]:
-        assert connection is self
+        self.queries_of[cast("int", connection)] += 1
         self.trips.append(list(keys))
         found = {key: self.rows[key] for key in keys if key in self.rows}
+        await asyncio.sleep(0)
         await self.road.wait()
         if self.failure:
             raise self.failure
@@ -78,7 +79,6 @@ async def test_a_longer_queue_makes_larger_batches_in_order_of_arrival(table: Ta
     assert [key for trip in table.trips for key in trip] == list(keys)
     assert [len(trip) for trip in table.trips][:3] == [10, 10, 9]
     assert len(table.trips) < 60
-    assert table.connections == 1
 
 
 async def test_a_lookup_before_the_query_is_sent_joins_the_batch(table: Table) -> None:
@@ -104,13 +104,14 @@ async def test_no_lookup_is_answered_by_an_earlier_query(table: Table) -> None:
     assert (await early, await late) == ("allowed", None)
 
 
-async def test_only_one_query_runs_at_a_time(table: Table) -> None:
-    lookup = table.lookup()
+@pytest.mark.parametrize("gathers", [False, True])
+async def test_few_queries_run_at_a_time(table: Table, *, gathers: bool) -> None:
+    lookup = table.lookup(gathers=gathers)
     tasks: list[asyncio.Task[str | None]] = []
     for key in range(10):
         tasks.append(await ask(lookup, key))
         await asyncio.sleep(0.001)
-    assert len(table.trips) == 1
+    assert len(table.trips) == (1 if gathers else MOST_QUERIES)
     table.road.set()
     await asyncio.gather(*tasks)
     assert [key for trip in table.trips for key in trip] == list(range(10))
@@ -171,11 +172,33 @@ async def test_without_a_connection_all_waiting_lookups_fail_and_the_next_one_tr
     assert reported == 40 * [table.refusal]
     table.refusal = None
     assert await lookup(40) is None
-    assert (table.connections, table.trips) == (1, [[40]])
+    assert (table.queries_of, table.trips) == ([1], [[40]])
+
+
+async def test_a_second_query_that_has_no_connection_fails_no_lookup_of_the_first(table: Table) -> None:
+    lookup = table.lookup()
+    early = await ask(lookup, 1)
+    await asyncio.sleep(0.001)
+    table.refusal = ConnectionRefusedError()
+    late = [await ask(lookup, key) for key in (2, 3)]
+    await asyncio.sleep(0.001)
+    table.road.set()
+    assert await asyncio.gather(early, *late) == [None, None, None]
+    assert table.queries_of == [3]
+
+
+async def test_a_second_query_gives_its_connection_back_after_one_batch(table: Table) -> None:
+    """Whoever else waits for one is not kept waiting by it as long as look-ups come."""
+    lookup = table.lookup()
+    table.road.set()
+    await asyncio.gather(*map(lookup, range(10 * SHARE_OF_A_BATCH)))
+    first, *others = table.queries_of
+    assert first > len(table.trips) / 3
+    assert set(others) == {1}
 
 
 async def test_a_failed_query_fails_only_its_own_lookups(table: Table) -> None:
-    lookup = table.lookup()
+    lookup = table.lookup(gathers=True)  # it makes one query at a time
     table.failure = ConnectionResetError()
     first = await ask(lookup, 1)
     await asyncio.sleep(0.001)
@@ -185,7 +208,7 @@ async def test_a_failed_query_fails_only_its_own_lookups(table: Table) -> None:
         await first
     table.failure = None
     assert await second is None
-    assert table.connections == 2
+    assert table.queries_of == [1, 1]
 
 
 async def test_a_cancelled_lookup_does_not_affect_the_others(table: Table) -> None:
@@ -215,8 +238,7 @@ async def test_a_cancelled_query_cancels_its_lookups(table: Table) -> None:
     lookup = table.lookup()
     waiting = await ask(lookup, 1)
     await asyncio.sleep(0.001)
-    trip = lookup._flushing  # pyright: ignore[reportPrivateUsage]  # nothing else can end one
-    assert trip is not None
+    (trip,) = lookup._flushing  # pyright: ignore[reportPrivateUsage]  # nothing else can end one
     trip.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting

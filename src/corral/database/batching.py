@@ -23,6 +23,11 @@ Found = TypeVar("Found")
 SHARE_OF_A_BATCH = 16
 KEYS_PER_BATCH = 200  # at most
 
+# So many queries of one kind are under way at most. With one at a time, requests that come one by one wait, because a
+# query takes about as long as passes until the next request. The second one gives its connection back after one batch,
+# so that whoever else wants it has their turn.
+MOST_QUERIES = 2
+
 # Requests that will not call Alpaca are better batched. Such a query is sent after this many passes of the event loop
 # without a further caller, because then no request is about to make one, and at once when enough keys wait. It takes
 # half of them: the others are looked up while its callers are served, so that neither the database nor this process
@@ -42,7 +47,7 @@ class BatchedLookup(Generic[Key, Found]):
     """`await lookup(key)` returns what `fetch_many` found for the key, or None.
 
     Belongs to one event loop. Consecutive queries share a connection. If a query fails, only its callers get the
-    error. One that `gathers` waits briefly for further callers.
+    error. One that `gathers` waits briefly for further callers, and makes one query at a time.
     """
 
     __slots__ = ("_callers", "_connect", "_fetch_many", "_flushing", "_gathers", "_waiting")
@@ -59,7 +64,7 @@ class BatchedLookup(Generic[Key, Found]):
         self._gathers = gathers
         self._callers = 0  # so far
         self._waiting: dict[Key, list[asyncio.Future[Found | None]]] = {}
-        self._flushing: asyncio.Task[None] | None = None  # one at a time, until no key waits
+        self._flushing: set[asyncio.Task[bool]] = set()
 
     async def __call__(self, key: Key) -> Found | None:
         return await self.start(key)
@@ -78,11 +83,16 @@ class BatchedLookup(Generic[Key, Found]):
         return result
 
     def _start_flush(self) -> None:
-        if self._waiting and self._flushing is None:
-            self._flushing = asyncio.get_running_loop().create_task(self._flush())
-            self._flushing.add_done_callback(self._finish_flush)
+        if self._waiting and len(self._flushing) < (1 if self._gathers else MOST_QUERIES):
+            flush = asyncio.get_running_loop().create_task(self._flush(is_helping=bool(self._flushing)))
+            self._flushing.add(flush)
+            flush.add_done_callback(self._finish_flush)
 
-    async def _flush(self) -> None:
+    async def _flush(self, *, is_helping: bool) -> bool:
+        """Makes queries until no key waits, or one if it helps another. Returns whether none of them failed.
+
+        Without a connection it leaves the keys to the one that it helps.
+        """
         batch: dict[Key, list[asyncio.Future[Found | None]]] = {}
         try:
             async with self._connect() as connection:
@@ -91,11 +101,15 @@ class BatchedLookup(Generic[Key, Found]):
                         await self._gather_callers()
                     batch = self._take_batch()
                     _resolve(batch, await self._fetch_many(connection, list(batch)))
-                    await asyncio.sleep(0)  # who waited for this goes on before the connection is given back
+                    if is_helping:
+                        break
+                await asyncio.sleep(0)  # who waited for this goes on before the connection is given back
         except BaseException as error:
-            _fail_all(batch or self._take_all(), error)
+            _fail_all(batch if batch or is_helping else self._take_all(), error)
             if not isinstance(error, Exception):
                 raise
+            return False
+        return True
 
     async def _gather_callers(self) -> None:
         quiet = 0
@@ -117,9 +131,11 @@ class BatchedLookup(Generic[Key, Found]):
         batch, self._waiting = self._waiting, {}
         return batch
 
-    def _finish_flush(self, _: asyncio.Task[None]) -> None:
-        self._flushing = None
-        self._start_flush()
+    def _finish_flush(self, flush: asyncio.Task[bool]) -> None:
+        self._flushing.discard(flush)
+        # One that failed beside another does not begin again at once: there may be no connection for it.
+        if not self._flushing or (not flush.cancelled() and flush.result()):
+            self._start_flush()
 
 
 @final
