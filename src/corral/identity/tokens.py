@@ -88,6 +88,7 @@ class Authenticator:
         self._find_token = BatchedLookup(database.connection, queries.find_api_tokens)
         self._seen = WriteBehindBuffer(partial(queries.note_sessions_seen, database))
         self._used = WriteBehindBuffer(partial(queries.note_api_tokens_used, database))
+        self._last_verified: tuple[SessionRow | TokenRow, AuthUser] | None = None
 
     def presented(self, request: Request) -> Presented:
         """Raises Unauthenticated. With an Authorization header the cookie is ignored."""
@@ -111,10 +112,19 @@ class Authenticator:
         raise Unauthenticated
 
     def verify(self, presented: Presented, row: SessionRow | TokenRow) -> AuthUser:
-        """Returns the user of a row that was loaded for this request. Raises Unauthenticated if its seal is invalid."""
+        """Returns the user of a row that was loaded for this request. Raises Unauthenticated if its seal is invalid.
+
+        Requests with the same token that shared a query have the same row: it is verified for the first of them.
+        """
+        last = self._last_verified
+        if last is not None and last[0] is row and row.lookup in presented.lookups:
+            return last[1]
         if isinstance(row, SessionRow):
-            return self._verify_session(presented.value, row)
-        return self._verify_token(presented.value, row)
+            user = self._verify_session(presented.value, row)
+        else:
+            user = self._verify_token(presented.value, row)
+        self._last_verified = row, user
+        return user
 
     async def authenticate_token(self, token: str) -> AuthUser:
         return await self.authenticate(self._presented_token(token))
