@@ -52,7 +52,9 @@ async def test_a_host_that_says_nothing_costs_a_part_of_the_time_and_is_tried_la
     dead = f"postgresql://corral_app@127.0.0.1:{silent}/corral"
     hosts = DatabaseHosts(own)
     hosts._addresses = [dead, own]  # pyright: ignore[reportPrivateUsage]
-    connections = await asyncio.gather(*(hosts.connect() for _ in range(3)))  # they move on from it once, not thrice
+    async with asyncio.timeout(30):
+        tries = (hosts.connect(timeout=3600) for _ in range(3))
+        connections = await asyncio.gather(*tries)  # they move on from it once, not thrice
     assert hosts._addresses == [own, dead]  # pyright: ignore[reportPrivateUsage]
     for connection in connections:
         await connection.close()
