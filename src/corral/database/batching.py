@@ -24,9 +24,10 @@ SHARE_OF_A_BATCH = 16
 KEYS_PER_BATCH = 200  # at most
 
 # So many queries of one kind are under way at most. With one at a time, requests that come one by one wait, because a
-# query takes about as long as passes until the next request. The second one gives its connection back after one batch,
-# so that whoever else wants it has their turn.
+# query takes about as long as passes until the next request. The second one gives its connection back after some
+# batches, so that whoever else wants it has their turn.
 MOST_QUERIES = 2
+MOST_BATCHES = 16
 
 # Requests that will not call Alpaca are better batched. Such a query is sent after this many passes of the event loop
 # without a further caller, because then no request is about to make one, and at once when enough keys wait. It takes
@@ -89,20 +90,20 @@ class BatchedLookup(Generic[Key, Found]):
             flush.add_done_callback(self._finish_flush)
 
     async def _flush(self, *, is_helping: bool) -> bool:
-        """Makes queries until no key waits, or one if it helps another. Returns whether none of them failed.
+        """Makes queries until no key waits, or some if it helps another. Returns whether none of them failed.
 
-        Without a connection it leaves the keys to the one that it helps.
+        Without a connection, one that helps leaves the keys to the other.
         """
         batch: dict[Key, list[asyncio.Future[Found | None]]] = {}
         try:
             async with self._connect() as connection:
-                while self._waiting:
+                batches = 0
+                while self._waiting and (not is_helping or batches < MOST_BATCHES):
                     if self._gathers:
                         await self._gather_callers()
                     batch = self._take_batch()
                     _resolve(batch, await self._fetch_many(connection, list(batch)))
-                    if is_helping:
-                        break
+                    batches += 1
                 await asyncio.sleep(0)  # who waited for this goes on before the connection is given back
         except BaseException as error:
             _fail_all(batch if batch or is_helping else self._take_all(), error)
