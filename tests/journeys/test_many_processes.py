@@ -67,8 +67,8 @@ async def until_summed(sse: SseClient, credential: dict[str, Any], who: Trader) 
     await sse.wait_for(lambda: filled_by_order(sse, credential["id"]) == truth, patience=PATIENCE)
 
 
-async def has_ended_when_summed(sse: SseClient, credential: dict[str, Any], who: Trader) -> bool:
-    """Waits for the one or the other, the sum or the end."""
+async def ended_before_summed(sse: SseClient, credential: dict[str, Any], who: Trader) -> bool:
+    """Waits until every fill is told or the stream has ended. Returns whether it ended first."""
     truth = filled(await who.orders())
     await sse.wait_for(
         lambda: sse.ended_at is not None or filled_by_order(sse, credential["id"]) == truth, patience=PATIENCE
@@ -126,7 +126,7 @@ async def test_a_process_that_was_stopped_for_a_while_neither_asks_nor_tells_any
         first.process.send_signal(signal.SIGCONT)
         await her.order(qty="0.003")
         await until_summed(stays, credential, her)
-        if await has_ended_when_summed(paused, credential, her):  # it was asking who may go on when it was stopped
+        if await ended_before_summed(paused, credential, her):  # it was asking who may go on when it was stopped
             assert [event.data["code"] for event in paused.of("problem")][-1:] == ["database_unavailable"]
             back = await fleet.listen(first_url, alice, paused.last_id)
             back.heard[:0] = paused.heard

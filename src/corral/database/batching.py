@@ -24,8 +24,8 @@ SHARE_OF_A_BATCH = 16
 KEYS_PER_BATCH = 200  # at most
 
 # So many queries of one kind are under way at most. With one at a time, requests that come one by one wait, because a
-# query takes about as long as passes until the next request. The second one gives its connection back after some
-# batches, so that whoever else wants it has their turn.
+# query takes about as long as passes until the next request. The second one gives its connection back after
+# MOST_BATCHES, so that others have their turn.
 MOST_QUERIES = 2
 MOST_BATCHES = 16
 

@@ -84,10 +84,9 @@ class Edge:
 
     `public_url` is Corral's address as browsers see it. A body of more than `max_body_bytes` is refused.
     `problem_page` renders errors for browsers, with the request's scope; `render` those for programs. `prepare_page` is
-    called first, but not for requests of the API. `admit` returns
-    whether a body follows, and raises the Problem of a request that is refused; the default is `admit_request`.
-    Behind `trusted_proxies`, `scope["client"]` becomes the client that they name. The user is logged if the application
-    sets `scope["state"]["user_id"]`.
+    called first, but not for requests of the API. `admit` returns whether a body follows, and raises the Problem of a
+    request that is refused; the default is `admit_request`. Behind `trusted_proxies`, `scope["client"]` becomes the
+    client that they name. The user is logged if the application sets `scope["state"]["user_id"]`.
     """
 
     def __init__(
