@@ -86,7 +86,7 @@ class RequestHandler:
                 ).handle,
             },
             access,
-            self.clock.turn,
+            clock.turn,
         )
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -133,7 +133,7 @@ class RequestHandler:
             response = self._replacement(fault, request.headers)
             if response is None or (fault is not None and fault.after):
                 outcome = fault.order.to_outcome() if fault and fault.order else None
-                await self.clock.turn()
+                await self._clock.turn()
                 done = self._api.handle(
                     environment, method, route, request.headers, query_string=query, body=body, order_outcome=outcome
                 )
@@ -153,7 +153,7 @@ class RequestHandler:
             await self._delay(fault)
             response = self._replacement(fault, request.headers)
             if response is None:
-                await self.clock.turn()
+                await self._clock.turn()
                 response = await self._data_api.handle(method, route, request.headers, query)
             return await self._send(request, response, fault, entry)
 
@@ -205,8 +205,9 @@ class RequestHandler:
             apply_fault(response, fault)
         response.body = response.to_bytes()
         if fault is None:
+            sent = response.to_web()
             self._journal.finish(entry, response.status, response.body)
-            return response.to_web()
+            return sent
         is_answered = fault.cut != "before_headers"
         self._journal.finish(entry, response.status if is_answered else None, response.body if is_answered else b"")
         return await send_response(request, response, fault)

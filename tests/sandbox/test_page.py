@@ -7,7 +7,7 @@ import pytest
 from aiohttp import ClientSession
 
 from corral_sandbox import Sandbox, secret_of
-from corral_sandbox.broker.initial_state import is_key_id
+from corral_sandbox.http.access import is_key_id
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 NOT_FOUND = {"message": "endpoint not found."}

@@ -187,6 +187,9 @@ def _stop_loss(body: _StopLoss | None) -> StopLossLeg | None:
     return StopLossLeg(body.stop_price, body.limit_price)
 
 
+_LEFT_OUT_IF_NULL = ("position_intent", "expires_at", "group_id", "group_role", "ratio_qty")
+
+
 def order_document(order: BrokerOrder, *, nested: bool = True, peak: Decimal | None = None) -> dict[str, object]:
     """Returns every field; one that does not apply is null, or left out where Alpaca leaves it out.
 
@@ -195,16 +198,17 @@ def order_document(order: BrokerOrder, *, nested: bool = True, peak: Decimal | N
     """
     order_request, asset = order.request, order.request.asset
     legs = order.nested_legs if nested or order.legs else []
+    leg_documents = [order_document(leg) for leg in legs] or None
     average, stop_price = order.filled_average, _stop_price(order, peak)
-    leg_documents, where_it_applies = [order_document(leg) for leg in legs] or None, _where_it_applies(order)
     kind = order_request.type if order.ratio is None else ""
-    return {
+    document: dict[str, object] = {
         "id": order.id,
         "client_order_id": order.client_order_id,
         "created_at": format_timestamp(order.submitted_at),
         "updated_at": format_timestamp(order.updated_at),
         "submitted_at": format_timestamp(order.submitted_at),
         "filled_at": format_optional_timestamp(order.filled_at if order.status == "filled" else None),
+        "expires_at": format_optional_timestamp(order.expires_at),
         "expired_at": format_optional_timestamp(order.expired_at),
         "canceled_at": format_optional_timestamp(order.canceled_at),
         "failed_at": format_optional_timestamp(order.failed_at),
@@ -233,8 +237,15 @@ def order_document(order: BrokerOrder, *, nested: bool = True, peak: Decimal | N
         "hwm": format_optional_amount(peak or order.peak),
         "subtag": None,
         "source": None,
-        **where_it_applies,
+        "position_intent": order_request.intent,
+        "group_id": order.group.id if order.group else None,
+        "group_role": order.role,
+        "ratio_qty": format_optional_amount(order.ratio),
     }
+    for name in _LEFT_OUT_IF_NULL:
+        if document[name] is None:
+            del document[name]
+    return document
 
 
 def _stop_price(order: BrokerOrder, peak: Decimal | None) -> Decimal | None:
@@ -243,14 +254,3 @@ def _stop_price(order: BrokerOrder, peak: Decimal | None) -> Decimal | None:
     if order.request.type == "trailing_stop" and best is not None:
         return order.request.trailing_stop(best)
     return order.request.stop_price
-
-
-def _where_it_applies(order: BrokerOrder) -> dict[str, object]:
-    fields = {
-        "position_intent": order.request.intent,
-        "expires_at": format_optional_timestamp(order.expires_at),
-        "group_id": order.group.id if order.group else None,
-        "group_role": order.role,
-        "ratio_qty": format_optional_amount(order.ratio),
-    }
-    return {name: value for name, value in fields.items() if value is not None}

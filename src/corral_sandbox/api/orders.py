@@ -95,7 +95,7 @@ def cancel_all_orders(request: Request) -> Response:
 
 
 def cancel_all(manager: OrderManager, now: int) -> list[BrokerOrder]:
-    canceled = list(manager.open_orders())
+    canceled = list(manager.open_orders)
     for order in canceled:
         if order.is_open:
             manager.cancel(order, now)

@@ -14,8 +14,8 @@ from corral_sandbox.broker.account_settings import AccountConfigurations, Watchl
 from corral_sandbox.broker.characters import open_account_with_character
 from corral_sandbox.broker.initial_state import AccountTerms, initial_value_at, open_plain_account
 from corral_sandbox.broker.ledger import AccountValue, value_of
-from corral_sandbox.broker.matching import LIQUIDITY
-from corral_sandbox.broker.order_manager import Depth, EventListener, ExecutionListener, OrderManager
+from corral_sandbox.broker.matching import LIQUIDITY, Depth
+from corral_sandbox.broker.order_manager import EventListener, ExecutionListener, OrderManager
 from corral_sandbox.market.money import EXACT
 from corral_sandbox.market.prices import Market
 from corral_sandbox.market.time import Clock

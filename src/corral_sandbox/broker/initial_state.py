@@ -1,6 +1,5 @@
 """The state in which an account opens, and the history that led to it: deposit, orders and executions."""
 
-import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,8 +16,6 @@ KEY_ID_PREFIXES = {"paper": "PK", "live": "AK"}
 RESTRICTIONS = ("trading_blocked", "account_blocked", "transfers_blocked", "trade_suspended_by_user")
 ACTIVE = "ACTIVE"
 
-KEY_ID_PATTERN = "(PK|AK)[A-Z0-9]{6,38}"
-_KEY_ID = re.compile(KEY_ID_PATTERN)
 _ACCOUNT_IDS = uuid5(NAMESPACE_URL, "urn:corral:sandbox:account")
 
 PLAIN_CASH = Decimal(100_000)
@@ -26,10 +23,6 @@ PLAIN_MULTIPLIER = 4
 PLAIN_OPTIONS_LEVEL = 3
 # Before anything that a test looks at: Alpaca's own market data begin in 2016.
 PLAIN_CREATED_AT = datetime(2016, 1, 4, 14, 30, tzinfo=UTC)
-
-
-def is_key_id(text: str) -> bool:
-    return _KEY_ID.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)

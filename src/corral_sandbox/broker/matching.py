@@ -6,16 +6,20 @@ when the price reaches it. `depth` is how many dollars of an order the market fi
 the next fill comes `LIQUIDITY_RETURNS_AFTER` later. With a depth of None it fills all of it at once.
 """
 
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from decimal import ROUND_DOWN, Decimal
 from typing import Literal, NamedTuple
 
-from corral_sandbox.broker.orders import BrokerOrder, OrderOutcome, OrderRequest, can_trade, next_opening, window_of
+from corral_sandbox.broker.orders import BrokerOrder, OrderOutcome, OrderRequest, can_trade, release_time, window_of
 from corral_sandbox.broker.price_search import Bounds, first_drop_to_stop, first_time, highest
 from corral_sandbox.market.money import BILLIONTH, ZERO
 from corral_sandbox.market.option_contracts import contract_of
 from corral_sandbox.market.prices import Market, price, price_range
 from corral_sandbox.market.time import DAY, HOUR, SECOND
+
+Depth = Callable[[], Decimal | None]
+"""Returns how many dollars of an order are filled at one instant; None is all of it."""
 
 LIQUIDITY = Decimal(20_000)
 LIQUIDITY_RETURNS_AFTER = SECOND // 4
@@ -30,7 +34,7 @@ class OrderStep(NamedTuple):
     peak: Decimal | None = None
 
 
-def next_step(market: Market, order: BrokerOrder, depth: Decimal | None) -> OrderStep | None:
+def next_step(market: Market, order: BrokerOrder, depth: Depth) -> OrderStep | None:
     """Returns None for an order that is closed, or that waits for another order."""
     order_request, at = order.request, order.ready_at
     if not (order.is_open and order.is_working):
@@ -38,18 +42,18 @@ def next_step(market: Market, order: BrokerOrder, depth: Decimal | None) -> Orde
     if order.outcome is not None and order.outcome.kind in {"rejected", "pending_new", "partially_filled"}:
         return _outcome_step(order, order.outcome)
     if order.status in {"accepted", "pending_new"}:
-        return OrderStep(_release_time(order_request, at), "release")
+        return OrderStep(release_time(order_request, at), "release")
     if any(map(market.is_halted, _symbols(order_request))):
         return _step_while_halted(order)
     return _step_at_the_market(market, order, depth)
 
 
-def _step_at_the_market(market: Market, order: BrokerOrder, depth: Decimal | None) -> OrderStep:
+def _step_at_the_market(market: Market, order: BrokerOrder, depth: Depth) -> OrderStep:
     time_in_force, at = order.request.time_in_force, order.ready_at
     if time_in_force in {"opg", "cls"}:
         return _auction(market, order)
     if time_in_force in {"ioc", "fok"}:
-        return OrderStep(at, "execute" if _executes_at_once(market, order, at, depth) else "cancel")
+        return OrderStep(at, "execute" if _executes_at_once(market, order, at, depth()) else "cancel")
     return _next_look(market, order)
 
 
@@ -78,7 +82,7 @@ def _outcome_step(order: BrokerOrder, outcome: OrderOutcome) -> OrderStep | None
     if outcome.kind == "rejected":
         return OrderStep(order.submitted_at + outcome.after, "reject")
     if outcome.kind == "partially_filled" and order.status in {"accepted", "pending_new"}:
-        return OrderStep(_release_time(order.request, order.ready_at), "release")
+        return OrderStep(release_time(order.request, order.ready_at), "release")
     if outcome.kind == "partially_filled" and order.filled_quantity < outcome.quantity:
         return OrderStep(max(order.ready_at, window_of(order.request, order.ready_at).opens), "execute")
     return None if order.expires_at is None else OrderStep(order.expires_at, "expire")
@@ -98,7 +102,7 @@ def best_price(market: Market, order: BrokerOrder, now: int) -> Decimal | None:
 
 def executions(order: BrokerOrder, price: Decimal, depth: Decimal | None) -> list[Decimal]:
     """Returns the quantities that are filled at one instant."""
-    left = quantity_left(order, price)
+    left = order.left_at(price)
     if not left:
         return []
     if order.outcome is not None and order.outcome.kind == "partially_filled":
@@ -122,14 +126,6 @@ def execution_price(market: Market, order: BrokerOrder, at: int) -> Decimal:
     return price if is_there or limit is None else limit
 
 
-def _release_time(order_request: OrderRequest, at: int) -> int:
-    if order_request.time_in_force == "opg":
-        return next_opening(at)
-    if order_request.time_in_force in {"ioc", "fok", "cls"}:
-        return at
-    return max(at, window_of(order_request, at).opens)
-
-
 def _auction(market: Market, order: BrokerOrder) -> OrderStep:
     """An order for the open or the close is filled completely or expires."""
     at = order.ready_at if order.expires_at is None else order.expires_at
@@ -144,7 +140,7 @@ def _executes_at_once(market: Market, order: BrokerOrder, at: int, depth: Decima
     return (
         order_request.time_in_force == "ioc"
         or depth is None
-        or quantity_left(order, price) * price * order_request.multiplier <= depth
+        or order.left_at(price) * price * order_request.multiplier <= depth
     )
 
 
@@ -204,14 +200,6 @@ def _trail(market: Market, order: BrokerOrder, start: int, end: int) -> OrderSte
 def _reaches_limit(order_request: OrderRequest, low: Decimal, high: Decimal) -> bool:
     limit = order_request.limit_price or ZERO
     return low <= limit if order_request.side == "buy" else high >= limit
-
-
-def quantity_left(order: BrokerOrder, price: Decimal) -> Decimal:
-    """Returns the unfilled quantity; for a notional order, what its remaining dollars buy at `price`."""
-    if order.left is not None:
-        return order.left
-    dollars = (order.request.notional or ZERO) - order.filled_value
-    return (dollars / price).quantize(BILLIONTH, ROUND_DOWN)
 
 
 def _quantity_increment(order: BrokerOrder) -> Decimal:

@@ -89,7 +89,7 @@ def _check_cover(
 ) -> None:
     held = max(manager.ledger.state.quantity_of(contract.underlying), ZERO)
     written = sum(
-        (order.left or ZERO for order in manager.open_orders() if _writes_calls(order, contract, replacing)), ZERO
+        (order.left or ZERO for order in manager.open_orders if _writes_calls(order, contract, replacing)), ZERO
     )
     free = held - reserved_quantity(manager, contract.underlying, now, replacing) - written * SHARES_PER_CONTRACT
     required, available = quantity * SHARES_PER_CONTRACT, max(free, ZERO)

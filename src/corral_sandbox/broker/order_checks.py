@@ -299,7 +299,8 @@ def _check_short_sale(manager: OrderManager, order_request: OrderRequest, asset:
 
 
 def _check_power(manager: OrderManager, order_request: OrderRequest, now: int, replacing: BrokerOrder | None) -> None:
-    cost = order_request.notional or order_cost(manager, order_request, _quantity(manager, order_request, now), now)
+    current_price = quote(manager.terms.market, order_request, now)
+    cost = order_request.notional or order_cost(order_request, order_request.quantity or ZERO, current_price)
     power = max(available_buying_power(manager, order_request, now, replacing), ZERO)
     if cost <= power:
         return
@@ -313,7 +314,7 @@ def _check_wash_trade(
     manager: OrderManager, order_request: OrderRequest, asset: Asset, replacing: BrokerOrder | None
 ) -> None:
     """Raises if the order could fill against another order of the account. Exits of complex orders are exempt."""
-    for order in manager.open_orders():
+    for order in manager.open_orders:
         other = order.request
         if order is replacing or other.side == order_request.side or order.is_exit:
             continue

@@ -18,13 +18,13 @@ from corral_sandbox.broker.ledger import FILL, Execution, Ledger, LedgerPosition
 from corral_sandbox.broker.matching import (
     LIQUIDITY,
     LIQUIDITY_RETURNS_AFTER,
+    Depth,
     OrderStep,
     best_price,
     execution_price,
     executions,
     follows,
     next_step,
-    quantity_left,
     quote,
 )
 from corral_sandbox.broker.orders import (
@@ -45,10 +45,6 @@ _EVENTS_KEPT = 10_000
 _CLOSING: dict[str, Status] = {"cancel": "canceled", "expire": "expired", "reject": "rejected"}
 
 
-Depth = Callable[[], Decimal | None]
-"""Returns how many dollars of an order are filled at one instant; None is all of it."""
-
-
 class OrderEvent(NamedTuple):
     """A trade update, named as Alpaca names it. Those of an account are numbered from 1."""
 
@@ -66,7 +62,7 @@ ExecutionListener = Callable[["OrderManager", Execution], None]
 
 class OrderManager:
     """`on_event` is called with each event, `on_execution` with each execution, settlement and fee, and `on_change`
-    when the next due time may have changed.
+    when the next due time may have changed. `open_orders` are those of now in the order of submission, exits included.
     """
 
     def __init__(self, terms: AccountTerms, depth: Depth = lambda: LIQUIDITY) -> None:
@@ -81,6 +77,7 @@ class OrderManager:
         self.on_execution: set[ExecutionListener] = set()
         self.on_change: Callable[[OrderManager], None] | None = None
         self._next_steps: dict[BrokerOrder, OrderStep] = {}
+        self.open_orders = self._next_steps.keys()
         self._due: list[tuple[int, int, OrderStep, BrokerOrder]] = []
         self._expiries = _expiries_of(terms)
         self._corrections: list[tuple[int, int, BrokerOrder]] = []
@@ -97,10 +94,6 @@ class OrderManager:
         self._drop_finished_steps()
         ends = [heap[0][0] for heap in (self._due, self._corrections, self._expiries) if heap]
         return min(ends, default=None)
-
-    def open_orders(self) -> Iterator[BrokerOrder]:
-        """Returns every open order in the order of submission, exits included."""
-        return iter(self._next_steps)
 
     def executions(self) -> Iterator[Execution]:
         """Yields all executions in their order, from those of the initial holdings on."""
@@ -131,7 +124,7 @@ class OrderManager:
     def pause_orders(self, symbols: AbstractSet[str], now: int) -> list[BrokerOrder]:
         """Returns the open orders that follow the prices of `symbols`, whose steps ahead count no more."""
         self.advance(now)
-        orders = [order for order in self.open_orders() if follows(order.request, symbols)]
+        orders = [order for order in self.open_orders if follows(order.request, symbols)]
         for order in orders:
             order.peak = best_price(self.terms.market, order, now)
         return orders
@@ -200,7 +193,7 @@ class OrderManager:
         self._schedule_next_step(order)
 
     def _schedule_next_step(self, order: BrokerOrder) -> None:
-        step = next_step(self.terms.market, order, self._depth())
+        step = next_step(self.terms.market, order, self._depth)
         if step is not None:
             self._next_steps[order] = step
             heappush(self._due, (step.at, order.number, step, order))
@@ -261,7 +254,7 @@ class OrderManager:
 
     def _fill(self, order: BrokerOrder, quantity: Decimal, price: Decimal, at: int) -> None:
         order.take(quantity, price, at)
-        order.status = "partially_filled" if quantity_left(order, price) else "filled"
+        order.status = "partially_filled" if order.left_at(price) else "filled"
         execution: Execution | None = None
         for leg in order.legs:
             part = quantity * (leg.ratio or ZERO)
@@ -282,7 +275,7 @@ class OrderManager:
             quantity=quantity * order_request.sign,
             price=price,
             cumulative=order.filled_quantity,
-            left=ZERO if order.status == "filled" else quantity_left(order, price),
+            left=ZERO if order.status == "filled" else order.left_at(price),
             multiplier=order_request.multiplier,
         )
         self._enter(execution)

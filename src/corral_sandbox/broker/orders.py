@@ -3,14 +3,13 @@
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from operator import attrgetter
 from typing import Literal
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from corral_sandbox.market.assets import Asset
-from corral_sandbox.market.money import ZERO, average
-from corral_sandbox.market.seeded_random import NamedIds
+from corral_sandbox.market.money import BILLIONTH, ZERO, average
 from corral_sandbox.market.time import ALWAYS, DAY, TradingWindow, window_from
 
 Side = Literal["buy", "sell"]
@@ -180,6 +179,13 @@ class BrokerOrder:
         """The unfilled quantity, None for a notional order."""
         return None if self.request.quantity is None else self.request.quantity - self.filled_quantity
 
+    def left_at(self, price: Decimal) -> Decimal:
+        """Returns the unfilled quantity; for a notional order, what its remaining dollars buy at `price`."""
+        if self.left is not None:
+            return self.left
+        dollars = (self.request.notional or ZERO) - self.filled_value
+        return (dollars / price).quantize(BILLIONTH, ROUND_DOWN)
+
     @property
     def filled_average(self) -> Decimal | None:
         """Alpaca keeps the price of a fill that was busted."""
@@ -230,6 +236,15 @@ def can_trade(order_request: OrderRequest, at: int) -> bool:
     return window_of(order_request, at).opens <= at
 
 
+def release_time(order_request: OrderRequest, at: int) -> int:
+    """Returns when an order that is accepted at `at` is sent to the market."""
+    if order_request.time_in_force == "opg":
+        return next_opening(at)
+    if order_request.time_in_force in {"ioc", "fok", "cls"}:
+        return at
+    return max(at, window_of(order_request, at).opens)
+
+
 def _expiry(order_request: OrderRequest, at: int, window: TradingWindow) -> int | None:
     """Returns when an order that is placed at `at` expires, None if it does not."""
     if order_request.time_in_force in {"ioc", "fok"} or order_request.trades_always:
@@ -250,12 +265,12 @@ class OrderFactory:
     """Makes the orders of one account. Ids follow from the account's id and a count."""
 
     def __init__(self, account_id: str) -> None:
-        self._ids = NamedIds(UUID(account_id))
+        self._namespace = UUID(account_id)
         self._count = 0
 
     def new_id(self, kind: str) -> str:
         self._count += 1
-        return self._ids.id_of(f"{kind}/{self._count}")
+        return self._id_of(f"{kind}/{self._count}")
 
     def make_with_legs(self, order_request: OrderRequest, now: int) -> list[BrokerOrder]:
         """Returns the order, followed by its exits or legs."""
@@ -273,7 +288,7 @@ class OrderFactory:
         return BrokerOrder(
             id=order_id,
             number=self._count,
-            client_order_id=order_request.client_order_id or self._ids.id_of(f"client/{order_id}"),
+            client_order_id=order_request.client_order_id or self._id_of(f"client/{order_id}"),
             request=order_request,
             status="pending_new" if window.opens <= now else "accepted",
             submitted_at=now,
@@ -281,6 +296,9 @@ class OrderFactory:
             updated_at=now,
             expires_at=_expiry(order_request, now, window),
         )
+
+    def _id_of(self, name: str) -> str:
+        return str(uuid5(self._namespace, name))
 
     def _make_group(self, requests_by_role: dict[Role, OrderRequest], top: Role, now: int) -> list[BrokerOrder]:
         """The stop of an OCO works at once; other exits wait until the entry has filled."""

@@ -2,8 +2,8 @@
 
 from decimal import Decimal
 
-from corral_sandbox.broker.ledger import INTRADAY_MULTIPLIER, AccountValue, buying_power, options_buying_power, value_of
-from corral_sandbox.broker.matching import quantity_left, quote
+from corral_sandbox.broker.ledger import INTRADAY_MULTIPLIER, buying_power, options_buying_power, value_of
+from corral_sandbox.broker.matching import quote
 from corral_sandbox.broker.order_manager import OrderManager
 from corral_sandbox.broker.orders import BrokerOrder, OrderRequest
 from corral_sandbox.market.money import ZERO
@@ -25,7 +25,7 @@ def reserved_quantity(manager: OrderManager, symbol: str, now: int, replacing: B
             and order_request.asset.symbol == symbol
             and position * order_request.sign < 0
         ):
-            total += quantity_left(order, quote(manager.terms.market, order_request, now))
+            total += order.left_at(quote(manager.terms.market, order_request, now))
     return min(total, abs(position))
 
 
@@ -43,7 +43,10 @@ def available_buying_power(
     elif asset is None or asset.asset_class == "us_option":
         power = options_buying_power(account.multiplier, value)
     else:
-        last = _value_at_last_close(manager, now) if account.multiplier == INTRADAY_MULTIPLIER else value
+        last = value
+        if account.multiplier == INTRADAY_MULTIPLIER:
+            closed_at = close_before_today(now)
+            last = value_of(account.market, manager.ledger.state_at(closed_at), closed_at)
         power = buying_power(account.multiplier, value, last)
         if account.multiplier > 1:
             # `last` does not include what was bought since the close, and the same equity must not be lent twice.
@@ -52,12 +55,7 @@ def available_buying_power(
     return power - _reserved_cash(manager, now, replacing)
 
 
-def _value_at_last_close(manager: OrderManager, now: int) -> AccountValue:
-    closed_at = close_before_today(now)
-    return value_of(manager.terms.market, manager.ledger.state_at(closed_at), closed_at)
-
-
-def order_cost(manager: OrderManager, order_request: OrderRequest, quantity: Decimal, now: int) -> Decimal:
+def order_cost(order_request: OrderRequest, quantity: Decimal, current_price: Decimal) -> Decimal:
     """Returns the buying power that an order uses, at its limit price, else its stop price, else the current price.
 
     A short put uses what its assignment would cost, a covered call nothing.
@@ -65,7 +63,7 @@ def order_cost(manager: OrderManager, order_request: OrderRequest, quantity: Dec
     contract = order_request.asset.contract if order_request.asset else None
     if contract is not None and order_request.side == "sell":
         return quantity * SHARES_PER_CONTRACT * contract.strike if contract.type == "put" else ZERO
-    price = order_request.limit_price or order_request.stop_price or quote(manager.terms.market, order_request, now)
+    price = order_request.limit_price or order_request.stop_price or current_price
     return max(quantity * price * order_request.multiplier, ZERO)
 
 
@@ -75,8 +73,8 @@ def _reserved_cash(manager: OrderManager, now: int, replacing: BrokerOrder | Non
         asset = order.request.asset
         if asset is not None and manager.ledger.state.quantity_of(asset.symbol) * order.request.sign < 0:
             continue
-        left = quantity_left(order, quote(manager.terms.market, order.request, now))
-        total += order_cost(manager, order.request, left, now)
+        current_price = quote(manager.terms.market, order.request, now)
+        total += order_cost(order.request, order.left_at(current_price), current_price)
     return total
 
 
@@ -84,7 +82,7 @@ def _reserving_orders(manager: OrderManager, replacing: BrokerOrder | None) -> l
     """A stop loss beside a take profit reserves nothing of its own, nor does an exit that is not working yet."""
     return [
         order
-        for order in manager.open_orders()
+        for order in manager.open_orders
         if order is not replacing
         and order.is_working
         and not (

@@ -72,7 +72,7 @@ def account_summary(key_id: str, account: TradingAccount, now: int) -> dict[str,
         "cash": figures["cash"],
         "buying_power": figures["buying_power"],
         "positions": len(manager.ledger.state.positions),
-        "open_orders": sum(1 for _ in manager.open_orders()),
+        "open_orders": len(manager.open_orders),
         "restrictions": _restrictions(account),
     }
 
@@ -106,7 +106,7 @@ def _derived(account: TradingAccount, now: int) -> dict[str, object]:
 def _open_orders(manager: OrderManager) -> Iterator[dict[str, object]]:
     """Yields what is left of every open order, as POST /v2/orders would take it; a group is one order."""
     groups: set[str] = set()
-    for order in manager.open_orders():
+    for order in manager.open_orders:
         if order.group is None:
             yield _body(order)
         elif order.group.id not in groups:

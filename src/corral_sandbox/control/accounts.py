@@ -12,11 +12,11 @@ from corral_sandbox.api.assets import find_listed_asset
 from corral_sandbox.api.order_messages import read_order
 from corral_sandbox.api.orders import submit_order
 from corral_sandbox.broker.accounts import TradingAccount, TradingAccounts
-from corral_sandbox.broker.initial_state import is_key_id
 from corral_sandbox.broker.seeding import SeedError, seeded_account
 from corral_sandbox.control.account_form import AccountForm, read_account
 from corral_sandbox.control.account_state import account_state, account_summary
 from corral_sandbox.errors import ApiError, EndpointNotFoundError, MethodNotAllowedError
+from corral_sandbox.http.access import is_key_id
 from corral_sandbox.http.requests import Document, JsonValue, Request, as_limit
 from corral_sandbox.market.money import EXACT
 from corral_sandbox.market.time import Clock

@@ -84,23 +84,16 @@ class SandboxClock:
         self._clock = clock
         self._scheduler = scheduler
         self._flush = flush
-        self._line = asyncio.Lock()
-
-    async def turn(self) -> None:
-        """Returns when no advance is under way. What is done then without waiting comes before the next one."""
-        if self._line.locked():
-            async with self._line:
-                pass
 
     async def get(self) -> ClockState:
-        await self.turn()
+        await self._clock.turn()
         return self._state()
 
     async def set(self, *, at: datetime | None = None, speed: int | None = None) -> ClockState:
         """Raises ValueError for a time before the latest change, and for one that is more than a year ahead."""
         if speed is not None and not 0 <= speed <= FASTEST:
             raise ValueError(f"speed must be from 0 to {FASTEST}")
-        async with self._line:
+        async with self._clock.advances:
             before, target = self._clock.now(), None if at is None else _moment(at)
             if target is not None:
                 async for _ in self._move(target):
@@ -126,7 +119,7 @@ class SandboxClock:
         """The same, and yields after each day of the sandbox, and at the end."""
         if (seconds is None) == (to is None):
             raise ValueError("give either seconds or to")
-        async with self._line:
+        async with self._clock.advances:
             before = self._clock.now()
             if if_at is not None and _moment(if_at) != before // 1_000 * 1_000:
                 raise ClockMovedError(f"the clock is at {format_timestamp(before)}")

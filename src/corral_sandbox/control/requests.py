@@ -4,9 +4,8 @@ sent and got, from number N + 1 on.
 
 from aiohttp import web
 
-from corral_sandbox.broker.initial_state import is_key_id
 from corral_sandbox.errors import ApiError, MethodNotAllowedError
-from corral_sandbox.http.access import RequestCounts
+from corral_sandbox.http.access import RequestCounts, is_key_id
 from corral_sandbox.http.journal import Journal
 from corral_sandbox.http.requests import Document
 

@@ -78,8 +78,8 @@ from typing import Annotated, Literal, Never, get_args
 
 import orjson
 
-from corral_sandbox.broker.initial_state import KEY_ID_PATTERN
 from corral_sandbox.broker.orders import OrderOutcome
+from corral_sandbox.http.access import KEY_ID_PATTERN
 from corral_sandbox.http.forms import (
     FormError,
     choice,

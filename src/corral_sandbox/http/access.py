@@ -1,17 +1,24 @@
 """Who may send requests, and how often: API keys, the rate limit, and counts of requests."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hmac import compare_digest
 
-from corral_sandbox.broker.initial_state import KEY_ID_PREFIXES, is_key_id
+from corral_sandbox.broker.initial_state import KEY_ID_PREFIXES
 from corral_sandbox.errors import ApiError
 from corral_sandbox.market.time import MINUTE
 
+KEY_ID_PATTERN = "(PK|AK)[A-Z0-9]{6,38}"
+_KEY_ID = re.compile(KEY_ID_PATTERN)
 _KEY_ID_HEADER, _SECRET_HEADER = "APCA-API-KEY-ID", "APCA-API-SECRET-KEY"
 _TOKEN_PREFIX = "sandbox-token-for-"  # noqa: S105 - the same for everybody
+
+
+def is_key_id(text: str) -> bool:
+    return _KEY_ID.fullmatch(text) is not None
 
 
 def secret_of(key_id: str) -> str:

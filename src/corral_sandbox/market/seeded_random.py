@@ -1,7 +1,6 @@
-"""Random numbers and ids that follow from a seed."""
+"""Random numbers that follow from a seed."""
 
-from hashlib import blake2b, sha1
-from uuid import UUID
+from hashlib import blake2b
 
 
 def seeded_random(below: int, *made_for: str | int) -> int:
@@ -24,21 +23,3 @@ class SeededSeries:
         hash_ = self._hash.copy()
         hash_.update(b"%d" % index)
         return int.from_bytes(hash_.digest(), "big") % below
-
-
-_VARIANT = "89ab"
-
-
-class NamedIds:
-    """UUIDs of version 5 in a namespace, which is hashed only once."""
-
-    def __init__(self, namespace: UUID) -> None:
-        self._hash = sha1(namespace.bytes, usedforsecurity=False)
-
-    def id_of(self, name: str) -> str:
-        """Returns the same as `str(uuid5(namespace, name))`."""
-        hash_ = self._hash.copy()
-        hash_.update(name.encode())
-        digits = hash_.hexdigest()
-        variant = _VARIANT[int(digits[16], 16) & 3]
-        return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"

@@ -71,6 +71,7 @@ class Clock:
         self._steady = real or _steady_clock()
         self._nap = _NAP if real is None else _NAP_BESIDE_A_GIVEN_CLOCK
         self._turned = asyncio.Event()  # a sleeper has to look again
+        self.advances = asyncio.Lock()  # held while the clock is moved on
         self._beginning = start, speed
         self._changed_at = 0
         self._turn(self.real() if start is None else start, speed)
@@ -84,6 +85,12 @@ class Clock:
         if moment > self._latest:  # noqa: PLR1730 - on the path of each request, and max() takes twice as long
             self._latest = moment
         return self._latest
+
+    async def turn(self) -> None:
+        """Returns when no advance is under way. What is done then without waiting comes before the next one."""
+        if self.advances.locked():
+            async with self.advances:
+                pass
 
     def begin_change(self) -> int:
         """Returns the time of a request that changes something, which is later than that of every one before."""
