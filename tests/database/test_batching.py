@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import cast
 
 import pytest
 
 from corral.database.batching import (
     KEYS_PER_BATCH,
+    LINGER_SECONDS,
     MOST_BATCHES,
     MOST_PASSES,
     MOST_QUERIES,
@@ -28,20 +30,27 @@ class Table:
         self.queries_of: list[int] = []  # for each connection, how many it made
         self.refusal: Exception | None = None
         self.failure: Exception | None = None
+        self.has_spare = True
+        self.is_lost = False
+        self.open_connections = 0
 
     def lookup(self, *, gathers: bool = False) -> BatchedLookup[int, str]:
-        return BatchedLookup(self.connect, self.fetch_many, gathers=gathers)
+        return BatchedLookup(self, self.fetch_many, gathers=gathers)
 
     @asynccontextmanager
-    async def connect(self) -> AsyncGenerator[Connection]:
+    async def connection(self) -> AsyncGenerator[Connection]:
         await asyncio.sleep(0)
         if self.refusal:
             raise self.refusal
         self.queries_of.append(0)
-        yield cast("Connection", len(self.queries_of) - 1)
+        self.open_connections += 1
+        try:
+            yield cast("Connection", _Connection(self, len(self.queries_of) - 1))
+        finally:
+            self.open_connections -= 1
 
     async def fetch_many(self, connection: Connection, keys: Sequence[int]) -> Mapping[int, str]:
-        self.queries_of[cast("int", connection)] += 1
+        self.queries_of[cast("_Connection", connection).number] += 1
         self.trips.append(list(keys))
         found = {key: self.rows[key] for key in keys if key in self.rows}
         await asyncio.sleep(0)
@@ -49,6 +58,15 @@ class Table:
         if self.failure:
             raise self.failure
         return found
+
+
+@dataclass
+class _Connection:
+    table: Table
+    number: int
+
+    def is_closed(self) -> bool:
+        return self.table.is_lost
 
 
 @pytest.fixture
@@ -203,6 +221,40 @@ async def test_a_second_query_gives_its_connection_back_after_some_batches(table
     assert first > len(table.trips) / 3
     assert len(others) > 1
     assert max(others) == MOST_BATCHES
+
+
+async def test_a_connection_is_kept_briefly_for_further_lookups(table: Table) -> None:
+    lookup = table.lookup()
+    table.road.set()
+    for key in range(5):
+        await lookup(key)
+        await asyncio.sleep(LINGER_SECONDS / 2)
+    assert table.queries_of == [5]
+    await asyncio.sleep(LINGER_SECONDS)
+    assert table.open_connections == 0
+    await lookup(5)
+    assert table.queries_of == [5, 1]
+
+
+async def test_the_last_connection_is_given_back_at_once(table: Table) -> None:
+    lookup = table.lookup()
+    table.road.set()
+    table.has_spare = False
+    await lookup(1)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert table.open_connections == 0
+    await lookup(2)
+    assert table.queries_of == [1, 1]
+
+
+async def test_a_connection_that_was_lost_meanwhile_is_not_used_again(table: Table) -> None:
+    lookup = table.lookup()
+    table.road.set()
+    await lookup(1)
+    table.is_lost = True
+    assert await lookup(2) is None
+    assert table.queries_of == [1, 1]
 
 
 async def test_a_failed_query_fails_only_its_own_lookups(table: Table) -> None:

@@ -176,6 +176,14 @@ async def _delete_all_and_fail(user_id: UUID, database: Database) -> None:
         raise KeyError
 
 
+async def test_a_pool_says_whether_a_connection_is_free_for_whoever_comes_next(postgres: EmbeddedDatabase) -> None:
+    async with Database.open(postgres.dsn("corral_app"), connections=2) as database, database.connection():
+        assert database.has_spare
+        async with database.connection():
+            assert not database.has_spare
+        assert database.has_spare
+
+
 async def test_an_exhausted_pool_is_overloaded_within_its_bound(postgres: EmbeddedDatabase) -> None:
     async with Database.open(postgres.dsn("corral_app"), connections=1, wait_seconds=0.2) as database:
         async with database.connection():

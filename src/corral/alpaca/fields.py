@@ -24,12 +24,15 @@ def in_utc(text: str) -> str | None:
     if (found := _MOMENT.fullmatch(text)) is None:
         return None
     date, time, fraction, zone = found.groups()
+    whole = f"{date}T{time}"
     try:
-        # Also for times in UTC, because February 30 has to be rejected.
-        whole = datetime.fromisoformat(f"{date}T{time}{'+00:00' if zone in 'Zz' else zone}").astimezone(UTC)
+        if zone in "Zz":
+            datetime.fromisoformat(whole)  # because February 30 has to be rejected
+        else:
+            whole = datetime.fromisoformat(whole + zone).astimezone(UTC).isoformat()[:_SECONDS]
     except (ValueError, OverflowError):
         return None
-    return whole.isoformat()[:_SECONDS] + (fraction or "") + "Z"
+    return f"{whole}{fraction or ''}Z"
 
 
 def since_1970(seconds: int) -> str | None:
@@ -162,7 +165,13 @@ def read_table(fields: Fields, table: Mapping[str, Read[object]]) -> dict[str, A
 
 def read_table_if_readable(fields: Fields, table: Mapping[str, Read[object]]) -> dict[str, Any]:
     """Like `read_table`, with None for unreadable values."""
-    return {name: if_readable(read, fields, name) for name, read in table.items()}
+    values: dict[str, Any] = {}
+    for name, read in table.items():
+        try:
+            values[name] = read(fields, name)
+        except WrongShape:
+            values[name] = None
+    return values
 
 
 def text(fields: Fields, name: str, *, longest: int = LONGEST_TEXT) -> str | None:

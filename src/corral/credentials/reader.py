@@ -172,9 +172,9 @@ class CredentialReader:
     def __init__(self, database: Database, vault: Vault, alpaca: AlpacaClient) -> None:
         self._vault = vault
         self._alpaca = alpaca
-        self._load = BatchedLookup(database.connection, queries.load_sealed_credentials)
-        self._load_access = BatchedLookup(database.connection, queries.load_access)
-        self._load_access_together = BatchedLookup(database.connection, queries.load_access, gathers=True)
+        self._load = BatchedLookup(database, queries.load_sealed_credentials)
+        self._load_access = BatchedLookup(database, queries.load_access)
+        self._load_access_together = BatchedLookup(database, queries.load_access, gathers=True)
         self._used = WriteBehindBuffer(partial(queries.note_credentials_used, database))
         self._suspected = WriteBehindBuffer(partial(queries.note_credentials_suspected, database))
 

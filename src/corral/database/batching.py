@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from itertools import islice
-from typing import Generic, TypeVar, final
+from typing import Generic, Protocol, TypeVar, final
 
 from corral.database.connection import Connection
 from corral.errors import Problem
@@ -29,6 +29,10 @@ KEYS_PER_BATCH = 200  # at most
 MOST_QUERIES = 2
 MOST_BATCHES = 16
 
+# A connection is kept so long for further keys, if another one is free for whoever comes next: to give it back and to
+# get it again costs half as much as a query.
+LINGER_SECONDS = 0.005
+
 # Requests that will not call Alpaca are better batched. Such a query is sent after this many passes of the event loop
 # without a further caller, because then no request is about to make one, and at once when enough keys wait. It takes
 # half of them: the others are looked up while its callers are served, so that neither the database nor this process
@@ -43,6 +47,14 @@ FLUSH_SECONDS = 1.0
 _log = get_logger()
 
 
+class Connections(Protocol):
+    """Where a look-up gets its connection. `has_spare` says whether one is free for whoever comes next."""
+
+    def connection(self) -> AbstractAsyncContextManager[Connection]: ...
+    @property
+    def has_spare(self) -> bool: ...
+
+
 @final
 class BatchedLookup(Generic[Key, Found]):
     """`await lookup(key)` returns what `fetch_many` found for the key, or None.
@@ -51,21 +63,22 @@ class BatchedLookup(Generic[Key, Found]):
     error. One that `gathers` waits briefly for further callers, and makes one query at a time.
     """
 
-    __slots__ = ("_callers", "_connect", "_fetch_many", "_flushing", "_gathers", "_waiting")
+    __slots__ = ("_callers", "_connections", "_fetch_many", "_flushing", "_gathers", "_lingering", "_waiting")
 
     def __init__(
         self,
-        connect: Callable[[], AbstractAsyncContextManager[Connection]],
+        connections: Connections,
         fetch_many: Callable[[Connection, Sequence[Key]], Awaitable[Mapping[Key, Found]]],
         *,
         gathers: bool = False,
     ) -> None:
-        self._connect = connect
+        self._connections = connections
         self._fetch_many = fetch_many
         self._gathers = gathers
         self._callers = 0  # so far
         self._waiting: dict[Key, list[asyncio.Future[Found | None]]] = {}
         self._flushing: set[asyncio.Task[bool]] = set()
+        self._lingering: list[asyncio.Future[None]] = []
 
     async def __call__(self, key: Key) -> Found | None:
         return await self.start(key)
@@ -84,7 +97,11 @@ class BatchedLookup(Generic[Key, Found]):
         return result
 
     def _start_flush(self) -> None:
-        if self._waiting and len(self._flushing) < (1 if self._gathers else MOST_QUERIES):
+        if not self._waiting:
+            return
+        if self._lingering:
+            _end(self._lingering.pop())
+        elif len(self._flushing) < (1 if self._gathers else MOST_QUERIES):
             flush = asyncio.get_running_loop().create_task(self._flush(is_helping=bool(self._flushing)))
             self._flushing.add(flush)
             flush.add_done_callback(self._finish_flush)
@@ -96,21 +113,39 @@ class BatchedLookup(Generic[Key, Found]):
         """
         batch: dict[Key, list[asyncio.Future[Found | None]]] = {}
         try:
-            async with self._connect() as connection:
+            async with self._connections.connection() as connection:
                 batches = 0
-                while self._waiting and (not is_helping or batches < MOST_BATCHES):
+                while (not is_helping or batches < MOST_BATCHES) and (self._waiting or await self._linger(connection)):
                     if self._gathers:
                         await self._gather_callers()
                     batch = self._take_batch()
                     _resolve(batch, await self._fetch_many(connection, list(batch)))
                     batches += 1
-                await asyncio.sleep(0)  # who waited for this goes on before the connection is given back
         except BaseException as error:
             _fail_all(batch if batch or is_helping else self._take_all(), error)
             if not isinstance(error, Exception):
                 raise
             return False
         return True
+
+    async def _linger(self, connection: Connection) -> bool:
+        """Waits briefly for a further key, and returns whether there is one. Whoever waited for the last query goes on
+        meanwhile.
+        """
+        if not self._connections.has_spare:
+            await asyncio.sleep(0)
+            return bool(self._waiting)
+        loop = asyncio.get_running_loop()
+        further = loop.create_future()
+        timer = loop.call_later(LINGER_SECONDS, _end, further)
+        self._lingering.append(further)
+        try:
+            await further
+        finally:
+            timer.cancel()
+            if further in self._lingering:
+                self._lingering.remove(further)
+        return bool(self._waiting) and not connection.is_closed()
 
     async def _gather_callers(self) -> None:
         quiet = 0
@@ -179,6 +214,11 @@ class WriteBehindBuffer(Generic[Key]):
             await self._write_many(keys)
         except Problem as problem:
             _log.warning("writes_lost", writes=len(keys), code=problem.code)
+
+
+def _end(waiting: "asyncio.Future[None]") -> None:
+    if not waiting.done():
+        waiting.set_result(None)
 
 
 def _resolve(batch: Mapping[Key, list["asyncio.Future[Found | None]"]], found: Mapping[Key, Found]) -> None:

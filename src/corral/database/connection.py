@@ -113,12 +113,16 @@ class DatabaseRefused(OperatorError):  # noqa: N818 - a condition
 class Database:
     """The pool of the serving role. It never holds an owner's or a superuser's connection."""
 
-    __slots__ = ("_pool", "_sessions", "_wait_seconds")
+    __slots__ = ("_connections", "_pool", "_sessions", "_users", "_wait_seconds")
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", sessions: "_Sessions", *, wait_seconds: float) -> None:
+    def __init__(
+        self, pool: "asyncpg.Pool[asyncpg.Record]", sessions: "_Sessions", *, connections: int, wait_seconds: float
+    ) -> None:
         self._pool = pool
         self._sessions = sessions
         self._wait_seconds = wait_seconds
+        self._connections = connections
+        self._users = 0  # who have a connection, or wait for one
 
     @classmethod
     @asynccontextmanager
@@ -144,7 +148,7 @@ class Database:
             with translated_errors(), _report_refusals("CORRAL_DATABASE_URL", dsn):
                 async with pool.acquire() as connection:
                     await refuse_shared_sessions(connection, partial(_connected, dsn))
-            yield cls(pool, sessions, wait_seconds=wait_seconds)
+            yield cls(pool, sessions, connections=connections, wait_seconds=wait_seconds)
         finally:
             await _close(pool)
 
@@ -153,25 +157,34 @@ class Database:
         """How many so far. While it stays the same, the server has neither crashed nor been replaced."""
         return self._sessions.opened
 
+    @property
+    def has_spare(self) -> bool:
+        """Whether a connection is free for whoever comes next."""
+        return self._users < self._connections
+
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator[Connection]:
         """A connection without a tenant: for look-ups by hash and for health checks, never for a tenant's rows.
 
         (It cannot read any: the scope function raises an error when no user is set.)
         """
-        with translated_errors():
-            try:
-                async with asyncio.timeout(self._wait_seconds):  # the driver's own timeout makes a task of it
-                    connection = await self._pool.acquire()
-            except TimeoutError:
-                raise Overloaded(retry_after=1) from None
-            try:
-                yield connection
-            except _MAY_BE_HALF_SENT:
-                await _end_statement(connection)
-                raise
-            finally:
-                await self._pool.release(connection, timeout=5)
+        self._users += 1
+        try:
+            with translated_errors():
+                try:
+                    async with asyncio.timeout(self._wait_seconds):  # the driver's own timeout makes a task of it
+                        connection = await self._pool.acquire()
+                except TimeoutError:
+                    raise Overloaded(retry_after=1) from None
+                try:
+                    yield connection
+                except _MAY_BE_HALF_SENT:
+                    await _end_statement(connection)
+                    raise
+                finally:
+                    await self._pool.release(connection, timeout=5)
+        finally:
+            self._users -= 1
 
     async def fetch(self, query: LiteralString, *arguments: object) -> list[asyncpg.Record]:
         async with self.connection() as connection:

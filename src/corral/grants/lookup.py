@@ -37,7 +37,7 @@ class GrantReader:
     def __init__(self, database: Database, vault: Vault) -> None:
         self._database = database
         self._vault = vault
-        self._find = BatchedLookup(database.connection, queries.find_grants)
+        self._find = BatchedLookup(database, queries.find_grants)
         self._used = WriteBehindBuffer(partial(queries.note_grants_used, database))
         self._expected: OrderedDict[Lookups, Grant] = OrderedDict()
 

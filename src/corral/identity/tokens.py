@@ -84,8 +84,8 @@ class Authenticator:
     def __init__(self, database: Database, vault: Vault, *, cookie_name: str) -> None:
         self._cookie_name = cookie_name
         self._vault = vault
-        self._find_session = BatchedLookup(database.connection, queries.find_sessions)
-        self._find_token = BatchedLookup(database.connection, queries.find_api_tokens)
+        self._find_session = BatchedLookup(database, queries.find_sessions)
+        self._find_token = BatchedLookup(database, queries.find_api_tokens)
         self._seen = WriteBehindBuffer(partial(queries.note_sessions_seen, database))
         self._used = WriteBehindBuffer(partial(queries.note_api_tokens_used, database))
         self._last_verified: tuple[SessionRow | TokenRow, AuthUser] | None = None

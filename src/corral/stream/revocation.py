@@ -35,7 +35,7 @@ class RevocationMonitor:
         self._hubs = hubs
         self._watch = watch
         self._streams: set[Subscriber] = set()
-        self._versions = BatchedLookup(database.connection, queries.load_active_versions)
+        self._versions = BatchedLookup(database, queries.load_active_versions)
 
     @property
     def is_watching(self) -> bool:

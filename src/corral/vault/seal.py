@@ -39,15 +39,15 @@ class Context:
 class Verifiers:
     """Keyed hashes of values that are only compared."""
 
-    __slots__ = ("_epoch", "_prfs")
+    __slots__ = ("_beginning", "_prfs")
 
     def __init__(self, prfs: Sequence[prf.Prf], epoch: UUID | None) -> None:
         self._prfs = prfs  # the primary first
-        self._epoch = epoch
+        self._beginning = framed("corral/verifier/v1") if epoch is None else framed("corral/verifier/v2", str(epoch))
 
     def verifier(self, purpose: str, *parts: str) -> bytes:
         """Returns a keyed hash by the primary key, which cannot be computed without the keyring."""
-        return self._prfs[0].compute(self._text(purpose, parts), VERIFIER_BYTES)
+        return self._prfs[0].compute(self._beginning + framed(purpose, *parts), VERIFIER_BYTES)
 
     def verify(self, verifier: bytes, purpose: str, *parts: str) -> bool:
         """Whether it is the keyed hash of these parts by any key of the keyring. Compares in constant time."""
@@ -55,13 +55,8 @@ class Verifiers:
 
     def verifiers(self, purpose: str, *parts: str) -> list[bytes]:
         """Returns the keyed hash by each key of the keyring, the primary's first, for values from before a rotation."""
-        text = self._text(purpose, parts)
+        text = self._beginning + framed(purpose, *parts)
         return [prf.compute(text, VERIFIER_BYTES) for prf in self._prfs]
-
-    def _text(self, purpose: str, parts: Sequence[str]) -> bytes:
-        if self._epoch is None:
-            return framed("corral/verifier/v1", purpose, *parts)
-        return framed("corral/verifier/v2", str(self._epoch), purpose, *parts)
 
 
 @final
@@ -109,8 +104,4 @@ class Vault:
 
 def framed(*parts: str) -> bytes:
     """Joins the parts, each after its length, because plain joining is ambiguous: "ab" + "c" is "a" + "bc"."""
-    framing: list[bytes] = []
-    for part in parts:
-        encoded = part.encode()
-        framing += (len(encoded).to_bytes(4, "big"), encoded)
-    return b"".join(framing)
+    return b"".join([len(encoded).to_bytes(4, "big") + encoded for encoded in map(str.encode, parts)])
