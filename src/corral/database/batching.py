@@ -78,7 +78,7 @@ class BatchedLookup(Generic[Key, Found]):
         self._callers = 0  # so far
         self._waiting: dict[Key, list[asyncio.Future[Found | None]]] = {}
         self._flushing: set[asyncio.Task[bool]] = set()
-        self._lingering: list[asyncio.Future[None]] = []
+        self._lingering: list[asyncio.Event] = []  # set for a further key
 
     async def __call__(self, key: Key) -> Found | None:
         return await self.start(key)
@@ -100,7 +100,7 @@ class BatchedLookup(Generic[Key, Found]):
         if not self._waiting:
             return
         if self._lingering:
-            _end(self._lingering.pop())
+            self._lingering.pop().set()
         elif len(self._flushing) < (1 if self._gathers else MOST_QUERIES):
             flush = asyncio.get_running_loop().create_task(self._flush(is_helping=bool(self._flushing)))
             self._flushing.add(flush)
@@ -135,12 +135,11 @@ class BatchedLookup(Generic[Key, Found]):
         if not self._connections.has_spare:
             await asyncio.sleep(0)
             return bool(self._waiting)
-        loop = asyncio.get_running_loop()
-        further = loop.create_future()
-        timer = loop.call_later(LINGER_SECONDS, _end, further)
+        further = asyncio.Event()
+        timer = asyncio.get_running_loop().call_later(LINGER_SECONDS, further.set)
         self._lingering.append(further)
         try:
-            await further
+            await further.wait()
         finally:
             timer.cancel()
             if further in self._lingering:
@@ -214,11 +213,6 @@ class WriteBehindBuffer(Generic[Key]):
             await self._write_many(keys)
         except Problem as problem:
             _log.warning("writes_lost", writes=len(keys), code=problem.code)
-
-
-def _end(waiting: "asyncio.Future[None]") -> None:
-    if not waiting.done():
-        waiting.set_result(None)
 
 
 def _resolve(batch: Mapping[Key, list["asyncio.Future[Found | None]"]], found: Mapping[Key, Found]) -> None:
