@@ -127,7 +127,7 @@ class RequestHandler:
             body = await request.read() if request.can_read_body else b""
             query = request.rel_url.raw_query_string
             entry = self._journal.begin(key_id, self._clock.now(), method=method, path=path, query=query, body=body)
-            fault = self._faults.take(key_id, method, path, pattern)
+            fault = self._take_fault(key_id, method, path, pattern)
             if fault is None or not fault.after:
                 await self._delay(fault)
             response = self._replacement(fault, request.headers)
@@ -149,7 +149,7 @@ class RequestHandler:
         pattern, query = route.pattern if route else None, request.rel_url.raw_query_string
         with self._counts.counting(key_id, pattern):
             entry = self._journal.begin(key_id, self._clock.now(), method=method, path=path, query=query)
-            fault = self._faults.take(key_id, method, path, pattern)
+            fault = self._take_fault(key_id, method, path, pattern)
             await self._delay(fault)
             response = self._replacement(fault, request.headers)
             if response is None:
@@ -160,7 +160,7 @@ class RequestHandler:
     async def _handle_stream(self, request: web.BaseRequest, environment: str | None) -> web.StreamResponse:
         """Serves a connection until it ends, or returns the response that refuses it."""
         key_id = claimed_key_id(request.headers)
-        fault = self._faults.take(key_id, request.method, STREAM_PATH, STREAM_PATH)
+        fault = self._take_fault(key_id, request.method, STREAM_PATH, STREAM_PATH)
         try:
             if fault is None or not fault.refuses_handshake:
                 return await self._streams.serve(request, environment, fault)
@@ -171,6 +171,10 @@ class RequestHandler:
             entry = self._journal.begin(key_id, self._clock.now(), method=request.method, path=STREAM_PATH)
             await self._delay(fault)
             return await self._send(request, response, fault, entry)
+
+    def _take_fault(self, key_id: str | None, method: str, path: str, pattern: str | None) -> FaultRule | None:
+        """Returns what a test wants to go wrong. Nearly always nobody wants anything."""
+        return self._faults.take(key_id, method, path, pattern) if self._faults.pending else None
 
     def _replacement(self, fault: FaultRule | None, headers: Mapping[str, str]) -> Response | None:
         return replacement_response(fault, headers, self._clock.real()) if fault else None
@@ -185,7 +189,7 @@ class RequestHandler:
         key_id, method = claimed_key_id(request.headers), request.method
         with self._counts.counting(key_id, feed.path):
             entry = self._journal.begin(key_id, self._clock.now(), method=method, path=feed.path)
-            fault = self._faults.take(key_id, method, feed.path, feed.path)
+            fault = self._take_fault(key_id, method, feed.path, feed.path)
             await self._delay(fault)
         try:
             if fault is None or not fault.refuses_handshake:

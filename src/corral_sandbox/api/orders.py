@@ -1,23 +1,20 @@
-"""/v2/orders: place, list, get, replace and cancel."""
+"""/v2/orders: place, list, get, replace and cancel; and how an order is written."""
 
 from dataclasses import replace
+from decimal import Decimal
 from uuid import UUID
 
-from corral_sandbox.api.order_messages import OrderChangeRequest, order_document, read_change, read_order
+from corral_sandbox.api.order_request import OrderChangeRequest, check_rules, read_change, read_order
 from corral_sandbox.broker.matching import best_price
-from corral_sandbox.broker.order_checks import (
-    check_account,
-    check_client_order_id,
-    check_order,
-    check_rules,
-    inferred_intent,
-)
+from corral_sandbox.broker.option_checks import check_option_order
+from corral_sandbox.broker.order_checks import check_account, check_client_order_id, check_order, inferred_intent
 from corral_sandbox.broker.order_manager import OrderManager
 from corral_sandbox.broker.orders import BrokerOrder, OrderOutcome, OrderRequest
 from corral_sandbox.errors import ApiError, InvalidParameterError, UnprocessableError
 from corral_sandbox.http.requests import Document, Request, Response, as_choice, as_flag, as_limit, as_list
 from corral_sandbox.market.assets import Asset
-from corral_sandbox.market.time import parse_timestamp
+from corral_sandbox.market.money import format_amount, format_optional_amount
+from corral_sandbox.market.time import format_optional_timestamp, format_timestamp, parse_timestamp
 
 
 def place_order(request: Request) -> Document:
@@ -33,13 +30,22 @@ def submit_order(
 ) -> dict[str, object]:
     check_rules(order_request, request.now)
     check_client_order_id(manager, order_request.client_order_id)
-    check_order(manager, order_request, request.account.configurations, request.now)
+    _check_allowed(request, manager, order_request)
     if order_request.asset is not None and order_request.asset.contract is not None:
         order_request = replace(order_request, intent=inferred_intent(manager, order_request))
     order = manager.place(order_request, request.now, outcome)
     document = order_document(order)
     manager.advance(request.now)
     return document
+
+
+def _check_allowed(
+    request: Request, manager: OrderManager, order_request: OrderRequest, replacing: BrokerOrder | None = None
+) -> None:
+    if order_request.asset is None or order_request.asset.contract is not None:
+        check_option_order(manager, order_request, request.now, replacing=replacing)
+    else:
+        check_order(manager, order_request, request.account.configurations, request.now, replacing=replacing)
 
 
 def list_orders(request: Request) -> Document:
@@ -72,7 +78,7 @@ def replace_order(request: Request) -> Document:
         check_rules(replace(order_request, order_class=""), request.now)  # class rules apply to the whole group
     else:
         check_rules(order_request, request.now)
-        check_order(manager, order_request, request.account.configurations, request.now, replacing=order)
+        _check_allowed(request, manager, order_request, replacing=order)
     new = manager.replace(order, order_request, request.now)
     document = order_document(new)
     manager.advance(request.now)
@@ -223,3 +229,71 @@ def _names(query: dict[str, str], name: str) -> set[str]:
 
 def _assets(order: BrokerOrder) -> list[Asset]:
     return [order.request.asset] if order.request.asset else [leg.asset for leg in order.request.legs]
+
+
+_LEFT_OUT_IF_NULL = ("position_intent", "expires_at", "group_id", "group_role", "ratio_qty")
+
+
+def order_document(order: BrokerOrder, *, nested: bool = True, peak: Decimal | None = None) -> dict[str, object]:
+    """Returns every field; one that does not apply is null, or left out where Alpaca leaves it out.
+
+    `peak` is the best price so far of a trailing stop. Legs are included when `nested`, and always for a
+    multi-leg option order.
+    """
+    order_request, asset = order.request, order.request.asset
+    average, legs = order.filled_average, order.nested_legs if nested or order.legs else []
+    leg_documents, stop_price = [order_document(leg) for leg in legs] or None, _stop_price(order, peak)
+    kind = order_request.type if order.ratio is None else ""
+    document: dict[str, object] = {
+        "id": order.id,
+        "client_order_id": order.client_order_id,
+        "created_at": format_timestamp(order.submitted_at),
+        "updated_at": format_timestamp(order.updated_at),
+        "submitted_at": format_timestamp(order.submitted_at),
+        "filled_at": format_optional_timestamp(order.filled_at if order.status == "filled" else None),
+        "expires_at": format_optional_timestamp(order.expires_at),
+        "expired_at": format_optional_timestamp(order.expired_at),
+        "canceled_at": format_optional_timestamp(order.canceled_at),
+        "failed_at": format_optional_timestamp(order.failed_at),
+        "replaced_at": format_optional_timestamp(order.replaced_at),
+        "replaced_by": order.replaced_by,
+        "replaces": order.replaces,
+        "asset_id": asset.id if asset else "",
+        "symbol": asset.symbol if asset else "",
+        "asset_class": asset.asset_class if asset else "",
+        "notional": format_optional_amount(order_request.notional),
+        "qty": format_optional_amount(order_request.quantity),
+        "filled_qty": format_amount(order.filled_quantity),
+        "filled_avg_price": format_optional_amount(average),
+        "order_class": order_request.order_class,
+        "order_type": kind,
+        "type": kind,
+        "side": order_request.side if asset else "",
+        "time_in_force": order_request.time_in_force,
+        "limit_price": format_optional_amount(order_request.limit_price),
+        "stop_price": format_optional_amount(stop_price),
+        "status": order.status,
+        "extended_hours": order_request.extended_hours,
+        "legs": leg_documents,
+        "trail_percent": format_optional_amount(order_request.trail_percent),
+        "trail_price": format_optional_amount(order_request.trail_price),
+        "hwm": format_optional_amount(peak or order.peak),
+        "subtag": None,
+        "source": None,
+        "position_intent": order_request.intent,
+        "group_id": order.group.id if order.group else None,
+        "group_role": order.role,
+        "ratio_qty": format_optional_amount(order.ratio),
+    }
+    for name in _LEFT_OUT_IF_NULL:
+        if document[name] is None:
+            del document[name]
+    return document
+
+
+def _stop_price(order: BrokerOrder, peak: Decimal | None) -> Decimal | None:
+    """Returns the current stop of a trailing stop order."""
+    best = peak or order.peak
+    if order.request.type == "trailing_stop" and best is not None:
+        return order.request.trailing_stop(best)
+    return order.request.stop_price

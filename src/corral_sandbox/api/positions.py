@@ -5,10 +5,9 @@ from uuid import UUID
 
 from corral_sandbox.api.orders import advanced_manager, cancel_all, submit_order
 from corral_sandbox.broker.ledger import LedgerPosition
-from corral_sandbox.broker.order_checks import check_account
+from corral_sandbox.broker.order_checks import check_account, reserved_quantity
 from corral_sandbox.broker.order_manager import OrderManager
 from corral_sandbox.broker.orders import OrderRequest
-from corral_sandbox.broker.reservations import reserved_quantity
 from corral_sandbox.broker.settlement import can_exercise
 from corral_sandbox.errors import ApiError, ForbiddenError, InvalidParameterError, UnprocessableError
 from corral_sandbox.http.requests import Document, Request, Response, as_flag, as_number

@@ -6,9 +6,15 @@ Level 1 sells covered calls and cash-secured puts, level 2 also buys, level 3 al
 from decimal import Decimal
 
 from corral_sandbox.broker.matching import quote
+from corral_sandbox.broker.order_checks import (
+    available_buying_power,
+    check_buying_power,
+    checked_intent,
+    insufficient_quantity,
+    reserved_quantity,
+)
 from corral_sandbox.broker.order_manager import OrderManager
 from corral_sandbox.broker.orders import BrokerOrder, OrderRequest
-from corral_sandbox.broker.reservations import available_buying_power, reserved_quantity
 from corral_sandbox.errors import ForbiddenError
 from corral_sandbox.market.assets import Asset, asset_id_of
 from corral_sandbox.market.money import ZERO, format_amount
@@ -17,7 +23,18 @@ from corral_sandbox.market.option_contracts import SHARES_PER_CONTRACT, OptionCo
 _WRITES, _BUYS, _COMBINES = 1, 2, 3
 
 
-def check_option_opening(
+def check_option_order(
+    manager: OrderManager, order_request: OrderRequest, now: int, *, replacing: BrokerOrder | None = None
+) -> None:
+    """Checks an order for options. `replacing` is the order that this one replaces; its reservations do not count."""
+    asset = order_request.asset
+    if asset is None or asset.contract is None:
+        _check_strategy(manager, order_request, now, replacing)
+    elif not checked_intent(manager, order_request, asset, now, replacing).endswith("close"):
+        _check_opening(manager, order_request, asset.contract, now, replacing)
+
+
+def _check_opening(
     manager: OrderManager,
     order_request: OrderRequest,
     contract: OptionContract,
@@ -28,6 +45,7 @@ def check_option_opening(
     _check_level(manager, _BUYS if order_request.side == "buy" else _WRITES)
     quantity = order_request.quantity or ZERO
     if order_request.side == "buy":
+        check_buying_power(manager, order_request, now, replacing)
         return
     if contract.type == "call":
         _check_cover(manager, contract, quantity, now, replacing)
@@ -38,7 +56,9 @@ def check_option_opening(
         raise _insufficient(needed, power)
 
 
-def check_strategy(manager: OrderManager, order_request: OrderRequest, now: int, replacing: BrokerOrder | None) -> None:
+def _check_strategy(
+    manager: OrderManager, order_request: OrderRequest, now: int, replacing: BrokerOrder | None
+) -> None:
     """Raises for legs that close more than is held, and if the greatest loss exceeds the buying power."""
     _check_level(manager, _COMBINES)
     quantity = order_request.quantity or ZERO
@@ -118,8 +138,3 @@ def _insufficient(cost: Decimal, power: Decimal) -> ForbiddenError:
     return ForbiddenError(
         "insufficient options buying power", buying_power=format_amount(power), cost_basis=format_amount(cost)
     )
-
-
-def insufficient_quantity(wanted: Decimal, available: Decimal) -> str:
-    requested = format_amount(wanted)
-    return f"insufficient qty available for order (requested: {requested}, available: {format_amount(available)})"

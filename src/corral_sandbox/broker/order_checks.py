@@ -1,205 +1,23 @@
-"""Whether an order is accepted.
+"""Whether an account may place an order, and what its open orders reserve.
 
-First the rules that hold for every order, refused with 422, then what this account may do, refused with 403. Codes and
-bodies are Alpaca's.
+They reserve the quantity of a position that they would close, and the buying power that they would use.
+
+What it may not is refused with 403. Codes and bodies are Alpaca's.
 """
 
 from decimal import Decimal
 
 from corral_sandbox.broker.account_settings import AccountConfigurations
 from corral_sandbox.broker.initial_state import ACTIVE
+from corral_sandbox.broker.ledger import INTRADAY_MULTIPLIER, buying_power, options_buying_power, value_of
 from corral_sandbox.broker.matching import quote
-from corral_sandbox.broker.option_checks import check_option_opening, check_strategy, insufficient_quantity
 from corral_sandbox.broker.order_manager import OrderManager
 from corral_sandbox.broker.orders import BrokerOrder, Intent, OrderRequest
-from corral_sandbox.broker.reservations import available_buying_power, order_cost, reserved_quantity
-from corral_sandbox.errors import ApiError, ForbiddenError, InvalidParameterError, UnprocessableError
+from corral_sandbox.errors import ForbiddenError, InvalidParameterError, UnprocessableError
 from corral_sandbox.market.assets import Asset
-from corral_sandbox.market.money import CENT, ONE, ZERO, format_amount
-from corral_sandbox.market.time import new_york_time, session_on
-
-_TIMES_IN_FORCE = {
-    "us_equity": {"day", "gtc", "opg", "cls", "ioc", "fok"},
-    "us_option": {"day", "gtc"},
-    "crypto": {"gtc", "ioc"},
-}
-_TYPES = {
-    "us_equity": {"market", "limit", "stop", "stop_limit", "trailing_stop"},
-    "us_option": {"market", "limit", "stop", "stop_limit"},
-    "crypto": {"market", "limit", "stop_limit"},
-}
-_PRICES = {
-    "market": set[str](),
-    "limit": {"limit_price"},
-    "stop": {"stop_price"},
-    "stop_limit": {"limit_price", "stop_price"},
-    "trailing_stop": set[str](),
-}
-_SUB_CENT = Decimal("0.0001")
-
-
-def check_rules(order_request: OrderRequest, now: int) -> None:
-    if (order_request.quantity is None) == (order_request.notional is None):
-        raise InvalidParameterError(
-            "qty or notional is required"
-            if order_request.quantity is None
-            else "only one of qty or notional is accepted"
-        )
-    _check_prices(order_request)
-    if order_request.legs:
-        _check_strategy(order_request)
-        return
-    asset = order_request.asset
-    if asset is None:
-        raise InvalidParameterError("symbol is required")
-    _check_asset(order_request, asset, now)
-    _check_size(order_request, asset)
-    _check_class(order_request, asset)
-    if order_request.time_in_force in {"opg", "cls"}:
-        _check_auction(order_request, now)
-
-
-def check_increment(name: str, price: Decimal | None, asset: Asset) -> None:
-    if price is None:
-        return
-    increment = asset.price_increment
-    if asset.asset_class == "us_equity":
-        increment = CENT if price >= ONE else _SUB_CENT
-    if price % increment:
-        raise UnprocessableError(
-            f"invalid {name} {price}. sub-penny increment does not fulfill minimum pricing criteria"
-        )
-
-
-def _check_prices(order_request: OrderRequest) -> None:
-    needed = _PRICES[order_request.type]
-    for name in ("limit_price", "stop_price"):
-        given = getattr(order_request, name) is not None
-        if name in needed and not given and not (name == "limit_price" and order_request.order_class == "oco"):
-            raise InvalidParameterError(
-                f"{order_request.type} orders require {'a ' if name == 'limit_price' else ''}{name.replace('_', ' ')}"
-            )
-        if given and name not in needed:
-            raise InvalidParameterError(f"{order_request.type} orders must not have {name.replace('_', ' ')}")
-    trails = [order_request.trail_price, order_request.trail_percent]
-    if (order_request.type == "trailing_stop") != (sum(trail is not None for trail in trails) == 1):
-        raise InvalidParameterError("trailing stop orders must specify one of trail_price or trail_percent")
-
-
-def _check_asset(order_request: OrderRequest, asset: Asset, now: int) -> None:
-    if not asset.tradable or not asset.is_active(now):
-        raise UnprocessableError(f"asset {asset.symbol} is not active")
-    if order_request.type not in _TYPES[asset.asset_class]:
-        raise UnprocessableError(f"invalid order type for {asset.asset_class} order")
-    if order_request.time_in_force not in _TIMES_IN_FORCE[asset.asset_class]:
-        raise UnprocessableError(f"invalid {asset.asset_class} time_in_force")
-    if order_request.limit_price is not None and order_request.limit_price <= 0:
-        raise InvalidParameterError("limit_price must be > 0")
-    for name in ("limit_price", "stop_price"):
-        check_increment(name, getattr(order_request, name), asset)
-    if order_request.extended_hours and (
-        order_request.type != "limit" or order_request.time_in_force not in {"day", "gtc"}
-    ):
-        raise UnprocessableError("extended hours order must be DAY or GTC limit orders")
-    if order_request.extended_hours and asset.asset_class != "us_equity":
-        raise UnprocessableError(f"extended hours is not allowed for {asset.asset_class}")
-
-
-def _check_size(order_request: OrderRequest, asset: Asset) -> None:
-    if not asset.fractionable and is_fractional(order_request):
-        raise ApiError(403, f'asset "{asset.symbol}" is not fractionable', code=40310000)
-    if order_request.notional is not None:
-        if order_request.notional < ONE:
-            raise ApiError(403, "minimal amount of notional is 1", code=40310000)
-        if order_request.notional % CENT:
-            raise UnprocessableError("notional value must be limited to 2 decimal places")
-    elif order_request.quantity is not None and order_request.quantity < _minimum(order_request, asset):
-        raise ApiError(403, f"minimal qty is {format_amount(asset.minimum_quantity)}", code=40310000)
-    if asset.asset_class == "us_equity" and is_fractional(order_request):
-        _check_fraction(order_request)
-
-
-def _minimum(order_request: OrderRequest, asset: Asset) -> Decimal:
-    """Coins that a fee has left below the minimum can still be sold, by an order that says it closes."""
-    closes_coins = asset.asset_class == "crypto" and order_request.intent == "sell_to_close"
-    return asset.quantity_increment if closes_coins else asset.minimum_quantity
-
-
-def _check_fraction(order_request: OrderRequest) -> None:
-    if order_request.time_in_force != "day":
-        raise UnprocessableError("fractional orders must be DAY orders")
-    if order_request.order_class:
-        raise UnprocessableError("fractional orders must be simple orders")
-    if order_request.type == "trailing_stop":
-        raise UnprocessableError("fractional orders must be market, limit, stop or stop_limit orders")
-
-
-def is_fractional(order_request: OrderRequest) -> bool:
-    return order_request.quantity is None or order_request.quantity % 1 != 0
-
-
-def _check_class(order_request: OrderRequest, asset: Asset) -> None:
-    exits = [order_request.take_profit, order_request.stop_loss]
-    given = sum(part is not None for part in exits)
-    if not order_request.order_class:
-        if given:
-            raise UnprocessableError("simple orders must not have take_profit or stop_loss")
-        return
-    if asset.asset_class != "us_equity":
-        raise UnprocessableError(f"complex orders not supported for {asset.asset_class}")
-    if order_request.time_in_force not in {"day", "gtc"} or order_request.extended_hours:
-        raise UnprocessableError("complex orders must be DAY or GTC, without extended hours")
-    if order_request.order_class == "oto":
-        if given != 1:
-            raise InvalidParameterError("oto orders require either take_profit or stop_loss")
-    elif given != len(exits):
-        raise InvalidParameterError(
-            f"{order_request.order_class} orders require take_profit.limit_price and stop_loss.stop_price"
-        )
-    if order_request.order_class == "oco" and order_request.type != "limit":
-        raise InvalidParameterError("oco orders must be limit orders")
-    _check_exits(order_request, asset)
-
-
-def _check_exits(order_request: OrderRequest, asset: Asset) -> None:
-    """Take profit and stop loss must lie on opposite sides of the entry."""
-    stop = order_request.stop_loss
-    check_increment("take_profit.limit_price", order_request.take_profit, asset)
-    if stop is None:
-        return
-    check_increment("stop_loss.stop_price", stop.stop_price, asset)
-    check_increment("stop_loss.limit_price", stop.limit_price, asset)
-    is_exit_by_sale = (order_request.side == "sell") == (order_request.order_class == "oco")
-    if order_request.take_profit is not None and (order_request.take_profit > stop.stop_price) != is_exit_by_sale:
-        where = ">" if is_exit_by_sale else "<"
-        raise UnprocessableError(f"take_profit.limit_price must be {where} stop_loss.stop_price")
-
-
-def _check_strategy(order_request: OrderRequest) -> None:
-    if order_request.type not in {"market", "limit"} or order_request.time_in_force != "day":
-        raise UnprocessableError("mleg orders must be DAY market or limit orders")
-    if order_request.quantity is None or order_request.quantity % 1:
-        raise UnprocessableError("mleg orders require a whole qty")
-    if any(leg.asset.asset_class != "us_option" for leg in order_request.legs):
-        raise UnprocessableError("mleg orders must have options as legs")
-    if len({leg.asset.symbol for leg in order_request.legs}) != len(order_request.legs):
-        raise UnprocessableError("mleg orders must have legs of different contracts")
-    if any(leg.ratio % 1 for leg in order_request.legs):
-        raise UnprocessableError("ratio_qty must be whole")
-
-
-def _check_auction(order_request: OrderRequest, now: int) -> None:
-    """Orders for the open are accepted from 19:00 to 09:28, those for the close from 19:00 to 15:50."""
-    if order_request.type not in {"market", "limit"}:
-        raise UnprocessableError(f"{order_request.time_in_force} orders must be market or limit orders")
-    moment = new_york_time(now)
-    session = session_on(moment.date())
-    if session is None or moment.hour >= 19:  # noqa: PLR2004 - 7 pm
-        return
-    last = session.opens if order_request.time_in_force == "opg" else session.closes
-    minutes = 2 if order_request.time_in_force == "opg" else 10
-    if (last - moment).total_seconds() < minutes * 60:
-        raise UnprocessableError(f"{order_request.time_in_force} orders are not accepted at this time")
+from corral_sandbox.market.money import ZERO, format_amount
+from corral_sandbox.market.option_contracts import SHARES_PER_CONTRACT, contract_of
+from corral_sandbox.market.time import close_before_today
 
 
 def check_account(manager: OrderManager) -> None:
@@ -225,26 +43,34 @@ def check_order(
     *,
     replacing: BrokerOrder | None = None,
 ) -> None:
-    """`replacing` is the order that this one replaces; its reservations do not count."""
+    """Checks an order for shares or coins. `replacing` is the order that this one replaces; its reservations do not
+    count.
+    """
     asset = order_request.asset
     if asset is None:
-        check_strategy(manager, order_request, now, replacing)
-        return
-    if is_fractional(order_request) and not configurations.fractional_trading and not order_request.trades_always:
+        raise AssertionError("an order without an asset is one for options")
+    if not (configurations.fractional_trading or order_request.trades_always) and order_request.is_fractional:
         raise ForbiddenError("fractional trading is disabled")
+    if checked_intent(manager, order_request, asset, now, replacing).endswith("close"):
+        return
+    if order_request.side == "sell":
+        _check_short_sale(manager, order_request, asset)
+    check_buying_power(manager, order_request, now, replacing)
+
+
+def checked_intent(
+    manager: OrderManager, order_request: OrderRequest, asset: Asset, now: int, replacing: BrokerOrder | None
+) -> Intent:
+    """Returns whether an order opens or closes a position. Raises for another intent than was given, for a trade with
+    oneself, and for closing more than is there.
+    """
     _check_wash_trade(manager, order_request, asset, replacing)
     intent = inferred_intent(manager, order_request)
     if order_request.intent is not None and order_request.intent != intent:
         raise UnprocessableError(f"position intent mismatch, inferred: {intent}, specified: {order_request.intent}")
     if intent.endswith("close"):
         _check_available(manager, order_request, asset, now, replacing)
-        return
-    if asset.contract is not None:
-        check_option_opening(manager, order_request, asset.contract, now, replacing)
-    elif order_request.side == "sell":
-        _check_short_sale(manager, order_request, asset)
-    if asset.contract is None or order_request.side == "buy":
-        _check_power(manager, order_request, now, replacing)
+    return intent
 
 
 def inferred_intent(manager: OrderManager, order_request: OrderRequest) -> Intent:
@@ -292,13 +118,15 @@ def _check_short_sale(manager: OrderManager, order_request: OrderRequest, asset:
         )
     if not manager.terms.profile["shorting_enabled"]:
         raise ForbiddenError("account is not allowed to short")
-    if is_fractional(order_request):
+    if order_request.is_fractional:
         raise UnprocessableError("fractional orders cannot be sold short")
     if not asset.shortable:
         raise UnprocessableError(f'asset "{asset.symbol}" cannot be sold short')
 
 
-def _check_power(manager: OrderManager, order_request: OrderRequest, now: int, replacing: BrokerOrder | None) -> None:
+def check_buying_power(
+    manager: OrderManager, order_request: OrderRequest, now: int, replacing: BrokerOrder | None
+) -> None:
     current_price = quote(manager.terms.market, order_request, now)
     cost = order_request.notional or order_cost(order_request, order_request.quantity or ZERO, current_price)
     power = max(available_buying_power(manager, order_request, now, replacing), ZERO)
@@ -326,5 +154,114 @@ def _check_wash_trade(
         raise UnprocessableError("potential wash trade detected. use complex orders")
 
 
+def insufficient_quantity(wanted: Decimal, available: Decimal) -> str:
+    requested = format_amount(wanted)
+    return f"insufficient qty available for order (requested: {requested}, available: {format_amount(available)})"
+
+
 def _balance(of: str, wanted: Decimal, available: Decimal) -> str:
     return f"insufficient balance for {of} (requested: {format_amount(wanted)}, available: {format_amount(available)})"
+
+
+def reserved_quantity(manager: OrderManager, symbol: str, now: int, replacing: BrokerOrder | None = None) -> Decimal:
+    """Returns the quantity that open orders would close, plus the shares that cover short calls.
+
+    Of the exits of one group only one counts. `replacing` is an order that is about to be replaced.
+    """
+    position = manager.ledger.state.quantity_of(symbol)
+    total = _calls_that_shares_cover(manager, symbol) * SHARES_PER_CONTRACT
+    for order in _reserving_orders(manager, replacing):
+        order_request = order.request
+        if (
+            order_request.asset is not None
+            and order_request.asset.symbol == symbol
+            and position * order_request.sign < 0
+        ):
+            total += order.left_at(quote(manager.terms.market, order_request, now))
+    return min(total, abs(position))
+
+
+def available_buying_power(
+    manager: OrderManager, order_request: OrderRequest, now: int, replacing: BrokerOrder | None = None
+) -> Decimal:
+    """Returns the dollars available for an order like this, negative if overspent.
+
+    Marginable shares use the full buying power, options half of it, everything else cash only.
+    """
+    account, asset = manager.terms, order_request.asset
+    value = value_of(account.market, manager.ledger.state, now)
+    if asset is not None and asset.asset_class != "us_option" and not asset.marginable:
+        power = value.spendable_cash
+    elif asset is None or asset.asset_class == "us_option":
+        power = options_buying_power(account.multiplier, value)
+    else:
+        last = value
+        if account.multiplier == INTRADAY_MULTIPLIER:
+            closed_at = close_before_today(now)
+            last = value_of(account.market, manager.ledger.state_at(closed_at), closed_at)
+        power = buying_power(account.multiplier, value, last)
+        if account.multiplier > 1:
+            # `last` does not include what was bought since the close, and the same equity must not be lent twice.
+            lent = value.equity * account.multiplier
+            power = min(power, lent - value.position_market_value)
+    return power - _reserved_cash(manager, now, replacing)
+
+
+def order_cost(order_request: OrderRequest, quantity: Decimal, current_price: Decimal) -> Decimal:
+    """Returns the buying power that an order uses, at its limit price, else its stop price, else the current price.
+
+    A short put uses what its assignment would cost, a covered call nothing.
+    """
+    contract = order_request.asset.contract if order_request.asset else None
+    if contract is not None and order_request.side == "sell":
+        return quantity * SHARES_PER_CONTRACT * contract.strike if contract.type == "put" else ZERO
+    price = order_request.limit_price or order_request.stop_price or current_price
+    return max(quantity * price * order_request.multiplier, ZERO)
+
+
+def _reserved_cash(manager: OrderManager, now: int, replacing: BrokerOrder | None) -> Decimal:
+    total = _cash_for_short_puts(manager)
+    for order in _reserving_orders(manager, replacing):
+        asset = order.request.asset
+        if asset is not None and manager.ledger.state.quantity_of(asset.symbol) * order.request.sign < 0:
+            continue
+        current_price = quote(manager.terms.market, order.request, now)
+        total += order_cost(order.request, order.left_at(current_price), current_price)
+    return total
+
+
+def _reserving_orders(manager: OrderManager, replacing: BrokerOrder | None) -> list[BrokerOrder]:
+    """A stop loss beside a take profit reserves nothing of its own, nor does an exit that is not working yet."""
+    return [
+        order
+        for order in manager.open_orders
+        if order is not replacing
+        and order.is_working
+        and not (
+            order.status == "held"
+            and order.role == "stop_loss"
+            and order.group
+            and "take_profit" in order.group.members
+        )
+        and not (replacing is not None and replacing.group is not None and order.group is replacing.group)
+    ]
+
+
+def _calls_that_shares_cover(manager: OrderManager, underlying: str) -> Decimal:
+    """Returns how many more calls are short than long: the long ones of a spread cover its short ones."""
+    net = ZERO
+    for symbol, position in manager.ledger.state.positions.items():
+        contract = contract_of(symbol)
+        if contract is not None and (contract.type, contract.underlying) == ("call", underlying):
+            net += position.quantity
+    return max(-net, ZERO)
+
+
+def _cash_for_short_puts(manager: OrderManager) -> Decimal:
+    """Returns the cash that secures short puts."""
+    total = ZERO
+    for symbol, position in manager.ledger.state.positions.items():
+        contract = contract_of(symbol)
+        if contract is not None and contract.type == "put" and position.quantity < 0:
+            total -= position.quantity * SHARES_PER_CONTRACT * contract.strike
+    return total

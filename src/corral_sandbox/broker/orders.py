@@ -86,6 +86,10 @@ class OrderRequest:
         return self.legs[0].asset.multiplier if self.asset is None else self.asset.multiplier
 
     @property
+    def is_fractional(self) -> bool:
+        return self.quantity is None or self.quantity % 1 != 0
+
+    @property
     def trades_always(self) -> bool:
         return self.asset is not None and self.asset.asset_class == "crypto"
 

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from corral_sandbox.api.account import apply_configurations
 from corral_sandbox.api.assets import find_listed_asset
-from corral_sandbox.api.order_messages import read_order
+from corral_sandbox.api.order_request import read_order
 from corral_sandbox.api.orders import submit_order
 from corral_sandbox.broker.accounts import TradingAccount, TradingAccounts
 from corral_sandbox.broker.seeding import SeedError, seeded_account

@@ -293,7 +293,7 @@ class _Document:
 
 
 @dataclass(slots=True)
-class _Pending:
+class PendingFault:
     fault: FaultRule
     times: int | None
 
@@ -307,7 +307,7 @@ class FaultPlan:
 
     def __init__(self, methods_of: Callable[[str], frozenset[str]]) -> None:
         self._methods_of = methods_of
-        self._pending: list[_Pending] = []
+        self.pending: list[PendingFault] = []
 
     def replace(self, document: bytes) -> None:
         try:
@@ -316,7 +316,7 @@ class FaultPlan:
             raise FaultPlanError(str(rejected)) from None
         for index, fault in enumerate(faults):
             self._check_path(f"faults.{index}", fault)
-        self._pending = [_Pending(fault, fault.times) for fault in faults]
+        self.pending = [PendingFault(fault, fault.times) for fault in faults]
 
     def _check_path(self, where: str, fault: FaultRule) -> None:
         """A fault that never matches would pass unnoticed."""
@@ -334,29 +334,29 @@ class FaultPlan:
             )
 
     def clear(self) -> None:
-        self._pending = []
+        self.pending = []
 
     def __len__(self) -> int:
-        return len(self._pending)
+        return len(self.pending)
 
     def document(self) -> dict[str, object]:
         """Returns what is left: rules that are used up are gone, `times` counts down."""
-        return {"faults": [pending.document() for pending in self._pending]}
+        return {"faults": [pending.document() for pending in self.pending]}
 
     def take(self, key_id: str | None, method: str, path: str, pattern: str | None) -> FaultRule | None:
         """Returns the first rule that matches, and counts its use. `pattern` is that of the path's route."""
-        for pending in self._pending:
+        for pending in self.pending:
             if pending.fault.matches(key_id, method, path, pattern):
                 self._use_up(pending)
                 return pending.fault
         return None
 
-    def _use_up(self, pending: _Pending) -> None:
+    def _use_up(self, pending: PendingFault) -> None:
         if pending.times is None:
             return
         pending.times -= 1
         if not pending.times:
-            self._pending.remove(pending)
+            self.pending.remove(pending)
 
 
 def _read_json(document: bytes) -> object:

@@ -4,7 +4,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from corral_sandbox.api.activities import Activity
-from corral_sandbox.api.order_messages import order_document
+from corral_sandbox.api.orders import order_document
 from corral_sandbox.broker.initial_state import CashTransfer
 from corral_sandbox.broker.ledger import COIN_FEE, FILL, Execution
 from corral_sandbox.broker.order_manager import OrderEvent, OrderManager
