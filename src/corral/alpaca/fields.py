@@ -201,8 +201,8 @@ def free_text(fields: Fields, name: str, *, longest: int) -> str | None:
 
 def decimal(fields: Fields, name: str) -> str | None:
     """A number, as a string or a JSON number, digit for digit."""
-    value = _given(fields, name)
-    return None if value is None else as_decimal(value, name)
+    value = fields.get(name)
+    return None if value is None or value == "" else as_decimal(value, name)
 
 
 def as_decimal(value: object, name: str) -> str:

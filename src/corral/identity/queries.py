@@ -1,7 +1,7 @@
 """All SQL of users, sessions, tokens and links."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -29,7 +29,7 @@ class SessionRow:
     id: UUID
     email: str
     created_at: datetime
-    rested: timedelta
+    rested: timedelta = field(compare=False)  # when it was read
     expires_at: datetime
     admin_seal: bytes | None
 
@@ -53,7 +53,7 @@ class TokenRow:
     email: str
     scopes: list[str]
     expires_at: datetime | None
-    rested: timedelta | None
+    rested: timedelta | None = field(compare=False)  # when it was read
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,7 @@ class TokenForm:
 
 
 _FORM: Final = TokenForm("corral_", 32)
+MOST_PROVED: Final = 256  # rows; then it begins anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,10 @@ class Presented:
 
 @final
 class Authenticator:
-    """Finds the user of a token or session cookie. Lives as long as the process; caches nothing."""
+    """Finds the user of a token or session cookie. Lives as long as the process, and asks the database each time.
+
+    It remembers what it has proved: a row that is read again as it was read before has the seal that it had before.
+    """
 
     def __init__(self, database: Database, vault: Vault, *, cookie_name: str) -> None:
         self._cookie_name = cookie_name
@@ -88,7 +92,7 @@ class Authenticator:
         self._find_token = BatchedLookup(database, queries.find_api_tokens)
         self._seen = WriteBehindBuffer(partial(queries.note_sessions_seen, database))
         self._used = WriteBehindBuffer(partial(queries.note_api_tokens_used, database))
-        self._last_verified: tuple[SessionRow | TokenRow, AuthUser] | None = None
+        self._proved: dict[bytes, tuple[SessionRow | TokenRow, AuthUser]] = {}  # by the seal
 
     def presented(self, request: Request) -> Presented:
         """Raises Unauthenticated. With an Authorization header the cookie is ignored."""
@@ -112,18 +116,27 @@ class Authenticator:
         raise Unauthenticated
 
     def verify(self, presented: Presented, row: SessionRow | TokenRow) -> AuthUser:
-        """Returns the user of a row that was loaded for this request. Raises Unauthenticated if its seal is invalid.
-
-        Requests with the same token that shared a query have the same row: it is verified for the first of them.
+        """Returns the user of a row that was loaded for this request. Raises Unauthenticated if its seal is invalid, or
+        the session has been idle for too long.
         """
-        last = self._last_verified
-        if last is not None and last[0] is row and row.lookup in presented.lookups:
-            return last[1]
+        if isinstance(row, SessionRow) and is_idle_too_long(row.rested):
+            raise Unauthenticated
+        user = self._user_of(presented, row)
+        if row.rested is None or row.rested > TOUCH_AFTER:
+            (self._seen if presented.is_session else self._used).add((row.user_id, row.id))
+        return user
+
+    def _user_of(self, presented: Presented, row: SessionRow | TokenRow) -> AuthUser:
+        proved = self._proved.get(row.seal)
+        if proved is not None and (proved[0] is row or proved[0] == row) and row.lookup in presented.lookups:
+            return proved[1]
         if isinstance(row, SessionRow):
             user = self._verify_session(presented.value, row)
         else:
             user = self._verify_token(presented.value, row)
-        self._last_verified = row, user
+        if len(self._proved) >= MOST_PROVED:
+            self._proved.clear()
+        self._proved[row.seal] = row, user
         return user
 
     async def authenticate_token(self, token: str) -> AuthUser:
@@ -149,16 +162,12 @@ class Authenticator:
     def _verify_token(self, token: str, row: TokenRow) -> AuthUser:
         if not is_sealed_token(self._vault, token, row):
             raise Unauthenticated
-        if row.rested is None or row.rested > TOUCH_AFTER:
-            self._used.add((row.user_id, row.id))
         scopes = scopes_from_stored(tuple(row.scopes))
         return AuthUser(row.user_id, row.email, scopes, "token", row.id, row.expires_at, row.lookup)
 
     def _verify_session(self, cookie_value: str, row: SessionRow) -> AuthUser:
-        if is_idle_too_long(row.rested) or not is_sealed_session(self._vault, cookie_value, row):
+        if not is_sealed_session(self._vault, cookie_value, row):
             raise Unauthenticated
-        if row.rested > TOUCH_AFTER:
-            self._seen.add((row.user_id, row.id))
         may_administer = is_administrator(self._vault, row.user_id, row.admin_seal)
         return AuthUser(
             row.user_id, row.email, ALL_SCOPES, "session", row.id, row.expires_at, row.lookup, may_administer
