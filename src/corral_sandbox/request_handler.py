@@ -173,7 +173,7 @@ class RequestHandler:
             return await self._send(request, response, fault, entry)
 
     def _take_fault(self, key_id: str | None, method: str, path: str, pattern: str | None) -> FaultRule | None:
-        """Returns what a test wants to go wrong. Nearly always nobody wants anything."""
+        """Returns what a test has asked to go wrong; nearly always there is nothing to look through."""
         return self._faults.take(key_id, method, path, pattern) if self._faults.pending else None
 
     def _replacement(self, fault: FaultRule | None, headers: Mapping[str, str]) -> Response | None:

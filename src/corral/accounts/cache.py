@@ -325,7 +325,7 @@ class LastKnownAccounts:
 
     def put(self, stored: SealedCredential, account: Account) -> None:
         key = _packed(stored)
-        # Copied: what orjson returns lies in the middle of its buffer's space, and kept a thousand times it costs 8 MB.
+        # Copied to its own size: as orjson returns them, a thousand keep 8 MB of the buffers they were written in.
         self._answers[key] = orjson.dumps(_values_of(account)).decode()
         self._answers.move_to_end(key)
         if len(self._answers) > self._most:

@@ -1,8 +1,7 @@
 """Whether an account may place an order, and what its open orders reserve.
 
-They reserve the quantity of a position that they would close, and the buying power that they would use.
-
-What it may not is refused with 403. Codes and bodies are Alpaca's.
+Open orders reserve the quantity of a position that they would close, and the buying power that they would use. What
+an account may not do is refused with 403; codes and bodies are Alpaca's.
 """
 
 from decimal import Decimal
