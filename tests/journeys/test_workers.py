@@ -67,7 +67,7 @@ def children_of(pid: int) -> list[int]:
 
 async def test_workers_are_killed_replaced_and_drained_under_load(data: Path, against_sandbox: dict[str, str]) -> None:
     port = free_port()
-    settings = {**against_sandbox, "data_dir": data, "port": port, "drain_seconds": 1}
+    settings = {**against_sandbox, "data_dir": data, "port": port, "drain_seconds": 2}
     async with running("serve", "--workers", 2, **settings) as server:
         first = await serving(server, 2)
         await the_first_person_signs_up_once(server)
@@ -130,8 +130,13 @@ async def no_request_fails_when_all_are_told_to_stop(server: Running, port: int)
         async with asyncio.timeout(PATIENCE):
             while await balancer.ask() == 200:  # noqa: ASYNC110 - as a balancer does
                 await asyncio.sleep(0.01)
-    balancer.close()
-    assert [talk.failures for talk in [*talks, balancer]] == [[]] * (CLIENTS + 1)
+        await asyncio.sleep(0.3)
+        newcomer = Talk(port, "/readyz")  # another balancer, which has not asked yet
+        await newcomer.ask()
+    for one in (balancer, newcomer):
+        one.close()
+    assert [one.failures for one in [*talks, balancer, newcomer]] == [[]] * (CLIENTS + 2)
+    assert newcomer.statuses == {503}
     assert await server.ends() == 0
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", port)
