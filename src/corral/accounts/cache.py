@@ -320,7 +320,7 @@ class LastKnownAccounts:
     def __init__(self, *, most: int = MOST_ACCOUNTS_KEPT) -> None:
         self._most = most
         # As JSON: an idle account costs a tenth of what its fields would. Compressed, it would cost two thirds of that,
-        # and each call to Alpaca a twentieth more of the processor.
+        # and each call to Alpaca a twentieth more CPU.
         self._answers: OrderedDict[Hashable, str] = OrderedDict()
 
     def put(self, stored: SealedCredential, account: Account) -> None:

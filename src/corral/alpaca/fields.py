@@ -24,15 +24,12 @@ def in_utc(text: str) -> str | None:
     if (found := _MOMENT.fullmatch(text)) is None:
         return None
     date, time, fraction, zone = found.groups()
-    whole = f"{date}T{time}"
     try:
-        if zone in "Zz":
-            datetime.fromisoformat(whole)  # because February 30 has to be rejected
-        else:
-            whole = datetime.fromisoformat(whole + zone).astimezone(UTC).isoformat()[:_SECONDS]
+        # Also for times in UTC, because February 30 has to be rejected.
+        whole = datetime.fromisoformat(f"{date}T{time}{'+00:00' if zone in 'Zz' else zone}").astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-    return f"{whole}{fraction or ''}Z"
+    return whole.isoformat()[:_SECONDS] + (fraction or "") + "Z"
 
 
 def since_1970(seconds: int) -> str | None:
@@ -165,13 +162,7 @@ def read_table(fields: Fields, table: Mapping[str, Read[object]]) -> dict[str, A
 
 def read_table_if_readable(fields: Fields, table: Mapping[str, Read[object]]) -> dict[str, Any]:
     """Like `read_table`, with None for unreadable values."""
-    values: dict[str, Any] = {}
-    for name, read in table.items():
-        try:
-            values[name] = read(fields, name)
-        except WrongShape:
-            values[name] = None
-    return values
+    return {name: if_readable(read, fields, name) for name, read in table.items()}
 
 
 def text(fields: Fields, name: str, *, longest: int = LONGEST_TEXT) -> str | None:
@@ -201,8 +192,8 @@ def free_text(fields: Fields, name: str, *, longest: int) -> str | None:
 
 def decimal(fields: Fields, name: str) -> str | None:
     """A number, as a string or a JSON number, digit for digit."""
-    value = fields.get(name)
-    return None if value is None or value == "" else as_decimal(value, name)
+    value = _given(fields, name)
+    return None if value is None else as_decimal(value, name)
 
 
 def as_decimal(value: object, name: str) -> str:
